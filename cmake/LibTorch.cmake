@@ -1,0 +1,43 @@
+# LibTorch 2.11.0 out of its pinned wheels, CPU part: libtorch_cpu.so, libc10.so, libgomp.so.1 and the two CUDA libraries that
+# libtorch_cpu.so is linked against (found by its own RPATH: torch/ and nvidia/ stay side by side, without symlinks).
+# Targets: torch_cpu, c10. An official LibTorch folder can be used instead: -DLONGSPAN_LIBTORCH=DIR (with include/ and lib/).
+set(LONGSPAN_LIBTORCH "" CACHE PATH "Folder of a LibTorch 2.11 with include/ and lib/; empty = fetch the pinned wheels")
+set(LONGSPAN_LIBTORCH_VERSION 2.11.0)
+
+if(LONGSPAN_LIBTORCH)
+  set(_torch "${LONGSPAN_LIBTORCH}")
+else()
+  longspan_fetch_wheel(_torch_wheel torch ${LONGSPAN_LIBTORCH_VERSION} 7aa2f9bbc6d4595ba72138026b2074be1233186150e9292865e04b7a63b8c67a)
+  longspan_fetch_wheel(_cudart_wheel nvidia-cuda-runtime 13.0.96 7f82250d7782aa23b6cfe765ecc7db554bd3c2870c43f3d1821f1d18aebf0548)
+  longspan_fetch_wheel(_cupti_wheel nvidia-cuda-cupti 13.0.85 4eb01c08e859bf924d222250d2e8f8b8ff6d3db4721288cf35d14252a4d933c8)
+  set(_root "${LONGSPAN_CACHE}/libtorch-${LONGSPAN_LIBTORCH_VERSION}")
+  if(NOT EXISTS "${_root}/.complete")
+    message(STATUS "Unpacking LibTorch ${LONGSPAN_LIBTORCH_VERSION} into ${_root}")
+    file(REMOVE_RECURSE "${_root}")
+    file(ARCHIVE_EXTRACT INPUT "${_torch_wheel}" DESTINATION "${_root}"
+         PATTERNS "torch/include/*" "torch/lib/libtorch_cpu.so" "torch/lib/libc10.so" "torch/lib/libgomp.so.1" "*/LICENSE*" "*/NOTICE*")
+    file(ARCHIVE_EXTRACT INPUT "${_cudart_wheel}" DESTINATION "${_root}" PATTERNS "nvidia/cu13/lib/libcudart.so.13" "*/License.txt")
+    file(ARCHIVE_EXTRACT INPUT "${_cupti_wheel}" DESTINATION "${_root}" PATTERNS "nvidia/cu13/lib/libcupti.so.13" "*/License.txt")
+    file(TOUCH "${_root}/.complete")
+  endif()
+  set(_torch "${_root}/torch")
+endif()
+foreach(_library torch_cpu c10)
+  if(NOT EXISTS "${_torch}/lib/lib${_library}.so")
+    message(FATAL_ERROR "No ${_torch}/lib/lib${_library}.so: point -DLONGSPAN_LIBTORCH at a LibTorch ${LONGSPAN_LIBTORCH_VERSION} folder, or leave it empty to fetch one.")
+  endif()
+  add_library(${_library} SHARED IMPORTED GLOBAL)
+  set_target_properties(${_library} PROPERTIES IMPORTED_LOCATION "${_torch}/lib/lib${_library}.so"
+    INTERFACE_SYSTEM_INCLUDE_DIRECTORIES "${_torch}/include;${_torch}/include/torch/csrc/api/include")
+endforeach()
+# libtorch_cpu.so resolves its own libraries by RPATH at run time, which the linker does not follow.
+target_link_options(torch_cpu INTERFACE -Wl,--allow-shlib-undefined)
+# One OpenMP runtime: our -fopenmp code links the libgomp.so.1 that lies beside LibTorch. Target: openmp_runtime.
+add_library(openmp_runtime INTERFACE IMPORTED GLOBAL)
+if(EXISTS "${_torch}/lib/libgomp.so.1")
+  target_link_libraries(openmp_runtime INTERFACE "${_torch}/lib/libgomp.so.1")
+  target_compile_options(openmp_runtime INTERFACE -fopenmp)
+else()
+  find_package(OpenMP REQUIRED)
+  target_link_libraries(openmp_runtime INTERFACE OpenMP::OpenMP_CXX)
+endif()

@@ -1,0 +1,36 @@
+# longspan_proto: C++ of our protos, of google.rpc (error details; out of a pinned wheel, Debian has none) and of grpc.health.v1.
+find_package(Protobuf REQUIRED)
+find_program(GRPC_CPP_PLUGIN grpc_cpp_plugin REQUIRED)
+longspan_fetch_wheel(_googleapis_wheel googleapis-common-protos 1.76.0 59e13344a9f3651aa201a03e2bee815a3bf43a4baf1f9ff8a9b62a840ce25fac)
+set(_googleapis "${LONGSPAN_CACHE}/googleapis-1.76.0")
+longspan_unpack("${_googleapis_wheel}" "${_googleapis}" "google/rpc/*.proto" "*/LICENSE")
+set(_grpc_proto /usr/share/grpc-proto)   # Debian package grpc-proto
+
+set(_out "${CMAKE_BINARY_DIR}/proto")
+file(MAKE_DIRECTORY "${_out}")
+set(_generated)
+function(_longspan_protoc root file services)
+  string(REGEX REPLACE "\\.proto$" "" stem "${file}")
+  set(outputs "${_out}/${stem}.pb.cc" "${_out}/${stem}.pb.h")
+  set(arguments "--cpp_out=${_out}")
+  if(services)
+    list(APPEND outputs "${_out}/${stem}.grpc.pb.cc" "${_out}/${stem}.grpc.pb.h")
+    list(APPEND arguments "--grpc_out=${_out}" "--plugin=protoc-gen-grpc=${GRPC_CPP_PLUGIN}")
+  endif()
+  add_custom_command(OUTPUT ${outputs}
+    COMMAND "${Protobuf_PROTOC_EXECUTABLE}" ${arguments} "-I${root}" "-I${CMAKE_SOURCE_DIR}/proto" "-I${_googleapis}" "-I${_grpc_proto}" "${file}"
+    DEPENDS "${root}/${file}" VERBATIM)
+  set(_generated ${_generated} ${outputs} PARENT_SCOPE)
+endfunction()
+file(GLOB_RECURSE _protos RELATIVE "${CMAKE_SOURCE_DIR}/proto" CONFIGURE_DEPENDS "${CMAKE_SOURCE_DIR}/proto/*.proto")
+foreach(_proto IN LISTS _protos)
+  _longspan_protoc("${CMAKE_SOURCE_DIR}/proto" "${_proto}" TRUE)
+endforeach()
+foreach(_proto google/rpc/status.proto google/rpc/code.proto google/rpc/error_details.proto)
+  _longspan_protoc("${_googleapis}" "${_proto}" FALSE)
+endforeach()
+_longspan_protoc("${_grpc_proto}" grpc/health/v1/health.proto TRUE)
+
+add_library(longspan_proto STATIC ${_generated})
+target_include_directories(longspan_proto SYSTEM PUBLIC "${_out}")
+target_link_libraries(longspan_proto PUBLIC gRPC::grpc++ protobuf::libprotobuf)

@@ -1,0 +1,100 @@
+// Encoder: the one public compute entry of the library. Token ids in, vectors out; one forward pass per call.
+//
+//   auto encoder = Encoder::Load({.model_dir = "..."});
+//   TokenBatch batch;  batch.Add({.token_ids = ids});
+//   std::vector<absl::StatusOr<EncodedText>> results = (*encoder)->Encode(batch, {options}, {});
+//
+// Thread safety: const methods may be called from any thread, but Encode uses all threads of the compute team, so a
+// server calls it from one worker thread per replica. No LibTorch type and no exception leaves this class.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "core/model_info.h"
+#include "core/token_batch.h"
+
+namespace longspan {
+
+class CostModel;
+class EncoderModel;
+class ModelFolder;
+
+struct EncoderOptions {
+  DataType dtype = DataType::kFloat32;
+  int num_threads = 0;   // threads of the compute team; 0 = the cgroup's CPU quota, at most the cores this process may use
+};
+
+// What is wanted of one text of a batch.
+struct EncodeOptions {
+  std::optional<PoolingMode> pooling;     // nullopt = the model's own pooling and Dense; otherwise this mode and no Dense
+  std::optional<bool> normalize;          // nullopt = the model's own
+  int32_t dimensions = 0;                 // Matryoshka: keep the first so many values, then normalise if asked; 0 = all
+  bool document_vector = true;            // compute EncodedText::vector
+  std::vector<TokenRange> spans;          // one vector each, pooled from the whole text's hidden states (late chunking)
+  int64_t pooling_begin = 0;              // tokens before this one take no part in pooling (a prompt left out)
+
+  // Receives the token vectors in order, in blocks of rows: first token, then rows x token_dimensions values, valid only
+  // during the call. Empty = not wanted. `normalize` applies to each row only where it is set to true.
+  std::function<void(int64_t first_token, int64_t num_tokens, const float* values)> token_sink;
+};
+
+struct EncodedText {
+  std::vector<float> vector;                      // empty where no document vector was wanted
+  std::vector<std::vector<float>> span_vectors;   // one per EncodeOptions::spans
+};
+
+// How a running forward pass is steered from outside. Called on the computing thread, between layers.
+struct EncodeControl {
+  // True once nobody waits for this text of the batch any more (cancelled, deadline passed). Its result is then CANCELLED.
+  // A pass whose texts are all dropped stops before its next layer.
+  std::function<bool(int32_t text)> is_dropped;
+};
+
+class Encoder {
+ public:
+  // Reads config and weights and gets ready to encode. Errors are one line: what, where, what to do.
+  static absl::StatusOr<std::unique_ptr<Encoder>> Load(const ModelFolder& folder, const EncoderOptions& options);
+  static absl::StatusOr<std::unique_ptr<Encoder>> Load(const std::string& model_dir, const EncoderOptions& options = {});
+  ~Encoder();
+
+  const ModelInfo& info() const { return info_; }
+  const CostModel& cost_model() const { return *cost_model_; }
+
+  // Checks one text and what is wanted of it against the model, before anything costly. INVALID_ARGUMENT (empty text, id
+  // outside the vocabulary, too long, position or span outside the text, dimensions too large), FAILED_PRECONDITION (global
+  // attention or hashing the model does not have, spans where the model pools by cls or lasttoken and no pooling is named).
+  absl::Status Validate(const TokenBatch::Text& text, const EncodeOptions& options) const;
+
+  // One result per text of the batch, in order; options has one entry per text. A text's result does not depend on its
+  // neighbours. Errors per text: CANCELLED (dropped), RESOURCE_EXHAUSTED (out of memory), INTERNAL (NaN or Inf output,
+  // exception inside LibTorch).
+  std::vector<absl::StatusOr<EncodedText>> Encode(const TokenBatch& batch, std::span<const EncodeOptions> options,
+                                                  const EncodeControl& control = {}) const;
+
+  // Runs the smallest and a larger batch once, so that the first request does not pay for lazy set-up, and calibrates cost_model().
+  absl::Status WarmUp();
+
+ private:
+  Encoder();
+
+  ModelInfo info_;
+  std::unique_ptr<EncoderModel> model_;
+  std::unique_ptr<CostModel> cost_model_;
+  struct Head;                       // pooling, Dense, normalise of this model
+  std::unique_ptr<Head> head_;
+};
+
+// Global positions of a text of n tokens under a policy. `positions` are used for kPositions. kCls above dense_up_to (or asked
+// for by name) gives {0}; the model's default gives none for texts that are dense anyway.
+std::vector<int32_t> ResolveGlobalPositions(const ModelInfo& info, std::optional<GlobalAttention> policy,
+                                            std::span<const int32_t> positions, int64_t num_tokens);
+
+}  // namespace longspan

@@ -1,0 +1,65 @@
+// TokenBatch: the packed input of one forward pass. No padding: T tokens of B texts lie one behind the other and
+// cu_seqlens marks the seams; attention never crosses a seam.
+//
+//   two texts of 3 and 2 tokens:   token_ids  = [a b c | d e]   cu_seqlens = [0 3 5]
+//   globals {0} of the second:     globals    = [3]             cu_globals = [0 0 1]      (positions in the packed batch)
+//
+// A value type without synchronisation: fill it on one thread, then only read it.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <vector>
+
+namespace longspan {
+
+// A half-open range of tokens of one text.
+struct TokenRange {
+  int64_t begin = 0;
+  int64_t end = 0;
+  int64_t size() const { return end - begin; }
+  friend bool operator==(const TokenRange&, const TokenRange&) = default;
+};
+
+// LSH attention settings of one text (Reformer); other architectures ignore them.
+struct LshOptions {
+  int32_t num_hashes = 0;               // hash rounds; 0 = the model's own
+  std::optional<uint64_t> hash_seed;    // seed of the rotations; nullopt = the model's own
+};
+
+class TokenBatch {
+ public:
+  // One text as the caller hands it over. The spans must live only during Add.
+  struct Text {
+    std::span<const int32_t> token_ids;                // [n], n >= 1, special tokens included
+    std::span<const int32_t> global_positions = {};    // ascending, unique, in [0, n)
+    std::span<const uint8_t> attention_mask = {};      // empty (all read) or [n]: 0 = the token is not read (padding)
+    LshOptions lsh = {};
+  };
+
+  // Appends a text and returns its index in the batch.
+  int32_t Add(const Text& text);
+
+  int32_t num_texts() const { return static_cast<int32_t>(cu_seqlens_.size()) - 1; }
+  int64_t num_tokens() const { return cu_seqlens_.back(); }
+  int64_t length(int32_t text) const { return cu_seqlens_[text + 1] - cu_seqlens_[text]; }
+  int64_t max_length() const;
+
+  const std::vector<int32_t>& token_ids() const { return token_ids_; }      // [T]
+  const std::vector<int32_t>& cu_seqlens() const { return cu_seqlens_; }    // [B+1]
+  const std::vector<int32_t>& globals() const { return globals_; }          // [G], positions in the packed batch, ascending
+  const std::vector<int32_t>& cu_globals() const { return cu_globals_; }    // [B+1], seams of globals()
+  const std::vector<uint8_t>& attention_mask() const { return mask_; }      // empty = every token is read, or [T]
+  const LshOptions& lsh(int32_t text) const { return lsh_[text]; }
+
+ private:
+  std::vector<int32_t> token_ids_;
+  std::vector<int32_t> cu_seqlens_ = {0};
+  std::vector<int32_t> globals_;
+  std::vector<int32_t> cu_globals_ = {0};
+  std::vector<uint8_t> mask_;
+  std::vector<LshOptions> lsh_;
+};
+
+}  // namespace longspan
