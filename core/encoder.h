@@ -29,17 +29,17 @@ class ModelFolder;
 
 struct EncoderOptions {
   DataType dtype = DataType::kFloat32;
-  int num_threads = 0;   // threads of the compute team; 0 = the cgroup's CPU quota, at most the cores this process may use
+  int num_threads = 0;  // threads of the compute team; 0 = the cgroup's CPU quota, at most the cores this process may use
 };
 
 // What is wanted of one text of a batch.
 struct EncodeOptions {
-  std::optional<PoolingMode> pooling;     // nullopt = the model's own pooling and Dense; otherwise this mode and no Dense
-  std::optional<bool> normalize;          // nullopt = the model's own
-  int32_t dimensions = 0;                 // Matryoshka: keep the first so many values, then normalise if asked; 0 = all
-  bool document_vector = true;            // compute EncodedText::vector
-  std::vector<TokenRange> spans;          // one vector each, pooled from the whole text's hidden states (late chunking)
-  int64_t pooling_begin = 0;              // tokens before this one take no part in pooling (a prompt left out)
+  std::optional<PoolingMode> pooling;  // nullopt = the model's own pooling and Dense; otherwise this mode and no Dense
+  std::optional<bool> normalize;       // nullopt = the model's own
+  int32_t dimensions = 0;              // Matryoshka: keep the first so many values, then normalise if asked; 0 = all
+  bool document_vector = true;         // compute EncodedText::vector
+  std::vector<TokenRange> spans;       // one vector each, pooled from the whole text's hidden states (late chunking)
+  int64_t pooling_begin = 0;           // tokens before this one take no part in pooling (a prompt left out)
 
   // Receives the token vectors in order, in blocks of rows: first token, then rows x token_dimensions values, valid only
   // during the call. Empty = not wanted. `normalize` applies to each row only where it is set to true.
@@ -47,8 +47,8 @@ struct EncodeOptions {
 };
 
 struct EncodedText {
-  std::vector<float> vector;                      // empty where no document vector was wanted
-  std::vector<std::vector<float>> span_vectors;   // one per EncodeOptions::spans
+  std::vector<float> vector;                     // empty where no document vector was wanted
+  std::vector<std::vector<float>> span_vectors;  // one per EncodeOptions::spans
 };
 
 // How a running forward pass is steered from outside. Called on the computing thread, between layers.
@@ -79,7 +79,8 @@ class Encoder {
   std::vector<absl::StatusOr<EncodedText>> Encode(const TokenBatch& batch, std::span<const EncodeOptions> options,
                                                   const EncodeControl& control = {}) const;
 
-  // Runs the smallest and a larger batch once, so that the first request does not pay for lazy set-up, and calibrates cost_model().
+  // Runs the smallest and a larger batch once, so that the first request does not pay for lazy set-up, and calibrates
+  // cost_model().
   absl::Status WarmUp();
 
  private:
@@ -88,7 +89,7 @@ class Encoder {
   ModelInfo info_;
   std::unique_ptr<EncoderModel> model_;
   std::unique_ptr<CostModel> cost_model_;
-  struct Head;                       // pooling, Dense, normalise of this model
+  struct Head;  // pooling, Dense, normalise of this model
   std::unique_ptr<Head> head_;
 };
 

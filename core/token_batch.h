@@ -24,17 +24,17 @@ struct TokenRange {
 
 // LSH attention settings of one text (Reformer); other architectures ignore them.
 struct LshOptions {
-  int32_t num_hashes = 0;               // hash rounds; 0 = the model's own
-  std::optional<uint64_t> hash_seed;    // seed of the rotations; nullopt = the model's own
+  int32_t num_hashes = 0;             // hash rounds; 0 = the model's own
+  std::optional<uint64_t> hash_seed;  // seed of the rotations; nullopt = the model's own
 };
 
 class TokenBatch {
  public:
   // One text as the caller hands it over. The spans must live only during Add.
   struct Text {
-    std::span<const int32_t> token_ids;                // [n], n >= 1, special tokens included
-    std::span<const int32_t> global_positions = {};    // ascending, unique, in [0, n)
-    std::span<const uint8_t> attention_mask = {};      // empty (all read) or [n]: 0 = the token is not read (padding)
+    std::span<const int32_t> token_ids;              // [n], n >= 1, special tokens included
+    std::span<const int32_t> global_positions = {};  // ascending, unique, in [0, n)
+    std::span<const uint8_t> attention_mask = {};    // empty (all read) or [n]: 0 = the token is not read (padding)
     LshOptions lsh = {};
   };
 
@@ -46,11 +46,11 @@ class TokenBatch {
   int64_t length(int32_t text) const { return cu_seqlens_[text + 1] - cu_seqlens_[text]; }
   int64_t max_length() const;
 
-  const std::vector<int32_t>& token_ids() const { return token_ids_; }      // [T]
-  const std::vector<int32_t>& cu_seqlens() const { return cu_seqlens_; }    // [B+1]
-  const std::vector<int32_t>& globals() const { return globals_; }          // [G], positions in the packed batch, ascending
-  const std::vector<int32_t>& cu_globals() const { return cu_globals_; }    // [B+1], seams of globals()
-  const std::vector<uint8_t>& attention_mask() const { return mask_; }      // empty = every token is read, or [T]
+  const std::vector<int32_t>& token_ids() const { return token_ids_; }    // [T]
+  const std::vector<int32_t>& cu_seqlens() const { return cu_seqlens_; }  // [B+1]
+  const std::vector<int32_t>& globals() const { return globals_; }        // [G], positions in the packed batch, ascending
+  const std::vector<int32_t>& cu_globals() const { return cu_globals_; }  // [B+1], seams of globals()
+  const std::vector<uint8_t>& attention_mask() const { return mask_; }    // empty = every token is read, or [T]
   const LshOptions& lsh(int32_t text) const { return lsh_[text]; }
 
  private:

@@ -10,7 +10,7 @@
 namespace longspan {
 
 struct GlobalProjections {
-  at::Tensor query_weight, query_bias;    // [E, E], [E]
+  at::Tensor query_weight, query_bias;  // [E, E], [E]
   at::Tensor key_weight, key_bias;
   at::Tensor value_weight, value_bias;
 };

@@ -4,9 +4,9 @@
 namespace longspan::kernels {
 
 struct CpuFeatures {
-  bool avx512 = false;        // F, BW, DQ, VL with OS support
-  bool avx512_bf16 = false;   // VDPBF16PS
-  bool avx512_vnni = false;   // VPDPBUSD
+  bool avx512 = false;       // F, BW, DQ, VL with OS support
+  bool avx512_bf16 = false;  // VDPBF16PS
+  bool avx512_vnni = false;  // VPDPBUSD
 };
 
 const CpuFeatures& GetCpuFeatures();

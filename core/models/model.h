@@ -29,7 +29,9 @@ class HiddenStates {
   HiddenStates(RowSource rows, std::vector<int64_t> text_begin) : rows_(std::move(rows)), text_begin_(std::move(text_begin)) {}
 
   // Rows [begin, end) of text i, 0 = its first token.
-  at::Tensor Rows(int32_t text, int64_t begin, int64_t end) const { return rows_(text_begin_[text] + begin, text_begin_[text] + end); }
+  at::Tensor Rows(int32_t text, int64_t begin, int64_t end) const {
+    return rows_(text_begin_[text] + begin, text_begin_[text] + end);
+  }
 
  private:
   RowSource rows_;

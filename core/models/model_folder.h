@@ -17,11 +17,11 @@ namespace longspan {
 
 // A Dense module of sentence-transformers: y = activation(x W^T + b).
 struct DenseModule {
-  std::string weights_path;       // model.safetensors of the module
+  std::string weights_path;  // model.safetensors of the module
   int64_t in_features = 0;
   int64_t out_features = 0;
   bool bias = true;
-  std::string activation;         // last component of the class name: "Tanh", "Identity", ...
+  std::string activation;  // last component of the class name: "Tanh", "Identity", ...
   bool use_residual = false;
 };
 
@@ -30,16 +30,16 @@ class ModelFolder {
   static absl::StatusOr<ModelFolder> Open(const std::string& path);
 
   const std::string& path() const { return path_; }
-  const nlohmann::json& config() const { return config_; }                          // config.json of the transformer
-  const std::string& model_type() const { return model_type_; }                     // "longformer", ...
-  const std::vector<std::string>& weight_files() const { return weight_files_; }    // absolute paths
+  const nlohmann::json& config() const { return config_; }                        // config.json of the transformer
+  const std::string& model_type() const { return model_type_; }                   // "longformer", ...
+  const std::vector<std::string>& weight_files() const { return weight_files_; }  // absolute paths
 
   // From the sentence-transformers layout; without one: mean pooling (lasttoken for causal LMs), no Dense, not normalised.
   const std::vector<PoolingMode>& pooling() const { return pooling_; }
   bool pool_prompt() const { return pool_prompt_; }
   const std::vector<DenseModule>& dense() const { return dense_; }
   bool normalize() const { return normalize_; }
-  std::optional<int64_t> max_seq_length() const { return max_seq_length_; }          // sentence_bert_config, else model_max_length
+  std::optional<int64_t> max_seq_length() const { return max_seq_length_; }  // sentence_bert_config, else model_max_length
   bool do_lower_case() const { return do_lower_case_; }
   const std::map<std::string, std::string>& prompts() const { return prompts_; }
   const std::string& default_prompt_name() const { return default_prompt_name_; }

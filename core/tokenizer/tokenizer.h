@@ -24,10 +24,10 @@ struct TextRange {
 };
 
 struct Tokenization {
-  std::vector<int32_t> ids;             // [n]
-  std::vector<TextRange> bytes;         // [n], of the input; (0, 0) for special tokens that were added
-  std::vector<TextRange> characters;    // [n]
-  std::vector<uint8_t> special;         // [n], 1 = added by the post-processor ([CLS], </s>, ...), not read from the text
+  std::vector<int32_t> ids;           // [n]
+  std::vector<TextRange> bytes;       // [n], of the input; (0, 0) for special tokens that were added
+  std::vector<TextRange> characters;  // [n]
+  std::vector<uint8_t> special;       // [n], 1 = added by the post-processor ([CLS], </s>, ...), not read from the text
 };
 
 class Tokenizer {
@@ -41,7 +41,7 @@ class Tokenizer {
   absl::StatusOr<Tokenization> Encode(std::string_view text, bool add_special_tokens = true) const;
   absl::StatusOr<std::string> Decode(const std::vector<int32_t>& ids, bool skip_special_tokens) const;
 
-  int64_t vocab_size() const;                            // added tokens included
+  int64_t vocab_size() const;  // added tokens included
   absl::StatusOr<std::string> TokenText(int32_t id) const;
   // Special tokens that the post-processor puts in front of and behind one text.
   const std::vector<int32_t>& prefix_ids() const;

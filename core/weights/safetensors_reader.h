@@ -18,7 +18,7 @@
 namespace longspan {
 
 enum class StoredType { kF64, kF32, kF16, kBF16, kI64, kI32, kI16, kI8, kU8, kBool };
-std::string_view StoredTypeName(StoredType type);   // as in the file: "F32", "BF16", ...
+std::string_view StoredTypeName(StoredType type);  // as in the file: "F32", "BF16", ...
 int64_t StoredTypeBytes(StoredType type);
 
 // One tensor of the file; `data` points into the mapping and lives as long as the reader.
@@ -37,7 +37,7 @@ class SafetensorsReader {
   ~SafetensorsReader();
 
   const std::map<std::string, StoredTensor>& tensors() const { return tensors_; }
-  const std::map<std::string, std::string>& metadata() const { return metadata_; }   // "__metadata__"
+  const std::map<std::string, std::string>& metadata() const { return metadata_; }  // "__metadata__"
 
  private:
   SafetensorsReader() = default;

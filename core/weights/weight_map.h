@@ -27,13 +27,13 @@ namespace longspan {
 class WeightMap {
  public:
   struct Rules {
-    std::vector<std::string> prefixes;    // tried in order: the first that some name of the file carries is stripped from all
-    std::vector<std::string> ignored;     // bare names or patterns with '*' (any run of characters) that may be present and unread
+    std::vector<std::string> prefixes;  // tried in order: the first that some name of the file carries is stripped from all
+    std::vector<std::string> ignored;   // bare names or patterns with '*' (any run of characters) that may be present and unread
   };
   static absl::StatusOr<WeightMap> Open(const std::vector<std::string>& files, const Rules& rules);
 
   bool Contains(std::string_view name) const;
-  std::vector<int64_t> Shape(std::string_view name) const;    // empty if absent
+  std::vector<int64_t> Shape(std::string_view name) const;  // empty if absent
 
   // The weight as a contiguous float32 tensor (F16, BF16, F64 converted; float32 is copied out of the mapping, so that the file
   // can be unmapped). On a missing weight or another shape returns an undefined tensor and records the error; later calls go
@@ -45,7 +45,7 @@ class WeightMap {
   // First error of any Take, else an error naming the weights that were neither taken nor ignored.
   absl::Status Finish() const;
 
-  int64_t num_parameters() const { return num_parameters_; }   // elements taken so far
+  int64_t num_parameters() const { return num_parameters_; }  // elements taken so far
 
  private:
   struct Entry {
@@ -57,7 +57,7 @@ class WeightMap {
   std::vector<std::string> ignored_;
   absl::Status first_error_;
   int64_t num_parameters_ = 0;
-  std::string source_;             // first file's path, for errors
+  std::string source_;  // first file's path, for errors
 };
 
 }  // namespace longspan

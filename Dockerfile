@@ -1,0 +1,25 @@
+# longspan-server with its embedded model. Built from Debian packages and pinned wheels by the same script as everywhere:
+#   docker build -t longspan .          (BASE: a Debian 12 image; elsewhere debian:bookworm-slim)
+# The image runs as user 10001, needs no writable root (/tmp may be a tmpfs) and drains on SIGTERM.
+ARG BASE=debian:bookworm-slim
+
+FROM ${BASE} AS build
+RUN apt-get update && apt-get install -y --no-install-recommends git python3 python3-pip ca-certificates && rm -rf /var/lib/apt/lists/*
+WORKDIR /src
+COPY . .
+ENV LONGSPAN_CACHE=/cache
+RUN ./dev build longspan-server longspan longspan-model embedded_model && ./dev install /opt/longspan
+
+# hadolint ignore=DL3006
+FROM ${BASE}
+RUN apt-get update && apt-get install -y --no-install-recommends \
+      libgrpc++1.51 libprotobuf32 libspdlog1.10 libfmt9 libprometheus-cpp-core1.0 libcivetweb1 libabsl20220623 ca-certificates \
+    && rm -rf /var/lib/apt/lists/*
+COPY --from=build /opt/longspan /opt/longspan
+ENV PATH=/opt/longspan/bin:$PATH LONGSPAN_MODEL=/opt/longspan/model
+USER 10001:10001
+EXPOSE 50051 8080
+STOPSIGNAL SIGTERM
+HEALTHCHECK --interval=10s --timeout=5s --start-period=30s CMD ["longspan", "health"]
+ENTRYPOINT ["longspan-server"]
+CMD ["--listen=0.0.0.0:50051", "--http=0.0.0.0:8080"]

@@ -1,0 +1,33 @@
+"""The rendered Deployment meets the Pod Security Standard "restricted" and names its three probes.   restricted.py RENDERED.yaml"""
+import sys
+
+import yaml
+
+objects = {o["kind"]: o for o in yaml.safe_load_all(open(sys.argv[1], encoding="utf-8"))}
+pod = objects["Deployment"]["spec"]["template"]["spec"]
+faults = []
+
+
+def require(holds, fault):
+    if not holds:
+        faults.append(fault)
+
+
+security = pod.get("securityContext", {})
+require(security.get("runAsNonRoot") is True, "pod: runAsNonRoot is not true")
+require(security.get("seccompProfile", {}).get("type") == "RuntimeDefault", "pod: seccompProfile is not RuntimeDefault")
+require(pod.get("automountServiceAccountToken") is False, "pod: a service account token is mounted")
+for container in pod["containers"]:
+    name, context = container["name"], container.get("securityContext", {})
+    require(context.get("allowPrivilegeEscalation") is False, f"{name}: allowPrivilegeEscalation is not false")
+    require(context.get("readOnlyRootFilesystem") is True, f"{name}: the root file system is writable")
+    require(context.get("capabilities", {}).get("drop") == ["ALL"], f"{name}: capabilities are not dropped")
+    for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
+        require(container.get(probe, {}).get("grpc", {}).get("port") == 50051, f"{name}: no gRPC {probe} on 50051")
+    require(container["livenessProbe"]["grpc"].get("service") == "liveness", f"{name}: liveness asks for readiness")
+selector = objects["Deployment"]["spec"]["selector"]["matchLabels"]
+for kind in ("Service", "PodDisruptionBudget"):
+    spec = objects[kind]["spec"]["selector"]
+    require((spec.get("matchLabels") or spec) == selector, f"{kind}: selects other pods than the Deployment makes")
+print("\n".join(faults) or "restricted: no fault")
+sys.exit(bool(faults))
