@@ -28,7 +28,7 @@ foreach(_library torch_cpu c10)
   endif()
   add_library(${_library} SHARED IMPORTED GLOBAL)
   set_target_properties(${_library} PROPERTIES IMPORTED_LOCATION "${_torch}/lib/lib${_library}.so"
-    INTERFACE_SYSTEM_INCLUDE_DIRECTORIES "${_torch}/include;${_torch}/include/torch/csrc/api/include")
+    INTERFACE_INCLUDE_DIRECTORIES "${_torch}/include;${_torch}/include/torch/csrc/api/include")
 endforeach()
 # libtorch_cpu.so resolves its own libraries by RPATH at run time, which the linker does not follow.
 target_link_options(torch_cpu INTERFACE -Wl,--allow-shlib-undefined)
