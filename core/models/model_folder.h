@@ -29,7 +29,9 @@ class ModelFolder {
  public:
   static absl::StatusOr<ModelFolder> Open(const std::string& path);
 
-  const std::string& path() const { return path_; }
+  const std::string& path() const { return path_; }  // as opened
+  // Where config.json, weights and tokenizer files lie: path(), or a folder in it that modules.json names ("0_Transformer").
+  const std::string& transformer_path() const { return transformer_path_; }
   const nlohmann::json& config() const { return config_; }                        // config.json of the transformer
   const std::string& model_type() const { return model_type_; }                   // "longformer", ...
   const std::vector<std::string>& weight_files() const { return weight_files_; }  // absolute paths
@@ -45,7 +47,10 @@ class ModelFolder {
   const std::string& default_prompt_name() const { return default_prompt_name_; }
 
  private:
+  absl::Status ReadTransformer();
+
   std::string path_;
+  std::string transformer_path_;
   nlohmann::json config_;
   std::string model_type_;
   std::vector<std::string> weight_files_;

@@ -50,8 +50,12 @@ class WeightMap {
  private:
   struct Entry {
     const StoredTensor* tensor = nullptr;
+    const SafetensorsReader* reader = nullptr;
     bool taken = false;
   };
+  std::string FindPrefix(const std::vector<std::string>& prefixes) const;
+  at::Tensor Refuse(std::string_view name, const std::string& why);  // records the error, gives an undefined tensor
+
   std::vector<std::unique_ptr<SafetensorsReader>> readers_;
   std::map<std::string, Entry, std::less<>> entries_;
   std::vector<std::string> ignored_;

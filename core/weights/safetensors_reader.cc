@@ -1,0 +1,216 @@
+#include "core/weights/safetensors_reader.h"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <optional>
+#include <utility>
+
+#include "absl/cleanup/cleanup.h"
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "core/weights/safetensors_header.h"
+
+namespace longspan {
+namespace {
+
+constexpr size_t kLengthBytes = 8;  // the header's length, in front
+
+absl::Status AtFile(const std::string& name, const std::string& what) {
+  return absl::InvalidArgumentError(absl::StrCat(name, ": ", what));
+}
+
+std::string ShapeText(const std::vector<int64_t>& shape) {
+  std::string text = "[";
+  for (const int64_t size : shape) absl::StrAppend(&text, text.size() > 1 ? ", " : "", size);
+  return text + "]";
+}
+
+// Bytes of a tensor by its shape; nullopt where the product does not fit.
+std::optional<uint64_t> ShapeBytes(const HeaderTensor& tensor) {
+  auto bytes = static_cast<uint64_t>(StoredTypeBytes(tensor.type));
+  for (const int64_t size : tensor.shape) {
+    if (__builtin_mul_overflow(bytes, static_cast<uint64_t>(size), &bytes) || bytes > uint64_t{1} << 62) return std::nullopt;
+  }
+  return bytes;
+}
+
+absl::Status CheckSize(const HeaderTensor& tensor, uint64_t data_bytes) {
+  const std::string offsets = absl::StrCat("[", tensor.begin, ", ", tensor.end, "]");
+  if (tensor.begin > tensor.end) return absl::InvalidArgumentError(absl::StrCat("data_offsets ", offsets, " run backwards"));
+  if (tensor.end > data_bytes) {
+    return absl::InvalidArgumentError(absl::StrCat("data_offsets ", offsets, " leave the data, which has ", data_bytes,
+                                                   " bytes: the file is truncated or damaged"));
+  }
+  const std::optional<uint64_t> bytes = ShapeBytes(tensor);
+  const std::string shape =
+      absl::StrCat("shape ", ShapeText(tensor.shape), " of ", absl::string_view(StoredTypeName(tensor.type).data()));
+  if (!bytes.has_value()) return absl::InvalidArgumentError(absl::StrCat(shape, " overflows"));
+  if (*bytes != tensor.end - tensor.begin) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(shape, " needs ", *bytes, " bytes, data_offsets ", offsets, " hold ", tensor.end - tensor.begin));
+  }
+  return absl::OkStatus();
+}
+
+// The tensors must tile the data section: sorted by place, each begins where the one before ends.
+absl::Status CheckTiling(const std::vector<HeaderTensor>& tensors, uint64_t data_bytes) {
+  std::vector<const HeaderTensor*> order;
+  order.reserve(tensors.size());
+  for (const HeaderTensor& tensor : tensors) order.push_back(&tensor);
+  std::sort(order.begin(), order.end(),
+            [](const auto* a, const auto* b) { return std::pair(a->begin, a->end) < std::pair(b->begin, b->end); });
+  uint64_t end = 0;
+  const HeaderTensor* before = nullptr;
+  for (const HeaderTensor* tensor : order) {
+    if (tensor->begin < end) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("tensors \"", before->name, "\" and \"", tensor->name, "\" overlap at byte ", tensor->begin));
+    }
+    if (tensor->begin > end) {
+      return absl::InvalidArgumentError(absl::StrCat("bytes ", end, " to ", tensor->begin, " of the data, in front of tensor \"",
+                                                     tensor->name, "\", belong to no tensor"));
+    }
+    end = tensor->end;
+    before = tensor;
+  }
+  if (end != data_bytes)
+    return absl::InvalidArgumentError(absl::StrCat("the last ", data_bytes - end, " bytes of the data belong to no tensor"));
+  return absl::OkStatus();
+}
+
+// The header's text, after checking the eight bytes in front of it.
+absl::StatusOr<std::string_view> HeaderText(std::span<const std::byte> file) {
+  if (file.size() < kLengthBytes) {
+    return absl::InvalidArgumentError(absl::StrCat("a safetensors file has at least 8 bytes, this one has ", file.size()));
+  }
+  uint64_t length = 0;
+  std::memcpy(&length, file.data(), kLengthBytes);
+  if (length > kHeaderLimits.header_bytes) {
+    return absl::InvalidArgumentError(absl::StrCat("header of ", length, " bytes; at most ", kHeaderLimits.header_bytes,
+                                                   " are allowed: not a safetensors file, or damaged"));
+  }
+  if (length > file.size() - kLengthBytes) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("header of ", length, " bytes in a file of ", file.size(), " bytes: the file is truncated or damaged"));
+  }
+  return std::string_view(reinterpret_cast<const char*>(file.data()) + kLengthBytes, length);
+}
+
+}  // namespace
+
+std::string_view StoredTypeName(StoredType type) {
+  switch (type) {
+    case StoredType::kF64:
+      return "F64";
+    case StoredType::kF32:
+      return "F32";
+    case StoredType::kF16:
+      return "F16";
+    case StoredType::kBF16:
+      return "BF16";
+    case StoredType::kI64:
+      return "I64";
+    case StoredType::kI32:
+      return "I32";
+    case StoredType::kI16:
+      return "I16";
+    case StoredType::kI8:
+      return "I8";
+    case StoredType::kU8:
+      return "U8";
+    case StoredType::kBool:
+      return "BOOL";
+  }
+  return "unknown";
+}
+
+int64_t StoredTypeBytes(StoredType type) {
+  switch (type) {
+    case StoredType::kF64:
+    case StoredType::kI64:
+      return 8;
+    case StoredType::kF32:
+    case StoredType::kI32:
+      return 4;
+    case StoredType::kF16:
+    case StoredType::kBF16:
+    case StoredType::kI16:
+      return 2;
+    case StoredType::kI8:
+    case StoredType::kU8:
+    case StoredType::kBool:
+      return 1;
+  }
+  return 0;
+}
+
+int64_t StoredTensor::num_elements() const { return static_cast<int64_t>(data.size()) / StoredTypeBytes(type); }
+
+absl::StatusOr<std::unique_ptr<SafetensorsReader>> SafetensorsReader::Parse(std::span<const std::byte> file,
+                                                                            const std::string& name) {
+  const absl::StatusOr<std::string_view> text = HeaderText(file);
+  if (!text.ok()) return AtFile(name, std::string(text.status().message()));
+  absl::StatusOr<SafetensorsHeader> header = ParseSafetensorsHeader(*text);
+  if (!header.ok()) return AtFile(name, std::string(header.status().message()));
+
+  const std::span<const std::byte> data = file.subspan(kLengthBytes + text->size());
+  for (const HeaderTensor& tensor : header->tensors) {
+    const absl::Status status = CheckSize(tensor, data.size());
+    if (!status.ok()) return AtFile(name, absl::StrCat("tensor \"", tensor.name, "\": ", status.message()));
+  }
+  const absl::Status tiling = CheckTiling(header->tensors, data.size());
+  if (!tiling.ok()) return AtFile(name, std::string(tiling.message()));
+
+  auto reader = std::unique_ptr<SafetensorsReader>(new SafetensorsReader());
+  reader->metadata_ = std::move(header->metadata);
+  for (HeaderTensor& tensor : header->tensors) {
+    StoredTensor stored{tensor.type, std::move(tensor.shape), data.subspan(tensor.begin, tensor.end - tensor.begin)};
+    const auto [place, inserted] = reader->tensors_.emplace(std::move(tensor.name), std::move(stored));
+    if (!inserted) return AtFile(name, absl::StrCat("tensor \"", place->first, "\" stands twice in the header"));
+  }
+  return reader;
+}
+
+absl::StatusOr<std::unique_ptr<SafetensorsReader>> SafetensorsReader::Open(const std::string& path) {
+  const int file = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);  // O_NONBLOCK: a pipe must not hang the start
+  if (file < 0) {
+    const std::string why = absl::StrCat(path, ": cannot be opened: ", strerror(errno));
+    return errno == ENOENT ? absl::NotFoundError(why) : absl::InvalidArgumentError(why);
+  }
+  const absl::Cleanup close_file = [file] { close(file); };
+  struct stat status = {};
+  if (fstat(file, &status) != 0 || !S_ISREG(status.st_mode)) return AtFile(path, "is not a regular file");
+  const auto bytes = static_cast<size_t>(status.st_size);
+  if (bytes < kLengthBytes) return Parse({}, path);  // says so; an empty file cannot be mapped
+  void* mapping = mmap(nullptr, bytes, PROT_READ, MAP_SHARED, file, 0);
+  if (mapping == MAP_FAILED) return AtFile(path, absl::StrCat("cannot be mapped into memory: ", strerror(errno)));
+
+  auto reader = Parse({static_cast<const std::byte*>(mapping), bytes}, path);
+  if (!reader.ok()) {
+    munmap(mapping, bytes);
+    return reader;
+  }
+  (*reader)->mapping_ = mapping;
+  (*reader)->mapping_bytes_ = bytes;
+  return reader;
+}
+
+SafetensorsReader::~SafetensorsReader() {
+  if (mapping_ != nullptr) munmap(mapping_, mapping_bytes_);
+}
+
+void SafetensorsReader::DropPages(const StoredTensor& tensor) const {
+  if (mapping_ == nullptr || tensor.data.empty()) return;
+  const auto page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
+  const size_t offset = static_cast<size_t>(tensor.data.data() - static_cast<const std::byte*>(mapping_));
+  const size_t first = offset / page * page;  // a page shared with a neighbour is merely read again
+  madvise(static_cast<std::byte*>(mapping_) + first, offset + tensor.data.size() - first, MADV_DONTNEED);
+}
+
+}  // namespace longspan

@@ -1,0 +1,144 @@
+#include "core/weights/weight_map.h"
+
+#include <ATen/ops/empty.h>
+
+#include <algorithm>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/strip.h"
+#include "core/weights/float_conversion.h"
+
+namespace longspan {
+namespace {
+
+// `pattern` with '*' for any run of characters. Greedy with one way back, so linear in practice and never exponential.
+bool MatchesPattern(std::string_view name, std::string_view pattern) {
+  size_t n = 0, p = 0, star = std::string_view::npos, resume = 0;
+  while (n < name.size()) {
+    if (p < pattern.size() && pattern[p] == '*') {
+      star = p++;
+      resume = n;
+    } else if (p < pattern.size() && pattern[p] == name[n]) {
+      ++p, ++n;
+    } else if (star != std::string_view::npos) {
+      p = star + 1;
+      n = ++resume;
+    } else {
+      return false;
+    }
+  }
+  return std::all_of(pattern.begin() + static_cast<std::ptrdiff_t>(p), pattern.end(), [](char c) { return c == '*'; });
+}
+
+std::string ShapeText(const std::vector<int64_t>& shape) {
+  return absl::StrCat(
+      "[",
+      absl::StrJoin(shape, ", ",
+                    [](std::string* out, int64_t size) { size < 0 ? absl::StrAppend(out, "*") : absl::StrAppend(out, size); }),
+      "]");
+}
+
+bool ShapeFits(const std::vector<int64_t>& shape, const std::vector<int64_t>& wanted) {
+  return std::equal(shape.begin(), shape.end(), wanted.begin(), wanted.end(),
+                    [](int64_t got, int64_t want) { return want < 0 || got == want; });
+}
+
+// Checkpoints of 2018-2020 spell LayerNorm's parameters as TensorFlow did.
+std::string ModernName(absl::string_view name) {
+  if (absl::ConsumeSuffix(&name, "LayerNorm.gamma")) return absl::StrCat(name, "LayerNorm.weight");
+  if (absl::ConsumeSuffix(&name, "LayerNorm.beta")) return absl::StrCat(name, "LayerNorm.bias");
+  return std::string(name);
+}
+
+}  // namespace
+
+absl::StatusOr<WeightMap> WeightMap::Open(const std::vector<std::string>& files, const Rules& rules) {
+  WeightMap weights;
+  weights.ignored_ = rules.ignored;
+  for (const std::string& file : files) {
+    absl::StatusOr<std::unique_ptr<SafetensorsReader>> reader = SafetensorsReader::Open(file);
+    if (!reader.ok()) return reader.status();
+    weights.readers_.push_back(*std::move(reader));
+  }
+  if (files.empty()) return absl::InvalidArgumentError("no weight file");
+  weights.source_ = files.size() == 1 ? files[0] : absl::StrCat(files[0], " and ", files.size() - 1, " more");
+
+  const std::string prefix = weights.FindPrefix(rules.prefixes);
+  for (const auto& reader : weights.readers_) {
+    for (const auto& [stored_name, tensor] : reader->tensors()) {
+      const std::string name = ModernName(absl::StripPrefix(stored_name, prefix));
+      if (!weights.entries_.emplace(name, Entry{&tensor, reader.get()}).second) {
+        return absl::InvalidArgumentError(
+            absl::StrCat(weights.source_, ": two weights are called \"", name, "\" (one stored as \"", stored_name, "\")"));
+      }
+    }
+  }
+  return weights;
+}
+
+std::string WeightMap::FindPrefix(const std::vector<std::string>& prefixes) const {
+  for (const std::string& prefix : prefixes) {
+    for (const auto& reader : readers_) {
+      const auto first = reader->tensors().lower_bound(prefix);
+      if (first != reader->tensors().end() && absl::StartsWith(first->first, prefix)) return prefix;
+    }
+  }
+  return "";
+}
+
+bool WeightMap::Contains(std::string_view name) const { return entries_.find(name) != entries_.end(); }
+
+std::vector<int64_t> WeightMap::Shape(std::string_view name) const {
+  const auto entry = entries_.find(name);
+  return entry == entries_.end() ? std::vector<int64_t>{} : entry->second.tensor->shape;
+}
+
+at::Tensor WeightMap::TakeOptional(std::string_view name, const std::vector<int64_t>& shape) {
+  return Contains(name) ? Take(name, shape) : at::Tensor();
+}
+
+at::Tensor WeightMap::Take(std::string_view name, const std::vector<int64_t>& shape) {
+  const auto place = entries_.find(name);
+  if (place == entries_.end()) return Refuse(name, absl::StrCat("is missing; the model needs it with shape ", ShapeText(shape)));
+  Entry& entry = place->second;
+  const StoredTensor& stored = *entry.tensor;
+  if (!ShapeFits(stored.shape, shape)) {
+    return Refuse(name, absl::StrCat("has shape ", ShapeText(stored.shape), ", the config asks for ", ShapeText(shape)));
+  }
+  if (!IsFloatingPoint(stored.type)) {
+    return Refuse(name, absl::StrCat("has dtype ", absl::string_view(StoredTypeName(stored.type).data()),
+                                     "; weights are F64, F32, F16 or BF16"));
+  }
+  at::Tensor weight = at::empty(stored.shape, at::kFloat);
+  ConvertToFloat32(stored.type, stored.data, weight.data_ptr<float>());
+  entry.reader->DropPages(stored);
+  if (!entry.taken) num_parameters_ += stored.num_elements();
+  entry.taken = true;
+  return weight;
+}
+
+at::Tensor WeightMap::Refuse(std::string_view name, const std::string& why) {
+  if (first_error_.ok())
+    first_error_ =
+        absl::InvalidArgumentError(absl::StrCat(source_, ": weight \"", absl::string_view(name.data(), name.size()), "\" ", why));
+  return {};
+}
+
+absl::Status WeightMap::Finish() const {
+  if (!first_error_.ok()) return first_error_;
+  std::vector<std::string> left;
+  for (const auto& [name, entry] : entries_) {
+    const auto matches = [&name = name](const std::string& pattern) { return MatchesPattern(name, pattern); };
+    if (!entry.taken && std::none_of(ignored_.begin(), ignored_.end(), matches)) left.push_back(name);
+  }
+  if (left.empty()) return absl::OkStatus();
+  const size_t total = left.size();
+  left.resize(std::min<size_t>(total, 5));
+  return absl::InvalidArgumentError(absl::StrCat(source_, ": ", total, " weights that this architecture does not have: \"",
+                                                 absl::StrJoin(left, "\", \""), "\"", total > left.size() ? ", ..." : "",
+                                                 "; is model_type in config.json right?"));
+}
+
+}  // namespace longspan
