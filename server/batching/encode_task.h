@@ -1,0 +1,123 @@
+// EncodeTask: one text on its way through the engine: tokenizer thread, queue, worker. Owns the input, then its prepared form,
+// the admission permit and the callback `done`, which runs exactly once on every path: an answer, an error, or INTERNAL from the
+// destructor of a task that everybody forgot. The permit is given back just before `done` runs.
+//
+//   auto task = std::make_shared<EncodeTask>(EncodeTask::Params{.input = ..., .done = ...}, clock);
+//   pipeline.Submit(std::move(task));
+//
+// Lifetime: shared by the queue items of its pieces; freed when the last is done.
+// Thread safety: Complete, Cancelled, Expired and the piece methods may be called from any thread. SetPrepared happens before
+// the task is shared (one thread).
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/functional/any_invocable.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/synchronization/mutex.h"
+#include "absl/time/time.h"
+#include "core/encoder.h"
+#include "server/batching/admission.h"
+#include "server/batching/cancel_flag.h"
+#include "server/batching/clock.h"
+#include "server/batching/encode_input.h"
+#include "server/batching/prepared_text.h"
+
+namespace longspan {
+
+// Where a task is, and in Timings where it ended: the label of expired_total{stage} and cancelled_total{stage}.
+enum class Stage { kTokenize, kQueue, kCompute };
+std::string_view StageName(Stage stage);  // "tokenize", "queue", "compute"
+
+// Where the time of one task went; tokenize + queue + compute = total.
+struct StageTimings {
+  absl::Duration tokenize;  // tokenising, truncation, mapping of ranges
+  absl::Duration queue;     // waiting, before the tokenizer and before the worker
+  absl::Duration compute;   // from the first batch's start to the last batch's end, less the wait between them
+  absl::Duration total;     // from arrival to `done`
+  int32_t batch_texts = 0;  // of the (last) batch that the text ran in; 0 = it never ran
+  int64_t batch_tokens = 0;
+  Stage stage = Stage::kTokenize;  // the last stage that the task reached
+};
+
+class EncodeTask {
+ public:
+  // Called once, on any thread, with no lock of the engine held; must not block.
+  using Done = absl::AnyInvocable<void(absl::StatusOr<EncodedDocument> result, const StageTimings& timings)>;
+
+  struct Params {
+    EncodeInput input;
+    absl::Time arrival;                            // when the request came, by the engine's clock
+    absl::Time deadline = absl::InfiniteFuture();  // by the engine's clock (Clock::FromTimeout)
+    std::shared_ptr<CancelFlag> cancel;            // null = cannot be cancelled
+    std::string client;                            // peer or key that shares are counted by; may be empty
+    AdmissionPermit permit;
+    Done done;
+  };
+
+  EncodeTask(Params params, const Clock* clock);
+  ~EncodeTask();  // completes with INTERNAL if nobody did
+  EncodeTask(const EncodeTask&) = delete;
+  EncodeTask& operator=(const EncodeTask&) = delete;
+
+  const EncodeInput& input() const { return input_; }
+  const std::string& client() const { return client_; }
+  absl::Time deadline() const { return deadline_; }
+  AdmissionPermit& permit() { return permit_; }  // before the task is shared
+
+  // Why this task should not cost anything more: CANCELLED or DEADLINE_EXCEEDED, or completed already (ABORTED). OK = go on.
+  absl::Status Abandoned() const;
+  bool completed() const { return completed_.load(std::memory_order_acquire); }
+
+  // Ends the task. The first call wins and runs `done`; later ones return false and do nothing.
+  bool Complete(absl::StatusOr<EncodedDocument> result);
+
+  // --- tokenizer thread, before the task is shared ---
+  void BeginPreparation();
+  void SetPrepared(PreparedText prepared);
+  const PreparedText& prepared() const { return prepared_; }
+
+  // --- worker threads ---
+  struct BatchShape {
+    absl::Time start;  // of the batch's computation
+    int32_t texts = 0;
+    int64_t tokens = 0;
+  };
+  void BeginCompute(const BatchShape& batch);
+  // Hands in one piece's result. The last piece joins and completes; the first error completes at once.
+  void CompletePiece(int32_t piece, absl::StatusOr<EncodedText> result, const BatchShape& batch);
+
+ private:
+  StageTimings MeasureLocked(absl::Time now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+
+  // constant after construction
+  const Clock* const clock_;
+  const EncodeInput input_;
+  const absl::Time arrival_;
+  const absl::Time deadline_;
+  const std::shared_ptr<CancelFlag> cancel_;
+  const std::string client_;
+
+  // constant once the task is shared
+  PreparedText prepared_;
+
+  std::atomic<bool> completed_{false};
+  AdmissionPermit permit_;  // touched before the task is shared and by the one that completes
+  Done done_;               // likewise
+
+  mutable absl::Mutex mu_;
+  StageTimings timings_ ABSL_GUARDED_BY(mu_);
+  absl::Time preparation_begin_ ABSL_GUARDED_BY(mu_);
+  absl::Time counted_until_ ABSL_GUARDED_BY(mu_);          // end of the last batch whose seconds are in timings_.compute
+  std::vector<EncodedText> encoded_ ABSL_GUARDED_BY(mu_);  // one per piece
+  size_t pieces_missing_ ABSL_GUARDED_BY(mu_) = 0;
+};
+
+}  // namespace longspan

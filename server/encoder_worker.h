@@ -1,0 +1,57 @@
+// EncoderWorker: the thread of one replica: takes batches, encodes them, hands each text its answer. Between layers it asks who
+// still waits: a text cancelled or past its deadline is answered at once and dropped from the pass. Short texts may run between
+// the layers of a long pass (WorkerOptions::preempt). Out of memory: the batch is run again in halves; a text that fails alone is
+// named. Nothing thrown by the encode function escapes: it becomes INTERNAL for the texts of that batch.
+//
+// Ends when the scheduler has no more work (Drain or Shutdown); the destructor joins, so call one of them first.
+// Thread safety: heartbeat() from any thread.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <thread>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/status/statusor.h"
+#include "absl/synchronization/mutex.h"
+#include "absl/time/time.h"
+#include "core/encoder.h"
+#include "core/token_batch.h"
+#include "server/batching/batch_observer.h"
+#include "server/batching/batch_scheduler.h"
+#include "server/batching/clock.h"
+
+namespace longspan {
+
+// Encoder::Encode, or a fake.
+using EncodeFunction = std::function<std::vector<absl::StatusOr<EncodedText>>(
+    const TokenBatch& batch, std::span<const EncodeOptions> options, const EncodeControl& control)>;
+
+struct WorkerOptions {
+  bool preempt = true;  // lets waiting short texts run between the layers of longer passes
+};
+
+class EncoderWorker {
+ public:
+  // `observer` may be null. All pointers must outlive the worker.
+  EncoderWorker(EncodeFunction encode, BatchScheduler* scheduler, BatchObserver* observer, const Clock* clock,
+                WorkerOptions options = {});
+  ~EncoderWorker();
+
+  // For the watchdog: a batch that runs much longer than predicted means a dead device, not a busy one.
+  struct Heartbeat {
+    bool busy = false;
+    absl::Time since;              // start of the running batch, or when the worker became idle
+    absl::Time last_sign;          // last time that the pass reached a seam between layers, or `since`
+    double predicted_seconds = 0;  // of the running batch
+    int64_t batches = 0;           // finished so far
+  };
+  Heartbeat heartbeat() const;
+
+ private:
+  void Run();
+};
+
+}  // namespace longspan
