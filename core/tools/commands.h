@@ -1,0 +1,15 @@
+// The subcommands of longspan-model. Each adds itself to the command line; its callback returns by exit code: 0 done, 1 could not
+// (one line on stderr says what, where and what to do); wrong usage is CLI11's 100-120.
+#pragma once
+
+#include "CLI/CLI.hpp"
+#include "absl/status/status.h"
+
+namespace longspan {
+
+void AddConvertCommand(CLI::App& app);
+
+// Prints the status' message and leaves the process with 1 unless it is OK.
+void ExitUnlessOk(const absl::Status& status);
+
+}  // namespace longspan

@@ -1,0 +1,189 @@
+#include "core/tools/convert.h"
+
+#include <array>
+#include <filesystem>
+#include <fstream>
+#include <map>
+#include <memory>
+#include <string_view>
+#include <vector>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "core/models/model_folder.h"
+#include "core/weights/safetensors_reader.h"
+
+namespace longspan {
+namespace {
+
+namespace fs = std::filesystem;
+using nlohmann::json;
+
+constexpr std::string_view kPositionTable = "embeddings.position_embeddings.weight";
+
+// A checkpoint's tensors by bare name; the readers keep the mappings alive.
+struct Source {
+  std::vector<std::unique_ptr<SafetensorsReader>> readers;
+  std::map<std::string, StoredTensor> tensors;
+};
+
+// Heads and buffers that an encoder does not read.
+bool IsEncoderWeight(std::string_view name) {
+  const absl::string_view bare(name.data(), name.size());
+  return (absl::StartsWith(bare, "embeddings.") && !absl::StartsWith(bare, "embeddings.position_ids") &&
+          !absl::StartsWith(bare, "embeddings.token_type_ids")) ||
+         absl::StartsWith(bare, "encoder.") || absl::StartsWith(bare, "pooler.");
+}
+
+absl::StatusOr<Source> ReadSource(const ModelFolder& folder) {
+  Source source;
+  for (const std::string& path : folder.weight_files()) {
+    auto reader = SafetensorsReader::Open(path);
+    if (!reader.ok()) return reader.status();
+    for (const auto& [name, tensor] : (*reader)->tensors()) {
+      std::string bare = name;
+      for (std::string_view prefix : {"bert.", "roberta."}) {
+        if (bare.starts_with(prefix)) bare.erase(0, prefix.size());
+      }
+      if (IsEncoderWeight(bare)) source.tensors.emplace(bare, tensor);
+    }
+    source.readers.push_back(std::move(*reader));
+  }
+  if (!source.tensors.contains(std::string(kPositionTable))) {
+    return absl::InvalidArgumentError(absl::StrCat(folder.path(), ": no weight ", std::string(kPositionTable),
+                                                   "; convert takes BERT and RoBERTa checkpoints with learned positions"));
+  }
+  return source;
+}
+
+// [rows of the source moved by `shift`]: row r of the source becomes row r + shift; the rows in front repeat row 0.
+StoredTensor ShiftRows(const StoredTensor& table, int64_t shift, std::vector<std::byte>& storage) {
+  const size_t row_bytes = table.data.size() / table.shape[0];
+  storage.clear();
+  for (int64_t row = 0; row < shift; ++row) storage.insert(storage.end(), table.data.begin(), table.data.begin() + row_bytes);
+  storage.insert(storage.end(), table.data.begin(), table.data.end());
+  StoredTensor shifted = table;
+  shifted.shape[0] += shift;
+  shifted.data = storage;
+  return shifted;
+}
+
+void CopyGlobalProjections(std::map<std::string, StoredTensor>& tensors) {
+  std::map<std::string, StoredTensor> copies;
+  for (const auto& [name, tensor] : tensors) {
+    for (std::string_view projection : {"query", "key", "value"}) {
+      const std::string middle = absl::StrCat(".attention.self.", std::string(projection), ".");
+      const size_t at = name.find(middle);
+      if (at == std::string::npos) continue;
+      std::string global = name;
+      copies.emplace(global.replace(at, middle.size(), absl::StrCat(".attention.self.", std::string(projection), "_global.")),
+                     tensor);
+    }
+  }
+  tensors.merge(copies);
+}
+
+absl::Status WriteJson(const fs::path& path, const json& value) {
+  std::ofstream out(path);
+  out << value.dump(2) << "\n";
+  out.close();
+  if (!out) return absl::InternalError(absl::StrCat("cannot write ", path.string(), ": is the disk full?"));
+  return absl::OkStatus();
+}
+
+// Copies the small files around the weights; limits that belong to the source's position table are dropped.
+absl::Status CopySmallFiles(const fs::path& from, const fs::path& to) {
+  std::error_code error;
+  for (const auto& entry : fs::directory_iterator(from, error)) {
+    const std::string name = entry.path().filename().string();
+    const bool weights = name.ends_with(".safetensors") || name.ends_with(".safetensors.index.json") || name.ends_with(".bin");
+    if (weights || name == "config.json" || name == "data_config.json" || name.starts_with(".")) continue;
+    fs::copy(entry.path(), to / name, fs::copy_options::recursive | fs::copy_options::overwrite_existing, error);
+    if (error) return absl::InternalError(absl::StrCat("cannot copy ", entry.path().string(), ": ", error.message()));
+  }
+  struct Limit {
+    std::string_view file, key;
+  };
+  for (const Limit limit :
+       {Limit{"sentence_bert_config.json", "max_seq_length"}, Limit{"tokenizer_config.json", "model_max_length"}}) {
+    const fs::path path = to / limit.file;
+    std::ifstream in(path);
+    if (!in) continue;
+    json value = json::parse(in, nullptr, /*allow_exceptions=*/false);
+    if (!value.is_object()) return absl::InvalidArgumentError(absl::StrCat(path.string(), " is not a JSON object"));
+    value.erase(std::string(limit.key));
+    if (absl::Status status = WriteJson(path, value); !status.ok()) return status;
+  }
+  return absl::OkStatus();
+}
+
+json LongformerConfig(const json& source, int64_t layers, int64_t pad, int64_t rows, int64_t positions,
+                      const ConvertOptions& options) {
+  json config = source;
+  config["model_type"] = "longformer";
+  config["architectures"] = {"LongformerModel"};
+  config["attention_window"] = std::vector<int64_t>(layers, options.window);
+  config["pad_token_id"] = pad;
+  config["max_position_embeddings"] = rows;
+  if (!config.contains("sep_token_id")) config["sep_token_id"] = source.value("model_type", "") == "bert" ? 102 : 2;
+  config["longspan"] = {{"dense_up_to", positions},
+                        {"position_period", positions - 1},
+                        {"default_global_attention", options.default_global_attention}};
+  config.erase("position_embedding_type");
+  return config;
+}
+
+absl::Status CheckArguments(const ModelFolder& folder, const fs::path& output, const ConvertOptions& options) {
+  constexpr std::array<std::string_view, 3> kSources = {"bert", "roberta", "xlm-roberta"};
+  if (std::find(kSources.begin(), kSources.end(), folder.model_type()) == kSources.end()) {
+    return absl::InvalidArgumentError(absl::StrCat(folder.path(), ": model_type is \"", folder.model_type(),
+                                                   "\"; convert takes bert, roberta and xlm-roberta"));
+  }
+  if (options.window < 2 || options.window % 2 != 0) {
+    return absl::InvalidArgumentError(absl::StrCat("window is ", options.window, "; allowed: an even number of tokens >= 2"));
+  }
+  if (options.default_global_attention != "cls" && options.default_global_attention != "none") {
+    return absl::InvalidArgumentError(
+        absl::StrCat("default global attention is \"", options.default_global_attention, "\"; allowed: cls, none"));
+  }
+  std::error_code error;
+  if (fs::exists(output, error) && !fs::is_empty(output, error)) {
+    return absl::AlreadyExistsError(absl::StrCat(output.string(), " is not empty; name a new folder"));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::Status ConvertToWindowed(const std::string& source_dir, const std::string& output_dir, const ConvertOptions& options) {
+  const auto folder = ModelFolder::Open(source_dir);
+  if (!folder.ok()) return folder.status();
+  if (absl::Status status = CheckArguments(*folder, output_dir, options); !status.ok()) return status;
+  auto source = ReadSource(*folder);
+  if (!source.ok()) return source.status();
+
+  // BERT counts positions from row 0, RoBERTa from pad + 1, a Longformer always from pad + 1.
+  const bool from_zero = folder->model_type() == "bert";
+  const int64_t pad = folder->config().value("pad_token_id", from_zero ? 0 : 1);
+  const int64_t layers = folder->config().value("num_hidden_layers", 0);
+  StoredTensor& table = source->tensors.at(std::string(kPositionTable));
+  const int64_t positions = from_zero ? table.shape[0] : table.shape[0] - pad - 1;
+  if (positions < 2 || layers < 1) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(source_dir, ": ", positions, " usable positions and ", layers, " layers; at least 2 and 1"));
+  }
+  std::vector<std::byte> shifted;
+  if (from_zero) table = ShiftRows(table, pad + 1, shifted);
+  CopyGlobalProjections(source->tensors);
+
+  std::error_code error;
+  fs::create_directories(output_dir, error);
+  if (error) return absl::InternalError(absl::StrCat("cannot create ", output_dir, ": ", error.message()));
+  if (absl::Status status = CopySmallFiles(source_dir, output_dir); !status.ok()) return status;
+  const fs::path output(output_dir);
+  const std::string weights = (output / "model.safetensors").string();
+  if (absl::Status status = WriteSafetensors(weights, source->tensors, {{"format", "pt"}}); !status.ok()) return status;
+  return WriteJson(output / "config.json", LongformerConfig(folder->config(), layers, pad, table.shape[0], positions, options));
+}
+
+}  // namespace longspan

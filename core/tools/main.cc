@@ -1,0 +1,24 @@
+// longspan-model: offline work on model folders.
+#include <cstdlib>
+#include <iostream>
+
+#include "core/tools/commands.h"
+
+namespace longspan {
+
+void ExitUnlessOk(const absl::Status& status) {
+  if (status.ok()) return;
+  std::cerr << "longspan-model: " << std::string(status.message()) << "\n";
+  std::exit(1);  // NOLINT(concurrency-mt-unsafe): one thread
+}
+
+}  // namespace longspan
+
+int main(int argc, char** argv) {
+  CLI::App app("Offline tools for longspan's model folders");
+  app.set_version_flag("--version", LONGSPAN_VERSION);
+  app.require_subcommand(1);
+  longspan::AddConvertCommand(app);
+  CLI11_PARSE(app, argc, argv);
+  return 0;
+}
