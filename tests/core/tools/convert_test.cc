@@ -1,0 +1,100 @@
+#include "core/tools/convert.h"
+
+#include <gmock/gmock.h>
+
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+
+#include "core/models/model_folder.h"
+#include "core/weights/safetensors_reader.h"
+
+namespace longspan {
+namespace {
+
+namespace fs = std::filesystem;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+class ConvertToWindowedTest : public ::testing::Test {
+ protected:
+  ConvertToWindowedTest() : output_(fs::path(::testing::TempDir()) / ("convert_" + std::to_string(::getpid()))) {
+    fs::remove_all(output_);
+  }
+  ~ConvertToWindowedTest() override { fs::remove_all(output_); }
+
+  static std::string Fixture(const std::string& name) { return std::string(LONGSPAN_FIXTURES) + "/" + name; }
+  static std::vector<float> Row(const StoredTensor& table, int64_t row) {
+    std::vector<float> values(table.shape[1]);
+    std::memcpy(values.data(), table.data.data() + row * values.size() * sizeof(float), values.size() * sizeof(float));
+    return values;
+  }
+  fs::path output_;
+};
+
+TEST_F(ConvertToWindowedTest, BertPositionsMoveBehindThePadRowAndRepeatByPeriod) {
+  ASSERT_TRUE(ConvertToWindowed(Fixture("bert"), output_, {.window = 8}).ok());
+  const auto source = SafetensorsReader::Open(Fixture("bert") + "/model.safetensors");
+  const auto made = SafetensorsReader::Open(output_ / "model.safetensors");
+  ASSERT_TRUE(source.ok() && made.ok());
+  const StoredTensor& before = (*source)->tensors().at("embeddings.position_embeddings.weight");
+  const StoredTensor& after = (*made)->tensors().at("embeddings.position_embeddings.weight");
+  const auto folder = ModelFolder::Open(output_);
+  ASSERT_TRUE(folder.ok()) << folder.status();
+  const int64_t pad = folder->config().at("pad_token_id");
+  ASSERT_EQ(after.shape[0], before.shape[0] + pad + 1);
+  for (int64_t row = 0; row < before.shape[0]; ++row) EXPECT_EQ(Row(after, row + pad + 1), Row(before, row));
+  EXPECT_EQ(folder->model_type(), "longformer");
+  EXPECT_EQ(folder->config().at("longspan").at("dense_up_to"), before.shape[0]);
+  EXPECT_EQ(folder->config().at("longspan").at("position_period"), before.shape[0] - 1);
+  EXPECT_EQ(folder->config().at("attention_window").at(0), 8);
+}
+
+TEST_F(ConvertToWindowedTest, RobertaPositionsStayAndPrefixAndHeadGo) {
+  ASSERT_TRUE(ConvertToWindowed(Fixture("roberta"), output_, {}).ok());
+  const auto made = SafetensorsReader::Open(output_ / "model.safetensors");
+  ASSERT_TRUE(made.ok());
+  const auto folder = ModelFolder::Open(output_);
+  ASSERT_TRUE(folder.ok()) << folder.status();
+  const StoredTensor& positions = (*made)->tensors().at("embeddings.position_embeddings.weight");
+  EXPECT_EQ(folder->config().at("longspan").at("dense_up_to"),
+            positions.shape[0] - folder->config().at("pad_token_id").get<int64_t>() - 1);
+  for (const auto& [name, tensor] : (*made)->tensors()) {
+    EXPECT_THAT(name, ::testing::Not(::testing::AnyOf(HasSubstr("lm_head"), HasSubstr("roberta.")))) << name;
+  }
+}
+
+TEST_F(ConvertToWindowedTest, GlobalProjectionsAreCopiesOfTheLocalOnes) {
+  ASSERT_TRUE(ConvertToWindowed(Fixture("bert"), output_, {}).ok());
+  const auto made = SafetensorsReader::Open(output_ / "model.safetensors");
+  ASSERT_TRUE(made.ok());
+  int compared = 0;
+  for (const auto& [name, local] : (*made)->tensors()) {
+    for (const std::string projection : {"query", "key", "value"}) {
+      const size_t at = name.find(".self." + projection + ".");
+      if (at == std::string::npos) continue;
+      std::string global = name;
+      global.insert(at + 6 + projection.size(), "_global");
+      const StoredTensor& copy = (*made)->tensors().at(global);
+      ASSERT_EQ(copy.shape, local.shape);
+      EXPECT_EQ(std::memcmp(copy.data.data(), local.data.data(), local.data.size()), 0) << name;
+      ++compared;
+    }
+  }
+  EXPECT_GE(compared, 6);
+}
+
+TEST_F(ConvertToWindowedTest, RefusesWhatItCannotConvert) {
+  const auto longformer = ConvertToWindowed(Fixture("longformer-long"), output_, {});
+  EXPECT_EQ(longformer.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(longformer.message()), HasSubstr("bert, roberta and xlm-roberta"));
+  EXPECT_THAT(std::string(ConvertToWindowed(Fixture("bert"), output_, {.window = 7}).message()), HasSubstr("window is 7"));
+  EXPECT_THAT(std::string(ConvertToWindowed(Fixture("bert"), output_, {.default_global_attention = "all"}).message()),
+              HasSubstr("cls, none"));
+  fs::create_directories(output_);
+  std::ofstream(output_ / "precious.txt") << "keep";
+  EXPECT_EQ(ConvertToWindowed(Fixture("bert"), output_, {}).code(), absl::StatusCode::kAlreadyExists);
+}
+
+}  // namespace
+}  // namespace longspan
