@@ -1,5 +1,9 @@
 # longspan_tokenizers_ffi: the Hugging Face tokenizers crate behind our C ABI (core/tokenizer/ffi), as a static library.
 set(_ffi "${CMAKE_SOURCE_DIR}/core/tokenizer/ffi")
+if(NOT EXISTS "${_ffi}/Cargo.toml")
+  add_library(longspan_tokenizers_ffi INTERFACE)
+  return()
+endif()
 find_program(CARGO cargo REQUIRED)
 file(GLOB_RECURSE _ffi_sources CONFIGURE_DEPENDS "${_ffi}/src/*.rs")
 set(_ffi_archive "${CMAKE_BINARY_DIR}/tokenizers/liblongspan_tokenizers.a")
