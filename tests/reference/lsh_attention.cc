@@ -115,7 +115,7 @@ std::vector<int> LshSortedIndices(const std::vector<int>& buckets, int num_hashe
   return sorted;
 }
 
-std::vector<int> LshKeysOf(const ChunkedText& text, const std::vector<int>& sorted, int num_hashes, int round, int position) {
+std::vector<int> LshKeysOf(const ChunkedText& text, const std::vector<int>& sorted, int round, int position) {
   std::vector<int> order;
   for (int index : sorted) order.push_back(index % text.length);
   const auto begin = sorted.begin() + round * text.length;
@@ -139,7 +139,7 @@ std::vector<double> LshAttention(const ChunkedText& text, const std::vector<floa
   for (int query = 0; query < L; ++query) {
     std::vector<float> z(rounds);
     for (int r = 0; r < rounds; ++r) {
-      const std::vector<int> seen = LshKeysOf(text, sorted, rounds, r, query);
+      const std::vector<int> seen = LshKeysOf(text, sorted, r, query);
       std::vector<float> scores;
       for (int key : seen) scores.push_back(MaskedScore(text, Dot(&qk[query * D], &keys[key * D], D), query, key, true));
       z[r] = Attend(scores, seen, v, D, &round_out[r * D]);

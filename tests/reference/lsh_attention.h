@@ -38,6 +38,6 @@ std::vector<double> LshAttention(const ChunkedText& text, const std::vector<floa
                                  const std::vector<int>& buckets, int num_hashes);
 
 // The pattern alone: for query position i of round r, the key positions in order (repeats included), masks not applied.
-std::vector<int> LshKeysOf(const ChunkedText& text, const std::vector<int>& sorted, int num_hashes, int round, int position);
+std::vector<int> LshKeysOf(const ChunkedText& text, const std::vector<int>& sorted, int round, int position);
 
 }  // namespace longspan::reference
