@@ -1,0 +1,70 @@
+/* C ABI of the tokenizers crate (src/lib.rs), written by hand; the two files change together.
+ *
+ * Every function returns a status and never unwinds: a panic of the crate becomes LONGSPAN_TOKENIZERS_BUG. On failure the
+ * reason is written to `message` (always NUL-terminated, cut at its capacity). Results go to memory of the caller. No globals.
+ * Thread safety: functions that take a `const` tokenizer may run at once in many threads. */
+#ifndef LONGSPAN_TOKENIZERS_H_
+#define LONGSPAN_TOKENIZERS_H_
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+enum {
+  LONGSPAN_TOKENIZERS_OK = 0,
+  LONGSPAN_TOKENIZERS_INVALID = 1, /* the arguments or the file cannot be used */
+  LONGSPAN_TOKENIZERS_BUG = 2      /* a panic inside the crate */
+};
+
+typedef struct longspan_tokenizers_tokenizer longspan_tokenizers_tokenizer;
+typedef struct longspan_tokenizers_encoding longspan_tokenizers_encoding;
+
+typedef struct {
+  char* text;
+  size_t capacity; /* bytes, the terminating NUL included; 0 = no message wanted */
+} longspan_tokenizers_message;
+
+/* Arrays of the caller, each of longspan_tokenizers_encoding_size() entries (ranges: twice that, begin and end by turns). */
+typedef struct {
+  int32_t* ids;
+  uint8_t* special;    /* 1 = added by the post-processor */
+  int64_t* bytes;      /* half-open ranges of the input, in bytes */
+  int64_t* characters; /* half-open ranges of the input, in code points */
+} longspan_tokenizers_tokens;
+
+/* Reads a tokenizer.json. Truncation and padding stored there are switched off, and so is BPE dropout.
+ * lowercase_first != 0: a lower-case normaliser runs in front of the file's own. */
+int32_t longspan_tokenizers_load(const char* json, size_t length, int32_t lowercase_first,
+                                 longspan_tokenizers_tokenizer** tokenizer, longspan_tokenizers_message message);
+void longspan_tokenizers_free(longspan_tokenizers_tokenizer* tokenizer);
+
+/* The text must be UTF-8; the message names the first byte that is not. */
+int32_t longspan_tokenizers_encode(const longspan_tokenizers_tokenizer* tokenizer, const char* text, size_t length,
+                                   int32_t add_special_tokens, longspan_tokenizers_encoding** encoding,
+                                   longspan_tokenizers_message message);
+size_t longspan_tokenizers_encoding_size(const longspan_tokenizers_encoding* encoding);
+void longspan_tokenizers_encoding_copy(const longspan_tokenizers_encoding* encoding, longspan_tokenizers_tokens tokens);
+void longspan_tokenizers_encoding_free(longspan_tokenizers_encoding* encoding);
+
+/* Writes the text of the ids if it fits in `capacity` bytes (no NUL), and its length in any case. */
+int32_t longspan_tokenizers_decode(const longspan_tokenizers_tokenizer* tokenizer, const int32_t* ids, size_t count,
+                                   int32_t skip_special_tokens, char* text, size_t capacity, size_t* length,
+                                   longspan_tokenizers_message message);
+/* The vocabulary's text of one id, under the same rule. INVALID where no token has this id. */
+int32_t longspan_tokenizers_token_text(const longspan_tokenizers_tokenizer* tokenizer, int32_t id, char* text, size_t capacity,
+                                       size_t* length, longspan_tokenizers_message message);
+/* The id of a token's text, -1 where the vocabulary has none. */
+int32_t longspan_tokenizers_token_id(const longspan_tokenizers_tokenizer* tokenizer, const char* text, size_t length,
+                                     int32_t* id, longspan_tokenizers_message message);
+/* Number of tokens, added ones included. */
+int32_t longspan_tokenizers_vocab_size(const longspan_tokenizers_tokenizer* tokenizer, size_t* size,
+                                       longspan_tokenizers_message message);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* LONGSPAN_TOKENIZERS_H_ */

@@ -1,0 +1,35 @@
+//! tokenizer.json to a tokenizer that a service can use: no truncation, no padding, no chance.
+
+use tokenizers::models::ModelWrapper;
+use tokenizers::normalizers::{Lowercase, NormalizerWrapper, Sequence};
+use tokenizers::Tokenizer;
+
+pub fn load(json: &[u8], lowercase_first: bool) -> Result<Tokenizer, String> {
+    tokenizers::utils::parallelism::set_parallelism(false);
+    let mut tokenizer = Tokenizer::from_bytes(json).map_err(|e| e.to_string())?;
+    tokenizer.with_truncation(None).map_err(|e| e.to_string())?;
+    tokenizer.with_padding(None);
+    switch_dropout_off(&mut tokenizer);
+    if lowercase_first {
+        put_lowercase_first(&mut tokenizer)?;
+    }
+    Ok(tokenizer)
+}
+
+/// BPE dropout leaves merges out at random. It is a means of training; a text must always give the same ids.
+fn switch_dropout_off(tokenizer: &mut Tokenizer) {
+    if let ModelWrapper::BPE(bpe) = tokenizer.get_model() {
+        if bpe.dropout.is_some() {
+            let mut bpe = bpe.clone();
+            bpe.dropout = None;
+            tokenizer.with_model(bpe);
+        }
+    }
+}
+
+fn put_lowercase_first(tokenizer: &mut Tokenizer) -> Result<(), String> {
+    let mut steps: Vec<NormalizerWrapper> = vec![Lowercase.into()];
+    steps.extend(tokenizer.get_normalizer().cloned());
+    tokenizer.with_normalizer(Some(Sequence::new(steps))).map_err(|e| e.to_string())?;
+    Ok(())
+}
