@@ -7,9 +7,9 @@
 
 #include <cstdint>
 
-namespace longspan::kernels {
+#include "core/kernels/element_type.h"
 
-enum class ElementType { kFloat32, kBFloat16 };
+namespace longspan::kernels {
 
 inline constexpr int64_t kUnlimitedWindow = INT64_MAX;
 

@@ -1,0 +1,37 @@
+// FeedForward: the wide half of a transformer layer, computed in blocks of tokens so that the wide rows never leave the cache:
+//   dense:  down(act(up(x)))                     the activation is part of `up`
+//   gated:  down(act(up(x)) * gate(x))           GeGLU and its kin (ModernBERT: Wi's first half is up, its second half gate)
+// Thread safe after construction.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <utility>
+
+#include "core/layers/layer_norm.h"
+#include "core/layers/linear.h"
+
+namespace longspan {
+
+class FeedForward {
+ public:
+  FeedForward() = default;
+  FeedForward(Linear up, Linear down) : up_(std::move(up)), down_(std::move(down)) {}
+  FeedForward(Linear up, Linear gate, Linear down) : up_(std::move(up)), gate_(std::move(gate)), down_(std::move(down)) {}
+
+  // x [T, E] -> [T, E] of x's type.
+  at::Tensor operator()(const at::Tensor& x) const;
+  // norm(x + FeedForward(x)): the second half of a post-norm layer (Longformer, BERT).
+  at::Tensor PostNorm(const at::Tensor& x, const LayerNorm& norm) const;
+  // stream += FeedForward(norm(stream)): the second half of a pre-norm layer (ModernBERT).
+  void AddPreNorm(at::Tensor& stream, const LayerNorm& norm) const;
+
+ private:
+  at::Tensor Block(const at::Tensor& x) const;
+
+  Linear up_;
+  Linear gate_;  // undefined in the dense form
+  Linear down_;
+};
+
+}  // namespace longspan

@@ -1,0 +1,58 @@
+#include "core/layers/layer_norm.h"
+
+#include <ATen/ops/empty_like.h>
+
+#include "core/kernels/layer_norm.h"
+#include "core/layers/element_type_of.h"
+
+namespace longspan {
+
+LayerNorm::LayerNorm(const at::Tensor& weight, const at::Tensor& bias, double eps)
+    : weight_(weight.to(at::kFloat).contiguous()), eps_(static_cast<float>(eps)) {
+  if (bias.defined()) bias_ = bias.to(at::kFloat).contiguous();
+}
+
+void LayerNorm::Run(const at::Tensor& x, const at::Tensor& residual, bool update_residual, at::Tensor& out) const {
+  TORCH_CHECK(x.dim() == 2 && x.size(1) == width(), "LayerNorm takes [T, ", width(), "], got ", x.sizes());
+  TORCH_CHECK(x.is_contiguous() && out.is_contiguous() && out.sizes() == x.sizes(), "LayerNorm takes contiguous rows");
+  kernels::LayerNormParams params;
+  params.x = x.const_data_ptr();
+  params.x_type = ElementTypeOf(x);
+  if (residual.defined()) {
+    TORCH_CHECK(residual.is_contiguous() && residual.sizes() == x.sizes(), "LayerNorm: residual is ", residual.sizes(), ", x is ",
+                x.sizes());
+    params.residual = residual.const_data_ptr();
+    params.residual_type = ElementTypeOf(residual);
+    if (update_residual) params.sum = residual.data_ptr();
+  }
+  params.out = out.data_ptr();
+  params.out_type = ElementTypeOf(out);
+  params.weight = weight_.const_data_ptr<float>();
+  params.bias = bias_.defined() ? bias_.const_data_ptr<float>() : nullptr;
+  params.rows = x.size(0);
+  params.width = width();
+  params.eps = eps_;
+  kernels::LayerNorm(params);
+}
+
+at::Tensor LayerNorm::operator()(const at::Tensor& x) const {
+  const at::Tensor rows = x.contiguous();
+  at::Tensor out = at::empty_like(rows);
+  Run(rows, {}, false, out);
+  return out;
+}
+
+at::Tensor LayerNorm::AddNorm(const at::Tensor& x, const at::Tensor& residual) const {
+  at::Tensor out = at::empty_like(residual);
+  Run(x.contiguous(), residual, false, out);
+  return out;
+}
+
+at::Tensor LayerNorm::AddInPlaceNorm(const at::Tensor& x, at::Tensor& stream) const {
+  const at::Tensor rows = x.contiguous();
+  at::Tensor out = at::empty_like(rows);
+  Run(rows, stream, true, out);
+  return out;
+}
+
+}  // namespace longspan

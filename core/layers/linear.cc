@@ -1,0 +1,118 @@
+// Packed GEMM through LibTorch's own oneDNN. The library's symbols are hidden, its primitives are not:
+// `mkldnn::_linear_pointwise` runs an inner product on weights that were blocked once by `mkldnn::_reorder_linear_weight`, and
+// applies bias and activation while the tile is still in registers. (at::linear would pass plain weights to MKL and pay for
+// packing on every call.)
+//   Example, 768 -> 3072, 2 Zen 4 cores: at::linear 111 GFLOP/s at 64 rows, packed 206, packed with GELU 200.
+// The blocking does not depend on the number of rows it was packed for (measured from 1 to 4,096), so weights are packed once,
+// for 512 rows. A primitive is created (about a millisecond) the first time a shape is seen and cached by oneDNN after that.
+// Proven by linear_test.
+#include "core/layers/linear.h"
+
+#include <ATen/core/dispatch/Dispatcher.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/gelu.h>
+#include <ATen/ops/linear.h>
+#include <ATen/ops/relu.h>
+#include <ATen/ops/silu.h>
+#include <ATen/ops/tanh.h>
+
+#include <string>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
+
+namespace longspan {
+namespace {
+
+constexpr int64_t kPackedForRows = 512;
+
+using LinearPointwise = at::Tensor(const at::Tensor&, const at::Tensor&, const std::optional<at::Tensor>&, std::string_view,
+                                   c10::List<std::optional<at::Scalar>>, std::optional<std::string_view>);
+using ReorderLinearWeight = at::Tensor(const at::Tensor&, std::optional<int64_t>);
+
+template <typename Signature>
+c10::TypedOperatorHandle<Signature> FindOperator(const char* name) {
+  return c10::Dispatcher::singleton().findSchemaOrThrow(name, "").typed<Signature>();
+}
+
+// oneDNN's post-op and its algorithm for each activation.
+std::pair<std::string_view, std::string_view> PostOp(Activation activation) {
+  switch (activation) {
+    case Activation::kNone:
+      return {"none", ""};
+    case Activation::kGelu:
+      return {"gelu", "none"};
+    case Activation::kGeluTanh:
+      return {"gelu", "tanh"};
+    case Activation::kRelu:
+      return {"relu", ""};
+    case Activation::kSilu:
+      return {"swish", ""};
+    case Activation::kTanh:
+      return {"tanh", ""};
+  }
+  return {"none", ""};
+}
+
+at::Tensor PackedLinear(const at::Tensor& x, const at::Tensor& packed, const at::Tensor& bias, Activation activation) {
+  static const auto op = FindOperator<LinearPointwise>("mkldnn::_linear_pointwise");
+  const auto [post_op, algorithm] = PostOp(activation);
+  const std::optional<at::Tensor> optional_bias = bias.defined() ? std::optional<at::Tensor>(bias) : std::nullopt;
+  return op.call(x, packed, optional_bias, post_op, c10::List<std::optional<at::Scalar>>(), algorithm);
+}
+
+}  // namespace
+
+absl::StatusOr<Activation> ParseActivation(std::string_view hidden_act) {
+  if (hidden_act == "gelu" || hidden_act == "gelu_python") return Activation::kGelu;
+  if (hidden_act == "gelu_new" || hidden_act == "gelu_pytorch_tanh" || hidden_act == "gelu_fast") return Activation::kGeluTanh;
+  if (hidden_act == "relu") return Activation::kRelu;
+  if (hidden_act == "silu" || hidden_act == "swish") return Activation::kSilu;
+  if (hidden_act == "tanh") return Activation::kTanh;
+  if (hidden_act == "linear") return Activation::kNone;
+  return absl::InvalidArgumentError(
+      absl::StrCat("hidden_act is '", absl::string_view(hidden_act.data(), hidden_act.size()),
+                   "'; known: gelu, gelu_python, gelu_new, gelu_pytorch_tanh, gelu_fast, relu, silu, swish, tanh, linear"));
+}
+
+void ApplyActivation(Activation activation, at::Tensor& x) {
+  switch (activation) {
+    case Activation::kNone:
+      return;
+    case Activation::kGelu:
+      at::gelu_(x);
+      return;
+    case Activation::kGeluTanh:
+      at::gelu_(x, "tanh");
+      return;
+    case Activation::kRelu:
+      at::relu_(x);
+      return;
+    case Activation::kSilu:
+      at::silu_(x);
+      return;
+    case Activation::kTanh:
+      at::tanh_(x);
+      return;
+  }
+}
+
+Linear::Linear(const at::Tensor& weight, const at::Tensor& bias, DataType dtype, Activation activation)
+    : in_features_(weight.size(1)), out_features_(weight.size(0)), dtype_(dtype), activation_(activation) {
+  static const auto reorder = FindOperator<ReorderLinearWeight>("mkldnn::_reorder_linear_weight");
+  const at::ScalarType type = dtype == DataType::kBFloat16 ? at::kBFloat16 : at::kFloat;
+  packed_ = reorder.call(weight.to(type).contiguous(), kPackedForRows);
+  if (bias.defined()) bias_ = bias.to(type).contiguous();
+}
+
+at::Tensor Linear::operator()(const at::Tensor& x) const {
+  TORCH_CHECK(x.dim() == 2 && x.size(1) == in_features_, "Linear takes [M, ", in_features_, "], got ", x.sizes());
+  if (x.size(0) == 0) return at::empty({0, out_features_}, x.options());
+  const at::ScalarType type = dtype_ == DataType::kBFloat16 ? at::kBFloat16 : at::kFloat;
+  at::Tensor y = PackedLinear(x.to(type).contiguous(), packed_, bias_, activation_);
+  return y.to(x.scalar_type());
+}
+
+}  // namespace longspan

@@ -1,0 +1,107 @@
+#include "core/layers/layer_norm.h"
+
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/allclose.h>
+#include <ATen/ops/empty_like.h>
+#include <ATen/ops/equal.h>
+#include <ATen/ops/layer_norm.h>
+#include <ATen/ops/ones.h>
+#include <ATen/ops/randn.h>
+#include <gmock/gmock.h>
+
+#include <vector>
+
+#include "core/kernels/cpu_features.h"
+#include "core/kernels/layer_norm.h"
+
+namespace longspan {
+namespace {
+
+at::Tensor Reference(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias, double eps) {
+  const at::Tensor wide_bias = bias.defined() ? bias.to(at::kDouble) : at::Tensor();
+  return at::layer_norm(x.to(at::kDouble), {x.size(1)}, weight.to(at::kDouble), wide_bias, eps).to(at::kFloat);
+}
+
+TEST(LayerNorm, EqualsTheFormula_ForEveryWidth) {
+  for (int64_t width : {1, 8, 15, 16, 17, 64, 384, 768, 1000}) {
+    const at::Tensor weight = at::randn({width}), bias = at::randn({width});
+    for (int64_t rows : {0, 1, 3, 200}) {
+      const at::Tensor x = at::randn({rows, width}) * 3 + 100;  // a mean far from zero: the variance must not be E[x^2] - mean^2
+      EXPECT_TRUE(at::allclose(LayerNorm(weight, bias, 1e-5)(x), Reference(x, weight, bias, 1e-5), 1e-4, 2e-4))
+          << rows << "x" << width;
+      EXPECT_TRUE(at::allclose(LayerNorm(weight, {}, 1e-5)(x), Reference(x, weight, {}, 1e-5), 1e-4, 2e-4))
+          << rows << "x" << width;
+    }
+  }
+}
+
+TEST(LayerNorm, EpsIsInsideTheRoot) {
+  const at::Tensor weight = at::ones({16}), x = at::randn({4, 16}) * 1e-3;
+  EXPECT_TRUE(at::allclose(LayerNorm(weight, {}, 1e-2)(x), Reference(x, weight, {}, 1e-2), 1e-5, 1e-6));
+}
+
+TEST(LayerNorm, AddNorm_NormalisesTheSum_InBothTypes) {
+  const at::Tensor weight = at::randn({72}), bias = at::randn({72});
+  const LayerNorm norm(weight, bias, 1e-12);
+  const at::Tensor x = at::randn({300, 72}), residual = at::randn({300, 72});
+  EXPECT_TRUE(at::allclose(norm.AddNorm(x, residual), Reference(x + residual, weight, bias, 1e-12), 1e-5, 1e-5));
+  const at::Tensor x16 = x.to(at::kBFloat16), residual16 = residual.to(at::kBFloat16);
+  const at::Tensor half = norm.AddNorm(x16, residual16);
+  EXPECT_EQ(half.scalar_type(), at::kBFloat16);
+  EXPECT_TRUE(at::equal(half, Reference(x16.to(at::kFloat) + residual16.to(at::kFloat), weight, bias, 1e-12).to(at::kBFloat16)) ||
+              at::allclose(half.to(at::kFloat), Reference(x16.to(at::kFloat) + residual16.to(at::kFloat), weight, bias, 1e-12),
+                           0.01, 1e-3));
+  EXPECT_EQ(norm.AddNorm(x16, residual).scalar_type(), at::kFloat);
+}
+
+TEST(LayerNorm, AddInPlaceNorm_KeepsTheSumInTheStream) {
+  const at::Tensor weight = at::randn({72});
+  const LayerNorm norm(weight, {}, 1e-5);
+  const at::Tensor x = at::randn({90, 72});
+  at::Tensor stream = at::randn({90, 72});
+  const at::Tensor sum = x + stream;
+  const at::Tensor y = norm.AddInPlaceNorm(x, stream);
+  EXPECT_TRUE(at::equal(stream, sum));
+  EXPECT_TRUE(at::allclose(y, Reference(sum, weight, {}, 1e-5), 1e-5, 1e-5));
+}
+
+TEST(LayerNorm, NaN_StaysInItsRow) {
+  const LayerNorm norm(at::ones({20}), {}, 1e-5);
+  for (at::ScalarType type : {at::kFloat, at::kBFloat16}) {
+    at::Tensor x = at::randn({3, 20}).to(type);
+    x[1][4] = std::numeric_limits<float>::quiet_NaN();
+    const at::Tensor bad = norm(x).to(at::kFloat).isnan().any(1);
+    EXPECT_FALSE(bad[0].item<bool>());
+    EXPECT_TRUE(bad[1].item<bool>());
+    EXPECT_FALSE(bad[2].item<bool>());
+  }
+}
+
+// The two implementations agree whatever this processor would choose.
+TEST(LayerNorm, Avx512_EqualsPortable) {
+  if (!kernels::GetCpuFeatures().avx512) GTEST_SKIP() << "this processor has no AVX-512";
+  const int64_t width = 100, rows = 9;
+  const at::Tensor weight = at::randn({width}), bias = at::randn({width});
+  for (at::ScalarType type : {at::kFloat, at::kBFloat16}) {
+    const at::Tensor x = at::randn({rows, width}).to(type), residual = at::randn({rows, width}).to(type);
+    at::Tensor first = at::empty_like(x), second = at::empty_like(x);
+    kernels::LayerNormParams params{.x = x.const_data_ptr(),
+                                    .residual = residual.const_data_ptr(),
+                                    .out = first.data_ptr(),
+                                    .weight = weight.const_data_ptr<float>(),
+                                    .bias = bias.const_data_ptr<float>(),
+                                    .rows = rows,
+                                    .width = width};
+    params.x_type = params.residual_type = params.out_type =
+        type == at::kFloat ? kernels::ElementType::kFloat32 : kernels::ElementType::kBFloat16;
+    std::vector<float> scratch(width);
+    kernels::LayerNormRowsAvx512(params, 0, rows, scratch.data());
+    params.out = second.data_ptr();
+    kernels::LayerNormRowsPortable(params, 0, rows, scratch.data());
+    EXPECT_TRUE(at::allclose(first.to(at::kFloat), second.to(at::kFloat), type == at::kFloat ? 1e-5 : 0.01,
+                             type == at::kFloat ? 1e-5 : 1e-3));
+  }
+}
+
+}  // namespace
+}  // namespace longspan

@@ -1,0 +1,90 @@
+#include "core/layers/linear.h"
+
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/allclose.h>
+#include <ATen/ops/linear.h>
+#include <ATen/ops/randn.h>
+#include <ATen/ops/zeros.h>
+#include <gmock/gmock.h>
+
+#include <string>
+#include <vector>
+
+namespace longspan {
+namespace {
+
+const std::vector<int64_t> kRows = {1, 2, 7, 64, 500, 4096};
+
+double RelativeError(const at::Tensor& got, const at::Tensor& want) {
+  return ((got.to(at::kFloat) - want).norm() / want.norm()).item<double>();
+}
+
+at::Tensor Reference(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias, Activation activation) {
+  at::Tensor y = at::linear(x.to(at::kDouble), weight.to(at::kDouble), bias.defined() ? bias.to(at::kDouble) : at::Tensor());
+  ApplyActivation(activation, y);
+  return y.to(at::kFloat);
+}
+
+TEST(Linear, Float32_EqualsTheFormula_ForEveryNumberOfRows) {
+  const at::Tensor weight = at::randn({96, 160}), bias = at::randn({96});
+  const Linear linear(weight, bias, DataType::kFloat32);
+  for (int64_t rows : kRows) {
+    const at::Tensor x = at::randn({rows, 160});
+    EXPECT_TRUE(at::allclose(linear(x), Reference(x, weight, bias, Activation::kNone), 1e-5, 1e-4)) << rows << " rows";
+  }
+}
+
+TEST(Linear, FusedActivation_EqualsTheSeparateOne) {
+  const at::Tensor weight = at::randn({64, 48}) / 4, bias = at::randn({64});
+  for (Activation activation :
+       {Activation::kNone, Activation::kGelu, Activation::kGeluTanh, Activation::kRelu, Activation::kSilu, Activation::kTanh}) {
+    for (const at::Tensor& b : {bias, at::Tensor()}) {
+      const Linear linear(weight, b, DataType::kFloat32, activation);
+      const at::Tensor x = at::randn({33, 48});
+      EXPECT_TRUE(at::allclose(linear(x), Reference(x, weight, b, activation), 1e-5, 1e-5)) << static_cast<int>(activation);
+    }
+  }
+}
+
+TEST(Linear, BFloat16_TakesBothActivationTypesAndReturnsTheSame) {
+  const at::Tensor weight = at::randn({96, 160}), bias = at::randn({96});
+  const Linear linear(weight, bias, DataType::kBFloat16);
+  for (int64_t rows : kRows) {
+    const at::Tensor x = at::randn({rows, 160});
+    const at::Tensor want = Reference(x, weight, bias, Activation::kNone);
+    const at::Tensor y = linear(x), half = linear(x.to(at::kBFloat16));
+    EXPECT_EQ(y.scalar_type(), at::kFloat);
+    EXPECT_EQ(half.scalar_type(), at::kBFloat16);
+    EXPECT_LT(RelativeError(y, want), 0.006);
+    EXPECT_LT(RelativeError(half, want), 0.006);
+  }
+}
+
+TEST(Linear, NoRows_GivesNoRows) {
+  const Linear linear(at::randn({8, 4}), {}, DataType::kFloat32);
+  EXPECT_EQ(linear(at::zeros({0, 4})).sizes(), (std::vector<int64_t>{0, 8}));
+}
+
+TEST(Linear, StridedInput_IsReadByItsStrides) {
+  const at::Tensor weight = at::randn({8, 4});
+  const Linear linear(weight, {}, DataType::kFloat32);
+  const at::Tensor wide = at::randn({6, 12});
+  const at::Tensor x = wide.narrow(1, 4, 4);
+  EXPECT_TRUE(at::allclose(linear(x), Reference(x, weight, {}, Activation::kNone), 1e-5, 1e-5));
+}
+
+TEST(ParseActivation, NamesOfTheConfigs) {
+  EXPECT_EQ(*ParseActivation("gelu"), Activation::kGelu);
+  EXPECT_EQ(*ParseActivation("gelu_new"), Activation::kGeluTanh);
+  EXPECT_EQ(*ParseActivation("gelu_pytorch_tanh"), Activation::kGeluTanh);
+  EXPECT_EQ(*ParseActivation("relu"), Activation::kRelu);
+  EXPECT_EQ(*ParseActivation("swish"), Activation::kSilu);
+  EXPECT_EQ(*ParseActivation("tanh"), Activation::kTanh);
+  const auto unknown = ParseActivation("mish");
+  EXPECT_EQ(unknown.status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(unknown.status().message()),
+              ::testing::AllOf(::testing::HasSubstr("mish"), ::testing::HasSubstr("gelu_new")));
+}
+
+}  // namespace
+}  // namespace longspan
