@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <filesystem>
 #include <memory>
-#include <set>
 #include <string_view>
 #include <utility>
 
@@ -11,6 +10,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "core/models/json_file.h"
+#include "core/models/sentence_layout.h"
 #include "core/weights/safetensors_reader.h"
 
 namespace longspan {
@@ -26,6 +26,12 @@ bool IsFile(const std::string& path) {
 
 absl::Status Bad(const std::string& where, const std::string& what) {
   return absl::InvalidArgumentError(absl::StrCat(where, ": ", what));
+}
+
+// Absolute, without "." and a trailing "/", so that the last component is the model's name.
+std::string CleanPath(const std::string& path) {
+  const fs::path clean = fs::absolute(path).lexically_normal();
+  return clean.has_filename() ? clean.string() : clean.parent_path().string();
 }
 
 absl::Status CheckFolder(const std::string& path) {
@@ -114,13 +120,70 @@ absl::Status ModelFolder::ReadTransformer() {
   return absl::OkStatus();
 }
 
+// Each module must take what the one before gives. The transformer's own width is known here only by its config.
+absl::Status ModelFolder::CheckWidths(std::optional<int64_t> pooled_width) const {
+  const json& size = config_.contains("hidden_size") ? config_["hidden_size"] : config_.value("d_model", json());
+  if (size.is_number_unsigned() && size < (int64_t{1} << 31)) {
+    const int64_t width = size.get<int64_t>() * (model_type_ == "reformer" ? 2 : 1);
+    if (pooled_width.has_value() && *pooled_width != width) {
+      return Bad(path_,
+                 absl::StrCat("Pooling expects token vectors of ", *pooled_width, " values, the transformer gives ", width));
+    }
+    pooled_width = width;
+  }
+  if (!pooled_width.has_value()) return absl::OkStatus();
+  int64_t width = *pooled_width * static_cast<int64_t>(pooling_.size());
+  for (const DenseModule& dense : dense_) {
+    if (dense.in_features != width) {
+      return Bad(dense.weights_path,
+                 absl::StrCat("Dense takes ", dense.in_features, " values, what stands before it gives ", width));
+    }
+    width = dense.out_features;
+  }
+  if (truncate_dim_.value_or(1) > width)
+    return Bad(path_, absl::StrCat("truncate_dim is ", *truncate_dim_, ", the vectors have ", width, " values"));
+  return absl::OkStatus();
+}
+
+absl::Status ModelFolder::ReadSentenceModules(const SentenceModules& modules) {
+  const absl::StatusOr<PoolingConfig> pooling = ReadPooling(modules.pooling);
+  if (!pooling.ok()) return pooling.status();
+  pooling_ = pooling->modes;
+  pool_prompt_ = pooling->include_prompt;
+  for (const std::string& path : modules.dense) {
+    absl::StatusOr<DenseModule> dense = ReadDense(path);
+    if (!dense.ok()) return dense.status();
+    dense_.push_back(*std::move(dense));
+  }
+  normalize_ = modules.normalize.has_value();
+  if (normalize_) {
+    if (const absl::Status status = CheckNormalize(*modules.normalize); !status.ok()) return status;
+  }
+  absl::StatusOr<SentencePrompts> prompts = ReadPrompts(path_);
+  if (!prompts.ok()) return prompts.status();
+  prompts_ = std::move(prompts->prompts);
+  default_prompt_name_ = std::move(prompts->default_prompt_name);
+  truncate_dim_ = prompts->truncate_dim;
+  return CheckWidths(pooling->dimensions);
+}
+
 absl::StatusOr<ModelFolder> ModelFolder::Open(const std::string& path) {
   if (const absl::Status status = CheckFolder(path); !status.ok()) return status;
   ModelFolder folder;
-  folder.path_ = fs::absolute(path).lexically_normal().string();
-  folder.transformer_path_ = folder.path_;
+  folder.path_ = CleanPath(path);
+  const absl::StatusOr<std::optional<SentenceModules>> modules = ReadModules(folder.path_);
+  if (!modules.ok()) return modules.status();
+  folder.transformer_path_ = modules->has_value() ? CleanPath((*modules)->transformer) : folder.path_;
   if (const absl::Status status = folder.ReadTransformer(); !status.ok()) return status;
-  folder.pooling_ = {PoolingMode::kMean};
+
+  folder.pooling_ = {IsCausalLanguageModel(folder.config_) ? PoolingMode::kLastToken : PoolingMode::kMean};
+  if (modules->has_value()) {
+    if (const absl::Status status = folder.ReadSentenceModules(**modules); !status.ok()) return status;
+  }
+  const absl::StatusOr<LengthAndCase> length = ReadLengthAndCase(folder.transformer_path_);
+  if (!length.ok()) return length.status();
+  folder.max_seq_length_ = length->max_seq_length;
+  folder.do_lower_case_ = length->do_lower_case;
   return folder;
 }
 

@@ -15,15 +15,18 @@
 
 namespace longspan {
 
-// A Dense module of sentence-transformers: y = activation(x W^T + b).
+// A Dense module of sentence-transformers: y = activation(x W^T + b), with use_residual + x, or + x R^T where the file holds
+// "residual.weight" (the sizes differ). Weights "linear.weight" [out, in], "linear.bias" [out].
 struct DenseModule {
   std::string weights_path;  // model.safetensors of the module
   int64_t in_features = 0;
   int64_t out_features = 0;
   bool bias = true;
-  std::string activation;  // last component of the class name: "Tanh", "Identity", ...
+  std::string activation;  // "Identity", "Tanh", "ReLU", "GELU" (erf) or "SiLU"
   bool use_residual = false;
 };
+
+struct SentenceModules;
 
 class ModelFolder {
  public:
@@ -45,9 +48,13 @@ class ModelFolder {
   bool do_lower_case() const { return do_lower_case_; }
   const std::map<std::string, std::string>& prompts() const { return prompts_; }
   const std::string& default_prompt_name() const { return default_prompt_name_; }
+  // Width the final vector is cut to, after Normalize; nullopt = all of it.
+  std::optional<int64_t> truncate_dim() const { return truncate_dim_; }
 
  private:
   absl::Status ReadTransformer();
+  absl::Status ReadSentenceModules(const SentenceModules& modules);
+  absl::Status CheckWidths(std::optional<int64_t> pooled_width) const;
 
   std::string path_;
   std::string transformer_path_;
@@ -62,6 +69,7 @@ class ModelFolder {
   bool do_lower_case_ = false;
   std::map<std::string, std::string> prompts_;
   std::string default_prompt_name_;
+  std::optional<int64_t> truncate_dim_;
 };
 
 }  // namespace longspan
