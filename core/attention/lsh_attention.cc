@@ -1,0 +1,159 @@
+#include "core/attention/lsh_attention.h"
+
+#include <ATen/CPUGeneratorImpl.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/randn.h>
+#include <ATen/ops/zeros.h>
+
+#include <algorithm>
+#include <cmath>
+#include <functional>
+#include <numeric>
+
+#include "core/attention/parallel_blocks.h"
+#include "core/kernels/lsh_hash.h"
+#include "core/kernels/lsh_sort.h"
+
+namespace longspan {
+namespace {
+
+constexpr int32_t kSlotsABlock = 512;  // results of a block stay in the L2 cache until they are projected
+
+bool IsHashed(const LshAttention::Text& text) { return text.rotations != nullptr; }
+
+}  // namespace
+
+LshRotations DrawLshRotations(uint64_t seed, int64_t num_heads, int64_t head_size, int32_t num_hashes,
+                              const std::vector<int32_t>& factors) {
+  const int64_t half = std::accumulate(factors.begin(), factors.end(), int64_t{0}) / 2, columns = num_hashes * half;
+  const at::Tensor drawn = at::randn({num_heads, head_size, num_hashes, half}, at::detail::createCPUGenerator(seed), at::kFloat);
+  LshRotations rotations{.num_hashes = num_hashes,
+                         .factors = factors,
+                         .num_buckets = std::accumulate(factors.begin(), factors.end(), 1, std::multiplies<int32_t>()),
+                         .values = at::zeros({num_heads, head_size, (columns + 31) / 32 * 32}, at::kFloat)};
+  rotations.values.narrow(2, 0, columns).copy_(drawn.view({num_heads, head_size, columns}));
+  return rotations;
+}
+
+std::vector<int32_t> AutomaticLshBuckets(int64_t padded_length, int64_t chunk_length, int64_t max_position_embeddings) {
+  const int64_t twice = 2 * (padded_length / chunk_length);
+  int power = 0;
+  while ((int64_t{2} << power) <= twice) ++power;
+  const int64_t root = static_cast<int64_t>(std::sqrt(static_cast<double>(max_position_embeddings / chunk_length)));
+  const int64_t limit = 2 * std::max(root, chunk_length);
+  if ((int64_t{1} << power) <= limit) return {1 << power};
+  return {1 << (power / 2), 1 << (power - power / 2)};
+}
+
+LshAttention::LshAttention(const ChunkShape& shape, int64_t head_size, int64_t heads_at_once, std::vector<Text> texts,
+                           std::span<const uint8_t> key_mask, int64_t num_rows)
+    : shape_(shape),
+      head_size_(head_size),
+      heads_at_once_(heads_at_once),
+      texts_(std::move(texts)),
+      key_mask_(key_mask),
+      slot_begin_{0} {
+  for (int32_t t = 0; t < static_cast<int32_t>(texts_.size()); ++t) {
+    const int32_t length = texts_[t].rows.length, rounds = IsHashed(texts_[t]) ? texts_[t].rotations->num_hashes : 1;
+    TORCH_CHECK(IsHashed(texts_[t]) == (length > shape_.chunk_length),
+                "a text is hashed if and only if it is longer than a chunk");
+    TORCH_CHECK(!IsHashed(texts_[t]) || length % shape_.chunk_length == 0, "a hashed text must be padded to whole chunks, got ",
+                length);
+    slot_begin_.push_back(slot_begin_.back() + (IsHashed(texts_[t]) ? int64_t{rounds} * length : 0));
+    blocks_.resize(std::max<size_t>(blocks_.size(), rounds));
+    const int32_t step = IsHashed(texts_[t]) ? std::max(1, kSlotsABlock / shape_.chunk_length) * shape_.chunk_length : length;
+    for (int32_t r = 0; r < rounds; ++r) {
+      for (int32_t slot = 0; slot < length; slot += step)
+        blocks_[r].push_back({t, r * length + slot, std::min(step, length - slot)});
+    }
+  }
+  for (int64_t h = 0; h < heads_at_once_; ++h) {
+    qkv_.push_back(at::empty({num_rows, 2, head_size}, at::kFloat));
+    buckets_.emplace_back(slot_begin_.back());
+    slots_.emplace_back(slot_begin_.back());
+  }
+}
+
+void LshAttention::Hash(int64_t h, int64_t head, int64_t row_begin, int64_t row_end) {
+  auto text = std::upper_bound(texts_.begin(), texts_.end(), row_begin,
+                               [](int64_t row, const Text& t) { return row < t.rows.row_begin; });
+  for (text -= text != texts_.begin(); text != texts_.end() && text->rows.row_begin < row_end; ++text) {
+    const int64_t begin = std::max(row_begin, text->rows.row_begin),
+                  end = std::min(row_end, text->rows.row_begin + text->rows.length);
+    if (!IsHashed(*text) || begin >= end) continue;
+    const LshRotations& rotations = *text->rotations;
+    kernels::LshHash({.x = QueryKeyValue(h) + begin * 2 * head_size_,
+                      .x_stride = 2 * head_size_,
+                      .rows = static_cast<int32_t>(end - begin),
+                      .head_size = static_cast<int32_t>(head_size_),
+                      .rotations = rotations.values.select(0, head).const_data_ptr<float>(),
+                      .rotation_stride = rotations.values.size(2),
+                      .num_hashes = rotations.num_hashes,
+                      .factors = rotations.factors.data(),
+                      .num_factors = static_cast<int32_t>(rotations.factors.size()),
+                      .key_mask = key_mask_.empty() ? nullptr : key_mask_.data() + begin,
+                      .buckets = buckets_[h].data() + slot_begin_[text - texts_.begin()] + begin - text->rows.row_begin,
+                      .bucket_stride = text->rows.length});
+  }
+}
+
+void LshAttention::Sort(int64_t num_heads) {
+  struct Unit {
+    int64_t h, begin;
+    int32_t length, num_buckets;
+  };
+  std::vector<Unit> units;
+  for (int64_t h = 0; h < num_heads; ++h) {
+    for (size_t t = 0; t < texts_.size(); ++t) {
+      const int32_t length = texts_[t].rows.length;
+      for (int64_t begin = slot_begin_[t]; begin < slot_begin_[t + 1]; begin += length) {
+        units.push_back({h, begin, length, texts_[t].rotations->num_buckets + 1});  // one more: tokens that are not read
+      }
+    }
+  }
+  ParallelBlocks(static_cast<int64_t>(units.size()), [&](int64_t i) {
+    const Unit& unit = units[i];
+    kernels::LshSort(buckets_[unit.h].data() + unit.begin, unit.length, unit.num_buckets, slots_[unit.h].data() + unit.begin);
+  });
+}
+
+const int32_t* LshAttention::slots(int64_t h, const Block& block) const {
+  return IsHashed(texts_[block.text]) ? slots_[h].data() + slot_begin_[block.text] + block.first_slot : nullptr;
+}
+
+void LshAttention::Attend(int64_t h, const Block& block, float* out, float* lse) const {
+  const Text& text = texts_[block.text];
+  const bool hashed = IsHashed(text);
+  const int32_t C = hashed ? shape_.chunk_length : text.rows.length;
+  const int32_t num_chunks = hashed ? text.rotations->num_hashes * (text.rows.length / C) : 1;  // of all rounds: one circle
+  const int32_t before = hashed ? shape_.chunks_before : 0, after = hashed ? shape_.chunks_after : 0, keys = before + 1 + after;
+  std::vector<int32_t> key_slots(static_cast<size_t>(block.num_slots / C) * keys);
+  std::vector<kernels::ChunkTask> tasks;
+  for (int32_t slot = 0; slot < block.num_slots; slot += C) {
+    int32_t* chunks = key_slots.data() + tasks.size() * keys;
+    kernels::CircularChunks((block.first_slot + slot) / C, num_chunks, before, after, chunks);
+    for (int32_t i = 0; i < keys; ++i) chunks[i] *= C;
+    tasks.push_back(
+        {.query_slot = block.first_slot + slot, .length = C, .out_row = slot, .num_key_chunks = keys, .key_slots = chunks});
+  }
+  const float* qk = qkv_[h].const_data_ptr<float>() + text.rows.row_begin * 2 * head_size_;
+  kernels::ChunkAttention({.q = qk,
+                           .k = qk,
+                           .v = qk + head_size_,
+                           .q_stride = 2 * head_size_,
+                           .k_stride = 2 * head_size_,
+                           .v_stride = 2 * head_size_,
+                           .num_heads = 1,
+                           .head_size = static_cast<int32_t>(head_size_),
+                           .lsh = true,
+                           .causal = shape_.causal,
+                           .slot_rows = hashed ? slots_[h].data() + slot_begin_[block.text] : nullptr,
+                           .key_mask = key_mask_.empty() ? nullptr : key_mask_.data() + text.rows.row_begin,
+                           .tasks = tasks.data(),
+                           .num_tasks = static_cast<int32_t>(tasks.size()),
+                           .out = out,
+                           .out_stride = head_size_,
+                           .lse = lse});
+}
+
+}  // namespace longspan
