@@ -34,6 +34,9 @@ void AppendUtf8(uint32_t code, std::string* out) {
   }
 }
 
+// Of a string: neither its end, nor an escape, nor a control character.
+bool IsPlain(char c) { return c != '"' && c != '\\' && static_cast<unsigned char>(c) >= 0x20; }
+
 std::string Shown(std::string_view text) {  // a name in an error: short and printable
   return absl::StrCat("\"", absl::CHexEscape({text.data(), std::min<size_t>(text.size(), 80)}), text.size() > 80 ? "..." : "",
                       "\"");
@@ -88,26 +91,31 @@ class HeaderScanner {
 
   bool ScanTensor(HeaderTensor* tensor) {
     bool has_type = false, has_shape = false, has_offsets = false;
-    std::vector<uint64_t> offsets;
     const auto once = [&](bool* seen, const std::string& key) {
       return !std::exchange(*seen, true) || Fail(absl::StrCat("tensor ", Shown(tensor->name), " has ", Shown(key), " twice"));
     };
     const bool ok = ScanObject([&](const std::string& key) {
       if (key == "dtype") return once(&has_type, key) && ScanType(tensor);
       if (key == "shape") return once(&has_shape, key) && ScanShape(tensor);
-      if (key == "data_offsets") return once(&has_offsets, key) && ScanNumbers(2, &offsets);
+      if (key == "data_offsets") return once(&has_offsets, key) && ScanOffsets(tensor);
       return Fail(absl::StrCat("tensor ", Shown(tensor->name), " has an unknown field ", Shown(key),
                                "; the fields are dtype, shape, data_offsets"));
     });
     if (!ok) return false;
-    if (!has_type || !has_shape || offsets.size() != 2) {
+    if (!has_type || !has_shape || !has_offsets) {
       return Fail(absl::StrCat("tensor ", Shown(tensor->name), " lacks ",
                                !has_type    ? "dtype"
                                : !has_shape ? "shape"
                                             : "two data_offsets"));
     }
-    tensor->begin = offsets[0];
-    tensor->end = offsets[1];
+    return true;
+  }
+
+  bool ScanOffsets(HeaderTensor* tensor) {
+    if (!ScanNumbers(2, &numbers_)) return false;
+    if (numbers_.size() != 2) return Fail(absl::StrCat("tensor ", Shown(tensor->name), " lacks two data_offsets"));
+    tensor->begin = numbers_[0];
+    tensor->end = numbers_[1];
     return true;
   }
 
@@ -124,8 +132,9 @@ class HeaderScanner {
   }
 
   bool ScanShape(HeaderTensor* tensor) {
-    std::vector<uint64_t> sizes;
+    std::vector<uint64_t>& sizes = numbers_;
     if (!ScanNumbers(kHeaderLimits.dimensions, &sizes)) return false;
+    tensor->shape.reserve(sizes.size());
     for (const uint64_t size : sizes) {
       if (size > static_cast<uint64_t>(std::numeric_limits<int64_t>::max())) {
         return Fail(absl::StrCat("tensor ", Shown(tensor->name), " has a dimension of ", size));
@@ -150,6 +159,7 @@ class HeaderScanner {
 
   // [ n, ... ] with at most `most` whole numbers.
   bool ScanNumbers(int64_t most, std::vector<uint64_t>* numbers) {
+    numbers->clear();
     if (!Take('[')) return false;
     if (Next() == ']') return Take(']');
     while (true) {
@@ -177,17 +187,18 @@ class HeaderScanner {
   bool ScanString(std::string* out) {
     if (!Take('"')) return false;
     const size_t first = at_;
+    const size_t stop = std::min(json_.size(), first + kHeaderLimits.string_bytes + 1);
     while (at_ < json_.size() && json_[at_] != '"') {
-      const char c = json_[at_++];
-      if (static_cast<unsigned char>(c) < 0x20) return Fail("a control character in a string");
+      const size_t run = at_;
+      while (at_ < stop && IsPlain(json_[at_])) ++at_;
+      out->append(json_.substr(run, at_ - run));
       if (static_cast<int64_t>(at_ - first) > kHeaderLimits.string_bytes) {
         return Fail(absl::StrCat("a string of more than ", kHeaderLimits.string_bytes, " bytes"));
       }
-      if (c != '\\') {
-        out->push_back(c);
-      } else if (!ScanEscape(out)) {
-        return false;
-      }
+      if (at_ >= json_.size() || json_[at_] == '"') break;
+      if (json_[at_] != '\\') return Fail("a control character in a string");
+      ++at_;
+      if (!ScanEscape(out)) return false;
     }
     string_bytes_ += static_cast<int64_t>(at_ - first);
     if (string_bytes_ > kHeaderLimits.total_string_bytes) {
@@ -258,6 +269,7 @@ class HeaderScanner {
   size_t at_ = 0;
   int64_t white_space_bytes_ = 0;
   int64_t string_bytes_ = 0;
+  std::vector<uint64_t> numbers_;  // of the last list, kept for its memory
   std::string error_;
 };
 

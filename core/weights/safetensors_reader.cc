@@ -40,22 +40,21 @@ std::optional<uint64_t> ShapeBytes(const HeaderTensor& tensor) {
   return bytes;
 }
 
+// Texts are made only for errors: a header may hold 65,536 tensors.
 absl::Status CheckSize(const HeaderTensor& tensor, uint64_t data_bytes) {
-  const std::string offsets = absl::StrCat("[", tensor.begin, ", ", tensor.end, "]");
-  if (tensor.begin > tensor.end) return absl::InvalidArgumentError(absl::StrCat("data_offsets ", offsets, " run backwards"));
+  const auto bad = [&](const auto&... what) {
+    return absl::InvalidArgumentError(absl::StrCat("data_offsets [", tensor.begin, ", ", tensor.end, "] ", what...));
+  };
+  if (tensor.begin > tensor.end) return bad("run backwards");
   if (tensor.end > data_bytes) {
-    return absl::InvalidArgumentError(absl::StrCat("data_offsets ", offsets, " leave the data, which has ", data_bytes,
-                                                   " bytes: the file is truncated or damaged"));
+    return bad("leave the data, which has ", data_bytes, " bytes: the file is truncated or damaged");
   }
+  const uint64_t held = tensor.end - tensor.begin;
   const std::optional<uint64_t> bytes = ShapeBytes(tensor);
-  const std::string shape =
-      absl::StrCat("shape ", ShapeText(tensor.shape), " of ", absl::string_view(StoredTypeName(tensor.type).data()));
-  if (!bytes.has_value()) return absl::InvalidArgumentError(absl::StrCat(shape, " overflows"));
-  if (*bytes != tensor.end - tensor.begin) {
-    return absl::InvalidArgumentError(
-        absl::StrCat(shape, " needs ", *bytes, " bytes, data_offsets ", offsets, " hold ", tensor.end - tensor.begin));
-  }
-  return absl::OkStatus();
+  if (bytes == held) return absl::OkStatus();
+  const std::string shape = absl::StrCat("shape ", ShapeText(tensor.shape), " of ", StoredTypeName(tensor.type).data());
+  if (!bytes.has_value()) return bad("hold ", held, " bytes, ", shape, " overflows");
+  return bad("hold ", held, " bytes, ", shape, " needs ", *bytes);
 }
 
 // The tensors must tile the data section: sorted by place, each begins where the one before ends.
