@@ -5,10 +5,9 @@
 
 #include <algorithm>
 #include <atomic>
-#include <cmath>
-#include <fstream>
-#include <sstream>
 #include <thread>
+
+#include "core/cgroup.h"
 
 namespace longspan {
 namespace {
@@ -22,58 +21,11 @@ int AffinityCores() {
   return std::max(1u, std::thread::hardware_concurrency());
 }
 
-std::optional<double> Tighter(std::optional<double> a, std::optional<double> b) {
-  if (!a || !b) return a ? a : b;
-  return std::min(*a, *b);
-}
-
-// cgroup v2: "max 100000" or "150000 100000" (quota and period in microseconds).
-std::optional<double> QuotaV2(const std::string& folder) {
-  std::ifstream file(folder + "/cpu.max");
-  std::string quota;
-  double period = 0;
-  if (!(file >> quota >> period) || quota == "max" || period <= 0) return std::nullopt;
-  return std::strtod(quota.c_str(), nullptr) / period;
-}
-
-// cgroup v1: quota -1 = none.
-std::optional<double> QuotaV1(const std::string& folder) {
-  std::ifstream quota_file(folder + "/cpu.cfs_quota_us"), period_file(folder + "/cpu.cfs_period_us");
-  double quota = 0, period = 0;
-  if (!(quota_file >> quota) || !(period_file >> period) || quota <= 0 || period <= 0) return std::nullopt;
-  return quota / period;
-}
-
-// The tightest quota from mount/path up to the mount itself. Inside a container the path may be the host's and not exist here;
-// the levels that do exist still count.
-template <typename QuotaOf>
-std::optional<double> TightestUpwards(const std::string& mount, std::string path, QuotaOf quota_of) {
-  std::optional<double> tightest = quota_of(mount);
-  while (path.size() > 1) {
-    tightest = Tighter(tightest, quota_of(mount + path));
-    path.erase(path.rfind('/'));
-  }
-  return tightest;
-}
-
 }  // namespace
 
 std::optional<double> CgroupCpuQuota(const std::string& root) {
-  std::ifstream file(root + "/proc/self/cgroup");
-  std::optional<double> tightest;
-  // Lines are "hierarchy:controllers:path"; v2 is "0::path", v1 "4:cpu,cpuacct:path".
-  for (std::string line; std::getline(file, line);) {
-    std::istringstream fields(line);
-    std::string hierarchy, controllers, path;
-    std::getline(fields, hierarchy, ':');
-    std::getline(fields, controllers, ':');
-    std::getline(fields, path);
-    if (controllers.empty()) tightest = Tighter(tightest, TightestUpwards(root + "/sys/fs/cgroup", path, QuotaV2));
-    if (("," + controllers + ",").find(",cpu,") == std::string::npos) continue;
-    for (const std::string& mount : {std::string("cpu"), controllers})  // "cpu" is usually a link to "cpu,cpuacct"
-      tightest = Tighter(tightest, TightestUpwards(root + "/sys/fs/cgroup/" + mount, path, QuotaV1));
-  }
-  return tightest;
+  return TightestCgroupValue(root, "cpu",
+                             {.v2_file = "cpu.max", .v1_file = "cpu.cfs_quota_us", .v1_period_file = "cpu.cfs_period_us"});
 }
 
 int AvailableCores() {
