@@ -1,0 +1,123 @@
+#include "server/http/http_server.h"
+
+#include <civetweb.h>
+
+#include <algorithm>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
+
+namespace longspan {
+namespace {
+
+const char* ReasonOfCode(int code) {
+  switch (code) {
+    case 200:
+      return "OK";
+    case 400:
+      return "Bad Request";
+    case 404:
+      return "Not Found";
+    case 405:
+      return "Method Not Allowed";
+    case 413:
+      return "Content Too Large";
+    case 429:
+      return "Too Many Requests";
+    case 503:
+      return "Service Unavailable";
+    default:
+      return code < 400 ? "OK" : code < 500 ? "Bad Request" : "Internal Server Error";
+  }
+}
+
+void Send(mg_connection* connection, const HttpResponse& response, bool head_only) {
+  std::string message =
+      absl::StrCat("HTTP/1.1 ", response.code, " ", ReasonOfCode(response.code), "\r\nContent-Type: ", response.content_type,
+                   "\r\nContent-Length: ", response.body.size(), "\r\nConnection: close\r\n");
+  for (const auto& [name, value] : response.headers) absl::StrAppend(&message, name, ": ", value, "\r\n");
+  message += "\r\n";
+  if (!head_only) message += response.body;
+  mg_write(connection, message.data(), message.size());
+}
+
+// civetweb starts its library once per process; every server holds a count.
+class Library {
+ public:
+  Library() { mg_init_library(0); }
+  ~Library() { mg_exit_library(); }
+};
+
+}  // namespace
+
+HttpServer::~HttpServer() { Stop(); }
+
+void HttpServer::AddRoute(const std::string& method, const std::string& path, Handler handler) {
+  routes_[path][method] = std::move(handler);
+}
+
+absl::Status HttpServer::Start(const std::string& address) {
+  static Library library;
+  std::string listen = address;
+  if (listen.rfind(':') == std::string::npos)
+    return absl::InvalidArgumentError(absl::StrCat("http is '", address, "'; allowed: HOST:PORT or off"));
+  const char* options[] = {"listening_ports", listen.c_str(),      "num_threads", "4",    "request_timeout_ms",
+                           "10000",           "enable_keep_alive", "no",          nullptr};
+  mg_callbacks callbacks{};
+  callbacks.log_message = [](const mg_connection*, const char*) { return 1; };  // the caller gets one line from us instead
+  context_ = mg_start(&callbacks, this, options);
+  if (context_ == nullptr) {
+    return absl::UnavailableError(
+        absl::StrCat("http cannot listen on ", address, "; choose another address with --http, or --http off"));
+  }
+  mg_server_port ports[4] = {};
+  if (mg_get_server_ports(context_, 4, ports) > 0) port_ = ports[0].port;
+  mg_set_request_handler(context_, "/", &HttpServer::OnRequest, this);
+  return absl::OkStatus();
+}
+
+void HttpServer::Stop() {
+  if (context_ != nullptr) mg_stop(context_);
+  context_ = nullptr;
+}
+
+int HttpServer::OnRequest(mg_connection* connection, void* self) {
+  const HttpResponse response = static_cast<HttpServer*>(self)->Answer(connection);
+  Send(connection, response, absl::string_view(mg_get_request_info(connection)->request_method) == "HEAD");
+  return response.code;
+}
+
+HttpResponse HttpServer::Answer(mg_connection* connection) const {
+  const auto request = ReadRequest(connection);
+  if (!request.ok()) return {.code = 413, .body = std::string(request.status().message()) + "\n"};
+  const auto route = routes_.find(request->path);
+  if (route == routes_.end()) return {.code = 404, .body = "no such page\n"};
+  const auto handler = route->second.find(request->method == "HEAD" ? "GET" : request->method);
+  if (handler == route->second.end()) return {.code = 405, .body = "method not allowed\n"};
+  return handler->second(*request);
+}
+
+absl::StatusOr<HttpRequest> HttpServer::ReadRequest(mg_connection* connection) const {
+  const mg_request_info* from = mg_get_request_info(connection);
+  HttpRequest request{
+      .method = from->request_method, .path = from->local_uri, .query = from->query_string ? from->query_string : ""};
+  for (int i = 0; i < from->num_headers; ++i) {
+    request.headers[absl::AsciiStrToLower(from->http_headers[i].name)] = from->http_headers[i].value;
+  }
+  if (from->content_length > max_body_bytes_) {
+    return absl::ResourceExhaustedError(
+        absl::StrCat("the body has ", from->content_length, " bytes; allowed: at most ", max_body_bytes_));
+  }
+  char buffer[16384];
+  while (true) {
+    const int count = mg_read(connection, buffer, sizeof(buffer));
+    if (count <= 0) return request;
+    request.body.append(buffer, count);
+    if (static_cast<int64_t>(request.body.size()) > max_body_bytes_) {
+      return absl::ResourceExhaustedError(absl::StrCat("the body has more than ", max_body_bytes_, " bytes"));
+    }
+  }
+}
+
+}  // namespace longspan
