@@ -15,11 +15,17 @@ at::Tensor SlidingWindowAttention(const at::Tensor& q, const at::Tensor& k, cons
   for (const at::Tensor* x : {&q, &k, &v}) {
     TORCH_CHECK(x->scalar_type() == q.scalar_type() && (x->scalar_type() == at::kFloat || x->scalar_type() == at::kBFloat16),
                 "attention takes float32 or bfloat16, all alike");
-    TORCH_CHECK(x->stride(2) == 1 && x->stride(1) == head_size, "attention takes heads that lie side by side");
+    TORCH_CHECK(x->device().is_cpu(), "attention runs on cpu tensors, got ", x->device());
+    TORCH_CHECK((head_size == 1 || x->stride(2) == 1) && (heads == 1 || x->stride(1) == head_size),
+                "attention takes heads that lie side by side, got strides ", x->strides());
   }
   TORCH_CHECK(
       !layout.cu_seqlens.empty() && layout.cu_seqlens.back() == tokens && layout.windows.size() + 1 == layout.cu_seqlens.size(),
       "the layout does not fit ", tokens, " tokens");
+  TORCH_CHECK(layout.key_mask.empty() || static_cast<int64_t>(layout.key_mask.size()) == tokens, "key_mask has ",
+              layout.key_mask.size(), " entries for ", tokens, " tokens");
+  TORCH_CHECK(layout.globals.empty() || layout.cu_globals.size() == layout.cu_seqlens.size(), "cu_globals has ",
+              layout.cu_globals.size(), " entries, cu_seqlens ", layout.cu_seqlens.size());
   at::Tensor out = at::empty({tokens, heads, head_size}, q.options());
   if (lse) *lse = at::empty({tokens, heads}, q.options().dtype(at::kFloat));
   kernels::SlidingWindowAttentionParams params;

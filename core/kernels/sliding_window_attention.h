@@ -1,6 +1,7 @@
 // Softmax attention over packed texts where query t sees keys t-w..t+w of its own text, plus every global key of its text.
 // Each key counts once, also where a global key lies inside the window. A row with no visible key yields zeros, never NaN.
-//   Cost O(T·H·w·D) multiply-adds; scratch O((w + G)·D) per thread, never an n x n mask.
+//   Cost O(T·H·(w + G)·D) multiply-adds; scratch about 1 MiB a thread, whatever the lengths: never an n x n mask.
+//   The result of a text is bit-identical alone and in any batch, and for any number of threads.
 // Implementations are chosen once by cpuid: _avx512 (float32, and bfloat16 with VDPBF16PS) and _portable.
 // Source: Longformer, arXiv 2004.05150, sec. 3.1.  Proven by sliding_window_attention_test (against tests/reference).
 #pragma once
@@ -27,7 +28,7 @@ struct SlidingWindowAttentionParams {
   float* lse = nullptr;  // null, or [T, H]: natural log of the sum of exponentials, -inf for an empty row
   int32_t num_heads = 0;
   int32_t head_size = 0;
-  float scale = 1.0f;  // multiplies q·k
+  float scale = 1.0f;  // multiplies q·k; positive
 
   int32_t num_texts = 0;
   const int32_t* cu_seqlens = nullptr;  // [B+1]
