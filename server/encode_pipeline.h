@@ -29,6 +29,7 @@ class EncodePipeline {
 
  private:
   void Prepare(const std::shared_ptr<EncodeTask>& task);
+  absl::Status Reserve(EncodeTask& task, const PreparedText& prepared);
 
   const PreparationContext context_;
   Admission* const admission_;

@@ -1,7 +1,8 @@
 // EncoderWorker: the thread of one replica: takes batches, encodes them, hands each text its answer. Between layers it asks who
-// still waits: a text cancelled or past its deadline is answered at once and dropped from the pass. Short texts may run between
-// the layers of a long pass (WorkerOptions::preempt). Out of memory: the batch is run again in halves; a text that fails alone is
-// named. Nothing thrown by the encode function escapes: it becomes INTERNAL for the texts of that batch.
+// still waits: a text cancelled or past its deadline is answered at once and dropped from the pass. Waiting short texts may run
+// between the layers of a long pass (WorkerOptions::preempt), as far as their lane's share goes. Out of memory: what failed is
+// run again in halves; a text that fails alone is named. Nothing thrown by the encode function escapes: it becomes INTERNAL for
+// the texts of that batch.
 //
 // Ends when the scheduler has no more work (Drain or Shutdown); the destructor joins, so call one of them first.
 // Thread safety: heartbeat() from any thread.
@@ -44,14 +45,36 @@ class EncoderWorker {
   struct Heartbeat {
     bool busy = false;
     absl::Time since;              // start of the running batch, or when the worker became idle
-    absl::Time last_sign;          // last time that the pass reached a seam between layers, or `since`
-    double predicted_seconds = 0;  // of the running batch
+    absl::Time last_sign;          // last time that the pass reached a seam between layers, at least `since`
+    double predicted_seconds = 0;  // of the running batch and of those that ran between its layers
     int64_t batches = 0;           // finished so far
   };
   Heartbeat heartbeat() const;
 
  private:
+  struct Pass;  // a running batch
   void Run();
+  void RunBatch(const PackedBatch& batch);
+  void EncodePieces(Pass& pass, std::span<const QueuedPiece> pieces);
+  std::vector<absl::StatusOr<EncodedText>> CallEncode(Pass& pass, std::span<const QueuedPiece> pieces);
+  bool IsDropped(Pass& pass, std::span<const QueuedPiece> pieces, int32_t text);
+  void AtSeam(Pass& pass);
+  void BeginHeartbeat(absl::Time now, double predicted_seconds);
+  void EndHeartbeat(absl::Time now);
+
+  // constant after construction
+  const EncodeFunction encode_;
+  BatchScheduler* const scheduler_;
+  BatchObserver* const observer_;
+  const Clock* const clock_;
+  const WorkerOptions options_;
+
+  int depth_ = 0;  // passes running inside one another; worker thread only
+
+  mutable absl::Mutex mu_;
+  Heartbeat heartbeat_ ABSL_GUARDED_BY(mu_);
+
+  std::thread thread_;  // last: it uses all of the above
 };
 
 }  // namespace longspan

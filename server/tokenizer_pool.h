@@ -1,12 +1,13 @@
-// TokenizerPool: a few threads for work before the queue: tokenising, truncation, mapping of ranges. Asleep when idle. Bounded by
-// admission: whoever submits holds a permit. Large texts may occupy all threads but one, so that short ones never wait behind
-// them (with one thread they do).
+// TokenizerPool: a few threads for the work before the queue: tokenising, truncation, mapping of ranges. Asleep when idle.
+// Bounded by admission: whoever submits holds a permit. Large texts may occupy all threads but one, so that short ones never wait
+// behind them (with one thread they do); otherwise first come, first served.
 //
-// Thread safety: all methods may be called from any thread.
+// Thread safety: all methods may be called from any thread, Drain and Shutdown not from a job.
 #pragma once
 
 #include <cstdint>
 #include <deque>
+#include <optional>
 #include <thread>
 #include <vector>
 
@@ -25,18 +26,37 @@ class TokenizerPool {
   explicit TokenizerPool(int num_threads);
   ~TokenizerPool();  // as Shutdown
 
+  // `bytes`: size of the text, for the order of large and small ones.
   void Submit(int64_t bytes, Job job);
 
   void Drain();     // refuses new jobs, finishes those submitted, joins
   void Shutdown();  // refuses new jobs and those waiting, finishes those running, joins
   int64_t num_waiting() const;
 
+  static constexpr int64_t kLargeBytes = 64 << 10;
+
  private:
   struct Entry {
-    int64_t bytes = 0;
+    int64_t number = 0;  // order of arrival
     Job job;
   };
   void Run();
+  bool LargeMayStartLocked() const ABSL_SHARED_LOCKS_REQUIRED(mu_);
+  bool CanTakeLocked() const ABSL_SHARED_LOCKS_REQUIRED(mu_);
+  Job TakeLocked(bool* is_large) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void Stop(bool run_waiting);
+
+  const int max_running_large_;
+
+  mutable absl::Mutex mu_;
+  std::deque<Entry> small_ ABSL_GUARDED_BY(mu_);
+  std::deque<Entry> large_ ABSL_GUARDED_BY(mu_);
+  int64_t next_number_ ABSL_GUARDED_BY(mu_) = 0;
+  int running_large_ ABSL_GUARDED_BY(mu_) = 0;
+  bool stopping_ ABSL_GUARDED_BY(mu_) = false;
+
+  absl::Mutex join_mu_;  // the one who stops the pool joins its threads
+  std::vector<std::thread> threads_ ABSL_GUARDED_BY(join_mu_);
 };
 
 }  // namespace longspan

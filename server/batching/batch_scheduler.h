@@ -13,6 +13,7 @@
 // Thread safety: all methods may be called from any thread. `done` callbacks run without a lock held.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -89,7 +90,30 @@ class BatchScheduler {
   const BatchSchedulerOptions& options() const { return options_; }
 
  private:
-  const BatchSchedulerOptions options_;
+  QueuedPiece MakePiece(const std::shared_ptr<EncodeTask>& task, int32_t index, absl::Time now) const;
+  bool IsRipeLocked(Lane lane, absl::Time now) const ABSL_SHARED_LOCKS_REQUIRED(mu_);
+  absl::Time NextRipeTimeLocked() const ABSL_SHARED_LOCKS_REQUIRED(mu_);
+  // The lane to serve, after waiting for one; nullopt = no more work will come.
+  std::optional<Lane> AwaitLaneLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // The next batch of a lane; texts found abandoned on the way go to `abandoned`. May come out empty.
+  PackedBatch TakeBatchLocked(Lane lane, std::vector<QueuedPiece>* abandoned) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void FillBatchLocked(PackedBatch* batch, std::vector<QueuedPiece>* abandoned) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void SweepLocked(std::vector<QueuedPiece>* abandoned) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  PackedBatch Predict(PackedBatch batch) const;
+
+  // constant after construction
+  const BatchSchedulerOptions options_;  // max_batch_seconds resolved
+  const BatchCost cost_;
+  const Clock* const clock_;
+
+  mutable absl::Mutex mu_;
+  Lanes lanes_ ABSL_GUARDED_BY(mu_);
+  int idle_workers_ ABSL_GUARDED_BY(mu_) = 0;                                   // waiting in NextBatch
+  int64_t changes_ ABSL_GUARDED_BY(mu_) = 0;                                    // counts what may end a wait of NextBatch
+  absl::Time earliest_deadline_ ABSL_GUARDED_BY(mu_) = absl::InfiniteFuture();  // of the queue; may be of a text already taken
+  bool cancelled_ ABSL_GUARDED_BY(mu_) = false;                                 // NotifyCancelled since the last sweep
+  bool draining_ ABSL_GUARDED_BY(mu_) = false;
+  bool stopped_ ABSL_GUARDED_BY(mu_) = false;
 };
 
 }  // namespace longspan

@@ -96,6 +96,7 @@ class EncodeTask {
 
  private:
   StageTimings MeasureLocked(absl::Time now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void NoteBatchLocked(const BatchShape& batch, absl::Time end) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
   // constant after construction
   const Clock* const clock_;
@@ -114,8 +115,9 @@ class EncodeTask {
 
   mutable absl::Mutex mu_;
   StageTimings timings_ ABSL_GUARDED_BY(mu_);
-  absl::Time preparation_begin_ ABSL_GUARDED_BY(mu_);
-  absl::Time counted_until_ ABSL_GUARDED_BY(mu_);          // end of the last batch whose seconds are in timings_.compute
+  absl::Time preparation_begin_ ABSL_GUARDED_BY(mu_) = absl::InfinitePast();
+  absl::Time counted_until_ ABSL_GUARDED_BY(mu_) = absl::InfinitePast();  // timings_.compute covers batches up to here
+  int running_pieces_ ABSL_GUARDED_BY(mu_) = 0;
   std::vector<EncodedText> encoded_ ABSL_GUARDED_BY(mu_);  // one per piece
   size_t pieces_missing_ ABSL_GUARDED_BY(mu_) = 0;
 };

@@ -1,0 +1,250 @@
+#include "server/batching/admission.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "server/error_details.h"
+
+namespace longspan {
+namespace {
+
+constexpr double kMinRetrySeconds = 0.01;
+constexpr double kMaxRetrySeconds = 60;
+
+std::string Seconds(double seconds) { return absl::FormatDuration(absl::Trunc(absl::Seconds(seconds), absl::Milliseconds(1))); }
+
+}  // namespace
+
+AdmissionPermit::AdmissionPermit(AdmissionPermit&& other) noexcept
+    : admission_(std::exchange(other.admission_, nullptr)), cost_(other.cost_) {}
+
+AdmissionPermit& AdmissionPermit::operator=(AdmissionPermit&& other) noexcept {
+  if (this == &other) return *this;
+  Release();
+  admission_ = std::exchange(other.admission_, nullptr);
+  cost_ = other.cost_;
+  return *this;
+}
+
+void AdmissionPermit::Release() {
+  if (Admission* admission = std::exchange(admission_, nullptr)) admission->GiveBack(cost_);
+}
+
+OutputReservation::OutputReservation(OutputReservation&& other) noexcept
+    : admission_(other.admission_), bytes_(std::exchange(other.bytes_, 0)) {}
+
+OutputReservation& OutputReservation::operator=(OutputReservation&& other) noexcept {
+  if (this == &other) return *this;
+  Shrink(bytes_);
+  admission_ = other.admission_;
+  bytes_ = std::exchange(other.bytes_, 0);
+  return *this;
+}
+
+void OutputReservation::Shrink(int64_t bytes) {
+  bytes = std::min(bytes, bytes_);
+  if (bytes <= 0) return;
+  bytes_ -= bytes;
+  admission_->GiveBackOutput(bytes);
+}
+
+Admission::Admission(AdmissionOptions options, TextSeconds text_seconds, const Clock* clock)
+    : options_(options), text_seconds_(std::move(text_seconds)), clock_(clock) {}
+
+absl::StatusOr<std::vector<AdmissionPermit>> Admission::TryAcquire(std::span<const AdmissionClaim> claims, absl::Time deadline) {
+  std::vector<AdmissionPermit> permits(claims.size());
+  absl::MutexLock lock(&mu_);
+  if (!admitting_) return WithRetryAfter(absl::UnavailableError("the server is draining; try another replica"), absl::Seconds(1));
+  std::vector<Cost> costs;
+  costs.reserve(claims.size());
+  for (const AdmissionClaim& claim : claims) costs.push_back(PriceLocked(claim));
+  if (absl::Status status = Check(backlog_, costs, deadline); !status.ok()) return status;
+  for (size_t i = 0; i < costs.size(); ++i) {
+    Count(costs[i], +1, &backlog_);
+    permits[i].cost_ = costs[i];
+    permits[i].admission_ = this;
+  }
+  return permits;
+}
+
+absl::StatusOr<AdmissionPermit> Admission::TryAcquire(const AdmissionClaim& claim, absl::Time deadline) {
+  absl::StatusOr<std::vector<AdmissionPermit>> permits = TryAcquire(std::span(&claim, 1), deadline);
+  if (!permits.ok()) return permits.status();
+  return std::move(permits->front());
+}
+
+absl::Status Admission::Resize(AdmissionPermit& permit, std::span<const int64_t> piece_tokens, int64_t total_tokens,
+                               absl::Time deadline) {
+  if (!permit.held() || piece_tokens.empty()) return absl::OkStatus();
+  Cost exact{.bytes = permit.cost_.bytes};
+  int64_t longest = 0;
+  for (const int64_t tokens : piece_tokens) {
+    exact.tokens += tokens;
+    exact.seconds += text_seconds_(tokens);
+    longest = std::max(longest, tokens);
+  }
+  exact.longest_seconds = text_seconds_(longest);
+  exact.lane = LaneOf(longest, options_.lanes);
+
+  absl::MutexLock lock(&mu_);
+  if (total_tokens > 0) bytes_per_token_ += (static_cast<double>(exact.bytes) / total_tokens - bytes_per_token_) / 64;
+  Backlog others = backlog_;
+  Count(permit.cost_, -1, &others);
+  const bool grows = exact.tokens > permit.cost_.tokens;
+  absl::Status status = grows ? Check(others, std::span(&exact, 1), deadline) : CheckTime(others, std::span(&exact, 1), deadline);
+  if (!status.ok()) return status;
+  Count(exact, +1, &others);
+  backlog_ = others;
+  permit.cost_ = exact;
+  return absl::OkStatus();
+}
+
+absl::StatusOr<OutputReservation> Admission::ReserveOutput(int64_t bytes) {
+  absl::MutexLock lock(&mu_);
+  const int64_t limit = options_.max_token_vector_bytes;
+  if (bytes > limit) {
+    return absl::ResourceExhaustedError(
+        absl::StrCat("the token vectors take ", bytes, " bytes; this server holds at most ", limit));
+  }
+  if (backlog_.token_vector_bytes + bytes > limit) {
+    return Refuse(absl::StrCat("token vectors of ", backlog_.token_vector_bytes, " bytes wait to be sent; ", bytes,
+                               " more pass the limit of ", limit),
+                  std::max(1.0, backlog_.seconds() / options_.num_replicas));
+  }
+  backlog_.token_vector_bytes += bytes;
+  OutputReservation reservation;
+  reservation.admission_ = this;
+  reservation.bytes_ = bytes;
+  return reservation;
+}
+
+void Admission::StopAdmitting() {
+  absl::MutexLock lock(&mu_);
+  admitting_ = false;
+}
+
+bool Admission::AwaitIdle(absl::Time deadline) const {
+  absl::MutexLock lock(&mu_);
+  const auto idle = [](const Backlog* backlog) { return backlog->texts == 0; };
+  return clock_->AwaitUntil(mu_, absl::Condition(+idle, &backlog_), deadline);
+}
+
+Admission::Backlog Admission::backlog() const {
+  absl::MutexLock lock(&mu_);
+  return backlog_;
+}
+
+absl::Duration Admission::PredictedWait(int64_t num_tokens) const {
+  absl::MutexLock lock(&mu_);
+  return absl::Seconds(WaitSeconds(backlog_, LaneOf(num_tokens, options_.lanes), text_seconds_(num_tokens)));
+}
+
+int64_t Admission::EstimateTokens(int64_t bytes) const {
+  absl::MutexLock lock(&mu_);
+  return EstimateLocked(bytes);
+}
+
+int64_t Admission::EstimateLocked(int64_t bytes) const { return 2 + static_cast<int64_t>(bytes / bytes_per_token_); }
+
+Admission::Cost Admission::PriceLocked(const AdmissionClaim& claim) const {
+  Cost cost{.bytes = claim.bytes, .tokens = claim.tokens > 0 ? claim.tokens : EstimateLocked(claim.bytes)};
+  if (claim.max_tokens > 0) cost.tokens = std::min(cost.tokens, claim.max_tokens);
+  const int64_t piece = claim.piece_tokens > 0 ? std::min(claim.piece_tokens, cost.tokens) : cost.tokens;
+  const int64_t full_pieces = cost.tokens / piece, rest = cost.tokens % piece;
+  cost.longest_seconds = text_seconds_(piece);
+  cost.seconds = static_cast<double>(full_pieces) * cost.longest_seconds + (rest > 0 ? text_seconds_(rest) : 0);
+  cost.lane = LaneOf(piece, options_.lanes);
+  return cost;
+}
+
+double Admission::WaitSeconds(const Backlog& others, Lane lane, double own_seconds) const {
+  const auto& weights = options_.lanes.weights;
+  const int own = static_cast<int>(lane);
+  double wait = others.lane_seconds[own];
+  for (int other = 0; other < kNumLanes; ++other) {
+    if (other == own) continue;
+    const double passes = (others.lane_seconds[own] + own_seconds) * weights[other] / weights[own];
+    wait += std::min(others.lane_seconds[other], passes);
+  }
+  return wait / options_.num_replicas;
+}
+
+absl::Status Admission::Check(const Backlog& others, std::span<const Cost> costs, absl::Time deadline) const {
+  if (absl::Status status = CheckRoom(others, costs); !status.ok()) return status;
+  return CheckTime(others, costs, deadline);
+}
+
+absl::Status Admission::CheckRoom(const Backlog& others, std::span<const Cost> costs) const {
+  if (others.texts == 0) return absl::OkStatus();
+  int64_t bytes = 0, tokens = 0;
+  for (const Cost& cost : costs) {
+    bytes += cost.bytes;
+    tokens += cost.tokens;
+  }
+  // The backlog shrinks evenly: the part of it that stands in the way takes that part of its time.
+  const double seconds = others.seconds() / options_.num_replicas;
+  if (const int64_t over = others.bytes + bytes - options_.max_queue_bytes; over > 0) {
+    return Refuse(absl::StrCat("the queue holds ", others.bytes, " bytes of text; ", bytes, " more pass its limit of ",
+                               options_.max_queue_bytes),
+                  seconds * std::min(1.0, static_cast<double>(over) / std::max<int64_t>(1, others.bytes)));
+  }
+  if (const int64_t over = others.tokens + tokens - options_.max_queue_tokens; over > 0) {
+    return Refuse(absl::StrCat("the queue holds ", others.tokens, " tokens; about ", tokens, " more pass its limit of ",
+                               options_.max_queue_tokens),
+                  seconds * std::min(1.0, static_cast<double>(over) / std::max<int64_t>(1, others.tokens)));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Admission::CheckTime(const Backlog& others, std::span<const Cost> costs, absl::Time deadline) const {
+  std::array<double, kNumLanes> own = {}, longest = {};
+  for (const Cost& cost : costs) {
+    const int lane = static_cast<int>(cost.lane);
+    own[lane] += cost.seconds;
+    longest[lane] = std::max(longest[lane], cost.longest_seconds);
+  }
+  const double left = absl::ToDoubleSeconds(deadline - clock_->Now());
+  const double limit = absl::ToDoubleSeconds(options_.max_queue_wait);
+  for (int lane = 0; lane < kNumLanes; ++lane) {
+    if (own[lane] == 0) continue;
+    const double wait = WaitSeconds(others, static_cast<Lane>(lane), own[lane]);
+    if (wait > limit) {
+      return Refuse(absl::StrCat("the predicted wait is ", Seconds(wait), "; the limit is ", Seconds(limit)), wait - limit);
+    }
+    const double compute = std::max(longest[lane], own[lane] / options_.num_replicas);
+    if (wait + compute <= left) continue;
+    const std::string message = absl::StrCat("waiting ", Seconds(wait), " and computing ", Seconds(compute),
+                                             " would pass the deadline in ", Seconds(left), "; nothing was started");
+    // Where the computation alone is too long, trying again later does not help.
+    absl::Status status = compute > left ? absl::ResourceExhaustedError(message) : Refuse(message, wait + compute - left);
+    return WithReason(std::move(status), kReasonDeadlineUnreachable);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Admission::Refuse(std::string_view message, double retry_seconds) const {
+  const double delay = std::clamp(retry_seconds, kMinRetrySeconds, kMaxRetrySeconds);
+  return WithRetryAfter(absl::ResourceExhaustedError(absl::string_view(message.data(), message.size())), absl::Seconds(delay));
+}
+
+void Admission::Count(const Cost& cost, int sign, Backlog* backlog) {
+  backlog->texts += sign;
+  backlog->bytes += sign * cost.bytes;
+  backlog->tokens += sign * cost.tokens;
+  double& seconds = backlog->lane_seconds[static_cast<int>(cost.lane)];
+  seconds = std::max(0.0, seconds + sign * cost.seconds);
+  if (backlog->texts == 0) backlog->lane_seconds = {};  // no rounding left behind by an idle server
+}
+
+void Admission::GiveBack(const Cost& cost) {
+  absl::MutexLock lock(&mu_);
+  Count(cost, -1, &backlog_);
+}
+
+void Admission::GiveBackOutput(int64_t bytes) {
+  absl::MutexLock lock(&mu_);
+  backlog_.token_vector_bytes -= bytes;
+}
+
+}  // namespace longspan

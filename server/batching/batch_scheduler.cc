@@ -1,0 +1,255 @@
+#include "server/batching/batch_scheduler.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "server/error_details.h"
+
+namespace longspan {
+namespace {
+
+constexpr int64_t kReferenceLength = 512;  // --max-batch-tokens is understood as texts of this length
+
+double ResolveMaxSeconds(const BatchSchedulerOptions& options, const BatchCost& cost) {
+  if (options.max_batch_seconds > 0) return options.max_batch_seconds;
+  const double texts = static_cast<double>(options.max_batch_tokens) / kReferenceLength;
+  return texts * cost.text_seconds(kReferenceLength);
+}
+
+BatchSchedulerOptions Resolve(BatchSchedulerOptions options, const BatchCost& cost) {
+  options.max_batch_seconds = ResolveMaxSeconds(options, cost);
+  return options;
+}
+
+absl::Status ShutDown() {
+  return WithRetryAfter(absl::UnavailableError("the server is shutting down; try another replica"), absl::Seconds(1));
+}
+
+void CompleteAbandoned(const std::vector<QueuedPiece>& pieces) {
+  for (const QueuedPiece& piece : pieces) piece.task->Complete(piece.task->Abandoned());
+}
+
+// What a wait on a counter looks at; the counter changes only under the mutex of the wait.
+struct CounterWait {
+  const int64_t* counter;
+  int64_t seen;
+  static bool Changed(CounterWait* wait) { return *wait->counter != wait->seen; }
+};
+
+}  // namespace
+
+BatchScheduler::BatchScheduler(BatchSchedulerOptions options, BatchCost cost, const Clock* clock)
+    : options_(Resolve(std::move(options), cost)),
+      cost_(std::move(cost)),
+      clock_(clock),
+      lanes_(options_.lanes, [](const QueuedPiece& piece) { return !piece.task->Abandoned().ok(); }) {}
+
+BatchScheduler::~BatchScheduler() { Shutdown(); }
+
+QueuedPiece BatchScheduler::MakePiece(const std::shared_ptr<EncodeTask>& task, int32_t index, absl::Time now) const {
+  QueuedPiece piece{.task = task, .piece = index, .queued = now};
+  piece.tokens = static_cast<int64_t>(task->prepared().pieces[index].token_ids.size());
+  const int64_t multiple = std::max<int64_t>(1, options_.length_multiple);
+  piece.padded_tokens = (piece.tokens + multiple - 1) / multiple * multiple;
+  piece.seconds = cost_.text_seconds(piece.tokens);
+  return piece;
+}
+
+void BatchScheduler::Submit(std::shared_ptr<EncodeTask> task) {
+  const auto num_pieces = static_cast<int32_t>(task->prepared().pieces.size());
+  if (num_pieces == 0) {  // nothing was asked that needs the model
+    task->Complete(JoinPieces(task->prepared(), {}));
+    return;
+  }
+  const absl::Time now = clock_->Now();
+  std::vector<QueuedPiece> pieces;
+  pieces.reserve(num_pieces);
+  for (int32_t i = 0; i < num_pieces; ++i) pieces.push_back(MakePiece(task, i, now));
+  {
+    absl::MutexLock lock(&mu_);
+    if (!draining_ && !stopped_) {
+      for (QueuedPiece& piece : pieces) {
+        const Lane lane = LaneOf(piece.tokens, options_.lanes);
+        lanes_.Push(lane, std::move(piece), task->client());
+      }
+      earliest_deadline_ = std::min(earliest_deadline_, task->deadline());
+      ++changes_;
+      return;
+    }
+  }
+  task->Complete(ShutDown());
+}
+
+bool BatchScheduler::IsRipeLocked(Lane lane, absl::Time now) const {
+  const LaneQueue& queue = lanes_[lane];
+  if (queue.empty()) return false;
+  if (draining_ || options_.batch_timeout <= absl::ZeroDuration()) return true;
+  return queue.tokens() >= options_.max_batch_tokens || queue.seconds() >= options_.max_batch_seconds ||
+         now >= queue.oldest() + options_.batch_timeout;
+}
+
+absl::Time BatchScheduler::NextRipeTimeLocked() const {
+  absl::Time next = absl::InfiniteFuture();
+  for (int lane = 0; lane < kNumLanes; ++lane) next = std::min(next, lanes_[static_cast<Lane>(lane)].oldest());
+  return next + options_.batch_timeout;
+}
+
+std::optional<Lane> BatchScheduler::AwaitLaneLocked() {
+  ++idle_workers_;
+  std::optional<Lane> lane;
+  while (!stopped_) {
+    const absl::Time now = clock_->Now();
+    lane = lanes_.NextLane(now, [&](Lane candidate) ABSL_NO_THREAD_SAFETY_ANALYSIS { return IsRipeLocked(candidate, now); });
+    if (lane.has_value() || draining_) break;  // draining and none ripe: none is left
+    CounterWait wait{&changes_, changes_};
+    clock_->AwaitUntil(mu_, absl::Condition(&CounterWait::Changed, &wait), NextRipeTimeLocked());
+  }
+  --idle_workers_;
+  return stopped_ ? std::nullopt : lane;
+}
+
+std::optional<PackedBatch> BatchScheduler::NextBatch() {
+  while (true) {
+    std::vector<QueuedPiece> abandoned;
+    std::optional<PackedBatch> batch;
+    {
+      absl::MutexLock lock(&mu_);
+      const std::optional<Lane> lane = AwaitLaneLocked();
+      if (lane.has_value()) batch = TakeBatchLocked(*lane, &abandoned);
+    }
+    CompleteAbandoned(abandoned);
+    if (!batch.has_value()) return std::nullopt;
+    if (!batch->pieces.empty()) return Predict(*std::move(batch));
+  }
+}
+
+std::optional<PackedBatch> BatchScheduler::TryNextBatchBefore(Lane running) {
+  std::vector<QueuedPiece> abandoned;
+  PackedBatch batch;
+  {
+    absl::MutexLock lock(&mu_);
+    const std::optional<Lane> lane = stopped_ ? std::nullopt : lanes_.NextLaneBefore(clock_->Now(), running);
+    if (lane.has_value()) batch = TakeBatchLocked(*lane, &abandoned);
+  }
+  CompleteAbandoned(abandoned);
+  if (batch.pieces.empty()) return std::nullopt;
+  return Predict(std::move(batch));
+}
+
+PackedBatch BatchScheduler::TakeBatchLocked(Lane lane, std::vector<QueuedPiece>* abandoned) {
+  PackedBatch batch;
+  batch.lane = lane;
+  while (batch.pieces.empty() && !lanes_[lane].empty()) {  // the first one always fits: alone, if need be
+    QueuedPiece piece = lanes_.Take(lane);
+    (piece.abandoned ? abandoned : &batch.pieces)->push_back(std::move(piece));
+  }
+  if (!batch.pieces.empty()) FillBatchLocked(&batch, abandoned);
+  for (const QueuedPiece& piece : batch.pieces) batch.tokens += piece.tokens;
+  return batch;
+}
+
+void BatchScheduler::FillBatchLocked(PackedBatch* batch, std::vector<QueuedPiece>* abandoned) {
+  const LaneQueue& queue = lanes_[batch->lane];
+  const QueuedPiece first = batch->pieces.front();
+  const bool one_length = options_.length_multiple > 1;
+  double seconds = first.seconds;
+  batch->padded_tokens = first.padded_tokens;
+  // Others idle: leave them their part, so that no worker sleeps beside a worker with a long batch.
+  const double share = (first.seconds + queue.seconds()) / (1 + idle_workers_);
+  while (!queue.empty() && seconds < share) {
+    const QueuedPiece& next = one_length ? first : queue.Next();  // texts of one padded length cost the same
+    if (batch->padded_tokens + next.padded_tokens > options_.max_batch_tokens) return;
+    if (seconds + next.seconds > options_.max_batch_seconds) return;
+    std::optional<QueuedPiece> piece =
+        one_length ? lanes_.TakePadded(batch->lane, first.padded_tokens) : lanes_.Take(batch->lane);
+    if (!piece.has_value()) return;
+    if (piece->abandoned) {
+      abandoned->push_back(*std::move(piece));
+      continue;
+    }
+    seconds += piece->seconds;
+    batch->padded_tokens += piece->padded_tokens;
+    batch->pieces.push_back(*std::move(piece));
+  }
+}
+
+PackedBatch BatchScheduler::Predict(PackedBatch batch) const {
+  std::vector<int64_t> lengths;
+  lengths.reserve(batch.pieces.size());
+  for (const QueuedPiece& piece : batch.pieces) lengths.push_back(piece.tokens);
+  batch.predicted_seconds = cost_.batch_seconds(lengths);
+  return batch;
+}
+
+void BatchScheduler::NotifyCancelled() {
+  absl::MutexLock lock(&mu_);
+  cancelled_ = true;
+}
+
+bool BatchScheduler::Reap() {
+  std::vector<QueuedPiece> abandoned;
+  {
+    absl::MutexLock lock(&mu_);
+    struct Wait {
+      const bool *stopped, *cancelled;
+      const absl::Time* earliest;
+      absl::Time armed;
+    } wait{&stopped_, &cancelled_, &earliest_deadline_, earliest_deadline_};
+    const auto woken = [](Wait* w) { return *w->stopped || *w->cancelled || *w->earliest < w->armed; };
+    clock_->AwaitUntil(mu_, absl::Condition(+woken, &wait), wait.armed);
+    if (stopped_) return false;
+    if (cancelled_ || clock_->Now() >= earliest_deadline_) SweepLocked(&abandoned);
+  }
+  CompleteAbandoned(abandoned);
+  return true;
+}
+
+void BatchScheduler::SweepLocked(std::vector<QueuedPiece>* abandoned) {
+  cancelled_ = false;
+  earliest_deadline_ = absl::InfiniteFuture();
+  absl::Time earliest = absl::InfiniteFuture();
+  lanes_.RemoveIf(
+      [&](const QueuedPiece& piece) {
+        if (!piece.task->Abandoned().ok()) return true;
+        earliest = std::min(earliest, piece.task->deadline());
+        return false;
+      },
+      abandoned);
+  earliest_deadline_ = earliest;
+  ++changes_;
+}
+
+void BatchScheduler::Drain() {
+  absl::MutexLock lock(&mu_);
+  draining_ = true;
+  ++changes_;
+}
+
+void BatchScheduler::Shutdown() {
+  std::vector<QueuedPiece> rest;
+  {
+    absl::MutexLock lock(&mu_);
+    stopped_ = true;
+    ++changes_;
+    lanes_.RemoveIf([](const QueuedPiece&) { return true; }, &rest);
+  }
+  for (const QueuedPiece& piece : rest) piece.task->Complete(ShutDown());
+}
+
+BatchScheduler::Depth BatchScheduler::depth() const {
+  absl::MutexLock lock(&mu_);
+  Depth depth;
+  absl::Time oldest = absl::InfiniteFuture();
+  for (int index = 0; index < kNumLanes; ++index) {
+    const LaneQueue& queue = lanes_[static_cast<Lane>(index)];
+    depth.texts += queue.texts();
+    depth.tokens += queue.tokens();
+    depth.predicted_seconds += queue.seconds();
+    depth.lane_texts[index] = queue.texts();
+    oldest = std::min(oldest, queue.oldest());
+  }
+  if (depth.texts > 0) depth.oldest = clock_->Now() - oldest;
+  return depth;
+}
+
+}  // namespace longspan

@@ -1,0 +1,114 @@
+#include "server/batching/encode_task.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+
+namespace longspan {
+
+std::string_view StageName(Stage stage) {
+  switch (stage) {
+    case Stage::kTokenize:
+      return "tokenize";
+    case Stage::kQueue:
+      return "queue";
+    case Stage::kCompute:
+      return "compute";
+  }
+  return "unknown";
+}
+
+EncodeTask::EncodeTask(Params params, const Clock* clock)
+    : clock_(clock),
+      input_(std::move(params.input)),
+      arrival_(params.arrival),
+      deadline_(params.deadline),
+      cancel_(std::move(params.cancel)),
+      client_(std::move(params.client)),
+      permit_(std::move(params.permit)),
+      done_(std::move(params.done)) {}
+
+EncodeTask::~EncodeTask() { Complete(absl::InternalError("the text was dropped inside the server; this is a bug")); }
+
+absl::Status EncodeTask::Abandoned() const {
+  if (completed()) return absl::AbortedError("already answered");
+  if (cancel_ != nullptr && cancel_->cancelled()) return absl::CancelledError("the caller cancelled the request");
+  if (clock_->Now() < deadline_) return absl::OkStatus();
+  return absl::DeadlineExceededError(absl::StrCat("the deadline passed after ", absl::FormatDuration(deadline_ - arrival_)));
+}
+
+bool EncodeTask::Complete(absl::StatusOr<EncodedDocument> result) {
+  if (completed_.exchange(true, std::memory_order_acq_rel)) return false;
+  StageTimings timings;
+  {
+    absl::MutexLock lock(&mu_);
+    timings = MeasureLocked(clock_->Now());
+  }
+  permit_.Release();
+  // Freed with what it holds before the call ends: the service's state must not live as long as a queue entry does.
+  Done done = std::move(done_);
+  if (done) done(std::move(result), timings);
+  return true;
+}
+
+StageTimings EncodeTask::MeasureLocked(absl::Time now) {
+  if (timings_.stage == Stage::kTokenize && preparation_begin_ > absl::InfinitePast()) {
+    timings_.tokenize = now - preparation_begin_;
+  }
+  if (running_pieces_ > 0) timings_.compute += std::max(now - counted_until_, absl::ZeroDuration());
+  timings_.total = std::max(now - arrival_, absl::ZeroDuration());
+  timings_.queue = std::max(timings_.total - timings_.tokenize - timings_.compute, absl::ZeroDuration());
+  return timings_;
+}
+
+void EncodeTask::BeginPreparation() {
+  absl::MutexLock lock(&mu_);
+  preparation_begin_ = clock_->Now();
+}
+
+void EncodeTask::SetPrepared(PreparedText prepared) {
+  prepared_ = std::move(prepared);
+  absl::MutexLock lock(&mu_);
+  if (preparation_begin_ > absl::InfinitePast()) timings_.tokenize = clock_->Now() - preparation_begin_;
+  timings_.stage = Stage::kQueue;
+  encoded_.resize(prepared_.pieces.size());
+  pieces_missing_ = prepared_.pieces.size();
+}
+
+void EncodeTask::BeginCompute(const BatchShape& batch) {
+  absl::MutexLock lock(&mu_);
+  timings_.stage = Stage::kCompute;
+  ++running_pieces_;
+  NoteBatchLocked(batch, batch.start);
+}
+
+// Batches of one task may overlap (two replicas); each moment counts once.
+void EncodeTask::NoteBatchLocked(const BatchShape& batch, absl::Time end) {
+  const absl::Time begin = std::max(batch.start, counted_until_);
+  if (end > begin) timings_.compute += end - begin;
+  counted_until_ = std::max(counted_until_, end);
+  timings_.batch_texts = batch.texts;
+  timings_.batch_tokens = batch.tokens;
+}
+
+void EncodeTask::CompletePiece(int32_t piece, absl::StatusOr<EncodedText> result, const BatchShape& batch) {
+  std::vector<EncodedText> encoded;
+  {
+    absl::MutexLock lock(&mu_);
+    --running_pieces_;
+    NoteBatchLocked(batch, clock_->Now());
+    if (result.ok()) {
+      encoded_[piece] = *std::move(result);
+      if (--pieces_missing_ > 0) return;
+      encoded.swap(encoded_);
+    }
+  }
+  if (!result.ok()) {
+    Complete(result.status());
+  } else {
+    Complete(JoinPieces(prepared_, std::move(encoded)));
+  }
+}
+
+}  // namespace longspan

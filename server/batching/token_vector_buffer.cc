@@ -1,0 +1,48 @@
+#include "server/batching/token_vector_buffer.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace longspan {
+
+TokenVectorBuffer::TokenVectorBuffer(int64_t rows_per_block, std::function<void()> on_ready)
+    : rows_per_block_(std::max<int64_t>(1, rows_per_block)), on_ready_(std::move(on_ready)) {}
+
+void TokenVectorBuffer::SetReservation(OutputReservation reservation) {
+  absl::MutexLock lock(&mu_);
+  if (!closed_) reservation_ = std::move(reservation);
+}
+
+void TokenVectorBuffer::Push(int64_t first_token, int64_t num_tokens, int64_t dimensions, const float* values) {
+  {
+    absl::MutexLock lock(&mu_);
+    const int64_t end = first_token + num_tokens;
+    if (closed_ || end <= next_token_) return;
+    const int64_t begin = std::max(first_token, next_token_);  // rows before were taken in an earlier try
+    for (int64_t row = begin; row < end; row += rows_per_block_) {
+      const int64_t rows = std::min(rows_per_block_, end - row);
+      const float* from = values + (row - first_token) * dimensions;
+      blocks_.push_back({row, rows, std::vector<float>(from, from + rows * dimensions)});
+    }
+    next_token_ = end;
+  }
+  if (on_ready_) on_ready_();
+}
+
+std::optional<TokenVectorBuffer::Block> TokenVectorBuffer::TryPop() {
+  absl::MutexLock lock(&mu_);
+  if (blocks_.empty()) return std::nullopt;
+  Block block = std::move(blocks_.front());
+  blocks_.pop_front();
+  reservation_.Shrink(static_cast<int64_t>(block.values.size() * sizeof(float)));
+  return block;
+}
+
+void TokenVectorBuffer::Close() {
+  absl::MutexLock lock(&mu_);
+  closed_ = true;
+  blocks_.clear();
+  reservation_ = {};
+}
+
+}  // namespace longspan
