@@ -19,3 +19,4 @@ add_custom_command(
   DEPENDS longspan-model "${_weights}" COMMENT "Converting the embedded model" VERBATIM)
 add_custom_target(embedded_model ALL DEPENDS "${LONGSPAN_EMBEDDED_MODEL}/config.json")
 file(WRITE "${CMAKE_BINARY_DIR}/embedded_model.path" "${LONGSPAN_EMBEDDED_MODEL}\n")
+file(WRITE "${CMAKE_BINARY_DIR}/dense_model.path" "${LONGSPAN_DENSE_MODEL}\n")

@@ -1,20 +1,7 @@
 #!/bin/bash
-# Makes the reference environment (once, 1.4 GB) and runs compare_transformers.py with the arguments given.   run.sh BUILD_DIR [ARGS]
-# torch's wheel is the CUDA build; on a CPU it needs two small CUDA wheels and empty stand-ins for libraries that nothing calls.
+# ./dev parity: compare_transformers.py with the arguments given, in the reference environment.   run.sh BUILD_DIR [ARGS]
 set -euo pipefail
 cd "$(dirname "$0")"
 build=$1; shift
-folder=${LONGSPAN_CACHE:-$HOME/.cache/longspan}/parity-$(sha256sum requirements.txt run.sh | sha256sum | cut -c1-12)
-if [ ! -f "$folder/.complete" ]; then
-  python3 -m venv --clear "$folder"
-  "$folder/bin/pip" install -q --no-deps torch==2.11.0 nvidia-cuda-runtime==13.0.96 nvidia-cuda-cupti==13.0.85
-  "$folder/bin/pip" install -q -r requirements.txt 2> >(grep -v 'which is not installed' >&2)
-  packages=$("$folder/bin/python" -c 'import sysconfig; print(sysconfig.get_paths()["purelib"])')
-  for library in cudnn.so.9 cufile.so.0 cusparse.so.12 cufft.so.12 cusparseLt.so.0 nccl.so.2 curand.so.10 cublas.so.13 cublasLt.so.13 nvshmem_host.so.3; do
-    [ -e "$packages/torch/lib/lib$library" ] ||
-      echo | gcc -shared -fPIC -nostdlib -x c - -Wl,-soname,"lib$library" -o "$packages/torch/lib/lib$library"
-  done
-  printf 'import os, sys\nsys.setdlopenflags(os.RTLD_LAZY)\n' > "$packages/sitecustomize.py"
-  touch "$folder/.complete"
-fi
-exec "$folder/bin/python" compare_transformers.py --encoder "$build/tests/parity_encode" "$@"
+python=$(bash environment.sh)
+exec "$python" compare_transformers.py --encoder "$build/tests/parity_encode" "$@"

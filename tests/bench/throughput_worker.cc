@@ -1,0 +1,68 @@
+// throughput_worker MODEL DTYPE THREADS: loads a model, then answers each line "LENGTH TEXTS" with "SECONDS PEAK_MIB" of one
+// packed batch of TEXTS random texts of LENGTH tokens, pooled the model's own way. The other half is compare.py.
+#include <chrono>
+#include <fstream>
+#include <iostream>
+#include <string>
+
+#include "core/encoder.h"
+#include "core/models/model_folder.h"
+
+namespace longspan {
+namespace {
+
+// Peak resident set since the last call, MiB.
+double TakePeakMib() {
+  double mib = 0;
+  std::ifstream status("/proc/self/status");
+  for (std::string line; std::getline(status, line);) {
+    if (line.starts_with("VmHWM:")) mib = std::stod(line.substr(6)) / 1024;
+  }
+  std::ofstream("/proc/self/clear_refs") << "5";
+  return mib;
+}
+
+std::vector<int32_t> RandomIds(int64_t count, int64_t vocabulary, uint32_t state) {
+  std::vector<int32_t> ids(count);
+  for (int32_t& id : ids) id = 3 + static_cast<int32_t>(((state = state * 1664525u + 1013904223u) >> 8) % (vocabulary - 3));
+  return ids;
+}
+
+int Serve(const Encoder& encoder) {
+  const ModelInfo& info = encoder.info();
+  std::cout << "ready " << info.num_parameters << " " << TakePeakMib() << std::endl;
+  for (int64_t length, texts; std::cin >> length >> texts;) {
+    TokenBatch batch;
+    for (int64_t text = 0; text < texts; ++text) {
+      const auto ids = RandomIds(length, info.vocab_size, static_cast<uint32_t>(text + 1));
+      const auto globals = ResolveGlobalPositions(info, std::nullopt, {}, length);
+      batch.Add({.token_ids = ids, .global_positions = globals});
+    }
+    const std::vector<EncodeOptions> options(texts);
+    TakePeakMib();
+    const auto start = std::chrono::steady_clock::now();
+    const auto results = encoder.Encode(batch, options);
+    const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    for (const auto& result : results) {
+      if (!result.ok()) return std::cerr << result.status() << "\n", 1;
+    }
+    std::cout << seconds << " " << TakePeakMib() << std::endl;
+  }
+  return 0;
+}
+
+}  // namespace
+}  // namespace longspan
+
+int main(int argc, char** argv) {
+  if (argc != 4) return std::cerr << "usage: throughput_worker MODEL float32|bfloat16|int8 THREADS\n", 2;
+  longspan::EncoderOptions options;
+  const std::string dtype = argv[2];
+  options.dtype = dtype == "int8"       ? longspan::DataType::kInt8
+                  : dtype == "bfloat16" ? longspan::DataType::kBFloat16
+                                        : longspan::DataType::kFloat32;
+  options.num_threads = std::stoi(argv[3]);
+  const auto encoder = longspan::Encoder::Load(argv[1], options);
+  if (!encoder.ok()) return std::cerr << encoder.status() << "\n", 1;
+  return longspan::Serve(**encoder);
+}
