@@ -8,6 +8,7 @@
 namespace longspan {
 
 void AddConvertCommand(CLI::App& app);
+void AddInspectCommand(CLI::App& app);
 
 // Prints the status' message and leaves the process with 1 unless it is OK.
 void ExitUnlessOk(const absl::Status& status);

@@ -19,6 +19,7 @@ int main(int argc, char** argv) {
   app.set_version_flag("--version", LONGSPAN_VERSION);
   app.require_subcommand(1);
   longspan::AddConvertCommand(app);
+  longspan::AddInspectCommand(app);
   CLI11_PARSE(app, argc, argv);
   return 0;
 }

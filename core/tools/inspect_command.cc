@@ -1,0 +1,33 @@
+#include <iostream>
+#include <map>
+#include <memory>
+#include <string>
+
+#include "core/tools/commands.h"
+#include "core/tools/inspect.h"
+
+namespace longspan {
+
+void AddInspectCommand(CLI::App& app) {
+  struct Arguments {
+    std::string model;
+    DataType dtype = DataType::kFloat32;
+    bool as_json = false, no_measure = false;
+  };
+  auto arguments = std::make_shared<Arguments>();
+  CLI::App* command =
+      app.add_subcommand("inspect", "Architecture, layers and reach, parameters, memory by length, predicted speed");
+  command->add_option("model", arguments->model, "model folder")->required();
+  const std::map<std::string, DataType> dtypes = {
+      {"float32", DataType::kFloat32}, {"bfloat16", DataType::kBFloat16}, {"int8", DataType::kInt8}};
+  command->add_option("--dtype", arguments->dtype, "float32, bfloat16 or int8")->transform(CLI::CheckedTransformer(dtypes));
+  command->add_flag("--json", arguments->as_json, "print JSON");
+  command->add_flag("--no-measure", arguments->no_measure, "skip the warm-up that predicts tokens/s");
+  command->callback([arguments] {
+    const auto inspection = InspectModel(arguments->model, arguments->dtype, !arguments->no_measure);
+    ExitUnlessOk(inspection.status());
+    std::cout << (arguments->as_json ? inspection->dump(2) + "\n" : InspectionText(*inspection));
+  });
+}
+
+}  // namespace longspan
