@@ -1,0 +1,62 @@
+#include "core/kernels/block_sparse_attention.h"
+
+#include <cstddef>
+#include <numeric>
+#include <vector>
+
+#include "core/kernels/block_sparse_attention_impl.h"
+#include "core/kernels/sliding_window_attention_impl.h"
+
+namespace longspan::kernels {
+namespace {
+
+// Three kinds of rows: first block, blocks between, last block. `edges` holds the positions of both edge blocks.
+void AppendTextTasks(const BlockSparseAttentionParams& params, int32_t begin, int32_t end, const std::vector<int32_t>& edges,
+                     std::vector<RowTask>* tasks) {
+  const int32_t block = params.block_size;
+  RowTask all;
+  all.text_begin = begin;
+  all.text_end = end;
+  all.reach = end - begin;
+  all.row_begin = begin;
+  all.row_end = begin + block;
+  AppendRowTasks(all, tasks);
+  all.row_begin = end - block;
+  all.row_end = end;
+  AppendRowTasks(all, tasks);
+
+  RowTask middle;
+  middle.text_begin = begin;
+  middle.text_end = end;
+  middle.row_begin = begin + block;
+  middle.row_end = end - block;
+  middle.block = block;
+  middle.reach = 1;
+  middle.columns = edges.data();
+  middle.num_columns = static_cast<int32_t>(edges.size());
+  middle.weighted_end = begin + block;
+  middle.weight = static_cast<float>(1 + params.random_blocks);
+  AppendRowTasks(middle, tasks);
+}
+
+}  // namespace
+
+void BlockSparseAttention(const BlockSparseAttentionParams& params, AttentionImplementation implementation) {
+  const int32_t block = params.block_size;
+  std::vector<std::vector<int32_t>> edges(params.tensors.num_texts);
+  std::vector<RowTask> tasks;
+  for (int32_t text = 0; text < params.tensors.num_texts; ++text) {
+    const int32_t begin = params.tensors.cu_seqlens[text], end = params.tensors.cu_seqlens[text + 1];
+    edges[text].resize(2 * static_cast<size_t>(block));
+    std::iota(edges[text].begin(), edges[text].begin() + block, begin);
+    std::iota(edges[text].begin() + block, edges[text].end(), end - block);
+    AppendTextTasks(params, begin, end, edges[text], &tasks);
+  }
+  RunRowTasks(implementation, params.tensors, tasks);
+}
+
+void BlockSparseAttention(const BlockSparseAttentionParams& params) {
+  BlockSparseAttention(params, FastestAttention(params.tensors.type));
+}
+
+}  // namespace longspan::kernels
