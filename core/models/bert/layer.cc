@@ -1,0 +1,36 @@
+#include "core/models/bert/layer.h"
+
+#include <ATen/ops/tensor.h>
+
+#include <cmath>
+
+#include "core/attention/first_row_attention.h"
+#include "core/attention/sliding_window_attention.h"
+#include "core/models/first_rows.h"
+
+namespace longspan {
+
+BertLayer::BertLayer(WeightMap& weights, int64_t index, const PostNormLayer::Shape& shape, int64_t window, DataType dtype)
+    : layer_(weights, PostNormLayer::BertNames(index), shape, dtype),
+      window_(window),
+      scale_(1.0 / std::sqrt(static_cast<double>(shape.hidden_size / shape.num_heads))) {}
+
+void BertLayer::Forward(PackedPass& pass, at::Tensor& x) const {
+  at::Tensor qkv = layer_.Qkv(x);  // [T, 3, H, D]
+  const at::Tensor attended =
+      SlidingWindowAttention(qkv.select(1, 0), qkv.select(1, 1), qkv.select(1, 2), pass.Layout(window_), scale_);
+  qkv.reset();
+  layer_.Finish(x, attended);
+}
+
+at::Tensor BertLayer::ForwardFirstRows(PackedPass& pass, const at::Tensor& x) const {
+  const FirstRowKeys keys = KeysOfFirstRows(pass.Layout(window_));
+  const at::Tensor qkv = layer_.Qkv(x.index_select(0, at::tensor(keys.rows)));  // [keys, 3, H, D]
+  const at::Tensor attended =
+      FirstRowAttention(qkv.select(1, 0), qkv.select(1, 1), qkv.select(1, 2), keys.cu_seqlens, keys.key_mask, scale_);
+  at::Tensor first = FirstRows(x, pass.cu_seqlens());
+  layer_.Finish(first, attended);
+  return first;
+}
+
+}  // namespace longspan

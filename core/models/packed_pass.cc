@@ -1,0 +1,96 @@
+#include "core/models/packed_pass.h"
+
+#include <ATen/ops/cat.h>
+
+#include <utility>
+
+#include "core/kernels/sliding_window_attention.h"
+
+namespace longspan {
+
+PackedPass::PackedPass(const TokenBatch& batch, const ForwardOptions& options)
+    : batch_(batch), options_(options), cu_seqlens_(batch.cu_seqlens()), mask_(batch.attention_mask()) {
+  cu_globals_ = {0};
+  for (int32_t text = 0; text < batch.num_texts(); ++text) {
+    texts_.push_back(text);
+    for (int32_t g = batch.cu_globals()[text]; g < batch.cu_globals()[text + 1]; ++g) {
+      const int32_t row = batch.globals()[g];
+      if (mask_.empty() || mask_[row] != 0) globals_.push_back(row);
+    }
+    cu_globals_.push_back(static_cast<int32_t>(globals_.size()));
+  }
+}
+
+absl::Status PackedPass::DropTexts(at::Tensor& hidden) {
+  if (!options_.is_dropped) return absl::OkStatus();
+  std::vector<int32_t> kept;
+  for (int32_t position = 0; position < static_cast<int32_t>(texts_.size()); ++position) {
+    if (!options_.is_dropped(texts_[position])) kept.push_back(position);
+  }
+  if (kept.empty()) return absl::CancelledError("every text of the batch was dropped");
+  if (kept.size() < texts_.size()) KeepTexts(kept, hidden);
+  return absl::OkStatus();
+}
+
+void PackedPass::KeepTexts(const std::vector<int32_t>& positions, at::Tensor& hidden) {
+  PackedPass rest = *this;
+  rest.texts_.clear();
+  rest.cu_seqlens_ = {0};
+  rest.globals_.clear();
+  rest.cu_globals_ = {0};
+  rest.mask_.clear();
+  std::vector<at::Tensor> rows;
+  for (int32_t position : positions) {
+    const int32_t begin = cu_seqlens_[position], end = cu_seqlens_[position + 1];
+    const int32_t shift = rest.cu_seqlens_.back() - begin;
+    rest.texts_.push_back(texts_[position]);
+    rest.cu_seqlens_.push_back(end + shift);
+    for (int32_t g = cu_globals_[position]; g < cu_globals_[position + 1]; ++g) rest.globals_.push_back(globals_[g] + shift);
+    rest.cu_globals_.push_back(static_cast<int32_t>(rest.globals_.size()));
+    if (!mask_.empty()) rest.mask_.insert(rest.mask_.end(), mask_.begin() + begin, mask_.begin() + end);
+    rows.push_back(hidden.slice(0, begin, end));
+  }
+  hidden = at::cat(rows);
+  texts_ = std::move(rest.texts_);
+  cu_seqlens_ = std::move(rest.cu_seqlens_);
+  globals_ = std::move(rest.globals_);
+  cu_globals_ = std::move(rest.cu_globals_);
+  mask_ = std::move(rest.mask_);
+}
+
+PackedLayout PackedPass::Layout(int64_t window, int64_t dense_up_to) {
+  windows_.clear();
+  for (int64_t position = 0; position < num_texts(); ++position) {
+    windows_.push_back(length(position) <= dense_up_to ? kernels::kUnlimitedWindow : window);
+  }
+  PackedLayout layout;
+  layout.cu_seqlens = cu_seqlens_;
+  layout.windows = windows_;
+  layout.globals = globals_;
+  if (has_globals()) layout.cu_globals = cu_globals_;
+  layout.key_mask = mask_;
+  return layout;
+}
+
+bool PackedPass::first_row_only() const {
+  for (int32_t text : texts_) {
+    if (options_.first_row_only.empty() || !options_.first_row_only[text]) return false;
+  }
+  return true;
+}
+
+void PackedPass::Observe(int layer, const at::Tensor& hidden) const {
+  if (options_.observe_layer) options_.observe_layer(layer, hidden);
+}
+
+HiddenStates PackedPass::Result(at::Tensor hidden) const {
+  const bool one_row_per_text = hidden.size(0) != num_rows();
+  std::vector<int64_t> text_begin(batch_.num_texts(), 0);
+  for (int64_t position = 0; position < num_texts(); ++position) {
+    text_begin[texts_[position]] = one_row_per_text ? position : cu_seqlens_[position];
+  }
+  auto rows = [hidden = std::move(hidden)](int64_t begin, int64_t end) { return hidden.slice(0, begin, end).to(at::kFloat); };
+  return HiddenStates(std::move(rows), std::move(text_begin));
+}
+
+}  // namespace longspan

@@ -1,0 +1,62 @@
+// PostNormLayer: the encoder layer of BERT and of its sparse relatives (Longformer, LED, BigBird), which differ in the attention
+// between its two halves and in the names of the weights:
+//
+//   [T, E] -> Qkv -> [T, 3, H, D] -> (attention of the model) -> [T, H, D] -> Finish:
+//     a = LayerNorm(o Wo + bo + x)        y = LayerNorm(act(a Wi + bi) Wout + bout + a)
+//
+// Finish goes through blocks of rows, so that the wide middle of the feed-forward part ([rows, 4E]) stays small: 64K tokens of a
+// base model would otherwise need 800 MB there. It overwrites x. Source: Attention is all you need, arXiv 1706.03762, sec. 3.1.
+// Thread safe after construction.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <string>
+
+#include "core/layers/feed_forward.h"
+#include "core/layers/layer_norm.h"
+#include "core/layers/linear.h"
+#include "core/model_info.h"
+#include "core/weights/weight_map.h"
+
+namespace longspan {
+
+class PostNormLayer {
+ public:
+  struct Shape {
+    int64_t hidden_size = 0;
+    int64_t intermediate_size = 0;
+    int64_t num_heads = 0;
+    double layer_norm_eps = 0;
+    Activation activation = Activation::kGelu;
+    bool qkv_bias = true;
+  };
+  // Weight names without ".weight" and ".bias".
+  struct Names {
+    std::string query, key, value, attention_output, attention_norm, intermediate, output, output_norm;
+  };
+  // BERT's own: "encoder.layer.N." + attention.self.query, ...
+  static Names BertNames(int64_t layer);
+
+  // Missing weights are recorded in the map; the layer must not be used unless weights.Finish() is OK.
+  PostNormLayer(WeightMap& weights, const Names& names, const Shape& shape, DataType dtype);
+
+  // x [T, E] -> [T, 3, H, D]: query, key, value.
+  at::Tensor Qkv(const at::Tensor& x) const;
+  // x [T, E] is the layer's input and becomes its output; attended [T, H, D].
+  void Finish(at::Tensor& x, const at::Tensor& attended) const;
+
+  // Weights of the linear layers (held in the model's dtype).
+  static int64_t NumLinearParameters(const Shape& shape);
+
+ private:
+  Shape shape_;
+  Linear qkv_;
+  Linear attention_output_;
+  LayerNorm attention_norm_;
+  FeedForward feed_forward_;
+  LayerNorm output_norm_;
+};
+
+}  // namespace longspan

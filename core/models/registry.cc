@@ -1,0 +1,36 @@
+// The models this library knows: one explicit array. Adding an architecture = one folder under core/models + one line here +
+// one fixture.
+#include <string>
+
+#include "absl/strings/str_cat.h"
+#include "core/models/bert/model.h"
+#include "core/models/longformer/model.h"
+#include "core/models/model.h"
+#include "core/models/model_folder.h"
+
+namespace longspan {
+namespace {
+
+struct Architecture {
+  std::string_view model_type;
+  absl::StatusOr<std::unique_ptr<EncoderModel>> (*load)(const ModelFolder& folder, DataType dtype);
+};
+
+constexpr Architecture kArchitectures[] = {
+    {"longformer", LoadLongformer}, {"bert", LoadBert},         {"roberta", LoadRoberta},
+    {"xlm-roberta", LoadRoberta},   {"camembert", LoadRoberta},
+};
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<EncoderModel>> LoadEncoderModel(const ModelFolder& folder, DataType dtype) {
+  std::string known;
+  for (const Architecture& architecture : kArchitectures) {
+    if (architecture.model_type == folder.model_type()) return architecture.load(folder, dtype);
+    absl::StrAppend(&known, known.empty() ? "" : ", ", std::string(architecture.model_type));
+  }
+  return absl::UnimplementedError(
+      absl::StrCat(folder.transformer_path(), "/config.json: model_type is \"", folder.model_type(), "\"; known: ", known));
+}
+
+}  // namespace longspan

@@ -1,0 +1,33 @@
+// The run through the layers of a model, the same for every architecture without a reversible stack. A layer type has
+//   void Forward(PackedPass& pass, at::Tensor& x) const;                               x [T, E] becomes the layer's output
+//   at::Tensor ForwardFirstRows(PackedPass& pass, const at::Tensor& x) const;          [B, E]: the texts' first rows alone
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <utility>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "core/model_info.h"
+#include "core/models/model.h"
+#include "core/models/packed_pass.h"
+
+namespace longspan {
+
+// x [T, E] float32: the embedding output. Between layers dropped texts leave the pass.
+template <typename Layer>
+absl::StatusOr<HiddenStates> RunLayers(const std::vector<Layer>& layers, at::Tensor x, DataType dtype, PackedPass& pass) {
+  pass.Observe(0, x);
+  if (dtype == DataType::kBFloat16) x = x.to(at::kBFloat16);
+  for (size_t i = 0; i < layers.size(); ++i) {
+    if (absl::Status status = pass.DropTexts(x); !status.ok()) return status;
+    const bool first_rows = i + 1 == layers.size() && pass.first_row_only();
+    if (first_rows) x = layers[i].ForwardFirstRows(pass, x);
+    if (!first_rows) layers[i].Forward(pass, x);
+    pass.Observe(static_cast<int>(i) + 1, x);
+  }
+  return pass.Result(std::move(x));
+}
+
+}  // namespace longspan

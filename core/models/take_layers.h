@@ -1,0 +1,24 @@
+// Layers built straight from a WeightMap. A missing or misshapen weight is recorded in the map and gives an unusable layer; the
+// loader looks at weights.Finish() before it lets anyone use the model.
+#pragma once
+
+#include <string>
+
+#include "core/layers/layer_norm.h"
+#include "core/layers/linear.h"
+#include "core/model_info.h"
+#include "core/weights/weight_map.h"
+
+namespace longspan {
+
+// NAME.weight [out, in] and, where `bias`, NAME.bias [out].
+Linear TakeLinear(WeightMap& weights, const std::string& name, int64_t out, int64_t in, DataType dtype,
+                  Activation activation = Activation::kNone, bool bias = true);
+
+// NAME.weight [size] and, where `bias`, NAME.bias [size].
+LayerNorm TakeLayerNorm(WeightMap& weights, const std::string& name, int64_t size, double eps, bool bias = true);
+
+// Bytes that the weights of a model take in memory: linear layers in `dtype`, all else float32.
+int64_t WeightBytes(int64_t num_parameters, int64_t num_linear_parameters, DataType dtype);
+
+}  // namespace longspan

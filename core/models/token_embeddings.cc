@@ -1,0 +1,66 @@
+#include "core/models/token_embeddings.h"
+
+#include <ATen/ops/embedding.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/from_blob.h>
+
+#include <algorithm>
+
+#include "core/models/take_layers.h"
+
+namespace longspan {
+namespace {
+
+constexpr int64_t kRowsPerBlock = 2048;  // the sum of three tables stays in cache until it is normalised
+
+}  // namespace
+
+std::vector<int64_t> PositionRows(const TokenBatch& batch, const PositionRule& rule) {
+  std::vector<int64_t> rows;
+  rows.reserve(batch.num_tokens());
+  for (int32_t text = 0; text < batch.num_texts(); ++text) {
+    int64_t count = 0;  // tokens so far
+    for (int64_t t = batch.cu_seqlens()[text]; t < batch.cu_seqlens()[text + 1]; ++t) {
+      if (batch.token_ids()[t] == rule.pad_token_id) {
+        rows.push_back(rule.pad_token_id);
+        continue;
+      }
+      const bool repeats = rule.period > 0 && count > 0;
+      rows.push_back(rule.first_row + (repeats ? 1 + (count - 1) % rule.period : count));
+      ++count;
+    }
+  }
+  return rows;
+}
+
+TokenEmbeddings::TokenEmbeddings(WeightMap& weights, const Names& names, const Shape& shape, const PositionRule& positions)
+    : positions_(positions),
+      word_scale_(shape.word_scale),
+      word_(weights.Take(names.word, {shape.vocab_size, shape.hidden_size})),
+      position_(weights.Take(names.position, {shape.max_positions, shape.hidden_size})) {
+  if (shape.type_vocab_size > 0) {
+    const at::Tensor types = weights.Take(names.type, {shape.type_vocab_size, shape.hidden_size});
+    if (types.defined()) type_ = types.select(0, 0);
+  }
+  norm_ = TakeLayerNorm(weights, names.norm, shape.hidden_size, shape.layer_norm_eps);
+}
+
+at::Tensor TokenEmbeddings::operator()(const TokenBatch& batch) const {
+  const int64_t num_tokens = batch.num_tokens();
+  std::vector<int64_t> position_rows = PositionRows(batch, positions_);
+  const at::Tensor positions = at::from_blob(position_rows.data(), {num_tokens}, at::kLong);
+  const at::Tensor ids = at::from_blob(const_cast<int32_t*>(batch.token_ids().data()), {num_tokens}, at::kInt);
+  at::Tensor out = at::empty({num_tokens, word_.size(1)}, at::kFloat);
+  for (int64_t begin = 0; begin < num_tokens; begin += kRowsPerBlock) {
+    const int64_t end = std::min(begin + kRowsPerBlock, num_tokens);
+    at::Tensor rows = at::embedding(word_, ids.slice(0, begin, end));
+    if (word_scale_ != 1) rows.mul_(word_scale_);
+    rows.add_(at::embedding(position_, positions.slice(0, begin, end)));
+    if (type_.defined()) rows.add_(type_);
+    at::Tensor normed = out.slice(0, begin, end);
+    norm_.Run(rows, /*residual=*/{}, /*update_residual=*/false, normed);
+  }
+  return out;
+}
+
+}  // namespace longspan
