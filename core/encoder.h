@@ -26,6 +26,7 @@ namespace longspan {
 class CostModel;
 class EncoderModel;
 class ModelFolder;
+class OutputHead;
 
 struct EncoderOptions {
   DataType dtype = DataType::kFloat32;
@@ -84,13 +85,20 @@ class Encoder {
   absl::Status WarmUp();
 
  private:
+  class TextOutput;
+
   Encoder();
+  // Values of a vector before the Matryoshka cut.
+  int64_t VectorWidth(const EncodeOptions& options) const;
+  // Fills results[0, done); what it returns, or LibTorch throws, is the result of the others.
+  absl::Status EncodeTexts(const TokenBatch& batch, std::span<const EncodeOptions> options,
+                           const std::function<bool(int32_t)>& is_dropped, std::vector<absl::StatusOr<EncodedText>>& results,
+                           int32_t& done) const;
 
   ModelInfo info_;
   std::unique_ptr<EncoderModel> model_;
   std::unique_ptr<CostModel> cost_model_;
-  struct Head;  // pooling, Dense, normalise of this model
-  std::unique_ptr<Head> head_;
+  std::unique_ptr<OutputHead> head_;  // the Dense modules of this model
 };
 
 // Global positions of a text of n tokens under a policy. `positions` are used for kPositions. kCls above dense_up_to (or asked

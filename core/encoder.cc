@@ -1,0 +1,224 @@
+// One Encode, from packed ids to vectors:
+//
+//   JoinComputeTeam -> model Forward (layers; dropped texts leave between them) -> for each text, in blocks of rows:
+//   token_sink, StreamingPooler -> Dense -> cut -> normalise -> finite?
+//
+// Hidden states are read in blocks of kRowsPerBlock, so that a model that makes its last rows on demand (Reformer) never holds
+// them all. Everything LibTorch throws ends here and becomes one status for each text that has no result yet.
+#include "core/encoder.h"
+
+#include <ATen/core/Tensor.h>
+#include <c10/core/InferenceMode.h>
+#include <c10/util/Exception.h>
+
+#include <algorithm>
+#include <cmath>
+#include <new>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "core/compute_threads.h"
+#include "core/cost_model.h"
+#include "core/memory.h"
+#include "core/models/model.h"
+#include "core/output_head.h"
+#include "core/pooling.h"
+
+namespace longspan {
+namespace {
+
+constexpr int64_t kRowsPerBlock = 1024;
+
+bool AllFinite(const float* values, int64_t count) {
+  return std::all_of(values, values + count, [](float value) { return std::isfinite(value); });
+}
+
+absl::Status NotFinite() {
+  return absl::InternalError("the output holds NaN or Inf; the weights or the input overflow in this dtype");
+}
+
+// Runs `compute` and turns what LibTorch throws into a status.
+template <typename Compute>
+absl::Status CatchLibTorch(Compute compute) {
+  try {
+    return compute();
+  } catch (const c10::OutOfMemoryError& error) {
+    return absl::ResourceExhaustedError(absl::StrCat("not enough memory for this batch: ", error.what_without_backtrace()));
+  } catch (const std::bad_alloc&) {
+    return absl::ResourceExhaustedError("not enough memory for this batch");
+  } catch (const c10::Error& error) {
+    const std::string message = error.what_without_backtrace();
+    if (message.find("can't allocate memory") != std::string::npos) return absl::ResourceExhaustedError(message);
+    return absl::InternalError(absl::StrCat("LibTorch: ", message));
+  } catch (const std::exception& error) {
+    return absl::InternalError(error.what());
+  }
+}
+
+// The texts that nobody waits for. Sticky: a text once reported as dropped stays dropped for the rest of the pass.
+class DroppedTexts {
+ public:
+  DroppedTexts(const EncodeControl& control, int32_t num_texts) : control_(control), dropped_(num_texts, false) {}
+  bool Ask(int32_t text) {
+    if (!dropped_[text] && control_.is_dropped && control_.is_dropped(text)) dropped_[text] = true;
+    return dropped_[text];
+  }
+  bool active() const { return static_cast<bool>(control_.is_dropped); }
+
+ private:
+  const EncodeControl& control_;
+  std::vector<bool> dropped_;
+};
+
+}  // namespace
+
+// What becomes of the hidden states of one text.
+class Encoder::TextOutput {
+ public:
+  TextOutput(const Encoder& encoder, const EncodeOptions& options, std::span<const uint8_t> mask, int64_t num_tokens)
+      : encoder_(encoder), options_(options), num_tokens_(num_tokens), pooler_(Task(mask)) {}
+
+  // True: nothing but the first row is read.
+  bool first_row_only() const { return rows_needed() <= 1; }
+  absl::StatusOr<EncodedText> Read(const HiddenStates& hidden, int32_t text);
+
+ private:
+  PoolingTask Task(std::span<const uint8_t> mask) const;
+  int64_t rows_needed() const { return options_.token_sink ? num_tokens_ : pooler_.rows_needed(); }
+  absl::Status SendRows(int64_t begin, int64_t count, const float* values) const;
+  absl::StatusOr<std::vector<float>> Finish(std::vector<float> pooled) const;
+
+  const Encoder& encoder_;
+  const EncodeOptions& options_;
+  const int64_t num_tokens_;
+  StreamingPooler pooler_;
+};
+
+PoolingTask Encoder::TextOutput::Task(std::span<const uint8_t> mask) const {
+  PoolingTask task;
+  task.modes = options_.pooling.has_value() ? std::vector<PoolingMode>{*options_.pooling} : encoder_.info_.pooling;
+  task.dimensions = encoder_.info_.token_dimensions;
+  if (options_.document_vector) task.ranges.push_back({0, num_tokens_});
+  task.ranges.insert(task.ranges.end(), options_.spans.begin(), options_.spans.end());
+  task.pooling_begin = options_.pooling_begin;
+  task.attention_mask = mask;
+  return task;
+}
+
+absl::Status Encoder::TextOutput::SendRows(int64_t begin, int64_t count, const float* values) const {
+  const int64_t width = encoder_.info_.token_dimensions;
+  if (!AllFinite(values, count * width)) return NotFinite();
+  if (!options_.normalize.value_or(false)) {
+    options_.token_sink(begin, count, values);
+    return absl::OkStatus();
+  }
+  std::vector<float> normalised(values, values + count * width);
+  for (int64_t row = 0; row < count; ++row) NormalizeL2(std::span(normalised).subspan(row * width, width));
+  options_.token_sink(begin, count, normalised.data());
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::vector<float>> Encoder::TextOutput::Finish(std::vector<float> pooled) const {
+  std::vector<float> vector = options_.pooling.has_value() ? std::move(pooled) : encoder_.head_->ApplyDense(std::move(pooled));
+  const int64_t own_dimensions =
+      options_.pooling.has_value() ? 0 : encoder_.info_.output_dimensions;  // truncate_dim of the folder
+  CutAndNormalize(options_.dimensions > 0 ? options_.dimensions : own_dimensions,
+                  options_.normalize.value_or(encoder_.info_.normalize), &vector);
+  if (!AllFinite(vector.data(), static_cast<int64_t>(vector.size()))) return NotFinite();
+  return vector;
+}
+
+absl::StatusOr<EncodedText> Encoder::TextOutput::Read(const HiddenStates& hidden, int32_t text) {
+  for (int64_t begin = 0; begin < rows_needed(); begin += kRowsPerBlock) {
+    const int64_t end = std::min(begin + kRowsPerBlock, rows_needed());
+    const at::Tensor rows = hidden.Rows(text, begin, end).to(at::kFloat).contiguous();
+    const float* values = rows.data_ptr<float>();
+    if (options_.token_sink) {
+      if (absl::Status sent = SendRows(begin, end - begin, values); !sent.ok()) return sent;
+    }
+    pooler_.Add(values, end - begin);
+  }
+  EncodedText result;
+  size_t range = 0;
+  if (options_.document_vector) {
+    absl::StatusOr<std::vector<float>> vector = Finish(pooler_.TakeVector(range++));
+    if (!vector.ok()) return vector.status();
+    result.vector = *std::move(vector);
+  }
+  for (size_t span = 0; span < options_.spans.size(); ++span) {
+    absl::StatusOr<std::vector<float>> vector = Finish(pooler_.TakeVector(range++));
+    if (!vector.ok()) return vector.status();
+    result.span_vectors.push_back(*std::move(vector));
+  }
+  return result;
+}
+
+Encoder::Encoder() = default;
+Encoder::~Encoder() = default;
+
+int64_t Encoder::VectorWidth(const EncodeOptions& options) const {
+  return options.pooling.has_value() ? info_.token_dimensions : head_->output_width();
+}
+
+std::vector<absl::StatusOr<EncodedText>> Encoder::Encode(const TokenBatch& batch, std::span<const EncodeOptions> options,
+                                                         const EncodeControl& control) const {
+  const int32_t num_texts = batch.num_texts();
+  std::vector<absl::StatusOr<EncodedText>> results(num_texts, absl::InternalError("no result"));
+  if (static_cast<int32_t>(options.size()) != num_texts) {
+    const absl::Status mismatch =
+        absl::InvalidArgumentError(absl::StrCat(options.size(), " options for ", num_texts, " texts; one each is needed"));
+    return std::vector<absl::StatusOr<EncodedText>>(num_texts, mismatch);
+  }
+  int32_t done = 0;  // texts with a result, in order
+  DroppedTexts dropped(control, num_texts);
+  const absl::Status status = CatchLibTorch([&] {
+    return EncodeTexts(
+        batch, options, [&](int32_t text) { return dropped.Ask(text); }, results, done);
+  });
+  for (; done < num_texts; ++done) results[done] = dropped.Ask(done) ? absl::CancelledError("dropped by the caller") : status;
+  return results;
+}
+
+absl::Status Encoder::EncodeTexts(const TokenBatch& batch, std::span<const EncodeOptions> options,
+                                  const std::function<bool(int32_t)>& is_dropped,
+                                  std::vector<absl::StatusOr<EncodedText>>& results, int32_t& done) const {
+  JoinComputeTeam();
+  const MemoryPass memory_pass;
+  const c10::InferenceMode inference;
+  std::vector<TextOutput> outputs;
+  ForwardOptions forward;
+  forward.is_dropped = is_dropped;
+  for (int32_t text = 0; text < batch.num_texts(); ++text) {
+    std::span<const uint8_t> mask = batch.attention_mask();
+    if (!mask.empty()) mask = mask.subspan(batch.cu_seqlens()[text], batch.length(text));
+    outputs.emplace_back(*this, options[text], mask, batch.length(text));
+    forward.first_row_only.push_back(outputs.back().first_row_only());
+  }
+  const absl::StatusOr<HiddenStates> hidden = model_->Forward(batch, forward);
+  if (!hidden.ok()) return hidden.status();
+  for (; done < batch.num_texts(); ++done) {
+    if (is_dropped(done)) {
+      results[done] = absl::CancelledError("dropped by the caller");
+    } else {
+      results[done] = outputs[done].Read(*hidden, done);
+    }
+  }
+  return absl::OkStatus();
+}
+
+std::vector<int32_t> ResolveGlobalPositions(const ModelInfo& info, std::optional<GlobalAttention> policy,
+                                            std::span<const int32_t> positions, int64_t num_tokens) {
+  const bool by_default = !policy.has_value();
+  switch (policy.value_or(info.default_global_attention)) {
+    case GlobalAttention::kNone:
+      return {};
+    case GlobalAttention::kCls:
+      if (by_default && num_tokens <= info.dense_up_to) return {};
+      return {0};
+    case GlobalAttention::kPositions:
+      return {positions.begin(), positions.end()};
+  }
+  return {};
+}
+
+}  // namespace longspan

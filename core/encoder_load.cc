@@ -1,0 +1,146 @@
+// Encoder::Load and WarmUp: from a folder to an encoder that is ready, its model info complete and its cost model calibrated.
+#include <c10/util/Exception.h>
+
+#include <algorithm>
+#include <chrono>
+#include <filesystem>
+#include <new>
+
+#include "absl/strings/str_cat.h"
+#include "core/compute_threads.h"
+#include "core/cost_model.h"
+#include "core/encoder.h"
+#include "core/kernels/cpu_features.h"
+#include "core/memory.h"
+#include "core/models/model.h"
+#include "core/models/model_folder.h"
+#include "core/output_head.h"
+
+namespace longspan {
+namespace {
+
+constexpr double kWarmUpSeconds = 1.5;  // no new warm-up batch is begun after this long
+
+absl::Status CheckDataType(DataType dtype) {
+  const kernels::CpuFeatures& features = kernels::GetCpuFeatures();
+  if (dtype == DataType::kBFloat16 && !features.avx512_bf16) {
+    return absl::FailedPreconditionError("dtype bfloat16 needs a processor with AVX512_BF16, which this one lacks; use float32");
+  }
+  if (dtype == DataType::kInt8 && !features.avx512_vnni) {
+    return absl::FailedPreconditionError("dtype int8 needs a processor with AVX512_VNNI, which this one lacks; use float32");
+  }
+  return absl::OkStatus();
+}
+
+// The name in the config where it has one: "owner/model" as it is, of a path the last component.
+std::string ModelName(const ModelFolder& folder) {
+  const auto found = folder.config().find("_name_or_path");
+  std::string name = found != folder.config().end() && found->is_string() ? found->get<std::string>() : "";
+  if (name.empty()) name = folder.path();
+  const bool is_path = name.starts_with("/") || name.starts_with(".") || std::count(name.begin(), name.end(), '/') > 1;
+  if (!is_path && found != folder.config().end() && name != folder.path()) return name;
+  while (name.size() > 1 && name.ends_with("/")) name.pop_back();
+  std::error_code error;
+  const std::filesystem::path absolute = std::filesystem::absolute(name, error);
+  return (error ? std::filesystem::path(name) : absolute.lexically_normal()).filename().string();
+}
+
+// The smaller of two bounds of which 0 means none.
+int64_t TighterLimit(int64_t a, int64_t b) {
+  if (a == 0 || b == 0) return std::max(a, b);
+  return std::min(a, b);
+}
+
+// Adds to the architecture's part of the info what the folder says around it.
+ModelInfo CompleteInfo(ModelInfo info, const ModelFolder& folder, const OutputHead& head) {
+  info.name = ModelName(folder);
+  info.max_tokens = TighterLimit(info.max_tokens, folder.max_seq_length().value_or(0));
+  info.pooling = folder.pooling();
+  info.normalize = folder.normalize();
+  info.pool_prompt = folder.pool_prompt();
+  info.prompts = folder.prompts();
+  info.default_prompt_name = folder.default_prompt_name();
+  info.output_dimensions = std::min(head.output_width(), folder.truncate_dim().value_or(head.output_width()));
+  info.num_parameters += head.num_parameters();
+  info.weight_bytes += 4 * head.num_parameters();
+  return info;
+}
+
+// Text of n tokens out of the vocabulary, without padding ids.
+std::vector<int32_t> SampleIds(const ModelInfo& info, int64_t n) {
+  std::vector<int32_t> ids(n);
+  for (int64_t i = 0; i < n; ++i) {
+    ids[i] = static_cast<int32_t>((i * 7 + 3) % info.vocab_size);
+    if (ids[i] == info.pad_token_id) ids[i] = static_cast<int32_t>((ids[i] + 1) % info.vocab_size);
+  }
+  return ids;
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Encoder>> Encoder::Load(const std::string& model_dir, const EncoderOptions& options) {
+  const absl::StatusOr<ModelFolder> folder = ModelFolder::Open(model_dir);
+  if (!folder.ok()) return folder.status();
+  return Load(*folder, options);
+}
+
+absl::StatusOr<std::unique_ptr<Encoder>> Encoder::Load(const ModelFolder& folder, const EncoderOptions& options) try {
+  if (absl::Status status = CheckDataType(options.dtype); !status.ok()) return status;
+  InstallTensorAllocator();
+  SetComputeThreads(options.num_threads);
+  JoinComputeTeam();
+  absl::StatusOr<std::unique_ptr<EncoderModel>> model = LoadEncoderModel(folder, options.dtype);
+  if (!model.ok()) return model.status();
+  const int64_t pooled_width = (*model)->info().token_dimensions * static_cast<int64_t>(folder.pooling().size());
+  absl::StatusOr<std::unique_ptr<OutputHead>> head = OutputHead::Load(folder, pooled_width);
+  if (!head.ok()) return head.status();
+
+  auto encoder = std::unique_ptr<Encoder>(new Encoder);
+  encoder->info_ = CompleteInfo((*model)->info(), folder, **head);
+  encoder->model_ = *std::move(model);
+  encoder->head_ = *std::move(head);
+  encoder->cost_model_ = std::make_unique<CostModel>(encoder->info_);
+  TrimMemory();  // what loading held beyond the weights
+  return encoder;
+} catch (const c10::OutOfMemoryError& error) {
+  return absl::ResourceExhaustedError(
+      absl::StrCat(folder.path(), ": not enough memory for the weights: ", error.what_without_backtrace()));
+} catch (const std::bad_alloc&) {
+  return absl::ResourceExhaustedError(absl::StrCat(folder.path(), ": not enough memory for the weights"));
+} catch (const c10::Error& error) {
+  return absl::InternalError(absl::StrCat(folder.path(), ": LibTorch: ", error.what_without_backtrace()));
+}
+
+// Two passes of each shape: the first pays for lazy set-up (oneDNN primitives, arena, page faults), the second is measured.
+// One short text, many short ones and longer ones tell the fixed cost, the linear layers and attention apart.
+absl::Status Encoder::WarmUp() {
+  using Clock = std::chrono::steady_clock;
+  const std::vector<std::vector<int64_t>> shapes = {
+      {8}, {128}, std::vector<int64_t>(16, 32), {512}, {2048}, {512, 512, 512, 512}, {4096}};
+  std::vector<CostModel::Sample> samples;
+  const Clock::time_point start = Clock::now();
+  for (const std::vector<int64_t>& lengths : shapes) {
+    const int64_t longest = *std::max_element(lengths.begin(), lengths.end());
+    if (info_.max_tokens > 0 && longest > info_.max_tokens) continue;
+    if (std::chrono::duration<double>(Clock::now() - start).count() > kWarmUpSeconds && samples.size() >= 2) break;
+    TokenBatch batch;
+    for (int64_t n : lengths) {
+      const std::vector<int32_t> globals = ResolveGlobalPositions(info_, std::nullopt, {}, n);
+      batch.Add({.token_ids = SampleIds(info_, n), .global_positions = globals});
+    }
+    const std::vector<EncodeOptions> options(lengths.size());
+    CostModel::Sample sample{.lengths = lengths};
+    for (int pass = 0; pass < 2; ++pass) {
+      const Clock::time_point begin = Clock::now();
+      for (const absl::StatusOr<EncodedText>& result : Encode(batch, options)) {
+        if (!result.ok()) return result.status();
+      }
+      sample.seconds = std::chrono::duration<double>(Clock::now() - begin).count();
+    }
+    samples.push_back(std::move(sample));
+  }
+  if (!samples.empty()) cost_model_->Calibrate(samples);
+  return absl::OkStatus();
+}
+
+}  // namespace longspan
