@@ -103,6 +103,24 @@ std::vector<int64_t> ConfigReader::IntegerPerLayer(std::string_view key, int64_t
   return numbers;
 }
 
+std::vector<std::string> ConfigReader::StringPerLayer(std::string_view key, int64_t count,
+                                                      const std::vector<std::string_view>& allowed) {
+  const nlohmann::json* value = Find(key);
+  if (value == nullptr) return {};
+  if (!value->is_array() || static_cast<int64_t>(value->size()) != count) {
+    Fail(key, Shown(*value), absl::StrCat("a list of ", count, " (one per layer)"));
+    return std::vector<std::string>(count, std::string(allowed.front()));
+  }
+  std::vector<std::string> names;
+  for (const nlohmann::json& entry : *value) {
+    const std::string position = absl::StrCat(Absl(key), "[", names.size(), "]");
+    ConfigReader single(nlohmann::json{{position, entry}}, source_);
+    names.push_back(single.String(position, allowed.front(), allowed));
+    Merge(single);
+  }
+  return names;
+}
+
 longspan::Activation ConfigReader::ReadActivation(std::string_view key, std::string_view fallback) {
   const std::string name = String(key, fallback);
   absl::StatusOr<longspan::Activation> activation = ParseActivation(name);

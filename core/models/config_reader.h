@@ -36,6 +36,8 @@ class ConfigReader {
   std::string String(std::string_view key, std::string_view fallback, const std::vector<std::string_view>& allowed = {});
   // A number, or a list of exactly `count` numbers; each checked against the rule.
   std::vector<int64_t> IntegerPerLayer(std::string_view key, int64_t count, const IntegerRule& rule);
+  // A list of exactly `count` strings out of `allowed`; empty where the key is absent.
+  std::vector<std::string> StringPerLayer(std::string_view key, int64_t count, const std::vector<std::string_view>& allowed);
   longspan::Activation ReadActivation(std::string_view key, std::string_view fallback);
 
   // The object under `key`, read with the same source in its errors; an empty one where the key is absent.

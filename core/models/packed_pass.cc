@@ -83,13 +83,16 @@ void PackedPass::Observe(int layer, const at::Tensor& hidden) const {
   if (options_.observe_layer) options_.observe_layer(layer, hidden);
 }
 
-HiddenStates PackedPass::Result(at::Tensor hidden) const {
+HiddenStates PackedPass::Result(at::Tensor hidden, RowFunction last) const {
   const bool one_row_per_text = hidden.size(0) != num_rows();
   std::vector<int64_t> text_begin(batch_.num_texts(), 0);
   for (int64_t position = 0; position < num_texts(); ++position) {
     text_begin[texts_[position]] = one_row_per_text ? position : cu_seqlens_[position];
   }
-  auto rows = [hidden = std::move(hidden)](int64_t begin, int64_t end) { return hidden.slice(0, begin, end).to(at::kFloat); };
+  auto rows = [hidden = std::move(hidden), last = std::move(last)](int64_t begin, int64_t end) {
+    const at::Tensor block = hidden.slice(0, begin, end);
+    return (last ? last(block) : block).to(at::kFloat);
+  };
   return HiddenStates(std::move(rows), std::move(text_begin));
 }
 

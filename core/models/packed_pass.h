@@ -14,6 +14,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <functional>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -48,8 +49,10 @@ class PackedPass {
   // For tests: hands the rows to options.observe_layer.
   void Observe(int layer, const at::Tensor& hidden) const;
 
-  // All rows [T, E], or, after a last layer that made one row for each text, [num_texts(), E].
-  HiddenStates Result(at::Tensor hidden) const;
+  // All rows [T, E], or, after a last layer that made one row for each text, [num_texts(), E]. `last` is applied to each block of
+  // rows as it is read (a final norm).
+  using RowFunction = std::function<at::Tensor(const at::Tensor& rows)>;
+  HiddenStates Result(at::Tensor hidden, RowFunction last = {}) const;
 
  private:
   void KeepTexts(const std::vector<int32_t>& positions, at::Tensor& hidden);

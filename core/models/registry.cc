@@ -4,9 +4,11 @@
 
 #include "absl/strings/str_cat.h"
 #include "core/models/bert/model.h"
+#include "core/models/led/model.h"
 #include "core/models/longformer/model.h"
 #include "core/models/model.h"
 #include "core/models/model_folder.h"
+#include "core/models/modernbert/model.h"
 
 namespace longspan {
 namespace {
@@ -17,8 +19,13 @@ struct Architecture {
 };
 
 constexpr Architecture kArchitectures[] = {
-    {"longformer", LoadLongformer}, {"bert", LoadBert},         {"roberta", LoadRoberta},
-    {"xlm-roberta", LoadRoberta},   {"camembert", LoadRoberta},
+    {"longformer", LoadLongformer},  // band and global tokens
+    {"led", LoadLed},                // Longformer's attention, encoder of a sequence-to-sequence model
+    {"modernbert", LoadModernBert},  // band and dense layers in turn, rotary positions
+    {"bert", LoadBert},              // dense
+    {"roberta", LoadRoberta},        // dense, positions from the ids
+    {"xlm-roberta", LoadRoberta},    // the same with another vocabulary
+    {"camembert", LoadRoberta},      // the same with another vocabulary
 };
 
 }  // namespace

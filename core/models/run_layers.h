@@ -15,9 +15,10 @@
 
 namespace longspan {
 
-// x [T, E] float32: the embedding output. Between layers dropped texts leave the pass.
+// x [T, E] float32: the embedding output. Between layers dropped texts leave the pass. `last`: see PackedPass::Result.
 template <typename Layer>
-absl::StatusOr<HiddenStates> RunLayers(const std::vector<Layer>& layers, at::Tensor x, DataType dtype, PackedPass& pass) {
+absl::StatusOr<HiddenStates> RunLayers(const std::vector<Layer>& layers, at::Tensor x, DataType dtype, PackedPass& pass,
+                                       PackedPass::RowFunction last = {}) {
   pass.Observe(0, x);
   if (dtype == DataType::kBFloat16) x = x.to(at::kBFloat16);
   for (size_t i = 0; i < layers.size(); ++i) {
@@ -27,7 +28,7 @@ absl::StatusOr<HiddenStates> RunLayers(const std::vector<Layer>& layers, at::Ten
     if (!first_rows) layers[i].Forward(pass, x);
     pass.Observe(static_cast<int>(i) + 1, x);
   }
-  return pass.Result(std::move(x));
+  return pass.Result(std::move(x), std::move(last));
 }
 
 }  // namespace longspan

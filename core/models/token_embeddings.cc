@@ -26,7 +26,7 @@ std::vector<int64_t> PositionRows(const TokenBatch& batch, const PositionRule& r
         continue;
       }
       const bool repeats = rule.period > 0 && count > 0;
-      rows.push_back(rule.first_row + (repeats ? 1 + (count - 1) % rule.period : count));
+      rows.push_back(std::min(rule.last_row, rule.first_row + (repeats ? 1 + (count - 1) % rule.period : count)));
       ++count;
     }
   }

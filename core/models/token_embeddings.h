@@ -20,9 +20,10 @@ namespace longspan {
 
 // How a token of a text finds its row of the position table.
 struct PositionRule {
-  int64_t first_row = 0;      // row of the first token
-  int64_t pad_token_id = -1;  // ids that take row `pad_token_id` and do not count; -1 = every token counts
-  int64_t period = 0;         // 0 = no repetition
+  int64_t first_row = 0;         // row of the first token
+  int64_t pad_token_id = -1;     // ids that take row `pad_token_id` and do not count; -1 = every token counts
+  int64_t period = 0;            // 0 = no repetition
+  int64_t last_row = INT64_MAX;  // tokens behind it share it: padding that a model adds behind a text of full length
 };
 // Rows of all tokens of the batch; each text starts anew.
 std::vector<int64_t> PositionRows(const TokenBatch& batch, const PositionRule& rule);

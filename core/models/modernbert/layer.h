@@ -1,0 +1,48 @@
+// ModernBertLayer: a pre-norm layer with rotary positions and a gated feed-forward half. x is the residual stream:
+//   x += Wo attention(rope(Wqkv LN(x)))         layer 0 has no LN here: its input comes from the embedding norm
+//   x += Wout (gelu(a) * g),  [a | g] = Wi LN(x)
+// Attention sees the whole text or |i - j| <= window. Source: ModernBERT, arXiv 2412.13663, sec. 2.1. Thread safe.
+// Proven by modernbert_golden_test and fixtures_test.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+
+#include "core/layers/feed_forward.h"
+#include "core/layers/layer_norm.h"
+#include "core/layers/linear.h"
+#include "core/layers/rope.h"
+#include "core/models/modernbert/config.h"
+#include "core/models/packed_pass.h"
+#include "core/weights/weight_map.h"
+
+namespace longspan {
+
+class ModernBertLayer {
+ public:
+  ModernBertLayer(WeightMap& weights, const ModernBertConfig& config, int64_t index, const RotaryEmbedding& rope, DataType dtype);
+
+  // x [T, E] becomes the layer's output.
+  void Forward(PackedPass& pass, at::Tensor& x) const;
+  // The output rows of the first token of each text alone, [B, E].
+  at::Tensor ForwardFirstRows(PackedPass& pass, const at::Tensor& x) const;
+
+ private:
+  // LN(rows) Wqkv, rotated: [rows, 3, H, D]; each text's rows start at its first token.
+  at::Tensor RotatedQkv(const at::Tensor& rows, std::span<const int32_t> cu_seqlens) const;
+  void Finish(at::Tensor& x, const at::Tensor& attended) const;
+
+  int64_t num_heads_;
+  int64_t head_size_;
+  int64_t window_;
+  double scale_;
+  RotaryEmbedding rope_;
+  LayerNorm attention_norm_;  // undefined in layer 0
+  Linear qkv_;
+  Linear attention_output_;
+  LayerNorm mlp_norm_;
+  FeedForward mlp_;
+};
+
+}  // namespace longspan

@@ -1,0 +1,94 @@
+#include "core/models/modernbert/model.h"
+
+#include <ATen/ops/embedding.h>
+#include <ATen/ops/from_blob.h>
+
+#include <utility>
+#include <vector>
+
+#include "core/models/model_folder.h"
+#include "core/models/modernbert/config.h"
+#include "core/models/modernbert/layer.h"
+#include "core/models/run_layers.h"
+#include "core/models/take_layers.h"
+
+namespace longspan {
+namespace {
+
+const WeightMap::Rules& WeightRules() {
+  static const auto* rules = new WeightMap::Rules{
+      .prefixes = {"model."},
+      .ignored = {"head.*", "decoder.*", "classifier.*"},
+  };
+  return *rules;
+}
+
+int64_t NumLinearParameters(const ModernBertConfig& config) {
+  return config.num_layers * (4 * config.hidden_size * config.hidden_size + 3 * config.hidden_size * config.intermediate_size);
+}
+
+ModelInfo MakeInfo(const ModernBertConfig& config, const WeightMap& weights, DataType dtype) {
+  ModelInfo info;
+  info.architecture = "modernbert";
+  info.dtype = dtype;
+  info.hidden_size = info.token_dimensions = info.output_dimensions = config.hidden_size;
+  info.num_heads = config.num_heads;
+  info.head_size = config.hidden_size / config.num_heads;
+  info.intermediate_size = config.intermediate_size;
+  info.vocab_size = config.vocab_size;
+  info.max_tokens = config.max_position_embeddings;
+  info.num_parameters = weights.num_parameters();
+  info.weight_bytes = WeightBytes(info.num_parameters, NumLinearParameters(config), dtype);
+  info.pad_token_id = static_cast<int32_t>(config.pad_token_id);
+  for (bool sliding : config.sliding) {
+    LayerAttention attention{.kind = AttentionKind::kDense};
+    if (sliding) attention = {.kind = AttentionKind::kSlidingWindow, .window = config.window};
+    info.layers.push_back(attention);
+  }
+  return info;
+}
+
+class ModernBert final : public EncoderModel {
+ public:
+  ModernBert(WeightMap& weights, const ModernBertConfig& config, DataType dtype)
+      : tokens_(weights.Take("embeddings.tok_embeddings.weight", {config.vocab_size, config.hidden_size})),
+        embedding_norm_(TakeLayerNorm(weights, "embeddings.norm", config.hidden_size, config.norm_eps, config.norm_bias)),
+        final_norm_(TakeLayerNorm(weights, "final_norm", config.hidden_size, config.norm_eps, config.norm_bias)) {
+    const int64_t head_size = config.hidden_size / config.num_heads;
+    const RotaryEmbedding full(head_size, config.full_theta), sliding(head_size, config.sliding_theta);
+    for (int64_t i = 0; i < config.num_layers; ++i) {
+      layers_.emplace_back(weights, config, i, config.sliding[i] ? sliding : full, dtype);
+    }
+    info_ = MakeInfo(config, weights, dtype);
+  }
+
+  const ModelInfo& info() const override { return info_; }
+  absl::StatusOr<HiddenStates> Forward(const TokenBatch& batch, const ForwardOptions& options) const override {
+    PackedPass pass(batch, options);
+    const at::Tensor ids = at::from_blob(const_cast<int32_t*>(batch.token_ids().data()), {batch.num_tokens()}, at::kInt);
+    at::Tensor x = embedding_norm_(at::embedding(tokens_, ids));
+    return RunLayers(layers_, std::move(x), info_.dtype, pass, [this](const at::Tensor& rows) { return final_norm_(rows); });
+  }
+
+ private:
+  at::Tensor tokens_;  // [V, E]
+  LayerNorm embedding_norm_;
+  LayerNorm final_norm_;
+  std::vector<ModernBertLayer> layers_;
+  ModelInfo info_;
+};
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<EncoderModel>> LoadModernBert(const ModelFolder& folder, DataType dtype) {
+  const absl::StatusOr<ModernBertConfig> config =
+      ParseModernBertConfig(folder.config(), folder.transformer_path() + "/config.json");
+  if (!config.ok()) return config.status();
+  absl::StatusOr<WeightMap> weights = WeightMap::Open(folder.weight_files(), WeightRules());
+  if (!weights.ok()) return weights.status();
+  auto model = std::make_unique<ModernBert>(*weights, *config, dtype);
+  if (absl::Status complete = weights->Finish(); !complete.ok()) return complete;
+  return model;
+}
+
+}  // namespace longspan
