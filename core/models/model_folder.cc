@@ -11,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "core/models/json_file.h"
 #include "core/models/sentence_layout.h"
+#include "core/weights/one_line.h"
 #include "core/weights/safetensors_reader.h"
 
 namespace longspan {
@@ -25,7 +26,7 @@ bool IsFile(const std::string& path) {
 }
 
 absl::Status Bad(const std::string& where, const std::string& what) {
-  return absl::InvalidArgumentError(absl::StrCat(where, ": ", what));
+  return absl::InvalidArgumentError(OneLine(absl::StrCat(where, ": ", what)));
 }
 
 // Absolute, without "." and a trailing "/", so that the last component is the model's name.
@@ -42,10 +43,10 @@ absl::Status CheckFolder(const std::string& path) {
   return Bad(path, "is not a folder; give the folder that holds config.json");
 }
 
-// A file name from a JSON file of strangers: it must stay in its folder.
+// A file name from a JSON file of strangers: it must stay in its folder, and be fit for an error's line.
 bool IsPlainFileName(const std::string& name) {
-  return !name.empty() && name != "." && name != ".." && name.find('/') == std::string::npos &&
-         name.find('\0') == std::string::npos;
+  const auto is_bad = [](char c) { return c == '/' || static_cast<unsigned char>(c) < 0x20; };
+  return !name.empty() && name != "." && name != ".." && std::none_of(name.begin(), name.end(), is_bad);
 }
 
 // Every weight of the index must lie in the shard that the index names.

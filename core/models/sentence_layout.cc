@@ -11,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "core/models/json_fields.h"
 #include "core/models/json_file.h"
+#include "core/weights/one_line.h"
 
 namespace longspan {
 namespace {
@@ -19,7 +20,7 @@ namespace fs = std::filesystem;
 using nlohmann::json;
 
 absl::Status Bad(const std::string& where, const std::string& what) {
-  return absl::InvalidArgumentError(absl::StrCat(where, ": ", what));
+  return absl::InvalidArgumentError(OneLine(absl::StrCat(where, ": ", what)));
 }
 
 std::string Join(const std::string& folder, const std::string& name) { return (fs::path(folder) / name).string(); }
@@ -27,11 +28,13 @@ std::string Join(const std::string& folder, const std::string& name) { return (f
 // "sentence_transformers.models.Pooling" and "sentence_transformers.sentence_transformer.modules.pooling.Pooling" -> "Pooling".
 std::string LastComponent(const std::string& dotted) { return dotted.substr(dotted.rfind('.') + 1); }
 
+bool IsControl(char c) { return static_cast<unsigned char>(c) < 0x20; }
+
 // A module's path must stay in the model's folder.
 absl::StatusOr<std::string> ModulePath(const std::string& folder, const std::string& path, const std::string& where) {
   const fs::path relative = fs::path(path).lexically_normal();
-  const bool leaves =
-      relative.is_absolute() || path.find('\0') != std::string::npos || (!relative.empty() && *relative.begin() == "..");
+  const bool leaves = relative.is_absolute() || std::any_of(path.begin(), path.end(), IsControl) ||
+                      (!relative.empty() && *relative.begin() == "..");
   if (leaves) return Bad(where, absl::StrCat("module path \"", path, "\" leaves the folder"));
   return (fs::path(folder) / relative).lexically_normal().string();
 }

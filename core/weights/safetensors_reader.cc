@@ -14,6 +14,7 @@
 #include "absl/cleanup/cleanup.h"
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "core/weights/one_line.h"
 #include "core/weights/safetensors_header.h"
 
 namespace longspan {
@@ -22,7 +23,7 @@ namespace {
 constexpr size_t kLengthBytes = 8;  // the header's length, in front
 
 absl::Status AtFile(const std::string& name, const std::string& what) {
-  return absl::InvalidArgumentError(absl::StrCat(name, ": ", what));
+  return absl::InvalidArgumentError(absl::StrCat(name, ": ", OneLine(what)));
 }
 
 std::string ShapeText(const std::vector<int64_t>& shape) {

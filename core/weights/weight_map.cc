@@ -9,6 +9,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/strip.h"
 #include "core/weights/float_conversion.h"
+#include "core/weights/one_line.h"
 
 namespace longspan {
 namespace {
@@ -70,8 +71,8 @@ absl::StatusOr<WeightMap> WeightMap::Open(const std::vector<std::string>& files,
     for (const auto& [stored_name, tensor] : reader->tensors()) {
       const std::string name = ModernName(absl::StripPrefix(stored_name, prefix));
       if (!weights.entries_.emplace(name, Entry{&tensor, reader.get()}).second) {
-        return absl::InvalidArgumentError(
-            absl::StrCat(weights.source_, ": two weights are called \"", name, "\" (one stored as \"", stored_name, "\")"));
+        return absl::InvalidArgumentError(OneLine(
+            absl::StrCat(weights.source_, ": two weights are called \"", name, "\" (one stored as \"", stored_name, "\")")));
       }
     }
   }
@@ -120,9 +121,9 @@ at::Tensor WeightMap::Take(std::string_view name, const std::vector<int64_t>& sh
 }
 
 at::Tensor WeightMap::Refuse(std::string_view name, const std::string& why) {
-  if (first_error_.ok())
-    first_error_ =
-        absl::InvalidArgumentError(absl::StrCat(source_, ": weight \"", absl::string_view(name.data(), name.size()), "\" ", why));
+  if (!first_error_.ok()) return {};
+  const absl::string_view shown(name.data(), name.size());
+  first_error_ = absl::InvalidArgumentError(OneLine(absl::StrCat(source_, ": weight \"", shown, "\" ", why)));
   return {};
 }
 
@@ -136,9 +137,9 @@ absl::Status WeightMap::Finish() const {
   if (left.empty()) return absl::OkStatus();
   const size_t total = left.size();
   left.resize(std::min<size_t>(total, 5));
-  return absl::InvalidArgumentError(absl::StrCat(source_, ": ", total, " weights that this architecture does not have: \"",
-                                                 absl::StrJoin(left, "\", \""), "\"", total > left.size() ? ", ..." : "",
-                                                 "; is model_type in config.json right?"));
+  return absl::InvalidArgumentError(OneLine(
+      absl::StrCat(source_, ": ", total, " weights that this architecture does not have: \"", absl::StrJoin(left, "\", \""), "\"",
+                   total > left.size() ? ", ..." : "", "; is model_type in config.json right?")));
 }
 
 }  // namespace longspan

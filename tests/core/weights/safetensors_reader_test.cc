@@ -154,6 +154,11 @@ TEST(SafetensorsReader, Parse_RefusesHugeOffsets) {
   EXPECT_THAT(Refusal(File(huge, 1)), HasSubstr("leave the data, which has 1 bytes"));
 }
 
+TEST(SafetensorsReader, Parse_QuotesAHostileNameInOneShortLine) {
+  EXPECT_THAT(Refusal(File("{" + Entry(R"(a\nb)", "[1]", 4, 0) + "}", 4)), HasSubstr("\"a?b\""));
+  EXPECT_LT(Refusal(File("{" + Entry(std::string(1 << 19, 'n'), "[1]", 4, 0) + "}", 4)).size(), 1100U);
+}
+
 // --- the header's grammar ---
 
 TEST(SafetensorsReader, Header_RefusesDuplicates) {
