@@ -36,16 +36,16 @@ Input Mutate(Input input, const Input& other, std::mt19937* random) {
         input.erase(at, length);
         break;
       case 2:
-        input.insert(at, input.substr(at, length));
+        input.append(input.substr(at, length));
         break;
       case 3:
         input.insert(at, std::to_string((*random)()));
         break;
       case 4:
-        input.insert(at, std::string(1, "{}[]\",:\\0-"[below(10)]));
+        input.insert(at, 1, "{}[]\",:\\0-"[below(10)]);
         break;
       case 5:
-        input = input.substr(0, at) + other.substr(std::min(other.size(), below(other.size() + 1)));
+        input.replace(at, Input::npos, other, below(other.size() + 1), Input::npos);
         break;
     }
   }

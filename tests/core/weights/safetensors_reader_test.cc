@@ -38,6 +38,12 @@ std::string File(const std::string& header, size_t data_bytes = 0) {
 
 auto Parse(const std::string& file) { return SafetensorsReader::Parse(std::as_bytes(std::span(file)), "m.safetensors"); }
 
+std::string Header(const std::vector<std::string>& entries) {
+  std::string header = "{";
+  for (const std::string& entry : entries) header.append(header.size() > 1 ? "," : "").append(entry);
+  return header.append("}");
+}
+
 // The one-line error of a file that must be refused.
 std::string Refusal(const std::string& file) {
   const auto reader = Parse(file);
@@ -49,8 +55,8 @@ std::string Refusal(const std::string& file) {
 }
 
 std::string Entry(const std::string& name, const std::string& shape, int begin, int end, const std::string& type = "F32") {
-  return "\"" + name + R"(":{"dtype":")" + type + R"(","shape":)" + shape + R"(,"data_offsets":[)" + std::to_string(begin) + "," +
-         std::to_string(end) + "]}";
+  return std::string("\"").append(name) + R"(":{"dtype":")" + type + R"(","shape":)" + shape + R"(,"data_offsets":[)" +
+         std::to_string(begin) + "," + std::to_string(end) + "]}";
 }
 
 // --- good files ---
@@ -72,16 +78,14 @@ TEST(SafetensorsReader, Parse_GivesTensorsInPlaceAndMetadata) {
 
 TEST(SafetensorsReader, Parse_TakesEmptyFilesTensorsWithoutElementsAndEveryType) {
   EXPECT_TRUE(Parse(File("{}")).ok());
-  EXPECT_TRUE(
-      Parse(File("{" + Entry("a", "[0, 7]", 0, 0) + "," + Entry("b", "[3]", 0, 12) + "," + Entry("c", "[0]", 12, 12) + "}", 12))
-          .ok());
+  EXPECT_TRUE(Parse(File(Header({Entry("a", "[0, 7]", 0, 0), Entry("b", "[3]", 0, 12), Entry("c", "[0]", 12, 12)}), 12)).ok());
   for (const char* type : {"F64", "F32", "F16", "BF16", "I64", "I32", "I16", "I8", "U8", "BOOL"}) {
-    EXPECT_TRUE(Parse(File("{" + Entry("a", "[0]", 0, 0, type) + "}")).ok()) << type;
+    EXPECT_TRUE(Parse(File(Header({Entry("a", "[0]", 0, 0, type)}))).ok()) << type;
   }
 }
 
 TEST(SafetensorsReader, Parse_ReadsEscapesInNames) {
-  const auto reader = Parse(File("{" + Entry(R"(\"\\\/\n\u00e9\uD83D\uDE00)", "[0]", 0, 0) + "}"));
+  const auto reader = Parse(File(Header({Entry(R"(\"\\\/\n\u00e9\uD83D\uDE00)", "[0]", 0, 0)})));
   ASSERT_TRUE(reader.ok()) << reader.status();
   EXPECT_EQ((*reader)->tensors().begin()->first, "\"\\/\n\xC3\xA9\xF0\x9F\x98\x80");
 }
@@ -91,7 +95,7 @@ TEST(SafetensorsReader, Parse_ReadsEscapesInNames) {
 TEST(SafetensorsReader, Parse_RefusesATruncatedFile) {
   EXPECT_THAT(Refusal(""), HasSubstr("at least 8 bytes, this one has 0"));
   EXPECT_THAT(Refusal("1234567"), HasSubstr("has 7"));
-  const std::string whole = File("{" + Entry("a", "[4]", 0, 16) + "}", 16);
+  const std::string whole = File(Header({Entry("a", "[4]", 0, 16)}), 16);
   EXPECT_THAT(Refusal(whole.substr(0, 30)), HasSubstr("truncated"));
   EXPECT_THAT(Refusal(whole.substr(0, whole.size() - 1)), AllOf(HasSubstr("\"a\""), HasSubstr("truncated")));
 }
@@ -111,42 +115,40 @@ TEST(SafetensorsReader, Parse_RefusesAHeaderOver100MBWithoutReadingIt) {
 }
 
 TEST(SafetensorsReader, Parse_RefusesBytesBehindTheTensors) {
-  EXPECT_THAT(Refusal(File("{" + Entry("a", "[1]", 0, 4) + "}", 5)),
-              HasSubstr("the last 1 bytes of the data belong to no tensor"));
+  EXPECT_THAT(Refusal(File(Header({Entry("a", "[1]", 0, 4)}), 5)), HasSubstr("the last 1 bytes of the data belong to no tensor"));
   EXPECT_THAT(Refusal(File("{}", 3)), HasSubstr("the last 3 bytes"));
 }
 
 // --- the tensors' places ---
 
 TEST(SafetensorsReader, Parse_RefusesOverlaps) {
-  EXPECT_THAT(Refusal(File("{" + Entry("a", "[2]", 0, 8) + "," + Entry("b", "[2]", 4, 12) + "}", 12)),
+  EXPECT_THAT(Refusal(File(Header({Entry("a", "[2]", 0, 8), Entry("b", "[2]", 4, 12)}), 12)),
               HasSubstr("\"a\" and \"b\" overlap at byte 4"));
-  EXPECT_THAT(Refusal(File("{" + Entry("a", "[2]", 0, 8) + "," + Entry("b", "[2]", 0, 8) + "}", 8)), HasSubstr("overlap"));
+  EXPECT_THAT(Refusal(File(Header({Entry("a", "[2]", 0, 8), Entry("b", "[2]", 0, 8)}), 8)), HasSubstr("overlap"));
 }
 
 TEST(SafetensorsReader, Parse_RefusesHoles) {
-  EXPECT_THAT(Refusal(File("{" + Entry("a", "[1]", 0, 4) + "," + Entry("b", "[1]", 8, 12) + "}", 12)),
+  EXPECT_THAT(Refusal(File(Header({Entry("a", "[1]", 0, 4), Entry("b", "[1]", 8, 12)}), 12)),
               HasSubstr("bytes 4 to 8 of the data, in front of tensor \"b\", belong to no tensor"));
-  EXPECT_THAT(Refusal(File("{" + Entry("a", "[1]", 4, 8) + "}", 8)), HasSubstr("bytes 0 to 4"));
+  EXPECT_THAT(Refusal(File(Header({Entry("a", "[1]", 4, 8)}), 8)), HasSubstr("bytes 0 to 4"));
 }
 
 TEST(SafetensorsReader, Parse_RefusesOffsetsThatRunBackwards) {
-  EXPECT_THAT(Refusal(File("{" + Entry("a", "[1]", 4, 0) + "}", 4)), HasSubstr("[4, 0] run backwards"));
+  EXPECT_THAT(Refusal(File(Header({Entry("a", "[1]", 4, 0)}), 4)), HasSubstr("[4, 0] run backwards"));
 }
 
 TEST(SafetensorsReader, Parse_RefusesASizeThatIsNotTheShapes) {
-  EXPECT_THAT(Refusal(File("{" + Entry("a", "[3]", 0, 8) + "}", 8)),
+  EXPECT_THAT(Refusal(File(Header({Entry("a", "[3]", 0, 8)}), 8)),
               HasSubstr("data_offsets [0, 8] hold 8 bytes, shape [3] of F32 needs 12"));
 }
 
 TEST(SafetensorsReader, Parse_RefusesShapesThatOverflow) {
   for (const char* shape :
        {"[4611686018427387904, 4]", "[9223372036854775807]", "[65536, 65536, 65536, 65536]", "[4294967296, 4294967296, 0]"}) {
-    EXPECT_THAT(Refusal(File("{" + Entry("a", shape, 0, 0) + "}")), HasSubstr("overflows")) << shape;
+    EXPECT_THAT(Refusal(File(Header({Entry("a", shape, 0, 0)}))), HasSubstr("overflows")) << shape;
   }
-  EXPECT_THAT(Refusal(File("{" + Entry("a", "[9223372036854775808]", 0, 0) + "}")),
-              HasSubstr("dimension of 9223372036854775808"));
-  EXPECT_THAT(Refusal(File("{" + Entry("a", "[18446744073709551616]", 0, 0) + "}")), HasSubstr("over 2^64 - 1"));
+  EXPECT_THAT(Refusal(File(Header({Entry("a", "[9223372036854775808]", 0, 0)}))), HasSubstr("dimension of 9223372036854775808"));
+  EXPECT_THAT(Refusal(File(Header({Entry("a", "[18446744073709551616]", 0, 0)}))), HasSubstr("over 2^64 - 1"));
 }
 
 TEST(SafetensorsReader, Parse_RefusesHugeOffsets) {
@@ -155,17 +157,15 @@ TEST(SafetensorsReader, Parse_RefusesHugeOffsets) {
 }
 
 TEST(SafetensorsReader, Parse_QuotesAHostileNameInOneShortLine) {
-  EXPECT_THAT(Refusal(File("{" + Entry(R"(a\nb)", "[1]", 4, 0) + "}", 4)), HasSubstr("\"a?b\""));
-  EXPECT_LT(Refusal(File("{" + Entry(std::string(1 << 19, 'n'), "[1]", 4, 0) + "}", 4)).size(), 1100U);
+  EXPECT_THAT(Refusal(File(Header({Entry(R"(a\nb)", "[1]", 4, 0)}), 4)), HasSubstr("\"a?b\""));
+  EXPECT_LT(Refusal(File(Header({Entry(std::string(1 << 19, 'n'), "[1]", 4, 0)}), 4)).size(), 1100U);
 }
 
 // --- the header's grammar ---
 
 TEST(SafetensorsReader, Header_RefusesDuplicates) {
-  EXPECT_THAT(Refusal(File("{" + Entry("a", "[0]", 0, 0) + "," + Entry("a", "[0]", 0, 0) + "}")),
-              HasSubstr("\"a\" stands twice"));
-  EXPECT_THAT(Refusal(File("{" + Entry("a", "[0]", 0, 0) + "," + Entry(R"(\u0061)", "[0]", 0, 0) + "}")),
-              HasSubstr("\"a\" stands twice"));
+  EXPECT_THAT(Refusal(File(Header({Entry("a", "[0]", 0, 0), Entry("a", "[0]", 0, 0)}))), HasSubstr("\"a\" stands twice"));
+  EXPECT_THAT(Refusal(File(Header({Entry("a", "[0]", 0, 0), Entry(R"(\u0061)", "[0]", 0, 0)}))), HasSubstr("\"a\" stands twice"));
   EXPECT_THAT(Refusal(File(R"({"__metadata__":{},"__metadata__":{}})")), HasSubstr("\"__metadata__\" stands twice"));
   EXPECT_THAT(Refusal(File(R"({"__metadata__":{"k":"1","k":"2"}})")), HasSubstr("\"k\" twice"));
   EXPECT_THAT(Refusal(File(R"({"a":{"dtype":"F32","dtype":"F32","shape":[0],"data_offsets":[0,0]}})")),
@@ -173,7 +173,7 @@ TEST(SafetensorsReader, Header_RefusesDuplicates) {
 }
 
 TEST(SafetensorsReader, Header_RefusesUnknownTypesAndFields) {
-  EXPECT_THAT(Refusal(File("{" + Entry("a", "[0]", 0, 0, "F8_E4M3") + "}")),
+  EXPECT_THAT(Refusal(File(Header({Entry("a", "[0]", 0, 0, "F8_E4M3")}))),
               AllOf(HasSubstr("F8_E4M3"), HasSubstr("F64, F32, F16")));
   EXPECT_THAT(Refusal(File(R"({"a":{"dtype":"F32","shape":[0],"data_offsets":[0,0],"strides":[1]}})")),
               HasSubstr("unknown field \"strides\""));
@@ -229,7 +229,7 @@ TEST(SafetensorsReader, Header_RefusesWhatIsNotItsGrammar) {
 TEST(SafetensorsReader, Header_RefusesStringsThatAreNotUtf8) {
   for (const char* name : {"\xFF", "\xC0\x80", "\xE0\x80\x80", "\xED\xA0\x80", "\xF4\x90\x80\x80", "\xC3", R"(\uD800)",
                            R"(\uDC00)", R"(\uD800\u0041)", R"(\x41)", R"(\u12)", R"(\u12G4)", "\n"}) {
-    EXPECT_THAT(Refusal(File("{" + Entry(name, "[0]", 0, 0) + "}")), HasSubstr("string")) << name;
+    EXPECT_THAT(Refusal(File(Header({Entry(name, "[0]", 0, 0)}))), HasSubstr("string")) << name;
   }
 }
 
@@ -240,10 +240,11 @@ TEST(IsUtf8, TakesEveryLengthAndTheirBounds) {
 
 TEST(SafetensorsReader, Header_RefusesMoreThanItsLimits) {
   std::string many = "{";
-  for (int64_t i = 0; i <= kHeaderLimits.tensors; ++i) many += (i > 0 ? "," : "") + Entry(std::to_string(i), "[0]", 0, 0);
+  for (int64_t i = 0; i <= kHeaderLimits.tensors; ++i)
+    many.append(i > 0 ? "," : "").append(Entry(std::to_string(i), "[0]", 0, 0));
   EXPECT_THAT(Refusal(File(many + "}")), HasSubstr("more than 65536 tensors"));
-  EXPECT_THAT(Refusal(File("{" + Entry("a", "[0,0,0,0,0,0,0,0,0]", 0, 0) + "}")), HasSubstr("a list of more than 8 numbers"));
-  EXPECT_THAT(Refusal(File("{" + Entry(std::string((1 << 20) + 1, 'n'), "[0]", 0, 0) + "}")), HasSubstr("a string of more than"));
+  EXPECT_THAT(Refusal(File(Header({Entry("a", "[0,0,0,0,0,0,0,0,0]", 0, 0)}))), HasSubstr("a list of more than 8 numbers"));
+  EXPECT_THAT(Refusal(File(Header({Entry(std::string((1 << 20) + 1, 'n'), "[0]", 0, 0)}))), HasSubstr("a string of more than"));
 }
 
 // --- time and memory: what a header of almost 100 MB may cost before it is refused ---
@@ -276,14 +277,14 @@ std::string DistinctTensors(size_t name_bytes) {
   for (int i = 0; text.size() < kHostileBytes; ++i) {
     std::string name = std::to_string(i);
     name.resize(std::max(name.size(), name_bytes), 'n');
-    text += (i > 0 ? "," : "") + Entry(name, "[0,0,0,0,0,0,0,0]", 0, 0);
+    text.append(i > 0 ? "," : "").append(Entry(name, "[0,0,0,0,0,0,0,0]", 0, 0));
   }
   return text;
 }
 
 std::string DistinctMetadata() {
   std::string text = R"({"__metadata__":{)";
-  for (int i = 0; text.size() < kHostileBytes; ++i) text += (i > 0 ? ",\"" : "\"") + std::to_string(i) + R"(":"")";
+  for (int i = 0; text.size() < kHostileBytes; ++i) text.append(i > 0 ? ",\"" : "\"").append(std::to_string(i)).append(R"(":"")");
   return text;
 }
 
