@@ -1,7 +1,6 @@
 #include "server/batching/lanes.h"
 
 #include <algorithm>
-#include <cmath>
 #include <limits>
 
 namespace longspan {
@@ -23,8 +22,8 @@ Lane LaneOf(int64_t num_tokens, const LaneOptions& options) {
   return num_tokens <= options.long_up_to ? Lane::kLong : Lane::kBulk;
 }
 
-// Virtual time: of the client whose turn it is, else of the one served last.
-double LaneQueue::Now() const { return turns_.empty() ? virtual_time_ : turns_.begin()->first; }
+// Virtual time is that at which the last text was taken: a client that is back before others moved on lost nothing.
+double LaneQueue::Now() const { return turns_.empty() ? virtual_time_ : std::min(virtual_time_, turns_.begin()->first); }
 
 void LaneQueue::Push(QueuedPiece piece, const std::string& name) {
   const auto [entry, is_new] = clients_.try_emplace(name);
@@ -57,7 +56,7 @@ std::optional<QueuedPiece> LaneQueue::TakePadded(int64_t padded_tokens) {
 
 QueuedPiece LaneQueue::TakeFrom(Turn turn, size_t index) {
   const std::string& name = turn.second;
-  virtual_time_ = std::max(virtual_time_, turns_.begin()->first);
+  virtual_time_ = turns_.begin()->first;
   turns_.erase(turn);
   Client& client = clients_.at(name);
   QueuedPiece piece = std::move(client.queue[index]);
@@ -99,14 +98,13 @@ void LaneQueue::RemoveIf(const std::function<bool(const QueuedPiece&)>& conditio
   }
 }
 
-// Virtual time: of the waiting lane that is furthest behind, else of the one served last. Not of the one served last while others
-// wait: an aged lane is served ahead of its time, and a newcomer must not inherit that.
+// As LaneQueue::Now. The minimum matters: an aged lane is served ahead of its time, and a newcomer must not inherit that.
 double Lanes::Now() const {
-  double now = std::numeric_limits<double>::infinity();
+  double now = virtual_time_;
   for (int index = 0; index < kNumLanes; ++index) {
     if (!queues_[index].empty()) now = std::min(now, virtual_times_[index]);
   }
-  return std::isinf(now) ? virtual_time_ : now;
+  return now;
 }
 
 void Lanes::Push(Lane lane, QueuedPiece piece, const std::string& client) {
@@ -149,7 +147,7 @@ bool Lanes::empty() const {
 void Lanes::Charge(Lane lane, const QueuedPiece& piece) {
   if (piece.abandoned) return;
   const int index = static_cast<int>(lane);
-  virtual_time_ = std::max(virtual_time_, virtual_times_[index]);
+  virtual_time_ = virtual_times_[index];
   virtual_times_[index] += piece.seconds / options_.weights[index];
 }
 

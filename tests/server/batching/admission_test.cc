@@ -1,0 +1,201 @@
+#include "server/batching/admission.h"
+
+#include <gmock/gmock.h>
+
+#include <thread>
+
+#include "server/error_details.h"
+#include "tests/server/batching/engine_fixture.h"
+
+namespace longspan {
+namespace {
+
+using ::testing::DoubleNear;
+using ::testing::HasSubstr;
+
+class AdmissionTest : public ::testing::Test {
+ protected:
+  Admission Make(AdmissionOptions options = {}) { return Admission(options, MillisecondPerToken, &clock_); }
+  absl::Time In(double seconds) const { return clock_.FromTimeout(absl::Seconds(seconds)); }
+  static double RetrySeconds(const absl::Status& status) {
+    return absl::ToDoubleSeconds(RetryAfterOf(status).value_or(absl::Seconds(-1)));
+  }
+
+  FakeClock clock_;
+  const absl::Time never_ = absl::InfiniteFuture();
+};
+
+TEST_F(AdmissionTest, TryAcquire_ChecksBytesBeforeTokensBeforeWait) {
+  Admission admission = Make({.max_queue_bytes = 100, .max_queue_tokens = 50, .max_queue_wait = absl::Milliseconds(20)});
+  const auto first = admission.TryAcquire({.bytes = 40, .tokens = 30}, never_);
+  ASSERT_TRUE(first.ok());
+  const absl::Status bytes = admission.TryAcquire({.bytes = 61, .tokens = 60}, never_).status();
+  EXPECT_EQ(bytes.code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_THAT(std::string(bytes.message()), HasSubstr("61 more pass its limit of 100"));
+  const absl::Status tokens = admission.TryAcquire({.bytes = 10, .tokens = 21}, never_).status();
+  EXPECT_THAT(std::string(tokens.message()), HasSubstr("about 21 more pass its limit of 50"));
+  const absl::Status wait = admission.TryAcquire({.bytes = 10, .tokens = 20}, never_).status();
+  EXPECT_THAT(std::string(wait.message()), HasSubstr("predicted wait is 30ms; the limit is 20ms"));
+}
+
+TEST_F(AdmissionTest, TryAcquire_TakesAnyText_WhenIdle) {
+  Admission admission = Make({.max_queue_bytes = 1, .max_queue_tokens = 1, .max_queue_wait = absl::ZeroDuration()});
+  const auto first = admission.TryAcquire({.bytes = 4000, .tokens = 1000}, never_);
+  EXPECT_TRUE(first.ok());
+  EXPECT_FALSE(admission.TryAcquire({.bytes = 1, .tokens = 1}, never_).ok());
+}
+
+TEST_F(AdmissionTest, TryAcquire_NamesTheTimeAfterWhichThereIsRoom) {
+  Admission admission = Make({.max_queue_tokens = 10000});
+  const auto held = admission.TryAcquire({.bytes = 1, .tokens = 10000}, never_);  // 10 s of work
+  const absl::Status refused = admission.TryAcquire({.bytes = 1, .tokens = 2500}, never_).status();
+  EXPECT_THAT(RetrySeconds(refused), DoubleNear(2.5, 0.01));
+}
+
+TEST_F(AdmissionTest, TryAcquire_DividesTheBacklogByTheReplicas) {
+  Admission admission = Make({.max_queue_wait = absl::Seconds(1), .num_replicas = 2});
+  const auto held = admission.TryAcquire({.tokens = 400}, never_);
+  const auto more = admission.TryAcquire({.tokens = 400}, never_);
+  EXPECT_EQ(admission.PredictedWait(100), absl::Milliseconds(400));
+}
+
+TEST_F(AdmissionTest, PredictedWait_OfAShortText_IsNotThatOfTheBulkBeforeIt) {
+  Admission admission = Make({.max_queue_tokens = 1 << 30, .lanes = {.weights = {8, 3, 1}}});
+  const auto bulk = admission.TryAcquire({.tokens = 60'000}, never_);
+  const auto first = admission.TryAcquire({.tokens = 400}, never_);
+  EXPECT_THAT(absl::ToDoubleSeconds(admission.PredictedWait(100)), DoubleNear(0.4 + 0.5 / 8, 1e-6));  // header's example
+  EXPECT_THAT(absl::ToDoubleSeconds(admission.PredictedWait(60'000)), DoubleNear(60.4, 1e-6));
+}
+
+TEST_F(AdmissionTest, TryAcquire_RefusesAnUnreachableDeadline_BeforeAnyWork) {
+  Admission admission = Make();
+  const auto held = admission.TryAcquire({.tokens = 500}, never_);
+  EXPECT_TRUE(admission.TryAcquire({.tokens = 100}, In(0.601)).ok());
+  const absl::Status late = admission.TryAcquire({.tokens = 100}, In(0.4)).status();
+  EXPECT_EQ(late.code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_EQ(ReasonOf(late), kReasonDeadlineUnreachable);
+  EXPECT_THAT(RetrySeconds(late), DoubleNear(0.2, 0.01));
+}
+
+TEST_F(AdmissionTest, TryAcquire_NamesNoRetry_WhenTheTextAloneIsTooLongForItsDeadline) {
+  Admission admission = Make();
+  const absl::Status late = admission.TryAcquire({.tokens = 1000}, In(0.5)).status();
+  EXPECT_EQ(ReasonOf(late), kReasonDeadlineUnreachable);
+  EXPECT_EQ(RetryAfterOf(late), std::nullopt);
+}
+
+TEST_F(AdmissionTest, TryAcquire_IsAllOrNothing) {
+  Admission admission = Make({.max_queue_tokens = 100});
+  const auto held = admission.TryAcquire({.tokens = 10}, never_);
+  const std::vector<AdmissionClaim> claims = {{.tokens = 50}, {.tokens = 50}};
+  EXPECT_FALSE(admission.TryAcquire(claims, never_).ok());
+  EXPECT_EQ(admission.backlog().tokens, 10);
+  EXPECT_EQ(admission.backlog().texts, 1);
+}
+
+TEST_F(AdmissionTest, Permit_GivesBackOnceByDestruction) {
+  Admission admission = Make();
+  {
+    AdmissionPermit permit = *admission.TryAcquire({.bytes = 70, .tokens = 100}, never_);
+    AdmissionPermit moved = std::move(permit);
+    EXPECT_FALSE(permit.held());
+    EXPECT_EQ(admission.backlog().tokens, 100);
+    moved = *admission.TryAcquire({.bytes = 7, .tokens = 10}, never_);
+    EXPECT_EQ(admission.backlog().tokens, 10);
+    EXPECT_EQ(admission.backlog().bytes, 7);
+    moved.Release();
+    EXPECT_EQ(admission.backlog().texts, 0);
+  }
+  EXPECT_EQ(admission.backlog().texts, 0);
+  EXPECT_EQ(admission.backlog().seconds(), 0);
+}
+
+TEST_F(AdmissionTest, Claim_CountsNoMoreThanTruncationKeeps_AndWindowsAsTheirPieces) {
+  Admission admission(
+      AdmissionOptions{}, [](int64_t n) { return static_cast<double>(n) * n * 1e-6; }, &clock_);  // dense
+  const auto cut = admission.TryAcquire({.bytes = 1 << 20, .max_tokens = 512}, never_);
+  EXPECT_EQ(cut->tokens(), 512);
+  const auto windows = admission.TryAcquire({.tokens = 5120, .piece_tokens = 512}, never_);
+  EXPECT_THAT(windows->seconds(), DoubleNear(10 * 512 * 512 * 1e-6, 1e-9));
+  EXPECT_EQ(admission.backlog().lane_seconds[static_cast<int>(Lane::kBulk)], 0);
+}
+
+TEST_F(AdmissionTest, Resize_ReplacesTheEstimate) {
+  Admission admission = Make();
+  AdmissionPermit permit = *admission.TryAcquire({.bytes = 35'000}, never_);
+  EXPECT_NEAR(static_cast<double>(permit.tokens()), 10'000, 10);
+  EXPECT_TRUE(admission.Resize(permit, std::vector<int64_t>{300, 200}, 500, never_).ok());
+  EXPECT_EQ(admission.backlog().tokens, 500);
+  EXPECT_THAT(admission.backlog().lane_seconds[static_cast<int>(Lane::kShort)], DoubleNear(0.5, 1e-9));
+  EXPECT_THAT(admission.backlog().lane_seconds[static_cast<int>(Lane::kBulk)], DoubleNear(0, 1e-9));
+}
+
+TEST_F(AdmissionTest, Resize_RefusesAndKeepsThePermit_WhenTheTextTurnsOutTooLong) {
+  Admission admission = Make({.max_queue_tokens = 1000});
+  const auto other = admission.TryAcquire({.tokens = 500}, never_);
+  AdmissionPermit permit = *admission.TryAcquire({.bytes = 350}, never_);
+  const int64_t estimate = permit.tokens();
+  const absl::Status refused = admission.Resize(permit, std::vector<int64_t>{501}, 501, never_);
+  EXPECT_EQ(refused.code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_EQ(permit.tokens(), estimate);
+  EXPECT_EQ(admission.backlog().tokens, 500 + estimate);
+  EXPECT_TRUE(admission.Resize(permit, std::vector<int64_t>{499}, 499, never_).ok());
+}
+
+TEST_F(AdmissionTest, Resize_ChecksTheDeadlineAgain) {
+  Admission admission = Make();
+  AdmissionPermit permit = *admission.TryAcquire({.bytes = 35, .max_tokens = 10}, In(0.05));
+  const absl::Status refused = admission.Resize(permit, std::vector<int64_t>{60}, 60, In(0.05));
+  EXPECT_EQ(ReasonOf(refused), kReasonDeadlineUnreachable);
+}
+
+TEST_F(AdmissionTest, EstimateTokens_LearnsFromTheTokenizer) {
+  Admission admission = Make();
+  for (int i = 0; i < 500; ++i) {  // a language of two bytes a token
+    AdmissionPermit permit = *admission.TryAcquire({.bytes = 2000}, never_);
+    ASSERT_TRUE(admission.Resize(permit, std::vector<int64_t>{1000}, 1000, never_).ok());
+  }
+  EXPECT_NEAR(static_cast<double>(admission.EstimateTokens(2000)), 1000, 10);
+}
+
+TEST_F(AdmissionTest, ReserveOutput_BoundsTokenVectors_AndNamesWhatNeverFits) {
+  Admission admission = Make({.max_token_vector_bytes = 1000});
+  OutputReservation held = *admission.ReserveOutput(700);
+  const absl::Status full = admission.ReserveOutput(301).status();
+  EXPECT_EQ(full.code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_NE(RetryAfterOf(full), std::nullopt);
+  held.Shrink(1);
+  EXPECT_TRUE(admission.ReserveOutput(301).ok());
+  EXPECT_EQ(RetryAfterOf(admission.ReserveOutput(1001).status()), std::nullopt);
+  held = OutputReservation();
+  EXPECT_EQ(admission.backlog().token_vector_bytes, 0);
+}
+
+TEST_F(AdmissionTest, StopAdmitting_RefusesNewOnesAsUnavailable_AndAwaitIdleSeesTheLastPermitGo) {
+  Admission admission = Make();
+  AdmissionPermit permit = *admission.TryAcquire({.tokens = 10}, never_);
+  admission.StopAdmitting();
+  const absl::Status refused = admission.TryAcquire({.tokens = 1}, never_).status();
+  EXPECT_EQ(refused.code(), absl::StatusCode::kUnavailable);
+  EXPECT_NE(RetryAfterOf(refused), std::nullopt);
+  bool idle = false;
+  std::thread drain([&] { idle = admission.AwaitIdle(absl::InfiniteFuture()); });
+  clock_.AwaitWaiters(1);
+  permit.Release();
+  drain.join();
+  EXPECT_TRUE(idle);
+}
+
+TEST_F(AdmissionTest, AwaitIdle_GivesUpAtItsDeadline) {
+  Admission admission = Make();
+  AdmissionPermit permit = *admission.TryAcquire({.tokens = 10}, never_);
+  bool idle = true;
+  std::thread drain([&] { idle = admission.AwaitIdle(In(5)); });
+  clock_.AwaitWaiters(1);
+  clock_.Advance(absl::Seconds(5));
+  drain.join();
+  EXPECT_FALSE(idle);
+}
+
+}  // namespace
+}  // namespace longspan

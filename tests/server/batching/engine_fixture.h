@@ -1,0 +1,120 @@
+// What the engine's tests share: tasks whose only token value is a number, and a record of what became of them.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/synchronization/mutex.h"
+#include "server/batching/batch_scheduler.h"
+#include "server/batching/encode_task.h"
+#include "tests/server/batching/fake_clock.h"
+
+namespace longspan {
+
+struct Outcome {
+  absl::StatusOr<EncodedDocument> result;
+  StageTimings timings;
+};
+
+// Outcomes by number of the text; counts each call of `done`, so that a doubled answer shows.
+class Outcomes {
+ public:
+  EncodeTask::Done Record(int64_t number) {
+    return [this, number](absl::StatusOr<EncodedDocument> result, const StageTimings& timings) {
+      absl::MutexLock lock(&mu_);
+      outcomes_[number].push_back({std::move(result), timings});
+      ++total_;
+    };
+  }
+  size_t count(int64_t number) const {
+    absl::MutexLock lock(&mu_);
+    return outcomes_.contains(number) ? outcomes_.at(number).size() : 0;
+  }
+  int64_t total() const {
+    absl::MutexLock lock(&mu_);
+    return total_;
+  }
+  // The only outcome of a text, which must be there.
+  Outcome only(int64_t number) const {
+    absl::MutexLock lock(&mu_);
+    return outcomes_.at(number).at(0);
+  }
+  absl::StatusCode code(int64_t number) const { return only(number).result.status().code(); }
+  void AwaitTotal(int64_t total) const {
+    absl::MutexLock lock(&mu_);
+    struct Wait {
+      const int64_t* have;
+      int64_t want;
+    } wait{&total_, total};
+    mu_.Await(absl::Condition(
+        +[](Wait* w) { return *w->have >= w->want; }, &wait));
+  }
+
+ private:
+  mutable absl::Mutex mu_;
+  std::map<int64_t, std::vector<Outcome>> outcomes_ ABSL_GUARDED_BY(mu_);
+  int64_t total_ ABSL_GUARDED_BY(mu_) = 0;
+};
+
+struct TaskParams {
+  int64_t number = 0;
+  std::vector<int64_t> lengths = {10};  // tokens of each piece
+  std::string client = {};
+  absl::Duration timeout = absl::InfiniteDuration();
+  std::shared_ptr<CancelFlag> cancel = nullptr;
+  AdmissionPermit permit = {};
+};
+
+// A prepared task; all its tokens are `number`, the document vector is the mean of its pieces.
+inline std::shared_ptr<EncodeTask> MakeTask(TaskParams params, const Clock& clock, Outcomes& outcomes) {
+  EncodeTask::Params task{.arrival = clock.Now(),
+                          .deadline = clock.FromTimeout(params.timeout),
+                          .cancel = std::move(params.cancel),
+                          .client = std::move(params.client),
+                          .permit = std::move(params.permit),
+                          .done = outcomes.Record(params.number)};
+  task.input.field = "inputs[" + std::to_string(params.number) + "]";
+  PreparedText prepared;
+  for (const int64_t length : params.lengths) {
+    prepared.document.push_back({static_cast<int32_t>(prepared.pieces.size()), -1, static_cast<double>(length)});
+    TextPiece piece;
+    piece.token_ids.assign(length, static_cast<int32_t>(params.number));
+    prepared.pieces.push_back(std::move(piece));
+    prepared.tokens_total = prepared.tokens_used += length;
+  }
+  auto made = std::make_shared<EncodeTask>(std::move(task), &clock);
+  made->SetPrepared(std::move(prepared));
+  return made;
+}
+
+// One millisecond a token, nothing for the batch as such.
+inline double MillisecondPerToken(int64_t num_tokens) { return static_cast<double>(num_tokens) * 1e-3; }
+inline BatchCost LinearCost() {
+  return {.text_seconds = MillisecondPerToken, .batch_seconds = [](std::span<const int64_t> lengths) {
+            double seconds = 0;
+            for (const int64_t length : lengths) seconds += MillisecondPerToken(length);
+            return seconds;
+          }};
+}
+
+// Numbers of the texts of a batch, in order.
+inline std::vector<int64_t> Numbers(const PackedBatch& batch) {
+  std::vector<int64_t> numbers;
+  for (const QueuedPiece& piece : batch.pieces) numbers.push_back(piece.task->prepared().pieces[piece.piece].token_ids.front());
+  return numbers;
+}
+
+// Answers every text of a batch with its number, as a worker would.
+inline void Answer(const PackedBatch& batch, const Clock& clock) {
+  const EncodeTask::BatchShape shape{clock.Now(), static_cast<int32_t>(batch.pieces.size()), batch.tokens};
+  for (const QueuedPiece& piece : batch.pieces) {
+    piece.task->BeginCompute(shape);
+    const auto number = static_cast<float>(piece.task->prepared().pieces[piece.piece].token_ids.front());
+    piece.task->CompletePiece(piece.piece, EncodedText{.vector = {number}}, shape);
+  }
+}
+
+}  // namespace longspan

@@ -1,0 +1,234 @@
+#include "server/batching/lanes.h"
+
+#include <gmock/gmock.h>
+
+#include <map>
+
+namespace longspan {
+namespace {
+
+using ::testing::DoubleNear;
+using ::testing::ElementsAre;
+
+constexpr auto kEveryLane = [](Lane) { return true; };
+constexpr auto kNobodyLeft = [](const QueuedPiece&) { return false; };
+
+absl::Time At(double seconds) { return absl::UnixEpoch() + absl::Seconds(seconds); }
+
+QueuedPiece Piece(double seconds, int64_t tokens = 1, double queued = 0) {
+  return {.tokens = tokens, .padded_tokens = tokens, .seconds = seconds, .queued = At(queued)};
+}
+
+LaneOptions NoAgeing(std::array<double, kNumLanes> weights) { return {.weights = weights, .ageing = 0}; }
+
+TEST(Lanes, LaneOf_PutsBoundariesIntoTheShorterLane) {
+  const LaneOptions options{.short_up_to = 512, .long_up_to = 8192};
+  EXPECT_EQ(LaneOf(512, options), Lane::kShort);
+  EXPECT_EQ(LaneOf(513, options), Lane::kLong);
+  EXPECT_EQ(LaneOf(8192, options), Lane::kLong);
+  EXPECT_EQ(LaneOf(8193, options), Lane::kBulk);
+}
+
+TEST(Lanes, NextLane_SharesPredictedSecondsByWeight) {
+  Lanes lanes(NoAgeing({8, 3, 1}), kNobodyLeft);
+  const std::array<double, kNumLanes> cost = {0.01, 0.3, 2.0};
+  std::array<double, kNumLanes> served = {};
+  for (int lane = 0; lane < kNumLanes; ++lane) lanes.Push(static_cast<Lane>(lane), Piece(cost[lane]), "");
+  for (double total = 0; total < 600;) {  // every lane always waits
+    const Lane lane = *lanes.NextLane(At(0), kEveryLane);
+    total += lanes.Take(lane).seconds;
+    served[static_cast<int>(lane)] += cost[static_cast<int>(lane)];
+    lanes.Push(lane, Piece(cost[static_cast<int>(lane)]), "");
+  }
+  EXPECT_THAT(served[0], DoubleNear(400, 10));
+  EXPECT_THAT(served[1], DoubleNear(150, 6));
+  EXPECT_THAT(served[2], DoubleNear(50, 4));
+}
+
+TEST(Lanes, NextLane_FollowsTheExampleOfTheHeader) {
+  Lanes lanes(NoAgeing({3, 1, 1}), kNobodyLeft);
+  std::string order;
+  for (int i = 0; i < 8; ++i) {
+    lanes.Push(Lane::kShort, Piece(1), "");
+    lanes.Push(Lane::kLong, Piece(1), "");
+  }
+  for (int i = 0; i < 8; ++i) {
+    const Lane lane = *lanes.NextLane(At(0), kEveryLane);
+    lanes.Take(lane);
+    order += lane == Lane::kShort ? 'A' : 'B';
+  }
+  EXPECT_EQ(order, "ABAAABAA");
+}
+
+TEST(Lanes, NextLane_GivesNoCreditForTimeAway) {
+  Lanes lanes(NoAgeing({1, 1, 1}), kNobodyLeft);
+  for (int i = 0; i < 100; ++i) {
+    lanes.Push(Lane::kShort, Piece(1), "");
+    lanes.Take(Lane::kShort);
+  }
+  for (int i = 0; i < 10; ++i) {  // the long lane comes for the first time
+    lanes.Push(Lane::kShort, Piece(1), "");
+    lanes.Push(Lane::kLong, Piece(1), "");
+  }
+  int longs = 0;
+  for (int i = 0; i < 10; ++i) {
+    const Lane lane = *lanes.NextLane(At(0), kEveryLane);
+    longs += lane == Lane::kLong;
+    lanes.Take(lane);
+  }
+  EXPECT_THAT(longs, ::testing::AllOf(::testing::Ge(4), ::testing::Le(6)));
+}
+
+// The bulk lane has a thousandth of the share; by share alone its second text would wait for 1000 s of short ones.
+TEST(Lanes, NextLane_ServesALaneOfSmallWeightInBoundedTime_WhenItAges) {
+  Lanes lanes({.weights = {1000, 1, 1}, .ageing = 0.1}, kNobodyLeft);
+  lanes.Push(Lane::kBulk, Piece(1), "");
+  lanes.Take(Lane::kBulk);
+  lanes.Push(Lane::kShort, Piece(0.01, 1, 0), "");
+  lanes.Push(Lane::kBulk, Piece(1, 1, 0), "");
+  double now = 0;
+  while (true) {
+    ASSERT_LT(now, 30);
+    const Lane lane = *lanes.NextLane(At(now), kEveryLane);
+    lanes.Take(lane);
+    if (lane == Lane::kBulk) break;
+    now += 0.01;
+    lanes.Push(Lane::kShort, Piece(0.01, 1, now), "");
+  }
+}
+
+TEST(Lanes, NextLane_KeepsSharesInTheLongRun_WhenAllLanesAge) {
+  Lanes lanes({.weights = {4, 1, 1}, .ageing = 0.5}, kNobodyLeft);
+  std::map<Lane, double> served;
+  double now = 0;
+  for (int i = 0; i < 20; ++i) {  // a standing queue of 20 texts each
+    lanes.Push(Lane::kShort, Piece(0.1, 1, now), "");
+    lanes.Push(Lane::kLong, Piece(0.5, 1, now), "");
+  }
+  while (now < 1000) {
+    const Lane lane = *lanes.NextLane(At(now), kEveryLane);
+    const double seconds = lanes.Take(lane).seconds;
+    served[lane] += seconds;
+    now += seconds;
+    lanes.Push(lane, Piece(seconds, 1, now), "");
+  }
+  EXPECT_THAT(served[Lane::kShort] / served[Lane::kLong], DoubleNear(4, 0.5));
+}
+
+TEST(Lanes, NextLaneBefore_OffersOnlyShorterLanes_UntilTheirShareIsUsedUp) {
+  Lanes lanes(NoAgeing({8, 3, 1}), kNobodyLeft);
+  for (int i = 0; i < 200; ++i) lanes.Push(Lane::kShort, Piece(1), "");
+  lanes.Push(Lane::kBulk, Piece(10), "");
+  lanes.Push(Lane::kBulk, Piece(10), "");
+  lanes.Take(Lane::kBulk);  // runs now: 10 s at weight 1
+  double passed = 0;
+  while (const std::optional<Lane> lane = lanes.NextLaneBefore(At(0), Lane::kBulk)) {
+    ASSERT_EQ(*lane, Lane::kShort);
+    passed += lanes.Take(*lane).seconds;
+  }
+  EXPECT_THAT(passed, DoubleNear(80, 2));  // eight times as much as the long text itself
+  EXPECT_EQ(lanes.NextLaneBefore(At(0), Lane::kShort), std::nullopt);
+}
+
+TEST(LaneQueue, Take_SharesSecondsAmongClients_HoweverManyTextsTheySend) {
+  LaneQueue queue(kNobodyLeft);
+  for (int i = 0; i < 1000; ++i) queue.Push(Piece(1), "greedy");
+  for (int i = 0; i < 10; ++i) queue.Push(Piece(1, 2), "modest");
+  int modest = 0;
+  for (int i = 0; i < 20; ++i) modest += queue.Take().tokens == 2;
+  EXPECT_EQ(modest, 10);
+}
+
+TEST(LaneQueue, Take_CountsSecondsNotTexts) {
+  LaneQueue queue(kNobodyLeft);
+  for (int i = 0; i < 100; ++i) {
+    queue.Push(Piece(10, 1), "large");
+    queue.Push(Piece(1, 2), "small");
+  }
+  double large = 0, small = 0;
+  for (int i = 0; i < 55; ++i) {
+    const QueuedPiece piece = queue.Take();
+    (piece.tokens == 1 ? large : small) += piece.seconds;
+  }
+  EXPECT_THAT(large, DoubleNear(small, 10));
+}
+
+// One text at a time, each sent when the last was taken: must not get more than half beside one other client.
+TEST(LaneQueue, Take_GivesNothingForSendingOneAtATime) {
+  LaneQueue queue(kNobodyLeft);
+  for (int i = 0; i < 1000; ++i) queue.Push(Piece(1, 1), "steady");
+  queue.Push(Piece(5, 2), "sly");
+  double sly = 0, steady = 0;
+  while (sly + steady < 200) {
+    const QueuedPiece piece = queue.Take();
+    (piece.tokens == 2 ? sly : steady) += piece.seconds;
+    if (piece.tokens == 2) queue.Push(Piece(5, 2), "sly");
+  }
+  EXPECT_THAT(sly, DoubleNear(100, 6));
+}
+
+// The other way round: small texts one at a time beside a client with large ones must get their half too.
+TEST(LaneQueue, Take_TakesNothingForSendingOneAtATime) {
+  LaneQueue queue(kNobodyLeft);
+  for (int i = 0; i < 1000; ++i) queue.Push(Piece(5, 1), "steady");
+  queue.Push(Piece(0.1, 2), "modest");
+  double modest = 0, steady = 0;
+  while (modest + steady < 200) {
+    const QueuedPiece piece = queue.Take();
+    (piece.tokens == 2 ? modest : steady) += piece.seconds;
+    if (piece.tokens == 2) queue.Push(Piece(0.1, 2), "modest");
+  }
+  EXPECT_THAT(modest, DoubleNear(100, 6));
+}
+
+TEST(LaneQueue, Take_IsFirstComeFirstServed_InsideAClient) {
+  LaneQueue queue(kNobodyLeft);
+  for (int tokens = 1; tokens <= 5; ++tokens) queue.Push(Piece(1, tokens), "one");
+  for (int tokens = 1; tokens <= 5; ++tokens) EXPECT_EQ(queue.Take().tokens, tokens);
+  EXPECT_TRUE(queue.empty());
+  EXPECT_EQ(queue.seconds(), 0);
+  EXPECT_EQ(queue.oldest(), absl::InfiniteFuture());
+}
+
+TEST(LaneQueue, Take_ChargesNothingForAbandonedTexts) {
+  LaneQueue queue([](const QueuedPiece& piece) { return piece.tokens == 9; });
+  for (int i = 0; i < 50; ++i) queue.Push(Piece(1, 9), "unlucky");
+  for (int i = 0; i < 5; ++i) {
+    queue.Push(Piece(1, 1), "unlucky");
+    queue.Push(Piece(1, 2), "other");
+  }
+  int unlucky = 0, taken = 0;
+  while (taken < 6) {
+    const QueuedPiece piece = queue.Take();
+    if (piece.abandoned) continue;
+    ++taken;
+    unlucky += piece.tokens == 1;
+  }
+  EXPECT_EQ(unlucky, 3);
+}
+
+TEST(LaneQueue, TakePadded_FindsEqualLengthsBehindOthers) {
+  LaneQueue queue(kNobodyLeft);
+  for (const int64_t tokens : {64, 128, 64, 192, 64}) queue.Push(Piece(1, tokens), "one");
+  queue.Push(Piece(1, 64), "two");
+  std::vector<int64_t> taken;
+  while (const auto piece = queue.TakePadded(64)) taken.push_back(piece->tokens);
+  EXPECT_THAT(taken, ElementsAre(64, 64, 64, 64));
+  EXPECT_EQ(queue.texts(), 2);
+}
+
+TEST(LaneQueue, RemoveIf_LeavesTheOthersInOrder) {
+  LaneQueue queue(kNobodyLeft);
+  for (int tokens = 1; tokens <= 6; ++tokens) queue.Push(Piece(1, tokens, tokens), "one");
+  queue.Push(Piece(1, 7, 7), "gone");
+  std::vector<QueuedPiece> removed;
+  queue.RemoveIf([](const QueuedPiece& piece) { return piece.tokens % 2 == 1; }, &removed);
+  EXPECT_EQ(removed.size(), 4u);
+  EXPECT_EQ(queue.oldest(), At(2));
+  std::vector<int64_t> rest;
+  while (!queue.empty()) rest.push_back(queue.Take().tokens);
+  EXPECT_THAT(rest, ElementsAre(2, 4, 6));
+}
+
+}  // namespace
+}  // namespace longspan
