@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "core/models/bert/model.h"
+#include "core/models/bigbird/model.h"
 #include "core/models/led/model.h"
 #include "core/models/longformer/model.h"
 #include "core/models/model.h"
@@ -22,6 +23,7 @@ constexpr Architecture kArchitectures[] = {
     {"longformer", LoadLongformer},  // band and global tokens
     {"led", LoadLed},                // Longformer's attention, encoder of a sequence-to-sequence model
     {"modernbert", LoadModernBert},  // band and dense layers in turn, rotary positions
+    {"big_bird", LoadBigBird},       // blocks: first, last, neighbours
     {"bert", LoadBert},              // dense
     {"roberta", LoadRoberta},        // dense, positions from the ids
     {"xlm-roberta", LoadRoberta},    // the same with another vocabulary

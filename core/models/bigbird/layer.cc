@@ -1,0 +1,69 @@
+#include "core/models/bigbird/layer.h"
+
+#include <ATen/ops/cat.h>
+
+#include <cmath>
+#include <vector>
+
+#include "core/attention/block_sparse_attention.h"
+#include "core/attention/first_row_attention.h"
+#include "core/attention/sliding_window_attention.h"
+#include "core/kernels/sliding_window_attention.h"
+#include "core/models/first_rows.h"
+
+namespace longspan {
+
+PostNormLayer::Shape BigBirdLayer::LayerShape(const BigBirdConfig& config) {
+  return {.hidden_size = config.hidden_size,
+          .intermediate_size = config.intermediate_size,
+          .num_heads = config.num_heads,
+          .layer_norm_eps = config.layer_norm_eps,
+          .activation = config.activation,
+          .qkv_bias = config.use_bias};
+}
+
+BigBirdLayer::BigBirdLayer(WeightMap& weights, const BigBirdConfig& config, int64_t index, DataType dtype)
+    : layer_(weights, PostNormLayer::BertNames(index), LayerShape(config), dtype),
+      full_up_to_(config.full_up_to()),
+      block_size_(config.block_size),
+      random_blocks_(config.random_blocks),
+      scale_(1.0 / std::sqrt(static_cast<double>(config.hidden_size / config.num_heads))) {}
+
+at::Tensor BigBirdLayer::Attend(const at::Tensor& qkv, const PackedLayout& layout, int64_t begin, int64_t end,
+                                bool sparse) const {
+  const int32_t first = layout.cu_seqlens[begin], last = layout.cu_seqlens[end];
+  std::vector<int32_t> cu_seqlens;
+  for (int64_t text = begin; text <= end; ++text) cu_seqlens.push_back(layout.cu_seqlens[text] - first);
+  PackedLayout part = {.cu_seqlens = cu_seqlens, .windows = layout.windows.subspan(begin, end - begin)};
+  if (!layout.key_mask.empty()) part.key_mask = layout.key_mask.subspan(first, last - first);
+  const at::Tensor rows = qkv.slice(0, first, last);  // [rows, 3, H, D]
+  const at::Tensor q = rows.select(1, 0), k = rows.select(1, 1), v = rows.select(1, 2);
+  if (!sparse) return SlidingWindowAttention(q, k, v, part, scale_);
+  return BlockSparseAttention(q, k, v, part, {.block_size = block_size_, .random_blocks = random_blocks_}, scale_);
+}
+
+void BigBirdLayer::Forward(PackedPass& pass, at::Tensor& x) const {
+  at::Tensor qkv = layer_.Qkv(x);
+  const PackedLayout layout = pass.Layout(kernels::kUnlimitedWindow);
+  // Padding does not carry a text over the border: only texts beyond it are padded.
+  auto is_sparse = [&](int64_t text) { return pass.length(text) > full_up_to_; };
+  std::vector<at::Tensor> parts;  // one for each run of texts of the same kind
+  for (int64_t begin = 0, end = 0; begin < pass.num_texts(); begin = end) {
+    for (end = begin + 1; end < pass.num_texts() && is_sparse(end) == is_sparse(begin);) ++end;
+    parts.push_back(Attend(qkv, layout, begin, end, is_sparse(begin)));
+  }
+  qkv.reset();
+  layer_.Finish(x, parts.size() == 1 ? parts.front() : at::cat(parts));
+}
+
+at::Tensor BigBirdLayer::ForwardFirstRows(PackedPass& pass, const at::Tensor& x) const {
+  const at::Tensor qkv = layer_.Qkv(x);
+  const PackedLayout layout = pass.Layout(kernels::kUnlimitedWindow);
+  const at::Tensor attended =
+      FirstRowAttention(qkv.select(1, 0), qkv.select(1, 1), qkv.select(1, 2), layout.cu_seqlens, layout.key_mask, scale_);
+  at::Tensor first = FirstRows(x, pass.cu_seqlens());
+  layer_.Finish(first, attended);
+  return first;
+}
+
+}  // namespace longspan
