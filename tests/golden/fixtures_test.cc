@@ -170,7 +170,7 @@ TEST_P(FixturesTest, Forward_InABatch_EqualsAlone) {
 
 INSTANTIATE_TEST_SUITE_P(AllFamilies, FixturesTest,
                          testing::Values("longformer-windows", "longformer-mlm", "longformer-long", "bert", "roberta", "led",
-                                         "modernbert"),
+                                         "modernbert", "bigbird"),
                          [](const auto& info) {
                            std::string name = info.param;
                            std::replace(name.begin(), name.end(), '-', '_');

@@ -48,8 +48,7 @@ void ExpectSums(const std::vector<at::Tensor>& texts, double sum, double sum_of_
   EXPECT_NEAR(got_squares, sum_of_squares, 5e-3);
 }
 
-FormulaCheckpoint ModernBertCheckpoint() {
-  FormulaCheckpoint checkpoint(0.4, {"norm.weight"});
+void AddModernBertWeights(FormulaCheckpoint& checkpoint) {
   checkpoint.Add("embeddings.tok_embeddings.weight", {40, 24});
   checkpoint.Add("embeddings.norm.weight", {24});
   checkpoint.Add("final_norm.weight", {24});
@@ -62,7 +61,6 @@ FormulaCheckpoint ModernBertCheckpoint() {
     checkpoint.Add(layer + "mlp.Wi.weight", {40, 24});
     checkpoint.Add(layer + "mlp.Wo.weight", {24, 20});
   }
-  return checkpoint;
 }
 
 nlohmann::json ModernBertConfigJson() {
@@ -80,7 +78,8 @@ void ExpectModernBertVectors(const EncoderModel& model) {
 }
 
 TEST(ModernBertGoldenTest, NewSpelling) {
-  FormulaCheckpoint checkpoint = ModernBertCheckpoint();
+  FormulaCheckpoint checkpoint(0.4, {"norm.weight"});
+  AddModernBertWeights(checkpoint);
   nlohmann::json config = ModernBertConfigJson();
   config["layer_types"] = {"full_attention", "sliding_attention", "sliding_attention", "full_attention"};
   config["rope_parameters"] = {{"full_attention", {{"rope_theta", 160000.0}, {"rope_type", "default"}}},
@@ -89,7 +88,8 @@ TEST(ModernBertGoldenTest, NewSpelling) {
 }
 
 TEST(ModernBertGoldenTest, SpellingOf2024AndTaskPrefix) {
-  FormulaCheckpoint checkpoint = ModernBertCheckpoint();
+  FormulaCheckpoint checkpoint(0.4, {"norm.weight"});
+  AddModernBertWeights(checkpoint);
   nlohmann::json config = ModernBertConfigJson();
   config["global_attn_every_n_layers"] = 3;
   config["global_rope_theta"] = 160000.0;
