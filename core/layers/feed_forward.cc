@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "core/layers/quantized_linear.h"
+
 namespace longspan {
 namespace {
 
@@ -20,9 +22,20 @@ void ForEachBlock(int64_t num_tokens, BlockFn block) {
 }  // namespace
 
 at::Tensor FeedForward::Block(const at::Tensor& x) const {
+  if (up_.quantized() != nullptr) return QuantizedBlock(x);
   at::Tensor wide = up_(x);  // [rows, I]
   if (gate_.defined()) wide.mul_(gate_(x));
   return down_(wide);  // [rows, E]
+}
+
+// int8: the wide rows go from one GEMM to the next as u8 and never become floats in memory.
+at::Tensor FeedForward::QuantizedBlock(const at::Tensor& x) const {
+  const QuantizedRows wide =
+      DequantizeToQuantized(*up_.quantized(), gate_.quantized(), QuantizeRows(x.contiguous()), up_.activation());
+  const at::Tensor accumulators = down_.quantized()->Accumulate(wide);
+  at::Tensor out = at::empty(accumulators.sizes(), x.options());
+  down_.quantized()->Dequantize(accumulators, wide.scales, down_.activation(), out);
+  return out;
 }
 
 at::Tensor FeedForward::operator()(const at::Tensor& x) const {

@@ -28,6 +28,7 @@ class FeedForward {
 
  private:
   at::Tensor Block(const at::Tensor& x) const;
+  at::Tensor QuantizedBlock(const at::Tensor& x) const;
 
   Linear up_;
   Linear gate_;  // undefined in the dense form

@@ -22,6 +22,8 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
+#include "core/kernels/cpu_features.h"
+#include "core/layers/quantized_linear.h"
 
 namespace longspan {
 namespace {
@@ -99,20 +101,42 @@ void ApplyActivation(Activation activation, at::Tensor& x) {
   }
 }
 
+absl::Status CheckDataTypeSupported(DataType dtype) {
+  const kernels::CpuFeatures& features = kernels::GetCpuFeatures();
+  if (dtype == DataType::kBFloat16 && !features.avx512_bf16)
+    return absl::FailedPreconditionError(
+        "bfloat16 needs a processor with AVX512-BF16, which this one lacks; use float32 or auto");
+  if (dtype == DataType::kInt8 && !features.avx512_vnni)
+    return absl::FailedPreconditionError("int8 needs a processor with AVX512-VNNI, which this one lacks; use float32 or auto");
+  return absl::OkStatus();
+}
+
+DataType FastestAccurateDataType() {
+  return CheckDataTypeSupported(DataType::kBFloat16).ok() ? DataType::kBFloat16 : DataType::kFloat32;
+}
+
 Linear::Linear(const at::Tensor& weight, const at::Tensor& bias, DataType dtype, Activation activation)
     : in_features_(weight.size(1)), out_features_(weight.size(0)), dtype_(dtype), activation_(activation) {
   static const auto reorder = FindOperator<ReorderLinearWeight>("mkldnn::_reorder_linear_weight");
+  if (dtype == DataType::kInt8) {
+    quantized_ = std::make_shared<QuantizedLinear>(weight, bias);
+    return;
+  }
   const at::ScalarType type = dtype == DataType::kBFloat16 ? at::kBFloat16 : at::kFloat;
   packed_ = reorder.call(weight.to(type).contiguous(), kPackedForRows);
   if (bias.defined()) bias_ = bias.to(type).contiguous();
 }
 
-at::Tensor Linear::operator()(const at::Tensor& x) const {
+at::Tensor Linear::operator()(const at::Tensor& x, at::ScalarType out_type) const {
   TORCH_CHECK(x.dim() == 2 && x.size(1) == in_features_, "Linear takes [M, ", in_features_, "], got ", x.sizes());
-  if (x.size(0) == 0) return at::empty({0, out_features_}, x.options());
+  if (x.size(0) == 0) return at::empty({0, out_features_}, out_type);
+  if (quantized_ != nullptr) {
+    at::Tensor y = at::empty({x.size(0), out_features_}, out_type);
+    quantized_->Run(x.contiguous(), activation_, y);
+    return y;
+  }
   const at::ScalarType type = dtype_ == DataType::kBFloat16 ? at::kBFloat16 : at::kFloat;
-  at::Tensor y = PackedLinear(x.to(type).contiguous(), packed_, bias_, activation_);
-  return y.to(x.scalar_type());
+  return PackedLinear(x.to(type).contiguous(), packed_, bias_, activation_).to(out_type);
 }
 
 }  // namespace longspan

@@ -1,0 +1,121 @@
+// The GEMM is oneDNN's u8 x s8 matmul (brg_matmul:avx512_core_vnni), reached through LibTorch's dispatcher. Two traps:
+// s8 activations fall to a reference loop five thousand times slower, so activations are always u8; and the zero point is passed
+// as 0 and taken away afterwards (kernels/quantize.h), because oneDNN would sum the weights' columns again on every call.
+// Proven by quantized_linear_test; that no reference implementation runs is proven by onednn_implementation_test.
+#include "core/layers/quantized_linear.h"
+
+#include <ATen/TensorOperators.h>
+#include <ATen/core/dispatch/Dispatcher.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/ones_like.h>
+#include <ATen/ops/where.h>
+#include <ATen/ops/zeros.h>
+
+#include <algorithm>
+
+#include "core/layers/element_type_of.h"
+
+namespace longspan {
+namespace {
+
+constexpr int64_t kBlockRows = 512;  // accumulators of 512 x 3072 floats stay in the last-level cache until they are read
+
+using Prepack = at::Tensor(at::Tensor, std::optional<c10::List<int64_t>>);
+using Pointwise = at::Tensor(at::Tensor, double, int64_t, at::Tensor, at::Tensor, at::Tensor, std::optional<at::Tensor>, double,
+                             int64_t, std::optional<at::ScalarType>, std::string_view, c10::List<std::optional<at::Scalar>>,
+                             std::string_view);
+
+kernels::DequantizeParams ParamsFor(const kernels::Accumulators& main, const at::Tensor& scales, kernels::Activation activation,
+                                    const at::Tensor& accumulators) {
+  kernels::DequantizeParams params;
+  params.main = main;
+  params.scales = scales.const_data_ptr<float>();
+  params.activation = activation;
+  params.rows = accumulators.size(0);
+  params.width = accumulators.size(1);
+  return params;
+}
+
+}  // namespace
+
+QuantizedRows QuantizeRows(const at::Tensor& x) {
+  TORCH_CHECK(x.dim() == 2 && x.is_contiguous(), "quantisation takes contiguous rows, got ", x.sizes());
+  QuantizedRows rows{at::empty(x.sizes(), at::kByte), at::empty({x.size(0)}, at::kFloat)};
+  kernels::QuantizeRows({.x = x.const_data_ptr(),
+                         .x_type = ElementTypeOf(x),
+                         .q = rows.values.mutable_data_ptr<uint8_t>(),
+                         .scales = rows.scales.mutable_data_ptr<float>(),
+                         .rows = x.size(0),
+                         .width = x.size(1)});
+  return rows;
+}
+
+namespace {
+
+// g++ 12 thinks an empty optional's list may be read.
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+at::Tensor PackWeight(const at::Tensor& weight) {
+  static const auto prepack = c10::Dispatcher::singleton().findSchemaOrThrow("onednn::qlinear_prepack", "").typed<Prepack>();
+  return prepack.call(weight, std::nullopt);
+}
+#pragma GCC diagnostic pop
+
+}  // namespace
+
+QuantizedLinear::QuantizedLinear(const at::Tensor& weight, const at::Tensor& bias) {
+  const at::Tensor w = weight.to(at::kFloat);
+  const at::Tensor scales = w.abs().amax(1).div(127.0);                     // [out]
+  weight_scales_ = at::where(scales.gt(0), scales, at::ones_like(scales));  // a channel of zeros stays zero
+  const at::Tensor rounded = w.div(weight_scales_.unsqueeze(1)).round_();   // [out, in]
+  offset_ = rounded.sum(1).mul_(128.0).mul_(weight_scales_);
+  weight_zero_points_ = at::zeros({w.size(0)}, at::kLong);
+  packed_ = PackWeight(rounded.to(at::kChar).contiguous());  // [out, in]: it is transposed inside
+  if (bias.defined()) bias_ = bias.to(at::kFloat).contiguous();
+}
+
+at::Tensor QuantizedLinear::Accumulate(const QuantizedRows& x) const {
+  static const auto pointwise =
+      c10::Dispatcher::singleton().findSchemaOrThrow("onednn::qlinear_pointwise", "").typed<Pointwise>();
+  return pointwise.call(x.values, /*x_scale=*/1.0, /*x_zero_point=*/0, packed_, weight_scales_, weight_zero_points_, std::nullopt,
+                        /*output_scale=*/1.0, /*output_zero_point=*/0, at::kFloat, "none", c10::List<std::optional<at::Scalar>>(),
+                        "");
+}
+
+kernels::Accumulators QuantizedLinear::View(const at::Tensor& accumulators) const {
+  return {.acc = accumulators.const_data_ptr<float>(),
+          .offset = offset_.const_data_ptr<float>(),
+          .bias = bias_.defined() ? bias_.const_data_ptr<float>() : nullptr};
+}
+
+void QuantizedLinear::Dequantize(const at::Tensor& accumulators, const at::Tensor& scales, kernels::Activation activation,
+                                 at::Tensor& out) const {
+  kernels::DequantizeParams params = ParamsFor(View(accumulators), scales, activation, accumulators);
+  params.out = out.data_ptr();
+  params.out_type = ElementTypeOf(out);
+  kernels::DequantizeRows(params);
+}
+
+void QuantizedLinear::Run(const at::Tensor& x, kernels::Activation activation, at::Tensor& out) const {
+  for (int64_t first = 0; first < x.size(0); first += kBlockRows) {
+    const int64_t rows = std::min(kBlockRows, x.size(0) - first);
+    const QuantizedRows input = QuantizeRows(x.narrow(0, first, rows));
+    at::Tensor block = out.narrow(0, first, rows);
+    Dequantize(Accumulate(input), input.scales, activation, block);
+  }
+}
+
+QuantizedRows DequantizeToQuantized(const QuantizedLinear& main, const QuantizedLinear* gate, const QuantizedRows& x,
+                                    kernels::Activation activation) {
+  const at::Tensor accumulators = main.Accumulate(x);
+  const at::Tensor gate_accumulators = gate != nullptr ? gate->Accumulate(x) : at::Tensor();
+  QuantizedRows rows{at::empty(accumulators.sizes(), at::kByte), at::empty({accumulators.size(0)}, at::kFloat)};
+  kernels::DequantizeParams params = ParamsFor(main.View(accumulators), x.scales, activation, accumulators);
+  if (gate != nullptr) params.gate = gate->View(gate_accumulators);
+  params.q = rows.values.mutable_data_ptr<uint8_t>();
+  params.q_scales = rows.scales.mutable_data_ptr<float>();
+  kernels::DequantizeRows(params);
+  return rows;
+}
+
+}  // namespace longspan

@@ -1,0 +1,194 @@
+#include "core/layers/quantized_linear.h"
+
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/allclose.h>
+#include <ATen/ops/empty_like.h>
+#include <ATen/ops/equal.h>
+#include <ATen/ops/gelu.h>
+#include <ATen/ops/linear.h>
+#include <ATen/ops/ones.h>
+#include <ATen/ops/rand.h>
+#include <ATen/ops/randint.h>
+#include <ATen/ops/randn.h>
+#include <ATen/ops/tensor.h>
+#include <gmock/gmock.h>
+
+#include <cmath>
+#include <limits>
+#include <vector>
+
+#include "core/kernels/cpu_features.h"
+#include "core/layers/feed_forward.h"
+#include "core/layers/linear.h"
+
+namespace longspan {
+namespace {
+
+using kernels::Activation;
+using kernels::ElementType;
+
+constexpr Activation kActivations[] = {Activation::kNone, Activation::kGelu, Activation::kGeluTanh,
+                                       Activation::kRelu, Activation::kSilu, Activation::kTanh};
+
+double RelativeError(const at::Tensor& got, const at::Tensor& want) {
+  return ((got.to(at::kFloat) - want).norm() / want.norm()).item<double>();
+}
+
+TEST(QuantizeRows, IsTheRule) {
+  const QuantizedRows rows = QuantizeRows(at::tensor({0.5f, -2.0f, 1.0f, 0.0f, 0.0f, 0.0f}).view({2, 3}));
+  EXPECT_NEAR(rows.scales[0].item<float>(), 2.0 / 127, 1e-7);
+  EXPECT_TRUE(at::equal(rows.values, at::tensor({160, 1, 192, 128, 128, 128}, at::kByte).view({2, 3})));
+  EXPECT_EQ(rows.scales[1].item<float>(), 0);
+}
+
+TEST(QuantizeRows, ErrorIsAtMostHalfAStep_InBothTypesAndForEveryWidth) {
+  for (at::ScalarType type : {at::kFloat, at::kBFloat16}) {
+    for (int64_t width : {1, 15, 16, 17, 384, 1000}) {
+      const at::Tensor x = at::randn({200, width}).to(type);
+      const QuantizedRows rows = QuantizeRows(x);
+      const at::Tensor back = (rows.values.to(at::kFloat) - 128).mul(rows.scales.unsqueeze(1));
+      const at::Tensor steps = (back - x.to(at::kFloat)).abs().amax(1).div(rows.scales);
+      EXPECT_LT(steps.max().item<float>(), 0.502) << width;
+    }
+  }
+}
+
+TEST(QuantizedLinear, EqualsFloat_WithinTheQuantisationError) {
+  for (int64_t rows : {1, 2, 7, 64, 500, 1100}) {
+    const at::Tensor weight = at::randn({96, 160}), bias = at::randn({96}), x = at::randn({rows, 160});
+    for (const at::Tensor& b : {bias, at::Tensor()}) {
+      const Linear linear(weight, b, DataType::kInt8);
+      const at::Tensor want = at::linear(x, weight, b);
+      EXPECT_LT(RelativeError(linear(x), want), 0.02) << rows;
+      const at::Tensor half = linear(x.to(at::kBFloat16));
+      EXPECT_EQ(half.scalar_type(), at::kBFloat16);
+      EXPECT_LT(RelativeError(half, want), 0.02) << rows;
+      EXPECT_EQ(linear(x, at::kBFloat16).scalar_type(), at::kBFloat16);
+    }
+  }
+}
+
+// Values that int8 holds exactly: nothing but float32 rounding may differ, so a wrong offset or a saturated sum cannot hide.
+TEST(QuantizedLinear, IsExact_OnIntegers) {
+  for (int64_t width : {16, 77, 3072}) {
+    at::Tensor x = at::randint(-127, 128, {70, width}).to(at::kFloat),
+               weight = at::randint(-127, 128, {40, width}).to(at::kFloat);
+    x.select(1, 0).fill_(127);  // scale 1
+    weight.select(1, 0).fill_(-127);
+    x[0].fill_(127);  // the largest sums there are
+    weight[0].fill_(-127);
+    const at::Tensor want = at::linear(x.to(at::kDouble), weight.to(at::kDouble)).to(at::kFloat);
+    const at::Tensor got = Linear(weight, {}, DataType::kInt8)(x);
+    EXPECT_LT((got - want).abs().max().item<float>(), 1 + width / 100.0) << width;  // sums reach 49,000,000: 8 steps of float32
+  }
+}
+
+TEST(QuantizedLinear, Activations_EqualTheSeparateOnes) {
+  const at::Tensor weight = at::randn({130, 64}).div_(4), bias = at::randn({130}), x = at::randn({90, 64});
+  const at::Tensor plain = Linear(weight, bias, DataType::kInt8)(x);
+  for (Activation activation : kActivations) {
+    at::Tensor want = plain.clone();
+    ApplyActivation(activation, want);
+    EXPECT_TRUE(at::allclose(Linear(weight, bias, DataType::kInt8, activation)(x), want, 1e-4, 2e-5))
+        << static_cast<int>(activation);
+  }
+}
+
+TEST(QuantizedLinear, ChannelsOfZeros_GiveTheBias) {
+  at::Tensor weight = at::randn({8, 16});
+  weight[3].zero_();
+  const at::Tensor y = Linear(weight, at::ones({8}), DataType::kInt8)(at::randn({5, 16}));
+  EXPECT_TRUE(at::equal(y.select(1, 3), at::ones({5})));
+}
+
+TEST(QuantizedLinear, NonFiniteRows_ComeOutAsNaN_AndOnlyThey) {
+  const Linear linear(at::randn({24, 40}), {}, DataType::kInt8, Activation::kRelu);
+  for (float bad : {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {
+    at::Tensor x = at::randn({3, 40});
+    x[1][17] = bad;
+    const at::Tensor nan = linear(x).isnan();
+    EXPECT_FALSE(nan[0].any().item<bool>());
+    EXPECT_TRUE(nan[1].all().item<bool>());
+    EXPECT_FALSE(nan[2].any().item<bool>());
+  }
+}
+
+class QuantizedFeedForwardTest : public ::testing::TestWithParam<int64_t> {};
+
+TEST_P(QuantizedFeedForwardTest, DenseAndGated_AreNearTheFloatForm) {
+  const int64_t tokens = GetParam();
+  const at::Tensor up = at::randn({200, 64}).div_(8), gate = at::randn({200, 64}).div_(8), down = at::randn({64, 200}).div_(14);
+  const at::Tensor up_bias = at::randn({200}).div_(4), down_bias = at::randn({64}).div_(4), x = at::randn({tokens, 64});
+  const auto dense = [&](DataType dtype) {
+    return FeedForward(Linear(up, up_bias, dtype, Activation::kGelu), Linear(down, down_bias, dtype));
+  };
+  const auto gated = [&](DataType dtype) {
+    return FeedForward(Linear(up, {}, dtype, Activation::kGelu), Linear(gate, {}, dtype), Linear(down, {}, dtype));
+  };
+  EXPECT_LT(RelativeError(dense(DataType::kInt8)(x), dense(DataType::kFloat32)(x)), 0.03);
+  EXPECT_LT(RelativeError(gated(DataType::kInt8)(x), gated(DataType::kFloat32)(x)), 0.03);
+  EXPECT_LT(RelativeError(gated(DataType::kInt8)(x.to(at::kBFloat16)), gated(DataType::kFloat32)(x)), 0.03);
+  EXPECT_LT(RelativeError(dense(DataType::kBFloat16)(x), dense(DataType::kFloat32)(x)), 0.01);
+}
+
+INSTANTIATE_TEST_SUITE_P(Blocks, QuantizedFeedForwardTest, ::testing::Values(1, 512, 513, 1300));
+
+TEST(DequantizeRows, Avx512_EqualsPortable) {
+  if (!kernels::GetCpuFeatures().avx512) GTEST_SKIP() << "this processor has no AVX-512";
+  const int64_t rows = 5, width = 83;
+  const at::Tensor acc = at::randn({rows, width}).mul_(50), gate = at::randn({rows, width}).mul_(50), offset = at::randn({width}),
+                   bias = at::randn({width});
+  const at::Tensor scales = at::rand({rows}).div_(10);
+  std::vector<float> scratch(width);
+  for (Activation activation : kActivations) {
+    for (bool gated : {false, true}) {
+      kernels::DequantizeParams params;
+      params.main = {acc.const_data_ptr<float>(), offset.const_data_ptr<float>(), bias.const_data_ptr<float>()};
+      if (gated) params.gate = {gate.const_data_ptr<float>(), offset.const_data_ptr<float>(), nullptr};
+      params.scales = scales.const_data_ptr<float>();
+      params.activation = activation;
+      params.rows = rows;
+      params.width = width;
+      for (at::ScalarType type : {at::kFloat, at::kBFloat16}) {
+        at::Tensor first = at::empty({rows, width}, type), second = at::empty_like(first);
+        params.out_type = type == at::kFloat ? ElementType::kFloat32 : ElementType::kBFloat16;
+        params.out = first.data_ptr();
+        kernels::DequantizeRowsAvx512(params, 0, rows, scratch.data());
+        params.out = second.data_ptr();
+        kernels::DequantizeRowsPortable(params, 0, rows, scratch.data());
+        EXPECT_TRUE(at::allclose(first.to(at::kFloat), second.to(at::kFloat), type == at::kFloat ? 1e-4 : 0.01, 1e-4))
+            << static_cast<int>(activation);
+      }
+      at::Tensor q = at::empty({2, rows, width}, at::kByte), q_scales = at::empty({2, rows});
+      for (int which : {0, 1}) {
+        params.q = q[which].data_ptr<uint8_t>();
+        params.q_scales = q_scales[which].data_ptr<float>();
+        (which == 0 ? kernels::DequantizeRowsAvx512 : kernels::DequantizeRowsPortable)(params, 0, rows, scratch.data());
+      }
+      EXPECT_LE((q[0].to(at::kInt) - q[1].to(at::kInt)).abs().max().item<int>(), 1);
+      EXPECT_TRUE(at::allclose(q_scales[0], q_scales[1], 1e-4));
+    }
+  }
+}
+
+TEST(QuantizeRows, Avx512_EqualsPortable) {
+  if (!kernels::GetCpuFeatures().avx512) GTEST_SKIP() << "this processor has no AVX-512";
+  for (at::ScalarType type : {at::kFloat, at::kBFloat16}) {
+    const at::Tensor x = at::randn({4, 45}).to(type);
+    at::Tensor q = at::empty({2, 4, 45}, at::kByte), scales = at::empty({2, 4});
+    for (int which : {0, 1}) {
+      const kernels::QuantizeParams params{.x = x.const_data_ptr(),
+                                           .x_type = type == at::kFloat ? ElementType::kFloat32 : ElementType::kBFloat16,
+                                           .q = q[which].data_ptr<uint8_t>(),
+                                           .scales = scales[which].data_ptr<float>(),
+                                           .rows = 4,
+                                           .width = 45};
+      (which == 0 ? kernels::QuantizeRowsAvx512 : kernels::QuantizeRowsPortable)(params, 0, 4);
+    }
+    EXPECT_TRUE(at::equal(q[0], q[1]));
+    EXPECT_TRUE(at::allclose(scales[0], scales[1]));
+  }
+}
+
+}  // namespace
+}  // namespace longspan
