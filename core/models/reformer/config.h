@@ -1,0 +1,56 @@
+// ReformerConfig: what config.json of a Reformer says, checked (Reformer, arXiv 2001.04451; keys as in transformers, and one of
+// ours: axial_pos_order).
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "core/attention/local_chunk_attention.h"
+#include "core/layers/linear.h"
+#include "nlohmann/json.hpp"
+
+namespace longspan {
+
+// Which factor of the axial position table moves fast. Row-major is what the published code computes; column-major is what
+// descriptions of the method print (E1[j % l1], E2[j // l1]).
+enum class AxialOrder { kRowMajor, kColumnMajor };
+
+struct ReformerConfig {
+  enum class LayerKind { kLocal, kLsh };
+
+  std::vector<LayerKind> layers;  // attn_layers
+  int64_t vocab_size = 0;
+  int64_t hidden_size = 0;  // E; a token vector has 2E values
+  int64_t num_heads = 0;
+  int64_t head_size = 0;  // H * D need not be E
+  int64_t intermediate_size = 0;
+  Activation activation = Activation::kRelu;
+  double layer_norm_eps = 0;
+  int64_t pad_token_id = 0;
+  int64_t max_position_embeddings = 0;
+
+  bool axial = true;
+  AxialOrder axial_order = AxialOrder::kRowMajor;
+  std::vector<int64_t> axial_shape;   // {s0, s1}: s0 * s1 positions
+  std::vector<int64_t> axial_widths;  // {d0, d1}: d0 + d1 = E
+
+  ChunkShape local;
+  ChunkShape lsh;
+  std::vector<int32_t> num_buckets;  // factors; empty = from each text's padded length
+  int32_t num_hashes = 1;
+  uint64_t hash_seed = 0;  // null in the config becomes 0: the same text always gives the same vector
+
+  bool Has(LayerKind kind) const;
+  // Texts longer than the shortest chunk are padded to a multiple of the chunk lengths of the kinds of layers that occur.
+  int64_t length_multiple() const;
+  int64_t PaddedLength(int64_t num_tokens) const;
+  // Longest text whose padded length the position tables serve.
+  int64_t max_tokens() const;
+};
+
+// INVALID_ARGUMENT names the key, what it holds and what is allowed. `source` stands for the file in errors.
+absl::StatusOr<ReformerConfig> ParseReformerConfig(const nlohmann::json& config, const std::string& source);
+
+}  // namespace longspan

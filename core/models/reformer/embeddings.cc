@@ -1,0 +1,57 @@
+#include "core/models/reformer/embeddings.h"
+
+#include <cstring>
+
+#include "core/attention/parallel_blocks.h"
+
+namespace longspan {
+namespace {
+
+constexpr int64_t kRowsABlock = 1024;
+
+void Add(const float* from, int64_t count, float* to) {
+  for (int64_t i = 0; i < count; ++i) to[i] += from[i];
+}
+
+}  // namespace
+
+ReformerEmbeddings::ReformerEmbeddings(WeightMap& weights, const ReformerConfig& config) : config_(config) {
+  const int64_t E = config.hidden_size;
+  words_ = weights.Take("embeddings.word_embeddings.weight", {config.vocab_size, E});
+  if (!config.axial) {
+    positions_ = weights.Take("embeddings.position_embeddings.embedding.weight", {config.max_position_embeddings, E});
+    return;
+  }
+  axial_[0] = weights.Take("embeddings.position_embeddings.weights.0", {config.axial_shape[0], 1, config.axial_widths[0]});
+  axial_[1] = weights.Take("embeddings.position_embeddings.weights.1", {1, config.axial_shape[1], config.axial_widths[1]});
+}
+
+void ReformerEmbeddings::AddPosition(int64_t position, float* row) const {
+  if (!config_.axial) return Add(positions_.const_data_ptr<float>() + position * config_.hidden_size, config_.hidden_size, row);
+  const int64_t s0 = config_.axial_shape[0], s1 = config_.axial_shape[1], d0 = config_.axial_widths[0],
+                d1 = config_.axial_widths[1];
+  const bool row_major = config_.axial_order == AxialOrder::kRowMajor;
+  const int64_t first = row_major ? position / s1 : position % s0, second = row_major ? position % s1 : position / s0;
+  Add(axial_[0].const_data_ptr<float>() + first * d0, d0, row);
+  Add(axial_[1].const_data_ptr<float>() + second * d1, d1, row + d0);
+}
+
+void ReformerEmbeddings::Run(const PaddedBatch& batch, at::Tensor& x1, at::Tensor& x2) const {
+  const int64_t E = config_.hidden_size;
+  const float* words = words_.const_data_ptr<float>();
+  float* out1 = x1.mutable_data_ptr<float>();
+  float* out2 = x2.mutable_data_ptr<float>();
+  for (const ChunkedText& text : batch.texts()) {
+    ParallelBlocks((text.length + kRowsABlock - 1) / kRowsABlock, [&](int64_t block) {
+      const int64_t end = std::min<int64_t>(text.length, (block + 1) * kRowsABlock);
+      for (int64_t position = block * kRowsABlock; position < end; ++position) {
+        const int64_t row = text.row_begin + position;
+        std::memcpy(out1 + row * E, words + batch.token_ids()[row] * E, E * sizeof(float));
+        AddPosition(position, out1 + row * E);
+        std::memcpy(out2 + row * E, out1 + row * E, E * sizeof(float));
+      }
+    });
+  }
+}
+
+}  // namespace longspan

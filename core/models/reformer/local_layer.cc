@@ -1,0 +1,64 @@
+// The local attention half of a layer: for each window LayerNorm, one product for queries, keys and values of all heads, chunk
+// attention, output product, addition to x1. Neighbour chunks of a window are projected again with the next window: an eighth
+// more work in these products instead of keys and values of the whole text in memory.
+#include <ATen/ops/cat.h>
+
+#include "core/attention/parallel_blocks.h"
+#include "core/models/reformer/layer.h"
+#include "core/models/take_layers.h"
+
+namespace longspan {
+namespace {
+
+class LocalAttention : public ReformerAttention {
+ public:
+  LocalAttention(WeightMap& weights, const std::string& name, const ReformerConfig& config, DataType dtype)
+      : dtype_(dtype),
+        num_heads_(config.num_heads),
+        head_size_(config.head_size),
+        causal_(config.local.causal),
+        norm_(TakeLayerNorm(weights, name + ".layer_norm", config.hidden_size, config.layer_norm_eps)),
+        output_(TakeLinear(weights, name + ".output.dense", config.hidden_size, num_heads_ * head_size_, dtype, Activation::kNone,
+                           /*bias=*/false)) {
+    std::vector<at::Tensor> parts;
+    for (const char* part : {"query", "key", "value"}) {
+      parts.push_back(weights.Take(name + ".self_attention." + part + ".weight", {num_heads_ * head_size_, config.hidden_size}));
+      if (!parts.back().defined()) return;
+    }
+    qkv_ = Linear(at::cat(parts), at::Tensor(), dtype);
+  }
+
+  void AddTo(at::Tensor& x1, const at::Tensor& x2, ReformerPass& pass) const override {
+    ParallelBlocks(static_cast<int64_t>(pass.windows.size()), [&](int64_t i) {
+      const ChunkWindow& window = pass.windows[i];
+      at::Tensor qkv = qkv_(ToLinearInput(norm_(Rows(x2, window)), dtype_)).to(at::kFloat);
+      qkv = qkv.view({window.num_rows, 3, num_heads_, head_size_});
+      const at::Tensor out =
+          LocalChunkAttention(qkv, window, pass.key_mask, causal_).view({window.num_queries, num_heads_ * head_size_});
+      x1.narrow(0, window.query_begin, window.num_queries).add_(output_(ToLinearInput(out, dtype_)));
+    });
+  }
+
+ private:
+  static at::Tensor Rows(const at::Tensor& x, const ChunkWindow& window) {
+    std::vector<at::Tensor> parts;
+    for (const auto& [begin, end] : window.row_ranges) parts.push_back(x.narrow(0, begin, end - begin));
+    return parts.size() == 1 ? parts[0] : at::cat(parts);
+  }
+
+  DataType dtype_;
+  int64_t num_heads_, head_size_;
+  bool causal_;
+  LayerNorm norm_;
+  Linear qkv_;     // [E] -> [3, H, D]
+  Linear output_;  // [H, D] -> [E]
+};
+
+}  // namespace
+
+std::unique_ptr<ReformerAttention> MakeLocalAttention(WeightMap& weights, const std::string& name, const ReformerConfig& config,
+                                                      DataType dtype) {
+  return std::make_unique<LocalAttention>(weights, name, config, dtype);
+}
+
+}  // namespace longspan

@@ -1,0 +1,137 @@
+// The LSH attention half of a layer, some heads at a time:
+//   rows:    LayerNorm, qk and v of each head, hash                   -> buckets
+//   sort:    every (head, text, round)                                -> slots
+//   blocks:  attention of some chunks in sorted order, then
+//              one round everywhere:  product with the head's part of the output matrix, rows added to x1 where they belong
+//              several rounds:        merged per head, round by round, then the product in text order
+// With one round no result [rows, D] ever exists. The product of qk is float32 in every model (buckets flip in bfloat16).
+#include <ATen/ops/cat.h>
+#include <ATen/ops/empty.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "core/attention/parallel_blocks.h"
+#include "core/models/reformer/layer.h"
+#include "core/models/take_layers.h"
+
+namespace longspan {
+namespace {
+
+constexpr int64_t kQueryKeyValueBytes = int64_t{256} << 20;
+
+class LshLayerAttention : public ReformerAttention {
+ public:
+  LshLayerAttention(WeightMap& weights, const std::string& name, const ReformerConfig& config, DataType dtype)
+      : dtype_(dtype),
+        head_size_(config.head_size),
+        norm_(TakeLayerNorm(weights, name + ".layer_norm", config.hidden_size, config.layer_norm_eps)) {
+    const int64_t H = config.num_heads, D = config.head_size, E = config.hidden_size;
+    const at::Tensor qk = weights.Take(name + ".self_attention.query_key.weight", {H * D, E});
+    const at::Tensor v = weights.Take(name + ".self_attention.value.weight", {H * D, E});
+    const at::Tensor output = weights.Take(name + ".output.dense.weight", {E, H * D});
+    if (!qk.defined() || !v.defined() || !output.defined()) return;
+    for (int64_t h = 0; h < H; ++h) {
+      heads_.push_back({Linear(at::cat({qk.narrow(0, h * D, D), v.narrow(0, h * D, D)}), at::Tensor(), DataType::kFloat32),
+                        Linear(output.narrow(1, h * D, D).contiguous(), at::Tensor(), dtype)});
+    }
+  }
+
+  void AddTo(at::Tensor& x1, const at::Tensor& x2, ReformerPass& pass) const override {
+    const int64_t num_heads = static_cast<int64_t>(heads_.size());
+    for (int64_t first = 0; first < num_heads; first += pass.lsh->heads_at_once()) {
+      const int64_t count = std::min(pass.lsh->heads_at_once(), num_heads - first);
+      Project(x2, first, count, pass);
+      pass.lsh->Sort(count);
+      for (int64_t h = 0; h < count; ++h) {
+        if (pass.lsh->num_rounds() == 1) {
+          AddSingleRound(h, heads_[first + h], *pass.lsh, x1);
+        } else {
+          AddRounds(h, heads_[first + h], pass, x1);
+        }
+      }
+    }
+  }
+
+ private:
+  struct Head {
+    Linear query_key_value;  // [E] -> [2, D]
+    Linear output;           // [D] -> [E]
+  };
+
+  void Project(const at::Tensor& x2, int64_t first, int64_t count, ReformerPass& pass) const {
+    ParallelBlocks(static_cast<int64_t>(pass.row_blocks.size()), [&](int64_t i) {
+      const auto [begin, end] = pass.row_blocks[i];
+      const at::Tensor normed = norm_(x2.narrow(0, begin, end - begin));
+      for (int64_t h = 0; h < count; ++h) {
+        const at::Tensor qkv = heads_[first + h].query_key_value(normed);
+        std::memcpy(pass.lsh->QueryKeyValue(h) + begin * 2 * head_size_, qkv.const_data_ptr<float>(),
+                    qkv.numel() * sizeof(float));
+        pass.lsh->Hash(h, first + h, begin, end);
+      }
+    });
+  }
+
+  void AddSingleRound(int64_t h, const Head& head, const LshAttention& lsh, at::Tensor& x1) const {
+    float* const stream = x1.mutable_data_ptr<float>();
+    const int64_t E = x1.size(1);
+    ParallelBlocks(static_cast<int64_t>(lsh.blocks(0).size()), [&](int64_t i) {
+      const LshAttention::Block& block = lsh.blocks(0)[i];
+      at::Tensor out = at::empty({block.num_slots, head_size_}, at::kFloat);
+      lsh.Attend(h, block, out.mutable_data_ptr<float>(), nullptr);
+      const at::Tensor projected = head.output(ToLinearInput(out, dtype_)).to(at::kFloat);
+      const int32_t* slots = lsh.slots(h, block);
+      const float* from = projected.const_data_ptr<float>();
+      for (int32_t s = 0; s < block.num_slots; ++s, from += E) {
+        float* to = stream + (lsh.row_begin(block) + (slots ? slots[s] : s)) * E;
+        for (int64_t e = 0; e < E; ++e) to[e] += from[e];
+      }
+    });
+  }
+
+  void AddRounds(int64_t h, const Head& head, const ReformerPass& pass, at::Tensor& x1) const {
+    const LshAttention& lsh = *pass.lsh;
+    at::Tensor sum = at::empty({x1.size(0), head_size_}, at::kFloat), maximum = at::empty({x1.size(0)}, at::kFloat);
+    at::Tensor weight = at::empty({x1.size(0)}, at::kFloat);
+    const kernels::LshMergeState state{sum.mutable_data_ptr<float>(), maximum.mutable_data_ptr<float>(),
+                                       weight.mutable_data_ptr<float>(), static_cast<int32_t>(head_size_)};
+    for (int32_t round = 0; round < lsh.num_rounds(); ++round) {
+      ParallelBlocks(static_cast<int64_t>(lsh.blocks(round).size()),
+                     [&](int64_t i) { MergeBlock(h, lsh, lsh.blocks(round)[i], round, state); });
+    }
+    ParallelBlocks(static_cast<int64_t>(pass.row_blocks.size()), [&](int64_t i) {
+      const auto [begin, end] = pass.row_blocks[i];
+      kernels::LshMergeFinish(state, begin, end);
+      x1.narrow(0, begin, end - begin).add_(head.output(ToLinearInput(sum.narrow(0, begin, end - begin), dtype_)));
+    });
+  }
+
+  void MergeBlock(int64_t h, const LshAttention& lsh, const LshAttention::Block& block, int32_t round,
+                  const kernels::LshMergeState& state) const {
+    std::vector<float> out(block.num_slots * head_size_), lse(block.num_slots);
+    lsh.Attend(h, block, out.data(), lse.data());
+    const int32_t* slots = lsh.slots(h, block);
+    std::vector<int32_t> rows(block.num_slots);
+    for (int32_t s = 0; s < block.num_slots; ++s) rows[s] = static_cast<int32_t>(lsh.row_begin(block)) + (slots ? slots[s] : s);
+    kernels::LshMergeRound(state, out.data(), lse.data(), rows.data(), block.num_slots, round == 0);
+  }
+
+  DataType dtype_;
+  int64_t head_size_;
+  LayerNorm norm_;
+  std::vector<Head> heads_;
+};
+
+}  // namespace
+
+std::unique_ptr<ReformerAttention> MakeLshAttention(WeightMap& weights, const std::string& name, const ReformerConfig& config,
+                                                    DataType dtype) {
+  return std::make_unique<LshLayerAttention>(weights, name, config, dtype);
+}
+
+int64_t LshHeadsAtOnce(const ReformerConfig& config, int64_t num_rows) {
+  const int64_t bytes_a_head = num_rows * 2 * config.head_size * static_cast<int64_t>(sizeof(float));
+  return std::clamp<int64_t>(kQueryKeyValueBytes / std::max<int64_t>(1, bytes_a_head), 1, config.num_heads);
+}
+
+}  // namespace longspan

@@ -1,0 +1,216 @@
+#include "core/models/reformer/model.h"
+
+#include <ATen/ops/cat.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/empty_like.h>
+#include <c10/core/InferenceMode.h>
+
+#include <limits>
+#include <map>
+#include <tuple>
+
+#include "absl/strings/str_cat.h"
+#include "core/models/reformer/config.h"
+#include "core/models/reformer/embeddings.h"
+#include "core/models/reformer/layer.h"
+#include "core/models/reformer/padded_batch.h"
+#include "core/models/take_layers.h"
+#include "core/weights/weight_map.h"
+
+namespace longspan {
+namespace {
+
+constexpr int64_t kRowsABlock = 256;     // LayerNorm to addition in one core's cache, enough rows for a product at full speed
+constexpr int64_t kWindowQueries = 512;  // of local layers: with one chunk of 64 beside them an eighth is projected twice
+
+ModelInfo MakeInfo(const ReformerConfig& config, DataType dtype) {
+  ModelInfo info;
+  info.architecture = "reformer";
+  info.dtype = dtype;
+  info.hidden_size = config.hidden_size;
+  info.token_dimensions = 2 * config.hidden_size;
+  info.output_dimensions = info.token_dimensions;
+  info.num_heads = config.num_heads;
+  info.head_size = config.head_size;
+  info.intermediate_size = config.intermediate_size;
+  info.vocab_size = config.vocab_size;
+  info.max_tokens = config.max_tokens();
+  info.pad_token_id = static_cast<int32_t>(config.pad_token_id);
+  for (ReformerConfig::LayerKind kind : config.layers) {
+    const bool lsh = kind == ReformerConfig::LayerKind::kLsh;
+    const ChunkShape& shape = lsh ? config.lsh : config.local;
+    info.layers.push_back({.kind = lsh ? AttentionKind::kLsh : AttentionKind::kLocalChunk,
+                           .chunk_length = shape.chunk_length,
+                           .chunks_before = shape.chunks_before,
+                           .chunks_after = shape.chunks_after});
+  }
+  info.supports_hashing = config.Has(ReformerConfig::LayerKind::kLsh);
+  info.num_hashes = config.num_hashes;
+  info.hash_seed = config.hash_seed;
+  info.is_causal = config.local.causal;
+  info.length_multiple = config.length_multiple();
+  return info;
+}
+
+// The rotations of one forward pass: each (seed, rounds, buckets) drawn once, for all layers and texts that share it.
+class Rotations {
+ public:
+  explicit Rotations(const ReformerConfig& config) : config_(config) {}
+
+  const LshRotations* For(int64_t padded_length, const LshOptions& options) {
+    if (padded_length <= config_.lsh.chunk_length) return nullptr;
+    const uint64_t seed = options.hash_seed.value_or(config_.hash_seed);
+    const int32_t rounds = options.num_hashes > 0 ? options.num_hashes : config_.num_hashes;
+    const std::vector<int32_t> factors =
+        config_.num_buckets.empty()
+            ? AutomaticLshBuckets(padded_length, config_.lsh.chunk_length, config_.max_position_embeddings)
+            : config_.num_buckets;
+    auto [found, inserted] = drawn_.try_emplace({seed, rounds, factors});
+    if (inserted) found->second = DrawLshRotations(seed, config_.num_heads, config_.head_size, rounds, factors);
+    return &found->second;
+  }
+
+ private:
+  const ReformerConfig& config_;
+  std::map<std::tuple<uint64_t, int32_t, std::vector<int32_t>>, LshRotations> drawn_;
+};
+
+class ReformerModel : public EncoderModel {
+ public:
+  ReformerModel(WeightMap& weights, const ReformerConfig& config, DataType dtype)
+      : config_(config), embeddings_(weights, config), info_(MakeInfo(config, dtype)) {
+    for (size_t i = 0; i < config.layers.size(); ++i)
+      layers_.emplace_back(weights, absl::StrCat("encoder.layers.", i), config, config.layers[i], dtype);
+    norm_ = TakeLayerNorm(weights, "encoder.layer_norm", 2 * config.hidden_size, config.layer_norm_eps);
+    info_.num_parameters = weights.num_parameters();
+    info_.weight_bytes = WeightBytes(info_.num_parameters, NumLinearParameters(), dtype);
+  }
+
+  const ModelInfo& info() const override { return info_; }
+
+  absl::StatusOr<HiddenStates> Forward(const TokenBatch& batch, const ForwardOptions& options) const override {
+    c10::InferenceMode inference;
+    if (absl::Status status = CheckRounds(batch); !status.ok()) return status;
+    const PaddedBatch padded(batch, config_);
+    Rotations rotations(config_);
+    at::Tensor x1 = at::empty({padded.num_rows(), config_.hidden_size}, at::kFloat), x2 = at::empty_like(x1);
+    embeddings_.Run(padded, x1, x2);
+    Observe(batch, padded, options, 0, x2);
+
+    std::vector<int32_t> wanted;
+    ReformerPass pass{.key_mask = padded.key_mask()};
+    for (size_t i = 0; i < layers_.size(); ++i) {
+      std::vector<int32_t> still = StillWanted(batch, options);
+      if (still.empty()) return absl::CancelledError("all texts of the batch were dropped");
+      if (still != wanted) Plan(batch, padded, still, rotations, pass);
+      wanted = std::move(still);
+      layers_[i].Run(x1, x2, pass);
+      Observe(batch, padded, options, static_cast<int>(i) + 1, x2);
+    }
+    return HiddenStates([this, x1, x2](int64_t begin, int64_t end) { return Rows(x1, x2, begin, end); }, padded.text_begin());
+  }
+
+ private:
+  // The last LayerNorm spans both streams and is made for the rows that are read: [rows, 2E] never exists as a whole.
+  at::Tensor Rows(const at::Tensor& x1, const at::Tensor& x2, int64_t begin, int64_t end) const {
+    c10::InferenceMode inference;
+    return norm_(at::cat({x1.narrow(0, begin, end - begin), x2.narrow(0, begin, end - begin)}, 1));
+  }
+
+  // Slots of all rounds of a text are counted in 32 bits.
+  absl::Status CheckRounds(const TokenBatch& batch) const {
+    for (int32_t text = 0; text < batch.num_texts(); ++text) {
+      const int64_t rounds = batch.lsh(text).num_hashes > 0 ? batch.lsh(text).num_hashes : config_.num_hashes;
+      const int64_t most = std::numeric_limits<int32_t>::max() / config_.PaddedLength(batch.length(text));
+      if (rounds <= most || !info_.supports_hashing) continue;
+      return absl::InvalidArgumentError(
+          absl::StrCat("num_hashes is ", rounds, "; a text of ", batch.length(text), " tokens takes at most ", most));
+    }
+    return absl::OkStatus();
+  }
+
+  static std::vector<int32_t> StillWanted(const TokenBatch& batch, const ForwardOptions& options) {
+    std::vector<int32_t> texts;
+    for (int32_t text = 0; text < batch.num_texts(); ++text) {
+      if (!options.is_dropped || !options.is_dropped(text)) texts.push_back(text);
+    }
+    return texts;
+  }
+
+  void Plan(const TokenBatch& batch, const PaddedBatch& padded, const std::vector<int32_t>& texts, Rotations& rotations,
+            ReformerPass& pass) const {
+    std::vector<ChunkedText> rows;
+    std::vector<LshAttention::Text> hashed;
+    pass.row_blocks.clear();
+    for (int32_t text : texts) {
+      const ChunkedText& chunked = padded.texts()[text];
+      rows.push_back(chunked);
+      AddRowBlocks(chunked.row_begin, chunked.row_begin + chunked.length, pass);
+      if (info_.supports_hashing) hashed.push_back({chunked, rotations.For(chunked.length, batch.lsh(text))});
+    }
+    if (config_.Has(ReformerConfig::LayerKind::kLocal)) pass.windows = PlanChunkWindows(rows, config_.local, kWindowQueries);
+    if (!info_.supports_hashing) return;
+    pass.lsh.reset();  // frees the old buffers before the new ones are made
+    pass.lsh = std::make_unique<LshAttention>(config_.lsh, config_.head_size, LshHeadsAtOnce(config_, padded.num_rows()),
+                                              std::move(hashed), padded.key_mask(), padded.num_rows());
+  }
+
+  // Blocks of kRowsABlock, across the seams of texts that follow each other.
+  static void AddRowBlocks(int64_t begin, int64_t end, ReformerPass& pass) {
+    while (begin < end) {
+      auto& blocks = pass.row_blocks;
+      if (blocks.empty() || blocks.back().second != begin || blocks.back().second - blocks.back().first == kRowsABlock)
+        blocks.emplace_back(begin, begin);
+      const int64_t count = std::min(end - begin, kRowsABlock - (blocks.back().second - blocks.back().first));
+      blocks.back().second += count;
+      begin += count;
+    }
+  }
+
+  static void Observe(const TokenBatch& batch, const PaddedBatch& padded, const ForwardOptions& options, int layer,
+                      const at::Tensor& x2) {
+    if (!options.observe_layer) return;
+    std::vector<at::Tensor> parts;
+    for (int32_t text = 0; text < batch.num_texts(); ++text)
+      parts.push_back(x2.narrow(0, padded.texts()[text].row_begin, batch.length(text)));
+    options.observe_layer(layer, at::cat(parts));
+  }
+
+  int64_t NumLinearParameters() const {
+    const int64_t inner = config_.num_heads * config_.head_size;
+    int64_t count = 0;
+    for (ReformerConfig::LayerKind kind : config_.layers) {
+      count += config_.hidden_size * inner * (kind == ReformerConfig::LayerKind::kLocal ? 4 : 1);  // LSH: qk and v stay float32
+      count += 2 * config_.hidden_size * config_.intermediate_size;
+    }
+    return count;
+  }
+
+  ReformerConfig config_;
+  ReformerEmbeddings embeddings_;
+  ModelInfo info_;
+  std::vector<ReformerLayer> layers_;
+  LayerNorm norm_;  // over both streams, [2E]
+};
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<EncoderModel>> LoadReformer(const ModelFolder& folder, DataType dtype) {
+  absl::StatusOr<ReformerConfig> config = ParseReformerConfig(folder.config(), folder.path() + "/config.json");
+  if (!config.ok()) return config.status();
+  // Buffers of old checkpoints and the heads of task models.
+  const std::vector<std::string> ignored = {"*.self_attention.self_mask_value_float16",
+                                            "*.self_attention.self_mask_value_float32",
+                                            "*.self_attention.mask_value_float16",
+                                            "*.self_attention.mask_value_float32",
+                                            "lm_head.*",
+                                            "classifier.*",
+                                            "qa_outputs.*"};
+  absl::StatusOr<WeightMap> weights = WeightMap::Open(folder.weight_files(), {.prefixes = {"reformer."}, .ignored = ignored});
+  if (!weights.ok()) return weights.status();
+  auto model = std::make_unique<ReformerModel>(*weights, *config, dtype);
+  if (absl::Status status = weights->Finish(); !status.ok()) return status;
+  return model;
+}
+
+}  // namespace longspan

@@ -1,0 +1,36 @@
+#include "core/models/reformer/padded_batch.h"
+
+#include <algorithm>
+
+namespace longspan {
+
+PaddedBatch::PaddedBatch(const TokenBatch& batch, const ReformerConfig& config) {
+  int64_t rows = 0;
+  for (int32_t text = 0; text < batch.num_texts(); ++text) {
+    const int64_t length = config.PaddedLength(batch.length(text));
+    texts_.push_back({rows, static_cast<int32_t>(length)});
+    rows += length;
+  }
+  token_ids_.assign(rows, static_cast<int32_t>(config.pad_token_id));
+  const std::vector<uint8_t>& mask = batch.attention_mask();
+  const bool all_read = rows == batch.num_tokens() && std::count(mask.begin(), mask.end(), 0) == 0;
+  if (!all_read) key_mask_.assign(rows, 0);
+  for (int32_t text = 0; text < batch.num_texts(); ++text) {
+    const int64_t begin = batch.cu_seqlens()[text], count = batch.length(text), row = texts_[text].row_begin;
+    std::copy_n(batch.token_ids().begin() + begin, count, token_ids_.begin() + row);
+    if (all_read) continue;
+    if (mask.empty()) {
+      std::fill_n(key_mask_.begin() + row, count, 1);
+    } else {
+      std::copy_n(mask.begin() + begin, count, key_mask_.begin() + row);
+    }
+  }
+}
+
+std::vector<int64_t> PaddedBatch::text_begin() const {
+  std::vector<int64_t> begin;
+  for (const ChunkedText& text : texts_) begin.push_back(text.row_begin);
+  return begin;
+}
+
+}  // namespace longspan

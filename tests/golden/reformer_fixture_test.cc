@@ -1,0 +1,92 @@
+// The Reformer fixtures: checkpoints as transformers writes them, its outputs for every case, and the first layer that differs.
+#include <gmock/gmock.h>
+
+#include <cstring>
+#include <fstream>
+
+#include "core/weights/safetensors_reader.h"
+#include "nlohmann/json.hpp"
+#include "tests/golden/reformer_checkpoint.h"
+
+namespace longspan {
+namespace {
+
+class ReformerFixture : public testing::TestWithParam<const char*> {
+ protected:
+  std::string folder() const { return std::string(LONGSPAN_FIXTURES) + "/" + GetParam(); }
+
+  void SetUp() override {
+    auto model = OpenReformer(folder());
+    ASSERT_TRUE(model.ok()) << model.status();
+    model_ = *std::move(model);
+    auto expected = SafetensorsReader::Open(folder() + "/expected.safetensors");
+    ASSERT_TRUE(expected.ok()) << expected.status();
+    expected_ = *std::move(expected);
+    cases_ = nlohmann::json::parse(std::ifstream(folder() + "/cases.json"))["cases"];
+    ASSERT_FALSE(cases_.empty());
+  }
+
+  static TokenBatch Batch(const nlohmann::json& golden) {
+    TokenBatch batch;
+    for (size_t row = 0; row < golden["input_ids"].size(); ++row) {
+      const auto ids = golden["input_ids"][row].get<std::vector<int32_t>>();
+      const auto mask = golden["attention_mask"][row].get<std::vector<uint8_t>>();
+      batch.Add({.token_ids = ids, .attention_mask = mask});
+    }
+    return batch;
+  }
+
+  const float* Expected(const std::string& name) const {
+    return reinterpret_cast<const float*>(expected_->tensors().at(name).data.data());
+  }
+
+  std::unique_ptr<EncoderModel> model_;
+  std::unique_ptr<SafetensorsReader> expected_;
+  nlohmann::json cases_;
+};
+
+double WorstError(const std::vector<float>& got, const float* want) {
+  double worst = 0;
+  for (size_t i = 0; i < got.size(); ++i) worst = std::max<double>(worst, std::isnan(got[i]) ? 1e9 : std::abs(got[i] - want[i]));
+  return worst;
+}
+
+TEST_P(ReformerFixture, EveryCase_EqualsTransformers) {
+  for (const nlohmann::json& golden : cases_) {
+    const std::string name = golden["name"];
+    const TokenBatch batch = Batch(golden);
+    const float* want = Expected(name);
+    for (int32_t text = 0; text < batch.num_texts(); ++text) {
+      std::vector<float> got = TokenVectors(*model_, batch, text);
+      const size_t width = got.size() / batch.length(text);
+      for (int64_t i = 0; i < batch.length(text); ++i) {  // rows that are not read are zeros in the file
+        if (golden["attention_mask"][text][i] == 0) std::fill_n(got.begin() + i * width, width, 0.0f);
+      }
+      EXPECT_LT(WorstError(got, want), 1e-4) << name << " text " << text;
+      want += got.size();
+    }
+  }
+}
+
+TEST_P(ReformerFixture, EveryLayerOfCaseOdd_EqualsTransformers) {
+  for (const nlohmann::json& golden : cases_) {
+    if (golden["name"] != "odd") continue;
+    size_t layers = 0;
+    TokenVectors(*model_, Batch(golden), 0, {.observe_layer = [&](int layer, const at::Tensor& hidden) {
+      const at::Tensor dense = hidden.contiguous();
+      const std::vector<float> got(dense.const_data_ptr<float>(), dense.const_data_ptr<float>() + dense.numel());
+      EXPECT_LT(WorstError(got, Expected("odd.hidden." + std::to_string(layer))), 1e-4) << "after layer " << layer;
+      ++layers;
+    }});
+    EXPECT_EQ(layers, model_->info().layers.size() + 1);
+    return;
+  }
+  FAIL() << "no case odd";
+}
+
+INSTANTIATE_TEST_SUITE_P(All, ReformerFixture,
+                         testing::Values("reformer-auto", "reformer-causal", "reformer-local", "reformer-lsh", "reformer-mixed"),
+                         [](const auto& name) { return std::string(name.param).substr(9); });
+
+}  // namespace
+}  // namespace longspan
