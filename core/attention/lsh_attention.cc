@@ -17,7 +17,13 @@
 namespace longspan {
 namespace {
 
-constexpr int32_t kSlotsABlock = 512;  // results of a block stay in the L2 cache until they are projected
+constexpr int64_t kMaxSlotsABlock = 512;  // results of a block stay in the L2 cache until they are projected
+
+// Slots a block when few of them are shared by the compute team.
+int32_t SlotsABlock(int64_t num_rows, int32_t chunk_length) {
+  const int64_t share = std::clamp<int64_t>((num_rows + at::get_num_threads() - 1) / at::get_num_threads(), 1, kMaxSlotsABlock);
+  return static_cast<int32_t>((share + chunk_length - 1) / chunk_length) * chunk_length;
+}
 
 bool IsHashed(const LshAttention::Text& text) { return text.rotations != nullptr; }
 
@@ -53,6 +59,7 @@ LshAttention::LshAttention(const ChunkShape& shape, int64_t head_size, int64_t h
       texts_(std::move(texts)),
       key_mask_(key_mask),
       slot_begin_{0} {
+  const int32_t slots_a_block = SlotsABlock(num_rows, shape_.chunk_length);
   for (int32_t t = 0; t < static_cast<int32_t>(texts_.size()); ++t) {
     const int32_t length = texts_[t].rows.length, rounds = IsHashed(texts_[t]) ? texts_[t].rotations->num_hashes : 1;
     TORCH_CHECK(IsHashed(texts_[t]) == (length > shape_.chunk_length),
@@ -61,7 +68,7 @@ LshAttention::LshAttention(const ChunkShape& shape, int64_t head_size, int64_t h
                 length);
     slot_begin_.push_back(slot_begin_.back() + (IsHashed(texts_[t]) ? int64_t{rounds} * length : 0));
     blocks_.resize(std::max<size_t>(blocks_.size(), rounds));
-    const int32_t step = IsHashed(texts_[t]) ? std::max(1, kSlotsABlock / shape_.chunk_length) * shape_.chunk_length : length;
+    const int32_t step = IsHashed(texts_[t]) ? slots_a_block : length;
     for (int32_t r = 0; r < rounds; ++r) {
       for (int32_t slot = 0; slot < length; slot += step)
         blocks_[r].push_back({t, r * length + slot, std::min(step, length - slot)});

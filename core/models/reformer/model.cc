@@ -1,10 +1,12 @@
 #include "core/models/reformer/model.h"
 
+#include <ATen/Parallel.h>
 #include <ATen/ops/cat.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
 #include <c10/core/InferenceMode.h>
 
+#include <algorithm>
 #include <limits>
 #include <map>
 #include <tuple>
@@ -20,8 +22,16 @@
 namespace longspan {
 namespace {
 
-constexpr int64_t kRowsABlock = 256;     // LayerNorm to addition in one core's cache, enough rows for a product at full speed
-constexpr int64_t kWindowQueries = 512;  // of local layers: with one chunk of 64 beside them an eighth is projected twice
+// Rows from LayerNorm to addition in one core's cache, enough for a matrix product at full speed.
+constexpr int64_t kMaxRowsABlock = 256;
+// Queries of a window of local layers: with one chunk of 64 beside them an eighth is projected twice.
+constexpr int64_t kMaxWindowQueries = 512;
+
+// Rows a block when few rows are shared by the compute team: whole multiples of 64, so that block sizes repeat.
+int64_t BlockRows(int64_t num_rows, int64_t most) {
+  const int64_t share = (num_rows + at::get_num_threads() - 1) / at::get_num_threads();
+  return std::clamp<int64_t>((share + 63) / 64 * 64, 64, most);
+}
 
 ModelInfo MakeInfo(const ReformerConfig& config, DataType dtype) {
   ModelInfo info;
@@ -141,27 +151,30 @@ class ReformerModel : public EncoderModel {
             ReformerPass& pass) const {
     std::vector<ChunkedText> rows;
     std::vector<LshAttention::Text> hashed;
+    const int64_t rows_a_block = BlockRows(padded.num_rows(), kMaxRowsABlock);
     pass.row_blocks.clear();
     for (int32_t text : texts) {
       const ChunkedText& chunked = padded.texts()[text];
       rows.push_back(chunked);
-      AddRowBlocks(chunked.row_begin, chunked.row_begin + chunked.length, pass);
+      AddRowBlocks(chunked.row_begin, chunked.row_begin + chunked.length, rows_a_block, pass);
       if (info_.supports_hashing) hashed.push_back({chunked, rotations.For(chunked.length, batch.lsh(text))});
     }
-    if (config_.Has(ReformerConfig::LayerKind::kLocal)) pass.windows = PlanChunkWindows(rows, config_.local, kWindowQueries);
+    if (config_.Has(ReformerConfig::LayerKind::kLocal)) {
+      pass.windows = PlanChunkWindows(rows, config_.local, BlockRows(padded.num_rows(), kMaxWindowQueries));
+    }
     if (!info_.supports_hashing) return;
     pass.lsh.reset();  // frees the old buffers before the new ones are made
     pass.lsh = std::make_unique<LshAttention>(config_.lsh, config_.head_size, LshHeadsAtOnce(config_, padded.num_rows()),
                                               std::move(hashed), padded.key_mask(), padded.num_rows());
   }
 
-  // Blocks of kRowsABlock, across the seams of texts that follow each other.
-  static void AddRowBlocks(int64_t begin, int64_t end, ReformerPass& pass) {
+  // Blocks of rows_a_block, across the seams of texts that follow each other.
+  static void AddRowBlocks(int64_t begin, int64_t end, int64_t rows_a_block, ReformerPass& pass) {
     while (begin < end) {
       auto& blocks = pass.row_blocks;
-      if (blocks.empty() || blocks.back().second != begin || blocks.back().second - blocks.back().first == kRowsABlock)
+      if (blocks.empty() || blocks.back().second != begin || blocks.back().second - blocks.back().first == rows_a_block)
         blocks.emplace_back(begin, begin);
-      const int64_t count = std::min(end - begin, kRowsABlock - (blocks.back().second - blocks.back().first));
+      const int64_t count = std::min(end - begin, rows_a_block - (blocks.back().second - blocks.back().first));
       blocks.back().second += count;
       begin += count;
     }
