@@ -96,10 +96,10 @@ std::vector<uint8_t> Mask(int kind, int length, std::mt19937& random) {
 TEST(LocalChunkAttention, EqualsReference_OverShapes) {
   std::mt19937 random(3);
   for (auto [C, D] : {std::pair{1, 4}, {4, 8}, {6, 12}, {16, 16}, {17, 40}, {64, 64}}) {
-    for (int length : {1, C - 1, C, 2 * C, 3 * C, 5 * C}) {
+    for (int length : {1, C - 1, C, 2 * C, 4 * C}) {
       if (length < 1) continue;
-      for (int before : {0, 1, 2}) {
-        for (int after : {0, 1, 2}) {
+      for (int before : {0, 1, 2, 5}) {
+        for (int after : {0, 1, 4}) {
           for (int mask : {0, 1, 2}) {
             for (bool causal : {false, true}) {
               ExpectEqualsReference({length, D, C, before, after, causal, Mask(mask, length, random)}, random);
@@ -143,6 +143,9 @@ TEST(CircularChunks, WrapsAround_AndAnOffsetOfAllChunksIsNoShift) {
   EXPECT_THAT(std::vector<int32_t>(chunks.begin(), chunks.begin() + 2), testing::ElementsAre(3, 0));
   CircularChunks(1, 2, 2, 2, chunks.data());
   EXPECT_THAT(chunks, testing::ElementsAre(1, 0, 1, 0, 1));
+  chunks.resize(7);
+  CircularChunks(1, 2, 3, 3, chunks.data());
+  EXPECT_THAT(chunks, testing::ElementsAre(1, 1, 0, 1, 0, 1, 1));
 }
 
 }  // namespace
