@@ -10,6 +10,7 @@
 #include "core/models/model.h"
 #include "core/models/model_folder.h"
 #include "core/models/modernbert/model.h"
+#include "core/models/reformer/model.h"
 
 namespace longspan {
 namespace {
@@ -22,6 +23,7 @@ struct Architecture {
 constexpr Architecture kArchitectures[] = {
     {"longformer", LoadLongformer},  // band and global tokens
     {"led", LoadLed},                // Longformer's attention, encoder of a sequence-to-sequence model
+    {"reformer", LoadReformer},      // hashed and local chunks, reversible streams, axial positions
     {"modernbert", LoadModernBert},  // band and dense layers in turn, rotary positions
     {"big_bird", LoadBigBird},       // blocks: first, last, neighbours
     {"bert", LoadBert},              // dense

@@ -209,7 +209,7 @@ class ReformerModel : public EncoderModel {
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<EncoderModel>> LoadReformer(const ModelFolder& folder, DataType dtype) {
-  absl::StatusOr<ReformerConfig> config = ParseReformerConfig(folder.config(), folder.path() + "/config.json");
+  absl::StatusOr<ReformerConfig> config = ParseReformerConfig(folder.config(), folder.transformer_path() + "/config.json");
   if (!config.ok()) return config.status();
   // Buffers of old checkpoints and the heads of task models.
   const std::vector<std::string> ignored = {"*.self_attention.self_mask_value_float16",
