@@ -9,9 +9,9 @@ file(GLOB_RECURSE _ffi_sources CONFIGURE_DEPENDS "${_ffi}/src/*.rs")
 set(_ffi_archive "${CMAKE_BINARY_DIR}/tokenizers/liblongspan_tokenizers.a")
 add_custom_command(
   OUTPUT "${_ffi_archive}"
-  COMMAND ${CMAKE_COMMAND} -E env "CARGO_TARGET_DIR=${LONGSPAN_CACHE}/cargo" "${CARGO}" build --release --locked --quiet --manifest-path "${_ffi}/Cargo.toml"
-  COMMAND ${CMAKE_COMMAND} -E copy "${LONGSPAN_CACHE}/cargo/release/liblongspan_tokenizers.a" "${_ffi_archive}"
-  DEPENDS ${_ffi_sources} "${_ffi}/Cargo.toml" "${_ffi}/Cargo.lock"
+  COMMAND ${CMAKE_COMMAND} "-DCARGO=${CARGO}" "-DFFI=${_ffi}" "-DCACHE=${LONGSPAN_CACHE}" "-DARCHIVE=${_ffi_archive}"
+          -P "${CMAKE_SOURCE_DIR}/cmake/BuildTokenizers.cmake"
+  DEPENDS ${_ffi_sources} "${_ffi}/Cargo.toml" "${_ffi}/Cargo.lock" "${CMAKE_SOURCE_DIR}/cmake/BuildTokenizers.cmake"
   COMMENT "Building the tokenizers crate (two minutes the first time)" VERBATIM)
 add_custom_target(longspan_tokenizers_build DEPENDS "${_ffi_archive}")
 add_library(longspan_tokenizers_ffi STATIC IMPORTED GLOBAL)

@@ -22,6 +22,7 @@ class JsonFields {
 
   bool Given(const std::string& key) const { return object_.contains(key); }  // null counts
   bool Has(const std::string& key) const { return !Value(key).is_null(); }
+  const nlohmann::json& object() const { return object_; }
   const nlohmann::json& Value(const std::string& key) const;  // null if not given
 
   bool Bool(const std::string& key, bool fallback);

@@ -9,7 +9,10 @@
 //! Proven by tests/core/tokenizer/tokenizer_test.cc against offsets from the Python package.
 
 use tokenizers::tokenizer::{OffsetType, PreTokenizer};
-use tokenizers::{Encoding, Model, Tokenizer};
+use tokenizers::{Encoding, Model, Token, Tokenizer};
+
+/// Longest text, in bytes: positions are kept in 32 bits.
+const LONGEST_TEXT: usize = i32::MAX as usize;
 
 pub struct Tokens {
     pub ids: Vec<u32>,
@@ -19,6 +22,9 @@ pub struct Tokens {
 }
 
 pub fn encode(tokenizer: &Tokenizer, text: &str, add_special_tokens: bool) -> tokenizers::Result<Tokens> {
+    if text.len() > LONGEST_TEXT {
+        return Err(format!("text has {} bytes; at most {LONGEST_TEXT} are allowed", text.len()).into());
+    }
     let mut pieces = tokenizer.get_added_vocabulary().extract_and_normalize(tokenizer.get_normalizer(), text);
     if let Some(pre_tokenizer) = tokenizer.get_pre_tokenizer() {
         pre_tokenizer.pre_tokenize(&mut pieces)?;
@@ -33,6 +39,12 @@ pub fn encode(tokenizer: &Tokenizer, text: &str, add_special_tokens: bool) -> to
     }
     let encoding = tokenizer.post_process(encoding, None, add_special_tokens)?;
     Ok(collect(text, &encoding))
+}
+
+/// One text of one token, post-processed.
+pub fn frame(tokenizer: &Tokenizer) -> tokenizers::Result<Tokens> {
+    let token = Encoding::from_tokens(vec![Token::new(0, "a".into(), (0, 1))], 0);
+    Ok(collect("a", &tokenizer.post_process(token, None, true)?))
 }
 
 fn collect(text: &str, encoding: &Encoding) -> Tokens {

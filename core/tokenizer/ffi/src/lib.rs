@@ -61,6 +61,16 @@ pub extern "C" fn longspan_tokenizers_encode(
 }
 
 #[no_mangle]
+pub extern "C" fn longspan_tokenizers_frame(tokenizer: &Tokenizer, encoding: *mut *mut Tokens, message: Message) -> Status {
+    entry(message, || {
+        let tokens = encode::frame(tokenizer).map_err(|e| e.to_string())?;
+        // SAFETY: the caller passes one writable pointer.
+        unsafe { *encoding = Box::into_raw(Box::new(tokens)) };
+        Ok(())
+    })
+}
+
+#[no_mangle]
 pub extern "C" fn longspan_tokenizers_encoding_size(encoding: &Tokens) -> usize {
     encoding.ids.len()
 }

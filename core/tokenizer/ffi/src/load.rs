@@ -13,7 +13,16 @@ pub fn load(json: &[u8], lowercase_first: bool) -> Result<Tokenizer, String> {
     if lowercase_first {
         put_lowercase_first(&mut tokenizer)?;
     }
+    check_ids(&tokenizer)?;
     Ok(tokenizer)
+}
+
+/// Ids travel as 32-bit signed numbers.
+fn check_ids(tokenizer: &Tokenizer) -> Result<(), String> {
+    match tokenizer.get_vocab(true).into_iter().find(|(_, id)| *id > i32::MAX as u32) {
+        Some((token, id)) => Err(format!("token {token:?} has id {id}; at most {} is allowed", i32::MAX)),
+        None => Ok(()),
+    }
 }
 
 /// BPE dropout leaves merges out at random. It is a means of training; a text must always give the same ids.

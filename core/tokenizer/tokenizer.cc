@@ -1,0 +1,176 @@
+#include "core/tokenizer/tokenizer.h"
+
+#include <cstdint>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "core/tokenizer/ffi/longspan_tokenizers.h"
+#include "core/tokenizer/tokenizer_folder.h"
+#include "core/tokenizer/tokenizer_json.h"
+
+namespace longspan {
+namespace {
+
+using Handle = std::unique_ptr<longspan_tokenizers_tokenizer, decltype(&longspan_tokenizers_free)>;
+using EncodingHandle = std::unique_ptr<longspan_tokenizers_encoding, decltype(&longspan_tokenizers_encoding_free)>;
+
+// The crate's answer to one call: a status and the buffer of its message.
+class Answer {
+ public:
+  longspan_tokenizers_message message() { return {text_, sizeof(text_)}; }
+
+  absl::Status Check(int32_t status, const std::string& context = "") const {
+    if (status == LONGSPAN_TOKENIZERS_OK) return absl::OkStatus();
+    const std::string reason = context.empty() ? text_ : absl::StrCat(context, ": ", text_);
+    return status == LONGSPAN_TOKENIZERS_BUG ? absl::InternalError(reason) : absl::InvalidArgumentError(reason);
+  }
+
+ private:
+  char text_[512] = "";
+};
+
+absl::StatusOr<Handle> LoadCrate(const TokenizerFiles& files, bool lowercase_first) {
+  longspan_tokenizers_tokenizer* raw = nullptr;
+  Answer answer;
+  const int32_t code = longspan_tokenizers_load(files.json.data(), files.json.size(), lowercase_first, &raw, answer.message());
+  if (const absl::Status status = answer.Check(code, files.name); !status.ok()) return status;
+  return Handle(raw, longspan_tokenizers_free);
+}
+
+// The crate numbers added tokens itself where the model has no such token: by the order of the list, from the end of the
+// vocabulary. A file that says otherwise would give ids that the model was not trained with.
+absl::Status CheckAddedTokens(const longspan_tokenizers_tokenizer* tokenizer, const TokenizerJsonSummary& summary,
+                              const std::string& name) {
+  for (const AddedToken& token : summary.added_tokens) {
+    int32_t id = -1;
+    Answer answer;
+    const int32_t code =
+        longspan_tokenizers_token_id(tokenizer, token.content.data(), token.content.size(), &id, answer.message());
+    if (const absl::Status status = answer.Check(code, name); !status.ok()) return status;
+    if (id == token.id) continue;
+    return absl::InvalidArgumentError(absl::StrCat(name, ": added token \"", token.content, "\" should have id ", token.id,
+                                                   ", but its place in the vocabulary is ", id));
+  }
+  return absl::OkStatus();
+}
+
+Tokenization Copy(const longspan_tokenizers_encoding* encoding) {
+  static_assert(sizeof(TextRange) == 2 * sizeof(int64_t));
+  Tokenization result;
+  const size_t n = longspan_tokenizers_encoding_size(encoding);
+  if (n == 0) return result;
+  result.ids.resize(n);
+  result.special.resize(n);
+  result.bytes.resize(n);
+  result.characters.resize(n);
+  longspan_tokenizers_encoding_copy(encoding, {.ids = result.ids.data(),
+                                               .special = result.special.data(),
+                                               .bytes = &result.bytes.front().begin,
+                                               .characters = &result.characters.front().begin});
+  return result;
+}
+
+// Calls `write(buffer, capacity, &length)` with a buffer that is large enough, at most twice.
+template <typename Write>
+absl::StatusOr<std::string> WrittenText(size_t first_guess, const Write& write) {
+  std::string text(first_guess, '\0');
+  for (;;) {
+    size_t length = 0;
+    if (const absl::Status status = write(text.data(), text.size(), &length); !status.ok()) return status;
+    const bool complete = length <= text.size();
+    text.resize(length);
+    if (complete) return text;
+  }
+}
+
+}  // namespace
+
+struct Tokenizer::Impl {
+  Handle handle{nullptr, longspan_tokenizers_free};
+  int64_t vocab_size = 0;
+  std::vector<int32_t> prefix_ids;
+  std::vector<int32_t> suffix_ids;
+
+  absl::Status ReadVocabSize();
+  absl::Status ReadFrame(const std::string& name);
+};
+
+absl::Status Tokenizer::Impl::ReadVocabSize() {
+  size_t size = 0;
+  Answer answer;
+  const int32_t code = longspan_tokenizers_vocab_size(handle.get(), &size, answer.message());
+  vocab_size = static_cast<int64_t>(size);
+  return answer.Check(code);
+}
+
+// [CLS] x [SEP] -> prefix [CLS], suffix [SEP].
+absl::Status Tokenizer::Impl::ReadFrame(const std::string& name) {
+  longspan_tokenizers_encoding* raw = nullptr;
+  Answer answer;
+  const int32_t code = longspan_tokenizers_frame(handle.get(), &raw, answer.message());
+  if (const absl::Status status = answer.Check(code, name); !status.ok()) return status;
+  const EncodingHandle encoding(raw, longspan_tokenizers_encoding_free);
+  const Tokenization frame = Copy(encoding.get());
+  int texts = 0;
+  for (size_t i = 0; i < frame.ids.size(); ++i) {
+    if (frame.special[i] == 0) {
+      ++texts;
+    } else {
+      (texts == 0 ? prefix_ids : suffix_ids).push_back(frame.ids[i]);
+    }
+  }
+  if (texts == 1) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat(name, ": the post_processor puts a single text ", texts, " times; it should be once"));
+}
+
+Tokenizer::Tokenizer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Tokenizer::~Tokenizer() = default;
+
+absl::StatusOr<std::unique_ptr<Tokenizer>> Tokenizer::Load(const std::string& model_dir) {
+  const absl::StatusOr<TokenizerFiles> files = ReadTokenizerFolder(model_dir);
+  if (!files.ok()) return files.status();
+  const absl::StatusOr<TokenizerJsonSummary> summary = InspectTokenizerJson(files->json, files->name);
+  if (!summary.ok()) return summary.status();
+  absl::StatusOr<Handle> handle = LoadCrate(*files, files->do_lower_case && !summary->lowercases);
+  if (!handle.ok()) return handle.status();
+  if (const absl::Status status = CheckAddedTokens(handle->get(), *summary, files->name); !status.ok()) return status;
+
+  auto impl = std::make_unique<Impl>();
+  impl->handle = *std::move(handle);
+  if (const absl::Status status = impl->ReadVocabSize(); !status.ok()) return status;
+  if (const absl::Status status = impl->ReadFrame(files->name); !status.ok()) return status;
+  return std::unique_ptr<Tokenizer>(new Tokenizer(std::move(impl)));
+}
+
+absl::StatusOr<Tokenization> Tokenizer::Encode(std::string_view text, bool add_special_tokens) const {
+  longspan_tokenizers_encoding* raw = nullptr;
+  Answer answer;
+  const int32_t code =
+      longspan_tokenizers_encode(impl_->handle.get(), text.data(), text.size(), add_special_tokens, &raw, answer.message());
+  if (const absl::Status status = answer.Check(code); !status.ok()) return status;
+  const EncodingHandle encoding(raw, longspan_tokenizers_encoding_free);
+  return Copy(encoding.get());
+}
+
+absl::StatusOr<std::string> Tokenizer::Decode(const std::vector<int32_t>& ids, bool skip_special_tokens) const {
+  return WrittenText(16 * ids.size(), [&](char* text, size_t capacity, size_t* length) {
+    Answer answer;
+    return answer.Check(longspan_tokenizers_decode(impl_->handle.get(), ids.data(), ids.size(), skip_special_tokens, text,
+                                                   capacity, length, answer.message()));
+  });
+}
+
+int64_t Tokenizer::vocab_size() const { return impl_->vocab_size; }
+const std::vector<int32_t>& Tokenizer::prefix_ids() const { return impl_->prefix_ids; }
+const std::vector<int32_t>& Tokenizer::suffix_ids() const { return impl_->suffix_ids; }
+
+absl::StatusOr<std::string> Tokenizer::TokenText(int32_t id) const {
+  return WrittenText(32, [&](char* text, size_t capacity, size_t* length) {
+    Answer answer;
+    return answer.Check(longspan_tokenizers_token_text(impl_->handle.get(), id, text, capacity, length, answer.message()));
+  });
+}
+
+}  // namespace longspan

@@ -1,0 +1,102 @@
+#include "core/tokenizer/tokenizer_folder.h"
+
+#include <cstdint>
+#include <filesystem>
+#include <fstream>
+#include <optional>
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "core/models/sentence_layout.h"
+#include "core/tokenizer/vocabulary_files.h"
+
+namespace longspan {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr int64_t kMaxFileBytes = 256 << 20;
+
+absl::StatusOr<std::string> ReadFile(const fs::path& path) {
+  std::error_code error;
+  if (!fs::is_regular_file(path, error))
+    return absl::InvalidArgumentError(absl::StrCat(path.string(), ": is not a regular file"));
+  const auto bytes = static_cast<int64_t>(fs::file_size(path, error));
+  if (error || bytes > kMaxFileBytes) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(path.string(), ": has ", bytes, " bytes; at most ", kMaxFileBytes, " are read"));
+  }
+  std::string text(static_cast<size_t>(bytes), '\0');
+  std::ifstream file(path, std::ios::binary);
+  if (!file.read(text.data(), bytes)) return absl::InvalidArgumentError(absl::StrCat(path.string(), ": cannot be read"));
+  return text;
+}
+
+// Where the tokenizer's files lie: the folder itself, or the transformer's module in it ("0_Transformer").
+absl::StatusOr<fs::path> TransformerFolder(const std::string& model_dir) {
+  const absl::StatusOr<std::optional<SentenceModules>> modules = ReadModules(model_dir);
+  if (!modules.ok()) return modules.status();
+  return fs::path(modules->has_value() ? (*modules)->transformer : model_dir);
+}
+
+absl::StatusOr<TokenizerFiles> FromTokenizerJson(const fs::path& path) {
+  absl::StatusOr<std::string> text = ReadFile(path);
+  if (!text.ok()) return text.status();
+  return TokenizerFiles{.json = *std::move(text), .name = path.string()};
+}
+
+absl::StatusOr<TokenizerFiles> FromVocabularyAndMerges(const fs::path& folder) {
+  const fs::path vocabulary_path = folder / "vocab.json", merges_path = folder / "merges.txt";
+  const absl::StatusOr<std::string> vocabulary = ReadFile(vocabulary_path);
+  if (!vocabulary.ok()) return vocabulary.status();
+  const absl::StatusOr<std::string> merges = ReadFile(merges_path);
+  if (!merges.ok()) return merges.status();
+  absl::StatusOr<std::string> text = BuildByteLevelBpe(folder.string(), *vocabulary, *merges);
+  if (!text.ok()) return text.status();
+  return TokenizerFiles{.json = *std::move(text), .name = vocabulary_path.string()};
+}
+
+absl::StatusOr<TokenizerFiles> FromVocabularyText(const fs::path& folder) {
+  const fs::path path = folder / "vocab.txt";
+  const absl::StatusOr<std::string> vocabulary = ReadFile(path);
+  if (!vocabulary.ok()) return vocabulary.status();
+  absl::StatusOr<std::string> text = BuildWordPiece(folder.string(), *vocabulary);
+  if (!text.ok()) return text.status();
+  return TokenizerFiles{.json = *std::move(text), .name = path.string()};
+}
+
+absl::StatusOr<TokenizerFiles> ReadFiles(const fs::path& folder) {
+  std::error_code error;
+  const auto has = [&](const char* name) { return fs::exists(folder / name, error); };
+  if (has("tokenizer.json")) return FromTokenizerJson(folder / "tokenizer.json");
+  if (has("vocab.json") && has("merges.txt")) return FromVocabularyAndMerges(folder);
+  if (has("vocab.txt")) return FromVocabularyText(folder);
+  for (const char* name : {"spiece.model", "sentencepiece.bpe.model", "tokenizer.model", "spm.model"}) {
+    if (!has(name)) continue;
+    return absl::FailedPreconditionError(absl::StrCat(folder.string(), ": has a SentencePiece model (", name,
+                                                      ") and no tokenizer.json; write one with Python's transformers: "
+                                                      "AutoTokenizer.from_pretrained(DIR).save_pretrained(DIR)"));
+  }
+  if (has("vocab.json") || has("merges.txt")) {
+    return absl::InvalidArgumentError(absl::StrCat(folder.string(), ": has ", has("vocab.json") ? "vocab.json" : "merges.txt",
+                                                   " but no ", has("vocab.json") ? "merges.txt" : "vocab.json",
+                                                   "; byte-level BPE needs both"));
+  }
+  return absl::NotFoundError(
+      absl::StrCat(folder.string(), ": no tokenizer files (tokenizer.json, or vocab.json + merges.txt, or vocab.txt)"));
+}
+
+}  // namespace
+
+absl::StatusOr<TokenizerFiles> ReadTokenizerFolder(const std::string& model_dir) {
+  const absl::StatusOr<fs::path> folder = TransformerFolder(model_dir);
+  if (!folder.ok()) return folder.status();
+  absl::StatusOr<TokenizerFiles> files = ReadFiles(*folder);
+  if (!files.ok()) return files;
+  const absl::StatusOr<LengthAndCase> options = ReadLengthAndCase(folder->string());
+  if (!options.ok()) return options.status();
+  files->do_lower_case = options->do_lower_case;
+  return files;
+}
+
+}  // namespace longspan

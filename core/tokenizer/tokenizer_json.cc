@@ -1,0 +1,171 @@
+#include "core/tokenizer/tokenizer_json.h"
+
+#include <algorithm>
+#include <span>
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "nlohmann/json.hpp"
+
+namespace longspan {
+namespace {
+
+using json = nlohmann::json;
+
+constexpr int kMaxDepth = 64;
+// The crate keeps the pieces of a Unigram vocabulary in a trie that it frees by recursion, one call a byte.
+constexpr size_t kMaxStringBytes = 16384;
+
+// One kind of component: its key, the key of the list inside its "Sequence", the types that the crate reads.
+struct ComponentKind {
+  const char* key;
+  const char* steps;
+  std::vector<std::string> types;
+};
+
+const std::vector<ComponentKind>& ComponentKinds() {
+  static const auto* kinds = new std::vector<ComponentKind>{
+      {"normalizer",
+       "normalizers",
+       {"BertNormalizer", "ByteLevel", "Lowercase", "NFC", "NFD", "NFKC", "NFKD", "Nmt", "Precompiled", "Prepend", "Replace",
+        "Strip", "StripAccents"}},
+      {"pre_tokenizer",
+       "pretokenizers",
+       {"BertPreTokenizer", "ByteLevel", "CharDelimiterSplit", "Digits", "FixedLength", "Metaspace", "Punctuation", "Split",
+        "UnicodeScripts", "Whitespace", "WhitespaceSplit"}},
+      {"post_processor", "processors", {"BertProcessing", "ByteLevel", "RobertaProcessing", "TemplateProcessing"}},
+      {"decoder",
+       "decoders",
+       {"BPEDecoder", "ByteFallback", "ByteLevel", "CTC", "Fuse", "Metaspace", "Replace", "Strip", "WordPiece"}},
+  };
+  return *kinds;
+}
+
+absl::Status Bad(const std::string& name, const std::string& what) {
+  return absl::InvalidArgumentError(absl::StrCat(name, ": ", what));
+}
+
+// The one string that may be long: the charsmap of a Precompiled normaliser, a binary table in base 64.
+bool IsCharsmap(std::string_view before) {
+  while (!before.empty() && (before.back() == ' ' || before.back() == ':')) before.remove_suffix(1);
+  return before.ends_with("\"precompiled_charsmap\"");
+}
+
+// Nesting and string lengths, in one pass before any parser builds something.
+absl::Status CheckBounds(std::string_view text, const std::string& name) {
+  int depth = 0;
+  for (size_t i = 0; i < text.size(); ++i) {
+    const char c = text[i];
+    if (c == '"') {
+      const size_t begin = i++;
+      while (i < text.size() && text[i] != '"') i += text[i] == '\\' ? 2 : 1;
+      if (i - begin > kMaxStringBytes && !IsCharsmap(text.substr(0, begin))) {
+        return Bad(name, absl::StrCat("the string at byte ", begin, " is longer than ", kMaxStringBytes, " bytes"));
+      }
+    } else if (c == '[' || c == '{') {
+      if (++depth > kMaxDepth) return Bad(name, absl::StrCat("nested deeper than ", kMaxDepth, " at byte ", i));
+    } else if (c == ']' || c == '}') {
+      --depth;
+    }
+  }
+  return absl::OkStatus();
+}
+
+// Everything but the model's vocabulary and merges, which are most of the file.
+absl::StatusOr<json> ParseWithoutVocabulary(std::string_view text, const std::string& name) {
+  bool in_model = false;
+  const auto keep = [&](int depth, json::parse_event_t event, json& parsed) {
+    if (event != json::parse_event_t::key) return true;
+    if (depth == 1) in_model = parsed == "model";
+    return !(in_model && depth == 2 && (parsed == "vocab" || parsed == "merges"));
+  };
+  try {
+    return json::parse(text, keep);
+  } catch (const json::parse_error& error) {
+    return Bad(name, absl::StrCat("not valid JSON at byte ", error.byte));
+  } catch (const json::exception&) {
+    return Bad(name, "not valid JSON: a number is out of range");
+  }
+}
+
+std::string TypeOf(const json& component) {
+  const auto type = component.is_object() ? component.find("type") : component.end();
+  return type != component.end() && type->is_string() ? type->get<std::string>() : "";
+}
+
+// A component and, for a Sequence, its steps. Calls `seen(step)` for each that is not a Sequence.
+template <typename Seen>
+absl::Status CheckComponent(const json& component, const ComponentKind& kind, const std::string& name, const Seen& seen) {
+  if (component.is_null()) return absl::OkStatus();
+  const std::string type = TypeOf(component);
+  if (type == "Sequence") {
+    const auto steps = component.find(kind.steps);
+    if (steps == component.end() || !steps->is_array()) {
+      return Bad(name, absl::StrCat("the Sequence of \"", kind.key, "\" has no list \"", kind.steps, "\""));
+    }
+    for (const json& step : *steps) {
+      if (const absl::Status status = CheckComponent(step, kind, name, seen); !status.ok()) return status;
+    }
+    return absl::OkStatus();
+  }
+  if (std::find(kind.types.begin(), kind.types.end(), type) == kind.types.end()) {
+    return absl::UnimplementedError(absl::StrCat(name, ": ", kind.key, " of type \"", type, "\" is not supported; supported: ",
+                                                 absl::StrJoin(kind.types, ", "), ", Sequence"));
+  }
+  seen(component);
+  return absl::OkStatus();
+}
+
+absl::Status CheckModel(const json& document, const std::string& name) {
+  const auto model = document.find("model");
+  if (model == document.end() || !model->is_object()) return Bad(name, "has no \"model\"");
+  if (!model->contains("type")) return absl::OkStatus();  // old files: the crate infers it from the fields
+  const std::string type = TypeOf(*model);
+  for (const char* known : {"BPE", "WordPiece", "Unigram", "WordLevel"}) {
+    if (type == known) return absl::OkStatus();
+  }
+  return absl::UnimplementedError(
+      absl::StrCat(name, ": model of type \"", type, "\" is not supported; supported: BPE, WordPiece, Unigram, WordLevel"));
+}
+
+absl::Status ReadAddedTokens(const json& document, const std::string& name, std::vector<AddedToken>* tokens) {
+  const auto list = document.find("added_tokens");
+  if (list == document.end() || list->is_null()) return absl::OkStatus();
+  for (const json& token : *list) {
+    if (!token.is_object() || !token.contains("id") || !token["id"].is_number_unsigned() || !token.contains("content") ||
+        !token["content"].is_string()) {
+      return Bad(name, "\"added_tokens\" holds an entry without \"id\" and \"content\"");
+    }
+    tokens->push_back({token["content"].get<std::string>(), token["id"].get<int64_t>()});
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::StatusOr<TokenizerJsonSummary> InspectTokenizerJson(std::string_view text, const std::string& name) {
+  if (const absl::Status bounds = CheckBounds(text, name); !bounds.ok()) return bounds;
+  const absl::StatusOr<json> document = ParseWithoutVocabulary(text, name);
+  if (!document.ok()) return document.status();
+  if (!document->is_object()) return Bad(name, "is not a JSON object");
+
+  TokenizerJsonSummary summary;
+  const auto note_lower_case = [&](const json& step) {
+    const auto flag = step.find("lowercase");
+    summary.lowercases |=
+        TypeOf(step) == "Lowercase" || (TypeOf(step) == "BertNormalizer" && flag != step.end() && *flag == true);
+  };
+  for (const ComponentKind& kind : ComponentKinds()) {
+    const auto component = document->find(kind.key);
+    if (component == document->end()) continue;
+    const absl::Status status = CheckComponent(*component, kind, name, note_lower_case);
+    if (!status.ok()) return status;
+  }
+  if (const absl::Status status = CheckModel(*document, name); !status.ok()) return status;
+  const absl::Status status = ReadAddedTokens(*document, name, &summary.added_tokens);
+  if (!status.ok()) return status;
+  return summary;
+}
+
+}  // namespace longspan
