@@ -14,6 +14,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "core/memory.h"
 #include "server/error_details.h"
 #include "server/status.h"
 
@@ -105,6 +106,7 @@ Metrics::Metrics(const ModelInfo& model)
           Gauges(&registry_, "queue_predicted_seconds", "Predicted time of what is accepted and not done.").Add({})),
       queue_oldest_seconds_(Gauges(&registry_, "queue_oldest_seconds", "Age of the oldest waiting text.").Add({})),
       draining_(Gauges(&registry_, "draining", "1 from SIGTERM on.").Add({})),
+      arena_bytes_(Gauges(&registry_, "arena_bytes", "Tensor memory in use or kept for the next pass.").Add({})),
       resident_bytes_(
           Gauges(&registry_, "device_memory_bytes", "Memory of the computing device, by kind.").Add({{"kind", "resident"}})),
       peak_bytes_(Gauges(&registry_, "device_memory_bytes", "Memory of the computing device, by kind.").Add({{"kind", "peak"}})),
@@ -207,6 +209,8 @@ void Metrics::ReadGauges() {
 void Metrics::ReadProcess() {
   const std::string status = ReadFile("/proc/self/status");
   const double resident = ProcStatus(status, "VmRSS");
+  const MemoryStats memory = GetMemoryStats();
+  arena_bytes_.Set(static_cast<double>(memory.live_bytes + memory.cached_bytes));
   resident_bytes_.Set(resident);
   peak_bytes_.Set(ProcStatus(status, "VmHWM"));
   process_resident_.Set(resident);

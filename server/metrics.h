@@ -89,6 +89,7 @@ class Metrics final : public BatchObserver {
   prometheus::Gauge& queue_predicted_seconds_;
   prometheus::Gauge& queue_oldest_seconds_;
   prometheus::Gauge& draining_;
+  prometheus::Gauge& arena_bytes_;
   prometheus::Gauge& resident_bytes_;
   prometheus::Gauge& peak_bytes_;
   prometheus::Gauge& process_resident_;

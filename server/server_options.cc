@@ -62,6 +62,8 @@ const std::vector<Setting>& Settings() {
       {"replicas", "workers, each with a compute team", Integer{&O::replicas, 1, 1024}},
       {"threads", "threads of one team; 0 = CPU quota / replicas", Integer{&O::threads, 0, 1024}},
       {"tokenizer-threads", "threads that read texts", Integer{&O::tokenizer_threads, 1, 256}},
+      {"memory-budget", "bytes of tensors, weights included; 0 = 90 % of the cgroup's limit",
+       Integer{&O::memory_budget, 0, kMost << 10}},
       {"preempt", "short texts may run between the layers of a long one", Switch{&O::preempt}},
       {"max-tokens", "longest text in tokens; 0 = the model's own bound", Integer{&O::max_tokens, 0, kMost}},
       {"max-batch-tokens", "tokens of one forward pass; a longer text runs alone", Integer{&O::max_batch_tokens, 1, kMost}},

@@ -30,7 +30,8 @@ struct ServerOptions {
   int64_t replicas = 1;  // worker threads with a compute team each
   int64_t threads = 0;   // of one compute team; 0 = CPU quota / replicas
   int64_t tokenizer_threads = 2;
-  bool preempt = true;  // short texts may run between the layers of a long one
+  int64_t memory_budget = 0;  // bytes of tensors, weights included; 0 = 90 % of the cgroup's limit, if any
+  bool preempt = true;        // short texts may run between the layers of a long one
 
   // limits
   int64_t max_tokens = 0;  // longest text; 0 = the model's own bound

@@ -1,0 +1,58 @@
+#include "server/loaded_model.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "core/compute_threads.h"
+#include "core/cost_model.h"
+#include "core/encoder.h"
+#include "core/memory.h"
+#include "core/models/model_folder.h"
+
+namespace longspan {
+namespace {
+
+DataType ParseDataType(const std::string& name) {
+  if (name == "bfloat16") return DataType::kBFloat16;
+  if (name == "int8") return DataType::kInt8;
+  return DataType::kFloat32;
+}
+
+absl::StatusOr<std::unique_ptr<Tokenizer>> LoadTokenizer(const std::string& folder) {
+  auto tokenizer = Tokenizer::Load(folder);
+  if (absl::IsNotFound(tokenizer.status())) return std::unique_ptr<Tokenizer>();
+  return tokenizer;
+}
+
+}  // namespace
+
+absl::StatusOr<LoadedModel> LoadModel(ServerOptions* options) {
+  const auto folder = ModelFolder::Open(options->model);
+  if (!folder.ok()) return folder.status();
+  auto tokenizer = LoadTokenizer(options->model);
+  if (!tokenizer.ok()) return tokenizer.status();
+  if (options->threads == 0) options->threads = std::max<int64_t>(1, AvailableCores() / options->replicas);
+  const int64_t budget = options->memory_budget > 0 ? options->memory_budget : CgroupMemoryLimit().value_or(0) / 10 * 9;
+  SetMemoryBudget(budget);
+  auto loaded =
+      Encoder::Load(*folder, {.dtype = ParseDataType(options->dtype), .num_threads = static_cast<int>(options->threads)});
+  if (!loaded.ok()) return loaded.status();
+  const std::shared_ptr<Encoder> encoder = *std::move(loaded);
+
+  LoadedModel model;
+  model.info = encoder->info();
+  model.tokenizer = *std::move(tokenizer);
+  model.encode = [encoder](const TokenBatch& batch, std::span<const EncodeOptions> wanted, const EncodeControl& control) {
+    return encoder->Encode(batch, wanted, control);
+  };
+  model.cost.text_seconds = [encoder](int64_t tokens) { return encoder->cost_model().TextSeconds(tokens); };
+  model.cost.batch_seconds = [encoder](std::span<const int64_t> lengths) { return encoder->cost_model().BatchSeconds(lengths); };
+  model.validate = [encoder](const TokenBatch::Text& text, const EncodeOptions& wanted) {
+    return encoder->Validate(text, wanted);
+  };
+  model.warm_up = [encoder] { return encoder->WarmUp(); };
+  return model;
+}
+
+}  // namespace longspan
