@@ -41,8 +41,12 @@ absl::Status EncodeCall::Submit(std::vector<EncodeInput> inputs) {
     for (std::string& id : ids_) response_.add_encodings()->set_id(std::move(id));
   }
   for (size_t i = 0; i < inputs.size(); ++i) {
-    EncodeTask::Params params{.input = std::move(inputs[i]), .arrival = call_.arrival(), .deadline = call_.deadline(), .cancel = cancel_,
-                              .client = call_.client(), .permit = std::move((*permits)[i])};
+    EncodeTask::Params params{.input = std::move(inputs[i]),
+                              .arrival = call_.arrival(),
+                              .deadline = call_.deadline(),
+                              .cancel = cancel_,
+                              .client = call_.client(),
+                              .permit = std::move((*permits)[i])};
     params.done = [call = shared_from_this(), i](absl::StatusOr<EncodedDocument> result, const StageTimings& timings) {
       call->OnText(i, std::move(result), timings);
     };
@@ -76,7 +80,8 @@ void EncodeCall::OnCancel() {
   call_.parts().scheduler->NotifyCancelled();
   absl::MutexLock lock(&mu_);
   const bool late = call_.parts().clock->Now() >= call_.deadline();
-  if (!ended_) EndLocked(late ? absl::DeadlineExceededError("the deadline passed") : absl::CancelledError("the caller went away"));
+  if (!ended_)
+    EndLocked(late ? absl::DeadlineExceededError("the deadline passed") : absl::CancelledError("the caller went away"));
 }
 
 }  // namespace longspan

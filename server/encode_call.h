@@ -21,8 +21,8 @@ namespace longspan {
 
 class EncodeCall final : public grpc::ServerUnaryReactor, public std::enable_shared_from_this<EncodeCall> {
  public:
-  static grpc::ServerUnaryReactor* Start(grpc::CallbackServerContext* context, const grpc::ByteBuffer& request, grpc::ByteBuffer* response,
-                                         const ServiceParts* parts);
+  static grpc::ServerUnaryReactor* Start(grpc::CallbackServerContext* context, const grpc::ByteBuffer& request,
+                                         grpc::ByteBuffer* response, const ServiceParts* parts);
 
   EncodeCall(grpc::CallbackServerContext* context, grpc::ByteBuffer* response, const ServiceParts* parts)
       : call_("Encode", context, parts), wire_response_(response) {}
@@ -37,11 +37,11 @@ class EncodeCall final : public grpc::ServerUnaryReactor, public std::enable_sha
   void EndLocked(const absl::Status& status) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
   RpcCall call_;
-  grpc::ByteBuffer* const wire_response_;              // gRPC's; good until OnDone
+  grpc::ByteBuffer* const wire_response_;  // gRPC's; good until OnDone
   const std::shared_ptr<CancelFlag> cancel_ = std::make_shared<CancelFlag>();
-  std::shared_ptr<EncodeCall> self_;                   // gRPC's share
-  VectorFormat format_ = VectorFormat::kFloat32;       // set before the first task
-  std::vector<std::string> ids_;                       // likewise
+  std::shared_ptr<EncodeCall> self_;              // gRPC's share
+  VectorFormat format_ = VectorFormat::kFloat32;  // set before the first task
+  std::vector<std::string> ids_;                  // likewise
 
   absl::Mutex mu_;
   v1::EncodeResponse response_ ABSL_GUARDED_BY(mu_);

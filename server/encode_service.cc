@@ -16,7 +16,8 @@ grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* EncodeService::Enco
   return EncodeStreamCall::Start(context, parts_);
 }
 
-grpc::ServerWriteReactor<grpc::ByteBuffer>* EncodeService::EncodeTokens(grpc::CallbackServerContext* context, const grpc::ByteBuffer* request) {
+grpc::ServerWriteReactor<grpc::ByteBuffer>* EncodeService::EncodeTokens(grpc::CallbackServerContext* context,
+                                                                        const grpc::ByteBuffer* request) {
   return EncodeTokensCall::Start(context, *request, parts_);
 }
 

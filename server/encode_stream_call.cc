@@ -87,8 +87,12 @@ void EncodeStreamCall::Dispatch(Item item) {
 void EncodeStreamCall::Hand(Item item, AdmissionPermit permit) {
   const ServiceParts& parts = call_.parts();
   const absl::Time now = parts.clock->Now();
-  EncodeTask::Params params{.input = std::move(item.input), .arrival = now, .deadline = now + parts.options->default_deadline,
-                            .cancel = cancel_, .client = call_.client(), .permit = std::move(permit)};
+  EncodeTask::Params params{.input = std::move(item.input),
+                            .arrival = now,
+                            .deadline = now + parts.options->default_deadline,
+                            .cancel = cancel_,
+                            .client = call_.client(),
+                            .permit = std::move(permit)};
   params.done = [call = shared_from_this(), id = std::move(item.id), format = item.format](absl::StatusOr<EncodedDocument> result,
                                                                                            const StageTimings& timings) mutable {
     call->OnItem(std::move(id), format, std::move(result), timings);
@@ -96,7 +100,8 @@ void EncodeStreamCall::Hand(Item item, AdmissionPermit permit) {
   parts.pipeline->Submit(std::make_shared<EncodeTask>(std::move(params), parts.clock));
 }
 
-void EncodeStreamCall::OnItem(std::string id, VectorFormat format, absl::StatusOr<EncodedDocument> result, const StageTimings& timings) {
+void EncodeStreamCall::OnItem(std::string id, VectorFormat format, absl::StatusOr<EncodedDocument> result,
+                              const StageTimings& timings) {
   std::optional<Item> next;
   {
     absl::MutexLock lock(&mu_);

@@ -1,7 +1,8 @@
 // EncodeStreamCall: one EncodeStream: texts in, encodings out as they are ready, each with its own status: a bad item never ends
 // the stream.
 //
-// Flow control, so that neither a fast writer nor a slow reader costs unbounded memory: the next input is read only while fewer than
+// Flow control, so that neither a fast writer nor a slow reader costs unbounded memory: the next input is read only while fewer
+// than
 // --max-stream-inputs are in work or unsent and less than 4 MiB of answers wait. An item that admission refuses while others of
 // this stream are running is parked and tried again when one of them ends: the stream is slowed, not refused. Only where it
 // is alone does the refusal become its status.
@@ -28,7 +29,8 @@ namespace longspan {
 class EncodeStreamCall final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>,
                                public std::enable_shared_from_this<EncodeStreamCall> {
  public:
-  static grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* Start(grpc::CallbackServerContext* context, const ServiceParts* parts);
+  static grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* Start(grpc::CallbackServerContext* context,
+                                                                            const ServiceParts* parts);
 
   EncodeStreamCall(grpc::CallbackServerContext* context, const ServiceParts* parts) : call_("EncodeStream", context, parts) {}
 
@@ -57,15 +59,15 @@ class EncodeStreamCall final : public grpc::ServerBidiReactor<grpc::ByteBuffer, 
   RpcCall call_;
   const std::shared_ptr<CancelFlag> cancel_ = std::make_shared<CancelFlag>();
   std::shared_ptr<EncodeStreamCall> self_;
-  v1::EncodeOptions options_;          // reading side only; one read at a time
-  grpc::ByteBuffer incoming_;          // likewise
+  v1::EncodeOptions options_;  // reading side only; one read at a time
+  grpc::ByteBuffer incoming_;  // likewise
 
   absl::Mutex mu_;
-  grpc::ByteBuffer outgoing_ ABSL_GUARDED_BY(mu_);             // of the write under way
-  std::deque<grpc::ByteBuffer> ready_ ABSL_GUARDED_BY(mu_);    // answers not yet written
+  grpc::ByteBuffer outgoing_ ABSL_GUARDED_BY(mu_);           // of the write under way
+  std::deque<grpc::ByteBuffer> ready_ ABSL_GUARDED_BY(mu_);  // answers not yet written
   int64_t ready_bytes_ ABSL_GUARDED_BY(mu_) = 0;
-  int64_t pending_ ABSL_GUARDED_BY(mu_) = 0;                   // inputs read and not yet in ready_
-  int64_t running_ ABSL_GUARDED_BY(mu_) = 0;                   // of them, handed to the engine
+  int64_t pending_ ABSL_GUARDED_BY(mu_) = 0;  // inputs read and not yet in ready_
+  int64_t running_ ABSL_GUARDED_BY(mu_) = 0;  // of them, handed to the engine
   std::optional<Item> parked_ ABSL_GUARDED_BY(mu_);
   bool reading_ ABSL_GUARDED_BY(mu_) = false;
   bool writing_ ABSL_GUARDED_BY(mu_) = false;

@@ -6,12 +6,12 @@
 namespace longspan {
 namespace {
 
-constexpr int64_t kMaxMessageBytes = (1 << 20) - 16384;   // room for the other fields
+constexpr int64_t kMaxMessageBytes = (1 << 20) - 16384;  // room for the other fields
 
 }  // namespace
 
-grpc::ServerWriteReactor<grpc::ByteBuffer>* EncodeTokensCall::Start(grpc::CallbackServerContext* context, const grpc::ByteBuffer& request,
-                                                                    const ServiceParts* parts) {
+grpc::ServerWriteReactor<grpc::ByteBuffer>* EncodeTokensCall::Start(grpc::CallbackServerContext* context,
+                                                                    const grpc::ByteBuffer& request, const ServiceParts* parts) {
   const auto call = std::make_shared<EncodeTokensCall>(context, parts);
   call->self_ = call;
   if (const absl::Status status = call->Run(request); !status.ok()) {
@@ -38,8 +38,12 @@ absl::Status EncodeTokensCall::Run(const grpc::ByteBuffer& request) {
     if (const auto call = weak.lock()) call->Pump();
   });
   input->token_vectors = rows_;
-  EncodeTask::Params params{.input = *std::move(input), .arrival = call_.arrival(), .deadline = call_.deadline(), .cancel = cancel_,
-                            .client = call_.client(), .permit = *std::move(permit)};
+  EncodeTask::Params params{.input = *std::move(input),
+                            .arrival = call_.arrival(),
+                            .deadline = call_.deadline(),
+                            .cancel = cancel_,
+                            .client = call_.client(),
+                            .permit = *std::move(permit)};
   params.done = [call = shared_from_this()](absl::StatusOr<EncodedDocument> result, const StageTimings& timings) {
     call->OnEnd(std::move(result), timings);
   };
@@ -112,7 +116,8 @@ void EncodeTokensCall::OnCancel() {
   call_.parts().scheduler->NotifyCancelled();
   absl::MutexLock lock(&mu_);
   const bool late = call_.parts().clock->Now() >= call_.deadline();
-  if (!ended_ && !writing_) EndLocked(late ? absl::DeadlineExceededError("the deadline passed") : absl::CancelledError("the caller went away"));
+  if (!ended_ && !writing_)
+    EndLocked(late ? absl::DeadlineExceededError("the deadline passed") : absl::CancelledError("the caller went away"));
 }
 
 void EncodeTokensCall::OnDone() {

@@ -1,6 +1,6 @@
-// EncodeTokensCall: one EncodeTokens: the token vectors of one text, in messages under 1 MiB, in order. The worker pushes rows into
-// a TokenVectorBuffer whose room was reserved; this reactor takes a block whenever its last write is done. One block is held back
-// until the next one or the end is known, so that the last message can carry timings.
+// EncodeTokensCall: one EncodeTokens: the token vectors of one text, in messages under 1 MiB, in order. The worker pushes rows
+// into a TokenVectorBuffer whose room was reserved; this reactor takes a block whenever its last write is done. One block is held
+// back until the next one or the end is known, so that the last message can carry timings.
 //
 // Lifetime and thread safety: as EncodeCall.
 #pragma once
@@ -19,7 +19,8 @@
 
 namespace longspan {
 
-class EncodeTokensCall final : public grpc::ServerWriteReactor<grpc::ByteBuffer>, public std::enable_shared_from_this<EncodeTokensCall> {
+class EncodeTokensCall final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
+                               public std::enable_shared_from_this<EncodeTokensCall> {
  public:
   static grpc::ServerWriteReactor<grpc::ByteBuffer>* Start(grpc::CallbackServerContext* context, const grpc::ByteBuffer& request,
                                                            const ServiceParts* parts);
@@ -41,11 +42,11 @@ class EncodeTokensCall final : public grpc::ServerWriteReactor<grpc::ByteBuffer>
   RpcCall call_;
   const std::shared_ptr<CancelFlag> cancel_ = std::make_shared<CancelFlag>();
   std::shared_ptr<EncodeTokensCall> self_;
-  std::shared_ptr<TokenVectorBuffer> rows_;            // set before the task is handed over
-  VectorFormat format_ = VectorFormat::kFloat32;       // likewise
+  std::shared_ptr<TokenVectorBuffer> rows_;       // set before the task is handed over
+  VectorFormat format_ = VectorFormat::kFloat32;  // likewise
 
   absl::Mutex mu_;
-  grpc::ByteBuffer message_ ABSL_GUARDED_BY(mu_);      // of the write under way
+  grpc::ByteBuffer message_ ABSL_GUARDED_BY(mu_);  // of the write under way
   std::optional<TokenVectorBuffer::Block> held_ ABSL_GUARDED_BY(mu_);
   std::optional<absl::StatusOr<EncodedDocument>> result_ ABSL_GUARDED_BY(mu_);
   StageTimings timings_ ABSL_GUARDED_BY(mu_);

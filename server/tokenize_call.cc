@@ -32,7 +32,9 @@ absl::Status TokenizeCall::Run(const grpc::ByteBuffer& request) {
 
 absl::Status TokenizeCall::ReadAll() {
   const std::string no_prompt;
-  const auto prompt = request_.prompt_name().empty() ? &no_prompt : FindPrompt(request_.prompt_name(), "prompt_name", *call_.parts().model).value();
+  const auto prompt = request_.prompt_name().empty()
+                          ? &no_prompt
+                          : FindPrompt(request_.prompt_name(), "prompt_name", *call_.parts().model).value();
   v1::TokenizeResponse response;
   for (int i = 0; i < request_.texts_size(); ++i) {
     if (context_->IsCancelled()) return absl::CancelledError("the caller went away");
@@ -43,7 +45,8 @@ absl::Status TokenizeCall::ReadAll() {
   return absl::OkStatus();
 }
 
-absl::Status TokenizeCall::ReadOne(const std::string& text, const std::string& prompt, const std::string& field, v1::TokenizedText* out) const {
+absl::Status TokenizeCall::ReadOne(const std::string& text, const std::string& prompt, const std::string& field,
+                                   v1::TokenizedText* out) const {
   const Tokenizer& tokenizer = *call_.parts().tokenizer;
   const bool add_special = !request_.has_add_special_tokens() || request_.add_special_tokens();
   const auto tokens = prompt.empty() ? tokenizer.Encode(text, add_special) : tokenizer.Encode(prompt + text, add_special);

@@ -12,8 +12,8 @@ namespace longspan {
 
 class TokenizeCall final : public grpc::ServerUnaryReactor {
  public:
-  static grpc::ServerUnaryReactor* Start(grpc::CallbackServerContext* context, const grpc::ByteBuffer& request, grpc::ByteBuffer* response,
-                                         const ServiceParts* parts);
+  static grpc::ServerUnaryReactor* Start(grpc::CallbackServerContext* context, const grpc::ByteBuffer& request,
+                                         grpc::ByteBuffer* response, const ServiceParts* parts);
 
   TokenizeCall(grpc::CallbackServerContext* context, grpc::ByteBuffer* response, const ServiceParts* parts)
       : call_("Tokenize", context, parts), context_(context), response_(response) {}
@@ -23,7 +23,8 @@ class TokenizeCall final : public grpc::ServerUnaryReactor {
  private:
   absl::Status Run(const grpc::ByteBuffer& request);
   absl::Status ReadAll();
-  absl::Status ReadOne(const std::string& text, const std::string& prompt, const std::string& field, v1::TokenizedText* out) const;
+  absl::Status ReadOne(const std::string& text, const std::string& prompt, const std::string& field,
+                       v1::TokenizedText* out) const;
   void End(const absl::Status& status);
 
   RpcCall call_;

@@ -1,6 +1,6 @@
 // Watchdog: tells a busy worker from a dead one. A batch that has given no sign (a seam between layers) for longer than its
-// predicted time x factor, and at least a minute, is taken for a dead device: liveness goes bad, and good again if it moves after all.
-// A thread of its own, asleep but for one look a second; the destructor joins.
+// predicted time x factor, and at least a minute, is taken for a dead device: liveness goes bad, and good again if it moves after
+// all. A thread of its own, asleep but for one look a second; the destructor joins.
 #pragma once
 
 #include <functional>

@@ -1,0 +1,222 @@
+#include "server/server.h"
+
+#include <grpcpp/ext/proto_server_reflection_plugin.h>
+#include <grpcpp/security/tls_certificate_provider.h>
+#include <grpcpp/security/tls_credentials_options.h>
+#include <sys/resource.h>
+
+#include <chrono>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "server/http/probes.h"
+
+namespace longspan {
+namespace {
+
+AdmissionOptions AdmissionOf(const ServerOptions& options) {
+  AdmissionOptions out;
+  out.max_queue_bytes = options.max_queue_bytes;
+  out.max_queue_tokens = options.max_queue_tokens;
+  out.max_queue_wait = absl::Seconds(options.max_queue_seconds);
+  out.max_token_vector_bytes = options.max_token_vector_bytes;
+  out.num_replicas = static_cast<int>(options.replicas);
+  return out;
+}
+
+BatchSchedulerOptions SchedulerOf(const ServerOptions& options, const ModelInfo& model) {
+  BatchSchedulerOptions out;
+  out.max_batch_tokens = options.max_batch_tokens;
+  out.batch_timeout = options.batch_timeout;
+  out.length_multiple = model.length_multiple;
+  return out;
+}
+
+PreparationContext PreparationOf(const ServerOptions& options, const LoadedModel& model) {
+  PreparationContext out;
+  out.model = &model.info;
+  out.validate = model.validate;
+  out.max_tokens = options.max_tokens > 0 ? options.max_tokens : model.info.max_tokens;
+  if (model.tokenizer == nullptr) return out;
+  out.tokenize = [tokenizer = model.tokenizer.get()](std::string_view text) { return tokenizer->Encode(text); };
+  out.prefix_ids = model.tokenizer->prefix_ids();
+  out.suffix_ids = model.tokenizer->suffix_ids();
+  return out;
+}
+
+constexpr auto kShutdownGrace = std::chrono::seconds(2);
+
+}  // namespace
+
+void RaiseOpenFileLimit() {
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+Server::Server(ServerOptions options, LoadedModel model, Log* log)
+    : options_(std::move(options)),
+      model_(std::move(model)),
+      log_(log),
+      keys_(options_.auth_keys_file),
+      metrics_(model_.info),
+      health_({kEncoderServiceName}),
+      admission_(AdmissionOf(options_), model_.cost.text_seconds, &clock_),
+      scheduler_(SchedulerOf(options_, model_.info), model_.cost, &clock_),
+      tokenizers_(static_cast<int>(options_.tokenizer_threads)),
+      pipeline_(PreparationOf(options_, model_), &admission_, &tokenizers_, &scheduler_),
+      parts_{&options_, &model_.info, model_.tokenizer.get(), &lifecycle_, &clock_,
+             &keys_,    &admission_,  &tokenizers_,           &pipeline_,  &scheduler_,
+             &metrics_, log},
+      service_(&parts_) {
+  metrics_.SetGaugeSource([this] { return ReadGauges(); });
+}
+
+absl::StatusOr<std::unique_ptr<Server>> Server::Create(ServerOptions options, LoadedModel model, Log* log) {
+  if (absl::Status status = Validate(options); !status.ok()) return status;
+  std::unique_ptr<Server> server(new Server(std::move(options), std::move(model), log));
+  if (absl::Status status = server->keys_.Load(); !status.ok()) return status;
+  if (absl::Status status = server->Listen(); !status.ok()) return status;
+  if (absl::Status status = server->ListenHttp(); !status.ok()) return status;
+  return server;
+}
+
+absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> Server::Credentials() const {
+  if (options_.tls_cert.empty()) return grpc::InsecureServerCredentials();
+  constexpr unsigned kRefreshSeconds = 10;  // files are looked at so often, without a restart
+  const auto provider = std::make_shared<grpc::experimental::FileWatcherCertificateProvider>(
+      options_.tls_key, options_.tls_cert, options_.tls_client_ca, kRefreshSeconds);
+  grpc::experimental::TlsServerCredentialsOptions tls(provider);
+  tls.watch_identity_key_cert_pairs();
+  if (!options_.tls_client_ca.empty()) {
+    tls.watch_root_certs();
+    tls.set_cert_request_type(GRPC_SSL_REQUEST_AND_REQUIRE_CLIENT_CERTIFICATE_AND_VERIFY);
+  }
+  return grpc::experimental::TlsServerCredentials(tls);
+}
+
+// Each line is a measured need of gRPC 1.51 (a gzip bomb grows the process before the size limit applies; idle peers hold
+// sockets; one connection must not pin a client to one server for ever).
+void Server::ConfigureBuilder(grpc::ServerBuilder* builder) const {
+  builder->SetCompressionAlgorithmSupportStatus(GRPC_COMPRESS_GZIP, false);
+  builder->SetCompressionAlgorithmSupportStatus(GRPC_COMPRESS_DEFLATE, false);
+  builder->SetMaxReceiveMessageSize(static_cast<int>(options_.max_request_bytes));
+  builder->SetMaxSendMessageSize(-1);
+  builder->AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, static_cast<int>(options_.max_concurrent_streams));
+  builder->AddChannelArgument(GRPC_ARG_MAX_METADATA_SIZE, 8 << 10);
+  builder->AddChannelArgument(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS, 10'000);
+  builder->AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, 60'000);
+  builder->AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 20'000);
+  builder->AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
+  builder->AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 20'000);
+  builder->AddChannelArgument(GRPC_ARG_MAX_CONNECTION_AGE_MS, 30 * 60'000);        // gRPC adds +-10 % of jitter
+  builder->AddChannelArgument(GRPC_ARG_MAX_CONNECTION_AGE_GRACE_MS, 60 * 60'000);  // streams of a bulk run may end in peace
+  builder->AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);                        // a second server on the port is an error
+}
+
+absl::Status Server::Listen() {
+  const auto credentials = Credentials();
+  if (!credentials.ok()) return credentials.status();
+  grpc::EnableDefaultHealthCheckService(false);
+  if (options_.reflection) grpc::reflection::InitProtoReflectionServerBuilderPlugin();
+  grpc::ServerBuilder builder;
+  ConfigureBuilder(&builder);
+  builder.AddListeningPort(options_.listen, *credentials, &grpc_port_);
+  builder.RegisterService(&service_);
+  builder.RegisterService(&health_);
+  grpc_ = builder.BuildAndStart();
+  if (grpc_ != nullptr && grpc_port_ != 0) return absl::OkStatus();
+  return absl::UnavailableError(absl::StrCat("listen: cannot listen on ", options_.listen,
+                                             " (in use, or not an address of this machine); choose another --listen HOST:PORT"));
+}
+
+absl::Status Server::ListenHttp() {
+  if (options_.http == "off") return absl::OkStatus();
+  AddProbeRoutes({.lifecycle = &lifecycle_,
+                  .health = &health_,
+                  .metrics = &metrics_,
+                  .grpc_target = absl::StrCat("127.0.0.1:", grpc_port_),
+                  .grpc_uses_tls = !options_.tls_cert.empty()},
+                 &http_);
+  return http_.Start(options_.http);
+}
+
+absl::Status Server::Start() {
+  if (model_.warm_up) {
+    if (absl::Status status = model_.warm_up(); !status.ok()) return status;
+  }
+  for (int64_t i = 0; i < options_.replicas; ++i) {
+    workers_.push_back(std::make_unique<EncoderWorker>(model_.encode, &scheduler_, &metrics_, &clock_,
+                                                       WorkerOptions{.preempt = options_.preempt}));
+  }
+  reaper_ = std::thread([this] {
+    while (scheduler_.Reap()) {
+    }
+  });
+  watchdog_ = std::make_unique<Watchdog>(
+      [this] {
+        const absl::Time now = clock_.Now();
+        return std::any_of(workers_.begin(), workers_.end(),
+                           [&](const auto& worker) { return IsStuck(worker->heartbeat(), now, options_.watchdog_factor); });
+      },
+      [this](bool stuck) {
+        log_->Write(stuck ? LogLevel::kError : LogLevel::kWarning, stuck ? "worker_stuck" : "worker_moves_again");
+        health_.SetLive(!stuck);
+      });
+  lifecycle_.Set(Lifecycle::Phase::kServing);
+  health_.SetReady(true);
+  log_->Write(LogLevel::kInfo, "serving",
+              {{"model", model_.info.name},
+               {"architecture", model_.info.architecture},
+               {"grpc_port", grpc_port_},
+               {"http_port", http_.port()}});
+  return absl::OkStatus();
+}
+
+bool Server::Drain() {
+  log_->Write(LogLevel::kInfo, "draining", {{"delay_seconds", absl::ToDoubleSeconds(options_.drain_delay)}});
+  lifecycle_.Set(Lifecycle::Phase::kLeaving);
+  health_.SetReady(false);
+  health_.FinishWatches();
+  absl::SleepFor(options_.drain_delay);
+  lifecycle_.Set(Lifecycle::Phase::kRefusing);
+  admission_.StopAdmitting();
+  const absl::Time limit = clock_.Now() + options_.drain_limit;
+  const bool finished = admission_.AwaitIdle(limit);
+  const absl::Duration left = std::max(limit - clock_.Now(), absl::Seconds(2));
+  grpc_->Shutdown(std::chrono::system_clock::now() + absl::ToChronoMilliseconds(std::min(left, absl::Seconds(30))));
+  log_->Write(finished ? LogLevel::kInfo : LogLevel::kError, "drained", {{"all_answered", finished}});
+  return finished;
+}
+
+// Ends the parts so that nobody is left waiting for a part that is gone: first the probes, then the calls, then the engine.
+Server::~Server() {
+  http_.Stop();
+  watchdog_.reset();
+  lifecycle_.Set(Lifecycle::Phase::kRefusing);
+  health_.FinishWatches();
+  admission_.StopAdmitting();
+  tokenizers_.Shutdown();
+  scheduler_.Shutdown();
+  workers_.clear();
+  if (reaper_.joinable()) reaper_.join();
+  if (grpc_ != nullptr) grpc_->Shutdown(std::chrono::system_clock::now() + kShutdownGrace);
+  grpc_.reset();
+  log_->Flush();
+}
+
+std::string Server::grpc_address() const {
+  return absl::StrCat(options_.listen.substr(0, options_.listen.rfind(':')), ":", grpc_port_);
+}
+
+ServerGauges Server::ReadGauges() const {
+  const BatchScheduler::Depth depth = scheduler_.depth();
+  return {.queue_texts = depth.texts,
+          .queue_tokens = depth.tokens,
+          .queue_predicted_seconds = admission_.backlog().seconds(),
+          .queue_oldest_seconds = absl::ToDoubleSeconds(depth.oldest),
+          .draining = lifecycle_.draining()};
+}
+
+}  // namespace longspan

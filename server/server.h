@@ -1,0 +1,86 @@
+// Server: owns the parts in construction order and takes them through life:
+//   Create   builds the engine and listens; health says NOT_SERVING           (a start that cannot work fails here, in one line)
+//   Start    warms the model up, then SERVING
+//   Drain    NOT_SERVING at once, still answering for drain_delay, then refuses, finishes what was accepted
+//   ~Server  drops what is left and joins everything
+//
+// Thread safety: Create, Start, Drain and destruction from one thread; the getters from any.
+#pragma once
+
+#include <grpcpp/grpcpp.h>
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "server/auth.h"
+#include "server/batching/admission.h"
+#include "server/batching/batch_scheduler.h"
+#include "server/batching/clock.h"
+#include "server/encode_pipeline.h"
+#include "server/encode_service.h"
+#include "server/encoder_worker.h"
+#include "server/health.h"
+#include "server/http/http_server.h"
+#include "server/lifecycle.h"
+#include "server/loaded_model.h"
+#include "server/log.h"
+#include "server/metrics.h"
+#include "server/rpc_call.h"
+#include "server/server_options.h"
+#include "server/tokenizer_pool.h"
+#include "server/watchdog.h"
+
+namespace longspan {
+
+class Server {
+ public:
+  // `log` must outlive the server.
+  static absl::StatusOr<std::unique_ptr<Server>> Create(ServerOptions options, LoadedModel model, Log* log);
+  ~Server();
+
+  absl::Status Start();
+  // True = everything that was accepted has been answered; false = drain_limit passed first.
+  bool Drain();
+
+  int grpc_port() const { return grpc_port_; }
+  int http_port() const { return http_.port(); }  // 0 = off
+  std::string grpc_address() const;
+  const ModelInfo& model_info() const { return model_.info; }
+
+ private:
+  Server(ServerOptions options, LoadedModel model, Log* log);
+  absl::Status Listen();
+  absl::Status ListenHttp();
+  void ConfigureBuilder(grpc::ServerBuilder* builder) const;
+  absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> Credentials() const;
+  ServerGauges ReadGauges() const;
+
+  const ServerOptions options_;
+  LoadedModel model_;
+  Log* const log_;
+  SteadyClock clock_;
+  Lifecycle lifecycle_;
+  KeyRing keys_;
+  Metrics metrics_;
+  HealthService health_;
+  Admission admission_;
+  BatchScheduler scheduler_;
+  TokenizerPool tokenizers_;
+  EncodePipeline pipeline_;
+  ServiceParts parts_;
+  EncodeService service_;
+  std::vector<std::unique_ptr<EncoderWorker>> workers_;
+  std::thread reaper_;
+  std::unique_ptr<Watchdog> watchdog_;
+  HttpServer http_;
+  std::unique_ptr<grpc::Server> grpc_;
+  int grpc_port_ = 0;
+};
+
+// Raises the limit of open files to what the system allows: a gRPC 1.51 listener that runs out of them never recovers.
+void RaiseOpenFileLimit();
+
+}  // namespace longspan
