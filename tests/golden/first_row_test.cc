@@ -1,0 +1,71 @@
+// FirstRowOnly_EqualsAllRows, for every family: the shortcut of cls pooling gives the row that the full pass gives.
+#include <ATen/core/Tensor.h>
+
+#include <algorithm>
+#include <fstream>
+#include <string>
+#include <vector>
+
+#include "core/models/model.h"
+#include "core/models/model_folder.h"
+#include "gtest/gtest.h"
+#include "nlohmann/json.hpp"
+
+namespace longspan {
+namespace {
+
+class FirstRowTest : public testing::TestWithParam<std::string> {};
+
+TEST_P(FirstRowTest, FirstRowOnly_EqualsAllRows) {
+  const std::string path = std::string(LONGSPAN_FIXTURES) + "/" + GetParam();
+  const auto folder = ModelFolder::Open(path);
+  ASSERT_TRUE(folder.ok()) << folder.status();
+  const auto model = LoadEncoderModel(*folder, DataType::kFloat32);
+  ASSERT_TRUE(model.ok()) << model.status();
+  const nlohmann::json cases = nlohmann::json::parse(std::ifstream(path + "/cases.json"));
+  TokenBatch all;  // every text of every case, those with a global first token and those without mixed
+  std::vector<TokenBatch> batches(1);
+  for (const nlohmann::json& c : cases["cases"]) {
+    TokenBatch batch;
+    for (size_t b = 0; b < c["input_ids"].size(); ++b) {
+      const std::vector<int32_t> ids = c["input_ids"][b];
+      const std::vector<uint8_t> mask = c["attention_mask"][b];
+      std::vector<int32_t> globals;
+      if (c.contains("global_positions")) globals = c["global_positions"][b].get<std::vector<int32_t>>();
+      batch.Add({.token_ids = ids, .global_positions = globals, .attention_mask = mask});
+      all.Add({.token_ids = ids, .global_positions = globals, .attention_mask = mask});
+    }
+    batches.push_back(batch);
+  }
+  batches[0] = all;
+  for (const TokenBatch& batch : batches) {
+    ForwardOptions first_rows{.first_row_only = std::vector<bool>(batch.num_texts(), true)};
+    int64_t rows_of_last_layer = 0;
+    first_rows.observe_layer = [&](int, const at::Tensor& hidden) { rows_of_last_layer = hidden.size(0); };
+    const auto short_cut = (*model)->Forward(batch, first_rows);
+    const auto full = (*model)->Forward(batch, {});
+    ASSERT_TRUE(short_cut.ok() && full.ok());
+    EXPECT_EQ(rows_of_last_layer, batch.num_texts()) << "the shortcut was not taken";
+    for (int32_t text = 0; text < batch.num_texts(); ++text) {
+      EXPECT_TRUE(short_cut->Rows(text, 0, 1).allclose(full->Rows(text, 0, 1), 1e-5, 1e-5)) << text;
+    }
+    // One text that wants all its rows: all of them are there.
+    first_rows.first_row_only.back() = false;
+    const auto mixed = (*model)->Forward(batch, first_rows);
+    ASSERT_TRUE(mixed.ok());
+    const int32_t last = batch.num_texts() - 1;
+    EXPECT_TRUE(mixed->Rows(last, 0, batch.length(last)).allclose(full->Rows(last, 0, batch.length(last)), 1e-5, 1e-5));
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(AllFamilies, FirstRowTest,
+                         testing::Values("longformer-windows", "longformer-mlm", "longformer-long", "bert", "roberta", "led",
+                                         "modernbert", "bigbird"),
+                         [](const auto& info) {
+                           std::string name = info.param;
+                           std::replace(name.begin(), name.end(), '-', '_');
+                           return name;
+                         });
+
+}  // namespace
+}  // namespace longspan
