@@ -1,0 +1,310 @@
+#include "server/batching/batch_scheduler.h"
+
+#include <gmock/gmock.h>
+
+#include <thread>
+
+#include "tests/server/batching/engine_fixture.h"
+
+namespace longspan {
+namespace {
+
+using ::testing::DoubleNear;
+using ::testing::ElementsAre;
+using ::testing::UnorderedElementsAre;
+
+class BatchSchedulerTest : public ::testing::Test {
+ protected:
+  void Start(BatchSchedulerOptions options = {}) { scheduler_.emplace(options, LinearCost(), &clock_); }
+  void Submit(TaskParams params) { scheduler_->Submit(MakeTask(std::move(params), clock_, outcomes_)); }
+  std::vector<int64_t> Next() {
+    const auto batch = scheduler_->NextBatch();
+    if (!batch.has_value()) return {-1};
+    Answer(*batch, clock_);
+    return Numbers(*batch);
+  }
+
+  FakeClock clock_;
+  Outcomes outcomes_;
+  std::optional<BatchScheduler> scheduler_;
+};
+
+TEST_F(BatchSchedulerTest, NextBatch_StartsALoneTextAtOnce) {
+  Start();
+  Submit({.number = 1});
+  EXPECT_THAT(Next(), ElementsAre(1));
+  EXPECT_EQ(outcomes_.only(1).timings.queue, absl::ZeroDuration());
+}
+
+TEST_F(BatchSchedulerTest, NextBatch_ClosesByTokens) {
+  Start({.max_batch_tokens = 100, .max_batch_seconds = 10});
+  for (int number = 1; number <= 5; ++number) Submit({.number = number, .lengths = {40}});
+  EXPECT_THAT(Next(), ElementsAre(1, 2));
+  EXPECT_THAT(Next(), ElementsAre(3, 4));
+  EXPECT_THAT(Next(), ElementsAre(5));
+}
+
+TEST_F(BatchSchedulerTest, NextBatch_ClosesByPredictedSeconds) {
+  Start({.max_batch_tokens = 1 << 20, .max_batch_seconds = 0.1});
+  for (int number = 1; number <= 3; ++number) Submit({.number = number, .lengths = {50}});
+  EXPECT_THAT(Next(), ElementsAre(1, 2));
+  EXPECT_THAT(Next(), ElementsAre(3));
+}
+
+TEST_F(BatchSchedulerTest, NextBatch_PredictsTheWholeBatch) {
+  Start();
+  Submit({.number = 1, .lengths = {50}});
+  Submit({.number = 2, .lengths = {70}});
+  const auto batch = scheduler_->NextBatch();
+  EXPECT_THAT(batch->predicted_seconds, DoubleNear(0.12, 1e-9));
+  EXPECT_EQ(batch->tokens, 120);
+  EXPECT_EQ(batch->padded_tokens, 120);  // nothing is wasted
+  EXPECT_EQ(batch->lane, Lane::kShort);
+}
+
+TEST_F(BatchSchedulerTest, NextBatch_RunsATextAboveTheBudgetAlone) {
+  Start({.max_batch_tokens = 100, .lanes = {.short_up_to = 1000}});
+  Submit({.number = 1, .lengths = {500}});
+  Submit({.number = 2, .lengths = {10}});
+  EXPECT_THAT(Next(), ElementsAre(1));
+  EXPECT_THAT(Next(), ElementsAre(2));
+}
+
+TEST_F(BatchSchedulerTest, NextBatch_NeverMixesLanes) {
+  Start({.lanes = {.short_up_to = 10, .long_up_to = 20}});
+  for (const int64_t length : {5, 15, 25, 6, 16, 26}) Submit({.number = length, .lengths = {length}});
+  std::vector<std::vector<int64_t>> batches = {Next(), Next(), Next()};
+  EXPECT_THAT(batches, UnorderedElementsAre(ElementsAre(5, 6), ElementsAre(15, 16), ElementsAre(25, 26)));
+}
+
+TEST_F(BatchSchedulerTest, NextBatch_ReturnsPartialBatch_WhenOldestIsDue) {
+  Start({.batch_timeout = absl::Milliseconds(5)});
+  Submit({.number = 1});
+  clock_.Advance(absl::Milliseconds(3));
+  Submit({.number = 2});
+  std::vector<int64_t> batch;
+  std::thread worker([&] { batch = Next(); });
+  clock_.AwaitWaiters(1);
+  clock_.Advance(absl::Milliseconds(1));
+  clock_.AwaitWaiters(1);
+  EXPECT_EQ(scheduler_->depth().texts, 2);
+  clock_.Advance(absl::Milliseconds(1));
+  worker.join();
+  EXPECT_THAT(batch, ElementsAre(1, 2));
+}
+
+TEST_F(BatchSchedulerTest, NextBatch_DoesNotWaitForCompany_WhenTheBudgetIsFull) {
+  Start({.max_batch_tokens = 100, .batch_timeout = absl::Hours(1)});
+  Submit({.number = 1, .lengths = {60}});
+  Submit({.number = 2, .lengths = {40}});
+  EXPECT_THAT(Next(), ElementsAre(1, 2));
+}
+
+TEST_F(BatchSchedulerTest, NextBatch_LeavesIdleWorkersTheirPart) {
+  Start();
+  std::vector<std::vector<int64_t>> batches(2);
+  absl::Mutex mu;
+  std::thread first([&] {
+    const auto batch = Next();
+    absl::MutexLock lock(&mu);
+    batches[0] = batch;
+  });
+  std::thread second([&] {
+    const auto batch = Next();
+    absl::MutexLock lock(&mu);
+    batches[1] = batch;
+  });
+  clock_.AwaitWaiters(2);
+  auto task = MakeTask({.number = 1, .lengths = {10, 10, 10, 10}}, clock_, outcomes_);
+  scheduler_->Submit(task);
+  first.join();
+  second.join();
+  EXPECT_EQ(batches[0].size(), 2u);
+  EXPECT_EQ(batches[1].size(), 2u);
+}
+
+TEST_F(BatchSchedulerTest, NextBatch_HoldsOnePaddedLength_WhereTheModelPads) {
+  Start({.length_multiple = 64});
+  for (const int64_t length : {10, 70, 64, 128, 3}) Submit({.number = length, .lengths = {length}});
+  const auto first = scheduler_->NextBatch(), second = scheduler_->NextBatch();
+  EXPECT_THAT(Numbers(*first), ElementsAre(10, 64, 3));
+  EXPECT_EQ(first->padded_tokens, 192);
+  EXPECT_THAT(Numbers(*second), ElementsAre(70, 128));
+  EXPECT_EQ(second->padded_tokens, 256);
+}
+
+TEST_F(BatchSchedulerTest, NextBatch_AlternatesClients_BesideOneThatFloods) {
+  Start({.max_batch_tokens = 40});
+  for (int number = 1; number <= 20; ++number) Submit({.number = number, .client = "flood"});
+  for (int number = 101; number <= 104; ++number) Submit({.number = number, .client = "modest"});
+  int modest = 0;
+  for (int batch = 0; batch < 2; ++batch) {
+    for (const int64_t number : Next()) modest += number > 100;
+  }
+  EXPECT_EQ(modest, 4);
+}
+
+TEST_F(BatchSchedulerTest, NextBatch_CompletesExpiredAndCancelledTexts_BeforeTheyCost) {
+  Start();
+  auto cancel = std::make_shared<CancelFlag>();
+  Submit({.number = 1, .timeout = absl::Seconds(1)});
+  Submit({.number = 2, .cancel = cancel});
+  Submit({.number = 3});
+  cancel->Cancel();
+  clock_.Advance(absl::Seconds(1));
+  EXPECT_THAT(Next(), ElementsAre(3));
+  EXPECT_EQ(outcomes_.code(1), absl::StatusCode::kDeadlineExceeded);
+  EXPECT_EQ(outcomes_.code(2), absl::StatusCode::kCancelled);
+  EXPECT_EQ(outcomes_.only(1).timings.stage, Stage::kQueue);
+}
+
+TEST_F(BatchSchedulerTest, NextBatch_GoesOnWaiting_WhenOnlyAbandonedTextsCame) {
+  Start();
+  Submit({.number = 1, .timeout = absl::Seconds(1)});
+  clock_.Advance(absl::Seconds(2));
+  std::vector<int64_t> batch;
+  std::thread worker([&] { batch = Next(); });
+  clock_.AwaitWaiters(1);
+  EXPECT_EQ(outcomes_.code(1), absl::StatusCode::kDeadlineExceeded);
+  Submit({.number = 2});
+  worker.join();
+  EXPECT_THAT(batch, ElementsAre(2));
+}
+
+TEST_F(BatchSchedulerTest, NextBatch_DropsTheOtherPieces_OfATextThatFailed) {
+  Start({.max_batch_tokens = 10});
+  Submit({.number = 1, .lengths = {10, 10, 10}});
+  const auto first = scheduler_->NextBatch();
+  first->pieces[0].task->Complete(absl::InternalError("NaN"));
+  Submit({.number = 2});
+  EXPECT_THAT(Next(), ElementsAre(2));
+}
+
+TEST_F(BatchSchedulerTest, Submit_AnswersATextWithoutPieces) {
+  Start();
+  Submit({.number = 1, .lengths = {}});
+  EXPECT_TRUE(outcomes_.only(1).result.ok());
+}
+
+TEST_F(BatchSchedulerTest, Reap_AnswersExpiredTexts_WhileAllWorkersAreBusy) {
+  Start();
+  std::thread reaper([&] {
+    while (scheduler_->Reap()) {
+    }
+  });
+  Submit({.number = 1, .timeout = absl::Seconds(5)});
+  Submit({.number = 2, .timeout = absl::Seconds(2)});
+  Submit({.number = 3});
+  clock_.AwaitWaiters(1);
+  clock_.Advance(absl::Seconds(2));
+  outcomes_.AwaitTotal(1);
+  EXPECT_EQ(outcomes_.code(2), absl::StatusCode::kDeadlineExceeded);
+  clock_.Advance(absl::Seconds(3));
+  outcomes_.AwaitTotal(2);
+  EXPECT_EQ(outcomes_.code(1), absl::StatusCode::kDeadlineExceeded);
+  EXPECT_EQ(scheduler_->depth().texts, 1);
+  scheduler_->Shutdown();
+  reaper.join();
+}
+
+TEST_F(BatchSchedulerTest, Reap_AnswersCancelledTexts_WhenNotified) {
+  Start();
+  std::thread reaper([&] {
+    while (scheduler_->Reap()) {
+    }
+  });
+  auto cancel = std::make_shared<CancelFlag>();
+  Submit({.number = 1, .cancel = cancel});
+  cancel->Cancel();
+  scheduler_->NotifyCancelled();
+  outcomes_.AwaitTotal(1);
+  EXPECT_EQ(outcomes_.code(1), absl::StatusCode::kCancelled);
+  scheduler_->Shutdown();
+  reaper.join();
+}
+
+TEST_F(BatchSchedulerTest, Drain_FinishesWhatWasAccepted_ThenEndsTheWorkers) {
+  Start({.batch_timeout = absl::Hours(1)});
+  Submit({.number = 1});
+  scheduler_->Drain();
+  Submit({.number = 2});
+  EXPECT_EQ(outcomes_.code(2), absl::StatusCode::kUnavailable);
+  EXPECT_THAT(Next(), ElementsAre(1));
+  EXPECT_THAT(Next(), ElementsAre(-1));
+}
+
+TEST_F(BatchSchedulerTest, Drain_WakesAWaitingWorker) {
+  Start();
+  std::thread worker([&] { EXPECT_EQ(scheduler_->NextBatch(), std::nullopt); });
+  clock_.AwaitWaiters(1);
+  scheduler_->Drain();
+  worker.join();
+}
+
+TEST_F(BatchSchedulerTest, Shutdown_AnswersTheQueue_AndWakesEverybody) {
+  Start({.batch_timeout = absl::Hours(1)});
+  Submit({.number = 1, .lengths = {10, 10}});
+  Submit({.number = 2});
+  std::thread worker([&] { EXPECT_EQ(scheduler_->NextBatch(), std::nullopt); });
+  std::thread reaper([&] {
+    while (scheduler_->Reap()) {
+    }
+  });
+  clock_.AwaitWaiters(2);
+  scheduler_->Shutdown();
+  worker.join();
+  reaper.join();
+  EXPECT_EQ(outcomes_.code(1), absl::StatusCode::kUnavailable);
+  EXPECT_EQ(outcomes_.code(2), absl::StatusCode::kUnavailable);
+  EXPECT_EQ(outcomes_.total(), 2);
+}
+
+TEST_F(BatchSchedulerTest, TryNextBatchBefore_GivesShortTexts_ButNeverOfTheSameLane) {
+  Start({.lanes = {.short_up_to = 10, .long_up_to = 20}});
+  Submit({.number = 25, .lengths = {25}});
+  const auto running = scheduler_->NextBatch();
+  EXPECT_EQ(scheduler_->TryNextBatchBefore(Lane::kBulk), std::nullopt);
+  Submit({.number = 26, .lengths = {26}});
+  Submit({.number = 5, .lengths = {5}});
+  const auto between = scheduler_->TryNextBatchBefore(running->lane);
+  ASSERT_TRUE(between.has_value());
+  EXPECT_THAT(Numbers(*between), ElementsAre(5));
+  EXPECT_EQ(scheduler_->TryNextBatchBefore(running->lane), std::nullopt);
+}
+
+TEST_F(BatchSchedulerTest, Depth_CountsTextsTokensSecondsAndAge) {
+  Start();
+  Submit({.number = 1, .lengths = {30}});
+  clock_.Advance(absl::Seconds(4));
+  Submit({.number = 2, .lengths = {1000}});
+  const BatchScheduler::Depth depth = scheduler_->depth();
+  EXPECT_EQ(depth.texts, 2);
+  EXPECT_EQ(depth.tokens, 1030);
+  EXPECT_THAT(depth.predicted_seconds, DoubleNear(1.03, 1e-9));
+  EXPECT_EQ(depth.oldest, absl::Seconds(4));
+  EXPECT_THAT(depth.lane_texts, ElementsAre(1, 1, 0));
+  Next();
+  Next();
+  EXPECT_EQ(scheduler_->depth().oldest, absl::ZeroDuration());
+}
+
+// However many short texts keep coming, a bulk text starts within bounded work, and the other way round.
+TEST_F(BatchSchedulerTest, NextBatch_StarvesNoLane) {
+  Start({.max_batch_tokens = 100, .lanes = {.short_up_to = 50, .long_up_to = 500}});
+  for (int number = 1; number <= 10; ++number) Submit({.number = number, .lengths = {10}});
+  Submit({.number = 900, .lengths = {1000}});
+  Submit({.number = 901, .lengths = {1000}});
+  int64_t short_tokens = 0, next_number = 1000;
+  for (int bulk_seen = 0; bulk_seen < 2;) {
+    ASSERT_LT(short_tokens, 20'000) << "8 times the first bulk text's 1000 tokens, and some";
+    const auto batch = scheduler_->NextBatch();
+    if (batch->lane == Lane::kBulk) ++bulk_seen;
+    if (batch->lane == Lane::kShort) short_tokens += batch->tokens;
+    clock_.Advance(absl::Milliseconds(batch->tokens));
+    Answer(*batch, clock_);
+    for (int i = 0; i < 10; ++i) Submit({.number = next_number++, .lengths = {10}});
+  }
+}
+
+}  // namespace
+}  // namespace longspan
