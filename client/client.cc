@@ -1,0 +1,133 @@
+#include "client/client.h"
+
+#include <google/rpc/error_details.pb.h>
+#include <google/rpc/status.pb.h>
+#include <grpc/health/v1/health.grpc.pb.h>
+#include <grpcpp/grpcpp.h>
+
+#include <fstream>
+#include <sstream>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+
+namespace longspan {
+namespace {
+
+// Only UNAVAILABLE is tried again by itself: an overloaded server says when to come back (RESOURCE_EXHAUSTED with RetryInfo), and
+// hammering it sooner would make it worse.
+constexpr char kServiceConfig[] = R"({
+  "methodConfig": [{
+    "name": [{"service": "longspan.v1.EncoderService"}],
+    "retryPolicy": {"maxAttempts": 4, "initialBackoff": "0.1s", "maxBackoff": "2s", "backoffMultiplier": 2,
+                    "retryableStatusCodes": ["UNAVAILABLE"]}
+  }]
+})";
+
+absl::StatusOr<std::shared_ptr<grpc::ChannelCredentials>> Credentials(const std::string& ca_file) {
+  if (ca_file.empty()) return grpc::InsecureChannelCredentials();
+  std::ifstream file(ca_file);
+  std::stringstream pem;
+  pem << file.rdbuf();
+  if (!file || pem.str().empty())
+    return absl::InvalidArgumentError(absl::StrCat("CA file ", ca_file, " cannot be read; give a PEM file"));
+  return grpc::SslCredentials({.pem_root_certs = pem.str()});
+}
+
+std::string DetailText(const grpc::Status& status) {
+  google::rpc::Status detailed;
+  if (!detailed.ParseFromString(status.error_details())) return "";
+  std::string text;
+  for (const google::protobuf::Any& any : detailed.details()) {
+    google::rpc::BadRequest bad_request;
+    google::rpc::RetryInfo retry;
+    google::rpc::ErrorInfo error;
+    if (any.UnpackTo(&bad_request) && bad_request.field_violations_size() > 0) {
+      absl::StrAppend(&text, " [field ", bad_request.field_violations(0).field(), "]");
+    } else if (any.UnpackTo(&retry)) {
+      absl::StrAppend(&text, " [try again in ",
+                      static_cast<double>(retry.retry_delay().seconds()) + retry.retry_delay().nanos() * 1e-9, " s]");
+    } else if (any.UnpackTo(&error)) {
+      absl::StrAppend(&text, " [", error.reason(), "]");
+    }
+  }
+  return text;
+}
+
+}  // namespace
+
+absl::Status FromGrpc(const grpc::Status& status) {
+  if (status.ok()) return absl::OkStatus();
+  return absl::Status(static_cast<absl::StatusCode>(status.error_code()),
+                      absl::StrCat(status.error_message(), DetailText(status)));
+}
+
+Client::Client(std::shared_ptr<grpc::Channel> channel, std::string key)
+    : channel_(std::move(channel)), key_(std::move(key)), stub_(v1::EncoderService::NewStub(channel_)) {}
+
+absl::StatusOr<std::unique_ptr<Client>> Client::Connect(const ClientOptions& options) {
+  const auto credentials = Credentials(options.ca_file);
+  if (!credentials.ok()) return credentials.status();
+  grpc::ChannelArguments arguments;
+  arguments.SetMaxReceiveMessageSize(-1);
+  if (options.retry) arguments.SetServiceConfigJSON(kServiceConfig);
+  arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 1000);  // a server that is just starting is found within a second
+  arguments.SetInt(GRPC_ARG_ENABLE_RETRIES, options.retry ? 1 : 0);
+  return std::unique_ptr<Client>(new Client(grpc::CreateCustomChannel(options.server, *credentials, arguments), options.key));
+}
+
+void Client::Prepare(grpc::ClientContext* context, absl::Duration deadline) const {
+  context->set_deadline(absl::ToChronoTime(absl::Now() + deadline));
+  if (!key_.empty()) context->AddMetadata("authorization", "Bearer " + key_);
+}
+
+absl::StatusOr<v1::EncodeResponse> Client::Encode(const v1::EncodeRequest& request, absl::Duration deadline) {
+  grpc::ClientContext context;
+  Prepare(&context, deadline);
+  v1::EncodeResponse response;
+  const grpc::Status status = stub_->Encode(&context, request, &response);
+  if (!status.ok()) return FromGrpc(status);
+  return response;
+}
+
+absl::StatusOr<v1::TokenizeResponse> Client::Tokenize(const v1::TokenizeRequest& request, absl::Duration deadline) {
+  grpc::ClientContext context;
+  Prepare(&context, deadline);
+  v1::TokenizeResponse response;
+  const grpc::Status status = stub_->Tokenize(&context, request, &response);
+  if (!status.ok()) return FromGrpc(status);
+  return response;
+}
+
+absl::StatusOr<v1::GetModelInfoResponse> Client::GetModelInfo(absl::Duration deadline) {
+  grpc::ClientContext context;
+  Prepare(&context, deadline);
+  v1::GetModelInfoResponse response;
+  const grpc::Status status = stub_->GetModelInfo(&context, {}, &response);
+  if (!status.ok()) return FromGrpc(status);
+  return response;
+}
+
+absl::Status Client::EncodeTokens(const v1::EncodeTokensRequest& request, absl::Duration deadline,
+                                  const std::function<void(const v1::EncodeTokensResponse&)>& take) {
+  grpc::ClientContext context;
+  Prepare(&context, deadline);
+  const auto reader = stub_->EncodeTokens(&context, request);
+  v1::EncodeTokensResponse response;
+  while (reader->Read(&response)) take(response);
+  return FromGrpc(reader->Finish());
+}
+
+absl::StatusOr<std::string> Client::Health(const std::string& service, absl::Duration deadline) {
+  grpc::ClientContext context;
+  Prepare(&context, deadline);
+  grpc::health::v1::HealthCheckRequest request;
+  request.set_service(service);
+  grpc::health::v1::HealthCheckResponse response;
+  const grpc::Status status = grpc::health::v1::Health::NewStub(channel_)->Check(&context, request, &response);
+  if (!status.ok()) return FromGrpc(status);
+  return grpc::health::v1::HealthCheckResponse::ServingStatus_Name(response.status());
+}
+
+}  // namespace longspan
