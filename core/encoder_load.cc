@@ -10,7 +10,7 @@
 #include "core/compute_threads.h"
 #include "core/cost_model.h"
 #include "core/encoder.h"
-#include "core/kernels/cpu_features.h"
+#include "core/layers/linear.h"
 #include "core/memory.h"
 #include "core/models/model.h"
 #include "core/models/model_folder.h"
@@ -20,17 +20,6 @@ namespace longspan {
 namespace {
 
 constexpr double kWarmUpSeconds = 1.5;  // no new warm-up batch is begun after this long
-
-absl::Status CheckDataType(DataType dtype) {
-  const kernels::CpuFeatures& features = kernels::GetCpuFeatures();
-  if (dtype == DataType::kBFloat16 && !features.avx512_bf16) {
-    return absl::FailedPreconditionError("dtype bfloat16 needs a processor with AVX512_BF16, which this one lacks; use float32");
-  }
-  if (dtype == DataType::kInt8 && !features.avx512_vnni) {
-    return absl::FailedPreconditionError("dtype int8 needs a processor with AVX512_VNNI, which this one lacks; use float32");
-  }
-  return absl::OkStatus();
-}
 
 // The name in the config where it has one: "owner/model" as it is, of a path the last component.
 std::string ModelName(const ModelFolder& folder) {
@@ -85,7 +74,7 @@ absl::StatusOr<std::unique_ptr<Encoder>> Encoder::Load(const std::string& model_
 }
 
 absl::StatusOr<std::unique_ptr<Encoder>> Encoder::Load(const ModelFolder& folder, const EncoderOptions& options) try {
-  if (absl::Status status = CheckDataType(options.dtype); !status.ok()) return status;
+  if (absl::Status status = CheckDataTypeSupported(options.dtype); !status.ok()) return status;
   InstallTensorAllocator();
   SetComputeThreads(options.num_threads);
   JoinComputeTeam();

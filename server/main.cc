@@ -8,6 +8,7 @@
 #include <thread>
 
 #include "absl/strings/str_cat.h"
+#include "core/runtime_environment.h"
 #include "server/loaded_model.h"
 #include "server/server.h"
 
@@ -30,6 +31,7 @@ sigset_t BlockStopSignals() {  // before any thread exists, so that all inherit 
 }  // namespace
 
 int main(int argc, char** argv) {
+  longspan::EnterRuntimeEnvironment(argv);
   const sigset_t signals = BlockStopSignals();
   auto parsed = longspan::ParseServerOptions({argv + 1, argv + argc}, longspan::ProcessEnvironment);
   if (!parsed.ok()) return Fail(parsed.status(), 2);

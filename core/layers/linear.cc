@@ -104,10 +104,9 @@ void ApplyActivation(Activation activation, at::Tensor& x) {
 absl::Status CheckDataTypeSupported(DataType dtype) {
   const kernels::CpuFeatures& features = kernels::GetCpuFeatures();
   if (dtype == DataType::kBFloat16 && !features.avx512_bf16)
-    return absl::FailedPreconditionError(
-        "bfloat16 needs a processor with AVX512-BF16, which this one lacks; use float32 or auto");
+    return absl::FailedPreconditionError("dtype bfloat16 needs a processor with AVX512_BF16, which this one lacks; use float32");
   if (dtype == DataType::kInt8 && !features.avx512_vnni)
-    return absl::FailedPreconditionError("int8 needs a processor with AVX512-VNNI, which this one lacks; use float32 or auto");
+    return absl::FailedPreconditionError("dtype int8 needs a processor with AVX512_VNNI, which this one lacks; use float32");
   return absl::OkStatus();
 }
 
