@@ -35,6 +35,37 @@ struct Avx512Base {
     return _mm512_scalef_ps(p, n);
   }
 
+  static __mmask16 FirstLanes(int count) { return LaneMask(count, 0); }
+  static void StoreUnits(float* target, int count, Float v) { _mm512_mask_storeu_ps(target, FirstLanes(count), v); }
+
+  // Rows become columns in four steps of two-input shuffles.
+  static void Transpose(Float (&rows)[16]) {
+    Float a[16], b[16];
+#pragma GCC unroll 8
+    for (int i = 0; i < 16; i += 2) {
+      a[i] = _mm512_unpacklo_ps(rows[i], rows[i + 1]);
+      a[i + 1] = _mm512_unpackhi_ps(rows[i], rows[i + 1]);
+    }
+    // b[4g + c]: column c of each 4 x 4 block in rows 4g .. 4g + 3.
+#pragma GCC unroll 4
+    for (int g = 0; g < 16; g += 4) {
+      b[g] = _mm512_shuffle_ps(a[g], a[g + 2], 0x44);
+      b[g + 1] = _mm512_shuffle_ps(a[g], a[g + 2], 0xee);
+      b[g + 2] = _mm512_shuffle_ps(a[g + 1], a[g + 3], 0x44);
+      b[g + 3] = _mm512_shuffle_ps(a[g + 1], a[g + 3], 0xee);
+    }
+#pragma GCC unroll 4
+    for (int c = 0; c < 4; ++c) {
+      const Float low_even = _mm512_shuffle_f32x4(b[c], b[4 + c], 0x88), low_odd = _mm512_shuffle_f32x4(b[c], b[4 + c], 0xdd);
+      const Float high_even = _mm512_shuffle_f32x4(b[8 + c], b[12 + c], 0x88);
+      const Float high_odd = _mm512_shuffle_f32x4(b[8 + c], b[12 + c], 0xdd);
+      rows[c] = _mm512_shuffle_f32x4(low_even, high_even, 0x88);
+      rows[4 + c] = _mm512_shuffle_f32x4(low_odd, high_odd, 0x88);
+      rows[8 + c] = _mm512_shuffle_f32x4(low_even, high_even, 0xdd);
+      rows[12 + c] = _mm512_shuffle_f32x4(low_odd, high_odd, 0xdd);
+    }
+  }
+
   static Float MaskRows(Float s, int32_t first_row, int32_t lo, int32_t hi) {
     const __m512i lane = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
     const __m512i row = _mm512_add_epi32(_mm512_set1_epi32(first_row), lane);
@@ -51,12 +82,9 @@ struct Avx512 : Avx512Base {
 
   static Float Dot(Float sum, Float a, Float b) { return _mm512_fmadd_ps(a, b, sum); }
 
-  static void PackRow(const Element* source, int head_size, int depth, float* target) {
-    for (int d = 0; d < depth; d += 16) Store16(target + d, LaneMask(depth, d), Load16(source + d, LaneMask(head_size, d)));
-  }
-  static void PackValues(const Element* const* sources, int head_size, int width, float* target) {
-    for (int d = 0; d < width; d += 16) Store(target + d, Load16(sources[0] + d, LaneMask(head_size, d)));
-  }
+  static Float LoadUnits(const Element* source, int count) { return Load16(source, FirstLanes(count)); }
+  static Float LoadValues(const Element* const* sources, int first, int count) { return LoadUnits(sources[0] + first, count); }
+  static void StoreElements(Element* target, int count, Float v) { Store16(target, FirstLanes(count), v); }
   static Float PackWeights(const Float (&p)[1]) { return p[0]; }
 };
 
@@ -67,20 +95,18 @@ struct Avx512Bf16 : Avx512Base {
   static Float Dot(Float sum, Float a, Float b) { return _mm512_dpbf16_ps(sum, (__m512bh)a, (__m512bh)b); }
 
   // A pair of dimensions a unit: the row as it lies in memory.
-  static void PackRow(const Element* source, int head_size, int depth, float* target) {
-    for (int d = 0; d < depth; d += 16) {
-      const int halves = head_size - 2 * d;
-      const __mmask32 read = halves >= 32 ? 0xffffffffu : (1u << halves) - 1;
-      Store16(target + d, LaneMask(depth, d), _mm512_castsi512_ps(_mm512_maskz_loadu_epi16(read, source + 2 * d)));
-    }
+  static Float LoadUnits(const Element* source, int count) {
+    const __mmask32 read = count >= 32 ? 0xffffffffu : (1u << count) - 1;
+    return _mm512_castsi512_ps(_mm512_maskz_loadu_epi16(read, source));
   }
   // A pair of keys a unit, the first in the low half.
-  static void PackValues(const Element* const* sources, int head_size, int width, float* target) {
-    for (int d = 0; d < width; d += 16) {
-      const __m512i low = _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(LaneMask(head_size, d), sources[0] + d));
-      const __m512i high = _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(LaneMask(head_size, d), sources[1] + d));
-      Store(target + d, _mm512_castsi512_ps(_mm512_or_si512(low, _mm512_slli_epi32(high, 16))));
-    }
+  static Float LoadValues(const Element* const* sources, int first, int count) {
+    const __m512i low = _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(FirstLanes(count), sources[0] + first));
+    const __m512i high = _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(FirstLanes(count), sources[1] + first));
+    return _mm512_castsi512_ps(_mm512_or_si512(low, _mm512_slli_epi32(high, 16)));
+  }
+  static void StoreElements(Element* target, int count, Float v) {
+    _mm256_mask_storeu_epi16(target, FirstLanes(count), (__m256i)_mm512_cvtneps_pbh(v));
   }
   static Float PackWeights(const Float (&p)[2]) {
     alignas(64) static constexpr int16_t kInterleave[32] = {0, 16, 1, 17, 2,  18, 3,  19, 4,  20, 5,  21, 6,  22, 7,  23,

@@ -49,13 +49,28 @@ struct Portable {
     return (row >= lo) & (row <= hi) ? s : Set(kMasked);
   }
 
-  static void PackRow(const Element* source, int head_size, int depth, float* target) {
-    for (int d = 0; d < head_size; ++d) target[d] = ToFloat(source[d]);
-    for (int d = head_size; d < depth; ++d) target[d] = 0.0f;
+  // The first `count` elements (all lanes at most) as units; zeros behind them.
+  static Float LoadUnits(const Element* source, int count) {
+    Float v = {};
+    for (int i = 0; i < std::min(count, kLanes); ++i) v[i] = ToFloat(source[i]);
+    return v;
   }
-  static void PackValues(const Element* const* sources, int head_size, int width, float* target) {
-    for (int d = 0; d < head_size; ++d) target[d] = ToFloat(sources[0][d]);
-    for (int d = head_size; d < width; ++d) target[d] = 0.0f;
+  static void StoreUnits(float* target, int count, Float v) {
+    for (int i = 0; i < std::min(count, kLanes); ++i) target[i] = v[i];
+  }
+  static Float LoadValues(const Element* const* sources, int first, int count) { return LoadUnits(sources[0] + first, count); }
+  static void StoreElements(Element* target, int count, Float v) {
+    for (int i = 0; i < std::min(count, kLanes); ++i) FromFloat(v[i], target + i);
+  }
+  static void Transpose(Float (&rows)[kLanes]) {
+    const Float a = __builtin_shufflevector(rows[0], rows[1], 0, 4, 1, 5),
+                b = __builtin_shufflevector(rows[2], rows[3], 0, 4, 1, 5);
+    const Float c = __builtin_shufflevector(rows[0], rows[1], 2, 6, 3, 7),
+                d = __builtin_shufflevector(rows[2], rows[3], 2, 6, 3, 7);
+    rows[0] = __builtin_shufflevector(a, b, 0, 1, 4, 5);
+    rows[1] = __builtin_shufflevector(a, b, 2, 3, 6, 7);
+    rows[2] = __builtin_shufflevector(c, d, 0, 1, 4, 5);
+    rows[3] = __builtin_shufflevector(c, d, 2, 3, 6, 7);
   }
   static Float PackWeights(const Float (&p)[1]) { return p[0]; }
 };

@@ -77,6 +77,7 @@ class RowTaskTile {
   static_assert(kGroup % kPack == 0);
   static constexpr int kKeyBlock = 48 / kGroup * kGroup;  // keys between stages 2 and 3
   static constexpr int kChunkUnits = 67584;               // of packed K: 1,056 keys of 64 floats, 264 KiB
+  static constexpr int kPrefetchKeys = 8;
   static constexpr int kStateRows = (kTaskRows + kRows - 1) / kRows * kRows;
 
  public:
@@ -186,26 +187,45 @@ class RowTaskTile {
     }
   }
   void PackKeys(int32_t first) {
+    const int32_t ahead = position_[std::min(first + kPrefetchKeys, count_ - 1)];
+    Prefetch(Row(p_.k, p_.k_stride, ahead));
+    Prefetch(Row(p_.v, p_.v_stride, ahead));
     const Element* values[kPack];
     for (int i = 0; i < kPack; ++i) {
       const int32_t key = position_[first + i];
-      Isa::PackRow(Row(p_.k, p_.k_stride, key), p_.head_size, depth_, keys_ + static_cast<size_t>(first + i) * depth_);
+      float* target = keys_ + static_cast<size_t>(first + i) * depth_;
+      const Element* source = Row(p_.k, p_.k_stride, key);
+      for (int32_t d = 0; d < depth_; d += kLanes)
+        Isa::StoreUnits(target + d, depth_ - d, Isa::LoadUnits(source + d * kPack, p_.head_size - d * kPack));
       values[i] = Row(p_.v, p_.v_stride, key);
     }
-    Isa::PackValues(values, p_.head_size, width_, values_ + static_cast<size_t>(first / kPack) * width_);
+    float* target = values_ + static_cast<size_t>(first / kPack) * width_;
+    for (int32_t d = 0; d < width_; d += kLanes) Isa::Store(target + d, Isa::LoadValues(values, d, p_.head_size - d));
   }
 
-  // Q^T of the block: [depth, kRows]; lanes behind the last row repeat it.
+  // Rows lie far apart, where the processor's own prefetch does not see them coming.
+  void Prefetch(const Element* row) const {
+    for (size_t byte = 0; byte < p_.head_size * sizeof(Element); byte += 64)
+      __builtin_prefetch(reinterpret_cast<const char*>(row) + byte);
+  }
+
+  // Q^T of the block: [depth, kRows], by transposing kLanes rows at a time; lanes behind the last row repeat it.
   void PackQueries() {
-    for (int r = 0; r < num_vectors_ * kLanes; ++r) {
-      alignas(64) float row[kMaxDepth];
-      const Element* source = Row(p_.q, p_.q_stride, std::min(first_row_ + r, task_->row_end - 1));
-      for (int32_t d = 0; d < depth_; d += kMaxDepth) {
-        const int32_t part = std::min<int32_t>(kMaxDepth, depth_ - d);
-        Isa::PackRow(source + d * kPack, std::min(p_.head_size - d * kPack, part * kPack), part, row);
-        for (int32_t i = 0; i < part; ++i) queries_[static_cast<size_t>(d + i) * kRows + r] = row[i];
+    for (int r = 0; r < num_vectors_ * kLanes; r += kLanes) {
+      for (int32_t d = 0; d < depth_; d += kLanes) {
+        Float rows[kLanes];
+#pragma GCC unroll 16
+        for (int i = 0; i < kLanes; ++i) {
+          const int32_t row = std::min(first_row_ + r + i, task_->row_end - 1);
+          rows[i] = Isa::LoadUnits(Row(p_.q, p_.q_stride, row) + d * kPack, p_.head_size - d * kPack);
+        }
+        Isa::Transpose(rows);
+        for (int i = 0; i < std::min<int>(kLanes, depth_ - d); ++i)
+          Isa::Store(queries_ + static_cast<size_t>(d + i) * kRows + r, rows[i]);
       }
     }
+    for (int32_t row = first_row_ + kRows; row < std::min(first_row_ + 2 * kRows, task_->row_end); ++row)
+      Prefetch(Row(p_.q, p_.q_stride, row));
   }
 
   void AttendBlock(int32_t first_row, bool first_chunk) {
@@ -426,14 +446,13 @@ class RowTaskTile {
     const float inverse = empty ? 0.0f : 1.0f / sum_[state];
     const float* source = out_ + static_cast<size_t>(state) * width_;
     Element* target = static_cast<Element*>(p_.out) + row * p_.out_stride + static_cast<int64_t>(head_) * p_.head_size;
-    for (int32_t d = 0; d < p_.head_size; ++d) FromFloat(empty ? 0.0f : source[d] * inverse, target + d);
+    for (int32_t d = 0; d < p_.head_size; d += kLanes)
+      Isa::StoreElements(target + d, p_.head_size - d, empty ? Isa::Set(0.0f) : Isa::Load(source + d) * Isa::Set(inverse));
     if (p_.lse) {
       p_.lse[static_cast<int64_t>(row) * p_.num_heads + head_] =
           empty ? -std::numeric_limits<float>::infinity() : maximum_[state] * p_.scale + std::log(sum_[state]);
     }
   }
-
-  static constexpr int kMaxDepth = 128;  // units of a query that are turned at a time
 
   const SlidingWindowAttentionParams& p_;
   int32_t depth_ = 0;       // units of one query or key

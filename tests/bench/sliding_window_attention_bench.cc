@@ -39,6 +39,7 @@ constexpr int64_t kFmaSteps = 400000;  // a slice of 1.3 ms or more: the process
 #if defined(__x86_64__)
 __attribute__((target("avx512f"))) double FmaSlice512() {
   __m512 sum[12];
+#pragma GCC unroll 12
   for (int i = 0; i < 12; ++i) sum[i] = _mm512_set1_ps(static_cast<float>(i));
   const __m512 factor = _mm512_set1_ps(0.5f);
   for (int64_t step = 0; step < kFmaSteps; ++step) {
@@ -48,12 +49,15 @@ __attribute__((target("avx512f"))) double FmaSlice512() {
       asm volatile("" : "+v"(sum[i]));  // the compiler must not fold the loop
     }
   }
-  benchmark::DoNotOptimize(sum);
+#pragma GCC unroll 12
+  for (int i = 1; i < 12; ++i) sum[0] = _mm512_add_ps(sum[0], sum[i]);
+  benchmark::DoNotOptimize(_mm512_cvtss_f32(sum[0]));
   return 12.0 * 16 * 2 * kFmaSteps;
 }
 
 __attribute__((target("avx512f,avx512bf16"))) double Bf16Slice512() {
   __m512 sum[12];
+#pragma GCC unroll 12
   for (int i = 0; i < 12; ++i) sum[i] = _mm512_set1_ps(static_cast<float>(i));
   const __m512bh factor = (__m512bh)_mm512_set1_epi32(0x3f003f00);
   for (int64_t step = 0; step < kFmaSteps; ++step) {
@@ -63,7 +67,9 @@ __attribute__((target("avx512f,avx512bf16"))) double Bf16Slice512() {
       asm volatile("" : "+v"(sum[i]));
     }
   }
-  benchmark::DoNotOptimize(sum);
+#pragma GCC unroll 12
+  for (int i = 1; i < 12; ++i) sum[0] = _mm512_add_ps(sum[0], sum[i]);
+  benchmark::DoNotOptimize(_mm512_cvtss_f32(sum[0]));
   return 12.0 * 32 * 2 * kFmaSteps;
 }
 #endif
