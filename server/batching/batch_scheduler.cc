@@ -10,17 +10,6 @@ namespace {
 
 constexpr int64_t kReferenceLength = 512;  // --max-batch-tokens is understood as texts of this length
 
-double ResolveMaxSeconds(const BatchSchedulerOptions& options, const BatchCost& cost) {
-  if (options.max_batch_seconds > 0) return options.max_batch_seconds;
-  const double texts = static_cast<double>(options.max_batch_tokens) / kReferenceLength;
-  return texts * cost.text_seconds(kReferenceLength);
-}
-
-BatchSchedulerOptions Resolve(BatchSchedulerOptions options, const BatchCost& cost) {
-  options.max_batch_seconds = ResolveMaxSeconds(options, cost);
-  return options;
-}
-
 absl::Status ShutDown() {
   return WithRetryAfter(absl::UnavailableError("the server is shutting down; try another replica"), absl::Seconds(1));
 }
@@ -39,12 +28,18 @@ struct CounterWait {
 }  // namespace
 
 BatchScheduler::BatchScheduler(BatchSchedulerOptions options, BatchCost cost, const Clock* clock)
-    : options_(Resolve(std::move(options), cost)),
+    : options_(std::move(options)),
       cost_(std::move(cost)),
       clock_(clock),
       lanes_(options_.lanes, [](const QueuedPiece& piece) { return !piece.task->Abandoned().ok(); }) {}
 
 BatchScheduler::~BatchScheduler() { Shutdown(); }
+
+// Asked anew for each batch: the cost model is calibrated after the scheduler was made.
+double BatchScheduler::MaxBatchSeconds() const {
+  if (options_.max_batch_seconds > 0) return options_.max_batch_seconds;
+  return static_cast<double>(options_.max_batch_tokens) / kReferenceLength * cost_.text_seconds(kReferenceLength);
+}
 
 QueuedPiece BatchScheduler::MakePiece(const std::shared_ptr<EncodeTask>& task, int32_t index, absl::Time now) const {
   QueuedPiece piece{.task = task, .piece = index, .queued = now};
@@ -84,7 +79,7 @@ bool BatchScheduler::IsRipeLocked(Lane lane, absl::Time now) const {
   const LaneQueue& queue = lanes_[lane];
   if (queue.empty()) return false;
   if (draining_ || options_.batch_timeout <= absl::ZeroDuration()) return true;
-  return queue.tokens() >= options_.max_batch_tokens || queue.seconds() >= options_.max_batch_seconds ||
+  return queue.tokens() >= options_.max_batch_tokens || queue.seconds() >= MaxBatchSeconds() ||
          now >= queue.oldest() + options_.batch_timeout;
 }
 
@@ -152,6 +147,7 @@ void BatchScheduler::FillBatchLocked(PackedBatch* batch, std::vector<QueuedPiece
   const LaneQueue& queue = lanes_[batch->lane];
   const QueuedPiece first = batch->pieces.front();
   const bool one_length = options_.length_multiple > 1;
+  const double max_seconds = MaxBatchSeconds();
   double seconds = first.seconds;
   batch->padded_tokens = first.padded_tokens;
   // Others idle: leave them their part, so that no worker sleeps beside a worker with a long batch.
@@ -159,7 +155,7 @@ void BatchScheduler::FillBatchLocked(PackedBatch* batch, std::vector<QueuedPiece
   while (!queue.empty() && seconds < share) {
     const QueuedPiece& next = one_length ? first : queue.Next();  // texts of one padded length cost the same
     if (batch->padded_tokens + next.padded_tokens > options_.max_batch_tokens) return;
-    if (seconds + next.seconds > options_.max_batch_seconds) return;
+    if (seconds + next.seconds > max_seconds) return;
     std::optional<QueuedPiece> piece =
         one_length ? lanes_.TakePadded(batch->lane, first.padded_tokens) : lanes_.Take(batch->lane);
     if (!piece.has_value()) return;

@@ -90,6 +90,7 @@ class BatchScheduler {
   const BatchSchedulerOptions& options() const { return options_; }
 
  private:
+  double MaxBatchSeconds() const;
   QueuedPiece MakePiece(const std::shared_ptr<EncodeTask>& task, int32_t index, absl::Time now) const;
   bool IsRipeLocked(Lane lane, absl::Time now) const ABSL_SHARED_LOCKS_REQUIRED(mu_);
   absl::Time NextRipeTimeLocked() const ABSL_SHARED_LOCKS_REQUIRED(mu_);
@@ -102,7 +103,7 @@ class BatchScheduler {
   PackedBatch Predict(PackedBatch batch) const;
 
   // constant after construction
-  const BatchSchedulerOptions options_;  // max_batch_seconds resolved
+  const BatchSchedulerOptions options_;
   const BatchCost cost_;
   const Clock* const clock_;
 

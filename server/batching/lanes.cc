@@ -98,6 +98,9 @@ void LaneQueue::RemoveIf(const std::function<bool(const QueuedPiece&)>& conditio
   }
 }
 
+Lanes::Lanes(const LaneOptions& options, const IsAbandoned& is_abandoned)
+    : options_(options), queues_{LaneQueue(is_abandoned), LaneQueue(is_abandoned), LaneQueue(is_abandoned)} {}
+
 // As LaneQueue::Now. The minimum matters: an aged lane is served ahead of its time, and a newcomer must not inherit that.
 double Lanes::Now() const {
   double now = virtual_time_;

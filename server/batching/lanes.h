@@ -108,8 +108,7 @@ class LaneQueue {
 
 class Lanes {
  public:
-  Lanes(const LaneOptions& options, const IsAbandoned& is_abandoned)
-      : options_(options), queues_{LaneQueue(is_abandoned), LaneQueue(is_abandoned), LaneQueue(is_abandoned)} {}
+  Lanes(const LaneOptions& options, const IsAbandoned& is_abandoned);
 
   void Push(Lane lane, QueuedPiece piece, const std::string& client);
   // The lane to serve at `now` among those for which `eligible` holds; nullopt = none.

@@ -51,6 +51,20 @@ TEST_F(BatchSchedulerTest, NextBatch_ClosesByPredictedSeconds) {
   EXPECT_THAT(Next(), ElementsAre(3));
 }
 
+TEST_F(BatchSchedulerTest, NextBatch_CountsTheTokenBudgetAsTextsOf512_ByTheCostModelOfTheMoment) {
+  double seconds_per_square = 1;  // dense attention: cost n^2; calibrated after the scheduler was made
+  scheduler_.emplace(BatchSchedulerOptions{.max_batch_tokens = 2048, .lanes = {.short_up_to = 4096}},
+                     BatchCost{.text_seconds = [&](int64_t n) { return seconds_per_square * static_cast<double>(n * n); },
+                               .batch_seconds = [](std::span<const int64_t>) { return 0.0; }},
+                     &clock_);
+  seconds_per_square = 1e-6;  // budget: 4 texts of 512 = one of 1024
+  Submit({.number = 1, .lengths = {1024}});
+  for (int number = 2; number <= 6; ++number) Submit({.number = number, .lengths = {512}});
+  EXPECT_THAT(Next(), ElementsAre(1));
+  EXPECT_THAT(Next(), ElementsAre(2, 3, 4, 5));
+  EXPECT_THAT(Next(), ElementsAre(6));
+}
+
 TEST_F(BatchSchedulerTest, NextBatch_PredictsTheWholeBatch) {
   Start();
   Submit({.number = 1, .lengths = {50}});
