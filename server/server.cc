@@ -1,10 +1,11 @@
 #include "server/server.h"
 
-#include <grpcpp/ext/proto_server_reflection_plugin.h>
+#include <dlfcn.h>
 #include <grpcpp/security/tls_certificate_provider.h>
 #include <grpcpp/security/tls_credentials_options.h>
 #include <sys/resource.h>
 
+#include <algorithm>
 #include <chrono>
 #include <utility>
 
@@ -42,6 +43,13 @@ PreparationContext PreparationOf(const ServerOptions& options, const LoadedModel
   out.prefix_ids = model.tokenizer->prefix_ids();
   out.suffix_ids = model.tokenizer->suffix_ids();
   return out;
+}
+
+// The library switches reflection on for every server of the process just by being loaded, so it is loaded only when asked for.
+absl::Status LoadReflection() {
+  if (dlopen("libgrpc++_reflection.so.1.51", RTLD_NOW | RTLD_GLOBAL) != nullptr) return absl::OkStatus();
+  return absl::FailedPreconditionError(absl::StrCat(
+      "reflection: ", dlerror(), "; install gRPC 1.51's reflection library (Debian: libgrpc++1.51) or leave --reflection out"));
 }
 
 constexpr auto kShutdownGrace = std::chrono::seconds(2);
@@ -119,7 +127,9 @@ absl::Status Server::Listen() {
   const auto credentials = Credentials();
   if (!credentials.ok()) return credentials.status();
   grpc::EnableDefaultHealthCheckService(false);
-  if (options_.reflection) grpc::reflection::InitProtoReflectionServerBuilderPlugin();
+  if (options_.reflection) {
+    if (absl::Status status = LoadReflection(); !status.ok()) return status;
+  }
   grpc::ServerBuilder builder;
   ConfigureBuilder(&builder);
   builder.AddListeningPort(options_.listen, *credentials, &grpc_port_);
