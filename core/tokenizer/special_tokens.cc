@@ -14,9 +14,9 @@ namespace {
 using json = nlohmann::json;
 
 // A special token is written as its text, or as an object with the text and the rules of its search. Without rules: exact, on
-// the raw text; a mask swallows the blanks before it, as the tokenizers of RoBERTa and its kin were published.
-absl::StatusOr<json> Entry(const std::string& role, const json& value, const std::string& where) {
-  json entry = {{"content", ""},   {"single_word", false}, {"lstrip", role == "mask_token"},
+// the raw text.
+absl::StatusOr<json> Entry(const std::string& role, const json& value, bool lstrip, const std::string& where) {
+  json entry = {{"content", ""},   {"single_word", false}, {"lstrip", lstrip},
                 {"rstrip", false}, {"normalized", false},  {"special", true}};
   if (value.is_string()) {
     entry["content"] = value;
@@ -41,7 +41,8 @@ const JsonFields* FirstWith(const std::string& key, const std::vector<JsonFields
 
 }  // namespace
 
-absl::StatusOr<SpecialTokens> SpecialTokens::Read(const std::string& folder, const std::map<std::string, std::string>& defaults) {
+absl::StatusOr<SpecialTokens> SpecialTokens::Read(const std::string& folder, const std::map<std::string, std::string>& defaults,
+                                                  bool mask_swallows_blanks) {
   std::vector<JsonFields> files;
   for (const char* name : {"special_tokens_map.json", "tokenizer_config.json", "added_tokens.json"}) {
     absl::StatusOr<JsonFields> file = JsonFields::ReadOptional((std::filesystem::path(folder) / name).string());
@@ -53,7 +54,7 @@ absl::StatusOr<SpecialTokens> SpecialTokens::Read(const std::string& folder, con
 
   SpecialTokens result;
   const auto add = [&](const std::string& role, const json& value, const std::string& where) -> absl::Status {
-    absl::StatusOr<json> entry = Entry(role, value, where);
+    absl::StatusOr<json> entry = Entry(role, value, mask_swallows_blanks && role == "mask_token", where);
     if (!entry.ok()) return entry.status();
     const std::string text = (*entry)["content"];
     if (defaults.contains(role)) result.roles_[role] = text;

@@ -14,7 +14,10 @@ class SpecialTokens {
  public:
   // `defaults`: role ("cls_token") -> text ("<s>"), the tokenizer class's own. special_tokens_map.json wins over
   // tokenizer_config.json, which wins over the defaults. Tokens of added_tokens.json and "additional_special_tokens" follow.
-  static absl::StatusOr<SpecialTokens> Read(const std::string& folder, const std::map<std::string, std::string>& defaults);
+  // `mask_swallows_blanks`: the mask takes the blanks before it, unless the files say otherwise (RoBERTa's does, BERT's does
+  // not).
+  static absl::StatusOr<SpecialTokens> Read(const std::string& folder, const std::map<std::string, std::string>& defaults,
+                                            bool mask_swallows_blanks);
 
   const std::string& Text(const std::string& role) const { return roles_.at(role); }
 

@@ -108,13 +108,15 @@ absl::StatusOr<std::string> BuildByteLevelBpe(const std::string& folder, std::st
   if (!vocabulary.ok()) return vocabulary.status();
   const absl::StatusOr<json> merges = ParseMerges(folder, merges_txt);
   if (!merges.ok()) return merges.status();
-  const absl::StatusOr<SpecialTokens> special = SpecialTokens::Read(folder, {{"bos_token", "<s>"},
-                                                                             {"eos_token", "</s>"},
-                                                                             {"sep_token", "</s>"},
-                                                                             {"cls_token", "<s>"},
-                                                                             {"unk_token", "<unk>"},
-                                                                             {"pad_token", "<pad>"},
-                                                                             {"mask_token", "<mask>"}});
+  const absl::StatusOr<SpecialTokens> special = SpecialTokens::Read(folder,
+                                                                    {{"bos_token", "<s>"},
+                                                                     {"eos_token", "</s>"},
+                                                                     {"sep_token", "</s>"},
+                                                                     {"cls_token", "<s>"},
+                                                                     {"unk_token", "<unk>"},
+                                                                     {"pad_token", "<pad>"},
+                                                                     {"mask_token", "<mask>"}},
+                                                                    /*mask_swallows_blanks=*/true);
   if (!special.ok()) return special.status();
   const absl::StatusOr<int64_t> cls = RequiredId(folder, *special, "cls_token", *vocabulary);
   if (!cls.ok()) return cls.status();
@@ -163,7 +165,8 @@ absl::StatusOr<std::string> BuildWordPiece(const std::string& folder, std::strin
   for (const std::string_view line : Lines(vocab_txt)) vocabulary[std::string(line)] = id++;
   const absl::StatusOr<SpecialTokens> special = SpecialTokens::Read(
       folder,
-      {{"unk_token", "[UNK]"}, {"sep_token", "[SEP]"}, {"pad_token", "[PAD]"}, {"cls_token", "[CLS]"}, {"mask_token", "[MASK]"}});
+      {{"unk_token", "[UNK]"}, {"sep_token", "[SEP]"}, {"pad_token", "[PAD]"}, {"cls_token", "[CLS]"}, {"mask_token", "[MASK]"}},
+      /*mask_swallows_blanks=*/false);
   if (!special.ok()) return special.status();
   const std::string unk = special->Text("unk_token"), cls = special->Text("cls_token"), sep = special->Text("sep_token");
   for (const char* role : {"unk_token", "cls_token", "sep_token"}) {

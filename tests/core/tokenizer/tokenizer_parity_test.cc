@@ -49,6 +49,7 @@ std::vector<TextRange> Ranges(const json& flat) {
   return ranges;
 }
 
+// "0-1 1-3 ": ranges as a message shows them.
 std::string Describe(const std::vector<TextRange>& ranges) {
   std::string text;
   for (const TextRange& range : ranges) text += std::to_string(range.begin) + "-" + std::to_string(range.end) + " ";
@@ -63,13 +64,13 @@ void ExpectEqualsPython(const Tokenizer& tokenizer, const json& texts, const jso
     ASSERT_TRUE(got.ok()) << texts[i] << got.status();
     EXPECT_EQ(got->ids, expected[i]["ids"].get<std::vector<int32_t>>()) << texts[i];
     const std::vector<TextRange> characters = Ranges(expected[i]["characters"]);
-    EXPECT_EQ(got->characters, characters) << texts[i] << "\n" << Describe(got->characters) << "\n" << Describe(characters);
+    EXPECT_EQ(Describe(got->characters), Describe(characters)) << texts[i];
     const std::vector<int64_t> starts = CharacterStarts(text);
     std::vector<TextRange> bytes;
     for (const TextRange& range : characters) {
       bytes.push_back({starts.at(static_cast<size_t>(range.begin)), starts.at(static_cast<size_t>(range.end))});
     }
-    EXPECT_EQ(got->bytes, bytes) << texts[i];
+    EXPECT_EQ(Describe(got->bytes), Describe(bytes)) << texts[i];
     std::vector<uint8_t> special(got->ids.size(), 0);
     for (const auto& place : expected[i]["special"]) special[place.get<size_t>()] = 1;
     EXPECT_EQ(got->special, special) << texts[i];
