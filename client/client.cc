@@ -15,15 +15,19 @@
 namespace longspan {
 namespace {
 
-// Only UNAVAILABLE is tried again by itself: an overloaded server says when to come back (RESOURCE_EXHAUSTED with RetryInfo), and
-// hammering it sooner would make it worse.
+// The three calls that may be repeated without harm. An overloaded server (RESOURCE_EXHAUSTED) names the pause itself in the
+// trailer grpc-retry-pushback-ms, which gRPC obeys instead of the backoff here. A deadline stands over all attempts together.
 constexpr char kServiceConfig[] = R"({
   "methodConfig": [{
-    "name": [{"service": "longspan.v1.EncoderService"}],
+    "name": [{"service": "longspan.v1.EncoderService", "method": "Encode"},
+             {"service": "longspan.v1.EncoderService", "method": "Tokenize"},
+             {"service": "longspan.v1.EncoderService", "method": "GetModelInfo"}],
     "retryPolicy": {"maxAttempts": 4, "initialBackoff": "0.1s", "maxBackoff": "2s", "backoffMultiplier": 2,
-                    "retryableStatusCodes": ["UNAVAILABLE"]}
+                    "retryableStatusCodes": ["UNAVAILABLE", "RESOURCE_EXHAUSTED"]}
   }]
 })";
+
+constexpr int kMaxMessageBytes = 64 << 20;
 
 absl::StatusOr<std::shared_ptr<grpc::ChannelCredentials>> Credentials(const std::string& ca_file) {
   if (ca_file.empty()) return grpc::InsecureChannelCredentials();
@@ -70,7 +74,10 @@ absl::StatusOr<std::unique_ptr<Client>> Client::Connect(const ClientOptions& opt
   const auto credentials = Credentials(options.ca_file);
   if (!credentials.ok()) return credentials.status();
   grpc::ChannelArguments arguments;
-  arguments.SetMaxReceiveMessageSize(-1);
+  arguments.SetMaxReceiveMessageSize(kMaxMessageBytes);
+  arguments.SetMaxSendMessageSize(kMaxMessageBytes);
+  // gRPC keeps what it may have to send again; beyond its default of 256 KiB it silently stops retrying, which long texts exceed.
+  arguments.SetInt(GRPC_ARG_PER_RPC_RETRY_BUFFER_SIZE, kMaxMessageBytes);
   if (options.retry) arguments.SetServiceConfigJSON(kServiceConfig);
   arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 1000);  // a server that is just starting is found within a second
   arguments.SetInt(GRPC_ARG_ENABLE_RETRIES, options.retry ? 1 : 0);

@@ -1,5 +1,6 @@
-// Client: longspan over gRPC for C++ programs and for the command line. Every call has a deadline; calls that the server refused
-// before any work (UNAVAILABLE) are tried again by gRPC itself, up to 4 times, as the service config says.
+// Client: longspan over gRPC for C++ programs and for the command line. Every call has a deadline. Encode, Tokenize and
+// GetModelInfo change nothing, so gRPC tries them up to 4 times where the server is UNAVAILABLE or overloaded
+// (RESOURCE_EXHAUSTED). Messages may have 64 MiB each way. An error keeps the server's code and message.
 //
 //   auto client = Client::Connect({.server = "127.0.0.1:50051"});
 //   auto reply = client->Encode(request, absl::Seconds(60));

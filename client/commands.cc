@@ -6,32 +6,45 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
-#include <fstream>
-#include <iostream>
-#include <iterator>
 #include <utility>
+#include <vector>
 
-#include "absl/strings/str_cat.h"
+#include "absl/strings/ascii.h"
+#include "absl/strings/numbers.h"
 #include "absl/time/clock.h"
 #include "client/summary.h"
+#include "client/text_file.h"
 
 namespace longspan {
 namespace {
 
 constexpr char kExitCodes[] =
-    "Exit codes: 0 done; 1 refused or failed; 2 bad usage or unreadable input; 3 no server or not ready; 4 deadline passed; 5 "
-    "overloaded.";
+    "Exit codes:\n"
+    "  0    done\n"
+    "  1    the server answered with an error (code and message on stderr)\n"
+    "  2    the server cannot be reached, is not SERVING, or the deadline passed\n"
+    "  3    a file cannot be read, or the text is not UTF-8\n"
+    "  100+ wrong usage\n"
+    "Environment: LONGSPAN_SERVER (--server), LONGSPAN_KEY (bearer key).";
 
-absl::StatusOr<std::string> ReadInput(const std::string& path) {
-  if (path == "-") return std::string(std::istreambuf_iterator<char>(std::cin), {});
-  std::ifstream file(path, std::ios::binary);
-  if (!file) return absl::NotFoundError(absl::StrCat(path, " cannot be read; give a text file, or - for standard input"));
-  return std::string(std::istreambuf_iterator<char>(file), {});
+enum ExitCode { kDone = 0, kServerError = 1, kNoAnswer = 2, kBadFile = 3 };
+
+// One line on stderr, whatever the message holds.
+int Fail(ExitCode code, const absl::Status& status) {
+  std::fprintf(stderr, "longspan: %s: %s\n", absl::StatusCodeToString(status.code()).c_str(),
+               OneLine(std::string(status.message()), std::string::npos).c_str());
+  return code;
+}
+
+int FailCall(const absl::Status& status) {
+  const bool no_answer = absl::IsUnavailable(status) || absl::IsDeadlineExceeded(status);
+  return Fail(no_answer ? kNoAnswer : kServerError, status);
 }
 
 void PrintJson(const google::protobuf::Message& message) {
   google::protobuf::util::JsonPrintOptions options;
   options.preserve_proto_field_names = true;
+  options.always_print_primitive_fields = true;  // "truncated": false is an answer, not a default to leave out
   std::string json;
   if (google::protobuf::util::MessageToJsonString(message, &json, options).ok()) std::printf("%s\n", json.c_str());
 }
@@ -42,11 +55,7 @@ v1::EncodeRequest BuildRequest(const EncodeCommand& command, const std::string& 
   input->set_id(command.file);
   input->set_text(text);
   v1::EncodeOptions* options = request.mutable_options();
-  const auto upper = [](std::string name) {
-    std::transform(name.begin(), name.end(), name.begin(),
-                   [](char c) { return c == '-' ? '_' : static_cast<char>(std::toupper(c)); });
-    return name;
-  };
+  const auto upper = [](const std::string& name) { return absl::AsciiStrToUpper(name); };
   v1::Truncation truncation = v1::TRUNCATION_UNSPECIFIED;
   if (v1::Truncation_Parse("TRUNCATION_" + upper(command.truncation), &truncation)) options->set_truncation(truncation);
   v1::Pooling pooling = v1::POOLING_UNSPECIFIED;
@@ -73,8 +82,8 @@ int PrintRanking(Client* client, const CommonOptions& common, const EncodeComman
                  const v1::Encoding& document) {
   EncodeCommand plain = command;
   plain.spans.clear();
-  const auto query = client->Encode(BuildRequest(plain, command.query), absl::Seconds(common.deadline_seconds));
-  if (!query.ok()) return Report(query.status());
+  const auto query = client->Encode(BuildRequest(plain, command.query), common.deadline);
+  if (!query.ok()) return FailCall(query.status());
   std::vector<std::pair<double, int>> ranking;
   for (int i = 0; i < document.spans_size(); ++i)
     ranking.emplace_back(Dot(query->encodings(0).vector(), document.spans(i).vector()), i);
@@ -88,55 +97,58 @@ int PrintRanking(Client* client, const CommonOptions& common, const EncodeComman
   return 0;
 }
 
+// One of `choices`; "-" may stand for "_".
+void AddChoice(CLI::App* app, const std::string& name, std::string* value, const std::vector<std::string>& choices,
+               const std::string& description) {
+  const auto underscored = [](std::string given) {
+    std::replace(given.begin(), given.end(), '-', '_');
+    return given;
+  };
+  app->add_option(name, *value, description)->transform(CLI::IsMember(choices, underscored));
+}
+
+// A time as Go and absl write it (500ms, 120s, 5m), or a plain number of seconds; above zero, or not below it.
+void AddDuration(CLI::App* app, const std::string& name, absl::Duration* value, bool allow_zero, const std::string& description) {
+  const auto take = [value, allow_zero, name](const std::string& given) {
+    double seconds = 0;
+    absl::Duration parsed;
+    if (absl::SimpleAtod(given, &seconds)) {
+      parsed = absl::Seconds(seconds);
+    } else if (!absl::ParseDuration(given, &parsed)) {
+      throw CLI::ValidationError(name, given + " is not a time; give seconds, or a number with ms, s, m or h");
+    }
+    if (parsed < absl::ZeroDuration() || (!allow_zero && parsed == absl::ZeroDuration()) || parsed == absl::InfiniteDuration())
+      throw CLI::ValidationError(name, given + " is out of range; a finite time above zero is allowed");
+    *value = parsed;
+  };
+  app->add_option_function<std::string>(name, take, description)->type_name("TIME")->default_str(absl::FormatDuration(*value));
+}
+
 void AddEncode(CLI::App* app, EncodeCommand* command) {
   app->add_option("FILE", command->file, "text file, or - for standard input");
   app->add_flag("--summary", command->summary, "print for people: tokens read, vector head, time by stage, tokens/s");
-  app->add_option("--spans", command->spans, "one vector each: sentences | paragraphs")
-      ->check(CLI::IsMember({"sentences", "paragraphs"}));
+  AddChoice(app, "--spans", &command->spans, {"sentences", "paragraphs"}, "one vector each");
   app->add_option("--query", command->query, "print the spans nearest to this text (sentences where --spans is not given)");
-  app->add_option("--truncation", command->truncation, "reject | head | tail | head-tail | windows")
-      ->check(CLI::IsMember({"reject", "head", "tail", "head-tail", "windows"}));
-  app->add_option("--pooling", command->pooling,
-                  "cls | mean | max | mean-sqrt-len | weighted-mean | last-token; default: the model's");
+  AddChoice(app, "--truncation", &command->truncation, {"reject", "head", "tail", "head_tail", "windows"},
+            "for a text longer than the model takes");
+  AddChoice(app, "--pooling", &command->pooling, {"cls", "mean", "max", "mean_sqrt_len", "weighted_mean", "last_token"},
+            "default: the model's own");
   app->add_option("--prompt", command->prompt_name, "name of one of the model's prompts");
-  app->add_option("--dimensions", command->dimensions, "keep the first so many values")->check(CLI::NonNegativeNumber);
+  app->add_option("--dimensions", command->dimensions, "keep the first so many values; 0 = all")->check(CLI::NonNegativeNumber);
 }
 
 }  // namespace
 
-int ExitCode(const absl::Status& status) {
-  switch (status.code()) {
-    case absl::StatusCode::kOk:
-      return 0;
-    case absl::StatusCode::kNotFound:
-      return 2;
-    case absl::StatusCode::kUnavailable:
-      return 3;
-    case absl::StatusCode::kDeadlineExceeded:
-      return 4;
-    case absl::StatusCode::kResourceExhausted:
-      return 5;
-    default:
-      return 1;
-  }
-}
-
-int Report(const absl::Status& status) {
-  std::fprintf(stderr, "longspan: %s: %s\n", absl::StatusCodeToString(status.code()).c_str(),
-               std::string(status.message()).c_str());
-  return ExitCode(status);
-}
-
 int RunEncode(const CommonOptions& common, const EncodeCommand& given) {
   EncodeCommand command = given;
   if (!command.query.empty() && command.spans.empty()) command.spans = "sentences";
-  const auto text = ReadInput(command.file);
-  if (!text.ok()) return Report(text.status());
+  const auto text = ReadTextFile(command.file);
+  if (!text.ok()) return Fail(kBadFile, text.status());
   const auto client = Client::Connect(common.client);
-  if (!client.ok()) return Report(client.status());
+  if (!client.ok()) return Fail(kBadFile, client.status());
   const absl::Time start = absl::Now();
-  const auto response = (*client)->Encode(BuildRequest(command, *text), absl::Seconds(common.deadline_seconds));
-  if (!response.ok()) return Report(response.status());
+  const auto response = (*client)->Encode(BuildRequest(command, *text), common.deadline);
+  if (!response.ok()) return FailCall(response.status());
   const absl::Duration wall = absl::Now() - start;
   if (!command.query.empty()) return PrintRanking(client->get(), common, command, *text, response->encodings(0));
   if (command.summary) {
@@ -149,28 +161,31 @@ int RunEncode(const CommonOptions& common, const EncodeCommand& given) {
 
 int RunInfo(const CommonOptions& common) {
   const auto client = Client::Connect(common.client);
-  if (!client.ok()) return Report(client.status());
-  const auto info = (*client)->GetModelInfo(absl::Seconds(common.deadline_seconds));
-  if (!info.ok()) return Report(info.status());
+  if (!client.ok()) return Fail(kBadFile, client.status());
+  const auto info = (*client)->GetModelInfo(common.deadline);
+  if (!info.ok()) return FailCall(info.status());
   PrintJson(*info);
   return 0;
 }
 
-int RunHealth(const CommonOptions& common, const std::string& service, double wait_seconds) {
+int RunHealth(const CommonOptions& common, const std::string& service, absl::Duration wait) {
   const auto client = Client::Connect(common.client);
-  if (!client.ok()) return Report(client.status());
-  const absl::Time until = absl::Now() + absl::Seconds(wait_seconds);
+  if (!client.ok()) return Fail(kBadFile, client.status());
+  const absl::Time until = absl::Now() + wait;
   while (true) {
-    const auto health = (*client)->Health(service, absl::Seconds(std::min(common.deadline_seconds, 10.0)));
+    // One question may not take longer than the wait itself, or --wait 1 would hang on a host that swallows packets.
+    absl::Duration deadline = std::min(common.deadline, absl::Seconds(10));
+    if (wait > absl::ZeroDuration()) deadline = std::min(deadline, std::max(until - absl::Now(), absl::Milliseconds(100)));
+    const auto health = (*client)->Health(service, deadline);
     const bool serving = health.ok() && *health == "SERVING";
     const bool may_change = health.ok() || absl::IsUnavailable(health.status()) || absl::IsDeadlineExceeded(health.status());
     if (!serving && may_change && absl::Now() < until) {
       absl::SleepFor(absl::Milliseconds(200));
       continue;
     }
-    if (!health.ok()) return Report(health.status());
-    std::printf("{\"service\":\"%s\",\"status\":\"%s\"}\n", service.c_str(), health->c_str());
-    return serving ? 0 : 3;
+    if (!health.ok()) return FailCall(health.status());
+    std::printf("%s\n", health->c_str());
+    return serving ? kDone : kNoAnswer;
   }
 }
 
@@ -184,27 +199,21 @@ int RunCommandLine(int argc, char** argv, const std::string& environment_server,
   if (!environment_server.empty()) common.client.server = environment_server;
   common.client.key = environment_key;
   app.add_option("--server", common.client.server, "HOST:PORT [LONGSPAN_SERVER]")->capture_default_str();
-  app.add_option("--deadline", common.deadline_seconds, "seconds a call may take")
-      ->capture_default_str()
-      ->check(CLI::PositiveNumber);
+  AddDuration(&app, "--deadline", &common.deadline, /*allow_zero=*/false, "what a call may take, all attempts together");
   app.add_option("--ca", common.client.ca_file, "PEM authority of the server's certificate: use TLS");
   EncodeCommand encode;
   std::string service;
-  double wait_seconds = 0;
+  absl::Duration wait;
   CLI::App* encode_app = app.add_subcommand("encode", "encode a text and print JSON");
   AddEncode(encode_app, &encode);
   CLI::App* info_app = app.add_subcommand("info", "print the model and the limits in force");
   CLI::App* health_app = app.add_subcommand("health", "print SERVING or NOT_SERVING");
-  health_app->add_option("SERVICE", service, "name to ask for; default: the whole server");
-  health_app->add_option("--wait", wait_seconds, "ask until SERVING, for at most so many seconds")->check(CLI::NonNegativeNumber);
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? 0 : 2;
-  }
+  health_app->add_option("--service", service, "name to ask for; default: the whole server");
+  AddDuration(health_app, "--wait", &wait, /*allow_zero=*/true, "ask until SERVING, for at most so long");
+  CLI11_PARSE(app, argc, argv);
   if (encode_app->parsed()) return RunEncode(common, encode);
   if (info_app->parsed()) return RunInfo(common);
-  return RunHealth(common, service, wait_seconds);
+  return RunHealth(common, service, wait);
 }
 
 }  // namespace longspan

@@ -1,11 +1,12 @@
 // The commands of `longspan`: each reads its options, makes its calls, prints, and gives the exit code.
-//   0 done   1 the server refused or failed (the line on stderr says what)   2 bad usage or unreadable input
-//   3 no server, or not ready (UNAVAILABLE, NOT_SERVING)                     4 deadline passed   5 overloaded
-//   (RESOURCE_EXHAUSTED)
+//   0 done
+//   1 the server answered with an error: its code and message are one line on stderr
+//   2 the server cannot be reached, is not SERVING, or the deadline passed
+//   3 the input (or CA) file cannot be read, or the text is not UTF-8
+//   100 and above: wrong usage, as CLI11 numbers it
 #pragma once
 
 #include <string>
-#include <vector>
 
 #include "absl/status/status.h"
 #include "client/client.h"
@@ -14,7 +15,7 @@ namespace longspan {
 
 struct CommonOptions {
   ClientOptions client;
-  double deadline_seconds = 120;
+  absl::Duration deadline = absl::Seconds(120);  // of one call, all its attempts together
 };
 
 struct EncodeCommand {
@@ -30,14 +31,11 @@ struct EncodeCommand {
 
 int RunEncode(const CommonOptions& common, const EncodeCommand& command);
 int RunInfo(const CommonOptions& common);
-// Asks once, or until SERVING for at most wait_seconds.
-int RunHealth(const CommonOptions& common, const std::string& service, double wait_seconds);
+// Asks once, or until SERVING for at most `wait`.
+int RunHealth(const CommonOptions& common, const std::string& service, absl::Duration wait);
 
-int ExitCode(const absl::Status& status);
-// Prints one line on stderr and gives the exit code.
-int Report(const absl::Status& status);
-
-// Parses the command line and runs; what main() returns. `environment_server` is LONGSPAN_SERVER or empty.
+// Parses the command line and runs; what main() returns. `environment_server` is LONGSPAN_SERVER or empty,
+// `environment_key` LONGSPAN_KEY.
 int RunCommandLine(int argc, char** argv, const std::string& environment_server, const std::string& environment_key);
 
 }  // namespace longspan

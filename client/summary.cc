@@ -8,13 +8,15 @@
 namespace longspan {
 namespace {
 
+constexpr int kHeadValues = 8;
+
 double Milliseconds(uint64_t nanoseconds) { return static_cast<double>(nanoseconds) * 1e-6; }
 
 std::string VectorHead(const v1::Vector& vector) {
   std::string head;
-  for (int i = 0; i < std::min(vector.values_size(), 6); ++i)
+  for (int i = 0; i < std::min(vector.values_size(), kHeadValues); ++i)
     absl::StrAppendFormat(&head, "%s%.6f", i > 0 ? ", " : "", vector.values(i));
-  return absl::StrCat("[", head, vector.values_size() > 6 ? ", ...]" : "]");
+  return absl::StrCat("[", head, vector.values_size() > kHeadValues ? ", ...]" : "]");
 }
 
 }  // namespace
@@ -48,10 +50,11 @@ std::string SummaryText(const std::string& text, const v1::EncodeResponse& respo
                         Milliseconds(timings.tokenize_ns()), Milliseconds(timings.queue_ns()), Milliseconds(timings.compute_ns()),
                         Milliseconds(timings.total_ns()), absl::ToDoubleMilliseconds(wall));
   if (compute_seconds > 0) absl::StrAppendFormat(&out, "speed    %.0f tokens/s\n", used / compute_seconds);
-  const double share = std::min(1.0, 512.0 / std::max(1.0, static_cast<double>(encoding.tokens_total())));
-  absl::StrAppendFormat(
-      &out, "a server that truncates at 512 tokens would have read %.1f %% of this text (%d tokens), and not said so\n",
-      share * 100, std::min<uint64_t>(512, encoding.tokens_total()));
+  constexpr uint64_t kUsualLimit = 512;  // where servers built on dense BERT models stop reading
+  if (encoding.tokens_total() > kUsualLimit)
+    absl::StrAppendFormat(
+        &out, "a server that truncates at 512 tokens would have read %.1f %% of this text (512 tokens), and not said so\n",
+        100.0 * kUsualLimit / static_cast<double>(encoding.tokens_total()));
   return out;
 }
 
