@@ -1,0 +1,147 @@
+// The client library against a fake server: retries, deadlines, errors kept as the server gave them, message sizes.
+#include "client/client.h"
+
+#include <gmock/gmock.h>
+#include <google/rpc/error_details.pb.h>
+#include <google/rpc/status.pb.h>
+#include <gtest/gtest.h>
+
+#include "absl/time/clock.h"
+#include "tests/client/fake_server.h"
+
+namespace longspan {
+namespace {
+
+using testing::HasSubstr;
+
+constexpr absl::Duration kLong = absl::Seconds(30);
+
+class ClientTest : public testing::Test {
+ protected:
+  std::unique_ptr<Client> Connect(ClientOptions options = {}) {
+    options.server = server_.address();
+    return *Client::Connect(options);
+  }
+  static v1::EncodeRequest Request(const std::string& text = "text") {
+    v1::EncodeRequest request;
+    request.add_inputs()->set_text(text);
+    return request;
+  }
+  // Fails with `code` before attempt `succeeds_at`.
+  void FailUntil(int succeeds_at, grpc::StatusCode code) {
+    server_.set_on_encode([=](int attempt, grpc::ServerContext*, const v1::EncodeRequest&, v1::EncodeResponse* response) {
+      if (attempt < succeeds_at) return grpc::Status(code, "loading");
+      response->add_encodings()->set_tokens_total(7);
+      return grpc::Status::OK;
+    });
+  }
+
+  FakeServer server_;
+};
+
+TEST_F(ClientTest, Encode_IsTriedAgain_WhileTheServerIsUnavailable) {
+  FailUntil(3, grpc::StatusCode::UNAVAILABLE);
+  const auto response = Connect()->Encode(Request(), kLong);
+  ASSERT_TRUE(response.ok()) << response.status();
+  EXPECT_EQ(response->encodings(0).tokens_total(), 7u);
+  EXPECT_EQ(server_.encode_calls(), 3);
+}
+
+TEST_F(ClientTest, Encode_IsTriedAgain_WhileTheServerIsOverloaded) {
+  FailUntil(2, grpc::StatusCode::RESOURCE_EXHAUSTED);
+  EXPECT_TRUE(Connect()->Encode(Request(), kLong).ok());
+  EXPECT_EQ(server_.encode_calls(), 2);
+}
+
+// gRPC keeps 256 KiB for retries unless told otherwise: a long text would be tried once only.
+TEST_F(ClientTest, Encode_OfALongText_IsTriedAgainToo) {
+  FailUntil(2, grpc::StatusCode::UNAVAILABLE);
+  const auto response = Connect()->Encode(Request(std::string(4 << 20, 'x')), kLong);
+  EXPECT_TRUE(response.ok()) << response.status();
+  EXPECT_EQ(server_.encode_calls(), 2);
+}
+
+TEST_F(ClientTest, Encode_GivesUpAfterFourAttempts_WithTheServersError) {
+  FailUntil(100, grpc::StatusCode::UNAVAILABLE);
+  const auto response = Connect()->Encode(Request(), kLong);
+  EXPECT_EQ(response.status().code(), absl::StatusCode::kUnavailable);
+  EXPECT_EQ(response.status().message(), "loading");
+  EXPECT_EQ(server_.encode_calls(), 4);
+}
+
+TEST_F(ClientTest, Encode_IsTriedOnce_WhereTheTextIsAtFaultOrRetryIsOff) {
+  FailUntil(100, grpc::StatusCode::INVALID_ARGUMENT);
+  EXPECT_EQ(Connect()->Encode(Request(), kLong).status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(server_.encode_calls(), 1);
+  FailUntil(100, grpc::StatusCode::UNAVAILABLE);
+  EXPECT_FALSE(Connect({.retry = false})->Encode(Request(), kLong).ok());
+  EXPECT_EQ(server_.encode_calls(), 2);
+}
+
+// The server's own pause wins over the backoff, and a negative one forbids the next attempt.
+TEST_F(ClientTest, Encode_ObeysTheServersPushback) {
+  server_.set_on_encode([](int, grpc::ServerContext* context, const v1::EncodeRequest&, v1::EncodeResponse*) {
+    context->AddTrailingMetadata("grpc-retry-pushback-ms", "-1");
+    return grpc::Status(grpc::StatusCode::RESOURCE_EXHAUSTED, "queue full");
+  });
+  EXPECT_EQ(Connect()->Encode(Request(), kLong).status().code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_EQ(server_.encode_calls(), 1);
+}
+
+TEST_F(ClientTest, Encode_EndsAtItsDeadline_WhenTheServerDoesNotAnswer) {
+  server_.set_on_encode([](int, grpc::ServerContext* context, const v1::EncodeRequest&, v1::EncodeResponse*) {
+    while (!context->IsCancelled()) absl::SleepFor(absl::Milliseconds(5));
+    return grpc::Status::CANCELLED;
+  });
+  const absl::Time start = absl::Now();
+  const auto response = Connect()->Encode(Request(), absl::Milliseconds(200));
+  EXPECT_EQ(response.status().code(), absl::StatusCode::kDeadlineExceeded);
+  EXPECT_GE(absl::Now() - start, absl::Milliseconds(150));
+  EXPECT_LT(absl::Now() - start, absl::Seconds(10));
+}
+
+TEST_F(ClientTest, Error_KeepsCodeAndMessage_AndTellsTheDetails) {
+  server_.set_on_encode([](int, grpc::ServerContext*, const v1::EncodeRequest&, v1::EncodeResponse*) {
+    google::rpc::BadRequest bad_request;
+    bad_request.add_field_violations()->set_field("inputs[0].text");
+    google::rpc::Status details;
+    details.add_details()->PackFrom(bad_request);
+    return grpc::Status(grpc::StatusCode::INVALID_ARGUMENT, "9120 tokens; at most 4096", details.SerializeAsString());
+  });
+  const auto response = Connect()->Encode(Request(), kLong);
+  EXPECT_EQ(response.status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(response.status().message(), "9120 tokens; at most 4096 [field inputs[0].text]");
+}
+
+TEST_F(ClientTest, Answer_MayBeLargerThanGrpcsDefaultOf4MiB) {
+  server_.set_on_encode([](int, grpc::ServerContext*, const v1::EncodeRequest&, v1::EncodeResponse* response) {
+    response->add_encodings()->mutable_vector()->mutable_values()->Resize(2 << 20, 0.5f);  // 8 MiB
+    return grpc::Status::OK;
+  });
+  const auto response = Connect()->Encode(Request(), kLong);
+  ASSERT_TRUE(response.ok()) << response.status();
+  EXPECT_EQ(response->encodings(0).vector().values_size(), 2 << 20);
+}
+
+TEST_F(ClientTest, Key_IsSentAsBearer) {
+  ASSERT_TRUE(Connect({.key = "secret"})->Encode(Request(), kLong).ok());
+  EXPECT_EQ(server_.last_authorization(), "Bearer secret");
+}
+
+TEST_F(ClientTest, Health_TellsTheStatus_AndNotFoundForUnknownNames) {
+  server_.set_not_serving_for(1);
+  EXPECT_EQ(*Connect()->Health("", kLong), "NOT_SERVING");
+  EXPECT_EQ(*Connect()->Health("longspan.v1.EncoderService", kLong), "SERVING");
+  EXPECT_EQ(Connect()->Health("no.such", kLong).status().code(), absl::StatusCode::kNotFound);
+}
+
+TEST_F(ClientTest, GetModelInfo_Answers) { EXPECT_EQ(Connect()->GetModelInfo(kLong)->dimensions(), 384u); }
+
+TEST(ClientConnectTest, NamesACaFileThatCannotBeRead) {
+  const auto client = Client::Connect({.ca_file = "/no/such/ca.pem"});
+  ASSERT_FALSE(client.ok());
+  EXPECT_THAT(std::string(client.status().message()), HasSubstr("/no/such/ca.pem"));
+}
+
+}  // namespace
+}  // namespace longspan

@@ -1,0 +1,98 @@
+// A server on 127.0.0.1 that answers as a test tells it: EncoderService and grpc.health.v1.Health from the generated headers,
+// nothing of server/. Thread safe; stops in the destructor.
+#pragma once
+
+#include <grpc/health/v1/health.grpc.pb.h>
+#include <grpcpp/grpcpp.h>
+#include <longspan/v1/encoder.grpc.pb.h>
+
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <utility>
+
+namespace longspan {
+
+class FakeServer final : public v1::EncoderService::Service, public grpc::health::v1::Health::Service {
+ public:
+  using Health = grpc::health::v1::HealthCheckResponse;
+  // What Encode does; `attempt` counts from 1.
+  using OnEncode = std::function<grpc::Status(int attempt, grpc::ServerContext*, const v1::EncodeRequest&, v1::EncodeResponse*)>;
+
+  FakeServer() {
+    grpc::ServerBuilder builder;
+    builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(), &port_);
+    builder.SetMaxReceiveMessageSize(64 << 20);
+    builder.RegisterService(static_cast<v1::EncoderService::Service*>(this));
+    builder.RegisterService(static_cast<grpc::health::v1::Health::Service*>(this));
+    server_ = builder.BuildAndStart();
+  }
+  ~FakeServer() override { server_->Shutdown(std::chrono::system_clock::now()); }
+
+  std::string address() const { return "127.0.0.1:" + std::to_string(port_); }
+  void set_on_encode(OnEncode on_encode) {
+    const std::lock_guard lock(mu_);
+    on_encode_ = std::move(on_encode);
+  }
+  // NOT_SERVING for the first `checks` questions, SERVING from then on.
+  void set_not_serving_for(int checks) {
+    const std::lock_guard lock(mu_);
+    not_serving_for_ = checks;
+  }
+  int encode_calls() const {
+    const std::lock_guard lock(mu_);
+    return encode_calls_;
+  }
+  int health_checks() const {
+    const std::lock_guard lock(mu_);
+    return health_checks_;
+  }
+  v1::EncodeRequest last_request() const {
+    const std::lock_guard lock(mu_);
+    return last_request_;
+  }
+  std::string last_authorization() const {
+    const std::lock_guard lock(mu_);
+    return last_authorization_;
+  }
+
+ private:
+  grpc::Status Encode(grpc::ServerContext* context, const v1::EncodeRequest* request, v1::EncodeResponse* response) override {
+    OnEncode on_encode;
+    int attempt = 0;
+    {
+      const std::lock_guard lock(mu_);
+      attempt = ++encode_calls_;
+      last_request_ = *request;
+      const auto key = context->client_metadata().find("authorization");
+      if (key != context->client_metadata().end()) last_authorization_.assign(key->second.data(), key->second.size());
+      on_encode = on_encode_;
+    }
+    return on_encode ? on_encode(attempt, context, *request, response) : grpc::Status::OK;
+  }
+  grpc::Status GetModelInfo(grpc::ServerContext*, const v1::GetModelInfoRequest*, v1::GetModelInfoResponse* response) override {
+    response->set_model("fake");
+    response->set_dimensions(384);
+    return grpc::Status::OK;
+  }
+  grpc::Status Check(grpc::ServerContext*, const grpc::health::v1::HealthCheckRequest* request, Health* response) override {
+    if (!request->service().empty() && request->service() != "longspan.v1.EncoderService")
+      return {grpc::StatusCode::NOT_FOUND, "unknown service"};
+    const std::lock_guard lock(mu_);
+    response->set_status(++health_checks_ > not_serving_for_ ? Health::SERVING : Health::NOT_SERVING);
+    return grpc::Status::OK;
+  }
+
+  int port_ = 0;
+  std::unique_ptr<grpc::Server> server_;
+  mutable std::mutex mu_;
+  OnEncode on_encode_;
+  int encode_calls_ = 0;
+  int health_checks_ = 0;
+  int not_serving_for_ = 0;
+  v1::EncodeRequest last_request_;
+  std::string last_authorization_;
+};
+
+}  // namespace longspan
