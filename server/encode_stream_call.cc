@@ -36,8 +36,8 @@ void EncodeStreamCall::OnReadDone(bool ok) {
 void EncodeStreamCall::Receive() {
   v1::EncodeStreamRequest message;
   Item item;
-  absl::StatusOr<EncodeInput> input = call_.Parse(incoming_, &message);
-  if (input.status().ok()) input = Decode(&message, &item.format);
+  const absl::Status parsed = call_.Parse(incoming_, &message);
+  absl::StatusOr<EncodeInput> input = parsed.ok() ? Decode(&message, &item.format) : absl::StatusOr<EncodeInput>(parsed);
   item.id = std::move(*message.mutable_input()->mutable_id());
   {
     absl::MutexLock lock(&mu_);

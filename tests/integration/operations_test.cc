@@ -1,0 +1,264 @@
+// What an operator sees: health and its Watch during a drain, probes, metrics that promtool accepts, the request log, and the
+// process itself: start, signals, exit codes, one OpenMP runtime, every message of the API after LibTorch has run.
+#include <gmock/gmock.h>
+#include <grpc/health/v1/health.grpc.pb.h>
+#include <grpcpp/grpcpp.h>
+#include <gtest/gtest.h>
+#include <sys/wait.h>
+
+#include <csignal>
+#include <cstdio>
+#include <fstream>
+#include <future>
+#include <regex>
+#include <set>
+#include <thread>
+
+#include "nlohmann/json.hpp"
+#include "tests/integration/test_server.h"
+
+namespace longspan {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+constexpr absl::Duration kLong = absl::Seconds(20);
+
+// Output and exit code of a shell command.
+std::pair<std::string, int> Shell(const std::string& command) {
+  FILE* pipe = popen(command.c_str(), "r");
+  std::string output;
+  char buffer[4096];
+  for (size_t n = 0; (n = fread(buffer, 1, sizeof(buffer), pipe)) > 0;) output.append(buffer, n);
+  const int status = pclose(pipe);
+  return {output, WIFEXITED(status) ? WEXITSTATUS(status) : -1};
+}
+
+std::string Get(int port, const std::string& path) {
+  return Shell(absl::StrCat("curl -s -w ' %{http_code}' http://127.0.0.1:", port, path)).first;
+}
+
+TEST(HealthTest, Check_KnowsItsNames) {
+  TestServer server;
+  for (const char* name : {"", "liveness", "longspan.v1.EncoderService"})
+    EXPECT_EQ(*server.client().Health(name, kLong), "SERVING") << name;
+  EXPECT_EQ(server.client().Health("nobody", kLong).status().code(), absl::StatusCode::kNotFound);
+}
+
+TEST(HealthTest, Watch_GetsNotServingInADrainAndEnds) {
+  TestServer server;
+  const auto stub = grpc::health::v1::Health::NewStub(server.client().channel());
+  grpc::ClientContext context;
+  server.client().Prepare(&context, kLong);
+  const auto watch = stub->Watch(&context, {});
+  grpc::health::v1::HealthCheckResponse response;
+  ASSERT_TRUE(watch->Read(&response));
+  EXPECT_EQ(response.status(), grpc::health::v1::HealthCheckResponse::SERVING);
+  const absl::Time start = absl::Now();
+  auto drained = std::async(std::launch::async, [&] { return server.server().Drain(); });
+  ASSERT_TRUE(watch->Read(&response));
+  EXPECT_EQ(response.status(), grpc::health::v1::HealthCheckResponse::NOT_SERVING);
+  EXPECT_FALSE(watch->Read(&response));
+  EXPECT_TRUE(watch->Finish().ok());
+  EXPECT_TRUE(drained.get());
+  EXPECT_LT(absl::Now() - start, absl::Seconds(5)) << "an open Watch does not hold the shutdown";
+}
+
+TEST(HealthTest, Watch_OfAnUnknownNameStaysOpen) {
+  TestServer server;
+  const auto stub = grpc::health::v1::Health::NewStub(server.client().channel());
+  grpc::ClientContext context;
+  server.client().Prepare(&context, absl::Seconds(1));
+  grpc::health::v1::HealthCheckRequest request;
+  request.set_service("nobody");
+  const auto watch = stub->Watch(&context, request);
+  grpc::health::v1::HealthCheckResponse response;
+  ASSERT_TRUE(watch->Read(&response));
+  EXPECT_EQ(response.status(), grpc::health::v1::HealthCheckResponse::SERVICE_UNKNOWN);
+  EXPECT_FALSE(watch->Read(&response));
+  EXPECT_EQ(watch->Finish().error_code(), grpc::StatusCode::DEADLINE_EXCEEDED);
+}
+
+TEST(OperationsTest, ProbesAndMetrics) {
+  TestServer server({}, {.http = "127.0.0.1:0"});
+  ASSERT_TRUE(server.client().Encode(IdsRequest({{1, 2, 3}}), kLong).ok());
+  EXPECT_FALSE(server.client().Encode({}, kLong).ok());
+  const int port = server.server().http_port();
+  for (const char* path : {"/healthz", "/readyz", "/startupz"}) EXPECT_THAT(Get(port, path), HasSubstr("ok\n 200")) << path;
+  EXPECT_THAT(Get(port, "/nothing"), HasSubstr(" 404"));
+  const std::string metrics = Get(port, "/metrics");
+  for (const char* line :
+       {"longspan_requests_total{code=\"OK\",method=\"Encode\"} 1",
+        "longspan_requests_total{code=\"INVALID_ARGUMENT\",method=\"Encode\"} 1",
+        "longspan_rejected_total{reason=\"INVALID_ARGUMENT\"} 1", "longspan_tokens_total 3", "longspan_batch_texts_count 1",
+        "longspan_compute_seconds_count{device=\"cpu\"} 1", "longspan_queue_seconds_count{lane=\"short\"} 1",
+        "longspan_queue_texts 0", "longspan_draining 0", "longspan_request_seconds_by_length_count{bucket=\"128\"} 1",
+        "process_resident_memory_bytes ", "longspan_model_info{", "longspan_build_info{", "longspan_oom_splits_total 0",
+        "longspan_truncated_total 0", "longspan_arena_bytes "}) {
+    EXPECT_THAT(metrics, HasSubstr(line));
+  }
+  const auto [report, code] = Shell(absl::StrCat("curl -s http://127.0.0.1:", port, "/metrics | promtool check metrics 2>&1"));
+  if (code != 127) {
+    EXPECT_EQ(code, 0) << report;
+  }
+}
+
+TEST(OperationsTest, RequestLogIsOneJsonObjectALineWithoutTheText) {
+  TestServer server;
+  grpc::ClientContext context;
+  server.client().Prepare(&context, kLong);
+  context.AddMetadata("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01");
+  context.AddMetadata("x-request-id", "request-7");
+  v1::EncodeRequest request;
+  request.add_inputs()->set_text("a secret text");
+  v1::EncodeResponse response;
+  EXPECT_FALSE(server.client().stub().Encode(&context, request, &response).ok());
+  EXPECT_EQ(context.GetServerInitialMetadata().find("x-request-id")->second, "request-7");
+  bool seen = false;
+  for (int i = 0; i < 50 && !seen; ++i) {
+    server.log().Flush();
+    absl::SleepFor(absl::Milliseconds(20));
+    std::ifstream file(server.log_path());
+    for (std::string line; std::getline(file, line);) {
+      const auto json = nlohmann::json::parse(line, nullptr, false);
+      ASSERT_TRUE(json.is_object()) << line;
+      EXPECT_THAT(line, Not(HasSubstr("secret")));
+      if (json["event"] != "request") continue;
+      seen = true;
+      EXPECT_EQ(json["method"], "Encode");
+      EXPECT_EQ(json["code"], "FAILED_PRECONDITION");
+      EXPECT_EQ(json["request_id"], "request-7");
+      EXPECT_EQ(json["traceparent"], "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01");
+    }
+  }
+  EXPECT_TRUE(seen);
+}
+
+// longspan-server as a process of its own.
+class ServerProcess {
+ public:
+  explicit ServerProcess(const std::vector<std::string>& extra) {
+    int out[2];
+    EXPECT_EQ(pipe(out), 0);
+    pid_ = fork();
+    if (pid_ == 0) {
+      dup2(out[1], STDOUT_FILENO);
+      close(out[0]);
+      close(out[1]);
+      std::vector<std::string> arguments = {
+          LONGSPAN_BINARY_DIR "/longspan-server", "--listen", "127.0.0.1:0", "--http", "off", "--log-level", "error"};
+      arguments.insert(arguments.end(), extra.begin(), extra.end());
+      std::vector<char*> argv;
+      for (std::string& argument : arguments) argv.push_back(argument.data());
+      argv.push_back(nullptr);
+      execv(argv[0], argv.data());
+      _exit(127);
+    }
+    close(out[1]);
+    output_ = fdopen(out[0], "r");
+  }
+  ~ServerProcess() {
+    if (pid_ > 0) {
+      kill(pid_, SIGKILL);
+      Wait();
+    }
+    fclose(output_);
+  }
+
+  // Reads until the line that names the port; 0 = it ended before.
+  int Port() {
+    char line[4096];
+    while (fgets(line, sizeof(line), output_) != nullptr) {
+      std::cmatch match;
+      if (std::regex_search(line, match, std::regex("gRPC on 127.0.0.1:([0-9]+)"))) return std::stoi(match[1]);
+    }
+    return 0;
+  }
+  int Wait() {
+    int status = 0;
+    waitpid(pid_, &status, 0);
+    pid_ = 0;
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
+  }
+  void Signal(int signal) const { kill(pid_, signal); }
+  pid_t pid() const { return pid_; }
+
+ private:
+  pid_t pid_ = 0;
+  FILE* output_ = nullptr;
+};
+
+const std::string kFixture = LONGSPAN_FIXTURES "/longformer-windows";
+
+TEST(ProcessTest, EncodesThenDrainsOnSigterm_WithOneOpenMpRuntime) {
+  ServerProcess process({"--model", kFixture, "--drain-delay", "0"});
+  const int port = process.Port();
+  ASSERT_GT(port, 0);
+  const auto client = *Client::Connect({.server = absl::StrCat("127.0.0.1:", port)});
+  v1::EncodeRequest request = IdsRequest({{52, 44, 17}, {28}});
+  const auto together = client->Encode(request, kLong);
+  ASSERT_TRUE(together.ok()) << together.status();
+  const auto alone = client->Encode(IdsRequest({{52, 44, 17}}), kLong);
+  ASSERT_TRUE(alone.ok());
+  for (int i = 0; i < 32; ++i) {
+    EXPECT_NEAR(together->encodings(0).vector().values(i), alone->encodings(0).vector().values(i), 1e-5);  // in a batch == alone
+  }
+  std::set<std::string> runtimes;
+  std::ifstream maps(absl::StrCat("/proc/", process.pid(), "/maps"));
+  for (std::string line; std::getline(maps, line);) {
+    const size_t path = line.find('/');
+    if (path != std::string::npos && std::regex_search(line, std::regex("lib(g|i|)omp[0-9]*\\.so")))
+      runtimes.insert(line.substr(path));
+  }
+  EXPECT_EQ(runtimes.size(), 1u) << ::testing::PrintToString(runtimes);
+  process.Signal(SIGTERM);
+  EXPECT_EQ(process.Wait(), 0);
+}
+
+TEST(ProcessTest, SecondSignalExitsWith3) {
+  ServerProcess process({"--model", kFixture, "--drain-delay", "60"});
+  ASSERT_GT(process.Port(), 0);
+  process.Signal(SIGTERM);
+  absl::SleepFor(absl::Milliseconds(300));
+  process.Signal(SIGTERM);
+  EXPECT_EQ(process.Wait(), 3);
+}
+
+TEST(ProcessTest, AStartThatCannotWorkEndsWithACode) {
+  EXPECT_EQ(ServerProcess({"--model", "/nowhere"}).Wait(), 1);
+  EXPECT_EQ(ServerProcess({"--model", kFixture, "--max-batch-tokens", "many"}).Wait(), 2);
+  EXPECT_EQ(ServerProcess({}).Wait(), 2);
+}
+
+// LibTorch carries protobuf headers of its own age; that our messages still work beside it is worth a test.
+TEST(ProcessTest, EveryMessageRoundTripsInAProcessThatHasRunLibTorch) {
+  auto encoder = Encoder::Load(kFixture);
+  ASSERT_TRUE(encoder.ok()) << encoder.status();
+  TokenBatch batch;
+  const std::vector<int32_t> ids = {52, 44, 17};
+  batch.Add({.token_ids = ids});
+  const std::vector<EncodeOptions> options(1);
+  ASSERT_TRUE((*encoder)->Encode(batch, options)[0].ok());
+  const google::protobuf::FileDescriptor* file = v1::EncodeRequest::descriptor()->file();
+  for (int i = 0; i < file->message_type_count(); ++i) {
+    const google::protobuf::Message* prototype =
+        google::protobuf::MessageFactory::generated_factory()->GetPrototype(file->message_type(i));
+    const std::unique_ptr<google::protobuf::Message> message(prototype->New()), copy(prototype->New());
+    for (int f = 0; f < file->message_type(i)->field_count(); ++f) {  // set what can be set without knowing the message
+      const google::protobuf::FieldDescriptor* field = file->message_type(i)->field(f);
+      const google::protobuf::Reflection* reflection = message->GetReflection();
+      if (field->cpp_type() == field->CPPTYPE_UINT64 && !field->is_repeated())
+        reflection->SetUInt64(message.get(), field, 1ull << 60);
+      if (field->cpp_type() == field->CPPTYPE_STRING && !field->is_repeated())
+        reflection->SetString(message.get(), field, "text");
+      if (field->cpp_type() == field->CPPTYPE_FLOAT && field->is_repeated()) reflection->AddFloat(message.get(), field, 0.1f);
+      if (field->cpp_type() == field->CPPTYPE_MESSAGE && field->is_repeated()) reflection->AddMessage(message.get(), field);
+    }
+    ASSERT_TRUE(copy->ParseFromString(message->SerializeAsString())) << file->message_type(i)->name();
+    EXPECT_EQ(copy->DebugString(), message->DebugString());
+  }
+}
+
+}  // namespace
+}  // namespace longspan
