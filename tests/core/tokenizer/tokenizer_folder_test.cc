@@ -250,6 +250,27 @@ TEST_F(TokenizerFolderTest, BrokenFilesAreErrors) {
   EXPECT_THAT(LoadError(absl::StatusCode::kInvalidArgument), HasSubstr("\"<x>\" should have id 77"));
 }
 
+// A word of 200,000 characters: trying each of its prefixes from the longest down would take hours.
+TEST_F(TokenizerFolderTest, WordPiece_TakesTheLongestPieceOfALongWord) {
+  json file = SmallTokenizer();
+  file["model"] = {{"type", "WordPiece"},
+                   {"unk_token", "?"},
+                   {"continuing_subword_prefix", "##"},
+                   {"max_input_chars_per_word", 1000000},
+                   {"vocab", {{"?", 0}, {"a", 1}, {"aa", 2}, {"##a", 3}, {"##aaa", 4}, {"##", 5}, {"##\u00e9", 6}}}};
+  Write("tokenizer.json", file.dump());
+  std::vector<int32_t> want = {2};
+  want.insert(want.end(), 66666, 4);
+  EXPECT_EQ(Ids(std::string(200000, 'a')), want);
+  want.push_back(3);
+  EXPECT_EQ(Ids(std::string(200001, 'a')), want);
+  EXPECT_EQ(Ids(std::string(200000, 'a') + "b"), std::vector<int32_t>{0});  // one wrong end makes the whole word unknown
+  EXPECT_THAT(Ids("##aaa"), ElementsAre(4));                                // the text's own "##", at the start of a word
+  EXPECT_THAT(Ids("a\xC3\xA9"
+                  "a"),
+              ElementsAre(1, 6, 3));
+}
+
 TEST_F(TokenizerFolderTest, PostProcessorMustHoldTheTextOnce) {
   json file = SmallTokenizer();
   file["post_processor"] = {

@@ -8,6 +8,8 @@
 //! Cost: linear in the text; 4 bytes a byte for the table.
 //! Proven by tests/core/tokenizer/tokenizer_test.cc against offsets from the Python package.
 
+use crate::word_piece;
+use tokenizers::models::ModelWrapper;
 use tokenizers::tokenizer::{OffsetType, PreTokenizer};
 use tokenizers::{Encoding, Model, Token, Tokenizer};
 
@@ -21,7 +23,8 @@ pub struct Tokens {
     pub characters: Vec<(usize, usize)>, // half-open
 }
 
-pub fn encode(tokenizer: &Tokenizer, text: &str, add_special_tokens: bool) -> tokenizers::Result<Tokens> {
+/// `longest_piece`: of a WordPiece vocabulary (word_piece.rs); not read for other models.
+pub fn encode(tokenizer: &Tokenizer, longest_piece: usize, text: &str, add_special_tokens: bool) -> tokenizers::Result<Tokens> {
     if text.len() > LONGEST_TEXT {
         return Err(format!("text has {} bytes; at most {LONGEST_TEXT} are allowed", text.len()).into());
     }
@@ -29,7 +32,10 @@ pub fn encode(tokenizer: &Tokenizer, text: &str, add_special_tokens: bool) -> to
     if let Some(pre_tokenizer) = tokenizer.get_pre_tokenizer() {
         pre_tokenizer.pre_tokenize(&mut pieces)?;
     }
-    pieces.tokenize(|piece| tokenizer.get_model().tokenize(piece.get()))?;
+    match tokenizer.get_model() {
+        ModelWrapper::WordPiece(model) => pieces.tokenize(|word| word_piece::tokenize(model, longest_piece, word.get()))?,
+        model => pieces.tokenize(|piece| model.tokenize(piece.get()))?,
+    }
     let mut encoding = pieces.into_encoding(None, 0, OffsetType::Byte)?;
 
     let positions = CharacterTable::new(text);

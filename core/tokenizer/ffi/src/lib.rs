@@ -6,11 +6,12 @@
 mod abi;
 mod encode;
 mod load;
+mod word_piece;
 
 use abi::{borrow, entry, Message, Status};
 use encode::Tokens;
+use load::Loaded;
 use std::ffi::c_char;
-use tokenizers::Tokenizer;
 
 #[repr(C)]
 pub struct TokenArrays {
@@ -25,7 +26,7 @@ pub extern "C" fn longspan_tokenizers_load(
     json: *const c_char,
     length: usize,
     lowercase_first: i32,
-    tokenizer: *mut *mut Tokenizer,
+    tokenizer: *mut *mut Loaded,
     message: Message,
 ) -> Status {
     entry(message, || {
@@ -38,13 +39,13 @@ pub extern "C" fn longspan_tokenizers_load(
 }
 
 #[no_mangle]
-pub extern "C" fn longspan_tokenizers_free(tokenizer: *mut Tokenizer) {
+pub extern "C" fn longspan_tokenizers_free(tokenizer: *mut Loaded) {
     abi::free(tokenizer);
 }
 
 #[no_mangle]
 pub extern "C" fn longspan_tokenizers_encode(
-    tokenizer: &Tokenizer,
+    tokenizer: &Loaded,
     text: *const c_char,
     length: usize,
     add_special_tokens: i32,
@@ -54,16 +55,17 @@ pub extern "C" fn longspan_tokenizers_encode(
     entry(message, || {
         // SAFETY: the caller passes `length` readable bytes and one writable pointer.
         let text = abi::utf8(unsafe { borrow(text.cast::<u8>(), length) })?;
-        let tokens = encode::encode(tokenizer, text, add_special_tokens != 0).map_err(|e| e.to_string())?;
+        let tokens = encode::encode(&tokenizer.tokenizer, tokenizer.longest_piece, text, add_special_tokens != 0)
+            .map_err(|e| e.to_string())?;
         unsafe { *encoding = Box::into_raw(Box::new(tokens)) };
         Ok(())
     })
 }
 
 #[no_mangle]
-pub extern "C" fn longspan_tokenizers_frame(tokenizer: &Tokenizer, encoding: *mut *mut Tokens, message: Message) -> Status {
+pub extern "C" fn longspan_tokenizers_frame(tokenizer: &Loaded, encoding: *mut *mut Tokens, message: Message) -> Status {
     entry(message, || {
-        let tokens = encode::frame(tokenizer).map_err(|e| e.to_string())?;
+        let tokens = encode::frame(&tokenizer.tokenizer).map_err(|e| e.to_string())?;
         // SAFETY: the caller passes one writable pointer.
         unsafe { *encoding = Box::into_raw(Box::new(tokens)) };
         Ok(())
@@ -96,7 +98,7 @@ pub extern "C" fn longspan_tokenizers_encoding_free(encoding: *mut Tokens) {
 
 #[no_mangle]
 pub extern "C" fn longspan_tokenizers_decode(
-    tokenizer: &Tokenizer,
+    tokenizer: &Loaded,
     ids: *const i32,
     count: usize,
     skip_special_tokens: i32,
@@ -108,10 +110,10 @@ pub extern "C" fn longspan_tokenizers_decode(
     entry(message, || {
         // SAFETY: the caller passes `count` readable ids, `capacity` writable bytes and one writable size.
         let ids: Vec<u32> = unsafe { borrow(ids, count) }.iter().map(|&id| id as u32).collect();
-        if let Some(at) = ids.iter().position(|&id| tokenizer.id_to_token(id).is_none()) {
+        if let Some(at) = ids.iter().position(|&id| tokenizer.tokenizer.id_to_token(id).is_none()) {
             return Err(format!("ids[{at}] is {}; the vocabulary has no token with this id", ids[at] as i32));
         }
-        let decoded = tokenizer.decode(&ids, skip_special_tokens != 0).map_err(|e| e.to_string())?;
+        let decoded = tokenizer.tokenizer.decode(&ids, skip_special_tokens != 0).map_err(|e| e.to_string())?;
         unsafe { abi::give(&decoded, text, capacity, length) };
         Ok(())
     })
@@ -119,7 +121,7 @@ pub extern "C" fn longspan_tokenizers_decode(
 
 #[no_mangle]
 pub extern "C" fn longspan_tokenizers_token_text(
-    tokenizer: &Tokenizer,
+    tokenizer: &Loaded,
     id: i32,
     text: *mut c_char,
     capacity: usize,
@@ -127,7 +129,7 @@ pub extern "C" fn longspan_tokenizers_token_text(
     message: Message,
 ) -> Status {
     entry(message, || {
-        let token = tokenizer.id_to_token(id as u32).ok_or(format!("the vocabulary has no token with id {id}"))?;
+        let token = tokenizer.tokenizer.id_to_token(id as u32).ok_or(format!("the vocabulary has no token with id {id}"))?;
         // SAFETY: the caller passes `capacity` writable bytes and one writable size.
         unsafe { abi::give(&token, text, capacity, length) };
         Ok(())
@@ -136,7 +138,7 @@ pub extern "C" fn longspan_tokenizers_token_text(
 
 #[no_mangle]
 pub extern "C" fn longspan_tokenizers_token_id(
-    tokenizer: &Tokenizer,
+    tokenizer: &Loaded,
     text: *const c_char,
     length: usize,
     id: *mut i32,
@@ -145,16 +147,16 @@ pub extern "C" fn longspan_tokenizers_token_id(
     entry(message, || {
         // SAFETY: the caller passes `length` readable bytes and one writable id.
         let text = abi::utf8(unsafe { borrow(text.cast::<u8>(), length) })?;
-        unsafe { *id = tokenizer.token_to_id(text).map_or(-1, |id| id as i32) };
+        unsafe { *id = tokenizer.tokenizer.token_to_id(text).map_or(-1, |id| id as i32) };
         Ok(())
     })
 }
 
 #[no_mangle]
-pub extern "C" fn longspan_tokenizers_vocab_size(tokenizer: &Tokenizer, size: *mut usize, message: Message) -> Status {
+pub extern "C" fn longspan_tokenizers_vocab_size(tokenizer: &Loaded, size: *mut usize, message: Message) -> Status {
     entry(message, || {
         // SAFETY: the caller passes one writable size.
-        unsafe { *size = tokenizer.get_vocab_size(true) };
+        unsafe { *size = tokenizer.tokenizer.get_vocab_size(true) };
         Ok(())
     })
 }

@@ -1,10 +1,17 @@
 //! tokenizer.json to a tokenizer that a service can use: no truncation, no padding, no chance.
 
+use crate::word_piece;
 use tokenizers::models::ModelWrapper;
 use tokenizers::normalizers::{Lowercase, NormalizerWrapper, Sequence};
 use tokenizers::Tokenizer;
 
-pub fn load(json: &[u8], lowercase_first: bool) -> Result<Tokenizer, String> {
+/// What a handle of the C ABI points to.
+pub struct Loaded {
+    pub tokenizer: Tokenizer,
+    pub longest_piece: usize,
+}
+
+pub fn load(json: &[u8], lowercase_first: bool) -> Result<Loaded, String> {
     tokenizers::utils::parallelism::set_parallelism(false);
     let mut tokenizer = Tokenizer::from_bytes(json).map_err(|e| e.to_string())?;
     tokenizer.with_truncation(None).map_err(|e| e.to_string())?;
@@ -14,7 +21,11 @@ pub fn load(json: &[u8], lowercase_first: bool) -> Result<Tokenizer, String> {
         put_lowercase_first(&mut tokenizer)?;
     }
     check_ids(&tokenizer)?;
-    Ok(tokenizer)
+    let longest_piece = match tokenizer.get_model() {
+        ModelWrapper::WordPiece(model) => word_piece::longest_piece(model),
+        _ => 0,
+    };
+    Ok(Loaded { tokenizer, longest_piece })
 }
 
 /// Ids travel as 32-bit signed numbers.
