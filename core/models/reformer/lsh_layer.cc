@@ -79,7 +79,7 @@ class LshLayerAttention : public ReformerAttention {
       const LshAttention::Block& block = lsh.blocks(0)[i];
       at::Tensor out = at::empty({block.num_slots, head_size_}, at::kFloat);
       lsh.Attend(h, block, out.mutable_data_ptr<float>(), nullptr);
-      const at::Tensor projected = head.output(ToLinearInput(out, dtype_)).to(at::kFloat);
+      const at::Tensor projected = head.output(ToLinearInput(out, dtype_), at::kFloat);
       const int32_t* slots = lsh.slots(h, block);
       const float* from = projected.const_data_ptr<float>();
       for (int32_t s = 0; s < block.num_slots; ++s, from += E) {
