@@ -363,7 +363,8 @@ class Planner {
       const int64_t end = p + 1 < parts_.size() ? parts_[p + 1].body().begin : layout_.size();
       const int64_t begin = p == 0 ? 0 : parts_[p].body().begin;
       const TokenRange owned{std::max(begin, span->tokens.begin), std::min(end, span->tokens.end)};
-      if (owned.size() > 0) AddSpanPart(span, p, parts_[p].Map(owned));
+      const TokenRange mapped = owned.size() > 0 ? parts_[p].Map(owned) : TokenRange{};
+      if (mapped.size() > 0) AddSpanPart(span, p, mapped);
     }
   }
 
