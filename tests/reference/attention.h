@@ -19,8 +19,8 @@ struct AttentionResult {
 AttentionResult Attention(int length, int head_size, double scale, const std::vector<float>& q, const std::vector<float>& k,
                           const std::vector<float>& v, const AttentionPattern& pattern);
 
-// Longformer: |i - j| <= window, or j global (ascending). `read` is empty (all) or one value per token: neither the key nor the row counts
-// where it is 0. window < 0: every key.
+// Longformer: |i - j| <= window, or j global (ascending). `read` is empty (all) or one value per token: neither the key nor the
+// row counts where it is 0. window < 0: every key.
 AttentionPattern SlidingWindowPattern(int64_t window, const std::vector<int>& globals, const std::vector<uint8_t>& read);
 
 // BigBird at inference: the first and the last block see all; block i between them sees {0, i-1, i, i+1, last}, block 0 counting
