@@ -12,6 +12,7 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/numbers.h"
 #include "absl/time/clock.h"
+#include "client/bench.h"
 #include "client/summary.h"
 #include "client/text_file.h"
 
@@ -189,6 +190,17 @@ int RunHealth(const CommonOptions& common, const std::string& service, absl::Dur
   }
 }
 
+namespace {
+
+int PrintBench(const CommonOptions& common, const BenchCommand& command) {
+  const auto report = RunBench(common, command);
+  if (!report.ok()) return FailCall(report.status());
+  std::printf("%s\n", report->c_str());
+  return kDone;
+}
+
+}  // namespace
+
 int RunCommandLine(int argc, char** argv, const std::string& environment_server, const std::string& environment_key) {
   CLI::App app{"longspan: long text into vectors", "longspan"};
   app.set_version_flag("--version", std::string("longspan " LONGSPAN_VERSION));
@@ -210,9 +222,23 @@ int RunCommandLine(int argc, char** argv, const std::string& environment_server,
   CLI::App* health_app = app.add_subcommand("health", "print SERVING or NOT_SERVING");
   health_app->add_option("--service", service, "name to ask for; default: the whole server");
   AddDuration(health_app, "--wait", &wait, /*allow_zero=*/true, "ask until SERVING, for at most so long");
+  BenchCommand bench;
+  CLI::App* bench_app = app.add_subcommand("bench", "open-loop load at a given rate; prints JSON");
+  bench_app->add_option("--profile", bench.profile, "chat | rag | contracts | books")
+      ->check(CLI::IsMember({"chat", "rag", "contracts", "books"}))
+      ->capture_default_str();
+  bench_app->add_option("--rate", bench.rate, "requests a second")->check(CLI::PositiveNumber)->capture_default_str();
+  bench_app->add_option("--seconds", bench.seconds, "how long requests are sent")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  bench_app->add_option("--request-deadline", bench.request_deadline_seconds, "seconds until an answer is too late")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  bench_app->add_option("--seed", bench.seed, "of arrival times, lengths and words")->capture_default_str();
   CLI11_PARSE(app, argc, argv);
   if (encode_app->parsed()) return RunEncode(common, encode);
   if (info_app->parsed()) return RunInfo(common);
+  if (bench_app->parsed()) return PrintBench(common, bench);
   return RunHealth(common, service, wait);
 }
 

@@ -135,6 +135,19 @@ TEST(OperationsTest, RequestLogIsOneJsonObjectALineWithoutTheText) {
   EXPECT_TRUE(seen);
 }
 
+TEST(OperationsTest, Tls_AnswersTheHolderOfTheAuthorityAndNobodyElse) {
+  const std::string key = ::testing::TempDir() + "/key.pem", cert = ::testing::TempDir() + "/cert.pem";
+  const auto [output, code] = Shell(absl::StrCat("openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost -addext ",
+                                                 "subjectAltName=IP:127.0.0.1 -keyout ", key, " -out ", cert, " 2>&1"));
+  if (code == 127) GTEST_SKIP() << "openssl is not installed";
+  ASSERT_EQ(code, 0) << output;
+  TestServer server({}, {.http = "127.0.0.1:0", .tls_cert = cert, .tls_key = key});
+  const auto trusting = *Client::Connect({.server = server.address(), .ca_file = cert, .retry = false});
+  EXPECT_TRUE(trusting->Encode(IdsRequest({{1, 2}}), kLong).ok());
+  EXPECT_EQ(server.client().Encode(IdsRequest({{1, 2}}), absl::Seconds(2)).status().code(), absl::StatusCode::kUnavailable);
+  EXPECT_THAT(Get(server.server().http_port(), "/healthz"), HasSubstr("ok\n 200"));
+}
+
 // longspan-server as a process of its own.
 class ServerProcess {
  public:
