@@ -254,6 +254,22 @@ TEST_F(EncoderTest, AllDropped_StopsBeforeTheNextLayer) {
   EXPECT_EQ(asked, 2);  // once a text before the first layer, never again
 }
 
+// Below the encoder: the model itself does no layer more once the last text is dropped.
+TEST_F(EncoderTest, Forward_StopsBetweenLayersWhenAllAreDropped) {
+  const auto folder = ModelFolder::Open(checkpoint_.folder().path());
+  const auto model = LoadEncoderModel(*folder, DataType::kFloat32);
+  ASSERT_TRUE(model.ok()) << model.status();
+  TokenBatch batch;
+  const std::vector<int32_t> ids = FormulaIds(0, 10, 3, 40);
+  batch.Add({.token_ids = ids});
+  int last_layer = -1;
+  ForwardOptions options;
+  options.is_dropped = [&](int32_t) { return last_layer >= 1; };  // dropped while the first of two layers ran
+  options.observe_layer = [&](int layer, const at::Tensor&) { last_layer = layer; };
+  EXPECT_EQ((*model)->Forward(batch, options).status().code(), absl::StatusCode::kCancelled);
+  EXPECT_EQ(last_layer, 1);
+}
+
 TEST_F(EncoderTest, NotANumber_IsInternal) {
   checkpoint_.values("encoder.layer.1.output.LayerNorm.bias")[3] = std::numeric_limits<float>::quiet_NaN();
   Load();
