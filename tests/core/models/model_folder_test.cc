@@ -103,7 +103,7 @@ TEST_F(ModelFolderTest, Path_HasTheModelsNameAsItsLastComponent) {
 
 TEST_F(ModelFolderTest, Open_ReadsEveryFixture) {
   for (const auto& entry : std::filesystem::directory_iterator(LONGSPAN_FIXTURES)) {
-    if (!entry.is_directory()) continue;
+    if (!std::filesystem::exists(entry.path() / "config.json")) continue;  // tokenizers/ holds no models
     const auto folder = ModelFolder::Open(entry.path());
     ASSERT_TRUE(folder.ok()) << folder.status();
     const bool causal = entry.path().filename() == "reformer-causal";

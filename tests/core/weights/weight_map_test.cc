@@ -165,7 +165,7 @@ TEST_F(WeightMapTest, Shape_IsEmptyForAnAbsentWeight) {
 
 TEST_F(WeightMapTest, Open_ReadsEveryFixture) {
   for (const auto& entry : std::filesystem::directory_iterator(LONGSPAN_FIXTURES)) {
-    if (!entry.is_directory()) continue;
+    if (!std::filesystem::exists(entry.path() / "config.json")) continue;  // tokenizers/ holds no models
     const auto weights = WeightMap::Open({entry.path() / "model.safetensors"}, {});
     EXPECT_TRUE(weights.ok()) << weights.status();
   }
