@@ -1,4 +1,4 @@
-// The rows of global tokens: each sees every key of its own text through projections of its own (models.md 1.6).
+// The rows of global tokens: each sees every key of its own text through projections of its own.
 // Reassociated, so that no token but the globals is projected:  s_gj = (W_kg^T q_g)·x_j + q_g·b_k   and
 // o_g = W_vg (sum_j p_gj x_j) + b_v (the p sum to 1).  Cost O(G·H·n·E) multiply-adds instead of O(n·E^2); exact, other rounding.
 #pragma once

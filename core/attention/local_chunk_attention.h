@@ -6,7 +6,7 @@
 //
 // A layer is computed window by window: some chunks of one text with their neighbours, or several short texts whole, so that
 // queries, keys and values of no more than a few hundred tokens exist at once.
-// Cost O(T · H · C · (before + 1 + after) · D).  Source: Reformer, arXiv 2001.04451.  Rules: models.md 2.6 in prose in
+// Cost O(T · H · C · (before + 1 + after) · D).  Source: Reformer, arXiv 2001.04451.  Rules in prose:
 // core/models/reformer/README.md.  Proven by local_chunk_attention_test, chunk_window_test and the golden tests.
 #pragma once
 

@@ -1,6 +1,6 @@
 // ConvertToWindowed: a dense BERT / RoBERTa / XLM-RoBERTa / MiniLM folder into the Longformer layout, for texts of any length.
 //
-// The weights stay as they are; three things are added (models.md's recipe, after the notebook of arXiv 2004.05150, sec. 5):
+// The weights stay as they are; three things are added (the recipe of arXiv 2004.05150, sec. 5):
 //   - attention_window on every layer, and local projections copied to the global ones;
 //   - the position table moved to where a Longformer looks (row pad + 1 + i for the i-th token);
 //   - config.json's object "longspan": {"dense_up_to": N, "position_period": N - 1, "default_global_attention": "cls"}.
