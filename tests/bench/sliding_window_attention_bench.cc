@@ -1,112 +1,20 @@
-// Useful GFLOP/s of the attention kernels, and their share of what this machine's own FMA units do in the same run.
+// Useful GFLOP/s of the attention kernels, and their share of what this machine's own FMA units do in the same run (roofline.h).
 //   useful FLOP = 4 * H * D * (keys seen, summed over rows): hidden keys, softmax and packing count for nothing.
-// After each pass over the kernel a slice of the FMA loop runs on the same threads; best of all passes against best of all
-// slices. The share of the roofline compares processor time, which a busy machine disturbs little; GFLOP/s and peak are wall
-// time. OMP_NUM_THREADS chooses the threads; OMP_WAIT_POLICY=passive keeps waiting threads out of the processor time.
 #include <benchmark/benchmark.h>
-#include <omp.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cstring>
-#include <ctime>
 #include <random>
 #include <vector>
 
 #include "core/kernels/bfloat16.h"
 #include "core/kernels/block_sparse_attention.h"
-#include "core/kernels/cpu_features.h"
 #include "core/kernels/sliding_window_attention.h"
 #include "core/kernels/sliding_window_attention_impl.h"
-
-#if defined(__x86_64__)
-#include <immintrin.h>
-#endif
+#include "tests/bench/roofline.h"
 
 namespace longspan::kernels {
 namespace {
-
-struct Stopwatch {
-  double wall = WallSeconds(), cpu = CpuSeconds();
-  static double WallSeconds() {
-    return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-  }
-  static double CpuSeconds() { return static_cast<double>(std::clock()) / CLOCKS_PER_SEC; }  // of all threads together
-};
-
-constexpr int64_t kFmaSteps = 400000;  // a slice of 1.3 ms or more: the processor clock ticks in microseconds
-
-#if defined(__x86_64__)
-__attribute__((target("avx512f"))) double FmaSlice512() {
-  __m512 sum[12];
-#pragma GCC unroll 12
-  for (int i = 0; i < 12; ++i) sum[i] = _mm512_set1_ps(static_cast<float>(i));
-  const __m512 factor = _mm512_set1_ps(0.5f);
-  for (int64_t step = 0; step < kFmaSteps; ++step) {
-#pragma GCC unroll 12
-    for (int i = 0; i < 12; ++i) {
-      sum[i] = _mm512_fmadd_ps(sum[i], factor, factor);
-      asm volatile("" : "+v"(sum[i]));  // the compiler must not fold the loop
-    }
-  }
-#pragma GCC unroll 12
-  for (int i = 1; i < 12; ++i) sum[0] = _mm512_add_ps(sum[0], sum[i]);
-  benchmark::DoNotOptimize(_mm512_cvtss_f32(sum[0]));
-  return 12.0 * 16 * 2 * kFmaSteps;
-}
-
-__attribute__((target("avx512f,avx512bf16"))) double Bf16Slice512() {
-  __m512 sum[12];
-#pragma GCC unroll 12
-  for (int i = 0; i < 12; ++i) sum[i] = _mm512_set1_ps(static_cast<float>(i));
-  const __m512bh factor = (__m512bh)_mm512_set1_epi32(0x3f003f00);
-  for (int64_t step = 0; step < kFmaSteps; ++step) {
-#pragma GCC unroll 12
-    for (int i = 0; i < 12; ++i) {
-      sum[i] = _mm512_dpbf16_ps(sum[i], factor, factor);
-      asm volatile("" : "+v"(sum[i]));
-    }
-  }
-#pragma GCC unroll 12
-  for (int i = 1; i < 12; ++i) sum[0] = _mm512_add_ps(sum[0], sum[i]);
-  benchmark::DoNotOptimize(_mm512_cvtss_f32(sum[0]));
-  return 12.0 * 32 * 2 * kFmaSteps;
-}
-#endif
-
-double FmaSlicePlain() {
-  typedef float Float4 __attribute__((vector_size(16)));
-  Float4 sum[8] = {};
-  const Float4 factor = Float4{} + 0.5f;
-  for (int64_t step = 0; step < kFmaSteps; ++step) {
-#pragma GCC unroll 8
-    for (int i = 0; i < 8; ++i) {
-      sum[i] = sum[i] * factor + factor;
-      benchmark::DoNotOptimize(sum[i]);
-    }
-  }
-  return 8.0 * 4 * 2 * kFmaSteps;
-}
-
-// One slice of multiply-adds on every thread of the team; returns its FLOP.
-double PeakSlice(ElementType type) {
-  double flop = 0;
-#pragma omp parallel reduction(+ : flop)
-  {
-#if defined(__x86_64__)
-    if (type == ElementType::kBFloat16 && GetCpuFeatures().avx512_bf16) {
-      flop += Bf16Slice512();
-    } else if (GetCpuFeatures().avx512) {
-      flop += FmaSlice512();
-    } else {
-      flop += FmaSlicePlain();
-    }
-#else
-    flop += FmaSlicePlain();
-#endif
-  }
-  return flop;
-}
 
 struct Shape {
   int64_t length;
@@ -179,34 +87,12 @@ class Inputs {
   SlidingWindowAttentionParams params_;
 };
 
-// Best rates over all passes: FLOP a second of wall time, and a second of processor time (all threads together).
-struct BestRate {
-  double wall = 0, cpu = 0;
-  void Add(double flop, const Stopwatch& begin) {
-    const Stopwatch end;
-    wall = std::max(wall, flop / (end.wall - begin.wall));
-    if (end.cpu > begin.cpu) cpu = std::max(cpu, flop / (end.cpu - begin.cpu));
-  }
-};
-
 template <class Pass>
 void Measure(benchmark::State& state, ElementType type, double useful_flop, int64_t tokens, const Pass& pass) {
-  BestRate kernel, peak;
-  pass();
-  for (auto _ : state) {
-    const Stopwatch pass_begin;
-    pass();
-    kernel.Add(useful_flop, pass_begin);
-    const Stopwatch slice_begin;
-    peak.Add(PeakSlice(type), slice_begin);
-  }
-  state.counters["threads"] = omp_get_max_threads();
-  state.counters["Mtoken/s"] = static_cast<double>(tokens) * kernel.wall / useful_flop * 1e-6;
-  state.counters["GFLOP/s"] = kernel.wall * 1e-9;
-  state.counters["peak"] = peak.wall * 1e-9;
-  state.counters["GFLOP/s/core"] = kernel.cpu * 1e-9;
-  state.counters["peak/core"] = peak.cpu * 1e-9;
-  state.counters["%roofline"] = kernel.cpu / peak.cpu * 100;
+  const bench::Arithmetic arithmetic =
+      type == ElementType::kBFloat16 ? bench::Arithmetic::kBFloat16 : bench::Arithmetic::kFloat32;
+  const double passes = bench::MeasureAgainstRoofline(state, {.arithmetic = arithmetic, .flop = useful_flop}, pass);
+  state.counters["Mtoken/s"] = static_cast<double>(tokens) * passes * 1e-6;
 }
 
 void BM_SlidingWindow(benchmark::State& state, Shape shape, ElementType type, AttentionImplementation implementation) {
