@@ -6,6 +6,7 @@ const CpuFeatures& GetCpuFeatures() {
   static const CpuFeatures features = [] {
     CpuFeatures found;
 #if defined(__x86_64__)
+    found.avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
     found.avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                    __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("fma");
     found.avx512_bf16 = found.avx512 && __builtin_cpu_supports("avx512bf16");

@@ -4,6 +4,7 @@
 namespace longspan::kernels {
 
 struct CpuFeatures {
+  bool avx2 = false;         // AVX2 and FMA
   bool avx512 = false;       // F, BW, DQ, VL with OS support
   bool avx512_bf16 = false;  // VDPBF16PS
   bool avx512_vnni = false;  // VPDPBUSD

@@ -1,7 +1,7 @@
 // LayerNorm over the last axis, with the residual addition in the same pass:  s = x + residual;  out = (s - mean) / std * weight
 // + bias. Biased variance, eps inside the square root, sums in float32 whatever the element types. One read of x and residual,
-// one write. Implementations are chosen once by cpuid: _avx512 and _portable; rows are shared among the OpenMP team. Proven by
-// layer_norm_test.
+// one write. Implementations are chosen once by cpuid: _avx512, _avx2 and _portable; rows are shared among the OpenMP team.
+// Proven by layer_norm_test.
 #pragma once
 
 #include <cstdint>
@@ -28,8 +28,9 @@ struct LayerNormParams {
 
 void LayerNorm(const LayerNormParams& params);
 
-// Rows [begin, end) on the calling thread; scratch holds `width` floats. The first needs a processor with AVX-512.
+// Rows [begin, end) on the calling thread; scratch holds `width` floats. The first two need a processor that has them.
 void LayerNormRowsAvx512(const LayerNormParams& params, int64_t begin, int64_t end, float* scratch);
+void LayerNormRowsAvx2(const LayerNormParams& params, int64_t begin, int64_t end, float* scratch);
 void LayerNormRowsPortable(const LayerNormParams& params, int64_t begin, int64_t end, float* scratch);
 
 }  // namespace longspan::kernels

@@ -10,7 +10,8 @@ namespace longspan::kernels {
 
 void Rope(const RopeParams& params) {
   constexpr int64_t kElementsWorthAThread = 16 * 1024;
-  const auto rotate_token = GetCpuFeatures().avx512 ? RopeTokenAvx512 : RopeTokenPortable;
+  const CpuFeatures& features = GetCpuFeatures();
+  const auto rotate_token = features.avx512 ? RopeTokenAvx512 : features.avx2 ? RopeTokenAvx2 : RopeTokenPortable;
   const int64_t num_tokens = params.cu_seqlens[params.num_texts];
   const bool parallel = num_tokens * params.num_heads * params.head_size > 2 * kElementsWorthAThread;
 #pragma omp parallel if (parallel)

@@ -23,8 +23,9 @@ struct RopeParams {
 
 void Rope(const RopeParams& params);
 
-// One token at one position on the calling thread. The first needs a processor with AVX-512.
+// One token at one position on the calling thread. The first two need a processor that has them.
 void RopeTokenAvx512(const RopeParams& params, int64_t token, int64_t position);
+void RopeTokenAvx2(const RopeParams& params, int64_t token, int64_t position);
 void RopeTokenPortable(const RopeParams& params, int64_t token, int64_t position);
 
 }  // namespace longspan::kernels

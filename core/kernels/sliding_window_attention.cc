@@ -28,6 +28,7 @@ std::vector<RowTask> MakeTasks(const SlidingWindowAttentionParams& params) {
 
 bool IsSupported(AttentionImplementation implementation, ElementType type) {
 #if defined(__x86_64__)
+  if (implementation == AttentionImplementation::kAvx2) return GetCpuFeatures().avx2;
   if (implementation == AttentionImplementation::kAvx512) return GetCpuFeatures().avx512;
   if (implementation == AttentionImplementation::kAvx512Bf16)
     return GetCpuFeatures().avx512_bf16 && type == ElementType::kBFloat16;
@@ -36,7 +37,8 @@ bool IsSupported(AttentionImplementation implementation, ElementType type) {
 }
 
 AttentionImplementation FastestAttention(ElementType type) {
-  for (AttentionImplementation implementation : {AttentionImplementation::kAvx512Bf16, AttentionImplementation::kAvx512}) {
+  for (AttentionImplementation implementation :
+       {AttentionImplementation::kAvx512Bf16, AttentionImplementation::kAvx512, AttentionImplementation::kAvx2}) {
     if (IsSupported(implementation, type)) return implementation;
   }
   return AttentionImplementation::kPortable;
@@ -55,6 +57,8 @@ void RunRowTasks(AttentionImplementation implementation, const SlidingWindowAtte
   const int64_t count = static_cast<int64_t>(tasks.size());
   switch (implementation) {
 #if defined(__x86_64__)
+    case AttentionImplementation::kAvx2:
+      return RunRowTasksAvx2(tensors, tasks.data(), count);
     case AttentionImplementation::kAvx512:
       return RunRowTasksAvx512(tensors, tasks.data(), count);
     case AttentionImplementation::kAvx512Bf16:

@@ -2,7 +2,8 @@
 // Each key counts once, also where a global key lies inside the window. A row with no visible key yields zeros, never NaN.
 //   Cost O(T·H·(w + G)·D) multiply-adds; scratch about 1 MiB a thread, whatever the lengths: never an n x n mask.
 //   The result of a text is bit-identical alone and in any batch, and for any number of threads.
-// Implementations are chosen once by cpuid: _avx512 (float32, and bfloat16 with VDPBF16PS) and _portable.
+// Implementations are chosen once by cpuid: _avx512 (float32, and bfloat16 with VDPBF16PS), _avx2 and
+// _portable.
 // Source: Longformer, arXiv 2004.05150, sec. 3.1.  Proven by sliding_window_attention_test (against tests/reference).
 #pragma once
 

@@ -13,8 +13,9 @@
 
 namespace longspan::kernels {
 
-// kAvx512 computes bfloat16 tensors in float32; kAvx512Bf16 multiplies pairs of bfloat16 (VDPBF16PS) and takes only those.
-enum class AttentionImplementation { kPortable, kAvx512, kAvx512Bf16 };
+// kAvx2 and kAvx512 compute bfloat16 tensors in float32; kAvx512Bf16 multiplies pairs of bfloat16 (VDPBF16PS) and takes only
+// those.
+enum class AttentionImplementation { kPortable, kAvx2, kAvx512, kAvx512Bf16 };
 
 // Whether this build and this processor run it for tensors of that type.
 bool IsSupported(AttentionImplementation implementation, ElementType type);
@@ -50,6 +51,7 @@ void SlidingWindowAttention(const SlidingWindowAttentionParams& params, Attentio
 
 // One per instruction set; `tasks` holds num_tasks entries.
 void RunRowTasksPortable(const SlidingWindowAttentionParams& tensors, const RowTask* tasks, int64_t num_tasks);
+void RunRowTasksAvx2(const SlidingWindowAttentionParams& tensors, const RowTask* tasks, int64_t num_tasks);
 void RunRowTasksAvx512(const SlidingWindowAttentionParams& tensors, const RowTask* tasks, int64_t num_tasks);
 void RunRowTasksAvx512Bf16(const SlidingWindowAttentionParams& tensors, const RowTask* tasks, int64_t num_tasks);
 

@@ -127,7 +127,10 @@ class RowTaskTile {
     return static_cast<const Element*>(base) + row * stride + static_cast<int64_t>(head_) * p_.head_size;
   }
   bool IsRead(int32_t key) const { return !p_.key_mask || p_.key_mask[key]; }
-  int32_t BlockOf(int32_t position) const { return (position - task_->text_begin) / task_->block; }
+  int32_t BlockOf(int32_t position) const {
+    const int32_t offset = position - task_->text_begin;
+    return task_->block == 1 ? offset : offset / task_->block;  // a division a key would cost as much as packing it
+  }
   // First position of block b, kept inside the text.
   int32_t BlockBegin(int64_t b) const {
     const int64_t begin = task_->text_begin + b * task_->block;
@@ -274,10 +277,10 @@ class RowTaskTile {
           ScoreGroup<2>(group, seen.begin);
           break;
         case 3:
-          ScoreGroup<3>(group, seen.begin);
+          if constexpr (kVectors >= 3) ScoreGroup<3>(group, seen.begin);
           break;
         case 4:
-          ScoreGroup<4>(group, seen.begin);
+          if constexpr (kVectors >= 4) ScoreGroup<4>(group, seen.begin);
           break;
         default:
           break;

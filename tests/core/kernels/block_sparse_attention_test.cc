@@ -17,8 +17,8 @@ namespace {
 
 std::vector<AttentionImplementation> Implementations(ElementType type) {
   std::vector<AttentionImplementation> all;
-  for (AttentionImplementation one :
-       {AttentionImplementation::kPortable, AttentionImplementation::kAvx512, AttentionImplementation::kAvx512Bf16}) {
+  for (AttentionImplementation one : {AttentionImplementation::kPortable, AttentionImplementation::kAvx2,
+                                      AttentionImplementation::kAvx512, AttentionImplementation::kAvx512Bf16}) {
     if (IsSupported(one, type)) all.push_back(one);
   }
   return all;

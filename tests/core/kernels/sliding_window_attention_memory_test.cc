@@ -56,7 +56,9 @@ struct LongText {
 
 std::vector<AttentionImplementation> Implementations() {
   std::vector<AttentionImplementation> all = {AttentionImplementation::kPortable};
-  if (IsSupported(AttentionImplementation::kAvx512, ElementType::kFloat32)) all.push_back(AttentionImplementation::kAvx512);
+  for (AttentionImplementation one : {AttentionImplementation::kAvx2, AttentionImplementation::kAvx512}) {
+    if (IsSupported(one, ElementType::kFloat32)) all.push_back(one);
+  }
   return all;
 }
 

@@ -23,6 +23,7 @@ struct NamedImplementation {
 std::vector<NamedImplementation> Implementations(ElementType type) {
   std::vector<NamedImplementation> all;
   for (const NamedImplementation& one : {NamedImplementation{"portable", AttentionImplementation::kPortable},
+                                         {"avx2", AttentionImplementation::kAvx2},
                                          {"avx512", AttentionImplementation::kAvx512},
                                          {"avx512_bf16", AttentionImplementation::kAvx512Bf16}}) {
     if (IsSupported(one.implementation, type)) all.push_back(one);

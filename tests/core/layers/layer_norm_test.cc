@@ -77,9 +77,8 @@ TEST(LayerNorm, NaN_StaysInItsRow) {
   }
 }
 
-// The two implementations agree whatever this processor would choose.
-TEST(LayerNorm, Avx512_EqualsPortable) {
-  if (!kernels::GetCpuFeatures().avx512) GTEST_SKIP() << "this processor has no AVX-512";
+// The implementations agree whatever this processor would choose.
+void ExpectEqualsPortable(void (*rows_of)(const kernels::LayerNormParams&, int64_t, int64_t, float*)) {
   const int64_t width = 100, rows = 9;
   const at::Tensor weight = at::randn({width}), bias = at::randn({width});
   for (at::ScalarType type : {at::kFloat, at::kBFloat16}) {
@@ -95,12 +94,22 @@ TEST(LayerNorm, Avx512_EqualsPortable) {
     params.x_type = params.residual_type = params.out_type =
         type == at::kFloat ? kernels::ElementType::kFloat32 : kernels::ElementType::kBFloat16;
     std::vector<float> scratch(width);
-    kernels::LayerNormRowsAvx512(params, 0, rows, scratch.data());
+    rows_of(params, 0, rows, scratch.data());
     params.out = second.data_ptr();
     kernels::LayerNormRowsPortable(params, 0, rows, scratch.data());
     EXPECT_TRUE(at::allclose(first.to(at::kFloat), second.to(at::kFloat), type == at::kFloat ? 1e-5 : 0.01,
                              type == at::kFloat ? 1e-5 : 1e-3));
   }
+}
+
+TEST(LayerNorm, Avx512_EqualsPortable) {
+  if (!kernels::GetCpuFeatures().avx512) GTEST_SKIP() << "this processor has no AVX-512";
+  ExpectEqualsPortable(kernels::LayerNormRowsAvx512);
+}
+
+TEST(LayerNorm, Avx2_EqualsPortable) {
+  if (!kernels::GetCpuFeatures().avx2) GTEST_SKIP() << "this processor has no AVX2";
+  ExpectEqualsPortable(kernels::LayerNormRowsAvx2);
 }
 
 }  // namespace

@@ -68,8 +68,7 @@ TEST(RotaryEmbedding, LongerText_GrowsTheTable) {
   }
 }
 
-TEST(RotaryEmbedding, Avx512_EqualsPortable) {
-  if (!kernels::GetCpuFeatures().avx512) GTEST_SKIP() << "this processor has no AVX-512";
+void ExpectEqualsPortable(void (*rotate)(const kernels::RopeParams&, int64_t, int64_t)) {
   const at::Tensor cos = at::randn({4, 12}), sin = at::randn({4, 12});
   for (at::ScalarType type : {at::kFloat, at::kBFloat16}) {
     at::Tensor first = at::randn({5, 2, 24}).to(type), second = first.clone();
@@ -80,11 +79,21 @@ TEST(RotaryEmbedding, Avx512_EqualsPortable) {
                                .cos = cos.const_data_ptr<float>(),
                                .sin = sin.const_data_ptr<float>()};
     params.x = first.data_ptr();
-    kernels::RopeTokenAvx512(params, 2, 3);
+    rotate(params, 2, 3);
     params.x = second.data_ptr();
     kernels::RopeTokenPortable(params, 2, 3);
     EXPECT_TRUE(at::allclose(first.to(at::kFloat), second.to(at::kFloat), type == at::kFloat ? 1e-5 : 0.02, 1e-4));
   }
+}
+
+TEST(RotaryEmbedding, Avx512_EqualsPortable) {
+  if (!kernels::GetCpuFeatures().avx512) GTEST_SKIP() << "this processor has no AVX-512";
+  ExpectEqualsPortable(kernels::RopeTokenAvx512);
+}
+
+TEST(RotaryEmbedding, Avx2_EqualsPortable) {
+  if (!kernels::GetCpuFeatures().avx2) GTEST_SKIP() << "this processor has no AVX2";
+  ExpectEqualsPortable(kernels::RopeTokenAvx2);
 }
 
 }  // namespace
