@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "core/layers/element_type_of.h"
+
 namespace longspan {
 namespace {
 
@@ -110,19 +112,20 @@ std::vector<ChunkWindow> PlanChunkWindows(std::span<const ChunkedText> texts, co
 }
 
 at::Tensor LocalChunkAttention(const at::Tensor& qkv, const ChunkWindow& window, std::span<const uint8_t> key_mask, bool causal) {
-  TORCH_CHECK(qkv.dim() == 4 && qkv.size(0) == window.num_rows && qkv.size(1) == 3 && qkv.is_contiguous() &&
-                  qkv.scalar_type() == at::kFloat,
-              "qkv must be contiguous float32 [", window.num_rows, ", 3, H, D], got ", qkv.sizes());
+  TORCH_CHECK(qkv.dim() == 4 && qkv.size(0) == window.num_rows && qkv.size(1) == 3 && qkv.is_contiguous(),
+              "qkv must be contiguous [", window.num_rows, ", 3, H, D], got ", qkv.sizes());
   const int64_t H = qkv.size(2), D = qkv.size(3);
   std::vector<uint8_t> mask;
   if (!key_mask.empty()) {
     for (const auto& [begin, end] : window.row_ranges) mask.insert(mask.end(), key_mask.begin() + begin, key_mask.begin() + end);
   }
   at::Tensor out = at::empty({window.num_queries, H, D}, qkv.options());
-  const float* q = qkv.const_data_ptr<float>();
-  kernels::ChunkAttention({.q = q,
-                           .k = q + H * D,
-                           .v = q + 2 * H * D,
+  const char* q = static_cast<const char*>(qkv.const_data_ptr());
+  const int64_t part = H * D * qkv.element_size();
+  kernels::ChunkAttention({.type = ElementTypeOf(qkv),
+                           .q = q,
+                           .k = q + part,
+                           .v = q + 2 * part,
                            .q_stride = 3 * H * D,
                            .k_stride = 3 * H * D,
                            .v_stride = 3 * H * D,
@@ -133,7 +136,8 @@ at::Tensor LocalChunkAttention(const at::Tensor& qkv, const ChunkWindow& window,
                            .key_mask = mask.empty() ? nullptr : mask.data(),
                            .tasks = window.tasks.data(),
                            .num_tasks = static_cast<int32_t>(window.tasks.size()),
-                           .out = out.mutable_data_ptr<float>(),
+                           .out_type = ElementTypeOf(out),
+                           .out = out.data_ptr(),
                            .out_stride = H * D});
   return out;
 }

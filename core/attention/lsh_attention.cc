@@ -13,6 +13,7 @@
 #include "core/attention/parallel_blocks.h"
 #include "core/kernels/lsh_hash.h"
 #include "core/kernels/lsh_sort.h"
+#include "core/layers/element_type_of.h"
 
 namespace longspan {
 namespace {
@@ -51,8 +52,8 @@ std::vector<int32_t> AutomaticLshBuckets(int64_t padded_length, int64_t chunk_le
   return {1 << (power / 2), 1 << (power - power / 2)};
 }
 
-LshAttention::LshAttention(const ChunkShape& shape, int64_t head_size, int64_t heads_at_once, std::vector<Text> texts,
-                           std::span<const uint8_t> key_mask, int64_t num_rows)
+LshAttention::LshAttention(const ChunkShape& shape, at::ScalarType type, int64_t head_size, int64_t heads_at_once,
+                           std::vector<Text> texts, std::span<const uint8_t> key_mask, int64_t num_rows)
     : shape_(shape),
       head_size_(head_size),
       heads_at_once_(heads_at_once),
@@ -75,13 +76,22 @@ LshAttention::LshAttention(const ChunkShape& shape, int64_t head_size, int64_t h
     }
   }
   for (int64_t h = 0; h < heads_at_once_; ++h) {
-    qkv_.push_back(at::empty({num_rows, 2, head_size}, at::kFloat));
+    qkv_.push_back(at::empty({num_rows, 2, head_size}, type));
     buckets_.emplace_back(slot_begin_.back());
     slots_.emplace_back(slot_begin_.back());
   }
 }
 
-void LshAttention::Hash(int64_t h, int64_t head, int64_t row_begin, int64_t row_end) {
+void LshAttention::Take(int64_t h, int64_t head, int64_t row_begin, const at::Tensor& qk, const at::Tensor& v) {
+  TORCH_CHECK(qk.scalar_type() == at::kFloat && qk.stride(1) == 1, "hashing takes float32 rows");
+  Hash(h, head, row_begin, qk);
+  const at::Tensor kept = qkv_[h].narrow(0, row_begin, qk.size(0));
+  kept.select(1, 0).copy_(qk);
+  kept.select(1, 1).copy_(v);
+}
+
+void LshAttention::Hash(int64_t h, int64_t head, int64_t row_begin, const at::Tensor& qk) {
+  const int64_t row_end = row_begin + qk.size(0);
   auto text = std::upper_bound(texts_.begin(), texts_.end(), row_begin,
                                [](int64_t row, const Text& t) { return row < t.rows.row_begin; });
   for (text -= text != texts_.begin(); text != texts_.end() && text->rows.row_begin < row_end; ++text) {
@@ -89,8 +99,8 @@ void LshAttention::Hash(int64_t h, int64_t head, int64_t row_begin, int64_t row_
                   end = std::min(row_end, text->rows.row_begin + text->rows.length);
     if (!IsHashed(*text) || begin >= end) continue;
     const LshRotations& rotations = *text->rotations;
-    kernels::LshHash({.x = QueryKeyValue(h) + begin * 2 * head_size_,
-                      .x_stride = 2 * head_size_,
+    kernels::LshHash({.x = qk.const_data_ptr<float>() + (begin - row_begin) * qk.stride(0),
+                      .x_stride = qk.stride(0),
                       .rows = static_cast<int32_t>(end - begin),
                       .head_size = static_cast<int32_t>(head_size_),
                       .rotations = rotations.values.select(0, head).const_data_ptr<float>(),
@@ -128,7 +138,7 @@ const int32_t* LshAttention::slots(int64_t h, const Block& block) const {
   return IsHashed(texts_[block.text]) ? slots_[h].data() + slot_begin_[block.text] + block.first_slot : nullptr;
 }
 
-void LshAttention::Attend(int64_t h, const Block& block, float* out, float* lse) const {
+void LshAttention::Attend(int64_t h, const Block& block, at::Tensor& out, float* lse) const {
   const Text& text = texts_[block.text];
   const bool hashed = IsHashed(text);
   const int32_t C = hashed ? shape_.chunk_length : text.rows.length;
@@ -143,10 +153,12 @@ void LshAttention::Attend(int64_t h, const Block& block, float* out, float* lse)
     tasks.push_back(
         {.query_slot = block.first_slot + slot, .length = C, .out_row = slot, .num_key_chunks = keys, .key_slots = chunks});
   }
-  const float* qk = qkv_[h].const_data_ptr<float>() + text.rows.row_begin * 2 * head_size_;
-  kernels::ChunkAttention({.q = qk,
+  const int64_t part = head_size_ * qkv_[h].element_size();
+  const char* qk = static_cast<const char*>(qkv_[h].const_data_ptr()) + text.rows.row_begin * 2 * part;
+  kernels::ChunkAttention({.type = ElementTypeOf(qkv_[h]),
+                           .q = qk,
                            .k = qk,
-                           .v = qk + head_size_,
+                           .v = qk + part,
                            .q_stride = 2 * head_size_,
                            .k_stride = 2 * head_size_,
                            .v_stride = 2 * head_size_,
@@ -158,7 +170,8 @@ void LshAttention::Attend(int64_t h, const Block& block, float* out, float* lse)
                            .key_mask = key_mask_.empty() ? nullptr : key_mask_.data() + text.rows.row_begin,
                            .tasks = tasks.data(),
                            .num_tasks = static_cast<int32_t>(tasks.size()),
-                           .out = out,
+                           .out_type = ElementTypeOf(out),
+                           .out = out.data_ptr(),
                            .out_stride = head_size_,
                            .lse = lse});
 }

@@ -43,7 +43,7 @@ LshRotations DrawLshRotations(uint64_t seed, int64_t num_heads, int64_t head_siz
 std::vector<int32_t> AutomaticLshBuckets(int64_t padded_length, int64_t chunk_length, int64_t max_position_embeddings);
 
 // One forward pass of one layer kind: buffers for some heads at a time, used layer after layer. The caller drives three stages
-//   1. write qk and v of rows into QueryKeyValue(h), then Hash those rows         (any thread, disjoint rows)
+//   1. Take qk and v of rows, which are hashed and kept                           (any thread, disjoint rows)
 //   2. Sort
 //   3. Attend each block, round by round
 // Stages must not overlap; within one, calls are thread safe.
@@ -60,26 +60,27 @@ class LshAttention {
     int32_t num_slots = 0;
   };
 
+  // type     : float32 or bfloat16, in which qk and v are kept and attended. Hashes come from the float32 qk either way.
   // key_mask : by packed row, 0 = not read; empty = all are. Must outlive the object, like the rotations.
-  LshAttention(const ChunkShape& shape, int64_t head_size, int64_t heads_at_once, std::vector<Text> texts,
+  LshAttention(const ChunkShape& shape, at::ScalarType type, int64_t head_size, int64_t heads_at_once, std::vector<Text> texts,
                std::span<const uint8_t> key_mask, int64_t num_rows);
 
   int64_t heads_at_once() const { return heads_at_once_; }
-  // [num_rows, 2, D]: qk and v of the head at place h of those at hand.
-  float* QueryKeyValue(int64_t h) { return qkv_[h].mutable_data_ptr<float>(); }
-
-  void Hash(int64_t h, int64_t head, int64_t row_begin, int64_t row_end);
+  // Of the rows from row_begin on, for the head at place h of those at hand.   qk : [rows, D] float32     v : [rows, D]
+  void Take(int64_t h, int64_t head, int64_t row_begin, const at::Tensor& qk, const at::Tensor& v);
   void Sort(int64_t num_heads);
 
   int32_t num_rounds() const { return static_cast<int32_t>(blocks_.size()); }  // of the text that has most
   const std::vector<Block>& blocks(int32_t round) const { return blocks_[round]; }
-  // out : [num_slots, D]    lse : [num_slots] or null
-  void Attend(int64_t h, const Block& block, float* out, float* lse) const;
+  // out : [num_slots, D], float32 or bfloat16     lse : [num_slots] or null
+  void Attend(int64_t h, const Block& block, at::Tensor& out, float* lse) const;
   // Packed row of each slot of a block: row_begin(block) + slots(h, block)[i]; null slots = 0, 1, 2, ...
   const int32_t* slots(int64_t h, const Block& block) const;
   int64_t row_begin(const Block& block) const { return texts_[block.text].rows.row_begin; }
 
  private:
+  void Hash(int64_t h, int64_t head, int64_t row_begin, const at::Tensor& qk);
+
   ChunkShape shape_;
   int64_t head_size_;
   int64_t heads_at_once_;
@@ -87,7 +88,7 @@ class LshAttention {
   std::span<const uint8_t> key_mask_;
   std::vector<int64_t> slot_begin_;            // [texts + 1] in buckets_ and slots_, all rounds of a text together
   std::vector<std::vector<Block>> blocks_;     // by round
-  std::vector<at::Tensor> qkv_;                // by place
+  std::vector<at::Tensor> qkv_;                // by place, [rows, 2, D]
   std::vector<std::vector<int32_t>> buckets_;  // by place
   std::vector<std::vector<int32_t>> slots_;    // by place; positions in the text
 };

@@ -6,11 +6,21 @@
 
 namespace longspan::kernels {
 
-void ChunkAttention(const ChunkAttentionParams& params) {
+std::vector<ChunkAttentionImplementation> ChunkAttentionImplementations(ElementType type) {
+  std::vector<ChunkAttentionImplementation> all = {{"portable", ChunkAttentionPortable}};
 #if defined(__x86_64__)
-  if (GetCpuFeatures().avx512) return ChunkAttentionAvx512(params);
+  const CpuFeatures& features = GetCpuFeatures();
+  if (features.avx2) all.push_back({"avx2", ChunkAttentionAvx2});
+  if (features.avx512) all.push_back({"avx512", ChunkAttentionAvx512});
+  if (features.avx512_bf16 && type == ElementType::kBFloat16) all.push_back({"avx512_bf16", ChunkAttentionAvx512Bf16});
 #endif
-  ChunkAttentionPortable(params);
+  return all;
+}
+
+void ChunkAttention(const ChunkAttentionParams& params) {
+  static const auto run_float32 = ChunkAttentionImplementations(ElementType::kFloat32).back().run;
+  static const auto run_bfloat16 = ChunkAttentionImplementations(ElementType::kBFloat16).back().run;
+  params.type == ElementType::kFloat32 ? run_float32(params) : run_bfloat16(params);
 }
 
 void CircularChunks(int32_t c, int32_t num_chunks, int32_t before, int32_t after, int32_t* chunks) {

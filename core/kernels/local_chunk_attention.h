@@ -7,12 +7,16 @@
 //   z_i = logsumexp_j score,  p = exp(score - z_i),  out_i = sum_j p_ij v_j       z is rounded to float32 before the exp
 // The last line is a rule, not a detail: at -1e5 a float step is 0.0078 and at -1e9 it is 64, so where nothing but masked keys is
 // in reach the weights do not sum to 1, and published models carry that rounding. A key that appears twice counts twice.
+// Scores, maximum, sum and z are float32 whatever the element type.
 // Serial: the caller gives each thread tasks of its own. Cost O(tasks · C · keys · D), scratch O(keys · D) per thread, never a
-// score matrix of more than 8 rows.
+// score matrix of more than 64 rows.
 // Source: Reformer, arXiv 2001.04451, sec. 2.  Proven by local_chunk_attention_test and lsh_attention_test (tests/reference).
 #pragma once
 
 #include <cstdint>
+#include <vector>
+
+#include "core/kernels/element_type.h"
 
 namespace longspan::kernels {
 
@@ -26,9 +30,10 @@ struct ChunkTask {
 };
 
 struct ChunkAttentionParams {
-  const float* q = nullptr;  // head h of row r at q + r * q_stride + h * head_size
-  const float* k = nullptr;
-  const float* v = nullptr;
+  ElementType type = ElementType::kFloat32;  // of q, k and v; bfloat16: probabilities are rounded to bfloat16 for the values
+  const void* q = nullptr;                   // head h of row r at q + r * q_stride + h * head_size
+  const void* k = nullptr;
+  const void* v = nullptr;
   int64_t q_stride = 0;
   int64_t k_stride = 0;
   int64_t v_stride = 0;
@@ -41,16 +46,26 @@ struct ChunkAttentionParams {
   const uint8_t* key_mask = nullptr;   // [rows], 0 = not read; null = all are
   const ChunkTask* tasks = nullptr;
   int32_t num_tasks = 0;
-  float* out = nullptr;  // head h of row r at out + r * out_stride + h * head_size; may not alias
+  ElementType out_type = ElementType::kFloat32;
+  void* out = nullptr;  // head h of row r at out + r * out_stride + h * head_size; may not alias
   int64_t out_stride = 0;
   float* lse = nullptr;  // null, or z: [rows of out, num_heads]
 };
 
-// The fastest of the implementations below that this processor runs.
-void ChunkAttention(const ChunkAttentionParams& params);
-
 void ChunkAttentionPortable(const ChunkAttentionParams& params);
+void ChunkAttentionAvx2(const ChunkAttentionParams& params);
 void ChunkAttentionAvx512(const ChunkAttentionParams& params);
+void ChunkAttentionAvx512Bf16(const ChunkAttentionParams& params);  // of bfloat16 only
+
+struct ChunkAttentionImplementation {
+  const char* name;
+  void (*run)(const ChunkAttentionParams&);
+};
+// Those of the above that this processor runs for elements of `type`, the fastest last.
+std::vector<ChunkAttentionImplementation> ChunkAttentionImplementations(ElementType type);
+
+// By the fastest of them, chosen once by cpuid.
+void ChunkAttention(const ChunkAttentionParams& params);
 
 // The key chunks of chunk c of num_chunks: c - before, ..., c, ..., c + after, around the ends (modulo), except that an offset
 // of num_chunks or more is no shift at all: chunk c again. Writes before + 1 + after entries to `chunks`.

@@ -3,8 +3,7 @@
 namespace longspan::kernels {
 
 void ChunkAttentionPortable(const ChunkAttentionParams& params) {
-  thread_local Scratch scratch;
-  ChunkAttentionTile<4, 4>(params, scratch).Run();
+  params.type == ElementType::kFloat32 ? RunChunkTasks<ChunkIsa<4, float>>(params) : RunChunkTasks<ChunkIsa<4, BFloat16>>(params);
 }
 
 }  // namespace longspan::kernels

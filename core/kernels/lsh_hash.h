@@ -31,6 +31,7 @@ struct LshHashParams {
 void LshHash(const LshHashParams& params);
 
 void LshHashPortable(const LshHashParams& params);
+void LshHashAvx2(const LshHashParams& params);
 void LshHashAvx512(const LshHashParams& params);
 
 }  // namespace longspan::kernels

@@ -1,12 +1,32 @@
-// The loop nest behind LshHash (see local_chunk_tile.h for the vector types): kRows rows times all columns by the micro kernel
-// into a scratch of [kRows, columns], then for each row and factor the first maximum and the first minimum.
+// The loop nest behind LshHash (lane_vector.h: the vector types): kRows rows times all columns by the micro kernel into a scratch
+// of [kRows, columns], then for each row and factor the first maximum and the first minimum.
 #pragma once
 
-#include "core/kernels/local_chunk_tile.h"
+#include "core/kernels/lane_vector.h"
 #include "core/kernels/lsh_hash.h"
 
 namespace longspan::kernels {
 namespace {
+
+// acc[r][v] += sum_i a[r][i] * b[i * b_stride + v * kLanes],  i < depth.
+template <int kLanes, int kRows, int kVectors>
+inline void MultiplyAdd(const float* const* a, const float* b, int64_t b_stride, int depth,
+                        typename Vector<kLanes>::Float (&acc)[kRows][kVectors]) {
+  using V = Vector<kLanes>;
+  const float* rows[kRows];
+  for (int r = 0; r < kRows; ++r) rows[r] = a[r];
+  for (int i = 0; i < depth; ++i, b += b_stride) {
+    typename V::Float column[kVectors];
+#pragma GCC unroll 4
+    for (int v = 0; v < kVectors; ++v) column[v] = V::Load(b + v * kLanes);
+#pragma GCC unroll 8
+    for (int r = 0; r < kRows; ++r) {
+      const typename V::Float x = V::Set(rows[r][i]);
+#pragma GCC unroll 4
+      for (int v = 0; v < kVectors; ++v) acc[r][v] += x * column[v];
+    }
+  }
+}
 
 // Index of the first maximum of the 2 * half values [y, -y].
 template <int kLanes>
@@ -47,6 +67,7 @@ class LshHashTile {
   void Run() {
     int32_t row = 0;
     for (; row + kRows <= p_.rows; row += kRows) Rows<kRows>(row);
+    for (; row + 2 <= p_.rows; row += 2) Rows<2>(row);
     for (; row < p_.rows; ++row) Rows<1>(row);
   }
 

@@ -17,9 +17,10 @@ struct LshMergeState {
   int32_t head_size = 0;
 };
 
-// Adds the results out [count, head_size] and lse [count] to the rows rows[0..count). `first`: the first of a row's rounds.
-void LshMergeRound(const LshMergeState& state, const float* out, const float* lse, const int32_t* rows, int32_t count,
-                   bool first);
+// Adds the results out [count, head_size] and lse [count] to the rows begin + slots[0..count); null slots = 0, 1, 2, ...
+// `first`: the first of a row's rounds.
+void LshMergeRound(const LshMergeState& state, const float* out, const float* lse, int64_t begin, const int32_t* slots,
+                   int32_t count, bool first);
 
 // Turns sum of rows [begin, end) into the merged result.
 void LshMergeFinish(const LshMergeState& state, int64_t begin, int64_t end);

@@ -3,6 +3,7 @@
 
 #include <random>
 
+#include "core/layers/linear.h"
 #include "tests/golden/reformer_checkpoint.h"
 
 namespace longspan {
@@ -169,6 +170,7 @@ TEST(ReformerModel, BFloat16AndInt8_StayClose) {
   const MixedText text{.ids = FormulaIds(0, 61, 1, 40)};
   const std::vector<float> want = Alone(*FormulaReformer(ReformerConfigJson()), text);
   for (const auto& [dtype, least] : {std::pair{DataType::kBFloat16, 0.99}, {DataType::kInt8, 0.95}}) {
+    if (!CheckDataTypeSupported(dtype).ok()) continue;
     const std::vector<float> got = Alone(*FormulaReformer(ReformerConfigJson(), dtype), text);
     double dot = 0, want_square = 0, got_square = 0;
     for (size_t i = 0; i < want.size(); ++i)

@@ -1,11 +1,34 @@
 #include "core/models/reformer/layer.h"
 
+#include <ATen/ops/empty.h>
+
 #include "core/attention/parallel_blocks.h"
+#include "core/kernels/add_rows.h"
+#include "core/layers/element_type_of.h"
 #include "core/models/take_layers.h"
 
 namespace longspan {
 
-at::Tensor ToLinearInput(const at::Tensor& x, DataType dtype) { return dtype == DataType::kBFloat16 ? x.to(at::kBFloat16) : x; }
+at::ScalarType LinearType(DataType dtype) { return dtype == DataType::kBFloat16 ? at::kBFloat16 : at::kFloat; }
+
+at::ScalarType AttentionType(DataType dtype) {
+  return dtype == DataType::kInt8 && CheckDataTypeSupported(DataType::kBFloat16).ok() ? at::kBFloat16 : LinearType(dtype);
+}
+
+at::Tensor NormTo(const LayerNorm& norm, const at::Tensor& x, at::ScalarType type) {
+  at::Tensor out = at::empty(x.sizes(), type);
+  norm.Run(x, {}, /*update_residual=*/false, out);
+  return out;
+}
+
+void AddToStream(const at::Tensor& from, int64_t begin, const int32_t* rows, at::Tensor& stream) {
+  kernels::AddRows({.from = from.const_data_ptr(),
+                    .type = ElementTypeOf(from),
+                    .to = stream.mutable_data_ptr<float>() + begin * stream.size(1),
+                    .rows = rows,
+                    .count = from.size(0),
+                    .width = from.size(1)});
+}
 
 ReformerLayer::ReformerLayer(WeightMap& weights, const std::string& name, const ReformerConfig& config,
                              ReformerConfig::LayerKind kind, DataType dtype)
@@ -13,20 +36,16 @@ ReformerLayer::ReformerLayer(WeightMap& weights, const std::string& name, const 
       attention_(kind == ReformerConfig::LayerKind::kLocal ? MakeLocalAttention(weights, name + ".attention", config, dtype)
                                                            : MakeLshAttention(weights, name + ".attention", config, dtype)),
       norm_(TakeLayerNorm(weights, name + ".feed_forward.layer_norm", config.hidden_size, config.layer_norm_eps)),
-      up_(TakeLinear(weights, name + ".feed_forward.dense.dense", config.intermediate_size, config.hidden_size, dtype,
-                     config.activation)),
-      down_(TakeLinear(weights, name + ".feed_forward.output.dense", config.hidden_size, config.intermediate_size, dtype)) {}
+      feed_forward_(
+          TakeLinear(weights, name + ".feed_forward.dense.dense", config.intermediate_size, config.hidden_size, dtype,
+                     config.activation),
+          TakeLinear(weights, name + ".feed_forward.output.dense", config.hidden_size, config.intermediate_size, dtype)) {}
 
 void ReformerLayer::Run(at::Tensor& x1, at::Tensor& x2, ReformerPass& pass) const {
   attention_->AddTo(x1, x2, pass);
-  FeedForward(x1, x2, pass);
-}
-
-void ReformerLayer::FeedForward(const at::Tensor& x1, at::Tensor& x2, const ReformerPass& pass) const {
   ParallelBlocks(static_cast<int64_t>(pass.row_blocks.size()), [&](int64_t i) {
     const auto [begin, end] = pass.row_blocks[i];
-    const at::Tensor normed = norm_(x1.narrow(0, begin, end - begin));
-    x2.narrow(0, begin, end - begin).add_(down_(up_(ToLinearInput(normed, dtype_))));
+    AddToStream(feed_forward_(NormTo(norm_, x1.narrow(0, begin, end - begin), LinearType(dtype_))), begin, nullptr, x2);
   });
 }
 

@@ -19,8 +19,8 @@
 #include <vector>
 
 #include "core/attention/lsh_attention.h"
+#include "core/layers/feed_forward.h"
 #include "core/layers/layer_norm.h"
-#include "core/layers/linear.h"
 #include "core/model_info.h"
 #include "core/models/reformer/config.h"
 #include "core/weights/weight_map.h"
@@ -51,13 +51,10 @@ class ReformerLayer {
   void Run(at::Tensor& x1, at::Tensor& x2, ReformerPass& pass) const;
 
  private:
-  void FeedForward(const at::Tensor& x1, at::Tensor& x2, const ReformerPass& pass) const;
-
   DataType dtype_;
   std::unique_ptr<ReformerAttention> attention_;
   LayerNorm norm_;
-  Linear up_;
-  Linear down_;
+  FeedForward feed_forward_;
 };
 
 // The two kinds. Projections have no bias.
@@ -68,9 +65,15 @@ std::unique_ptr<ReformerAttention> MakeLshAttention(WeightMap& weights, const st
 
 // Heads whose queries, keys and values an LSH pass over so many rows holds at once: all of them for short batches, one for a
 // book.
-int64_t LshHeadsAtOnce(const ReformerConfig& config, int64_t num_rows);
+int64_t LshHeadsAtOnce(const ReformerConfig& config, DataType dtype, int64_t num_rows);
 
-// The type in which a linear layer of a model of `dtype` takes its input.
-at::Tensor ToLinearInput(const at::Tensor& x, DataType dtype);
+// What goes into and comes out of the linear layers of a model of `dtype`: bfloat16 in a bfloat16 model.
+at::ScalarType LinearType(DataType dtype);
+// What queries, keys and values of the attention are: bfloat16 too in an int8 model where the processor multiplies it.
+at::ScalarType AttentionType(DataType dtype);
+// LN(x) of that type, without a second pass.
+at::Tensor NormTo(const LayerNorm& norm, const at::Tensor& x, at::ScalarType type);
+// Rows of a stream += from [n, E]. rows[i] = where row i goes, counted from `begin`; null = 0, 1, 2, ...
+void AddToStream(const at::Tensor& from, int64_t begin, const int32_t* rows, at::Tensor& stream);
 
 }  // namespace longspan

@@ -31,11 +31,10 @@ class LocalAttention : public ReformerAttention {
   void AddTo(at::Tensor& x1, const at::Tensor& x2, ReformerPass& pass) const override {
     ParallelBlocks(static_cast<int64_t>(pass.windows.size()), [&](int64_t i) {
       const ChunkWindow& window = pass.windows[i];
-      at::Tensor qkv = qkv_(ToLinearInput(norm_(Rows(x2, window)), dtype_), at::kFloat);
-      qkv = qkv.view({window.num_rows, 3, num_heads_, head_size_});
+      const at::Tensor qkv = qkv_(NormTo(norm_, Rows(x2, window), LinearType(dtype_)), AttentionType(dtype_));
       const at::Tensor out =
-          LocalChunkAttention(qkv, window, pass.key_mask, causal_).view({window.num_queries, num_heads_ * head_size_});
-      x1.narrow(0, window.query_begin, window.num_queries).add_(output_(ToLinearInput(out, dtype_)));
+          LocalChunkAttention(qkv.view({window.num_rows, 3, num_heads_, head_size_}), window, pass.key_mask, causal_);
+      AddToStream(output_(out.view({window.num_queries, num_heads_ * head_size_})), window.query_begin, nullptr, x1);
     });
   }
 

@@ -9,7 +9,6 @@
 #include <ATen/ops/empty.h>
 
 #include <algorithm>
-#include <cstring>
 
 #include "core/attention/parallel_blocks.h"
 #include "core/models/reformer/layer.h"
@@ -32,7 +31,10 @@ class LshLayerAttention : public ReformerAttention {
     const at::Tensor output = weights.Take(name + ".output.dense.weight", {E, H * D});
     if (!qk.defined() || !v.defined() || !output.defined()) return;
     for (int64_t h = 0; h < H; ++h) {
-      heads_.push_back({Linear(at::cat({qk.narrow(0, h * D, D), v.narrow(0, h * D, D)}), at::Tensor(), DataType::kFloat32),
+      const at::Tensor query_key = qk.narrow(0, h * D, D), value = v.narrow(0, h * D, D);
+      const bool together = dtype == DataType::kFloat32;
+      heads_.push_back({Linear(together ? at::cat({query_key, value}) : query_key, at::Tensor(), DataType::kFloat32),
+                        together ? Linear() : Linear(value, at::Tensor(), dtype),
                         Linear(output.narrow(1, h * D, D).contiguous(), at::Tensor(), dtype)});
     }
   }
@@ -55,37 +57,32 @@ class LshLayerAttention : public ReformerAttention {
 
  private:
   struct Head {
-    Linear query_key_value;  // [E] -> [2, D]
-    Linear output;           // [D] -> [E]
+    Linear query_key;  // [E] -> [D]; in a float32 model [2, D], values behind
+    Linear value;      // [E] -> [D]; undefined in a float32 model
+    Linear output;     // [D] -> [E]
   };
 
   void Project(const at::Tensor& x2, int64_t first, int64_t count, ReformerPass& pass) const {
     ParallelBlocks(static_cast<int64_t>(pass.row_blocks.size()), [&](int64_t i) {
       const auto [begin, end] = pass.row_blocks[i];
-      const at::Tensor normed = norm_(x2.narrow(0, begin, end - begin));
+      const at::Tensor normed = NormTo(norm_, x2.narrow(0, begin, end - begin), at::kFloat);
+      const at::Tensor rounded = dtype_ == DataType::kBFloat16 ? normed.to(at::kBFloat16) : normed;
       for (int64_t h = 0; h < count; ++h) {
-        const at::Tensor qkv = heads_[first + h].query_key_value(normed);
-        std::memcpy(pass.lsh->QueryKeyValue(h) + begin * 2 * head_size_, qkv.const_data_ptr<float>(),
-                    qkv.numel() * sizeof(float));
-        pass.lsh->Hash(h, first + h, begin, end);
+        const Head& head = heads_[first + h];
+        const at::Tensor qk = head.query_key(normed);
+        const at::Tensor v =
+            head.value.defined() ? head.value(rounded, AttentionType(dtype_)) : qk.narrow(1, head_size_, head_size_);
+        pass.lsh->Take(h, first + h, begin, qk.narrow(1, 0, head_size_), v);
       }
     });
   }
 
   void AddSingleRound(int64_t h, const Head& head, const LshAttention& lsh, at::Tensor& x1) const {
-    float* const stream = x1.mutable_data_ptr<float>();
-    const int64_t E = x1.size(1);
     ParallelBlocks(static_cast<int64_t>(lsh.blocks(0).size()), [&](int64_t i) {
       const LshAttention::Block& block = lsh.blocks(0)[i];
-      at::Tensor out = at::empty({block.num_slots, head_size_}, at::kFloat);
-      lsh.Attend(h, block, out.mutable_data_ptr<float>(), nullptr);
-      const at::Tensor projected = head.output(ToLinearInput(out, dtype_), at::kFloat);
-      const int32_t* slots = lsh.slots(h, block);
-      const float* from = projected.const_data_ptr<float>();
-      for (int32_t s = 0; s < block.num_slots; ++s, from += E) {
-        float* to = stream + (lsh.row_begin(block) + (slots ? slots[s] : s)) * E;
-        for (int64_t e = 0; e < E; ++e) to[e] += from[e];
-      }
+      at::Tensor out = at::empty({block.num_slots, head_size_}, LinearType(dtype_));
+      lsh.Attend(h, block, out, nullptr);
+      AddToStream(head.output(out), lsh.row_begin(block), lsh.slots(h, block), x1);
     });
   }
 
@@ -102,18 +99,16 @@ class LshLayerAttention : public ReformerAttention {
     ParallelBlocks(static_cast<int64_t>(pass.row_blocks.size()), [&](int64_t i) {
       const auto [begin, end] = pass.row_blocks[i];
       kernels::LshMergeFinish(state, begin, end);
-      x1.narrow(0, begin, end - begin).add_(head.output(ToLinearInput(sum.narrow(0, begin, end - begin), dtype_)));
+      AddToStream(head.output(sum.narrow(0, begin, end - begin), LinearType(dtype_)), begin, nullptr, x1);
     });
   }
 
   void MergeBlock(int64_t h, const LshAttention& lsh, const LshAttention::Block& block, int32_t round,
                   const kernels::LshMergeState& state) const {
-    std::vector<float> out(block.num_slots * head_size_), lse(block.num_slots);
-    lsh.Attend(h, block, out.data(), lse.data());
-    const int32_t* slots = lsh.slots(h, block);
-    std::vector<int32_t> rows(block.num_slots);
-    for (int32_t s = 0; s < block.num_slots; ++s) rows[s] = static_cast<int32_t>(lsh.row_begin(block)) + (slots ? slots[s] : s);
-    kernels::LshMergeRound(state, out.data(), lse.data(), rows.data(), block.num_slots, round == 0);
+    at::Tensor out = at::empty({block.num_slots, head_size_}, at::kFloat), lse = at::empty({block.num_slots}, at::kFloat);
+    lsh.Attend(h, block, out, lse.mutable_data_ptr<float>());
+    kernels::LshMergeRound(state, out.const_data_ptr<float>(), lse.const_data_ptr<float>(), lsh.row_begin(block),
+                           lsh.slots(h, block), block.num_slots, round == 0);
   }
 
   DataType dtype_;
@@ -129,8 +124,8 @@ std::unique_ptr<ReformerAttention> MakeLshAttention(WeightMap& weights, const st
   return std::make_unique<LshLayerAttention>(weights, name, config, dtype);
 }
 
-int64_t LshHeadsAtOnce(const ReformerConfig& config, int64_t num_rows) {
-  const int64_t bytes_a_head = num_rows * 2 * config.head_size * static_cast<int64_t>(sizeof(float));
+int64_t LshHeadsAtOnce(const ReformerConfig& config, DataType dtype, int64_t num_rows) {
+  const int64_t bytes_a_head = num_rows * 2 * config.head_size * static_cast<int64_t>(c10::elementSize(AttentionType(dtype)));
   return std::clamp<int64_t>(kQueryKeyValueBytes / std::max<int64_t>(1, bytes_a_head), 1, config.num_heads);
 }
 

@@ -164,8 +164,9 @@ class ReformerModel : public EncoderModel {
     }
     if (!info_.supports_hashing) return;
     pass.lsh.reset();  // frees the old buffers before the new ones are made
-    pass.lsh = std::make_unique<LshAttention>(config_.lsh, config_.head_size, LshHeadsAtOnce(config_, padded.num_rows()),
-                                              std::move(hashed), padded.key_mask(), padded.num_rows());
+    pass.lsh = std::make_unique<LshAttention>(config_.lsh, AttentionType(info_.dtype), config_.head_size,
+                                              LshHeadsAtOnce(config_, info_.dtype, padded.num_rows()), std::move(hashed),
+                                              padded.key_mask(), padded.num_rows());
   }
 
   // Blocks of rows_a_block, across the seams of texts that follow each other.
@@ -193,7 +194,7 @@ class ReformerModel : public EncoderModel {
     const int64_t inner = config_.num_heads * config_.head_size;
     int64_t count = 0;
     for (ReformerConfig::LayerKind kind : config_.layers) {
-      count += config_.hidden_size * inner * (kind == ReformerConfig::LayerKind::kLocal ? 4 : 1);  // LSH: qk and v stay float32
+      count += config_.hidden_size * inner * (kind == ReformerConfig::LayerKind::kLocal ? 4 : 2);  // LSH: qk stays float32
       count += 2 * config_.hidden_size * config_.intermediate_size;
     }
     return count;

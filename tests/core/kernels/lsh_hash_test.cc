@@ -15,6 +15,7 @@ using Hash = void (*)(const LshHashParams&);
 
 std::vector<std::pair<const char*, Hash>> Implementations() {
   std::vector<std::pair<const char*, Hash>> all = {{"portable", LshHashPortable}, {"dispatched", LshHash}};
+  if (GetCpuFeatures().avx2) all.push_back({"avx2", LshHashAvx2});
   if (GetCpuFeatures().avx512) all.push_back({"avx512", LshHashAvx512});
   return all;
 }

@@ -1,0 +1,11 @@
+#if defined(__x86_64__)
+#include "core/kernels/local_chunk_tile.h"
+
+namespace longspan::kernels {
+
+void ChunkAttentionAvx2(const ChunkAttentionParams& params) {
+  params.type == ElementType::kFloat32 ? RunChunkTasks<ChunkIsa<8, float>>(params) : RunChunkTasks<ChunkIsa<8, BFloat16>>(params);
+}
+
+}  // namespace longspan::kernels
+#endif
