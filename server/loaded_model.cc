@@ -32,6 +32,9 @@ absl::StatusOr<LoadedModel> LoadModel(ServerOptions* options) {
   if (!folder.ok()) return folder.status();
   auto tokenizer = LoadTokenizer(options->model);
   if (!tokenizer.ok()) return tokenizer.status();
+  const bool measure = options->replicas == 0 && options->threads == 0 && AvailableCores() > 1;
+  if (options->replicas == 0)
+    options->replicas = std::max<int64_t>(1, options->threads == 0 ? 1 : AvailableCores() / options->threads);
   if (options->threads == 0) options->threads = std::max<int64_t>(1, AvailableCores() / options->replicas);
   const int64_t budget = options->memory_budget > 0 ? options->memory_budget : CgroupMemoryLimit().value_or(0) / 10 * 9;
   SetMemoryBudget(budget);
@@ -41,6 +44,15 @@ absl::StatusOr<LoadedModel> LoadModel(ServerOptions* options) {
   const std::shared_ptr<Encoder> encoder = *std::move(loaded);
 
   LoadedModel model;
+  if (measure) {
+    auto speeds = MeasureTeams(*encoder, TeamCandidates(AvailableCores()));
+    if (!speeds.ok()) return speeds.status();
+    const ComputeTeams teams = ChooseTeams(*speeds);
+    options->replicas = teams.replicas;
+    options->threads = teams.threads;
+    SetComputeThreads(teams.threads);
+    model.team_speeds = *std::move(speeds);
+  }
   model.info = encoder->info();
   model.tokenizer = *std::move(tokenizer);
   model.encode = [encoder](const TokenBatch& batch, std::span<const EncodeOptions> wanted, const EncodeControl& control) {

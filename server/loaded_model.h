@@ -6,9 +6,11 @@
 
 #include <functional>
 #include <memory>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "core/compute_teams.h"
 #include "core/model_info.h"
 #include "core/tokenizer/tokenizer.h"
 #include "server/batching/batch_scheduler.h"
@@ -24,10 +26,11 @@ struct LoadedModel {
   BatchCost cost;
   std::function<absl::Status(const TokenBatch::Text& text, const EncodeOptions& options)> validate;
   std::function<absl::Status()> warm_up;
+  std::vector<TeamSpeed> team_speeds;  // what replicas x threads were chosen from; empty = settings or the cores decided
 };
 
-// Opens options.model: folder, tokenizer, weights. Fills options.threads in where it is 0. Errors are one line: what, where, what
-// to do.
+// Opens options.model: folder, tokenizer, weights. Fills options.replicas and options.threads in where they are 0, by measurement
+// where both are. Errors are one line: what, where, what to do.
 absl::StatusOr<LoadedModel> LoadModel(ServerOptions* options);
 
 }  // namespace longspan

@@ -43,6 +43,7 @@ int main(int argc, char** argv) {
   longspan::Log log(options.log_format, options.log_level);
   auto model = longspan::LoadModel(&options);
   if (!model.ok()) return Fail(model.status(), 1);
+  if (!model->team_speeds.empty()) parsed->origins["replicas"] = parsed->origins["threads"] = "measured at start";
   auto server = longspan::Server::Create(options, *std::move(model), &log);
   if (!server.ok()) return Fail(server.status(), 1);
   if (const absl::Status status = (*server)->Start(); !status.ok()) return Fail(status, 1);

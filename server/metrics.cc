@@ -191,6 +191,17 @@ void Metrics::OnQueueTime(Lane lane, absl::Duration waited) {
 
 void Metrics::OnOutOfMemorySplit(int32_t texts) { oom_splits_.Increment(); }
 
+void Metrics::SetComputeTeams(const ComputeTeams& teams, std::span<const TeamSpeed> measured) {
+  Gauges(&registry_, "compute_replicas", "Forward passes that run at once.").Add({}).Set(teams.replicas);
+  Gauges(&registry_, "compute_threads", "Threads of one forward pass.").Add({}).Set(teams.threads);
+  for (const TeamSpeed& speed : measured) {
+    Gauges(&registry_, "start_tokens_per_second",
+           "Tokens a second at start, by division of the cores; what the division was chosen from.")
+        .Add({{"replicas", absl::StrCat(speed.teams.replicas)}, {"threads", absl::StrCat(speed.teams.threads)}})
+        .Set(speed.tokens_per_second);
+  }
+}
+
 void Metrics::SetGaugeSource(std::function<ServerGauges()> source) {
   absl::MutexLock lock(&mu_);
   source_ = std::move(source);

@@ -11,6 +11,7 @@
 #include <prometheus/registry.h>
 
 #include <functional>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -18,6 +19,7 @@
 #include "absl/status/status.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
+#include "core/compute_teams.h"
 #include "core/model_info.h"
 #include "server/batching/batch_observer.h"
 #include "server/batching/encode_task.h"
@@ -56,6 +58,8 @@ class Metrics final : public BatchObserver {
   void OnQueueTime(Lane lane, absl::Duration waited) override;
   void OnOutOfMemorySplit(int32_t texts) override;
 
+  // Replicas x threads in force, and what was measured to choose them (may be empty). Call once.
+  void SetComputeTeams(const ComputeTeams& teams, std::span<const TeamSpeed> measured);
   void SetGaugeSource(std::function<ServerGauges()> source);
   std::string Text();
 

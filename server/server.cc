@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -83,6 +84,7 @@ Server::Server(ServerOptions options, LoadedModel model, Log* log)
 
 absl::StatusOr<std::unique_ptr<Server>> Server::Create(ServerOptions options, LoadedModel model, Log* log) {
   if (absl::Status status = Validate(options); !status.ok()) return status;
+  options.replicas = std::max<int64_t>(1, options.replicas);  // 0 = LoadModel did not choose: one
   std::unique_ptr<Server> server(new Server(std::move(options), std::move(model), log));
   if (absl::Status status = server->keys_.Load(); !status.ok()) return status;
   if (absl::Status status = server->Listen(); !status.ok()) return status;
@@ -152,7 +154,23 @@ absl::Status Server::ListenHttp() {
   return http_.Start(options_.http);
 }
 
+void Server::ReportComputeTeams() {
+  Log::Fields measured = Log::Fields::array();
+  for (const TeamSpeed& speed : model_.team_speeds) {
+    measured.push_back({{"replicas", speed.teams.replicas},
+                        {"threads", speed.teams.threads},
+                        {"tokens_per_second", std::round(speed.tokens_per_second)}});
+  }
+  log_->Write(LogLevel::kInfo, "compute_teams",
+              {{"replicas", options_.replicas},
+               {"threads", options_.threads},
+               {"chosen_by", measured.empty() ? "settings" : "measurement"},
+               {"measured", measured}});
+  metrics_.SetComputeTeams({static_cast<int>(options_.replicas), static_cast<int>(options_.threads)}, model_.team_speeds);
+}
+
 absl::Status Server::Start() {
+  ReportComputeTeams();
   if (model_.warm_up) {
     if (absl::Status status = model_.warm_up(); !status.ok()) return status;
   }

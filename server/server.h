@@ -54,6 +54,7 @@ class Server {
   Server(ServerOptions options, LoadedModel model, Log* log);
   absl::Status Listen();
   absl::Status ListenHttp();
+  void ReportComputeTeams();  // log and metrics: replicas x threads, and what they were chosen from
   void ConfigureBuilder(grpc::ServerBuilder* builder) const;
   absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> Credentials() const;
   ServerGauges ReadGauges() const;

@@ -27,7 +27,7 @@ struct ServerOptions {
   std::string http = "0.0.0.0:8080";     // or "off"
 
   // compute
-  int64_t replicas = 1;  // worker threads with a compute team each
+  int64_t replicas = 0;  // worker threads with a compute team each; 0 = measured at start (quota / threads where that is set)
   int64_t threads = 0;   // of one compute team; 0 = CPU quota / replicas
   int64_t tokenizer_threads = 2;
   int64_t memory_budget = 0;  // bytes of tensors, weights included; 0 = 90 % of the cgroup's limit, if any

@@ -81,7 +81,9 @@ TEST(HealthTest, Watch_OfAnUnknownNameStaysOpen) {
 }
 
 TEST(OperationsTest, ProbesAndMetrics) {
-  TestServer server({}, {.http = "127.0.0.1:0"});
+  FakeModel fake;
+  fake.team_speeds = {{.teams = {1, 2}, .tokens_per_second = 1250}};
+  TestServer server(fake, {.http = "127.0.0.1:0", .threads = 2});
   ASSERT_TRUE(server.client().Encode(IdsRequest({{1, 2, 3}}), kLong).ok());
   EXPECT_FALSE(server.client().Encode({}, kLong).ok());
   const int port = server.server().http_port();
@@ -95,7 +97,8 @@ TEST(OperationsTest, ProbesAndMetrics) {
         "longspan_compute_seconds_count{device=\"cpu\"} 1", "longspan_queue_seconds_count{lane=\"short\"} 1",
         "longspan_queue_texts 0", "longspan_draining 0", "longspan_request_seconds_by_length_count{bucket=\"128\"} 1",
         "process_resident_memory_bytes ", "longspan_model_info{", "longspan_build_info{", "longspan_oom_splits_total 0",
-        "longspan_truncated_total 0", "longspan_arena_bytes "}) {
+        "longspan_truncated_total 0", "longspan_arena_bytes ", "longspan_compute_replicas 1", "longspan_compute_threads 2",
+        "longspan_start_tokens_per_second{replicas=\"1\",threads=\"2\"} 1250"}) {
     EXPECT_THAT(metrics, HasSubstr(line));
   }
   const auto [report, code] = Shell(absl::StrCat("curl -s http://127.0.0.1:", port, "/metrics | promtool check metrics 2>&1"));
@@ -227,6 +230,34 @@ TEST(ProcessTest, EncodesThenDrainsOnSigterm_WithOneOpenMpRuntime) {
   EXPECT_EQ(runtimes.size(), 1u) << ::testing::PrintToString(runtimes);
   process.Signal(SIGTERM);
   EXPECT_EQ(process.Wait(), 0);
+}
+
+TEST(ProcessTest, EitherDivisionOfTheCores_GivesTheSameVectors) {
+  std::vector<std::vector<uint32_t>> texts;
+  for (uint32_t text = 0; text < 16; ++text) texts.push_back({52, 44, 17 + text, 28});
+  std::vector<v1::EncodeResponse> answers;
+  for (const auto& [replicas, threads] : {std::pair("1", "2"), std::pair("2", "1"), std::pair("0", "0")}) {  // 0: measured
+    ServerProcess process({"--model", kFixture, "--drain-delay", "0", "--replicas", replicas, "--threads", threads});
+    const auto client = *Client::Connect({.server = absl::StrCat("127.0.0.1:", process.Port())});
+    const auto info = client->GetModelInfo(kLong);
+    ASSERT_TRUE(info.ok()) << info.status();
+    if (*replicas == '0') {
+      EXPECT_GE(info->num_replicas() * info->threads_per_replica(), 1u);
+    } else {
+      EXPECT_EQ(absl::StrCat(info->num_replicas()), replicas);
+      EXPECT_EQ(absl::StrCat(info->threads_per_replica()), threads);
+    }
+    const auto answer = client->Encode(IdsRequest(texts), kLong);
+    ASSERT_TRUE(answer.ok()) << answer.status();
+    answers.push_back(*answer);
+  }
+  for (size_t mode = 1; mode < answers.size(); ++mode) {
+    for (int text = 0; text < 16; ++text) {
+      for (int i = 0; i < 32; ++i) {
+        EXPECT_NEAR(answers[mode].encodings(text).vector().values(i), answers[0].encodings(text).vector().values(i), 1e-6);
+      }
+    }
+  }
 }
 
 TEST(ProcessTest, SecondSignalExitsWith3) {

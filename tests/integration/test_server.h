@@ -53,6 +53,7 @@ struct FakeModel {
   int64_t vocab_size = 1000;
   int64_t max_tokens = 4096;
   double seconds_per_token = 1e-6;
+  std::vector<TeamSpeed> team_speeds;
 
   LoadedModel Load() const {
     LoadedModel model;
@@ -61,6 +62,7 @@ struct FakeModel {
     model.info.hidden_size = model.info.token_dimensions = model.info.output_dimensions = width;
     model.info.vocab_size = vocab_size;
     model.info.max_tokens = max_tokens;
+    model.team_speeds = team_speeds;
     model.encode = [gate = gate, width = width](const TokenBatch& batch, std::span<const EncodeOptions> options,
                                                 const EncodeControl& control) {
       gate->Pass(batch.num_texts(), control);
