@@ -1,12 +1,15 @@
-"""transformers_worker.py MODEL DTYPE THREADS ATTENTION: the same protocol as throughput_worker, by transformers (eager or sdpa), mean pooled."""
+"""engine_worker.py ENGINE MODEL DTYPE THREADS: the same protocol as throughput_worker, by another engine; mean pooled like it.
+
+ENGINE: eager | sdpa (transformers' two attention implementations) | sentence-transformers | onnx (ONNX Runtime; MODEL is the .onnx file).
+"""
 import sys
 import time
 
-import torch
-import transformers as hf
+import numpy as np
 
 
 def peak_mib():
+    """Peak resident set since the last call."""
     for line in open("/proc/self/status", encoding="ascii"):
         if line.startswith("VmHWM:"):
             mib = float(line.split()[1]) / 1024
@@ -15,20 +18,74 @@ def peak_mib():
     return mib
 
 
-folder, dtype, threads, attention = sys.argv[1:5]
-hf.logging.set_verbosity_error()
-hf.logging.disable_progress_bar()
-torch.set_num_threads(int(threads))
-model = hf.AutoModel.from_pretrained(folder, attn_implementation=attention, dtype=getattr(torch, dtype)).eval()
-if model.config.model_type == "led":
-    model = model.get_encoder()
-more = {"use_cache": False} if model.config.model_type == "reformer" else {}
-print("ready", sum(p.numel() for p in model.parameters()), peak_mib(), flush=True)
-for line in sys.stdin:
-    length, texts = map(int, line.split())
-    ids = torch.randint(3, model.config.vocab_size, (texts, length), generator=torch.Generator().manual_seed(1))
-    peak_mib()
-    start = time.perf_counter()
-    with torch.inference_mode():
-        model(input_ids=ids, **more).last_hidden_state.float().mean(1)
-    print(time.perf_counter() - start, peak_mib(), flush=True)
+def random_ids(count, vocabulary, state):
+    """The ids of throughput_worker's RandomIds."""
+    ids = np.empty(count, np.int64)
+    for i in range(count):
+        state = (state * 1664525 + 1013904223) & 0xFFFFFFFF
+        ids[i] = 3 + (state >> 8) % (vocabulary - 3)
+    return ids
+
+
+def load_transformers(folder, dtype, threads, attention):
+    import torch
+    import transformers as hf
+    hf.logging.set_verbosity_error()
+    hf.logging.disable_progress_bar()
+    torch.set_num_threads(threads)
+    model = hf.AutoModel.from_pretrained(folder, attn_implementation=attention, dtype=getattr(torch, dtype)).eval()
+    more = {"use_cache": False} if model.config.model_type == "reformer" else {}
+
+    def run(ids):
+        with torch.inference_mode():
+            return model(input_ids=torch.from_numpy(ids), **more).last_hidden_state.float().mean(1)[0].tolist()
+    return run, model.config.vocab_size
+
+
+def load_sentence_transformers(folder, dtype, threads):
+    import torch
+    import transformers as hf
+    from sentence_transformers import SentenceTransformer
+    hf.logging.disable_progress_bar()
+    torch.set_num_threads(threads)
+    model = SentenceTransformer(folder, device="cpu", model_kwargs={"dtype": getattr(torch, dtype)}).eval()
+
+    def run(ids):
+        features = {"input_ids": torch.from_numpy(ids), "attention_mask": torch.ones(ids.shape, dtype=torch.int64)}
+        with torch.inference_mode():
+            return model(features)["sentence_embedding"][0].float().tolist()
+    return run, model[0].auto_model.config.vocab_size
+
+
+def load_onnx(path, threads):
+    import onnxruntime as ort
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+
+    def run(ids):
+        feed = {"input_ids": ids, "attention_mask": np.ones_like(ids), "token_type_ids": np.zeros_like(ids)}
+        return session.run(None, feed)[0].mean(1)[0].tolist()
+    return run, int(session.get_modelmeta().custom_metadata_map["vocab_size"])
+
+
+def main():
+    engine, model, dtype, threads = sys.argv[1:5]
+    if engine == "onnx":
+        run, vocabulary = load_onnx(model, int(threads))
+    elif engine == "sentence-transformers":
+        run, vocabulary = load_sentence_transformers(model, dtype, int(threads))
+    else:
+        run, vocabulary = load_transformers(model, dtype, int(threads), engine)
+    print("ready", flush=True)
+    for line in sys.stdin:
+        length, texts = map(int, line.split())
+        ids = np.stack([random_ids(length, vocabulary, text + 1) for text in range(texts)])
+        peak_mib()
+        start = time.perf_counter()
+        vector = run(ids)
+        seconds = time.perf_counter() - start
+        print(seconds, peak_mib(), *vector, flush=True)
+
+
+main()

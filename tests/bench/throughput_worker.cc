@@ -1,5 +1,6 @@
-// throughput_worker MODEL DTYPE THREADS: loads a model, then answers each line "LENGTH TEXTS" with "SECONDS PEAK_MIB" of one
-// packed batch of TEXTS random texts of LENGTH tokens, pooled the model's own way. The other half is compare.py.
+// throughput_worker MODEL DTYPE THREADS: loads a model and says "ready" (or "refused REASON"), then answers each line
+// "LENGTH TEXTS" with "SECONDS PEAK_MIB VALUE..." of one packed batch of TEXTS random texts of LENGTH tokens, mean pooled; the
+// values are the first text's vector, so that compare.py sees that all engines computed the same thing.
 #include <chrono>
 #include <fstream>
 #include <iostream>
@@ -7,6 +8,7 @@
 
 #include "core/encoder.h"
 #include "core/models/model_folder.h"
+#include "core/runtime_environment.h"
 
 namespace longspan {
 namespace {
@@ -22,6 +24,7 @@ double TakePeakMib() {
   return mib;
 }
 
+// Ids 3 .. vocabulary - 1 by a linear congruential generator (Numerical Recipes, 7.1); protocol.py makes the same.
 std::vector<int32_t> RandomIds(int64_t count, int64_t vocabulary, uint32_t state) {
   std::vector<int32_t> ids(count);
   for (int32_t& id : ids) id = 3 + static_cast<int32_t>(((state = state * 1664525u + 1013904223u) >> 8) % (vocabulary - 3));
@@ -30,7 +33,7 @@ std::vector<int32_t> RandomIds(int64_t count, int64_t vocabulary, uint32_t state
 
 int Serve(const Encoder& encoder) {
   const ModelInfo& info = encoder.info();
-  std::cout << "ready " << info.num_parameters << " " << TakePeakMib() << std::endl;
+  std::cout << "ready" << std::endl;
   for (int64_t length, texts; std::cin >> length >> texts;) {
     TokenBatch batch;
     for (int64_t text = 0; text < texts; ++text) {
@@ -38,15 +41,21 @@ int Serve(const Encoder& encoder) {
       const auto globals = ResolveGlobalPositions(info, std::nullopt, {}, length);
       batch.Add({.token_ids = ids, .global_positions = globals});
     }
-    const std::vector<EncodeOptions> options(texts);
+    EncodeOptions wanted;
+    wanted.pooling = PoolingMode::kMean;  // of all tokens: cls would let the last layer skip most rows
+    wanted.normalize = false;
+    const std::vector<EncodeOptions> options(texts, wanted);
     TakePeakMib();
     const auto start = std::chrono::steady_clock::now();
     const auto results = encoder.Encode(batch, options);
     const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    const double peak = TakePeakMib();
     for (const auto& result : results) {
       if (!result.ok()) return std::cerr << result.status() << "\n", 1;
     }
-    std::cout << seconds << " " << TakePeakMib() << std::endl;
+    std::cout << seconds << " " << peak;
+    for (const float value : results[0]->vector) std::cout << " " << value;
+    std::cout << std::endl;
   }
   return 0;
 }
@@ -55,6 +64,7 @@ int Serve(const Encoder& encoder) {
 }  // namespace longspan
 
 int main(int argc, char** argv) {
+  longspan::EnterRuntimeEnvironment(argv);
   if (argc != 4) return std::cerr << "usage: throughput_worker MODEL float32|bfloat16|int8 THREADS\n", 2;
   longspan::EncoderOptions options;
   const std::string dtype = argv[2];
@@ -63,6 +73,6 @@ int main(int argc, char** argv) {
                                         : longspan::DataType::kFloat32;
   options.num_threads = std::stoi(argv[3]);
   const auto encoder = longspan::Encoder::Load(argv[1], options);
-  if (!encoder.ok()) return std::cerr << encoder.status() << "\n", 1;
+  if (!encoder.ok()) return std::cout << "refused " << encoder.status().message() << std::endl, 1;
   return longspan::Serve(**encoder);
 }
