@@ -1,22 +1,156 @@
-// Reformer with the geometry of crime-and-punishment (6 layers local/lsh, E 256, 2 heads of 64, ffn 512, chunks of 64 + 64
-// before, axial [512, 1024]) and random weights: tokens a second of one text, and the peak of the resident set beyond what was
-// there before.
+// Reformer: its kernels by themselves (useful GFLOP/s, share of the roofline; single-threaded kernels run one call a thread), a
+// layer of each kind, and the whole model with the geometry of crime-and-punishment (6 layers local/lsh, E 256, 2 heads of 64,
+// ffn 512, chunks of 64 + 64 before, axial [512, 1024]) and random weights: tokens a second of one text and the peak of the
+// resident set beyond what was there before.
 #include <benchmark/benchmark.h>
 #include <c10/core/InferenceMode.h>
+#include <omp.h>
 
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <numeric>
 #include <random>
 #include <string>
 
+#include "core/kernels/bfloat16.h"
+#include "core/kernels/local_chunk_attention.h"
+#include "core/kernels/lsh_hash.h"
+#include "core/kernels/lsh_merge.h"
+#include "core/kernels/lsh_sort.h"
+#include "core/layers/linear.h"
 #include "core/models/model_folder.h"
 #include "core/models/reformer/model.h"
 #include "core/weights/safetensors_reader.h"
 #include "nlohmann/json.hpp"
+#include "tests/bench/roofline.h"
 
 namespace longspan {
 namespace {
+
+using kernels::BFloat16;
+using kernels::ElementType;
+
+std::vector<float> Normal(size_t count) {
+  std::mt19937 random(1);
+  std::normal_distribution<float> normal;
+  std::vector<float> values(count);
+  for (float& value : values) value = normal(random);
+  return values;
+}
+
+std::vector<int32_t> Shuffled(int32_t count) {
+  std::vector<int32_t> order(count);
+  std::iota(order.begin(), order.end(), 0);
+  std::shuffle(order.begin(), order.end(), std::mt19937(2));
+  return order;
+}
+
+// Calls block(0) ... block(n - 1) on the team.
+template <class Block>
+void OnTheTeam(int32_t n, const Block& block) {
+#pragma omp parallel for schedule(dynamic)
+  for (int32_t i = 0; i < n; ++i) block(i);
+}
+
+// Chunks of one head with one chunk before, causal, rows anywhere (lsh) or in order: blocks of 512 slots as the layers make them.
+void BM_ChunkAttention(benchmark::State& state, kernels::ChunkAttentionImplementation implementation, ElementType type,
+                       bool lsh) {
+  const int32_t tokens = static_cast<int32_t>(state.range(0)), C = static_cast<int32_t>(state.range(1)),
+                D = static_cast<int32_t>(state.range(2)), chunks = tokens / C, chunks_a_block = std::max(1, 512 / C);
+  const std::vector<float> qkv = Normal(static_cast<size_t>(tokens) * 2 * D);
+  std::vector<BFloat16> halves(qkv.size());
+  for (size_t i = 0; i < qkv.size(); ++i) kernels::FromFloat(qkv[i], &halves[i]);
+  const bool wide = type == ElementType::kFloat32;
+  const char* rows = wide ? reinterpret_cast<const char*>(qkv.data()) : reinterpret_cast<const char*>(halves.data());
+  const std::vector<int32_t> slots = Shuffled(tokens);
+  std::vector<int32_t> key_slots(chunks * 2);
+  std::vector<kernels::ChunkTask> tasks;
+  for (int32_t c = 0; c < chunks; ++c) {
+    key_slots[c * 2] = (c + chunks - 1) % chunks * C;
+    key_slots[c * 2 + 1] = c * C;
+    tasks.push_back({.query_slot = c * C,
+                     .length = C,
+                     .out_row = c % chunks_a_block * C,
+                     .num_key_chunks = 2,
+                     .key_slots = &key_slots[c * 2]});
+  }
+  const auto pass = [&] {
+    OnTheTeam(chunks / chunks_a_block, [&](int32_t block) {
+      thread_local std::vector<float> out;
+      out.resize(static_cast<size_t>(chunks_a_block) * C * D);
+      implementation.run({.type = type,
+                          .q = rows,
+                          .k = rows,
+                          .v = rows + D * (wide ? sizeof(float) : sizeof(BFloat16)),
+                          .q_stride = 2 * D,
+                          .k_stride = 2 * D,
+                          .v_stride = 2 * D,
+                          .num_heads = 1,
+                          .head_size = D,
+                          .lsh = lsh,
+                          .causal = true,
+                          .slot_rows = lsh ? slots.data() : nullptr,
+                          .tasks = &tasks[block * chunks_a_block],
+                          .num_tasks = chunks_a_block,
+                          .out_type = type,
+                          .out = out.data(),
+                          .out_stride = D});
+    });
+  };
+  const double flop = 4.0 * tokens * 2 * C * D;
+  bench::MeasureAgainstRoofline(
+      state, {.arithmetic = wide ? bench::Arithmetic::kFloat32 : bench::Arithmetic::kBFloat16, .flop = flop}, pass);
+}
+
+void BM_LshHash(benchmark::State& state) {
+  constexpr int32_t kTokens = 65536, kHeadSize = 64, kBlock = 256, kColumns = 96;
+  const int32_t hashes = static_cast<int32_t>(state.range(0)), columns = hashes * kColumns, stride = (columns + 31) / 32 * 32;
+  const std::vector<float> x = Normal(static_cast<size_t>(kTokens) * kHeadSize), rotations = Normal(kHeadSize * stride);
+  std::vector<int32_t> buckets(static_cast<size_t>(kTokens) * hashes);
+  const int32_t factors[] = {64, 128};
+  bench::MeasureAgainstRoofline(state, {.flop = 2.0 * kTokens * kHeadSize * columns}, [&] {
+    OnTheTeam(kTokens / kBlock, [&](int32_t block) {
+      kernels::LshHash({.x = x.data() + static_cast<size_t>(block) * kBlock * kHeadSize,
+                        .x_stride = kHeadSize,
+                        .rows = kBlock,
+                        .head_size = kHeadSize,
+                        .rotations = rotations.data(),
+                        .rotation_stride = stride,
+                        .num_hashes = hashes,
+                        .factors = factors,
+                        .num_factors = 2,
+                        .buckets = buckets.data() + block * kBlock,
+                        .bucket_stride = kTokens});
+    });
+  });
+}
+
+// One thread a (head, round).
+void BM_LshSort(benchmark::State& state) {
+  const int32_t tokens = static_cast<int32_t>(state.range(0));
+  std::mt19937 random(3);
+  std::vector<int32_t> buckets(tokens), slots(tokens);
+  for (int32_t& bucket : buckets) bucket = static_cast<int32_t>(random() % 8192);
+  for (auto _ : state) kernels::LshSort(buckets.data(), tokens, 8193, slots.data());
+  state.counters["keys/s"] = benchmark::Counter(static_cast<double>(tokens * state.iterations()), benchmark::Counter::kIsRate);
+}
+
+// A later round of one head, rows anywhere.
+void BM_LshMerge(benchmark::State& state) {
+  const int32_t tokens = static_cast<int32_t>(state.range(0));
+  constexpr int32_t kHeadSize = 64, kBlock = 512;
+  const std::vector<float> out = Normal(kBlock * kHeadSize), lse = Normal(kBlock);
+  std::vector<float> sum(static_cast<size_t>(tokens) * kHeadSize), maximum(tokens), weight(tokens, 1.0f);
+  const std::vector<int32_t> slots = Shuffled(tokens);
+  const kernels::LshMergeState merged{sum.data(), maximum.data(), weight.data(), kHeadSize};
+  // Reads and writes the sum, reads the result.
+  bench::MeasureAgainstRoofline(state, {.bytes = 3.0 * tokens * kHeadSize * sizeof(float)}, [&] {
+    OnTheTeam(tokens / kBlock, [&](int32_t block) {
+      kernels::LshMergeRound(merged, out.data(), lse.data(), 0, &slots[block * kBlock], kBlock, false);
+    });
+  });
+}
 
 // A line of /proc/self/status, in MiB.
 double StatusMiB(const std::string& key) {
@@ -30,9 +164,9 @@ double StatusMiB(const std::string& key) {
 // Forgets the peak so far.
 void ResetPeak() { std::ofstream("/proc/self/clear_refs") << "5"; }
 
-nlohmann::json Config() {
+nlohmann::json Config(const std::vector<std::string>& layers) {
   return {{"model_type", "reformer"},
-          {"attn_layers", {"local", "lsh", "local", "lsh", "local", "lsh"}},
+          {"attn_layers", layers},
           {"vocab_size", 320},
           {"hidden_size", 256},
           {"num_attention_heads", 2},
@@ -58,13 +192,13 @@ class RandomCheckpoint {
     Add(name + ".weight", {size}, 0.1f, 1.0f);
     Add(name + ".bias", {size}, 0.1f);
   }
-  void Write(const std::string& folder) {
+  void Write(const std::string& folder, const nlohmann::json& config) {
     std::map<std::string, StoredTensor> tensors;
     for (const auto& [name, values] : values_)
       tensors[name] = {.type = StoredType::kF32, .shape = shapes_[name], .data = std::as_bytes(std::span(values))};
     const absl::Status status = WriteSafetensors(folder + "/model.safetensors", tensors);
     if (!status.ok()) std::abort();
-    std::ofstream(folder + "/config.json") << Config();
+    std::ofstream(folder + "/config.json") << config;
   }
 
  private:
@@ -73,16 +207,16 @@ class RandomCheckpoint {
   std::map<std::string, std::vector<int64_t>> shapes_;
 };
 
-std::unique_ptr<EncoderModel> MakeModel(DataType dtype) {
+std::unique_ptr<EncoderModel> MakeModel(DataType dtype, const std::vector<std::string>& layers) {
   RandomCheckpoint checkpoint;
   checkpoint.Add("embeddings.word_embeddings.weight", {320, 256}, 1.0f);
   checkpoint.Add("embeddings.position_embeddings.weights.0", {512, 1, 64}, 1.0f);
   checkpoint.Add("embeddings.position_embeddings.weights.1", {1, 1024, 192}, 1.0f);
-  for (int i = 0; i < 6; ++i) {
+  for (size_t i = 0; i < layers.size(); ++i) {
     const std::string layer = "encoder.layers." + std::to_string(i) + ".";
     checkpoint.AddNorm(layer + "attention.layer_norm", 256);
-    for (const std::string& name :
-         i % 2 ? std::vector<std::string>{"query_key", "value"} : std::vector<std::string>{"query", "key", "value"}) {
+    for (const std::string& name : layers[i] == "lsh" ? std::vector<std::string>{"query_key", "value"}
+                                                      : std::vector<std::string>{"query", "key", "value"}) {
       checkpoint.Add(layer + "attention.self_attention." + name + ".weight", {128, 256}, 0.06f);
     }
     checkpoint.Add(layer + "attention.output.dense.weight", {256, 128}, 0.06f);
@@ -95,7 +229,7 @@ std::unique_ptr<EncoderModel> MakeModel(DataType dtype) {
   checkpoint.AddNorm("encoder.layer_norm", 512);
   std::string folder = (std::filesystem::temp_directory_path() / "longspan_bench_XXXXXX").string();
   if (mkdtemp(folder.data()) == nullptr) std::abort();
-  checkpoint.Write(folder);
+  checkpoint.Write(folder, Config(layers));
   absl::StatusOr<ModelFolder> opened = ModelFolder::Open(folder);
   auto model = opened.ok() ? LoadReformer(*opened, dtype) : opened.status();
   std::filesystem::remove_all(folder);
@@ -103,10 +237,19 @@ std::unique_ptr<EncoderModel> MakeModel(DataType dtype) {
   return *std::move(model);
 }
 
-void BM_Reformer(benchmark::State& state, DataType dtype) {
-  const std::unique_ptr<EncoderModel> model = MakeModel(dtype);
-  const int64_t length = state.range(0);
-  const int32_t num_hashes = static_cast<int32_t>(state.range(1)), num_texts = static_cast<int32_t>(state.range(2));
+// FLOP of a token in the linear layers, the hashing and the attention (performance.md has the table).
+double FlopAToken(const std::vector<std::string>& layers, int32_t num_hashes) {
+  constexpr double E = 256, HD = 128, F = 512, kKeys = 128, kColumns = 96;
+  double flop = 0;
+  for (const std::string& layer : layers) {
+    const bool lsh = layer == "lsh";
+    const double rounds = lsh ? num_hashes : 1;
+    flop += 2 * E * HD * (lsh ? 3 : 4) + 4 * E * F + 4 * kKeys * HD * rounds + (lsh ? 2 * HD * kColumns * rounds : 0);
+  }
+  return flop;
+}
+
+TokenBatch RandomTexts(int32_t num_texts, int64_t length, int32_t num_hashes) {
   std::mt19937 random(2);
   TokenBatch batch;
   for (int32_t text = 0; text < num_texts; ++text) {
@@ -114,17 +257,29 @@ void BM_Reformer(benchmark::State& state, DataType dtype) {
     for (int32_t& id : ids) id = static_cast<int32_t>(random() % 320);
     batch.Add({.token_ids = ids, .lsh = {.num_hashes = num_hashes}});
   }
+  return batch;
+}
+
+void BM_Reformer(benchmark::State& state, DataType dtype, const std::vector<std::string>& layers) {
+  if (const absl::Status supported = CheckDataTypeSupported(dtype); !supported.ok())
+    return state.SkipWithError(std::string(supported.message()).c_str());
+  const std::unique_ptr<EncoderModel> model = MakeModel(dtype, layers);
+  const int64_t length = state.range(0);
+  const int32_t num_hashes = static_cast<int32_t>(state.range(1)), num_texts = static_cast<int32_t>(state.range(2));
+  const TokenBatch batch = RandomTexts(num_texts, length, num_hashes);
   c10::InferenceMode inference;
-  if (length < 100000 && !model->Forward(batch, {}).ok()) std::abort();  // lazy set-up and the first kernels of each shape
   ResetPeak();
   const double before = StatusMiB("VmRSS:");
-  for (auto _ : state) {
+  const bench::Work work = {.arithmetic = dtype == DataType::kBFloat16 ? bench::Arithmetic::kBFloat16
+                                          : dtype == DataType::kInt8   ? bench::Arithmetic::kInt8
+                                                                       : bench::Arithmetic::kFloat32,
+                            .flop = FlopAToken(layers, num_hashes) * static_cast<double>(batch.num_tokens())};
+  const double passes = bench::MeasureAgainstRoofline(state, work, [&] {
     absl::StatusOr<HiddenStates> states = model->Forward(batch, {});
     if (!states.ok()) std::abort();
     benchmark::DoNotOptimize(states->Rows(0, 0, 64));
-  }
-  state.counters["tok/s"] =
-      benchmark::Counter(static_cast<double>(batch.num_tokens() * state.iterations()), benchmark::Counter::kIsRate);
+  });
+  state.counters["tok/s"] = passes * static_cast<double>(batch.num_tokens());
   state.counters["peak_MiB"] = StatusMiB("VmHWM:") - before;
   state.counters["process_MiB"] = StatusMiB("VmHWM:");
 }
@@ -133,8 +288,35 @@ void Shapes(benchmark::internal::Benchmark* bench) {
   bench->ArgNames({"tokens", "hashes", "texts"})->Unit(benchmark::kMillisecond)->MeasureProcessCPUTime()->UseRealTime();
   bench->Args({128, 1, 1})->Args({128, 1, 32})->Args({4096, 1, 1})->Args({4096, 4, 1})->Args({65536, 1, 1})->Args({524288, 1, 1});
 }
-BENCHMARK_CAPTURE(BM_Reformer, float32, DataType::kFloat32)->Apply(Shapes);
-BENCHMARK_CAPTURE(BM_Reformer, bfloat16, DataType::kBFloat16)->Apply(Shapes);
+
+const int kRegistered = [] {
+  for (ElementType type : {ElementType::kFloat32, ElementType::kBFloat16}) {
+    for (const auto& implementation : kernels::ChunkAttentionImplementations(type)) {
+      for (bool lsh : {false, true}) {
+        const std::string name = std::string("ChunkAttention/") + (lsh ? "lsh/" : "local/") +
+                                 (type == ElementType::kFloat32 ? "float32/" : "bfloat16/") + implementation.name;
+        benchmark::RegisterBenchmark(name.c_str(), BM_ChunkAttention, implementation, type, lsh)
+            ->ArgNames({"tokens", "chunk", "head"})
+            ->Args({4096, 64, 64})
+            ->Args({262144, 64, 64})
+            ->Args({16384, 256, 128})
+            ->MinTime(0.2)
+            ->UseRealTime();
+      }
+    }
+  }
+  benchmark::RegisterBenchmark("LshHash", BM_LshHash)->ArgName("hashes")->Arg(1)->Arg(4)->UseRealTime();
+  benchmark::RegisterBenchmark("LshSort", BM_LshSort)->ArgName("tokens")->Arg(4096)->Arg(524288)->UseRealTime();
+  benchmark::RegisterBenchmark("LshMerge", BM_LshMerge)->ArgName("tokens")->Arg(4096)->Arg(524288)->UseRealTime();
+  const std::vector<std::string> local = {"local"}, lsh = {"lsh"}, all = {"local", "lsh", "local", "lsh", "local", "lsh"};
+  for (const auto& [name, dtype] :
+       {std::pair{"float32", DataType::kFloat32}, {"bfloat16", DataType::kBFloat16}, {"int8", DataType::kInt8}}) {
+    Shapes(benchmark::RegisterBenchmark((std::string("LocalLayer/") + name).c_str(), BM_Reformer, dtype, local));
+    Shapes(benchmark::RegisterBenchmark((std::string("LshLayer/") + name).c_str(), BM_Reformer, dtype, lsh));
+    Shapes(benchmark::RegisterBenchmark((std::string("Reformer/") + name).c_str(), BM_Reformer, dtype, all));
+  }
+  return 0;
+}();
 
 }  // namespace
 }  // namespace longspan
