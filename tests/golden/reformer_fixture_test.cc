@@ -1,9 +1,13 @@
 // The Reformer fixtures: checkpoints as transformers writes them, its outputs for every case, and the first layer that differs.
 #include <gmock/gmock.h>
 
+#include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <fstream>
+#include <numeric>
 
+#include "core/layers/linear.h"
 #include "core/weights/safetensors_reader.h"
 #include "nlohmann/json.hpp"
 #include "tests/golden/reformer_checkpoint.h"
@@ -82,6 +86,40 @@ TEST_P(ReformerFixture, EveryLayerOfCaseOdd_EqualsTransformers) {
     return;
   }
   FAIL() << "no case odd";
+}
+
+// Mean of the token vectors that are read.
+std::vector<double> MeanVector(const EncoderModel& model, const TokenBatch& batch, int32_t text, const nlohmann::json& mask) {
+  const std::vector<float> rows = TokenVectors(model, batch, text);
+  std::vector<double> mean(rows.size() / batch.length(text), 0.0);
+  for (size_t i = 0; i < rows.size(); ++i) {
+    if (mask[i / mean.size()] != 0) mean[i % mean.size()] += rows[i];
+  }
+  return mean;
+}
+
+double Cosine(const std::vector<double>& a, const std::vector<double>& b) {
+  const auto dot = [](const auto& x, const auto& y) { return std::inner_product(x.begin(), x.end(), y.begin(), 0.0); };
+  return dot(a, b) / std::sqrt(dot(a, a) * dot(b, b));
+}
+
+// Weights of this size are far harsher than trained ones, and a token that changes its bucket changes all of its attention.
+TEST_P(ReformerFixture, BFloat16AndInt8_StayCloseToFloat32) {
+  for (const auto& [dtype, least] : {std::pair{DataType::kBFloat16, 0.99}, {DataType::kInt8, 0.95}}) {
+    if (!CheckDataTypeSupported(dtype).ok()) continue;
+    auto model = OpenReformer(folder(), dtype);
+    ASSERT_TRUE(model.ok()) << model.status();
+    double worst = 1;
+    for (const nlohmann::json& golden : cases_) {
+      const TokenBatch batch = Batch(golden);
+      for (int32_t text = 0; text < batch.num_texts(); ++text) {
+        const nlohmann::json& mask = golden["attention_mask"][text];
+        worst = std::min(worst, Cosine(MeanVector(**model, batch, text, mask), MeanVector(*model_, batch, text, mask)));
+      }
+    }
+    EXPECT_GT(worst, least) << DataTypeName(dtype);
+    RecordProperty(std::string(DataTypeName(dtype)) + "_worst_cosine", std::to_string(worst));
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(All, ReformerFixture,
