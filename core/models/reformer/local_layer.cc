@@ -1,5 +1,5 @@
 // The local attention half of a layer: for each window LayerNorm, one product for queries, keys and values of all heads, chunk
-// attention, output product, addition to x1. Neighbour chunks of a window are projected again with the next window: an eighth
+// attention, output product, addition to x1. Neighbour chunks of a window are projected again with the next window: a sixteenth
 // more work in these products instead of keys and values of the whole text in memory.
 #include <ATen/ops/cat.h>
 

@@ -24,8 +24,8 @@ namespace {
 
 // Rows from LayerNorm to addition in one core's cache, enough for a matrix product at full speed.
 constexpr int64_t kMaxRowsABlock = 256;
-// Queries of a window of local layers: with one chunk of 64 beside them an eighth is projected twice.
-constexpr int64_t kMaxWindowQueries = 512;
+// Queries of a window of local layers: with one chunk of 64 beside them a sixteenth is projected twice.
+constexpr int64_t kMaxWindowQueries = 1024;
 
 // Rows a block when few rows are shared by the compute team: whole multiples of 64, so that block sizes repeat.
 int64_t BlockRows(int64_t num_rows, int64_t most) {
