@@ -2,6 +2,7 @@
 // answer before it sends the next. Prints "TOKENS_PER_SECOND P50_MS P99_MS". The open-loop load, for capacity with deadlines, is
 // `longspan bench`; this one keeps a number of texts in the server, whatever its speed. The other half is concurrency.py.
 #include <algorithm>
+#include <barrier>
 #include <chrono>
 #include <iostream>
 #include <random>
@@ -27,17 +28,21 @@ v1::EncodeRequest RequestOf(int64_t tokens, int64_t vocab_size, uint32_t seed) {
   return request;
 }
 
-// The time of each answer of one caller that began after `warm` seconds and ended before `end`.
-absl::StatusOr<std::vector<double>> Call(Client& client, const v1::EncodeRequest& request, Clock::time_point start, double warm,
-                                         double end) {
+// The times of one caller's answers after a first one that warms up: for `seconds` from the common start, two at least.
+absl::StatusOr<std::vector<double>> Call(Client& client, const v1::EncodeRequest& request, std::barrier<>& start,
+                                         double seconds) {
+  constexpr absl::Duration kDeadline = absl::Seconds(300);
+  absl::Status status = client.Encode(request, kDeadline).status();
+  start.arrive_and_wait();
+  const Clock::time_point begin = Clock::now();
   std::vector<double> times;
-  for (;;) {
-    const Clock::time_point begin = Clock::now();
-    const auto answer = client.Encode(request, absl::Seconds(300));
-    if (!answer.ok()) return answer.status();
-    if (Seconds(start) > end) return times;
-    if (std::chrono::duration<double>(begin - start).count() >= warm) times.push_back(Seconds(begin));
+  while (status.ok() && (times.size() < 2 || Seconds(begin) < seconds)) {
+    const Clock::time_point sent = Clock::now();
+    status = client.Encode(request, kDeadline).status();
+    times.push_back(Seconds(sent));
   }
+  if (!status.ok()) return status;
+  return times;
 }
 
 int Run(const std::string& server, int64_t texts, int64_t tokens, double seconds) {
@@ -45,25 +50,26 @@ int Run(const std::string& server, int64_t texts, int64_t tokens, double seconds
   if (!client.ok()) return std::cerr << client.status() << "\n", 1;
   const auto info = (*client)->GetModelInfo(absl::Seconds(10));
   if (!info.ok()) return std::cerr << info.status() << "\n", 1;
-  const double warm = seconds / 4;
-  const Clock::time_point start = Clock::now();
+  std::barrier<> start(texts + 1);
   std::vector<absl::StatusOr<std::vector<double>>> times(texts, std::vector<double>());
   std::vector<std::thread> callers;
   for (int64_t i = 0; i < texts; ++i) {
     callers.emplace_back([&, i] {
       const auto request = RequestOf(tokens, static_cast<int64_t>(info->vocab_size()), static_cast<uint32_t>(i + 1));
-      times[i] = Call(**client, request, start, warm, warm + seconds);
+      times[i] = Call(**client, request, start, seconds);
     });
   }
+  start.arrive_and_wait();
+  const Clock::time_point begin = Clock::now();
   for (std::thread& caller : callers) caller.join();
+  const double elapsed = Seconds(begin);
   std::vector<double> all;
   for (const auto& caller : times) {
     if (!caller.ok()) return std::cerr << caller.status() << "\n", 1;
     all.insert(all.end(), caller->begin(), caller->end());
   }
-  if (all.empty()) return std::cerr << "no text was answered within " << seconds << " s; measure longer\n", 1;
   std::sort(all.begin(), all.end());
-  std::cout << static_cast<double>(all.size()) * static_cast<double>(tokens) / seconds << " " << 1e3 * all[all.size() / 2] << " "
+  std::cout << static_cast<double>(all.size()) * static_cast<double>(tokens) / elapsed << " " << 1e3 * all[all.size() / 2] << " "
             << 1e3 * all[all.size() * 99 / 100] << std::endl;
   return 0;
 }

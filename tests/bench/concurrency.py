@@ -51,7 +51,7 @@ def main():
             try:
                 for texts in arguments.texts:
                     load = [f"{arguments.build}/tests/closed_loop_load", server.address, str(texts), str(arguments.tokens), str(arguments.seconds)]
-                    rate, p50, p99 = map(float, subprocess.run(load, check=True, capture_output=True, text=True).stdout.split())
+                    rate, p50, p99 = map(float, subprocess.run(load, check=True, stdout=subprocess.PIPE, text=True).stdout.split())
                     row = {"replicas": mode[0], "threads": mode[1], "concurrent_texts": texts, "tokens_per_second": round(rate), "p50_ms": round(p50, 1), "p99_ms": round(p99, 1)}
                     print(f"{mode[0]} x {mode[1]}, {texts:3d} at once: {row['tokens_per_second']:8,d} tok/s, p50 {row['p50_ms']} ms, p99 {row['p99_ms']} ms", flush=True)
                     if rate > best.get((mode, texts), {"tokens_per_second": -1})["tokens_per_second"]:
