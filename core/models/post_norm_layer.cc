@@ -13,11 +13,11 @@ namespace {
 constexpr int64_t kRowsPerBlock = 512;  // enough rows for the GEMM's best speed, few enough that [rows, 4E] stays in cache
 
 // One packed [3E, E] product instead of three.
-Linear TakeQkv(WeightMap& weights, const PostNormLayer::Names& names, const PostNormLayer::Shape& shape, DataType dtype) {
+Linear TakeQkv(WeightMap& weights, const PostNormLayer::Names& names, int64_t hidden_size, bool has_bias, DataType dtype) {
   std::vector<at::Tensor> weight, bias;
   for (const std::string& name : {names.query, names.key, names.value}) {
-    weight.push_back(weights.Take(name + ".weight", {shape.hidden_size, shape.hidden_size}));
-    if (shape.qkv_bias) bias.push_back(weights.Take(name + ".bias", {shape.hidden_size}));
+    weight.push_back(weights.Take(name + ".weight", {hidden_size, hidden_size}));
+    if (has_bias) bias.push_back(weights.Take(name + ".bias", {hidden_size}));
   }
   for (const at::Tensor& tensor : weight) {
     if (!tensor.defined()) return {};
@@ -42,29 +42,29 @@ PostNormLayer::Names PostNormLayer::BertNames(int64_t layer) {
           .output_norm = prefix + "output.LayerNorm"};
 }
 
-PostNormLayer::PostNormLayer(WeightMap& weights, const Names& names, const Shape& shape, DataType dtype)
-    : shape_(shape),
-      qkv_(TakeQkv(weights, names, shape, dtype)),
-      attention_output_(TakeLinear(weights, names.attention_output, shape.hidden_size, shape.hidden_size, dtype)),
-      attention_norm_(TakeLayerNorm(weights, names.attention_norm, shape.hidden_size, shape.layer_norm_eps)),
-      feed_forward_(TakeLinear(weights, names.intermediate, shape.intermediate_size, shape.hidden_size, dtype, shape.activation),
-                    TakeLinear(weights, names.output, shape.hidden_size, shape.intermediate_size, dtype)),
-      output_norm_(TakeLayerNorm(weights, names.output_norm, shape.hidden_size, shape.layer_norm_eps)) {}
+PostNormLayer::PostNormLayer(WeightMap& weights, const Names& names, const EncoderConfig& config, DataType dtype, bool qkv_bias)
+    : num_heads_(config.num_heads),
+      qkv_(TakeQkv(weights, names, config.hidden_size, qkv_bias, dtype)),
+      attention_output_(TakeLinear(weights, names.attention_output, config.hidden_size, config.hidden_size, dtype)),
+      attention_norm_(TakeLayerNorm(weights, names.attention_norm, config.hidden_size, config.layer_norm_eps)),
+      feed_forward_(
+          TakeLinear(weights, names.intermediate, config.intermediate_size, config.hidden_size, dtype, config.activation),
+          TakeLinear(weights, names.output, config.hidden_size, config.intermediate_size, dtype)),
+      output_norm_(TakeLayerNorm(weights, names.output_norm, config.hidden_size, config.layer_norm_eps)) {}
 
-int64_t PostNormLayer::NumLinearParameters(const Shape& shape) {
-  return 4 * shape.hidden_size * shape.hidden_size + 2 * shape.hidden_size * shape.intermediate_size;
+int64_t PostNormLayer::NumLinearParameters(const EncoderConfig& config) {
+  return config.num_layers * (4 * config.hidden_size * config.hidden_size + 2 * config.hidden_size * config.intermediate_size);
 }
 
 // In int8 the stream stays float32 and attention runs in bfloat16, where this processor has it: half the memory to move, and
 // eight bits of the product are all that int8 gave anyway.
 at::Tensor PostNormLayer::Qkv(const at::Tensor& x) const {
   const bool halves = qkv_.quantized() != nullptr && CheckDataTypeSupported(DataType::kBFloat16).ok();
-  return qkv_(x, halves ? at::kBFloat16 : x.scalar_type())
-      .view({x.size(0), 3, shape_.num_heads, shape_.hidden_size / shape_.num_heads});
+  return qkv_(x, halves ? at::kBFloat16 : x.scalar_type()).view({x.size(0), 3, num_heads_, x.size(1) / num_heads_});
 }
 
 void PostNormLayer::Finish(at::Tensor& x, const at::Tensor& attended) const {
-  const at::Tensor merged = attended.view({x.size(0), shape_.hidden_size});  // heads side by side
+  const at::Tensor merged = attended.view(x.sizes());  // heads side by side
   for (int64_t begin = 0; begin < x.size(0); begin += kRowsPerBlock) {
     const int64_t end = std::min(begin + kRowsPerBlock, x.size(0));
     at::Tensor rows = x.slice(0, begin, end);

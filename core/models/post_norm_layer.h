@@ -18,20 +18,13 @@
 #include "core/layers/layer_norm.h"
 #include "core/layers/linear.h"
 #include "core/model_info.h"
+#include "core/models/encoder_config.h"
 #include "core/weights/weight_map.h"
 
 namespace longspan {
 
 class PostNormLayer {
  public:
-  struct Shape {
-    int64_t hidden_size = 0;
-    int64_t intermediate_size = 0;
-    int64_t num_heads = 0;
-    double layer_norm_eps = 0;
-    Activation activation = Activation::kGelu;
-    bool qkv_bias = true;
-  };
   // Weight names without ".weight" and ".bias".
   struct Names {
     std::string query, key, value, attention_output, attention_norm, intermediate, output, output_norm;
@@ -40,18 +33,18 @@ class PostNormLayer {
   static Names BertNames(int64_t layer);
 
   // Missing weights are recorded in the map; the layer must not be used unless weights.Finish() is OK.
-  PostNormLayer(WeightMap& weights, const Names& names, const Shape& shape, DataType dtype);
+  PostNormLayer(WeightMap& weights, const Names& names, const EncoderConfig& config, DataType dtype, bool qkv_bias = true);
 
   // x [T, E] -> [T, 3, H, D]: query, key, value.
   at::Tensor Qkv(const at::Tensor& x) const;
   // x [T, E] is the layer's input and becomes its output; attended [T, H, D].
   void Finish(at::Tensor& x, const at::Tensor& attended) const;
 
-  // Weights of the linear layers (held in the model's dtype).
-  static int64_t NumLinearParameters(const Shape& shape);
+  // Weights of the linear layers of a whole model (held in its dtype).
+  static int64_t NumLinearParameters(const EncoderConfig& config);
 
  private:
-  Shape shape_;
+  int64_t num_heads_;
   Linear qkv_;
   Linear attention_output_;
   LayerNorm attention_norm_;

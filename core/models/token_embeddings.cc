@@ -15,6 +15,11 @@ constexpr int64_t kRowsPerBlock = 2048;  // the sum of three tables stays in cac
 
 }  // namespace
 
+PositionRule PublishedPositions(const EncoderConfig& config) {
+  if (!config.positions_behind_pad) return {};
+  return {.first_row = config.pad_token_id + 1, .pad_token_id = config.pad_token_id};
+}
+
 std::vector<int64_t> PositionRows(const TokenBatch& batch, const PositionRule& rule) {
   std::vector<int64_t> rows;
   rows.reserve(batch.num_tokens());
@@ -33,16 +38,17 @@ std::vector<int64_t> PositionRows(const TokenBatch& batch, const PositionRule& r
   return rows;
 }
 
-TokenEmbeddings::TokenEmbeddings(WeightMap& weights, const Names& names, const Shape& shape, const PositionRule& positions)
+TokenEmbeddings::TokenEmbeddings(WeightMap& weights, const Names& names, const EncoderConfig& config,
+                                 const PositionRule& positions, double word_scale)
     : positions_(positions),
-      word_scale_(shape.word_scale),
-      word_(weights.Take(names.word, {shape.vocab_size, shape.hidden_size})),
-      position_(weights.Take(names.position, {shape.max_positions, shape.hidden_size})) {
-  if (shape.type_vocab_size > 0) {
-    const at::Tensor types = weights.Take(names.type, {shape.type_vocab_size, shape.hidden_size});
+      word_scale_(word_scale),
+      word_(weights.Take(names.word, {config.vocab_size, config.hidden_size})),
+      position_(weights.Take(names.position, {config.max_position_embeddings, config.hidden_size})) {
+  if (config.type_vocab_size > 0) {
+    const at::Tensor types = weights.Take(names.type, {config.type_vocab_size, config.hidden_size});
     if (types.defined()) type_ = types.select(0, 0);
   }
-  norm_ = TakeLayerNorm(weights, names.norm, shape.hidden_size, shape.layer_norm_eps);
+  norm_ = TakeLayerNorm(weights, names.norm, config.hidden_size, config.layer_norm_eps);
 }
 
 at::Tensor TokenEmbeddings::operator()(const TokenBatch& batch) const {

@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "core/layers/layer_norm.h"
-#include "core/model_info.h"
+#include "core/models/encoder_config.h"
 #include "core/token_batch.h"
 #include "core/weights/weight_map.h"
 
@@ -25,19 +25,13 @@ struct PositionRule {
   int64_t period = 0;            // 0 = no repetition
   int64_t last_row = INT64_MAX;  // tokens behind it share it: padding that a model adds behind a text of full length
 };
+// The rule of published checkpoints: from row 0, or from the ids upward from pad + 1.
+PositionRule PublishedPositions(const EncoderConfig& config);
 // Rows of all tokens of the batch; each text starts anew.
 std::vector<int64_t> PositionRows(const TokenBatch& batch, const PositionRule& rule);
 
 class TokenEmbeddings {
  public:
-  struct Shape {
-    int64_t vocab_size = 0;
-    int64_t max_positions = 0;
-    int64_t type_vocab_size = 0;  // 0 = the model has no token types
-    int64_t hidden_size = 0;
-    double layer_norm_eps = 0;
-    double word_scale = 1;  // BigBird's rescale_embeddings: sqrt(E)
-  };
   // Weight names; empty `type` = no token types. `norm` without ".weight".
   struct Names {
     std::string word = "embeddings.word_embeddings.weight";
@@ -45,7 +39,9 @@ class TokenEmbeddings {
     std::string type = "embeddings.token_type_embeddings.weight";
     std::string norm = "embeddings.LayerNorm";
   };
-  TokenEmbeddings(WeightMap& weights, const Names& names, const Shape& shape, const PositionRule& positions);
+  // word_scale: of the word vectors (BigBird's rescale_embeddings).
+  TokenEmbeddings(WeightMap& weights, const Names& names, const EncoderConfig& config, const PositionRule& positions,
+                  double word_scale = 1);
 
   // [T, E] float32.
   at::Tensor operator()(const TokenBatch& batch) const;

@@ -10,10 +10,10 @@
 
 namespace longspan {
 
-BertLayer::BertLayer(WeightMap& weights, int64_t index, const PostNormLayer::Shape& shape, int64_t window, DataType dtype)
-    : layer_(weights, PostNormLayer::BertNames(index), shape, dtype),
+BertLayer::BertLayer(WeightMap& weights, int64_t index, const EncoderConfig& config, int64_t window, DataType dtype)
+    : layer_(weights, PostNormLayer::BertNames(index), config, dtype),
       window_(window),
-      scale_(1.0 / std::sqrt(static_cast<double>(shape.hidden_size / shape.num_heads))) {}
+      scale_(1.0 / std::sqrt(static_cast<double>(config.hidden_size / config.num_heads))) {}
 
 void BertLayer::Forward(PackedPass& pass, at::Tensor& x) const {
   at::Tensor qkv = layer_.Qkv(x);  // [T, 3, H, D]

@@ -5,22 +5,12 @@
 #include <string>
 
 #include "absl/status/statusor.h"
-#include "core/layers/linear.h"
+#include "core/models/encoder_config.h"
 #include "nlohmann/json.hpp"
 
 namespace longspan {
 
-struct BigBirdConfig {
-  int64_t vocab_size = 0;
-  int64_t hidden_size = 0;
-  int64_t num_layers = 0;
-  int64_t num_heads = 0;
-  int64_t intermediate_size = 0;
-  int64_t max_position_embeddings = 0;
-  int64_t type_vocab_size = 0;
-  double layer_norm_eps = 0;
-  int64_t pad_token_id = 0;
-  Activation activation = Activation::kGeluTanh;
+struct BigBirdConfig : EncoderConfig {
   bool use_bias = true;             // of query, key, value
   bool rescale_embeddings = false;  // word vectors times sqrt(E)
   bool block_sparse = true;         // attention_type; false = "original_full"

@@ -13,17 +13,8 @@
 
 namespace longspan {
 
-PostNormLayer::Shape BigBirdLayer::LayerShape(const BigBirdConfig& config) {
-  return {.hidden_size = config.hidden_size,
-          .intermediate_size = config.intermediate_size,
-          .num_heads = config.num_heads,
-          .layer_norm_eps = config.layer_norm_eps,
-          .activation = config.activation,
-          .qkv_bias = config.use_bias};
-}
-
 BigBirdLayer::BigBirdLayer(WeightMap& weights, const BigBirdConfig& config, int64_t index, DataType dtype)
-    : layer_(weights, PostNormLayer::BertNames(index), LayerShape(config), dtype),
+    : layer_(weights, PostNormLayer::BertNames(index), config, dtype, config.use_bias),
       full_up_to_(config.full_up_to()),
       block_size_(config.block_size),
       random_blocks_(config.random_blocks),

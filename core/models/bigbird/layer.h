@@ -21,8 +21,6 @@ class BigBirdLayer {
   // The output rows of the first token of each text alone, [B, E]; block 0 sees every token, in both patterns.
   at::Tensor ForwardFirstRows(PackedPass& pass, const at::Tensor& x) const;
 
-  static PostNormLayer::Shape LayerShape(const BigBirdConfig& config);
-
  private:
   // Texts [begin, end) of the pass, all sparse or all full.
   at::Tensor Attend(const at::Tensor& qkv, const PackedLayout& layout, int64_t begin, int64_t end, bool sparse) const;

@@ -7,48 +7,29 @@
 #include "core/models/bigbird/config.h"
 #include "core/models/bigbird/layer.h"
 #include "core/models/bigbird/padded_texts.h"
-#include "core/models/model_folder.h"
+#include "core/models/load_model.h"
 #include "core/models/run_layers.h"
-#include "core/models/take_layers.h"
 #include "core/models/token_embeddings.h"
 
 namespace longspan {
 namespace {
 
-const WeightMap::Rules& WeightRules() {
-  static const auto* rules = new WeightMap::Rules{
-      .prefixes = {"bert."},
-      // The pooler is "pooler.weight" here, without BERT's ".dense".
-      .ignored = {"embeddings.position_ids", "embeddings.token_type_ids", "pooler.*", "cls.*", "classifier.*", "qa_classifier.*"},
-  };
-  return *rules;
+WeightMap::Rules WeightRules() {
+  return {.prefixes = {"bert."},
+          // The pooler is "pooler.weight" here, without BERT's ".dense".
+          .ignored = {"embeddings.position_ids", "embeddings.token_type_ids", "pooler.*", "cls.*", "classifier.*",
+                      "qa_classifier.*"}};
 }
 
 TokenEmbeddings TakeEmbeddings(WeightMap& weights, const BigBirdConfig& config) {
-  const TokenEmbeddings::Shape shape = {
-      .vocab_size = config.vocab_size,
-      .max_positions = config.max_position_embeddings,
-      .type_vocab_size = config.type_vocab_size,
-      .hidden_size = config.hidden_size,
-      .layer_norm_eps = config.layer_norm_eps,
-      .word_scale = config.rescale_embeddings ? std::sqrt(static_cast<double>(config.hidden_size)) : 1.0};
-  return TokenEmbeddings(weights, /*names=*/{}, shape, PositionRule{.last_row = config.max_position_embeddings - 1});
+  PositionRule positions = PublishedPositions(config);
+  positions.last_row = config.max_position_embeddings - 1;
+  const double word_scale = config.rescale_embeddings ? std::sqrt(static_cast<double>(config.hidden_size)) : 1.0;
+  return TokenEmbeddings(weights, /*names=*/{}, config, positions, word_scale);
 }
 
 ModelInfo MakeInfo(const BigBirdConfig& config, const WeightMap& weights, DataType dtype) {
-  ModelInfo info;
-  info.architecture = "big_bird";
-  info.dtype = dtype;
-  info.hidden_size = info.token_dimensions = info.output_dimensions = config.hidden_size;
-  info.num_heads = config.num_heads;
-  info.head_size = config.hidden_size / config.num_heads;
-  info.intermediate_size = config.intermediate_size;
-  info.vocab_size = config.vocab_size;
-  info.max_tokens = config.max_position_embeddings;
-  info.num_parameters = weights.num_parameters();
-  const int64_t linear = config.num_layers * PostNormLayer::NumLinearParameters(BigBirdLayer::LayerShape(config));
-  info.weight_bytes = WeightBytes(info.num_parameters, linear, dtype);
-  info.pad_token_id = static_cast<int32_t>(config.pad_token_id);
+  ModelInfo info = MakeModelInfo("big_bird", config, weights, PostNormLayer::NumLinearParameters(config), dtype);
   LayerAttention attention{.kind = AttentionKind::kDense};
   if (config.block_sparse) {
     attention = {.kind = AttentionKind::kBlockSparse, .chunk_length = config.block_size, .random_blocks = config.random_blocks};
@@ -82,20 +63,16 @@ class BigBird final : public EncoderModel {
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<EncoderModel>> LoadBigBird(const ModelFolder& folder, DataType dtype) {
-  const absl::StatusOr<BigBirdConfig> config = ParseBigBirdConfig(folder.config(), folder.transformer_path() + "/config.json");
-  if (!config.ok()) return config.status();
-  absl::StatusOr<WeightMap> weights = WeightMap::Open(folder.weight_files(), WeightRules());
-  if (!weights.ok()) return weights.status();
-
-  TokenEmbeddings embeddings = TakeEmbeddings(*weights, *config);
-  std::vector<BigBirdLayer> layers;
-  for (int64_t i = 0; i < config->num_layers; ++i) layers.emplace_back(*weights, *config, i, dtype);
-  if (absl::Status complete = weights->Finish(); !complete.ok()) return complete;
-  const PaddingRule padding = {.block_size = config->block_size,
-                               .full_up_to = config->full_up_to(),
-                               .pad_token_id = static_cast<int32_t>(config->pad_token_id)};
-  ModelInfo info = MakeInfo(*config, *weights, dtype);
-  return std::make_unique<BigBird>(std::move(embeddings), std::move(layers), padding, std::move(info));
+  return LoadModel<BigBirdConfig>(
+      folder, ParseBigBirdConfig, WeightRules(), [&](const BigBirdConfig& config, WeightMap& weights) {
+        TokenEmbeddings embeddings = TakeEmbeddings(weights, config);
+        std::vector<BigBirdLayer> layers;
+        for (int64_t i = 0; i < config.num_layers; ++i) layers.emplace_back(weights, config, i, dtype);
+        const PaddingRule padding = {.block_size = config.block_size,
+                                     .full_up_to = config.full_up_to(),
+                                     .pad_token_id = static_cast<int32_t>(config.pad_token_id)};
+        return std::make_unique<BigBird>(std::move(embeddings), std::move(layers), padding, MakeInfo(config, weights, dtype));
+      });
 }
 
 }  // namespace longspan

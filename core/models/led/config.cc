@@ -4,20 +4,28 @@
 #include "core/models/longformer/config.h"
 
 namespace longspan {
+namespace {
+
+// The eps is not in the file: the published code uses its library's default.
+constexpr EncoderConfigKeys kKeys = {.vocab_size = {"vocab_size", 50265},
+                                     .hidden_size = {"d_model", 1024},
+                                     .num_layers = {"encoder_layers", 12},
+                                     .num_heads = {"encoder_attention_heads", 16},
+                                     .intermediate_size = {"encoder_ffn_dim", 4096},
+                                     .max_position_embeddings = {"max_encoder_position_embeddings", 16384},
+                                     .type_vocab_size = {"", 0},
+                                     .layer_norm_eps = "",
+                                     .layer_norm_eps_fallback = 1e-5,
+                                     .pad_token_id = {"pad_token_id", 1},
+                                     .activation = "activation_function"};
+
+}  // namespace
 
 absl::StatusOr<LedConfig> ParseLedConfig(const nlohmann::json& json, const std::string& source) {
   ConfigReader reader(json, source);
   LedConfig config;
-  config.vocab_size = reader.Integer("vocab_size", {.fallback = 50265, .min = 1});
-  config.hidden_size = reader.Integer("d_model", {.fallback = 1024, .min = 1, .max = 1 << 16});
-  config.num_layers = reader.Integer("encoder_layers", {.fallback = 12, .min = 1, .max = 1024});
-  config.num_heads = reader.Integer("encoder_attention_heads", {.fallback = 16, .min = 1, .max = 1 << 12});
-  config.intermediate_size = reader.Integer("encoder_ffn_dim", {.fallback = 4096, .min = 1, .max = 1 << 20});
-  config.max_positions = reader.Integer("max_encoder_position_embeddings", {.fallback = 16384, .min = 1, .max = 1 << 24});
-  config.pad_token_id = reader.Integer("pad_token_id", {.fallback = 1, .max = config.vocab_size - 1});
-  config.activation = reader.ReadActivation("activation_function", "gelu");
+  ReadEncoderConfig(reader, kKeys, config);
   config.windows = ReadOneSidedWindows(reader, config.num_layers);
-  reader.CheckHeads("d_model", config.hidden_size, config.num_heads);
   if (!reader.status().ok()) return reader.status();
   return config;
 }

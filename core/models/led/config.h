@@ -6,20 +6,12 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include "core/layers/linear.h"
+#include "core/models/encoder_config.h"
 #include "nlohmann/json.hpp"
 
 namespace longspan {
 
-struct LedConfig {
-  int64_t vocab_size = 0;
-  int64_t hidden_size = 0;
-  int64_t num_layers = 0;
-  int64_t num_heads = 0;
-  int64_t intermediate_size = 0;
-  int64_t max_positions = 0;
-  int64_t pad_token_id = 0;
-  Activation activation = Activation::kGelu;
+struct LedConfig : EncoderConfig {
   std::vector<int64_t> windows;  // one-sided, per layer
 };
 

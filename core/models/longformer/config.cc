@@ -4,6 +4,12 @@
 #include "core/models/config_reader.h"
 
 namespace longspan {
+namespace {
+
+constexpr EncoderConfigKeys kKeys = {
+    .vocab_size = {"vocab_size", 30522}, .pad_token_id = {"pad_token_id", 1}, .positions_behind_pad = true};
+
+}  // namespace
 
 std::vector<int64_t> ReadOneSidedWindows(ConfigReader& reader, int64_t num_layers) {
   std::vector<int64_t> windows =
@@ -14,6 +20,12 @@ std::vector<int64_t> ReadOneSidedWindows(ConfigReader& reader, int64_t num_layer
     window /= 2;
   }
   return windows;
+}
+
+std::vector<LayerAttention> SlidingWindowLayers(const std::vector<int64_t>& one_sided_windows) {
+  std::vector<LayerAttention> layers;
+  for (int64_t window : one_sided_windows) layers.push_back({.kind = AttentionKind::kSlidingWindow, .window = window});
+  return layers;
 }
 
 namespace {
@@ -38,18 +50,8 @@ void ReadLongspanKeys(ConfigReader& reader, LongformerConfig& config) {
 absl::StatusOr<LongformerConfig> ParseLongformerConfig(const nlohmann::json& json, const std::string& source) {
   ConfigReader reader(json, source);
   LongformerConfig config;
-  config.vocab_size = reader.Integer("vocab_size", {.fallback = 30522, .min = 1});
-  config.hidden_size = reader.Integer("hidden_size", {.fallback = 768, .min = 1, .max = 1 << 16});
-  config.num_layers = reader.Integer("num_hidden_layers", {.fallback = 12, .min = 1, .max = 1024});
-  config.num_heads = reader.Integer("num_attention_heads", {.fallback = 12, .min = 1, .max = 1 << 12});
-  config.intermediate_size = reader.Integer("intermediate_size", {.fallback = 3072, .min = 1, .max = 1 << 20});
-  config.max_position_embeddings = reader.Integer("max_position_embeddings", {.fallback = 512, .min = 2, .max = 1 << 24});
-  config.type_vocab_size = reader.Integer("type_vocab_size", {.fallback = 2, .min = 1, .max = 1 << 16});
-  config.layer_norm_eps = reader.PositiveNumber("layer_norm_eps", 1e-12);
-  config.pad_token_id = reader.Integer("pad_token_id", {.fallback = 1, .max = config.max_position_embeddings - 2});
-  config.activation = reader.ReadActivation("hidden_act", "gelu");
+  ReadEncoderConfig(reader, kKeys, config);
   config.windows = ReadOneSidedWindows(reader, config.num_layers);
-  reader.CheckHeads("hidden_size", config.hidden_size, config.num_heads);
   ReadLongspanKeys(reader, config);
   if (!reader.status().ok()) return reader.status();
   return config;

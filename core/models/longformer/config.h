@@ -7,23 +7,13 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include "core/layers/linear.h"
 #include "core/model_info.h"
+#include "core/models/encoder_config.h"
 #include "nlohmann/json.hpp"
 
 namespace longspan {
 
-struct LongformerConfig {
-  int64_t vocab_size = 0;
-  int64_t hidden_size = 0;
-  int64_t num_layers = 0;
-  int64_t num_heads = 0;
-  int64_t intermediate_size = 0;
-  int64_t max_position_embeddings = 0;  // rows of the position table; the first pad_token_id + 1 serve no token
-  int64_t type_vocab_size = 0;
-  double layer_norm_eps = 0;
-  int64_t pad_token_id = 0;
-  Activation activation = Activation::kGelu;
+struct LongformerConfig : EncoderConfig {
   std::vector<int64_t> windows;  // one-sided, per layer: half of attention_window
 
   // The object "longspan", which our converter writes.
@@ -32,16 +22,14 @@ struct LongformerConfig {
                                    // long; 0 = as published, each row once
   bool positions_skip_pad = true;  // a pad id inside a text takes the pad row and does not count (the published rule)
   GlobalAttention default_global_attention = GlobalAttention::kNone;
-
-  // Longest text, special tokens included; 0 = no bound.
-  int64_t max_tokens() const { return position_period > 0 ? 0 : max_position_embeddings - pad_token_id - 1; }
 };
 
 // INVALID_ARGUMENT names the key, what it holds and what is allowed. `source` stands for the file in errors.
 absl::StatusOr<LongformerConfig> ParseLongformerConfig(const nlohmann::json& config, const std::string& source);
 
 // Halves attention_window (a number or one per layer; even and positive) to one-sided windows. Shared with LED.
-class ConfigReader;
 std::vector<int64_t> ReadOneSidedWindows(ConfigReader& reader, int64_t num_layers);
+// Those windows as ModelInfo has them.
+std::vector<LayerAttention> SlidingWindowLayers(const std::vector<int64_t>& one_sided_windows);
 
 }  // namespace longspan

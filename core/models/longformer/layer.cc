@@ -13,14 +13,14 @@
 namespace longspan {
 
 LongformerLayer::LongformerLayer(WeightMap& weights, const PostNormLayer::Names& names, const GlobalNames& global_names,
-                                 const PostNormLayer::Shape& shape, const Window& window, DataType dtype)
-    : layer_(weights, names, shape, dtype),
-      num_heads_(shape.num_heads),
-      head_size_(shape.hidden_size / shape.num_heads),
+                                 const EncoderConfig& config, const Window& window, DataType dtype)
+    : layer_(weights, names, config, dtype),
+      num_heads_(config.num_heads),
+      head_size_(config.hidden_size / config.num_heads),
       window_(window) {
   auto take = [&](const std::string& name, at::Tensor& weight, at::Tensor& bias) {
-    weight = weights.Take(name + ".weight", {shape.hidden_size, shape.hidden_size});
-    bias = weights.Take(name + ".bias", {shape.hidden_size});
+    weight = weights.Take(name + ".weight", {config.hidden_size, config.hidden_size});
+    bias = weights.Take(name + ".bias", {config.hidden_size});
   };
   take(global_names.query, global_.query_weight, global_.query_bias);
   take(global_names.key, global_.key_weight, global_.key_bias);

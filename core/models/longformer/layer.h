@@ -30,7 +30,7 @@ class LongformerLayer {
     int64_t dense_up_to = 0;  // texts up to so many tokens see all of themselves
   };
   LongformerLayer(WeightMap& weights, const PostNormLayer::Names& names, const GlobalNames& global_names,
-                  const PostNormLayer::Shape& shape, const Window& window, DataType dtype);
+                  const EncoderConfig& config, const Window& window, DataType dtype);
 
   // x [T, E] becomes the layer's output.
   void Forward(PackedPass& pass, at::Tensor& x) const;

@@ -5,6 +5,16 @@
 namespace longspan {
 namespace {
 
+constexpr EncoderConfigKeys kKeys = {.vocab_size = {"vocab_size", 50368},
+                                     .num_layers = {"num_hidden_layers", 22},
+                                     .intermediate_size = {"intermediate_size", 1152},
+                                     .max_position_embeddings = {"max_position_embeddings", 8192},
+                                     .type_vocab_size = {"", 0},
+                                     .layer_norm_eps = "norm_eps",
+                                     .layer_norm_eps_fallback = 1e-5,
+                                     .pad_token_id = {"pad_token_id", 50283},
+                                     .activation = "hidden_activation"};
+
 // layer_types where it is there; else every n-th layer from 0 on sees the whole text.
 std::vector<bool> ReadSlidingLayers(ConfigReader& reader, int64_t num_layers) {
   const int64_t every = reader.Integer("global_attn_every_n_layers", {.fallback = 3, .min = 1});
@@ -31,16 +41,10 @@ double ReadTheta(ConfigReader& reader, const char* kind, double old_value) {
 absl::StatusOr<ModernBertConfig> ParseModernBertConfig(const nlohmann::json& json, const std::string& source) {
   ConfigReader reader(json, source);
   ModernBertConfig config;
-  config.vocab_size = reader.Integer("vocab_size", {.fallback = 50368, .min = 1});
-  config.hidden_size = reader.Integer("hidden_size", {.fallback = 768, .min = 1, .max = 1 << 16});
-  config.num_layers = reader.Integer("num_hidden_layers", {.fallback = 22, .min = 1, .max = 1024});
-  config.num_heads = reader.Integer("num_attention_heads", {.fallback = 12, .min = 1, .max = 1 << 12});
-  config.intermediate_size = reader.Integer("intermediate_size", {.fallback = 1152, .min = 1, .max = 1 << 20});
-  config.max_position_embeddings = reader.Integer("max_position_embeddings", {.fallback = 8192, .min = 1});
-  const int64_t default_pad = config.vocab_size > 50283 ? 50283 : 0;
-  config.pad_token_id = reader.Integer("pad_token_id", {.fallback = default_pad, .max = config.vocab_size - 1});
-  config.norm_eps = reader.PositiveNumber("norm_eps", 1e-5);
-  config.activation = reader.ReadActivation("hidden_activation", "gelu");
+  EncoderConfigKeys keys = kKeys;
+  const int64_t vocab_size = reader.Integer("vocab_size", {.fallback = kKeys.vocab_size.fallback, .min = 1});
+  if (vocab_size <= keys.pad_token_id.fallback) keys.pad_token_id.fallback = 0;  // a small test model that names no pad id
+  ReadEncoderConfig(reader, keys, config);
   config.attention_bias = reader.Boolean("attention_bias", false);
   config.mlp_bias = reader.Boolean("mlp_bias", false);
   config.norm_bias = reader.Boolean("norm_bias", false);
@@ -51,7 +55,6 @@ absl::StatusOr<ModernBertConfig> ParseModernBertConfig(const nlohmann::json& jso
   const double old_sliding = reader.PositiveNumber("local_rope_theta", one_theta ? old_full : 10000.0);
   config.full_theta = ReadTheta(reader, "full_attention", old_full);
   config.sliding_theta = ReadTheta(reader, "sliding_attention", old_sliding);
-  reader.CheckHeads("hidden_size", config.hidden_size, config.num_heads);
   if (config.hidden_size / config.num_heads % 2 != 0) {
     reader.Fail("num_attention_heads", std::to_string(config.num_heads),
                 "numbers that give heads of even size (rotary embedding)");

@@ -7,21 +7,12 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include "core/layers/linear.h"
+#include "core/models/encoder_config.h"
 #include "nlohmann/json.hpp"
 
 namespace longspan {
 
-struct ModernBertConfig {
-  int64_t vocab_size = 0;
-  int64_t hidden_size = 0;
-  int64_t num_layers = 0;
-  int64_t num_heads = 0;
-  int64_t intermediate_size = 0;
-  int64_t max_position_embeddings = 0;
-  int64_t pad_token_id = 0;
-  double norm_eps = 0;
-  Activation activation = Activation::kGelu;
+struct ModernBertConfig : EncoderConfig {
   bool attention_bias = false;
   bool mlp_bias = false;
   bool norm_bias = false;

@@ -33,7 +33,7 @@ FeedForward TakeGated(WeightMap& weights, const std::string& prefix, const Moder
 
 LayerNorm TakeAttentionNorm(WeightMap& weights, const std::string& prefix, const ModernBertConfig& config, int64_t index) {
   if (index == 0) return {};
-  return TakeLayerNorm(weights, prefix + "attn_norm", config.hidden_size, config.norm_eps, config.norm_bias);
+  return TakeLayerNorm(weights, prefix + "attn_norm", config.hidden_size, config.layer_norm_eps, config.norm_bias);
 }
 
 std::string Prefix(int64_t index) { return absl::StrCat("layers.", index, "."); }
@@ -52,7 +52,7 @@ ModernBertLayer::ModernBertLayer(WeightMap& weights, const ModernBertConfig& con
                       config.attention_bias)),
       attention_output_(TakeLinear(weights, Prefix(index) + "attn.Wo", config.hidden_size, config.hidden_size, dtype,
                                    Activation::kNone, config.attention_bias)),
-      mlp_norm_(TakeLayerNorm(weights, Prefix(index) + "mlp_norm", config.hidden_size, config.norm_eps, config.norm_bias)),
+      mlp_norm_(TakeLayerNorm(weights, Prefix(index) + "mlp_norm", config.hidden_size, config.layer_norm_eps, config.norm_bias)),
       mlp_(TakeGated(weights, Prefix(index), config, dtype)) {}
 
 at::Tensor ModernBertLayer::RotatedQkv(const at::Tensor& rows, std::span<const int32_t> cu_seqlens) const {

@@ -6,7 +6,7 @@
 #include <utility>
 #include <vector>
 
-#include "core/models/model_folder.h"
+#include "core/models/load_model.h"
 #include "core/models/modernbert/config.h"
 #include "core/models/modernbert/layer.h"
 #include "core/models/run_layers.h"
@@ -15,31 +15,11 @@
 namespace longspan {
 namespace {
 
-const WeightMap::Rules& WeightRules() {
-  static const auto* rules = new WeightMap::Rules{
-      .prefixes = {"model."},
-      .ignored = {"head.*", "decoder.*", "classifier.*"},
-  };
-  return *rules;
-}
-
-int64_t NumLinearParameters(const ModernBertConfig& config) {
-  return config.num_layers * (4 * config.hidden_size * config.hidden_size + 3 * config.hidden_size * config.intermediate_size);
-}
+WeightMap::Rules WeightRules() { return {.prefixes = {"model."}, .ignored = {"head.*", "decoder.*", "classifier.*"}}; }
 
 ModelInfo MakeInfo(const ModernBertConfig& config, const WeightMap& weights, DataType dtype) {
-  ModelInfo info;
-  info.architecture = "modernbert";
-  info.dtype = dtype;
-  info.hidden_size = info.token_dimensions = info.output_dimensions = config.hidden_size;
-  info.num_heads = config.num_heads;
-  info.head_size = config.hidden_size / config.num_heads;
-  info.intermediate_size = config.intermediate_size;
-  info.vocab_size = config.vocab_size;
-  info.max_tokens = config.max_position_embeddings;
-  info.num_parameters = weights.num_parameters();
-  info.weight_bytes = WeightBytes(info.num_parameters, NumLinearParameters(config), dtype);
-  info.pad_token_id = static_cast<int32_t>(config.pad_token_id);
+  const int64_t a_layer = 4 * config.hidden_size * config.hidden_size + 3 * config.hidden_size * config.intermediate_size;
+  ModelInfo info = MakeModelInfo("modernbert", config, weights, config.num_layers * a_layer, dtype);
   for (bool sliding : config.sliding) {
     LayerAttention attention{.kind = AttentionKind::kDense};
     if (sliding) attention = {.kind = AttentionKind::kSlidingWindow, .window = config.window};
@@ -52,8 +32,8 @@ class ModernBert final : public EncoderModel {
  public:
   ModernBert(WeightMap& weights, const ModernBertConfig& config, DataType dtype)
       : tokens_(weights.Take("embeddings.tok_embeddings.weight", {config.vocab_size, config.hidden_size})),
-        embedding_norm_(TakeLayerNorm(weights, "embeddings.norm", config.hidden_size, config.norm_eps, config.norm_bias)),
-        final_norm_(TakeLayerNorm(weights, "final_norm", config.hidden_size, config.norm_eps, config.norm_bias)) {
+        embedding_norm_(TakeLayerNorm(weights, "embeddings.norm", config.hidden_size, config.layer_norm_eps, config.norm_bias)),
+        final_norm_(TakeLayerNorm(weights, "final_norm", config.hidden_size, config.layer_norm_eps, config.norm_bias)) {
     const int64_t head_size = config.hidden_size / config.num_heads;
     const RotaryEmbedding full(head_size, config.full_theta), sliding(head_size, config.sliding_theta);
     for (int64_t i = 0; i < config.num_layers; ++i) {
@@ -81,14 +61,9 @@ class ModernBert final : public EncoderModel {
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<EncoderModel>> LoadModernBert(const ModelFolder& folder, DataType dtype) {
-  const absl::StatusOr<ModernBertConfig> config =
-      ParseModernBertConfig(folder.config(), folder.transformer_path() + "/config.json");
-  if (!config.ok()) return config.status();
-  absl::StatusOr<WeightMap> weights = WeightMap::Open(folder.weight_files(), WeightRules());
-  if (!weights.ok()) return weights.status();
-  auto model = std::make_unique<ModernBert>(*weights, *config, dtype);
-  if (absl::Status complete = weights->Finish(); !complete.ok()) return complete;
-  return model;
+  return LoadModel<ModernBertConfig>(
+      folder, ParseModernBertConfig, WeightRules(),
+      [&](const ModernBertConfig& config, WeightMap& weights) { return std::make_unique<ModernBert>(weights, config, dtype); });
 }
 
 }  // namespace longspan

@@ -1,0 +1,52 @@
+#include "core/models/encoder_config.h"
+
+#include <utility>
+
+#include "core/models/take_layers.h"
+
+namespace longspan {
+namespace {
+
+int64_t Read(ConfigReader& reader, const EncoderConfigKeys::Key& key, int64_t min, int64_t max) {
+  if (key.name.empty()) return key.fallback;
+  return reader.Integer(key.name, {.fallback = key.fallback, .min = min, .max = max});
+}
+
+}  // namespace
+
+void ReadEncoderConfig(ConfigReader& reader, const EncoderConfigKeys& keys, EncoderConfig& config) {
+  config.positions_behind_pad = keys.positions_behind_pad;
+  config.vocab_size = Read(reader, keys.vocab_size, 1, int64_t{1} << 31);
+  config.hidden_size = Read(reader, keys.hidden_size, 1, 1 << 16);
+  config.num_layers = Read(reader, keys.num_layers, 1, 1024);
+  config.num_heads = Read(reader, keys.num_heads, 1, 1 << 12);
+  config.intermediate_size = Read(reader, keys.intermediate_size, 1, 1 << 20);
+  config.max_position_embeddings = Read(reader, keys.max_position_embeddings, keys.positions_behind_pad ? 2 : 1, 1 << 24);
+  config.type_vocab_size = Read(reader, keys.type_vocab_size, 1, 1 << 16);
+  config.layer_norm_eps = keys.layer_norm_eps.empty() ? keys.layer_norm_eps_fallback
+                                                      : reader.PositiveNumber(keys.layer_norm_eps, keys.layer_norm_eps_fallback);
+  // A row must be left behind the pad row where tokens start there.
+  const int64_t last_pad = keys.positions_behind_pad ? config.max_position_embeddings - 2 : config.vocab_size - 1;
+  config.pad_token_id = Read(reader, keys.pad_token_id, 0, last_pad);
+  config.activation = reader.ReadActivation(keys.activation, keys.activation_fallback);
+  reader.CheckHeads(keys.hidden_size.name, config.hidden_size, config.num_heads);
+}
+
+ModelInfo MakeModelInfo(std::string architecture, const EncoderConfig& config, const WeightMap& weights,
+                        int64_t num_linear_parameters, DataType dtype) {
+  ModelInfo info;
+  info.architecture = std::move(architecture);
+  info.dtype = dtype;
+  info.hidden_size = info.token_dimensions = info.output_dimensions = config.hidden_size;
+  info.num_heads = config.num_heads;
+  info.head_size = config.hidden_size / config.num_heads;
+  info.intermediate_size = config.intermediate_size;
+  info.vocab_size = config.vocab_size;
+  info.max_tokens = config.max_tokens();
+  info.num_parameters = weights.num_parameters();
+  info.weight_bytes = WeightBytes(info.num_parameters, num_linear_parameters, dtype);
+  info.pad_token_id = static_cast<int32_t>(config.pad_token_id);
+  return info;
+}
+
+}  // namespace longspan

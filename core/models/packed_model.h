@@ -1,0 +1,33 @@
+// PackedModel: token embeddings, then layers of one type over packed texts that need no padding: BERT, RoBERTa, Longformer, LED.
+// Thread safe after construction.
+#pragma once
+
+#include <utility>
+#include <vector>
+
+#include "core/models/model.h"
+#include "core/models/packed_pass.h"
+#include "core/models/run_layers.h"
+#include "core/models/token_embeddings.h"
+
+namespace longspan {
+
+template <typename Layer>
+class PackedModel final : public EncoderModel {
+ public:
+  PackedModel(TokenEmbeddings embeddings, std::vector<Layer> layers, ModelInfo info)
+      : embeddings_(std::move(embeddings)), layers_(std::move(layers)), info_(std::move(info)) {}
+
+  const ModelInfo& info() const override { return info_; }
+  absl::StatusOr<HiddenStates> Forward(const TokenBatch& batch, const ForwardOptions& options) const override {
+    PackedPass pass(batch, options);
+    return RunLayers(layers_, embeddings_(batch), info_.dtype, pass);
+  }
+
+ private:
+  TokenEmbeddings embeddings_;
+  std::vector<Layer> layers_;
+  ModelInfo info_;
+};
+
+}  // namespace longspan
