@@ -142,6 +142,17 @@ TEST(ReformerModel, Info_CountsTheLimitInPaddedTokens) {
   EXPECT_EQ(none->info().max_tokens, 8);
 }
 
+// The published code serves a padded length up to the smaller of max_position_embeddings and the product of the axial factors.
+TEST(ReformerModel, Info_LimitIsTheSmallerOfPositionsAndAxialFactors) {
+  EXPECT_EQ(FormulaReformer(With({{"axial_pos_shape", {8, 9}}}))->info().max_tokens, 64);
+  const auto small_table = FormulaReformer(With({{"axial_pos_shape", {4, 8}}}));
+  EXPECT_EQ(small_table->info().max_tokens, 32);
+  // Its rows are those of a model whose limit is the table's: the limit changes nothing else.
+  const auto equal = FormulaReformer(With({{"axial_pos_shape", {4, 8}}, {"max_position_embeddings", 32}}));
+  const MixedText text{.ids = FormulaIds(0, 29, 1, 40)};
+  EXPECT_EQ(Alone(*small_table, text), Alone(*equal, text));
+}
+
 TEST(ReformerModel, LocalOnlyModel_HasNoHashing) {
   const auto model = FormulaReformer(With({{"attn_layers", {"local", "local"}}}));
   EXPECT_FALSE(model->info().supports_hashing);
@@ -188,9 +199,6 @@ std::string LoadError(const nlohmann::json& config) {
 }
 
 TEST(ReformerConfig, BadValues_AreNamedWithWhatIsAllowed) {
-  EXPECT_THAT(
-      LoadError(With({{"axial_pos_shape", {8, 9}}})),
-      HasSubstr("\"axial_pos_shape\" is [8, 9]; allowed: two numbers whose product is the max_position_embeddings of 64"));
   EXPECT_THAT(LoadError(With({{"axial_pos_shape", {2, 4, 8}}})),
               HasSubstr("\"axial_pos_shape\" is [2,4,8]; allowed: a list of two positive integers"));
   EXPECT_THAT(LoadError(With({{"axial_pos_embds_dim", {4, 11}}})),
@@ -219,6 +227,13 @@ TEST(ReformerWeights, TaskPrefixHeadsAndOldBuffers_AreRead) {
   ASSERT_TRUE(model.ok()) << model.status();
   const MixedText text{.ids = FormulaIds(0, 61, 1, 40)};
   EXPECT_EQ(Alone(**model, text), Alone(*FormulaReformer(ReformerConfigJson()), text));
+}
+
+TEST(ReformerWeights, AxialFactorsOfAnotherShapeThanTheConfigs_AreNamed) {
+  FormulaCheckpoint checkpoint(0.6, {"layer_norm.weight"});
+  AddReformerWeights(checkpoint, ReformerConfigJson());
+  EXPECT_THAT(std::string(OpenReformer(checkpoint.Write(With({{"axial_pos_shape", {8, 9}}}))).status().message()),
+              HasSubstr("\"embeddings.position_embeddings.weights.1\" has shape [1, 8, 12], the config asks for [1, 9, 12]"));
 }
 
 TEST(ReformerWeights, MissingExtraOrMisshapen_AreNamed) {

@@ -89,12 +89,6 @@ void ReadPositions(ConfigReader& reader, const nlohmann::json& json, ReformerCon
     reader.Fail("axial_pos_embds_dim", shown(config.axial_widths),
                 absl::StrCat("two widths whose sum is the hidden_size of ", config.hidden_size));
   }
-  // A table larger than max_position_embeddings only has rows that no text can reach; a smaller one cuts the text length, and a
-  // config that says otherwise is wrong.
-  if (config.axial_shape[0] * config.axial_shape[1] != config.max_position_embeddings) {
-    reader.Fail("axial_pos_shape", shown(config.axial_shape),
-                absl::StrCat("two numbers whose product is the max_position_embeddings of ", config.max_position_embeddings));
-  }
 }
 
 }  // namespace
@@ -116,11 +110,15 @@ int64_t ReformerConfig::PaddedLength(int64_t num_tokens) const {
   return (num_tokens + multiple - 1) / multiple * multiple;
 }
 
+int64_t ReformerConfig::num_positions() const {
+  return axial ? std::min(max_position_embeddings, axial_shape[0] * axial_shape[1]) : max_position_embeddings;
+}
+
 int64_t ReformerConfig::max_tokens() const {
-  const int64_t whole = max_position_embeddings / length_multiple() * length_multiple();
+  const int64_t whole = num_positions() / length_multiple() * length_multiple();
   if (whole > 0) return whole;
-  int64_t num_tokens = max_position_embeddings;  // not even one padded text fits: only what runs unpadded
-  while (num_tokens > 0 && PaddedLength(num_tokens) > max_position_embeddings) --num_tokens;
+  int64_t num_tokens = num_positions();  // not even one padded text fits: only what runs unpadded
+  while (num_tokens > 0 && PaddedLength(num_tokens) > num_positions()) --num_tokens;
   return num_tokens;
 }
 

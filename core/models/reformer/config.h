@@ -46,6 +46,9 @@ struct ReformerConfig {
   // Texts longer than the shortest chunk are padded to a multiple of the chunk lengths of the kinds of layers that occur.
   int64_t length_multiple() const;
   int64_t PaddedLength(int64_t num_tokens) const;
+  // Rows that a padded text may have. Factors whose product is not max_position_embeddings are fine at inference (only training
+  // needs the equality): the smaller number is the limit, as in the published code.
+  int64_t num_positions() const;
   // Longest text whose padded length the position tables serve.
   int64_t max_tokens() const;
 };

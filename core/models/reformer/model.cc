@@ -12,6 +12,7 @@
 #include <tuple>
 
 #include "absl/strings/str_cat.h"
+#include "core/models/load_model.h"
 #include "core/models/reformer/config.h"
 #include "core/models/reformer/embeddings.h"
 #include "core/models/reformer/layer.h"
@@ -31,6 +32,14 @@ constexpr int64_t kMaxWindowQueries = 1024;
 int64_t BlockRows(int64_t num_rows, int64_t most) {
   const int64_t share = (num_rows + at::get_num_threads() - 1) / at::get_num_threads();
   return std::clamp<int64_t>((share + 63) / 64 * 64, 64, most);
+}
+
+// Buffers of old checkpoints and the heads of task models are not read.
+WeightMap::Rules WeightRules() {
+  return {.prefixes = {"reformer."},
+          .ignored = {"*.self_attention.self_mask_value_float16", "*.self_attention.self_mask_value_float32",
+                      "*.self_attention.mask_value_float16", "*.self_attention.mask_value_float32", "lm_head.*", "classifier.*",
+                      "qa_outputs.*"}};
 }
 
 ModelInfo MakeInfo(const ReformerConfig& config, DataType dtype) {
@@ -210,21 +219,9 @@ class ReformerModel : public EncoderModel {
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<EncoderModel>> LoadReformer(const ModelFolder& folder, DataType dtype) {
-  absl::StatusOr<ReformerConfig> config = ParseReformerConfig(folder.config(), folder.transformer_path() + "/config.json");
-  if (!config.ok()) return config.status();
-  // Buffers of old checkpoints and the heads of task models.
-  const std::vector<std::string> ignored = {"*.self_attention.self_mask_value_float16",
-                                            "*.self_attention.self_mask_value_float32",
-                                            "*.self_attention.mask_value_float16",
-                                            "*.self_attention.mask_value_float32",
-                                            "lm_head.*",
-                                            "classifier.*",
-                                            "qa_outputs.*"};
-  absl::StatusOr<WeightMap> weights = WeightMap::Open(folder.weight_files(), {.prefixes = {"reformer."}, .ignored = ignored});
-  if (!weights.ok()) return weights.status();
-  auto model = std::make_unique<ReformerModel>(*weights, *config, dtype);
-  if (absl::Status status = weights->Finish(); !status.ok()) return status;
-  return model;
+  return LoadModel<ReformerConfig>(
+      folder, ParseReformerConfig, WeightRules(),
+      [&](const ReformerConfig& config, WeightMap& weights) { return std::make_unique<ReformerModel>(weights, config, dtype); });
 }
 
 }  // namespace longspan
