@@ -1,0 +1,148 @@
+// In a batch == alone, as a property: every family, random mixes of lengths (one token, around windows, chunks and blocks, the
+// longest), of masks with holes, of global tokens and of hash rounds; and some texts of the batch leave half way.
+#include <ATen/core/Tensor.h>
+
+#include <algorithm>
+#include <cmath>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "core/models/model.h"
+#include "core/models/model_folder.h"
+#include "gtest/gtest.h"
+#include "tests/golden/batch_tolerance.h"
+
+namespace longspan {
+namespace {
+
+float MaxError(const at::Tensor& got, const at::Tensor& want) {
+  EXPECT_EQ(got.numel(), want.numel());
+  float worst = 0;
+  for (int64_t i = 0; i < want.numel(); ++i) {
+    const float error = std::abs(got.const_data_ptr<float>()[i] - want.const_data_ptr<float>()[i]);
+    if (!(error <= worst)) worst = error;  // NaN counts
+  }
+  return worst;
+}
+
+struct RandomText {
+  std::vector<int32_t> ids, globals;
+  std::vector<uint8_t> mask;
+  LshOptions lsh;
+  TokenBatch::Text view() const { return {ids, globals, mask, lsh}; }
+};
+
+class BatchMixesTest : public testing::TestWithParam<std::string> {
+ protected:
+  void SetUp() override {
+    const auto folder = ModelFolder::Open(std::string(LONGSPAN_FIXTURES) + "/" + GetParam());
+    ASSERT_TRUE(folder.ok()) << folder.status();
+    auto model = LoadEncoderModel(*folder, DataType::kFloat32);
+    ASSERT_TRUE(model.ok()) << model.status();
+    model_ = *std::move(model);
+  }
+
+  int64_t Below(int64_t n) { return static_cast<int64_t>(random_() % static_cast<uint64_t>(n)); }
+
+  // A length at which some layer's pattern changes, one token, or any.
+  int64_t RandomLength() {
+    const ModelInfo& info = model_->info();
+    std::vector<int64_t> edges = {1, 2, info.max_tokens, info.length_multiple, info.dense_up_to};
+    for (const LayerAttention& layer : info.layers) edges.insert(edges.end(), {2 * layer.window, layer.chunk_length});
+    int64_t length = 1 + Below(info.max_tokens);
+    if (Below(2) == 0) length = edges[Below(static_cast<int64_t>(edges.size()))] + Below(3) - 1;
+    return std::clamp<int64_t>(length, 1, info.max_tokens);
+  }
+
+  RandomText Draw() {
+    const ModelInfo& info = model_->info();
+    RandomText text;
+    const int64_t n = RandomLength();
+    for (int64_t i = 0; i < n; ++i) {
+      const auto id = static_cast<int32_t>(Below(info.vocab_size));
+      text.ids.push_back(id == info.pad_token_id ? (id + 1) % static_cast<int32_t>(info.vocab_size) : id);
+    }
+    if (Below(3) == 0) {
+      for (int64_t i = 0; i < n; ++i) text.mask.push_back(i == 0 || Below(5) != 0);
+    }
+    const int64_t one_in = info.supports_global_attention ? 1 + Below(30) : 0;  // 1: every token is global
+    for (int32_t i = 0; i < n && one_in > 0 && Below(4) != 0; ++i) {
+      if (Below(one_in) == 0) text.globals.push_back(i);
+    }
+    if (info.supports_hashing && Below(2) == 0)
+      text.lsh = {.num_hashes = 1 + static_cast<int32_t>(Below(8)), .hash_seed = Below(3)};
+    return text;
+  }
+
+  at::Tensor Alone(const RandomText& text) const {
+    TokenBatch batch;
+    batch.Add(text.view());
+    const auto states = model_->Forward(batch, {});
+    EXPECT_TRUE(states.ok()) << states.status();
+    return states->Rows(0, 0, batch.length(0)).contiguous();
+  }
+
+  void ExpectRows(const HiddenStates& states, const TokenBatch& batch, int32_t text, const RandomText& want) const {
+    const at::Tensor rows = states.Rows(text, 0, batch.length(text)), alone = Alone(want);
+    const float error = MaxError(rows.contiguous(), alone);
+    EXPECT_LE(error, InABatchTolerance(model_->info()))
+        << "text " << text << " of " << want.ids.size() << " tokens, " << want.globals.size() << " globals"
+        << (want.mask.empty() ? "" : ", with holes");
+  }
+
+  std::unique_ptr<EncoderModel> model_;
+  std::mt19937 random_{2024};
+};
+
+TEST_P(BatchMixesTest, InABatch_EqualsAlone_ForRandomMixes) {
+  for (int round = 0; round < 12; ++round) {
+    SCOPED_TRACE(round);
+    std::vector<RandomText> texts;
+    TokenBatch batch;
+    for (int64_t i = 2 + Below(9); i > 0; --i) {
+      texts.push_back(texts.empty() || Below(4) != 0 ? Draw() : texts.back());  // equal lengths stand together too
+      batch.Add(texts.back().view());
+    }
+    const auto states = model_->Forward(batch, {});
+    ASSERT_TRUE(states.ok()) << states.status();
+    for (int32_t text = 0; text < batch.num_texts(); ++text) ExpectRows(*states, batch, text, texts[text]);
+  }
+}
+
+TEST_P(BatchMixesTest, WhoStays_EqualsAlone_WhenOthersLeaveBetweenLayers) {
+  for (int round = 0; round < 6; ++round) {
+    SCOPED_TRACE(round);
+    std::vector<RandomText> texts;
+    TokenBatch batch;
+    std::vector<int64_t> leaves;  // before which layer a text is dropped; beyond the last: stays
+    const auto num_layers = static_cast<int64_t>(model_->info().layers.size());
+    for (int64_t i = 0; i < 6; ++i) {
+      texts.push_back(Draw());
+      batch.Add(texts.back().view());
+      leaves.push_back(i == 0 ? num_layers : Below(num_layers + 2));
+    }
+    int64_t layer = 0;
+    ForwardOptions options;
+    options.observe_layer = [&](int done, const at::Tensor&) { layer = done; };
+    options.is_dropped = [&](int32_t text) { return leaves[text] <= layer; };
+    const auto states = model_->Forward(batch, options);
+    ASSERT_TRUE(states.ok()) << states.status();
+    for (int32_t text = 0; text < batch.num_texts(); ++text) {
+      if (leaves[text] >= num_layers) ExpectRows(*states, batch, text, texts[text]);
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(AllFamilies, BatchMixesTest,
+                         testing::Values("longformer-windows", "longformer-mlm", "longformer-long", "bert", "roberta", "led",
+                                         "modernbert", "bigbird", "reformer-local", "reformer-lsh", "reformer-mixed",
+                                         "reformer-causal", "reformer-auto"),
+                         [](const auto& info) {
+                           std::string name = info.param;
+                           std::replace(name.begin(), name.end(), '-', '_');
+                           return name;
+                         });
+
+}  // namespace
+}  // namespace longspan
