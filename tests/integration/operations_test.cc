@@ -1,5 +1,5 @@
 // What an operator sees: health and its Watch during a drain, probes, metrics that promtool accepts, the request log, and the
-// process itself: start, signals, exit codes, one OpenMP runtime, every message of the API after LibTorch has run.
+// process itself: start, signals, exit codes, one OpenMP runtime.
 #include <gmock/gmock.h>
 #include <grpc/health/v1/health.grpc.pb.h>
 #include <grpcpp/grpcpp.h>
@@ -273,35 +273,6 @@ TEST(ProcessTest, AStartThatCannotWorkEndsWithACode) {
   EXPECT_EQ(ServerProcess({"--model", "/nowhere"}).Wait(), 1);
   EXPECT_EQ(ServerProcess({"--model", kFixture, "--max-batch-tokens", "many"}).Wait(), 2);
   EXPECT_EQ(ServerProcess({}).Wait(), 2);
-}
-
-// LibTorch carries protobuf headers of its own age; that our messages still work beside it is worth a test.
-TEST(ProcessTest, EveryMessageRoundTripsInAProcessThatHasRunLibTorch) {
-  auto encoder = Encoder::Load(kFixture);
-  ASSERT_TRUE(encoder.ok()) << encoder.status();
-  TokenBatch batch;
-  const std::vector<int32_t> ids = {52, 44, 17};
-  batch.Add({.token_ids = ids});
-  const std::vector<EncodeOptions> options(1);
-  ASSERT_TRUE((*encoder)->Encode(batch, options)[0].ok());
-  const google::protobuf::FileDescriptor* file = v1::EncodeRequest::descriptor()->file();
-  for (int i = 0; i < file->message_type_count(); ++i) {
-    const google::protobuf::Message* prototype =
-        google::protobuf::MessageFactory::generated_factory()->GetPrototype(file->message_type(i));
-    const std::unique_ptr<google::protobuf::Message> message(prototype->New()), copy(prototype->New());
-    for (int f = 0; f < file->message_type(i)->field_count(); ++f) {  // set what can be set without knowing the message
-      const google::protobuf::FieldDescriptor* field = file->message_type(i)->field(f);
-      const google::protobuf::Reflection* reflection = message->GetReflection();
-      if (field->cpp_type() == field->CPPTYPE_UINT64 && !field->is_repeated())
-        reflection->SetUInt64(message.get(), field, 1ull << 60);
-      if (field->cpp_type() == field->CPPTYPE_STRING && !field->is_repeated())
-        reflection->SetString(message.get(), field, "text");
-      if (field->cpp_type() == field->CPPTYPE_FLOAT && field->is_repeated()) reflection->AddFloat(message.get(), field, 0.1f);
-      if (field->cpp_type() == field->CPPTYPE_MESSAGE && field->is_repeated()) reflection->AddMessage(message.get(), field);
-    }
-    ASSERT_TRUE(copy->ParseFromString(message->SerializeAsString())) << file->message_type(i)->name();
-    EXPECT_EQ(copy->DebugString(), message->DebugString());
-  }
 }
 
 }  // namespace
