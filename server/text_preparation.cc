@@ -17,6 +17,7 @@ namespace {
 struct Layout {
   Tokenization tokens;
   TokenRange body;
+  int64_t prompt_tokens = 0;  // leading tokens that take no part in pooling
   int64_t size() const { return static_cast<int64_t>(tokens.ids.size()); }
   int64_t frame() const { return size() - body.size(); }
 };
@@ -54,6 +55,16 @@ Layout LayoutOfText(Tokenization tokens, int64_t prompt_bytes, int64_t prompt_ch
   return layout;
 }
 
+// The rule of sentence-transformers: as many tokens as the prompt has alone, its leading special tokens counted and the trailing
+// one not. By this count a blank at the prompt's end that a byte-level tokenizer joins with the text's first word ("query: " +
+// "what" -> "query" ":" " what") takes that word out of the pooled vector too; a vector that is compared with theirs must do so.
+absl::StatusOr<int64_t> CountPromptTokens(const std::string& prompt, const PreparationContext& context) {
+  const absl::StatusOr<Tokenization> alone = context.tokenize(prompt);
+  if (!alone.ok()) return alone.status();
+  const auto n = static_cast<int64_t>(alone->ids.size());
+  return n > 0 && alone->special.back() != 0 ? n - 1 : n;
+}
+
 absl::StatusOr<Layout> ReadTokens(const EncodeInput& input, const PreparationContext& context) {
   if (!IsText(input)) return LayoutOfIds(input.token_ids, context);
   if (!context.tokenize) {
@@ -63,7 +74,12 @@ absl::StatusOr<Layout> ReadTokens(const EncodeInput& input, const PreparationCon
   absl::StatusOr<Tokenization> tokens =
       input.prompt.empty() ? context.tokenize(input.text) : context.tokenize(input.prompt + input.text);
   if (!tokens.ok()) return AtField(tokens.status(), input.field + ".text");
-  return LayoutOfText(*std::move(tokens), static_cast<int64_t>(input.prompt.size()), CountCharacters(input.prompt));
+  Layout layout = LayoutOfText(*std::move(tokens), static_cast<int64_t>(input.prompt.size()), CountCharacters(input.prompt));
+  if (input.prompt.empty() || context.model->pool_prompt) return layout;
+  const absl::StatusOr<int64_t> prompt_tokens = CountPromptTokens(input.prompt, context);
+  if (!prompt_tokens.ok()) return AtField(prompt_tokens.status(), input.field + ".text");
+  layout.prompt_tokens = std::min(*prompt_tokens, layout.size() - 1);  // one token must be left to pool
+  return layout;
 }
 
 std::string ContentField(const EncodeInput& input) { return input.field + (IsText(input) ? ".text" : ".token_ids"); }
@@ -294,11 +310,18 @@ class Planner {
     }
     piece.options = input_.options;
     if (one_of_many) piece.options.normalize = false;
-    if (!input_.prompt.empty() && !context_.model->pool_prompt) piece.options.pooling_begin = layout_.body.begin;
+    piece.options.pooling_begin = PoolingBegin(part);
     if (input_.token_vectors != nullptr) piece.options.token_sink = Sink();
     if (input_.options.document_vector) prepared_.document.push_back({NextPiece(), -1, static_cast<double>(part.body().size())});
     parts_.push_back(std::move(part));
     return AddPiece(std::move(piece), !positions.empty());
+  }
+
+  // Parts that do not begin with the text's first token: all of the prompt, and nothing of the body that its count may reach.
+  int64_t PoolingBegin(const Part& part) const {
+    const bool from_the_first = part.body().begin == layout_.body.begin;
+    const int64_t begin = from_the_first ? layout_.prompt_tokens : std::min(layout_.prompt_tokens, layout_.body.begin);
+    return std::min(begin, part.size() - 1);
   }
 
   std::function<void(int64_t, int64_t, const float*)> Sink() const {
@@ -388,7 +411,7 @@ class Planner {
       piece.token_ids = layout->tokens.ids;
       piece.options = input_.options;
       piece.options.document_vector = true;
-      if (!input_.prompt.empty() && !context_.model->pool_prompt) piece.options.pooling_begin = layout->body.begin;
+      piece.options.pooling_begin = layout->prompt_tokens;
       span.parts.push_back({NextPiece(), -1, 1});
       if (absl::Status status = AddPiece(std::move(piece), false); !status.ok()) return status;
     }

@@ -150,6 +150,42 @@ TEST_F(TextPreparationTest, PromptStandsInFrontAndOutOfOffsets) {
   EXPECT_THAT(Prepare(5)->pieces[0].token_ids, ElementsAre(kCls, 106, 105, 106, kSep)) << "the prompt is never cut";
 }
 
+// As a byte-level tokenizer: a blank belongs to the word behind it, and one at the end is a token of its own.
+absl::StatusOr<Tokenization> BlankBeforeWord(std::string_view text) {
+  Tokenization out;
+  const auto add = [&](int32_t id, size_t begin, size_t end, bool special) {
+    out.ids.push_back(id);
+    out.bytes.push_back({static_cast<int64_t>(begin), static_cast<int64_t>(end)});
+    out.characters.push_back(out.bytes.back());  // ASCII only
+    out.special.push_back(special);
+  };
+  add(kCls, 0, 0, true);
+  for (size_t begin = 0; begin < text.size();) {
+    const size_t end = std::min(text.find(' ', begin + 1), text.size());
+    add(static_cast<int32_t>(100 + end - begin), begin, end, false);
+    begin = end;
+  }
+  add(kSep, 0, 0, true);
+  return out;
+}
+
+TEST_F(TextPreparationTest, APromptLeftOutOfPooling_IsCountedAlone_AsSentenceTransformersDoes) {
+  input_.prompt = "query: ";
+  model_.pool_prompt = false;
+  const auto pooling_begin = [&](const std::string& text) {
+    input_.text = text;
+    const auto prepared =
+        PrepareText(input_, {.model = &model_, .tokenize = BlankBeforeWord, .prefix_ids = {kCls}, .suffix_ids = {kSep}});
+    EXPECT_TRUE(prepared.ok()) << prepared.status();
+    return prepared->pieces[0].options.pooling_begin;
+  };
+  // Alone: [CLS] "query:" " " [SEP] -> 3; in front of a text the blank joins the first word, which the count takes out with it.
+  EXPECT_EQ(pooling_begin("what is this"), 3);
+  EXPECT_EQ(pooling_begin("x"), 3);  // [CLS] "query:" " x" [SEP]: [SEP] alone is pooled
+  model_.pool_prompt = true;
+  EXPECT_EQ(pooling_begin("what is this"), 0);
+}
+
 TEST_F(TextPreparationTest, GlobalSpansAreWidenedToWords) {
   input_.global_spans = {{6, 7}};  // inside "ccc"
   EXPECT_THAT(Prepare()->pieces[0].global_positions, ElementsAre(3));
