@@ -1,5 +1,5 @@
 #!/bin/bash
-# The reference environment (torch 2.11, transformers 5.23; once, 1.4 GB). Prints the path of its python.
+# The reference environment (torch 2.11, transformers 5.23, sentence-transformers 6.2; once, 1.6 GB). Prints the path of its python.
 # torch's wheel is the CUDA build; on a CPU it needs two small CUDA wheels and empty stand-ins for libraries that nothing calls.
 set -euo pipefail
 cd "$(dirname "$0")"
@@ -8,6 +8,7 @@ if [ ! -f "$folder/.complete" ]; then
   python3 -m venv --clear "$folder" >&2
   "$folder/bin/pip" install -q --no-deps torch==2.11.0 nvidia-cuda-runtime==13.0.96 nvidia-cuda-cupti==13.0.85
   "$folder/bin/pip" install -q -r requirements.txt 2> >(grep -v 'which is not installed' >&2)
+  "$folder/bin/pip" install -q --no-deps sentence-transformers==6.2.0  # its requirements would bring torch's again
   packages=$("$folder/bin/python" -c 'import sysconfig; print(sysconfig.get_paths()["purelib"])')
   for library in cudnn.so.9 cufile.so.0 cusparse.so.12 cufft.so.12 cusparseLt.so.0 nccl.so.2 curand.so.10 cublas.so.13 cublasLt.so.13 nvshmem_host.so.3; do
     [ -e "$packages/torch/lib/lib$library" ] ||
