@@ -120,10 +120,15 @@ absl::Status Encoder::TextOutput::SendRows(int64_t begin, int64_t count, const f
 
 absl::StatusOr<std::vector<float>> Encoder::TextOutput::Finish(std::vector<float> pooled) const {
   std::vector<float> vector = options_.pooling.has_value() ? std::move(pooled) : encoder_.head_->ApplyDense(std::move(pooled));
-  const int64_t own_dimensions =
-      options_.pooling.has_value() ? 0 : encoder_.info_.output_dimensions;  // truncate_dim of the folder
-  CutAndNormalize(options_.dimensions > 0 ? options_.dimensions : own_dimensions,
-                  options_.normalize.value_or(encoder_.info_.normalize), &vector);
+  bool normalize = options_.normalize.value_or(encoder_.info_.normalize);
+  int64_t dimensions = options_.dimensions;
+  if (dimensions == 0 && !options_.pooling.has_value()) {
+    // The folder's truncate_dim cuts behind its Normalize module, and what is left is not made longer again unless that is asked
+    // for.
+    dimensions = encoder_.info_.output_dimensions;
+    if (normalize && !options_.normalize.has_value()) NormalizeL2(vector), normalize = false;
+  }
+  CutAndNormalize(dimensions, normalize, &vector);
   if (!AllFinite(vector.data(), static_cast<int64_t>(vector.size()))) return NotFinite();
   return vector;
 }

@@ -200,6 +200,15 @@ TEST_F(EncoderTest, SentenceFolder_PoolsThenDenseThenNormalises) {
   const absl::Status spans = encoder_->Validate({.token_ids = ids}, {.spans = {{0, 3}}});
   EXPECT_EQ(spans.code(), absl::StatusCode::kFailedPrecondition) << spans;
   EXPECT_TRUE(encoder_->Validate({.token_ids = ids}, {.pooling = PoolingMode::kMean, .spans = {{0, 3}}}).ok());
+
+  // The folder's own cut comes behind its Normalize; only a caller who asks for it gets unit length again.
+  Write("config_sentence_transformers.json", {{"truncate_dim", 3}});
+  Load();
+  EXPECT_EQ(encoder_->info().output_dimensions, 3);
+  const std::vector<float> unit = UnitLength(want);
+  ExpectNear(Encode(ids).vector, {unit.begin(), unit.begin() + 3});
+  ExpectNear(Encode(ids, {.normalize = true}).vector, UnitLength(cut));
+  ExpectNear(Encode(ids, {.normalize = false}).vector, cut);
 }
 
 TEST_F(EncoderTest, Encode_RandomMixes_EqualAlone) {
