@@ -101,8 +101,7 @@ void ApplyActivation(Activation activation, at::Tensor& x) {
   }
 }
 
-absl::Status CheckDataTypeSupported(DataType dtype) {
-  const kernels::CpuFeatures& features = kernels::GetCpuFeatures();
+absl::Status CheckDataTypeSupported(DataType dtype, const kernels::CpuFeatures& features) {
   if (dtype == DataType::kBFloat16 && !features.avx512_bf16)
     return absl::FailedPreconditionError("dtype bfloat16 needs a processor with AVX512_BF16, which this one lacks; use float32");
   if (dtype == DataType::kInt8 && !features.avx512_vnni)

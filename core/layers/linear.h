@@ -11,6 +11,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "core/kernels/activation.h"
+#include "core/kernels/cpu_features.h"
 #include "core/model_info.h"
 
 namespace longspan {
@@ -22,9 +23,9 @@ absl::StatusOr<Activation> ParseActivation(std::string_view hidden_act);
 // In place.
 void ApplyActivation(Activation activation, at::Tensor& x);
 
-// FAILED_PRECONDITION where this processor lacks the instructions that make the type worth while (bfloat16: AVX512-BF16, int8:
-// AVX512-VNNI); emulated, they are many times slower than float32. For Encoder::Load.
-absl::Status CheckDataTypeSupported(DataType dtype);
+// FAILED_PRECONDITION where this processor lacks the instructions that the type needs (bfloat16: AVX512-BF16, int8:
+// AVX512-VNNI): emulated, bfloat16 is many times slower than float32, and sums of int8 products saturate. For Encoder::Load.
+absl::Status CheckDataTypeSupported(DataType dtype, const kernels::CpuFeatures& features = kernels::GetCpuFeatures());
 // What `auto` means: bfloat16 where this processor has it, else float32.
 DataType FastestAccurateDataType();
 

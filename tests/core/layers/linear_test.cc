@@ -10,6 +10,8 @@
 #include <string>
 #include <vector>
 
+#include "core/kernels/cpu_features.h"
+
 namespace longspan {
 namespace {
 
@@ -47,6 +49,7 @@ TEST(Linear, FusedActivation_EqualsTheSeparateOne) {
 }
 
 TEST(Linear, BFloat16_TakesBothActivationTypesAndReturnsTheSame) {
+  if (const absl::Status supported = CheckDataTypeSupported(DataType::kBFloat16); !supported.ok()) GTEST_SKIP() << supported;
   const at::Tensor weight = at::randn({96, 160}), bias = at::randn({96});
   const Linear linear(weight, bias, DataType::kBFloat16);
   for (int64_t rows : kRows) {
@@ -71,6 +74,18 @@ TEST(Linear, StridedInput_IsReadByItsStrides) {
   const at::Tensor wide = at::randn({6, 12});
   const at::Tensor x = wide.narrow(1, 4, 4);
   EXPECT_TRUE(at::allclose(linear(x), Reference(x, weight, {}, Activation::kNone), 1e-5, 1e-5));
+}
+
+TEST(CheckDataTypeSupported, RefusesWhatTheProcessorLacks_AndNamesIt) {
+  const kernels::CpuFeatures none, no_vnni{.avx512 = true, .avx512_bf16 = true}, all{true, true, true};
+  EXPECT_TRUE(CheckDataTypeSupported(DataType::kFloat32, none).ok());
+  for (DataType dtype : {DataType::kBFloat16, DataType::kInt8}) {
+    EXPECT_TRUE(CheckDataTypeSupported(dtype, all).ok());
+    EXPECT_EQ(CheckDataTypeSupported(dtype, none).code(), absl::StatusCode::kFailedPrecondition);
+  }
+  EXPECT_TRUE(CheckDataTypeSupported(DataType::kBFloat16, no_vnni).ok());
+  EXPECT_THAT(std::string(CheckDataTypeSupported(DataType::kInt8, no_vnni).message()),
+              testing::AllOf(testing::HasSubstr("int8"), testing::HasSubstr("AVX512_VNNI"), testing::HasSubstr("use float32")));
 }
 
 TEST(ParseActivation, NamesOfTheConfigs) {

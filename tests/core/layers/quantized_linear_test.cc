@@ -53,7 +53,15 @@ TEST(QuantizeRows, ErrorIsAtMostHalfAStep_InBothTypesAndForEveryWidth) {
   }
 }
 
-TEST(QuantizedLinear, EqualsFloat_WithinTheQuantisationError) {
+// Without VNNI oneDNN adds pairs of products in 16 bits, which saturate: int8 is refused there (linear_test).
+class QuantizedLinearTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    if (const absl::Status supported = CheckDataTypeSupported(DataType::kInt8); !supported.ok()) GTEST_SKIP() << supported;
+  }
+};
+
+TEST_F(QuantizedLinearTest, EqualsFloat_WithinTheQuantisationError) {
   for (int64_t rows : {1, 2, 7, 64, 500, 1100}) {
     const at::Tensor weight = at::randn({96, 160}), bias = at::randn({96}), x = at::randn({rows, 160});
     for (const at::Tensor& b : {bias, at::Tensor()}) {
@@ -69,7 +77,7 @@ TEST(QuantizedLinear, EqualsFloat_WithinTheQuantisationError) {
 }
 
 // Values that int8 holds exactly: nothing but float32 rounding may differ, so a wrong offset or a saturated sum cannot hide.
-TEST(QuantizedLinear, IsExact_OnIntegers) {
+TEST_F(QuantizedLinearTest, IsExact_OnIntegers) {
   for (int64_t width : {16, 77, 3072}) {
     at::Tensor x = at::randint(-127, 128, {70, width}).to(at::kFloat),
                weight = at::randint(-127, 128, {40, width}).to(at::kFloat);
@@ -83,7 +91,7 @@ TEST(QuantizedLinear, IsExact_OnIntegers) {
   }
 }
 
-TEST(QuantizedLinear, Activations_EqualTheSeparateOnes) {
+TEST_F(QuantizedLinearTest, Activations_EqualTheSeparateOnes) {
   const at::Tensor weight = at::randn({130, 64}).div_(4), bias = at::randn({130}), x = at::randn({90, 64});
   const at::Tensor plain = Linear(weight, bias, DataType::kInt8)(x);
   for (Activation activation : kActivations) {
@@ -94,14 +102,14 @@ TEST(QuantizedLinear, Activations_EqualTheSeparateOnes) {
   }
 }
 
-TEST(QuantizedLinear, ChannelsOfZeros_GiveTheBias) {
+TEST_F(QuantizedLinearTest, ChannelsOfZeros_GiveTheBias) {
   at::Tensor weight = at::randn({8, 16});
   weight[3].zero_();
   const at::Tensor y = Linear(weight, at::ones({8}), DataType::kInt8)(at::randn({5, 16}));
   EXPECT_TRUE(at::equal(y.select(1, 3), at::ones({5})));
 }
 
-TEST(QuantizedLinear, NonFiniteRows_ComeOutAsNaN_AndOnlyThey) {
+TEST_F(QuantizedLinearTest, NonFiniteRows_ComeOutAsNaN_AndOnlyThey) {
   const Linear linear(at::randn({24, 40}), {}, DataType::kInt8, Activation::kRelu);
   for (float bad : {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {
     at::Tensor x = at::randn({3, 40});
@@ -113,7 +121,7 @@ TEST(QuantizedLinear, NonFiniteRows_ComeOutAsNaN_AndOnlyThey) {
   }
 }
 
-class QuantizedFeedForwardTest : public ::testing::TestWithParam<int64_t> {};
+class QuantizedFeedForwardTest : public QuantizedLinearTest, public ::testing::WithParamInterface<int64_t> {};
 
 TEST_P(QuantizedFeedForwardTest, DenseAndGated_AreNearTheFloatForm) {
   const int64_t tokens = GetParam();
@@ -128,7 +136,9 @@ TEST_P(QuantizedFeedForwardTest, DenseAndGated_AreNearTheFloatForm) {
   EXPECT_LT(RelativeError(dense(DataType::kInt8)(x), dense(DataType::kFloat32)(x)), 0.03);
   EXPECT_LT(RelativeError(gated(DataType::kInt8)(x), gated(DataType::kFloat32)(x)), 0.03);
   EXPECT_LT(RelativeError(gated(DataType::kInt8)(x.to(at::kBFloat16)), gated(DataType::kFloat32)(x)), 0.03);
-  EXPECT_LT(RelativeError(dense(DataType::kBFloat16)(x), dense(DataType::kFloat32)(x)), 0.01);
+  if (CheckDataTypeSupported(DataType::kBFloat16).ok()) {
+    EXPECT_LT(RelativeError(dense(DataType::kBFloat16)(x), dense(DataType::kFloat32)(x)), 0.01);
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(Blocks, QuantizedFeedForwardTest, ::testing::Values(1, 512, 513, 1300));
