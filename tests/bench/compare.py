@@ -5,8 +5,8 @@ A B A B in one run. Every figure is the best of all passes; each engine's vector
     compare.py --worker BUILD/tests/throughput_worker --embedded DIR --dense DIR --cache DIR [--models NAME ...] [--lengths N ...]
                [--dtypes float32 ...] [--rounds N] [--seconds S] [--minutes M] [--threads N] [--out results.json]
 
-A batch has 2,048 tokens in equal texts, or one longer text. At each length all engines run in turn, once and then again until --seconds
-have passed or --rounds are done. After --minutes nothing new is begun and what is missing is named. Rows of earlier runs on the same
+A batch has 2,048 tokens in equal texts, or one longer text. At each length all engines run in turn, twice (above 8,192 tokens once) and
+then again until --seconds have passed or --rounds are done. After --minutes nothing new is begun and what is missing is named. Rows of earlier runs on the same
 processor stay in the file until measured anew.
 """
 import argparse
@@ -112,7 +112,7 @@ class Comparison:
     def run_length(self, model, dtype, length, workers):
         texts, passes, vectors, begin = max(1, 2048 // length), {engine: [] for engine in workers}, {}, time.monotonic()
         for round_ in range(self.arguments.rounds):
-            if round_ and time.monotonic() - begin > self.arguments.seconds:
+            if round_ >= (2 if length <= 8192 else 1) and time.monotonic() - begin > self.arguments.seconds:
                 break
             for engine, worker in workers.items():
                 seconds, mib, vectors[engine] = worker.measure(length, texts)
