@@ -4,6 +4,7 @@
 set -euo pipefail
 cd "$(dirname "$0")"
 build=$1; shift
+export OMP_WAIT_POLICY=passive   # two libraries take turns on the same cores
 python=$(bash environment.sh)
 if [ "${1:-}" = folders ]; then
   shift

@@ -150,7 +150,8 @@ TEST_F(TextPreparationTest, PromptStandsInFrontAndOutOfOffsets) {
   EXPECT_THAT(Prepare(5)->pieces[0].token_ids, ElementsAre(kCls, 106, 105, 106, kSep)) << "the prompt is never cut";
 }
 
-// As a byte-level tokenizer: a blank belongs to the word behind it, and one at the end is a token of its own.
+// As a byte-level tokenizer: a blank belongs to the word behind it (its range leaves the blank out), and one at the end is a
+// token of its own.
 absl::StatusOr<Tokenization> BlankBeforeWord(std::string_view text) {
   Tokenization out;
   const auto add = [&](int32_t id, size_t begin, size_t end, bool special) {
@@ -162,7 +163,8 @@ absl::StatusOr<Tokenization> BlankBeforeWord(std::string_view text) {
   add(kCls, 0, 0, true);
   for (size_t begin = 0; begin < text.size();) {
     const size_t end = std::min(text.find(' ', begin + 1), text.size());
-    add(static_cast<int32_t>(100 + end - begin), begin, end, false);
+    const bool trimmed = text[begin] == ' ' && end > begin + 1;
+    add(static_cast<int32_t>(100 + end - begin), begin + (trimmed ? 1 : 0), end, false);
     begin = end;
   }
   add(kSep, 0, 0, true);
