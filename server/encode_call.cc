@@ -2,6 +2,9 @@
 
 #include <utility>
 
+#include "server/encode_codec.h"
+#include "server/response_codec.h"
+
 namespace longspan {
 
 grpc::ServerUnaryReactor* EncodeCall::Start(grpc::CallbackServerContext* context, const grpc::ByteBuffer& request,

@@ -3,6 +3,7 @@
 #include "server/encode_call.h"
 #include "server/encode_stream_call.h"
 #include "server/encode_tokens_call.h"
+#include "server/model_info_codec.h"
 #include "server/tokenize_call.h"
 
 namespace longspan {

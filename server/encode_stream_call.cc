@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "server/enum_codec.h"
+#include "server/response_codec.h"
 #include "server/status.h"
 
 namespace longspan {

@@ -3,6 +3,10 @@
 #include <algorithm>
 #include <utility>
 
+#include "server/encode_codec.h"
+#include "server/enum_codec.h"
+#include "server/response_codec.h"
+
 namespace longspan {
 namespace {
 

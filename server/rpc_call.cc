@@ -14,6 +14,7 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/strip.h"
 #include "server/error_details.h"
+#include "server/response_codec.h"
 #include "server/status.h"
 
 namespace longspan {

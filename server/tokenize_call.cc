@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "server/encode_codec.h"
 #include "server/error_details.h"
 #include "server/text_segments.h"
 
