@@ -15,7 +15,8 @@ absl::Status ShutDown() {
 
 }  // namespace
 
-TokenizerPool::TokenizerPool(int num_threads) : max_running_large_(std::max(1, num_threads - 1)) {
+TokenizerPool::TokenizerPool(int num_threads, int64_t max_running_bytes)
+    : max_running_large_(std::max(1, num_threads - 1)), max_running_bytes_(max_running_bytes) {
   absl::MutexLock lock(&join_mu_);
   for (int i = 0; i < std::max(1, num_threads); ++i) threads_.emplace_back([this] { Run(); });
 }
@@ -26,41 +27,51 @@ void TokenizerPool::Submit(int64_t bytes, Job job) {
   {
     absl::MutexLock lock(&mu_);
     if (!stopping_) {
-      (bytes > kLargeBytes ? large_ : small_).push_back({next_number_++, std::move(job)});
+      (bytes > kLargeBytes ? large_ : small_).push_back({next_number_++, bytes, std::move(job)});
       return;
     }
   }
   job(ShutDown());
 }
 
-bool TokenizerPool::LargeMayStartLocked() const { return !large_.empty() && running_large_ < max_running_large_; }
+bool TokenizerPool::LargeMayStartLocked() const {
+  if (large_.empty() || running_large_ >= max_running_large_) return false;
+  return running_large_ == 0 || running_bytes_ + large_.front().bytes <= max_running_bytes_;
+}
 
 bool TokenizerPool::CanTakeLocked() const { return !small_.empty() || LargeMayStartLocked(); }
 
-TokenizerPool::Job TokenizerPool::TakeLocked(bool* is_large) {
-  *is_large = LargeMayStartLocked() && (small_.empty() || large_.front().number < small_.front().number);
-  std::deque<Entry>& queue = *is_large ? large_ : small_;
-  Job job = std::move(queue.front().job);
+TokenizerPool::Entry TokenizerPool::TakeLocked() {
+  const bool is_large = LargeMayStartLocked() && (small_.empty() || large_.front().number < small_.front().number);
+  std::deque<Entry>& queue = is_large ? large_ : small_;
+  Entry entry = std::move(queue.front());
   queue.pop_front();
-  return job;
+  CountLocked(entry.bytes, +1);
+  return entry;
+}
+
+void TokenizerPool::CountLocked(int64_t bytes, int sign) {
+  if (bytes <= kLargeBytes) return;
+  running_large_ += sign;
+  running_bytes_ += sign * bytes;
 }
 
 void TokenizerPool::Run() {
   const auto woken = [](TokenizerPool* pool) ABSL_NO_THREAD_SAFETY_ANALYSIS {  // called with mu_ held
     return pool->CanTakeLocked() || (pool->stopping_ && pool->large_.empty());
   };
-  bool was_large = false;
+  int64_t last_bytes = 0;
   while (true) {
-    Job job;
+    Entry entry;
     {
       absl::MutexLock lock(&mu_);
-      if (was_large) --running_large_;
+      CountLocked(last_bytes, -1);
       mu_.Await(absl::Condition(+woken, this));
       if (!CanTakeLocked()) return;
-      job = TakeLocked(&was_large);
-      if (was_large) ++running_large_;
+      entry = TakeLocked();
     }
-    job(absl::OkStatus());
+    last_bytes = entry.bytes;
+    entry.job(absl::OkStatus());
   }
 }
 

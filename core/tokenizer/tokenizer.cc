@@ -1,11 +1,13 @@
 #include "core/tokenizer/tokenizer.h"
 
+#include <algorithm>
 #include <cstdint>
 #include <utility>
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "core/tokenizer/ffi/longspan_tokenizers.h"
+#include "core/tokenizer/text_chunks.h"
 #include "core/tokenizer/tokenizer_folder.h"
 #include "core/tokenizer/tokenizer_json.h"
 
@@ -71,6 +73,39 @@ Tokenization Copy(const longspan_tokenizers_encoding* encoding) {
   return result;
 }
 
+constexpr size_t kChunkBytes = 256 << 10;
+
+int64_t CountCharacters(std::string_view text) {
+  return std::count_if(text.begin(), text.end(), [](char c) { return (static_cast<uint8_t>(c) & 0xC0) != 0x80; });
+}
+
+void Reserve(size_t tokens, Tokenization* all) {
+  all->ids.reserve(tokens);
+  all->bytes.reserve(tokens);
+  all->characters.reserve(tokens);
+  all->special.reserve(tokens);
+}
+
+void AppendSpecial(const std::vector<int32_t>& ids, Tokenization* all) {
+  for (const int32_t id : ids) {
+    all->ids.push_back(id);
+    all->bytes.emplace_back();
+    all->characters.emplace_back();
+    all->special.push_back(1);
+  }
+}
+
+// The tokens of a part that begin at byte `begin` of the text or behind; the part begins at `bytes` and `characters` of it.
+void AppendShifted(const Tokenization& part, int64_t bytes, int64_t characters, int64_t begin, Tokenization* all) {
+  for (size_t i = 0; i < part.ids.size(); ++i) {
+    if (part.bytes[i].begin + bytes < begin) continue;
+    all->ids.push_back(part.ids[i]);
+    all->bytes.push_back({part.bytes[i].begin + bytes, part.bytes[i].end + bytes});
+    all->characters.push_back({part.characters[i].begin + characters, part.characters[i].end + characters});
+    all->special.push_back(part.special[i]);
+  }
+}
+
 // Calls `write(buffer, capacity, &length)` with a buffer that is large enough, at most twice.
 template <typename Write>
 absl::StatusOr<std::string> WrittenText(size_t first_guess, const Write& write) {
@@ -89,9 +124,13 @@ absl::StatusOr<std::string> WrittenText(size_t first_guess, const Write& write) 
 struct Tokenizer::Impl {
   Handle handle{nullptr, longspan_tokenizers_free};
   int64_t vocab_size = 0;
+  bool cuts_at_blanks = false;
   std::vector<int32_t> prefix_ids;
   std::vector<int32_t> suffix_ids;
 
+  absl::StatusOr<Tokenization> EncodeWhole(std::string_view text, bool add_special_tokens) const;
+  absl::StatusOr<Tokenization> EncodeParts(std::string_view text, const std::vector<TextChunk>& parts,
+                                           bool add_special_tokens) const;
   absl::Status ReadVocabSize();
   absl::Status ReadFrame(const std::string& name);
 };
@@ -139,16 +178,48 @@ absl::StatusOr<std::unique_ptr<Tokenizer>> Tokenizer::Load(const std::string& mo
 
   auto impl = std::make_unique<Impl>();
   impl->handle = *std::move(handle);
+  impl->cuts_at_blanks = summary->cuts_at_blanks;
   if (const absl::Status status = impl->ReadVocabSize(); !status.ok()) return status;
   if (const absl::Status status = impl->ReadFrame(files->name); !status.ok()) return status;
   return std::unique_ptr<Tokenizer>(new Tokenizer(std::move(impl)));
 }
 
 absl::StatusOr<Tokenization> Tokenizer::Encode(std::string_view text, bool add_special_tokens) const {
+  if (impl_->cuts_at_blanks && text.size() > 2 * kChunkBytes) {
+    const std::vector<TextChunk> parts = CutAtBlanks(text, kChunkBytes);
+    if (parts.size() > 1) {
+      absl::StatusOr<Tokenization> tokens = impl_->EncodeParts(text, parts, add_special_tokens);
+      if (tokens.ok()) return tokens;  // an error names a byte of its part: told again below, of the whole text
+    }
+  }
+  return impl_->EncodeWhole(text, add_special_tokens);
+}
+
+absl::StatusOr<Tokenization> Tokenizer::Impl::EncodeParts(std::string_view text, const std::vector<TextChunk>& parts,
+                                                          bool add_special_tokens) const {
+  Tokenization all;
+  if (add_special_tokens) AppendSpecial(prefix_ids, &all);
+  int64_t characters = 0;  // in front of the part's lead
+  size_t counted = 0;
+  for (const TextChunk& part : parts) {
+    absl::StatusOr<Tokenization> tokens = EncodeWhole(text.substr(part.lead, part.end - part.lead), false);
+    if (!tokens.ok()) return tokens;
+    characters += CountCharacters(text.substr(counted, part.lead - counted));
+    counted = part.lead;
+    if (all.ids.size() <= prefix_ids.size()) {  // the parts are alike: room for all of them at once, instead of by doubling
+      Reserve(static_cast<size_t>(1.1 * static_cast<double>(tokens->ids.size() * parts.size())), &all);
+    }
+    AppendShifted(*tokens, static_cast<int64_t>(part.lead), characters, static_cast<int64_t>(part.begin), &all);
+  }
+  if (add_special_tokens) AppendSpecial(suffix_ids, &all);
+  return all;
+}
+
+absl::StatusOr<Tokenization> Tokenizer::Impl::EncodeWhole(std::string_view text, bool add_special_tokens) const {
   longspan_tokenizers_encoding* raw = nullptr;
   Answer answer;
   const int32_t code =
-      longspan_tokenizers_encode(impl_->handle.get(), text.data(), text.size(), add_special_tokens, &raw, answer.message());
+      longspan_tokenizers_encode(handle.get(), text.data(), text.size(), add_special_tokens, &raw, answer.message());
   if (const absl::Status status = answer.Check(code); !status.ok()) return status;
   const EncodingHandle encoding(raw, longspan_tokenizers_encoding_free);
   return Copy(encoding.get());

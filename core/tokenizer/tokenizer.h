@@ -37,7 +37,8 @@ class Tokenizer {
   static absl::StatusOr<std::unique_ptr<Tokenizer>> Load(const std::string& model_dir);
   ~Tokenizer();
 
-  // Linear in the text's length. INVALID_ARGUMENT names the byte where the text is not UTF-8.
+  // Linear in the text's length. INVALID_ARGUMENT names the byte where the text is not UTF-8. A text of more than half a mebibyte
+  // is tokenised in parts where its tokenizer and its blanks allow it (text_chunks.h): the same tokens, in bounded memory.
   absl::StatusOr<Tokenization> Encode(std::string_view text, bool add_special_tokens = true) const;
   absl::StatusOr<std::string> Decode(const std::vector<int32_t>& ids, bool skip_special_tokens) const;
 

@@ -117,6 +117,49 @@ absl::Status CheckComponent(const json& component, const ComponentKind& kind, co
   return absl::OkStatus();
 }
 
+// Whether no component reaches over a blank between two ASCII letters, and none treats the beginning of a text differently where
+// it begins with a blank. What is not known to be so is taken not to be.
+class BlankRule {
+ public:
+  void SeeNormalizer(const json& step) {
+    static const auto* local = new std::vector<std::string>{"BertNormalizer", "Lowercase", "NFC",         "NFD",         "NFKC",
+                                                            "NFKD",           "Nmt",       "Precompiled", "StripAccents"};
+    local_ = local_ && Contains(*local, TypeOf(step));
+  }
+  void SeePreTokenizer(const json& step) {
+    const std::string type = TypeOf(step);
+    static const auto* splitting = new std::vector<std::string>{"BertPreTokenizer", "Whitespace", "WhitespaceSplit"};
+    static const auto* others = new std::vector<std::string>{"Digits", "Punctuation"};
+    if (Contains(*splitting, type) || (type == "ByteLevel" && step.value("use_regex", true)) ||
+        (type == "Metaspace" && step.value("split", true))) {
+      splits_ = true;
+    } else {
+      local_ = local_ && Contains(*others, type);
+    }
+  }
+  void SeeAddedToken(const json& token) {
+    const std::string content = token["content"].get<std::string>();
+    bool over_a_cut = false;  // it holds a letter and the blank behind it
+    for (size_t i = 0; i + 1 < content.size(); ++i) over_a_cut |= IsLetter(content, i) && content[i + 1] == ' ';
+    // One that swallows the blanks beside it must not end in a letter: then no cut can be beside it.
+    const bool swallows = (token.value("lstrip", false) && IsLetter(content, 0)) ||
+                          (token.value("rstrip", false) && IsLetter(content, content.size() - 1));
+    local_ = local_ && !over_a_cut && !swallows;
+  }
+  bool Holds() const { return local_ && splits_; }
+
+ private:
+  static bool Contains(const std::vector<std::string>& types, const std::string& type) {
+    return std::find(types.begin(), types.end(), type) != types.end();
+  }
+  static bool IsLetter(const std::string& content, size_t at) {
+    const char c = at < content.size() ? static_cast<char>(content[at] | 0x20) : ' ';
+    return c >= 'a' && c <= 'z';
+  }
+  bool local_ = true;
+  bool splits_ = false;
+};
+
 absl::Status CheckModel(const json& document, const std::string& name) {
   const auto model = document.find("model");
   if (model == document.end() || !model->is_object()) return Bad(name, "has no \"model\"");
@@ -129,7 +172,7 @@ absl::Status CheckModel(const json& document, const std::string& name) {
       absl::StrCat(name, ": model of type \"", type, "\" is not supported; supported: BPE, WordPiece, Unigram, WordLevel"));
 }
 
-absl::Status ReadAddedTokens(const json& document, const std::string& name, std::vector<AddedToken>* tokens) {
+absl::Status ReadAddedTokens(const json& document, const std::string& name, std::vector<AddedToken>* tokens, BlankRule* blanks) {
   const auto list = document.find("added_tokens");
   if (list == document.end() || list->is_null()) return absl::OkStatus();
   for (const json& token : *list) {
@@ -137,6 +180,7 @@ absl::Status ReadAddedTokens(const json& document, const std::string& name, std:
         !token["content"].is_string()) {
       return Bad(name, "\"added_tokens\" holds an entry without \"id\" and \"content\"");
     }
+    blanks->SeeAddedToken(token);
     tokens->push_back({token["content"].get<std::string>(), token["id"].get<int64_t>()});
   }
   return absl::OkStatus();
@@ -156,15 +200,22 @@ absl::StatusOr<TokenizerJsonSummary> InspectTokenizerJson(std::string_view text,
     summary.lowercases |=
         TypeOf(step) == "Lowercase" || (TypeOf(step) == "BertNormalizer" && flag != step.end() && *flag == true);
   };
+  BlankRule blanks;
   for (const ComponentKind& kind : ComponentKinds()) {
     const auto component = document->find(kind.key);
     if (component == document->end()) continue;
-    const absl::Status status = CheckComponent(*component, kind, name, note_lower_case);
+    const bool normalizer = kind.key == std::string_view("normalizer"), splitter = kind.key == std::string_view("pre_tokenizer");
+    const absl::Status status = CheckComponent(*component, kind, name, [&](const json& step) {
+      note_lower_case(step);
+      if (normalizer) blanks.SeeNormalizer(step);
+      if (splitter) blanks.SeePreTokenizer(step);
+    });
     if (!status.ok()) return status;
   }
   if (const absl::Status status = CheckModel(*document, name); !status.ok()) return status;
-  const absl::Status status = ReadAddedTokens(*document, name, &summary.added_tokens);
+  const absl::Status status = ReadAddedTokens(*document, name, &summary.added_tokens, &blanks);
   if (!status.ok()) return status;
+  summary.cuts_at_blanks = blanks.Holds();
   return summary;
 }
 

@@ -18,6 +18,7 @@ struct AddedToken {
 
 struct TokenizerJsonSummary {
   bool lowercases = false;               // a normaliser already makes lower case
+  bool cuts_at_blanks = false;           // a text may be tokenised in parts (text_chunks.h): nothing reaches over a blank
   std::vector<AddedToken> added_tokens;  // with the ids that the file gives them
 };
 

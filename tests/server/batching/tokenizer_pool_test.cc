@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 
 #include <atomic>
+#include <thread>
 
 #include "absl/synchronization/notification.h"
 
@@ -29,6 +30,25 @@ TEST(TokenizerPool, Submit_KeepsAThreadForSmallTexts_BesideLargeOnes) {
   small_done.WaitForNotification();  // hangs where both threads took a large text
   release.Notify();
   pool.Drain();
+}
+
+TEST(TokenizerPool, Submit_RunsLargeTextsBesideOneAnother_OnlyUpToTheirBytes) {
+  TokenizerPool pool(8, /*max_running_bytes=*/3 * kLarge);
+  std::atomic<int> running = 0, most = 0, alone = 0;
+  for (int i = 0; i < 200; ++i) {
+    const bool huge = i % 10 == 0;  // above the bound: runs without other large ones
+    pool.Submit(huge ? 4 * kLarge : kLarge, [&, huge](const absl::Status&) {
+      const int now = ++running;
+      for (int seen = most; now > seen && !most.compare_exchange_weak(seen, now);) {
+      }
+      if (huge && now == 1) ++alone;
+      std::this_thread::yield();
+      --running;
+    });
+  }
+  pool.Drain();
+  EXPECT_LE(most, 3);
+  EXPECT_EQ(alone, 20);
 }
 
 TEST(TokenizerPool, Drain_RunsWhatWasSubmitted_ThenRefuses) {
