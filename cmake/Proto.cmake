@@ -1,10 +1,9 @@
-# longspan_proto: C++ of our protos, of google.rpc (error details; out of a pinned wheel, Debian has none) and of grpc.health.v1.
+# longspan_proto: C++ of our protos, of google.rpc (error details; out of a pinned wheel, Debian has none).
 find_package(Protobuf REQUIRED)
 find_program(GRPC_CPP_PLUGIN grpc_cpp_plugin REQUIRED)
 longspan_fetch_wheel(_googleapis_wheel googleapis-common-protos 1.76.0 59e13344a9f3651aa201a03e2bee815a3bf43a4baf1f9ff8a9b62a840ce25fac)
 set(_googleapis "${LONGSPAN_CACHE}/googleapis-1.76.0")
 longspan_unpack("${_googleapis_wheel}" "${_googleapis}" "google/rpc/*.proto" "*/LICENSE")
-set(_grpc_proto /usr/share/grpc-proto)   # Debian package grpc-proto
 
 set(_out "${CMAKE_BINARY_DIR}/proto")
 file(MAKE_DIRECTORY "${_out}")
@@ -18,7 +17,7 @@ function(_longspan_protoc root file services)
     list(APPEND arguments "--grpc_out=${_out}" "--plugin=protoc-gen-grpc=${GRPC_CPP_PLUGIN}")
   endif()
   add_custom_command(OUTPUT ${outputs}
-    COMMAND "${Protobuf_PROTOC_EXECUTABLE}" ${arguments} "-I${root}" "-I${CMAKE_SOURCE_DIR}/proto" "-I${_googleapis}" "-I${_grpc_proto}" "${file}"
+    COMMAND "${Protobuf_PROTOC_EXECUTABLE}" ${arguments} "-I${root}" "-I${CMAKE_SOURCE_DIR}/proto" "-I${_googleapis}" "${file}"
     DEPENDS "${root}/${file}" VERBATIM)
   set(_generated ${_generated} ${outputs} PARENT_SCOPE)
 endfunction()
@@ -29,7 +28,6 @@ endforeach()
 foreach(_proto google/rpc/status.proto google/rpc/code.proto google/rpc/error_details.proto)
   _longspan_protoc("${_googleapis}" "${_proto}" FALSE)
 endforeach()
-_longspan_protoc("${_grpc_proto}" grpc/health/v1/health.proto TRUE)
 
 add_library(longspan_proto STATIC ${_generated})
 target_include_directories(longspan_proto SYSTEM PUBLIC "${_out}")

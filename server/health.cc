@@ -8,6 +8,8 @@ namespace longspan {
 
 using grpc::health::v1::HealthCheckRequest;
 using grpc::health::v1::HealthCheckResponse;
+using grpc::health::v1::HealthListRequest;
+using grpc::health::v1::HealthListResponse;
 
 // One open Watch. All its state is guarded by the service's mutex: writes are rare and tiny. At most one write is under way; what
 // changes meanwhile is seen by the comparison when it is done, so a quick flap costs no message.
@@ -121,6 +123,17 @@ grpc::ServerUnaryReactor* HealthService::Check(grpc::CallbackServerContext* cont
     response->set_status(status);
     reactor->Finish(grpc::Status::OK);
   }
+  return reactor;
+}
+
+grpc::ServerUnaryReactor* HealthService::List(grpc::CallbackServerContext* context, const HealthListRequest* request,
+                                              HealthListResponse* response) {
+  grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
+  absl::MutexLock lock(&mu_);
+  std::set<std::string> names = services_;
+  names.insert({"", kLivenessService});
+  for (const std::string& name : names) (*response->mutable_statuses())[name].set_status(StatusLocked(name));
+  reactor->Finish(grpc::Status::OK);
   return reactor;
 }
 
