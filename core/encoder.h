@@ -59,6 +59,9 @@ struct EncodeControl {
   std::function<bool(int32_t text)> is_dropped;
 };
 
+// Code of a result where the computing device is gone and no later call can succeed. Never on the CPU.
+inline constexpr absl::StatusCode kDeviceLost = absl::StatusCode::kDataLoss;
+
 class Encoder {
  public:
   // Reads config and weights and gets ready to encode. Errors are one line: what, where, what to do.
@@ -76,18 +79,20 @@ class Encoder {
 
   // One result per text of the batch, in order; options has one entry per text. A text's result does not depend on its
   // neighbours. Errors per text: CANCELLED (dropped), RESOURCE_EXHAUSTED (out of memory), INTERNAL (NaN or Inf output,
-  // exception inside LibTorch).
+  // exception inside LibTorch), kDeviceLost.
   std::vector<absl::StatusOr<EncodedText>> Encode(const TokenBatch& batch, std::span<const EncodeOptions> options,
                                                   const EncodeControl& control = {}) const;
 
-  // Runs the smallest and a larger batch once, so that the first request does not pay for lazy set-up, and calibrates
+  // Runs batches from the smallest to the largest (max_batch_tokens in texts as long as the model takes; 0 = none that large), so
+  // that no request pays for lazy set-up and a batch that does not fit in memory shows before the first request, and calibrates
   // cost_model().
-  absl::Status WarmUp();
+  absl::Status WarmUp(int64_t max_batch_tokens = 0);
 
  private:
   class TextOutput;
 
   Encoder();
+  absl::StatusOr<double> MeasurePass(std::span<const int64_t> lengths) const;
   // Values of a vector before the Matryoshka cut.
   int64_t VectorWidth(const EncodeOptions& options) const;
   // Fills results[0, done); what it returns, or LibTorch throws, is the result of the others.

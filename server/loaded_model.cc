@@ -63,7 +63,7 @@ absl::StatusOr<LoadedModel> LoadModel(ServerOptions* options) {
   model.validate = [encoder](const TokenBatch::Text& text, const EncodeOptions& wanted) {
     return encoder->Validate(text, wanted);
   };
-  model.warm_up = [encoder] { return encoder->WarmUp(); };
+  model.warm_up = [encoder, largest = options->max_batch_tokens] { return encoder->WarmUp(largest); };
   return model;
 }
 
