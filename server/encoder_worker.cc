@@ -17,6 +17,10 @@ std::vector<absl::StatusOr<EncodedText>> FailAll(size_t texts, const absl::Statu
   return results;
 }
 
+absl::Status DeviceLost(absl::string_view how) {
+  return absl::InternalError(absl::StrCat("the computing device is lost: ", how));
+}
+
 absl::Status TooLargeAlone(const QueuedPiece& piece, const absl::Status& cause) {
   const std::string& field = piece.task->input().field;
   return WithRetryAfter(absl::ResourceExhaustedError(absl::StrCat(
@@ -29,6 +33,7 @@ absl::Status TooLargeAlone(const QueuedPiece& piece, const absl::Status& cause) 
 struct EncoderWorker::Pass {
   Lane lane;
   EncodeTask::BatchShape shape;
+  bool complete = true;           // no text was dropped or failed, nothing was run again
   int32_t last_asked = -1;        // text that the encoder asked about last: asking one not above it means a new layer
   absl::Duration between_layers;  // spent on other batches
 };
@@ -36,7 +41,7 @@ struct EncoderWorker::Pass {
 EncoderWorker::EncoderWorker(EncodeFunction encode, BatchScheduler* scheduler, BatchObserver* observer, const Clock* clock,
                              WorkerOptions options)
     : encode_(std::move(encode)), scheduler_(scheduler), observer_(observer), clock_(clock), options_(options) {
-  EndHeartbeat(clock_->Now());
+  EndHeartbeat(clock_->Now(), nullptr);
   thread_ = std::thread([this] { Run(); });
 }
 
@@ -55,18 +60,23 @@ void EncoderWorker::RunBatch(const PackedBatch& batch) {
   const absl::Time start = clock_->Now();
   Pass pass{.lane = batch.lane, .shape = {start, static_cast<int32_t>(batch.pieces.size()), batch.tokens}};
   ++depth_;
-  BeginHeartbeat(start, batch.predicted_seconds);
+  BeginHeartbeat(start, batch);
+  std::vector<int64_t> lengths;
+  lengths.reserve(batch.pieces.size());
   for (const QueuedPiece& piece : batch.pieces) {
+    lengths.push_back(piece.tokens);
     piece.task->BeginCompute(pass.shape);
     if (observer_ != nullptr) observer_->OnQueueTime(batch.lane, start - piece.queued);
   }
   EncodePieces(pass, batch.pieces);
   const absl::Time end = clock_->Now();
   --depth_;
-  EndHeartbeat(end);
+  EndHeartbeat(end, &batch);
   if (observer_ == nullptr) return;
   observer_->OnBatch({.lane = batch.lane,
                       .texts = pass.shape.texts,
+                      .lengths = lengths,
+                      .complete = pass.complete,
                       .tokens = batch.tokens,
                       .padded_tokens = batch.padded_tokens,
                       .predicted_seconds = batch.predicted_seconds,
@@ -85,6 +95,8 @@ void EncoderWorker::EncodePieces(Pass& pass, std::span<const QueuedPiece> pieces
   for (size_t i = 0; i < pieces.size(); ++i) {
     const QueuedPiece& piece = pieces[i];
     const bool out_of_memory = absl::IsResourceExhausted(results[i].status());
+    pass.complete = pass.complete && results[i].ok();
+    if (results[i].status().code() == kDeviceLost) results[i] = LoseDevice(results[i].status());
     if (out_of_memory && pieces.size() > 1) {
       again.push_back(piece);
     } else {
@@ -100,7 +112,25 @@ void EncoderWorker::EncodePieces(Pass& pass, std::span<const QueuedPiece> pieces
   if (half < rest.size()) EncodePieces(pass, rest.subspan(half));
 }
 
+absl::Status EncoderWorker::LoseDevice(const absl::Status& cause) {
+  absl::MutexLock lock(&mu_);
+  heartbeat_.device_lost = true;
+  return DeviceLost(cause.message());
+}
+
+void EncoderWorker::FailRunning(const absl::Status& status) {
+  std::vector<std::shared_ptr<EncodeTask>> tasks;
+  {
+    absl::MutexLock lock(&mu_);
+    for (const PackedBatch* batch : running_) {
+      for (const QueuedPiece& piece : batch->pieces) tasks.push_back(piece.task);
+    }
+  }
+  for (const std::shared_ptr<EncodeTask>& task : tasks) task->Complete(status);
+}
+
 std::vector<absl::StatusOr<EncodedText>> EncoderWorker::CallEncode(Pass& pass, std::span<const QueuedPiece> pieces) {
+  if (heartbeat().device_lost) return FailAll(pieces.size(), DeviceLost("an earlier batch found it gone"));
   try {
     TokenBatch batch;
     std::vector<EncodeOptions> options;
@@ -127,6 +157,7 @@ bool EncoderWorker::IsDropped(Pass& pass, std::span<const QueuedPiece> pieces, i
   EncodeTask& task = *pieces[text].task;
   absl::Status status = task.Abandoned();
   if (status.ok()) return false;
+  pass.complete = false;
   task.Complete(std::move(status));
   return true;
 }
@@ -142,19 +173,21 @@ void EncoderWorker::AtSeam(Pass& pass) {
   pass.between_layers += clock_->Now() - now;
 }
 
-void EncoderWorker::BeginHeartbeat(absl::Time now, double predicted_seconds) {
+void EncoderWorker::BeginHeartbeat(absl::Time now, const PackedBatch& batch) {
   absl::MutexLock lock(&mu_);
+  running_.push_back(&batch);
   heartbeat_.last_sign = now;
   if (depth_ == 1) {
     heartbeat_.busy = true;
     heartbeat_.since = now;
     heartbeat_.predicted_seconds = 0;
   }
-  heartbeat_.predicted_seconds += predicted_seconds;
+  heartbeat_.predicted_seconds += batch.predicted_seconds;
 }
 
-void EncoderWorker::EndHeartbeat(absl::Time now) {
+void EncoderWorker::EndHeartbeat(absl::Time now, const PackedBatch* batch) {
   absl::MutexLock lock(&mu_);
+  std::erase(running_, batch);
   heartbeat_.last_sign = now;
   if (depth_ > 0) {
     ++heartbeat_.batches;

@@ -1,5 +1,6 @@
 // longspan-server: parse, load, listen, serve until SIGTERM or SIGINT, drain.
-// Exit codes: 0 drained; 1 cannot start; 2 bad settings; 3 second signal, or the drain limit passed with work left.
+// Exit codes: 0 drained; 1 cannot start; 2 bad settings; 3 second signal, or the drain limit passed with work left; 4 the
+// computing device is lost, or a worker hangs.
 #include <pthread.h>
 #include <signal.h>
 #include <unistd.h>
@@ -44,7 +45,7 @@ int main(int argc, char** argv) {
   auto model = longspan::LoadModel(&options);
   if (!model.ok()) return Fail(model.status(), 1);
   if (!model->team_speeds.empty()) parsed->origins["replicas"] = parsed->origins["threads"] = "measured at start";
-  auto server = longspan::Server::Create(options, *std::move(model), &log);
+  auto server = longspan::Server::Create(options, *std::move(model), &log, [] { _exit(4); });
   if (!server.ok()) return Fail(server.status(), 1);
   if (const absl::Status status = (*server)->Start(); !status.ok()) return Fail(status, 1);
   std::printf("%slongspan-server: gRPC on %s, HTTP on port %d, model %s\n", longspan::DescribeOptions(*parsed).c_str(),

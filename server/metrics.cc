@@ -105,6 +105,8 @@ Metrics::Metrics(const ModelInfo& model)
       queue_predicted_seconds_(
           Gauges(&registry_, "queue_predicted_seconds", "Predicted time of what is accepted and not done.").Add({})),
       queue_oldest_seconds_(Gauges(&registry_, "queue_oldest_seconds", "Age of the oldest waiting text.").Add({})),
+      cost_correction_(Gauges(&registry_, "cost_correction_ratio",
+                              "What finished batches have multiplied the predictions of warm-up by; 1 = warm-up was right.")),
       draining_(Gauges(&registry_, "draining", "1 from SIGTERM on.").Add({})),
       arena_bytes_(Gauges(&registry_, "arena_bytes", "Tensor memory in use or kept for the next pass.").Add({})),
       resident_bytes_(
@@ -215,6 +217,9 @@ void Metrics::ReadGauges() {
   queue_predicted_seconds_.Set(gauges.queue_predicted_seconds);
   queue_oldest_seconds_.Set(gauges.queue_oldest_seconds);
   draining_.Set(gauges.draining ? 1 : 0);
+  for (int lane = 0; lane < kNumLanes; ++lane) {
+    cost_correction_.Add({{"lane", std::string(LaneName(static_cast<Lane>(lane)))}}).Set(gauges.cost_correction[lane]);
+  }
 }
 
 void Metrics::ReadProcess() {

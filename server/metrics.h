@@ -10,6 +10,7 @@
 #include <prometheus/histogram.h>
 #include <prometheus/registry.h>
 
+#include <array>
 #include <functional>
 #include <span>
 #include <string>
@@ -45,6 +46,7 @@ struct ServerGauges {
   double queue_predicted_seconds = 0;
   double queue_oldest_seconds = 0;
   bool draining = false;
+  std::array<double, kNumLanes> cost_correction = {1, 1, 1};  // OnlineCostModel::factor of each lane
 };
 
 class Metrics final : public BatchObserver {
@@ -92,6 +94,7 @@ class Metrics final : public BatchObserver {
   prometheus::Gauge& queue_tokens_;
   prometheus::Gauge& queue_predicted_seconds_;
   prometheus::Gauge& queue_oldest_seconds_;
+  prometheus::Family<prometheus::Gauge>& cost_correction_;
   prometheus::Gauge& draining_;
   prometheus::Gauge& arena_bytes_;
   prometheus::Gauge& resident_bytes_;

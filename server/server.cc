@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "core/memory.h"
 #include "server/http/probes.h"
 
 namespace longspan {
@@ -54,6 +55,9 @@ absl::Status LoadReflection() {
 }
 
 constexpr auto kShutdownGrace = std::chrono::seconds(2);
+constexpr absl::Duration kLastAnswersGrace = absl::Milliseconds(500);
+constexpr absl::Duration kIdleBeforeTrim = absl::Seconds(5);
+constexpr int64_t kKeptWhenIdle = int64_t{64} << 20;  // so that a short text after a pause still finds its memory warm
 
 }  // namespace
 
@@ -64,15 +68,18 @@ void RaiseOpenFileLimit() {
   setrlimit(RLIMIT_NOFILE, &limit);
 }
 
-Server::Server(ServerOptions options, LoadedModel model, Log* log)
+Server::Server(ServerOptions options, LoadedModel model, Log* log, std::function<void()> on_lost)
     : options_(std::move(options)),
       model_(std::move(model)),
       log_(log),
+      on_lost_(std::move(on_lost)),
       keys_(options_.auth_keys_file),
       metrics_(model_.info),
+      cost_(model_.cost, SchedulerOf(options_, model_.info).lanes),
+      observers_({&metrics_, &cost_}),
       health_({kEncoderServiceName}),
-      admission_(AdmissionOf(options_), model_.cost.text_seconds, &clock_),
-      scheduler_(SchedulerOf(options_, model_.info), model_.cost, &clock_),
+      admission_(AdmissionOf(options_), cost_.Corrected().text_seconds, &clock_),
+      scheduler_(SchedulerOf(options_, model_.info), cost_.Corrected(), &clock_),
       tokenizers_(static_cast<int>(options_.tokenizer_threads)),
       pipeline_(PreparationOf(options_, model_), &admission_, &tokenizers_, &scheduler_),
       parts_{&options_, &model_.info, model_.tokenizer.get(), &lifecycle_, &clock_,
@@ -82,10 +89,11 @@ Server::Server(ServerOptions options, LoadedModel model, Log* log)
   metrics_.SetGaugeSource([this] { return ReadGauges(); });
 }
 
-absl::StatusOr<std::unique_ptr<Server>> Server::Create(ServerOptions options, LoadedModel model, Log* log) {
+absl::StatusOr<std::unique_ptr<Server>> Server::Create(ServerOptions options, LoadedModel model, Log* log,
+                                                       std::function<void()> on_lost) {
   if (absl::Status status = Validate(options); !status.ok()) return status;
   options.replicas = std::max<int64_t>(1, options.replicas);  // 0 = LoadModel did not choose: one
-  std::unique_ptr<Server> server(new Server(std::move(options), std::move(model), log));
+  std::unique_ptr<Server> server(new Server(std::move(options), std::move(model), log, std::move(on_lost)));
   if (absl::Status status = server->keys_.Load(); !status.ok()) return status;
   if (absl::Status status = server->Listen(); !status.ok()) return status;
   if (absl::Status status = server->ListenHttp(); !status.ok()) return status;
@@ -169,29 +177,64 @@ void Server::ReportComputeTeams() {
   metrics_.SetComputeTeams({static_cast<int>(options_.replicas), static_cast<int>(options_.threads)}, model_.team_speeds);
 }
 
+void Server::StartWorkers() {
+  for (int64_t i = 0; i < options_.replicas; ++i) {
+    workers_.push_back(std::make_unique<EncoderWorker>(model_.encode, &scheduler_, &observers_, &clock_,
+                                                       WorkerOptions{.preempt = options_.preempt}));
+  }
+  reaper_ = std::make_unique<QueueReaper>(&scheduler_);
+}
+
+void Server::StartWatching() {
+  watchdog_ = std::make_unique<Watchdog>(
+      [this] {
+        WorkerState worst = WorkerState::kGood;
+        for (const auto& worker : workers_) {
+          worst = std::max(worst, JudgeWorker(worker->heartbeat(), clock_.Now(), options_.watchdog_factor));
+        }
+        return worst;
+      },
+      [this](WorkerState state) { OnWorkerState(state); });
+  trimmer_ = std::make_unique<IdleTrimmer>(
+      [this] {
+        const Admission::Backlog backlog = admission_.backlog();
+        return IdleTrimmer::Activity{.busy = backlog.texts > 0, .texts = backlog.admitted};
+      },
+      [] { TrimMemory(kKeptWhenIdle); }, kIdleBeforeTrim);
+  every_second_ = std::make_unique<Periodic>(
+      [this] {
+        watchdog_->Look();
+        trimmer_->Look(clock_.Now());
+      },
+      absl::Seconds(1));
+}
+
+void Server::OnWorkerState(WorkerState state) {
+  static constexpr const char* kEvents[] = {"worker_moves_again", "worker_stuck", "worker_dead"};
+  log_->Write(state == WorkerState::kGood ? LogLevel::kWarning : LogLevel::kError, kEvents[static_cast<int>(state)]);
+  health_.SetLive(state == WorkerState::kGood);
+  if (state == WorkerState::kDead) GiveUp();
+}
+
+// Everybody gets an answer before the process ends; a hung worker itself cannot be waited for.
+void Server::GiveUp() {
+  lifecycle_.Set(Lifecycle::Phase::kRefusing);
+  admission_.StopAdmitting();
+  for (const auto& worker : workers_) worker->FailRunning(absl::InternalError("the computing device is lost or hangs"));
+  scheduler_.Shutdown();
+  admission_.AwaitIdle(clock_.Now() + kLastAnswersGrace);
+  absl::SleepFor(kLastAnswersGrace);  // what was answered is on its way, and probes see NOT_SERVING
+  log_->Flush();
+  if (on_lost_) on_lost_();
+}
+
 absl::Status Server::Start() {
   ReportComputeTeams();
   if (model_.warm_up) {
     if (absl::Status status = model_.warm_up(); !status.ok()) return status;
   }
-  for (int64_t i = 0; i < options_.replicas; ++i) {
-    workers_.push_back(std::make_unique<EncoderWorker>(model_.encode, &scheduler_, &metrics_, &clock_,
-                                                       WorkerOptions{.preempt = options_.preempt}));
-  }
-  reaper_ = std::thread([this] {
-    while (scheduler_.Reap()) {
-    }
-  });
-  watchdog_ = std::make_unique<Watchdog>(
-      [this] {
-        const absl::Time now = clock_.Now();
-        return std::any_of(workers_.begin(), workers_.end(),
-                           [&](const auto& worker) { return IsStuck(worker->heartbeat(), now, options_.watchdog_factor); });
-      },
-      [this](bool stuck) {
-        log_->Write(stuck ? LogLevel::kError : LogLevel::kWarning, stuck ? "worker_stuck" : "worker_moves_again");
-        health_.SetLive(!stuck);
-      });
+  StartWorkers();
+  StartWatching();
   lifecycle_.Set(Lifecycle::Phase::kServing);
   health_.SetReady(true);
   log_->Write(LogLevel::kInfo, "serving",
@@ -221,14 +264,14 @@ bool Server::Drain() {
 // Ends the parts so that nobody is left waiting for a part that is gone: first the probes, then the calls, then the engine.
 Server::~Server() {
   http_.Stop();
-  watchdog_.reset();
+  every_second_.reset();
   lifecycle_.Set(Lifecycle::Phase::kRefusing);
   health_.FinishWatches();
   admission_.StopAdmitting();
   tokenizers_.Shutdown();
   scheduler_.Shutdown();
   workers_.clear();
-  if (reaper_.joinable()) reaper_.join();
+  reaper_.reset();
   if (grpc_ != nullptr) grpc_->Shutdown(std::chrono::system_clock::now() + kShutdownGrace);
   grpc_.reset();
   log_->Flush();
@@ -244,7 +287,8 @@ ServerGauges Server::ReadGauges() const {
           .queue_tokens = depth.tokens,
           .queue_predicted_seconds = admission_.backlog().seconds(),
           .queue_oldest_seconds = absl::ToDoubleSeconds(depth.oldest),
-          .draining = lifecycle_.draining()};
+          .draining = lifecycle_.draining(),
+          .cost_correction = {cost_.factor(Lane::kShort), cost_.factor(Lane::kLong), cost_.factor(Lane::kBulk)}};
 }
 
 }  // namespace longspan

@@ -3,12 +3,15 @@
 //   Start    warms the model up, then SERVING
 //   Drain    NOT_SERVING at once, still answering for drain_delay, then refuses, finishes what was accepted
 //   ~Server  drops what is left and joins everything
+// A lost device or a dead worker ends it early: health NOT_SERVING, what runs is answered INTERNAL, what waits UNAVAILABLE, then
+// `on_lost` is called: the process can only end.
 //
 // Thread safety: Create, Start, Drain and destruction from one thread; the getters from any.
 #pragma once
 
 #include <grpcpp/grpcpp.h>
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -19,15 +22,19 @@
 #include "server/batching/admission.h"
 #include "server/batching/batch_scheduler.h"
 #include "server/batching/clock.h"
+#include "server/batching/online_cost_model.h"
 #include "server/encode_pipeline.h"
 #include "server/encode_service.h"
 #include "server/encoder_worker.h"
 #include "server/health.h"
 #include "server/http/http_server.h"
+#include "server/idle_trimmer.h"
 #include "server/lifecycle.h"
 #include "server/loaded_model.h"
 #include "server/log.h"
 #include "server/metrics.h"
+#include "server/periodic.h"
+#include "server/queue_reaper.h"
 #include "server/rpc_call.h"
 #include "server/server_options.h"
 #include "server/tokenizer_pool.h"
@@ -37,8 +44,10 @@ namespace longspan {
 
 class Server {
  public:
-  // `log` must outlive the server.
-  static absl::StatusOr<std::unique_ptr<Server>> Create(ServerOptions options, LoadedModel model, Log* log);
+  // `log` must outlive the server. `on_lost` is called once, on a thread of the server; a hung worker cannot be joined, so it
+  // must not destroy the server but end the process.
+  static absl::StatusOr<std::unique_ptr<Server>> Create(ServerOptions options, LoadedModel model, Log* log,
+                                                        std::function<void()> on_lost = {});
   ~Server();
 
   absl::Status Start();
@@ -51,10 +60,14 @@ class Server {
   const ModelInfo& model_info() const { return model_.info; }
 
  private:
-  Server(ServerOptions options, LoadedModel model, Log* log);
+  Server(ServerOptions options, LoadedModel model, Log* log, std::function<void()> on_lost);
   absl::Status Listen();
   absl::Status ListenHttp();
   void ReportComputeTeams();  // log and metrics: replicas x threads, and what they were chosen from
+  void StartWorkers();
+  void StartWatching();
+  void OnWorkerState(WorkerState state);
+  void GiveUp();
   void ConfigureBuilder(grpc::ServerBuilder* builder) const;
   absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> Credentials() const;
   ServerGauges ReadGauges() const;
@@ -62,10 +75,13 @@ class Server {
   const ServerOptions options_;
   LoadedModel model_;
   Log* const log_;
+  const std::function<void()> on_lost_;
   SteadyClock clock_;
   Lifecycle lifecycle_;
   KeyRing keys_;
   Metrics metrics_;
+  OnlineCostModel cost_;
+  BatchObservers observers_;
   HealthService health_;
   Admission admission_;
   BatchScheduler scheduler_;
@@ -74,8 +90,10 @@ class Server {
   ServiceParts parts_;
   EncodeService service_;
   std::vector<std::unique_ptr<EncoderWorker>> workers_;
-  std::thread reaper_;
+  std::unique_ptr<QueueReaper> reaper_;
   std::unique_ptr<Watchdog> watchdog_;
+  std::unique_ptr<IdleTrimmer> trimmer_;
+  std::unique_ptr<Periodic> every_second_;  // the two above look
   HttpServer http_;
   std::unique_ptr<grpc::Server> grpc_;
   int grpc_port_ = 0;

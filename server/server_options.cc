@@ -50,6 +50,16 @@ struct Setting {
 };
 
 constexpr int64_t kMost = int64_t{1} << 40;
+
+constexpr char kExitCodes[] =
+    "Exit codes:\n"
+    "  0  drained after SIGTERM or SIGINT: everything that was accepted has been answered\n"
+    "  1  cannot start: model, address, certificates\n"
+    "  2  bad settings\n"
+    "  3  a second signal, or the drain limit passed with work left\n"
+    "  4  the computing device is lost, or a worker hangs\n"
+    "Settings come from, later ones win: defaults, --config FILE, the environment, the command line.";
+
 using O = ServerOptions;
 
 const std::vector<Setting>& Settings() {
@@ -238,6 +248,7 @@ struct CommandLine {
   bool print_config = false;
 
   CommandLine() : values(Settings().size()) {
+    app.footer(kExitCodes);
     app.set_version_flag("--version", std::string("longspan-server " LONGSPAN_VERSION));
     app.add_option("--config", config, "JSON object or key = value lines with any of the settings below");
     app.add_flag("--print-config", print_config, "print the values in force and where each came from, and exit");

@@ -5,34 +5,24 @@
 
 namespace longspan {
 
-bool IsStuck(const EncoderWorker::Heartbeat& heartbeat, absl::Time now, double factor) {
-  if (!heartbeat.busy) return false;
+WorkerState JudgeWorker(const EncoderWorker::Heartbeat& heartbeat, absl::Time now, double factor) {
+  if (heartbeat.device_lost) return WorkerState::kDead;
+  if (!heartbeat.busy) return WorkerState::kGood;
   const absl::Duration patience = std::max(absl::Minutes(1), absl::Seconds(heartbeat.predicted_seconds * factor));
-  return now - heartbeat.last_sign > patience;
+  const absl::Duration silence = now - heartbeat.last_sign;
+  if (silence > 2 * patience) return WorkerState::kDead;
+  return silence > patience ? WorkerState::kStuck : WorkerState::kGood;
 }
 
-Watchdog::Watchdog(std::function<bool()> any_stuck, std::function<void(bool)> report, absl::Duration period)
-    : any_stuck_(std::move(any_stuck)), report_(std::move(report)), period_(period), thread_([this] { Run(); }) {}
+Watchdog::Watchdog(std::function<WorkerState()> worst, std::function<void(WorkerState)> report)
+    : worst_(std::move(worst)), report_(std::move(report)) {}
 
-Watchdog::~Watchdog() {
-  {
-    absl::MutexLock lock(&mu_);
-    stopping_ = true;
-  }
-  thread_.join();
-}
-
-void Watchdog::Run() {
-  bool reported = false;
-  while (true) {
-    {
-      absl::MutexLock lock(&mu_);
-      if (mu_.AwaitWithTimeout(absl::Condition(&stopping_), period_)) return;
-    }
-    const bool stuck = any_stuck_();
-    if (stuck != reported) report_(stuck);
-    reported = stuck;
-  }
+void Watchdog::Look() {
+  if (reported_ == WorkerState::kDead) return;
+  const WorkerState state = worst_();
+  if (state == reported_) return;
+  reported_ = state;
+  report_(state);
 }
 
 }  // namespace longspan

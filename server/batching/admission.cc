@@ -12,6 +12,10 @@ namespace {
 constexpr double kMinRetrySeconds = 0.01;
 constexpr double kMaxRetrySeconds = 60;
 
+// Predictions err, and where nothing waits a wrong refusal is worse than a try in vain: a request that finds the server idle is
+// refused for its deadline only where it would miss it even if it took this many times less than predicted.
+constexpr double kIdlePatience = 4;
+
 std::string Seconds(double seconds) { return absl::FormatDuration(absl::Trunc(absl::Seconds(seconds), absl::Milliseconds(1))); }
 
 }  // namespace
@@ -60,6 +64,7 @@ absl::StatusOr<std::vector<AdmissionPermit>> Admission::TryAcquire(std::span<con
   costs.reserve(claims.size());
   for (const AdmissionClaim& claim : claims) costs.push_back(PriceLocked(claim));
   if (absl::Status status = Check(backlog_, costs, deadline); !status.ok()) return status;
+  backlog_.admitted += static_cast<int64_t>(costs.size());
   for (size_t i = 0; i < costs.size(); ++i) {
     Count(costs[i], +1, &backlog_);
     permits[i].cost_ = costs[i];
@@ -77,7 +82,7 @@ absl::StatusOr<AdmissionPermit> Admission::TryAcquire(const AdmissionClaim& clai
 absl::Status Admission::Resize(AdmissionPermit& permit, std::span<const int64_t> piece_tokens, int64_t total_tokens,
                                absl::Time deadline) {
   if (!permit.held() || piece_tokens.empty()) return absl::OkStatus();
-  Cost exact{.bytes = permit.cost_.bytes};
+  Cost exact{.bytes = permit.cost_.bytes, .found_idle = permit.cost_.found_idle};
   int64_t longest = 0;
   for (const int64_t tokens : piece_tokens) {
     exact.tokens += tokens;
@@ -155,6 +160,7 @@ Admission::Cost Admission::PriceLocked(const AdmissionClaim& claim) const {
   cost.longest_seconds = text_seconds_(piece);
   cost.seconds = static_cast<double>(full_pieces) * cost.longest_seconds + (rest > 0 ? text_seconds_(rest) : 0);
   cost.lane = LaneOf(piece, options_.lanes);
+  cost.found_idle = backlog_.texts == 0;
   return cost;
 }
 
@@ -199,10 +205,12 @@ absl::Status Admission::CheckRoom(const Backlog& others, std::span<const Cost> c
 
 absl::Status Admission::CheckTime(const Backlog& others, std::span<const Cost> costs, absl::Time deadline) const {
   std::array<double, kNumLanes> own = {}, longest = {};
+  double patience = 1;
   for (const Cost& cost : costs) {
     const int lane = static_cast<int>(cost.lane);
     own[lane] += cost.seconds;
     longest[lane] = std::max(longest[lane], cost.longest_seconds);
+    if (cost.found_idle) patience = kIdlePatience;
   }
   const double left = absl::ToDoubleSeconds(deadline - clock_->Now());
   const double limit = absl::ToDoubleSeconds(options_.max_queue_wait);
@@ -213,7 +221,7 @@ absl::Status Admission::CheckTime(const Backlog& others, std::span<const Cost> c
       return Refuse(absl::StrCat("the predicted wait is ", Seconds(wait), "; the limit is ", Seconds(limit)), wait - limit);
     }
     const double compute = std::max(longest[lane], own[lane] / options_.num_replicas);
-    if (wait + compute <= left) continue;
+    if (wait + compute <= patience * left) continue;
     const std::string message = absl::StrCat("waiting ", Seconds(wait), " and computing ", Seconds(compute),
                                              " would pass the deadline in ", Seconds(left), "; nothing was started");
     // Where the computation alone is too long, trying again later does not help.

@@ -5,7 +5,9 @@
 // UNAVAILABLE once draining.
 //
 // What is let in is held by AdmissionPermits and given back by their destruction: a permit cannot leak. An idle server takes any
-// text that its other limits allow, however small the queue limits are: they bound what waits behind it.
+// text that its other limits allow, however small the queue limits are: they bound what waits behind it. Nor does it trust a
+// prediction alone: a request that finds the server idle is DEADLINE_UNREACHABLE only where its predicted time is more than 4
+// times what it has left. If it expires after all, only idle time is lost, and the pass teaches the cost model.
 //
 // Predicted wait of a text of own cost c in a lane of weight w whose backlog is b seconds: b + for each other lane of weight w'
 // min(its backlog, (b + c) * w' / w), all divided by the replicas: what the fair shares of lanes.h let pass before it. With
@@ -71,6 +73,7 @@ class AdmissionPermit {
     double seconds = 0;          // predicted, of all pieces
     double longest_seconds = 0;  // of the longest piece, which no second replica makes shorter
     Lane lane = Lane::kShort;    // of the longest piece
+    bool found_idle = false;     // nothing else was there when its request came
   };
   Admission* admission_ = nullptr;
   Cost cost_;
@@ -117,6 +120,7 @@ class Admission {
   bool AwaitIdle(absl::Time deadline) const;
 
   struct Backlog {
+    int64_t admitted = 0;  // texts let in so far, those that are done included
     int64_t texts = 0;
     int64_t bytes = 0;
     int64_t tokens = 0;

@@ -79,9 +79,26 @@ TEST_F(AdmissionTest, TryAcquire_RefusesAnUnreachableDeadline_BeforeAnyWork) {
 
 TEST_F(AdmissionTest, TryAcquire_NamesNoRetry_WhenTheTextAloneIsTooLongForItsDeadline) {
   Admission admission = Make();
-  const absl::Status late = admission.TryAcquire({.tokens = 1000}, In(0.5)).status();
+  const absl::Status late = admission.TryAcquire({.tokens = 2001}, In(0.5)).status();
   EXPECT_EQ(ReasonOf(late), kReasonDeadlineUnreachable);
   EXPECT_EQ(RetryAfterOf(late), std::nullopt);
+}
+
+TEST_F(AdmissionTest, TryAcquire_GivesALoneTextFourTimesItsDeadline_BecausePredictionsErr) {
+  Admission admission = Make();
+  EXPECT_TRUE(admission.TryAcquire({.tokens = 2000}, In(0.501)).ok());
+  EXPECT_FALSE(admission.TryAcquire({.tokens = 2000}, In(0.499)).ok());
+  EXPECT_FALSE(admission.TryAcquire({.tokens = 1}, In(-0.001)).ok());
+  const auto other = admission.TryAcquire({.tokens = 1}, never_);
+  EXPECT_FALSE(admission.TryAcquire({.tokens = 2000}, In(1.9)).ok()) << "behind another one a prediction counts as it is";
+}
+
+TEST_F(AdmissionTest, Resize_KeepsThePatienceOfALoneRequest_BesideItsOwnSiblings) {
+  Admission admission = Make();
+  const std::vector<AdmissionClaim> claims = {{.bytes = 3500}, {.bytes = 3500}};
+  auto permits = admission.TryAcquire(claims, In(0.6));
+  ASSERT_TRUE(permits.ok()) << permits.status();
+  for (AdmissionPermit& permit : *permits) EXPECT_TRUE(admission.Resize(permit, std::vector<int64_t>{1000}, 1000, In(0.6)).ok());
 }
 
 TEST_F(AdmissionTest, TryAcquire_IsAllOrNothing) {
@@ -145,7 +162,7 @@ TEST_F(AdmissionTest, Resize_RefusesAndKeepsThePermit_WhenTheTextTurnsOutTooLong
 TEST_F(AdmissionTest, Resize_ChecksTheDeadlineAgain) {
   Admission admission = Make();
   AdmissionPermit permit = *admission.TryAcquire({.bytes = 35, .max_tokens = 10}, In(0.05));
-  const absl::Status refused = admission.Resize(permit, std::vector<int64_t>{60}, 60, In(0.05));
+  const absl::Status refused = admission.Resize(permit, std::vector<int64_t>{201}, 201, In(0.05));
   EXPECT_EQ(ReasonOf(refused), kReasonDeadlineUnreachable);
 }
 

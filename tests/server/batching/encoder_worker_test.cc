@@ -28,10 +28,14 @@ Results Echo(const TokenBatch& batch) {
 
 class RecordingObserver : public BatchObserver {
  public:
-  void OnBatch(const BatchReport& report) override { reports.push_back(report); }
+  void OnBatch(const BatchReport& report) override {
+    reports.push_back(report);
+    lengths.emplace_back(report.lengths.begin(), report.lengths.end());
+  }
   void OnQueueTime(Lane, absl::Duration waited) override { waits.push_back(waited); }
   void OnOutOfMemorySplit(int32_t texts) override { splits.push_back(texts); }
   std::vector<BatchReport> reports;
+  std::vector<std::vector<int64_t>> lengths;
   std::vector<absl::Duration> waits;
   std::vector<int32_t> splits;
 };
@@ -65,6 +69,8 @@ TEST_F(EncoderWorkerTest, Run_GivesEachTextItsOwnAnswer_AndReportsTheBatch) {
   EXPECT_EQ(report.texts, 3);
   EXPECT_EQ(report.tokens, 60);
   EXPECT_EQ(report.wasted_ratio(), 0);
+  EXPECT_TRUE(report.complete);
+  EXPECT_THAT(observer_.lengths[0], ElementsAre(10, 20, 30));
   EXPECT_NEAR(report.prediction_error(), 1.0, 1e-6);  // 60 ms predicted, 30 ms measured
   EXPECT_THAT(observer_.waits, ElementsAre(absl::Milliseconds(5), absl::Milliseconds(5), absl::Milliseconds(5)));
   EXPECT_EQ(outcomes_.only(1).timings.compute, absl::Milliseconds(30));
@@ -142,6 +148,55 @@ TEST_F(EncoderWorkerTest, Run_TurnsExceptionsIntoErrorsOfThatBatch_AndGoesOn) {
   EXPECT_THAT(std::string(outcomes_.only(1).result.status().message()), HasSubstr("boom"));
   EXPECT_EQ(outcomes_.code(2), absl::StatusCode::kResourceExhausted);
   EXPECT_EQ(Value(3), 3);
+}
+
+TEST_F(EncoderWorkerTest, Run_ReportsAPassThatLostATextAsIncomplete) {
+  auto cancel = std::make_shared<CancelFlag>();
+  Submit({.number = 1, .cancel = cancel});
+  Submit({.number = 2});
+  Run([&](const TokenBatch& batch, std::span<const EncodeOptions>, const EncodeControl& control) {
+    cancel->Cancel();
+    for (int32_t i = 0; i < batch.num_texts(); ++i) control.is_dropped(i);
+    return Echo(batch);
+  });
+  EXPECT_FALSE(observer_.reports.at(0).complete);
+}
+
+TEST_F(EncoderWorkerTest, Run_AnswersInternalFromALostDeviceOn_AndAsksItNoMore) {
+  int calls = 0;
+  for (int number = 1; number <= 3; ++number) Submit({.number = number, .lengths = {60}});
+  Submit({.number = 4, .lengths = {10}});  // another lane: another batch
+  scheduler_.Drain();
+  EncoderWorker worker(
+      [&](const TokenBatch& batch, std::span<const EncodeOptions>, const EncodeControl&) {
+        ++calls;
+        return Results(batch.num_texts(), absl::Status(kDeviceLost, "fell off the bus"));
+      },
+      &scheduler_, &observer_, &clock_);
+  outcomes_.AwaitTotal(4);
+  EXPECT_TRUE(worker.heartbeat().device_lost);
+  EXPECT_EQ(calls, 1);
+  for (int number = 1; number <= 4; ++number) {
+    EXPECT_EQ(outcomes_.code(number), absl::StatusCode::kInternal) << number;
+    EXPECT_THAT(std::string(outcomes_.only(number).result.status().message()), HasSubstr("device is lost"));
+  }
+}
+
+TEST_F(EncoderWorkerTest, FailRunning_AnswersTheTextsOfAHungBatch) {
+  Submit({.number = 1});
+  absl::Notification running, release;
+  EncoderWorker worker(
+      [&](const TokenBatch& batch, std::span<const EncodeOptions>, const EncodeControl&) {
+        running.Notify();
+        release.WaitForNotification();
+        return Echo(batch);
+      },
+      &scheduler_, &observer_, &clock_);
+  running.WaitForNotification();
+  worker.FailRunning(absl::InternalError("hangs"));
+  EXPECT_EQ(outcomes_.code(1), absl::StatusCode::kInternal);
+  release.Notify();
+  scheduler_.Drain();
 }
 
 TEST_F(EncoderWorkerTest, Run_RefusesAWrongNumberOfResults) {

@@ -1,0 +1,59 @@
+#include "server/batching/online_cost_model.h"
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+namespace longspan {
+namespace {
+
+constexpr double kMaxFactor = 32, kMaxErrorOfOneBatch = 4;
+constexpr int kQuickBatches = 4;
+constexpr double kQuickGain = 1.0 / 2, kGain = 1.0 / 8;
+
+}  // namespace
+
+OnlineCostModel::OnlineCostModel(BatchCost calibrated, LaneOptions lanes) : calibrated_(std::move(calibrated)), lanes_(lanes) {}
+
+double OnlineCostModel::factor(Lane lane) const {
+  const int index = static_cast<int>(lane);
+  return factors_[has_run_[index].load() ? index : kAll].value.load();
+}
+
+double OnlineCostModel::TextSeconds(int64_t num_tokens) const {
+  return factor(LaneOf(num_tokens, lanes_)) * calibrated_.text_seconds(num_tokens);
+}
+
+double OnlineCostModel::BatchSeconds(std::span<const int64_t> lengths) const {
+  if (lengths.empty()) return 0;
+  const Lane lane = LaneOf(*std::max_element(lengths.begin(), lengths.end()), lanes_);
+  return factor(lane) * calibrated_.batch_seconds(lengths);
+}
+
+BatchCost OnlineCostModel::Corrected() const {
+  return {.text_seconds = [this](int64_t num_tokens) { return TextSeconds(num_tokens); },
+          .batch_seconds = [this](std::span<const int64_t> lengths) { return BatchSeconds(lengths); }};
+}
+
+void OnlineCostModel::OnBatch(const BatchReport& report) {
+  const double calibrated = report.lengths.empty() ? 0 : calibrated_.batch_seconds(report.lengths);
+  const double measured = absl::ToDoubleSeconds(report.compute);
+  if (!(calibrated > 0 && measured > 0)) return;
+  const int lane = static_cast<int>(report.lane);
+  absl::MutexLock lock(&mu_);
+  const double log_error = std::log(measured / (factor(report.lane) * calibrated));
+  if (!report.complete && log_error <= 0) return;
+  if (!has_run_[lane].load()) factors_[lane].value = factors_[kAll].value.load();
+  Learn(&factors_[kAll], std::log(measured / (factors_[kAll].value * calibrated)));
+  Learn(&factors_[lane], log_error);
+  has_run_[lane] = true;
+}
+
+void OnlineCostModel::Learn(Factor* factor, double log_error) {
+  const double gain = factor->batches++ < kQuickBatches ? kQuickGain : kGain;
+  const double bound = std::log(kMaxErrorOfOneBatch);
+  const double moved = std::log(factor->value.load()) + gain * std::clamp(log_error, -bound, bound);
+  factor->value = std::clamp(std::exp(moved), 1 / kMaxFactor, kMaxFactor);
+}
+
+}  // namespace longspan
