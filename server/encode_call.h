@@ -16,6 +16,7 @@
 #include "absl/synchronization/mutex.h"
 #include "server/batching/cancel_flag.h"
 #include "server/rpc_call.h"
+#include "server/vector_format.h"
 
 namespace longspan {
 

@@ -90,8 +90,7 @@ void EncodeTokensCall::WriteLocked(TokenVectorBuffer::Block block, bool last) {
   FillTokens(block.first_token, block.num_tokens, std::move(block.values), format_, &response);
   if (last) {
     FillTimings(timings_, response.mutable_timings());
-    response.set_tokens_total((*result_)->tokens_total);
-    response.set_truncated((*result_)->truncated);
+    FillTokensEnd(**result_, &response);
   }
   message_ = SerializeMessage(response);
   writing_ = true;

@@ -16,6 +16,7 @@
 #include "server/batching/cancel_flag.h"
 #include "server/batching/token_vector_buffer.h"
 #include "server/rpc_call.h"
+#include "server/vector_format.h"
 
 namespace longspan {
 

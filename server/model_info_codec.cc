@@ -4,6 +4,7 @@
 
 #include "core/libtorch_version.h"
 #include "server/enum_codec.h"
+#include "server/text_preparation.h"
 
 namespace longspan {
 namespace {
@@ -19,6 +20,10 @@ void FillLimits(const ModelInfo& model, const ServerOptions& options, v1::Limits
   out->set_max_concurrent_streams(options.max_concurrent_streams);
   out->set_max_deadline_seconds(absl::ToDoubleSeconds(options.max_deadline));
   out->set_default_deadline_seconds(absl::ToDoubleSeconds(options.default_deadline));
+  out->set_max_queue_bytes(options.max_queue_bytes);
+  out->set_max_stream_inputs(options.max_stream_inputs);
+  out->set_max_token_vector_bytes(options.max_token_vector_bytes);
+  out->set_max_spans_per_text(kMaxSpansPerText);
 }
 
 }  // namespace

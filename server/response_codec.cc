@@ -13,6 +13,10 @@ void FillRange(int64_t begin, int64_t end, v1::Range* out) {
   out->set_end(end);
 }
 
+void FillRanges(const std::vector<TextRange>& ranges, google::protobuf::RepeatedPtrField<v1::Range>* out) {
+  for (const TextRange& range : ranges) FillRange(range.begin, range.end, out->Add());
+}
+
 void FillSpan(EncodedSpan span, bool of_text, VectorFormat format, v1::SpanEncoding* out) {
   if (of_text) {
     FillRange(span.bytes.begin, span.bytes.end, out->mutable_bytes());
@@ -46,7 +50,7 @@ void FillEncoding(EncodedDocument document, std::string id, VectorFormat format,
   out->set_tokens_total(document.tokens_total);
   out->set_tokens_used(document.tokens_used);
   out->set_truncated(document.truncated);
-  for (const TextRange& range : document.used_text) FillRange(range.begin, range.end, out->add_used_text());
+  FillRanges(document.used_text, out->mutable_used_text());
   for (EncodedSpan& span : document.spans) {
     const bool of_text = span.bytes.end > 0;
     FillSpan(std::move(span), of_text, format, out->add_spans());
@@ -88,6 +92,13 @@ void FillTokens(int64_t first_token, int64_t num_tokens, std::vector<float> valu
     AppendPacked({values.data() + t * width, width}, format, out->mutable_data(), &scale);
     if (format == VectorFormat::kInt8) out->add_scales(scale);
   }
+}
+
+void FillTokensEnd(const EncodedDocument& document, v1::EncodeTokensResponse* out) {
+  out->set_tokens_total(document.tokens_total);
+  out->set_tokens_used(document.tokens_used);
+  out->set_truncated(document.truncated);
+  FillRanges(document.used_text, out->mutable_used_text());
 }
 
 }  // namespace longspan

@@ -25,6 +25,8 @@
 
 namespace longspan {
 
+inline constexpr int64_t kMaxSpansPerText = 65536;
+
 struct PreparationContext {
   const ModelInfo* model = nullptr;
   // Tokenizer::Encode with special tokens; empty where the model has no tokenizer (text is then FAILED_PRECONDITION).
@@ -33,8 +35,8 @@ struct PreparationContext {
   std::vector<int32_t> suffix_ids;
   // Encoder::Validate; called for each piece.
   std::function<absl::Status(const TokenBatch::Text& text, const EncodeOptions& options)> validate;
-  int64_t max_tokens = 0;     // longest text in force, special tokens included; 0 = none
-  int64_t max_spans = 65536;  // most spans of one text
+  int64_t max_tokens = 0;  // longest text in force, special tokens included; 0 = none
+  int64_t max_spans = kMaxSpansPerText;
 };
 
 // Errors name input.field: "inputs[3].text has 9120 tokens; this model takes at most 4096 (set truncation)".

@@ -1,6 +1,5 @@
 // The service on a real server: answers, exact codes and details of the error table, deadline, cancel, overload, drain, streams.
 #include <gmock/gmock.h>
-#include <google/rpc/error_details.pb.h>
 #include <grpcpp/generic/generic_stub.h>
 #include <grpcpp/grpcpp.h>
 #include <gtest/gtest.h>
@@ -20,39 +19,6 @@ namespace {
 using ::testing::HasSubstr;
 
 constexpr absl::Duration kLong = absl::Seconds(20);
-
-// A raw Encode with everything that came back.
-struct RawResult {
-  grpc::Status status;
-  v1::EncodeResponse response;
-  std::string field, reason, pushback;
-  double retry_seconds = 0;
-};
-
-RawResult CallEncode(Client& client, const v1::EncodeRequest& request, absl::Duration deadline = kLong,
-                     grpc_compression_algorithm compression = GRPC_COMPRESS_NONE) {
-  RawResult result;
-  grpc::ClientContext context;
-  client.Prepare(&context, deadline);
-  context.set_compression_algorithm(compression);
-  result.status = client.stub().Encode(&context, request, &result.response);
-  const auto trailers = context.GetServerTrailingMetadata();
-  if (const auto found = trailers.find("grpc-retry-pushback-ms"); found != trailers.end()) {
-    result.pushback.assign(found->second.data(), found->second.size());
-  }
-  google::rpc::Status detailed;
-  detailed.ParseFromString(result.status.error_details());
-  for (const auto& any : detailed.details()) {
-    google::rpc::BadRequest bad;
-    google::rpc::RetryInfo retry;
-    google::rpc::ErrorInfo error;
-    if (any.UnpackTo(&bad)) result.field = bad.field_violations(0).field();
-    if (any.UnpackTo(&retry))
-      result.retry_seconds = static_cast<double>(retry.retry_delay().seconds()) + retry.retry_delay().nanos() * 1e-9;
-    if (any.UnpackTo(&error)) result.reason = error.reason();
-  }
-  return result;
-}
 
 TEST(EncodeServiceTest, Encode_AnswersEachTextInOrder) {
   TestServer server;
@@ -359,13 +325,41 @@ TEST(EncodeServiceTest, KeysAreAskedFor_HealthIsOpen) {
 }
 
 TEST(EncodeServiceTest, GetModelInfo_TellsTheLimitsInForce) {
-  TestServer server({}, {.max_texts_per_request = 7});
+  TestServer server({}, {.max_batch_tokens = 2000,
+                         .max_queue_tokens = 3000,
+                         .max_queue_bytes = 4000,
+                         .max_queue_seconds = 5,
+                         .max_texts_per_request = 7,
+                         .max_text_bytes = 8000,
+                         .max_request_bytes = 9000,
+                         .max_concurrent_streams = 10,
+                         .max_stream_inputs = 11,
+                         .max_token_vector_bytes = 12000,
+                         .max_deadline = absl::Seconds(13),
+                         .default_deadline = absl::Seconds(12)});
   const auto info = server.client().GetModelInfo(kLong);
   ASSERT_TRUE(info.ok()) << info.status();
   EXPECT_EQ(info->model(), "fake");
   EXPECT_FALSE(info->has_tokenizer());
-  EXPECT_EQ(info->limits().max_texts_per_request(), 7u);
-  EXPECT_EQ(info->limits().max_tokens(), 4096u);
+  const v1::Limits& limits = info->limits();
+  EXPECT_EQ(limits.max_tokens(), 4096u);
+  EXPECT_EQ(limits.max_batch_tokens(), 2000u);
+  EXPECT_EQ(limits.max_queue_tokens(), 3000u);
+  EXPECT_EQ(limits.max_queue_bytes(), 4000u);
+  EXPECT_EQ(limits.max_queue_seconds(), 5);
+  EXPECT_EQ(limits.max_texts_per_request(), 7u);
+  EXPECT_EQ(limits.max_text_bytes(), 8000u);
+  EXPECT_EQ(limits.max_request_bytes(), 9000u);
+  EXPECT_EQ(limits.max_concurrent_streams(), 10u);
+  EXPECT_EQ(limits.max_stream_inputs(), 11u);
+  EXPECT_EQ(limits.max_token_vector_bytes(), 12000u);
+  EXPECT_EQ(limits.max_deadline_seconds(), 13);
+  EXPECT_EQ(limits.default_deadline_seconds(), 12);
+  EXPECT_EQ(limits.max_spans_per_text(), 65536u);
+  for (int i = 0; i < v1::Limits::descriptor()->field_count(); ++i) {
+    const auto* field = v1::Limits::descriptor()->field(i);
+    EXPECT_TRUE(limits.GetReflection()->HasField(limits, field)) << field->name() << " is not told";
+  }
   EXPECT_EQ(info->libtorch_version(), "2.11.0");
 }
 

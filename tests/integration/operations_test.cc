@@ -10,6 +10,7 @@
 #include <cstdio>
 #include <fstream>
 #include <future>
+#include <map>
 #include <regex>
 #include <set>
 #include <thread>
@@ -44,6 +45,50 @@ TEST(HealthTest, Check_KnowsItsNames) {
   for (const char* name : {"", "liveness", "longspan.v1.EncoderService"})
     EXPECT_EQ(*server.client().Health(name, kLong), "SERVING") << name;
   EXPECT_EQ(server.client().Health("nobody", kLong).status().code(), absl::StatusCode::kNotFound);
+}
+
+TEST(HealthTest, List_NamesEveryServiceWithItsStatus) {
+  TestServer server;
+  const auto stub = grpc::health::v1::Health::NewStub(server.client().channel());
+  const auto list = [&] {
+    grpc::ClientContext context;
+    server.client().Prepare(&context, kLong);
+    grpc::health::v1::HealthListResponse response;
+    EXPECT_TRUE(stub->List(&context, {}, &response).ok());
+    std::map<std::string, int> statuses;
+    for (const auto& [name, status] : response.statuses()) statuses[name] = status.status();
+    return statuses;
+  };
+  constexpr int kServing = grpc::health::v1::HealthCheckResponse::SERVING;
+  EXPECT_THAT(list(), testing::ElementsAre(testing::Pair("", kServing), testing::Pair("liveness", kServing),
+                                           testing::Pair("longspan.v1.EncoderService", kServing)));
+}
+
+TEST(HealthTest, BeforeWarmUp_NothingIsReadyButTheProcessLives) {
+  TestServer server({}, {.http = "127.0.0.1:0"}, /*start=*/false);
+  EXPECT_EQ(*server.client().Health("", kLong), "NOT_SERVING");
+  EXPECT_EQ(*server.client().Health("longspan.v1.EncoderService", kLong), "NOT_SERVING");
+  EXPECT_EQ(*server.client().Health("liveness", kLong), "SERVING");
+  const int port = server.server().http_port();
+  EXPECT_THAT(Get(port, "/startupz"), HasSubstr(" 503"));
+  EXPECT_THAT(Get(port, "/readyz"), HasSubstr(" 503"));
+  EXPECT_THAT(Get(port, "/healthz"), HasSubstr("ok\n 200"));
+}
+
+TEST(HealthTest, ALostDevice_IsNotServingAndEndsTheProcessOnce) {
+  FakeModel fake;
+  fake.fault = [](int32_t, int32_t) { return absl::Status(kDeviceLost, "fell off the bus"); };
+  std::atomic<int> ends = 0;
+  TestServer server(fake, {.http = "127.0.0.1:0"}, /*start=*/true, [&] { ++ends; });
+  const auto answer = server.client().Encode(IdsRequest({{1}}), kLong);
+  EXPECT_EQ(answer.status().code(), absl::StatusCode::kInternal);
+  EXPECT_THAT(std::string(answer.status().message()), HasSubstr("device is lost"));
+  const absl::Time until = absl::Now() + kLong;
+  while (ends == 0 && absl::Now() < until) absl::SleepFor(absl::Milliseconds(20));
+  for (const char* name : {"", "liveness"}) EXPECT_EQ(*server.client().Health(name, kLong), "NOT_SERVING") << name;
+  EXPECT_THAT(Get(server.server().http_port(), "/healthz"), HasSubstr(" 503"));
+  EXPECT_EQ(server.client().Encode(IdsRequest({{1}}), kLong).status().code(), absl::StatusCode::kUnavailable);
+  EXPECT_EQ(ends, 1);
 }
 
 TEST(HealthTest, Watch_GetsNotServingInADrainAndEnds) {
@@ -90,15 +135,27 @@ TEST(OperationsTest, ProbesAndMetrics) {
   for (const char* path : {"/healthz", "/readyz", "/startupz"}) EXPECT_THAT(Get(port, path), HasSubstr("ok\n 200")) << path;
   EXPECT_THAT(Get(port, "/nothing"), HasSubstr(" 404"));
   const std::string metrics = Get(port, "/metrics");
-  for (const char* line :
-       {"longspan_requests_total{code=\"OK\",method=\"Encode\"} 1",
-        "longspan_requests_total{code=\"INVALID_ARGUMENT\",method=\"Encode\"} 1",
-        "longspan_rejected_total{reason=\"INVALID_ARGUMENT\"} 1", "longspan_tokens_total 3", "longspan_batch_texts_count 1",
-        "longspan_compute_seconds_count{device=\"cpu\"} 1", "longspan_queue_seconds_count{lane=\"short\"} 1",
-        "longspan_queue_texts 0", "longspan_draining 0", "longspan_request_seconds_by_length_count{bucket=\"128\"} 1",
-        "process_resident_memory_bytes ", "longspan_model_info{", "longspan_build_info{", "longspan_oom_splits_total 0",
-        "longspan_truncated_total 0", "longspan_arena_bytes ", "longspan_compute_replicas 1", "longspan_compute_threads 2",
-        "longspan_start_tokens_per_second{replicas=\"1\",threads=\"2\"} 1250"}) {
+  for (const char* line : {"longspan_requests_total{code=\"OK\",method=\"Encode\"} 1",
+                           "longspan_requests_total{code=\"INVALID_ARGUMENT\",method=\"Encode\"} 1",
+                           "longspan_rejected_total{reason=\"INVALID_ARGUMENT\"} 1",
+                           "longspan_tokens_total 3",
+                           "longspan_batch_texts_count 1",
+                           "longspan_compute_seconds_count{device=\"cpu\"} 1",
+                           "longspan_queue_seconds_count{lane=\"short\"} 1",
+                           "longspan_queue_texts 0",
+                           "longspan_draining 0",
+                           "longspan_request_seconds_by_length_count{bucket=\"128\"} 1",
+                           "process_resident_memory_bytes ",
+                           "longspan_model_info{",
+                           "longspan_build_info{",
+                           "longspan_oom_splits_total 0",
+                           "longspan_truncated_total 0",
+                           "longspan_arena_bytes ",
+                           "longspan_batch_prediction_ratio_count 1",
+                           "longspan_cost_correction_ratio{lane=\"short\"} ",
+                           "longspan_compute_replicas 1",
+                           "longspan_compute_threads 2",
+                           "longspan_start_tokens_per_second{replicas=\"1\",threads=\"2\"} 1250"}) {
     EXPECT_THAT(metrics, HasSubstr(line));
   }
   const auto [report, code] = Shell(absl::StrCat("curl -s http://127.0.0.1:", port, "/metrics | promtool check metrics 2>&1"));

@@ -3,11 +3,15 @@
 // filled at will.
 #pragma once
 
+#include <google/rpc/error_details.pb.h>
+#include <google/rpc/status.pb.h>
 #include <gtest/gtest.h>
 #include <unistd.h>
 
 #include <atomic>
 #include <filesystem>
+#include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <utility>
@@ -49,11 +53,17 @@ class Gate {
 
 struct FakeModel {
   std::shared_ptr<Gate> gate = std::make_shared<Gate>();
+  std::shared_ptr<std::atomic<int64_t>> texts_computed = std::make_shared<std::atomic<int64_t>>(0);
+  // What goes wrong with a text in a batch of so many; by its first id.
+  std::function<absl::Status(int32_t first_id, int32_t batch_texts)> fault;
   int64_t width = 4;
   int64_t vocab_size = 1000;
   int64_t max_tokens = 4096;
   double seconds_per_token = 1e-6;
   std::vector<TeamSpeed> team_speeds;
+  std::string tokenizer_folder;  // empty: token_ids only
+  std::map<std::string, std::string> prompts;
+  bool supports_global_attention = false;
 
   LoadedModel Load() const {
     LoadedModel model;
@@ -63,13 +73,25 @@ struct FakeModel {
     model.info.vocab_size = vocab_size;
     model.info.max_tokens = max_tokens;
     model.team_speeds = team_speeds;
-    model.encode = [gate = gate, width = width](const TokenBatch& batch, std::span<const EncodeOptions> options,
-                                                const EncodeControl& control) {
+    model.info.prompts = prompts;
+    model.info.supports_global_attention = supports_global_attention;
+    if (!tokenizer_folder.empty()) {
+      model.tokenizer = *Tokenizer::Load(tokenizer_folder);
+      model.info.vocab_size = model.tokenizer->vocab_size();
+    }
+    model.encode = [gate = gate, computed = texts_computed, fault = fault, width = width](
+                       const TokenBatch& batch, std::span<const EncodeOptions> options, const EncodeControl& control) {
       gate->Pass(batch.num_texts(), control);
       std::vector<absl::StatusOr<EncodedText>> results;
       for (int32_t i = 0; i < batch.num_texts(); ++i) {
         if (control.is_dropped && control.is_dropped(i)) {
           results.emplace_back(absl::CancelledError("dropped"));
+          continue;
+        }
+        ++*computed;
+        const absl::Status broken = fault ? fault(batch.token_ids()[batch.cu_seqlens()[i]], batch.num_texts()) : absl::OkStatus();
+        if (!broken.ok()) {
+          results.emplace_back(broken);
         } else {
           results.emplace_back(EncodeOne(batch, i, options[i], width));
         }
@@ -99,12 +121,16 @@ struct FakeModel {
     if (options.document_vector) out.vector = mean({0, n});
     for (const TokenRange& span : options.spans) out.span_vectors.push_back(mean(span));
     if (options.token_sink) {
-      std::vector<float> rows(n * width);
-      for (int64_t t = 0; t < n; ++t) {
-        rows[t * width] = static_cast<float>(batch.token_ids()[begin + t]);
-        rows[t * width + 1] = static_cast<float>(t);
+      constexpr int64_t kBlock = 1024;  // rows at once, so that a long text needs no memory of its own
+      std::vector<float> rows(std::min(n, kBlock) * width);
+      for (int64_t first = 0; first < n; first += kBlock) {
+        const int64_t count = std::min(kBlock, n - first);
+        for (int64_t t = 0; t < count; ++t) {
+          rows[t * width] = static_cast<float>(batch.token_ids()[begin + first + t]);
+          rows[t * width + 1] = static_cast<float>(first + t);
+        }
+        options.token_sink(first, count, rows.data());
       }
-      options.token_sink(0, n, rows.data());
     }
     return out;
   }
@@ -112,16 +138,18 @@ struct FakeModel {
 
 class TestServer {
  public:
-  explicit TestServer(const FakeModel& fake = {}, ServerOptions options = {})
+  // `start` = false: it listens, but has not warmed up.
+  explicit TestServer(const FakeModel& fake = {}, ServerOptions options = {}, bool start = true,
+                      std::function<void()> on_lost = {})
       : log_path_(LogPath()), log_("json", "debug", log_path_) {
     options.model = "fake";
     options.listen = "127.0.0.1:0";
     if (options.http == ServerOptions().http) options.http = "off";
     if (options.drain_delay == absl::Seconds(5)) options.drain_delay = absl::ZeroDuration();
-    auto created = Server::Create(std::move(options), fake.Load(), &log_);
+    auto created = Server::Create(std::move(options), fake.Load(), &log_, std::move(on_lost));
     EXPECT_TRUE(created.ok()) << created.status();
     server_ = *std::move(created);
-    EXPECT_TRUE(server_->Start().ok());
+    EXPECT_TRUE(!start || server_->Start().ok());
     client_ = *Client::Connect({.server = address(), .retry = false});
   }
   ~TestServer() {
@@ -146,6 +174,39 @@ class TestServer {
   std::unique_ptr<Server> server_;
   std::unique_ptr<Client> client_;
 };
+
+// A raw Encode with everything that came back.
+struct RawResult {
+  grpc::Status status;
+  v1::EncodeResponse response;
+  std::string field, reason, pushback;
+  double retry_seconds = 0;
+};
+
+inline RawResult CallEncode(Client& client, const v1::EncodeRequest& request, absl::Duration deadline = absl::Seconds(20),
+                            grpc_compression_algorithm compression = GRPC_COMPRESS_NONE) {
+  RawResult result;
+  grpc::ClientContext context;
+  client.Prepare(&context, deadline);
+  context.set_compression_algorithm(compression);
+  result.status = client.stub().Encode(&context, request, &result.response);
+  const auto trailers = context.GetServerTrailingMetadata();
+  if (const auto found = trailers.find("grpc-retry-pushback-ms"); found != trailers.end()) {
+    result.pushback.assign(found->second.data(), found->second.size());
+  }
+  google::rpc::Status detailed;
+  detailed.ParseFromString(result.status.error_details());
+  for (const auto& any : detailed.details()) {
+    google::rpc::BadRequest bad;
+    google::rpc::RetryInfo retry;
+    google::rpc::ErrorInfo error;
+    if (any.UnpackTo(&bad)) result.field = bad.field_violations(0).field();
+    if (any.UnpackTo(&retry))
+      result.retry_seconds = static_cast<double>(retry.retry_delay().seconds()) + retry.retry_delay().nanos() * 1e-9;
+    if (any.UnpackTo(&error)) result.reason = error.reason();
+  }
+  return result;
+}
 
 inline void FillIds(const std::vector<uint32_t>& ids, v1::Input* input) {
   for (const uint32_t id : ids) input->mutable_token_ids()->add_ids(id);

@@ -1,5 +1,5 @@
 #!/bin/bash
-# Format of every C++ file of ours; clang-tidy on the ones that changed; buf lint on the protos where npm is there.
+# Format of every C++ file of ours; clang-tidy on the ones that changed; thread safety of all that locks; buf lint on the protos where npm is there.
 #   lint.sh BUILD_DIR      LONGSPAN_LINT_BASE: compare with this commit (default: the last commit)
 set -uo pipefail
 cd "$(dirname "$0")/../.."
@@ -14,6 +14,8 @@ if [ ${#changed[@]} -gt 0 ]; then
   echo "==> clang-tidy on ${#changed[@]} changed files"
   printf '%s\n' "${changed[@]}" | xargs -P "$(nproc)" -n 2 clang-tidy-16 -p "$build" --quiet --extra-arg=-Wno-unknown-warning-option --extra-arg=-Wno-unused-command-line-argument || failed=1
 fi
+
+bash tests/lint/thread_safety.sh "$build" || failed=1
 
 if command -v npm >/dev/null; then
   echo "==> buf lint"
