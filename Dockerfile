@@ -3,11 +3,19 @@
 # The image runs as user 10001, needs no writable root (/tmp may be a tmpfs) and drains on SIGTERM.
 ARG BASE=debian:bookworm-slim
 
+# hadolint ignore=DL3006
 FROM ${BASE} AS build
-RUN apt-get update && apt-get install -y --no-install-recommends git python3 python3-pip ca-certificates && rm -rf /var/lib/apt/lists/*
+ENV LONGSPAN_CACHE=/cache LONGSPAN_CMAKE_ARGS="-DLONGSPAN_BUILD_TESTS=OFF"
 WORKDIR /src
-COPY . .
-ENV LONGSPAN_CACHE=/cache
+# Packages first, by what the script lists: this layer outlives a change of the sources.
+COPY dev ./
+RUN apt-get update && apt-get install -y --no-install-recommends python3 python3-pip ca-certificates && ./dev setup && rm -rf /var/lib/apt/lists/*
+COPY CMakeLists.txt CMakePresets.json LICENSE NOTICE ./
+COPY cmake cmake
+COPY proto proto
+COPY core core
+COPY server server
+COPY client client
 RUN ./dev build longspan-server longspan longspan-model embedded_model && ./dev install /opt/longspan
 
 # hadolint ignore=DL3006
@@ -15,11 +23,17 @@ FROM ${BASE}
 RUN apt-get update && apt-get install -y --no-install-recommends \
       libgrpc++1.51 libprotobuf32 libspdlog1.10 libfmt9 libprometheus-cpp-core1.0 libcivetweb1 libabsl20220623 ca-certificates \
     && rm -rf /var/lib/apt/lists/*
-COPY --from=build /opt/longspan /opt/longspan
+# What changes least comes first: LibTorch, the model, the programs
+COPY --from=build /opt/longspan/lib /opt/longspan/lib
+COPY --from=build /opt/longspan/model /opt/longspan/model
+COPY --from=build /opt/longspan/LICENSE /opt/longspan/NOTICE /opt/longspan/
+COPY --from=build /opt/longspan/licenses /opt/longspan/licenses
+COPY --from=build /opt/longspan/bin /opt/longspan/bin
 ENV PATH=/opt/longspan/bin:$PATH LONGSPAN_MODEL=/opt/longspan/model
 USER 10001:10001
 EXPOSE 50051 8080
 STOPSIGNAL SIGTERM
+# LONGSPAN_SERVER tells it another port
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s CMD ["longspan", "health"]
 ENTRYPOINT ["longspan-server"]
 CMD ["--listen=0.0.0.0:50051", "--http=0.0.0.0:8080"]

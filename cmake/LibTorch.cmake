@@ -32,10 +32,13 @@ foreach(_library torch_cpu c10)
 endforeach()
 # libtorch_cpu.so resolves its own libraries by RPATH at run time, which the linker does not follow.
 target_link_options(torch_cpu INTERFACE -Wl,--allow-shlib-undefined)
-# One OpenMP runtime: our -fopenmp code links the libgomp.so.1 that lies beside LibTorch. Target: openmp_runtime.
+# One OpenMP runtime: our -fopenmp code links the libgomp that lies beside LibTorch (libgomp.so.1 in wheels, libgomp-HASH.so.1 in
+# the official archives). Target: openmp_runtime.
 add_library(openmp_runtime INTERFACE IMPORTED GLOBAL)
-if(EXISTS "${_torch}/lib/libgomp.so.1")
-  target_link_libraries(openmp_runtime INTERFACE "${_torch}/lib/libgomp.so.1")
+file(GLOB _gomp "${_torch}/lib/libgomp*.so*")
+if(_gomp)
+  list(GET _gomp 0 _gomp)
+  target_link_libraries(openmp_runtime INTERFACE "${_gomp}")
   target_compile_options(openmp_runtime INTERFACE -fopenmp)
 else()
   find_package(OpenMP REQUIRED)

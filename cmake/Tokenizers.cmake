@@ -12,7 +12,7 @@ add_custom_command(
   COMMAND ${CMAKE_COMMAND} "-DCARGO=${CARGO}" "-DFFI=${_ffi}" "-DCACHE=${LONGSPAN_CACHE}" "-DARCHIVE=${_ffi_archive}"
           -P "${CMAKE_SOURCE_DIR}/cmake/BuildTokenizers.cmake"
   DEPENDS ${_ffi_sources} "${_ffi}/Cargo.toml" "${_ffi}/Cargo.lock" "${CMAKE_SOURCE_DIR}/cmake/BuildTokenizers.cmake"
-  COMMENT "Building the tokenizers crate (two minutes the first time)" VERBATIM)
+  COMMENT "Building the tokenizers crate (two minutes the first time)" USES_TERMINAL VERBATIM)
 add_custom_target(longspan_tokenizers_build DEPENDS "${_ffi_archive}")
 add_library(longspan_tokenizers_ffi STATIC IMPORTED GLOBAL)
 set_target_properties(longspan_tokenizers_ffi PROPERTIES IMPORTED_LOCATION "${_ffi_archive}"

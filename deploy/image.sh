@@ -1,24 +1,39 @@
 #!/bin/bash
-# Builds the image and proves it: non-root, read-only root, no capabilities; encodes a document; stops with 0 on SIGTERM.
-#   ./dev image            needs a Docker engine (DOCKER_HOST); BASE=debian:bookworm-slim, IMAGE=longspan:dev
+# Builds the image and proves it: non-root, read-only root, no capabilities; healthy; encodes a document; stops with 0 on SIGTERM.
+#   ./dev image            needs a Docker engine (DOCKER_HOST). BASE=debian:bookworm-slim, IMAGE=longspan:dev: what is built;
+#                          LONGSPAN_IMAGE_PORT=50251, LONGSPAN_IMAGE_HTTP=8281: loopback ports that the trial run takes
 set -euo pipefail
-command -v docker >/dev/null && docker info >/dev/null 2>&1 ||
-  { echo "image: no Docker engine answers; start one or set DOCKER_HOST" >&2; exit 1; }
+die() { echo "image: $*" >&2; exit 1; }
+command -v docker >/dev/null || die "docker is not installed; on Debian: apt-get install docker.io"
+docker info >/dev/null 2>&1 || die "no Docker engine answers (${DOCKER_HOST:-the default socket}); start one or set DOCKER_HOST"
 BASE=${BASE:-debian:bookworm-slim} IMAGE=${IMAGE:-longspan:dev}
-PORT=${LONGSPAN_IMAGE_PORT:-50251} HTTP=${LONGSPAN_IMAGE_HTTP:-8281}
+server=127.0.0.1:${LONGSPAN_IMAGE_PORT:-50251} http=127.0.0.1:${LONGSPAN_IMAGE_HTTP:-8281}
+
 echo "==> Building $IMAGE on $BASE"
-DOCKER_BUILDKIT=0 docker build --network host --build-arg BASE="$BASE" -t "$IMAGE" .
-docker image inspect "$IMAGE" --format '==> Image size: {{.Size}} bytes'
+DOCKER_BUILDKIT=0 docker build --network host --build-arg BASE="$BASE" -t "$IMAGE" . ||
+  die "the build failed; no such base? BASE=IMAGE names another Debian 12 image"
+echo "==> Image size, layers on the base first:"
+docker history --no-trunc --format '{{.Size}}\t{{.CreatedBy}}' "$IMAGE" | tac | awk -F'\t' '$1 != "0B" { printf "    %8s  %.100s\n", $1, $2 }'
+docker image inspect "$IMAGE" --format '    {{.Size}} bytes in all'
 
 echo "==> Running it as 10001, read-only, without capabilities"
 id=$(docker run -d --network host --user 10001:10001 --read-only --tmpfs /tmp:rw,noexec,nosuid,size=64m --cap-drop ALL \
-  --security-opt no-new-privileges --memory 4g --pids-limit 256 "$IMAGE" --listen 127.0.0.1:"$PORT" --http 127.0.0.1:"$HTTP")
+  --security-opt no-new-privileges --memory 4g --pids-limit 256 -e LONGSPAN_SERVER="$server" "$IMAGE" --listen "$server" --http "$http" --drain-delay 1s)
 trap 'docker rm -f "$id" >/dev/null 2>&1' EXIT
-docker exec "$id" longspan health --server 127.0.0.1:"$PORT" --wait 60 || { docker logs "$id" | tail -5; exit 1; }
-docker exec "$id" bash -c "cat /usr/share/common-licenses/GPL-3 /usr/share/common-licenses/Apache-2.0 > /tmp/document.txt &&
-  longspan encode --server 127.0.0.1:$PORT --summary /tmp/document.txt"
-docker exec "$id" bash -c '! touch /opt/longspan/x 2>/dev/null' || { echo "image: the root file system is writable"; exit 1; }
+fail() { docker logs "$id" 2>&1 | tail -5; die "$*"; }
+docker exec "$id" longspan health --wait 60 || fail "the server did not become healthy"
+docker exec "$id" bash -c "cat /usr/share/common-licenses/GPL-3 /usr/share/common-licenses/Apache-2.0 > /tmp/document.txt && longspan encode --summary /tmp/document.txt" ||
+  fail "the document was not encoded"
+[ "$(docker exec "$id" id -u)" = 10001 ] || fail "the server does not run as 10001"
+docker exec "$id" grep -q '^CapEff:.*0000000000000000$' /proc/1/status || fail "the server has capabilities"
+docker exec "$id" bash -c '! touch /opt/longspan/x 2>/dev/null' || fail "the root file system is writable"
+for _ in $(seq 60); do
+  health=$(docker inspect "$id" --format '{{.State.Health.Status}}')
+  [ "$health" = starting ] || break
+  sleep 0.5
+done
+[ "$health" = healthy ] || fail "HEALTHCHECK says $health"
 docker stop -t 60 "$id" >/dev/null
 code=$(docker inspect "$id" --format '{{.State.ExitCode}}')
-[ "$code" = 0 ] || { docker logs "$id" | tail -5; echo "image: exit code $code after SIGTERM, 0 expected"; exit 1; }
-echo "==> image: built, ran read-only as 10001, encoded a document, stopped with 0 on SIGTERM"
+[ "$code" = 0 ] || fail "exit code $code after SIGTERM, 0 expected"
+echo "==> image: built, ran read-only as 10001, healthy, encoded a document, stopped with 0 on SIGTERM"

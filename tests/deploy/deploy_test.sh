@@ -1,21 +1,62 @@
 #!/bin/bash
-# The deploy folder, checked by the real tools: the kustomize base renders and every object fits the Kubernetes schema; a planted
-# mistake is refused; Prometheus rules and scrape config are valid and the alerts fire when they should.
+# The deploy folder, checked by the real tools: the kustomize base renders and every object fits the Kubernetes schema; the pods are
+# restricted and probed; Prometheus rules and scrape config are valid and the alerts fire when they should; the Dockerfile lints.
+# Each check must also refuse planted mistakes: one that accepts them checks nothing.
 #   deploy_test.sh SOURCE_DIR TOOLS_BIN
 set -euo pipefail
 cd "$1"; tools=$2; scratch=$(mktemp -d); trap 'rm -rf "$scratch"' EXIT
+PATH=$PATH:$tools
 [ -x "$tools/kubectl" ] || { echo "no $tools/kubectl: run ./dev test, which fetches the test tools"; exit 1; }
+command -v promtool >/dev/null || { echo "no promtool: run ./dev test, which fetches it (Debian: package prometheus)"; exit 1; }
+failed=0
 
-"$tools/yamllint" -d '{extends: default, rules: {line-length: disable, braces: {max-spaces-inside: 0}, comments: {min-spaces-from-content: 1}, truthy: {check-keys: false}}}' -s deploy
-"$tools/kubectl" kustomize deploy/k8s/base > "$scratch/base.yaml"
-"$tools/kubernetes-validate" -k 1.36 --strict "$scratch/base.yaml"
-for kind in Deployment Service PodDisruptionBudget; do grep -q "^kind: $kind" "$scratch/base.yaml" || { echo "the base renders no $kind"; exit 1; }; done
+lint_yaml() { "$tools/yamllint" -d '{extends: default, rules: {line-length: disable, braces: {max-spaces-inside: 0}, comments: {min-spaces-from-content: 1}, truthy: {check-keys: false}}}' -s "$1"; }
+schema() { "$tools/kubernetes-validate" -k 1.36 --strict "$1"; }
+restricted() { "$tools/python3" tests/deploy/restricted.py "$1"; }
+prometheus() { promtool check config "$1/prometheus.yml" && (cd "$1" && promtool test rules rules_test.yml); }
+dockerfile() { "$tools/hadolint" --ignore DL3008 --ignore DL3013 "$1"; }
 
-sed 's/maxSurge/maxSruge/' "$scratch/base.yaml" > "$scratch/broken.yaml"
-if "$tools/kubernetes-validate" -k 1.36 --strict "$scratch/broken.yaml" > /dev/null 2>&1; then echo "a misspelt field was accepted: the check checks nothing"; exit 1; fi
+refuses() {  # refuses CHECK FILE SED: the check must fail on FILE after the edit
+  sed "$3" "$2" >"$scratch/broken"
+  ! cmp -s "$2" "$scratch/broken" || { echo "planted mistake '$3' changes nothing in $2"; failed=1; return; }
+  ! "$1" "$scratch/broken" >/dev/null 2>&1 || { echo "$1 accepts '$3': it checks nothing there"; failed=1; }
+}
 
-"$tools/python3" tests/deploy/restricted.py "$scratch/base.yaml"
-promtool check config deploy/prometheus/prometheus.yml
-(cd deploy/prometheus && promtool test rules rules_test.yml)
-"$tools/hadolint" --ignore DL3008 --ignore DL3013 Dockerfile
-echo "deploy: all checks passed"
+lint_yaml deploy
+refuses lint_yaml deploy/k8s/base/service.yaml 's/^    - name: grpc/   - name: grpc/'
+
+base=$scratch/base.yaml
+"$tools/kubectl" kustomize deploy/k8s/base >"$base"
+for kind in Deployment Service PodDisruptionBudget; do grep -q "^kind: $kind" "$base" || { echo "the base renders no $kind"; exit 1; }; done
+grep -q 'clusterIP: None' "$base" || { echo "the base renders no headless Service"; exit 1; }
+schema "$base"
+refuses schema "$base" 's/maxSurge/maxSruge/'
+refuses schema "$base" 's/appProtocol/appProtokol/'
+refuses schema "$base" 's/maxUnavailable: 1/maxUnavailable: [1]/'
+
+restricted "$base"
+for mistake in 's/runAsNonRoot: true/runAsNonRoot: false/' 's/type: RuntimeDefault/type: Unconfined/' 's/automountServiceAccountToken: false/automountServiceAccountToken: true/' \
+  's/allowPrivilegeEscalation: false/allowPrivilegeEscalation: true/' 's/readOnlyRootFilesystem: true/readOnlyRootFilesystem: false/' 's/- ALL/- NET_RAW/' \
+  's/startupProbe/xProbe/' 's/readinessProbe/xProbe/' 's/livenessProbe/xProbe/' 's/port: 50051/port: 50052/' 's/service: liveness/service: ""/' \
+  's/emptyDir:/hostPath:/' 's/terminationGracePeriodSeconds: 90/terminationGracePeriodSeconds: 30/' 's/runAsUser: 10001/runAsUser: 0/' \
+  '/^kind: PodDisruptionBudget/,$ s/app.kubernetes.io\/name: longspan/app.kubernetes.io\/name: other/'; do
+  refuses restricted "$base" "$mistake"
+done
+
+prometheus deploy/prometheus
+for mistake in 'prometheus.yml:s/scrape_interval/scrape_intervall/' 'rules.yml:s/\[5m\]/[5 mins]/' 'rules.yml:s/longspan_queue_oldest_seconds/longspan_oldest_seconds/' 'rules.yml:s/> 0.05/> 0.5/'; do
+  rm -rf "$scratch/prometheus"; cp -r deploy/prometheus "$scratch/prometheus"
+  sed -i "${mistake#*:}" "$scratch/prometheus/${mistake%%:*}"
+  ! diff -rq deploy/prometheus "$scratch/prometheus" >/dev/null || { echo "planted mistake '$mistake' changes nothing"; failed=1; }
+  ! prometheus "$scratch/prometheus" >/dev/null 2>&1 || { echo "promtool accepts '$mistake': it checks nothing there"; failed=1; }
+done
+
+for metric in $(grep -ohE 'longspan_[a-z_]+' deploy/prometheus/rules.yml | sort -u); do
+  grep -q "\"${metric#longspan_}\"" server/metrics.cc || { echo "rules.yml asks for $metric, which the server does not have"; failed=1; }
+done
+
+dockerfile Dockerfile
+refuses dockerfile Dockerfile 's/^USER 10001:10001/USER root/'
+refuses dockerfile Dockerfile 's/ --no-install-recommends//'
+[ $failed = 0 ] && echo "deploy: all checks passed"
+exit $failed

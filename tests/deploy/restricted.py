@@ -16,7 +16,12 @@ def require(holds, fault):
 security = pod.get("securityContext", {})
 require(security.get("runAsNonRoot") is True, "pod: runAsNonRoot is not true")
 require(security.get("seccompProfile", {}).get("type") == "RuntimeDefault", "pod: seccompProfile is not RuntimeDefault")
+require(security.get("runAsUser", 1) != 0, "pod: runs as root")
 require(pod.get("automountServiceAccountToken") is False, "pod: a service account token is mounted")
+require(not any(pod.get(k) for k in ("hostNetwork", "hostPID", "hostIPC")), "pod: shares a namespace of the host")
+allowed_volumes = {"configMap", "csi", "downwardAPI", "emptyDir", "ephemeral", "persistentVolumeClaim", "projected", "secret"}
+for volume in pod.get("volumes", []):
+    require(set(volume) - {"name"} <= allowed_volumes, f"volume {volume['name']}: kind not allowed")
 for container in pod["containers"]:
     name, context = container["name"], container.get("securityContext", {})
     require(context.get("allowPrivilegeEscalation") is False, f"{name}: allowPrivilegeEscalation is not false")
@@ -25,6 +30,9 @@ for container in pod["containers"]:
     for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
         require(container.get(probe, {}).get("grpc", {}).get("port") == 50051, f"{name}: no gRPC {probe} on 50051")
     require(container["livenessProbe"]["grpc"].get("service") == "liveness", f"{name}: liveness asks for readiness")
+    arguments = dict(a.lstrip("-").split("=", 1) for a in container.get("args", []) if "=" in a)
+    drain = sum(int(arguments[k].removesuffix("s")) for k in ("drain-delay", "drain-limit"))
+    require(pod.get("terminationGracePeriodSeconds", 30) > drain, f"{name}: killed before its drain of {drain} s is over")
 selector = objects["Deployment"]["spec"]["selector"]["matchLabels"]
 for kind in ("Service", "PodDisruptionBudget"):
     spec = objects[kind]["spec"]["selector"]
