@@ -1,4 +1,5 @@
 // Rules of the Reformer that no golden vector holds: batches, hashing per text, axial orders, limits, loading errors.
+#include <ATen/Parallel.h>
 #include <gmock/gmock.h>
 
 #include <random>
@@ -66,6 +67,26 @@ TEST(ReformerModel, InABatch_EqualsAlone_ForRandomMixes) {
       }
     }
   }
+}
+
+// The compute team's size decides how rows, windows and slots are cut into blocks.
+TEST(ReformerModel, AnyNumberOfThreads_GivesTheSame) {
+  const auto model = FormulaReformer(ReformerConfigJson());
+  std::mt19937 random(13);
+  std::vector<MixedText> texts;
+  TokenBatch batch;
+  for (int i = 0; i < 12; ++i) texts.push_back(RandomText(random, 64)), batch.Add(texts.back().view());
+  const int before = at::get_num_threads();
+  for (int threads : {1, 2, 3, 7}) {
+    at::set_num_threads(threads);
+    for (int32_t i = 0; i < batch.num_texts(); ++i) {
+      const std::vector<float> got = TokenVectors(*model, batch, i);
+      at::set_num_threads(1);
+      EXPECT_LT(Difference(got, Alone(*model, texts[i])), 2e-5) << "text " << i << ", " << threads << " threads";
+      at::set_num_threads(threads);
+    }
+  }
+  at::set_num_threads(before);
 }
 
 TEST(ReformerModel, TheSameTextGivesTheSameVector_WithoutASeedInTheConfig) {
