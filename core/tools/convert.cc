@@ -11,6 +11,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "core/models/model_folder.h"
+#include "core/tools/model_copy.h"
 #include "core/weights/safetensors_reader.h"
 
 namespace longspan {
@@ -83,24 +84,8 @@ void CopyGlobalProjections(std::map<std::string, StoredTensor>& tensors) {
   tensors.merge(copies);
 }
 
-absl::Status WriteJson(const fs::path& path, const json& value) {
-  std::ofstream out(path);
-  out << value.dump(2) << "\n";
-  out.close();
-  if (!out) return absl::InternalError(absl::StrCat("cannot write ", path.string(), ": is the disk full?"));
-  return absl::OkStatus();
-}
-
-// Copies the small files around the weights; limits that belong to the source's position table are dropped.
-absl::Status CopySmallFiles(const fs::path& from, const fs::path& to) {
-  std::error_code error;
-  for (const auto& entry : fs::directory_iterator(from, error)) {
-    const std::string name = entry.path().filename().string();
-    const bool weights = name.ends_with(".safetensors") || name.ends_with(".safetensors.index.json") || name.ends_with(".bin");
-    if (weights || name == "config.json" || name == "data_config.json" || name.starts_with(".")) continue;
-    fs::copy(entry.path(), to / name, fs::copy_options::recursive | fs::copy_options::overwrite_existing, error);
-    if (error) return absl::InternalError(absl::StrCat("cannot copy ", entry.path().string(), ": ", error.message()));
-  }
+// Limits that belong to the source's position table are dropped.
+absl::Status DropLimits(const fs::path& to) {
   struct Limit {
     std::string_view file, key;
   };
@@ -112,7 +97,7 @@ absl::Status CopySmallFiles(const fs::path& from, const fs::path& to) {
     json value = json::parse(in, nullptr, /*allow_exceptions=*/false);
     if (!value.is_object()) return absl::InvalidArgumentError(absl::StrCat(path.string(), " is not a JSON object"));
     value.erase(std::string(limit.key));
-    if (absl::Status status = WriteJson(path, value); !status.ok()) return status;
+    if (absl::Status status = WriteJsonFile(path, value); !status.ok()) return status;
   }
   return absl::OkStatus();
 }
@@ -126,8 +111,10 @@ json LongformerConfig(const json& source, int64_t layers, int64_t pad, int64_t r
   config["pad_token_id"] = pad;
   config["max_position_embeddings"] = rows;
   if (!config.contains("sep_token_id")) config["sep_token_id"] = source.value("model_type", "") == "bert" ? 102 : 2;
+  // BERT numbers every token, a pad id inside the text included; RoBERTa and its relatives skip it, as a Longformer does.
   config["longspan"] = {{"dense_up_to", positions},
                         {"position_period", positions - 1},
+                        {"positions_skip_pad", source.value("model_type", "") != "bert"},
                         {"default_global_attention", options.default_global_attention}};
   config.erase("position_embedding_type");
   return config;
@@ -146,11 +133,7 @@ absl::Status CheckArguments(const ModelFolder& folder, const fs::path& output, c
     return absl::InvalidArgumentError(
         absl::StrCat("default global attention is \"", options.default_global_attention, "\"; allowed: cls, none"));
   }
-  std::error_code error;
-  if (fs::exists(output, error) && !fs::is_empty(output, error)) {
-    return absl::AlreadyExistsError(absl::StrCat(output.string(), " is not empty; name a new folder"));
-  }
-  return absl::OkStatus();
+  return CheckIsNewFolder(output.string());
 }
 
 }  // namespace
@@ -176,14 +159,13 @@ absl::Status ConvertToWindowed(const std::string& source_dir, const std::string&
   if (from_zero) table = ShiftRows(table, pad + 1, shifted);
   CopyGlobalProjections(source->tensors);
 
-  std::error_code error;
-  fs::create_directories(output_dir, error);
-  if (error) return absl::InternalError(absl::StrCat("cannot create ", output_dir, ": ", error.message()));
-  if (absl::Status status = CopySmallFiles(source_dir, output_dir); !status.ok()) return status;
-  const fs::path output(output_dir);
-  const std::string weights = (output / "model.safetensors").string();
+  const auto output = CopyAroundWeights(*folder, output_dir);
+  if (!output.ok()) return output.status();
+  if (absl::Status status = DropLimits(*output); !status.ok()) return status;
+  const std::string weights = (*output / "model.safetensors").string();
   if (absl::Status status = WriteSafetensors(weights, source->tensors, {{"format", "pt"}}); !status.ok()) return status;
-  return WriteJson(output / "config.json", LongformerConfig(folder->config(), layers, pad, table.shape[0], positions, options));
+  return WriteJsonFile(*output / "config.json",
+                       LongformerConfig(folder->config(), layers, pad, table.shape[0], positions, options));
 }
 
 }  // namespace longspan

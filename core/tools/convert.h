@@ -3,7 +3,8 @@
 // The weights stay as they are; three things are added (the recipe of arXiv 2004.05150, sec. 5):
 //   - attention_window on every layer, and local projections copied to the global ones;
 //   - the position table moved to where a Longformer looks (row pad + 1 + i for the i-th token);
-//   - config.json's object "longspan": {"dense_up_to": N, "position_period": N - 1, "default_global_attention": "cls"}.
+//   - config.json's object "longspan": {"dense_up_to": N, "position_period": N - 1, "positions_skip_pad": false for BERT, which
+//     numbers pad ids inside a text like any token, else true, "default_global_attention": "cls"}.
 // Texts up to N tokens (all positions that the source was trained on) run with full attention: the source model exactly. In
 // longer texts position 0 keeps its row and 1..N-1 repeat for ever: row of token i = i == 0 ? 0 : 1 + (i - 1) mod (N - 1). The
 // table is never enlarged: length is bounded by memory and limits, not by positions. Limits of the source's tokenizer and

@@ -89,6 +89,17 @@ class ConvertedModelTest : public ::testing::Test {
     EXPECT_TRUE(WriteSafetensors((folder / "model.safetensors").string(), tensors).ok());
     return folder;
   }
+
+  // A copy of a fixture under another model_type of the same layout.
+  fs::path RenamedModelType(const std::string& fixture, const std::string& model_type) {
+    const fs::path folder = root_ / model_type;
+    fs::create_directories(root_);
+    fs::copy(fs::path(LONGSPAN_FIXTURES) / fixture, folder);
+    nlohmann::json config = nlohmann::json::parse(std::ifstream(folder / "config.json"));
+    config["model_type"] = model_type;
+    std::ofstream(folder / "config.json") << config;
+    return folder;
+  }
   fs::path root_;
 };
 
@@ -116,6 +127,25 @@ TEST_F(ConvertedModelTest, TextsThatFitAreTheSourceModelAndLongOnesTheTiledLongf
       EXPECT_THAT(globals, ::testing::ElementsAre(0));
       EXPECT_LE(LargestDifference(TokenVectors(**converted, ids, globals), TokenVectors(**tiled, ids, globals)), 1e-5)
           << source << length;
+    }
+  }
+}
+
+// A pad id that stands inside a text and is read: BERT numbers it like any token, RoBERTa gives it the pad row and does not
+// count it. The converted model must follow its source.
+TEST_F(ConvertedModelTest, PadIdsInsideATextTakeTheSourcesPositions) {
+  for (const std::string source : {"bert", "roberta", "xlm-roberta"}) {
+    fs::path dense_dir = fs::path(LONGSPAN_FIXTURES) / source;
+    if (source == "xlm-roberta") dense_dir = RenamedModelType("roberta", source);
+    const fs::path converted_dir = root_ / (source + "_converted");
+    ASSERT_TRUE(ConvertToWindowed(dense_dir.string(), converted_dir.string(), {.window = 8}).ok());
+    const auto dense = Encoder::Load(dense_dir.string()), converted = Encoder::Load(converted_dir.string());
+    ASSERT_TRUE(dense.ok() && converted.ok()) << dense.status() << converted.status();
+    const ModelInfo& info = (*converted)->info();
+    for (int64_t length : {int64_t{3}, int64_t{11}, info.dense_up_to}) {
+      std::vector<int32_t> ids = RandomIds(length, info.vocab_size);
+      for (int64_t at : {int64_t{0}, length / 2, length / 2 + 1}) ids[std::min(at, length - 1)] = info.pad_token_id;
+      EXPECT_LE(LargestDifference(TokenVectors(**converted, ids, {}), TokenVectors(**dense, ids, {})), 1e-5) << source << length;
     }
   }
 }

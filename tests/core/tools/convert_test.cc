@@ -84,6 +84,36 @@ TEST_F(ConvertToWindowedTest, GlobalProjectionsAreCopiesOfTheLocalOnes) {
   EXPECT_GE(compared, 6);
 }
 
+TEST_F(ConvertToWindowedTest, PadIdsCountAsPositionsForBertAlone) {
+  ASSERT_TRUE(ConvertToWindowed(Fixture("bert"), output_, {}).ok());
+  EXPECT_EQ(ModelFolder::Open(output_)->config().at("longspan").at("positions_skip_pad"), false);
+  fs::remove_all(output_);
+  ASSERT_TRUE(ConvertToWindowed(Fixture("roberta"), output_, {}).ok());
+  EXPECT_EQ(ModelFolder::Open(output_)->config().at("longspan").at("positions_skip_pad"), true);
+}
+
+// The transformer in a folder of its own, as modules.json may say: it is converted there, and nothing of the old one stays.
+TEST_F(ConvertToWindowedTest, ATransformerInItsOwnFolderIsConvertedThere) {
+  const fs::path source = output_.string() + "_source";
+  fs::remove_all(source);
+  fs::create_directories(source / "0_Transformer");
+  fs::create_directories(source / "1_Pooling");
+  for (const char* file : {"config.json", "model.safetensors"})
+    fs::copy(Fixture("bert") + "/" + file, source / "0_Transformer" / file);
+  std::ofstream(source / "modules.json") << R"([
+    {"idx": 0, "name": "0", "path": "0_Transformer", "type": "sentence_transformers.models.Transformer"},
+    {"idx": 1, "name": "1", "path": "1_Pooling", "type": "sentence_transformers.models.Pooling"}])";
+  std::ofstream(source / "1_Pooling" / "config.json") << R"({"word_embedding_dimension": 32, "pooling_mode_mean_tokens": true})";
+  const absl::Status status = ConvertToWindowed(source, output_, {});
+  fs::remove_all(source);
+  ASSERT_TRUE(status.ok()) << status;
+  const auto folder = ModelFolder::Open(output_);
+  ASSERT_TRUE(folder.ok()) << folder.status();
+  EXPECT_EQ(folder->model_type(), "longformer");
+  EXPECT_THAT(folder->weight_files(), ElementsAre((output_ / "0_Transformer" / "model.safetensors").string()));
+  EXPECT_FALSE(fs::exists(output_ / "config.json"));
+}
+
 TEST_F(ConvertToWindowedTest, RefusesWhatItCannotConvert) {
   const auto longformer = ConvertToWindowed(Fixture("longformer-long"), output_, {});
   EXPECT_EQ(longformer.code(), absl::StatusCode::kInvalidArgument);

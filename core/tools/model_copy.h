@@ -1,0 +1,23 @@
+// The files around the weights of a model folder, for tools that make one folder out of another.
+#pragma once
+
+#include <filesystem>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "core/models/model_folder.h"
+#include "nlohmann/json.hpp"
+
+namespace longspan {
+
+// ALREADY_EXISTS unless `output` is absent or an empty folder.
+absl::Status CheckIsNewFolder(const std::string& output);
+
+// Copies all files but the transformer's weights and its config.json, links followed and hidden files left out. Returns the
+// folder in `output` where the transformer's files go: `output` itself, or the folder in it that modules.json names.
+absl::StatusOr<std::filesystem::path> CopyAroundWeights(const ModelFolder& folder, const std::string& output);
+
+absl::Status WriteJsonFile(const std::filesystem::path& path, const nlohmann::json& value);
+
+}  // namespace longspan
