@@ -28,6 +28,10 @@ class EncoderModel;
 class ModelFolder;
 class OutputHead;
 
+// "float32", "bfloat16", "int8" or "auto": int8 where the folder holds int8 weights, else bfloat16 where this processor has it,
+// else float32. INVALID_ARGUMENT names what is allowed; whether this processor has the type is said by Encoder::Load.
+absl::StatusOr<DataType> ResolveDataType(const std::string& name, const ModelFolder& folder);
+
 struct EncoderOptions {
   DataType dtype = DataType::kFloat32;
   int num_threads = 0;  // threads of the compute team; 0 = the cgroup's CPU quota, at most the cores this process may use

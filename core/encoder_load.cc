@@ -16,6 +16,7 @@
 #include "core/models/model.h"
 #include "core/models/model_folder.h"
 #include "core/output_head.h"
+#include "core/weights/int8_weights.h"
 
 namespace longspan {
 namespace {
@@ -79,6 +80,18 @@ std::vector<int64_t> LargestBatch(const ModelInfo& info, int64_t max_batch_token
 }
 
 }  // namespace
+
+absl::StatusOr<DataType> ResolveDataType(const std::string& name, const ModelFolder& folder) {
+  for (DataType dtype : {DataType::kFloat32, DataType::kBFloat16, DataType::kInt8}) {
+    if (name == DataTypeName(dtype)) return dtype;
+  }
+  if (name != "auto") {
+    return absl::InvalidArgumentError(absl::StrCat("dtype is '", name, "'; allowed: float32, bfloat16, int8, auto"));
+  }
+  const absl::StatusOr<std::string> int8 = FindInt8Weights(folder.weight_files());
+  if (!int8.ok()) return int8.status();
+  return int8->empty() ? FastestAccurateDataType() : DataType::kInt8;
+}
 
 absl::StatusOr<std::unique_ptr<Encoder>> Encoder::Load(const std::string& model_dir, const EncoderOptions& options) {
   const absl::StatusOr<ModelFolder> folder = ModelFolder::Open(model_dir);

@@ -13,12 +13,6 @@
 namespace longspan {
 namespace {
 
-DataType ParseDataType(const std::string& name) {
-  if (name == "bfloat16") return DataType::kBFloat16;
-  if (name == "int8") return DataType::kInt8;
-  return DataType::kFloat32;
-}
-
 absl::StatusOr<std::unique_ptr<Tokenizer>> LoadTokenizer(const std::string& folder) {
   auto tokenizer = Tokenizer::Load(folder);
   if (absl::IsNotFound(tokenizer.status())) return std::unique_ptr<Tokenizer>();
@@ -38,8 +32,9 @@ absl::StatusOr<LoadedModel> LoadModel(ServerOptions* options) {
   if (options->threads == 0) options->threads = std::max<int64_t>(1, AvailableCores() / options->replicas);
   const int64_t budget = options->memory_budget > 0 ? options->memory_budget : CgroupMemoryLimit().value_or(0) / 10 * 9;
   SetMemoryBudget(budget);
-  auto loaded =
-      Encoder::Load(*folder, {.dtype = ParseDataType(options->dtype), .num_threads = static_cast<int>(options->threads)});
+  const auto dtype = ResolveDataType(options->dtype, *folder);
+  if (!dtype.ok()) return dtype.status();
+  auto loaded = Encoder::Load(*folder, {.dtype = *dtype, .num_threads = static_cast<int>(options->threads)});
   if (!loaded.ok()) return loaded.status();
   const std::shared_ptr<Encoder> encoder = *std::move(loaded);
 

@@ -66,7 +66,8 @@ const std::vector<Setting>& Settings() {
   static const auto* settings = new std::vector<Setting>{
       {"model", "model folder (config.json, model.safetensors, tokenizer.json)", Text{&O::model}},
       {"device", "cpu | cuda", Choice{&O::device, {"cpu", "cuda"}}},
-      {"dtype", "float32 | bfloat16 | int8", Choice{&O::dtype, {"float32", "bfloat16", "int8"}}},
+      {"dtype", "float32 | bfloat16 | int8 | auto: int8 of a quantized folder, else bfloat16 where the CPU has it, else float32",
+       Choice{&O::dtype, {"float32", "bfloat16", "int8", "auto"}}},
       {"listen", "gRPC address; port 0 picks a free one", Text{&O::listen}},
       {"http", "address of metrics and probes, or off", Text{&O::http}},
       {"replicas", "workers, each with a compute team; 0 = what moves most tokens in a measurement at start",

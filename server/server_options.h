@@ -22,7 +22,7 @@ struct ServerOptions {
   // what is served, where
   std::string model;  // folder
   std::string device = "cpu";
-  std::string dtype = "float32";         // float32 | bfloat16 | int8
+  std::string dtype = "float32";         // float32 | bfloat16 | int8 | auto
   std::string listen = "0.0.0.0:50051";  // port 0 picks a free one
   std::string http = "0.0.0.0:8080";     // or "off"
 

@@ -63,14 +63,19 @@ at::Tensor PackWeight(const at::Tensor& weight) {
 
 }  // namespace
 
-QuantizedLinear::QuantizedLinear(const at::Tensor& weight, const at::Tensor& bias) {
+QuantizedWeight QuantizeWeight(const at::Tensor& weight) {
   const at::Tensor w = weight.to(at::kFloat);
-  const at::Tensor scales = w.abs().amax(1).div(127.0);                     // [out]
-  weight_scales_ = at::where(scales.gt(0), scales, at::ones_like(scales));  // a channel of zeros stays zero
-  const at::Tensor rounded = w.div(weight_scales_.unsqueeze(1)).round_();   // [out, in]
-  offset_ = rounded.sum(1).mul_(128.0).mul_(weight_scales_);
-  weight_zero_points_ = at::zeros({w.size(0)}, at::kLong);
-  packed_ = PackWeight(rounded.to(at::kChar).contiguous());  // [out, in]: it is transposed inside
+  const at::Tensor scales = w.abs().amax(1).div(127.0);                               // [out]
+  const at::Tensor nonzero = at::where(scales.gt(0), scales, at::ones_like(scales));  // a channel of zeros stays zero
+  return {w.div(nonzero.unsqueeze(1)).round_().to(at::kChar).contiguous(), nonzero};
+}
+
+QuantizedLinear::QuantizedLinear(const at::Tensor& weight, const at::Tensor& bias) {
+  const QuantizedWeight quantized = QuantizeWeight(weight);
+  weight_scales_ = quantized.scales;
+  offset_ = quantized.values.to(at::kFloat).sum(1).mul_(128.0).mul_(weight_scales_);
+  weight_zero_points_ = at::zeros({weight.size(0)}, at::kLong);
+  packed_ = PackWeight(quantized.values);  // [out, in]: it is transposed inside
   if (bias.defined()) bias_ = bias.to(at::kFloat).contiguous();
 }
 

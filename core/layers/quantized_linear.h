@@ -19,6 +19,14 @@ struct QuantizedRows {
 
 QuantizedRows QuantizeRows(const at::Tensor& x);  // [M, K] float32 or bfloat16, contiguous
 
+// Weights of s8 with one scale per output channel: scale = max |w| / 127, value = round(w / scale); a channel of zeros has
+// scale 1.
+struct QuantizedWeight {
+  at::Tensor values;  // [out, in] int8
+  at::Tensor scales;  // [out] float32
+};
+QuantizedWeight QuantizeWeight(const at::Tensor& weight);  // [out, in]
+
 class QuantizedLinear {
  public:
   // weight [out, in] float32; bias [out] float32 or undefined.

@@ -16,7 +16,7 @@ constexpr int64_t kRowsPerBlock = 512;  // enough rows for the GEMM's best speed
 Linear TakeQkv(WeightMap& weights, const PostNormLayer::Names& names, int64_t hidden_size, bool has_bias, DataType dtype) {
   std::vector<at::Tensor> weight, bias;
   for (const std::string& name : {names.query, names.key, names.value}) {
-    weight.push_back(weights.Take(name + ".weight", {hidden_size, hidden_size}));
+    weight.push_back(weights.TakeMatrix(name + ".weight", {hidden_size, hidden_size}));
     if (has_bias) bias.push_back(weights.Take(name + ".bias", {hidden_size}));
   }
   for (const at::Tensor& tensor : weight) {

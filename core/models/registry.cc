@@ -11,6 +11,7 @@
 #include "core/models/model_folder.h"
 #include "core/models/modernbert/model.h"
 #include "core/models/reformer/model.h"
+#include "core/weights/int8_weights.h"
 
 namespace longspan {
 namespace {
@@ -35,6 +36,15 @@ constexpr Architecture kArchitectures[] = {
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<EncoderModel>> LoadEncoderModel(const ModelFolder& folder, DataType dtype) {
+  if (dtype != DataType::kInt8) {
+    const absl::StatusOr<std::string> int8 = FindInt8Weights(folder.weight_files());
+    if (!int8.ok()) return int8.status();
+    if (!int8->empty()) {
+      return absl::FailedPreconditionError(absl::StrCat(*int8, ": holds int8 weights; dtype is ",
+                                                        std::string(DataTypeName(dtype)),
+                                                        "; allowed: int8, or load the folder that it was quantized from"));
+    }
+  }
   std::string known;
   for (const Architecture& architecture : kArchitectures) {
     if (architecture.model_type == folder.model_type()) return architecture.load(folder, dtype);

@@ -4,7 +4,7 @@ namespace longspan {
 
 Linear TakeLinear(WeightMap& weights, const std::string& name, int64_t out, int64_t in, DataType dtype, Activation activation,
                   bool bias) {
-  const at::Tensor weight = weights.Take(name + ".weight", {out, in});
+  const at::Tensor weight = weights.TakeMatrix(name + ".weight", {out, in});
   const at::Tensor bias_values = bias ? weights.Take(name + ".bias", {out}) : at::Tensor();
   if (!weight.defined() || (bias && !bias_values.defined())) return {};
   return Linear(weight, bias_values, dtype, activation);

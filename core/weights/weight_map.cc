@@ -3,12 +3,14 @@
 #include <ATen/ops/empty.h>
 
 #include <algorithm>
+#include <cstring>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/strip.h"
 #include "core/weights/float_conversion.h"
+#include "core/weights/int8_weights.h"
 #include "core/weights/one_line.h"
 
 namespace longspan {
@@ -110,13 +112,39 @@ at::Tensor WeightMap::Take(std::string_view name, const std::vector<int64_t>& sh
   }
   if (!IsFloatingPoint(stored.type)) {
     return Refuse(name, absl::StrCat("has dtype ", absl::string_view(StoredTypeName(stored.type).data()),
-                                     "; weights are F64, F32, F16 or BF16"));
+                                     "; weights are F64, F32, F16 or BF16, those of linear layers also I8 with scales"));
   }
   at::Tensor weight = at::empty(stored.shape, at::kFloat);
   ConvertToFloat32(stored.type, stored.data, weight.data_ptr<float>());
   entry.reader->DropPages(stored);
   if (!entry.taken) num_parameters_ += stored.num_elements();
   entry.taken = true;
+  return weight;
+}
+
+at::Tensor WeightMap::TakeMatrix(std::string_view name, const std::vector<int64_t>& shape) {
+  const auto place = entries_.find(name);
+  const bool int8 = place != entries_.end() && place->second.tensor->type == StoredType::kI8;
+  return int8 && ShapeFits(place->second.tensor->shape, shape) ? TakeInt8(name, place->second) : Take(name, shape);
+}
+
+at::Tensor WeightMap::TakeInt8(std::string_view name, Entry& entry) {
+  const auto scales = entries_.find(std::string(name) + std::string(kInt8ScaleSuffix));
+  const StoredTensor& stored = *entry.tensor;
+  if (const std::string wrong = CheckInt8Weight(stored, scales == entries_.end() ? nullptr : scales->second.tensor);
+      !wrong.empty())
+    return Refuse(name, wrong);
+  at::Tensor weight = at::empty(stored.shape, at::kFloat);
+  const int64_t channels = stored.shape[0], width = stored.shape[1];
+  for (int64_t channel = 0; channel < channels; ++channel) {
+    float scale = 0;
+    std::memcpy(&scale, scales->second.tensor->data.data() + channel * sizeof(scale), sizeof(scale));
+    const auto* values = reinterpret_cast<const int8_t*>(stored.data.data()) + channel * width;
+    RestoreInt8Channel({values, static_cast<size_t>(width)}, scale, weight.data_ptr<float>() + channel * width);
+  }
+  entry.reader->DropPages(stored);
+  if (!entry.taken) num_parameters_ += stored.num_elements();
+  entry.taken = scales->second.taken = true;
   return weight;
 }
 

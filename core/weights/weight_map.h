@@ -39,6 +39,8 @@ class WeightMap {
   // can be unmapped). On a missing weight or another shape returns an undefined tensor and records the error; later calls go
   // on, and Finish reports the first. -1 in `shape` accepts any size there.
   at::Tensor Take(std::string_view name, const std::vector<int64_t>& shape);
+  // Like Take, for the matrix of a linear layer: may also be stored as int8 (int8_weights.h).
+  at::Tensor TakeMatrix(std::string_view name, const std::vector<int64_t>& shape);
   // Like Take, but an absent weight gives an undefined tensor without error.
   at::Tensor TakeOptional(std::string_view name, const std::vector<int64_t>& shape);
 
@@ -54,6 +56,7 @@ class WeightMap {
     bool taken = false;
   };
   std::string FindPrefix(const std::vector<std::string>& prefixes) const;
+  at::Tensor TakeInt8(std::string_view name, Entry& entry);
   at::Tensor Refuse(std::string_view name, const std::string& why);  // records the error, gives an undefined tensor
 
   std::vector<std::unique_ptr<SafetensorsReader>> readers_;

@@ -51,7 +51,7 @@ TEST(ServerOptionsTest, ALinesFileWorksToo) {
 TEST(ServerOptionsTest, ErrorsNameSettingValueOriginAndRange) {
   EXPECT_EQ(Parse({}, {{"LONGSPAN_REPLICAS", "-1"}}).status().message(),
             "replicas is '-1' (environment LONGSPAN_REPLICAS); allowed: a whole number from 0 to 1024");
-  EXPECT_THAT(std::string(Parse({"--dtype", "fp8"}).status().message()), HasSubstr("allowed: float32, bfloat16, int8"));
+  EXPECT_THAT(std::string(Parse({"--dtype", "fp8"}).status().message()), HasSubstr("allowed: float32, bfloat16, int8, auto"));
   EXPECT_THAT(std::string(Parse({"--no-such"}).status().message()), HasSubstr("--no-such"));
   EXPECT_THAT(std::string(Parse({"--config", WriteFile("d.json", R"({"max-batch": 1})")}).status().message()),
               HasSubstr("sets 'max-batch', which is no setting"));

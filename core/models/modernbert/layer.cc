@@ -20,7 +20,7 @@ constexpr int64_t kRowsPerBlock = 512;
 // Wi holds both halves of the gated unit: rows [0, I) feed the activation, rows [I, 2I) are the gate.
 FeedForward TakeGated(WeightMap& weights, const std::string& prefix, const ModernBertConfig& config, DataType dtype) {
   const int64_t width = config.intermediate_size;
-  const at::Tensor both = weights.Take(prefix + "mlp.Wi.weight", {2 * width, config.hidden_size});
+  const at::Tensor both = weights.TakeMatrix(prefix + "mlp.Wi.weight", {2 * width, config.hidden_size});
   const at::Tensor bias = config.mlp_bias ? weights.Take(prefix + "mlp.Wi.bias", {2 * width}) : at::Tensor();
   Linear down = TakeLinear(weights, prefix + "mlp.Wo", config.hidden_size, width, dtype, Activation::kNone, config.mlp_bias);
   if (!both.defined() || (config.mlp_bias && !bias.defined())) return {};
