@@ -19,7 +19,7 @@ constexpr std::array<int64_t, 3> kLengths = {4096, 65536, 524288};
 
 constexpr int64_t kEverything = -1;
 
-// What one layer adds on one side.
+// What one layer adds on each side, in the middle of a text.
 Reach LayerReach(const LayerAttention& layer, bool is_causal) {
   Reach reach;
   switch (layer.kind) {
@@ -30,9 +30,12 @@ Reach LayerReach(const LayerAttention& layer, bool is_causal) {
       // The first token of a chunk sees whole chunks before it, the last one whole chunks after it.
       reach = {(layer.chunks_before + 1) * layer.chunk_length - 1, (layer.chunks_after + 1) * layer.chunk_length - 1};
       break;
+    case AttentionKind::kBlockSparse:
+      // The first token of a block sees the whole block before it, the last one the whole block after it.
+      reach = {2 * layer.chunk_length - 1, 2 * layer.chunk_length - 1, true};
+      break;
     case AttentionKind::kDense:
     case AttentionKind::kLsh:
-    case AttentionKind::kBlockSparse:  // the first and the last block see and are seen by everything
       reach = {kEverything, kEverything};
       break;
   }
@@ -57,7 +60,7 @@ std::string LayerText(const json& layer) {
   return text;
 }
 
-json LayerJson(const LayerAttention& layer, const Reach& reach) {
+json LayerJson(const LayerAttention& layer, const Reach& reach, const ModelInfo& info) {
   json result = {{"kind", AttentionKindName(layer.kind)}};
   if (layer.kind == AttentionKind::kSlidingWindow) result["window"] = layer.window;
   if (layer.chunk_length > 0) result["chunk_length"] = layer.chunk_length;
@@ -66,17 +69,25 @@ json LayerJson(const LayerAttention& layer, const Reach& reach) {
     result["chunks_after"] = layer.chunks_after;
   }
   if (layer.kind == AttentionKind::kBlockSparse) result["random_blocks"] = layer.random_blocks;
-  result["reach"] = {{"before", reach.before}, {"after", reach.after}};
+  result["keys_seen"] = KeysSeen(layer, info);
+  result["reach"] = {{"before", reach.before}, {"after", reach.after}, {"ends", reach.ends}};
   return result;
 }
 
 json LengthsJson(const ModelInfo& info, const CostModel& cost, bool measured) {
   json lengths = json::array();
-  for (int64_t tokens : kLengths) {
-    if (info.max_tokens != 0 && tokens > info.max_tokens) continue;
+  std::vector<int64_t> all(kLengths.begin(), kLengths.end());
+  if (info.max_tokens != 0 && info.max_tokens < kLengths.front()) all.insert(all.begin(), info.max_tokens);
+  for (int64_t tokens : all) {
+    if (info.max_tokens != 0 && tokens > info.max_tokens) {
+      lengths.push_back({{"tokens", tokens}, {"allowed", false}});
+      continue;
+    }
     const std::array<int64_t, 1> batch = {tokens};
     json row = {{"tokens", tokens},
+                {"allowed", true},
                 {"activation_bytes", cost.BatchBytes(batch)},
+                {"total_bytes", cost.BatchBytes(batch) + info.weight_bytes},
                 {"gflop", (cost.LinearFlop(tokens) + cost.AttentionFlop(tokens)) / 1e9}};
     if (measured) row["predicted_tokens_per_second"] = tokens / cost.BatchSeconds(batch);
     lengths.push_back(row);
@@ -87,7 +98,8 @@ json LengthsJson(const ModelInfo& info, const CostModel& cost, bool measured) {
 std::string ReachText(const json& reach) {
   const int64_t before = reach.at("before"), after = reach.at("after");
   const auto side = [](int64_t tokens) { return tokens == kEverything ? std::string("all") : std::to_string(tokens); };
-  return absl::StrCat(side(before), " before, ", side(after), " after");
+  if (before == kEverything && (after == kEverything || after == 0)) return after == 0 ? "all before" : "all";
+  return absl::StrCat(side(before), " before, ", side(after), " after", reach.at("ends").get<bool>() ? ", both end blocks" : "");
 }
 
 }  // namespace
@@ -97,10 +109,31 @@ std::vector<Reach> ReceptiveField(const ModelInfo& info) {
   Reach total;
   for (const LayerAttention& layer : info.layers) {
     const Reach reach = LayerReach(layer, info.is_causal);
-    total = {AddReach(total.before, reach.before), AddReach(total.after, reach.after)};
+    // What the end blocks know: after one BigBird layer all of the text.
+    const bool all = total.ends && reach.ends;
+    total = {all ? kEverything : AddReach(total.before, reach.before), all ? kEverything : AddReach(total.after, reach.after),
+             total.ends || reach.ends};
+    if (total.before == kEverything) total.ends = false;
     field.push_back(total);
   }
   return field;
+}
+
+int64_t KeysSeen(const LayerAttention& layer, const ModelInfo& info) {
+  const int64_t in_chunks = layer.chunk_length * (layer.chunks_before + 1 + layer.chunks_after);
+  switch (layer.kind) {
+    case AttentionKind::kSlidingWindow:
+      return 2 * layer.window + 1;
+    case AttentionKind::kBlockSparse:
+      return 5 * layer.chunk_length;  // the first, three neighbours, the last
+    case AttentionKind::kLocalChunk:
+      return in_chunks;
+    case AttentionKind::kLsh:
+      return in_chunks * std::max(1, info.num_hashes);
+    case AttentionKind::kDense:
+      return kEverything;
+  }
+  return kEverything;
 }
 
 int64_t AxialBytesSaved(const json& config) {
@@ -116,11 +149,13 @@ int64_t AxialBytesSaved(const json& config) {
   return (positions * width - factors) * static_cast<int64_t>(sizeof(float));
 }
 
-absl::StatusOr<json> InspectModel(const std::string& model_dir, DataType dtype, bool measure) {
+absl::StatusOr<json> InspectModel(const std::string& model_dir, const std::string& dtype, bool measure) {
   const auto folder = ModelFolder::Open(model_dir);
   if (!folder.ok()) return folder.status();
+  const auto resolved = ResolveDataType(dtype, *folder);
+  if (!resolved.ok()) return resolved.status();
   EncoderOptions options;
-  options.dtype = dtype;
+  options.dtype = *resolved;
   const auto encoder = Encoder::Load(*folder, options);
   if (!encoder.ok()) return encoder.status();
   if (measure) {
@@ -130,7 +165,7 @@ absl::StatusOr<json> InspectModel(const std::string& model_dir, DataType dtype, 
   json pooling = json::array(), layers = json::array();
   for (PoolingMode mode : info.pooling) pooling.push_back(PoolingModeName(mode));
   const std::vector<Reach> field = ReceptiveField(info);
-  for (size_t i = 0; i < info.layers.size(); ++i) layers.push_back(LayerJson(info.layers[i], field[i]));
+  for (size_t i = 0; i < info.layers.size(); ++i) layers.push_back(LayerJson(info.layers[i], field[i], info));
   json result = {{"model", info.name},
                  {"architecture", info.architecture},
                  {"dtype", DataTypeName(info.dtype)},
@@ -178,17 +213,28 @@ std::string InspectionText(const json& inspection) {
   }
   int index = 0;
   for (const json& layer : inspection.at("layers")) {
-    line(absl::StrCat("layer ", index++), absl::StrFormat("%-40s reach %s", LayerText(layer), ReachText(layer.at("reach"))));
+    const int64_t keys = layer.at("keys_seen");
+    line(absl::StrCat("layer ", index++),
+         absl::StrFormat("%-40s sees %-6s reach %s", LayerText(layer), keys == kEverything ? "all," : absl::StrCat(keys, ","),
+                         ReachText(layer.at("reach"))));
   }
+  bool predicted = false;
   for (const json& length : inspection.at("lengths")) {
-    std::string text = absl::StrFormat("%.0f MiB of activations, %.1f GFLOP",
-                                       length.at("activation_bytes").get<double>() / 1048576.0, length.at("gflop").get<double>());
+    if (!length.at("allowed").get<bool>()) {
+      line(absl::StrCat(length.at("tokens").get<int64_t>(), " tokens"), "more than this model takes");
+      continue;
+    }
+    std::string text = absl::StrFormat("%.0f MiB of activations, %.0f MiB with the weights, %.1f GFLOP",
+                                       length.at("activation_bytes").get<double>() / 1048576.0,
+                                       length.at("total_bytes").get<double>() / 1048576.0, length.at("gflop").get<double>());
     if (length.contains("predicted_tokens_per_second")) {
       absl::StrAppend(&text,
                       absl::StrFormat(", %.0f tokens/s predicted", length.at("predicted_tokens_per_second").get<double>()));
+      predicted = true;
     }
     line(absl::StrCat(length.at("tokens").get<int64_t>(), " tokens"), text);
   }
+  if (predicted) line("predicted", "by the cost model, calibrated just now by warm-up passes of this model on this machine");
   return out.str();
 }
 

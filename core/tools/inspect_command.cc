@@ -1,5 +1,4 @@
 #include <iostream>
-#include <map>
 #include <memory>
 #include <string>
 
@@ -11,18 +10,17 @@ namespace longspan {
 void AddInspectCommand(CLI::App& app) {
   struct Arguments {
     std::string model;
-    DataType dtype = DataType::kFloat32;
+    std::string dtype = "float32";
     bool as_json = false, no_measure = false;
   };
   auto arguments = std::make_shared<Arguments>();
   CLI::App* command =
       app.add_subcommand("inspect", "Architecture, layers and reach, parameters, memory by length, predicted speed");
   command->add_option("model", arguments->model, "model folder")->required();
-  const std::map<std::string, DataType> dtypes = {
-      {"float32", DataType::kFloat32}, {"bfloat16", DataType::kBFloat16}, {"int8", DataType::kInt8}};
-  command->add_option("--dtype", arguments->dtype, "float32, bfloat16 or int8")->transform(CLI::CheckedTransformer(dtypes));
+  command->add_option("--dtype", arguments->dtype, "float32, bfloat16, int8 or auto")->capture_default_str();
   command->add_flag("--json", arguments->as_json, "print JSON");
-  command->add_flag("--no-measure", arguments->no_measure, "skip the warm-up that predicts tokens/s");
+  command->add_flag("--no-measure", arguments->no_measure,
+                    "skip the warm-up; tokens/s are predicted from the cost model that it calibrates on this machine");
   command->callback([arguments] {
     const auto inspection = InspectModel(arguments->model, arguments->dtype, !arguments->no_measure);
     ExitUnlessOk(inspection.status());
