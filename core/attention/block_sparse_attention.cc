@@ -3,8 +3,10 @@
 #include <ATen/ops/empty.h>
 #include <c10/util/Exception.h>
 
+#include "core/attention/attention_observer.h"
 #include "core/attention/attention_tensors.h"
 #include "core/kernels/block_sparse_attention.h"
+#include "core/kernels/block_sparse_attention_impl.h"
 
 namespace longspan {
 
@@ -23,6 +25,7 @@ at::Tensor BlockSparseAttention(const at::Tensor& q, const at::Tensor& k, const 
   params.tensors = AttentionTensors(q, k, v, out, layout, scale);
   params.block_size = static_cast<int32_t>(pattern.block_size);
   params.random_blocks = static_cast<int32_t>(pattern.random_blocks);
+  if (layout.observer) layout.observer->OnRowTasks(kernels::MakeBlockSparseTasks(params).tasks, layout.key_mask);
   kernels::BlockSparseAttention(params);
   return out;
 }

@@ -32,6 +32,8 @@
 #include <limits>
 #include <vector>
 
+#include "core/attention/attention_observer.h"
+
 namespace longspan {
 namespace {
 
@@ -178,6 +180,7 @@ void GlobalRowAttention(const at::Tensor& hidden, const GlobalProjections& proje
     globals_in_group = 0;
   };
   for (TextGlobals& text : TextsWithGlobals(layout)) {
+    if (layout.observer) layout.observer->OnGlobalRows(text.positions, text.begin, text.end, layout.key_mask);
     const int64_t count = static_cast<int64_t>(text.positions.size());
     if (!rows.IsReassociationCheaper(count)) {
       WriteRows({&text, 1}, rows.Direct(text), out);

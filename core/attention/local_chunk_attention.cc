@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "core/attention/attention_observer.h"
 #include "core/layers/element_type_of.h"
 
 namespace longspan {
@@ -111,34 +112,51 @@ std::vector<ChunkWindow> PlanChunkWindows(std::span<const ChunkedText> texts, co
   return windows;
 }
 
+namespace {
+
+// The mask of the window's rows.
+std::vector<uint8_t> WindowMask(const ChunkWindow& window, std::span<const uint8_t> key_mask) {
+  std::vector<uint8_t> mask;
+  if (key_mask.empty()) return mask;
+  for (const auto& [begin, end] : window.row_ranges) mask.insert(mask.end(), key_mask.begin() + begin, key_mask.begin() + end);
+  return mask;
+}
+
+// Who sees whom in a window: everything of the kernel's parameters but the tensors.
+kernels::ChunkAttentionParams WindowParams(const ChunkWindow& window, const std::vector<uint8_t>& mask, bool causal) {
+  return {.causal = causal,
+          .positions = window.positions.data(),
+          .key_mask = mask.empty() ? nullptr : mask.data(),
+          .tasks = window.tasks.data(),
+          .num_tasks = static_cast<int32_t>(window.tasks.size())};
+}
+
+}  // namespace
+
+void ObserveChunkWindow(const ChunkWindow& window, std::span<const uint8_t> key_mask, bool causal, AttentionObserver& observer) {
+  const std::vector<uint8_t> mask = WindowMask(window, key_mask);
+  observer.OnLocalChunks(WindowParams(window, mask, causal));
+}
+
 at::Tensor LocalChunkAttention(const at::Tensor& qkv, const ChunkWindow& window, std::span<const uint8_t> key_mask, bool causal) {
   TORCH_CHECK(qkv.dim() == 4 && qkv.size(0) == window.num_rows && qkv.size(1) == 3 && qkv.is_contiguous(),
               "qkv must be contiguous [", window.num_rows, ", 3, H, D], got ", qkv.sizes());
   const int64_t H = qkv.size(2), D = qkv.size(3);
-  std::vector<uint8_t> mask;
-  if (!key_mask.empty()) {
-    for (const auto& [begin, end] : window.row_ranges) mask.insert(mask.end(), key_mask.begin() + begin, key_mask.begin() + end);
-  }
+  const std::vector<uint8_t> mask = WindowMask(window, key_mask);
   at::Tensor out = at::empty({window.num_queries, H, D}, qkv.options());
-  const char* q = static_cast<const char*>(qkv.const_data_ptr());
   const int64_t part = H * D * qkv.element_size();
-  kernels::ChunkAttention({.type = ElementTypeOf(qkv),
-                           .q = q,
-                           .k = q + part,
-                           .v = q + 2 * part,
-                           .q_stride = 3 * H * D,
-                           .k_stride = 3 * H * D,
-                           .v_stride = 3 * H * D,
-                           .num_heads = static_cast<int32_t>(H),
-                           .head_size = static_cast<int32_t>(D),
-                           .causal = causal,
-                           .positions = window.positions.data(),
-                           .key_mask = mask.empty() ? nullptr : mask.data(),
-                           .tasks = window.tasks.data(),
-                           .num_tasks = static_cast<int32_t>(window.tasks.size()),
-                           .out_type = ElementTypeOf(out),
-                           .out = out.data_ptr(),
-                           .out_stride = H * D});
+  kernels::ChunkAttentionParams params = WindowParams(window, mask, causal);
+  params.type = ElementTypeOf(qkv);
+  params.q = qkv.const_data_ptr();
+  params.k = static_cast<const char*>(params.q) + part;
+  params.v = static_cast<const char*>(params.q) + 2 * part;
+  params.q_stride = params.k_stride = params.v_stride = 3 * H * D;
+  params.num_heads = static_cast<int32_t>(H);
+  params.head_size = static_cast<int32_t>(D);
+  params.out_type = ElementTypeOf(out);
+  params.out = out.data_ptr();
+  params.out_stride = H * D;
+  kernels::ChunkAttention(params);
   return out;
 }
 

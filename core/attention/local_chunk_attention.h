@@ -49,6 +49,10 @@ struct ChunkWindow {
 // Windows over all texts, of about max_queries query rows each (at least one chunk or one short text).
 std::vector<ChunkWindow> PlanChunkWindows(std::span<const ChunkedText> texts, const ChunkShape& shape, int64_t max_queries);
 
+class AttentionObserver;
+// Tells the observer of the attention of a window.
+void ObserveChunkWindow(const ChunkWindow& window, std::span<const uint8_t> key_mask, bool causal, AttentionObserver& observer);
+
 // qkv : [num_rows, 3, H, D] float32 or bfloat16, rows of the window     key_mask : by packed row, 0 = not read; empty = all are
 // Returns [num_queries, H, D] of qkv's type. Runs on the calling thread only.
 at::Tensor LocalChunkAttention(const at::Tensor& qkv, const ChunkWindow& window, std::span<const uint8_t> key_mask, bool causal);

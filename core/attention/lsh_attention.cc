@@ -10,6 +10,7 @@
 #include <functional>
 #include <numeric>
 
+#include "core/attention/attention_observer.h"
 #include "core/attention/parallel_blocks.h"
 #include "core/kernels/lsh_hash.h"
 #include "core/kernels/lsh_sort.h"
@@ -138,42 +139,64 @@ const int32_t* LshAttention::slots(int64_t h, const Block& block) const {
   return IsHashed(texts_[block.text]) ? slots_[h].data() + slot_begin_[block.text] + block.first_slot : nullptr;
 }
 
-void LshAttention::Attend(int64_t h, const Block& block, at::Tensor& out, float* lse) const {
+LshAttention::BlockTasks LshAttention::MakeTasks(int64_t h, const Block& block) const {
   const Text& text = texts_[block.text];
   const bool hashed = IsHashed(text);
   const int32_t C = hashed ? shape_.chunk_length : text.rows.length;
   const int32_t num_chunks = hashed ? text.rotations->num_hashes * (text.rows.length / C) : 1;  // of all rounds: one circle
   const int32_t before = hashed ? shape_.chunks_before : 0, after = hashed ? shape_.chunks_after : 0, keys = before + 1 + after;
-  std::vector<int32_t> key_slots(static_cast<size_t>(block.num_slots / C) * keys);
-  std::vector<kernels::ChunkTask> tasks;
+  BlockTasks made;
+  made.key_slots.resize(static_cast<size_t>(block.num_slots / C) * keys);
   for (int32_t slot = 0; slot < block.num_slots; slot += C) {
-    int32_t* chunks = key_slots.data() + tasks.size() * keys;
+    int32_t* chunks = made.key_slots.data() + made.tasks.size() * keys;
     kernels::CircularChunks((block.first_slot + slot) / C, num_chunks, before, after, chunks);
     for (int32_t i = 0; i < keys; ++i) chunks[i] *= C;
-    tasks.push_back(
+    made.tasks.push_back(
         {.query_slot = block.first_slot + slot, .length = C, .out_row = slot, .num_key_chunks = keys, .key_slots = chunks});
   }
+  made.params = {.lsh = true,
+                 .causal = shape_.causal,
+                 .slot_rows = hashed ? slots_[h].data() + slot_begin_[block.text] : nullptr,
+                 .key_mask = key_mask_.empty() ? nullptr : key_mask_.data() + text.rows.row_begin,
+                 .tasks = made.tasks.data(),
+                 .num_tasks = static_cast<int32_t>(made.tasks.size())};
+  return made;
+}
+
+void LshAttention::Observe(int64_t h, int64_t head, AttentionObserver& observer) const {
+  for (const std::vector<Block>& round : blocks_) {
+    for (const Block& block : round) {
+      const Text& text = texts_[block.text];
+      const BlockTasks made = MakeTasks(h, block);
+      if (!IsHashed(text)) {
+        observer.OnLshChunks(head, made.params, nullptr);
+        continue;
+      }
+      const LshOrder order = {.num_hashes = text.rotations->num_hashes,
+                              .num_buckets = text.rotations->num_buckets,
+                              .length = text.rows.length,
+                              .buckets = buckets_[h].data() + slot_begin_[block.text],
+                              .slots = slots_[h].data() + slot_begin_[block.text]};
+      observer.OnLshChunks(head, made.params, &order);
+    }
+  }
+}
+
+void LshAttention::Attend(int64_t h, const Block& block, at::Tensor& out, float* lse) const {
+  const BlockTasks made = MakeTasks(h, block);
   const int64_t part = head_size_ * qkv_[h].element_size();
-  const char* qk = static_cast<const char*>(qkv_[h].const_data_ptr()) + text.rows.row_begin * 2 * part;
-  kernels::ChunkAttention({.type = ElementTypeOf(qkv_[h]),
-                           .q = qk,
-                           .k = qk,
-                           .v = qk + part,
-                           .q_stride = 2 * head_size_,
-                           .k_stride = 2 * head_size_,
-                           .v_stride = 2 * head_size_,
-                           .num_heads = 1,
-                           .head_size = static_cast<int32_t>(head_size_),
-                           .lsh = true,
-                           .causal = shape_.causal,
-                           .slot_rows = hashed ? slots_[h].data() + slot_begin_[block.text] : nullptr,
-                           .key_mask = key_mask_.empty() ? nullptr : key_mask_.data() + text.rows.row_begin,
-                           .tasks = tasks.data(),
-                           .num_tasks = static_cast<int32_t>(tasks.size()),
-                           .out_type = ElementTypeOf(out),
-                           .out = out.data_ptr(),
-                           .out_stride = head_size_,
-                           .lse = lse});
+  kernels::ChunkAttentionParams params = made.params;
+  params.type = ElementTypeOf(qkv_[h]);
+  params.q = params.k = static_cast<const char*>(qkv_[h].const_data_ptr()) + texts_[block.text].rows.row_begin * 2 * part;
+  params.v = static_cast<const char*>(params.q) + part;
+  params.q_stride = params.k_stride = params.v_stride = 2 * head_size_;
+  params.num_heads = 1;
+  params.head_size = static_cast<int32_t>(head_size_);
+  params.out_type = ElementTypeOf(out);
+  params.out = out.data_ptr();
+  params.out_stride = head_size_;
+  params.lse = lse;
+  kernels::ChunkAttention(params);
 }
 
 }  // namespace longspan

@@ -24,6 +24,8 @@
 
 namespace longspan {
 
+class AttentionObserver;
+
 // The random rotations of one (seed, rounds, buckets), for all heads. The same numbers in every LSH layer and for every text.
 struct LshRotations {
   int32_t num_hashes = 0;
@@ -72,6 +74,8 @@ class LshAttention {
 
   int32_t num_rounds() const { return static_cast<int32_t>(blocks_.size()); }  // of the text that has most
   const std::vector<Block>& blocks(int32_t round) const { return blocks_[round]; }
+  // Tells the observer of the head at place h, which is head `head` of the model, after Sort: text by text.
+  void Observe(int64_t h, int64_t head, AttentionObserver& observer) const;
   // out : [num_slots, D], float32 or bfloat16     lse : [num_slots] or null
   void Attend(int64_t h, const Block& block, at::Tensor& out, float* lse) const;
   // Packed row of each slot of a block: row_begin(block) + slots(h, block)[i]; null slots = 0, 1, 2, ...
@@ -79,6 +83,13 @@ class LshAttention {
   int64_t row_begin(const Block& block) const { return texts_[block.text].rows.row_begin; }
 
  private:
+  // The chunks of a block and who sees whom in them: everything of the kernel's parameters but the tensors.
+  struct BlockTasks {
+    std::vector<int32_t> key_slots;
+    std::vector<kernels::ChunkTask> tasks;
+    kernels::ChunkAttentionParams params;  // points into the vectors
+  };
+  BlockTasks MakeTasks(int64_t h, const Block& block) const;
   void Hash(int64_t h, int64_t head, int64_t row_begin, const at::Tensor& qk);
 
   ChunkShape shape_;

@@ -3,6 +3,7 @@
 #include <ATen/ops/empty.h>
 #include <c10/util/Exception.h>
 
+#include "core/attention/attention_observer.h"
 #include "core/attention/attention_tensors.h"
 #include "core/kernels/sliding_window_attention.h"
 
@@ -21,6 +22,7 @@ at::Tensor SlidingWindowAttention(const at::Tensor& q, const at::Tensor& k, cons
   params.windows = layout.windows.data();
   params.globals = layout.globals.empty() ? nullptr : layout.globals.data();
   params.cu_globals = layout.globals.empty() ? nullptr : layout.cu_globals.data();
+  if (layout.observer) layout.observer->OnRowTasks(kernels::SlidingWindowTasks(params), layout.key_mask);
   kernels::SlidingWindowAttention(params);
   return out;
 }

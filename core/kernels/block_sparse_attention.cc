@@ -41,18 +41,23 @@ void AppendTextTasks(const BlockSparseAttentionParams& params, int32_t begin, in
 
 }  // namespace
 
-void BlockSparseAttention(const BlockSparseAttentionParams& params, AttentionImplementation implementation) {
+BlockSparseTasks MakeBlockSparseTasks(const BlockSparseAttentionParams& params) {
   const int32_t block = params.block_size;
-  std::vector<std::vector<int32_t>> edges(params.tensors.num_texts);
-  std::vector<RowTask> tasks;
+  BlockSparseTasks made;
+  made.edges.resize(params.tensors.num_texts);
   for (int32_t text = 0; text < params.tensors.num_texts; ++text) {
     const int32_t begin = params.tensors.cu_seqlens[text], end = params.tensors.cu_seqlens[text + 1];
-    edges[text].resize(2 * static_cast<size_t>(block));
-    std::iota(edges[text].begin(), edges[text].begin() + block, begin);
-    std::iota(edges[text].begin() + block, edges[text].end(), end - block);
-    AppendTextTasks(params, begin, end, edges[text], &tasks);
+    std::vector<int32_t>& edges = made.edges[text];
+    edges.resize(2 * static_cast<size_t>(block));
+    std::iota(edges.begin(), edges.begin() + block, begin);
+    std::iota(edges.begin() + block, edges.end(), end - block);
+    AppendTextTasks(params, begin, end, edges, &made.tasks);
   }
-  RunRowTasks(implementation, params.tensors, tasks);
+  return made;
+}
+
+void BlockSparseAttention(const BlockSparseAttentionParams& params, AttentionImplementation implementation) {
+  RunRowTasks(implementation, params.tensors, MakeBlockSparseTasks(params).tasks);
 }
 
 void BlockSparseAttention(const BlockSparseAttentionParams& params) {

@@ -52,6 +52,9 @@ struct ChunkAttentionParams {
   float* lse = nullptr;  // null, or z: [rows of out, num_heads]
 };
 
+// First position whose queries see a key at `position`: none where it is not read, its own in a causal model, else every.
+inline int32_t VisibleFrom(bool read, bool causal, int32_t position) { return !read ? INT32_MAX : causal ? position : -1; }
+
 void ChunkAttentionPortable(const ChunkAttentionParams& params);
 void ChunkAttentionAvx2(const ChunkAttentionParams& params);
 void ChunkAttentionAvx512(const ChunkAttentionParams& params);

@@ -149,7 +149,7 @@ class ChunkAttentionTile {
       const int32_t row = Row(slot + i);
       const bool read = !p_.key_mask || p_.key_mask[row];
       chunk.position[i] = Position(row);
-      chunk.visible_from[i] = !read ? std::numeric_limits<int32_t>::max() : p_.causal ? chunk.position[i] : -1;
+      chunk.visible_from[i] = VisibleFrom(read, p_.causal, chunk.position[i]);
       chunk.last_visible_from = std::max(chunk.last_visible_from, chunk.visible_from[i]);
       const Element* key = At(p_.k, p_.k_stride, row);
       chunk.scale[i] = p_.lsh ? Isa::SumOfSquares(key, p_.head_size) : 0.0f;

@@ -6,9 +6,8 @@
 #include "core/kernels/sliding_window_attention_impl.h"
 
 namespace longspan::kernels {
-namespace {
 
-std::vector<RowTask> MakeTasks(const SlidingWindowAttentionParams& params) {
+std::vector<RowTask> SlidingWindowTasks(const SlidingWindowAttentionParams& params) {
   std::vector<RowTask> tasks;
   for (int32_t text = 0; text < params.num_texts; ++text) {
     RowTask task;
@@ -23,8 +22,6 @@ std::vector<RowTask> MakeTasks(const SlidingWindowAttentionParams& params) {
   }
   return tasks;
 }
-
-}  // namespace
 
 bool IsSupported(AttentionImplementation implementation, ElementType type) {
 #if defined(__x86_64__)
@@ -70,7 +67,7 @@ void RunRowTasks(AttentionImplementation implementation, const SlidingWindowAtte
 }
 
 void SlidingWindowAttention(const SlidingWindowAttentionParams& params, AttentionImplementation implementation) {
-  RunRowTasks(implementation, params, MakeTasks(params));
+  RunRowTasks(implementation, params, SlidingWindowTasks(params));
 }
 
 void SlidingWindowAttention(const SlidingWindowAttentionParams& params) {

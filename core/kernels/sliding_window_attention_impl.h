@@ -6,6 +6,7 @@
 // A key that is a column is left out of the band, so that it counts once. Rows of one task share the packed keys.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <vector>
 
@@ -34,6 +35,21 @@ struct RowTask {
   float weight = 1.0f;
 };
 
+// The band around a position, [begin, end): keys that its row sees, and, since it is symmetric, rows that see its key.
+struct BandRange {
+  int32_t begin = 0;
+  int32_t end = 0;
+};
+inline BandRange BandAround(const RowTask& task, int32_t position) {
+  const auto block_begin = [&task](int64_t block) {  // kept inside the text
+    const int64_t begin = task.text_begin + block * task.block;
+    return static_cast<int32_t>(std::clamp<int64_t>(begin, task.text_begin, task.text_end));
+  };
+  const int32_t offset = position - task.text_begin;
+  const int64_t block = task.block == 1 ? offset : offset / task.block;  // a division a key would cost as much as packing it
+  return {block_begin(block - task.reach), block_begin(block + task.reach + 1)};
+}
+
 // Rows of one task at most: what a task packs (its rows plus the window on both sides) stays in the second-level cache.
 inline constexpr int32_t kTaskRows = 512;
 
@@ -45,6 +61,9 @@ void AppendRowTasks(const RowTask& task, std::vector<RowTask>* tasks);
 // head counts, scale and key_mask are read.
 void RunRowTasks(AttentionImplementation implementation, const SlidingWindowAttentionParams& tensors,
                  const std::vector<RowTask>& tasks);
+
+// The tasks of SlidingWindowAttention; their columns point into params.globals.
+std::vector<RowTask> SlidingWindowTasks(const SlidingWindowAttentionParams& params);
 
 // SlidingWindowAttention by a chosen implementation.
 void SlidingWindowAttention(const SlidingWindowAttentionParams& params, AttentionImplementation implementation);

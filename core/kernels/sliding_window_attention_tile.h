@@ -127,15 +127,6 @@ class RowTaskTile {
     return static_cast<const Element*>(base) + row * stride + static_cast<int64_t>(head_) * p_.head_size;
   }
   bool IsRead(int32_t key) const { return !p_.key_mask || p_.key_mask[key]; }
-  int32_t BlockOf(int32_t position) const {
-    const int32_t offset = position - task_->text_begin;
-    return task_->block == 1 ? offset : offset / task_->block;  // a division a key would cost as much as packing it
-  }
-  // First position of block b, kept inside the text.
-  int32_t BlockBegin(int64_t b) const {
-    const int64_t begin = task_->text_begin + b * task_->block;
-    return static_cast<int32_t>(std::clamp<int64_t>(begin, task_->text_begin, task_->text_end));
-  }
 
   void BeginTask() {
     const int32_t rows = task_->row_end - task_->row_begin, blocks = (rows + kRows - 1) / kRows;
@@ -143,8 +134,8 @@ class RowTaskTile {
     std::fill(sum_, sum_ + blocks * kRows, 0.0f);
     std::fill(out_, out_ + static_cast<size_t>(blocks) * kRows * width_, 0.0f);
     next_column_ = 0;
-    next_key_ = BlockBegin(BlockOf(task_->row_begin) - task_->reach);
-    band_end_ = BlockBegin(static_cast<int64_t>(BlockOf(task_->row_end - 1)) + task_->reach + 1);
+    next_key_ = BandAround(*task_, task_->row_begin).begin;
+    band_end_ = BandAround(*task_, task_->row_end - 1).end;
     const int32_t* end = task_->columns + task_->num_columns;
     next_hidden_ = task_->num_columns ? std::lower_bound(task_->columns, end, next_key_) : end;
   }
@@ -166,8 +157,8 @@ class RowTaskTile {
       while (next_hidden_ != hidden_end && *next_hidden_ < next_key_) ++next_hidden_;
       const bool is_column = next_hidden_ != hidden_end && *next_hidden_ == next_key_;
       if (is_column || !IsRead(next_key_)) continue;
-      const int64_t block = BlockOf(next_key_);
-      AddKey(next_key_, BlockBegin(block - task_->reach), BlockBegin(block + task_->reach + 1) - 1);
+      const BandRange seen_by = BandAround(*task_, next_key_);
+      AddKey(next_key_, seen_by.begin, seen_by.end - 1);
     }
     band_keys_ = count_ - num_columns_;
     PadGroup();

@@ -17,6 +17,7 @@
 
 namespace longspan {
 
+class AttentionObserver;
 class ModelFolder;
 
 // The token vectors of one forward pass. Rows may be made on demand (Reformer's last LayerNorm over both streams), so that
@@ -45,6 +46,8 @@ struct ForwardOptions {
   std::vector<bool> first_row_only;
   // For tests: called with the embedding output (layer 0) and after each layer (1..N), [T, hidden_size] packed without padding.
   std::function<void(int layer, const at::Tensor& hidden)> observe_layer;
+  // Null, or told of every attention before it runs, layer by layer (core/attention/attention_observer.h).
+  AttentionObserver* observe_attention = nullptr;
 };
 
 class EncoderModel {

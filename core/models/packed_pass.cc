@@ -69,6 +69,7 @@ PackedLayout PackedPass::Layout(int64_t window, int64_t dense_up_to) {
   layout.globals = globals_;
   if (has_globals()) layout.cu_globals = cu_globals_;
   layout.key_mask = mask_;
+  layout.observer = options_.observe_attention;
   return layout;
 }
 

@@ -7,8 +7,13 @@
 
 namespace longspan {
 
+inline constexpr const char* kExitCodes =
+    "Exit codes: 0 done, 1 could not (one line on stderr: what, got, allowed), 100 and above wrong usage.";
+
 void AddConvertCommand(CLI::App& app);
 void AddInspectCommand(CLI::App& app);
+void AddMaskCommand(CLI::App& app);
+void AddQuantizeCommand(CLI::App& app);
 
 // Prints the status' message and leaves the process with 1 unless it is OK.
 void ExitUnlessOk(const absl::Status& status);

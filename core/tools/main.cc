@@ -17,9 +17,13 @@ void ExitUnlessOk(const absl::Status& status) {
 int main(int argc, char** argv) {
   CLI::App app("Offline tools for longspan's model folders");
   app.set_version_flag("--version", LONGSPAN_VERSION);
+  app.footer(longspan::kExitCodes);
   app.require_subcommand(1);
   longspan::AddConvertCommand(app);
   longspan::AddInspectCommand(app);
+  longspan::AddMaskCommand(app);
+  longspan::AddQuantizeCommand(app);
+  for (CLI::App* command : app.get_subcommands({})) command->footer(longspan::kExitCodes);
   CLI11_PARSE(app, argc, argv);
   return 0;
 }

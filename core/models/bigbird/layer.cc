@@ -26,6 +26,7 @@ at::Tensor BigBirdLayer::Attend(const at::Tensor& qkv, const PackedLayout& layou
   std::vector<int32_t> cu_seqlens;
   for (int64_t text = begin; text <= end; ++text) cu_seqlens.push_back(layout.cu_seqlens[text] - first);
   PackedLayout part = {.cu_seqlens = cu_seqlens, .windows = layout.windows.subspan(begin, end - begin)};
+  part.observer = layout.observer;
   if (!layout.key_mask.empty()) part.key_mask = layout.key_mask.subspan(first, last - first);
   const at::Tensor rows = qkv.slice(0, first, last);  // [rows, 3, H, D]
   const at::Tensor q = rows.select(1, 0), k = rows.select(1, 1), v = rows.select(1, 2);

@@ -27,12 +27,15 @@
 
 namespace longspan {
 
+class AttentionObserver;
+
 // What the layers of one pass share: which rows are computed and how they are cut.
 struct ReformerPass {
   std::span<const uint8_t> key_mask;                    // by row; empty = all are read
   std::vector<std::pair<int64_t, int64_t>> row_blocks;  // rows [begin, end) of the texts still wanted
   std::vector<ChunkWindow> windows;                     // the same rows, cut for the local layers
   std::unique_ptr<LshAttention> lsh;                    // buffers of the LSH layers
+  AttentionObserver* observer = nullptr;
 };
 
 class ReformerAttention {

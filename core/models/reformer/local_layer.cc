@@ -30,6 +30,9 @@ class LocalAttention : public ReformerAttention {
   }
 
   void AddTo(at::Tensor& x1, const at::Tensor& x2, ReformerPass& pass) const override {
+    if (pass.observer) {
+      for (const ChunkWindow& window : pass.windows) ObserveChunkWindow(window, pass.key_mask, causal_, *pass.observer);
+    }
     ParallelBlocks(static_cast<int64_t>(pass.windows.size()), [&](int64_t i) {
       const ChunkWindow& window = pass.windows[i];
       const at::Tensor qkv = qkv_(NormTo(norm_, Rows(x2, window), LinearType(dtype_)), AttentionType(dtype_));

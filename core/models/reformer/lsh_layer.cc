@@ -45,6 +45,7 @@ class LshLayerAttention : public ReformerAttention {
       const int64_t count = std::min(pass.lsh->heads_at_once(), num_heads - first);
       Project(x2, first, count, pass);
       pass.lsh->Sort(count);
+      for (int64_t h = 0; pass.observer && h < count; ++h) pass.lsh->Observe(h, first + h, *pass.observer);
       for (int64_t h = 0; h < count; ++h) {
         if (pass.lsh->num_rounds() == 1) {
           AddSingleRound(h, heads_[first + h], *pass.lsh, x1);

@@ -117,7 +117,7 @@ class ReformerModel : public EncoderModel {
     Observe(batch, padded, options, 0, x2);
 
     std::vector<int32_t> wanted;
-    ReformerPass pass{.key_mask = padded.key_mask()};
+    ReformerPass pass{.key_mask = padded.key_mask(), .observer = options.observe_attention};
     for (size_t i = 0; i < layers_.size(); ++i) {
       std::vector<int32_t> still = StillWanted(batch, options);
       if (still.empty()) return absl::CancelledError("all texts of the batch were dropped");
