@@ -1,107 +1,56 @@
 #include "client/bench.h"
 
 #include <grpcpp/grpcpp.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
-#include <map>
+#include <functional>
 #include <memory>
+#include <random>
+#include <utility>
 #include <vector>
 
-#include "absl/base/thread_annotations.h"
-#include "absl/synchronization/mutex.h"
+#include "absl/strings/str_cat.h"
+#include "absl/synchronization/notification.h"
 #include "absl/time/clock.h"
+#include "client/bench_tally.h"
+#include "client/length_mix.h"
 #include "nlohmann/json.hpp"
 
 namespace longspan {
 namespace {
 
-constexpr int64_t kClassBounds[] = {128, 512, 4096, 32768, INT64_MAX};
+constexpr int kCapacityCallers = 32;
 
-// Log-normal: most texts near the median, a tail that is long but not endless.
-struct LengthShape {
-  double share, median, sigma;
+// What is sent, and where to.
+struct Target {
+  std::vector<std::unique_ptr<Client>> clients;  // a connection each
+  v1::GetModelInfoResponse model;
+  LengthMix lengths;
+  absl::Duration deadline;  // of one request
 };
-std::vector<LengthShape> ShapesOf(const std::string& profile) {
-  if (profile == "chat") return {{1, 40, 0.8}};
-  if (profile == "contracts") return {{1, 6000, 0.8}};
-  if (profile == "books") return {{1, 40000, 0.7}};
-  return {{0.95, 180, 0.6}, {0.05, 3000, 0.6}};  // rag
+
+v1::EncodeRequest RandomRequest(const Target& target, std::mt19937_64* random) {
+  constexpr const char* kWords[] = {"the",   "court", "shall", "report", "a",  "long",  "river",
+                                    "under", "seven", "and",   "paper",  "of", "night", "people"};
+  const int64_t length = target.lengths.Draw(static_cast<int64_t>(target.model.limits().max_tokens()), random);
+  v1::EncodeRequest request;
+  v1::Input* input = request.add_inputs();
+  if (target.model.has_tokenizer()) {
+    std::string text;
+    for (int64_t i = 0; i < std::max<int64_t>(1, length - 2); ++i)  // two special tokens come on top
+      text.append(kWords[(*random)() % std::size(kWords)]).append(" ");
+    input->set_text(std::move(text));
+  } else {
+    const uint64_t first = std::min<uint64_t>(5, target.model.vocab_size() - 1);
+    for (int64_t i = 0; i < length; ++i) {
+      input->mutable_token_ids()->add_ids(static_cast<uint32_t>(first + (*random)() % (target.model.vocab_size() - first)));
+    }
+  }
+  return request;
 }
-
-double Percentile(std::vector<double> sorted, double p) {
-  if (sorted.empty()) return 0;
-  return sorted[std::min(sorted.size() - 1, static_cast<size_t>(p * static_cast<double>(sorted.size())))];
-}
-
-// What came of all requests so far. Thread safe.
-class Tally {
- public:
-  void Sent() {
-    absl::MutexLock lock(&mu_);
-    ++sent_;
-  }
-  void Answered(const absl::Status& status, int64_t tokens, absl::Duration latency) {
-    absl::MutexLock lock(&mu_);
-    ++answered_;
-    if (!status.ok()) {
-      ++errors_[absl::StatusCodeToString(status.code())];
-      return;
-    }
-    tokens_ += tokens;
-    for (size_t c = 0; c < std::size(kClassBounds); ++c) {
-      if (tokens > kClassBounds[c]) continue;
-      latencies_[c].push_back(absl::ToDoubleMilliseconds(latency));
-      return;
-    }
-  }
-  void AwaitAll() {
-    absl::MutexLock lock(&mu_);
-    mu_.Await(absl::Condition(
-        +[](Tally* self) { return self->answered_ == self->sent_; }, this));
-  }
-  void PrintProgress(double elapsed, double total) {
-    absl::MutexLock lock(&mu_);
-    std::fprintf(stderr, "\r%5.1f / %.0f s  sent %lld  answered %lld ", elapsed, total, static_cast<long long>(sent_),
-                 static_cast<long long>(answered_));
-  }
-  nlohmann::ordered_json Report(const BenchCommand& command, double wall) {
-    absl::MutexLock lock(&mu_);
-    int64_t good = 0;
-    nlohmann::ordered_json classes = nlohmann::ordered_json::array();
-    for (size_t c = 0; c < std::size(kClassBounds); ++c) {
-      std::vector<double>& values = latencies_[c];
-      if (values.empty()) continue;
-      std::sort(values.begin(), values.end());
-      good += static_cast<int64_t>(values.size());
-      nlohmann::ordered_json row = {
-          {"tokens_up_to", kClassBounds[c] == INT64_MAX ? nlohmann::ordered_json() : nlohmann::ordered_json(kClassBounds[c])},
-          {"answers", values.size()},
-          {"p50_ms", Percentile(values, 0.5)},
-          {"p95_ms", Percentile(values, 0.95)},
-          {"p99_ms", Percentile(values, 0.99)}};
-      classes.push_back(std::move(row));
-    }
-    return {{"profile", command.profile},
-            {"offered_per_second", command.rate},
-            {"seconds", wall},
-            {"requests", sent_},
-            {"good", good},
-            {"goodput_per_second", static_cast<double>(good) / wall},
-            {"tokens_per_second", static_cast<double>(tokens_) / wall},
-            {"errors", errors_},
-            {"classes", classes}};
-  }
-
- private:
-  absl::Mutex mu_;
-  int64_t sent_ ABSL_GUARDED_BY(mu_) = 0;
-  int64_t answered_ ABSL_GUARDED_BY(mu_) = 0;
-  int64_t tokens_ ABSL_GUARDED_BY(mu_) = 0;
-  std::map<std::string, int64_t> errors_ ABSL_GUARDED_BY(mu_);
-  std::vector<double> latencies_[std::size(kClassBounds)] ABSL_GUARDED_BY(mu_);
-};
 
 // One request under way; frees itself when it is answered.
 struct Shot {
@@ -110,81 +59,168 @@ struct Shot {
   v1::EncodeResponse response;
 };
 
-v1::EncodeRequest RandomRequest(int64_t length, const v1::GetModelInfoResponse& info, std::mt19937_64* random) {
-  constexpr const char* kWords[] = {"the",   "court", "shall", "report", "a",  "long",  "river",
-                                    "under", "seven", "and",   "paper",  "of", "night", "people"};
-  v1::EncodeRequest request;
-  v1::Input* input = request.add_inputs();
-  if (info.has_tokenizer()) {
-    std::string text;
-    for (int64_t i = 0; i < std::max<int64_t>(1, length - 2); ++i)
-      text.append(kWords[(*random)() % std::size(kWords)]).append(" ");
-    input->set_text(std::move(text));
-  } else {
-    const uint64_t first = std::min<uint64_t>(5, info.vocab_size() - 1);
-    for (int64_t i = 0; i < length; ++i) {
-      input->mutable_token_ids()->add_ids(static_cast<uint32_t>(first + (*random)() % (info.vocab_size() - first)));
-    }
-  }
-  return request;
-}
-
-void Fire(Client* client, v1::EncodeRequest request, double deadline_seconds, Tally* tally) {
+// Sends now what was due at `due`; `then` runs after the answer is counted.
+void Fire(Client& client, v1::EncodeRequest request, absl::Duration deadline, absl::Time due, BenchTally* tally,
+          std::function<void()> then) {
   auto shot = std::make_unique<Shot>();
   shot->request = std::move(request);
-  client->Prepare(&shot->context, absl::Seconds(deadline_seconds));
-  tally->Sent();
+  client.Prepare(&shot->context, deadline);
+  tally->Sent(due, absl::Now());
   Shot* raw = shot.release();
-  client->stub().async()->Encode(
-      &raw->context, &raw->request, &raw->response, [raw, tally, start = absl::Now()](grpc::Status status) {
+  client.stub().async()->Encode(
+      &raw->context, &raw->request, &raw->response, [raw, tally, due, then = std::move(then)](const grpc::Status& status) {
         const std::unique_ptr<Shot> owned(raw);
-        const int64_t tokens = status.ok() ? static_cast<int64_t>(owned->response.encodings(0).tokens_used()) : 0;
-        tally->Answered(FromGrpc(status), tokens, absl::Now() - start);
+        BenchTally::Answer answer{.status = FromGrpc(status), .due = due, .ended = absl::Now()};
+        if (status.ok() && owned->response.encodings_size() > 0) {
+          answer.tokens = static_cast<int64_t>(owned->response.encodings(0).tokens_used());
+          answer.timings = owned->response.timings();
+        }
+        if (then) then();  // before the count, so that the last caller has sent its next request before all seem answered
+        tally->Answered(answer);
       });
+}
+
+void PrintProgress(const BenchTally& tally, const char* what, double elapsed, double total) {
+  static const bool is_terminal = isatty(STDERR_FILENO) == 1;
+  if (!is_terminal) return;
+  constexpr int kWidth = 30;
+  const int done = std::clamp(static_cast<int>(kWidth * elapsed / total), 0, kWidth);
+  const BenchTally::Progress progress = tally.progress();
+  std::fprintf(stderr, "\r%s [%s%s] %5.1f / %.0f s  sent %lld  answered %lld  errors %lld ", what, std::string(done, '#').c_str(),
+               std::string(kWidth - done, '.').c_str(), elapsed, total, static_cast<long long>(progress.sent),
+               static_cast<long long>(progress.answered), static_cast<long long>(progress.errors));
+  if (elapsed >= total) std::fputc('\n', stderr);
+}
+
+// Sleeps until `until`, redrawing the bar every second.
+class Progress {
+ public:
+  Progress(const BenchTally* tally, const char* what, absl::Time start, absl::Time end)
+      : tally_(tally), what_(what), start_(start), end_(end) {}
+  void SleepUntil(absl::Time until) {
+    for (absl::Time now = absl::Now(); now < until; now = absl::Now()) {
+      if (now - shown_ >= absl::Seconds(1)) {
+        shown_ = now;
+        PrintProgress(*tally_, what_, absl::ToDoubleSeconds(now - start_), absl::ToDoubleSeconds(end_ - start_));
+      }
+      absl::SleepFor(std::min(until - now, shown_ + absl::Seconds(1) - now));
+    }
+  }
+  void Finish() {
+    const double total = absl::ToDoubleSeconds(end_ - start_);
+    PrintProgress(*tally_, what_, total, total);
+  }
+
+ private:
+  const BenchTally* tally_;
+  const char* what_;
+  const absl::Time start_, end_;
+  absl::Time shown_;
+};
+
+nlohmann::ordered_json OpenLoop(const Target& target, const BenchCommand& command, double rate) {
+  const absl::Time start = absl::Now();
+  const absl::Time begin = start + absl::Seconds(command.warmup_seconds), end = begin + absl::Seconds(command.seconds);
+  BenchTally tally(begin, end);
+  Progress progress(&tally, "open loop", start, end);
+  std::mt19937_64 random(command.seed);
+  std::exponential_distribution<double> gap(rate);
+  size_t turn = 0;
+  for (absl::Time due = start + absl::Seconds(gap(random)); due < end; due += absl::Seconds(gap(random))) {
+    v1::EncodeRequest request = RandomRequest(target, &random);  // made before it is due
+    progress.SleepUntil(due);
+    Fire(*target.clients[turn++ % target.clients.size()], std::move(request), target.deadline, due, &tally, nullptr);
+  }
+  progress.SleepUntil(end);
+  progress.Finish();
+  tally.AwaitAll();
+  return tally.Report();
+}
+
+// One caller of a closed loop. Lives until its last answer.
+struct Caller {
+  const Target* target;
+  BenchTally* tally;
+  Client* client;
+  absl::Time end;
+  std::mt19937_64 random;
+
+  void SendNext() {
+    const absl::Time now = absl::Now();
+    if (now >= end) return;
+    Fire(*client, RandomRequest(*target, &random), target->deadline, now, tally, [this] { SendNext(); });
+  }
+};
+
+nlohmann::ordered_json ClosedLoop(const Target& target, const BenchCommand& command, int concurrency, double seconds,
+                                  const char* what) {
+  const absl::Time start = absl::Now();
+  const absl::Time begin = start + absl::Seconds(command.warmup_seconds), end = begin + absl::Seconds(seconds);
+  BenchTally tally(begin, end);
+  std::vector<std::unique_ptr<Caller>> callers;
+  for (int i = 0; i < concurrency; ++i) {
+    callers.push_back(std::make_unique<Caller>(Caller{&target, &tally, target.clients[i % target.clients.size()].get(), end,
+                                                      std::mt19937_64(command.seed + static_cast<uint64_t>(i))}));
+  }
+  for (const auto& caller : callers) caller->SendNext();
+  Progress progress(&tally, what, start, end);
+  progress.SleepUntil(end);
+  progress.Finish();
+  tally.AwaitAll();
+  return tally.Report();
+}
+
+absl::StatusOr<Target> Connect(const CommonOptions& common, const BenchCommand& command) {
+  auto lengths = command.lengths.empty() ? LengthMix::OfProfile(command.profile) : LengthMix::Parse(command.lengths);
+  if (!lengths.ok()) return lengths.status();
+  Target target{.lengths = *std::move(lengths), .deadline = absl::Seconds(command.request_deadline_seconds)};
+  ClientOptions options = common.client;
+  options.retry = false;  // a retry would hide the refusal that is to be counted
+  options.own_connection = true;
+  for (int i = 0; i < command.connections; ++i) {
+    auto client = Client::Connect(options);
+    if (!client.ok()) return client.status();
+    target.clients.push_back(*std::move(client));
+    auto model = target.clients.back()->GetModelInfo(common.deadline);  // also: no request pays for the handshake
+    if (!model.ok()) return model.status();
+    target.model = *std::move(model);
+  }
+  if (!target.model.has_tokenizer() && target.model.vocab_size() == 0)
+    return absl::FailedPreconditionError("the server has neither a tokenizer nor a vocabulary; bench can make no text for it");
+  return target;
 }
 
 }  // namespace
 
-int64_t DrawLength(const std::string& profile, int64_t max_tokens, std::mt19937_64* random) {
-  double pick = std::uniform_real_distribution<double>(0, 1)(*random);
-  const std::vector<LengthShape> shapes = ShapesOf(profile);
-  const LengthShape* shape = &shapes.back();
-  for (const LengthShape& candidate : shapes) {
-    if (pick < candidate.share) {
-      shape = &candidate;
-      break;
-    }
-    pick -= candidate.share;
-  }
-  const double length = std::lognormal_distribution<double>(std::log(shape->median), shape->sigma)(*random);
-  const int64_t bound = max_tokens > 0 ? max_tokens : INT64_MAX;
-  return std::clamp<int64_t>(static_cast<int64_t>(length), 1, bound);
-}
-
 absl::StatusOr<std::string> RunBench(const CommonOptions& common, const BenchCommand& command) {
-  ClientOptions options = common.client;
-  options.retry = false;  // a retry would hide the refusal that is to be counted
-  const auto client = Client::Connect(options);
-  if (!client.ok()) return client.status();
-  const auto info = (*client)->GetModelInfo(common.deadline);
-  if (!info.ok()) return info.status();
-  std::mt19937_64 random(command.seed);
-  std::exponential_distribution<double> gap(command.rate);
-  Tally tally;
-  const absl::Time start = absl::Now();
-  absl::Time next = start, shown = start;
-  while (next < start + absl::Seconds(command.seconds)) {
-    absl::SleepFor(next - absl::Now());
-    const int64_t length = DrawLength(command.profile, static_cast<int64_t>(info->limits().max_tokens()), &random);
-    Fire(client->get(), RandomRequest(length, *info, &random), command.request_deadline_seconds, &tally);
-    next += absl::Seconds(gap(random));
-    if (absl::Now() - shown < absl::Seconds(1)) continue;
-    shown = absl::Now();
-    tally.PrintProgress(absl::ToDoubleSeconds(shown - start), command.seconds);
+  const absl::StatusOr<Target> target = Connect(common, command);
+  if (!target.ok()) return target.status();
+  nlohmann::ordered_json report = {{"mode", command.concurrency > 0 ? "closed" : "open"}};
+  report[command.lengths.empty() ? "profile" : "lengths"] = command.lengths.empty() ? command.profile : command.lengths;
+  nlohmann::ordered_json result;
+  if (command.concurrency > 0) {
+    report["concurrency"] = command.concurrency;
+    result = ClosedLoop(*target, command, command.concurrency, command.seconds, "closed loop");
+  } else {
+    double rate = command.rate;
+    if (command.load > 0) {
+      const nlohmann::ordered_json capacity =
+          ClosedLoop(*target, command, kCapacityCallers, command.capacity_seconds, "capacity   ");
+      const double per_second = capacity["goodput_per_second"];
+      if (!(per_second > 0))
+        return absl::UnavailableError(
+            absl::StrCat("no request was answered while the capacity was measured: ", capacity["errors"].dump()));
+      rate = command.load * per_second;
+      report["load"] = command.load;
+      report["capacity_per_second"] = per_second;
+      report["capacity_tokens_per_second"] = capacity["tokens_per_second"];
+    }
+    report["offered_per_second"] = rate;
+    result = OpenLoop(*target, command, rate);
   }
-  tally.AwaitAll();
-  std::fprintf(stderr, "\n");
-  return tally.Report(command, absl::ToDoubleSeconds(absl::Now() - start)).dump(2);
+  report["request_deadline_seconds"] = command.request_deadline_seconds;
+  report.update(result);
+  return report.dump(2);
 }
 
 }  // namespace longspan

@@ -1,11 +1,15 @@
-// `longspan bench`: open-loop load. Requests leave at Poisson times whether or not the answers of earlier ones are there, so a
-// slow server meets a growing queue as it would in life (a closed loop would wait politely and hide it). Lengths come from a
-// profile:
-//   chat 8..500 tokens   rag passages, one in twenty a whole page   contracts around 6,000   books around 40,000
+// `longspan bench`: load on a server, and what came of it. Two kinds:
+//
+//   open loop (default): requests leave at Poisson times whether or not the answers of earlier ones are there, so a slow server
+//     meets a growing queue as it would in life. The rate is given (--rate), or as a multiple of the capacity (--load 0.7), which
+//     a closed loop measures first.
+//   closed loop (--concurrency N): N callers, each sends its next text when it has its answer. Finds the capacity; hides queues.
+//
+// Lengths come from a profile (chat, rag, contracts, books) or from --lengths (length_mix.h). One text a request. The
+// generator's own lateness is in the report, and latencies count from the time a request was due.
 #pragma once
 
 #include <cstdint>
-#include <random>
 #include <string>
 
 #include "client/commands.h"
@@ -14,17 +18,21 @@ namespace longspan {
 
 struct BenchCommand {
   std::string profile = "rag";           // chat | rag | contracts | books
+  std::string lengths;                   // instead of a profile
   double rate = 10;                      // requests a second offered
-  double seconds = 10;                   // how long requests are sent
+  double load = 0;                       // instead: this multiple of the capacity; 0 = rate counts
+  double capacity_seconds = 10;          // how long the capacity is measured for `load`
+  int concurrency = 0;                   // closed loop with so many callers; 0 = open loop
+  int connections = 8;                   // a server allows so many calls at once on each (--max-concurrent-streams)
+  double seconds = 10;                   // measured, after the warm-up
+  double warmup_seconds = 1;             // load that is not counted
   double request_deadline_seconds = 10;  // an answer after this is an error
   uint64_t seed = 1;
 };
 
-// One JSON object: goodput, tokens/s, errors by code, p50/p95/p99 by length class. Progress goes to stderr. An error is one of
-// connecting; what single requests meet is in the report.
+// One JSON object: goodput, tokens/s, errors by code, p50/p95/p99 by length class, refusals, stages, lateness. A progress bar
+// goes to stderr where that is a terminal. An error is one of connecting or of the command; what single requests meet is in the
+// report.
 absl::StatusOr<std::string> RunBench(const CommonOptions& common, const BenchCommand& command);
-
-// Number of tokens of the next request of a profile, at least 1, at most max_tokens (0 = no bound).
-int64_t DrawLength(const std::string& profile, int64_t max_tokens, std::mt19937_64* random);
 
 }  // namespace longspan

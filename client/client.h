@@ -27,6 +27,7 @@ struct ClientOptions {
   std::string ca_file;  // PEM; TLS where it is set
   std::string key;      // bearer key; empty = none
   bool retry = true;
+  bool own_connection = false;  // true: never shares a connection with another Client of this process
 };
 
 class Client {

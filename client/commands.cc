@@ -138,6 +138,39 @@ void AddEncode(CLI::App* app, EncodeCommand* command) {
   app->add_option("--dimensions", command->dimensions, "keep the first so many values; 0 = all")->check(CLI::NonNegativeNumber);
 }
 
+void AddBench(CLI::App* app, BenchCommand* command) {
+  app->add_option("--profile", command->profile, "lengths of texts: chat | rag | contracts | books")
+      ->check(CLI::IsMember({"chat", "rag", "contracts", "books"}))
+      ->capture_default_str();
+  app->add_option("--lengths", command->lengths,
+                  "instead: [SHARE%:]MEDIAN[~SIGMA][/MIN-MAX], ... in tokens, for example 95%:74~0.8/8-250,5%:32768")
+      ->excludes("--profile");
+  app->add_option("--rate", command->rate, "requests a second, at Poisson times")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  app->add_option("--load", command->load, "instead: this multiple of the capacity, which is measured first")
+      ->check(CLI::PositiveNumber)
+      ->excludes("--rate");
+  app->add_option("--capacity-seconds", command->capacity_seconds, "how long --load measures the capacity")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  app->add_option("--concurrency", command->concurrency, "closed loop: so many callers that wait for their answers")
+      ->check(CLI::Range(1, 4096))
+      ->excludes("--rate")
+      ->excludes("--load");
+  app->add_option("--connections", command->connections, "connections that share the requests")
+      ->check(CLI::Range(1, 256))
+      ->capture_default_str();
+  app->add_option("--seconds", command->seconds, "how long is measured")->check(CLI::PositiveNumber)->capture_default_str();
+  app->add_option("--warmup", command->warmup_seconds, "seconds of load before that")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
+  app->add_option("--request-deadline", command->request_deadline_seconds, "seconds until an answer is too late")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  app->add_option("--seed", command->seed, "of arrival times, lengths and words")->capture_default_str();
+}
+
 }  // namespace
 
 int RunEncode(const CommonOptions& common, const EncodeCommand& given) {
@@ -223,18 +256,8 @@ int RunCommandLine(int argc, char** argv, const std::string& environment_server,
   health_app->add_option("--service", service, "name to ask for; default: the whole server");
   AddDuration(health_app, "--wait", &wait, /*allow_zero=*/true, "ask until SERVING, for at most so long");
   BenchCommand bench;
-  CLI::App* bench_app = app.add_subcommand("bench", "open-loop load at a given rate; prints JSON");
-  bench_app->add_option("--profile", bench.profile, "chat | rag | contracts | books")
-      ->check(CLI::IsMember({"chat", "rag", "contracts", "books"}))
-      ->capture_default_str();
-  bench_app->add_option("--rate", bench.rate, "requests a second")->check(CLI::PositiveNumber)->capture_default_str();
-  bench_app->add_option("--seconds", bench.seconds, "how long requests are sent")
-      ->check(CLI::PositiveNumber)
-      ->capture_default_str();
-  bench_app->add_option("--request-deadline", bench.request_deadline_seconds, "seconds until an answer is too late")
-      ->check(CLI::PositiveNumber)
-      ->capture_default_str();
-  bench_app->add_option("--seed", bench.seed, "of arrival times, lengths and words")->capture_default_str();
+  CLI::App* bench_app = app.add_subcommand("bench", "load a server and print JSON: goodput, percentiles, errors by code");
+  AddBench(bench_app, &bench);
   CLI11_PARSE(app, argc, argv);
   if (encode_app->parsed()) return RunEncode(common, encode);
   if (info_app->parsed()) return RunInfo(common);

@@ -74,6 +74,7 @@ class FakeServer final : public v1::EncoderService::Service, public grpc::health
   grpc::Status GetModelInfo(grpc::ServerContext*, const v1::GetModelInfoRequest*, v1::GetModelInfoResponse* response) override {
     response->set_model("fake");
     response->set_dimensions(384);
+    response->set_vocab_size(1000);
     return grpc::Status::OK;
   }
   grpc::Status Check(grpc::ServerContext*, const grpc::health::v1::HealthCheckRequest* request, Health* response) override {
