@@ -56,7 +56,8 @@ struct EncodedText {
   std::vector<std::vector<float>> span_vectors;  // one per EncodeOptions::spans
 };
 
-// How a running forward pass is steered from outside. Called on the computing thread, between layers.
+// How a running forward pass is steered from outside. Called on the computing thread, between layers; in passes of more than some
+// thousand rows also inside them (BERT, RoBERTa, Longformer, LED, BigBird).
 struct EncodeControl {
   // True once nobody waits for this text of the batch any more (cancelled, deadline passed). Its result is then CANCELLED.
   // A pass whose texts are all dropped stops before its next layer.

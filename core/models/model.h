@@ -40,7 +40,8 @@ class HiddenStates {
 };
 
 struct ForwardOptions {
-  // Asked between layers; true = this text's rows need not be right any more. All texts dropped: Forward returns CANCELLED.
+  // Asked between layers, and in a long pass inside them (PackedPass::Continue); true = this text's rows need not be right any
+  // more. All texts dropped: Forward returns CANCELLED.
   std::function<bool(int32_t text)> is_dropped;
   // Per text: true = only row 0 of the last layer will be read (cls pooling), so a model may skip the others. Empty = all rows.
   std::vector<bool> first_row_only;

@@ -32,6 +32,14 @@ absl::Status PackedPass::DropTexts(at::Tensor& hidden) {
   return absl::OkStatus();
 }
 
+bool PackedPass::Continue() const {
+  if (!options_.is_dropped) return true;
+  bool wanted = false;
+  for (const int32_t text : texts_)
+    wanted = !options_.is_dropped(text) || wanted;  // all are asked: each may have an end of its own
+  return wanted;
+}
+
 void PackedPass::KeepTexts(const std::vector<int32_t>& positions, at::Tensor& hidden) {
   PackedPass rest = *this;
   rest.texts_.clear();

@@ -32,6 +32,12 @@ class PackedPass {
   // Between layers. CANCELLED once every text is dropped.
   absl::Status DropTexts(at::Tensor& hidden);
 
+  // Inside a layer of a long pass, after each kRowsPerPause rows or as much other work: here waiting short texts run (the worker
+  // lets them when is_dropped asks) and a pass that nobody waits for any more ends. False: stop, the rows need not be right; the
+  // next DropTexts is CANCELLED. Layouts stay valid.
+  bool Continue() const;
+  static constexpr int64_t kRowsPerPause = 2048;
+
   // The seams, globals and mask of the rows as they lie now, with one window for all texts, but the whole text for texts of at
   // most dense_up_to tokens. Valid until the next call of Layout or DropTexts.
   PackedLayout Layout(int64_t window, int64_t dense_up_to = 0);

@@ -1,6 +1,7 @@
 #include "core/models/post_norm_layer.h"
 
 #include <ATen/ops/cat.h>
+#include <ATen/ops/empty.h>
 
 #include <algorithm>
 
@@ -58,14 +59,28 @@ int64_t PostNormLayer::NumLinearParameters(const EncoderConfig& config) {
 
 // In int8 the stream stays float32 and attention runs in bfloat16, where this processor has it: half the memory to move, and
 // eight bits of the product are all that int8 gave anyway.
-at::Tensor PostNormLayer::Qkv(const at::Tensor& x) const {
+at::Tensor PostNormLayer::Qkv(const at::Tensor& x, const PackedPass* pass) const {
   const bool halves = qkv_.quantized() != nullptr && CheckDataTypeSupported(DataType::kBFloat16).ok();
-  return qkv_(x, halves ? at::kBFloat16 : x.scalar_type()).view({x.size(0), 3, num_heads_, x.size(1) / num_heads_});
+  const at::ScalarType type = halves ? at::kBFloat16 : x.scalar_type();
+  const int64_t rows = x.size(0);
+  at::Tensor qkv;
+  if (pass == nullptr || rows <= PackedPass::kRowsPerPause) {
+    qkv = qkv_(x, type);
+  } else {
+    qkv = at::empty({rows, 3 * x.size(1)}, x.options().dtype(type));
+    for (int64_t begin = 0; begin < rows; begin += PackedPass::kRowsPerPause) {
+      if (begin > 0 && !pass->Continue()) return {};
+      const int64_t end = std::min(begin + PackedPass::kRowsPerPause, rows);
+      qkv.slice(0, begin, end).copy_(qkv_(x.slice(0, begin, end), type));
+    }
+  }
+  return qkv.view({rows, 3, num_heads_, x.size(1) / num_heads_});
 }
 
-void PostNormLayer::Finish(at::Tensor& x, const at::Tensor& attended) const {
+void PostNormLayer::Finish(at::Tensor& x, const at::Tensor& attended, const PackedPass* pass) const {
   const at::Tensor merged = attended.view(x.sizes());  // heads side by side
   for (int64_t begin = 0; begin < x.size(0); begin += kRowsPerBlock) {
+    if (pass != nullptr && begin > 0 && begin % PackedPass::kRowsPerPause == 0 && !pass->Continue()) return;
     const int64_t end = std::min(begin + kRowsPerBlock, x.size(0));
     at::Tensor rows = x.slice(0, begin, end);
     const at::Tensor a = attention_norm_.AddNorm(attention_output_(merged.slice(0, begin, end)), rows);

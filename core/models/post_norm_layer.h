@@ -19,6 +19,7 @@
 #include "core/layers/linear.h"
 #include "core/model_info.h"
 #include "core/models/encoder_config.h"
+#include "core/models/packed_pass.h"
 #include "core/weights/weight_map.h"
 
 namespace longspan {
@@ -35,10 +36,10 @@ class PostNormLayer {
   // Missing weights are recorded in the map; the layer must not be used unless weights.Finish() is OK.
   PostNormLayer(WeightMap& weights, const Names& names, const EncoderConfig& config, DataType dtype, bool qkv_bias = true);
 
-  // x [T, E] -> [T, 3, H, D]: query, key, value.
-  at::Tensor Qkv(const at::Tensor& x) const;
-  // x [T, E] is the layer's input and becomes its output; attended [T, H, D].
-  void Finish(at::Tensor& x, const at::Tensor& attended) const;
+  // x [T, E] -> [T, 3, H, D]: query, key, value. With a `pass` it pauses between blocks of rows; undefined = the pass is to stop.
+  at::Tensor Qkv(const at::Tensor& x, const PackedPass* pass = nullptr) const;
+  // x [T, E] is the layer's input and becomes its output; attended [T, H, D]. Pauses as Qkv; stopped, it leaves x half done.
+  void Finish(at::Tensor& x, const at::Tensor& attended, const PackedPass* pass = nullptr) const;
 
   // Weights of the linear layers of a whole model (held in its dtype).
   static int64_t NumLinearParameters(const EncoderConfig& config);

@@ -353,6 +353,39 @@ TEST_F(ConvertedEncoderTest, OutOfMemory_IsResourceExhausted_AndThePassLater_Wor
   EXPECT_EQ(Encode(ids).vector.size(), 24u);
 }
 
+// A long pass asks inside its layers too: whoever answers may run other passes there, and one that nobody wants ends there.
+TEST_F(ConvertedEncoderTest, LongPass_PausesInsideItsLayers_AndIsTheSame) {
+  const std::vector<int32_t> ids(40000, 9);
+  TokenBatch batch;
+  batch.Add({.token_ids = ids});
+  const std::vector<float> expected = Encode(ids).vector;
+  const std::vector<int32_t> short_ids = FormulaIds(1, 30, 3, 40);
+  const std::vector<float> short_expected = Encode(short_ids).vector;
+  int asked = 0;
+  const EncodeControl control{.is_dropped = [&](int32_t) {
+    ++asked;
+    ExpectNear(Encode(short_ids).vector, short_expected);  // another pass inside this one
+    return false;
+  }};
+  const auto results = encoder_->Encode(batch, std::vector<EncodeOptions>(1), control);
+  ASSERT_TRUE(results[0].ok()) << results[0].status();
+  ExpectNear(results[0]->vector, expected);
+  EXPECT_GT(asked, 2 * 2 * (40000 / 2048));  // two layers, each with the blocks of its projections and of its feed-forward
+}
+
+TEST_F(ConvertedEncoderTest, LongPass_DroppedInsideALayer_DoesNoMore) {
+  const std::vector<int32_t> ids(40000, 9);
+  TokenBatch batch;
+  batch.Add({.token_ids = ids});
+  for (const int last :
+       {1, 2, 10, 19, 20, 21, 22, 30, 40}) {  // in the projections, in the attention, in the feed-forward, in layer two
+    int asked = 0;
+    const EncodeControl control{.is_dropped = [&](int32_t) { return ++asked > last; }};
+    EXPECT_EQ(encoder_->Encode(batch, std::vector<EncodeOptions>(1), control)[0].status().code(), absl::StatusCode::kCancelled);
+    EXPECT_EQ(asked, last + 1);
+  }
+}
+
 TEST_F(ConvertedEncoderTest, WarmUp_CalibratesTheCostModel) {
   const double before = encoder_->cost_model().TextSeconds(1000);
   ASSERT_TRUE(encoder_->WarmUp().ok());

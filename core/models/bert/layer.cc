@@ -16,11 +16,12 @@ BertLayer::BertLayer(WeightMap& weights, int64_t index, const EncoderConfig& con
       scale_(1.0 / std::sqrt(static_cast<double>(config.hidden_size / config.num_heads))) {}
 
 void BertLayer::Forward(PackedPass& pass, at::Tensor& x) const {
-  at::Tensor qkv = layer_.Qkv(x);  // [T, 3, H, D]
+  at::Tensor qkv = layer_.Qkv(x, &pass);  // [T, 3, H, D]
+  if (!qkv.defined()) return;
   const at::Tensor attended =
       SlidingWindowAttention(qkv.select(1, 0), qkv.select(1, 1), qkv.select(1, 2), pass.Layout(window_), scale_);
   qkv.reset();
-  layer_.Finish(x, attended);
+  layer_.Finish(x, attended, &pass);
 }
 
 at::Tensor BertLayer::ForwardFirstRows(PackedPass& pass, const at::Tensor& x) const {

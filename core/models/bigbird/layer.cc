@@ -35,7 +35,8 @@ at::Tensor BigBirdLayer::Attend(const at::Tensor& qkv, const PackedLayout& layou
 }
 
 void BigBirdLayer::Forward(PackedPass& pass, at::Tensor& x) const {
-  at::Tensor qkv = layer_.Qkv(x);
+  at::Tensor qkv = layer_.Qkv(x, &pass);
+  if (!qkv.defined()) return;
   const PackedLayout layout = pass.Layout(kernels::kUnlimitedWindow);
   // Padding does not carry a text over the border: only texts beyond it are padded.
   auto is_sparse = [&](int64_t text) { return pass.length(text) > full_up_to_; };
@@ -45,7 +46,7 @@ void BigBirdLayer::Forward(PackedPass& pass, at::Tensor& x) const {
     parts.push_back(Attend(qkv, layout, begin, end, is_sparse(begin)));
   }
   qkv.reset();
-  layer_.Finish(x, parts.size() == 1 ? parts.front() : at::cat(parts));
+  layer_.Finish(x, parts.size() == 1 ? parts.front() : at::cat(parts), &pass);
 }
 
 at::Tensor BigBirdLayer::ForwardFirstRows(PackedPass& pass, const at::Tensor& x) const {

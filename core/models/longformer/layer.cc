@@ -4,6 +4,7 @@
 #include <ATen/ops/tensor.h>
 #include <ATen/ops/zeros.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "core/attention/first_row_attention.h"
@@ -29,13 +30,31 @@ LongformerLayer::LongformerLayer(WeightMap& weights, const PostNormLayer::Names&
 
 double LongformerLayer::Scale() const { return 1.0 / std::sqrt(static_cast<double>(head_size_)); }
 
+// A long pass attends a few heads at a time, so that it can pause between them: one head of 32K tokens costs some 10 ms.
+at::Tensor LongformerLayer::Attend(const at::Tensor& qkv, const PackedLayout& layout, const PackedPass& pass) const {
+  constexpr int64_t kRowsPerPause = 32 * PackedPass::kRowsPerPause;  // a row of one head costs a small part of a row of the layer
+  const int64_t rows = qkv.size(0), heads_at_once = std::max<int64_t>(1, kRowsPerPause / rows);
+  const at::Tensor q = qkv.select(1, 0), k = qkv.select(1, 1), v = qkv.select(1, 2);
+  if (heads_at_once >= num_heads_) return SlidingWindowAttention(q, k, v, layout, Scale());
+  at::Tensor attended = at::empty({rows, num_heads_, head_size_}, qkv.options());
+  for (int64_t begin = 0; begin < num_heads_; begin += heads_at_once) {
+    if (begin > 0 && !pass.Continue()) return {};
+    const int64_t end = std::min(begin + heads_at_once, num_heads_);
+    auto heads = [&](const at::Tensor& x) { return x.slice(1, begin, end); };
+    heads(attended).copy_(SlidingWindowAttention(heads(q), heads(k), heads(v), layout, Scale()));
+  }
+  return attended;
+}
+
 void LongformerLayer::Forward(PackedPass& pass, at::Tensor& x) const {
   const PackedLayout layout = pass.Layout(window_.one_sided, window_.dense_up_to);
-  at::Tensor qkv = layer_.Qkv(x);  // [T, 3, H, D]
-  at::Tensor attended = SlidingWindowAttention(qkv.select(1, 0), qkv.select(1, 1), qkv.select(1, 2), layout, Scale());
+  at::Tensor qkv = layer_.Qkv(x, &pass);  // [T, 3, H, D]
+  if (!qkv.defined()) return;
+  at::Tensor attended = Attend(qkv, layout, pass);
+  if (!attended.defined()) return;
   qkv.reset();  // three quarters of the pass's memory; free it before the next big tensor
   if (pass.has_globals()) GlobalRowAttention(x, global_, num_heads_, layout, attended);
-  layer_.Finish(x, attended);
+  layer_.Finish(x, attended, &pass);
 }
 
 at::Tensor LongformerLayer::ForwardFirstRows(PackedPass& pass, const at::Tensor& x) const {

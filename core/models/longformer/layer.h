@@ -39,6 +39,8 @@ class LongformerLayer {
 
  private:
   double Scale() const;
+  // qkv [T, 3, H, D] -> [T, H, D]; undefined = the pass is to stop.
+  at::Tensor Attend(const at::Tensor& qkv, const PackedLayout& layout, const PackedPass& pass) const;
 
   PostNormLayer layer_;
   GlobalProjections global_;
