@@ -1,0 +1,65 @@
+// bare_encoder MODEL DTYPE THREADS LENGTHS TEXTS: the encoder without a server. Answers each line "SECONDS" with
+// "TOKENS SECONDS": packed batches of TEXTS texts, lengths as `longspan bench --lengths` draws them, one behind the other.
+// load.py compares it with what the server makes of the same load.
+#include <chrono>
+#include <iostream>
+#include <random>
+#include <string>
+
+#include "client/length_mix.h"
+#include "core/encoder.h"
+
+namespace longspan {
+namespace {
+
+TokenBatch RandomBatch(const ModelInfo& info, const LengthMix& lengths, int texts, std::mt19937_64* random) {
+  TokenBatch batch;
+  for (int text = 0; text < texts; ++text) {
+    std::vector<int32_t> ids(lengths.Draw(info.max_tokens, random));
+    for (int32_t& id : ids) id = 3 + static_cast<int32_t>((*random)() % static_cast<uint64_t>(info.vocab_size - 3));
+    const auto globals = ResolveGlobalPositions(info, std::nullopt, {}, static_cast<int64_t>(ids.size()));
+    batch.Add({.token_ids = ids, .global_positions = globals});
+  }
+  return batch;
+}
+
+int Serve(const Encoder& encoder, const LengthMix& lengths, int texts) {
+  using Clock = std::chrono::steady_clock;
+  std::mt19937_64 random(1);
+  const std::vector<EncodeOptions> options(texts);
+  std::cout << "ready" << std::endl;
+  for (double seconds = 0; std::cin >> seconds;) {
+    int64_t tokens = 0;
+    double encoding = 0;  // making the texts is not counted
+    while (encoding < seconds) {
+      const TokenBatch batch = RandomBatch(encoder.info(), lengths, texts, &random);
+      const auto start = Clock::now();
+      for (const auto& result : encoder.Encode(batch, options)) {
+        if (!result.ok()) return std::cerr << result.status() << "\n", 1;
+      }
+      encoding += std::chrono::duration<double>(Clock::now() - start).count();
+      tokens += batch.num_tokens();
+    }
+    std::cout << tokens << " " << encoding << std::endl;
+  }
+  return 0;
+}
+
+}  // namespace
+}  // namespace longspan
+
+int main(int argc, char** argv) {
+  if (argc != 6) return std::cerr << "usage: bare_encoder MODEL float32|bfloat16|int8 THREADS LENGTHS TEXTS\n", 2;
+  longspan::EncoderOptions options;
+  const std::string dtype = argv[2];
+  options.dtype = dtype == "int8"       ? longspan::DataType::kInt8
+                  : dtype == "bfloat16" ? longspan::DataType::kBFloat16
+                                        : longspan::DataType::kFloat32;
+  options.num_threads = std::stoi(argv[3]);
+  const auto lengths = longspan::LengthMix::Parse(argv[4]);
+  if (!lengths.ok()) return std::cerr << lengths.status() << "\n", 2;
+  const auto encoder = longspan::Encoder::Load(argv[1], options);
+  if (!encoder.ok()) return std::cerr << encoder.status() << "\n", 1;
+  if (const absl::Status status = (*encoder)->WarmUp(); !status.ok()) return std::cerr << status << "\n", 1;
+  return longspan::Serve(**encoder, *lengths, std::stoi(argv[5]));
+}

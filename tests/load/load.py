@@ -1,0 +1,236 @@
+#!/usr/bin/env python3
+"""The server under load: starts longspan-server on free loopback ports, loads it with `longspan bench`, writes results.json.
+
+    load.py --build BUILD_DIR --model MODEL_DIR [--only PHASE ...] [--out results.json] [--server-arg=--flag=value ...]
+
+Phases (each names its figures in results.json; ratios hold figures of one run only, measured in turn A B A B):
+  lone        what one caller waits for beyond tokenising and computing
+  saturation  16 callers: uniform 128 tokens, mixed lengths, and the bare encoder on the mixed ones; float32
+  int8        the same two loads in int8
+  lanes       short texts alone, then with 5 % texts of 32,768 tokens at 80 % of capacity
+  rag         profile rag at 0.7 and 3 times the capacity: latencies, goodput, refusals, memory
+  cancel      from the end of a caller of a long text to the processor being free
+"""
+import argparse
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+HERE = Path(__file__).parent
+UNIFORM, MIXED, LONG = "128", "74~0.8/8-250", 32768
+PHASES = ["lone", "saturation", "int8", "lanes", "rag", "cancel"]
+
+
+class Server:
+    """A running longspan-server and the client that loads it."""
+
+    def __init__(self, arguments, dtype):
+        self.client = arguments.build / "longspan"
+        command = [arguments.build / "longspan-server", "--model", arguments.model, "--dtype", dtype, "--listen", "127.0.0.1:0",
+                   "--http", "off", "--log-level", "error", "--drain-delay", "0s", *arguments.server_arg]
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        self.pid, self.address = self.process.pid, None
+        for line in self.process.stdout:
+            if found := re.search(r"gRPC on (\S+),", line):
+                self.address = found[1]
+                break
+        if self.address is None:
+            sys.exit("longspan-server did not start: its message stands above")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.send_signal(signal.SIGTERM)
+        self.process.wait()
+
+    def bench(self, *options):
+        done = subprocess.run([self.client, "bench", "--server", self.address, *map(str, options)], stdout=subprocess.PIPE, text=True, check=True)
+        report = json.loads(done.stdout)
+        if report["generator_too_late"]:
+            print(f"  the generator was late ({report['generator_lateness_ms']['p99']:.0f} ms): the machine is busy with something else", file=sys.stderr)
+        return report
+
+    def rss_mib(self):
+        return int(re.search(r"VmRSS:\s+(\d+)", Path(f"/proc/{self.pid}/status").read_text())[1]) / 1024
+
+    def cpu_seconds(self):
+        total = 0
+        for task in Path(f"/proc/{self.pid}/task").iterdir():
+            try:
+                total += int((task / "schedstat").read_text().split()[0])
+            except OSError:
+                pass    # the thread has ended
+        return total * 1e-9
+
+
+class Watch:
+    """Samples the server's resident set while a phase runs."""
+
+    def __init__(self, server):
+        self.samples, self.over = [], threading.Event()
+        self.thread = threading.Thread(target=lambda: self.run(server))
+
+    def run(self, server):
+        while not self.over.wait(0.5):
+            self.samples.append(server.rss_mib())
+
+    def __enter__(self):
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.over.set()
+        self.thread.join()
+
+
+class BareEncoder:
+    def __init__(self, arguments, dtype):
+        command = [arguments.build / "tests/bare_encoder", arguments.model, dtype, str(arguments.threads), MIXED, "16"]
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env={**os.environ, "OMP_WAIT_POLICY": "passive", "GOMP_SPINCOUNT": "2000"})
+        if self.process.stdout.readline().strip() != "ready":
+            sys.exit("bare_encoder did not start: its message stands above")
+
+    def tokens_per_second(self, seconds):
+        self.process.stdin.write(f"{seconds}\n")
+        self.process.stdin.flush()
+        tokens, took = self.process.stdout.readline().split()
+        return int(tokens) / float(took)
+
+    def close(self):
+        self.process.stdin.close()
+        self.process.wait()
+
+
+def p(report, name, which="p99"):
+    return round(report[name][which], 3) if report[name] else None
+
+
+def short_class(report):
+    """Latencies of the requests up to 512 tokens: both classes, the slower p99."""
+    rows = [row for row in report["classes"] if row["tokens_up_to"] in (128, 512)]
+    return {"answers": sum(row["answers"] for row in rows), "p50_ms": round(min(row["latency_ms"]["p50"] for row in rows), 2), "p99_ms": round(max(row["latency_ms"]["p99"] for row in rows), 2)}
+
+
+def lone(arguments, server):
+    report = server.bench("--concurrency", 1, "--lengths", UNIFORM, "--seconds", 5)
+    return {"tokens": 128, "requests": report["good"], "tokenize_p50_ms": p(report, "tokenize_ms", "p50"), "compute_p50_ms": p(report, "compute_ms", "p50"),
+            "queue_p50_ms": p(report, "queue_ms", "p50"), "queue_p99_ms": p(report, "queue_ms"),
+            "beyond_p50_ms": p(report, "beyond_tokenize_and_compute_ms", "p50"), "beyond_p99_ms": p(report, "beyond_tokenize_and_compute_ms")}
+
+
+def callers16(arguments, server, dtype, bare):
+    rates = {"uniform": [], "mixed": [], "bare": []}
+    for _ in range(arguments.rounds):
+        for name, lengths in (("uniform", UNIFORM), ("mixed", MIXED)):
+            report = server.bench("--concurrency", 16, "--lengths", lengths, "--seconds", arguments.seconds)
+            if report["errors"]:
+                sys.exit(f"errors under 16 callers: {report['errors']}")
+            rates[name].append(report["tokens_per_second"])
+        if bare:
+            rates["bare"].append(bare.tokens_per_second(arguments.seconds))
+    mean = {name: sum(values) / len(values) for name, values in rates.items() if values}
+    out = {"dtype": dtype, "rounds": {name: [round(v) for v in values] for name, values in rates.items() if values},
+           "uniform_tokens_per_second": round(mean["uniform"]), "mixed_tokens_per_second": round(mean["mixed"]), "mixed_to_uniform": round(mean["mixed"] / mean["uniform"], 3)}
+    if bare:
+        out |= {"bare_tokens_per_second": round(mean["bare"]), "overhead": round(1 - mean["mixed"] / mean["bare"], 3)}
+    return out
+
+
+def lanes(arguments, server):
+    mix = f"95%:{MIXED},5%:{LONG}"
+    alone_long = server.bench("--concurrency", 1, "--lengths", LONG, "--seconds", 6, "--warmup", 0, "--request-deadline", 60)
+    both = server.bench("--load", 0.8, "--lengths", mix, "--capacity-seconds", 15, "--seconds", 60, "--request-deadline", 120)
+    short = server.bench("--rate", both["offered_per_second"] * 0.95, "--lengths", MIXED, "--seconds", 20)
+    busy = server.bench("--load", 0.8, "--lengths", MIXED, "--capacity-seconds", 5, "--seconds", 15)
+    ratio = short_class(both)["p99_ms"] / short_class(short)["p99_ms"]
+    return {"long_tokens": LONG, "long_alone_compute_ms": p(alone_long, "compute_ms", "p50"), "offered_per_second": round(both["offered_per_second"], 2), "errors": both["errors"],
+            "with_long": short_class(both), "same_rate_without_long": short_class(short), "same_utilisation_without_long": short_class(busy), "p99_ratio": round(ratio, 2)}
+
+
+def rag(arguments, server):
+    calm = server.bench("--profile", "rag", "--load", 0.7, "--capacity-seconds", 10, "--seconds", 20, "--request-deadline", 5)
+    peak = calm["capacity_per_second"]
+    before = server.rss_mib()
+    with Watch(server) as watch:
+        over = server.bench("--profile", "rag", "--rate", 3 * peak, "--warmup", 5, "--seconds", 20, "--request-deadline", 5)
+    half = len(watch.samples) // 2
+    rows = {}
+    for name, report in (("0.7x", calm), ("3x", over)):
+        rows[name] = {"offered_per_second": round(report["offered_per_second"], 1), "goodput_per_second": round(report["goodput_per_second"], 1), "tokens_per_second": round(report["tokens_per_second"]),
+                      "errors": report["errors"], "classes": report["classes"], "generator_lateness_p99_ms": p(report, "generator_lateness_ms")}
+    return {"capacity_per_second": round(peak, 1), "capacity_tokens_per_second": round(calm["capacity_tokens_per_second"]), "request_deadline_seconds": 5, "load": rows,
+            "goodput_to_peak": round(over["goodput_per_second"] / peak, 3), "refusal_p50_ms": p(over, "refusal_ms", "p50"), "refusal_p99_ms": p(over, "refusal_ms"),
+            "rss_mib_before": round(before), "rss_mib_first_half_max": round(max(watch.samples[:half])), "rss_mib_second_half_max": round(max(watch.samples[half:]))}
+
+
+def cancel(arguments, server):
+    """Kills a caller in the middle of its text; free = when the server's threads stop to use the processor."""
+    with tempfile.NamedTemporaryFile("w", suffix=".txt") as text:
+        text.write("the court shall report a long river " * 15000)
+        text.flush()
+        freed = []
+        for attempt in range(6):
+            client = subprocess.Popen([server.client, "encode", "--server", server.address, text.name], stdout=subprocess.DEVNULL)
+            time.sleep(1.5 + 0.23 * attempt)     # tokenised by now; somewhere in a layer
+            if client.poll() is not None:
+                sys.exit("the text was encoded before it could be cancelled")
+            client.kill()
+            start = last_busy = time.monotonic()
+            used = server.cpu_seconds()
+            while time.monotonic() - last_busy < 0.3:
+                time.sleep(0.005)
+                now, used_now = time.monotonic(), server.cpu_seconds()
+                if used_now - used > 0.0025:
+                    last_busy = now
+                used = used_now
+            freed.append(round((last_busy - start) * 1000))
+            client.wait()
+    return {"tokens": 7 * 15000 + 2, "cancels_ms": sorted(freed), "median_ms": sorted(freed)[len(freed) // 2], "max_ms": max(freed)}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--build", type=Path, required=True)
+    parser.add_argument("--model", required=True)
+    parser.add_argument("--only", nargs="+", choices=PHASES, default=PHASES)
+    parser.add_argument("--seconds", type=float, default=8, help="of one closed-loop measurement")
+    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--server-arg", action="append", default=[])
+    parser.add_argument("--out", type=Path, default=HERE / "results.json")
+    arguments = parser.parse_args()
+    results = json.loads(arguments.out.read_text()) if arguments.out.exists() else {}
+    results["machine"] = next(line.split(":")[1].strip() for line in open("/proc/cpuinfo", encoding="ascii") if line.startswith("model name"))
+    results["threads"] = arguments.threads
+
+    def keep(phase, figures):
+        results[phase] = figures
+        print(phase, json.dumps(figures), flush=True)
+        arguments.out.write_text(json.dumps(results, indent=1) + "\n")
+
+    if set(arguments.only) - {"int8"}:
+        with Server(arguments, "float32") as server:
+            if "lone" in arguments.only:
+                keep("lone", lone(arguments, server))
+            if "saturation" in arguments.only:
+                bare = BareEncoder(arguments, "float32")
+                keep("saturation", callers16(arguments, server, "float32", bare))
+                bare.close()
+            for phase, measure in (("lanes", lanes), ("rag", rag), ("cancel", cancel)):
+                if phase in arguments.only:
+                    keep(phase, measure(arguments, server))
+    if "int8" in arguments.only:
+        with Server(arguments, "int8") as server:
+            keep("int8", callers16(arguments, server, "int8", None))
+
+
+if __name__ == "__main__":
+    main()
