@@ -151,7 +151,8 @@ void AddBench(CLI::App* app, BenchCommand* command) {
   app->add_option("--load", command->load, "instead: this multiple of the capacity, which is measured first")
       ->check(CLI::PositiveNumber)
       ->excludes("--rate");
-  app->add_option("--capacity-seconds", command->capacity_seconds, "how long --load measures the capacity")
+  app->add_option("--capacity-seconds", command->capacity_seconds,
+                  "how long --load measures the capacity; give it time for several of the longest texts")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
   app->add_option("--concurrency", command->concurrency, "closed loop: so many callers that wait for their answers")

@@ -34,8 +34,9 @@ def facts(results):
             if "bare_tokens_per_second" in run:
                 yield "the encoder without a server on the mixed load; the service's overhead", f"{run['bare_tokens_per_second']:,} tokens/s; {run['overhead']:.1%}"
     if (lanes := results.get("lanes")):
+        yield "one text of 32,768 tokens alone: computing, of that one layer", f"{ms(lanes['long_alone_compute_ms'])}, {ms(lanes['long_layer_ms'])}"
         yield "short texts' p99 with 5 % texts of 32,768 tokens, 80 % of capacity / the same short texts alone", f"{ms(lanes['with_long']['p99_ms'])} / {ms(lanes['same_rate_without_long']['p99_ms'])} ({lanes['p99_ratio']:.1f}x)"
-        yield "the same short texts alone at 80 % of their own capacity", f"p99 {ms(lanes['same_utilisation_without_long']['p99_ms'])}"
+        yield "the same short texts alone at 80 % of their own capacity", f"{ms(lanes['same_utilisation_without_long']['p99_ms'])} ({lanes['p99_ratio_same_utilisation']:.1f}x)"
     if (rag := results.get("rag")):
         yield "`rag` at 3x capacity: goodput / capacity", f"{rag['goodput_to_peak']:.0%}"
         yield "refusals there, p50 / p99", f"{ms(rag['refusal_p50_ms'])} / {ms(rag['refusal_p99_ms'])}"
@@ -45,6 +46,8 @@ def facts(results):
 
 
 def section(results):
+    if not list(facts(results)):
+        return ""    # nothing measured yet
     out = [f"`./dev load` on {results['threads']} cores ({results['machine']}), which server and callers share; embedded model, default settings:", "", "| what | measured |", "| --- | --- |"]
     out += [f"| {what} | {measured} |" for what, measured in facts(results)]
     if (rag := results.get("rag")):
