@@ -19,7 +19,7 @@ using ::testing::HasSubstr;
 
 CommonOptions To(const FakeServer& server) { return {.client = {.server = server.address()}, .deadline = absl::Seconds(10)}; }
 
-nlohmann::json Run(const FakeServer& server, const BenchCommand& command) {
+nlohmann::json Bench(const FakeServer& server, const BenchCommand& command) {
   const auto report = RunBench(To(server), command);
   if (!report.ok()) {
     ADD_FAILURE() << report.status();
@@ -49,7 +49,7 @@ TEST(BenchTest, EveryRequestIsCountedOnce_WithTheTokensTheServerRead) {
   server.set_on_encode([](int, grpc::ServerContext*, const v1::EncodeRequest& request, v1::EncodeResponse* response) {
     return AnswerAll(request, response);
   });
-  const auto report = Run(server, {.lengths = "300", .rate = 200, .seconds = 0.5, .warmup_seconds = 0});
+  const auto report = Bench(server, {.lengths = "300", .rate = 200, .seconds = 0.5, .warmup_seconds = 0});
   EXPECT_GT(report["requests"], 0);
   EXPECT_EQ(report["requests"], server.encode_calls());
   EXPECT_EQ(report["good"], report["requests"]);
@@ -70,7 +70,8 @@ TEST(BenchTest, OpenLoop_GoesOnSending_WhileNobodyAnswers) {
     fifth.wait(lock, [&] { return arrived >= 5; });
     return AnswerAll(request, response);
   });
-  const auto report = Run(server, {.lengths = "8", .rate = 100, .connections = 1, .seconds = 1, .request_deadline_seconds = 60});
+  const auto report =
+      Bench(server, {.lengths = "8", .rate = 100, .connections = 1, .seconds = 1, .request_deadline_seconds = 60});
   EXPECT_GE(report["good"], 5);
   EXPECT_EQ(report["mode"], "open");
 }
@@ -86,7 +87,7 @@ TEST(BenchTest, ClosedLoop_HasExactlyItsCallersUnderWay) {
     --under_way;
     return AnswerAll(request, response);
   });
-  const auto report = Run(server, {.lengths = "8", .concurrency = 3, .seconds = 0.5, .warmup_seconds = 0});
+  const auto report = Bench(server, {.lengths = "8", .concurrency = 3, .seconds = 0.5, .warmup_seconds = 0});
   EXPECT_LE(most, 3);
   EXPECT_GT(report["good"], 3);
   EXPECT_EQ(report["mode"], "closed");
@@ -98,7 +99,8 @@ TEST(BenchTest, Load_OffersThatMultipleOfTheMeasuredCapacity) {
     absl::SleepFor(absl::Milliseconds(20));
     return AnswerAll(request, response);
   });
-  const auto report = Run(server, {.lengths = "8", .load = 0.1, .capacity_seconds = 0.5, .seconds = 0.5, .warmup_seconds = 0.1});
+  const auto report =
+      Bench(server, {.lengths = "8", .load = 0.1, .capacity_seconds = 0.5, .seconds = 0.5, .warmup_seconds = 0.1});
   EXPECT_GT(report["capacity_per_second"], 0);
   EXPECT_DOUBLE_EQ(report["offered_per_second"].get<double>(), 0.1 * report["capacity_per_second"].get<double>());
 }
@@ -122,7 +124,7 @@ TEST(BenchTest, RefusalsAndPassedDeadlinesAreErrorsByCode_NotRetriedNorGood) {
         return AnswerAll(request, response);
       });
   const auto report =
-      Run(server, {.lengths = "8", .rate = 100, .seconds = 0.5, .warmup_seconds = 0, .request_deadline_seconds = 0.2});
+      Bench(server, {.lengths = "8", .rate = 100, .seconds = 0.5, .warmup_seconds = 0, .request_deadline_seconds = 0.2});
   const int refused = report["errors"].value("RESOURCE_EXHAUSTED", 0), late = report["errors"].value("DEADLINE_EXCEEDED", 0);
   EXPECT_GT(refused, 0);
   EXPECT_GT(late, 0);
