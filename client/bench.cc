@@ -69,12 +69,13 @@ void Fire(Client& client, v1::EncodeRequest request, absl::Duration deadline, ab
   Shot* raw = shot.release();
   client.stub().async()->Encode(
       &raw->context, &raw->request, &raw->response, [raw, tally, due, then = std::move(then)](const grpc::Status& status) {
-        const std::unique_ptr<Shot> owned(raw);
+        std::unique_ptr<Shot> owned(raw);
         BenchTally::Answer answer{.status = FromGrpc(status), .due = due, .ended = absl::Now()};
         if (status.ok() && owned->response.encodings_size() > 0) {
           answer.tokens = static_cast<int64_t>(owned->response.encodings(0).tokens_used());
           answer.timings = owned->response.timings();
         }
+        owned.reset();     // holds the channel: must be gone before the last answer is counted and the connections are closed
         if (then) then();  // before the count, so that the last caller has sent its next request before all seem answered
         tally->Answered(answer);
       });
