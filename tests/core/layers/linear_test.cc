@@ -77,7 +77,8 @@ TEST(Linear, StridedInput_IsReadByItsStrides) {
 }
 
 TEST(CheckDataTypeSupported, RefusesWhatTheProcessorLacks_AndNamesIt) {
-  const kernels::CpuFeatures none, no_vnni{.avx512 = true, .avx512_bf16 = true}, all{true, true, true};
+  const kernels::CpuFeatures none, no_vnni{.avx512 = true, .avx512_bf16 = true},
+      all{.avx512 = true, .avx512_bf16 = true, .avx512_vnni = true};
   EXPECT_TRUE(CheckDataTypeSupported(DataType::kFloat32, none).ok());
   for (DataType dtype : {DataType::kBFloat16, DataType::kInt8}) {
     EXPECT_TRUE(CheckDataTypeSupported(dtype, all).ok());
