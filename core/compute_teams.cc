@@ -15,7 +15,7 @@ using Clock = std::chrono::steady_clock;
 constexpr double kPassSeconds = 0.1;      // aimed at, with all cores
 constexpr double kMeasuredSeconds = 0.2;  // of one turn of a candidate, beside a pass that pays for set-up
 constexpr int kTurns = 2;
-constexpr double kWorthwhile = 1.1;
+constexpr double kWorthwhile = 1.25;
 
 double Seconds(Clock::time_point begin) { return std::chrono::duration<double>(Clock::now() - begin).count(); }
 

@@ -32,8 +32,8 @@ std::vector<ComputeTeams> TeamCandidates(int cores);
 // pass's.
 absl::StatusOr<std::vector<TeamSpeed>> MeasureTeams(const Encoder& encoder, std::span<const ComputeTeams> candidates);
 
-// The fewest replicas that move at least 1 / 1.1 of what the fastest division moves: a team that is nearly as fast wins, since it
-// answers a lone text in a fraction of the time. `speeds` is not empty.
+// The fewest replicas that move at least 1 / 1.25 of what the fastest division moves: a team that is nearly as fast wins, since
+// it answers a lone text in a fraction of the time. `speeds` is not empty.
 ComputeTeams ChooseTeams(std::span<const TeamSpeed> speeds);
 
 }  // namespace longspan

@@ -19,12 +19,12 @@ TEST(TeamCandidatesTest, DivideTheCoresFromOneTeamToOneReplicaACore) {
 }
 
 TEST(ChooseTeamsTest, TheLargerTeamWins_WhereItIsNearlyAsFast) {
-  const TeamSpeed speeds[] = {{{1, 4}, 950}, {{2, 2}, 990}, {{4, 1}, 1000}};
+  const TeamSpeed speeds[] = {{{1, 4}, 810}, {{2, 2}, 990}, {{4, 1}, 1000}};
   EXPECT_EQ(ChooseTeams(speeds), (ComputeTeams{1, 4}));
 }
 
-TEST(ChooseTeamsTest, TheFasterDivisionWins_WhereItMovesATenthMore) {
-  const TeamSpeed speeds[] = {{{1, 4}, 800}, {{2, 2}, 960}, {{4, 1}, 1000}};
+TEST(ChooseTeamsTest, TheFasterDivisionWins_WhereItMovesAQuarterMore) {
+  const TeamSpeed speeds[] = {{{1, 4}, 790}, {{2, 2}, 960}, {{4, 1}, 1000}};
   EXPECT_EQ(ChooseTeams(speeds), (ComputeTeams{2, 2}));
 }
 
