@@ -48,6 +48,7 @@ absl::StatusOr<double> Turn(const Encoder& encoder, const ComputeTeams& teams, i
   std::barrier start(teams.replicas);
   std::vector<absl::StatusOr<double>> speeds(teams.replicas, 0.0);
   std::vector<std::thread> replicas;
+  replicas.reserve(speeds.size());
   for (absl::StatusOr<double>& speed : speeds) {
     replicas.emplace_back([&] {
       absl::Status status = EncodeOne(encoder, num_tokens);
@@ -98,10 +99,10 @@ absl::StatusOr<std::vector<TeamSpeed>> MeasureTeams(const Encoder& encoder, std:
 ComputeTeams ChooseTeams(std::span<const TeamSpeed> speeds) {
   double best = 0;
   for (const TeamSpeed& speed : speeds) best = std::max(best, speed.tokens_per_second);
-  const TeamSpeed* chosen = nullptr;
+  const TeamSpeed* chosen = &speeds.front();
   for (const TeamSpeed& speed : speeds) {
-    const bool fast = speed.tokens_per_second * kWorthwhile >= best;
-    if (fast && (chosen == nullptr || speed.teams.replicas < chosen->teams.replicas)) chosen = &speed;
+    const auto fast = [best](const TeamSpeed& any) { return any.tokens_per_second * kWorthwhile >= best; };
+    if (fast(speed) && (!fast(*chosen) || speed.teams.replicas < chosen->teams.replicas)) chosen = &speed;
   }
   return chosen->teams;
 }
