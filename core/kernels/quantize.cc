@@ -19,7 +19,8 @@ int UsefulThreads(int64_t elements) {
 }  // namespace
 
 void QuantizeRows(const QuantizeParams& params) {
-  const auto rows_of = GetCpuFeatures().avx512 ? QuantizeRowsAvx512 : QuantizeRowsPortable;
+  const CpuFeatures& features = GetCpuFeatures();
+  const auto rows_of = features.avx512 ? QuantizeRowsAvx512 : features.avx2 ? QuantizeRowsAvx2 : QuantizeRowsPortable;
   const int num_threads = UsefulThreads(params.rows * params.width);
 #pragma omp parallel num_threads(num_threads) if (num_threads > 1)
   {
@@ -29,7 +30,8 @@ void QuantizeRows(const QuantizeParams& params) {
 }
 
 void DequantizeRows(const DequantizeParams& params) {
-  const auto rows_of = GetCpuFeatures().avx512 ? DequantizeRowsAvx512 : DequantizeRowsPortable;
+  const CpuFeatures& features = GetCpuFeatures();
+  const auto rows_of = features.avx512 ? DequantizeRowsAvx512 : features.avx2 ? DequantizeRowsAvx2 : DequantizeRowsPortable;
   const int num_threads = UsefulThreads(params.rows * params.width);
 #pragma omp parallel num_threads(num_threads) if (num_threads > 1)
   {

@@ -5,7 +5,7 @@
 // The GEMM multiplies q by s8 weights (its unsigned form is the fast one) and scales columns; what the 128 added is taken away
 // here:  y = activation(scale_row * (acc - offset_column) + bias),   offset_n = 128 * w_scale_n * sum_k w_nk.
 // A row that holds NaN or Inf gets the scale NaN, so that it comes out as NaN and not as a plausible vector.
-// Implementations are chosen once by cpuid: _avx512 and _portable; rows are shared among the OpenMP team.
+// Implementations are chosen once by cpuid: _avx512, _avx2 and _portable; rows are shared among the OpenMP team.
 // Proven by quantize_test.
 #pragma once
 
@@ -49,10 +49,13 @@ struct DequantizeParams {
 };
 void DequantizeRows(const DequantizeParams& params);
 
-// Rows [begin, end) on the calling thread; scratch holds `width` floats. The _avx512 ones need a processor with AVX-512.
+// Rows [begin, end) on the calling thread; scratch holds `width` floats. The _avx512 and _avx2 ones need a processor that has
+// them.
 void QuantizeRowsAvx512(const QuantizeParams& params, int64_t begin, int64_t end);
+void QuantizeRowsAvx2(const QuantizeParams& params, int64_t begin, int64_t end);
 void QuantizeRowsPortable(const QuantizeParams& params, int64_t begin, int64_t end);
 void DequantizeRowsAvx512(const DequantizeParams& params, int64_t begin, int64_t end, float* scratch);
+void DequantizeRowsAvx2(const DequantizeParams& params, int64_t begin, int64_t end, float* scratch);
 void DequantizeRowsPortable(const DequantizeParams& params, int64_t begin, int64_t end, float* scratch);
 
 }  // namespace longspan::kernels

@@ -24,7 +24,7 @@ absl::StatusOr<Activation> ParseActivation(std::string_view hidden_act);
 void ApplyActivation(Activation activation, at::Tensor& x);
 
 // FAILED_PRECONDITION where this processor lacks the instructions that the type needs (bfloat16: AVX512-BF16, int8:
-// AVX512-VNNI): emulated, bfloat16 is many times slower than float32, and sums of int8 products saturate. For Encoder::Load.
+// AVX512-VNNI or AVX2): emulated, bfloat16 is many times slower than float32, and int8 gains nothing. For Encoder::Load.
 absl::Status CheckDataTypeSupported(DataType dtype, const kernels::CpuFeatures& features = kernels::GetCpuFeatures());
 // What `auto` means: bfloat16 where this processor has it, else float32.
 DataType FastestAccurateDataType();

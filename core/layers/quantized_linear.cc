@@ -1,7 +1,8 @@
-// The GEMM is oneDNN's u8 x s8 matmul (brg_matmul:avx512_core_vnni), reached through LibTorch's dispatcher. Two traps:
-// s8 activations fall to a reference loop five thousand times slower, so activations are always u8; and the zero point is passed
-// as 0 and taken away afterwards (kernels/quantize.h), because oneDNN would sum the weights' columns again on every call.
-// Proven by quantized_linear_test; that no reference implementation runs is proven by onednn_implementation_test.
+// The GEMM is oneDNN's u8 x s8 matmul (brg_matmul:avx512_core_vnni; gemm:jit on AVX2, there at twice the rate of float32),
+// reached through LibTorch's dispatcher. Two traps: s8 activations fall to a reference loop five thousand times slower, so
+// activations are always u8; and the zero point is passed as 0 and taken away afterwards (kernels/quantize.h), because oneDNN
+// would sum the weights' columns again on every call. Proven by quantized_linear_test; that no reference implementation runs is
+// proven by onednn_implementation_test.
 #include "core/layers/quantized_linear.h"
 
 #include <ATen/TensorOperators.h>
@@ -13,6 +14,7 @@
 
 #include <algorithm>
 
+#include "core/kernels/cpu_features.h"
 #include "core/layers/element_type_of.h"
 
 namespace longspan {
@@ -70,8 +72,14 @@ QuantizedWeight QuantizeWeight(const at::Tensor& weight) {
   return {w.div(nonzero.unsqueeze(1)).round_().to(at::kChar).contiguous(), nonzero};
 }
 
+QuantizedWeight NarrowWeight(const QuantizedWeight& weight) {
+  constexpr double kNarrower = 63.0 / 127.0;
+  return {weight.values.to(at::kFloat).mul_(kNarrower).round_().to(at::kChar), weight.scales.div(kNarrower)};
+}
+
 QuantizedLinear::QuantizedLinear(const at::Tensor& weight, const at::Tensor& bias) {
-  const QuantizedWeight quantized = QuantizeWeight(weight);
+  QuantizedWeight quantized = QuantizeWeight(weight);
+  if (!kernels::GetCpuFeatures().avx512_vnni) quantized = NarrowWeight(quantized);
   weight_scales_ = quantized.scales;
   offset_ = quantized.values.to(at::kFloat).sum(1).mul_(128.0).mul_(weight_scales_);
   weight_zero_points_ = at::zeros({weight.size(0)}, at::kLong);

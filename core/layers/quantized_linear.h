@@ -27,6 +27,11 @@ struct QuantizedWeight {
 };
 QuantizedWeight QuantizeWeight(const at::Tensor& weight);  // [out, in]
 
+// The same weights in -63..63, for processors without VNNI: their instruction (VPMADDUBSW) adds pairs of u8 x s8 products in 16
+// bits and saturates; 2 x 255 x 63 = 32,130 fits. Made from the 127 levels, so that a quantized folder still gives what
+// quantising at load gives.
+QuantizedWeight NarrowWeight(const QuantizedWeight& weight);
+
 class QuantizedLinear {
  public:
   // weight [out, in] float32; bias [out] float32 or undefined.

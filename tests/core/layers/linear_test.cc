@@ -77,7 +77,7 @@ TEST(Linear, StridedInput_IsReadByItsStrides) {
 }
 
 TEST(CheckDataTypeSupported, RefusesWhatTheProcessorLacks_AndNamesIt) {
-  const kernels::CpuFeatures none, no_vnni{.avx512 = true, .avx512_bf16 = true},
+  const kernels::CpuFeatures none, avx2{.avx2 = true}, no_vnni{.avx512 = true, .avx512_bf16 = true},
       all{.avx512 = true, .avx512_bf16 = true, .avx512_vnni = true};
   EXPECT_TRUE(CheckDataTypeSupported(DataType::kFloat32, none).ok());
   for (DataType dtype : {DataType::kBFloat16, DataType::kInt8}) {
@@ -85,8 +85,11 @@ TEST(CheckDataTypeSupported, RefusesWhatTheProcessorLacks_AndNamesIt) {
     EXPECT_EQ(CheckDataTypeSupported(dtype, none).code(), absl::StatusCode::kFailedPrecondition);
   }
   EXPECT_TRUE(CheckDataTypeSupported(DataType::kBFloat16, no_vnni).ok());
+  EXPECT_TRUE(CheckDataTypeSupported(DataType::kInt8, avx2).ok());
+  EXPECT_FALSE(CheckDataTypeSupported(DataType::kBFloat16, avx2).ok());
   EXPECT_THAT(std::string(CheckDataTypeSupported(DataType::kInt8, no_vnni).message()),
-              testing::AllOf(testing::HasSubstr("int8"), testing::HasSubstr("AVX512_VNNI"), testing::HasSubstr("use float32")));
+              testing::AllOf(testing::HasSubstr("int8"), testing::HasSubstr("AVX512_VNNI"), testing::HasSubstr("AVX2"),
+                             testing::HasSubstr("use float32")));
 }
 
 TEST(ParseActivation, NamesOfTheConfigs) {
