@@ -159,6 +159,7 @@ nlohmann::ordered_json ClosedLoop(const Target& target, const BenchCommand& comm
   const absl::Time begin = start + absl::Seconds(command.warmup_seconds), end = begin + absl::Seconds(seconds);
   BenchTally tally(begin, end);
   std::vector<std::unique_ptr<Caller>> callers;
+  callers.reserve(concurrency);
   for (int i = 0; i < concurrency; ++i) {
     callers.push_back(std::make_unique<Caller>(Caller{&target, &tally, target.clients[i % target.clients.size()].get(), end,
                                                       std::mt19937_64(command.seed + static_cast<uint64_t>(i))}));

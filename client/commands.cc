@@ -86,6 +86,7 @@ int PrintRanking(Client* client, const CommonOptions& common, const EncodeComman
   const auto query = client->Encode(BuildRequest(plain, command.query), common.deadline);
   if (!query.ok()) return FailCall(query.status());
   std::vector<std::pair<double, int>> ranking;
+  ranking.reserve(document.spans_size());
   for (int i = 0; i < document.spans_size(); ++i)
     ranking.emplace_back(Dot(query->encodings(0).vector(), document.spans(i).vector()), i);
   std::sort(ranking.rbegin(), ranking.rend());
@@ -110,7 +111,8 @@ void AddChoice(CLI::App* app, const std::string& name, std::string* value, const
 
 // A time as Go and absl write it (500ms, 120s, 5m), or a plain number of seconds; above zero, or not below it.
 void AddDuration(CLI::App* app, const std::string& name, absl::Duration* value, bool allow_zero, const std::string& description) {
-  const auto take = [value, allow_zero, name](const std::string& given) {
+  const CLI::callback_t take = [value, allow_zero, name](const CLI::results_t& all) {
+    const std::string& given = all.front();
     double seconds = 0;
     absl::Duration parsed;
     if (absl::SimpleAtod(given, &seconds)) {
@@ -121,8 +123,9 @@ void AddDuration(CLI::App* app, const std::string& name, absl::Duration* value, 
     if (parsed < absl::ZeroDuration() || (!allow_zero && parsed == absl::ZeroDuration()) || parsed == absl::InfiniteDuration())
       throw CLI::ValidationError(name, given + " is out of range; a finite time above zero is allowed");
     *value = parsed;
+    return true;
   };
-  app->add_option_function<std::string>(name, take, description)->type_name("TIME")->default_str(absl::FormatDuration(*value));
+  app->add_option(name, take, description)->type_name("TIME")->default_str(absl::FormatDuration(*value));
 }
 
 void AddEncode(CLI::App* app, EncodeCommand* command) {

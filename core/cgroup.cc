@@ -5,6 +5,8 @@
 #include <fstream>
 #include <sstream>
 
+#include "absl/strings/str_cat.h"
+
 namespace longspan {
 namespace {
 
@@ -60,7 +62,7 @@ std::optional<double> TightestCgroupValue(const std::string& root, const std::st
     if (controllers.empty()) tightest = Tighter(tightest, TightestUpwards(root + "/sys/fs/cgroup", path, v2));
     if (("," + controllers + ",").find("," + controller + ",") == std::string::npos) continue;
     for (const std::string& mount : {controller, controllers})  // "cpu" is usually a link to "cpu,cpuacct"
-      tightest = Tighter(tightest, TightestUpwards(root + "/sys/fs/cgroup/" + mount, path, v1));
+      tightest = Tighter(tightest, TightestUpwards(absl::StrCat(root, "/sys/fs/cgroup/", mount), path, v1));
   }
   return tightest;
 }

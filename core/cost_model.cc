@@ -17,7 +17,8 @@ namespace {
 
 double PaddedLength(const ModelInfo& info, int64_t num_tokens) {
   const int64_t multiple = std::max<int64_t>(1, info.length_multiple);
-  return static_cast<double>((num_tokens + multiple - 1) / multiple * multiple);
+  const int64_t padded = (num_tokens + multiple - 1) / multiple * multiple;
+  return static_cast<double>(padded);
 }
 
 // Number of (query, key) pairs that one head scores for n tokens.

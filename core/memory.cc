@@ -66,7 +66,8 @@ void InstallTensorAllocator() {
   static std::once_flag installed;
   std::call_once(installed, [] {
     constexpr uint8_t kAboveDefault = 1;
-    c10::SetCPUAllocator(new ArenaAllocator, kAboveDefault);
+    static auto* const allocator = new ArenaAllocator;  // never destroyed: tensors of static storage are freed later still
+    c10::SetCPUAllocator(allocator, kAboveDefault);
   });
 }
 

@@ -62,8 +62,9 @@ absl::Status EncodePipeline::Reserve(EncodeTask& task, const PreparedText& prepa
   if (!status.ok() || input.token_vectors == nullptr) return status;
   const int64_t row_bytes = context_.model->token_dimensions * static_cast<int64_t>(sizeof(float));
   absl::StatusOr<OutputReservation> room = admission_->ReserveOutput(prepared.num_piece_tokens() * row_bytes);
-  if (room.ok()) input.token_vectors->SetReservation(*std::move(room));
-  return room.status();
+  if (!room.ok()) return room.status();
+  input.token_vectors->SetReservation(*std::move(room));
+  return absl::OkStatus();
 }
 
 void EncodePipeline::Prepare(const std::shared_ptr<EncodeTask>& task) {

@@ -136,7 +136,7 @@ void EncodeStreamCall::AnswerLocked(std::string id, VectorFormat format, absl::S
 void EncodeStreamCall::AdvanceLocked() {
   if (ended_) return;
   if (!writing_ && !gone_ && !ready_.empty()) {
-    outgoing_ = std::move(ready_.front());
+    outgoing_.Swap(&ready_.front());
     ready_.pop_front();
     ready_bytes_ -= static_cast<int64_t>(outgoing_.Length());
     writing_ = true;

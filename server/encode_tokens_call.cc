@@ -73,11 +73,9 @@ void EncodeTokensCall::PumpLocked() {
   if (writing_ || ended_) return;
   if (result_.has_value() && !result_->ok()) return EndLocked(result_->status());
   if (last_written_) return EndLocked(absl::OkStatus());
-  std::optional<TokenVectorBuffer::Block> next = rows_->TryPop();
-  if (!held_.has_value()) {
-    held_ = std::move(next);
-    if (held_.has_value()) next = rows_->TryPop();
-  }
+  if (!held_.has_value()) held_ = rows_->TryPop();
+  std::optional<TokenVectorBuffer::Block> next;
+  if (held_.has_value()) next = rows_->TryPop();
   if (next.has_value()) {
     WriteLocked(std::exchange(*held_, *std::move(next)), /*last=*/false);
   } else if (result_.has_value()) {

@@ -223,6 +223,7 @@ absl::StatusOr<const std::string*> FindPrompt(const std::string& name, const std
   const auto found = model.prompts.find(wanted);
   if (found != model.prompts.end()) return &found->second;
   std::vector<std::string> names;
+  names.reserve(model.prompts.size());
   for (const auto& [known, prompt] : model.prompts) names.push_back(known);
   return InvalidField(field, absl::StrCat("is '", wanted, "'; allowed: ",
                                           names.empty() ? "none, this model has no prompts" : absl::StrJoin(names, ", ")));

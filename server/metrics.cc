@@ -191,7 +191,7 @@ void Metrics::OnQueueTime(Lane lane, absl::Duration waited) {
   queue_seconds_.Add({{"lane", std::string(LaneName(lane))}}, kSeconds).Observe(absl::ToDoubleSeconds(waited));
 }
 
-void Metrics::OnOutOfMemorySplit(int32_t texts) { oom_splits_.Increment(); }
+void Metrics::OnOutOfMemorySplit(int32_t /*texts*/) { oom_splits_.Increment(); }
 
 void Metrics::SetComputeTeams(const ComputeTeams& teams, std::span<const TeamSpeed> measured) {
   Gauges(&registry_, "compute_replicas", "Forward passes that run at once.").Add({}).Set(teams.replicas);

@@ -153,6 +153,7 @@ absl::StatusOr<std::vector<TextSegment>> LocateCharacters(std::string_view text,
   }
   const auto byte_of = [&](int64_t c) { return bytes[std::lower_bound(marks.begin(), marks.end(), c) - marks.begin()]; };
   std::vector<TextSegment> located;
+  located.reserve(ranges.size());
   for (const TextRange& range : ranges) located.push_back({{byte_of(range.begin), byte_of(range.end)}, range});
   return located;
 }

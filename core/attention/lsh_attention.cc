@@ -47,7 +47,8 @@ std::vector<int32_t> AutomaticLshBuckets(int64_t padded_length, int64_t chunk_le
   const int64_t twice = 2 * (padded_length / chunk_length);
   int power = 0;
   while ((int64_t{2} << power) <= twice) ++power;
-  const int64_t root = static_cast<int64_t>(std::sqrt(static_cast<double>(max_position_embeddings / chunk_length)));
+  const int64_t most_chunks = max_position_embeddings / chunk_length;
+  const auto root = static_cast<int64_t>(std::sqrt(static_cast<double>(most_chunks)));
   const int64_t limit = 2 * std::max(root, chunk_length);
   if ((int64_t{1} << power) <= limit) return {1 << power};
   return {1 << (power / 2), 1 << (power - power / 2)};

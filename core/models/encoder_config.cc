@@ -39,7 +39,7 @@ ModelInfo MakeModelInfo(std::string architecture, const EncoderConfig& config, c
   info.dtype = dtype;
   info.hidden_size = info.token_dimensions = info.output_dimensions = config.hidden_size;
   info.num_heads = config.num_heads;
-  info.head_size = config.hidden_size / config.num_heads;
+  info.head_size = config.head_size();
   info.intermediate_size = config.intermediate_size;
   info.vocab_size = config.vocab_size;
   info.max_tokens = config.max_tokens();

@@ -27,6 +27,7 @@ struct EncoderConfig {
   // Positions come from the ids: tokens take rows pad + 1 upward, the pad id row pad (Longformer, RoBERTa). Else 0, 1, 2, ...
   bool positions_behind_pad = false;
 
+  int64_t head_size() const { return hidden_size / num_heads; }  // the readers refuse what does not divide
   // Longest text that the position table serves.
   int64_t max_tokens() const {
     return positions_behind_pad ? max_position_embeddings - pad_token_id - 1 : max_position_embeddings;

@@ -158,7 +158,7 @@ absl::Status ModelFolder::ReadSentenceModules(const SentenceModules& modules) {
   }
   normalize_ = modules.normalize.has_value();
   if (normalize_) {
-    if (const absl::Status status = CheckNormalize(*modules.normalize); !status.ok()) return status;
+    if (absl::Status status = CheckNormalize(*modules.normalize); !status.ok()) return status;
   }
   absl::StatusOr<SentencePrompts> prompts = ReadPrompts(path_);
   if (!prompts.ok()) return prompts.status();

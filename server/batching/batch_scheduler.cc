@@ -27,8 +27,8 @@ struct CounterWait {
 
 }  // namespace
 
-BatchScheduler::BatchScheduler(BatchSchedulerOptions options, BatchCost cost, const Clock* clock)
-    : options_(std::move(options)),
+BatchScheduler::BatchScheduler(const BatchSchedulerOptions& options, BatchCost cost, const Clock* clock)
+    : options_(options),
       cost_(std::move(cost)),
       clock_(clock),
       lanes_(options_.lanes, [](const QueuedPiece& piece) { return !piece.task->Abandoned().ok(); }) {}
@@ -50,7 +50,7 @@ QueuedPiece BatchScheduler::MakePiece(const std::shared_ptr<EncodeTask>& task, i
   return piece;
 }
 
-void BatchScheduler::Submit(std::shared_ptr<EncodeTask> task) {
+void BatchScheduler::Submit(const std::shared_ptr<EncodeTask>& task) {
   const auto num_pieces = static_cast<int32_t>(task->prepared().pieces.size());
   if (num_pieces == 0) {  // nothing was asked that needs the model
     task->Complete(JoinPieces(task->prepared(), {}));

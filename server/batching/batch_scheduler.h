@@ -56,11 +56,11 @@ struct PackedBatch {
 
 class BatchScheduler {
  public:
-  BatchScheduler(BatchSchedulerOptions options, BatchCost cost, const Clock* clock);
+  BatchScheduler(const BatchSchedulerOptions& options, BatchCost cost, const Clock* clock);
   ~BatchScheduler();  // as Shutdown
 
   // Queues all pieces of a prepared task. After Drain or Shutdown the task completes with UNAVAILABLE.
-  void Submit(std::shared_ptr<EncodeTask> task);
+  void Submit(const std::shared_ptr<EncodeTask>& task);
 
   // Waits for work. nullopt = no more work will come (drained and empty, or shut down): the worker ends.
   std::optional<PackedBatch> NextBatch();

@@ -93,19 +93,20 @@ void EncodeTask::NoteBatchLocked(const BatchShape& batch, absl::Time end) {
 }
 
 void EncodeTask::CompletePiece(int32_t piece, absl::StatusOr<EncodedText> result, const BatchShape& batch) {
+  const absl::Status status = result.status();
   std::vector<EncodedText> encoded;
   {
     absl::MutexLock lock(&mu_);
     --running_pieces_;
     NoteBatchLocked(batch, clock_->Now());
-    if (result.ok()) {
+    if (status.ok()) {
       encoded_[piece] = *std::move(result);
       if (--pieces_missing_ > 0) return;
       encoded.swap(encoded_);
     }
   }
-  if (!result.ok()) {
-    Complete(result.status());
+  if (!status.ok()) {
+    Complete(status);
   } else {
     Complete(JoinPieces(prepared_, std::move(encoded)));
   }

@@ -41,11 +41,11 @@ void LaneQueue::Push(QueuedPiece piece, const std::string& name) {
 
 const QueuedPiece& LaneQueue::Next() const { return clients_.at(turns_.begin()->second).queue.front(); }
 
-QueuedPiece LaneQueue::Take() { return TakeFrom(*turns_.begin(), 0); }
+QueuedPiece LaneQueue::Take() { return TakeFrom(turns_.begin(), 0); }
 
 std::optional<QueuedPiece> LaneQueue::TakePadded(int64_t padded_tokens) {
-  for (const Turn& turn : turns_) {
-    const std::deque<QueuedPiece>& queue = clients_.at(turn.second).queue;
+  for (auto turn = turns_.begin(); turn != turns_.end(); ++turn) {
+    const std::deque<QueuedPiece>& queue = clients_.at(turn->second).queue;
     const size_t depth = std::min(queue.size(), kLookAhead);
     for (size_t i = 0; i < depth; ++i) {
       if (queue[i].padded_tokens == padded_tokens) return TakeFrom(turn, i);
@@ -54,10 +54,10 @@ std::optional<QueuedPiece> LaneQueue::TakePadded(int64_t padded_tokens) {
   return std::nullopt;
 }
 
-QueuedPiece LaneQueue::TakeFrom(Turn turn, size_t index) {
-  const std::string& name = turn.second;
+QueuedPiece LaneQueue::TakeFrom(Turns::const_iterator turn, size_t index) {
   virtual_time_ = turns_.begin()->first;
-  turns_.erase(turn);
+  const Turns::node_type taken = turns_.extract(turn);
+  const std::string& name = taken.value().second;
   Client& client = clients_.at(name);
   QueuedPiece piece = std::move(client.queue[index]);
   client.queue.erase(client.queue.begin() + static_cast<int64_t>(index));

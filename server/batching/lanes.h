@@ -88,16 +88,16 @@ class LaneQueue {
     std::deque<QueuedPiece> queue;
     double virtual_time = 0;  // predicted seconds served, in the lane's time
   };
-  using Turn = std::pair<double, std::string>;  // virtual time, client
+  using Turns = std::set<std::pair<double, std::string>>;  // virtual time, client
 
   double Now() const;
-  QueuedPiece TakeFrom(Turn turn, size_t index);
+  QueuedPiece TakeFrom(Turns::const_iterator turn, size_t index);
   void Forget(const QueuedPiece& piece);
   void DropIdleClients();
 
   const IsAbandoned is_abandoned_;
   std::map<std::string, Client> clients_;
-  std::set<Turn> turns_;  // clients with waiting texts
+  Turns turns_;  // clients with waiting texts
   std::multiset<absl::Time> arrivals_;
   double virtual_time_ = 0;      // when the last text was taken
   size_t taken_since_drop_ = 0;  // since idle clients were dropped

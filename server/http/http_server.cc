@@ -78,10 +78,9 @@ void HttpServer::AddRoute(const std::string& method, const std::string& path, Ha
 
 absl::Status HttpServer::Start(const std::string& address) {
   static Library library;
-  std::string listen = address;
-  if (listen.rfind(':') == std::string::npos)
+  if (address.rfind(':') == std::string::npos)
     return absl::InvalidArgumentError(absl::StrCat("http is '", address, "'; allowed: HOST:PORT or off"));
-  const char* options[] = {"listening_ports", listen.c_str(),      "num_threads", "4",    "request_timeout_ms",
+  const char* options[] = {"listening_ports", address.c_str(),     "num_threads", "4",    "request_timeout_ms",
                            "10000",           "enable_keep_alive", "no",          nullptr};
   mg_callbacks callbacks{};
   callbacks.log_message = [](const mg_connection*, const char*) { return 1; };  // the caller gets one line from us instead

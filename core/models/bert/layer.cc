@@ -13,7 +13,7 @@ namespace longspan {
 BertLayer::BertLayer(WeightMap& weights, int64_t index, const EncoderConfig& config, int64_t window, DataType dtype)
     : layer_(weights, PostNormLayer::BertNames(index), config, dtype),
       window_(window),
-      scale_(1.0 / std::sqrt(static_cast<double>(config.hidden_size / config.num_heads))) {}
+      scale_(1.0 / std::sqrt(static_cast<double>(config.head_size()))) {}
 
 void BertLayer::Forward(PackedPass& pass, at::Tensor& x) const {
   at::Tensor qkv = layer_.Qkv(x, &pass);  // [T, 3, H, D]

@@ -18,7 +18,7 @@ BigBirdLayer::BigBirdLayer(WeightMap& weights, const BigBirdConfig& config, int6
       full_up_to_(config.full_up_to()),
       block_size_(config.block_size),
       random_blocks_(config.random_blocks),
-      scale_(1.0 / std::sqrt(static_cast<double>(config.hidden_size / config.num_heads))) {}
+      scale_(1.0 / std::sqrt(static_cast<double>(config.head_size()))) {}
 
 at::Tensor BigBirdLayer::Attend(const at::Tensor& qkv, const PackedLayout& layout, int64_t begin, int64_t end,
                                 bool sparse) const {

@@ -33,6 +33,7 @@ ForwardOptions ObserveWithoutPadding(const ForwardOptions& options, const TokenB
   inner.observe_layer = [&options, &batch, &padded](int layer, const at::Tensor& hidden) {
     if (hidden.size(0) != padded.num_tokens()) return options.observe_layer(layer, hidden);
     std::vector<at::Tensor> rows;
+    rows.reserve(batch.num_texts());
     for (int32_t text = 0; text < batch.num_texts(); ++text) {
       rows.push_back(hidden.narrow(0, padded.cu_seqlens()[text], batch.length(text)));
     }

@@ -24,6 +24,7 @@ std::vector<int64_t> ReadOneSidedWindows(ConfigReader& reader, int64_t num_layer
 
 std::vector<LayerAttention> SlidingWindowLayers(const std::vector<int64_t>& one_sided_windows) {
   std::vector<LayerAttention> layers;
+  layers.reserve(one_sided_windows.size());
   for (int64_t window : one_sided_windows) layers.push_back({.kind = AttentionKind::kSlidingWindow, .window = window});
   return layers;
 }

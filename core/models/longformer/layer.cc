@@ -15,10 +15,7 @@ namespace longspan {
 
 LongformerLayer::LongformerLayer(WeightMap& weights, const PostNormLayer::Names& names, const GlobalNames& global_names,
                                  const EncoderConfig& config, const Window& window, DataType dtype)
-    : layer_(weights, names, config, dtype),
-      num_heads_(config.num_heads),
-      head_size_(config.hidden_size / config.num_heads),
-      window_(window) {
+    : layer_(weights, names, config, dtype), num_heads_(config.num_heads), head_size_(config.head_size()), window_(window) {
   auto take = [&](const std::string& name, at::Tensor& weight, at::Tensor& bias) {
     weight = weights.Take(name + ".weight", {config.hidden_size, config.hidden_size});
     bias = weights.Take(name + ".bias", {config.hidden_size});

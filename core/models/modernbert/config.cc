@@ -55,7 +55,7 @@ absl::StatusOr<ModernBertConfig> ParseModernBertConfig(const nlohmann::json& jso
   const double old_sliding = reader.PositiveNumber("local_rope_theta", one_theta ? old_full : 10000.0);
   config.full_theta = ReadTheta(reader, "full_attention", old_full);
   config.sliding_theta = ReadTheta(reader, "sliding_attention", old_sliding);
-  if (config.hidden_size / config.num_heads % 2 != 0) {
+  if (config.head_size() % 2 != 0) {
     reader.Fail("num_attention_heads", std::to_string(config.num_heads),
                 "numbers that give heads of even size (rotary embedding)");
   }

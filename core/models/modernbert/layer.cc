@@ -43,7 +43,7 @@ std::string Prefix(int64_t index) { return absl::StrCat("layers.", index, "."); 
 ModernBertLayer::ModernBertLayer(WeightMap& weights, const ModernBertConfig& config, int64_t index, const RotaryEmbedding& rope,
                                  DataType dtype)
     : num_heads_(config.num_heads),
-      head_size_(config.hidden_size / config.num_heads),
+      head_size_(config.head_size()),
       window_(config.sliding[index] ? config.window : kernels::kUnlimitedWindow),
       scale_(1.0 / std::sqrt(static_cast<double>(head_size_))),
       rope_(rope),

