@@ -1,7 +1,7 @@
 // LayerNorm over the last axis, with the residual addition in the same pass:  s = x + residual;  out = (s - mean) / std * weight
 // + bias. Biased variance, eps inside the square root, sums in float32 whatever the element types. One read of x and residual,
 // one write. Implementations are chosen once by cpuid: _avx512, _avx2 and _portable; rows are shared among the OpenMP team.
-// Proven by layer_norm_test.
+// Proven by layer_norm_test and layer_norm_rows_test.
 #pragma once
 
 #include <cstdint>

@@ -6,7 +6,7 @@
 // here:  y = activation(scale_row * (acc - offset_column) + bias),   offset_n = 128 * w_scale_n * sum_k w_nk.
 // A row that holds NaN or Inf gets the scale NaN, so that it comes out as NaN and not as a plausible vector.
 // Implementations are chosen once by cpuid: _avx512, _avx2 and _portable; rows are shared among the OpenMP team.
-// Proven by quantize_test.
+// Proven by quantize_rows_test and quantized_linear_test.
 #pragma once
 
 #include <cstdint>
@@ -15,6 +15,9 @@
 #include "core/kernels/element_type.h"
 
 namespace longspan::kernels {
+
+// A row that holds nothing larger is a row of zeros (q = 128), since 127 / max |x| overflows just below.
+constexpr float kLeastQuantized = 1e-36f;
 
 struct QuantizeParams {
   const void* x = nullptr;  // [rows, width]

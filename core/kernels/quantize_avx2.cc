@@ -78,7 +78,7 @@ struct Range {
 template <typename T>
 float QuantizeRow(const T* x, const Range& range, int64_t width, uint8_t* q) {
   const float largest = Largest8(range.largest);
-  const __m256 inverse = Set(largest > 0 && largest < __builtin_inff() ? 127.0f / largest : 0.0f);
+  const __m256 inverse = Set(largest >= kLeastQuantized && largest < __builtin_inff() ? 127.0f / largest : 0.0f);
   for (int64_t i = 0; i < width; i += 8) {
     const int64_t count = width - i;
     const __m256i rounded = _mm256_cvtps_epi32(_mm256_mul_ps(Load8(x + i, count), inverse));

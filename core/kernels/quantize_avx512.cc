@@ -6,9 +6,10 @@ namespace {
 
 __m512 Set(float value) { return _mm512_set1_ps(value); }
 
-// exp(x) = 2^n e^r with n = round(x / ln 2) and |r| <= ln 2 / 2: a polynomial of degree 5, relative error 3e-6.
+// exp(x) = 2^n e^r with n = round(x / ln 2) and |r| <= ln 2 / 2: a polynomial of degree 5, relative error 3e-6. NaN
+// stays NaN: of two operands the second one is kept if either is NaN.
 __m512 Exp(__m512 x) {
-  x = _mm512_min_ps(_mm512_max_ps(x, Set(-104.0f)), Set(89.0f));
+  x = _mm512_min_ps(Set(89.0f), _mm512_max_ps(Set(-104.0f), x));
   const __m512 n = _mm512_roundscale_ps(_mm512_mul_ps(x, Set(1.44269504f)), _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
   const __m512 r = _mm512_fnmadd_ps(n, Set(-2.12194440e-4f), _mm512_fnmadd_ps(n, Set(0.693359375f), x));  // ln 2 in two parts
   __m512 p = Set(1.0f / 120);
@@ -70,7 +71,7 @@ struct Range {
 template <typename T>
 float QuantizeRow(const T* x, const Range& range, int64_t width, uint8_t* q) {
   const float largest = _mm512_reduce_max_ps(range.largest);
-  const __m512 inverse = Set(largest > 0 && largest < __builtin_inff() ? 127.0f / largest : 0.0f);
+  const __m512 inverse = Set(largest >= kLeastQuantized && largest < __builtin_inff() ? 127.0f / largest : 0.0f);
   for (int64_t i = 0; i < width; i += 16) {
     const __mmask16 lanes = LaneMask(width, i);
     const __m512i rounded = _mm512_cvtps_epi32(_mm512_mul_ps(Load16(x + i, lanes), inverse));

@@ -32,7 +32,7 @@ float QuantizeRow(const T* x, int64_t width, uint8_t* q) {
     largest = std::max(largest, std::fabs(ToFloat(x[i])));
     poison += ToFloat(x[i]) * 0.0f;
   }
-  const float inverse = largest > 0 && largest < INFINITY ? 127.0f / largest : 0;
+  const float inverse = largest >= kLeastQuantized && largest < INFINITY ? 127.0f / largest : 0;
   for (int64_t i = 0; i < width; ++i) {
     const float scaled = ToFloat(x[i]) * inverse;
     q[i] = static_cast<uint8_t>(scaled == scaled ? std::clamp(std::nearbyint(scaled), -127.0f, 127.0f) + 128.0f : 128.0f);

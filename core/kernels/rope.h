@@ -1,6 +1,7 @@
 // Rotary position embedding, rotate-half form, in place: with a = x[0 .. D/2) and b = x[D/2 .. D) of one head at position p,
 //   a' = a cos(p f) - b sin(p f)      b' = b cos(p f) + a sin(p f)      in float32 whatever the element type.
-// Positions count from 0 at the first token of each text. Source: RoFormer, arXiv 2104.09864, sec. 3.4.  Proven by rope_test.
+// Positions count from 0 at the first token of each text. Source: RoFormer, arXiv 2104.09864, sec. 3.4.  Proven by rope_test and
+// rope_token_test.
 #pragma once
 
 #include <cstdint>

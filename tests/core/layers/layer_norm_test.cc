@@ -11,9 +11,6 @@
 
 #include <vector>
 
-#include "core/kernels/cpu_features.h"
-#include "core/kernels/layer_norm.h"
-
 namespace longspan {
 namespace {
 
@@ -75,41 +72,6 @@ TEST(LayerNorm, NaN_StaysInItsRow) {
     EXPECT_TRUE(bad[1].item<bool>());
     EXPECT_FALSE(bad[2].item<bool>());
   }
-}
-
-// The implementations agree whatever this processor would choose.
-void ExpectEqualsPortable(void (*rows_of)(const kernels::LayerNormParams&, int64_t, int64_t, float*)) {
-  const int64_t width = 100, rows = 9;
-  const at::Tensor weight = at::randn({width}), bias = at::randn({width});
-  for (at::ScalarType type : {at::kFloat, at::kBFloat16}) {
-    const at::Tensor x = at::randn({rows, width}).to(type), residual = at::randn({rows, width}).to(type);
-    at::Tensor first = at::empty_like(x), second = at::empty_like(x);
-    kernels::LayerNormParams params{.x = x.const_data_ptr(),
-                                    .residual = residual.const_data_ptr(),
-                                    .out = first.data_ptr(),
-                                    .weight = weight.const_data_ptr<float>(),
-                                    .bias = bias.const_data_ptr<float>(),
-                                    .rows = rows,
-                                    .width = width};
-    params.x_type = params.residual_type = params.out_type =
-        type == at::kFloat ? kernels::ElementType::kFloat32 : kernels::ElementType::kBFloat16;
-    std::vector<float> scratch(width);
-    rows_of(params, 0, rows, scratch.data());
-    params.out = second.data_ptr();
-    kernels::LayerNormRowsPortable(params, 0, rows, scratch.data());
-    EXPECT_TRUE(at::allclose(first.to(at::kFloat), second.to(at::kFloat), type == at::kFloat ? 1e-5 : 0.01,
-                             type == at::kFloat ? 1e-5 : 1e-3));
-  }
-}
-
-TEST(LayerNorm, Avx512_EqualsPortable) {
-  if (!kernels::GetCpuFeatures().avx512) GTEST_SKIP() << "this processor has no AVX-512";
-  ExpectEqualsPortable(kernels::LayerNormRowsAvx512);
-}
-
-TEST(LayerNorm, Avx2_EqualsPortable) {
-  if (!kernels::GetCpuFeatures().avx2) GTEST_SKIP() << "this processor has no AVX2";
-  ExpectEqualsPortable(kernels::LayerNormRowsAvx2);
 }
 
 }  // namespace

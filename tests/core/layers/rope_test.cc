@@ -10,9 +10,6 @@
 #include <cmath>
 #include <vector>
 
-#include "core/kernels/cpu_features.h"
-#include "core/kernels/rope.h"
-
 namespace longspan {
 namespace {
 
@@ -66,34 +63,6 @@ TEST(RotaryEmbedding, LongerText_GrowsTheTable) {
     rope.Apply(qkv, std::vector<int32_t>{0, length});
     EXPECT_TRUE(at::allclose(qkv, want, 1e-3, 2e-3)) << length;
   }
-}
-
-void ExpectEqualsPortable(void (*rotate)(const kernels::RopeParams&, int64_t, int64_t)) {
-  const at::Tensor cos = at::randn({4, 12}), sin = at::randn({4, 12});
-  for (at::ScalarType type : {at::kFloat, at::kBFloat16}) {
-    at::Tensor first = at::randn({5, 2, 24}).to(type), second = first.clone();
-    kernels::RopeParams params{.type = type == at::kFloat ? kernels::ElementType::kFloat32 : kernels::ElementType::kBFloat16,
-                               .token_stride = 48,
-                               .num_heads = 2,
-                               .head_size = 24,
-                               .cos = cos.const_data_ptr<float>(),
-                               .sin = sin.const_data_ptr<float>()};
-    params.x = first.data_ptr();
-    rotate(params, 2, 3);
-    params.x = second.data_ptr();
-    kernels::RopeTokenPortable(params, 2, 3);
-    EXPECT_TRUE(at::allclose(first.to(at::kFloat), second.to(at::kFloat), type == at::kFloat ? 1e-5 : 0.02, 1e-4));
-  }
-}
-
-TEST(RotaryEmbedding, Avx512_EqualsPortable) {
-  if (!kernels::GetCpuFeatures().avx512) GTEST_SKIP() << "this processor has no AVX-512";
-  ExpectEqualsPortable(kernels::RopeTokenAvx512);
-}
-
-TEST(RotaryEmbedding, Avx2_EqualsPortable) {
-  if (!kernels::GetCpuFeatures().avx2) GTEST_SKIP() << "this processor has no AVX2";
-  ExpectEqualsPortable(kernels::RopeTokenAvx2);
 }
 
 }  // namespace

@@ -1,0 +1,150 @@
+// Every implementation of LayerNormRows against the portable one, which layer_norm_test holds against the formula.
+#include <gmock/gmock.h>
+
+#include <cmath>
+#include <random>
+#include <sstream>
+#include <string>
+#include <vector>
+
+#include "core/kernels/cpu_features.h"
+#include "core/kernels/layer_norm.h"
+#include "tests/core/kernels/elements.h"
+
+namespace longspan::kernels {
+namespace {
+
+constexpr ElementType kTypes[] = {ElementType::kFloat32, ElementType::kBFloat16};
+
+using RowsOf = void (*)(const LayerNormParams&, int64_t, int64_t, float*);
+
+std::vector<std::pair<const char*, RowsOf>> Implementations() {
+  std::vector<std::pair<const char*, RowsOf>> all;
+  if (GetCpuFeatures().avx2) all.push_back({"avx2", LayerNormRowsAvx2});
+  if (GetCpuFeatures().avx512) all.push_back({"avx512", LayerNormRowsAvx512});
+  return all;
+}
+
+struct Case {
+  int64_t width;
+  ElementType x_type, residual_type, out_type;
+  bool has_residual, has_sum, has_bias;
+
+  std::string Describe() const {
+    std::ostringstream text;
+    text << "width " << width << " types " << static_cast<int>(x_type) << static_cast<int>(residual_type)
+         << static_cast<int>(out_type) << " residual " << has_residual << " sum " << has_sum << " bias " << has_bias;
+    return text.str();
+  }
+};
+
+std::vector<float> Normal(size_t count, float mean, std::mt19937& random) {
+  std::normal_distribution<float> normal(mean, 1.0f);
+  std::vector<float> values(count);
+  for (float& value : values) value = normal(random);
+  return values;
+}
+
+constexpr int64_t kRows = 4;  // the first and the last are not asked for
+
+struct Output {
+  Elements out, sum;
+};
+
+struct Input {
+  Input(const Case& c, std::mt19937& random)
+      : x(Normal(kRows * c.width, 0.5f, random), c.x_type),
+        residual(Normal(kRows * c.width, 0.5f, random), c.residual_type),
+        weight(Normal(c.width, 0.0f, random)),
+        bias(Normal(c.width, 0.0f, random)) {}
+  Elements x, residual;
+  std::vector<float> weight, bias;
+};
+
+Output Normalise(const Case& c, Input& input, RowsOf rows_of) {
+  Output output = {Elements(kRows * c.width, c.out_type), Elements(kRows * c.width, c.residual_type)};
+  std::vector<float> scratch(c.width);
+  rows_of({.x = input.x.at(0),
+           .residual = c.has_residual ? input.residual.at(0) : nullptr,
+           .out = output.out.at(0),
+           .sum = c.has_sum ? output.sum.at(0) : nullptr,
+           .weight = input.weight.data(),
+           .bias = c.has_bias ? input.bias.data() : nullptr,
+           .x_type = c.x_type,
+           .residual_type = c.residual_type,
+           .out_type = c.out_type,
+           .rows = kRows,
+           .width = c.width},
+          1, kRows - 1, scratch.data());
+  return output;
+}
+
+// Equal but for the order of sums (and for bfloat16 one step of rounding), and written where it was asked for alone.
+void ExpectSame(const Elements& got, const Elements& want, int64_t width) {
+  for (size_t i = 0; i < got.size(); ++i) {
+    ASSERT_EQ(got.IsUntouched(i), want.IsUntouched(i)) << "element " << i;
+    if (std::isnan(want[i])) {
+      ASSERT_TRUE(std::isnan(got[i])) << "element " << i;
+    } else {
+      const bool wide = got.type() == ElementType::kFloat32;
+      ASSERT_NEAR(got[i], want[i], (wide ? 1e-5 : 8e-3) * std::fabs(want[i]) + (wide ? 1e-5 : 1e-3))
+          << "element " << i << " of rows of " << width;
+    }
+  }
+  ASSERT_TRUE(got.GuardIsUntouched());
+}
+
+TEST(LayerNormRows, EqualsPortable_ForEveryTypeWidthAndOptionalPart) {
+  std::mt19937 random(1);
+  for (int64_t width : {1, 2, 15, 16, 17, 31, 32, 33, 100, 768}) {
+    for (int kind = 0; kind < 64; ++kind) {
+      const Case c = {width,
+                      kTypes[kind & 1],
+                      kTypes[kind >> 1 & 1],
+                      kTypes[kind >> 2 & 1],
+                      kind & 8 ? true : false,
+                      kind & 16 ? true : false,
+                      kind & 32 ? true : false};
+      Input input(c, random);
+      const Output want = Normalise(c, input, LayerNormRowsPortable);
+      for (const auto& [name, rows_of] : Implementations()) {
+        SCOPED_TRACE(testing::Message() << name << " " << c.Describe());
+        const Output got = Normalise(c, input, rows_of);
+        ExpectSame(got.out, want.out, width);
+        ExpectSame(got.sum, want.sum, width);
+      }
+    }
+  }
+}
+
+// The variance is summed about the mean: a large mean costs no digits of it.
+TEST(LayerNormRows, EqualsPortable_WhereTheMeanIsLarge) {
+  std::mt19937 random(2);
+  const Case c = {90, ElementType::kFloat32, ElementType::kFloat32, ElementType::kFloat32, false, false, true};
+  Input input(c, random);
+  input.x = Elements(Normal(kRows * c.width, 4096.0f, random), c.x_type);
+  const Output want = Normalise(c, input, LayerNormRowsPortable);
+  for (const auto& [name, rows_of] : Implementations()) {
+    SCOPED_TRACE(name);
+    const Output got = Normalise(c, input, rows_of);
+    for (size_t i = 0; i < got.out.size(); ++i) ASSERT_NEAR(got.out[i], want.out[i], 3e-3);
+  }
+}
+
+TEST(LayerNormRows, NaN_StaysInItsRow) {
+  std::mt19937 random(3);
+  for (ElementType type : kTypes) {
+    const Case c = {37, type, type, type, false, false, true};
+    Input input(c, random);
+    std::vector<float> values = Normal(kRows * c.width, 0.0f, random);
+    values[c.width + 36] = NAN;
+    input.x = Elements(values, type);
+    for (const auto& [name, rows_of] : Implementations()) {
+      const Output got = Normalise(c, input, rows_of);
+      for (int64_t i = c.width; i < 3 * c.width; ++i) ASSERT_EQ(std::isnan(got.out[i]), i < 2 * c.width) << name << " " << i;
+    }
+  }
+}
+
+}  // namespace
+}  // namespace longspan::kernels

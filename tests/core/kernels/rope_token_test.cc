@@ -1,0 +1,62 @@
+// Every implementation of RopeToken against the portable one, which rope_test holds against the formula.
+#include <gmock/gmock.h>
+
+#include <cmath>
+#include <random>
+#include <vector>
+
+#include "core/kernels/cpu_features.h"
+#include "core/kernels/rope.h"
+#include "tests/core/kernels/elements.h"
+
+namespace longspan::kernels {
+namespace {
+
+using RotateToken = void (*)(const RopeParams&, int64_t, int64_t);
+
+std::vector<std::pair<const char*, RotateToken>> Implementations() {
+  std::vector<std::pair<const char*, RotateToken>> all;
+  if (GetCpuFeatures().avx2) all.push_back({"avx2", RopeTokenAvx2});
+  if (GetCpuFeatures().avx512) all.push_back({"avx512", RopeTokenAvx512});
+  return all;
+}
+
+TEST(RopeToken, EqualsPortable_ForEveryHeadSize_AndLeavesTheRest) {
+  constexpr int64_t kTokens = 3, kHeads = 2, kToken = 1, kPosition = 4;
+  std::mt19937 random(1);
+  std::normal_distribution<float> normal;
+  for (ElementType type : {ElementType::kFloat32, ElementType::kBFloat16}) {
+    for (int64_t head_size : {2, 6, 24, 30, 32, 34, 48, 64, 66, 80, 96, 128, 200}) {
+      const int64_t stride = (kHeads + 1) * head_size;  // the last head holds values, which must not turn
+      std::vector<float> values(kTokens * stride), cos((kPosition + 1) * head_size / 2), sin(cos.size());
+      for (std::vector<float>* x : {&values, &cos, &sin})
+        for (float& value : *x) value = normal(random);
+      RopeParams params = {.type = type,
+                           .token_stride = stride,
+                           .num_heads = kHeads,
+                           .head_size = head_size,
+                           .cos = cos.data(),
+                           .sin = sin.data()};
+      const Elements before(values, type);
+      Elements want(values, type);
+      params.x = want.at(0);
+      RopeTokenPortable(params, kToken, kPosition);
+      for (const auto& [name, rotate_token] : Implementations()) {
+        Elements got(values, type);
+        params.x = got.at(0);
+        rotate_token(params, kToken, kPosition);
+        const float error = type == ElementType::kFloat32 ? 1e-6f : 8e-3f, least = type == ElementType::kFloat32 ? 1e-6f : 1e-4f;
+        for (int64_t i = 0; i < kTokens * stride; ++i) {
+          if (i < stride || i >= stride + kHeads * head_size)
+            ASSERT_EQ(got.bits(i), before.bits(i)) << name << " D " << head_size << " element " << i;
+          else
+            ASSERT_NEAR(got[i], want[i], error * std::fabs(want[i]) + least) << name << " D " << head_size << " element " << i;
+        }
+        ASSERT_TRUE(got.GuardIsUntouched()) << name << " D " << head_size;
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace longspan::kernels
