@@ -138,4 +138,6 @@ absl::StatusOr<std::string> Client::Health(const std::string& service, absl::Dur
   return grpc::health::v1::HealthCheckResponse::ServingStatus_Name(response.status());
 }
 
+bool Client::AwaitConnection(absl::Duration limit) { return channel_->WaitForConnected(absl::ToChronoTime(absl::Now() + limit)); }
+
 }  // namespace longspan

@@ -43,6 +43,9 @@ class Client {
                             const std::function<void(const v1::EncodeTokensResponse&)>& take);
   // "SERVING", "NOT_SERVING", ...; NOT_FOUND for a service that the server does not know.
   absl::StatusOr<std::string> Health(const std::string& service, absl::Duration deadline);
+  // Waits for the connection itself and tells whether it stands. Between calls nobody else drives gRPC's sockets: a connection
+  // that is being made while the caller merely sleeps is seen up to 5 s late.
+  bool AwaitConnection(absl::Duration limit);
 
   v1::EncoderService::Stub& stub() { return *stub_; }
   const std::shared_ptr<grpc::Channel>& channel() const { return channel_; }

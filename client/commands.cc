@@ -218,7 +218,8 @@ int RunHealth(const CommonOptions& common, const std::string& service, absl::Dur
     const bool serving = health.ok() && *health == "SERVING";
     const bool may_change = health.ok() || absl::IsUnavailable(health.status()) || absl::IsDeadlineExceeded(health.status());
     if (!serving && may_change && absl::Now() < until) {
-      absl::SleepFor(absl::Milliseconds(200));
+      constexpr absl::Duration kPause = absl::Milliseconds(200);
+      if (!absl::IsUnavailable(health.status()) || (*client)->AwaitConnection(kPause)) absl::SleepFor(kPause);
       continue;
     }
     if (!health.ok()) return FailCall(health.status());

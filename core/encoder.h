@@ -88,16 +88,17 @@ class Encoder {
   std::vector<absl::StatusOr<EncodedText>> Encode(const TokenBatch& batch, std::span<const EncodeOptions> options,
                                                   const EncodeControl& control = {}) const;
 
-  // Runs batches from the smallest to the largest (max_batch_tokens in texts as long as the model takes; 0 = none that large), so
-  // that no request pays for lazy set-up and a batch that does not fit in memory shows before the first request, and calibrates
-  // cost_model().
+  // Runs batches from the smallest on and the first layers of the largest (max_batch_tokens in texts as long as the model takes;
+  // 0 = none that large), so that no request pays for lazy set-up and a batch that does not fit in memory shows before the first
+  // request, and calibrates cost_model().
   absl::Status WarmUp(int64_t max_batch_tokens = 0);
 
  private:
   class TextOutput;
 
   Encoder();
-  absl::StatusOr<double> MeasurePass(std::span<const int64_t> lengths) const;
+  absl::StatusOr<double> MeasurePass(std::span<const int64_t> lengths, const EncodeControl& control = {}) const;
+  absl::Status TouchLargestBatch(std::span<const int64_t> lengths) const;
   // Values of a vector before the Matryoshka cut.
   int64_t VectorWidth(const EncodeOptions& options) const;
   // Fills results[0, done); what it returns, or LibTorch throws, is the result of the others.

@@ -26,6 +26,8 @@ using WarmUpClock = std::chrono::steady_clock;
 constexpr double kWarmUpSeconds = 1.0;  // no new shape is begun after this long
 constexpr int kMeasuredPasses = 3;
 constexpr double kLongPassSeconds = 0.05;  // longer ones are measured once
+constexpr double kLargestBatchSeconds = 1.0;
+constexpr double kLargestBatchLayers = 2.2;  // models have at most two kinds of layer, one after the other
 
 double SecondsSince(WarmUpClock::time_point begin) { return std::chrono::duration<double>(WarmUpClock::now() - begin).count(); }
 
@@ -127,7 +129,7 @@ absl::StatusOr<std::unique_ptr<Encoder>> Encoder::Load(const ModelFolder& folder
 }
 
 // The seconds of a pass over texts of these lengths.
-absl::StatusOr<double> Encoder::MeasurePass(std::span<const int64_t> lengths) const {
+absl::StatusOr<double> Encoder::MeasurePass(std::span<const int64_t> lengths, const EncodeControl& control) const {
   TokenBatch batch;
   for (const int64_t n : lengths) {
     const std::vector<int32_t> globals = ResolveGlobalPositions(info_, std::nullopt, {}, n);
@@ -135,7 +137,7 @@ absl::StatusOr<double> Encoder::MeasurePass(std::span<const int64_t> lengths) co
   }
   const std::vector<EncodeOptions> options(lengths.size());
   const WarmUpClock::time_point begin = WarmUpClock::now();
-  for (const absl::StatusOr<EncodedText>& result : Encode(batch, options)) {
+  for (const absl::StatusOr<EncodedText>& result : Encode(batch, options, control)) {
     if (!result.ok()) return result.status();
   }
   return SecondsSince(begin);
@@ -166,7 +168,19 @@ absl::Status Encoder::WarmUp(int64_t max_batch_tokens) {
   }
   if (!samples.empty()) cost_model_->Calibrate(samples);
   if (max_batch_tokens <= 0) return absl::OkStatus();
-  return MeasurePass(LargestBatch(info_, max_batch_tokens)).status();
+  return TouchLargestBatch(LargestBatch(info_, max_batch_tokens));
+}
+
+// Begins a pass over texts of these lengths and stops it once each kind of layer has run or kLargestBatchSeconds are over,
+// whatever comes last: a later layer takes the same memory and the same primitives again.
+absl::Status Encoder::TouchLargestBatch(std::span<const int64_t> lengths) const {
+  const double layers_seconds =
+      cost_model_->BatchSeconds(lengths) * kLargestBatchLayers / static_cast<double>(std::max<size_t>(1, info_.layers.size()));
+  const double enough = std::max(kLargestBatchSeconds, layers_seconds);
+  const WarmUpClock::time_point begin = WarmUpClock::now();
+  const EncodeControl control{.is_dropped = [&](int32_t) { return SecondsSince(begin) > enough; }};
+  const absl::StatusOr<double> seconds = MeasurePass(lengths, control);
+  return absl::IsCancelled(seconds.status()) ? absl::OkStatus() : seconds.status();
 }
 
 }  // namespace longspan

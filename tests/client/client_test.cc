@@ -128,6 +128,11 @@ TEST_F(ClientTest, Key_IsSentAsBearer) {
   EXPECT_EQ(server_.last_authorization(), "Bearer secret");
 }
 
+TEST_F(ClientTest, AwaitConnection_TellsWhetherAServerIsThere) {
+  EXPECT_TRUE(Connect()->AwaitConnection(kLong));
+  EXPECT_FALSE((*Client::Connect({.server = "127.0.0.1:1"}))->AwaitConnection(absl::Milliseconds(300)));
+}
+
 TEST_F(ClientTest, Health_TellsTheStatus_AndNotFoundForUnknownNames) {
   server_.set_not_serving_for(1);
   EXPECT_EQ(*Connect()->Health("", kLong), "NOT_SERVING");
