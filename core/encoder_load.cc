@@ -6,6 +6,7 @@
 #include <cmath>
 #include <filesystem>
 #include <new>
+#include <set>
 
 #include "absl/strings/str_cat.h"
 #include "core/compute_threads.h"
@@ -27,7 +28,7 @@ constexpr double kWarmUpSeconds = 1.0;  // no new shape is begun after this long
 constexpr int kMeasuredPasses = 3;
 constexpr double kLongPassSeconds = 0.05;  // longer ones are measured once
 constexpr double kLargestBatchSeconds = 1.0;
-constexpr double kLargestBatchLayers = 2.2;  // models have at most two kinds of layer, one after the other
+constexpr double kPredictionMargin = 1.1;
 
 double SecondsSince(WarmUpClock::time_point begin) { return std::chrono::duration<double>(WarmUpClock::now() - begin).count(); }
 
@@ -79,6 +80,16 @@ std::vector<int32_t> SampleIds(const ModelInfo& info, int64_t n) {
 std::vector<int64_t> LargestBatch(const ModelInfo& info, int64_t max_batch_tokens) {
   const int64_t longest = info.max_tokens > 0 ? std::min(info.max_tokens, max_batch_tokens) : max_batch_tokens;
   return std::vector<int64_t>(std::max<int64_t>(1, max_batch_tokens / longest), longest);
+}
+
+// Layers differ in what they allocate by their kind of attention; models mix kinds in any order.
+size_t LayersUntilEachKindRan(std::span<const LayerAttention> layers) {
+  std::set<AttentionKind> seen;
+  size_t ran = 0;
+  for (size_t i = 0; i < layers.size(); ++i) {
+    if (seen.insert(layers[i].kind).second) ran = i + 1;
+  }
+  return ran;
 }
 
 }  // namespace
@@ -171,12 +182,11 @@ absl::Status Encoder::WarmUp(int64_t max_batch_tokens) {
   return TouchLargestBatch(LargestBatch(info_, max_batch_tokens));
 }
 
-// Begins a pass over texts of these lengths and stops it once each kind of layer has run or kLargestBatchSeconds are over,
-// whatever comes last: a later layer takes the same memory and the same primitives again.
+// Begins a pass over texts of these lengths and stops it once, by the cost model, each kind of layer has run, and not before
+// kLargestBatchSeconds: a later layer takes the same memory and the same primitives again.
 absl::Status Encoder::TouchLargestBatch(std::span<const int64_t> lengths) const {
-  const double layers_seconds =
-      cost_model_->BatchSeconds(lengths) * kLargestBatchLayers / static_cast<double>(std::max<size_t>(1, info_.layers.size()));
-  const double enough = std::max(kLargestBatchSeconds, layers_seconds);
+  const double share = static_cast<double>(LayersUntilEachKindRan(info_.layers)) / static_cast<double>(info_.layers.size());
+  const double enough = std::max(kLargestBatchSeconds, cost_model_->BatchSeconds(lengths) * share * kPredictionMargin);
   const WarmUpClock::time_point begin = WarmUpClock::now();
   const EncodeControl control{.is_dropped = [&](int32_t) { return SecondsSince(begin) > enough; }};
   const absl::StatusOr<double> seconds = MeasurePass(lengths, control);

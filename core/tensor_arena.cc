@@ -25,7 +25,8 @@ char* MapAligned(size_t size) {
   void* mapped = mmap(nullptr, size + kHugePage, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (mapped == MAP_FAILED) return nullptr;
   char* const begin = static_cast<char*>(mapped);
-  char* const aligned = reinterpret_cast<char*>(RoundUp(reinterpret_cast<size_t>(begin), kHugePage));
+  const auto address = reinterpret_cast<size_t>(begin);
+  char* const aligned = begin + (RoundUp(address, kHugePage) - address);
   if (aligned > begin) munmap(begin, aligned - begin);
   munmap(aligned + size, kHugePage - (aligned - begin));
   madvise(aligned, size, MADV_HUGEPAGE);  // one fault per 2 MiB where the system allows it

@@ -31,7 +31,7 @@ struct ChunkIsa {
   using Float = typename V::Float;
   using Element = ElementT;
   static constexpr int kLanes = kLanesT;
-  static constexpr int kPack = sizeof(float) / sizeof(Element);
+  static constexpr int kPack = sizeof(int32_t) / sizeof(Element);
 
   // sum + a b over the elements of a unit.
   static Float Dot(Float sum, Float a, Float b) {

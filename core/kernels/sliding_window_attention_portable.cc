@@ -46,7 +46,7 @@ struct Portable {
   // s where lo <= row <= hi, else kMasked; row = first_row, first_row + 1, ...
   static Float MaskRows(Float s, int32_t first_row, int32_t lo, int32_t hi) {
     const Int4 row = Int4{0, 1, 2, 3} + first_row;
-    return (row >= lo) & (row <= hi) ? s : Set(kMasked);
+    return ((row >= lo) & (row <= hi)) ? s : Set(kMasked);
   }
 
   // The first `count` elements (all lanes at most) as units; zeros behind them.

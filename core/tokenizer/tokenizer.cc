@@ -49,7 +49,7 @@ absl::Status CheckAddedTokens(const longspan_tokenizers_tokenizer* tokenizer, co
     Answer answer;
     const int32_t code =
         longspan_tokenizers_token_id(tokenizer, token.content.data(), token.content.size(), &id, answer.message());
-    if (const absl::Status status = answer.Check(code, name); !status.ok()) return status;
+    if (absl::Status status = answer.Check(code, name); !status.ok()) return status;
     if (id == token.id) continue;
     return absl::InvalidArgumentError(absl::StrCat(name, ": added token \"", token.content, "\" should have id ", token.id,
                                                    ", but its place in the vocabulary is ", id));
@@ -148,7 +148,7 @@ absl::Status Tokenizer::Impl::ReadFrame(const std::string& name) {
   longspan_tokenizers_encoding* raw = nullptr;
   Answer answer;
   const int32_t code = longspan_tokenizers_frame(handle.get(), &raw, answer.message());
-  if (const absl::Status status = answer.Check(code, name); !status.ok()) return status;
+  if (absl::Status status = answer.Check(code, name); !status.ok()) return status;
   const EncodingHandle encoding(raw, longspan_tokenizers_encoding_free);
   const Tokenization frame = Copy(encoding.get());
   int texts = 0;

@@ -105,7 +105,7 @@ absl::Status CheckComponent(const json& component, const ComponentKind& kind, co
       return Bad(name, absl::StrCat("the Sequence of \"", kind.key, "\" has no list \"", kind.steps, "\""));
     }
     for (const json& step : *steps) {
-      if (const absl::Status status = CheckComponent(step, kind, name, seen); !status.ok()) return status;
+      if (absl::Status status = CheckComponent(step, kind, name, seen); !status.ok()) return status;
     }
     return absl::OkStatus();
   }

@@ -55,7 +55,8 @@ class PictureMaker {
                        recorded_.tokens == 1 ? ", 1 token" : absl::StrCat(", ", recorded_.tokens, " tokens")),
           kInk, Drawing::Anchor::kStart, true);
     for (int i = 0; i < count; ++i) {
-      DrawPanel(panels_[i], kMargin + i % kPanelsARow * panel_width, kMargin + kHeader + i / kPanelsARow * panel_height);
+      const int column = i % kPanelsARow, row = i / kPanelsARow;
+      DrawPanel(panels_[i], kMargin + column * panel_width, kMargin + kHeader + row * panel_height);
     }
     DrawLegend(legend, kMargin + kHeader + rows * panel_height);
     return std::move(drawing_);

@@ -258,7 +258,7 @@ class HeaderScanner {
     return true;
   }
 
-  bool Fail(std::string what) {
+  bool Fail(absl::string_view what) {
     if (!error_.empty()) return false;
     const std::string got = at_ < json_.size() ? absl::StrCat("near '", absl::CHexEscape({&json_[at_], 1}), "'") : "at the end";
     error_ = absl::StrCat("bad header at byte ", at_, " ", got, ": ", what);

@@ -20,6 +20,7 @@ using NamedTensor = std::pair<const std::string, StoredTensor>;
 // Widest type first, then by name: without padding between them, each tensor is then aligned to its own type.
 std::vector<const NamedTensor*> DataOrder(const std::map<std::string, StoredTensor>& tensors) {
   std::vector<const NamedTensor*> order;
+  order.reserve(tensors.size());
   for (const NamedTensor& tensor : tensors) order.push_back(&tensor);
   std::stable_sort(order.begin(), order.end(), [](const NamedTensor* a, const NamedTensor* b) {
     return StoredTypeBytes(a->second.type) > StoredTypeBytes(b->second.type);
@@ -61,11 +62,11 @@ bool WriteAll(std::FILE* file, const void* bytes, size_t size) { return size == 
 absl::Status WriteSafetensors(const std::string& path, const std::map<std::string, StoredTensor>& tensors,
                               const std::map<std::string, std::string>& metadata) {
   for (const auto& [name, tensor] : tensors) {
-    if (const absl::Status status = CheckTensor(name, tensor); !status.ok()) return status;
+    if (absl::Status status = CheckTensor(name, tensor); !status.ok()) return status;
   }
   const std::string part = path + ".part";
   const auto failed = [&](const char* what) {
-    const absl::Status status = absl::InternalError(absl::StrCat(path, ": cannot be ", what, ": ", strerror(errno)));
+    absl::Status status = absl::InternalError(absl::StrCat(path, ": cannot be ", what, ": ", strerror(errno)));
     std::remove(part.c_str());
     return status;
   };

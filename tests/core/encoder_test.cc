@@ -353,6 +353,18 @@ TEST_F(ConvertedEncoderTest, OutOfMemory_IsResourceExhausted_AndThePassLater_Wor
   EXPECT_EQ(Encode(ids).vector.size(), 24u);
 }
 
+TEST_F(ConvertedEncoderTest, WarmUp_TellsThatTheLargestBatchDoesNotFit) {
+  ASSERT_TRUE(encoder_->WarmUp().ok());
+  TrimMemory();
+  SetMemoryBudget(GetMemoryStats().live_bytes + (4 << 20));
+  const absl::Status small = encoder_->WarmUp();
+  const absl::Status large = encoder_->WarmUp(60000);
+  SetMemoryBudget(0);
+  EXPECT_TRUE(small.ok()) << small;
+  EXPECT_EQ(large.code(), absl::StatusCode::kResourceExhausted) << large;
+  EXPECT_TRUE(encoder_->WarmUp(60000).ok());
+}
+
 // A long pass asks inside its layers too: whoever answers may run other passes there, and one that nobody wants ends there.
 TEST_F(ConvertedEncoderTest, LongPass_PausesInsideItsLayers_AndIsTheSame) {
   const std::vector<int32_t> ids(40000, 9);

@@ -29,6 +29,7 @@ PaddedBatch::PaddedBatch(const TokenBatch& batch, const ReformerConfig& config) 
 
 std::vector<int64_t> PaddedBatch::text_begin() const {
   std::vector<int64_t> begin;
+  begin.reserve(texts_.size());
   for (const ChunkedText& text : texts_) begin.push_back(text.row_begin);
   return begin;
 }

@@ -1,0 +1,146 @@
+// QuantizeRows and DequantizeRows over vectors of one instruction set: the arithmetic is written once, an Isa gives
+//   V (Vector<kLanes>), Load(p, count), Store(p, count, v): the first `count` elements, zeros behind them,
+//   FirstLanes(v, count), Round(v): to the nearest integer, TimesPowerOfTwo(p, n), and
+//   StoreBytes(q, count, v): round(v) + 128 clamped to 0..255.
+// Of two operands of V::Max the second is kept if either is NaN: NaN passes through every activation.
+#pragma once
+
+#include "core/kernels/bfloat16.h"
+#include "core/kernels/lane_vector.h"
+#include "core/kernels/quantize.h"
+
+namespace longspan::kernels {
+namespace {
+
+template <class Isa>
+class RowQuantizer {
+ public:
+  static void Quantize(const QuantizeParams& p, int64_t begin, int64_t end) {
+    if (p.x_type == ElementType::kFloat32) return QuantizeOf<float>(p, begin, end);
+    QuantizeOf<BFloat16>(p, begin, end);
+  }
+
+  static void Dequantize(const DequantizeParams& p, int64_t begin, int64_t end, float* scratch) {
+    switch (p.activation) {
+      case Activation::kNone:
+        return DequantizeWith<Activation::kNone>(p, begin, end, scratch);
+      case Activation::kGelu:
+        return DequantizeWith<Activation::kGelu>(p, begin, end, scratch);
+      case Activation::kGeluTanh:
+        return DequantizeWith<Activation::kGeluTanh>(p, begin, end, scratch);
+      case Activation::kRelu:
+        return DequantizeWith<Activation::kRelu>(p, begin, end, scratch);
+      case Activation::kSilu:
+        return DequantizeWith<Activation::kSilu>(p, begin, end, scratch);
+      case Activation::kTanh:
+        return DequantizeWith<Activation::kTanh>(p, begin, end, scratch);
+    }
+  }
+
+ private:
+  using V = typename Isa::V;
+  using Float = typename V::Float;
+
+  static Float Abs(Float x) { return V::FromBits(V::Bits(x) & 0x7fffffff); }
+
+  // exp(x) = 2^n e^r with n = round(x / ln 2) and |r| <= ln 2 / 2: a polynomial of degree 5, relative error 3e-6; x is taken as
+  // -87..88.
+  static Float Exp(Float x) {
+    x = V::Max(V::Set(-87.0f), -V::Max(V::Set(-88.0f), -x));
+    const Float n = Isa::Round(x * 1.44269504f);
+    const Float r = (x - n * 0.693359375f) + n * 2.12194440e-4f;  // ln 2 in two parts
+    Float p = r * (1.0f / 120) + 1.0f / 24;
+    p = p * r + 1.0f / 6;
+    p = p * r + 0.5f;
+    p = p * r + 1.0f;
+    p = p * r + 1.0f;
+    return Isa::TimesPowerOfTwo(p, n);
+  }
+  static Float Sigmoid(Float x) { return 1.0f / (1.0f + Exp(-x)); }
+  static Float Tanh(Float x) { return 2.0f * Sigmoid(x + x) - 1.0f; }
+
+  // Abramowitz & Stegun 7.1.26: absolute error 1.5e-7.
+  static Float Erf(Float x) {
+    const Float a = Abs(x);
+    const Float t = 1.0f / (a * 0.3275911f + 1.0f);
+    Float p = t * 1.061405429f - 1.453152027f;
+    p = p * t + 1.421413741f;
+    p = p * t - 0.284496736f;
+    p = p * t + 0.254829592f;
+    const Float magnitude = 1.0f - p * t * Exp(-(a * a));
+    return V::FromBits(V::Bits(magnitude) | (V::Bits(x) & static_cast<int32_t>(0x80000000u)));
+  }
+
+  template <Activation kActivation>
+  static Float Activate(Float x) {
+    if constexpr (kActivation == Activation::kNone) return x;
+    if constexpr (kActivation == Activation::kRelu) return V::Max(Float{}, x);
+    if constexpr (kActivation == Activation::kSilu) return x * Sigmoid(x);
+    if constexpr (kActivation == Activation::kTanh) return Tanh(x);
+    if constexpr (kActivation == Activation::kGelu) {
+      const Float half = x * 0.5f;
+      return half * Erf(x * 0.70710678f) + half;
+    }
+    if constexpr (kActivation == Activation::kGeluTanh)  // x (1 + tanh u) / 2 = x sigmoid(2u)
+      return x * Sigmoid(x * (2 * 0.79788456f) * (x * x * 0.044715f + 1.0f));
+  }
+
+  // Of the values seen so far: the largest magnitude, and 0 or NaN.
+  struct Range {
+    Float largest = {};
+    Float poison = {};
+    void Include(Float v) {
+      largest = V::Max(Abs(v), largest);
+      poison = v * Float{} + poison;
+    }
+  };
+
+  template <typename T>
+  static float QuantizeRow(const T* x, const Range& range, int64_t width, uint8_t* q) {
+    const float largest = V::ReduceMax(range.largest);
+    const float inverse = largest >= kLeastQuantized && largest < __builtin_inff() ? 127.0f / largest : 0.0f;
+    for (int64_t i = 0; i < width; i += Isa::kLanes) Isa::StoreBytes(q + i, width - i, Isa::Load(x + i, width - i) * inverse);
+    return largest / 127.0f + V::ReduceAdd(range.poison);
+  }
+
+  template <typename T>
+  static void QuantizeOf(const QuantizeParams& p, int64_t begin, int64_t end) {
+    for (int64_t row = begin; row < end; ++row) {
+      const T* x = static_cast<const T*>(p.x) + row * p.width;
+      Range range;
+      for (int64_t i = 0; i < p.width; i += Isa::kLanes) range.Include(Isa::Load(x + i, p.width - i));
+      p.scales[row] = QuantizeRow(x, range, p.width, p.q + row * p.width);
+    }
+  }
+
+  static Float Value(const Accumulators& from, float scale, int64_t row, int64_t width, int64_t i) {
+    const int64_t count = width - i;
+    const Float centred = Isa::Load(from.acc + row * width + i, count) - Isa::Load(from.offset + i, count);
+    return scale * centred + (from.bias ? Isa::Load(from.bias + i, count) : Float{});
+  }
+
+  template <Activation kActivation>
+  static void DequantizeWith(const DequantizeParams& p, int64_t begin, int64_t end, float* scratch) {
+    for (int64_t row = begin; row < end; ++row) {
+      const float scale = p.scales[row];
+      Range range;
+      for (int64_t i = 0; i < p.width; i += Isa::kLanes) {
+        const int64_t count = p.width - i;
+        Float v = Activate<kActivation>(Value(p.main, scale, row, p.width, i));
+        if (p.gate.acc) v *= Value(p.gate, scale, row, p.width, i);
+        if (p.q) {
+          range.Include(Isa::FirstLanes(v, count));
+          Isa::Store(scratch + i, count, v);
+        } else if (p.out_type == ElementType::kFloat32) {
+          Isa::Store(static_cast<float*>(p.out) + row * p.width + i, count, v);
+        } else {
+          Isa::Store(static_cast<BFloat16*>(p.out) + row * p.width + i, count, v);
+        }
+      }
+      if (p.q) p.q_scales[row] = QuantizeRow(scratch, range, p.width, p.q + row * p.width);
+    }
+  }
+};
+
+}  // namespace
+}  // namespace longspan::kernels
