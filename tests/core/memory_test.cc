@@ -11,13 +11,18 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <filesystem>
 #include <fstream>
+#include <memory>
 #include <optional>
+#include <string>
+#include <tuple>
 #include <vector>
 
 #include "core/attention/global_row_attention.h"
+#include "core/encoder.h"
 #include "core/layers/feed_forward.h"
 #include "core/layers/layer_norm.h"
 #include "core/layers/linear.h"
@@ -102,6 +107,46 @@ TEST_F(MemoryTest, WarmPass_TakesNothingLargeFromTheSystem) {
   EXPECT_EQ(large_requests, 0);
   EXPECT_EQ(GetMemoryStats().num_mappings, mappings);
 }
+
+// Every architecture in every data type that this processor runs: the whole pass, embeddings to pooled vectors. Rows enough for
+// tensors of more than kLarge, widths of the fixtures being small.
+class WarmEncoderTest : public MemoryTest, public ::testing::WithParamInterface<std::tuple<std::string, DataType>> {};
+
+TEST_P(WarmEncoderTest, TakesNothingLargeFromTheSystem) {
+  const auto& [family, dtype] = GetParam();
+  const auto encoder = Encoder::Load(std::string(LONGSPAN_FIXTURES) + "/" + family, {.dtype = dtype});
+  if (encoder.status().code() == absl::StatusCode::kFailedPrecondition) GTEST_SKIP() << encoder.status();
+  ASSERT_TRUE(encoder.ok()) << encoder.status();
+  const ModelInfo& info = (*encoder)->info();
+  std::vector<int32_t> ids(info.max_tokens > 0 ? std::min<int64_t>(60, info.max_tokens) : 60);
+  for (size_t i = 0; i < ids.size(); ++i) ids[i] = static_cast<int32_t>(3 + (i * 7) % (info.vocab_size - 4));
+  const std::vector<int32_t> globals = ResolveGlobalPositions(info, std::nullopt, {}, static_cast<int64_t>(ids.size()));
+  TokenBatch batch;
+  while (batch.num_tokens() < 12'000) batch.Add({.token_ids = ids, .global_positions = globals});
+  const std::vector<EncodeOptions> options(batch.num_texts(), EncodeOptions{.pooling = PoolingMode::kMean});
+  const auto pass = [&] {
+    for (const auto& result : (*encoder)->Encode(batch, options)) ASSERT_TRUE(result.ok()) << result.status();
+  };
+  for (int warm_up = 0; warm_up < 5; ++warm_up) pass();
+  const MemoryStats needed = GetMemoryStats();
+  EXPECT_GT(needed.peak_bytes - needed.live_bytes, 4 * static_cast<int64_t>(kLarge)) << "there is something to count";
+  const int64_t mappings = GetMemoryStats().num_mappings;
+  large_requests = 0;
+  for (int i = 0; i < 3; ++i) pass();
+  EXPECT_EQ(large_requests, 0);
+  EXPECT_EQ(GetMemoryStats().num_mappings, mappings);
+}
+
+INSTANTIATE_TEST_SUITE_P(AllFamilies, WarmEncoderTest,
+                         ::testing::Combine(::testing::Values("longformer-windows", "longformer-long", "bert", "roberta", "led",
+                                                              "modernbert", "bigbird", "reformer-local", "reformer-lsh",
+                                                              "reformer-mixed"),
+                                            ::testing::Values(DataType::kFloat32, DataType::kBFloat16, DataType::kInt8)),
+                         [](const auto& info) {
+                           std::string name = std::get<0>(info.param) + "_" + std::string(DataTypeName(std::get<1>(info.param)));
+                           std::replace(name.begin(), name.end(), '-', '_');
+                           return name;
+                         });
 
 // The count above can fail: the same work without warm-up does take memory.
 TEST_F(MemoryTest, ColdPass_IsCounted) {
