@@ -1,5 +1,6 @@
 // What bfloat16 and int8 cost in accuracy: every architecture stays near float32 on its fixture, and on real passages the
-// embedded model keeps its vectors (cosine >= 0.999 and >= 0.99) and its rankings (top-10 overlap >= 95 % and >= 90 %).
+// embedded model keeps its vectors (cosine >= 0.999 and >= 0.99) and its rankings (top-10 overlap >= 95 % and >= 90 %). The
+// fixtures' weights are far larger than a trained model's, so that their worst cases get wider gates.
 #include <gmock/gmock.h>
 
 #include <algorithm>
@@ -11,12 +12,14 @@
 #include <numeric>
 #include <set>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include "core/encoder.h"
 #include "core/layers/linear.h"
 #include "core/memory.h"
 #include "core/tokenizer/tokenizer.h"
+#include "nlohmann/json.hpp"
 
 namespace longspan {
 namespace {
@@ -57,31 +60,90 @@ std::unique_ptr<Encoder> LoadAs(const std::string& folder, DataType dtype) {
   return encoder.ok() ? *std::move(encoder) : nullptr;
 }
 
+// Mean and first-token vectors of the texts in a fixture's cases.json, with their masks and global tokens, as one batch.
+Vectors EncodeCases(const Encoder& encoder, const std::string& folder) {
+  const nlohmann::json cases = nlohmann::json::parse(std::ifstream(folder + "/cases.json"));
+  TokenBatch batch;
+  for (const nlohmann::json& c : cases["cases"]) {
+    for (size_t text = 0; text < c["input_ids"].size(); ++text) {
+      const std::vector<int32_t> ids = c["input_ids"][text];
+      const std::vector<uint8_t> mask = c["attention_mask"][text];
+      std::vector<int32_t> globals;
+      if (c.contains("global_positions")) globals = c["global_positions"][text].get<std::vector<int32_t>>();
+      batch.Add({.token_ids = ids, .global_positions = globals, .attention_mask = mask});
+    }
+  }
+  Vectors vectors;
+  for (PoolingMode pooling : {PoolingMode::kMean, PoolingMode::kCls}) {
+    const std::vector<EncodeOptions> options(batch.num_texts(), EncodeOptions{.pooling = pooling});
+    for (absl::StatusOr<EncodedText>& result : encoder.Encode(batch, options)) {
+      EXPECT_TRUE(result.ok()) << result.status();
+      vectors.push_back(result.ok() ? std::move(result->vector) : std::vector<float>());
+    }
+  }
+  return vectors;
+}
+
+std::vector<double> SortedCosines(const Vectors& want, const Vectors& got) {
+  EXPECT_EQ(want.size(), got.size());
+  std::vector<double> cosines;
+  for (size_t i = 0; i < std::min(want.size(), got.size()); ++i) cosines.push_back(Cosine(want[i], got[i]));
+  std::sort(cosines.begin(), cosines.end());
+  return cosines;
+}
+
+// Every architecture, in float32 and in the type under test.
+class FixtureDataTypeTest : public ::testing::TestWithParam<std::tuple<std::string, DataType>> {
+ protected:
+  void SetUp() override {
+    if (const absl::Status supported = CheckDataTypeSupported(dtype()); !supported.ok()) GTEST_SKIP() << supported;
+    exact_ = LoadAs(folder(), DataType::kFloat32);
+    fast_ = LoadAs(folder(), dtype());
+    ASSERT_TRUE(exact_ && fast_);
+  }
+
+  std::string folder() const { return std::string(LONGSPAN_FIXTURES) + "/" + std::get<0>(GetParam()); }
+  DataType dtype() const { return std::get<1>(GetParam()); }
+
+  std::unique_ptr<Encoder> exact_, fast_;
+};
+
+TEST_P(FixtureDataTypeTest, ShortAndLongTexts_StayNearFloat32) {
+  Texts texts;
+  for (int64_t length : {1, 7, 30, 60}) {
+    if (exact_->info().max_tokens > 0 && length > exact_->info().max_tokens) continue;
+    std::vector<int32_t> ids(length);
+    for (int64_t i = 0; i < length; ++i) ids[i] = static_cast<int32_t>(3 + (i * 7) % (exact_->info().vocab_size - 4));
+    texts.push_back(ids);
+  }
+  const Vectors want = EncodeAll(*exact_, texts), got = EncodeAll(*fast_, texts);
+  for (size_t i = 0; i < texts.size(); ++i) EXPECT_GT(Cosine(want[i], got[i]), 0.99) << texts[i].size() << " tokens";
+}
+
+TEST_P(FixtureDataTypeTest, MaskedAndGlobalTokens_StayCloseToFloat32) {
+  const std::vector<double> cosines = SortedCosines(EncodeCases(*exact_, folder()), EncodeCases(*fast_, folder()));
+  ASSERT_FALSE(cosines.empty());
+  EXPECT_GE(cosines.front(), dtype() == DataType::kBFloat16 ? 0.99 : 0.95);
+  EXPECT_GE(cosines[cosines.size() / 2], dtype() == DataType::kBFloat16 ? 0.999 : 0.99);
+  RecordProperty("worst_cosine", std::to_string(cosines.front()));
+}
+
+INSTANTIATE_TEST_SUITE_P(AllFamilies, FixtureDataTypeTest,
+                         ::testing::Combine(::testing::Values("longformer-windows", "longformer-long", "bert", "roberta", "led",
+                                                              "modernbert", "bigbird", "reformer-local"),
+                                            ::testing::Values(DataType::kBFloat16, DataType::kInt8)),
+                         [](const auto& info) {
+                           std::string name = std::get<0>(info.param) + "_" + std::string(DataTypeName(std::get<1>(info.param)));
+                           std::replace(name.begin(), name.end(), '-', '_');
+                           return name;
+                         });
+
 class DataTypeTest : public ::testing::TestWithParam<DataType> {
  protected:
   void SetUp() override {
     if (const absl::Status supported = CheckDataTypeSupported(GetParam()); !supported.ok()) GTEST_SKIP() << supported;
   }
 };
-
-TEST_P(DataTypeTest, EveryArchitecture_StaysNearFloat32) {
-  for (const char* name :
-       {"longformer-windows", "longformer-long", "bert", "roberta", "led", "modernbert", "bigbird", "reformer-local"}) {
-    const std::string folder = std::string(LONGSPAN_FIXTURES) + "/" + name;
-    const std::unique_ptr<Encoder> exact = LoadAs(folder, DataType::kFloat32), fast = LoadAs(folder, GetParam());
-    ASSERT_TRUE(exact && fast) << name;
-    Texts texts;
-    for (int64_t length : {1, 7, 30, 60}) {
-      if (exact->info().max_tokens > 0 && length > exact->info().max_tokens) continue;
-      std::vector<int32_t> ids(length);
-      for (int64_t i = 0; i < length; ++i) ids[i] = static_cast<int32_t>(3 + (i * 7) % (exact->info().vocab_size - 4));
-      texts.push_back(ids);
-    }
-    const Vectors want = EncodeAll(*exact, texts), got = EncodeAll(*fast, texts);
-    for (size_t i = 0; i < texts.size(); ++i)
-      EXPECT_GT(Cosine(want[i], got[i]), 0.99) << name << ", " << texts[i].size() << " tokens";
-  }
-}
 
 // 200 passages of 50 to 8,000 tokens out of the licences every Debian carries, and the queries: short pieces out of their middle.
 struct Passages {

@@ -1,0 +1,164 @@
+// What ThreadSanitizer has to be told about libraries that are not built with it; linked into every program of the tsan preset.
+//
+// absl::Mutex sleeps on a futex inside libabsl_synchronization.so, so that the sanitizer sees neither lock nor unlock and calls
+// everything a mutex guards a race. The definitions here come before the library's in the dynamic linker's order, for callers in
+// our code, in gRPC and in absl alike; each calls the library's own and adds the order that it makes. Conditions are evaluated by
+// whichever thread unlocks, behind the order that is noted for it: their reads are not looked at.
+//
+// OpenMP teams meet inside libgomp, out of sight as well: run with OMP_THREAD_LIMIT=1 (./dev test does for this preset).
+#include <dlfcn.h>
+#include <sanitizer/tsan_interface.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <string>
+
+#include "absl/base/config.h"
+#include "absl/synchronization/mutex.h"
+#include "absl/synchronization/notification.h"
+
+extern "C" {
+void AnnotateIgnoreReadsBegin(const char* file, int line);
+void AnnotateIgnoreReadsEnd(const char* file, int line);
+}
+
+namespace {
+
+// The library's function by the rest of its mangled name: _ZN4absl, the inline namespace with its length, then `rest`.
+template <typename Function>
+Function* Real(const char* prefix, const char* rest) {
+  const std::string space = ABSL_INTERNAL_TOKEN_STR(ABSL_OPTION_INLINE_NAMESPACE_NAME);
+  const std::string name = prefix + std::to_string(space.size()) + space + rest;
+  void* found = dlsym(RTLD_NEXT, name.c_str());
+  if (found == nullptr) {
+    std::fprintf(stderr, "thread_sanitizer: %s is in no library\n", name.c_str());
+    std::abort();
+  }
+  return reinterpret_cast<Function*>(found);
+}
+
+struct IgnoredReads {
+  IgnoredReads() { AnnotateIgnoreReadsBegin(__FILE__, __LINE__); }
+  ~IgnoredReads() { AnnotateIgnoreReadsEnd(__FILE__, __LINE__); }
+};
+
+}  // namespace
+
+namespace absl {
+ABSL_NAMESPACE_BEGIN
+
+void Mutex::Lock() {
+  static auto* const real = Real<void(Mutex*)>("_ZN4absl", "5Mutex4LockEv");
+  {
+    IgnoredReads ignored;
+    real(this);
+  }
+  __tsan_acquire(this);
+}
+
+void Mutex::Unlock() {
+  static auto* const real = Real<void(Mutex*)>("_ZN4absl", "5Mutex6UnlockEv");
+  __tsan_release(this);
+  IgnoredReads ignored;
+  real(this);
+}
+
+bool Mutex::TryLock() {
+  static auto* const real = Real<bool(Mutex*)>("_ZN4absl", "5Mutex7TryLockEv");
+  const bool locked = real(this);
+  if (locked) __tsan_acquire(this);
+  return locked;
+}
+
+void Mutex::ReaderLock() {
+  static auto* const real = Real<void(Mutex*)>("_ZN4absl", "5Mutex10ReaderLockEv");
+  {
+    IgnoredReads ignored;
+    real(this);
+  }
+  __tsan_acquire(this);
+}
+
+void Mutex::ReaderUnlock() {
+  static auto* const real = Real<void(Mutex*)>("_ZN4absl", "5Mutex12ReaderUnlockEv");
+  __tsan_release(this);
+  IgnoredReads ignored;
+  real(this);
+}
+
+void Mutex::Await(const Condition& condition) {
+  static auto* const real = Real<void(Mutex*, const Condition&)>("_ZN4absl", "5Mutex5AwaitERKNS0_9ConditionE");
+  __tsan_release(this);
+  {
+    IgnoredReads ignored;
+    real(this, condition);
+  }
+  __tsan_acquire(this);
+}
+
+bool Mutex::AwaitWithTimeout(const Condition& condition, Duration timeout) {
+  static auto* const real =
+      Real<bool(Mutex*, const Condition&, Duration)>("_ZN4absl", "5Mutex16AwaitWithTimeoutERKNS0_9ConditionENS0_8DurationE");
+  __tsan_release(this);
+  bool met = false;
+  {
+    IgnoredReads ignored;
+    met = real(this, condition, timeout);
+  }
+  __tsan_acquire(this);
+  return met;
+}
+
+void CondVar::Wait(Mutex* mu) {
+  static auto* const real = Real<void(CondVar*, Mutex*)>("_ZN4absl", "7CondVar4WaitEPNS0_5MutexE");
+  __tsan_release(mu);
+  {
+    IgnoredReads ignored;
+    real(this, mu);
+  }
+  __tsan_acquire(mu);
+}
+
+bool CondVar::WaitWithDeadline(Mutex* mu, Time deadline) {
+  static auto* const real = Real<bool(CondVar*, Mutex*, Time)>("_ZN4absl", "7CondVar16WaitWithDeadlineEPNS0_5MutexENS0_4TimeE");
+  __tsan_release(mu);
+  bool expired = false;
+  {
+    IgnoredReads ignored;
+    expired = real(this, mu, deadline);
+  }
+  __tsan_acquire(mu);
+  return expired;
+}
+
+bool CondVar::WaitWithTimeout(Mutex* mu, Duration timeout) {
+  static auto* const real =
+      Real<bool(CondVar*, Mutex*, Duration)>("_ZN4absl", "7CondVar15WaitWithTimeoutEPNS0_5MutexENS0_8DurationE");
+  __tsan_release(mu);
+  bool expired = false;
+  {
+    IgnoredReads ignored;
+    expired = real(this, mu, timeout);
+  }
+  __tsan_acquire(mu);
+  return expired;
+}
+
+void Notification::Notify() {
+  static auto* const real = Real<void(Notification*)>("_ZN4absl", "12Notification6NotifyEv");
+  __tsan_release(this);
+  IgnoredReads ignored;
+  real(this);
+}
+
+void Notification::WaitForNotification() const {
+  static auto* const real = Real<void(const Notification*)>("_ZNK4absl", "12Notification19WaitForNotificationEv");
+  {
+    IgnoredReads ignored;
+    real(this);
+  }
+  __tsan_acquire(const_cast<Notification*>(this));
+}
+
+ABSL_NAMESPACE_END
+}  // namespace absl
