@@ -2,12 +2,9 @@
 
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/allclose.h>
-#include <ATen/ops/empty_like.h>
 #include <ATen/ops/equal.h>
-#include <ATen/ops/gelu.h>
 #include <ATen/ops/linear.h>
 #include <ATen/ops/ones.h>
-#include <ATen/ops/rand.h>
 #include <ATen/ops/randint.h>
 #include <ATen/ops/randn.h>
 #include <ATen/ops/tensor.h>
@@ -25,7 +22,6 @@ namespace longspan {
 namespace {
 
 using kernels::Activation;
-using kernels::ElementType;
 
 constexpr Activation kActivations[] = {Activation::kNone, Activation::kGelu, Activation::kGeluTanh,
                                        Activation::kRelu, Activation::kSilu, Activation::kTanh};
@@ -159,82 +155,6 @@ TEST_P(QuantizedFeedForwardTest, DenseAndGated_AreNearTheFloatForm) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Blocks, QuantizedFeedForwardTest, ::testing::Values(1, 512, 513, 1300));
-
-// The implementations agree whatever this processor would choose.
-void ExpectDequantizeEqualsPortable(void (*rows_of)(const kernels::DequantizeParams&, int64_t, int64_t, float*)) {
-  const int64_t rows = 5, width = 83;
-  const at::Tensor acc = at::randn({rows, width}).mul_(50), gate = at::randn({rows, width}).mul_(50), offset = at::randn({width}),
-                   bias = at::randn({width});
-  const at::Tensor scales = at::rand({rows}).div_(10);
-  std::vector<float> scratch(width);
-  for (Activation activation : kActivations) {
-    for (bool gated : {false, true}) {
-      kernels::DequantizeParams params;
-      params.main = {acc.const_data_ptr<float>(), offset.const_data_ptr<float>(), bias.const_data_ptr<float>()};
-      if (gated) params.gate = {gate.const_data_ptr<float>(), offset.const_data_ptr<float>(), nullptr};
-      params.scales = scales.const_data_ptr<float>();
-      params.activation = activation;
-      params.rows = rows;
-      params.width = width;
-      for (at::ScalarType type : {at::kFloat, at::kBFloat16}) {
-        at::Tensor first = at::empty({rows, width}, type), second = at::empty_like(first);
-        params.out_type = type == at::kFloat ? ElementType::kFloat32 : ElementType::kBFloat16;
-        params.out = first.data_ptr();
-        rows_of(params, 0, rows, scratch.data());
-        params.out = second.data_ptr();
-        kernels::DequantizeRowsPortable(params, 0, rows, scratch.data());
-        EXPECT_TRUE(at::allclose(first.to(at::kFloat), second.to(at::kFloat), type == at::kFloat ? 1e-4 : 0.01, 1e-4))
-            << static_cast<int>(activation);
-      }
-      at::Tensor q = at::empty({2, rows, width}, at::kByte), q_scales = at::empty({2, rows});
-      for (int which : {0, 1}) {
-        params.q = q[which].data_ptr<uint8_t>();
-        params.q_scales = q_scales[which].data_ptr<float>();
-        (which == 0 ? rows_of : kernels::DequantizeRowsPortable)(params, 0, rows, scratch.data());
-      }
-      EXPECT_LE((q[0].to(at::kInt) - q[1].to(at::kInt)).abs().max().item<int>(), 1);
-      EXPECT_TRUE(at::allclose(q_scales[0], q_scales[1], 1e-4));
-    }
-  }
-}
-
-void ExpectQuantizeEqualsPortable(void (*rows_of)(const kernels::QuantizeParams&, int64_t, int64_t)) {
-  for (at::ScalarType type : {at::kFloat, at::kBFloat16}) {
-    const at::Tensor x = at::randn({4, 45}).to(type);
-    at::Tensor q = at::empty({2, 4, 45}, at::kByte), scales = at::empty({2, 4});
-    for (int which : {0, 1}) {
-      const kernels::QuantizeParams params{.x = x.const_data_ptr(),
-                                           .x_type = type == at::kFloat ? ElementType::kFloat32 : ElementType::kBFloat16,
-                                           .q = q[which].data_ptr<uint8_t>(),
-                                           .scales = scales[which].data_ptr<float>(),
-                                           .rows = 4,
-                                           .width = 45};
-      (which == 0 ? rows_of : kernels::QuantizeRowsPortable)(params, 0, 4);
-    }
-    EXPECT_TRUE(at::equal(q[0], q[1]));
-    EXPECT_TRUE(at::allclose(scales[0], scales[1]));
-  }
-}
-
-TEST(DequantizeRows, Avx512_EqualsPortable) {
-  if (!kernels::GetCpuFeatures().avx512) GTEST_SKIP() << "this processor has no AVX-512";
-  ExpectDequantizeEqualsPortable(kernels::DequantizeRowsAvx512);
-}
-
-TEST(QuantizeRows, Avx512_EqualsPortable) {
-  if (!kernels::GetCpuFeatures().avx512) GTEST_SKIP() << "this processor has no AVX-512";
-  ExpectQuantizeEqualsPortable(kernels::QuantizeRowsAvx512);
-}
-
-TEST(DequantizeRows, Avx2_EqualsPortable) {
-  if (!kernels::GetCpuFeatures().avx2) GTEST_SKIP() << "this processor has no AVX2";
-  ExpectDequantizeEqualsPortable(kernels::DequantizeRowsAvx2);
-}
-
-TEST(QuantizeRows, Avx2_EqualsPortable) {
-  if (!kernels::GetCpuFeatures().avx2) GTEST_SKIP() << "this processor has no AVX2";
-  ExpectQuantizeEqualsPortable(kernels::QuantizeRowsAvx2);
-}
 
 }  // namespace
 }  // namespace longspan
