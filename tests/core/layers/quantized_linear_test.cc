@@ -12,7 +12,6 @@
 
 #include <cmath>
 #include <limits>
-#include <vector>
 
 #include "core/kernels/cpu_features.h"
 #include "core/layers/feed_forward.h"
