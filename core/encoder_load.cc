@@ -24,10 +24,10 @@ namespace {
 
 using WarmUpClock = std::chrono::steady_clock;
 
-constexpr double kWarmUpSeconds = 1.0;  // no new shape is begun after this long
+constexpr double kWarmUpSeconds = 0.7;  // no new shape is begun after this long
 constexpr int kMeasuredPasses = 3;
 constexpr double kLongPassSeconds = 0.05;  // longer ones are measured once
-constexpr double kLargestBatchSeconds = 1.0;
+constexpr double kLargestBatchSeconds = 0.5;
 constexpr double kPredictionMargin = 1.1;
 
 double SecondsSince(WarmUpClock::time_point begin) { return std::chrono::duration<double>(WarmUpClock::now() - begin).count(); }
@@ -158,8 +158,8 @@ absl::StatusOr<double> Encoder::MeasurePass(std::span<const int64_t> lengths, co
 // the short ones counts, since whatever else the machine does at the moment only ever makes a pass slower.
 // One short text, many short ones and longer ones tell the fixed cost, the linear layers and attention apart.
 absl::Status Encoder::WarmUp(int64_t max_batch_tokens) {
-  const std::vector<std::vector<int64_t>> shapes = {
-      {8}, {128}, std::vector<int64_t>(16, 32), {512}, {2048}, {512, 512, 512, 512}, {4096}};
+  const std::vector<std::vector<int64_t>> shapes = {{8},    {128},  std::vector<int64_t>(16, 32), {512},
+                                                    {1024}, {2048}, {512, 512, 512, 512},         {4096}};
   std::vector<CostModel::Sample> samples;
   const WarmUpClock::time_point start = WarmUpClock::now();
   for (const std::vector<int64_t>& lengths : shapes) {
