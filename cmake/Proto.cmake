@@ -1,4 +1,5 @@
-# longspan_proto: C++ of our protos, of google.rpc (error details; out of a pinned wheel, Debian has none).
+# longspan_proto: C++ of our protos, of google.rpc (error details; out of a pinned wheel, Debian has none), and of gRPC's reflection
+# (Debian's grpc-proto).
 find_package(Protobuf REQUIRED)
 find_program(GRPC_CPP_PLUGIN grpc_cpp_plugin REQUIRED)
 longspan_fetch_wheel(_googleapis_wheel googleapis-common-protos 1.76.0 59e13344a9f3651aa201a03e2bee815a3bf43a4baf1f9ff8a9b62a840ce25fac)
@@ -24,6 +25,10 @@ endfunction()
 file(GLOB_RECURSE _protos RELATIVE "${CMAKE_SOURCE_DIR}/proto" CONFIGURE_DEPENDS "${CMAKE_SOURCE_DIR}/proto/*.proto")
 foreach(_proto IN LISTS _protos)
   _longspan_protoc("${CMAKE_SOURCE_DIR}/proto" "${_proto}" TRUE)
+endforeach()
+find_path(GRPC_PROTO_ROOT grpc/reflection/v1/reflection.proto PATHS /usr/share/grpc-proto REQUIRED)
+foreach(_proto grpc/reflection/v1/reflection.proto grpc/reflection/v1alpha/reflection.proto)
+  _longspan_protoc("${GRPC_PROTO_ROOT}" "${_proto}" TRUE)
 endforeach()
 foreach(_proto google/rpc/status.proto google/rpc/code.proto google/rpc/error_details.proto)
   _longspan_protoc("${_googleapis}" "${_proto}" FALSE)

@@ -76,7 +76,7 @@ std::string ReadFile(const char* path) {
 
 }  // namespace
 
-Metrics::Metrics(const ModelInfo& model)
+Metrics::Metrics(const ModelInfo& model, bool tei_names)
     : device_(model.device),
       requests_(Counters(&registry_, "requests_total", "Calls answered, by method and gRPC code.")),
       request_seconds_(Histograms(&registry_, "request_seconds", "Time from arrival to answer of a call.")),
@@ -121,7 +121,8 @@ Metrics::Metrics(const ModelInfo& model)
                                .Name("process_cpu_seconds_total")
                                .Help("User and system CPU time spent, in seconds.")
                                .Register(registry_)
-                               .Add({})) {
+                               .Add({})),
+      tei_(tei_names ? std::make_unique<TeiMetrics>(&registry_) : nullptr) {
   const std::string dtype(DataTypeName(model.dtype));
   Gauges(&registry_, "model_info", "The model that is served; always 1.")
       .Add({{"model", model.name}, {"architecture", model.architecture}, {"dtype", dtype}, {"device", model.device}})
@@ -139,11 +140,19 @@ void Metrics::OnCall(const CallOutcome& outcome) {
   requests_.Add({{"method", method}, {"code", std::string(CodeName(outcome.status.code()))}}).Increment();
   request_seconds_.Add({{"method", method}}, kSeconds).Observe(absl::ToDoubleSeconds(outcome.total));
   CountEnd(outcome);
-  if (outcome.status.ok()) CountWork(outcome);
+  if (outcome.status.ok() && !outcome.itemised) CountWork(outcome);
+  if (tei_ != nullptr && (method == "Encode" || method == "EncodeTokens")) {
+    tei_->OnRequest(outcome.texts, outcome.status, outcome.total, outcome.timings);
+  }
+}
+
+void Metrics::OnText(int64_t tokens, const StageTimings& timings) {
+  if (tei_ != nullptr) tei_->OnText(tokens, timings);
 }
 
 void Metrics::OnStreamItem(const CallOutcome& outcome) {
   CountEnd(outcome);
+  if (tei_ != nullptr) tei_->OnRequest(outcome.texts, outcome.status, outcome.total, outcome.timings);
   if (outcome.status.ok()) CountWork(outcome);
 }
 
@@ -185,6 +194,7 @@ void Metrics::OnBatch(const BatchReport& report) {
   batch_wasted_ratio_.Observe(report.wasted_ratio());
   const double ratio = report.prediction_error() + 1;
   if (std::isfinite(ratio)) batch_prediction_ratio_.Observe(ratio);
+  if (tei_ != nullptr) tei_->OnBatch(report);
 }
 
 void Metrics::OnQueueTime(Lane lane, absl::Duration waited) {
@@ -217,6 +227,7 @@ void Metrics::ReadGauges() {
   queue_predicted_seconds_.Set(gauges.queue_predicted_seconds);
   queue_oldest_seconds_.Set(gauges.queue_oldest_seconds);
   draining_.Set(gauges.draining ? 1 : 0);
+  if (tei_ != nullptr) tei_->SetQueueSize(gauges.queue_texts);
   for (int lane = 0; lane < kNumLanes; ++lane) {
     cost_correction_.Add({{"lane", std::string(LaneName(static_cast<Lane>(lane)))}}).Set(gauges.cost_correction[lane]);
   }

@@ -12,6 +12,7 @@
 
 #include <array>
 #include <functional>
+#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
@@ -24,6 +25,7 @@
 #include "core/model_info.h"
 #include "server/batching/batch_observer.h"
 #include "server/batching/encode_task.h"
+#include "server/tei/tei_metrics.h"
 
 namespace longspan {
 
@@ -32,11 +34,13 @@ struct CallOutcome {
   std::string_view method;  // "Encode"
   absl::Status status;
   absl::Duration total;
+  int64_t texts = 0;         // handed in
   int64_t tokens = 0;        // read by the model, all texts
   int64_t longest_text = 0;  // tokens
   int64_t truncated_texts = 0;
   StageTimings timings;    // longest of each stage over the texts; stage = the last one reached
   bool tokenized = false;  // a text was tokenised
+  bool itemised = false;   // a stream, whose texts are counted one by one: OnStreamItem
 };
 
 // Gauges, read at each scrape.
@@ -51,9 +55,11 @@ struct ServerGauges {
 
 class Metrics final : public BatchObserver {
  public:
-  explicit Metrics(const ModelInfo& model);
+  // `tei_names`: serve the names of text-embeddings-inference too.
+  explicit Metrics(const ModelInfo& model, bool tei_names = false);
 
   void OnCall(const CallOutcome& outcome);
+  void OnText(int64_t tokens, const StageTimings& timings);  // one text of any call was encoded
   void OnStreamItem(const CallOutcome& outcome);  // one text of EncodeStream: like a call, without the call's count
 
   void OnBatch(const BatchReport& report) override;
@@ -105,6 +111,8 @@ class Metrics final : public BatchObserver {
   prometheus::Gauge& process_max_fds_;
   prometheus::Gauge& process_threads_;
   prometheus::Counter& process_cpu_seconds_;
+
+  const std::unique_ptr<TeiMetrics> tei_;  // null: not served
 
   absl::Mutex mu_;
   std::function<ServerGauges()> source_ ABSL_GUARDED_BY(mu_);

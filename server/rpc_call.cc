@@ -101,7 +101,7 @@ absl::Status RpcCall::Parse(const grpc::ByteBuffer& bytes, google::protobuf::Mes
 }
 
 void RpcCall::NoteInput(const EncodeInput& input) {
-  ++texts_;
+  ++outcome_.texts;
   bytes_ += static_cast<int64_t>(input.text.empty() ? 4 * input.token_ids.size() : input.text.size());
   outcome_.tokenized = outcome_.tokenized || !input.text.empty();
 }
@@ -112,10 +112,17 @@ void RpcCall::NoteText(const absl::StatusOr<EncodedDocument>& result, const Stag
   outcome_.tokens += result->tokens_used;
   outcome_.longest_text = std::max(outcome_.longest_text, result->tokens_used);
   outcome_.truncated_texts += result->truncated ? 1 : 0;
+  parts_->metrics->OnText(result->tokens_used, timings);
 }
 
-void RpcCall::CountItem(const absl::StatusOr<EncodedDocument>& result, const StageTimings& timings) const {
-  CallOutcome item{.method = method_, .status = result.status(), .total = timings.total, .timings = timings, .tokenized = true};
+void RpcCall::CountItem(const absl::StatusOr<EncodedDocument>& result, const StageTimings& timings) {
+  outcome_.itemised = true;
+  CallOutcome item{.method = method_,
+                   .status = result.status(),
+                   .total = timings.total,
+                   .texts = 1,
+                   .timings = timings,
+                   .tokenized = outcome_.tokenized};
   if (result.ok()) {
     item.tokens = item.longest_text = result->tokens_used;
     item.truncated_texts = result->truncated ? 1 : 0;
@@ -140,7 +147,7 @@ void RpcCall::WriteLog(const absl::Status& status, absl::Duration total) const {
                         {"request_id", request_id_},
                         {"client", client_},
                         {"request_bytes", request_bytes_},
-                        {"texts", texts_},
+                        {"texts", outcome_.texts},
                         {"text_bytes", bytes_},
                         {"tokens", outcome_.tokens},
                         {"total_seconds", Seconds(total)},

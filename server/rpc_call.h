@@ -66,7 +66,7 @@ class RpcCall {
   void NoteInput(const EncodeInput& input);
   void NoteText(const absl::StatusOr<EncodedDocument>& result, const StageTimings& timings);
   // Counts one item of a stream as an outcome of its own.
-  void CountItem(const absl::StatusOr<EncodedDocument>& result, const StageTimings& timings) const;
+  void CountItem(const absl::StatusOr<EncodedDocument>& result, const StageTimings& timings);
 
   // Records the outcome, adds the trailers, and gives the status to hand to the reactor's Finish.
   grpc::Status Finish(const absl::Status& status);
@@ -86,7 +86,6 @@ class RpcCall {
   std::string request_id_;
   std::string traceparent_;
   CallOutcome outcome_;
-  int64_t texts_ = 0;
   int64_t bytes_ = 0;
   int64_t request_bytes_ = 0;
 };

@@ -1,6 +1,5 @@
 #include "server/server.h"
 
-#include <dlfcn.h>
 #include <grpcpp/security/tls_certificate_provider.h>
 #include <grpcpp/security/tls_credentials_options.h>
 #include <sys/resource.h>
@@ -47,13 +46,6 @@ PreparationContext PreparationOf(const ServerOptions& options, const LoadedModel
   return out;
 }
 
-// The library switches reflection on for every server of the process just by being loaded, so it is loaded only when asked for.
-absl::Status LoadReflection() {
-  if (dlopen("libgrpc++_reflection.so.1.51", RTLD_NOW | RTLD_GLOBAL) != nullptr) return absl::OkStatus();
-  return absl::FailedPreconditionError(absl::StrCat(
-      "reflection: ", dlerror(), "; install gRPC 1.51's reflection library (Debian: libgrpc++1.51) or leave --reflection out"));
-}
-
 constexpr auto kShutdownGrace = std::chrono::seconds(2);
 constexpr absl::Duration kLastAnswersGrace = absl::Milliseconds(500);
 constexpr absl::Duration kIdleBeforeTrim = absl::Seconds(5);
@@ -74,10 +66,11 @@ Server::Server(ServerOptions options, LoadedModel model, Log* log, std::function
       log_(log),
       on_lost_(std::move(on_lost)),
       keys_(options_.auth_keys_file),
-      metrics_(model_.info),
+      metrics_(model_.info, options_.tei_metric_names),
       cost_(model_.cost, SchedulerOf(options_, model_.info).lanes),
       observers_({&metrics_, &cost_}),
       health_({kEncoderServiceName}),
+      reflection_({kEncoderServiceName, grpc::health::v1::Health::service_full_name()}, &keys_),
       admission_(AdmissionOf(options_), cost_.Corrected().text_seconds, &clock_),
       scheduler_(SchedulerOf(options_, model_.info), cost_.Corrected(), &clock_),
       tokenizers_(static_cast<int>(options_.tokenizer_threads)),
@@ -137,14 +130,12 @@ absl::Status Server::Listen() {
   const auto credentials = Credentials();
   if (!credentials.ok()) return credentials.status();
   grpc::EnableDefaultHealthCheckService(false);
-  if (options_.reflection) {
-    if (absl::Status status = LoadReflection(); !status.ok()) return status;
-  }
   grpc::ServerBuilder builder;
   ConfigureBuilder(&builder);
   builder.AddListeningPort(options_.listen, *credentials, &grpc_port_);
   builder.RegisterService(&service_);
   builder.RegisterService(&health_);
+  if (options_.reflection) reflection_.RegisterWith(&builder);
   grpc_ = builder.BuildAndStart();
   if (grpc_ != nullptr && grpc_port_ != 0) return absl::OkStatus();
   return absl::UnavailableError(absl::StrCat("listen: cannot listen on ", options_.listen,
@@ -256,6 +247,7 @@ bool Server::Drain() {
   const absl::Time limit = clock_.Now() + options_.drain_limit;
   const bool finished = admission_.AwaitIdle(limit);
   const absl::Duration left = std::max(limit - clock_.Now(), absl::Seconds(2));
+  reflection_.FinishStreams();
   grpc_->Shutdown(std::chrono::system_clock::now() + absl::ToChronoMilliseconds(std::min(left, absl::Seconds(30))));
   log_->Write(finished ? LogLevel::kInfo : LogLevel::kError, "drained", {{"all_answered", finished}});
   return finished;
@@ -267,6 +259,7 @@ Server::~Server() {
   every_second_.reset();
   lifecycle_.Set(Lifecycle::Phase::kRefusing);
   health_.FinishWatches();
+  reflection_.FinishStreams();
   admission_.StopAdmitting();
   tokenizers_.Shutdown();
   scheduler_.Shutdown();

@@ -35,6 +35,7 @@
 #include "server/metrics.h"
 #include "server/periodic.h"
 #include "server/queue_reaper.h"
+#include "server/reflection.h"
 #include "server/rpc_call.h"
 #include "server/server_options.h"
 #include "server/tokenizer_pool.h"
@@ -83,6 +84,7 @@ class Server {
   OnlineCostModel cost_;
   BatchObservers observers_;
   HealthService health_;
+  ReflectionServices reflection_;
   Admission admission_;
   BatchScheduler scheduler_;
   TokenizerPool tokenizers_;

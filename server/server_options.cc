@@ -102,7 +102,8 @@ const std::vector<Setting>& Settings() {
       {"tls-key", "PEM private key", Text{&O::tls_key}},
       {"tls-client-ca", "PEM authority of client certificates (mTLS)", Text{&O::tls_client_ca}},
       {"auth-keys-file", "one bearer key a line; without it every caller is let in", Text{&O::auth_keys_file}},
-      {"reflection", "serve gRPC reflection", Switch{&O::reflection}},
+      {"reflection", "serve gRPC reflection, v1 and v1alpha", Switch{&O::reflection}},
+      {"tei-metric-names", "serve metrics under the names of text-embeddings-inference too", Switch{&O::tei_metric_names}},
       {"log-format", "json | text", Choice{&O::log_format, {"json", "text"}}},
       {"log-level", "debug | info | warning | error", Choice{&O::log_level, {"debug", "info", "warning", "error"}}},
   };

@@ -60,6 +60,7 @@ struct ServerOptions {
   std::string tls_client_ca;   // asks clients for certificates of this authority
   std::string auth_keys_file;  // one bearer key a line, re-read when it changes
   bool reflection = false;
+  bool tei_metric_names = false;
 
   // output
   std::string log_format = "json";  // json | text

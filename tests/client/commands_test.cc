@@ -4,13 +4,13 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <fstream>
 #include <vector>
 
 #include "absl/time/clock.h"
 #include "client/summary.h"
 #include "client/text_file.h"
 #include "tests/client/fake_server.h"
+#include "tests/temporary_folder.h"
 
 namespace longspan {
 namespace {
@@ -39,13 +39,10 @@ class CommandsTest : public testing::Test {
     outcome.err = testing::internal::GetCapturedStderr();
     return outcome;
   }
-  static std::string TextFile(const std::string& name, const std::string& text) {
-    const std::string path = testing::TempDir() + "/" + name;
-    std::ofstream(path, std::ios::binary) << text;
-    return path;
-  }
+  std::string TextFile(const std::string& name, const std::string& text) const { return folder_.WriteText(name, text); }
 
   FakeServer server_;
+  TemporaryFolder folder_;
 };
 
 TEST_F(CommandsTest, Encode_PrintsJson_AndSendsWhatTheOptionsSay) {
@@ -90,7 +87,7 @@ TEST_F(CommandsTest, NoServerAndPassedDeadline_AreExit2) {
 
 TEST_F(CommandsTest, UnreadableOrInvalidFiles_AreExit3_AndSendNothing) {
   EXPECT_EQ(Run({"encode", "/no/such/file"}).exit_code, 3);
-  EXPECT_EQ(Run({"encode", testing::TempDir()}).exit_code, 3);  // a folder
+  EXPECT_EQ(Run({"encode", folder_.path()}).exit_code, 3);  // a folder
   const Outcome outcome = Run({"encode", TextFile("latin1.txt", "Gr\xfc\xdf")});
   EXPECT_EQ(outcome.exit_code, 3);
   EXPECT_THAT(outcome.err, HasSubstr("byte 2 is 0xfc"));

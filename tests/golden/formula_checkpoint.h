@@ -14,6 +14,7 @@
 #include "core/weights/safetensors_reader.h"
 #include "gtest/gtest.h"
 #include "nlohmann/json.hpp"
+#include "tests/temporary_folder.h"
 
 namespace longspan {
 
@@ -40,30 +41,6 @@ inline std::vector<int32_t> FormulaIds(int64_t row, int64_t length, int64_t lo, 
     ids.push_back(static_cast<int32_t>(lo + (7 * i + 11 * row + 3 * i * i) % (vocab_size - lo)));
   return ids;
 }
-
-// A folder that lives as long as the object.
-class TemporaryFolder {
- public:
-  TemporaryFolder() {
-    std::string pattern = (std::filesystem::temp_directory_path() / "longspan_test_XXXXXX").string();
-    path_ = mkdtemp(pattern.data());
-  }
-  ~TemporaryFolder() {
-    std::error_code ignored;
-    std::filesystem::remove_all(path_, ignored);
-  }
-  TemporaryFolder(const TemporaryFolder&) = delete;
-  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
-
-  const std::string& path() const { return path_; }
-  void WriteText(const std::string& name, const std::string& text) const {
-    std::filesystem::create_directories((std::filesystem::path(path_) / name).parent_path());
-    std::ofstream(std::filesystem::path(path_) / name) << text;
-  }
-
- private:
-  std::string path_;
-};
 
 class FormulaCheckpoint {
  public:

@@ -4,7 +4,6 @@
 #include <grpcpp/grpcpp.h>
 #include <gtest/gtest.h>
 
-#include <fstream>
 #include <future>
 #include <map>
 #include <random>
@@ -12,6 +11,7 @@
 
 #include "absl/strings/match.h"
 #include "tests/integration/test_server.h"
+#include "tests/temporary_folder.h"
 
 namespace longspan {
 namespace {
@@ -311,8 +311,8 @@ TEST(EncodeServiceTest, ConcurrentLoadWithRandomCancels_LosesAndDoublesNothing) 
 }
 
 TEST(EncodeServiceTest, KeysAreAskedFor_HealthIsOpen) {
-  const std::string path = ::testing::TempDir() + "/keys";
-  std::ofstream(path) << "# keys\nsecret-one\n";
+  const TemporaryFolder folder;
+  const std::string path = folder.WriteText("keys", "# keys\nsecret-one\n");
   TestServer server({}, {.auth_keys_file = path});
   EXPECT_EQ(CallEncode(server.client(), IdsRequest({{1}})).status.error_code(), grpc::StatusCode::UNAUTHENTICATED);
   const auto wrong = *Client::Connect({.server = server.address(), .key = "secret-two", .retry = false});

@@ -17,6 +17,7 @@
 #include "nlohmann/json.hpp"
 #include "tests/integration/server_process.h"
 #include "tests/integration/test_server.h"
+#include "tests/temporary_folder.h"
 
 namespace longspan {
 namespace {
@@ -163,6 +164,29 @@ TEST(OperationsTest, ProbesAndMetrics) {
   EXPECT_EQ(code, 0) << report;
 }
 
+TEST(OperationsTest, TeiMetricNames_CountTheSameCalls) {
+  TestServer server({}, {.http = "127.0.0.1:0", .tei_metric_names = true});
+  ASSERT_TRUE(server.client().Encode(IdsRequest({{1, 2, 3}, {4}}), kLong).ok());
+  EXPECT_FALSE(server.client().Encode({}, kLong).ok());
+  v1::EncodeStreamRequest item;
+  *item.mutable_input() = IdsRequest({{5}}).inputs(0);
+  grpc::ClientContext context;
+  server.client().Prepare(&context, kLong);
+  const auto stream = server.client().stub().EncodeStream(&context);
+  ASSERT_TRUE(stream->Write(item));
+  stream->WritesDone();
+  v1::EncodeStreamResponse answer;
+  while (stream->Read(&answer)) EXPECT_EQ(answer.encoding().status().code(), 0);
+  EXPECT_TRUE(stream->Finish().ok());
+  const std::string metrics = Get(server.server().http_port(), "/metrics");
+  for (const char* line : {"te_request_count{method=\"batch\"} 1", "te_request_success{method=\"batch\"} 1",
+                           "te_request_success{method=\"single\"} 1", "te_request_failure{err=\"validation\"} 1",
+                           "te_embed_success 3", "te_embed_duration_count 3", "te_request_input_length_sum 5",
+                           "te_batch_next_tokens_sum 5", "te_queue_size 0", "longspan_tokens_total 5"}) {
+    EXPECT_THAT(metrics, HasSubstr(line));
+  }
+}
+
 TEST(OperationsTest, RequestLogIsOneJsonObjectALineWithoutTheText) {
   TestServer server;
   grpc::ClientContext context;
@@ -195,7 +219,8 @@ TEST(OperationsTest, RequestLogIsOneJsonObjectALineWithoutTheText) {
 }
 
 TEST(OperationsTest, Tls_AnswersTheHolderOfTheAuthorityAndNobodyElse) {
-  const std::string key = ::testing::TempDir() + "/key.pem", cert = ::testing::TempDir() + "/cert.pem";
+  const TemporaryFolder folder;
+  const std::string key = folder.path() + "/key.pem", cert = folder.path() + "/cert.pem";
   const auto [output, code] = Shell(absl::StrCat("openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost -addext ",
                                                  "subjectAltName=IP:127.0.0.1 -keyout ", key, " -out ", cert, " 2>&1"));
   if (code == 127) GTEST_SKIP() << "openssl is not installed";

@@ -4,6 +4,9 @@
 
 #include <gmock/gmock.h>
 
+#include <map>
+#include <string>
+
 #include "server/error_details.h"
 
 namespace longspan {
@@ -34,6 +37,7 @@ CallOutcome Answered() {
 
 class MetricsTest : public ::testing::Test {
  protected:
+  explicit MetricsTest(bool tei_names = false) : metrics_(Model(), tei_names) {}
   void Call(absl::Status status, Stage stage = Stage::kQueue) {
     metrics_.OnCall({.method = "Encode", .status = std::move(status), .timings = {.stage = stage}});
   }
@@ -44,7 +48,7 @@ class MetricsTest : public ::testing::Test {
     EXPECT_NE(at, std::string::npos) << series << " is not in\n" << text;
     return at == std::string::npos ? -1 : std::stod(text.substr(at + series.size() + 2));
   }
-  Metrics metrics_{Model()};
+  Metrics metrics_;
 };
 
 TEST_F(MetricsTest, RequestsTotal_CountsByMethodAndCode) {
@@ -128,8 +132,11 @@ TEST_F(MetricsTest, AStreamsTexts_CountAsWork_NotAsCalls) {
   CallOutcome item = Answered();
   item.method = "EncodeStream";
   metrics_.OnStreamItem(item);
-  EXPECT_EQ(Value("longspan_tokens_total"), 600);
   EXPECT_THAT(metrics_.Text(), Not(HasSubstr("longspan_requests_total{")));
+  item.itemised = true;  // the call itself, at its end
+  metrics_.OnCall(item);
+  EXPECT_EQ(Value("longspan_requests_total{code=\"OK\",method=\"EncodeStream\"}"), 1);
+  EXPECT_EQ(Value("longspan_tokens_total"), 600) << "once";
 }
 
 TEST_F(MetricsTest, Gauges_AreReadAtTheScrape) {
@@ -167,6 +174,70 @@ TEST_F(MetricsTest, Process_UnderThePrefixThatDashboardsKnow) {
   for (const char* name : {"process_resident_memory_bytes", "process_virtual_memory_bytes", "process_open_fds", "process_max_fds",
                            "process_threads", "process_cpu_seconds_total", "process_start_time_seconds"})
     EXPECT_GT(Value(name), 0) << name;
+}
+
+class TeiMetricsTest : public MetricsTest {
+ protected:
+  TeiMetricsTest() : MetricsTest(/*tei_names=*/true) {}
+  static StageTimings Timings() {
+    return {.tokenize = absl::Milliseconds(1),
+            .queue = absl::Milliseconds(2),
+            .compute = absl::Milliseconds(3),
+            .total = absl::Milliseconds(7)};
+  }
+};
+
+TEST_F(MetricsTest, TeiNames_AreServedOnlyWhenAskedFor) {
+  metrics_.OnCall(Answered());
+  EXPECT_THAT(metrics_.Text(), Not(HasSubstr(" te_")));
+}
+
+TEST_F(TeiMetricsTest, Requests_ByMethod_AndFailuresByKind) {
+  const auto call = [&](int64_t texts, absl::Status status) {
+    metrics_.OnCall({.method = "Encode", .status = std::move(status), .texts = texts});
+  };
+  call(1, absl::OkStatus());
+  call(3, absl::OkStatus());
+  call(5, absl::ResourceExhaustedError("full"));
+  call(1, absl::InvalidArgumentError("too long"));
+  call(1, absl::InternalError("broken"));
+  call(1, absl::CancelledError("gone"));
+  metrics_.OnCall({.method = "Tokenize", .status = absl::OkStatus(), .texts = 1});
+  metrics_.OnCall({.method = "EncodeStream", .status = absl::OkStatus(), .texts = 9});  // its items count, the call does not
+  metrics_.OnStreamItem({.method = "EncodeStream", .status = absl::OkStatus(), .texts = 1});
+  EXPECT_EQ(Value("te_request_count{method=\"single\"}"), 5);
+  EXPECT_EQ(Value("te_request_count{method=\"batch\"}"), 2);
+  EXPECT_EQ(Value("te_request_success{method=\"single\"}"), 2);
+  EXPECT_EQ(Value("te_request_success{method=\"batch\"}"), 1);
+  for (const char* err : {"overloaded", "validation", "inference"})
+    EXPECT_EQ(Value(absl::StrCat("te_request_failure{err=\"", err, "\"}")), 1) << err;
+  EXPECT_EQ(Value("te_embed_count"), 8) << "texts, less those refused for overload";
+}
+
+TEST_F(TeiMetricsTest, Durations_OfAnsweredRequests_AndOfTexts) {
+  metrics_.OnCall({.method = "Encode", .status = absl::OkStatus(), .total = absl::Milliseconds(8), .texts = 2, .timings = Timings()});
+  metrics_.OnCall({.method = "Encode", .status = absl::InternalError("broken"), .total = absl::Seconds(9), .timings = Timings()});
+  metrics_.OnText(40, Timings());
+  metrics_.OnText(2, Timings());
+  for (const auto& [series, seconds] : std::map<std::string, double>{{"te_request_duration", 0.008},
+                                                                     {"te_request_tokenization_duration", 0.001},
+                                                                     {"te_request_queue_duration", 0.002},
+                                                                     {"te_request_inference_duration", 0.003},
+                                                                     {"te_embed_duration", 0.014},
+                                                                     {"te_embed_tokenization_duration", 0.002},
+                                                                     {"te_embed_queue_duration", 0.004},
+                                                                     {"te_embed_inference_duration", 0.006}})
+    EXPECT_NEAR(Value(series + "_sum"), seconds, 1e-9) << series;
+  EXPECT_EQ(Value("te_embed_success"), 2);
+  EXPECT_EQ(Value("te_request_input_length_sum"), 42);
+}
+
+TEST_F(TeiMetricsTest, BatchesAndQueue) {
+  metrics_.OnBatch({.texts = 3, .tokens = 75, .padded_tokens = 75, .compute = absl::Milliseconds(200)});
+  metrics_.SetGaugeSource([] { return ServerGauges{.queue_texts = 4}; });
+  EXPECT_EQ(Value("te_batch_next_size_sum"), 3);
+  EXPECT_EQ(Value("te_batch_next_tokens_sum"), 75);
+  EXPECT_EQ(Value("te_queue_size"), 4);
 }
 
 }  // namespace

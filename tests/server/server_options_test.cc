@@ -3,7 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <fstream>
+#include "tests/temporary_folder.h"
 
 namespace longspan {
 namespace {
@@ -18,14 +18,9 @@ absl::StatusOr<ParsedOptions> Parse(const std::vector<std::string>& arguments,
   });
 }
 
-std::string WriteFile(const std::string& name, const std::string& content) {
-  const std::string path = ::testing::TempDir() + "/" + name;
-  std::ofstream(path) << content;
-  return path;
-}
-
 TEST(ServerOptionsTest, LaterLayersWin_AndOriginsAreKnown) {
-  const std::string file = WriteFile("c.json", R"({"max-batch-tokens": 100, "replicas": 3, "dtype": "int8", "http": "off"})");
+  const TemporaryFolder folder;
+  const std::string file = folder.WriteText("c.json", R"({"max-batch-tokens": 100, "replicas": 3, "dtype": "int8", "http": "off"})");
   const auto parsed =
       Parse({"--config", file, "--max-batch-tokens", "300"}, {{"LONGSPAN_MAX_BATCH_TOKENS", "200"}, {"LONGSPAN_REPLICAS", "4"}});
   ASSERT_TRUE(parsed.ok()) << parsed.status();
@@ -40,8 +35,9 @@ TEST(ServerOptionsTest, LaterLayersWin_AndOriginsAreKnown) {
 }
 
 TEST(ServerOptionsTest, ALinesFileWorksToo) {
+  const TemporaryFolder folder;
   const auto parsed =
-      Parse({"--config", WriteFile("c.ini", "# comment\nmax_text_bytes = 77\ndrain-delay = 250ms\nreflection = true\n")});
+      Parse({"--config", folder.WriteText("c.ini", "# comment\nmax_text_bytes = 77\ndrain-delay = 250ms\nreflection = true\n")});
   ASSERT_TRUE(parsed.ok()) << parsed.status();
   EXPECT_EQ(parsed->options.max_text_bytes, 77);
   EXPECT_EQ(parsed->options.drain_delay, absl::Milliseconds(250));
@@ -49,11 +45,12 @@ TEST(ServerOptionsTest, ALinesFileWorksToo) {
 }
 
 TEST(ServerOptionsTest, ErrorsNameSettingValueOriginAndRange) {
+  const TemporaryFolder folder;
   EXPECT_EQ(Parse({}, {{"LONGSPAN_REPLICAS", "-1"}}).status().message(),
             "replicas is '-1' (environment LONGSPAN_REPLICAS); allowed: a whole number from 0 to 1024");
   EXPECT_THAT(std::string(Parse({"--dtype", "fp8"}).status().message()), HasSubstr("allowed: float32, bfloat16, int8, auto"));
   EXPECT_THAT(std::string(Parse({"--no-such"}).status().message()), HasSubstr("--no-such"));
-  EXPECT_THAT(std::string(Parse({"--config", WriteFile("d.json", R"({"max-batch": 1})")}).status().message()),
+  EXPECT_THAT(std::string(Parse({"--config", folder.WriteText("d.json", R"({"max-batch": 1})")}).status().message()),
               HasSubstr("sets 'max-batch', which is no setting"));
   EXPECT_THAT(std::string(Parse({"--config", "/nowhere"}).status().message()), HasSubstr("cannot be read"));
 }

@@ -1,12 +1,11 @@
 // The forms in which a model folder holds its tokenizer, and what is said about those that cannot be used.
-#include <filesystem>
-#include <fstream>
 #include <string>
 
 #include "core/tokenizer/tokenizer.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "nlohmann/json.hpp"
+#include "tests/temporary_folder.h"
 
 namespace longspan {
 namespace {
@@ -18,18 +17,7 @@ using json = nlohmann::json;
 // A model folder of its own for one test.
 class TokenizerFolderTest : public ::testing::Test {
  protected:
-  TokenizerFolderTest() {
-    const auto* test = ::testing::UnitTest::GetInstance()->current_test_info();
-    folder_ = std::filesystem::path(::testing::TempDir()) / (std::string("longspan_tokenizer_folder.") + test->name());
-    std::filesystem::remove_all(folder_);
-    std::filesystem::create_directories(folder_);
-  }
-  ~TokenizerFolderTest() override { std::filesystem::remove_all(folder_); }
-
-  void Write(const std::string& name, const std::string& text) {
-    std::filesystem::create_directories((folder_ / name).parent_path());
-    std::ofstream(folder_ / name, std::ios::binary) << text;
-  }
+  void Write(const std::string& name, const std::string& text) { temporary_.WriteText(name, text); }
   void WriteVocabularyText() {
     Write("vocab.txt", "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\nhello\nworld\n##s\nHello\n\xC3\xA9t\xC3\xA9\nete\n");
   }
@@ -37,7 +25,7 @@ class TokenizerFolderTest : public ::testing::Test {
     Write("vocab.json", R"({"<s>":0,"<pad>":1,"</s>":2,"<unk>":3,"<mask>":4,"h":5,"i":6,"Ġ":7,"hi":8,"Ġhi":9})");
     Write("merges.txt", "#version: 0.2\nh i\nĠ hi\n");
   }
-  absl::StatusOr<std::unique_ptr<Tokenizer>> Load() const { return Tokenizer::Load(folder_.string()); }
+  absl::StatusOr<std::unique_ptr<Tokenizer>> Load() const { return Tokenizer::Load(temporary_.path()); }
   std::vector<int32_t> Ids(const std::string& text) const {
     const auto tokenizer = Load();
     EXPECT_TRUE(tokenizer.ok()) << tokenizer.status();
@@ -53,7 +41,7 @@ class TokenizerFolderTest : public ::testing::Test {
     return std::string(tokenizer.status().message());
   }
 
-  std::filesystem::path folder_;
+  TemporaryFolder temporary_;
 };
 
 // A WordPiece tokenizer.json whose parts a test replaces.

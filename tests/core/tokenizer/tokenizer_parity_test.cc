@@ -11,6 +11,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "nlohmann/json.hpp"
+#include "tests/temporary_folder.h"
 
 namespace longspan {
 namespace {
@@ -195,16 +196,14 @@ TEST(PublishedTokenizerTest, MiniLmEqualsThePythonPackage) {
   const json texts = ReadJson(kFixtures + "texts.json"), expected = ReadJson(kFixtures + "all-MiniLM-L6-v2/expected.json");
   ExpectEqualsPython(*tokenizer, texts, expected);
 
-  const auto folder = std::filesystem::path(::testing::TempDir()) / "longspan_minilm_vocabulary";
-  std::filesystem::create_directories(folder);
+  const TemporaryFolder folder;
   for (const char* name : {"vocab.txt", "tokenizer_config.json", "special_tokens_map.json"}) {
-    std::filesystem::copy_file(std::filesystem::path(LONGSPAN_DENSE_MODEL) / name, folder / name,
+    std::filesystem::copy_file(std::filesystem::path(LONGSPAN_DENSE_MODEL) / name, folder.path() + "/" + name,
                                std::filesystem::copy_options::overwrite_existing);
   }
-  const auto built = LoadOrDie(folder.string());
+  const auto built = LoadOrDie(folder.path());
   ASSERT_TRUE(built);
   ExpectEqualsPython(*built, texts, expected);
-  std::filesystem::remove_all(folder);
 }
 
 }  // namespace
