@@ -60,7 +60,7 @@ class Metrics final : public BatchObserver {
 
   void OnCall(const CallOutcome& outcome);
   void OnText(int64_t tokens, const StageTimings& timings);  // one text of any call was encoded
-  void OnStreamItem(const CallOutcome& outcome);  // one text of EncodeStream: like a call, without the call's count
+  void OnStreamItem(const CallOutcome& outcome);             // one text of EncodeStream: like a call, without the call's count
 
   void OnBatch(const BatchReport& report) override;
   void OnQueueTime(Lane lane, absl::Duration waited) override;

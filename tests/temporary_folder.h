@@ -8,7 +8,8 @@
 
 namespace longspan {
 
-// A folder that lives as long as the object. No test may write to a name that another one could choose: ctest runs them side by side.
+// A folder that lives as long as the object. No test may write to a name that another one could choose: ctest runs them side by
+// side.
 class TemporaryFolder {
  public:
   TemporaryFolder() {

@@ -1,5 +1,7 @@
 #include "server/tei/tei_metrics.h"
 
+#include <iterator>
+
 namespace longspan {
 namespace {
 
@@ -9,9 +11,9 @@ using prometheus::Histogram;
 using prometheus::Registry;
 using Buckets = Histogram::BucketBoundaries;
 
-Buckets Geometric(double first, double factor, double last) {
-  Buckets bounds;
-  for (double bound = first; bound <= last; bound *= factor) bounds.push_back(bound);
+Buckets Geometric(double first, double factor, int count) {
+  Buckets bounds = {first};
+  while (std::ssize(bounds) < count) bounds.push_back(bounds.back() * factor);
   return bounds;
 }
 
@@ -22,7 +24,7 @@ Histogram& OneHistogram(Registry* registry, const std::string& name, const std::
   return prometheus::BuildHistogram().Name(name).Help(help).Register(*registry).Add({}, buckets);
 }
 Histogram& Duration(Registry* registry, const std::string& name, const std::string& help) {
-  return OneHistogram(registry, name, help, Geometric(1.5e-5, 1.5, 600));
+  return OneHistogram(registry, name, help, Geometric(1.5e-5, 1.5, 44));
 }
 
 const char* Method(int64_t texts) { return texts > 1 ? "batch" : "single"; }
@@ -68,9 +70,9 @@ TeiMetrics::TeiMetrics(Registry* registry)
       embed_success_(Counters(registry, "te_embed_success", "Texts encoded.").Add({})),
       request_(registry, "te_request", "a request"),
       embed_(registry, "te_embed", "a text"),
-      input_length_(OneHistogram(registry, "te_request_input_length", "Tokens of a text.", Geometric(1, 2, 1 << 20))),
-      batch_size_(OneHistogram(registry, "te_batch_next_size", "Texts of a batch.", Geometric(1, 2, 1 << 12))),
-      batch_tokens_(OneHistogram(registry, "te_batch_next_tokens", "Tokens of a batch.", Geometric(1, 2, 1 << 20))),
+      input_length_(OneHistogram(registry, "te_request_input_length", "Tokens of a text.", Geometric(1, 2, 21))),
+      batch_size_(OneHistogram(registry, "te_batch_next_size", "Texts of a batch.", Geometric(1, 2, 13))),
+      batch_tokens_(OneHistogram(registry, "te_batch_next_tokens", "Tokens of a batch.", Geometric(1, 2, 21))),
       queue_size_(prometheus::BuildGauge().Name("te_queue_size").Help("Texts that wait.").Register(*registry).Add({})) {}
 
 void TeiMetrics::OnRequest(int64_t texts, const absl::Status& status, absl::Duration total, const StageTimings& timings) {

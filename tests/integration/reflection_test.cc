@@ -1,5 +1,5 @@
-// gRPC reflection, both versions of the protocol: a client that has no .proto file finds services, files and symbols, and can build a
-// request from them; off unless asked for; closed without a key.
+// gRPC reflection, both versions of the protocol: a client that has no .proto file finds services, files and symbols, and can
+// build a request from them; off unless asked for; closed without a key.
 #include <gmock/gmock.h>
 #include <google/protobuf/descriptor.h>
 #include <google/protobuf/descriptor.pb.h>
@@ -86,8 +86,9 @@ TYPED_TEST(ReflectionTest, ListsServices) {
   std::set<std::string> names;
   const auto responses = this->Ask({request});
   for (const auto& service : responses.at(0).list_services_response().service()) names.insert(service.name());
-  EXPECT_THAT(names, testing::UnorderedElementsAre("longspan.v1.EncoderService", "grpc.health.v1.Health",
-                                                   "grpc.reflection.v1.ServerReflection", "grpc.reflection.v1alpha.ServerReflection"));
+  EXPECT_THAT(names,
+              testing::UnorderedElementsAre("longspan.v1.EncoderService", "grpc.health.v1.Health",
+                                            "grpc.reflection.v1.ServerReflection", "grpc.reflection.v1alpha.ServerReflection"));
 }
 
 TYPED_TEST(ReflectionTest, ASymbolsFiles_BuildARequestThatTheServerAnswers) {

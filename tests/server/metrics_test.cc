@@ -215,7 +215,8 @@ TEST_F(TeiMetricsTest, Requests_ByMethod_AndFailuresByKind) {
 }
 
 TEST_F(TeiMetricsTest, Durations_OfAnsweredRequests_AndOfTexts) {
-  metrics_.OnCall({.method = "Encode", .status = absl::OkStatus(), .total = absl::Milliseconds(8), .texts = 2, .timings = Timings()});
+  metrics_.OnCall(
+      {.method = "Encode", .status = absl::OkStatus(), .total = absl::Milliseconds(8), .texts = 2, .timings = Timings()});
   metrics_.OnCall({.method = "Encode", .status = absl::InternalError("broken"), .total = absl::Seconds(9), .timings = Timings()});
   metrics_.OnText(40, Timings());
   metrics_.OnText(2, Timings());

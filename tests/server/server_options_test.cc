@@ -20,7 +20,8 @@ absl::StatusOr<ParsedOptions> Parse(const std::vector<std::string>& arguments,
 
 TEST(ServerOptionsTest, LaterLayersWin_AndOriginsAreKnown) {
   const TemporaryFolder folder;
-  const std::string file = folder.WriteText("c.json", R"({"max-batch-tokens": 100, "replicas": 3, "dtype": "int8", "http": "off"})");
+  const std::string file =
+      folder.WriteText("c.json", R"({"max-batch-tokens": 100, "replicas": 3, "dtype": "int8", "http": "off"})");
   const auto parsed =
       Parse({"--config", file, "--max-batch-tokens", "300"}, {{"LONGSPAN_MAX_BATCH_TOKENS", "200"}, {"LONGSPAN_REPLICAS", "4"}});
   ASSERT_TRUE(parsed.ok()) << parsed.status();
