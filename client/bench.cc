@@ -23,6 +23,7 @@ namespace longspan {
 namespace {
 
 constexpr int kCapacityCallers = 32;
+constexpr absl::Duration kCapacityDeadline = absl::Minutes(10);  // of one request: each is to be answered
 
 // What is sent, and where to.
 struct Target {
@@ -30,12 +31,14 @@ struct Target {
   v1::GetModelInfoResponse model;
   LengthMix lengths;
   absl::Duration deadline;  // of one request
+
+  int64_t max_tokens() const { return static_cast<int64_t>(model.limits().max_tokens()); }
 };
 
 v1::EncodeRequest RandomRequest(const Target& target, std::mt19937_64* random) {
   constexpr const char* kWords[] = {"the",   "court", "shall", "report", "a",  "long",  "river",
                                     "under", "seven", "and",   "paper",  "of", "night", "people"};
-  const int64_t length = target.lengths.Draw(static_cast<int64_t>(target.model.limits().max_tokens()), random);
+  const int64_t length = target.lengths.Draw(target.max_tokens(), random);
   v1::EncodeRequest request;
   v1::Input* input = request.add_inputs();
   if (target.model.has_tokenizer()) {
@@ -143,33 +146,60 @@ struct Caller {
   const Target* target;
   BenchTally* tally;
   Client* client;
+  absl::Duration deadline;  // of one request
   absl::Time end;
   std::mt19937_64 random;
 
   void SendNext() {
     const absl::Time now = absl::Now();
     if (now >= end) return;
-    Fire(*client, RandomRequest(*target, &random), target->deadline, now, tally, [this] { SendNext(); });
+    Fire(*client, RandomRequest(*target, &random), deadline, now, tally, [this] { SendNext(); });
   }
 };
 
-nlohmann::ordered_json ClosedLoop(const Target& target, const BenchCommand& command, int concurrency, double seconds,
-                                  const char* what) {
+// `concurrency` callers that send until `end`; returns when all they sent is answered.
+void RunCallers(const Target& target, absl::Duration deadline, uint64_t seed, int concurrency, absl::Time end, const char* what,
+                BenchTally* tally) {
   const absl::Time start = absl::Now();
-  const absl::Time begin = start + absl::Seconds(command.warmup_seconds), end = begin + absl::Seconds(seconds);
-  BenchTally tally(begin, end);
   std::vector<std::unique_ptr<Caller>> callers;
   callers.reserve(concurrency);
   for (int i = 0; i < concurrency; ++i) {
-    callers.push_back(std::make_unique<Caller>(Caller{&target, &tally, target.clients[i % target.clients.size()].get(), end,
-                                                      std::mt19937_64(command.seed + static_cast<uint64_t>(i))}));
+    callers.push_back(std::make_unique<Caller>(Caller{&target, tally, target.clients[i % target.clients.size()].get(), deadline,
+                                                      end, std::mt19937_64(seed + static_cast<uint64_t>(i))}));
   }
   for (const auto& caller : callers) caller->SendNext();
-  Progress progress(&tally, what, start, end);
+  Progress progress(tally, what, start, end);
   progress.SleepUntil(end);
   progress.Finish();
-  tally.AwaitAll();
+  tally->AwaitAll();
+}
+
+nlohmann::ordered_json ClosedLoop(const Target& target, const BenchCommand& command) {
+  const absl::Time begin = absl::Now() + absl::Seconds(command.warmup_seconds), end = begin + absl::Seconds(command.seconds);
+  BenchTally tally(begin, end);
+  RunCallers(target, target.deadline, command.seed, command.concurrency, end, "closed loop", &tally);
   return tally.Report();
+}
+
+struct Capacity {
+  double per_second;  // requests of this mix
+  double tokens_per_second;
+};
+
+// From the first text sent to the last one answered: a window in between would count the short texts that pass and miss the long
+// ones under way. Tokens over the mix's mean length, because the few long texts of one run are a small sample of it.
+absl::StatusOr<Capacity> MeasureCapacity(const Target& target, const BenchCommand& command) {
+  const absl::Time start = absl::Now();
+  BenchTally tally(start, absl::InfiniteFuture());
+  RunCallers(target, kCapacityDeadline, command.seed, kCapacityCallers, start + absl::Seconds(command.capacity_seconds),
+             "capacity   ", &tally);
+  const BenchTally::Totals totals = tally.totals();
+  if (totals.good_tokens == 0) {
+    return absl::UnavailableError(
+        absl::StrCat("no request was answered while the capacity was measured: ", nlohmann::json(totals.errors).dump()));
+  }
+  const double tokens_per_second = static_cast<double>(totals.good_tokens) / absl::ToDoubleSeconds(totals.last - start);
+  return Capacity{tokens_per_second / target.lengths.Mean(target.max_tokens()), tokens_per_second};
 }
 
 absl::StatusOr<Target> Connect(const CommonOptions& common, const BenchCommand& command) {
@@ -202,20 +232,16 @@ absl::StatusOr<std::string> RunBench(const CommonOptions& common, const BenchCom
   nlohmann::ordered_json result;
   if (command.concurrency > 0) {
     report["concurrency"] = command.concurrency;
-    result = ClosedLoop(*target, command, command.concurrency, command.seconds, "closed loop");
+    result = ClosedLoop(*target, command);
   } else {
     double rate = command.rate;
     if (command.load > 0) {
-      const nlohmann::ordered_json capacity =
-          ClosedLoop(*target, command, kCapacityCallers, command.capacity_seconds, "capacity   ");
-      const double per_second = capacity["goodput_per_second"];
-      if (!(per_second > 0))
-        return absl::UnavailableError(
-            absl::StrCat("no request was answered while the capacity was measured: ", capacity["errors"].dump()));
-      rate = command.load * per_second;
+      const absl::StatusOr<Capacity> capacity = MeasureCapacity(*target, command);
+      if (!capacity.ok()) return capacity.status();
+      rate = command.load * capacity->per_second;
       report["load"] = command.load;
-      report["capacity_per_second"] = per_second;
-      report["capacity_tokens_per_second"] = capacity["tokens_per_second"];
+      report["capacity_per_second"] = capacity->per_second;
+      report["capacity_tokens_per_second"] = capacity->tokens_per_second;
     }
     report["offered_per_second"] = rate;
     result = OpenLoop(*target, command, rate);

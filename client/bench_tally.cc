@@ -35,6 +35,13 @@ void BenchTally::Answered(const Answer& answer) {
   absl::MutexLock lock(&mu_);
   ++progress_.answered;
   progress_.errors += answer.status.ok() ? 0 : 1;
+  totals_.last = std::max(totals_.last, answer.ended);
+  if (answer.status.ok()) {
+    ++totals_.good;
+    totals_.good_tokens += answer.tokens;
+  } else {
+    ++totals_.errors[absl::StatusCodeToString(answer.status.code())];
+  }
   if (answer.status.ok() && answer.ended >= begin_ && answer.ended < end_) {
     ++window_good_;
     window_tokens_ += answer.tokens;
@@ -66,6 +73,11 @@ void BenchTally::AwaitAll() {
 BenchTally::Progress BenchTally::progress() const {
   absl::MutexLock lock(&mu_);
   return progress_;
+}
+
+BenchTally::Totals BenchTally::totals() const {
+  absl::MutexLock lock(&mu_);
+  return totals_;
 }
 
 nlohmann::ordered_json BenchTally::ClassesLocked() const {

@@ -43,6 +43,14 @@ class BenchTally {
   };
   Progress progress() const;
 
+  // Of all answers, in the window or not.
+  struct Totals {
+    int64_t good = 0, good_tokens = 0;
+    std::map<std::string, int64_t> errors;  // by code
+    absl::Time last = absl::InfinitePast();
+  };
+  Totals totals() const;
+
   nlohmann::ordered_json Report() const;
 
   // Upper bounds of the length classes, in tokens.
@@ -61,6 +69,7 @@ class BenchTally {
   int64_t window_good_ ABSL_GUARDED_BY(mu_) = 0;    // OK answers that arrived in the window
   int64_t window_tokens_ ABSL_GUARDED_BY(mu_) = 0;  // likewise
   double batch_texts_ ABSL_GUARDED_BY(mu_) = 0;     // sum over OK answers
+  Totals totals_ ABSL_GUARDED_BY(mu_);
   std::map<std::string, int64_t> errors_ ABSL_GUARDED_BY(mu_);
   std::array<Samples, kClassBounds.size()> latencies_ ABSL_GUARDED_BY(mu_);
   Samples lateness_ ABSL_GUARDED_BY(mu_);

@@ -89,4 +89,12 @@ int64_t LengthMix::Draw(int64_t max_tokens, std::mt19937_64* random) const {
   return std::clamp<int64_t>(static_cast<int64_t>(length), 1, max_tokens > 0 ? max_tokens : INT64_MAX);
 }
 
+double LengthMix::Mean(int64_t max_tokens) const {
+  constexpr int kDraws = 1'000'000;
+  std::mt19937_64 random(1);
+  double sum = 0;
+  for (int i = 0; i < kDraws; ++i) sum += static_cast<double>(Draw(max_tokens, &random));
+  return sum / kDraws;
+}
+
 }  // namespace longspan

@@ -33,6 +33,9 @@ class LengthMix {
   // Tokens of the next text: at least 1, at most max_tokens (0 = no bound).
   int64_t Draw(int64_t max_tokens, std::mt19937_64* random) const;
 
+  // Mean of many draws (a million, always the same).
+  double Mean(int64_t max_tokens) const;
+
   const std::vector<Part>& parts() const { return parts_; }
 
  private:

@@ -84,6 +84,21 @@ TEST(BenchTallyTest, WhatIsBeyondTokenizingAndComputingIsTheRestOfTheLatency) {
   EXPECT_NEAR(report["beyond_tokenize_and_compute_ms"]["p50"].get<double>(), 2, 1e-6);
 }
 
+TEST(BenchTallyTest, TotalsAreOfAllAnswers_InTheWindowOrNot) {
+  BenchTally tally(kBegin, kEnd);
+  BenchTally::Answer late = Answer(absl::Hours(1), absl::Milliseconds(10));
+  late.tokens = 70;
+  Count(&tally, late);
+  BenchTally::Answer refused = Answer(absl::Seconds(1), absl::Milliseconds(10));
+  refused.status = absl::ResourceExhaustedError("full");
+  Count(&tally, refused);
+  const BenchTally::Totals totals = tally.totals();
+  EXPECT_EQ(totals.good, 1);
+  EXPECT_EQ(totals.good_tokens, 70);
+  EXPECT_EQ(totals.last, late.ended);
+  EXPECT_EQ(totals.errors.at("RESOURCE_EXHAUSTED"), 1);
+}
+
 TEST(BenchTallyTest, NothingMeasuredIsNull) {
   const auto report = BenchTally(kBegin, kEnd).Report();
   EXPECT_TRUE(report["refusal_ms"].is_null());

@@ -105,6 +105,26 @@ TEST(BenchTest, Load_OffersThatMultipleOfTheMeasuredCapacity) {
   EXPECT_DOUBLE_EQ(report["offered_per_second"].get<double>(), 0.1 * report["capacity_per_second"].get<double>());
 }
 
+// A server that lets short texts pass while long ones wait, as ours does: until the callers stop, no long text is answered.
+TEST(BenchTest, Capacity_CountsTheTextsThatWereStillUnderWayToo) {
+  FakeServer server;
+  absl::Mutex one_at_a_time;
+  const absl::Time start = absl::Now();
+  server.set_on_encode([&](int, grpc::ServerContext*, const v1::EncodeRequest& request, v1::EncodeResponse* response) {
+    if (request.inputs(0).token_ids().ids_size() == 1000) {
+      absl::SleepFor(start + absl::Seconds(1) - absl::Now());
+      absl::MutexLock lock(&one_at_a_time);
+      absl::SleepFor(absl::Milliseconds(5));
+    }
+    return AnswerAll(request, response);
+  });
+  const auto report =
+      Bench(server, {.lengths = "50%:10,50%:1000", .load = 0.1, .capacity_seconds = 0.5, .seconds = 0.2, .warmup_seconds = 0});
+  const double tokens_per_second = report["capacity_tokens_per_second"];
+  EXPECT_GT(tokens_per_second, 32 * 1000 / 10.0) << "each of the 32 callers had a long text under way";
+  EXPECT_NEAR(report["capacity_per_second"].get<double>(), tokens_per_second / 505, tokens_per_second / 505 * 0.01);
+}
+
 TEST(BenchTest, Load_OfAServerThatAnswersNothing_IsAnErrorThatNamesItsCode) {
   FakeServer server;
   server.set_on_encode([](int, grpc::ServerContext*, const v1::EncodeRequest&, v1::EncodeResponse*) {

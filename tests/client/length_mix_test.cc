@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cmath>
 #include <utility>
 #include <vector>
 
@@ -57,6 +58,13 @@ TEST(LengthMixTest, Parse_SharesAreKept) {
   const auto long_ones = std::count(lengths.begin(), lengths.end(), 32768);
   EXPECT_NEAR(static_cast<double>(long_ones), 500, 100);
   EXPECT_LE(lengths[10000 - long_ones - 1], 250);
+}
+
+TEST(LengthMixTest, Mean_IsThatOfTheMixture_WithinTheModelsBound) {
+  EXPECT_EQ(LengthMix::Parse("128")->Mean(0), 128);
+  EXPECT_NEAR(LengthMix::Parse("90%:100,10%:1000")->Mean(0), 190, 1);
+  EXPECT_NEAR(LengthMix::Parse("90%:100,10%:1000")->Mean(500), 140, 1);
+  EXPECT_NEAR(LengthMix::Parse("100~0.6")->Mean(0), 100 * std::exp(0.6 * 0.6 / 2), 1);  // the mean of a log-normal, rounded down
 }
 
 TEST(LengthMixTest, Parse_NamesThePartThatIsWrong) {

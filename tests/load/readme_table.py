@@ -38,7 +38,7 @@ def facts(results):
         yield "short texts' p99 with 5 % texts of 32,768 tokens, 80 % of capacity / the same short texts alone", f"{ms(lanes['with_long']['p99_ms'])} / {ms(lanes['same_rate_without_long']['p99_ms'])} ({lanes['p99_ratio']:.1f}x)"
         yield "the same short texts alone at 80 % of their own capacity", f"{ms(lanes['same_utilisation_without_long']['p99_ms'])} ({lanes['p99_ratio_same_utilisation']:.1f}x)"
     if (rag := results.get("rag")):
-        yield "`rag` at 3x capacity: goodput / capacity", f"{rag['goodput_to_peak']:.0%}"
+        yield "`rag` at 3x capacity, answered in time / capacity: requests, tokens", f"{rag['goodput_to_peak']:.0%}, {rag['tokens_to_peak']:.0%}"
         yield "refusals there, p50 / p99", f"{ms(rag['refusal_p50_ms'])} / {ms(rag['refusal_p99_ms'])}"
         yield "resident memory: first / second half of that run, at most", f"{rag['rss_mib_first_half_max']} / {rag['rss_mib_second_half_max']} MiB"
     if (cancel := results.get("cancel")):
