@@ -5,8 +5,9 @@
 
 Phases (each names its figures in results.json; ratios hold figures of one run only, measured in turn A B A B):
   lone        what one caller waits for beyond tokenising and computing
-  saturation  16 callers: uniform 128 tokens, mixed lengths, and the bare encoder on the mixed ones; float32
-  int8        the same two loads in int8
+  saturation  16 callers: uniform 128 tokens, mixed lengths, the bare encoder on the mixed ones, and ONNX Runtime (float32, no
+              server) on padded batches of both; float32
+  int8        the same loads in int8, against the same ONNX Runtime
   lanes       short texts alone, then with 5 % texts of 32,768 tokens at 80 % of capacity
   rag         profile rag at 0.7 and 3 times the capacity: latencies, goodput, refusals, memory
   cancel      from the end of a caller of a long text to the processor being free
@@ -91,15 +92,16 @@ class Watch:
         self.thread.join()
 
 
-class BareEncoder:
-    def __init__(self, arguments, dtype):
-        command = [arguments.build / "tests/bare_encoder", arguments.model, dtype, str(arguments.threads), MIXED, "16"]
+class Engine:
+    """A process that computes without a server: a line in starts it, "TOKENS SECONDS" comes out."""
+
+    def __init__(self, *command):
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env={**os.environ, "OMP_WAIT_POLICY": "passive", "GOMP_SPINCOUNT": "2000"})
         if self.process.stdout.readline().strip() != "ready":
-            sys.exit("bare_encoder did not start: its message stands above")
+            sys.exit(f"{command[0]} did not start: its message stands above")
 
-    def tokens_per_second(self, seconds):
-        self.process.stdin.write(f"{seconds}\n")
+    def tokens_per_second(self, line):
+        self.process.stdin.write(f"{line}\n")
         self.process.stdin.flush()
         tokens, took = self.process.stdout.readline().split()
         return int(tokens) / float(took)
@@ -126,8 +128,10 @@ def lone(arguments, server):
             "beyond_p50_ms": p(report, "beyond_tokenize_and_compute_ms", "p50"), "beyond_p99_ms": p(report, "beyond_tokenize_and_compute_ms")}
 
 
-def callers16(arguments, server, dtype, bare):
-    rates = {"uniform": [], "mixed": [], "bare": []}
+def callers16(arguments, server, dtype):
+    rates = {"uniform": [], "mixed": [], "bare": [], "padded_uniform": [], "padded_mixed": []}
+    bare = Engine(arguments.build / "tests/bare_encoder", arguments.model, dtype, str(arguments.threads), MIXED, "16") if dtype == "float32" else None
+    padded = Engine(arguments.peer_python, HERE / "padded_engine.py", arguments.peer_model, str(arguments.threads), "16") if arguments.peer_python else None
     for _ in range(arguments.rounds):
         for name, lengths in (("uniform", UNIFORM), ("mixed", MIXED)):
             report = server.bench("--concurrency", 16, "--lengths", lengths, "--seconds", arguments.seconds)
@@ -136,11 +140,19 @@ def callers16(arguments, server, dtype, bare):
             rates[name].append(report["tokens_per_second"])
         if bare:
             rates["bare"].append(bare.tokens_per_second(arguments.seconds))
+        if padded:
+            rates["padded_uniform"].append(padded.tokens_per_second(f"{arguments.seconds} 128 0 128 128"))
+            rates["padded_mixed"].append(padded.tokens_per_second(f"{arguments.seconds} 74 0.8 8 250"))
+    for engine in (bare, padded):
+        if engine:
+            engine.close()
     mean = {name: sum(values) / len(values) for name, values in rates.items() if values}
     out = {"dtype": dtype, "rounds": {name: [round(v) for v in values] for name, values in rates.items() if values},
            "uniform_tokens_per_second": round(mean["uniform"]), "mixed_tokens_per_second": round(mean["mixed"]), "mixed_to_uniform": round(mean["mixed"] / mean["uniform"], 3)}
     if bare:
         out |= {"bare_tokens_per_second": round(mean["bare"]), "overhead": round(1 - mean["mixed"] / mean["bare"], 3)}
+    if padded:
+        out |= {"padded_uniform_tokens_per_second": round(mean["padded_uniform"]), "padded_mixed_tokens_per_second": round(mean["padded_mixed"]), "mixed_to_padded": round(mean["mixed"] / mean["padded_mixed"], 2)}
     return out
 
 
@@ -203,6 +215,8 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--build", type=Path, required=True)
     parser.add_argument("--model", required=True)
+    parser.add_argument("--peer-python", type=Path, help="python with ONNX Runtime; without it that engine is left out")
+    parser.add_argument("--peer-model", type=Path, help="all-MiniLM-L6-v2 as .onnx, float32")
     parser.add_argument("--only", nargs="+", choices=PHASES, default=PHASES)
     parser.add_argument("--seconds", type=float, default=8, help="of one closed-loop measurement")
     parser.add_argument("--rounds", type=int, default=2)
@@ -225,9 +239,7 @@ def main():
             if "lone" in arguments.only:
                 keep("lone", lone(arguments, server))
             if "saturation" in arguments.only:
-                bare = BareEncoder(arguments, "float32")
-                keep("saturation", callers16(arguments, server, "float32", bare))
-                bare.close()
+                keep("saturation", callers16(arguments, server, "float32"))
             for phase, measure in (("lanes", lanes), ("rag", rag), ("cancel", cancel)):
                 if phase in arguments.only:
                     keep(phase, measure(arguments, server))
@@ -237,7 +249,7 @@ def main():
         results.pop("int8", None)
     elif "int8" in arguments.only:
         with Server(arguments, "int8") as server:
-            keep("int8", callers16(arguments, server, "int8", None))
+            keep("int8", callers16(arguments, server, "int8"))
 
 
 if __name__ == "__main__":

@@ -33,6 +33,8 @@ def facts(results):
             yield f"16 callers, {run['dtype']}: 128 tokens each / mixed 8..250, median 74", f"{run['uniform_tokens_per_second']:,} / {run['mixed_tokens_per_second']:,} tokens/s ({run['mixed_to_uniform']:.0%})"
             if "bare_tokens_per_second" in run:
                 yield "the encoder without a server on the mixed load; the service's overhead", f"{run['bare_tokens_per_second']:,} tokens/s; {run['overhead']:.1%}"
+            if "mixed_to_padded" in run:
+                yield f"ONNX Runtime, float32, padded batches of 16, no server: the same two loads; longspan {run['dtype']} on the mixed one", f"{run['padded_uniform_tokens_per_second']:,} / {run['padded_mixed_tokens_per_second']:,} tokens/s; {run['mixed_to_padded']:.1f}x"
     if (lanes := results.get("lanes")):
         yield "one text of 32,768 tokens alone: computing, of that one layer", f"{ms(lanes['long_alone_compute_ms'])}, {ms(lanes['long_layer_ms'])}"
         yield "short texts' p99 with 5 % texts of 32,768 tokens, 80 % of capacity / the same short texts alone", f"{ms(lanes['with_long']['p99_ms'])} / {ms(lanes['same_rate_without_long']['p99_ms'])} ({lanes['p99_ratio']:.1f}x)"
