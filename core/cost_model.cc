@@ -146,9 +146,9 @@ double CostModel::BatchSeconds(std::span<const int64_t> lengths) const {
 }
 
 // What lives at once at the widest point of a layer: the layer's input, packed q k v, the attention's output and the projected
-// output, plus one block of wide rows of the feed-forward. Reformer keeps two residual streams and sorts per round.
+// output, plus the wide rows of the feed-forward that are under way. Reformer keeps two residual streams and sorts per round.
 int64_t CostModel::BatchBytes(std::span<const int64_t> lengths) const {
-  constexpr int64_t kFeedForwardBlock = 512;
+  constexpr int64_t kFeedForwardRows = 2048;  // between two pauses; 512 on each of up to four threads
   double tokens = 0;
   for (int64_t length : lengths) tokens += PaddedLength(info_, length);
   const double element = info_.dtype == DataType::kBFloat16 ? 2 : 4;
@@ -162,7 +162,7 @@ int64_t CostModel::BatchBytes(std::span<const int64_t> lengths) const {
     per_token +=
         element * width + std::max(1, info_.num_hashes) * (element * heads_width + static_cast<double>(info_.num_heads) * 20);
   const double block =
-      std::min(tokens, static_cast<double>(kFeedForwardBlock)) * 4 * (2 * static_cast<double>(info_.intermediate_size) + width);
+      std::min(tokens, static_cast<double>(kFeedForwardRows)) * 4 * (2 * static_cast<double>(info_.intermediate_size) + width);
   return static_cast<int64_t>(tokens * per_token + block);
 }
 

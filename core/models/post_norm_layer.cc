@@ -6,12 +6,11 @@
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
+#include "core/models/row_blocks.h"
 #include "core/models/take_layers.h"
 
 namespace longspan {
 namespace {
-
-constexpr int64_t kRowsPerBlock = 512;  // enough rows for the GEMM's best speed, few enough that [rows, 4E] stays in cache
 
 // One packed [3E, E] product instead of three.
 Linear TakeQkv(WeightMap& weights, const PostNormLayer::Names& names, int64_t hidden_size, bool has_bias, DataType dtype) {
@@ -79,13 +78,11 @@ at::Tensor PostNormLayer::Qkv(const at::Tensor& x, const PackedPass* pass) const
 
 void PostNormLayer::Finish(at::Tensor& x, const at::Tensor& attended, const PackedPass* pass) const {
   const at::Tensor merged = attended.view(x.sizes());  // heads side by side
-  for (int64_t begin = 0; begin < x.size(0); begin += kRowsPerBlock) {
-    if (pass != nullptr && begin > 0 && begin % PackedPass::kRowsPerPause == 0 && !pass->Continue()) return;
-    const int64_t end = std::min(begin + kRowsPerBlock, x.size(0));
+  ForEachRowBlock(x.size(0), pass, [&](int64_t begin, int64_t end) {
     at::Tensor rows = x.slice(0, begin, end);
     const at::Tensor a = attention_norm_.AddNorm(attention_output_(merged.slice(0, begin, end)), rows);
     output_norm_.Run(feed_forward_(a), a, /*update_residual=*/false, rows);
-  }
+  });
 }
 
 }  // namespace longspan

@@ -2,7 +2,6 @@
 
 #include <ATen/ops/tensor.h>
 
-#include <algorithm>
 #include <cmath>
 
 #include "absl/strings/str_cat.h"
@@ -10,12 +9,11 @@
 #include "core/attention/sliding_window_attention.h"
 #include "core/kernels/sliding_window_attention.h"
 #include "core/models/first_rows.h"
+#include "core/models/row_blocks.h"
 #include "core/models/take_layers.h"
 
 namespace longspan {
 namespace {
-
-constexpr int64_t kRowsPerBlock = 512;
 
 // Wi holds both halves of the gated unit: rows [0, I) feed the activation, rows [I, 2I) are the gate.
 FeedForward TakeGated(WeightMap& weights, const std::string& prefix, const ModernBertConfig& config, DataType dtype) {
@@ -62,13 +60,13 @@ at::Tensor ModernBertLayer::RotatedQkv(const at::Tensor& rows, std::span<const i
   return qkv;
 }
 
-void ModernBertLayer::Finish(at::Tensor& x, const at::Tensor& attended) const {
+void ModernBertLayer::Finish(at::Tensor& x, const at::Tensor& attended, const PackedPass* pass) const {
   const at::Tensor merged = attended.view(x.sizes());  // heads side by side
-  for (int64_t begin = 0; begin < x.size(0); begin += kRowsPerBlock) {
-    const int64_t end = std::min(begin + kRowsPerBlock, x.size(0));
-    x.slice(0, begin, end).add_(attention_output_(merged.slice(0, begin, end)));
-  }
-  mlp_.AddPreNorm(x, mlp_norm_);
+  ForEachRowBlock(x.size(0), pass, [&](int64_t begin, int64_t end) {
+    at::Tensor rows = x.slice(0, begin, end);
+    rows.add_(attention_output_(merged.slice(0, begin, end)));
+    mlp_.AddPreNorm(rows, mlp_norm_);
+  });
 }
 
 void ModernBertLayer::Forward(PackedPass& pass, at::Tensor& x) const {
@@ -76,7 +74,7 @@ void ModernBertLayer::Forward(PackedPass& pass, at::Tensor& x) const {
   const at::Tensor attended =
       SlidingWindowAttention(qkv.select(1, 0), qkv.select(1, 1), qkv.select(1, 2), pass.Layout(window_), scale_);
   qkv.reset();
-  Finish(x, attended);
+  Finish(x, attended, &pass);
 }
 
 at::Tensor ModernBertLayer::ForwardFirstRows(PackedPass& pass, const at::Tensor& x) const {

@@ -31,7 +31,8 @@ class ModernBertLayer {
  private:
   // LN(rows) Wqkv, rotated: [rows, 3, H, D]; each text's rows start at its first token.
   at::Tensor RotatedQkv(const at::Tensor& rows, std::span<const int32_t> cu_seqlens) const;
-  void Finish(at::Tensor& x, const at::Tensor& attended) const;
+  // With a `pass` it pauses between blocks of rows; stopped, it leaves x half done.
+  void Finish(at::Tensor& x, const at::Tensor& attended, const PackedPass* pass = nullptr) const;
 
   int64_t num_heads_;
   int64_t head_size_;
