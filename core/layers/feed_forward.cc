@@ -22,18 +22,17 @@ void ForEachBlock(int64_t num_tokens, BlockFn block) {
 }  // namespace
 
 at::Tensor FeedForward::Block(const at::Tensor& x) const {
-  if (up_.quantized() != nullptr) return QuantizedBlock(x);
+  if (takes_quantized()) return OfQuantized(QuantizeRows(x.contiguous()), x.scalar_type());
   at::Tensor wide = up_(x);  // [rows, I]
   if (gate_.defined()) wide.mul_(gate_(x));
   return down_(wide);  // [rows, E]
 }
 
 // int8: the wide rows go from one GEMM to the next as u8 and never become floats in memory.
-at::Tensor FeedForward::QuantizedBlock(const at::Tensor& x) const {
-  const QuantizedRows wide =
-      DequantizeToQuantized(*up_.quantized(), gate_.quantized(), QuantizeRows(x.contiguous()), up_.activation());
+at::Tensor FeedForward::OfQuantized(const QuantizedRows& x, at::ScalarType out_type) const {
+  const QuantizedRows wide = DequantizeToQuantized(*up_.quantized(), gate_.quantized(), x, up_.activation());
   const at::Tensor accumulators = down_.quantized()->Accumulate(wide);
-  at::Tensor out = at::empty(accumulators.sizes(), x.options());
+  at::Tensor out = at::empty(accumulators.sizes(), out_type);
   down_.quantized()->Dequantize(accumulators, wide.scales, down_.activation(), out);
   return out;
 }
@@ -59,7 +58,7 @@ at::Tensor FeedForward::PostNorm(const at::Tensor& x, const LayerNorm& norm) con
 void FeedForward::AddPreNorm(at::Tensor& stream, const LayerNorm& norm) const {
   ForEachBlock(stream.size(0), [&](int64_t first, int64_t rows) {
     at::Tensor input = stream.narrow(0, first, rows);
-    input.add_(Block(norm(input)));
+    input.add_(takes_quantized() ? OfQuantized(norm.NormQuantized(input), input.scalar_type()) : Block(norm(input)));
   });
 }
 

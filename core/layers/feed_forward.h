@@ -21,6 +21,9 @@ class FeedForward {
 
   // x [T, E] -> [T, E] of x's type.
   at::Tensor operator()(const at::Tensor& x) const;
+  // int8 alone: of rows that a norm has quantised already, at most a block of them.
+  bool takes_quantized() const { return up_.quantized() != nullptr; }
+  at::Tensor OfQuantized(const QuantizedRows& x, at::ScalarType out_type) const;
   // norm(x + FeedForward(x)): the second half of a post-norm layer (Longformer, BERT).
   at::Tensor PostNorm(const at::Tensor& x, const LayerNorm& norm) const;
   // stream += FeedForward(norm(stream)): the second half of a pre-norm layer (ModernBERT).
@@ -28,7 +31,6 @@ class FeedForward {
 
  private:
   at::Tensor Block(const at::Tensor& x) const;
-  at::Tensor QuantizedBlock(const at::Tensor& x) const;
 
   Linear up_;
   Linear gate_;  // undefined in the dense form

@@ -1,5 +1,6 @@
 #include "core/layers/layer_norm.h"
 
+#include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
 
 #include "core/kernels/layer_norm.h"
@@ -12,7 +13,8 @@ LayerNorm::LayerNorm(const at::Tensor& weight, const at::Tensor& bias, double ep
   if (bias.defined()) bias_ = bias.to(at::kFloat).contiguous();
 }
 
-void LayerNorm::Run(const at::Tensor& x, const at::Tensor& residual, bool update_residual, at::Tensor& out) const {
+void LayerNorm::Run(const at::Tensor& x, const at::Tensor& residual, bool update_residual, at::Tensor& out,
+                    QuantizedRows* quantized) const {
   TORCH_CHECK(x.dim() == 2 && x.size(1) == width(), "LayerNorm takes [T, ", width(), "], got ", x.sizes());
   TORCH_CHECK(x.is_contiguous() && out.is_contiguous() && out.sizes() == x.sizes(), "LayerNorm takes contiguous rows");
   kernels::LayerNormParams params;
@@ -27,6 +29,11 @@ void LayerNorm::Run(const at::Tensor& x, const at::Tensor& residual, bool update
   }
   params.out = out.data_ptr();
   params.out_type = ElementTypeOf(out);
+  if (quantized != nullptr) {
+    *quantized = {at::empty(x.sizes(), at::kByte), at::empty({x.size(0)}, at::kFloat)};
+    params.q = quantized->values.mutable_data_ptr<uint8_t>();
+    params.q_scales = quantized->scales.mutable_data_ptr<float>();
+  }
   params.weight = weight_.const_data_ptr<float>();
   params.bias = bias_.defined() ? bias_.const_data_ptr<float>() : nullptr;
   params.rows = x.size(0);
@@ -42,10 +49,18 @@ at::Tensor LayerNorm::operator()(const at::Tensor& x) const {
   return out;
 }
 
-at::Tensor LayerNorm::AddNorm(const at::Tensor& x, const at::Tensor& residual) const {
+at::Tensor LayerNorm::AddNorm(const at::Tensor& x, const at::Tensor& residual, QuantizedRows* quantized) const {
   at::Tensor out = at::empty_like(residual);
-  Run(x.contiguous(), residual, false, out);
+  Run(x.contiguous(), residual, false, out, quantized);
   return out;
+}
+
+QuantizedRows LayerNorm::NormQuantized(const at::Tensor& x) const {
+  const at::Tensor rows = x.contiguous();
+  at::Tensor floats = at::empty_like(rows);
+  QuantizedRows quantized;
+  Run(rows, {}, false, floats, &quantized);
+  return quantized;
 }
 
 at::Tensor LayerNorm::AddInPlaceNorm(const at::Tensor& x, at::Tensor& stream) const {

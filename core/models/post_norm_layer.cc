@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
+#include "core/layers/quantized_linear.h"
 #include "core/models/row_blocks.h"
 #include "core/models/take_layers.h"
 
@@ -80,8 +81,12 @@ void PostNormLayer::Finish(at::Tensor& x, const at::Tensor& attended, const Pack
   const at::Tensor merged = attended.view(x.sizes());  // heads side by side
   ForEachRowBlock(x.size(0), pass, [&](int64_t begin, int64_t end) {
     at::Tensor rows = x.slice(0, begin, end);
-    const at::Tensor a = attention_norm_.AddNorm(attention_output_(merged.slice(0, begin, end)), rows);
-    output_norm_.Run(feed_forward_(a), a, /*update_residual=*/false, rows);
+    QuantizedRows quantized;
+    const bool int8 = feed_forward_.takes_quantized();
+    const at::Tensor a =
+        attention_norm_.AddNorm(attention_output_(merged.slice(0, begin, end)), rows, int8 ? &quantized : nullptr);
+    output_norm_.Run(int8 ? feed_forward_.OfQuantized(quantized, a.scalar_type()) : feed_forward_(a), a,
+                     /*update_residual=*/false, rows);
   });
 }
 

@@ -9,7 +9,11 @@
 #include <ATen/ops/randn.h>
 #include <gmock/gmock.h>
 
+#include <limits>
+#include <utility>
 #include <vector>
+
+#include "core/layers/quantized_linear.h"
 
 namespace longspan {
 namespace {
@@ -71,6 +75,26 @@ TEST(LayerNorm, NaN_StaysInItsRow) {
     EXPECT_FALSE(bad[0].item<bool>());
     EXPECT_TRUE(bad[1].item<bool>());
     EXPECT_FALSE(bad[2].item<bool>());
+  }
+}
+
+// In one pass the bytes and scales of two: normalise, then quantise what was written. More rows than one thread's share.
+TEST(LayerNorm, QuantizedRows_AreThoseOfTheResult) {
+  for (const auto& [rows, width] : std::vector<std::pair<int64_t, int64_t>>{{1, 1}, {5, 7}, {3, 100}, {700, 72}}) {
+    const LayerNorm norm(at::randn({width}), at::randn({width}), 1e-5);
+    for (at::ScalarType type : {at::kFloat, at::kBFloat16}) {
+      at::Tensor x = at::randn({rows, width}).to(type);
+      const at::Tensor residual = at::randn({rows, width}).to(type);
+      QuantizedRows quantized;
+      const at::Tensor sum = norm.AddNorm(x, residual, &quantized);
+      EXPECT_TRUE(at::equal(sum, norm.AddNorm(x, residual)));
+      EXPECT_TRUE(at::equal(quantized.values, QuantizeRows(sum).values)) << rows << " x " << width;
+      EXPECT_TRUE(at::equal(quantized.scales, QuantizeRows(sum).scales)) << rows << " x " << width;
+      x[0].fill_(std::numeric_limits<float>::quiet_NaN());
+      const QuantizedRows alone = norm.NormQuantized(x), want = QuantizeRows(norm(x));
+      EXPECT_TRUE(at::equal(alone.values, want.values)) << rows << " x " << width;
+      EXPECT_TRUE(at::allclose(alone.scales, want.scales, 0, 0, /*equal_nan=*/true)) << rows << " x " << width;
+    }
   }
 }
 
