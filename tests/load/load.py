@@ -59,6 +59,11 @@ class Server:
             print(f"  the generator was late ({report['generator_lateness_ms']['p99']:.0f} ms): the machine is busy with something else", file=sys.stderr)
         return report
 
+    def teams(self):
+        """Replicas x threads that the server chose, or was told."""
+        info = json.loads(subprocess.run([self.client, "info", "--server", self.address], stdout=subprocess.PIPE, text=True, check=True).stdout)
+        return f"{info['num_replicas']} x {info['threads_per_replica']}"
+
     def rss_mib(self):
         return int(re.search(r"VmRSS:\s+(\d+)", Path(f"/proc/{self.pid}/status").read_text())[1]) / 1024
 
@@ -147,7 +152,7 @@ def callers16(arguments, server, dtype):
         if engine:
             engine.close()
     mean = {name: sum(values) / len(values) for name, values in rates.items() if values}
-    out = {"dtype": dtype, "rounds": {name: [round(v) for v in values] for name, values in rates.items() if values},
+    out = {"dtype": dtype, "teams": server.teams(), "rounds": {name: [round(v) for v in values] for name, values in rates.items() if values},
            "uniform_tokens_per_second": round(mean["uniform"]), "mixed_tokens_per_second": round(mean["mixed"]), "mixed_to_uniform": round(mean["mixed"] / mean["uniform"], 3)}
     if bare:
         out |= {"bare_tokens_per_second": round(mean["bare"]), "overhead": round(1 - mean["mixed"] / mean["bare"], 3)}

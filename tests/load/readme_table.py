@@ -30,7 +30,7 @@ def facts(results):
         yield "the same inside the server (`queue_ns`), p50 / p99", f"{lone['queue_p50_ms']:.2f} / {lone['queue_p99_ms']:.2f} ms"
     for name in ("saturation", "int8"):
         if (run := results.get(name)):
-            yield f"16 callers, {run['dtype']}: 128 tokens each / mixed 8..250, median 74", f"{run['uniform_tokens_per_second']:,} / {run['mixed_tokens_per_second']:,} tokens/s ({run['mixed_to_uniform']:.0%})"
+            yield f"16 callers, {run['dtype']}, {run['teams']} threads: 128 tokens each / mixed 8..250, median 74", f"{run['uniform_tokens_per_second']:,} / {run['mixed_tokens_per_second']:,} tokens/s ({run['mixed_to_uniform']:.0%})"
             if "bare_tokens_per_second" in run:
                 yield "the encoder without a server on the mixed load; the service's overhead", f"{run['bare_tokens_per_second']:,} tokens/s; {run['overhead']:.1%}"
             if "mixed_to_padded" in run:
