@@ -29,15 +29,16 @@ Histogram& Duration(Registry* registry, const std::string& name, const std::stri
 
 const char* Method(int64_t texts) { return texts > 1 ? "batch" : "single"; }
 
-// The label err; null where the caller went away, which is no failure of a request.
+bool IsOverload(const absl::Status& status) { return absl::IsResourceExhausted(status) || absl::IsUnavailable(status); }
+
+// The label err; null where the caller went away or its deadline passed: such requests are dropped there, not failed.
 const char* FailureOf(const absl::Status& status) {
+  if (IsOverload(status)) return "overloaded";
   switch (status.code()) {
+    case absl::StatusCode::kOk:
     case absl::StatusCode::kCancelled:
     case absl::StatusCode::kDeadlineExceeded:
       return nullptr;
-    case absl::StatusCode::kResourceExhausted:
-    case absl::StatusCode::kUnavailable:
-      return "overloaded";
     case absl::StatusCode::kInvalidArgument:
     case absl::StatusCode::kFailedPrecondition:
     case absl::StatusCode::kUnauthenticated:
@@ -77,9 +78,8 @@ TeiMetrics::TeiMetrics(Registry* registry)
 
 void TeiMetrics::OnRequest(int64_t texts, const absl::Status& status, absl::Duration total, const StageTimings& timings) {
   request_count_.Add({{"method", Method(texts)}}).Increment();
-  const char* const failure = status.ok() ? nullptr : FailureOf(status);
-  if (failure != nullptr) request_failure_.Add({{"err", failure}}).Increment();
-  if (failure == nullptr || std::string(failure) != "overloaded") embed_count_.Increment(static_cast<double>(texts));
+  if (const char* const failure = FailureOf(status); failure != nullptr) request_failure_.Add({{"err", failure}}).Increment();
+  if (!IsOverload(status)) embed_count_.Increment(static_cast<double>(texts));
   if (!status.ok()) return;
   request_success_.Add({{"method", Method(texts)}}).Increment();
   request_.Observe(total, timings);
