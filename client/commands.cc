@@ -155,7 +155,7 @@ void AddBench(CLI::App* app, BenchCommand* command) {
       ->check(CLI::PositiveNumber)
       ->excludes("--rate");
   app->add_option("--capacity-seconds", command->capacity_seconds,
-                  "how long --load measures the capacity; give it time for several of the longest texts")
+                  "how long --load sends texts to measure the capacity, before it awaits their answers")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
   app->add_option("--concurrency", command->concurrency, "closed loop: so many callers that wait for their answers")

@@ -1,7 +1,8 @@
 // TeiMetrics: the server's counts once more under the names of text-embeddings-inference (te_request_count, te_embed_duration,
 // ...), so that dashboards and alerts built on those keep working; switched on by --tei-metric-names. Their meaning is kept: a
-// request is one call, or one item of a stream; an embed is one text; durations, in seconds, are of what was answered; a caller
-// who went away counts as neither success nor failure. Buckets go on to ten minutes, because long texts do.
+// request is one call, or one item of a stream; an embed is one text; durations, in seconds, are of what was answered; a call
+// that was cancelled or ran out of time counts as neither success nor failure. Buckets go on to ten minutes, because long texts
+// do.
 //
 // Thread safety: all methods may be called from any thread.
 #pragma once
