@@ -19,11 +19,6 @@ struct Avx2 {
   static __m256 FirstLanes(__m256 v, int64_t count) {
     return count >= kLanes ? v : _mm256_and_ps(v, _mm256_castsi256_ps(FirstLanes8(count)));
   }
-  static __m256 Round(__m256 v) { return _mm256_round_ps(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
-  static __m256 TimesPowerOfTwo(__m256 p, __m256 n) {
-    const __m256i exponent = _mm256_slli_epi32(_mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127)), 23);
-    return _mm256_mul_ps(p, _mm256_castsi256_ps(exponent));
-  }
   static void StoreBytes(uint8_t* q, int64_t count, __m256 v) {
     const __m256i shifted = _mm256_add_epi32(_mm256_cvtps_epi32(v), _mm256_set1_epi32(128));
     const __m128i words = _mm_packs_epi32(_mm256_castsi256_si128(shifted), _mm256_extracti128_si256(shifted, 1));

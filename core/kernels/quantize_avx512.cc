@@ -17,8 +17,6 @@ struct Avx512 {
     Store16(p, LaneMask(count, 0), v);
   }
   static __m512 FirstLanes(__m512 v, int64_t count) { return _mm512_maskz_mov_ps(LaneMask(count, 0), v); }
-  static __m512 Round(__m512 v) { return _mm512_roundscale_ps(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
-  static __m512 TimesPowerOfTwo(__m512 p, __m512 n) { return _mm512_scalef_ps(p, n); }
   static void StoreBytes(uint8_t* q, int64_t count, __m512 v) {
     const __m512i shifted = _mm512_add_epi32(_mm512_cvtps_epi32(v), _mm512_set1_epi32(128));
     const __m512i from_zero = _mm512_max_epi32(shifted, _mm512_setzero_si512());

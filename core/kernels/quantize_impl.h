@@ -1,10 +1,10 @@
 // QuantizeRows and DequantizeRows over vectors of one instruction set: the arithmetic is written once, an Isa gives
 //   V (Vector<kLanes>), Load(p, count), Store(p, count, v): the first `count` elements, zeros behind them,
-//   FirstLanes(v, count), Round(v): to the nearest integer, TimesPowerOfTwo(p, n), and
-//   StoreBytes(q, count, v): round(v) + 128 clamped to 0..255.
-// Of two operands of V::Max the second is kept if either is NaN: NaN passes through every activation.
+//   FirstLanes(v, count), and StoreBytes(q, count, v): round(v) + 128 clamped to 0..255.
+// Of two operands of V::Max the second is kept if either is NaN.
 #pragma once
 
+#include "core/kernels/activation_impl.h"
 #include "core/kernels/bfloat16.h"
 #include "core/kernels/lane_vector.h"
 #include "core/kernels/quantize.h"
@@ -42,48 +42,6 @@ class RowQuantizer {
   using Float = typename V::Float;
 
   static Float Abs(Float x) { return V::FromBits(V::Bits(x) & 0x7fffffff); }
-
-  // exp(x) = 2^n e^r with n = round(x / ln 2) and |r| <= ln 2 / 2: a polynomial of degree 5, relative error 3e-6; x is taken as
-  // -87..88.
-  static Float Exp(Float x) {
-    x = V::Max(V::Set(-87.0f), -V::Max(V::Set(-88.0f), -x));
-    const Float n = Isa::Round(x * 1.44269504f);
-    const Float r = (x - n * 0.693359375f) + n * 2.12194440e-4f;  // ln 2 in two parts
-    Float p = r * (1.0f / 120) + 1.0f / 24;
-    p = p * r + 1.0f / 6;
-    p = p * r + 0.5f;
-    p = p * r + 1.0f;
-    p = p * r + 1.0f;
-    return Isa::TimesPowerOfTwo(p, n);
-  }
-  static Float Sigmoid(Float x) { return 1.0f / (1.0f + Exp(-x)); }
-  static Float Tanh(Float x) { return 2.0f * Sigmoid(x + x) - 1.0f; }
-
-  // Abramowitz & Stegun 7.1.26: absolute error 1.5e-7.
-  static Float Erf(Float x) {
-    const Float a = Abs(x);
-    const Float t = 1.0f / (a * 0.3275911f + 1.0f);
-    Float p = t * 1.061405429f - 1.453152027f;
-    p = p * t + 1.421413741f;
-    p = p * t - 0.284496736f;
-    p = p * t + 0.254829592f;
-    const Float magnitude = 1.0f - p * t * Exp(-(a * a));
-    return V::FromBits(V::Bits(magnitude) | (V::Bits(x) & static_cast<int32_t>(0x80000000u)));
-  }
-
-  template <Activation kActivation>
-  static Float Activate(Float x) {
-    if constexpr (kActivation == Activation::kNone) return x;
-    if constexpr (kActivation == Activation::kRelu) return V::Max(Float{}, x);
-    if constexpr (kActivation == Activation::kSilu) return x * Sigmoid(x);
-    if constexpr (kActivation == Activation::kTanh) return Tanh(x);
-    if constexpr (kActivation == Activation::kGelu) {
-      const Float half = x * 0.5f;
-      return half * Erf(x * 0.70710678f) + half;
-    }
-    if constexpr (kActivation == Activation::kGeluTanh)  // x (1 + tanh u) / 2 = x sigmoid(2u)
-      return x * Sigmoid(x * (2 * 0.79788456f) * (x * x * 0.044715f + 1.0f));
-  }
 
   // Of the values seen so far: the largest magnitude, and 0 or NaN.
   struct Range {
@@ -126,7 +84,7 @@ class RowQuantizer {
       Range range;
       for (int64_t i = 0; i < p.width; i += Isa::kLanes) {
         const int64_t count = p.width - i;
-        Float v = Activate<kActivation>(Value(p.main, scale, row, p.width, i));
+        Float v = Activations<V>::template Activate<kActivation>(Value(p.main, scale, row, p.width, i));
         if (p.gate.acc) v *= Value(p.gate, scale, row, p.width, i);
         if (p.q) {
           range.Include(Isa::FirstLanes(v, count));

@@ -1,4 +1,5 @@
-// FeedForward: the wide half of a transformer layer, computed in blocks of tokens so that the wide rows never leave the cache:
+// FeedForward: the wide half of a transformer layer. All rows at once: callers cut long inputs into blocks (ForEachRowBlock), so
+// that the wide rows never leave the cache.
 //   dense:  down(act(up(x)))                     the activation is part of `up`
 //   gated:  down(act(up(x)) * gate(x))           GeGLU and its kin (ModernBERT: Wi's first half is up, its second half gate)
 // Thread safe after construction.
@@ -21,17 +22,13 @@ class FeedForward {
 
   // x [T, E] -> [T, E] of x's type.
   at::Tensor operator()(const at::Tensor& x) const;
-  // int8 alone: of rows that a norm has quantised already, at most a block of them.
+  // int8 alone: of rows that a norm has quantised already.
   bool takes_quantized() const { return up_.quantized() != nullptr; }
   at::Tensor OfQuantized(const QuantizedRows& x, at::ScalarType out_type) const;
-  // norm(x + FeedForward(x)): the second half of a post-norm layer (Longformer, BERT).
-  at::Tensor PostNorm(const at::Tensor& x, const LayerNorm& norm) const;
   // stream += FeedForward(norm(stream)): the second half of a pre-norm layer (ModernBERT).
   void AddPreNorm(at::Tensor& stream, const LayerNorm& norm) const;
 
  private:
-  at::Tensor Block(const at::Tensor& x) const;
-
   Linear up_;
   Linear gate_;  // undefined in the dense form
   Linear down_;

@@ -5,7 +5,7 @@
 //   Example, 768 -> 3072, 2 Zen 4 cores: at::linear 111 GFLOP/s at 64 rows, packed 206, packed with GELU 200.
 // The blocking does not depend on the number of rows it was packed for (measured from 1 to 4,096), so weights are packed once,
 // for 512 rows. A primitive is created (about a millisecond) the first time a shape is seen and cached by oneDNN after that.
-// Proven by linear_test.
+// oneDNN packs float32 for AVX-512 alone; kernels/packed_gemm.h does it for AVX2. Proven by linear_test.
 #include "core/layers/linear.h"
 
 #include <ATen/core/dispatch/Dispatcher.h>
@@ -23,6 +23,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "core/kernels/cpu_features.h"
+#include "core/kernels/packed_gemm.h"
 #include "core/layers/quantized_linear.h"
 
 namespace longspan {
@@ -124,8 +125,30 @@ Linear::Linear(const at::Tensor& weight, const at::Tensor& bias, DataType dtype,
     return;
   }
   const at::ScalarType type = dtype == DataType::kBFloat16 ? at::kBFloat16 : at::kFloat;
-  packed_ = reorder.call(weight.to(type).contiguous(), kPackedForRows);
+  uses_packed_gemm_ = dtype == DataType::kFloat32 && kernels::PackedGemmIsFastest();
+  if (uses_packed_gemm_) {
+    packed_ = at::empty({kernels::PackedGemmFloats(out_features_, in_features_)}, at::kFloat);
+    kernels::PackGemmWeight(weight.to(type).contiguous().const_data_ptr<float>(), out_features_, in_features_,
+                            packed_.mutable_data_ptr<float>());
+  } else {
+    packed_ = reorder.call(weight.to(type).contiguous(), kPackedForRows);
+  }
   if (bias.defined()) bias_ = bias.to(type).contiguous();
+}
+
+at::Tensor Linear::RunPackedGemm(const at::Tensor& x) const {
+  const at::Tensor rows = x.stride(1) == 1 ? x : x.contiguous();
+  at::Tensor y = at::empty({x.size(0), out_features_}, at::kFloat);
+  kernels::PackedGemm({.x = rows.const_data_ptr<float>(),
+                       .x_stride = rows.stride(0),
+                       .packed = packed_.const_data_ptr<float>(),
+                       .bias = bias_.defined() ? bias_.const_data_ptr<float>() : nullptr,
+                       .activation = activation_,
+                       .y = y.mutable_data_ptr<float>(),
+                       .rows = x.size(0),
+                       .k = in_features_,
+                       .n = out_features_});
+  return y;
 }
 
 at::Tensor Linear::operator()(const at::Tensor& x, at::ScalarType out_type) const {
@@ -137,6 +160,7 @@ at::Tensor Linear::operator()(const at::Tensor& x, at::ScalarType out_type) cons
     return y;
   }
   const at::ScalarType type = dtype_ == DataType::kBFloat16 ? at::kBFloat16 : at::kFloat;
+  if (uses_packed_gemm_) return RunPackedGemm(x.to(type)).to(out_type);
   return PackedLinear(x.to(type).contiguous(), packed_, bias_, activation_).to(out_type);
 }
 

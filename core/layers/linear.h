@@ -1,5 +1,5 @@
-// Linear: y = activation(x W^T + b) with weights packed once at load through LibTorch's own oneDNN (float32, bfloat16, int8).
-// Thread safe after construction.
+// Linear: y = activation(x W^T + b) with weights packed once at load: float32, bfloat16 and int8 through LibTorch's own oneDNN,
+// float32 on processors with AVX2 alone through kernels/packed_gemm.h. Thread safe after construction.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -49,11 +49,14 @@ class Linear {
   const QuantizedLinear* quantized() const { return quantized_.get(); }
 
  private:
+  at::Tensor RunPackedGemm(const at::Tensor& x) const;
+
   int64_t in_features_ = 0;
   int64_t out_features_ = 0;
   DataType dtype_ = DataType::kFloat32;
   Activation activation_ = Activation::kNone;
-  at::Tensor packed_;  // float32 and bfloat16
+  bool uses_packed_gemm_ = false;
+  at::Tensor packed_;  // float32 and bfloat16: oneDNN's, or [panels, in, 16] of PackGemmWeight
   at::Tensor bias_;
   std::shared_ptr<const QuantizedLinear> quantized_;  // int8
 };

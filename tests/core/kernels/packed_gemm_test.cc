@@ -1,0 +1,230 @@
+// PackedGemm against its definition in double precision, for every way in which a shape fails to be a multiple of a tile.
+#include "core/kernels/packed_gemm.h"
+
+#include <gmock/gmock.h>
+#include <omp.h>
+
+#include <cmath>
+#include <memory>
+#include <random>
+#include <tuple>
+#include <vector>
+
+#include "core/kernels/cpu_features.h"
+
+namespace longspan::kernels {
+namespace {
+
+constexpr float kUntouched = -77.0f;
+
+struct Free {
+  void operator()(float* p) const { std::free(p); }
+};
+
+std::vector<float> Normal(int64_t count, std::mt19937& random) {
+  std::normal_distribution<float> normal;
+  std::vector<float> values(count);
+  for (float& value : values) value = normal(random);
+  return values;
+}
+
+double Activate(Activation activation, double x) {
+  switch (activation) {
+    case Activation::kNone:
+      return x;
+    case Activation::kGelu:
+      return 0.5 * x * (1 + std::erf(x * std::sqrt(0.5)));
+    case Activation::kGeluTanh:
+      return 0.5 * x * (1 + std::tanh(std::sqrt(2 / M_PI) * (x + 0.044715 * x * x * x)));
+    case Activation::kRelu:
+      return std::max(x, 0.0);
+    case Activation::kSilu:
+      return x / (1 + std::exp(-x));
+    case Activation::kTanh:
+      return std::tanh(x);
+  }
+  return x;
+}
+
+// One product with weights and rows of its own; x lies in wider rows whose rest is NaN.
+struct Product {
+  Product(int64_t rows, int64_t k, int64_t n, int64_t gap = 0, uint32_t seed = 1)
+      : rows(rows), k(k), n(n), x_stride(k + gap), x(rows * (k + gap), NAN) {
+    std::mt19937 random(seed);
+    w = Normal(n * k, random);
+    bias = Normal(n, random);
+    for (int64_t r = 0; r < rows; ++r) {
+      const std::vector<float> row = Normal(k, random);
+      std::copy(row.begin(), row.end(), x.begin() + r * x_stride);
+    }
+    packed.reset(static_cast<float*>(std::aligned_alloc(64, (PackedGemmFloats(n, k) * sizeof(float) + 63) / 64 * 64)));
+    PackGemmWeight(w.data(), n, k, packed.get());
+  }
+
+  PackedGemmParams Params(float* y) const {
+    return {.x = x.data(),
+            .x_stride = x_stride,
+            .packed = packed.get(),
+            .bias = has_bias ? bias.data() : nullptr,
+            .activation = activation,
+            .y = y,
+            .rows = rows,
+            .k = k,
+            .n = n};
+  }
+  // The whole y by `run(params)`; what lies before and behind it stays as it was.
+  template <class RunFn>
+  std::vector<float> Run(RunFn run) const {
+    constexpr int64_t kMargin = 32;
+    std::vector<float> y(rows * n + 2 * kMargin, kUntouched);
+    run(Params(y.data() + kMargin));
+    EXPECT_THAT(std::vector<float>(y.begin(), y.begin() + kMargin), testing::Each(kUntouched));
+    EXPECT_THAT(std::vector<float>(y.end() - kMargin, y.end()), testing::Each(kUntouched));
+    return {y.begin() + kMargin, y.end() - kMargin};
+  }
+  std::vector<float> Run() const {
+    return Run([](const PackedGemmParams& p) { PackedGemmAvx2(p, {0, p.rows, 0, (p.n + kGemmPanel - 1) / kGemmPanel}); });
+  }
+  double Want(int64_t row, int64_t column) const {
+    double sum = has_bias ? bias[column] : 0;
+    for (int64_t i = 0; i < k; ++i) sum += static_cast<double>(x[row * x_stride + i]) * w[column * k + i];
+    return Activate(activation, sum);
+  }
+  void ExpectTheDefinition(const std::vector<float>& y) const {
+    const double tolerance = 5e-6 * (1 + std::sqrt(static_cast<double>(k)));
+    for (int64_t r = 0; r < rows; ++r) {
+      for (int64_t c = 0; c < n; ++c) ASSERT_NEAR(y[r * n + c], Want(r, c), tolerance) << "row " << r << " column " << c;
+    }
+  }
+
+  int64_t rows, k, n, x_stride;
+  std::vector<float> x, w, bias;
+  std::unique_ptr<float[], Free> packed;
+  bool has_bias = true;
+  Activation activation = Activation::kNone;
+};
+
+class PackedGemm : public testing::Test {
+ protected:
+  void SetUp() override {
+    if (!GetCpuFeatures().avx2) GTEST_SKIP() << "this processor has no AVX2";
+  }
+};
+
+TEST_F(PackedGemm, EqualsTheDefinition_ForEveryNumberOfRowsOfATile) {
+  for (int64_t rows : {1, 2, 3, 4, 5, 6, 7, 8, 11, 12, 13, 19, 191, 192, 193, 390}) {
+    SCOPED_TRACE(rows);
+    const Product product(rows, 24, 33);
+    product.ExpectTheDefinition(product.Run());
+  }
+}
+
+TEST_F(PackedGemm, EqualsTheDefinition_ForEveryDepth) {
+  for (int64_t k : {1, 2, 3, 4, 7, 8, 9, 383, 384, 385, 391, 768, 769, 1000, 3072}) {
+    SCOPED_TRACE(k);
+    const Product product(14, k, 32);
+    product.ExpectTheDefinition(product.Run());
+  }
+}
+
+TEST_F(PackedGemm, EqualsTheDefinition_ForEveryWidth_AndWritesNothingElse) {
+  for (int64_t n : {1, 2, 8, 15, 16, 17, 24, 31, 32, 33, 48, 100}) {
+    for (int64_t k : {20, 800}) {  // one depth, and several, whose sums meet in y
+      SCOPED_TRACE(testing::Message() << n << " columns, k " << k);
+      const Product product(9, k, n);
+      product.ExpectTheDefinition(product.Run());
+    }
+  }
+}
+
+TEST_F(PackedGemm, RowsOfX_MayLieApart) {
+  const Product product(20, 60, 40, /*gap=*/13);
+  product.ExpectTheDefinition(product.Run());
+}
+
+TEST_F(PackedGemm, WithoutBias_SumsBeginAtZero) {
+  for (int64_t k : {20, 800}) {
+    Product product(9, k, 40);
+    product.has_bias = false;
+    product.ExpectTheDefinition(product.Run());
+  }
+}
+
+TEST_F(PackedGemm, Activations_AreAppliedOnce_BehindTheLastDepth) {
+  for (Activation activation :
+       {Activation::kGelu, Activation::kGeluTanh, Activation::kRelu, Activation::kSilu, Activation::kTanh}) {
+    for (const auto& [k, n] : std::vector<std::pair<int64_t, int64_t>>{{6, 32}, {6, 21}, {800, 32}, {800, 21}}) {
+      SCOPED_TRACE(testing::Message() << "activation " << static_cast<int>(activation) << " k " << k << " n " << n);
+      Product product(15, k, n);
+      product.activation = activation;
+      product.ExpectTheDefinition(product.Run());
+    }
+  }
+}
+
+// What a text gets must not depend on what shares its batch: the same bits.
+TEST_F(PackedGemm, ARow_DoesNotDependOnTheOthers) {
+  Product product(400, 800, 40);
+  product.activation = Activation::kGelu;
+  const std::vector<float> together = product.Run();
+  for (int64_t row : {0, 1, 5, 6, 191, 200, 399}) {
+    Product alone(1, 800, 40);
+    alone.activation = Activation::kGelu;
+    std::copy_n(product.x.begin() + row * 800, 800, alone.x.begin());
+    EXPECT_EQ(alone.Run(), std::vector<float>(together.begin() + row * 40, together.begin() + (row + 1) * 40)) << row;
+  }
+}
+
+TEST_F(PackedGemm, AThreadsPart_IsThatPartAlone) {
+  const Product product(50, 800, 70);
+  const std::vector<float> whole = product.Run();
+  const GemmPart part = {.first_row = 7, .end_row = 31, .first_panel = 1, .end_panel = 3};
+  const std::vector<float> y = product.Run([&](const PackedGemmParams& p) { PackedGemmAvx2(p, part); });
+  for (int64_t i = 0; i < static_cast<int64_t>(y.size()); ++i) {
+    const int64_t row = i / 70, panel = i % 70 / kGemmPanel;
+    const bool inside = row >= 7 && row < 31 && panel >= 1 && panel < 3;
+    ASSERT_EQ(y[i], inside ? whole[i] : kUntouched) << "row " << row << " column " << i % 70;
+  }
+}
+
+// Rows are shared where there are many, panels where there are few, and fewer panels than threads are no fault.
+TEST_F(PackedGemm, TheTeamGivesWhatOneThreadGives) {
+  const int before = omp_get_max_threads();
+  for (int threads : {2, 3, 8}) {
+    omp_set_num_threads(threads);
+    for (const auto& [rows, k, n] :
+         std::vector<std::tuple<int64_t, int64_t, int64_t>>{{1100, 256, 80}, {30, 512, 400}, {300, 1000, 16}, {1, 4, 3}}) {
+      const Product product(rows, k, n);
+      EXPECT_EQ(product.Run([](const PackedGemmParams& p) { kernels::PackedGemm(p); }), product.Run())
+          << threads << " threads, " << rows << " rows";
+    }
+  }
+  omp_set_num_threads(before);
+}
+
+TEST_F(PackedGemm, NaNInARow_StaysInThatRow) {
+  Product product(14, 100, 21);
+  product.activation = Activation::kRelu;
+  product.x[5 * 100 + 40] = NAN;
+  const std::vector<float> y = product.Run();
+  for (int64_t i = 0; i < static_cast<int64_t>(y.size()); ++i) ASSERT_EQ(std::isnan(y[i]), i / 21 == 5) << i;
+}
+
+// Weights that are not a number, and infinite rows, reach no column that is not theirs: panels are filled up with zeros.
+TEST_F(PackedGemm, InfiniteRows_GiveNoNaN_BesideTheFillOfTheLastPanel) {
+  Product product(3, 10, 21);
+  product.has_bias = false;
+  for (float& value : product.x) value = INFINITY;
+  for (float& value : product.w) value = std::fabs(value) + 1;
+  PackGemmWeight(product.w.data(), product.n, product.k, product.packed.get());
+  EXPECT_THAT(product.Run(), testing::Each(INFINITY));
+}
+
+TEST(PackedGemmFloats, AreWholePanels) {
+  EXPECT_EQ(PackedGemmFloats(1, 5), 16 * 5);
+  EXPECT_EQ(PackedGemmFloats(16, 5), 16 * 5);
+  EXPECT_EQ(PackedGemmFloats(17, 5), 32 * 5);
+}
+
+}  // namespace
+}  // namespace longspan::kernels
