@@ -1,20 +1,22 @@
-// A linear layer in float32 on weights packed once, for processors that have AVX2 and no AVX-512:
+// Linear layers in float32 and int8 on weights packed once, for processors that have AVX2 and no AVX-512:
 //
-//   y = activation(x W^T + bias)     x : [M, K]    W : [N, K]    y : [M, N], may not alias
+//   y = activation(x W^T + bias)                                       x : [M, K]    W : [N, K]    y : [M, N], may not alias
+//   y = activation(x_scales (x W^T + offsets) w_scales + bias)         of u8 rows and s8 weights, summed exactly in 32 bits
 //
-// There oneDNN has no packed form: it runs its general GEMM, which packs the weights again in every call and applies the
-// activation in a second pass over y.
+// There oneDNN has no packed form of float32: it runs its general GEMM, which packs the weights again in every call. In either
+// type it applies what follows the product in a second pass over y.
 //
-// W is cut into panels of 16 columns of y and each panel into depths of 384 at most, so that a piece (24 KiB) stays in the L1
-// cache while all rows of x pass it, six at a time: 6 x 16 sums are twelve registers, and each step of k multiplies two loads of W
-// with six broadcasts of x.
+// W is cut into panels of 16 columns of y and each panel into depths of 384 words at most (a word is one float32 or four int8), so
+// that a piece (24 KiB) stays in the L1 cache while all rows of x pass it, six at a time: 6 x 16 sums are twelve registers, and
+// each step multiplies two loads of W with six broadcasts of x.
 //
-//   packed : for each depth, for each panel : [depth][16]          x : copied by depth, 192 rows at once, to rows 400 floats apart
-//                                                                  (rows a multiple of 4 KiB apart would share few cache sets)
+//   packed : for each depth, for each panel : [depth][16] words      x : copied by depth, 192 rows at once, to rows 400 words apart
+//                                                                    (rows a multiple of 4 KiB apart would share few cache sets)
 //   M = 14: tiles of 5, 5 and 4 rows, not 6, 6 and 2: below 4 rows the multiply units wait for their own results.
 //
-// A row's result does not depend on the other rows: every tile adds in the same order. Source of the scheme: Goto and van de Geijn,
-// Anatomy of high-performance matrix multiplication, ACM TOMS 34(3), 2008. Proven by packed_gemm_test.
+// A row's result does not depend on the other rows: every tile adds in the same order. int8: VPMADDUBSW adds two products u8 x s8
+// in 16 bits and saturates, so weights are in -63..63 (NarrowWeight). Source of the scheme: Goto and van de Geijn, Anatomy of
+// high-performance matrix multiplication, ACM TOMS 34(3), 2008. Proven by packed_gemm_test.
 #pragma once
 
 #include <cstdint>
@@ -37,16 +39,34 @@ struct PackedGemmParams {
   int64_t n = 0;
 };
 
-// Whether this processor is one for which PackedGemm is the fastest form; elsewhere it must not be called.
+struct PackedInt8GemmParams {
+  const uint8_t* x = nullptr;        // [M, K] u8, rows side by side
+  const float* x_scales = nullptr;   // [M]
+  const int8_t* packed = nullptr;    // of PackInt8GemmWeight, 32-byte aligned
+  const int32_t* offsets = nullptr;  // [N] what takes the zero point of x away: -128 * sum_k w_nk
+  const float* w_scales = nullptr;   // [N]
+  const float* bias = nullptr;       // [N] or null
+  Activation activation = Activation::kNone;
+  float* y = nullptr;  // [M, N], rows side by side
+  int64_t rows = 0;    // M
+  int64_t k = 0;
+  int64_t n = 0;
+};
+
+// Whether this processor is one for which these are the fastest form; elsewhere they must not be called.
 bool PackedGemmIsFastest();
 
 // Floats that PackGemmWeight writes: N rounded up to whole panels, times K.
 int64_t PackedGemmFloats(int64_t n, int64_t k);
 // w [N, K], rows side by side.
 void PackGemmWeight(const float* w, int64_t n, int64_t k, float* packed);
+// The same for int8: bytes, K rounded up to whole words.
+int64_t PackedInt8GemmBytes(int64_t n, int64_t k);
+void PackInt8GemmWeight(const int8_t* w, int64_t n, int64_t k, int8_t* packed);
 
 // Rows or panels are shared among the OpenMP team.
 void PackedGemm(const PackedGemmParams& params);
+void PackedInt8Gemm(const PackedInt8GemmParams& params);
 
 // Part of y on the calling thread, which must have AVX2.
 struct GemmPart {
@@ -54,5 +74,6 @@ struct GemmPart {
   int64_t first_panel = 0, end_panel = 0;
 };
 void PackedGemmAvx2(const PackedGemmParams& params, const GemmPart& part);
+void PackedInt8GemmAvx2(const PackedInt8GemmParams& params, const GemmPart& part);
 
 }  // namespace longspan::kernels

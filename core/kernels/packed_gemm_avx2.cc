@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <cstring>
+#include <type_traits>
 
 #include "core/kernels/activation_impl.h"
 #include "core/kernels/packed_gemm.h"
@@ -12,100 +13,155 @@ namespace {
 using V = Vector<8>;
 
 constexpr int kTileRows = 6;
-constexpr int64_t kRowsAtOnce = 192;                     // of x, copied: 300 KiB, which stay in the L2 cache
-constexpr int64_t kRowStride = kLargestGemmDepth + 16;   // of the copy
+constexpr int64_t kRowsAtOnce = 192;                    // of x, copied: 300 KiB, which stay in the L2 cache
+constexpr int64_t kRowStride = kLargestGemmDepth + 16;  // of the copy, in words
 constexpr int64_t kCacheLine = 64;
-constexpr int kSteps = 8;                                // of k in a turn of the innermost loop
+constexpr int kSteps = 8;  // of k in a turn of the innermost loop
+constexpr int64_t kWordBytes = sizeof(float);
 
-// One tile: y[r][0..16) (+)= sum over k of x[r][k] w[k][0..16). The next piece of W is on its way meanwhile.
+// A product in words of 32 bits, which are a float32 or four int8. Words pass through as floats, whatever they mean.
+struct Gemm {
+  const char* x = nullptr;  // rows x_stride bytes apart, of x_bytes each
+  int64_t x_stride = 0, x_bytes = 0;
+  const float* w = nullptr;      // packed
+  const float* start = nullptr;  // [N] what sums begin with, or null: zeros
+  int64_t words = 0;             // of a row of x
+  int64_t n = 0;
+  float* y = nullptr;  // [rows, n]; while depths are missing, sums of the arithmetic's own type
+
+  // What follows the product.
+  Activation activation = Activation::kNone;
+  const float *x_scales = nullptr, *w_scales = nullptr, *bias = nullptr;  // int8 alone
+};
+
+// sum += a w. As instructions with the sum tied to its register: of the intrinsics, g++ 12 chooses forms that overwrite a factor,
+// and moves sums about, some through memory (7 % of the rate in float32, 20 % in int8).
+struct Float32 {
+  using Weights = __m256;
+  static Weights Load(const float* w) { return _mm256_load_ps(w); }
+  [[gnu::always_inline]] static inline void MultiplyAdd(__m256 a, Weights w, __m256& sum) {
+    asm("vfmadd231ps %2, %1, %0" : "+x"(sum) : "x"(a), "x"(w));
+  }
+  static __m256 Add(__m256 a, __m256 b) { return a + b; }
+};
+
+struct Int8 {
+  using Weights = const __m256*;  // read from memory each time: 12 sums, a, the ones and the products leave no register
+  static Weights Load(const float* w) { return reinterpret_cast<Weights>(w); }
+  [[gnu::always_inline]] static inline void MultiplyAdd(__m256 a, Weights w, __m256& sum) {
+    __m256i products;
+    asm("vpmaddubsw %3, %2, %0\n\tvpmaddwd %4, %0, %0\n\tvpaddd %0, %1, %1"
+        : "=&x"(products), "+x"(sum)
+        : "x"(a), "m"(*w), "x"(_mm256_set1_epi16(1)));
+  }
+  static __m256 Add(__m256 a, __m256 b) {
+    return _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(a), _mm256_castps_si256(b)));
+  }
+};
+
+// One tile: y[r][0..16) = start + sum over k of x[r][k] w[k][0..16). The next piece of W is on its way meanwhile.
 struct Tile {
-  const float* x;     // [rows][depth], kRowStride apart
-  const float* w;     // [depth][16]
+  const float* x;  // [rows][depth], kRowStride apart
+  const float* w;  // [depth][16]
   int64_t depth;
-  const float* bias;  // [16] to begin the sums with, or null: they are added to what y holds
+  const float* start;  // [16], or null: what y holds
   float* y;
   int64_t y_stride;
-  const float* next;  // read soon
+  const char* next;  // read soon
   int64_t next_bytes;
 };
 
-void Prefetch(const void* begin, int64_t bytes) {
-  for (int64_t i = 0; i < bytes; i += kCacheLine) _mm_prefetch(static_cast<const char*>(begin) + i, _MM_HINT_T1);
-}
-
-// sum += a b. As an instruction with the sum tied to its register: of the intrinsic, g++ 12 chooses forms that overwrite a factor,
-// and moves sums about, some through memory (7 % of the rate).
-[[gnu::always_inline]] inline void MultiplyAdd(__m256 a, __m256 b, __m256& sum) {
-  asm("vfmadd231ps %2, %1, %0" : "+x"(sum) : "x"(a), "x"(b));
-}
-
-template <int kRows>
+template <class Arithmetic, int kRows>
 [[gnu::always_inline]] inline void Step(const float* x, const float* w, __m256 (&low)[kRows], __m256 (&high)[kRows]) {
-  const __m256 w_low = _mm256_load_ps(w), w_high = _mm256_load_ps(w + 8);
+  const typename Arithmetic::Weights w_low = Arithmetic::Load(w), w_high = Arithmetic::Load(w + 8);
 #pragma GCC unroll 6
   for (int r = 0; r < kRows; ++r) {
     const __m256 value = _mm256_broadcast_ss(x + r * kRowStride);
-    MultiplyAdd(value, w_low, low[r]);
-    MultiplyAdd(value, w_high, high[r]);
+    Arithmetic::MultiplyAdd(value, w_low, low[r]);
+    Arithmetic::MultiplyAdd(value, w_high, high[r]);
   }
 }
 
-template <int kRows>
+template <class Arithmetic, int kRows>
 void RunTile(const Tile& tile) {
-  const float *const bias = tile.bias, *const w_end = tile.w + tile.depth * kGemmPanel;
+  const float *const start = tile.start, *const w_end = tile.w + tile.depth * kGemmPanel;
   float* const y = tile.y;
   const int64_t y_stride = tile.y_stride;
   __m256 low[kRows], high[kRows];  // unrolled everywhere: an array that is indexed lives in memory
-  const __m256 bias_low = bias ? _mm256_loadu_ps(bias) : _mm256_setzero_ps();
-  const __m256 bias_high = bias ? _mm256_loadu_ps(bias + 8) : _mm256_setzero_ps();
+  const __m256 start_low = start ? _mm256_loadu_ps(start) : _mm256_setzero_ps();
+  const __m256 start_high = start ? _mm256_loadu_ps(start + 8) : _mm256_setzero_ps();
 #pragma GCC unroll 6
   for (int r = 0; r < kRows; ++r) {
-    low[r] = bias_low;
-    high[r] = bias_high;
+    low[r] = start_low;
+    high[r] = start_high;
     _mm_prefetch(reinterpret_cast<const char*>(y + r * y_stride), _MM_HINT_T0);
     _mm_prefetch(reinterpret_cast<const char*>(y + r * y_stride + kGemmPanel - 1), _MM_HINT_T0);
   }
-  Prefetch(tile.next, tile.next_bytes);
+  for (int64_t i = 0; i < tile.next_bytes; i += kCacheLine) _mm_prefetch(tile.next + i, _MM_HINT_T1);
   const float *x = tile.x, *w = tile.w;
   for (const float* const last = w_end - (kSteps - 1) * kGemmPanel; w < last; x += kSteps, w += kSteps * kGemmPanel) {
 #pragma GCC unroll 8
-    for (int k = 0; k < kSteps; ++k) Step<kRows>(x + k, w + k * kGemmPanel, low, high);
+    for (int k = 0; k < kSteps; ++k) Step<Arithmetic, kRows>(x + k, w + k * kGemmPanel, low, high);
   }
-  for (; w < w_end; ++x, w += kGemmPanel) Step<kRows>(x, w, low, high);
+  for (; w < w_end; ++x, w += kGemmPanel) Step<Arithmetic, kRows>(x, w, low, high);
 #pragma GCC unroll 6
   for (int r = 0; r < kRows; ++r) {
     float* const row = y + r * y_stride;
-    _mm256_storeu_ps(row, bias ? low[r] : _mm256_add_ps(low[r], _mm256_loadu_ps(row)));
-    _mm256_storeu_ps(row + 8, bias ? high[r] : _mm256_add_ps(high[r], _mm256_loadu_ps(row + 8)));
+    _mm256_storeu_ps(row, start ? low[r] : Arithmetic::Add(low[r], _mm256_loadu_ps(row)));
+    _mm256_storeu_ps(row + 8, start ? high[r] : Arithmetic::Add(high[r], _mm256_loadu_ps(row + 8)));
   }
 }
 
 using TileFn = void (*)(const Tile&);
-constexpr TileFn kTiles[kTileRows + 1] = {nullptr, RunTile<1>, RunTile<2>, RunTile<3>, RunTile<4>, RunTile<5>, RunTile<6>};
+template <class Arithmetic>
+constexpr TileFn kTiles[kTileRows + 1] = {nullptr,
+                                          RunTile<Arithmetic, 1>,
+                                          RunTile<Arithmetic, 2>,
+                                          RunTile<Arithmetic, 3>,
+                                          RunTile<Arithmetic, 4>,
+                                          RunTile<Arithmetic, 5>,
+                                          RunTile<Arithmetic, 6>};
 
-template <Activation kActivation>
-void ActivateRows(float* y, int64_t y_stride, int64_t rows) {
-  for (int64_t r = 0; r < rows; ++r, y += y_stride) {
-    for (int64_t i = 0; i < kGemmPanel; i += 8)
-      V::Store(y + i, Activations<V>::Activate<kActivation>(V::Load(y + i)));
+// Of a tile whose sums are complete, and still lie in the L1 cache.
+struct Finish {
+  Activation activation;
+  const float* x_scales;          // [rows], int8 alone
+  const float *w_scales, *bias;   // [16], int8 alone
+  float* y;
+  int64_t y_stride, rows;
+};
+
+template <class Arithmetic, Activation kActivation>
+void FinishRows(const Finish& f) {
+  for (int64_t r = 0; r < f.rows; ++r) {
+    for (int64_t i = 0; i < kGemmPanel; i += 8) {
+      float* const y = f.y + r * f.y_stride + i;
+      __m256 v = _mm256_loadu_ps(y);
+      if constexpr (std::is_same_v<Arithmetic, Int8>) {
+        const __m256 scale = _mm256_set1_ps(f.x_scales[r]) * _mm256_loadu_ps(f.w_scales + i);
+        v = _mm256_fmadd_ps(_mm256_cvtepi32_ps(_mm256_castps_si256(v)), scale, _mm256_loadu_ps(f.bias + i));
+      }
+      _mm256_storeu_ps(y, Activations<V>::Activate<kActivation>(v));
+    }
   }
 }
 
-// Of a tile that was just stored, and still lies in the L1 cache.
-void Activate(Activation activation, float* y, int64_t y_stride, int64_t rows) {
-  switch (activation) {
+template <class Arithmetic>
+void FinishTile(const Finish& f) {
+  switch (f.activation) {
     case Activation::kNone:
+      if constexpr (std::is_same_v<Arithmetic, Int8>) FinishRows<Arithmetic, Activation::kNone>(f);
       return;
     case Activation::kGelu:
-      return ActivateRows<Activation::kGelu>(y, y_stride, rows);
+      return FinishRows<Arithmetic, Activation::kGelu>(f);
     case Activation::kGeluTanh:
-      return ActivateRows<Activation::kGeluTanh>(y, y_stride, rows);
+      return FinishRows<Arithmetic, Activation::kGeluTanh>(f);
     case Activation::kRelu:
-      return ActivateRows<Activation::kRelu>(y, y_stride, rows);
+      return FinishRows<Arithmetic, Activation::kRelu>(f);
     case Activation::kSilu:
-      return ActivateRows<Activation::kSilu>(y, y_stride, rows);
+      return FinishRows<Arithmetic, Activation::kSilu>(f);
     case Activation::kTanh:
-      return ActivateRows<Activation::kTanh>(y, y_stride, rows);
+      return FinishRows<Arithmetic, Activation::kTanh>(f);
   }
 }
 
@@ -117,61 +173,119 @@ struct Block {
   bool is_first = false, is_last = false;  // depth
 };
 
+// Sixteen values of a panel, zeros behind the last column.
+struct PanelValues {
+  PanelValues(const float* values, int64_t first, int64_t count) {
+    if (values != nullptr) std::memcpy(of, values + first, count * sizeof(float));
+  }
+  alignas(32) float of[kGemmPanel] = {};
+};
+
 // The columns of one panel. A panel that is cut off by the end of y is computed aside.
-void RunPanel(const PackedGemmParams& p, const Block& block, int64_t panel, const float* w, bool has_next) {
-  const int64_t tiles = (block.rows + kTileRows - 1) / kTileRows, columns = std::min(kGemmPanel, p.n - panel * kGemmPanel);
-  alignas(32) float bias[kGemmPanel] = {}, aside[kTileRows * kGemmPanel] = {};
-  if (p.bias != nullptr) std::memcpy(bias, p.bias + panel * kGemmPanel, columns * sizeof(float));
-  const int64_t w_bytes = block.depth * kGemmPanel * static_cast<int64_t>(sizeof(float));
+template <class Arithmetic>
+void RunPanel(const Gemm& g, const Block& block, int64_t panel, const float* w, bool has_next) {
+  const int64_t tiles = (block.rows + kTileRows - 1) / kTileRows;
+  const int64_t first = panel * kGemmPanel, columns = std::min(kGemmPanel, g.n - first);
+  const PanelValues start(g.start, first, columns), w_scales(g.w_scales, first, columns), bias(g.bias, first, columns);
+  alignas(32) float aside[kTileRows * kGemmPanel] = {};
+  const int64_t w_bytes = block.depth * kGemmPanel * kWordBytes;
   const int64_t share = (w_bytes / tiles + kCacheLine - 1) / kCacheLine * kCacheLine;
+  const char* const next = reinterpret_cast<const char*>(w) + w_bytes;
   for (int64_t t = 0, row = 0; t < tiles; ++t) {
     const int64_t end = block.rows * (t + 1) / tiles, rows = end - row;
-    float* const y = p.y + (block.first_row + row) * p.n + panel * kGemmPanel;
+    float* const y = g.y + (block.first_row + row) * g.n + first;
     const bool whole = columns == kGemmPanel;
     float* const to = whole ? y : aside;
-    const int64_t stride = whole ? p.n : kGemmPanel;
+    const int64_t stride = whole ? g.n : kGemmPanel;
     if (!whole && !block.is_first) {
-      for (int64_t r = 0; r < rows; ++r) std::memcpy(aside + r * kGemmPanel, y + r * p.n, columns * sizeof(float));
+      for (int64_t r = 0; r < rows; ++r) std::memcpy(aside + r * kGemmPanel, y + r * g.n, columns * sizeof(float));
     }
-    kTiles[rows]({.x = block.x + row * kRowStride,
-                  .w = w,
-                  .depth = block.depth,
-                  .bias = block.is_first ? bias : nullptr,
-                  .y = to,
-                  .y_stride = stride,
-                  .next = w + block.depth * kGemmPanel + t * share / static_cast<int64_t>(sizeof(float)),
-                  .next_bytes = has_next ? std::min(share, w_bytes - t * share) : 0});
-    if (block.is_last) Activate(p.activation, to, stride, rows);
+    kTiles<Arithmetic>[rows]({.x = block.x + row * kRowStride,
+                              .w = w,
+                              .depth = block.depth,
+                              .start = block.is_first ? start.of : nullptr,
+                              .y = to,
+                              .y_stride = stride,
+                              .next = next + t * share,
+                              .next_bytes = has_next ? std::min(share, w_bytes - t * share) : 0});
+    if (block.is_last)
+      FinishTile<Arithmetic>({.activation = g.activation,
+                              .x_scales = g.x_scales + (g.x_scales ? block.first_row + row : 0),
+                              .w_scales = w_scales.of,
+                              .bias = bias.of,
+                              .y = to,
+                              .y_stride = stride,
+                              .rows = rows});
     if (!whole) {
-      for (int64_t r = 0; r < rows; ++r) std::memcpy(y + r * p.n, aside + r * kGemmPanel, columns * sizeof(float));
+      for (int64_t r = 0; r < rows; ++r) std::memcpy(y + r * g.n, aside + r * kGemmPanel, columns * sizeof(float));
     }
     row = end;
   }
 }
 
-}  // namespace
+// Words [begin, begin + block.depth) of the block's rows; bytes that a row lacks in its last word are zeros.
+void CopyRows(const Gemm& g, const Block& block, int64_t begin, float* to) {
+  const int64_t bytes = std::min(block.depth * kWordBytes, g.x_bytes - begin * kWordBytes);
+  for (int64_t r = 0; r < block.rows; ++r) {
+    char* const row = reinterpret_cast<char*>(to + r * kRowStride);
+    std::memcpy(row, g.x + (block.first_row + r) * g.x_stride + begin * kWordBytes, bytes);
+    std::memset(row + bytes, 0, block.depth * kWordBytes - bytes);
+  }
+}
 
-void PackedGemmAvx2(const PackedGemmParams& p, const GemmPart& part) {
+template <class Arithmetic>
+void RunPart(const Gemm& g, const GemmPart& part) {
   thread_local Scratch scratch;
   float* const x = scratch.Floats(kRowsAtOnce * kRowStride);
-  const int64_t depth = GemmDepth(p.k), panels = NumGemmPanels(p.n), rows = part.end_row - part.first_row;
+  const int64_t depth = GemmDepth(g.words), panels = NumGemmPanels(g.n), rows = part.end_row - part.first_row;
   const int64_t blocks = (rows + kRowsAtOnce - 1) / kRowsAtOnce;
   for (int64_t b = 0; b < blocks; ++b) {
     Block block;
     block.x = x;
     block.first_row = part.first_row + rows * b / blocks;
     block.rows = part.first_row + rows * (b + 1) / blocks - block.first_row;
-    for (int64_t k = 0; k < p.k; k += depth) {
-      block.depth = std::min(depth, p.k - k);
-      block.is_first = k == 0;
-      block.is_last = k + depth >= p.k;
-      for (int64_t r = 0; r < block.rows; ++r)
-        std::memcpy(x + r * kRowStride, p.x + (block.first_row + r) * p.x_stride + k, block.depth * sizeof(float));
-      const float* const w = p.packed + k * panels * kGemmPanel;
+    for (int64_t word = 0; word < g.words; word += depth) {
+      block.depth = std::min(depth, g.words - word);
+      block.is_first = word == 0;
+      block.is_last = word + depth >= g.words;
+      CopyRows(g, block, word, x);
+      const float* const w = g.w + word * panels * kGemmPanel;
       for (int64_t panel = part.first_panel; panel < part.end_panel; ++panel)
-        RunPanel(p, block, panel, w + panel * block.depth * kGemmPanel, panel + 1 < part.end_panel);
+        RunPanel<Arithmetic>(g, block, panel, w + panel * block.depth * kGemmPanel, panel + 1 < part.end_panel);
     }
   }
+}
+
+}  // namespace
+
+void PackedGemmAvx2(const PackedGemmParams& p, const GemmPart& part) {
+  Gemm g;
+  g.x = reinterpret_cast<const char*>(p.x);
+  g.x_stride = p.x_stride * kWordBytes;
+  g.x_bytes = p.k * kWordBytes;
+  g.w = p.packed;
+  g.start = p.bias;
+  g.words = p.k;
+  g.n = p.n;
+  g.y = p.y;
+  g.activation = p.activation;
+  RunPart<Float32>(g, part);
+}
+
+void PackedInt8GemmAvx2(const PackedInt8GemmParams& p, const GemmPart& part) {
+  Gemm g;
+  g.x = reinterpret_cast<const char*>(p.x);
+  g.x_stride = g.x_bytes = p.k;
+  g.w = reinterpret_cast<const float*>(p.packed);
+  g.start = reinterpret_cast<const float*>(p.offsets);
+  g.words = NumInt8Words(p.k);
+  g.n = p.n;
+  g.y = p.y;
+  g.activation = p.activation;
+  g.x_scales = p.x_scales;
+  g.w_scales = p.w_scales;
+  g.bias = p.bias;
+  RunPart<Int8>(g, part);
 }
 
 }  // namespace longspan::kernels

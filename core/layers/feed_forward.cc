@@ -15,10 +15,9 @@ at::Tensor FeedForward::operator()(const at::Tensor& x) const {
 
 // The wide rows go from one GEMM to the next as u8 and never become floats in memory.
 at::Tensor FeedForward::OfQuantized(const QuantizedRows& x, at::ScalarType out_type) const {
-  const QuantizedRows wide = DequantizeToQuantized(*up_.quantized(), gate_.quantized(), x, up_.activation());
-  const at::Tensor accumulators = down_.quantized()->Accumulate(wide);
-  at::Tensor out = at::empty(accumulators.sizes(), out_type);
-  down_.quantized()->Dequantize(accumulators, wide.scales, down_.activation(), out);
+  const QuantizedRows wide = QuantizedLinear::RunQuantized(*up_.quantized(), gate_.quantized(), x, up_.activation());
+  at::Tensor out = at::empty({x.values.size(0), down_.out_features()}, out_type);
+  down_.quantized()->Run(wide, down_.activation(), out);
   return out;
 }
 

@@ -1,5 +1,5 @@
-// The GEMM is oneDNN's u8 x s8 matmul (brg_matmul:avx512_core_vnni; gemm:jit on AVX2, there at twice the rate of float32),
-// reached through LibTorch's dispatcher. Two traps: s8 activations fall to a reference loop five thousand times slower, so
+// The GEMM is oneDNN's u8 x s8 matmul (brg_matmul:avx512_core_vnni), reached through LibTorch's dispatcher, or on processors with
+// AVX2 alone kernels/packed_gemm.h, which applies scales, bias and activation in its tiles. Two traps of oneDNN's: s8 activations fall to a reference loop five thousand times slower, so
 // activations are always u8; and the zero point is passed as 0 and taken away afterwards (kernels/quantize.h), because oneDNN
 // would sum the weights' columns again on every call. Proven by quantized_linear_test; that no reference implementation runs is
 // proven by onednn_implementation_test.
@@ -15,6 +15,7 @@
 #include <algorithm>
 
 #include "core/kernels/cpu_features.h"
+#include "core/kernels/packed_gemm.h"
 #include "core/layers/element_type_of.h"
 
 namespace longspan {
@@ -77,14 +78,23 @@ QuantizedWeight NarrowWeight(const QuantizedWeight& weight) {
   return {weight.values.to(at::kFloat).mul_(kNarrower).round_().to(at::kChar), weight.scales.div(kNarrower)};
 }
 
-QuantizedLinear::QuantizedLinear(const at::Tensor& weight, const at::Tensor& bias) {
+QuantizedLinear::QuantizedLinear(const at::Tensor& weight, const at::Tensor& bias)
+    : in_features_(weight.size(1)), out_features_(weight.size(0)), uses_packed_gemm_(kernels::PackedGemmIsFastest()) {
   QuantizedWeight quantized = QuantizeWeight(weight);
   if (!kernels::GetCpuFeatures().avx512_vnni) quantized = NarrowWeight(quantized);
   weight_scales_ = quantized.scales;
-  offset_ = quantized.values.to(at::kFloat).sum(1).mul_(128.0).mul_(weight_scales_);
+  if (bias.defined()) bias_ = bias.to(at::kFloat).contiguous();
+  const at::Tensor zero_point = quantized.values.to(at::kInt).sum(1).mul_(128);  // what it adds to a sum
+  if (uses_packed_gemm_) {
+    offset_ = zero_point.neg().to(at::kInt);
+    packed_ = at::empty({kernels::PackedInt8GemmBytes(out_features_, in_features_)}, at::kChar);
+    kernels::PackInt8GemmWeight(quantized.values.const_data_ptr<int8_t>(), out_features_, in_features_,
+                                packed_.mutable_data_ptr<int8_t>());
+    return;
+  }
+  offset_ = zero_point.to(at::kFloat).mul_(weight_scales_);
   weight_zero_points_ = at::zeros({weight.size(0)}, at::kLong);
   packed_ = PackWeight(quantized.values);  // [out, in]: it is transposed inside
-  if (bias.defined()) bias_ = bias.to(at::kFloat).contiguous();
 }
 
 at::Tensor QuantizedLinear::Accumulate(const QuantizedRows& x) const {
@@ -101,9 +111,34 @@ kernels::Accumulators QuantizedLinear::View(const at::Tensor& accumulators) cons
           .bias = bias_.defined() ? bias_.const_data_ptr<float>() : nullptr};
 }
 
-void QuantizedLinear::Dequantize(const at::Tensor& accumulators, const at::Tensor& scales, kernels::Activation activation,
-                                 at::Tensor& out) const {
-  kernels::DequantizeParams params = ParamsFor(View(accumulators), scales, activation, accumulators);
+void QuantizedLinear::RunPackedGemm(const QuantizedRows& x, kernels::Activation activation, at::Tensor& out) const {
+  kernels::PackedInt8Gemm({.x = x.values.const_data_ptr<uint8_t>(),
+                           .x_scales = x.scales.const_data_ptr<float>(),
+                           .packed = packed_.const_data_ptr<int8_t>(),
+                           .offsets = offset_.const_data_ptr<int32_t>(),
+                           .w_scales = weight_scales_.const_data_ptr<float>(),
+                           .bias = bias_.defined() ? bias_.const_data_ptr<float>() : nullptr,
+                           .activation = activation,
+                           .y = out.mutable_data_ptr<float>(),
+                           .rows = x.values.size(0),
+                           .k = in_features_,
+                           .n = out_features_});
+}
+
+at::Tensor QuantizedLinear::Packed(const QuantizedRows& x, kernels::Activation activation) const {
+  at::Tensor out = at::empty({x.values.size(0), out_features_}, at::kFloat);
+  RunPackedGemm(x, activation, out);
+  return out;
+}
+
+void QuantizedLinear::Run(const QuantizedRows& x, kernels::Activation activation, at::Tensor& out) const {
+  if (uses_packed_gemm_) {
+    if (out.scalar_type() == at::kFloat && out.is_contiguous()) return RunPackedGemm(x, activation, out);
+    out.copy_(Packed(x, activation));
+    return;
+  }
+  const at::Tensor accumulators = Accumulate(x);
+  kernels::DequantizeParams params = ParamsFor(View(accumulators), x.scales, activation, accumulators);
   params.out = out.data_ptr();
   params.out_type = ElementTypeOf(out);
   kernels::DequantizeRows(params);
@@ -112,14 +147,18 @@ void QuantizedLinear::Dequantize(const at::Tensor& accumulators, const at::Tenso
 void QuantizedLinear::Run(const at::Tensor& x, kernels::Activation activation, at::Tensor& out) const {
   for (int64_t first = 0; first < x.size(0); first += kBlockRows) {
     const int64_t rows = std::min(kBlockRows, x.size(0) - first);
-    const QuantizedRows input = QuantizeRows(x.narrow(0, first, rows));
     at::Tensor block = out.narrow(0, first, rows);
-    Dequantize(Accumulate(input), input.scales, activation, block);
+    Run(QuantizeRows(x.narrow(0, first, rows)), activation, block);
   }
 }
 
-QuantizedRows DequantizeToQuantized(const QuantizedLinear& main, const QuantizedLinear* gate, const QuantizedRows& x,
-                                    kernels::Activation activation) {
+QuantizedRows QuantizedLinear::RunQuantized(const QuantizedLinear& main, const QuantizedLinear* gate, const QuantizedRows& x,
+                                            kernels::Activation activation) {
+  if (main.uses_packed_gemm_) {
+    at::Tensor out = main.Packed(x, activation);
+    if (gate != nullptr) out.mul_(gate->Packed(x, kernels::Activation::kNone));
+    return QuantizeRows(out);
+  }
   const at::Tensor accumulators = main.Accumulate(x);
   const at::Tensor gate_accumulators = gate != nullptr ? gate->Accumulate(x) : at::Tensor();
   QuantizedRows rows{at::empty(accumulators.sizes(), at::kByte), at::empty({accumulators.size(0)}, at::kFloat)};

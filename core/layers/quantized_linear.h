@@ -1,6 +1,6 @@
 // QuantizedLinear: the int8 form of a linear layer. Weights are s8 with one scale per output channel, activations u8 with one
 // scale per token, made on the fly; sums are exact 32-bit integers. Thread safe after construction.
-//   float rows --Quantize--> u8 rows --Accumulate--> accumulators --Dequantize*--> float rows, or u8 rows of the next layer
+//   float rows --QuantizeRows--> u8 rows --product, scales, bias, activation--> float rows, or u8 rows of the next layer
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -37,24 +37,29 @@ class QuantizedLinear {
   // weight [out, in] float32; bias [out] float32 or undefined.
   QuantizedLinear(const at::Tensor& weight, const at::Tensor& bias);
 
-  at::Tensor Accumulate(const QuantizedRows& x) const;  // [M, out] float32
-  // activation(...) of Accumulate's result for rows of these scales -> out [M, out] float32 or bfloat16.
-  void Dequantize(const at::Tensor& accumulators, const at::Tensor& scales, kernels::Activation activation,
-                  at::Tensor& out) const;
-  kernels::Accumulators View(const at::Tensor& accumulators) const;  // of Accumulate's result, for the kernels
-  // activation(x W^T + b) into out [M, out] float32 or bfloat16, in blocks of rows that stay in the cache.
+  // activation(x W^T + b) into out [M, out] float32 or bfloat16.
+  void Run(const QuantizedRows& x, kernels::Activation activation, at::Tensor& out) const;
+  // Of float rows, in blocks that stay in the cache.
   void Run(const at::Tensor& x, kernels::Activation activation, at::Tensor& out) const;
 
+  // activation(main) x gate -> u8 rows of the next layer. gate may be null.
+  static QuantizedRows RunQuantized(const QuantizedLinear& main, const QuantizedLinear* gate, const QuantizedRows& x,
+                                    kernels::Activation activation);
+
  private:
-  at::Tensor packed_;
+  at::Tensor Accumulate(const QuantizedRows& x) const;  // oneDNN's product: [M, out] float32, columns scaled
+  kernels::Accumulators View(const at::Tensor& accumulators) const;
+  void RunPackedGemm(const QuantizedRows& x, kernels::Activation activation, at::Tensor& out) const;  // out float32
+  at::Tensor Packed(const QuantizedRows& x, kernels::Activation activation) const;
+
+  int64_t in_features_ = 0;
+  int64_t out_features_ = 0;
+  bool uses_packed_gemm_ = false;
+  at::Tensor packed_;              // oneDNN's, or bytes of PackInt8GemmWeight
   at::Tensor weight_scales_;       // [out]
   at::Tensor weight_zero_points_;  // [out], all 0
-  at::Tensor offset_;              // [out] what the activations' zero point adds to a column
+  at::Tensor offset_;              // [out] what the activations' zero point adds to a column; int32 for packed GEMM, else scaled
   at::Tensor bias_;                // [out] or undefined
 };
-
-// activation(main) x gate -> u8 rows of the next layer. gate may be undefined.
-QuantizedRows DequantizeToQuantized(const QuantizedLinear& main, const QuantizedLinear* gate, const QuantizedRows& x,
-                                    kernels::Activation activation);
 
 }  // namespace longspan

@@ -162,6 +162,122 @@ TEST_F(PackedGemm, Activations_AreAppliedOnce_BehindTheLastDepth) {
   }
 }
 
+// int8: u8 rows with a scale each, s8 weights in -63..63 with a scale a column. Sums are exact, so the bound is one of rounding.
+struct Int8Product {
+  Int8Product(int64_t rows, int64_t k, int64_t n) : rows(rows), k(k), n(n) {
+    std::mt19937 random(7);
+    std::uniform_int_distribution<int> bytes(0, 255), levels(-63, 63);
+    std::uniform_real_distribution<float> scale(0.001f, 0.01f);
+    for (int64_t i = 0; i < rows * k; ++i) x.push_back(static_cast<uint8_t>(bytes(random)));
+    for (int64_t i = 0; i < n * k; ++i) w.push_back(static_cast<int8_t>(levels(random)));
+    for (int64_t r = 0; r < rows; ++r) x_scales.push_back(scale(random));
+    for (int64_t c = 0; c < n; ++c) w_scales.push_back(scale(random));
+    bias = Normal(n, random);
+    Pack();
+  }
+  void Pack() {
+    offsets.assign(n, 0);
+    for (int64_t i = 0; i < n * k; ++i) offsets[i / k] -= 128 * w[i];
+    packed.reset(static_cast<float*>(std::aligned_alloc(64, (PackedInt8GemmBytes(n, k) + 63) / 64 * 64)));
+    PackInt8GemmWeight(w.data(), n, k, reinterpret_cast<int8_t*>(packed.get()));
+  }
+  template <class RunFn>
+  std::vector<float> Run(RunFn run) const {
+    constexpr int64_t kMargin = 32;
+    std::vector<float> y(rows * n + 2 * kMargin, kUntouched);
+    run(PackedInt8GemmParams{.x = x.data(),
+                             .x_scales = x_scales.data(),
+                             .packed = reinterpret_cast<const int8_t*>(packed.get()),
+                             .offsets = offsets.data(),
+                             .w_scales = w_scales.data(),
+                             .bias = has_bias ? bias.data() : nullptr,
+                             .activation = activation,
+                             .y = y.data() + kMargin,
+                             .rows = rows,
+                             .k = k,
+                             .n = n});
+    EXPECT_THAT(std::vector<float>(y.begin(), y.begin() + kMargin), testing::Each(kUntouched));
+    EXPECT_THAT(std::vector<float>(y.end() - kMargin, y.end()), testing::Each(kUntouched));
+    return {y.begin() + kMargin, y.end() - kMargin};
+  }
+  std::vector<float> Run() const {
+    return Run([](const PackedInt8GemmParams& p) {
+      PackedInt8GemmAvx2(p, {0, p.rows, 0, (p.n + kGemmPanel - 1) / kGemmPanel});
+    });
+  }
+  void ExpectTheDefinition(const std::vector<float>& y) const {
+    for (int64_t r = 0; r < rows; ++r) {
+      for (int64_t c = 0; c < n; ++c) {
+        int64_t sum = 0;
+        for (int64_t i = 0; i < k; ++i) sum += (x[r * k + i] - 128) * w[c * k + i];
+        const double want = static_cast<double>(x_scales[r]) * w_scales[c] * static_cast<double>(sum) + (has_bias ? bias[c] : 0);
+        ASSERT_NEAR(y[r * n + c], Activate(activation, want), 1e-6 * (1 + std::fabs(want))) << "row " << r << " column " << c;
+      }
+    }
+  }
+
+  int64_t rows, k, n;
+  std::vector<uint8_t> x;
+  std::vector<int8_t> w;
+  std::vector<float> x_scales, w_scales, bias;
+  std::vector<int32_t> offsets;
+  std::unique_ptr<float[], Free> packed;
+  bool has_bias = true;
+  Activation activation = Activation::kNone;
+};
+
+TEST_F(PackedGemm, Int8_EqualsTheDefinition_ForEveryShape) {
+  for (int64_t rows : {1, 5, 6, 14, 193}) {
+    for (int64_t k : {1, 3, 4, 5, 32, 100, 1537, 3072}) {
+      for (int64_t n : {1, 16, 37}) {
+        SCOPED_TRACE(testing::Message() << rows << " rows, k " << k << ", n " << n);
+        const Int8Product product(rows, k, n);
+        product.ExpectTheDefinition(product.Run());
+      }
+    }
+  }
+}
+
+TEST_F(PackedGemm, Int8_LargestSums_DoNotSaturate) {
+  Int8Product product(7, 3072, 32);
+  std::fill(product.x.begin(), product.x.end(), uint8_t{255});
+  for (int64_t i = 0; i < product.n * product.k; ++i) product.w[i] = i / product.k % 2 ? 63 : -63;
+  product.Pack();
+  product.ExpectTheDefinition(product.Run());
+}
+
+TEST_F(PackedGemm, Int8_ActivationsFollowScalesAndBias) {
+  for (bool has_bias : {false, true}) {
+    for (Activation activation :
+         {Activation::kGelu, Activation::kGeluTanh, Activation::kRelu, Activation::kSilu, Activation::kTanh}) {
+      SCOPED_TRACE(static_cast<int>(activation));
+      Int8Product product(9, 1600, 37);
+      product.has_bias = has_bias;
+      product.activation = activation;
+      product.ExpectTheDefinition(product.Run());
+    }
+  }
+}
+
+TEST_F(PackedGemm, Int8_TheTeamGivesWhatOneThreadGives) {
+  const int before = omp_get_max_threads();
+  omp_set_num_threads(3);
+  for (const auto& [rows, k, n] : std::vector<std::tuple<int64_t, int64_t, int64_t>>{{1100, 256, 80}, {30, 512, 400}, {1, 4, 3}}) {
+    const Int8Product product(rows, k, n);
+    EXPECT_EQ(product.Run([](const PackedInt8GemmParams& p) { PackedInt8Gemm(p); }), product.Run()) << rows << " rows";
+  }
+  omp_set_num_threads(before);
+}
+
+// A row that QuantizeRows found broken has the scale NaN.
+TEST_F(PackedGemm, Int8_NaNScale_MakesThatRowNaN) {
+  Int8Product product(8, 64, 20);
+  product.activation = Activation::kRelu;
+  product.x_scales[3] = NAN;
+  const std::vector<float> y = product.Run();
+  for (int64_t i = 0; i < static_cast<int64_t>(y.size()); ++i) ASSERT_EQ(std::isnan(y[i]), i / 20 == 3) << i;
+}
+
 // What a text gets must not depend on what shares its batch: the same bits.
 TEST_F(PackedGemm, ARow_DoesNotDependOnTheOthers) {
   Product product(400, 800, 40);
@@ -220,7 +336,9 @@ TEST_F(PackedGemm, InfiniteRows_GiveNoNaN_BesideTheFillOfTheLastPanel) {
   EXPECT_THAT(product.Run(), testing::Each(INFINITY));
 }
 
-TEST(PackedGemmFloats, AreWholePanels) {
+TEST(PackedGemmFloats, AreWholePanels_AndInt8WholeWords) {
+  EXPECT_EQ(PackedInt8GemmBytes(1, 5), 16 * 8);
+  EXPECT_EQ(PackedInt8GemmBytes(17, 8), 32 * 8);
   EXPECT_EQ(PackedGemmFloats(1, 5), 16 * 5);
   EXPECT_EQ(PackedGemmFloats(16, 5), 16 * 5);
   EXPECT_EQ(PackedGemmFloats(17, 5), 32 * 5);
