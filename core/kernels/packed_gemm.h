@@ -6,11 +6,12 @@
 // There oneDNN has no packed form of float32: it runs its general GEMM, which packs the weights again in every call. In either
 // type it applies what follows the product in a second pass over y.
 //
-// W is cut into panels of 16 columns of y and each panel into depths of 384 words at most (a word is one float32 or four int8), so
-// that a piece (24 KiB) stays in the L1 cache while all rows of x pass it, six at a time: 6 x 16 sums are twelve registers, and
-// each step multiplies two loads of W with six broadcasts of x.
+// W is cut into panels of 16 columns of y and each panel into depths of 384 words at most (a word is one float32 or four int8),
+// so that a piece (24 KiB) stays in the L1 cache while all rows of x pass it, six at a time: 6 x 16 sums are twelve registers,
+// and each step multiplies two loads of W with six broadcasts of x.
 //
-//   packed : for each depth, for each panel : [depth][16] words      x : copied by depth, 192 rows at once, to rows 400 words apart
+//   packed : for each depth, for each panel : [depth][16] words      x : copied by depth, 192 rows at once, to rows 400 words
+//   apart
 //                                                                    (rows a multiple of 4 KiB apart would share few cache sets)
 //   M = 14: tiles of 5, 5 and 4 rows, not 6, 6 and 2: below 4 rows the multiply units wait for their own results.
 //

@@ -125,8 +125,8 @@ constexpr TileFn kTiles[kTileRows + 1] = {nullptr,
 // Of a tile whose sums are complete, and still lie in the L1 cache.
 struct Finish {
   Activation activation;
-  const float* x_scales;          // [rows], int8 alone
-  const float *w_scales, *bias;   // [16], int8 alone
+  const float* x_scales;         // [rows], int8 alone
+  const float *w_scales, *bias;  // [16], int8 alone
   float* y;
   int64_t y_stride, rows;
 };

@@ -1,8 +1,8 @@
 // The GEMM is oneDNN's u8 x s8 matmul (brg_matmul:avx512_core_vnni), reached through LibTorch's dispatcher, or on processors with
-// AVX2 alone kernels/packed_gemm.h, which applies scales, bias and activation in its tiles. Two traps of oneDNN's: s8 activations fall to a reference loop five thousand times slower, so
-// activations are always u8; and the zero point is passed as 0 and taken away afterwards (kernels/quantize.h), because oneDNN
-// would sum the weights' columns again on every call. Proven by quantized_linear_test; that no reference implementation runs is
-// proven by onednn_implementation_test.
+// AVX2 alone kernels/packed_gemm.h, which applies scales, bias and activation in its tiles. Two traps of oneDNN's: s8 activations
+// fall to a reference loop five thousand times slower, so activations are always u8; and the zero point is passed as 0 and taken
+// away afterwards (kernels/quantize.h), because oneDNN would sum the weights' columns again on every call. Proven by
+// quantized_linear_test; that no reference implementation runs is proven by onednn_implementation_test.
 #include "core/layers/quantized_linear.h"
 
 #include <ATen/TensorOperators.h>

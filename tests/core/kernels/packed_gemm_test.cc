@@ -201,9 +201,7 @@ struct Int8Product {
     return {y.begin() + kMargin, y.end() - kMargin};
   }
   std::vector<float> Run() const {
-    return Run([](const PackedInt8GemmParams& p) {
-      PackedInt8GemmAvx2(p, {0, p.rows, 0, (p.n + kGemmPanel - 1) / kGemmPanel});
-    });
+    return Run([](const PackedInt8GemmParams& p) { PackedInt8GemmAvx2(p, {0, p.rows, 0, (p.n + kGemmPanel - 1) / kGemmPanel}); });
   }
   void ExpectTheDefinition(const std::vector<float>& y) const {
     for (int64_t r = 0; r < rows; ++r) {
@@ -262,7 +260,8 @@ TEST_F(PackedGemm, Int8_ActivationsFollowScalesAndBias) {
 TEST_F(PackedGemm, Int8_TheTeamGivesWhatOneThreadGives) {
   const int before = omp_get_max_threads();
   omp_set_num_threads(3);
-  for (const auto& [rows, k, n] : std::vector<std::tuple<int64_t, int64_t, int64_t>>{{1100, 256, 80}, {30, 512, 400}, {1, 4, 3}}) {
+  for (const auto& [rows, k, n] :
+       std::vector<std::tuple<int64_t, int64_t, int64_t>>{{1100, 256, 80}, {30, 512, 400}, {1, 4, 3}}) {
     const Int8Product product(rows, k, n);
     EXPECT_EQ(product.Run([](const PackedInt8GemmParams& p) { PackedInt8Gemm(p); }), product.Run()) << rows << " rows";
   }
