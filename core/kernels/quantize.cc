@@ -30,8 +30,7 @@ void QuantizeRows(const QuantizeParams& params) {
 }
 
 void DequantizeRows(const DequantizeParams& params) {
-  const CpuFeatures& features = GetCpuFeatures();
-  const auto rows_of = features.avx512 ? DequantizeRowsAvx512 : features.avx2 ? DequantizeRowsAvx2 : DequantizeRowsPortable;
+  const auto rows_of = GetCpuFeatures().avx512 ? DequantizeRowsAvx512 : DequantizeRowsPortable;
   const int num_threads = UsefulThreads(params.rows * params.width);
 #pragma omp parallel num_threads(num_threads) if (num_threads > 1)
   {

@@ -2,8 +2,9 @@
 //
 // Per token (row), symmetric about 128:   scale = max |x| / 127      q = round(x / scale) + 128, in 1..255
 //   x = [0.5 -2 1]:   scale 0.01575, q = [160 1 192]
-// The GEMM multiplies q by s8 weights (its unsigned form is the fast one) and scales columns; what the 128 added is taken away
-// here:  y = activation(scale_row * (acc - offset_column) + bias),   offset_n = 128 * w_scale_n * sum_k w_nk.
+// oneDNN's GEMM multiplies q by s8 weights (its unsigned form is the fast one) and scales columns; what the 128 added is taken
+// away here:  y = activation(scale_row * (acc - offset_column) + bias),   offset_n = 128 * w_scale_n * sum_k w_nk.
+// (The GEMM of packed_gemm.h does that itself; DequantizeRows has no AVX2 form.)
 // A row that holds NaN or Inf gets the scale NaN, so that it comes out as NaN and not as a plausible vector.
 // Implementations are chosen once by cpuid: _avx512, _avx2 and _portable; rows are shared among the OpenMP team.
 // Proven by quantize_rows_test and quantized_linear_test.
@@ -58,7 +59,6 @@ void QuantizeRowsAvx512(const QuantizeParams& params, int64_t begin, int64_t end
 void QuantizeRowsAvx2(const QuantizeParams& params, int64_t begin, int64_t end);
 void QuantizeRowsPortable(const QuantizeParams& params, int64_t begin, int64_t end);
 void DequantizeRowsAvx512(const DequantizeParams& params, int64_t begin, int64_t end, float* scratch);
-void DequantizeRowsAvx2(const DequantizeParams& params, int64_t begin, int64_t end, float* scratch);
 void DequantizeRowsPortable(const DequantizeParams& params, int64_t begin, int64_t end, float* scratch);
 
 }  // namespace longspan::kernels

@@ -12,13 +12,6 @@ struct Avx2 {
   static __m256 Load(const T* p, int64_t count) {
     return Load8(p, count);
   }
-  template <typename T>
-  static void Store(T* p, int64_t count, __m256 v) {
-    Store8(p, count, v);
-  }
-  static __m256 FirstLanes(__m256 v, int64_t count) {
-    return count >= kLanes ? v : _mm256_and_ps(v, _mm256_castsi256_ps(FirstLanes8(count)));
-  }
   static void StoreBytes(uint8_t* q, int64_t count, __m256 v) {
     const __m256i shifted = _mm256_add_epi32(_mm256_cvtps_epi32(v), _mm256_set1_epi32(128));
     const __m128i words = _mm_packs_epi32(_mm256_castsi256_si128(shifted), _mm256_extracti128_si256(shifted, 1));
@@ -34,9 +27,6 @@ struct Avx2 {
 
 void QuantizeRowsAvx2(const QuantizeParams& params, int64_t begin, int64_t end) {
   RowQuantizer<Avx2>::Quantize(params, begin, end);
-}
-void DequantizeRowsAvx2(const DequantizeParams& params, int64_t begin, int64_t end, float* scratch) {
-  RowQuantizer<Avx2>::Dequantize(params, begin, end, scratch);
 }
 
 }  // namespace longspan::kernels

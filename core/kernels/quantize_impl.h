@@ -1,6 +1,7 @@
 // QuantizeRows and DequantizeRows over vectors of one instruction set: the arithmetic is written once, an Isa gives
-//   V (Vector<kLanes>), Load(p, count), Store(p, count, v): the first `count` elements, zeros behind them,
-//   FirstLanes(v, count), and StoreBytes(q, count, v): round(v) + 128 clamped to 0..255.
+//   V (Vector<kLanes>), Load(p, count): the first `count` elements, zeros behind them, and
+//   StoreBytes(q, count, v): round(v) + 128 clamped to 0..255;
+// for Dequantize also Store(p, count, v) and FirstLanes(v, count).
 // Of two operands of V::Max the second is kept if either is NaN.
 #pragma once
 

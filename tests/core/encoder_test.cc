@@ -1,5 +1,5 @@
-// Encoder: from a folder and token ids to vectors. Tiny models with formula weights (tests/golden/checkpoints.h); what the
-// encoder gives is compared with values computed here from the model's own hidden states.
+// Encoder: from a folder and token ids to vectors. What the encoder gives is compared with values computed here from the model's
+// own hidden states.
 #include "core/encoder.h"
 
 #include <ATen/core/Tensor.h>
@@ -9,13 +9,9 @@
 #include <random>
 #include <vector>
 
-#include "core/cost_model.h"
-#include "core/memory.h"
 #include "core/models/model.h"
 #include "core/models/model_folder.h"
-#include "gmock/gmock.h"
-#include "gtest/gtest.h"
-#include "tests/golden/checkpoints.h"
+#include "tests/core/encoder_fixture.h"
 
 namespace longspan {
 namespace {
@@ -23,8 +19,6 @@ namespace {
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
-
-constexpr float kTolerance = 2e-6f;
 
 std::vector<float> MeanOf(const std::vector<std::vector<float>>& rows, int64_t begin, int64_t end) {
   std::vector<float> mean(rows[0].size());
@@ -42,56 +36,6 @@ std::vector<float> UnitLength(std::vector<float> x) {
   for (float& value : x) value = static_cast<float>(value / std::sqrt(square));
   return x;
 }
-
-void ExpectNear(const std::vector<float>& got, const std::vector<float>& want, float tolerance = kTolerance) {
-  ASSERT_EQ(got.size(), want.size());
-  for (size_t i = 0; i < got.size(); ++i) ASSERT_NEAR(got[i], want[i], tolerance) << "value " << i;
-}
-
-class EncoderTest : public testing::Test {
- protected:
-  EncoderTest() : checkpoint_(0.4, kBertNorms), config_(LongformerConfigJson()) {
-    AddBertWeights(checkpoint_, {}, /*global_projections=*/true);
-  }
-  void SetUp() override { Load(); }
-
-  absl::Status TryLoad(const EncoderOptions& options = {}) {
-    auto encoder = Encoder::Load(checkpoint_.Write(config_), options);
-    if (!encoder.ok()) return encoder.status();
-    encoder_ = *std::move(encoder);
-    return absl::OkStatus();
-  }
-  void Load() {
-    const absl::Status status = TryLoad();
-    ASSERT_TRUE(status.ok()) << status;
-  }
-  // A file of the sentence-transformers layout around the model.
-  void Write(const std::string& name, const nlohmann::json& json) { checkpoint_.folder().WriteText(name, json.dump()); }
-
-  EncodedText Encode(const std::vector<int32_t>& ids, const EncodeOptions& options = {},
-                     const std::vector<int32_t>& globals = {}) {
-    TokenBatch batch;
-    batch.Add({.token_ids = ids, .global_positions = globals});
-    auto results = encoder_->Encode(batch, {&options, 1});
-    EXPECT_TRUE(results[0].ok()) << results[0].status();
-    return results[0].ok() ? *results[0] : EncodedText{};
-  }
-  // The token vectors as token_sink gives them.
-  std::vector<std::vector<float>> TokenRows(const std::vector<int32_t>& ids) {
-    std::vector<std::vector<float>> rows;
-    EncodeOptions options{.document_vector = false};
-    options.token_sink = [&](int64_t first, int64_t count, const float* values) {
-      EXPECT_EQ(first, static_cast<int64_t>(rows.size()));
-      for (int64_t i = 0; i < count; ++i) rows.emplace_back(values + i * 24, values + (i + 1) * 24);
-    };
-    Encode(ids, options);
-    return rows;
-  }
-
-  FormulaCheckpoint checkpoint_;
-  nlohmann::json config_;
-  std::unique_ptr<Encoder> encoder_;
-};
 
 TEST_F(EncoderTest, Load_FillsModelInfo) {
   const ModelInfo& info = encoder_->info();
@@ -295,220 +239,6 @@ TEST_F(EncoderTest, OptionsThatDoNotMatchTheBatch_AreRefused) {
   const std::vector<int32_t> ids = {3, 4};
   batch.Add({.token_ids = ids});
   EXPECT_EQ(encoder_->Encode(batch, {})[0].status().code(), absl::StatusCode::kInvalidArgument);
-}
-
-// A converted model: any length by repeated positions.
-class ConvertedEncoderTest : public EncoderTest {
- protected:
-  void SetUp() override {
-    config_["longspan"] = {{"dense_up_to", 16}, {"position_period", 15}, {"default_global_attention", "cls"}};
-    Load();
-  }
-};
-
-TEST_F(ConvertedEncoderTest, Info_SaysHowTextsAreTreated) {
-  const ModelInfo& info = encoder_->info();
-  EXPECT_EQ(info.max_tokens, 0);
-  EXPECT_EQ(info.dense_up_to, 16);
-  EXPECT_EQ(info.default_global_attention, GlobalAttention::kCls);
-  EXPECT_THAT(ResolveGlobalPositions(info, std::nullopt, {}, 16), IsEmpty());
-  EXPECT_THAT(ResolveGlobalPositions(info, std::nullopt, {}, 17), ElementsAre(0));
-  EXPECT_THAT(ResolveGlobalPositions(info, GlobalAttention::kCls, {}, 3), ElementsAre(0));
-  EXPECT_THAT(ResolveGlobalPositions(info, GlobalAttention::kNone, {}, 99), IsEmpty());
-  const std::vector<int32_t> positions = {2, 5};
-  EXPECT_THAT(ResolveGlobalPositions(info, GlobalAttention::kPositions, positions, 99), ElementsAre(2, 5));
-}
-
-TEST_F(ConvertedEncoderTest, ShortTexts_SeeAllOfThemselves) {
-  const std::vector<int32_t> ids16 = FormulaIds(0, 16, 3, 40), ids17 = FormulaIds(0, 17, 3, 40);
-  const std::vector<float> dense16 = Encode(ids16).vector, banded17 = Encode(ids17).vector;
-  config_.erase("longspan");
-  config_["attention_window"] = 128;  // sees everything
-  Load();
-  ExpectNear(dense16, Encode(ids16).vector);
-  const std::vector<float> full17 = Encode(ids17).vector;
-  EXPECT_GT(std::abs(banded17[0] - full17[0]) + std::abs(banded17[1] - full17[1]), 1e-3f);
-}
-
-// With a period of 15 and tokens that repeat likewise, what lies beyond a window's reach of both ends repeats too.
-TEST_F(ConvertedEncoderTest, Positions_RepeatForEver) {
-  std::vector<int32_t> ids = {7};
-  for (int i = 0; i < 150; ++i) ids.push_back(10 + i % 15);
-  const auto rows = TokenRows(ids);
-  ASSERT_EQ(rows.size(), 151u);
-  ExpectNear(rows[40], rows[55]);
-  ExpectNear(rows[40], rows[100]);
-  EXPECT_GT(std::abs(rows[40][0] - rows[41][0]), 1e-3f);
-}
-
-TEST_F(ConvertedEncoderTest, OutOfMemory_IsResourceExhausted_AndThePassLater_Works) {
-  std::vector<int32_t> ids(60000, 9);
-  TokenBatch batch;
-  batch.Add({.token_ids = ids});
-  TrimMemory();
-  SetMemoryBudget(GetMemoryStats().live_bytes + (4 << 20));
-  const auto refused = encoder_->Encode(batch, std::vector<EncodeOptions>(1));
-  SetMemoryBudget(0);
-  EXPECT_EQ(refused[0].status().code(), absl::StatusCode::kResourceExhausted) << refused[0].status();
-  EXPECT_EQ(Encode(ids).vector.size(), 24u);
-}
-
-TEST_F(ConvertedEncoderTest, WarmUp_TellsThatTheLargestBatchDoesNotFit) {
-  ASSERT_TRUE(encoder_->WarmUp().ok());
-  TrimMemory();
-  SetMemoryBudget(GetMemoryStats().live_bytes + (4 << 20));
-  const absl::Status small = encoder_->WarmUp();
-  const absl::Status large = encoder_->WarmUp(60000);
-  SetMemoryBudget(0);
-  EXPECT_TRUE(small.ok()) << small;
-  EXPECT_EQ(large.code(), absl::StatusCode::kResourceExhausted) << large;
-  EXPECT_TRUE(encoder_->WarmUp(60000).ok());
-}
-
-// A long pass asks inside its layers too: whoever answers may run other passes there, and one that nobody wants ends there.
-TEST_F(ConvertedEncoderTest, LongPass_PausesInsideItsLayers_AndIsTheSame) {
-  const std::vector<int32_t> ids(40000, 9);
-  TokenBatch batch;
-  batch.Add({.token_ids = ids});
-  const std::vector<float> expected = Encode(ids).vector;
-  const std::vector<int32_t> short_ids = FormulaIds(1, 30, 3, 40);
-  const std::vector<float> short_expected = Encode(short_ids).vector;
-  int asked = 0;
-  const EncodeControl control{.is_dropped = [&](int32_t) {
-    ++asked;
-    ExpectNear(Encode(short_ids).vector, short_expected);  // another pass inside this one
-    return false;
-  }};
-  const auto results = encoder_->Encode(batch, std::vector<EncodeOptions>(1), control);
-  ASSERT_TRUE(results[0].ok()) << results[0].status();
-  ExpectNear(results[0]->vector, expected);
-  EXPECT_GT(asked, 2 * 2 * (40000 / 2048));  // two layers, each with the blocks of its projections and of its feed-forward
-}
-
-TEST_F(ConvertedEncoderTest, LongPass_DroppedInsideALayer_DoesNoMore) {
-  const std::vector<int32_t> ids(40000, 9);
-  TokenBatch batch;
-  batch.Add({.token_ids = ids});
-  for (const int last :
-       {1, 2, 10, 19, 20, 21, 22, 30, 40}) {  // in the projections, in the attention, in the feed-forward, in layer two
-    int asked = 0;
-    const EncodeControl control{.is_dropped = [&](int32_t) { return ++asked > last; }};
-    EXPECT_EQ(encoder_->Encode(batch, std::vector<EncodeOptions>(1), control)[0].status().code(), absl::StatusCode::kCancelled);
-    EXPECT_EQ(asked, last + 1);
-  }
-}
-
-TEST_F(ConvertedEncoderTest, WarmUp_CalibratesTheCostModel) {
-  const double before = encoder_->cost_model().TextSeconds(1000);
-  ASSERT_TRUE(encoder_->WarmUp().ok());
-  const double after = encoder_->cost_model().TextSeconds(1000);
-  EXPECT_NE(before, after);
-  EXPECT_GT(after, 0);
-  EXPECT_LT(after, 10);
-}
-
-struct BadInput {
-  std::string name;
-  std::vector<int32_t> ids;
-  std::vector<int32_t> globals;
-  std::vector<uint8_t> mask;
-  LshOptions lsh;
-  EncodeOptions options;
-  absl::StatusCode code;
-  std::string text;
-};
-
-TEST_F(EncoderTest, Validate_SaysWhatGotAllowed) {
-  using absl::StatusCode;
-  const std::vector<int32_t> ids = FormulaIds(0, 10, 3, 40);
-  std::vector<int32_t> wild = ids;
-  wild[4] = 40;
-  const std::vector<BadInput> inputs = {
-      {.name = "empty", .ids = {}, .code = StatusCode::kInvalidArgument, .text = "no tokens"},
-      {.name = "long",
-       .ids = FormulaIds(0, 65, 3, 40),
-       .code = StatusCode::kInvalidArgument,
-       .text = "has 65 tokens; this model takes at most 64"},
-      {.name = "id", .ids = wild, .code = StatusCode::kInvalidArgument, .text = "token_ids[4] is 40; allowed: 0 to 39"},
-      {.name = "negative id", .ids = {-1}, .code = StatusCode::kInvalidArgument, .text = "token_ids[0] is -1"},
-      {.name = "global",
-       .ids = ids,
-       .globals = {2, 10},
-       .code = StatusCode::kInvalidArgument,
-       .text = "global_positions[1] is 10"},
-      {.name = "order", .ids = ids, .globals = {2, 2}, .code = StatusCode::kInvalidArgument, .text = "ascending, each once"},
-      {.name = "mask",
-       .ids = ids,
-       .mask = {1},
-       .code = StatusCode::kInvalidArgument,
-       .text = "attention_mask has 1 values for 10"},
-      {.name = "zero mask", .ids = {3}, .mask = {0}, .code = StatusCode::kInvalidArgument, .text = "0 everywhere"},
-      {.name = "hashes", .ids = ids, .lsh = {.num_hashes = 2}, .code = StatusCode::kFailedPrecondition, .text = "no LSH"},
-      {.name = "span",
-       .ids = ids,
-       .options = {.spans = {{0, 4}, {4, 4}}},
-       .code = StatusCode::kInvalidArgument,
-       .text = "spans[1] is [4, 4)"},
-      {.name = "span end",
-       .ids = ids,
-       .options = {.spans = {{0, 11}}},
-       .code = StatusCode::kInvalidArgument,
-       .text = "inside [0, 10)"},
-      {.name = "dimensions",
-       .ids = ids,
-       .options = {.dimensions = 25},
-       .code = StatusCode::kInvalidArgument,
-       .text = "dimensions is 25; allowed: 1 to 24"},
-      {.name = "prompt",
-       .ids = ids,
-       .options = {.pooling_begin = 10},
-       .code = StatusCode::kInvalidArgument,
-       .text = "pooling_begin is 10; allowed: 0 to 9"},
-  };
-  for (const BadInput& input : inputs) {
-    const absl::Status status = encoder_->Validate(
-        {.token_ids = input.ids, .global_positions = input.globals, .attention_mask = input.mask, .lsh = input.lsh},
-        input.options);
-    EXPECT_EQ(status.code(), input.code) << input.name << ": " << status;
-    EXPECT_THAT(std::string(status.message()), HasSubstr(input.text)) << input.name;
-  }
-  EXPECT_TRUE(encoder_->Validate({.token_ids = ids, .global_positions = std::vector<int32_t>{0, 9}}, {.dimensions = 24}).ok());
-}
-
-TEST_F(EncoderTest, BadConfigs_NameKeyValueAndWhatIsAllowed) {
-  struct BadConfig {
-    nlohmann::json edit;
-    std::string text;
-  };
-  const std::vector<BadConfig> configs = {
-      {{{"attention_window", 7}}, "\"attention_window\" is 7; allowed: even"},
-      {{{"attention_window", {4, 0}}}, "\"attention_window[1]\" is 0; allowed: an integer from 2"},
-      {{{"attention_window", {4, 8, 8}}}, "a list of 3; allowed: a number, or a list of 2"},
-      {{{"attention_window", "wide"}}, "\"attention_window\" is \"wide\""},
-      {{{"num_attention_heads", 5}}, "\"hidden_size\" is 24; allowed: multiples of the 5"},
-      {{{"hidden_size", -1}}, "\"hidden_size\" is -1; allowed: an integer from 1"},
-      {{{"hidden_size", 24.5}}, "\"hidden_size\" is 24.5"},
-      {{{"hidden_act", "geglu"}}, "geglu"},
-      {{{"layer_norm_eps", 0}}, "\"layer_norm_eps\" is 0; allowed: a number above 0"},
-      {{{"pad_token_id", 65}}, "\"pad_token_id\" is 65; allowed: an integer from 0 to 64"},
-      {{{"vocab_size", 41}}, "embeddings.word_embeddings.weight"},
-      {{{"num_hidden_layers", 3}, {"attention_window", 4}}, "encoder.layer.2"},
-      {{{"num_hidden_layers", 1}, {"attention_window", 4}}, "encoder.layer.1"},
-      {{{"longspan", {{"position_period", 64}}}}, "\"longspan.position_period\" is 64; allowed: 0 to 63"},
-      {{{"longspan", {{"default_global_attention", "all"}}}},
-       "\"longspan.default_global_attention\" is \"all\"; allowed: \"none\", \"cls\""},
-      {{{"longspan", 3}}, "\"longspan\" is 3; allowed: an object"},
-      {{{"model_type", "t5"}}, "model_type is \"t5\"; known: longformer"},
-  };
-  const nlohmann::json good = config_;
-  for (const BadConfig& bad : configs) {
-    config_ = good;
-    config_.update(bad.edit);
-    const absl::Status status = TryLoad();
-    EXPECT_FALSE(status.ok()) << bad.edit;
-    EXPECT_THAT(std::string(status.message()), HasSubstr(bad.text)) << bad.edit;
-    EXPECT_EQ(status.message().find('\n'), std::string::npos) << "one line";
-  }
 }
 
 }  // namespace

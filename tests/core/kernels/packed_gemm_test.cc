@@ -162,6 +162,28 @@ TEST_F(PackedGemm, Activations_AreAppliedOnce_BehindTheLastDepth) {
   }
 }
 
+// Where exponentials overflow and vanish, and what is not a number: one product of x and 1 is x.
+TEST_F(PackedGemm, Activations_HoldAtTheEdges) {
+  const std::vector<float> edges = {0.0f,  -0.0f,  1e-40f, -1e-40f, 3.92f,  -3.92f,  5.55f, -5.55f, 9.0f,  -9.0f,
+                                    87.0f, -87.0f, 88.5f,  -88.5f,  104.0f, -104.0f, 1e4f,  -1e4f,  1e18f, -1e18f};
+  Product product(static_cast<int64_t>(edges.size()) + 1, 1, 1);
+  product.has_bias = false;
+  product.w[0] = 1;
+  PackGemmWeight(product.w.data(), 1, 1, product.packed.get());
+  std::copy(edges.begin(), edges.end(), product.x.begin());
+  product.x.back() = NAN;
+  for (Activation activation :
+       {Activation::kGelu, Activation::kGeluTanh, Activation::kRelu, Activation::kSilu, Activation::kTanh}) {
+    product.activation = activation;
+    const std::vector<float> y = product.Run();
+    EXPECT_TRUE(std::isnan(y.back())) << static_cast<int>(activation);
+    for (size_t i = 0; i < edges.size(); ++i) {
+      const double want = Activate(activation, edges[i]);
+      EXPECT_NEAR(y[i], want, 1e-6 * (1 + std::fabs(want))) << static_cast<int>(activation) << " of " << edges[i];
+    }
+  }
+}
+
 // int8: u8 rows with a scale each, s8 weights in -63..63 with a scale a column. Sums are exact, so the bound is one of rounding.
 struct Int8Product {
   Int8Product(int64_t rows, int64_t k, int64_t n) : rows(rows), k(k), n(n) {
