@@ -110,6 +110,22 @@ TEST_P(BatchMixesTest, InABatch_EqualsAlone_ForRandomMixes) {
   }
 }
 
+// Rows enough that each thread takes whole blocks of them (row_blocks.h), masks and all.
+TEST_P(BatchMixesTest, ManyShortTexts_EqualAlone) {
+  std::vector<RandomText> texts;
+  TokenBatch batch;
+  while (batch.num_texts() < 400 && batch.cu_seqlens().back() < 3000) {
+    texts.push_back(Draw());
+    if (texts.back().ids.size() > 500) texts.back().ids.resize(1 + Below(500));
+    if (!texts.back().mask.empty()) texts.back().mask.resize(texts.back().ids.size());
+    texts.back().globals.clear();
+    batch.Add(texts.back().view());
+  }
+  const auto states = model_->Forward(batch, {});
+  ASSERT_TRUE(states.ok()) << states.status();
+  for (int32_t text = 0; text < batch.num_texts(); text += 1 + batch.num_texts() / 40) ExpectRows(*states, batch, text, texts[text]);
+}
+
 TEST_P(BatchMixesTest, WhoStays_EqualsAlone_WhenOthersLeaveBetweenLayers) {
   for (int round = 0; round < 6; ++round) {
     SCOPED_TRACE(round);
