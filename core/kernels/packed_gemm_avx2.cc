@@ -223,13 +223,11 @@ void RunPanel(const Gemm& g, const Block& block, int64_t panel, const float* w, 
   }
 }
 
-// Words [begin, begin + block.depth) of the block's rows; bytes that a row lacks in its last word are zeros.
+// Words [begin, begin + block.depth) of the block's rows. Bytes that a row lacks in its last word meet weights of zero.
 void CopyRows(const Gemm& g, const Block& block, int64_t begin, float* to) {
   const int64_t bytes = std::min(block.depth * kWordBytes, g.x_bytes - begin * kWordBytes);
   for (int64_t r = 0; r < block.rows; ++r) {
-    char* const row = reinterpret_cast<char*>(to + r * kRowStride);
-    std::memcpy(row, g.x + (block.first_row + r) * g.x_stride + begin * kWordBytes, bytes);
-    std::memset(row + bytes, 0, block.depth * kWordBytes - bytes);
+    std::memcpy(to + r * kRowStride, g.x + (block.first_row + r) * g.x_stride + begin * kWordBytes, bytes);
   }
 }
 

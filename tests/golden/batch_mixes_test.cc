@@ -123,7 +123,8 @@ TEST_P(BatchMixesTest, ManyShortTexts_EqualAlone) {
   }
   const auto states = model_->Forward(batch, {});
   ASSERT_TRUE(states.ok()) << states.status();
-  for (int32_t text = 0; text < batch.num_texts(); text += 1 + batch.num_texts() / 40) ExpectRows(*states, batch, text, texts[text]);
+  for (int32_t text = 0; text < batch.num_texts(); text += 1 + batch.num_texts() / 40)
+    ExpectRows(*states, batch, text, texts[text]);
 }
 
 TEST_P(BatchMixesTest, WhoStays_EqualsAlone_WhenOthersLeaveBetweenLayers) {
