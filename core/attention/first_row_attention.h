@@ -1,6 +1,6 @@
 // Attention of the first token of each text alone: all that cls pooling reads of the last layer. The caller packs only the keys
 // that the first token sees (its window, globals), so every key of a text takes part; cost O(keys·H·D).
-// Proven by encoder_test (FirstRowOnly_EqualsAllRows).
+// Proven by first_row_test.
 #pragma once
 
 #include <ATen/core/Tensor.h>

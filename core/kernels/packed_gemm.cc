@@ -28,7 +28,7 @@ void ForEachPacked(int64_t n, int64_t words, int64_t per_word, const Write& writ
   }
 }
 
-// part(GemmPart) on each thread of a team that the product is worth.
+// run_part(params, GemmPart) on each thread of a team that the product is worth.
 template <class Params, class RunPart>
 void ShareAmongTeam(const Params& params, const RunPart& run_part) {
   const int64_t panels = NumGemmPanels(params.n);

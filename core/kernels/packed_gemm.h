@@ -10,10 +10,10 @@
 // so that a piece (24 KiB) stays in the L1 cache while all rows of x pass it, six at a time: 6 x 16 sums are twelve registers,
 // and each step multiplies two loads of W with six broadcasts of x.
 //
-//   packed : for each depth, for each panel : [depth][16] words      x : copied by depth, 192 rows at once, to rows 400 words
-//   apart
-//                                                                    (rows a multiple of 4 KiB apart would share few cache sets)
-//   M = 14: tiles of 5, 5 and 4 rows, not 6, 6 and 2: below 4 rows the multiply units wait for their own results.
+//   packed : for each depth, for each panel : [depth][16] words
+//   x      : copied by depth, 192 rows at once, to rows 400 words apart (at multiples of 4 KiB they would
+//            share few cache sets)
+//   M = 14 : tiles of 5, 5 and 4 rows, not 6, 6 and 2: below 4 rows the multiply units wait for their own results.
 //
 // A row's result does not depend on the other rows: every tile adds in the same order. int8: VPMADDUBSW adds two products u8 x s8
 // in 16 bits and saturates, so weights are in -63..63 (NarrowWeight). Source of the scheme: Goto and van de Geijn, Anatomy of

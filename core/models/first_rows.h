@@ -1,6 +1,6 @@
 // What the last layer needs when only the first token of each text is read (cls pooling): the rows its attention sees.
 //   text of 9 tokens, w = 2, globals {5}:   rows 0 1 2 | 5     of 9
-// Proven by encoder_test (FirstRowOnly_EqualsAllRows).
+// Proven by first_row_test.
 #pragma once
 
 #include <ATen/core/Tensor.h>

@@ -8,7 +8,7 @@
 // Texts that nobody waits for any more leave between layers with their rows, so that the rest of the pass is cheaper by
 // them; attention never crosses a seam, so the others do not notice. Example, texts of 3, 2, 4 tokens, the middle one dropped:
 //   cu_seqlens [0 3 5 9] -> [0 3 7],  rows of x 0 1 2 [3 4] 5 6 7 8 -> 0 1 2 5 6 7 8
-// Lives for one pass on one thread. Proven by encoder_test (Encode_DropsTexts*) and packed_pass_test.
+// Lives for one pass on one thread. Proven by encoder_test, converted_encoder_test and batch_mixes_test.
 #pragma once
 
 #include <ATen/core/Tensor.h>
