@@ -5,7 +5,7 @@
 #include <chrono>
 #include <thread>
 
-#include "core/compute_threads.h"
+#include "core/runtime/compute_threads.h"
 
 namespace longspan {
 namespace {

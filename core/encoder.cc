@@ -17,12 +17,12 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "core/compute_threads.h"
 #include "core/cost_model.h"
-#include "core/memory.h"
 #include "core/models/model.h"
 #include "core/output_head.h"
 #include "core/pooling.h"
+#include "core/runtime/compute_threads.h"
+#include "core/runtime/memory.h"
 
 namespace longspan {
 namespace {

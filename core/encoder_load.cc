@@ -9,14 +9,14 @@
 #include <set>
 
 #include "absl/strings/str_cat.h"
-#include "core/compute_threads.h"
+#include "core/checkpoint/model_folder.h"
 #include "core/cost_model.h"
 #include "core/encoder.h"
 #include "core/layers/linear.h"
-#include "core/memory.h"
 #include "core/models/model.h"
-#include "core/models/model_folder.h"
 #include "core/output_head.h"
+#include "core/runtime/compute_threads.h"
+#include "core/runtime/memory.h"
 #include "core/weights/int8_weights.h"
 
 namespace longspan {

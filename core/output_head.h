@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include "core/models/model_folder.h"
+#include "core/checkpoint/model_folder.h"
 
 namespace longspan {
 

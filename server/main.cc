@@ -9,8 +9,8 @@
 #include <thread>
 
 #include "absl/strings/str_cat.h"
-#include "core/runtime_environment.h"
-#include "server/loaded_model.h"
+#include "core/runtime/runtime_environment.h"
+#include "server/served_model.h"
 #include "server/server.h"
 
 namespace {

@@ -10,7 +10,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "core/memory.h"
+#include "core/runtime/memory.h"
 #include "server/http/probes.h"
 
 namespace longspan {

@@ -16,7 +16,7 @@ forbid "core must not include server or client" '#include *"(server|client)/' co
 forbid "core/kernels must not know torch or absl" '#include *[<"](torch|ATen|c10|absl)/' core/kernels
 forbid "core/kernels must not include other rooms of core" '#include *"core/(attention|layers|models|weights|tokenizer|[a-z_]+\.h)' core/kernels
 forbid "core/attention and core/layers must not include models" '#include *"core/(models|encoder)' core/attention core/layers
-forbid "public headers of core must be free of torch" "$torch" core/encoder.h core/token_batch.h core/model_info.h core/cost_model.h core/pooling.h core/tokenizer core/models/model_folder.h
+forbid "public headers of core must be free of torch" "$torch" core/encoder.h core/token_batch.h core/model_info.h core/cost_model.h core/pooling.h core/tokenizer core/checkpoint/model_folder.h
 forbid "server must not include torch" "$torch" server
 forbid "server must use core through its public headers" '#include *"core/(kernels|attention|layers|weights|models/(model\.h|[a-z]+/))' server
 forbid "server/batching must not know gRPC" "$rpc" server/batching

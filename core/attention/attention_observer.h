@@ -8,7 +8,7 @@
 #include <span>
 
 #include "core/kernels/local_chunk_attention.h"
-#include "core/kernels/sliding_window_attention_impl.h"
+#include "core/kernels/row_attention.h"
 
 namespace longspan {
 

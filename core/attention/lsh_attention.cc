@@ -11,10 +11,10 @@
 #include <numeric>
 
 #include "core/attention/attention_observer.h"
-#include "core/attention/parallel_blocks.h"
 #include "core/kernels/lsh_hash.h"
 #include "core/kernels/lsh_sort.h"
 #include "core/layers/element_type_of.h"
+#include "core/runtime/parallel_blocks.h"
 
 namespace longspan {
 namespace {

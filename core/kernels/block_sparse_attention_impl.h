@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "core/kernels/block_sparse_attention.h"
-#include "core/kernels/sliding_window_attention_impl.h"
+#include "core/kernels/row_attention.h"
 
 namespace longspan::kernels {
 

@@ -1,5 +1,5 @@
 #if defined(__x86_64__)
-#include "core/kernels/local_chunk_tile.h"
+#include "core/kernels/local_chunk_attention_tile.h"
 
 namespace longspan::kernels {
 

@@ -1,4 +1,4 @@
-#include "core/kernels/local_chunk_tile.h"
+#include "core/kernels/local_chunk_attention_tile.h"
 
 namespace longspan::kernels {
 

@@ -2,7 +2,7 @@
 #include <cstring>
 #include <type_traits>
 
-#include "core/kernels/activation_impl.h"
+#include "core/kernels/activation_tile.h"
 #include "core/kernels/packed_gemm.h"
 #include "core/kernels/packed_gemm_layout.h"
 #include "core/kernels/vector_avx2.h"

@@ -1,4 +1,4 @@
-#include "core/kernels/quantize_impl.h"
+#include "core/kernels/quantize_tile.h"
 #include "core/kernels/vector_avx2.h"
 
 namespace longspan::kernels {

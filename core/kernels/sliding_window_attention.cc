@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "core/kernels/cpu_features.h"
-#include "core/kernels/sliding_window_attention_impl.h"
+#include "core/kernels/row_attention.h"
 
 namespace longspan::kernels {
 

@@ -11,8 +11,8 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "core/checkpoint/model_folder.h"
 #include "core/models/model.h"
-#include "core/models/model_folder.h"
 #include "core/weights/weight_map.h"
 #include "nlohmann/json.hpp"
 

@@ -3,12 +3,12 @@
 #include <string>
 
 #include "absl/strings/str_cat.h"
+#include "core/checkpoint/model_folder.h"
 #include "core/models/bert/model.h"
 #include "core/models/bigbird/model.h"
 #include "core/models/led/model.h"
 #include "core/models/longformer/model.h"
 #include "core/models/model.h"
-#include "core/models/model_folder.h"
 #include "core/models/modernbert/model.h"
 #include "core/models/reformer/model.h"
 #include "core/weights/int8_weights.h"

@@ -11,8 +11,8 @@
 #include <algorithm>
 #include <cstdint>
 
-#include "core/attention/parallel_blocks.h"
 #include "core/models/packed_pass.h"
+#include "core/runtime/parallel_blocks.h"
 
 namespace longspan {
 

@@ -7,7 +7,7 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
-#include "core/models/sentence_layout.h"
+#include "core/checkpoint/sentence_layout.h"
 #include "core/tokenizer/vocabulary_files.h"
 
 namespace longspan {

@@ -11,7 +11,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "core/models/json_fields.h"
+#include "core/checkpoint/json_fields.h"
 #include "core/tokenizer/special_tokens.h"
 #include "nlohmann/json.hpp"
 

@@ -10,7 +10,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "core/models/model_folder.h"
+#include "core/checkpoint/model_folder.h"
 #include "core/tools/model_copy.h"
 #include "core/weights/safetensors_reader.h"
 

@@ -6,9 +6,9 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "core/checkpoint/model_folder.h"
 #include "core/cost_model.h"
 #include "core/encoder.h"
-#include "core/models/model_folder.h"
 
 namespace longspan {
 namespace {

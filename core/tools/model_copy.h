@@ -6,7 +6,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "core/models/model_folder.h"
+#include "core/checkpoint/model_folder.h"
 #include "nlohmann/json.hpp"
 
 namespace longspan {

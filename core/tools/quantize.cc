@@ -15,8 +15,8 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "core/checkpoint/model_folder.h"
 #include "core/layers/quantized_linear.h"
-#include "core/models/model_folder.h"
 #include "core/tools/model_copy.h"
 #include "core/weights/float_conversion.h"
 #include "core/weights/int8_weights.h"

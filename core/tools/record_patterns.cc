@@ -9,9 +9,9 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "core/checkpoint/model_folder.h"
 #include "core/encoder.h"
 #include "core/models/model.h"
-#include "core/models/model_folder.h"
 #include "core/tokenizer/tokenizer.h"
 #include "core/tools/pattern_recorder.h"
 #include "core/weights/one_line.h"

@@ -4,7 +4,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "server/error_details.h"
+#include "core/error_details.h"
 
 namespace longspan {
 namespace {

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <utility>
 
-#include "server/error_details.h"
+#include "core/error_details.h"
 
 namespace longspan {
 namespace {

@@ -27,8 +27,8 @@
 #include "server/batching/admission.h"
 #include "server/batching/cancel_flag.h"
 #include "server/batching/clock.h"
-#include "server/batching/encode_input.h"
-#include "server/batching/prepared_text.h"
+#include "server/text/encode_input.h"
+#include "server/text/prepared_text.h"
 
 namespace longspan {
 

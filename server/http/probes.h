@@ -8,10 +8,10 @@
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
-#include "server/health.h"
 #include "server/http/http_server.h"
 #include "server/lifecycle.h"
-#include "server/metrics.h"
+#include "server/rpc/health_service.h"
+#include "server/telemetry/metrics.h"
 
 namespace longspan {
 

@@ -10,8 +10,8 @@
 #include "core/layers/feed_forward.h"
 #include "core/layers/layer_norm.h"
 #include "core/layers/linear.h"
-#include "core/memory.h"
 #include "core/models/row_blocks.h"
+#include "core/runtime/memory.h"
 #include "tests/bench/roofline.h"
 
 namespace longspan {

@@ -13,13 +13,13 @@
 #include <random>
 #include <string>
 
+#include "core/checkpoint/model_folder.h"
 #include "core/kernels/bfloat16.h"
 #include "core/kernels/local_chunk_attention.h"
 #include "core/kernels/lsh_hash.h"
 #include "core/kernels/lsh_merge.h"
 #include "core/kernels/lsh_sort.h"
 #include "core/layers/linear.h"
-#include "core/models/model_folder.h"
 #include "core/models/reformer/model.h"
 #include "core/weights/safetensors_reader.h"
 #include "nlohmann/json.hpp"

@@ -12,8 +12,8 @@
 
 #include "core/kernels/bfloat16.h"
 #include "core/kernels/block_sparse_attention.h"
+#include "core/kernels/row_attention.h"
 #include "core/kernels/sliding_window_attention.h"
-#include "core/kernels/sliding_window_attention_impl.h"
 #include "tests/bench/roofline.h"
 
 namespace longspan::kernels {

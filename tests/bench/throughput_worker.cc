@@ -6,9 +6,9 @@
 #include <iostream>
 #include <string>
 
+#include "core/checkpoint/model_folder.h"
 #include "core/encoder.h"
-#include "core/models/model_folder.h"
-#include "core/runtime_environment.h"
+#include "core/runtime/runtime_environment.h"
 
 namespace longspan {
 namespace {

@@ -4,7 +4,7 @@
 
 #include <thread>
 
-#include "core/compute_threads.h"
+#include "core/runtime/compute_threads.h"
 
 namespace longspan {
 namespace {

@@ -5,7 +5,7 @@
 
 #include "core/cost_model.h"
 #include "core/encoder.h"
-#include "core/memory.h"
+#include "core/runtime/memory.h"
 #include "tests/core/encoder_fixture.h"
 
 namespace longspan {

@@ -9,8 +9,8 @@
 #include <random>
 #include <vector>
 
+#include "core/checkpoint/model_folder.h"
 #include "core/models/model.h"
-#include "core/models/model_folder.h"
 #include "tests/core/encoder_fixture.h"
 
 namespace longspan {

@@ -12,7 +12,7 @@
 #include <string>
 #include <string_view>
 
-#include "core/models/model_folder.h"
+#include "core/checkpoint/model_folder.h"
 #include "core/weights/safetensors_reader.h"
 
 namespace longspan {

@@ -8,8 +8,8 @@
 #include <string>
 #include <vector>
 
+#include "core/checkpoint/model_folder.h"
 #include "core/models/model.h"
-#include "core/models/model_folder.h"
 #include "gtest/gtest.h"
 #include "tests/golden/batch_tolerance.h"
 

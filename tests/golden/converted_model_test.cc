@@ -8,8 +8,8 @@
 #include <fstream>
 #include <numeric>
 
+#include "core/checkpoint/model_folder.h"
 #include "core/encoder.h"
-#include "core/models/model_folder.h"
 #include "core/tokenizer/tokenizer.h"
 #include "core/tools/convert.h"
 #include "core/weights/safetensors_reader.h"

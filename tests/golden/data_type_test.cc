@@ -17,7 +17,7 @@
 
 #include "core/encoder.h"
 #include "core/layers/linear.h"
-#include "core/memory.h"
+#include "core/runtime/memory.h"
 #include "core/tokenizer/tokenizer.h"
 #include "nlohmann/json.hpp"
 

@@ -6,8 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "core/checkpoint/model_folder.h"
 #include "core/models/model.h"
-#include "core/models/model_folder.h"
 #include "gtest/gtest.h"
 #include "nlohmann/json.hpp"
 

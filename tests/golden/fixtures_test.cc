@@ -10,8 +10,8 @@
 #include <string>
 #include <vector>
 
+#include "core/checkpoint/model_folder.h"
 #include "core/models/model.h"
-#include "core/models/model_folder.h"
 #include "core/token_batch.h"
 #include "core/weights/safetensors_reader.h"
 #include "gmock/gmock.h"

@@ -13,8 +13,8 @@
 
 #include "core/attention/global_row_attention.h"
 #include "core/attention/sliding_window_attention.h"
+#include "core/checkpoint/model_folder.h"
 #include "core/models/model.h"
-#include "core/models/model_folder.h"
 #include "core/token_batch.h"
 #include "gtest/gtest.h"
 #include "tests/golden/checkpoints.h"

@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "core/models/model_folder.h"
+#include "core/checkpoint/model_folder.h"
 #include "core/models/reformer/model.h"
 #include "tests/golden/formula_checkpoint.h"
 

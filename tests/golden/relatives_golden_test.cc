@@ -3,8 +3,8 @@
 
 #include <vector>
 
+#include "core/checkpoint/model_folder.h"
 #include "core/models/model.h"
-#include "core/models/model_folder.h"
 #include "core/token_batch.h"
 #include "gtest/gtest.h"
 #include "tests/golden/checkpoints.h"

@@ -22,9 +22,9 @@
 #include "client/client.h"
 #include "core/encoder.h"
 #include "nlohmann/json.hpp"
-#include "server/loaded_model.h"
-#include "server/log.h"
+#include "server/served_model.h"
 #include "server/server.h"
+#include "server/telemetry/log.h"
 
 namespace longspan {
 namespace {

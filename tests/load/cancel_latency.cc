@@ -15,7 +15,7 @@
 #include "core/encoder.h"
 #include "nlohmann/json.hpp"
 #include "server/batching/batch_scheduler.h"
-#include "server/encoder_worker.h"
+#include "server/engine/encoder_worker.h"
 
 namespace longspan {
 namespace {

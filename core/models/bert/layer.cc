@@ -5,8 +5,8 @@
 #include <cmath>
 
 #include "core/attention/first_row_attention.h"
+#include "core/attention/first_rows.h"
 #include "core/attention/sliding_window_attention.h"
-#include "core/models/first_rows.h"
 
 namespace longspan {
 

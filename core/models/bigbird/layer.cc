@@ -7,9 +7,9 @@
 
 #include "core/attention/block_sparse_attention.h"
 #include "core/attention/first_row_attention.h"
+#include "core/attention/first_rows.h"
 #include "core/attention/sliding_window_attention.h"
 #include "core/kernels/sliding_window_attention.h"
-#include "core/models/first_rows.h"
 
 namespace longspan {
 

@@ -6,9 +6,9 @@
 
 #include "absl/strings/str_cat.h"
 #include "core/attention/first_row_attention.h"
+#include "core/attention/first_rows.h"
 #include "core/attention/sliding_window_attention.h"
 #include "core/kernels/sliding_window_attention.h"
-#include "core/models/first_rows.h"
 #include "core/models/row_blocks.h"
 #include "core/models/take_layers.h"
 

@@ -2,7 +2,7 @@
 
 #include <cstring>
 
-#include "core/attention/parallel_blocks.h"
+#include "core/runtime/parallel_blocks.h"
 
 namespace longspan {
 namespace {

@@ -2,10 +2,10 @@
 
 #include <ATen/ops/empty.h>
 
-#include "core/attention/parallel_blocks.h"
 #include "core/kernels/add_rows.h"
 #include "core/layers/element_type_of.h"
 #include "core/models/take_layers.h"
+#include "core/runtime/parallel_blocks.h"
 
 namespace longspan {
 

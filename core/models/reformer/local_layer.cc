@@ -3,9 +3,9 @@
 // more work in these products instead of keys and values of the whole text in memory.
 #include <ATen/ops/cat.h>
 
-#include "core/attention/parallel_blocks.h"
 #include "core/models/reformer/layer.h"
 #include "core/models/take_layers.h"
+#include "core/runtime/parallel_blocks.h"
 
 namespace longspan {
 namespace {

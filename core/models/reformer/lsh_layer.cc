@@ -10,9 +10,9 @@
 
 #include <algorithm>
 
-#include "core/attention/parallel_blocks.h"
 #include "core/models/reformer/layer.h"
 #include "core/models/take_layers.h"
+#include "core/runtime/parallel_blocks.h"
 
 namespace longspan {
 namespace {

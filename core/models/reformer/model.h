@@ -4,9 +4,9 @@
 #include <memory>
 
 #include "absl/status/statusor.h"
+#include "core/checkpoint/model_folder.h"
 #include "core/model_info.h"
 #include "core/models/model.h"
-#include "core/models/model_folder.h"
 
 namespace longspan {
 

@@ -6,8 +6,8 @@
 #include <random>
 #include <vector>
 
+#include "core/kernels/row_attention.h"
 #include "core/kernels/sliding_window_attention.h"
-#include "core/kernels/sliding_window_attention_impl.h"
 #include "tests/reference/attention.h"
 
 namespace longspan::kernels {

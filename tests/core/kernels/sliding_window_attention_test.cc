@@ -9,7 +9,7 @@
 #include <string>
 
 #include "core/kernels/bfloat16.h"
-#include "core/kernels/sliding_window_attention_impl.h"
+#include "core/kernels/row_attention.h"
 #include "tests/reference/attention.h"
 
 namespace longspan::kernels {

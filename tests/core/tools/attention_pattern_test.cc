@@ -15,8 +15,8 @@
 #include <random>
 
 #include "core/attention/lsh_attention.h"
+#include "core/checkpoint/model_folder.h"
 #include "core/models/model.h"
-#include "core/models/model_folder.h"
 #include "core/tools/pattern_panel.h"
 #include "core/tools/pattern_recorder.h"
 #include "core/weights/safetensors_reader.h"

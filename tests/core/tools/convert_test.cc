@@ -6,7 +6,7 @@
 #include <filesystem>
 #include <fstream>
 
-#include "core/models/model_folder.h"
+#include "core/checkpoint/model_folder.h"
 #include "core/weights/safetensors_reader.h"
 
 namespace longspan {

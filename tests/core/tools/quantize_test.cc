@@ -9,10 +9,10 @@
 #include <cmath>
 #include <filesystem>
 
+#include "core/checkpoint/model_folder.h"
 #include "core/encoder.h"
 #include "core/layers/linear.h"
 #include "core/models/model.h"
-#include "core/models/model_folder.h"
 #include "core/weights/int8_weights.h"
 #include "core/weights/safetensors_reader.h"
 #include "tests/golden/formula_checkpoint.h"

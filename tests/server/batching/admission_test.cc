@@ -4,8 +4,8 @@
 
 #include <thread>
 
-#include "server/error_details.h"
-#include "tests/server/batching/engine_fixture.h"
+#include "core/error_details.h"
+#include "tests/server/engine/engine_fixture.h"
 
 namespace longspan {
 namespace {

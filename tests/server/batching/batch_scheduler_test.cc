@@ -4,7 +4,7 @@
 
 #include <thread>
 
-#include "tests/server/batching/engine_fixture.h"
+#include "tests/server/engine/engine_fixture.h"
 
 namespace longspan {
 namespace {

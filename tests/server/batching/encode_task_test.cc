@@ -2,7 +2,7 @@
 
 #include <gmock/gmock.h>
 
-#include "tests/server/batching/engine_fixture.h"
+#include "tests/server/engine/engine_fixture.h"
 
 namespace longspan {
 namespace {

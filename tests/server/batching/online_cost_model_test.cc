@@ -5,8 +5,8 @@
 #include <cmath>
 
 #include "server/batching/admission.h"
-#include "server/encoder_worker.h"
-#include "tests/server/batching/engine_fixture.h"
+#include "server/engine/encoder_worker.h"
+#include "tests/server/engine/engine_fixture.h"
 
 namespace longspan {
 namespace {

@@ -1,0 +1,191 @@
+#include "core/checkpoint/model_folder.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <memory>
+#include <string_view>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "core/checkpoint/json_file.h"
+#include "core/checkpoint/sentence_layout.h"
+#include "core/weights/one_line.h"
+#include "core/weights/safetensors_reader.h"
+
+namespace longspan {
+namespace {
+
+namespace fs = std::filesystem;
+using nlohmann::json;
+
+bool IsFile(const std::string& path) {
+  std::error_code error;
+  return fs::is_regular_file(path, error);
+}
+
+absl::Status Bad(const std::string& where, const std::string& what) {
+  return absl::InvalidArgumentError(OneLine(absl::StrCat(where, ": ", what)));
+}
+
+// Absolute, without "." and a trailing "/", so that the last component is the model's name.
+std::string CleanPath(const std::string& path) {
+  const fs::path clean = fs::absolute(path).lexically_normal();
+  return clean.has_filename() ? clean.string() : clean.parent_path().string();
+}
+
+absl::Status CheckFolder(const std::string& path) {
+  std::error_code error;
+  const fs::file_status status = fs::status(path, error);
+  if (status.type() == fs::file_type::not_found) return absl::NotFoundError(absl::StrCat(path, ": no such folder"));
+  if (status.type() == fs::file_type::directory) return absl::OkStatus();
+  return Bad(path, "is not a folder; give the folder that holds config.json");
+}
+
+// A file name from a JSON file of strangers: it must stay in its folder, and be fit for an error's line.
+bool IsPlainFileName(const std::string& name) {
+  const auto is_bad = [](char c) { return c == '/' || static_cast<unsigned char>(c) < 0x20; };
+  return !name.empty() && name != "." && name != ".." && std::none_of(name.begin(), name.end(), is_bad);
+}
+
+// Every weight of the index must lie in the shard that the index names.
+absl::Status CheckShard(const std::string& index_path, const std::string& shard, const std::vector<std::string>& weights) {
+  if (!IsPlainFileName(shard)) return Bad(index_path, absl::StrCat("\"", shard, "\" is not a file name"));
+  const std::string path = (fs::path(index_path).parent_path() / shard).string();
+  if (!IsFile(path))
+    return Bad(index_path, absl::StrCat("names the shard ", shard, ", which is not in the folder; copy all shards"));
+  const absl::StatusOr<std::unique_ptr<SafetensorsReader>> reader = SafetensorsReader::Open(path);
+  if (!reader.ok()) return reader.status();
+  for (const std::string& weight : weights) {
+    if (!(*reader)->tensors().contains(weight)) {
+      return Bad(index_path, absl::StrCat("places \"", weight, "\" in ", shard,
+                                          ", which does not hold it: index and shards do not belong together"));
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::vector<std::string>> ReadIndex(const std::string& index_path) {
+  const absl::StatusOr<json> index = ReadJsonFile(index_path);
+  if (!index.ok()) return index.status();
+  const json weight_map = index->is_object() ? index->value("weight_map", json()) : json();
+  if (!weight_map.is_object() || weight_map.empty()) return Bad(index_path, "has no \"weight_map\"");
+  std::map<std::string, std::vector<std::string>> weights_of;
+  for (const auto& [weight, shard] : weight_map.items()) {
+    if (!shard.is_string()) return Bad(index_path, absl::StrCat("\"weight_map\" gives no file name for \"", weight, "\""));
+    weights_of[shard.get<std::string>()].push_back(weight);
+  }
+  std::vector<std::string> files;
+  for (const auto& [shard, weights] : weights_of) {
+    if (const absl::Status status = CheckShard(index_path, shard, weights); !status.ok()) return status;
+    files.push_back((fs::path(index_path).parent_path() / shard).string());
+  }
+  return files;
+}
+
+absl::StatusOr<std::vector<std::string>> FindWeightFiles(const std::string& folder) {
+  const std::string single = (fs::path(folder) / "model.safetensors").string();
+  if (IsFile(single)) return std::vector<std::string>{single};
+  const std::string index = single + ".index.json";
+  if (IsFile(index)) return ReadIndex(index);
+  for (const char* pickle : {"pytorch_model.bin", "pytorch_model.bin.index.json"}) {
+    if (!IsFile((fs::path(folder) / pickle).string())) continue;
+    return absl::FailedPreconditionError(
+        absl::StrCat(folder, ": has ", pickle,
+                     " and no model.safetensors; only safetensors is read. Convert once: python3 -c \"from transformers import "
+                     "AutoModel; AutoModel.from_pretrained('",
+                     folder, "').save_pretrained('", folder, "')\""));
+  }
+  return absl::NotFoundError(absl::StrCat(folder, ": has neither model.safetensors nor model.safetensors.index.json"));
+}
+
+}  // namespace
+
+absl::Status ModelFolder::ReadTransformer() {
+  const std::string config_path = (fs::path(transformer_path_) / "config.json").string();
+  absl::StatusOr<json> config = ReadJsonFile(config_path);
+  if (absl::IsNotFound(config.status())) {
+    return absl::NotFoundError(absl::StrCat(
+        transformer_path_, ": has no config.json; give the folder of a Hugging Face or sentence-transformers checkpoint"));
+  }
+  if (!config.ok()) return config.status();
+  config_ = *std::move(config);
+  const json model_type = config_.is_object() ? config_.value("model_type", json()) : json();
+  if (!model_type.is_string()) return Bad(config_path, "has no \"model_type\"");
+  model_type_ = model_type.get<std::string>();
+
+  absl::StatusOr<std::vector<std::string>> files = FindWeightFiles(transformer_path_);
+  if (!files.ok()) return files.status();
+  weight_files_ = *std::move(files);
+  return absl::OkStatus();
+}
+
+// Each module must take what the one before gives. The transformer's own width is known here only by its config.
+absl::Status ModelFolder::CheckWidths(std::optional<int64_t> pooled_width) const {
+  const json& size = config_.contains("hidden_size") ? config_["hidden_size"] : config_.value("d_model", json());
+  if (size.is_number_unsigned() && size < (int64_t{1} << 31)) {
+    const int64_t width = size.get<int64_t>() * (model_type_ == "reformer" ? 2 : 1);
+    if (pooled_width.has_value() && *pooled_width != width) {
+      return Bad(path_,
+                 absl::StrCat("Pooling expects token vectors of ", *pooled_width, " values, the transformer gives ", width));
+    }
+    pooled_width = width;
+  }
+  if (!pooled_width.has_value()) return absl::OkStatus();
+  int64_t width = *pooled_width * static_cast<int64_t>(pooling_.size());
+  for (const DenseModule& dense : dense_) {
+    if (dense.in_features != width) {
+      return Bad(dense.weights_path,
+                 absl::StrCat("Dense takes ", dense.in_features, " values, what stands before it gives ", width));
+    }
+    width = dense.out_features;
+  }
+  if (truncate_dim_.value_or(1) > width)
+    return Bad(path_, absl::StrCat("truncate_dim is ", *truncate_dim_, ", the vectors have ", width, " values"));
+  return absl::OkStatus();
+}
+
+absl::Status ModelFolder::ReadSentenceModules(const SentenceModules& modules) {
+  const absl::StatusOr<PoolingConfig> pooling = ReadPooling(modules.pooling);
+  if (!pooling.ok()) return pooling.status();
+  pooling_ = pooling->modes;
+  pool_prompt_ = pooling->include_prompt;
+  for (const std::string& path : modules.dense) {
+    absl::StatusOr<DenseModule> dense = ReadDense(path);
+    if (!dense.ok()) return dense.status();
+    dense_.push_back(*std::move(dense));
+  }
+  normalize_ = modules.normalize.has_value();
+  if (normalize_) {
+    if (absl::Status status = CheckNormalize(*modules.normalize); !status.ok()) return status;
+  }
+  absl::StatusOr<SentencePrompts> prompts = ReadPrompts(path_);
+  if (!prompts.ok()) return prompts.status();
+  prompts_ = std::move(prompts->prompts);
+  default_prompt_name_ = std::move(prompts->default_prompt_name);
+  truncate_dim_ = prompts->truncate_dim;
+  return CheckWidths(pooling->dimensions);
+}
+
+absl::StatusOr<ModelFolder> ModelFolder::Open(const std::string& path) {
+  if (const absl::Status status = CheckFolder(path); !status.ok()) return status;
+  ModelFolder folder;
+  folder.path_ = CleanPath(path);
+  const absl::StatusOr<std::optional<SentenceModules>> modules = ReadModules(folder.path_);
+  if (!modules.ok()) return modules.status();
+  folder.transformer_path_ = modules->has_value() ? CleanPath((*modules)->transformer) : folder.path_;
+  if (const absl::Status status = folder.ReadTransformer(); !status.ok()) return status;
+
+  folder.pooling_ = {IsCausalLanguageModel(folder.config_) ? PoolingMode::kLastToken : PoolingMode::kMean};
+  if (modules->has_value()) {
+    if (const absl::Status status = folder.ReadSentenceModules(**modules); !status.ok()) return status;
+  }
+  const absl::StatusOr<LengthAndCase> length = ReadLengthAndCase(folder.transformer_path_);
+  if (!length.ok()) return length.status();
+  folder.max_seq_length_ = length->max_seq_length;
+  folder.do_lower_case_ = length->do_lower_case;
+  return folder;
+}
+
+}  // namespace longspan

@@ -1,0 +1,239 @@
+#include "core/checkpoint/sentence_layout.h"
+
+#include <algorithm>
+#include <array>
+#include <filesystem>
+#include <string_view>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "core/checkpoint/json_fields.h"
+#include "core/checkpoint/json_file.h"
+#include "core/weights/one_line.h"
+
+namespace longspan {
+namespace {
+
+namespace fs = std::filesystem;
+using nlohmann::json;
+
+absl::Status Bad(const std::string& where, const std::string& what) {
+  return absl::InvalidArgumentError(OneLine(absl::StrCat(where, ": ", what)));
+}
+
+std::string Join(const std::string& folder, const std::string& name) { return (fs::path(folder) / name).string(); }
+
+// "sentence_transformers.models.Pooling" and "sentence_transformers.sentence_transformer.modules.pooling.Pooling" -> "Pooling".
+std::string LastComponent(const std::string& dotted) { return dotted.substr(dotted.rfind('.') + 1); }
+
+bool IsControl(char c) { return static_cast<unsigned char>(c) < 0x20; }
+
+// A module's path must stay in the model's folder.
+absl::StatusOr<std::string> ModulePath(const std::string& folder, const std::string& path, const std::string& where) {
+  const fs::path relative = fs::path(path).lexically_normal();
+  const bool leaves = relative.is_absolute() || std::any_of(path.begin(), path.end(), IsControl) ||
+                      (!relative.empty() && *relative.begin() == "..");
+  if (leaves) return Bad(where, absl::StrCat("module path \"", path, "\" leaves the folder"));
+  return (fs::path(folder) / relative).lexically_normal().string();
+}
+
+// Places one module behind those before it. Ranks: 0 nothing yet, 1 transformer, 2 pooling and Dense, 3 normalised.
+absl::Status PlaceModule(const std::string& kind, const std::string& path, int* rank, SentenceModules* modules) {
+  if (kind == "Transformer" && *rank == 0) {
+    modules->transformer = path;
+    *rank = 1;
+  } else if (kind == "Pooling" && *rank == 1) {
+    modules->pooling = path;
+    *rank = 2;
+  } else if (kind == "Dense" && *rank == 2) {
+    modules->dense.push_back(path);
+  } else if (kind == "Normalize" && *rank == 2) {
+    modules->normalize = path;
+    *rank = 3;
+  } else if (kind == "Dropout" && *rank >= 2) {
+    // does nothing at inference
+  } else {
+    const bool known = kind == "Transformer" || kind == "Pooling" || kind == "Dense" || kind == "Normalize" || kind == "Dropout";
+    return absl::InvalidArgumentError(
+        absl::StrCat(known ? "module \"" : "unknown module \"", kind, "\"", known ? " stands in an unusual place" : "",
+                     "; this server reads Transformer, Pooling, any number of Dense, then perhaps Normalize"));
+  }
+  return absl::OkStatus();
+}
+
+constexpr std::array<std::pair<const char*, PoolingMode>, 6> kOldPoolingKeys = {{
+    {"pooling_mode_cls_token", PoolingMode::kCls},
+    {"pooling_mode_max_tokens", PoolingMode::kMax},
+    {"pooling_mode_mean_tokens", PoolingMode::kMean},
+    {"pooling_mode_mean_sqrt_len_tokens", PoolingMode::kMeanSqrtLen},
+    {"pooling_mode_weightedmean_tokens", PoolingMode::kWeightedMean},
+    {"pooling_mode_lasttoken", PoolingMode::kLastToken},
+}};
+
+constexpr std::string_view kPoolingModes = "one or a list of cls, max, mean, mean_sqrt_len_tokens, weightedmean, lasttoken";
+
+std::optional<PoolingMode> ModeOfName(const json& name) {
+  for (const auto& [key, mode] : kOldPoolingKeys) {
+    if (name.is_string() && name.get<std::string>() == PoolingModeName(mode)) return mode;
+  }
+  return std::nullopt;
+}
+
+std::vector<PoolingMode> ReadModes(JsonFields* fields) {
+  std::vector<PoolingMode> modes;
+  if (fields->Has("pooling_mode")) {
+    const json& value = fields->Value("pooling_mode");
+    for (const json& name : value.is_array() ? value : json::array({value})) {
+      const std::optional<PoolingMode> mode = ModeOfName(name);
+      if (mode.has_value()) modes.push_back(*mode);
+      if (!mode.has_value()) fields->Fail("pooling_mode", std::string(kPoolingModes));
+    }
+    if (modes.empty()) fields->Fail("pooling_mode", std::string(kPoolingModes));
+    return modes;
+  }
+  for (const auto& [key, mode] : kOldPoolingKeys) {
+    if (fields->Bool(key, false)) modes.push_back(mode);
+  }
+  if (modes.empty()) modes = {PoolingMode::kMean};
+  return modes;
+}
+
+// New versions can point a module at another output of the one before ("token_embeddings"): that is another model.
+void CheckFeatureKeys(JsonFields* fields) {
+  for (const char* key : {"module_input_name", "module_output_name", "input_key", "output_key"}) {
+    if (fields->Text(key, "sentence_embedding") != "sentence_embedding")
+      fields->Fail(key, "sentence_embedding, the only one that is read");
+  }
+}
+
+std::string ReadActivation(JsonFields* fields) {
+  if (!fields->Has("activation_function")) return fields->Given("activation_function") ? "Identity" : "Tanh";  // null, absent
+  std::string activation = LastComponent(fields->Text("activation_function", "Tanh"));
+  const std::array<std::string_view, 5> known = {"Identity", "Tanh", "ReLU", "GELU", "SiLU"};
+  if (std::find(known.begin(), known.end(), activation) == known.end())
+    fields->Fail("activation_function", "Identity, Tanh, ReLU, GELU or SiLU of torch.nn");
+  return activation;
+}
+
+}  // namespace
+
+absl::StatusOr<std::optional<SentenceModules>> ReadModules(const std::string& folder) {
+  const std::string where = Join(folder, "modules.json");
+  const absl::StatusOr<json> list = ReadJsonFile(where);
+  if (absl::IsNotFound(list.status())) return std::nullopt;
+  if (!list.ok()) return list.status();
+  if (!list->is_array() || list->empty()) return Bad(where, "is not a list of modules");
+  SentenceModules modules;
+  int rank = 0;
+  for (const json& module : *list) {
+    if (!module.is_object()) return Bad(where, "holds a module that is not a JSON object");
+    JsonFields fields(module, where);
+    const std::string kind = LastComponent(fields.Text("type", ""));
+    const absl::StatusOr<std::string> path = ModulePath(folder, fields.Text("path", ""), where);
+    if (!fields.status().ok()) return fields.status();
+    if (!path.ok()) return path.status();
+    const absl::Status placed = PlaceModule(kind, *path, &rank, &modules);
+    if (!placed.ok()) return Bad(where, std::string(placed.message()));
+  }
+  if (rank < 2) return Bad(where, rank == 0 ? "names no Transformer" : "names no Pooling, so the model gives no text vectors");
+  return modules;
+}
+
+absl::StatusOr<PoolingConfig> ReadPooling(const std::string& module_path) {
+  const std::string where = Join(module_path, "config.json");
+  absl::StatusOr<JsonFields> fields = JsonFields::ReadOptional(where);
+  if (!fields.ok()) return fields.status();
+  PoolingConfig pooling;
+  pooling.modes = ReadModes(&*fields);
+  pooling.include_prompt = fields->Bool("include_prompt", true);
+  pooling.dimensions = fields->Size(fields->Has("embedding_dimension") ? "embedding_dimension" : "word_embedding_dimension");
+  if (!fields->status().ok()) return fields->status();
+  return pooling;
+}
+
+absl::StatusOr<DenseModule> ReadDense(const std::string& module_path) {
+  const std::string where = Join(module_path, "config.json");
+  absl::StatusOr<JsonFields> fields = JsonFields::ReadOptional(where);
+  if (!fields.ok()) return fields.status();
+  DenseModule dense;
+  dense.in_features = fields->Size("in_features").value_or(0);
+  dense.out_features = fields->Size("out_features").value_or(0);
+  dense.bias = fields->Bool("bias", true);
+  dense.use_residual = fields->Bool("use_residual", false);
+  dense.activation = ReadActivation(&*fields);
+  CheckFeatureKeys(&*fields);
+  if (!fields->status().ok()) return fields->status();
+  if (dense.in_features == 0 || dense.out_features == 0) return Bad(where, "has no in_features and out_features");
+  dense.weights_path = Join(module_path, "model.safetensors");
+  if (!fs::is_regular_file(dense.weights_path)) {
+    return absl::NotFoundError(absl::StrCat(module_path,
+                                            ": has no model.safetensors (pytorch_model.bin is not read; load and save the model "
+                                            "once with sentence-transformers to convert it)"));
+  }
+  return dense;
+}
+
+absl::Status CheckNormalize(const std::string& module_path) {
+  absl::StatusOr<JsonFields> fields = JsonFields::ReadOptional(Join(module_path, "config.json"));
+  if (!fields.ok()) return fields.status();
+  CheckFeatureKeys(&*fields);
+  return fields->status();
+}
+
+bool IsCausalLanguageModel(const json& config) {
+  const auto architectures = config.find("architectures");
+  if (architectures == config.end() || !architectures->is_array()) return false;
+  return std::any_of(architectures->begin(), architectures->end(), [](const json& name) {
+    const std::string text = name.is_string() ? name.get<std::string>() : "";
+    return absl::EndsWith(text, "ForCausalLM") || absl::EndsWith(text, "ModelWithLMHead") || absl::EndsWith(text, "LMHeadModel");
+  });
+}
+
+absl::StatusOr<LengthAndCase> ReadLengthAndCase(const std::string& transformer_path) {
+  LengthAndCase result;
+  for (const char* infix : {"bert", "roberta", "distilbert", "camembert", "albert", "xlm-roberta", "xlnet"}) {
+    const std::string path = Join(transformer_path, absl::StrCat("sentence_", infix, "_config.json"));
+    if (!fs::exists(path)) continue;
+    absl::StatusOr<JsonFields> fields = JsonFields::ReadOptional(path);
+    if (!fields.ok()) return fields.status();
+    result.max_seq_length = fields->Size("max_seq_length");
+    result.do_lower_case = fields->Bool("do_lower_case", false);
+    if (!fields->status().ok()) return fields->status();
+    break;
+  }
+  if (result.max_seq_length.has_value()) return result;
+
+  const absl::StatusOr<JsonFields> tokenizer = JsonFields::ReadOptional(Join(transformer_path, "tokenizer_config.json"));
+  if (!tokenizer.ok()) return tokenizer.status();
+  // Unset is written as int(1e30); so any number that no text can have is "unset".
+  const json& length = tokenizer->Value("model_max_length");
+  const double value = length.is_number() ? length.get<double>() : 0;
+  if (value >= 1 && value < 2147483648.0) result.max_seq_length = static_cast<int64_t>(value);
+  return result;
+}
+
+absl::StatusOr<SentencePrompts> ReadPrompts(const std::string& folder) {
+  absl::StatusOr<JsonFields> fields = JsonFields::ReadOptional(Join(folder, "config_sentence_transformers.json"));
+  if (!fields.ok()) return fields.status();
+  SentencePrompts result;
+  const json& prompts = fields->Value("prompts");
+  if (!prompts.is_null() && !prompts.is_object()) fields->Fail("prompts", "an object of names and texts");
+  if (prompts.is_object()) {
+    for (const auto& [name, text] : prompts.items()) {
+      if (text.is_string()) result.prompts[name] = text.get<std::string>();
+      if (!text.is_string() && !text.is_null()) fields->Fail("prompts", "an object of names and texts");
+    }
+  }
+  result.default_prompt_name = fields->Text("default_prompt_name", "");
+  result.truncate_dim = fields->Size("truncate_dim");
+  if (!fields->status().ok()) return fields->status();
+  if (!result.default_prompt_name.empty() && !result.prompts.contains(result.default_prompt_name)) {
+    return Bad(fields->where(),
+               absl::StrCat("\"default_prompt_name\" is \"", result.default_prompt_name, "\", which \"prompts\" does not hold"));
+  }
+  return result;
+}
+
+}  // namespace longspan

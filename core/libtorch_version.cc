@@ -1,9 +1,0 @@
-#include "core/libtorch_version.h"
-
-#include <torch/headeronly/version.h>
-
-namespace longspan {
-
-std::string_view LibTorchVersion() { return TORCH_VERSION; }
-
-}  // namespace longspan

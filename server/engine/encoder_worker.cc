@@ -1,0 +1,202 @@
+#include "server/engine/encoder_worker.h"
+
+#include <exception>
+#include <new>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "core/error_details.h"
+
+namespace longspan {
+namespace {
+
+std::vector<absl::StatusOr<EncodedText>> FailAll(size_t texts, const absl::Status& status) {
+  std::vector<absl::StatusOr<EncodedText>> results;
+  results.reserve(texts);
+  for (size_t i = 0; i < texts; ++i) results.emplace_back(status);
+  return results;
+}
+
+absl::Status DeviceLost(absl::string_view how) {
+  return absl::InternalError(absl::StrCat("the computing device is lost: ", how));
+}
+
+absl::Status TooLargeAlone(const QueuedPiece& piece, const absl::Status& cause) {
+  const std::string& field = piece.task->input().field;
+  return WithRetryAfter(absl::ResourceExhaustedError(absl::StrCat(
+                            field, " with ", piece.tokens, " tokens does not fit in memory even alone: ", cause.message())),
+                        absl::Seconds(1));
+}
+
+}  // namespace
+
+struct EncoderWorker::Pass {
+  Lane lane;
+  EncodeTask::BatchShape shape;
+  bool complete = true;           // no text was dropped or failed, nothing was run again
+  int32_t last_asked = -1;        // text that the encoder asked about last: asking one not above it means a new layer
+  absl::Duration between_layers;  // spent on other batches
+};
+
+EncoderWorker::EncoderWorker(EncodeFunction encode, BatchScheduler* scheduler, BatchObserver* observer, const Clock* clock,
+                             WorkerOptions options)
+    : encode_(std::move(encode)), scheduler_(scheduler), observer_(observer), clock_(clock), options_(options) {
+  EndHeartbeat(clock_->Now(), nullptr);
+  thread_ = std::thread([this] { Run(); });
+}
+
+EncoderWorker::~EncoderWorker() { thread_.join(); }
+
+EncoderWorker::Heartbeat EncoderWorker::heartbeat() const {
+  absl::MutexLock lock(&mu_);
+  return heartbeat_;
+}
+
+void EncoderWorker::Run() {
+  while (std::optional<PackedBatch> batch = scheduler_->NextBatch()) RunBatch(*batch);
+}
+
+void EncoderWorker::RunBatch(const PackedBatch& batch) {
+  const absl::Time start = clock_->Now();
+  Pass pass{.lane = batch.lane, .shape = {start, static_cast<int32_t>(batch.pieces.size()), batch.tokens}};
+  ++depth_;
+  BeginHeartbeat(start, batch);
+  std::vector<int64_t> lengths;
+  lengths.reserve(batch.pieces.size());
+  for (const QueuedPiece& piece : batch.pieces) {
+    lengths.push_back(piece.tokens);
+    piece.task->BeginCompute(pass.shape);
+    if (observer_ != nullptr) observer_->OnQueueTime(batch.lane, start - piece.queued);
+  }
+  EncodePieces(pass, batch.pieces);
+  const absl::Time end = clock_->Now();
+  --depth_;
+  EndHeartbeat(end, &batch);
+  if (observer_ == nullptr) return;
+  observer_->OnBatch({.lane = batch.lane,
+                      .texts = pass.shape.texts,
+                      .lengths = lengths,
+                      .complete = pass.complete,
+                      .tokens = batch.tokens,
+                      .padded_tokens = batch.padded_tokens,
+                      .predicted_seconds = batch.predicted_seconds,
+                      .compute = end - start - pass.between_layers});
+}
+
+void EncoderWorker::EncodePieces(Pass& pass, std::span<const QueuedPiece> pieces) {
+  pass.last_asked = -1;
+  std::vector<absl::StatusOr<EncodedText>> results = CallEncode(pass, pieces);
+  if (results.size() != pieces.size()) {
+    results =
+        FailAll(pieces.size(),
+                absl::InternalError(absl::StrCat("the encoder gave ", results.size(), " results for ", pieces.size(), " texts")));
+  }
+  std::vector<QueuedPiece> again;
+  for (size_t i = 0; i < pieces.size(); ++i) {
+    const QueuedPiece& piece = pieces[i];
+    const bool out_of_memory = absl::IsResourceExhausted(results[i].status());
+    pass.complete = pass.complete && results[i].ok();
+    if (results[i].status().code() == kDeviceLost) results[i] = LoseDevice(results[i].status());
+    if (out_of_memory && pieces.size() > 1) {
+      again.push_back(piece);
+    } else {
+      piece.task->CompletePiece(piece.piece, out_of_memory ? TooLargeAlone(piece, results[i].status()) : std::move(results[i]),
+                                pass.shape);
+    }
+  }
+  if (again.empty()) return;
+  if (observer_ != nullptr) observer_->OnOutOfMemorySplit(static_cast<int32_t>(again.size()));
+  const std::span<const QueuedPiece> rest(again);
+  const size_t half = (rest.size() + 1) / 2;
+  EncodePieces(pass, rest.first(half));
+  if (half < rest.size()) EncodePieces(pass, rest.subspan(half));
+}
+
+absl::Status EncoderWorker::LoseDevice(const absl::Status& cause) {
+  absl::MutexLock lock(&mu_);
+  heartbeat_.device_lost = true;
+  return DeviceLost(cause.message());
+}
+
+void EncoderWorker::FailRunning(const absl::Status& status) {
+  std::vector<std::shared_ptr<EncodeTask>> tasks;
+  {
+    absl::MutexLock lock(&mu_);
+    for (const PackedBatch* batch : running_) {
+      for (const QueuedPiece& piece : batch->pieces) tasks.push_back(piece.task);
+    }
+  }
+  for (const std::shared_ptr<EncodeTask>& task : tasks) task->Complete(status);
+}
+
+std::vector<absl::StatusOr<EncodedText>> EncoderWorker::CallEncode(Pass& pass, std::span<const QueuedPiece> pieces) {
+  if (heartbeat().device_lost) return FailAll(pieces.size(), DeviceLost("an earlier batch found it gone"));
+  try {
+    TokenBatch batch;
+    std::vector<EncodeOptions> options;
+    options.reserve(pieces.size());
+    for (const QueuedPiece& queued : pieces) {
+      const TextPiece& piece = queued.task->prepared().pieces[queued.piece];
+      batch.Add({.token_ids = piece.token_ids, .global_positions = piece.global_positions, .lsh = queued.task->prepared().lsh});
+      options.push_back(piece.options);
+    }
+    const EncodeControl control{.is_dropped = [&](int32_t text) { return IsDropped(pass, pieces, text); }};
+    return encode_(batch, options, control);
+  } catch (const std::bad_alloc&) {
+    return FailAll(pieces.size(), absl::ResourceExhaustedError("out of memory"));
+  } catch (const std::exception& error) {
+    return FailAll(pieces.size(), absl::InternalError(absl::StrCat("the encoder threw: ", error.what())));
+  } catch (...) {
+    return FailAll(pieces.size(), absl::InternalError("the encoder threw something unknown"));
+  }
+}
+
+bool EncoderWorker::IsDropped(Pass& pass, std::span<const QueuedPiece> pieces, int32_t text) {
+  if (text <= pass.last_asked) AtSeam(pass);
+  pass.last_asked = text;
+  EncodeTask& task = *pieces[text].task;
+  absl::Status status = task.Abandoned();
+  if (status.ok()) return false;
+  pass.complete = false;
+  task.Complete(std::move(status));
+  return true;
+}
+
+void EncoderWorker::AtSeam(Pass& pass) {
+  const absl::Time now = clock_->Now();
+  {
+    absl::MutexLock lock(&mu_);
+    heartbeat_.last_sign = now;
+  }
+  if (!options_.preempt) return;
+  while (std::optional<PackedBatch> batch = scheduler_->TryNextBatchBefore(pass.lane)) RunBatch(*batch);
+  pass.between_layers += clock_->Now() - now;
+}
+
+void EncoderWorker::BeginHeartbeat(absl::Time now, const PackedBatch& batch) {
+  absl::MutexLock lock(&mu_);
+  running_.push_back(&batch);
+  heartbeat_.last_sign = now;
+  if (depth_ == 1) {
+    heartbeat_.busy = true;
+    heartbeat_.since = now;
+    heartbeat_.predicted_seconds = 0;
+  }
+  heartbeat_.predicted_seconds += batch.predicted_seconds;
+}
+
+void EncoderWorker::EndHeartbeat(absl::Time now, const PackedBatch* batch) {
+  absl::MutexLock lock(&mu_);
+  std::erase(running_, batch);
+  heartbeat_.last_sign = now;
+  if (depth_ > 0) {
+    ++heartbeat_.batches;
+    return;
+  }
+  heartbeat_.batches += heartbeat_.busy ? 1 : 0;
+  heartbeat_.busy = false;
+  heartbeat_.since = now;
+  heartbeat_.predicted_seconds = 0;
+}
+
+}  // namespace longspan

@@ -1,0 +1,28 @@
+#include "server/engine/watchdog.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace longspan {
+
+WorkerState JudgeWorker(const EncoderWorker::Heartbeat& heartbeat, absl::Time now, double factor) {
+  if (heartbeat.device_lost) return WorkerState::kDead;
+  if (!heartbeat.busy) return WorkerState::kGood;
+  const absl::Duration patience = std::max(absl::Minutes(1), absl::Seconds(heartbeat.predicted_seconds * factor));
+  const absl::Duration silence = now - heartbeat.last_sign;
+  if (silence > 2 * patience) return WorkerState::kDead;
+  return silence > patience ? WorkerState::kStuck : WorkerState::kGood;
+}
+
+Watchdog::Watchdog(std::function<WorkerState()> worst, std::function<void(WorkerState)> report)
+    : worst_(std::move(worst)), report_(std::move(report)) {}
+
+void Watchdog::Look() {
+  if (reported_ == WorkerState::kDead) return;
+  const WorkerState state = worst_();
+  if (state == reported_) return;
+  reported_ = state;
+  report_(state);
+}
+
+}  // namespace longspan

@@ -1,0 +1,33 @@
+// Watchdog: tells a busy worker from a dead one. A batch that has given no sign (a seam between layers) for longer than its
+// predicted time x factor, and at least a minute, is taken for stuck: liveness goes bad, and good again if it moves after all.
+// One that has been silent for twice as long, or whose device is lost, is dead: the process has to end.
+//
+// Look is called once a second (Periodic); it reads heartbeats and never touches the queue. Thread safety: Look from one thread.
+#pragma once
+
+#include <functional>
+
+#include "absl/time/time.h"
+#include "server/engine/encoder_worker.h"
+
+namespace longspan {
+
+enum class WorkerState { kGood, kStuck, kDead };
+
+// What a worker with this heartbeat is to be taken for at `now`.
+WorkerState JudgeWorker(const EncoderWorker::Heartbeat& heartbeat, absl::Time now, double factor);
+
+class Watchdog {
+ public:
+  // `worst` gives the worst state of all workers; `report` is told when it changes. Dead is for ever: nothing is asked any more.
+  Watchdog(std::function<WorkerState()> worst, std::function<void(WorkerState state)> report);
+
+  void Look();
+
+ private:
+  const std::function<WorkerState()> worst_;
+  const std::function<void(WorkerState)> report_;
+  WorkerState reported_ = WorkerState::kGood;
+};
+
+}  // namespace longspan

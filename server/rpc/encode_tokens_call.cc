@@ -1,0 +1,129 @@
+#include "server/rpc/encode_tokens_call.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "server/wire/enums.h"
+#include "server/wire/request_decoder.h"
+#include "server/wire/response_encoder.h"
+
+namespace longspan {
+namespace {
+
+constexpr int64_t kMaxMessageBytes = (1 << 20) - 16384;  // room for the other fields
+
+}  // namespace
+
+grpc::ServerWriteReactor<grpc::ByteBuffer>* EncodeTokensCall::Start(grpc::CallbackServerContext* context,
+                                                                    const grpc::ByteBuffer& request, const ServiceParts* parts) {
+  const auto call = std::make_shared<EncodeTokensCall>(context, parts);
+  call->self_ = call;
+  if (const absl::Status status = call->Run(request); !status.ok()) {
+    absl::MutexLock lock(&call->mu_);
+    call->EndLocked(status);
+  }
+  return call.get();
+}
+
+absl::Status EncodeTokensCall::Run(const grpc::ByteBuffer& request) {
+  const ServiceParts& parts = call_.parts();
+  v1::EncodeTokensRequest message;
+  if (absl::Status status = call_.Admit(); !status.ok()) return status;
+  if (absl::Status status = call_.Parse(request, &message); !status.ok()) return status;
+  auto input = DecodeTokensInput(&message, parts.codec());
+  if (!input.ok()) return input.status();
+  format_ = DecodeVectorFormat(message.options().vector_format()).value();
+  call_.NoteInput(*input);
+  auto permit = parts.admission->TryAcquire(ClaimFor(*input, parts.max_tokens()), call_.deadline());
+  if (!permit.ok()) return permit.status();
+
+  const int64_t rows = std::max<int64_t>(1, kMaxMessageBytes / (4 * std::max<int64_t>(1, parts.model->token_dimensions)));
+  rows_ = std::make_shared<TokenVectorBuffer>(rows, [weak = weak_from_this()] {
+    if (const auto call = weak.lock()) call->Pump();
+  });
+  input->token_vectors = rows_;
+  EncodeTask::Params params{.input = *std::move(input),
+                            .arrival = call_.arrival(),
+                            .deadline = call_.deadline(),
+                            .cancel = cancel_,
+                            .client = call_.client(),
+                            .permit = *std::move(permit)};
+  params.done = [call = shared_from_this()](absl::StatusOr<EncodedDocument> result, const StageTimings& timings) {
+    call->OnEnd(std::move(result), timings);
+  };
+  parts.pipeline->Submit(std::make_shared<EncodeTask>(std::move(params), parts.clock));
+  return absl::OkStatus();
+}
+
+void EncodeTokensCall::OnEnd(absl::StatusOr<EncodedDocument> result, const StageTimings& timings) {
+  absl::MutexLock lock(&mu_);
+  if (ended_) return;
+  call_.NoteText(result, timings);
+  timings_ = timings;
+  result_ = std::move(result);
+  PumpLocked();
+}
+
+void EncodeTokensCall::Pump() {
+  absl::MutexLock lock(&mu_);
+  PumpLocked();
+}
+
+void EncodeTokensCall::PumpLocked() {
+  if (writing_ || ended_) return;
+  if (result_.has_value() && !result_->ok()) return EndLocked(result_->status());
+  if (last_written_) return EndLocked(absl::OkStatus());
+  if (!held_.has_value()) held_ = rows_->TryPop();
+  std::optional<TokenVectorBuffer::Block> next;
+  if (held_.has_value()) next = rows_->TryPop();
+  if (next.has_value()) {
+    WriteLocked(std::exchange(*held_, *std::move(next)), /*last=*/false);
+  } else if (result_.has_value()) {
+    WriteLocked(held_.has_value() ? *std::move(held_) : TokenVectorBuffer::Block{}, /*last=*/true);
+  }
+}
+
+void EncodeTokensCall::WriteLocked(TokenVectorBuffer::Block block, bool last) {
+  v1::EncodeTokensResponse response;
+  FillTokens(block.first_token, block.num_tokens, std::move(block.values), format_, &response);
+  if (last) {
+    FillTimings(timings_, response.mutable_timings());
+    FillTokensEnd(**result_, &response);
+  }
+  message_ = SerializeMessage(response);
+  writing_ = true;
+  last_written_ = last;
+  StartWrite(&message_);
+}
+
+void EncodeTokensCall::EndLocked(const absl::Status& status) {
+  ended_ = true;
+  Finish(call_.Finish(status));
+}
+
+void EncodeTokensCall::OnWriteDone(bool ok) {
+  absl::MutexLock lock(&mu_);
+  writing_ = false;
+  if (!ok) {
+    cancel_->Cancel();
+    if (!ended_) EndLocked(absl::CancelledError("the caller went away"));
+    return;
+  }
+  PumpLocked();
+}
+
+void EncodeTokensCall::OnCancel() {
+  cancel_->Cancel();
+  call_.parts().scheduler->NotifyCancelled();
+  absl::MutexLock lock(&mu_);
+  const bool late = call_.parts().clock->Now() >= call_.deadline();
+  if (!ended_ && !writing_)
+    EndLocked(late ? absl::DeadlineExceededError("the deadline passed") : absl::CancelledError("the caller went away"));
+}
+
+void EncodeTokensCall::OnDone() {
+  if (rows_ != nullptr) rows_->Close();
+  self_.reset();
+}
+
+}  // namespace longspan

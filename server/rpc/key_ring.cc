@@ -1,0 +1,64 @@
+#include "server/rpc/key_ring.h"
+
+#include <openssl/crypto.h>
+
+#include <fstream>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+
+namespace longspan {
+namespace {
+
+bool SameKey(std::string_view a, std::string_view b) {
+  return a.size() == b.size() && CRYPTO_memcmp(a.data(), b.data(), a.size()) == 0;
+}
+
+}  // namespace
+
+absl::Status KeyRing::Load() {
+  if (!required()) return absl::OkStatus();
+  absl::MutexLock lock(&mu_);
+  return ReadLocked();
+}
+
+absl::Status KeyRing::ReadLocked() {
+  std::ifstream file(path_);
+  std::vector<std::string> keys;
+  for (std::string line; std::getline(file, line);) {
+    const std::string key(absl::StripAsciiWhitespace(line));
+    if (!key.empty() && key[0] != '#') keys.push_back(key);
+  }
+  if (keys.empty())
+    return absl::InvalidArgumentError(absl::StrCat("auth-keys-file ", path_, " has no key; give a file with one key a line"));
+  std::error_code ignored;
+  changed_ = std::filesystem::last_write_time(path_, ignored);
+  keys_ = std::move(keys);
+  return absl::OkStatus();
+}
+
+void KeyRing::RefreshLocked() {
+  const absl::Time now = absl::Now();
+  if (now - looked_ < absl::Seconds(1)) return;
+  looked_ = now;
+  std::error_code error;
+  const auto changed = std::filesystem::last_write_time(path_, error);
+  if (!error && changed != changed_) ReadLocked().IgnoreError();  // an empty file in the middle of a change keeps the old keys
+}
+
+absl::Status KeyRing::Check(std::string_view authorization) {
+  if (!required()) return absl::OkStatus();
+  constexpr std::string_view kBearer = "Bearer ";
+  if (authorization.substr(0, kBearer.size()) != kBearer) {
+    return absl::UnauthenticatedError("no key was sent; allowed: header authorization: Bearer KEY");
+  }
+  const std::string_view key = authorization.substr(kBearer.size());
+  absl::MutexLock lock(&mu_);
+  RefreshLocked();
+  bool known = false;
+  for (const std::string& candidate : keys_) known |= SameKey(candidate, key);
+  return known ? absl::OkStatus() : absl::UnauthenticatedError("the key is not known; allowed: a key of --auth-keys-file");
+}
+
+}  // namespace longspan

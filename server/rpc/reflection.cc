@@ -1,0 +1,189 @@
+#include "server/rpc/reflection.h"
+
+#include <google/protobuf/descriptor.h>
+#include <google/protobuf/descriptor.pb.h>
+#include <grpc/reflection/v1/reflection.grpc.pb.h>
+#include <grpc/reflection/v1alpha/reflection.grpc.pb.h>
+
+#include <set>
+#include <utility>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/strings/str_cat.h"
+#include "absl/synchronization/mutex.h"
+#include "server/wire/status.h"
+
+namespace longspan {
+namespace {
+
+namespace v1 = grpc::reflection::v1;
+namespace v1alpha = grpc::reflection::v1alpha;
+using google::protobuf::Descriptor;
+using google::protobuf::DescriptorPool;
+using google::protobuf::FieldDescriptor;
+using google::protobuf::FileDescriptor;
+
+// The files of one stream: each is sent once, before the files that need it.
+class FileSender {
+ public:
+  template <typename Response>
+  void Add(const FileDescriptor* file, Response* response) {
+    if (!sent_.insert(file).second) return;
+    for (int i = 0; i < file->dependency_count(); ++i) Add(file->dependency(i), response);
+    google::protobuf::FileDescriptorProto proto;
+    file->CopyTo(&proto);
+    proto.SerializeToString(response->add_file_descriptor_proto());
+  }
+  // The file that was asked for comes even if an earlier answer had it.
+  template <typename Response>
+  void AddAskedFor(const FileDescriptor* file, Response* response) {
+    sent_.erase(file);
+    Add(file, response);
+  }
+
+ private:
+  std::set<const FileDescriptor*> sent_;
+};
+
+template <typename Request, typename Response>
+void Answer(const Request& request, const std::vector<std::string>& services, FileSender* files, Response* response) {
+  const DescriptorPool& pool = *DescriptorPool::generated_pool();
+  response->set_valid_host(request.host());
+  *response->mutable_original_request() = request;
+  const auto not_found = [&](const std::string& what) {
+    response->mutable_error_response()->set_error_code(grpc::StatusCode::NOT_FOUND);
+    response->mutable_error_response()->set_error_message(absl::StrCat(what, " is not known here"));
+  };
+  const auto send = [&](const FileDescriptor* file, const std::string& what) {
+    file != nullptr ? files->AddAskedFor(file, response->mutable_file_descriptor_response()) : not_found(what);
+  };
+  switch (request.message_request_case()) {
+    case Request::kFileByFilename:
+      return send(pool.FindFileByName(request.file_by_filename()), absl::StrCat("file '", request.file_by_filename(), "'"));
+    case Request::kFileContainingSymbol:
+      return send(pool.FindFileContainingSymbol(request.file_containing_symbol()),
+                  absl::StrCat("symbol '", request.file_containing_symbol(), "'"));
+    case Request::kFileContainingExtension: {
+      const auto& asked = request.file_containing_extension();
+      const Descriptor* type = pool.FindMessageTypeByName(asked.containing_type());
+      const FieldDescriptor* field = type == nullptr ? nullptr : pool.FindExtensionByNumber(type, asked.extension_number());
+      return send(field == nullptr ? nullptr : field->file(),
+                  absl::StrCat("extension ", asked.extension_number(), " of '", asked.containing_type(), "'"));
+    }
+    case Request::kAllExtensionNumbersOfType: {
+      const std::string& name = request.all_extension_numbers_of_type();
+      const Descriptor* type = pool.FindMessageTypeByName(name);
+      if (type == nullptr) return not_found(absl::StrCat("message type '", name, "'"));
+      std::vector<const FieldDescriptor*> extensions;
+      pool.FindAllExtensions(type, &extensions);
+      response->mutable_all_extension_numbers_response()->set_base_type_name(name);
+      for (const FieldDescriptor* field : extensions) {
+        response->mutable_all_extension_numbers_response()->add_extension_number(field->number());
+      }
+      return;
+    }
+    case Request::kListServices:
+      for (const std::string& service : services) response->mutable_list_services_response()->add_service()->set_name(service);
+      return;
+    case Request::MESSAGE_REQUEST_NOT_SET:
+      response->mutable_error_response()->set_error_code(grpc::StatusCode::INVALID_ARGUMENT);
+      response->mutable_error_response()->set_error_message(
+          "the request asks for nothing; allowed: file_by_filename, file_containing_symbol, file_containing_extension, "
+          "all_extension_numbers_of_type, list_services");
+      return;
+  }
+}
+
+// What the streams of both versions share.
+struct Streams {
+  std::vector<std::string> services;
+  KeyRing* keys;
+  absl::Mutex mu;
+  std::set<grpc::CallbackServerContext*> open ABSL_GUARDED_BY(mu);
+  bool finishing ABSL_GUARDED_BY(mu) = false;
+};
+
+// One request after another, each answered before the next is read.
+template <typename Request, typename Response>
+class Stream final : public grpc::ServerBidiReactor<Request, Response> {
+ public:
+  Stream(grpc::CallbackServerContext* context, Streams* streams) : context_(context), streams_(streams) {
+    const auto found = context->client_metadata().find("authorization");
+    const absl::Status allowed = streams->keys->Check(
+        found == context->client_metadata().end() ? "" : std::string_view(found->second.data(), found->second.size()));
+    absl::MutexLock lock(&streams_->mu);
+    if (!allowed.ok()) {
+      this->Finish(ToGrpcStatus(allowed));
+    } else if (streams_->finishing) {
+      this->Finish(grpc::Status(grpc::StatusCode::UNAVAILABLE, "the server is draining"));
+    } else {
+      streams_->open.insert(context_);
+      this->StartRead(&request_);
+    }
+  }
+
+  void OnReadDone(bool ok) override {
+    if (!ok) return this->Finish(grpc::Status::OK);
+    response_.Clear();
+    Answer(request_, streams_->services, &files_, &response_);
+    this->StartWrite(&response_);
+  }
+  void OnWriteDone(bool ok) override { ok ? this->StartRead(&request_) : this->Finish(grpc::Status::CANCELLED); }
+  void OnCancel() override {}  // the read or write under way fails
+  void OnDone() override {
+    {
+      absl::MutexLock lock(&streams_->mu);
+      streams_->open.erase(context_);
+    }
+    delete this;
+  }
+
+ private:
+  grpc::CallbackServerContext* const context_;
+  Streams* const streams_;
+  Request request_;
+  Response response_;
+  FileSender files_;
+};
+
+template <typename Base, typename Request, typename Response>
+class Service final : public Base {
+ public:
+  explicit Service(Streams* streams) : streams_(streams) {}
+  grpc::ServerBidiReactor<Request, Response>* ServerReflectionInfo(grpc::CallbackServerContext* context) override {
+    return new Stream<Request, Response>(context, streams_);
+  }
+
+ private:
+  Streams* const streams_;
+};
+
+}  // namespace
+
+struct ReflectionServices::Parts {
+  Streams streams;
+  Service<v1::ServerReflection::CallbackService, v1::ServerReflectionRequest, v1::ServerReflectionResponse> current{&streams};
+  Service<v1alpha::ServerReflection::CallbackService, v1alpha::ServerReflectionRequest, v1alpha::ServerReflectionResponse> older{
+      &streams};
+};
+
+ReflectionServices::ReflectionServices(std::vector<std::string> services, KeyRing* keys) : parts_(std::make_unique<Parts>()) {
+  services.insert(services.end(), {v1::ServerReflection::service_full_name(), v1alpha::ServerReflection::service_full_name()});
+  parts_->streams.services = std::move(services);
+  parts_->streams.keys = keys;
+}
+
+ReflectionServices::~ReflectionServices() = default;
+
+void ReflectionServices::RegisterWith(grpc::ServerBuilder* builder) {
+  builder->RegisterService(&parts_->current);
+  builder->RegisterService(&parts_->older);
+}
+
+void ReflectionServices::FinishStreams() {
+  absl::MutexLock lock(&parts_->streams.mu);
+  parts_->streams.finishing = true;
+  for (grpc::CallbackServerContext* context : parts_->streams.open) context->TryCancel();
+}
+
+}  // namespace longspan

@@ -1,0 +1,173 @@
+#include "server/rpc/rpc_call.h"
+
+#include <google/protobuf/io/zero_copy_stream.h>
+#include <google/protobuf/stubs/logging.h>
+#include <grpcpp/impl/codegen/proto_utils.h>
+#include <grpcpp/support/proto_buffer_reader.h>
+#include <grpcpp/support/proto_buffer_writer.h>
+
+#include <algorithm>
+#include <chrono>
+#include <random>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/strings/strip.h"
+#include "core/error_details.h"
+#include "server/wire/response_encoder.h"
+#include "server/wire/status.h"
+
+namespace longspan {
+namespace {
+
+// protobuf says which string field is not UTF-8 only in a log line: kept per thread instead of printed.
+thread_local std::string last_protobuf_message;
+void KeepProtobufMessage(google::protobuf::LogLevel, const char*, int, const std::string& message) {
+  last_protobuf_message = message;
+}
+
+std::string WhyUnparsable(const std::string& type) {
+  const size_t quote = last_protobuf_message.find('\'');
+  if (last_protobuf_message.find("invalid UTF-8") == std::string::npos || quote == std::string::npos) {
+    return absl::StrCat("the request is not a valid ", type, " message");
+  }
+  const std::string field = last_protobuf_message.substr(quote + 1, last_protobuf_message.find('\'', quote + 1) - quote - 1);
+  return absl::StrCat("string field ", field, " is not valid UTF-8; allowed: UTF-8");
+}
+
+// Peer address without its port, so that a client's connections share its part of the queue.
+std::string ClientOf(const std::string& peer) {
+  const size_t colon = peer.rfind(':');
+  return colon == std::string::npos || peer.rfind("unix", 0) == 0 ? peer : peer.substr(0, colon);
+}
+
+std::string NewRequestId() {
+  thread_local std::mt19937_64 random{std::random_device{}()};
+  return absl::StrFormat("%016x", random());
+}
+
+bool PlainAscii(const std::string& text, size_t longest) {
+  return !text.empty() && text.size() <= longest &&
+         std::all_of(text.begin(), text.end(), [](char c) { return c > 0x20 && c < 0x7f; });
+}
+
+double Seconds(absl::Duration duration) { return absl::ToDoubleSeconds(duration); }
+
+}  // namespace
+
+RpcCall::RpcCall(std::string_view method, grpc::CallbackServerContext* context, const ServiceParts* parts)
+    : method_(method), context_(context), parts_(parts), arrival_(parts->clock->Now()), client_(ClientOf(context->peer())) {
+  outcome_.method = method_;
+  ReadDeadline();
+  request_id_ = Metadata("x-request-id");
+  if (!PlainAscii(request_id_, 128)) request_id_ = NewRequestId();
+  traceparent_ = Metadata("traceparent");
+  if (!PlainAscii(traceparent_, 64)) traceparent_.clear();
+  context_->AddInitialMetadata("x-request-id", request_id_);
+}
+
+std::string RpcCall::Metadata(const char* name) const {
+  const auto found = context_->client_metadata().find(name);
+  return found == context_->client_metadata().end() ? "" : std::string(found->second.data(), found->second.size());
+}
+
+void RpcCall::ReadDeadline() {
+  const auto deadline = context_->deadline();
+  has_own_deadline_ = deadline != std::chrono::system_clock::time_point::max();
+  absl::Duration left = parts_->options->default_deadline;
+  if (has_own_deadline_)
+    left = std::min(absl::FromChrono(deadline - std::chrono::system_clock::now()), parts_->options->max_deadline);
+  deadline_ = parts_->clock->FromTimeout(left);
+}
+
+absl::Status RpcCall::Admit() const {
+  if (!parts_->lifecycle->answering()) {
+    return WithRetryAfter(absl::UnavailableError(parts_->lifecycle->draining() ? "the server is draining; use another one"
+                                                                               : "the server is still loading its model"),
+                          absl::Seconds(1));
+  }
+  return parts_->keys->Check(Metadata("authorization"));
+}
+
+absl::Status RpcCall::Parse(const grpc::ByteBuffer& bytes, google::protobuf::Message* message) {
+  static google::protobuf::LogHandler* const installed = google::protobuf::SetLogHandler(&KeepProtobufMessage);
+  (void)installed;
+  request_bytes_ = static_cast<int64_t>(bytes.Length());
+  last_protobuf_message.clear();
+  grpc::ByteBuffer copy(bytes);  // shares the slices
+  grpc::ProtoBufferReader reader(&copy);
+  if (reader.status().ok() && message->ParseFromZeroCopyStream(&reader)) return absl::OkStatus();
+  return absl::InvalidArgumentError(WhyUnparsable(std::string(message->GetTypeName())));
+}
+
+void RpcCall::NoteInput(const EncodeInput& input) {
+  ++outcome_.texts;
+  bytes_ += static_cast<int64_t>(input.text.empty() ? 4 * input.token_ids.size() : input.text.size());
+  outcome_.tokenized = outcome_.tokenized || !input.text.empty();
+}
+
+void RpcCall::NoteText(const absl::StatusOr<EncodedDocument>& result, const StageTimings& timings) {
+  MaxTimings(timings, &outcome_.timings);
+  if (!result.ok()) return;
+  outcome_.tokens += result->tokens_used;
+  outcome_.longest_text = std::max(outcome_.longest_text, result->tokens_used);
+  outcome_.truncated_texts += result->truncated ? 1 : 0;
+  parts_->metrics->OnText(result->tokens_used, timings);
+}
+
+void RpcCall::CountItem(const absl::StatusOr<EncodedDocument>& result, const StageTimings& timings) {
+  outcome_.itemised = true;
+  CallOutcome item{.method = method_,
+                   .status = result.status(),
+                   .total = timings.total,
+                   .texts = 1,
+                   .timings = timings,
+                   .tokenized = outcome_.tokenized};
+  if (result.ok()) {
+    item.tokens = item.longest_text = result->tokens_used;
+    item.truncated_texts = result->truncated ? 1 : 0;
+  }
+  parts_->metrics->OnStreamItem(item);
+}
+
+grpc::Status RpcCall::Finish(const absl::Status& status) {
+  outcome_.status = status;
+  outcome_.total = parts_->clock->Now() - arrival_;
+  parts_->metrics->OnCall(outcome_);
+  WriteLog(status, outcome_.total);
+  if (const std::string pushback = RetryPushbackMs(status); !pushback.empty()) {
+    context_->AddTrailingMetadata("grpc-retry-pushback-ms", pushback);
+  }
+  return ToGrpcStatus(status);
+}
+
+void RpcCall::WriteLog(const absl::Status& status, absl::Duration total) const {
+  Log::Fields fields = {{"method", method_},
+                        {"code", CodeName(status.code())},
+                        {"request_id", request_id_},
+                        {"client", client_},
+                        {"request_bytes", request_bytes_},
+                        {"texts", outcome_.texts},
+                        {"text_bytes", bytes_},
+                        {"tokens", outcome_.tokens},
+                        {"total_seconds", Seconds(total)},
+                        {"tokenize_seconds", Seconds(outcome_.timings.tokenize)},
+                        {"queue_seconds", Seconds(outcome_.timings.queue)},
+                        {"compute_seconds", Seconds(outcome_.timings.compute)},
+                        {"batch_texts", outcome_.timings.batch_texts},
+                        {"batch_tokens", outcome_.timings.batch_tokens}};
+  if (!traceparent_.empty()) fields["traceparent"] = traceparent_;
+  if (outcome_.truncated_texts > 0) fields["truncated_texts"] = outcome_.truncated_texts;
+  if (!status.ok()) fields["error"] = std::string(status.message());
+  const bool ours = status.code() == absl::StatusCode::kInternal || status.code() == absl::StatusCode::kUnknown;
+  parts_->log->Write(ours ? LogLevel::kError : LogLevel::kInfo, "request", fields);
+}
+
+grpc::ByteBuffer SerializeMessage(const google::protobuf::Message& message) {
+  grpc::ByteBuffer buffer;
+  bool owned = false;
+  grpc::GenericSerialize<grpc::ProtoBufferWriter, google::protobuf::Message>(message, &buffer, &owned);
+  return buffer;
+}
+
+}  // namespace longspan

@@ -1,0 +1,161 @@
+#include "server/text/text_segments.h"
+
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+
+namespace longspan {
+namespace {
+
+// A reader of code points; the text is valid UTF-8 (checked at the door), so a lead byte tells the length.
+class Cursor {
+ public:
+  explicit Cursor(std::string_view text) : text_(text) {}
+  bool done() const { return byte_ >= text_.size(); }
+  int64_t byte() const { return static_cast<int64_t>(byte_); }
+  int64_t character() const { return character_; }
+
+  char32_t Peek() const { return Decode(byte_); }
+  void Next() {
+    byte_ = std::min(byte_ + Length(byte_), text_.size());
+    ++character_;
+  }
+
+ private:
+  size_t Length(size_t at) const {
+    const auto lead = static_cast<unsigned char>(text_[at]);
+    return lead < 0x80 ? 1 : lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : 4;
+  }
+  char32_t Decode(size_t at) const {
+    const size_t length = Length(at);
+    const auto lead = static_cast<unsigned char>(text_[at]);
+    if (length == 1 || at + length > text_.size()) return lead;
+    char32_t value = lead & (0xff >> (length + 1));
+    for (size_t i = 1; i < length; ++i) value = (value << 6) | (static_cast<unsigned char>(text_[at + i]) & 0x3f);
+    return value;
+  }
+
+  std::string_view text_;
+  size_t byte_ = 0;
+  int64_t character_ = 0;
+};
+
+bool IsSpace(char32_t c) {
+  return c == ' ' || (c >= '\t' && c <= '\r') || c == 0xa0 || c == 0x3000 || (c >= 0x2000 && c <= 0x200a);
+}
+bool IsStop(char32_t c) { return c == '.' || c == '!' || c == '?' || c == 0x2026; }
+bool IsWideStop(char32_t c) { return c == 0x3002 || c == 0xff01 || c == 0xff1f; }  // 。！？
+bool IsLower(char32_t c) { return (c >= 'a' && c <= 'z') || (c >= 0xdf && c <= 0xff) || (c >= 0x430 && c <= 0x44f); }
+bool IsWord(char32_t c) {
+  if (c < 0x80) return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || c == '_';
+  return (c >= 0xc0 && c < 0x2000) || (c >= 0xac00 && c < 0xd7b0);  // letters of spaced scripts, Hangul; not CJK ideographs
+}
+bool IsCloser(char32_t c) {
+  return c == '"' || c == '\'' || c == ')' || c == ']' || c == 0x201d || c == 0x2019 || c == 0xbb || c == 0x300d || c == 0x300f;
+}
+
+// Collects the segment that is being read; ends at the last character that is not white space.
+class SegmentBuilder {
+ public:
+  void Take(const Cursor& at, const Cursor& after) {
+    if (!open_) current_ = {{at.byte(), 0}, {at.character(), 0}};
+    open_ = true;
+    current_.bytes.end = after.byte();
+    current_.characters.end = after.character();
+  }
+  void Close() {
+    if (open_) segments_.push_back(current_);
+    open_ = false;
+  }
+  std::vector<TextSegment> Finish() {
+    Close();
+    return std::move(segments_);
+  }
+
+ private:
+  bool open_ = false;
+  TextSegment current_;
+  std::vector<TextSegment> segments_;
+};
+
+std::vector<TextSegment> Split(std::string_view text, bool at_sentences) {
+  SegmentBuilder builder;
+  Cursor cursor(text);
+  bool after_stop = false;  // a stop and nothing but closers since
+  while (!cursor.done()) {
+    if (!IsSpace(cursor.Peek())) {
+      const Cursor at = cursor;
+      const char32_t c = cursor.Peek();
+      cursor.Next();
+      builder.Take(at, cursor);
+      after_stop = IsStop(c) || (after_stop && IsCloser(c));
+      if (at_sentences && IsWideStop(c) && (cursor.done() || !IsCloser(cursor.Peek()))) builder.Close();
+      continue;
+    }
+    int newlines = 0;
+    for (; !cursor.done() && IsSpace(cursor.Peek()); cursor.Next()) newlines += cursor.Peek() == '\n';
+    const bool sentence_ends = at_sentences && after_stop && (cursor.done() || !IsLower(cursor.Peek()));
+    if (newlines >= 2 || sentence_ends) builder.Close();
+    after_stop = false;
+  }
+  return builder.Finish();
+}
+
+}  // namespace
+
+std::vector<TextSegment> SplitSentences(std::string_view text) { return Split(text, true); }
+std::vector<TextSegment> SplitParagraphs(std::string_view text) { return Split(text, false); }
+
+TextRange WidenToWords(std::string_view text, TextRange bytes) {
+  const auto size = static_cast<int64_t>(text.size());
+  const auto previous = [&](int64_t at) {  // first byte of the code point before `at`
+    do --at;
+    while (at > 0 && (static_cast<unsigned char>(text[at]) & 0xc0) == 0x80);
+    return at;
+  };
+  const auto word_at = [&](int64_t at) { return IsWord(Cursor(text.substr(at)).Peek()); };
+  if (word_at(bytes.begin)) {
+    while (bytes.begin > 0 && word_at(previous(bytes.begin))) bytes.begin = previous(bytes.begin);
+  }
+  if (word_at(previous(bytes.end))) {
+    while (bytes.end < size && word_at(bytes.end)) {
+      Cursor cursor(text.substr(bytes.end));
+      cursor.Next();
+      bytes.end += cursor.byte();
+    }
+  }
+  return bytes;
+}
+
+int64_t CountCharacters(std::string_view text) {
+  return std::count_if(text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xc0) != 0x80; });
+}
+
+absl::StatusOr<std::vector<TextSegment>> LocateCharacters(std::string_view text, const std::vector<TextRange>& ranges) {
+  const int64_t num_characters = CountCharacters(text);
+  std::vector<int64_t> marks;
+  for (size_t i = 0; i < ranges.size(); ++i) {
+    const TextRange& range = ranges[i];
+    if (range.begin < 0 || range.end <= range.begin || range.end > num_characters) {
+      return absl::InvalidArgumentError(absl::StrCat("[", i, "] is characters ", range.begin, "..", range.end,
+                                                     "; allowed: begin < end <= ", num_characters, ", the text's length"));
+    }
+    marks.push_back(range.begin);
+    marks.push_back(range.end);
+  }
+  std::sort(marks.begin(), marks.end());
+  marks.erase(std::unique(marks.begin(), marks.end()), marks.end());
+  std::vector<int64_t> bytes;  // of each mark
+  Cursor cursor(text);
+  for (const int64_t mark : marks) {
+    while (cursor.character() < mark) cursor.Next();
+    bytes.push_back(cursor.byte());
+  }
+  const auto byte_of = [&](int64_t c) { return bytes[std::lower_bound(marks.begin(), marks.end(), c) - marks.begin()]; };
+  std::vector<TextSegment> located;
+  located.reserve(ranges.size());
+  for (const TextRange& range : ranges) located.push_back({{byte_of(range.begin), byte_of(range.end)}, range});
+  return located;
+}
+
+}  // namespace longspan

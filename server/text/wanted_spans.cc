@@ -1,0 +1,85 @@
+#include "server/text/wanted_spans.h"
+
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+#include "core/error_details.h"
+#include "server/text/text_segments.h"
+
+namespace longspan {
+namespace {
+
+// The spans as asked for, in text and tokens of the whole input.
+absl::StatusOr<std::vector<PreparedSpan>> GivenTokenSpans(const EncodeInput& input, const TokenLayout& layout) {
+  std::vector<PreparedSpan> spans;
+  for (size_t i = 0; i < input.spans.size(); ++i) {
+    const TextRange range = input.spans[i];
+    if (range.begin < 0 || range.end <= range.begin || range.end > layout.size()) {
+      return InvalidField(absl::StrCat(input.field, ".spans[", i, "]"),
+                          absl::StrCat("is tokens ", range.begin, "..", range.end, "; allowed: begin < end <= ", layout.size(),
+                                       ", the number of token_ids"));
+    }
+    spans.push_back({{}, {}, {range.begin, range.end}, {}});
+  }
+  return spans;
+}
+
+absl::StatusOr<std::vector<PreparedSpan>> GivenTextSpans(const EncodeInput& input, const TokenLayout& layout) {
+  const auto located = LocateCharacters(input.text, input.spans);
+  if (!located.ok()) return AtField(located.status(), input.field + ".spans");
+  std::vector<PreparedSpan> spans;
+  for (const TextSegment& segment : *located) {
+    const TokenRange tokens = TokensOf(layout, segment.bytes);
+    if (tokens.size() <= 0) {
+      return InvalidField(absl::StrCat(input.field, ".spans[", spans.size(), "]"),
+                          "covers no token of the text; allowed: at least one");
+    }
+    spans.push_back({segment.bytes, segment.characters, tokens, {}});
+  }
+  return spans;
+}
+
+std::vector<PreparedSpan> SegmentSpans(const std::vector<TextSegment>& segments, const TokenLayout& layout) {
+  std::vector<PreparedSpan> spans;
+  for (const TextSegment& segment : segments) {
+    const TokenRange tokens = TokensOf(layout, segment.bytes);
+    if (tokens.size() > 0) spans.push_back({segment.bytes, segment.characters, tokens, {}});
+  }
+  return spans;
+}
+
+std::vector<PreparedSpan> FixedSpans(const EncodeInput& input, const TokenLayout& layout) {
+  std::vector<PreparedSpan> spans;
+  const Tokenization& tokens = layout.tokens;
+  for (int64_t begin = layout.body.begin; begin < layout.body.end; begin += input.span_tokens - input.span_overlap) {
+    const int64_t end = std::min(begin + input.span_tokens, layout.body.end);
+    PreparedSpan span{{}, {}, {begin, end}, {}};
+    if (IsText(input)) {
+      span.bytes = {tokens.bytes[begin].begin, tokens.bytes[end - 1].end};
+      span.characters = {tokens.characters[begin].begin, tokens.characters[end - 1].end};
+    }
+    spans.push_back(span);
+    if (end == layout.body.end) break;
+  }
+  return spans;
+}
+
+}  // namespace
+
+absl::StatusOr<std::vector<PreparedSpan>> WantedSpans(const EncodeInput& input, const TokenLayout& layout) {
+  switch (input.span_policy) {
+    case SpanPolicy::kNone:
+      return std::vector<PreparedSpan>{};
+    case SpanPolicy::kGiven:
+      return IsText(input) ? GivenTextSpans(input, layout) : GivenTokenSpans(input, layout);
+    case SpanPolicy::kSentences:
+      return SegmentSpans(SplitSentences(input.text), layout);
+    case SpanPolicy::kParagraphs:
+      return SegmentSpans(SplitParagraphs(input.text), layout);
+    case SpanPolicy::kFixed:
+      return FixedSpans(input, layout);
+  }
+  return absl::InternalError("unknown span policy");
+}
+
+}  // namespace longspan

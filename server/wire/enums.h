@@ -1,0 +1,32 @@
+// The enums of longspan.v1 and the engine's own, both ways. An unknown number is INVALID_ARGUMENT with the field, the number and
+// what is allowed.
+//
+// Free functions without state: thread safe.
+#pragma once
+
+#include <longspan/v1/encoder.pb.h>
+
+#include <optional>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "core/model_info.h"
+#include "server/text/encode_input.h"
+#include "server/wire/vector_format.h"
+
+namespace longspan {
+
+absl::Status BadEnum(const std::string& field, int got, absl::string_view allowed);
+
+absl::StatusOr<std::optional<PoolingMode>> DecodePooling(v1::Pooling pooling);
+absl::StatusOr<Truncation> DecodeTruncation(v1::Truncation truncation);
+absl::StatusOr<SpanPolicy> DecodeSpanPolicy(v1::SpanPolicy policy, bool has_spans);  // unset: GIVEN where the input has spans
+absl::StatusOr<std::optional<GlobalAttention>> DecodeGlobalAttention(v1::GlobalAttention policy);
+absl::StatusOr<VectorFormat> DecodeVectorFormat(v1::VectorFormat format);
+
+v1::VectorFormat WireFormat(VectorFormat format);
+v1::GlobalAttention WireGlobalAttention(GlobalAttention policy);
+
+}  // namespace longspan

@@ -1,0 +1,69 @@
+#include "server/wire/model_info_encoder.h"
+
+#include <string>
+
+#include "core/runtime/libtorch_version.h"
+#include "server/text/text_preparation.h"
+#include "server/wire/enums.h"
+
+namespace longspan {
+namespace {
+
+void FillLimits(const ModelInfo& model, const ServerOptions& options, v1::Limits* out) {
+  out->set_max_tokens(options.max_tokens > 0 ? options.max_tokens : model.max_tokens);
+  out->set_max_text_bytes(options.max_text_bytes);
+  out->set_max_request_bytes(options.max_request_bytes);
+  out->set_max_texts_per_request(options.max_texts_per_request);
+  out->set_max_batch_tokens(options.max_batch_tokens);
+  out->set_max_queue_tokens(options.max_queue_tokens);
+  out->set_max_queue_seconds(options.max_queue_seconds);
+  out->set_max_concurrent_streams(options.max_concurrent_streams);
+  out->set_max_deadline_seconds(absl::ToDoubleSeconds(options.max_deadline));
+  out->set_default_deadline_seconds(absl::ToDoubleSeconds(options.default_deadline));
+  out->set_max_queue_bytes(options.max_queue_bytes);
+  out->set_max_stream_inputs(options.max_stream_inputs);
+  out->set_max_token_vector_bytes(options.max_token_vector_bytes);
+  out->set_max_spans_per_text(kMaxSpansPerText);
+}
+
+}  // namespace
+
+void FillModelInfo(const ModelInfo& model, bool has_tokenizer, const ServerOptions& options, v1::GetModelInfoResponse* out) {
+  out->set_model(model.name);
+  out->set_architecture(model.architecture);
+  out->set_dtype(std::string(DataTypeName(model.dtype)));
+  out->set_device(model.device);
+  out->set_dimensions(static_cast<uint32_t>(model.output_dimensions));
+  out->set_token_dimensions(static_cast<uint32_t>(model.token_dimensions));
+  out->set_vocab_size(model.vocab_size);
+  for (const PoolingMode mode : model.pooling) out->add_pooling(std::string(PoolingModeName(mode)));
+  out->set_normalize(model.normalize);
+  for (const LayerAttention& layer : model.layers) {
+    v1::LayerAttention* wire = out->add_layers();
+    wire->set_kind(std::string(AttentionKindName(layer.kind)));
+    wire->set_window(layer.window);
+    wire->set_chunk_length(layer.chunk_length);
+    wire->set_chunks_before(layer.chunks_before);
+    wire->set_chunks_after(layer.chunks_after);
+    wire->set_random_blocks(layer.random_blocks);
+  }
+  out->set_supports_global_attention(model.supports_global_attention);
+  out->set_default_global_attention(WireGlobalAttention(model.default_global_attention));
+  out->set_dense_up_to(model.dense_up_to);
+  out->set_supports_hashing(model.supports_hashing);
+  out->set_num_hashes(model.num_hashes);
+  out->set_hash_seed(model.hash_seed);
+  out->set_num_parameters(model.num_parameters);
+  out->set_weight_bytes(model.weight_bytes);
+  out->set_has_tokenizer(has_tokenizer);
+  for (const auto& [name, prompt] : model.prompts) out->add_prompt_names(name);
+  out->set_default_prompt_name(model.default_prompt_name);
+  FillLimits(model, options, out->mutable_limits());
+  out->set_server_version(LONGSPAN_VERSION);
+  out->set_libtorch_version(std::string(LibTorchVersion()));
+  out->set_num_replicas(static_cast<uint32_t>(options.replicas));
+  out->set_threads_per_replica(static_cast<uint32_t>(options.threads));
+  out->set_length_multiple(model.length_multiple);
+}
+
+}  // namespace longspan

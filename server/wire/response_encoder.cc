@@ -1,0 +1,104 @@
+#include "server/wire/response_encoder.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "server/wire/enums.h"
+
+namespace longspan {
+namespace {
+
+void FillRange(int64_t begin, int64_t end, v1::Range* out) {
+  out->set_begin(begin);
+  out->set_end(end);
+}
+
+void FillRanges(const std::vector<TextRange>& ranges, google::protobuf::RepeatedPtrField<v1::Range>* out) {
+  for (const TextRange& range : ranges) FillRange(range.begin, range.end, out->Add());
+}
+
+void FillSpan(EncodedSpan span, bool of_text, VectorFormat format, v1::SpanEncoding* out) {
+  if (of_text) {
+    FillRange(span.bytes.begin, span.bytes.end, out->mutable_bytes());
+    FillRange(span.characters.begin, span.characters.end, out->mutable_characters());
+  }
+  FillRange(span.tokens.begin, span.tokens.end, out->mutable_tokens());
+  FillVector(std::move(span.vector), format, out->mutable_vector());
+}
+
+uint64_t Nanoseconds(absl::Duration duration) {
+  return static_cast<uint64_t>(std::max<int64_t>(0, absl::ToInt64Nanoseconds(duration)));
+}
+
+}  // namespace
+
+void FillVector(std::vector<float> values, VectorFormat format, v1::Vector* out) {
+  out->set_format(WireFormat(format));
+  out->set_dimensions(static_cast<uint32_t>(values.size()));
+  if (format == VectorFormat::kFloat32) {
+    out->mutable_values()->Add(values.begin(), values.end());
+    return;
+  }
+  float scale = 0;
+  AppendPacked(values, format, out->mutable_data(), &scale);
+  out->set_scale(scale);
+}
+
+void FillEncoding(EncodedDocument document, std::string id, VectorFormat format, v1::Encoding* out) {
+  out->set_id(std::move(id));
+  if (!document.vector.empty()) FillVector(std::move(document.vector), format, out->mutable_vector());
+  out->set_tokens_total(document.tokens_total);
+  out->set_tokens_used(document.tokens_used);
+  out->set_truncated(document.truncated);
+  FillRanges(document.used_text, out->mutable_used_text());
+  for (EncodedSpan& span : document.spans) {
+    const bool of_text = span.bytes.end > 0;
+    FillSpan(std::move(span), of_text, format, out->add_spans());
+  }
+}
+
+void FillTimings(const StageTimings& timings, v1::Timings* out) {
+  out->set_tokenize_ns(Nanoseconds(timings.tokenize));
+  out->set_queue_ns(Nanoseconds(timings.queue));
+  out->set_compute_ns(Nanoseconds(timings.compute));
+  out->set_total_ns(Nanoseconds(timings.total));
+  out->set_batch_texts(timings.batch_texts);
+  out->set_batch_tokens(timings.batch_tokens);
+}
+
+void MaxTimings(const StageTimings& one, StageTimings* total) {
+  total->tokenize = std::max(total->tokenize, one.tokenize);
+  total->queue = std::max(total->queue, one.queue);
+  total->compute = std::max(total->compute, one.compute);
+  total->total = std::max(total->total, one.total);
+  total->batch_texts = std::max(total->batch_texts, one.batch_texts);
+  total->batch_tokens = std::max(total->batch_tokens, one.batch_tokens);
+  total->stage = std::max(total->stage, one.stage);
+}
+
+void FillTokens(int64_t first_token, int64_t num_tokens, std::vector<float> values, VectorFormat format,
+                v1::EncodeTokensResponse* out) {
+  const size_t width = values.size() / static_cast<size_t>(std::max<int64_t>(1, num_tokens));
+  out->set_first_token(first_token);
+  out->set_token_count(num_tokens);
+  out->set_dimensions(static_cast<uint32_t>(width));
+  out->set_format(WireFormat(format));
+  if (format == VectorFormat::kFloat32) {
+    out->mutable_values()->Add(values.begin(), values.end());
+    return;
+  }
+  for (int64_t t = 0; t < num_tokens; ++t) {
+    float scale = 0;
+    AppendPacked({values.data() + t * width, width}, format, out->mutable_data(), &scale);
+    if (format == VectorFormat::kInt8) out->add_scales(scale);
+  }
+}
+
+void FillTokensEnd(const EncodedDocument& document, v1::EncodeTokensResponse* out) {
+  out->set_tokens_total(document.tokens_total);
+  out->set_tokens_used(document.tokens_used);
+  out->set_truncated(document.truncated);
+  FillRanges(document.used_text, out->mutable_used_text());
+}
+
+}  // namespace longspan

@@ -1,0 +1,27 @@
+// The answers of longspan.v1: the engine's results put into messages.
+//
+// Free functions without state: thread safe.
+#pragma once
+
+#include <longspan/v1/encoder.pb.h>
+
+#include <string>
+#include <vector>
+
+#include "server/batching/encode_task.h"
+#include "server/wire/vector_format.h"
+
+namespace longspan {
+
+void FillVector(std::vector<float> values, VectorFormat format, v1::Vector* out);
+void FillEncoding(EncodedDocument document, std::string id, VectorFormat format, v1::Encoding* out);
+void FillTimings(const StageTimings& timings, v1::Timings* out);
+// The longest of each stage over the inputs of a request, into `total`.
+void MaxTimings(const StageTimings& one, StageTimings* total);
+// Token rows of one block: values, or packed data with one scale per row for INT8.
+void FillTokens(int64_t first_token, int64_t num_tokens, std::vector<float> values, VectorFormat format,
+                v1::EncodeTokensResponse* out);
+// What the last message of a text says about the whole of it.
+void FillTokensEnd(const EncodedDocument& document, v1::EncodeTokensResponse* out);
+
+}  // namespace longspan

@@ -1,0 +1,122 @@
+#include "server/wire/status.h"
+
+#include <google/rpc/error_details.pb.h>
+
+#include <algorithm>
+#include <array>
+
+#include "absl/strings/str_cat.h"
+#include "core/error_details.h"
+
+namespace longspan {
+namespace {
+
+struct Row {
+  absl::StatusCode code;
+  std::string_view name;
+  int http;
+};
+
+// absl's codes are gRPC's codes, number by number; HTTP follows google.rpc.Code except FAILED_PRECONDITION (400 there and here)
+// and CANCELLED, which has no listener left (499 as proxies log it).
+constexpr std::array<Row, 17> kTable = {{
+    {absl::StatusCode::kOk, "OK", 200},
+    {absl::StatusCode::kCancelled, "CANCELLED", 499},
+    {absl::StatusCode::kUnknown, "UNKNOWN", 500},
+    {absl::StatusCode::kInvalidArgument, "INVALID_ARGUMENT", 400},
+    {absl::StatusCode::kDeadlineExceeded, "DEADLINE_EXCEEDED", 504},
+    {absl::StatusCode::kNotFound, "NOT_FOUND", 404},
+    {absl::StatusCode::kAlreadyExists, "ALREADY_EXISTS", 409},
+    {absl::StatusCode::kPermissionDenied, "PERMISSION_DENIED", 403},
+    {absl::StatusCode::kResourceExhausted, "RESOURCE_EXHAUSTED", 429},
+    {absl::StatusCode::kFailedPrecondition, "FAILED_PRECONDITION", 400},
+    {absl::StatusCode::kAborted, "ABORTED", 409},
+    {absl::StatusCode::kOutOfRange, "OUT_OF_RANGE", 400},
+    {absl::StatusCode::kUnimplemented, "UNIMPLEMENTED", 501},
+    {absl::StatusCode::kInternal, "INTERNAL", 500},
+    {absl::StatusCode::kUnavailable, "UNAVAILABLE", 503},
+    {absl::StatusCode::kDataLoss, "DATA_LOSS", 500},
+    {absl::StatusCode::kUnauthenticated, "UNAUTHENTICATED", 401},
+}};
+
+const Row& RowOf(absl::StatusCode code) {
+  for (const Row& row : kTable) {
+    if (row.code == code) return row;
+  }
+  return kTable[2];  // a code from the future is UNKNOWN
+}
+
+void AddBadRequest(const absl::Status& status, google::rpc::Status* out) {
+  const std::optional<std::string> field = FieldOf(status);
+  if (!field.has_value()) return;
+  google::rpc::BadRequest detail;
+  auto* violation = detail.add_field_violations();
+  violation->set_field(*field);
+  violation->set_description(out->message());
+  out->add_details()->PackFrom(detail);
+}
+
+void AddRetryInfo(const absl::Status& status, google::rpc::Status* out) {
+  const std::optional<absl::Duration> delay = RetryAfterOf(status);
+  if (!delay.has_value()) return;
+  google::rpc::RetryInfo detail;
+  const int64_t milliseconds = absl::ToInt64Milliseconds(*delay);
+  detail.mutable_retry_delay()->set_seconds(milliseconds / 1000);
+  detail.mutable_retry_delay()->set_nanos(static_cast<int32_t>(milliseconds % 1000 * 1'000'000));
+  out->add_details()->PackFrom(detail);
+}
+
+void AddErrorInfo(const absl::Status& status, google::rpc::Status* out) {
+  const std::optional<std::string> reason = ReasonOf(status);
+  if (!reason.has_value()) return;
+  google::rpc::ErrorInfo detail;
+  detail.set_reason(*reason);
+  detail.set_domain("longspan");
+  out->add_details()->PackFrom(detail);
+}
+
+// A status text travels in an HTTP/2 header of limited size and inside a proto string: valid UTF-8, not longer than this.
+std::string SafeMessage(absl::string_view message) {
+  constexpr size_t kMaxBytes = 1024;
+  std::string text(message.substr(0, kMaxBytes));
+  for (char& c : text) {
+    if (static_cast<unsigned char>(c) >= 0x80 || c == '\0') c = '?';
+  }
+  return text;
+}
+
+}  // namespace
+
+std::string_view CodeName(absl::StatusCode code) { return RowOf(code).name; }
+
+google::rpc::Status ToRpcStatus(const absl::Status& status) {
+  google::rpc::Status out;
+  out.set_code(static_cast<int>(RowOf(status.code()).code));
+  out.set_message(SafeMessage(status.message()));
+  AddBadRequest(status, &out);
+  AddRetryInfo(status, &out);
+  AddErrorInfo(status, &out);
+  return out;
+}
+
+grpc::Status ToGrpcStatus(const absl::Status& status) {
+  if (status.ok()) return grpc::Status::OK;
+  const google::rpc::Status detailed = ToRpcStatus(status);
+  return {static_cast<grpc::StatusCode>(detailed.code()), detailed.message(),
+          detailed.details_size() > 0 ? detailed.SerializeAsString() : std::string()};
+}
+
+int ToHttpCode(const absl::Status& status) { return RowOf(status.code()).http; }
+
+std::string RetryPushbackMs(const absl::Status& status) {
+  const std::optional<absl::Duration> delay = RetryAfterOf(status);
+  return delay.has_value() ? absl::StrCat(absl::ToInt64Milliseconds(*delay)) : "";
+}
+
+std::string RetryAfterSeconds(const absl::Status& status) {
+  const std::optional<absl::Duration> delay = RetryAfterOf(status);
+  if (!delay.has_value()) return "";
+  return absl::StrCat(std::max<int64_t>(1, absl::ToInt64Seconds(*delay + absl::Seconds(1) - absl::Nanoseconds(1))));
+}
+
+}  // namespace longspan

@@ -1,0 +1,281 @@
+#include "server/engine/encoder_worker.h"
+
+#include <gmock/gmock.h>
+
+#include <new>
+#include <stdexcept>
+
+#include "absl/synchronization/notification.h"
+#include "core/error_details.h"
+#include "tests/server/engine/engine_fixture.h"
+
+namespace longspan {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+using Results = std::vector<absl::StatusOr<EncodedText>>;
+
+// What a correct encoder answers in these tests: the text's number.
+Results Echo(const TokenBatch& batch) {
+  Results results;
+  for (int32_t i = 0; i < batch.num_texts(); ++i) {
+    results.push_back(EncodedText{.vector = {static_cast<float>(batch.token_ids()[batch.cu_seqlens()[i]])}});
+  }
+  return results;
+}
+
+class RecordingObserver : public BatchObserver {
+ public:
+  void OnBatch(const BatchReport& report) override {
+    reports.push_back(report);
+    lengths.emplace_back(report.lengths.begin(), report.lengths.end());
+  }
+  void OnQueueTime(Lane, absl::Duration waited) override { waits.push_back(waited); }
+  void OnOutOfMemorySplit(int32_t texts) override { splits.push_back(texts); }
+  std::vector<BatchReport> reports;
+  std::vector<std::vector<int64_t>> lengths;
+  std::vector<absl::Duration> waits;
+  std::vector<int32_t> splits;
+};
+
+class EncoderWorkerTest : public ::testing::Test {
+ protected:
+  void Submit(TaskParams params) { scheduler_.Submit(MakeTask(std::move(params), clock_, outcomes_)); }
+  // Runs everything submitted on one worker.
+  void Run(EncodeFunction encode) {
+    scheduler_.Drain();
+    EncoderWorker worker(std::move(encode), &scheduler_, &observer_, &clock_);
+  }
+  float Value(int64_t number) const { return outcomes_.only(number).result.value().vector.at(0); }
+
+  FakeClock clock_;
+  Outcomes outcomes_;
+  RecordingObserver observer_;
+  BatchScheduler scheduler_{{.lanes = {.short_up_to = 50, .long_up_to = 100}}, LinearCost(), &clock_};
+};
+
+TEST_F(EncoderWorkerTest, Run_GivesEachTextItsOwnAnswer_AndReportsTheBatch) {
+  for (int number = 1; number <= 3; ++number) Submit({.number = number, .lengths = {10 * number}});
+  clock_.Advance(absl::Milliseconds(5));
+  Run([&](const TokenBatch& batch, std::span<const EncodeOptions>, const EncodeControl&) {
+    clock_.Advance(absl::Milliseconds(30));
+    return Echo(batch);
+  });
+  for (int number = 1; number <= 3; ++number) EXPECT_EQ(Value(number), number);
+  ASSERT_EQ(observer_.reports.size(), 1u);
+  const BatchReport& report = observer_.reports[0];
+  EXPECT_EQ(report.texts, 3);
+  EXPECT_EQ(report.tokens, 60);
+  EXPECT_EQ(report.wasted_ratio(), 0);
+  EXPECT_TRUE(report.complete);
+  EXPECT_THAT(observer_.lengths[0], ElementsAre(10, 20, 30));
+  EXPECT_NEAR(report.prediction_error(), 1.0, 1e-6);  // 60 ms predicted, 30 ms measured
+  EXPECT_THAT(observer_.waits, ElementsAre(absl::Milliseconds(5), absl::Milliseconds(5), absl::Milliseconds(5)));
+  EXPECT_EQ(outcomes_.only(1).timings.compute, absl::Milliseconds(30));
+}
+
+TEST_F(EncoderWorkerTest, Run_AnswersACancelledTextWithinOneLayer_AndDropsItFromThePass) {
+  auto cancel = std::make_shared<CancelFlag>();
+  Submit({.number = 1, .cancel = cancel});
+  Submit({.number = 2});
+  Run([&](const TokenBatch& batch, std::span<const EncodeOptions>, const EncodeControl& control) {
+    EXPECT_FALSE(control.is_dropped(0));
+    cancel->Cancel();
+    EXPECT_TRUE(control.is_dropped(0));
+    EXPECT_FALSE(control.is_dropped(1));
+    EXPECT_EQ(outcomes_.count(1), 1u) << "answered while the pass still runs";
+    Results results = Echo(batch);
+    results[0] = absl::CancelledError("dropped");
+    return results;
+  });
+  EXPECT_EQ(outcomes_.code(1), absl::StatusCode::kCancelled);
+  EXPECT_EQ(outcomes_.only(1).timings.stage, Stage::kCompute);
+  EXPECT_EQ(Value(2), 2);
+}
+
+TEST_F(EncoderWorkerTest, Run_TellsExpiredFromCancelled_BetweenLayers) {
+  Submit({.number = 1, .timeout = absl::Seconds(1)});
+  Run([&](const TokenBatch&, std::span<const EncodeOptions>, const EncodeControl& control) {
+    clock_.Advance(absl::Seconds(1));
+    EXPECT_TRUE(control.is_dropped(0));
+    return Results{absl::CancelledError("dropped")};
+  });
+  EXPECT_EQ(outcomes_.code(1), absl::StatusCode::kDeadlineExceeded);
+}
+
+TEST_F(EncoderWorkerTest, Run_HalvesABatchThatDoesNotFit_AndNamesTheTextThatFailsAlone) {
+  for (int number = 1; number <= 5; ++number) Submit({.number = number, .lengths = {number == 3 ? 40 : 10}});
+  std::vector<int32_t> tries;
+  Run([&](const TokenBatch& batch, std::span<const EncodeOptions>, const EncodeControl&) {
+    tries.push_back(batch.num_texts());
+    if (batch.num_tokens() <= 25) return Echo(batch);
+    return Results(batch.num_texts(), absl::ResourceExhaustedError("out of memory"));
+  });
+  for (const int number : {1, 2, 4, 5}) EXPECT_EQ(Value(number), number);
+  EXPECT_EQ(outcomes_.code(3), absl::StatusCode::kResourceExhausted);
+  EXPECT_THAT(std::string(outcomes_.only(3).result.status().message()), HasSubstr("inputs[3] with 40 tokens"));
+  EXPECT_NE(RetryAfterOf(outcomes_.only(3).result.status()), std::nullopt);
+  EXPECT_THAT(tries, ElementsAre(5, 3, 2, 1, 2));
+  EXPECT_THAT(observer_.splits, ElementsAre(5, 3));
+  EXPECT_EQ(outcomes_.total(), 5);
+}
+
+TEST_F(EncoderWorkerTest, Run_KeepsGoodAnswers_WhenOnlyPartOfABatchIsOutOfMemory) {
+  for (int number = 1; number <= 2; ++number) Submit({.number = number});
+  int calls = 0;
+  Run([&](const TokenBatch& batch, std::span<const EncodeOptions>, const EncodeControl&) {
+    Results results = Echo(batch);
+    if (++calls == 1) results[1] = absl::ResourceExhaustedError("out of memory");
+    return results;
+  });
+  EXPECT_EQ(calls, 2);
+  EXPECT_EQ(Value(1), 1);
+  EXPECT_EQ(Value(2), 2);
+}
+
+TEST_F(EncoderWorkerTest, Run_TurnsExceptionsIntoErrorsOfThatBatch_AndGoesOn) {
+  Submit({.number = 1, .lengths = {10}});
+  Submit({.number = 2, .lengths = {60}});
+  Submit({.number = 3, .lengths = {200}});
+  Run([&](const TokenBatch& batch, std::span<const EncodeOptions>, const EncodeControl&) -> Results {
+    if (batch.num_tokens() == 10) throw std::runtime_error("boom");
+    if (batch.num_tokens() == 60) throw std::bad_alloc();
+    return Echo(batch);
+  });
+  EXPECT_EQ(outcomes_.code(1), absl::StatusCode::kInternal);
+  EXPECT_THAT(std::string(outcomes_.only(1).result.status().message()), HasSubstr("boom"));
+  EXPECT_EQ(outcomes_.code(2), absl::StatusCode::kResourceExhausted);
+  EXPECT_EQ(Value(3), 3);
+}
+
+TEST_F(EncoderWorkerTest, Run_ReportsAPassThatLostATextAsIncomplete) {
+  auto cancel = std::make_shared<CancelFlag>();
+  Submit({.number = 1, .cancel = cancel});
+  Submit({.number = 2});
+  Run([&](const TokenBatch& batch, std::span<const EncodeOptions>, const EncodeControl& control) {
+    cancel->Cancel();
+    for (int32_t i = 0; i < batch.num_texts(); ++i) control.is_dropped(i);
+    return Echo(batch);
+  });
+  EXPECT_FALSE(observer_.reports.at(0).complete);
+}
+
+TEST_F(EncoderWorkerTest, Run_AnswersInternalFromALostDeviceOn_AndAsksItNoMore) {
+  int calls = 0;
+  for (int number = 1; number <= 3; ++number) Submit({.number = number, .lengths = {60}});
+  Submit({.number = 4, .lengths = {10}});  // another lane: another batch
+  scheduler_.Drain();
+  EncoderWorker worker(
+      [&](const TokenBatch& batch, std::span<const EncodeOptions>, const EncodeControl&) {
+        ++calls;
+        return Results(batch.num_texts(), absl::Status(kDeviceLost, "fell off the bus"));
+      },
+      &scheduler_, &observer_, &clock_);
+  outcomes_.AwaitTotal(4);
+  EXPECT_TRUE(worker.heartbeat().device_lost);
+  EXPECT_EQ(calls, 1);
+  for (int number = 1; number <= 4; ++number) {
+    EXPECT_EQ(outcomes_.code(number), absl::StatusCode::kInternal) << number;
+    EXPECT_THAT(std::string(outcomes_.only(number).result.status().message()), HasSubstr("device is lost"));
+  }
+}
+
+TEST_F(EncoderWorkerTest, FailRunning_AnswersTheTextsOfAHungBatch) {
+  Submit({.number = 1});
+  absl::Notification running, release;
+  EncoderWorker worker(
+      [&](const TokenBatch& batch, std::span<const EncodeOptions>, const EncodeControl&) {
+        running.Notify();
+        release.WaitForNotification();
+        return Echo(batch);
+      },
+      &scheduler_, &observer_, &clock_);
+  running.WaitForNotification();
+  worker.FailRunning(absl::InternalError("hangs"));
+  EXPECT_EQ(outcomes_.code(1), absl::StatusCode::kInternal);
+  release.Notify();
+  scheduler_.Drain();
+}
+
+TEST_F(EncoderWorkerTest, Run_RefusesAWrongNumberOfResults) {
+  Submit({.number = 1});
+  Run([](const TokenBatch&, std::span<const EncodeOptions>, const EncodeControl&) { return Results{}; });
+  EXPECT_EQ(outcomes_.code(1), absl::StatusCode::kInternal);
+}
+
+TEST_F(EncoderWorkerTest, Run_LetsShortTextsPassBetweenTheLayersOfALongOne) {
+  Submit({.number = 1, .lengths = {200}});
+  std::vector<int64_t> lengths;
+  Run([&](const TokenBatch& batch, std::span<const EncodeOptions>, const EncodeControl& control) {
+    lengths.push_back(batch.num_tokens());
+    if (batch.num_tokens() == 200) {
+      control.is_dropped(0);  // layer 0
+      clock_.Advance(absl::Seconds(1));
+      control.is_dropped(0);  // layer 1
+    } else {
+      clock_.Advance(absl::Milliseconds(10));
+    }
+    return Echo(batch);
+  });
+  EXPECT_THAT(lengths, ElementsAre(200));  // drained: nothing came in between
+
+  BatchScheduler scheduler({.lanes = {.short_up_to = 50, .long_up_to = 100}}, LinearCost(), &clock_);
+  scheduler.Submit(MakeTask({.number = 2, .lengths = {200}}, clock_, outcomes_));
+  lengths.clear();
+  observer_.reports.clear();
+  {
+    EncoderWorker worker(
+        [&](const TokenBatch& batch, std::span<const EncodeOptions>, const EncodeControl& control) {
+          lengths.push_back(batch.num_tokens());
+          clock_.Advance(absl::Milliseconds(10));
+          if (batch.num_tokens() != 200) return Echo(batch);
+          control.is_dropped(0);
+          scheduler.Submit(MakeTask({.number = 3, .lengths = {20}}, clock_, outcomes_));
+          EXPECT_EQ(outcomes_.count(3), 0u);
+          control.is_dropped(0);
+          EXPECT_EQ(outcomes_.count(3), 1u) << "answered before the long text";
+          EXPECT_EQ(outcomes_.count(2), 0u);
+          return Echo(batch);
+        },
+        &scheduler, &observer_, &clock_);
+    outcomes_.AwaitTotal(3);
+    scheduler.Drain();
+  }
+  EXPECT_THAT(lengths, ElementsAre(200, 20));
+  EXPECT_EQ(Value(2), 2);
+  EXPECT_EQ(Value(3), 3);
+  ASSERT_EQ(observer_.reports.size(), 2u);
+  EXPECT_EQ(observer_.reports[0].compute, absl::Milliseconds(10));
+  EXPECT_EQ(observer_.reports[1].compute, absl::Milliseconds(10)) << "the long pass is not charged with the short one";
+}
+
+TEST_F(EncoderWorkerTest, Heartbeat_ShowsTheRunningBatch_AndItsLastSeam) {
+  absl::Notification running, seen;
+  EncoderWorker worker(
+      [&](const TokenBatch& batch, std::span<const EncodeOptions>, const EncodeControl& control) {
+        control.is_dropped(0);
+        clock_.Advance(absl::Seconds(3));
+        control.is_dropped(0);
+        running.Notify();
+        seen.WaitForNotification();
+        return Echo(batch);
+      },
+      &scheduler_, nullptr, &clock_);
+  EXPECT_FALSE(worker.heartbeat().busy);
+  const absl::Time start = clock_.Now();
+  Submit({.number = 1, .lengths = {40}});
+  running.WaitForNotification();
+  const EncoderWorker::Heartbeat heartbeat = worker.heartbeat();
+  EXPECT_TRUE(heartbeat.busy);
+  EXPECT_EQ(heartbeat.since, start);
+  EXPECT_EQ(heartbeat.last_sign, start + absl::Seconds(3));
+  EXPECT_NEAR(heartbeat.predicted_seconds, 0.04, 1e-9);
+  seen.Notify();
+  outcomes_.AwaitTotal(1);
+  scheduler_.Drain();
+}
+
+}  // namespace
+}  // namespace longspan

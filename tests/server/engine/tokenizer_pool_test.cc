@@ -1,0 +1,86 @@
+#include "server/engine/tokenizer_pool.h"
+
+#include <gmock/gmock.h>
+
+#include <atomic>
+#include <thread>
+
+#include "absl/synchronization/notification.h"
+
+namespace longspan {
+namespace {
+
+using ::testing::ElementsAre;
+
+constexpr int64_t kSmall = 10, kLarge = TokenizerPool::kLargeBytes + 1;
+
+TEST(TokenizerPool, Submit_RunsJobsInOrder_OnOneThread) {
+  TokenizerPool pool(1);
+  std::vector<int> order;
+  for (int i = 0; i < 5; ++i) pool.Submit(i % 2 == 0 ? kSmall : kLarge, [&order, i](const absl::Status&) { order.push_back(i); });
+  pool.Drain();
+  EXPECT_THAT(order, ElementsAre(0, 1, 2, 3, 4));
+}
+
+TEST(TokenizerPool, Submit_KeepsAThreadForSmallTexts_BesideLargeOnes) {
+  TokenizerPool pool(2);
+  absl::Notification release, small_done;
+  for (int i = 0; i < 2; ++i) pool.Submit(kLarge, [&](const absl::Status&) { release.WaitForNotification(); });
+  pool.Submit(kSmall, [&](const absl::Status&) { small_done.Notify(); });
+  small_done.WaitForNotification();  // hangs where both threads took a large text
+  release.Notify();
+  pool.Drain();
+}
+
+TEST(TokenizerPool, Submit_RunsLargeTextsBesideOneAnother_OnlyUpToTheirBytes) {
+  TokenizerPool pool(8, /*max_running_bytes=*/3 * kLarge);
+  std::atomic<int> running = 0, most = 0, alone = 0;
+  for (int i = 0; i < 200; ++i) {
+    const bool huge = i % 10 == 0;  // above the bound: runs without other large ones
+    pool.Submit(huge ? 4 * kLarge : kLarge, [&, huge](const absl::Status&) {
+      const int now = ++running;
+      for (int seen = most; now > seen && !most.compare_exchange_weak(seen, now);) {
+      }
+      if (huge && now == 1) ++alone;
+      std::this_thread::yield();
+      --running;
+    });
+  }
+  pool.Drain();
+  EXPECT_LE(most, 3);
+  EXPECT_EQ(alone, 20);
+}
+
+TEST(TokenizerPool, Drain_RunsWhatWasSubmitted_ThenRefuses) {
+  TokenizerPool pool(2);
+  std::atomic<int> ran = 0, refused = 0;
+  const auto job = [&](const absl::Status& status) { ++(status.ok() ? ran : refused); };
+  for (int i = 0; i < 100; ++i) pool.Submit(i % 3 == 0 ? kLarge : kSmall, job);
+  pool.Drain();
+  EXPECT_EQ(ran, 100);
+  pool.Submit(kSmall, job);
+  EXPECT_EQ(refused, 1);
+}
+
+TEST(TokenizerPool, Shutdown_RefusesWhatWaits_AsUnavailable) {
+  TokenizerPool pool(1);
+  absl::Notification started, release;
+  std::vector<absl::StatusCode> codes;
+  pool.Submit(kSmall, [&](const absl::Status&) {
+    started.Notify();
+    release.WaitForNotification();
+  });
+  started.WaitForNotification();
+  for (const int64_t bytes : {kSmall, kLarge}) {
+    pool.Submit(bytes, [&](const absl::Status& status) {
+      codes.push_back(status.code());
+      if (codes.size() == 2) release.Notify();  // the running job ends only after both were refused
+    });
+  }
+  EXPECT_EQ(pool.num_waiting(), 2);
+  pool.Shutdown();
+  EXPECT_THAT(codes, ElementsAre(absl::StatusCode::kUnavailable, absl::StatusCode::kUnavailable));
+}
+
+}  // namespace
+}  // namespace longspan

@@ -1,0 +1,96 @@
+// What the server looks at once a second: workers that are stuck or dead, and idle time in which memory goes back.
+#include <gmock/gmock.h>
+
+#include "absl/synchronization/notification.h"
+#include "server/engine/idle_trimmer.h"
+#include "server/engine/periodic.h"
+#include "server/engine/watchdog.h"
+
+namespace longspan {
+namespace {
+
+using ::testing::ElementsAre;
+
+const absl::Time kStart = absl::FromUnixSeconds(1'000'000);
+absl::Time At(double seconds) { return kStart + absl::Seconds(seconds); }
+
+TEST(JudgeWorker, ABusyWorkerIsGood_WhileItGivesSigns) {
+  EXPECT_EQ(JudgeWorker({.busy = false, .last_sign = kStart}, At(1e6), 20), WorkerState::kGood);
+  EXPECT_EQ(JudgeWorker({.busy = true, .since = kStart, .last_sign = At(990), .predicted_seconds = 1}, At(1000), 20),
+            WorkerState::kGood);
+}
+
+TEST(JudgeWorker, SilenceBeyondTheFactorIsStuck_AndTwiceThatIsDead_ButNeverBelowAMinute) {
+  const EncoderWorker::Heartbeat long_batch{.busy = true, .since = kStart, .last_sign = kStart, .predicted_seconds = 10};
+  EXPECT_EQ(JudgeWorker(long_batch, At(199), 20), WorkerState::kGood);
+  EXPECT_EQ(JudgeWorker(long_batch, At(201), 20), WorkerState::kStuck);
+  EXPECT_EQ(JudgeWorker(long_batch, At(401), 20), WorkerState::kDead);
+  const EncoderWorker::Heartbeat tiny_batch{.busy = true, .since = kStart, .last_sign = kStart, .predicted_seconds = 0.001};
+  EXPECT_EQ(JudgeWorker(tiny_batch, At(59), 20), WorkerState::kGood);
+  EXPECT_EQ(JudgeWorker(tiny_batch, At(61), 20), WorkerState::kStuck);
+}
+
+TEST(JudgeWorker, ALostDeviceIsDeadAtOnce) {
+  EXPECT_EQ(JudgeWorker({.device_lost = true, .last_sign = kStart}, kStart, 20), WorkerState::kDead);
+}
+
+TEST(Watchdog, ReportsChangesOnly_AndNothingAfterDeath) {
+  WorkerState now = WorkerState::kGood;
+  std::vector<WorkerState> reports;
+  Watchdog watchdog([&] { return now; }, [&](WorkerState state) { reports.push_back(state); });
+  for (const WorkerState state : {WorkerState::kGood, WorkerState::kStuck, WorkerState::kStuck, WorkerState::kGood,
+                                  WorkerState::kStuck, WorkerState::kDead, WorkerState::kDead, WorkerState::kGood}) {
+    now = state;
+    watchdog.Look();
+  }
+  EXPECT_THAT(reports, ElementsAre(WorkerState::kStuck, WorkerState::kGood, WorkerState::kStuck, WorkerState::kDead));
+}
+
+class IdleTrimmerTest : public ::testing::Test {
+ protected:
+  IdleTrimmer::Activity activity_;
+  int trims_ = 0;
+  IdleTrimmer trimmer_{[this] { return activity_; }, [this] { ++trims_; }, absl::Seconds(5)};
+};
+
+TEST_F(IdleTrimmerTest, TrimsOnce_AfterIdleTime) {
+  activity_.texts = 3;
+  for (int second = 0; second < 5; ++second) trimmer_.Look(At(second));
+  EXPECT_EQ(trims_, 0);
+  for (int second = 5; second < 100; ++second) trimmer_.Look(At(second));
+  EXPECT_EQ(trims_, 1);
+}
+
+TEST_F(IdleTrimmerTest, NeverTrimsUnderLoad_NorBetweenShortTexts) {
+  for (int second = 0; second < 100; ++second) {
+    activity_.busy = second < 50;         // one long text
+    if (second >= 50) ++activity_.texts;  // then texts that come and go between two looks
+    trimmer_.Look(At(second));
+  }
+  EXPECT_EQ(trims_, 0);
+}
+
+TEST_F(IdleTrimmerTest, TrimsAgain_AfterWorkThatCameMeanwhile) {
+  for (int second = 0; second < 10; ++second) trimmer_.Look(At(second));
+  activity_.texts = 1;
+  for (int second = 10; second < 20; ++second) trimmer_.Look(At(second));
+  EXPECT_EQ(trims_, 2);
+}
+
+TEST(Periodic, StepsUntilItIsDestroyed) {
+  absl::Notification second_step;
+  std::atomic<int> steps = 0;
+  {
+    Periodic periodic(
+        [&] {
+          if (++steps == 2) second_step.Notify();
+        },
+        absl::Microseconds(1));
+    second_step.WaitForNotification();
+  }
+  const int at_the_end = steps;
+  EXPECT_GE(at_the_end, 2);
+}
+
+}  // namespace
+}  // namespace longspan

@@ -1,0 +1,86 @@
+#include "server/served_model.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "core/runtime/compute_threads.h"
+
+namespace longspan {
+namespace {
+
+using ::testing::AnyOf;
+using ::testing::HasSubstr;
+
+ServerOptions Options(int64_t replicas, int64_t threads) {
+  ServerOptions options;
+  options.model = LONGSPAN_FIXTURES "/longformer-windows";
+  options.replicas = replicas;
+  options.threads = threads;
+  return options;
+}
+
+TEST(LoadModelTest, MeasuresHowToDivideTheCores_WhereNeitherReplicasNorThreadsAreSet) {
+  ServerOptions options = Options(0, 0);
+  const auto model = LoadModel(&options);
+  ASSERT_TRUE(model.ok()) << model.status();
+  EXPECT_EQ(options.replicas * options.threads, AvailableCores());
+  EXPECT_EQ(model->team_speeds.size(), AvailableCores() > 1 ? TeamCandidates(AvailableCores()).size() : 0);
+  EXPECT_EQ(ComputeThreads(), options.threads);
+}
+
+TEST(LoadModelTest, MeasuresNothing_WhereSettingsDecide) {
+  ServerOptions options = Options(3, 2);
+  auto model = LoadModel(&options);
+  ASSERT_TRUE(model.ok()) << model.status();
+  EXPECT_EQ(options.replicas, 3);
+  EXPECT_EQ(options.threads, 2);
+  EXPECT_TRUE(model->team_speeds.empty());
+  EXPECT_EQ(ComputeThreads(), 2);
+
+  options = Options(0, 1);  // as many replicas as such teams fit into the cores
+  model = LoadModel(&options);
+  ASSERT_TRUE(model.ok()) << model.status();
+  EXPECT_EQ(options.replicas, AvailableCores());
+  EXPECT_EQ(options.threads, 1);
+  EXPECT_TRUE(model->team_speeds.empty());
+
+  options = Options(1, 0);
+  model = LoadModel(&options);
+  ASSERT_TRUE(model.ok()) << model.status();
+  EXPECT_EQ(options.threads, AvailableCores());
+  EXPECT_TRUE(model->team_speeds.empty());
+}
+
+// What GetModelInfo tells comes from LoadedModel::info.
+TEST(LoadModelTest, TheModelTellsTheTypeInForce_NotAuto) {
+  ServerOptions options;
+  options.model = LONGSPAN_FIXTURES "/longformer-windows";
+  options.dtype = "auto";
+  const auto loaded = LoadModel(&options);
+  ASSERT_TRUE(loaded.ok()) << loaded.status();
+  EXPECT_THAT(std::string(DataTypeName(loaded->info.dtype)), AnyOf("bfloat16", "float32"));
+  options.dtype = "float32";
+  const auto float32 = LoadModel(&options);
+  ASSERT_TRUE(float32.ok()) << float32.status();
+  EXPECT_EQ(float32->info.dtype, DataType::kFloat32);
+}
+
+// A type that the processor lacks is refused before listening, with what to do instead.
+TEST(LoadModelTest, ATypeIsThereOrRefusedByName) {
+  for (const std::string dtype : {"bfloat16", "int8"}) {
+    ServerOptions options;
+    options.model = LONGSPAN_FIXTURES "/bert";
+    options.dtype = dtype;
+    const auto loaded = LoadModel(&options);
+    if (loaded.ok()) {
+      EXPECT_EQ(DataTypeName(loaded->info.dtype), dtype);
+    } else {
+      EXPECT_EQ(loaded.status().code(), absl::StatusCode::kFailedPrecondition);
+      EXPECT_THAT(std::string(loaded.status().message()), HasSubstr("dtype " + dtype + " needs a processor with"));
+      EXPECT_THAT(std::string(loaded.status().message()), HasSubstr("use float32"));
+    }
+  }
+}
+
+}  // namespace
+}  // namespace longspan

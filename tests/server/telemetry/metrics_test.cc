@@ -1,0 +1,245 @@
+// Every metric that operators are promised: its name, labels and value after one known event. promtool has its say in
+// operations_test, on a scrape of a real server.
+#include "server/telemetry/metrics.h"
+
+#include <gmock/gmock.h>
+
+#include <map>
+#include <string>
+
+#include "core/error_details.h"
+
+namespace longspan {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+ModelInfo Model() {
+  ModelInfo model;
+  model.name = "tiny";
+  model.architecture = "longformer";
+  model.device = "cpu";
+  model.weight_bytes = 4096;
+  return model;
+}
+
+CallOutcome Answered() {
+  return {.method = "Encode",
+          .status = absl::OkStatus(),
+          .total = absl::Milliseconds(20),
+          .tokens = 600,
+          .longest_text = 500,
+          .truncated_texts = 2,
+          .timings = {.tokenize = absl::Milliseconds(2), .stage = Stage::kCompute},
+          .tokenized = true};
+}
+
+class MetricsTest : public ::testing::Test {
+ protected:
+  explicit MetricsTest(bool tei_names = false) : metrics_(Model(), tei_names) {}
+  void Call(absl::Status status, Stage stage = Stage::kQueue) {
+    metrics_.OnCall({.method = "Encode", .status = std::move(status), .timings = {.stage = stage}});
+  }
+  // The value of one line of the scrape, name and labels as they stand there.
+  double Value(const std::string& series) {
+    const std::string text = "\n" + metrics_.Text();
+    const size_t at = text.find("\n" + series + " ");
+    EXPECT_NE(at, std::string::npos) << series << " is not in\n" << text;
+    return at == std::string::npos ? -1 : std::stod(text.substr(at + series.size() + 2));
+  }
+  Metrics metrics_;
+};
+
+TEST_F(MetricsTest, RequestsTotal_CountsByMethodAndCode) {
+  metrics_.OnCall(Answered());
+  Call(absl::InvalidArgumentError("bad"));
+  EXPECT_EQ(Value("longspan_requests_total{code=\"OK\",method=\"Encode\"}"), 1);
+  EXPECT_EQ(Value("longspan_requests_total{code=\"INVALID_ARGUMENT\",method=\"Encode\"}"), 1);
+}
+
+TEST_F(MetricsTest, RequestSeconds_IsTheTimeOfEveryCall) {
+  metrics_.OnCall(Answered());
+  EXPECT_NEAR(Value("longspan_request_seconds_sum{method=\"Encode\"}"), 0.02, 1e-9);
+  EXPECT_EQ(Value("longspan_request_seconds_bucket{method=\"Encode\",le=\"0.03\"}"), 1);
+}
+
+TEST_F(MetricsTest, RequestSecondsByLength_GoesByTheLongestText_UpToMinutes) {
+  metrics_.OnCall(Answered());
+  EXPECT_EQ(Value("longspan_request_seconds_by_length_count{bucket=\"512\"}"), 1);
+  EXPECT_EQ(Value("longspan_request_seconds_by_length_bucket{bucket=\"512\",le=\"600\"}"), 1);
+}
+
+TEST_F(MetricsTest, TokenizeSeconds_IsOfCallsThatBroughtText) {
+  metrics_.OnCall(Answered());
+  CallOutcome ids = Answered();
+  ids.tokenized = false;
+  metrics_.OnCall(ids);
+  EXPECT_EQ(Value("longspan_tokenize_seconds_count"), 1);
+  EXPECT_NEAR(Value("longspan_tokenize_seconds_sum"), 0.002, 1e-9);
+}
+
+TEST_F(MetricsTest, QueueSeconds_ByLane) {
+  metrics_.OnQueueTime(Lane::kLong, absl::Milliseconds(500));
+  EXPECT_NEAR(Value("longspan_queue_seconds_sum{lane=\"long\"}"), 0.5, 1e-9);
+}
+
+TEST_F(MetricsTest, Batches_CountTextsTokensWasteAndTime) {
+  metrics_.OnBatch(
+      {.texts = 3, .tokens = 75, .padded_tokens = 100, .predicted_seconds = 0.3, .compute = absl::Milliseconds(200)});
+  EXPECT_EQ(Value("longspan_batch_texts_sum"), 3);
+  EXPECT_EQ(Value("longspan_batch_tokens_sum"), 75);
+  EXPECT_NEAR(Value("longspan_batch_wasted_ratio_sum"), 0.25, 1e-9);
+  EXPECT_NEAR(Value("longspan_compute_seconds_sum{device=\"cpu\"}"), 0.2, 1e-9);
+  EXPECT_NEAR(Value("longspan_batch_prediction_ratio_sum"), 1.5, 1e-9);
+}
+
+TEST_F(MetricsTest, Tokens_PerRequestAndInTotal) {
+  metrics_.OnCall(Answered());
+  EXPECT_EQ(Value("longspan_request_tokens_sum"), 600);
+  EXPECT_EQ(Value("longspan_tokens_total"), 600);
+}
+
+TEST_F(MetricsTest, TruncatedTotal_CountsTexts) {
+  metrics_.OnCall(Answered());
+  EXPECT_EQ(Value("longspan_truncated_total"), 2);
+}
+
+TEST_F(MetricsTest, RejectedTotal_ByReason) {
+  Call(absl::InvalidArgumentError("bad"));
+  Call(absl::ResourceExhaustedError("full"));
+  Call(WithReason(absl::ResourceExhaustedError("late"), kReasonDeadlineUnreachable));
+  Call(absl::UnavailableError("draining"));
+  for (const char* reason : {"INVALID_ARGUMENT", "RESOURCE_EXHAUSTED", "DEADLINE_UNREACHABLE", "UNAVAILABLE"})
+    EXPECT_EQ(Value(absl::StrCat("longspan_rejected_total{reason=\"", reason, "\"}")), 1) << reason;
+}
+
+TEST_F(MetricsTest, CancelledAndExpired_ByStage) {
+  Call(absl::CancelledError("gone"), Stage::kCompute);
+  Call(absl::DeadlineExceededError("late"), Stage::kQueue);
+  Call(absl::DeadlineExceededError("late"), Stage::kTokenize);
+  EXPECT_EQ(Value("longspan_cancelled_total{stage=\"compute\"}"), 1);
+  EXPECT_EQ(Value("longspan_expired_total{stage=\"queue\"}"), 1);
+  EXPECT_EQ(Value("longspan_expired_total{stage=\"tokenize\"}"), 1);
+}
+
+TEST_F(MetricsTest, OutOfMemorySplits) {
+  metrics_.OnOutOfMemorySplit(8);
+  EXPECT_EQ(Value("longspan_oom_splits_total"), 1);
+}
+
+TEST_F(MetricsTest, AStreamsTexts_CountAsWork_NotAsCalls) {
+  CallOutcome item = Answered();
+  item.method = "EncodeStream";
+  metrics_.OnStreamItem(item);
+  EXPECT_THAT(metrics_.Text(), Not(HasSubstr("longspan_requests_total{")));
+  item.itemised = true;  // the call itself, at its end
+  metrics_.OnCall(item);
+  EXPECT_EQ(Value("longspan_requests_total{code=\"OK\",method=\"EncodeStream\"}"), 1);
+  EXPECT_EQ(Value("longspan_tokens_total"), 600) << "once";
+}
+
+TEST_F(MetricsTest, Gauges_AreReadAtTheScrape) {
+  ServerGauges gauges{.queue_texts = 4,
+                      .queue_tokens = 900,
+                      .queue_predicted_seconds = 1.5,
+                      .queue_oldest_seconds = 0.25,
+                      .draining = true,
+                      .cost_correction = {0.5, 1, 2}};
+  metrics_.SetGaugeSource([&] { return gauges; });
+  EXPECT_EQ(Value("longspan_queue_texts"), 4);
+  EXPECT_EQ(Value("longspan_queue_tokens"), 900);
+  EXPECT_EQ(Value("longspan_queue_predicted_seconds"), 1.5);
+  EXPECT_EQ(Value("longspan_queue_oldest_seconds"), 0.25);
+  EXPECT_EQ(Value("longspan_draining"), 1);
+  EXPECT_EQ(Value("longspan_cost_correction_ratio{lane=\"short\"}"), 0.5);
+  EXPECT_EQ(Value("longspan_cost_correction_ratio{lane=\"bulk\"}"), 2);
+  gauges.queue_texts = 0;
+  EXPECT_EQ(Value("longspan_queue_texts"), 0);
+}
+
+TEST_F(MetricsTest, ModelAndBuild_AreNamed) {
+  EXPECT_EQ(Value("longspan_model_info{architecture=\"longformer\",device=\"cpu\",dtype=\"float32\",model=\"tiny\"}"), 1);
+  EXPECT_EQ(Value("longspan_build_info{version=\"" LONGSPAN_VERSION "\"}"), 1);
+}
+
+TEST_F(MetricsTest, Memory_ByKind) {
+  EXPECT_GE(Value("longspan_arena_bytes"), 0);
+  EXPECT_EQ(Value("longspan_device_memory_bytes{kind=\"weights\"}"), 4096);
+  EXPECT_GT(Value("longspan_device_memory_bytes{kind=\"resident\"}"), 1 << 20);
+  EXPECT_GE(Value("longspan_device_memory_bytes{kind=\"peak\"}"), Value("longspan_device_memory_bytes{kind=\"resident\"}"));
+}
+
+TEST_F(MetricsTest, Process_UnderThePrefixThatDashboardsKnow) {
+  for (const char* name : {"process_resident_memory_bytes", "process_virtual_memory_bytes", "process_open_fds", "process_max_fds",
+                           "process_threads", "process_cpu_seconds_total", "process_start_time_seconds"})
+    EXPECT_GT(Value(name), 0) << name;
+}
+
+class TeiMetricsTest : public MetricsTest {
+ protected:
+  TeiMetricsTest() : MetricsTest(/*tei_names=*/true) {}
+  static StageTimings Timings() {
+    return {.tokenize = absl::Milliseconds(1),
+            .queue = absl::Milliseconds(2),
+            .compute = absl::Milliseconds(3),
+            .total = absl::Milliseconds(7)};
+  }
+};
+
+TEST_F(MetricsTest, TeiNames_AreServedOnlyWhenAskedFor) {
+  metrics_.OnCall(Answered());
+  EXPECT_THAT(metrics_.Text(), Not(HasSubstr(" te_")));
+}
+
+TEST_F(TeiMetricsTest, Requests_ByMethod_AndFailuresByKind) {
+  const auto call = [&](int64_t texts, absl::Status status) {
+    metrics_.OnCall({.method = "Encode", .status = std::move(status), .texts = texts});
+  };
+  call(1, absl::OkStatus());
+  call(3, absl::OkStatus());
+  call(5, absl::ResourceExhaustedError("full"));
+  call(1, absl::InvalidArgumentError("too long"));
+  call(1, absl::InternalError("broken"));
+  call(1, absl::CancelledError("gone"));
+  metrics_.OnCall({.method = "Tokenize", .status = absl::OkStatus(), .texts = 1});
+  metrics_.OnCall({.method = "EncodeStream", .status = absl::OkStatus(), .texts = 9});  // its items count, the call does not
+  metrics_.OnStreamItem({.method = "EncodeStream", .status = absl::OkStatus(), .texts = 1});
+  EXPECT_EQ(Value("te_request_count{method=\"single\"}"), 5);
+  EXPECT_EQ(Value("te_request_count{method=\"batch\"}"), 2);
+  EXPECT_EQ(Value("te_request_success{method=\"single\"}"), 2);
+  EXPECT_EQ(Value("te_request_success{method=\"batch\"}"), 1);
+  for (const char* err : {"overloaded", "validation", "inference"})
+    EXPECT_EQ(Value(absl::StrCat("te_request_failure{err=\"", err, "\"}")), 1) << err;
+  EXPECT_EQ(Value("te_embed_count"), 8) << "texts, less those refused for overload";
+}
+
+TEST_F(TeiMetricsTest, Durations_OfAnsweredRequests_AndOfTexts) {
+  metrics_.OnCall(
+      {.method = "Encode", .status = absl::OkStatus(), .total = absl::Milliseconds(8), .texts = 2, .timings = Timings()});
+  metrics_.OnCall({.method = "Encode", .status = absl::InternalError("broken"), .total = absl::Seconds(9), .timings = Timings()});
+  metrics_.OnText(40, Timings());
+  metrics_.OnText(2, Timings());
+  for (const auto& [series, seconds] : std::map<std::string, double>{{"te_request_duration", 0.008},
+                                                                     {"te_request_tokenization_duration", 0.001},
+                                                                     {"te_request_queue_duration", 0.002},
+                                                                     {"te_request_inference_duration", 0.003},
+                                                                     {"te_embed_duration", 0.014},
+                                                                     {"te_embed_tokenization_duration", 0.002},
+                                                                     {"te_embed_queue_duration", 0.004},
+                                                                     {"te_embed_inference_duration", 0.006}})
+    EXPECT_NEAR(Value(series + "_sum"), seconds, 1e-9) << series;
+  EXPECT_EQ(Value("te_embed_success"), 2);
+  EXPECT_EQ(Value("te_request_input_length_sum"), 42);
+}
+
+TEST_F(TeiMetricsTest, BatchesAndQueue) {
+  metrics_.OnBatch({.texts = 3, .tokens = 75, .padded_tokens = 75, .compute = absl::Milliseconds(200)});
+  metrics_.SetGaugeSource([] { return ServerGauges{.queue_texts = 4}; });
+  EXPECT_EQ(Value("te_batch_next_size_sum"), 3);
+  EXPECT_EQ(Value("te_batch_next_tokens_sum"), 75);
+  EXPECT_EQ(Value("te_queue_size"), 4);
+}
+
+}  // namespace
+}  // namespace longspan
