@@ -1,0 +1,12 @@
+# ./dev install DIR: bin/ (longspan_add_program), lib/ (LibTorch's CPU part, laid out as its RPATH wants it), licenses/ and model/.
+install(CODE "file(GLOB openmp \"${LONGSPAN_LIBTORCH_LIB}/libgomp*.so*\")
+  file(INSTALL DESTINATION \"\${CMAKE_INSTALL_PREFIX}/lib/torch/lib\" TYPE FILE FILES
+    \"${LONGSPAN_LIBTORCH_LIB}/libtorch_cpu.so\" \"${LONGSPAN_LIBTORCH_LIB}/libc10.so\" \${openmp})
+  file(GLOB cuda \"${LONGSPAN_LIBTORCH_LIB}/../../nvidia/cu13/lib/*.so*\")
+  file(INSTALL DESTINATION \"\${CMAKE_INSTALL_PREFIX}/lib/nvidia/cu13/lib\" TYPE FILE FILES \${cuda})
+  foreach(package torch nvidia_cuda_runtime nvidia_cuda_cupti)
+    file(GLOB licenses \"${LONGSPAN_LIBTORCH_LIB}/../../\${package}-*/licenses/*\")
+    file(INSTALL DESTINATION \"\${CMAKE_INSTALL_PREFIX}/licenses/\${package}\" TYPE FILE FILES \${licenses})
+  endforeach()")
+install(DIRECTORY "${LONGSPAN_EMBEDDED_MODEL}/" DESTINATION model OPTIONAL)
+install(FILES LICENSE NOTICE DESTINATION . OPTIONAL)

@@ -1,0 +1,41 @@
+# What every target of ours has in common.
+#   longspan_options                            warnings are errors, includes from the repository's root, sanitizers
+#   longspan_add_program(NAME MAIN LIBRARY)     a program that finds its libraries both in the build folder and installed
+
+# Paths below _base are hashed relative to the build folder: where both lie side by side (./dev, configure) every checkout hits.
+find_program(CCACHE ccache)
+if(CCACHE)
+  cmake_path(GET CMAKE_SOURCE_DIR PARENT_PATH _base)
+  cmake_path(IS_PREFIX _base "${CMAKE_BINARY_DIR}" _beside)
+  if(NOT _beside)
+    set(_base "${CMAKE_SOURCE_DIR}")
+  endif()
+  set(CMAKE_CXX_COMPILER_LAUNCHER
+      "${CMAKE_COMMAND}" -E env CCACHE_NOHASHDIR=1 "CCACHE_BASEDIR=${_base}" "${CCACHE}")
+endif()
+
+add_library(longspan_options INTERFACE)
+target_include_directories(longspan_options INTERFACE "${CMAKE_SOURCE_DIR}")
+target_compile_options(longspan_options INTERFACE
+  -Wall -Wextra -Wpedantic -Werror -Wno-unused-parameter -Wno-missing-field-initializers
+  $<$<CXX_COMPILER_ID:Clang>:-Wthread-safety>)
+if(LONGSPAN_SANITIZER)
+  string(REPLACE ";" "," _sanitizers "${LONGSPAN_SANITIZER}")
+  add_compile_options(-fsanitize=${_sanitizers} -fno-omit-frame-pointer -g)
+  add_link_options(-fsanitize=${_sanitizers})
+  # g++ 12 warns in std::optional under sanitizers.
+  target_compile_options(longspan_options INTERFACE -Wno-maybe-uninitialized)
+endif()
+if(LONGSPAN_SANITIZER STREQUAL "thread")   # what it has to be told about absl and OpenMP, in every program
+  add_library(longspan_thread_sanitizer OBJECT tests/sanitizers/thread_sanitizer.cc)
+  target_sources(longspan_options INTERFACE
+    $<$<STREQUAL:$<TARGET_PROPERTY:TYPE>,EXECUTABLE>:$<TARGET_OBJECTS:longspan_thread_sanitizer>>)
+endif()
+
+function(longspan_add_program name main library)
+  add_executable(${name} ${main})
+  target_link_libraries(${name} PRIVATE longspan_options ${library})
+  set_target_properties(${name} PROPERTIES
+    RUNTIME_OUTPUT_DIRECTORY "${CMAKE_BINARY_DIR}" INSTALL_RPATH "\$ORIGIN/../lib/torch/lib")
+  install(TARGETS ${name} RUNTIME DESTINATION bin OPTIONAL)
+endfunction()
