@@ -1,4 +1,5 @@
-# longspan-server with its embedded model. Built from Debian packages and pinned wheels by the same script as everywhere:
+# longspan-server with its embedded model. Built from Debian packages and pinned wheels by the same
+# script as everywhere:
 #   docker build -t longspan .          (BASE: a Debian 12 image; elsewhere debian:bookworm-slim)
 # The image runs as user 10001, needs no writable root (/tmp may be a tmpfs) and drains on SIGTERM.
 ARG BASE=debian:bookworm-slim

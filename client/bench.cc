@@ -23,7 +23,8 @@ namespace longspan {
 namespace {
 
 constexpr int kCapacityCallers = 32;
-constexpr absl::Duration kCapacityDeadline = absl::Minutes(10);  // of one request: each is to be answered
+constexpr absl::Duration kCapacityDeadline =
+    absl::Minutes(10);  // of one request: each is to be answered
 
 // What is sent, and where to.
 struct Target {
@@ -43,13 +44,15 @@ v1::EncodeRequest RandomRequest(const Target& target, std::mt19937_64* random) {
   v1::Input* input = request.add_inputs();
   if (target.model.has_tokenizer()) {
     std::string text;
-    for (int64_t i = 0; i < std::max<int64_t>(1, length - 2); ++i)  // two special tokens come on top
+    for (int64_t i = 0; i < std::max<int64_t>(1, length - 2);
+         ++i)  // two special tokens come on top
       text.append(kWords[(*random)() % std::size(kWords)]).append(" ");
     input->set_text(std::move(text));
   } else {
     const uint64_t first = std::min<uint64_t>(5, target.model.vocab_size() - 1);
     for (int64_t i = 0; i < length; ++i) {
-      input->mutable_token_ids()->add_ids(static_cast<uint32_t>(first + (*random)() % (target.model.vocab_size() - first)));
+      input->mutable_token_ids()->add_ids(
+          static_cast<uint32_t>(first + (*random)() % (target.model.vocab_size() - first)));
     }
   }
   return request;
@@ -63,23 +66,30 @@ struct Shot {
 };
 
 // Sends now what was due at `due`; `then` runs after the answer is counted.
-void Fire(Client& client, v1::EncodeRequest request, absl::Duration deadline, absl::Time due, BenchTally* tally,
-          std::function<void()> then) {
+void Fire(Client& client, v1::EncodeRequest request, absl::Duration deadline, absl::Time due,
+          BenchTally* tally, std::function<void()> then) {
   auto shot = std::make_unique<Shot>();
   shot->request = std::move(request);
   client.Prepare(&shot->context, deadline);
   tally->Sent(due, absl::Now());
   Shot* raw = shot.release();
   client.stub().async()->Encode(
-      &raw->context, &raw->request, &raw->response, [raw, tally, due, then = std::move(then)](const grpc::Status& status) {
+      &raw->context, &raw->request, &raw->response,
+      [raw, tally, due, then = std::move(then)](const grpc::Status& status) {
         std::unique_ptr<Shot> owned(raw);
         BenchTally::Answer answer{.status = FromGrpc(status), .due = due, .ended = absl::Now()};
         if (status.ok() && owned->response.encodings_size() > 0) {
           answer.tokens = static_cast<int64_t>(owned->response.encodings(0).tokens_used());
           answer.timings = owned->response.timings();
         }
-        owned.reset();     // holds the channel: must be gone before the last answer is counted and the connections are closed
-        if (then) then();  // before the count, so that the last caller has sent its next request before all seem answered
+        owned
+            // holds the channel: must be gone before the last answer is counted and the connections
+            // are closed
+            .reset();
+        if (then)
+          // before the count, so that the last caller has sent its next request before all seem
+          // answered
+          then();
         tally->Answered(answer);
       });
 }
@@ -90,8 +100,9 @@ void PrintProgress(const BenchTally& tally, const char* what, double elapsed, do
   constexpr int kWidth = 30;
   const int done = std::clamp(static_cast<int>(kWidth * elapsed / total), 0, kWidth);
   const BenchTally::Progress progress = tally.progress();
-  std::fprintf(stderr, "\r%s [%s%s] %5.1f / %.0f s  sent %lld  answered %lld  errors %lld ", what, std::string(done, '#').c_str(),
-               std::string(kWidth - done, '.').c_str(), elapsed, total, static_cast<long long>(progress.sent),
+  std::fprintf(stderr, "\r%s [%s%s] %5.1f / %.0f s  sent %lld  answered %lld  errors %lld ", what,
+               std::string(done, '#').c_str(), std::string(kWidth - done, '.').c_str(), elapsed,
+               total, static_cast<long long>(progress.sent),
                static_cast<long long>(progress.answered), static_cast<long long>(progress.errors));
   if (elapsed >= total) std::fputc('\n', stderr);
 }
@@ -105,7 +116,8 @@ class Progress {
     for (absl::Time now = absl::Now(); now < until; now = absl::Now()) {
       if (now - shown_ >= absl::Seconds(1)) {
         shown_ = now;
-        PrintProgress(*tally_, what_, absl::ToDoubleSeconds(now - start_), absl::ToDoubleSeconds(end_ - start_));
+        PrintProgress(*tally_, what_, absl::ToDoubleSeconds(now - start_),
+                      absl::ToDoubleSeconds(end_ - start_));
       }
       absl::SleepFor(std::min(until - now, shown_ + absl::Seconds(1) - now));
     }
@@ -124,16 +136,19 @@ class Progress {
 
 nlohmann::ordered_json OpenLoop(const Target& target, const BenchCommand& command, double rate) {
   const absl::Time start = absl::Now();
-  const absl::Time begin = start + absl::Seconds(command.warmup_seconds), end = begin + absl::Seconds(command.seconds);
+  const absl::Time begin = start + absl::Seconds(command.warmup_seconds),
+                   end = begin + absl::Seconds(command.seconds);
   BenchTally tally(begin, end);
   Progress progress(&tally, "open loop", start, end);
   std::mt19937_64 random(command.seed);
   std::exponential_distribution<double> gap(rate);
   size_t turn = 0;
-  for (absl::Time due = start + absl::Seconds(gap(random)); due < end; due += absl::Seconds(gap(random))) {
+  for (absl::Time due = start + absl::Seconds(gap(random)); due < end;
+       due += absl::Seconds(gap(random))) {
     v1::EncodeRequest request = RandomRequest(target, &random);  // made before it is due
     progress.SleepUntil(due);
-    Fire(*target.clients[turn++ % target.clients.size()], std::move(request), target.deadline, due, &tally, nullptr);
+    Fire(*target.clients[turn++ % target.clients.size()], std::move(request), target.deadline, due,
+         &tally, nullptr);
   }
   progress.SleepUntil(end);
   progress.Finish();
@@ -158,14 +173,15 @@ struct Caller {
 };
 
 // `concurrency` callers that send until `end`; returns when all they sent is answered.
-void RunCallers(const Target& target, absl::Duration deadline, uint64_t seed, int concurrency, absl::Time end, const char* what,
-                BenchTally* tally) {
+void RunCallers(const Target& target, absl::Duration deadline, uint64_t seed, int concurrency,
+                absl::Time end, const char* what, BenchTally* tally) {
   const absl::Time start = absl::Now();
   std::vector<std::unique_ptr<Caller>> callers;
   callers.reserve(concurrency);
   for (int i = 0; i < concurrency; ++i) {
-    callers.push_back(std::make_unique<Caller>(Caller{&target, tally, target.clients[i % target.clients.size()].get(), deadline,
-                                                      end, std::mt19937_64(seed + static_cast<uint64_t>(i))}));
+    callers.push_back(std::make_unique<Caller>(
+        Caller{&target, tally, target.clients[i % target.clients.size()].get(), deadline, end,
+               std::mt19937_64(seed + static_cast<uint64_t>(i))}));
   }
   for (const auto& caller : callers) caller->SendNext();
   Progress progress(tally, what, start, end);
@@ -175,9 +191,11 @@ void RunCallers(const Target& target, absl::Duration deadline, uint64_t seed, in
 }
 
 nlohmann::ordered_json ClosedLoop(const Target& target, const BenchCommand& command) {
-  const absl::Time begin = absl::Now() + absl::Seconds(command.warmup_seconds), end = begin + absl::Seconds(command.seconds);
+  const absl::Time begin = absl::Now() + absl::Seconds(command.warmup_seconds),
+                   end = begin + absl::Seconds(command.seconds);
   BenchTally tally(begin, end);
-  RunCallers(target, target.deadline, command.seed, command.concurrency, end, "closed loop", &tally);
+  RunCallers(target, target.deadline, command.seed, command.concurrency, end, "closed loop",
+             &tally);
   return tally.Report();
 }
 
@@ -186,26 +204,31 @@ struct Capacity {
   double tokens_per_second;
 };
 
-// From the first text sent to the last one answered: a window in between would count the short texts that pass and miss the long
-// ones under way. Tokens over the mix's mean length, because the few long texts of one run are a small sample of it.
+// From the first text sent to the last one answered: a window in between would count the short
+// texts that pass and miss the long ones under way. Tokens over the mix's mean length, because the
+// few long texts of one run are a small sample of it.
 absl::StatusOr<Capacity> MeasureCapacity(const Target& target, const BenchCommand& command) {
   const absl::Time start = absl::Now();
   BenchTally tally(start, absl::InfiniteFuture());
-  RunCallers(target, kCapacityDeadline, command.seed, kCapacityCallers, start + absl::Seconds(command.capacity_seconds),
-             "capacity   ", &tally);
+  RunCallers(target, kCapacityDeadline, command.seed, kCapacityCallers,
+             start + absl::Seconds(command.capacity_seconds), "capacity   ", &tally);
   const BenchTally::Totals totals = tally.totals();
   if (totals.good_tokens == 0) {
     return absl::UnavailableError(
-        absl::StrCat("no request was answered while the capacity was measured: ", nlohmann::json(totals.errors).dump()));
+        absl::StrCat("no request was answered while the capacity was measured: ",
+                     nlohmann::json(totals.errors).dump()));
   }
-  const double tokens_per_second = static_cast<double>(totals.good_tokens) / absl::ToDoubleSeconds(totals.last - start);
+  const double tokens_per_second =
+      static_cast<double>(totals.good_tokens) / absl::ToDoubleSeconds(totals.last - start);
   return Capacity{tokens_per_second / target.lengths.Mean(target.max_tokens()), tokens_per_second};
 }
 
 absl::StatusOr<Target> Connect(const CommonOptions& common, const BenchCommand& command) {
-  auto lengths = command.lengths.empty() ? LengthMix::OfProfile(command.profile) : LengthMix::Parse(command.lengths);
+  auto lengths = command.lengths.empty() ? LengthMix::OfProfile(command.profile)
+                                         : LengthMix::Parse(command.lengths);
   if (!lengths.ok()) return lengths.status();
-  Target target{.lengths = *std::move(lengths), .deadline = absl::Seconds(command.request_deadline_seconds)};
+  Target target{.lengths = *std::move(lengths),
+                .deadline = absl::Seconds(command.request_deadline_seconds)};
   ClientOptions options = common.client;
   options.retry = false;  // a retry would hide the refusal that is to be counted
   options.own_connection = true;
@@ -213,12 +236,14 @@ absl::StatusOr<Target> Connect(const CommonOptions& common, const BenchCommand& 
     auto client = Client::Connect(options);
     if (!client.ok()) return client.status();
     target.clients.push_back(*std::move(client));
-    auto model = target.clients.back()->GetModelInfo(common.deadline);  // also: no request pays for the handshake
+    auto model = target.clients.back()->GetModelInfo(
+        common.deadline);  // also: no request pays for the handshake
     if (!model.ok()) return model.status();
     target.model = *std::move(model);
   }
   if (!target.model.has_tokenizer() && target.model.vocab_size() == 0)
-    return absl::FailedPreconditionError("the server has neither a tokenizer nor a vocabulary; bench can make no text for it");
+    return absl::FailedPreconditionError(
+        "the server has neither a tokenizer nor a vocabulary; bench can make no text for it");
   return target;
 }
 
@@ -228,7 +253,8 @@ absl::StatusOr<std::string> RunBench(const CommonOptions& common, const BenchCom
   const absl::StatusOr<Target> target = Connect(common, command);
   if (!target.ok()) return target.status();
   nlohmann::ordered_json report = {{"mode", command.concurrency > 0 ? "closed" : "open"}};
-  report[command.lengths.empty() ? "profile" : "lengths"] = command.lengths.empty() ? command.profile : command.lengths;
+  report[command.lengths.empty() ? "profile" : "lengths"] =
+      command.lengths.empty() ? command.profile : command.lengths;
   nlohmann::ordered_json result;
   if (command.concurrency > 0) {
     report["concurrency"] = command.concurrency;

@@ -7,7 +7,8 @@ namespace longspan {
 namespace {
 
 double Percentile(const std::vector<double>& sorted, double p) {
-  return sorted[std::min(sorted.size() - 1, static_cast<size_t>(p * static_cast<double>(sorted.size())))];
+  return sorted[std::min(sorted.size() - 1,
+                         static_cast<size_t>(p * static_cast<double>(sorted.size())))];
 }
 
 nlohmann::ordered_json Percentiles(std::vector<double> samples) {
@@ -50,11 +51,13 @@ void BenchTally::Answered(const Answer& answer) {
   const double latency = absl::ToDoubleMilliseconds(answer.ended - answer.due);
   if (!answer.status.ok()) {
     ++errors_[absl::StatusCodeToString(answer.status.code())];
-    if (absl::IsResourceExhausted(answer.status) || absl::IsUnavailable(answer.status)) refusals_.push_back(latency);
+    if (absl::IsResourceExhausted(answer.status) || absl::IsUnavailable(answer.status))
+      refusals_.push_back(latency);
     return;
   }
   ++good_;
-  const auto* const bound = std::lower_bound(kClassBounds.begin(), kClassBounds.end(), answer.tokens);
+  const auto* const bound =
+      std::lower_bound(kClassBounds.begin(), kClassBounds.end(), answer.tokens);
   latencies_[bound - kClassBounds.begin()].push_back(latency);
   const v1::Timings& timings = answer.timings;
   tokenize_.push_back(Milliseconds(timings.tokenize_ns()));
@@ -98,7 +101,8 @@ nlohmann::ordered_json BenchTally::Report() const {
   absl::MutexLock lock(&mu_);
   const double seconds = absl::ToDoubleSeconds(end_ - begin_);
   nlohmann::ordered_json lateness = Percentiles(lateness_);
-  // Above a tenth of a second the load was not the one that was asked for: look for CPU time, not at the server.
+  // Above a tenth of a second the load was not the one that was asked for: look for CPU time, not
+  // at the server.
   const bool late = !lateness.is_null() && lateness["p99"].get<double>() > 100;
   return {{"seconds", seconds},
           {"requests", requests_},

@@ -1,8 +1,10 @@
-// BenchTally: what came of the requests of one measurement. Latencies count from the moment a request was due, so that a
-// generator that falls behind shows as lateness of its own (`generator_lateness_ms`) and never as a fast server.
+// BenchTally: what came of the requests of one measurement. Latencies count from the moment a
+// request was due, so that a generator that falls behind shows as lateness of its own
+// (`generator_lateness_ms`) and never as a fast server.
 //
-// A window [begin, end) is measured: percentiles and counts are those of the requests due in it, rates those of the answers that
-// arrived in it (under overload the two differ by what waits at both ends).
+// A window [begin, end) is measured: percentiles and counts are those of the requests due in it,
+// rates those of the answers that arrived in it (under overload the two differ by what waits at
+// both ends).
 // Thread safety: all methods may be called from any thread.
 #pragma once
 
@@ -74,8 +76,8 @@ class BenchTally {
   std::array<Samples, kClassBounds.size()> latencies_ ABSL_GUARDED_BY(mu_);
   Samples lateness_ ABSL_GUARDED_BY(mu_);
   Samples refusals_ ABSL_GUARDED_BY(mu_);
-  Samples tokenize_ ABSL_GUARDED_BY(mu_), queue_ ABSL_GUARDED_BY(mu_), compute_ ABSL_GUARDED_BY(mu_),
-      beyond_ ABSL_GUARDED_BY(mu_);
+  Samples tokenize_ ABSL_GUARDED_BY(mu_), queue_ ABSL_GUARDED_BY(mu_),
+      compute_ ABSL_GUARDED_BY(mu_), beyond_ ABSL_GUARDED_BY(mu_);
 };
 
 }  // namespace longspan

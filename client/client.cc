@@ -15,8 +15,9 @@
 namespace longspan {
 namespace {
 
-// The three calls that may be repeated without harm. An overloaded server (RESOURCE_EXHAUSTED) names the pause itself in the
-// trailer grpc-retry-pushback-ms, which gRPC obeys instead of the backoff here. A deadline stands over all attempts together.
+// The three calls that may be repeated without harm. An overloaded server (RESOURCE_EXHAUSTED)
+// names the pause itself in the trailer grpc-retry-pushback-ms, which gRPC obeys instead of the
+// backoff here. A deadline stands over all attempts together.
 constexpr char kServiceConfig[] = R"({
   "methodConfig": [{
     "name": [{"service": "longspan.v1.EncoderService", "method": "Encode"},
@@ -35,7 +36,8 @@ absl::StatusOr<std::shared_ptr<grpc::ChannelCredentials>> Credentials(const std:
   std::stringstream pem;
   pem << file.rdbuf();
   if (!file || pem.str().empty())
-    return absl::InvalidArgumentError(absl::StrCat("CA file ", ca_file, " cannot be read; give a PEM file"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("CA file ", ca_file, " cannot be read; give a PEM file"));
   return grpc::SslCredentials({.pem_root_certs = pem.str()});
 }
 
@@ -50,8 +52,10 @@ std::string DetailText(const grpc::Status& status) {
     if (any.UnpackTo(&bad_request) && bad_request.field_violations_size() > 0) {
       absl::StrAppend(&text, " [field ", bad_request.field_violations(0).field(), "]");
     } else if (any.UnpackTo(&retry)) {
-      absl::StrAppend(&text, " [try again in ",
-                      static_cast<double>(retry.retry_delay().seconds()) + retry.retry_delay().nanos() * 1e-9, " s]");
+      absl::StrAppend(
+          &text, " [try again in ",
+          static_cast<double>(retry.retry_delay().seconds()) + retry.retry_delay().nanos() * 1e-9,
+          " s]");
     } else if (any.UnpackTo(&error)) {
       absl::StrAppend(&text, " [", error.reason(), "]");
     }
@@ -68,7 +72,9 @@ absl::Status FromGrpc(const grpc::Status& status) {
 }
 
 Client::Client(std::shared_ptr<grpc::Channel> channel, std::string key)
-    : channel_(std::move(channel)), key_(std::move(key)), stub_(v1::EncoderService::NewStub(channel_)) {}
+    : channel_(std::move(channel)),
+      key_(std::move(key)),
+      stub_(v1::EncoderService::NewStub(channel_)) {}
 
 absl::StatusOr<std::unique_ptr<Client>> Client::Connect(const ClientOptions& options) {
   const auto credentials = Credentials(options.ca_file);
@@ -76,13 +82,16 @@ absl::StatusOr<std::unique_ptr<Client>> Client::Connect(const ClientOptions& opt
   grpc::ChannelArguments arguments;
   arguments.SetMaxReceiveMessageSize(kMaxMessageBytes);
   arguments.SetMaxSendMessageSize(kMaxMessageBytes);
-  // gRPC keeps what it may have to send again; beyond its default of 256 KiB it silently stops retrying, which long texts exceed.
+  // gRPC keeps what it may have to send again; beyond its default of 256 KiB it silently stops
+  // retrying, which long texts exceed.
   arguments.SetInt(GRPC_ARG_PER_RPC_RETRY_BUFFER_SIZE, kMaxMessageBytes);
   if (options.retry) arguments.SetServiceConfigJSON(kServiceConfig);
-  arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 1000);  // a server that is just starting is found within a second
+  arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS,
+                   1000);  // a server that is just starting is found within a second
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, options.own_connection ? 1 : 0);
   arguments.SetInt(GRPC_ARG_ENABLE_RETRIES, options.retry ? 1 : 0);
-  return std::unique_ptr<Client>(new Client(grpc::CreateCustomChannel(options.server, *credentials, arguments), options.key));
+  return std::unique_ptr<Client>(
+      new Client(grpc::CreateCustomChannel(options.server, *credentials, arguments), options.key));
 }
 
 void Client::Prepare(grpc::ClientContext* context, absl::Duration deadline) const {
@@ -90,7 +99,8 @@ void Client::Prepare(grpc::ClientContext* context, absl::Duration deadline) cons
   if (!key_.empty()) context->AddMetadata("authorization", "Bearer " + key_);
 }
 
-absl::StatusOr<v1::EncodeResponse> Client::Encode(const v1::EncodeRequest& request, absl::Duration deadline) {
+absl::StatusOr<v1::EncodeResponse> Client::Encode(const v1::EncodeRequest& request,
+                                                  absl::Duration deadline) {
   grpc::ClientContext context;
   Prepare(&context, deadline);
   v1::EncodeResponse response;
@@ -99,7 +109,8 @@ absl::StatusOr<v1::EncodeResponse> Client::Encode(const v1::EncodeRequest& reque
   return response;
 }
 
-absl::StatusOr<v1::TokenizeResponse> Client::Tokenize(const v1::TokenizeRequest& request, absl::Duration deadline) {
+absl::StatusOr<v1::TokenizeResponse> Client::Tokenize(const v1::TokenizeRequest& request,
+                                                      absl::Duration deadline) {
   grpc::ClientContext context;
   Prepare(&context, deadline);
   v1::TokenizeResponse response;
@@ -117,8 +128,9 @@ absl::StatusOr<v1::GetModelInfoResponse> Client::GetModelInfo(absl::Duration dea
   return response;
 }
 
-absl::Status Client::EncodeTokens(const v1::EncodeTokensRequest& request, absl::Duration deadline,
-                                  const std::function<void(const v1::EncodeTokensResponse&)>& take) {
+absl::Status Client::EncodeTokens(
+    const v1::EncodeTokensRequest& request, absl::Duration deadline,
+    const std::function<void(const v1::EncodeTokensResponse&)>& take) {
   grpc::ClientContext context;
   Prepare(&context, deadline);
   const auto reader = stub_->EncodeTokens(&context, request);
@@ -133,11 +145,14 @@ absl::StatusOr<std::string> Client::Health(const std::string& service, absl::Dur
   grpc::health::v1::HealthCheckRequest request;
   request.set_service(service);
   grpc::health::v1::HealthCheckResponse response;
-  const grpc::Status status = grpc::health::v1::Health::NewStub(channel_)->Check(&context, request, &response);
+  const grpc::Status status =
+      grpc::health::v1::Health::NewStub(channel_)->Check(&context, request, &response);
   if (!status.ok()) return FromGrpc(status);
   return grpc::health::v1::HealthCheckResponse::ServingStatus_Name(response.status());
 }
 
-bool Client::AwaitConnection(absl::Duration limit) { return channel_->WaitForConnected(absl::ToChronoTime(absl::Now() + limit)); }
+bool Client::AwaitConnection(absl::Duration limit) {
+  return channel_->WaitForConnected(absl::ToChronoTime(absl::Now() + limit));
+}
 
 }  // namespace longspan

@@ -45,9 +45,11 @@ int FailCall(const absl::Status& status) {
 void PrintJson(const google::protobuf::Message& message) {
   google::protobuf::util::JsonPrintOptions options;
   options.preserve_proto_field_names = true;
-  options.always_print_primitive_fields = true;  // "truncated": false is an answer, not a default to leave out
+  options.always_print_primitive_fields =
+      true;  // "truncated": false is an answer, not a default to leave out
   std::string json;
-  if (google::protobuf::util::MessageToJsonString(message, &json, options).ok()) std::printf("%s\n", json.c_str());
+  if (google::protobuf::util::MessageToJsonString(message, &json, options).ok())
+    std::printf("%s\n", json.c_str());
 }
 
 v1::EncodeRequest BuildRequest(const EncodeCommand& command, const std::string& text) {
@@ -58,11 +60,14 @@ v1::EncodeRequest BuildRequest(const EncodeCommand& command, const std::string& 
   v1::EncodeOptions* options = request.mutable_options();
   const auto upper = [](const std::string& name) { return absl::AsciiStrToUpper(name); };
   v1::Truncation truncation = v1::TRUNCATION_UNSPECIFIED;
-  if (v1::Truncation_Parse("TRUNCATION_" + upper(command.truncation), &truncation)) options->set_truncation(truncation);
+  if (v1::Truncation_Parse("TRUNCATION_" + upper(command.truncation), &truncation))
+    options->set_truncation(truncation);
   v1::Pooling pooling = v1::POOLING_UNSPECIFIED;
-  if (v1::Pooling_Parse("POOLING_" + upper(command.pooling), &pooling)) options->set_pooling(pooling);
+  if (v1::Pooling_Parse("POOLING_" + upper(command.pooling), &pooling))
+    options->set_pooling(pooling);
   v1::SpanPolicy spans = v1::SPAN_POLICY_UNSPECIFIED;
-  if (v1::SpanPolicy_Parse("SPAN_POLICY_" + upper(command.spans), &spans)) options->set_span_policy(spans);
+  if (v1::SpanPolicy_Parse("SPAN_POLICY_" + upper(command.spans), &spans))
+    options->set_span_policy(spans);
   options->set_dimensions(static_cast<uint32_t>(command.dimensions));
   options->set_prompt_name(command.prompt_name);
   return request;
@@ -79,8 +84,8 @@ double Dot(const v1::Vector& a, const v1::Vector& b) {
 }
 
 // The spans of the document, nearest to the query first: what late chunking is for.
-int PrintRanking(Client* client, const CommonOptions& common, const EncodeCommand& command, const std::string& text,
-                 const v1::Encoding& document) {
+int PrintRanking(Client* client, const CommonOptions& common, const EncodeCommand& command,
+                 const std::string& text, const v1::Encoding& document) {
   EncodeCommand plain = command;
   plain.spans.clear();
   const auto query = client->Encode(BuildRequest(plain, command.query), common.deadline);
@@ -92,7 +97,8 @@ int PrintRanking(Client* client, const CommonOptions& common, const EncodeComman
   std::sort(ranking.rbegin(), ranking.rend());
   for (size_t r = 0; r < std::min<size_t>(ranking.size(), 5); ++r) {
     const v1::Range& bytes = document.spans(ranking[r].second).bytes();
-    std::printf("%.4f  bytes %llu..%llu  %s\n", ranking[r].first, static_cast<unsigned long long>(bytes.begin()),
+    std::printf("%.4f  bytes %llu..%llu  %s\n", ranking[r].first,
+                static_cast<unsigned long long>(bytes.begin()),
                 static_cast<unsigned long long>(bytes.end()),
                 OneLine(text.substr(bytes.begin(), bytes.end() - bytes.begin()), 160).c_str());
   }
@@ -100,8 +106,8 @@ int PrintRanking(Client* client, const CommonOptions& common, const EncodeComman
 }
 
 // One of `choices`; "-" may stand for "_".
-void AddChoice(CLI::App* app, const std::string& name, std::string* value, const std::vector<std::string>& choices,
-               const std::string& description) {
+void AddChoice(CLI::App* app, const std::string& name, std::string* value,
+               const std::vector<std::string>& choices, const std::string& description) {
   const auto underscored = [](std::string given) {
     std::replace(given.begin(), given.end(), '-', '_');
     return given;
@@ -109,8 +115,10 @@ void AddChoice(CLI::App* app, const std::string& name, std::string* value, const
   app->add_option(name, *value, description)->transform(CLI::IsMember(choices, underscored));
 }
 
-// A time as Go and absl write it (500ms, 120s, 5m), or a plain number of seconds; above zero, or not below it.
-void AddDuration(CLI::App* app, const std::string& name, absl::Duration* value, bool allow_zero, const std::string& description) {
+// A time as Go and absl write it (500ms, 120s, 5m), or a plain number of seconds; above zero, or
+// not below it.
+void AddDuration(CLI::App* app, const std::string& name, absl::Duration* value, bool allow_zero,
+                 const std::string& description) {
   const CLI::callback_t take = [value, allow_zero, name](const CLI::results_t& all) {
     const std::string& given = all.front();
     double seconds = 0;
@@ -118,27 +126,37 @@ void AddDuration(CLI::App* app, const std::string& name, absl::Duration* value, 
     if (absl::SimpleAtod(given, &seconds)) {
       parsed = absl::Seconds(seconds);
     } else if (!absl::ParseDuration(given, &parsed)) {
-      throw CLI::ValidationError(name, given + " is not a time; give seconds, or a number with ms, s, m or h");
+      throw CLI::ValidationError(
+          name, given + " is not a time; give seconds, or a number with ms, s, m or h");
     }
-    if (parsed < absl::ZeroDuration() || (!allow_zero && parsed == absl::ZeroDuration()) || parsed == absl::InfiniteDuration())
-      throw CLI::ValidationError(name, given + " is out of range; a finite time above zero is allowed");
+    if (parsed < absl::ZeroDuration() || (!allow_zero && parsed == absl::ZeroDuration()) ||
+        parsed == absl::InfiniteDuration())
+      throw CLI::ValidationError(name,
+                                 given + " is out of range; a finite time above zero is allowed");
     *value = parsed;
     return true;
   };
-  app->add_option(name, take, description)->type_name("TIME")->default_str(absl::FormatDuration(*value));
+  app->add_option(name, take, description)
+      ->type_name("TIME")
+      ->default_str(absl::FormatDuration(*value));
 }
 
 void AddEncode(CLI::App* app, EncodeCommand* command) {
   app->add_option("FILE", command->file, "text file, or - for standard input");
-  app->add_flag("--summary", command->summary, "print for people: tokens read, vector head, time by stage, tokens/s");
+  app->add_flag("--summary", command->summary,
+                "print for people: tokens read, vector head, time by stage, tokens/s");
   AddChoice(app, "--spans", &command->spans, {"sentences", "paragraphs"}, "one vector each");
-  app->add_option("--query", command->query, "print the spans nearest to this text (sentences where --spans is not given)");
-  AddChoice(app, "--truncation", &command->truncation, {"reject", "head", "tail", "head_tail", "windows"},
+  app->add_option("--query", command->query,
+                  "print the spans nearest to this text (sentences where --spans is not given)");
+  AddChoice(app, "--truncation", &command->truncation,
+            {"reject", "head", "tail", "head_tail", "windows"},
             "for a text longer than the model takes");
-  AddChoice(app, "--pooling", &command->pooling, {"cls", "mean", "max", "mean_sqrt_len", "weighted_mean", "last_token"},
+  AddChoice(app, "--pooling", &command->pooling,
+            {"cls", "mean", "max", "mean_sqrt_len", "weighted_mean", "last_token"},
             "default: the model's own");
   app->add_option("--prompt", command->prompt_name, "name of one of the model's prompts");
-  app->add_option("--dimensions", command->dimensions, "keep the first so many values; 0 = all")->check(CLI::NonNegativeNumber);
+  app->add_option("--dimensions", command->dimensions, "keep the first so many values; 0 = all")
+      ->check(CLI::NonNegativeNumber);
 }
 
 void AddBench(CLI::App* app, BenchCommand* command) {
@@ -146,33 +164,41 @@ void AddBench(CLI::App* app, BenchCommand* command) {
       ->check(CLI::IsMember({"chat", "rag", "contracts", "books"}))
       ->capture_default_str();
   app->add_option("--lengths", command->lengths,
-                  "instead: [SHARE%:]MEDIAN[~SIGMA][/MIN-MAX], ... in tokens, for example 95%:74~0.8/8-250,5%:32768")
+                  "instead: [SHARE%:]MEDIAN[~SIGMA][/MIN-MAX], ... in tokens, for example "
+                  "95%:74~0.8/8-250,5%:32768")
       ->excludes("--profile");
   app->add_option("--rate", command->rate, "requests a second, at Poisson times")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
-  app->add_option("--load", command->load, "instead: this multiple of the capacity, which is measured first")
+  app->add_option("--load", command->load,
+                  "instead: this multiple of the capacity, which is measured first")
       ->check(CLI::PositiveNumber)
       ->excludes("--rate");
-  app->add_option("--capacity-seconds", command->capacity_seconds,
-                  "how long --load sends texts to measure the capacity, before it awaits their answers")
+  app->add_option(
+         "--capacity-seconds", command->capacity_seconds,
+         "how long --load sends texts to measure the capacity, before it awaits their answers")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
-  app->add_option("--concurrency", command->concurrency, "closed loop: so many callers that wait for their answers")
+  app->add_option("--concurrency", command->concurrency,
+                  "closed loop: so many callers that wait for their answers")
       ->check(CLI::Range(1, 4096))
       ->excludes("--rate")
       ->excludes("--load");
   app->add_option("--connections", command->connections, "connections that share the requests")
       ->check(CLI::Range(1, 256))
       ->capture_default_str();
-  app->add_option("--seconds", command->seconds, "how long is measured")->check(CLI::PositiveNumber)->capture_default_str();
+  app->add_option("--seconds", command->seconds, "how long is measured")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
   app->add_option("--warmup", command->warmup_seconds, "seconds of load before that")
       ->check(CLI::NonNegativeNumber)
       ->capture_default_str();
-  app->add_option("--request-deadline", command->request_deadline_seconds, "seconds until an answer is too late")
+  app->add_option("--request-deadline", command->request_deadline_seconds,
+                  "seconds until an answer is too late")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
-  app->add_option("--seed", command->seed, "of arrival times, lengths and words")->capture_default_str();
+  app->add_option("--seed", command->seed, "of arrival times, lengths and words")
+      ->capture_default_str();
 }
 
 }  // namespace
@@ -188,7 +214,8 @@ int RunEncode(const CommonOptions& common, const EncodeCommand& given) {
   const auto response = (*client)->Encode(BuildRequest(command, *text), common.deadline);
   if (!response.ok()) return FailCall(response.status());
   const absl::Duration wall = absl::Now() - start;
-  if (!command.query.empty()) return PrintRanking(client->get(), common, command, *text, response->encodings(0));
+  if (!command.query.empty())
+    return PrintRanking(client->get(), common, command, *text, response->encodings(0));
   if (command.summary) {
     std::printf("%s", SummaryText(*text, *response, wall).c_str());
   } else {
@@ -211,15 +238,19 @@ int RunHealth(const CommonOptions& common, const std::string& service, absl::Dur
   if (!client.ok()) return Fail(kBadFile, client.status());
   const absl::Time until = absl::Now() + wait;
   while (true) {
-    // One question may not take longer than the wait itself, or --wait 1 would hang on a host that swallows packets.
+    // One question may not take longer than the wait itself, or --wait 1 would hang on a host that
+    // swallows packets.
     absl::Duration deadline = std::min(common.deadline, absl::Seconds(10));
-    if (wait > absl::ZeroDuration()) deadline = std::min(deadline, std::max(until - absl::Now(), absl::Milliseconds(100)));
+    if (wait > absl::ZeroDuration())
+      deadline = std::min(deadline, std::max(until - absl::Now(), absl::Milliseconds(100)));
     const auto health = (*client)->Health(service, deadline);
     const bool serving = health.ok() && *health == "SERVING";
-    const bool may_change = health.ok() || absl::IsUnavailable(health.status()) || absl::IsDeadlineExceeded(health.status());
+    const bool may_change = health.ok() || absl::IsUnavailable(health.status()) ||
+                            absl::IsDeadlineExceeded(health.status());
     if (!serving && may_change && absl::Now() < until) {
       constexpr absl::Duration kPause = absl::Milliseconds(200);
-      if (!absl::IsUnavailable(health.status()) || (*client)->AwaitConnection(kPause)) absl::SleepFor(kPause);
+      if (!absl::IsUnavailable(health.status()) || (*client)->AwaitConnection(kPause))
+        absl::SleepFor(kPause);
       continue;
     }
     if (!health.ok()) return FailCall(health.status());
@@ -239,7 +270,8 @@ int PrintBench(const CommonOptions& common, const BenchCommand& command) {
 
 }  // namespace
 
-int RunCommandLine(int argc, char** argv, const std::string& environment_server, const std::string& environment_key) {
+int RunCommandLine(int argc, char** argv, const std::string& environment_server,
+                   const std::string& environment_key) {
   CLI::App app{"longspan: long text into vectors", "longspan"};
   app.set_version_flag("--version", std::string("longspan " LONGSPAN_VERSION));
   app.footer(kExitCodes);
@@ -248,9 +280,12 @@ int RunCommandLine(int argc, char** argv, const std::string& environment_server,
   CommonOptions common;
   if (!environment_server.empty()) common.client.server = environment_server;
   common.client.key = environment_key;
-  app.add_option("--server", common.client.server, "HOST:PORT [LONGSPAN_SERVER]")->capture_default_str();
-  AddDuration(&app, "--deadline", &common.deadline, /*allow_zero=*/false, "what a call may take, all attempts together");
-  app.add_option("--ca", common.client.ca_file, "PEM authority of the server's certificate: use TLS");
+  app.add_option("--server", common.client.server, "HOST:PORT [LONGSPAN_SERVER]")
+      ->capture_default_str();
+  AddDuration(&app, "--deadline", &common.deadline, /*allow_zero=*/false,
+              "what a call may take, all attempts together");
+  app.add_option("--ca", common.client.ca_file,
+                 "PEM authority of the server's certificate: use TLS");
   EncodeCommand encode;
   std::string service;
   absl::Duration wait;
@@ -259,9 +294,11 @@ int RunCommandLine(int argc, char** argv, const std::string& environment_server,
   CLI::App* info_app = app.add_subcommand("info", "print the model and the limits in force");
   CLI::App* health_app = app.add_subcommand("health", "print SERVING or NOT_SERVING");
   health_app->add_option("--service", service, "name to ask for; default: the whole server");
-  AddDuration(health_app, "--wait", &wait, /*allow_zero=*/true, "ask until SERVING, for at most so long");
+  AddDuration(health_app, "--wait", &wait, /*allow_zero=*/true,
+              "ask until SERVING, for at most so long");
   BenchCommand bench;
-  CLI::App* bench_app = app.add_subcommand("bench", "load a server and print JSON: goodput, percentiles, errors by code");
+  CLI::App* bench_app = app.add_subcommand(
+      "bench", "load a server and print JSON: goodput, percentiles, errors by code");
   AddBench(bench_app, &bench);
   CLI11_PARSE(app, argc, argv);
   if (encode_app->parsed()) return RunEncode(common, encode);

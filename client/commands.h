@@ -1,4 +1,5 @@
-// The commands of `longspan`: each reads its options, makes its calls, prints, and gives the exit code.
+// The commands of `longspan`: each reads its options, makes its calls, prints, and gives the exit
+// code.
 //   0 done
 //   1 the server answered with an error: its code and message are one line on stderr
 //   2 the server cannot be reached, is not SERVING, or the deadline passed
@@ -34,8 +35,9 @@ int RunInfo(const CommonOptions& common);
 // Asks once, or until SERVING for at most `wait`.
 int RunHealth(const CommonOptions& common, const std::string& service, absl::Duration wait);
 
-// Parses the command line and runs; what main() returns. `environment_server` is LONGSPAN_SERVER or empty,
-// `environment_key` LONGSPAN_KEY.
-int RunCommandLine(int argc, char** argv, const std::string& environment_server, const std::string& environment_key);
+// Parses the command line and runs; what main() returns. `environment_server` is LONGSPAN_SERVER or
+// empty, `environment_key` LONGSPAN_KEY.
+int RunCommandLine(int argc, char** argv, const std::string& environment_server,
+                   const std::string& environment_key);
 
 }  // namespace longspan

@@ -1,10 +1,10 @@
-// LengthMix: how long the texts of a load are, in tokens: a mixture of log-normal lengths (most near the median, a tail that is
-// long but not endless). Named profiles, or one's own:
+// LengthMix: how long the texts of a load are, in tokens: a mixture of log-normal lengths (most
+// near the median, a tail that is long but not endless). Named profiles, or one's own:
 //
 //   [SHARE%:]MEDIAN[~SIGMA][/MIN-MAX], ...     128   74~0.8/8-250   95%:74~0.8/8-250,5%:32768
 //
-// SIGMA is the standard deviation of the logarithm (0 = every text has MEDIAN tokens); shares must sum to 100 %.
-// Plain value; const methods are thread safe.
+// SIGMA is the standard deviation of the logarithm (0 = every text has MEDIAN tokens); shares must
+// sum to 100 %. Plain value; const methods are thread safe.
 #pragma once
 
 #include <cstdint>

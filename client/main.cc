@@ -6,5 +6,6 @@
 int main(int argc, char** argv) {
   const char* server = std::getenv("LONGSPAN_SERVER");
   const char* key = std::getenv("LONGSPAN_KEY");
-  return longspan::RunCommandLine(argc, argv, server == nullptr ? "" : server, key == nullptr ? "" : key);
+  return longspan::RunCommandLine(argc, argv, server == nullptr ? "" : server,
+                                  key == nullptr ? "" : key);
 }

@@ -34,27 +34,35 @@ std::string OneLine(const std::string& text, size_t max_bytes) {
   return line.substr(0, end) + "...";
 }
 
-std::string SummaryText(const std::string& text, const v1::EncodeResponse& response, absl::Duration wall) {
+std::string SummaryText(const std::string& text, const v1::EncodeResponse& response,
+                        absl::Duration wall) {
   const v1::Encoding& encoding = response.encodings(0);
   const v1::Timings& timings = response.timings();
   const double compute_seconds = static_cast<double>(timings.compute_ns()) * 1e-9;
   const double used = static_cast<double>(encoding.tokens_used());
-  std::string out = absl::StrFormat("%d tokens read of %d (%d bytes), %s\n", encoding.tokens_used(), encoding.tokens_total(),
-                                    text.size(), encoding.truncated() ? "TRUNCATED" : "nothing truncated, one pass");
+  std::string out = absl::StrFormat(
+      "%d tokens read of %d (%d bytes), %s\n", encoding.tokens_used(), encoding.tokens_total(),
+      text.size(), encoding.truncated() ? "TRUNCATED" : "nothing truncated, one pass");
   if (encoding.has_vector())
-    absl::StrAppendFormat(&out, "vector   %d values %s\n", encoding.vector().dimensions(), VectorHead(encoding.vector()));
+    absl::StrAppendFormat(&out, "vector   %d values %s\n", encoding.vector().dimensions(),
+                          VectorHead(encoding.vector()));
   if (encoding.spans_size() > 0)
-    absl::StrAppendFormat(&out, "spans    %d vectors, each seeing the whole text\n", encoding.spans_size());
+    absl::StrAppendFormat(&out, "spans    %d vectors, each seeing the whole text\n",
+                          encoding.spans_size());
   absl::StrAppendFormat(&out,
-                        "time     tokenize %.1f ms, queue %.1f ms, compute %.1f ms, total %.1f ms (with the network %.1f ms)\n",
-                        Milliseconds(timings.tokenize_ns()), Milliseconds(timings.queue_ns()), Milliseconds(timings.compute_ns()),
-                        Milliseconds(timings.total_ns()), absl::ToDoubleMilliseconds(wall));
-  if (compute_seconds > 0) absl::StrAppendFormat(&out, "speed    %.0f tokens/s\n", used / compute_seconds);
+                        "time     tokenize %.1f ms, queue %.1f ms, compute %.1f ms, total %.1f ms "
+                        "(with the network %.1f ms)\n",
+                        Milliseconds(timings.tokenize_ns()), Milliseconds(timings.queue_ns()),
+                        Milliseconds(timings.compute_ns()), Milliseconds(timings.total_ns()),
+                        absl::ToDoubleMilliseconds(wall));
+  if (compute_seconds > 0)
+    absl::StrAppendFormat(&out, "speed    %.0f tokens/s\n", used / compute_seconds);
   constexpr uint64_t kUsualLimit = 512;  // where servers built on dense BERT models stop reading
   if (encoding.tokens_total() > kUsualLimit)
-    absl::StrAppendFormat(
-        &out, "a server that truncates at 512 tokens would have read %.1f %% of this text (512 tokens), and not said so\n",
-        100.0 * kUsualLimit / static_cast<double>(encoding.tokens_total()));
+    absl::StrAppendFormat(&out,
+                          "a server that truncates at 512 tokens would have read %.1f %% of this "
+                          "text (512 tokens), and not said so\n",
+                          100.0 * kUsualLimit / static_cast<double>(encoding.tokens_total()));
   return out;
 }
 

@@ -16,10 +16,16 @@ size_t CharacterBytes(std::string_view text) {
   const auto byte = [text](size_t i) { return static_cast<uint8_t>(text[i]); };
   const uint8_t first = byte(0);
   if (first < 0x80) return 1;
-  // 0x80..0xC1 never begin a character (continuation bytes; C0 and C1 would be overlong), nor do 0xF5 and above.
-  const size_t bytes = first < 0xC2 ? 0 : first < 0xE0 ? 2 : first < 0xF0 ? 3 : first < 0xF5 ? 4 : 0;
+  // 0x80..0xC1 never begin a character (continuation bytes; C0 and C1 would be overlong), nor do
+  // 0xF5 and above.
+  const size_t bytes = first < 0xC2   ? 0
+                       : first < 0xE0 ? 2
+                       : first < 0xF0 ? 3
+                       : first < 0xF5 ? 4
+                                      : 0;
   if (bytes == 0 || text.size() < bytes) return 0;
-  // The second byte carries what would make the form overlong (E0, F0), a surrogate (ED) or too large (F4).
+  // The second byte carries what would make the form overlong (E0, F0), a surrogate (ED) or too
+  // large (F4).
   const uint8_t low = first == 0xE0 ? 0xA0 : first == 0xF0 ? 0x90 : 0x80;
   const uint8_t high = first == 0xED ? 0x9F : first == 0xF4 ? 0x8F : 0xBF;
   if (byte(1) < low || byte(1) > high) return 0;
@@ -42,21 +48,25 @@ size_t FindInvalidUtf8(std::string_view text) {
 absl::StatusOr<std::string> ReadTextFile(const std::string& path) {
   const std::string name = path == "-" ? "standard input" : path;
   const auto unreadable = [&name] {
-    return absl::NotFoundError(absl::StrCat(name, " cannot be read: ", std::generic_category().message(errno),
-                                            "; give a text file, or - for standard input"));
+    return absl::NotFoundError(
+        absl::StrCat(name, " cannot be read: ", std::generic_category().message(errno),
+                     "; give a text file, or - for standard input"));
   };
   const auto close = [](std::FILE* file) { return file == stdin ? 0 : std::fclose(file); };
-  const std::unique_ptr<std::FILE, decltype(close)> file(path == "-" ? stdin : std::fopen(path.c_str(), "rb"), close);
+  const std::unique_ptr<std::FILE, decltype(close)> file(
+      path == "-" ? stdin : std::fopen(path.c_str(), "rb"), close);
   if (file == nullptr) return unreadable();
   std::string text;
   char block[1 << 16];
-  while (const size_t bytes = std::fread(block, 1, sizeof(block), file.get())) text.append(block, bytes);
+  while (const size_t bytes = std::fread(block, 1, sizeof(block), file.get()))
+    text.append(block, bytes);
   if (std::ferror(file.get()) != 0) return unreadable();  // a folder opens, but does not read
   const size_t bad = FindInvalidUtf8(text);
   if (bad == std::string_view::npos) return text;
-  return absl::InvalidArgumentError(absl::StrCat(name, " is not UTF-8: byte ", bad, " is 0x",
-                                                 absl::Hex(static_cast<uint8_t>(text[bad]), absl::kZeroPad2),
-                                                 "; convert it first, for example with iconv -t UTF-8"));
+  return absl::InvalidArgumentError(
+      absl::StrCat(name, " is not UTF-8: byte ", bad, " is 0x",
+                   absl::Hex(static_cast<uint8_t>(text[bad]), absl::kZeroPad2),
+                   "; convert it first, for example with iconv -t UTF-8"));
 }
 
 }  // namespace longspan

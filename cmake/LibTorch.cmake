@@ -1,6 +1,7 @@
-# LibTorch 2.11.0 out of its pinned wheels, CPU part: libtorch_cpu.so, libc10.so, libgomp.so.1 and the two CUDA libraries that
-# libtorch_cpu.so is linked against (found by its own RPATH: torch/ and nvidia/ stay side by side, without symlinks).
-# Targets: torch_cpu, c10. An official LibTorch folder can be used instead: -DLONGSPAN_LIBTORCH=DIR (with include/ and lib/).
+# LibTorch 2.11.0 out of its pinned wheels, CPU part: libtorch_cpu.so, libc10.so, libgomp.so.1 and
+# the two CUDA libraries that libtorch_cpu.so is linked against (found by its own RPATH: torch/ and
+# nvidia/ stay side by side, without symlinks). Targets: torch_cpu, c10. An official LibTorch folder
+# can be used instead: -DLONGSPAN_LIBTORCH=DIR (with include/ and lib/).
 set(LONGSPAN_LIBTORCH "" CACHE PATH "Folder of a LibTorch 2.11 with include/ and lib/; empty = fetch the pinned wheels")
 set(LONGSPAN_LIBTORCH_VERSION 2.11.0)
 
@@ -32,8 +33,8 @@ foreach(_library torch_cpu c10)
 endforeach()
 # libtorch_cpu.so resolves its own libraries by RPATH at run time, which the linker does not follow.
 target_link_options(torch_cpu INTERFACE -Wl,--allow-shlib-undefined)
-# One OpenMP runtime: our -fopenmp code links the libgomp that lies beside LibTorch (libgomp.so.1 in wheels, libgomp-HASH.so.1 in
-# the official archives). Target: openmp_runtime.
+# One OpenMP runtime: our -fopenmp code links the libgomp that lies beside LibTorch (libgomp.so.1 in
+# wheels, libgomp-HASH.so.1 in the official archives). Target: openmp_runtime.
 add_library(openmp_runtime INTERFACE IMPORTED GLOBAL)
 file(GLOB _gomp "${_torch}/lib/libgomp*.so*")
 if(_gomp)

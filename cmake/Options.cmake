@@ -2,7 +2,8 @@
 #   longspan_options                            warnings are errors, includes from the repository's root, sanitizers
 #   longspan_add_program(NAME MAIN LIBRARY)     a program that finds its libraries both in the build folder and installed
 
-# Paths below _base are hashed relative to the build folder: where both lie side by side (./dev, configure) every checkout hits.
+# Paths below _base are hashed relative to the build folder: where both lie side by side (./dev,
+# configure) every checkout hits.
 find_program(CCACHE ccache)
 if(CCACHE)
   cmake_path(GET CMAKE_SOURCE_DIR PARENT_PATH _base)

@@ -1,5 +1,5 @@
-# longspan_proto: C++ of our protos, of google.rpc (error details; out of a pinned wheel, Debian has none), and of gRPC's reflection
-# (Debian's grpc-proto).
+# longspan_proto: C++ of our protos, of google.rpc (error details; out of a pinned wheel, Debian has
+# none), and of gRPC's reflection (Debian's grpc-proto).
 find_package(Protobuf REQUIRED)
 find_program(GRPC_CPP_PLUGIN grpc_cpp_plugin REQUIRED)
 longspan_fetch_wheel(_googleapis_wheel googleapis-common-protos 1.76.0 59e13344a9f3651aa201a03e2bee815a3bf43a4baf1f9ff8a9b62a840ce25fac)

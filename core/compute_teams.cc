@@ -12,17 +12,22 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-constexpr double kPassSeconds = 0.1;      // aimed at, with all cores
-constexpr double kMeasuredSeconds = 0.2;  // of one turn of a candidate, beside a pass that pays for set-up
+constexpr double kPassSeconds = 0.1;  // aimed at, with all cores
+constexpr double kMeasuredSeconds =
+    0.2;  // of one turn of a candidate, beside a pass that pays for set-up
 constexpr int kTurns = 2;
 constexpr double kWorthwhile = 1.25;
 
-double Seconds(Clock::time_point begin) { return std::chrono::duration<double>(Clock::now() - begin).count(); }
+double Seconds(Clock::time_point begin) {
+  return std::chrono::duration<double>(Clock::now() - begin).count();
+}
 
 absl::Status EncodeOne(const Encoder& encoder, int64_t num_tokens) {
   std::vector<int32_t> ids(num_tokens);
-  for (int64_t i = 0; i < num_tokens; ++i) ids[i] = static_cast<int32_t>((i * 7 + 3) % encoder.info().vocab_size);
-  const std::vector<int32_t> globals = ResolveGlobalPositions(encoder.info(), std::nullopt, {}, num_tokens);
+  for (int64_t i = 0; i < num_tokens; ++i)
+    ids[i] = static_cast<int32_t>((i * 7 + 3) % encoder.info().vocab_size);
+  const std::vector<int32_t> globals =
+      ResolveGlobalPositions(encoder.info(), std::nullopt, {}, num_tokens);
   TokenBatch batch;
   batch.Add({.token_ids = ids, .global_positions = globals});
   return encoder.Encode(batch, std::vector<EncodeOptions>(1))[0].status();
@@ -31,7 +36,8 @@ absl::Status EncodeOne(const Encoder& encoder, int64_t num_tokens) {
 // Length of a text that takes about kPassSeconds.
 absl::StatusOr<int64_t> ProbeLength(const Encoder& encoder) {
   constexpr int64_t kFirst = 64, kLongest = 2048;
-  const int64_t limit = encoder.info().max_tokens > 0 ? std::min(encoder.info().max_tokens, kLongest) : kLongest;
+  const int64_t limit =
+      encoder.info().max_tokens > 0 ? std::min(encoder.info().max_tokens, kLongest) : kLongest;
   const int64_t first = std::min(kFirst, limit);
   double seconds = 0;
   for (int pass = 0; pass < 2; ++pass) {  // the first pays for set-up
@@ -39,10 +45,12 @@ absl::StatusOr<int64_t> ProbeLength(const Encoder& encoder) {
     if (absl::Status status = EncodeOne(encoder, first); !status.ok()) return status;
     seconds = Seconds(begin);
   }
-  return std::clamp(static_cast<int64_t>(static_cast<double>(first) * kPassSeconds / seconds), first, limit);
+  return std::clamp(static_cast<int64_t>(static_cast<double>(first) * kPassSeconds / seconds),
+                    first, limit);
 }
 
-// tokens/s of one turn: every replica runs passes from the common start until kMeasuredSeconds are over.
+// tokens/s of one turn: every replica runs passes from the common start until kMeasuredSeconds are
+// over.
 absl::StatusOr<double> Turn(const Encoder& encoder, const ComputeTeams& teams, int64_t num_tokens) {
   SetComputeThreads(teams.threads);
   std::barrier start(teams.replicas);
@@ -55,10 +63,12 @@ absl::StatusOr<double> Turn(const Encoder& encoder, const ComputeTeams& teams, i
       start.arrive_and_wait();
       const Clock::time_point begin = Clock::now();
       int64_t tokens = 0;
-      for (; status.ok() && (tokens == 0 || Seconds(begin) < kMeasuredSeconds); tokens += num_tokens) {
+      for (; status.ok() && (tokens == 0 || Seconds(begin) < kMeasuredSeconds);
+           tokens += num_tokens) {
         status = EncodeOne(encoder, num_tokens);
       }
-      speed = status.ok() ? absl::StatusOr<double>(static_cast<double>(tokens) / Seconds(begin)) : status;
+      speed = status.ok() ? absl::StatusOr<double>(static_cast<double>(tokens) / Seconds(begin))
+                          : status;
     });
   }
   for (std::thread& replica : replicas) replica.join();
@@ -81,7 +91,8 @@ std::vector<ComputeTeams> TeamCandidates(int cores) {
   return candidates;
 }
 
-absl::StatusOr<std::vector<TeamSpeed>> MeasureTeams(const Encoder& encoder, std::span<const ComputeTeams> candidates) {
+absl::StatusOr<std::vector<TeamSpeed>> MeasureTeams(const Encoder& encoder,
+                                                    std::span<const ComputeTeams> candidates) {
   const absl::StatusOr<int64_t> num_tokens = ProbeLength(encoder);
   if (!num_tokens.ok()) return num_tokens.status();
   std::vector<TeamSpeed> speeds;
@@ -101,8 +112,11 @@ ComputeTeams ChooseTeams(std::span<const TeamSpeed> speeds) {
   for (const TeamSpeed& speed : speeds) best = std::max(best, speed.tokens_per_second);
   const TeamSpeed* chosen = &speeds.front();
   for (const TeamSpeed& speed : speeds) {
-    const auto fast = [best](const TeamSpeed& any) { return any.tokens_per_second * kWorthwhile >= best; };
-    if (fast(speed) && (!fast(*chosen) || speed.teams.replicas < chosen->teams.replicas)) chosen = &speed;
+    const auto fast = [best](const TeamSpeed& any) {
+      return any.tokens_per_second * kWorthwhile >= best;
+    };
+    if (fast(speed) && (!fast(*chosen) || speed.teams.replicas < chosen->teams.replicas))
+      chosen = &speed;
   }
   return chosen->teams;
 }

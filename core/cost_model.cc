@@ -2,9 +2,10 @@
 //
 // Example, Longformer-base (E 768, I 3072, 12 layers, window 256 each side), 4,096 tokens:
 //   linear     4096 · 12 · 2 · (4·768^2 + 2·768·3072) = 696 GFLOP        attention  12 · 4·768 · (513·4096 - 256·257) = 75 GFLOP
-// Calibration is least squares with non-negative prices on relative errors (a batch of 10 ms counts as much as one of 10 s), plus
-// a weak pull towards the usual proportion of the prices, so that two samples already give something sane. Non-negative least
-// squares with three unknowns is solved by trying every set of prices that are not zero (Lawson & Hanson 1974, ch. 23, by
+// Calibration is least squares with non-negative prices on relative errors (a batch of 10 ms counts
+// as much as one of 10 s), plus a weak pull towards the usual proportion of the prices, so that two
+// samples already give something sane. Non-negative least squares with three unknowns is solved by
+// trying every set of prices that are not zero (Lawson & Hanson 1974, ch. 23, by
 // exhaustion).   Proven by cost_model_test.
 #include "core/cost_model.h"
 
@@ -24,7 +25,8 @@ double PaddedLength(const ModelInfo& info, int64_t num_tokens) {
 // Number of (query, key) pairs that one head scores for n tokens.
 double Pairs(const LayerAttention& layer, const ModelInfo& info, int64_t num_tokens, double n) {
   const double all = n * n;
-  const double span = static_cast<double>(layer.chunk_length * (layer.chunks_before + layer.chunks_after + 1));
+  const double span =
+      static_cast<double>(layer.chunk_length * (layer.chunks_before + layer.chunks_after + 1));
   switch (layer.kind) {
     case AttentionKind::kDense:
       return all;
@@ -32,36 +34,44 @@ double Pairs(const LayerAttention& layer, const ModelInfo& info, int64_t num_tok
       if (num_tokens <= info.dense_up_to) return all;
       const double w = std::min(static_cast<double>(layer.window), n - 1);
       const double global_columns = info.default_global_attention == GlobalAttention::kNone ? 0 : 1;
-      return std::min(all, n * (2 * w + 1) - w * (w + 1) + global_columns * n);  // the two ends see less
+      return std::min(all,
+                      n * (2 * w + 1) - w * (w + 1) + global_columns * n);  // the two ends see less
     }
     case AttentionKind::kBlockSparse: {
       if (num_tokens <= info.dense_up_to) return all;
-      // A middle block sees itself, its neighbours and the first and last block; these two see everything.
+      // A middle block sees itself, its neighbours and the first and last block; these two see
+      // everything.
       return std::min(all, n * static_cast<double>(layer.chunk_length) * (5 + 2));
     }
     case AttentionKind::kLsh:
-      return n <= static_cast<double>(layer.chunk_length) ? all : n * span * std::max(1, info.num_hashes);
+      return n <= static_cast<double>(layer.chunk_length) ? all
+                                                          : n * span * std::max(1, info.num_hashes);
     case AttentionKind::kLocalChunk:
       return n <= static_cast<double>(layer.chunk_length) ? all : n * span;
   }
   return all;
 }
 
-// A global row with projections of its own, reassociated: every head scores and sums the hidden rows, E wide, not D.
+// A global row with projections of its own, reassociated: every head scores and sums the hidden
+// rows, E wide, not D.
 double GlobalRowFlop(const ModelInfo& info, int64_t num_tokens, double n) {
-  const bool has_global = info.default_global_attention != GlobalAttention::kNone && num_tokens > info.dense_up_to;
+  const bool has_global =
+      info.default_global_attention != GlobalAttention::kNone && num_tokens > info.dense_up_to;
   return has_global ? 4.0 * static_cast<double>(info.num_heads * info.hidden_size) * n : 0;
 }
 
 constexpr int kPrices = 3;  // a batch, a linear FLOP, an attention FLOP
 using Row = std::array<double, kPrices>;
 
-// Solves the symmetric positive definite system of the chosen unknowns by Gaussian elimination; false if it is singular.
-bool SolveSubset(const std::array<Row, kPrices>& normal, const Row& right, unsigned chosen, Row& solution) {
+// Solves the symmetric positive definite system of the chosen unknowns by Gaussian elimination;
+// false if it is singular.
+bool SolveSubset(const std::array<Row, kPrices>& normal, const Row& right, unsigned chosen,
+                 Row& solution) {
   std::array<std::array<double, kPrices + 1>, kPrices> m{};
   for (int i = 0; i < kPrices; ++i) {
     const bool in = chosen >> i & 1;
-    for (int j = 0; j < kPrices; ++j) m[i][j] = in && (chosen >> j & 1) ? normal[i][j] : static_cast<double>(i == j);
+    for (int j = 0; j < kPrices; ++j)
+      m[i][j] = in && (chosen >> j & 1) ? normal[i][j] : static_cast<double>(i == j);
     m[i][kPrices] = in ? right[i] : 0;
   }
   for (int i = 0; i < kPrices; ++i) {
@@ -92,7 +102,8 @@ Row NonNegativeLeastSquares(std::span<const Row> rows, std::span<const double> t
   double lowest = INFINITY;
   for (unsigned chosen = 0; chosen < 1u << kPrices; ++chosen) {
     Row x{};
-    if (!SolveSubset(normal, right, chosen, x) || *std::min_element(x.begin(), x.end()) < 0) continue;
+    if (!SolveSubset(normal, right, chosen, x) || *std::min_element(x.begin(), x.end()) < 0)
+      continue;
     double error = 0;
     for (size_t r = 0; r < rows.size(); ++r) {
       const double miss = rows[r][0] * x[0] + rows[r][1] * x[1] + rows[r][2] * x[2] - targets[r];
@@ -116,10 +127,12 @@ double CostModel::LinearFlop(int64_t num_tokens) const {
   const double n = PaddedLength(info_, num_tokens), width = static_cast<double>(info_.hidden_size);
   const double heads_width = static_cast<double>(info_.num_heads * info_.head_size);
   const double wide = static_cast<double>(info_.intermediate_size);
-  const double feed_forward_matrices = info_.architecture == "modernbert" ? 3 : 2;  // gated: up, gate, down
+  const double feed_forward_matrices =
+      info_.architecture == "modernbert" ? 3 : 2;  // gated: up, gate, down
   double multiply_adds = 0;
   for (const LayerAttention& layer : info_.layers) {
-    const double attention_matrices = layer.kind == AttentionKind::kLsh ? 3 : 4;  // queries and keys share one
+    const double attention_matrices =
+        layer.kind == AttentionKind::kLsh ? 3 : 4;  // queries and keys share one
     multiply_adds += n * width * (attention_matrices * heads_width + feed_forward_matrices * wide);
   }
   return 2 * multiply_adds;
@@ -129,14 +142,16 @@ double CostModel::AttentionFlop(int64_t num_tokens) const {
   const double n = PaddedLength(info_, num_tokens);
   double flop = 0;
   for (const LayerAttention& layer : info_.layers) {
-    flop += 4.0 * static_cast<double>(info_.num_heads * info_.head_size) * Pairs(layer, info_, num_tokens, n);
+    flop += 4.0 * static_cast<double>(info_.num_heads * info_.head_size) *
+            Pairs(layer, info_, num_tokens, n);
     if (layer.kind == AttentionKind::kSlidingWindow) flop += GlobalRowFlop(info_, num_tokens, n);
   }
   return flop;
 }
 
 double CostModel::TextSeconds(int64_t num_tokens) const {
-  return seconds_per_linear_flop_ * LinearFlop(num_tokens) + seconds_per_attention_flop_ * AttentionFlop(num_tokens);
+  return seconds_per_linear_flop_ * LinearFlop(num_tokens) +
+         seconds_per_attention_flop_ * AttentionFlop(num_tokens);
 }
 
 double CostModel::BatchSeconds(std::span<const int64_t> lengths) const {
@@ -145,31 +160,36 @@ double CostModel::BatchSeconds(std::span<const int64_t> lengths) const {
   return seconds;
 }
 
-// What lives at once at the widest point of a layer: the layer's input, packed q k v, the attention's output and the projected
-// output, plus the wide rows of the feed-forward that are under way. Reformer keeps two residual streams and sorts per round.
+// What lives at once at the widest point of a layer: the layer's input, packed q k v, the
+// attention's output and the projected output, plus the wide rows of the feed-forward that are
+// under way. Reformer keeps two residual streams and sorts per round.
 int64_t CostModel::BatchBytes(std::span<const int64_t> lengths) const {
-  constexpr int64_t kFeedForwardRows = 2048;  // between two pauses; 512 on each of up to four threads
+  constexpr int64_t kFeedForwardRows =
+      2048;  // between two pauses; 512 on each of up to four threads
   double tokens = 0;
   for (int64_t length : lengths) tokens += PaddedLength(info_, length);
   const double element = info_.dtype == DataType::kBFloat16 ? 2 : 4;
   const double width = static_cast<double>(info_.hidden_size),
                heads_width = static_cast<double>(info_.num_heads * info_.head_size);
   double per_token = element * (3 * width + 4 * heads_width);
-  const bool has_lsh = std::any_of(info_.layers.begin(), info_.layers.end(),
-                                   [](const LayerAttention& layer) { return layer.kind == AttentionKind::kLsh; });
+  const bool has_lsh =
+      std::any_of(info_.layers.begin(), info_.layers.end(),
+                  [](const LayerAttention& layer) { return layer.kind == AttentionKind::kLsh; });
   // Per round and head: an output row with its log-sum-exp, the bucket and the sorted position.
   if (has_lsh)
     per_token +=
-        element * width + std::max(1, info_.num_hashes) * (element * heads_width + static_cast<double>(info_.num_heads) * 20);
-  const double block =
-      std::min(tokens, static_cast<double>(kFeedForwardRows)) * 4 * (2 * static_cast<double>(info_.intermediate_size) + width);
+        element * width + std::max(1, info_.num_hashes) *
+                              (element * heads_width + static_cast<double>(info_.num_heads) * 20);
+  const double block = std::min(tokens, static_cast<double>(kFeedForwardRows)) * 4 *
+                       (2 * static_cast<double>(info_.intermediate_size) + width);
   return static_cast<int64_t>(tokens * per_token + block);
 }
 
 void CostModel::Calibrate(std::span<const Sample> samples) {
   constexpr double kPull = 1e-3;
   const Row prior = {fixed_seconds_, seconds_per_linear_flop_, seconds_per_attention_flop_};
-  std::vector<Row> rows;  // in units of the prior, each divided by the seconds measured: the target is 1
+  std::vector<Row>
+      rows;  // in units of the prior, each divided by the seconds measured: the target is 1
   std::vector<double> speed;
   for (const Sample& sample : samples) {
     if (!(sample.seconds > 0) || sample.lengths.empty()) continue;
@@ -184,7 +204,8 @@ void CostModel::Calibrate(std::span<const Sample> samples) {
   }
   if (rows.empty()) return;
   std::vector<double> targets(rows.size(), 1.0);
-  const double usual = Median(speed);  // how many times slower this machine is than the prior prices say
+  const double usual =
+      Median(speed);  // how many times slower this machine is than the prior prices say
   for (int i = 0; i < kPrices; ++i) {
     Row pull{};
     pull[i] = kPull / usual;

@@ -1,5 +1,5 @@
-// CostModel: predicted seconds and bytes of a batch from its lengths alone, per architecture; what admission and batching count
-// in.
+// CostModel: predicted seconds and bytes of a batch from its lengths alone, per architecture; what
+// admission and batching count in.
 //   seconds = a + b * sum(linear FLOP) + c * sum(attention FLOP)        FLOP from the layers' shapes (n*w + g*n for windows,
 //   n * rounds * chunk for LSH, n^2 for dense); a, b, c are set by Calibrate from measured batches at warm-up.
 // Const methods are thread safe once Calibrate has returned.
@@ -26,7 +26,8 @@ class CostModel {
 
   double LinearFlop(int64_t num_tokens) const;     // linear layers of one text
   double AttentionFlop(int64_t num_tokens) const;  // scores and values of one text
-  double TextSeconds(int64_t num_tokens) const;    // marginal predicted seconds of one text in a batch
+  double TextSeconds(
+      int64_t num_tokens) const;  // marginal predicted seconds of one text in a batch
   double BatchSeconds(std::span<const int64_t> lengths) const;
   int64_t BatchBytes(std::span<const int64_t> lengths) const;  // activations at their peak
 

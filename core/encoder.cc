@@ -3,8 +3,9 @@
 //   JoinComputeTeam -> model Forward (layers; dropped texts leave between them) -> for each text, in blocks of rows:
 //   token_sink, StreamingPooler -> Dense -> cut -> normalise -> finite?
 //
-// Hidden states are read in blocks of kRowsPerBlock, so that a model that makes its last rows on demand (Reformer) never holds
-// them all. Everything LibTorch throws ends here and becomes one status for each text that has no result yet.
+// Hidden states are read in blocks of kRowsPerBlock, so that a model that makes its last rows on
+// demand (Reformer) never holds them all. Everything LibTorch throws ends here and becomes one
+// status for each text that has no result yet.
 #include "core/encoder.h"
 
 #include <ATen/core/Tensor.h>
@@ -34,7 +35,8 @@ bool AllFinite(const float* values, int64_t count) {
 }
 
 absl::Status NotFinite() {
-  return absl::InternalError("the output holds NaN or Inf; the weights or the input overflow in this dtype");
+  return absl::InternalError(
+      "the output holds NaN or Inf; the weights or the input overflow in this dtype");
 }
 
 // Runs `compute` and turns what LibTorch throws into a status.
@@ -43,22 +45,26 @@ absl::Status CatchLibTorch(Compute compute) {
   try {
     return compute();
   } catch (const c10::OutOfMemoryError& error) {
-    return absl::ResourceExhaustedError(absl::StrCat("not enough memory for this batch: ", error.what_without_backtrace()));
+    return absl::ResourceExhaustedError(
+        absl::StrCat("not enough memory for this batch: ", error.what_without_backtrace()));
   } catch (const std::bad_alloc&) {
     return absl::ResourceExhaustedError("not enough memory for this batch");
   } catch (const c10::Error& error) {
     const std::string message = error.what_without_backtrace();
-    if (message.find("can't allocate memory") != std::string::npos) return absl::ResourceExhaustedError(message);
+    if (message.find("can't allocate memory") != std::string::npos)
+      return absl::ResourceExhaustedError(message);
     return absl::InternalError(absl::StrCat("LibTorch: ", message));
   } catch (const std::exception& error) {
     return absl::InternalError(error.what());
   }
 }
 
-// The texts that nobody waits for. Sticky: a text once reported as dropped stays dropped for the rest of the pass.
+// The texts that nobody waits for. Sticky: a text once reported as dropped stays dropped for the
+// rest of the pass.
 class DroppedTexts {
  public:
-  DroppedTexts(const EncodeControl& control, int32_t num_texts) : control_(control), dropped_(num_texts, false) {}
+  DroppedTexts(const EncodeControl& control, int32_t num_texts)
+      : control_(control), dropped_(num_texts, false) {}
   bool Ask(int32_t text) {
     if (!dropped_[text] && control_.is_dropped && control_.is_dropped(text)) dropped_[text] = true;
     return dropped_[text];
@@ -75,7 +81,8 @@ class DroppedTexts {
 // What becomes of the hidden states of one text.
 class Encoder::TextOutput {
  public:
-  TextOutput(const Encoder& encoder, const EncodeOptions& options, std::span<const uint8_t> mask, int64_t num_tokens)
+  TextOutput(const Encoder& encoder, const EncodeOptions& options, std::span<const uint8_t> mask,
+             int64_t num_tokens)
       : encoder_(encoder), options_(options), num_tokens_(num_tokens), pooler_(Task(mask)) {}
 
   // True: nothing but the first row is read.
@@ -96,7 +103,8 @@ class Encoder::TextOutput {
 
 PoolingTask Encoder::TextOutput::Task(std::span<const uint8_t> mask) const {
   PoolingTask task;
-  task.modes = options_.pooling.has_value() ? std::vector<PoolingMode>{*options_.pooling} : encoder_.info_.pooling;
+  task.modes = options_.pooling.has_value() ? std::vector<PoolingMode>{*options_.pooling}
+                                            : encoder_.info_.pooling;
   task.dimensions = encoder_.info_.token_dimensions;
   if (options_.document_vector) task.ranges.push_back({0, num_tokens_});
   task.ranges.insert(task.ranges.end(), options_.spans.begin(), options_.spans.end());
@@ -105,7 +113,8 @@ PoolingTask Encoder::TextOutput::Task(std::span<const uint8_t> mask) const {
   return task;
 }
 
-absl::Status Encoder::TextOutput::SendRows(int64_t begin, int64_t count, const float* values) const {
+absl::Status Encoder::TextOutput::SendRows(int64_t begin, int64_t count,
+                                           const float* values) const {
   const int64_t width = encoder_.info_.token_dimensions;
   if (!AllFinite(values, count * width)) return NotFinite();
   if (!options_.normalize.value_or(false)) {
@@ -113,18 +122,21 @@ absl::Status Encoder::TextOutput::SendRows(int64_t begin, int64_t count, const f
     return absl::OkStatus();
   }
   std::vector<float> normalised(values, values + count * width);
-  for (int64_t row = 0; row < count; ++row) NormalizeL2(std::span(normalised).subspan(row * width, width));
+  for (int64_t row = 0; row < count; ++row)
+    NormalizeL2(std::span(normalised).subspan(row * width, width));
   options_.token_sink(begin, count, normalised.data());
   return absl::OkStatus();
 }
 
 absl::StatusOr<std::vector<float>> Encoder::TextOutput::Finish(std::vector<float> pooled) const {
-  std::vector<float> vector = options_.pooling.has_value() ? std::move(pooled) : encoder_.head_->ApplyDense(std::move(pooled));
+  std::vector<float> vector = options_.pooling.has_value()
+                                  ? std::move(pooled)
+                                  : encoder_.head_->ApplyDense(std::move(pooled));
   bool normalize = options_.normalize.value_or(encoder_.info_.normalize);
   int64_t dimensions = options_.dimensions;
   if (dimensions == 0 && !options_.pooling.has_value()) {
-    // The folder's truncate_dim cuts behind its Normalize module, and what is left is not made longer again unless that is asked
-    // for.
+    // The folder's truncate_dim cuts behind its Normalize module, and what is left is not made
+    // longer again unless that is asked for.
     dimensions = encoder_.info_.output_dimensions;
     if (normalize && !options_.normalize.has_value()) NormalizeL2(vector), normalize = false;
   }
@@ -165,13 +177,14 @@ int64_t Encoder::VectorWidth(const EncodeOptions& options) const {
   return options.pooling.has_value() ? info_.token_dimensions : head_->output_width();
 }
 
-std::vector<absl::StatusOr<EncodedText>> Encoder::Encode(const TokenBatch& batch, std::span<const EncodeOptions> options,
+std::vector<absl::StatusOr<EncodedText>> Encoder::Encode(const TokenBatch& batch,
+                                                         std::span<const EncodeOptions> options,
                                                          const EncodeControl& control) const {
   const int32_t num_texts = batch.num_texts();
   std::vector<absl::StatusOr<EncodedText>> results(num_texts, absl::InternalError("no result"));
   if (static_cast<int32_t>(options.size()) != num_texts) {
-    const absl::Status mismatch =
-        absl::InvalidArgumentError(absl::StrCat(options.size(), " options for ", num_texts, " texts; one each is needed"));
+    const absl::Status mismatch = absl::InvalidArgumentError(
+        absl::StrCat(options.size(), " options for ", num_texts, " texts; one each is needed"));
     return std::vector<absl::StatusOr<EncodedText>>(num_texts, mismatch);
   }
   int32_t done = 0;  // texts with a result, in order
@@ -180,13 +193,15 @@ std::vector<absl::StatusOr<EncodedText>> Encoder::Encode(const TokenBatch& batch
     return EncodeTexts(
         batch, options, [&](int32_t text) { return dropped.Ask(text); }, results, done);
   });
-  for (; done < num_texts; ++done) results[done] = dropped.Ask(done) ? absl::CancelledError("dropped by the caller") : status;
+  for (; done < num_texts; ++done)
+    results[done] = dropped.Ask(done) ? absl::CancelledError("dropped by the caller") : status;
   return results;
 }
 
 absl::Status Encoder::EncodeTexts(const TokenBatch& batch, std::span<const EncodeOptions> options,
                                   const std::function<bool(int32_t)>& is_dropped,
-                                  std::vector<absl::StatusOr<EncodedText>>& results, int32_t& done) const {
+                                  std::vector<absl::StatusOr<EncodedText>>& results,
+                                  int32_t& done) const {
   JoinComputeTeam();
   const MemoryPass memory_pass;
   const c10::InferenceMode inference;
@@ -211,8 +226,10 @@ absl::Status Encoder::EncodeTexts(const TokenBatch& batch, std::span<const Encod
   return absl::OkStatus();
 }
 
-std::vector<int32_t> ResolveGlobalPositions(const ModelInfo& info, std::optional<GlobalAttention> policy,
-                                            std::span<const int32_t> positions, int64_t num_tokens) {
+std::vector<int32_t> ResolveGlobalPositions(const ModelInfo& info,
+                                            std::optional<GlobalAttention> policy,
+                                            std::span<const int32_t> positions,
+                                            int64_t num_tokens) {
   const bool by_default = !policy.has_value();
   switch (policy.value_or(info.default_global_attention)) {
     case GlobalAttention::kNone:

@@ -1,4 +1,5 @@
-// Encoder::Load and WarmUp: from a folder to an encoder that is ready, its model info complete and its cost model calibrated.
+// Encoder::Load and WarmUp: from a folder to an encoder that is ready, its model info complete and
+// its cost model calibrated.
 #include <c10/util/Exception.h>
 
 #include <algorithm>
@@ -30,14 +31,18 @@ constexpr double kLongPassSeconds = 0.05;  // longer ones are measured once
 constexpr double kLargestBatchSeconds = 0.5;
 constexpr double kPredictionMargin = 1.1;
 
-double SecondsSince(WarmUpClock::time_point begin) { return std::chrono::duration<double>(WarmUpClock::now() - begin).count(); }
+double SecondsSince(WarmUpClock::time_point begin) {
+  return std::chrono::duration<double>(WarmUpClock::now() - begin).count();
+}
 
 // The name in the config where it has one: "owner/model" as it is, of a path the last component.
 std::string ModelName(const ModelFolder& folder) {
   const auto found = folder.config().find("_name_or_path");
-  std::string name = found != folder.config().end() && found->is_string() ? found->get<std::string>() : "";
+  std::string name =
+      found != folder.config().end() && found->is_string() ? found->get<std::string>() : "";
   if (name.empty()) name = folder.path();
-  const bool is_path = name.starts_with("/") || name.starts_with(".") || std::count(name.begin(), name.end(), '/') > 1;
+  const bool is_path = name.starts_with("/") || name.starts_with(".") ||
+                       std::count(name.begin(), name.end(), '/') > 1;
   if (!is_path && found != folder.config().end() && name != folder.path()) return name;
   while (name.size() > 1 && name.ends_with("/")) name.pop_back();
   std::error_code error;
@@ -60,7 +65,8 @@ ModelInfo CompleteInfo(ModelInfo info, const ModelFolder& folder, const OutputHe
   info.pool_prompt = folder.pool_prompt();
   info.prompts = folder.prompts();
   info.default_prompt_name = folder.default_prompt_name();
-  info.output_dimensions = std::min(head.output_width(), folder.truncate_dim().value_or(head.output_width()));
+  info.output_dimensions =
+      std::min(head.output_width(), folder.truncate_dim().value_or(head.output_width()));
   info.num_parameters += head.num_parameters();
   info.weight_bytes += 4 * head.num_parameters();
   return info;
@@ -78,7 +84,8 @@ std::vector<int32_t> SampleIds(const ModelInfo& info, int64_t n) {
 
 // max_batch_tokens tokens in texts of at most the length that the model takes.
 std::vector<int64_t> LargestBatch(const ModelInfo& info, int64_t max_batch_tokens) {
-  const int64_t longest = info.max_tokens > 0 ? std::min(info.max_tokens, max_batch_tokens) : max_batch_tokens;
+  const int64_t longest =
+      info.max_tokens > 0 ? std::min(info.max_tokens, max_batch_tokens) : max_batch_tokens;
   return std::vector<int64_t>(std::max<int64_t>(1, max_batch_tokens / longest), longest);
 }
 
@@ -99,27 +106,31 @@ absl::StatusOr<DataType> ResolveDataType(const std::string& name, const ModelFol
     if (name == DataTypeName(dtype)) return dtype;
   }
   if (name != "auto") {
-    return absl::InvalidArgumentError(absl::StrCat("dtype is '", name, "'; allowed: float32, bfloat16, int8, auto"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("dtype is '", name, "'; allowed: float32, bfloat16, int8, auto"));
   }
   const absl::StatusOr<std::string> int8 = FindInt8Weights(folder.weight_files());
   if (!int8.ok()) return int8.status();
   return int8->empty() ? FastestAccurateDataType() : DataType::kInt8;
 }
 
-absl::StatusOr<std::unique_ptr<Encoder>> Encoder::Load(const std::string& model_dir, const EncoderOptions& options) {
+absl::StatusOr<std::unique_ptr<Encoder>> Encoder::Load(const std::string& model_dir,
+                                                       const EncoderOptions& options) {
   const absl::StatusOr<ModelFolder> folder = ModelFolder::Open(model_dir);
   if (!folder.ok()) return folder.status();
   return Load(*folder, options);
 }
 
-absl::StatusOr<std::unique_ptr<Encoder>> Encoder::Load(const ModelFolder& folder, const EncoderOptions& options) try {
+absl::StatusOr<std::unique_ptr<Encoder>> Encoder::Load(const ModelFolder& folder,
+                                                       const EncoderOptions& options) try {
   if (absl::Status status = CheckDataTypeSupported(options.dtype); !status.ok()) return status;
   InstallTensorAllocator();
   SetComputeThreads(options.num_threads);
   JoinComputeTeam();
   absl::StatusOr<std::unique_ptr<EncoderModel>> model = LoadEncoderModel(folder, options.dtype);
   if (!model.ok()) return model.status();
-  const int64_t pooled_width = (*model)->info().token_dimensions * static_cast<int64_t>(folder.pooling().size());
+  const int64_t pooled_width =
+      (*model)->info().token_dimensions * static_cast<int64_t>(folder.pooling().size());
   absl::StatusOr<std::unique_ptr<OutputHead>> head = OutputHead::Load(folder, pooled_width);
   if (!head.ok()) return head.status();
 
@@ -131,16 +142,19 @@ absl::StatusOr<std::unique_ptr<Encoder>> Encoder::Load(const ModelFolder& folder
   TrimMemory();  // what loading held beyond the weights
   return encoder;
 } catch (const c10::OutOfMemoryError& error) {
-  return absl::ResourceExhaustedError(
-      absl::StrCat(folder.path(), ": not enough memory for the weights: ", error.what_without_backtrace()));
+  return absl::ResourceExhaustedError(absl::StrCat(
+      folder.path(), ": not enough memory for the weights: ", error.what_without_backtrace()));
 } catch (const std::bad_alloc&) {
-  return absl::ResourceExhaustedError(absl::StrCat(folder.path(), ": not enough memory for the weights"));
+  return absl::ResourceExhaustedError(
+      absl::StrCat(folder.path(), ": not enough memory for the weights"));
 } catch (const c10::Error& error) {
-  return absl::InternalError(absl::StrCat(folder.path(), ": LibTorch: ", error.what_without_backtrace()));
+  return absl::InternalError(
+      absl::StrCat(folder.path(), ": LibTorch: ", error.what_without_backtrace()));
 }
 
 // The seconds of a pass over texts of these lengths.
-absl::StatusOr<double> Encoder::MeasurePass(std::span<const int64_t> lengths, const EncodeControl& control) const {
+absl::StatusOr<double> Encoder::MeasurePass(std::span<const int64_t> lengths,
+                                            const EncodeControl& control) const {
   TokenBatch batch;
   for (const int64_t n : lengths) {
     const std::vector<int32_t> globals = ResolveGlobalPositions(info_, std::nullopt, {}, n);
@@ -154,12 +168,14 @@ absl::StatusOr<double> Encoder::MeasurePass(std::span<const int64_t> lengths, co
   return SecondsSince(begin);
 }
 
-// The first pass of a shape pays for lazy set-up (oneDNN primitives, arena, page faults), the next are measured; the quickest of
-// the short ones counts, since whatever else the machine does at the moment only ever makes a pass slower.
-// One short text, many short ones and longer ones tell the fixed cost, the linear layers and attention apart.
+// The first pass of a shape pays for lazy set-up (oneDNN primitives, arena, page faults), the next
+// are measured; the quickest of the short ones counts, since whatever else the machine does at the
+// moment only ever makes a pass slower. One short text, many short ones and longer ones tell the
+// fixed cost, the linear layers and attention apart.
 absl::Status Encoder::WarmUp(int64_t max_batch_tokens) {
-  const std::vector<std::vector<int64_t>> shapes = {{8},    {128},  std::vector<int64_t>(16, 32), {512},
-                                                    {1024}, {2048}, {512, 512, 512, 512},         {4096}};
+  const std::vector<std::vector<int64_t>> shapes = {
+      {8},    {128},  std::vector<int64_t>(16, 32), {512},
+      {1024}, {2048}, {512, 512, 512, 512},         {4096}};
   std::vector<CostModel::Sample> samples;
   const WarmUpClock::time_point start = WarmUpClock::now();
   for (const std::vector<int64_t>& lengths : shapes) {
@@ -182,11 +198,14 @@ absl::Status Encoder::WarmUp(int64_t max_batch_tokens) {
   return TouchLargestBatch(LargestBatch(info_, max_batch_tokens));
 }
 
-// Begins a pass over texts of these lengths and stops it once, by the cost model, each kind of layer has run, and not before
-// kLargestBatchSeconds: a later layer takes the same memory and the same primitives again.
+// Begins a pass over texts of these lengths and stops it once, by the cost model, each kind of
+// layer has run, and not before kLargestBatchSeconds: a later layer takes the same memory and the
+// same primitives again.
 absl::Status Encoder::TouchLargestBatch(std::span<const int64_t> lengths) const {
-  const double share = static_cast<double>(LayersUntilEachKindRan(info_.layers)) / static_cast<double>(info_.layers.size());
-  const double enough = std::max(kLargestBatchSeconds, cost_model_->BatchSeconds(lengths) * share * kPredictionMargin);
+  const double share = static_cast<double>(LayersUntilEachKindRan(info_.layers)) /
+                       static_cast<double>(info_.layers.size());
+  const double enough = std::max(kLargestBatchSeconds,
+                                 cost_model_->BatchSeconds(lengths) * share * kPredictionMargin);
   const WarmUpClock::time_point begin = WarmUpClock::now();
   const EncodeControl control{.is_dropped = [&](int32_t) { return SecondsSince(begin) > enough; }};
   const absl::StatusOr<double> seconds = MeasurePass(lengths, control);

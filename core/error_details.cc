@@ -28,7 +28,8 @@ absl::Status InvalidField(std::string_view field, std::string_view message) {
 absl::Status AtField(const absl::Status& status, std::string_view field) {
   if (status.ok()) return status;
   absl::Status located(status.code(), absl::StrCat(View(field), " ", status.message()));
-  status.ForEachPayload([&](absl::string_view url, const absl::Cord& payload) { located.SetPayload(url, payload); });
+  status.ForEachPayload(
+      [&](absl::string_view url, const absl::Cord& payload) { located.SetPayload(url, payload); });
   located.SetPayload(kFieldUrl, absl::Cord(View(field)));
   return located;
 }
@@ -43,7 +44,9 @@ absl::Status WithReason(absl::Status status, std::string_view reason) {
   return status;
 }
 
-std::optional<std::string> FieldOf(const absl::Status& status) { return Payload(status, kFieldUrl); }
+std::optional<std::string> FieldOf(const absl::Status& status) {
+  return Payload(status, kFieldUrl);
+}
 
 std::optional<absl::Duration> RetryAfterOf(const absl::Status& status) {
   const std::optional<std::string> payload = Payload(status, kRetryAfterUrl);
@@ -52,6 +55,8 @@ std::optional<absl::Duration> RetryAfterOf(const absl::Status& status) {
   return absl::Milliseconds(milliseconds);
 }
 
-std::optional<std::string> ReasonOf(const absl::Status& status) { return Payload(status, kReasonUrl); }
+std::optional<std::string> ReasonOf(const absl::Status& status) {
+  return Payload(status, kReasonUrl);
+}
 
 }  // namespace longspan

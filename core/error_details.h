@@ -1,6 +1,7 @@
-// What a Status carries beside its code and text: the field at fault, when to try again, a machine-readable reason. Kept as
-// payloads of absl::Status under our own names, so that core and server/batching can attach them without knowing gRPC;
-// status.h turns them into google.rpc details and HTTP headers.
+// What a Status carries beside its code and text: the field at fault, when to try again, a
+// machine-readable reason. Kept as payloads of absl::Status under our own names, so that core and
+// server/batching can attach them without knowing gRPC; status.h turns them into google.rpc details
+// and HTTP headers.
 //
 // Free functions without state: thread safe.
 #pragma once
@@ -14,10 +15,12 @@
 
 namespace longspan {
 
-// INVALID_ARGUMENT "FIELD MESSAGE" with the field attached: InvalidField("inputs[3].text", "is empty; allowed: 1 byte or more").
+// INVALID_ARGUMENT "FIELD MESSAGE" with the field attached: InvalidField("inputs[3].text", "is
+// empty; allowed: 1 byte or more").
 absl::Status InvalidField(std::string_view field, std::string_view message);
 
-// Attaches (or replaces) a detail; no effect on an OK status. AtField also puts the path in front of the text.
+// Attaches (or replaces) a detail; no effect on an OK status. AtField also puts the path in front
+// of the text.
 absl::Status AtField(const absl::Status& status, std::string_view field);
 absl::Status WithRetryAfter(absl::Status status, absl::Duration delay);
 absl::Status WithReason(absl::Status status, std::string_view reason);

@@ -1,5 +1,6 @@
-// ModelInfo: what a loaded model is and allows, in plain values: the one source for GetModelInfo, `longspan info`,
-// `longspan-model inspect`, admission and validation. Filled once at load, then constant.
+// ModelInfo: what a loaded model is and allows, in plain values: the one source for GetModelInfo,
+// `longspan info`, `longspan-model inspect`, admission and validation. Filled once at load, then
+// constant.
 #pragma once
 
 #include <cstdint>
@@ -13,28 +14,33 @@ namespace longspan {
 enum class DataType { kFloat32, kBFloat16, kInt8 };
 std::string_view DataTypeName(DataType dtype);  // "float32", "bfloat16", "int8"
 
-// How the token vectors of a text become one vector (sentence-transformers' names). Several are concatenated.
+// How the token vectors of a text become one vector (sentence-transformers' names). Several are
+// concatenated.
 enum class PoolingMode { kCls, kMax, kMean, kMeanSqrtLen, kWeightedMean, kLastToken };
-std::string_view PoolingModeName(PoolingMode mode);  // "cls", "max", "mean", "mean_sqrt_len_tokens", "weightedmean", "lasttoken"
+std::string_view PoolingModeName(
+    PoolingMode mode);  // "cls", "max", "mean", "mean_sqrt_len_tokens", "weightedmean", "lasttoken"
 
 // Which tokens attend to, and are attended by, every token of their text.
 enum class GlobalAttention { kNone, kCls, kPositions };
 
 enum class AttentionKind { kDense, kSlidingWindow, kBlockSparse, kLsh, kLocalChunk };
-std::string_view AttentionKindName(AttentionKind kind);  // "dense", "sliding_window", "block_sparse", "lsh", "local_chunk"
+std::string_view AttentionKindName(
+    AttentionKind kind);  // "dense", "sliding_window", "block_sparse", "lsh", "local_chunk"
 
 // Attention of one layer. Fields that its kind does not use are 0.
 struct LayerAttention {
   AttentionKind kind = AttentionKind::kDense;
-  int64_t window = 0;         // kSlidingWindow: one-sided, in tokens: query t sees t-window..t+window
+  int64_t window = 0;  // kSlidingWindow: one-sided, in tokens: query t sees t-window..t+window
   int64_t chunk_length = 0;   // kLsh, kLocalChunk: tokens a chunk; kBlockSparse: tokens a block
   int64_t chunks_before = 0;  // kLsh, kLocalChunk
   int64_t chunks_after = 0;   // kLsh, kLocalChunk
-  int64_t random_blocks = 0;  // kBlockSparse: r of the published config (block 0 counts 1 + r times at inference)
+  int64_t random_blocks =
+      0;  // kBlockSparse: r of the published config (block 0 counts 1 + r times at inference)
 };
 
 struct ModelInfo {
-  std::string name;          // last component of the folder's path, or _name_or_path where the config has one
+  std::string
+      name;  // last component of the folder's path, or _name_or_path where the config has one
   std::string architecture;  // model_type of config.json: "longformer", "reformer", ...
   DataType dtype = DataType::kFloat32;
   std::string device = "cpu";
@@ -56,16 +62,19 @@ struct ModelInfo {
   bool normalize = false;
   bool supports_global_attention = false;
   GlobalAttention default_global_attention = GlobalAttention::kNone;
-  int64_t dense_up_to = 0;        // texts up to this many tokens get full attention and no default globals; 0 = never
+  int64_t dense_up_to =
+      0;  // texts up to this many tokens get full attention and no default globals; 0 = never
   bool supports_hashing = false;  // num_hashes and hash_seed may be chosen per text
   int32_t num_hashes = 0;
   uint64_t hash_seed = 0;
   bool is_causal = false;
-  int64_t length_multiple = 1;  // the model pads each text to a multiple of this (Reformer, BigBird); results depend on it
+  int64_t length_multiple =
+      // the model pads each text to a multiple of this (Reformer, BigBird); results depend on it
+      1;
 
   std::map<std::string, std::string> prompts;  // prompt_name -> text put in front of the input
   std::string default_prompt_name;             // empty = none
-  bool pool_prompt = true;                     // false: tokens of the prompt are left out of pooling
+  bool pool_prompt = true;  // false: tokens of the prompt are left out of pooling
 };
 
 }  // namespace longspan

@@ -23,15 +23,17 @@ struct OutputHead::Dense {
 namespace {
 
 absl::StatusOr<Activation> DenseActivation(const DenseModule& module) {
-  static constexpr std::pair<std::string_view, Activation> kKnown[] = {{"Identity", Activation::kNone},
-                                                                       {"Tanh", Activation::kTanh},
-                                                                       {"ReLU", Activation::kRelu},
-                                                                       {"GELU", Activation::kGelu},
-                                                                       {"SiLU", Activation::kSilu}};
+  static constexpr std::pair<std::string_view, Activation> kKnown[] = {
+      {"Identity", Activation::kNone},
+      {"Tanh", Activation::kTanh},
+      {"ReLU", Activation::kRelu},
+      {"GELU", Activation::kGelu},
+      {"SiLU", Activation::kSilu}};
   for (const auto& [name, activation] : kKnown) {
     if (module.activation == name) return activation;
   }
-  return absl::UnimplementedError(absl::StrCat(module.weights_path, ": the module's activation is \"", module.activation,
+  return absl::UnimplementedError(absl::StrCat(module.weights_path,
+                                               ": the module's activation is \"", module.activation,
                                                "\"; known: Identity, Tanh, ReLU, GELU, SiLU"));
 }
 
@@ -40,13 +42,15 @@ absl::StatusOr<Activation> DenseActivation(const DenseModule& module) {
 OutputHead::OutputHead() = default;
 OutputHead::~OutputHead() = default;
 
-absl::StatusOr<std::unique_ptr<OutputHead>> OutputHead::Load(const ModelFolder& folder, int64_t pooled_width) {
+absl::StatusOr<std::unique_ptr<OutputHead>> OutputHead::Load(const ModelFolder& folder,
+                                                             int64_t pooled_width) {
   auto head = std::unique_ptr<OutputHead>(new OutputHead);
   head->output_width_ = pooled_width;
   for (const DenseModule& module : folder.dense()) {
     if (module.in_features != head->output_width_) {
-      return absl::InvalidArgumentError(absl::StrCat(module.weights_path, ": the module takes ", module.in_features,
-                                                     " values, but what comes before it gives ", head->output_width_));
+      return absl::InvalidArgumentError(
+          absl::StrCat(module.weights_path, ": the module takes ", module.in_features,
+                       " values, but what comes before it gives ", head->output_width_));
     }
     const absl::StatusOr<Activation> activation = DenseActivation(module);
     if (!activation.ok()) return activation.status();
@@ -55,12 +59,15 @@ absl::StatusOr<std::unique_ptr<OutputHead>> OutputHead::Load(const ModelFolder& 
     Dense dense{.activation = *activation};
     dense.weight = weights->Take("linear.weight", {module.out_features, module.in_features});
     if (module.bias) dense.bias = weights->Take("linear.bias", {module.out_features});
-    if (module.use_residual) dense.residual = weights->TakeOptional("residual.weight", {module.out_features, module.in_features});
+    if (module.use_residual)
+      dense.residual =
+          weights->TakeOptional("residual.weight", {module.out_features, module.in_features});
     if (absl::Status complete = weights->Finish(); !complete.ok()) return complete;
     dense.add_input = module.use_residual && !dense.residual.defined();
     if (dense.add_input && module.in_features != module.out_features) {
-      return absl::InvalidArgumentError(absl::StrCat(module.weights_path, ": use_residual from ", module.in_features, " to ",
-                                                     module.out_features, " values needs \"residual.weight\""));
+      return absl::InvalidArgumentError(
+          absl::StrCat(module.weights_path, ": use_residual from ", module.in_features, " to ",
+                       module.out_features, " values needs \"residual.weight\""));
     }
     head->num_parameters_ += weights->num_parameters();
     head->output_width_ = module.out_features;
@@ -73,7 +80,9 @@ std::vector<float> OutputHead::ApplyDense(std::vector<float> pooled) const {
   if (dense_.empty()) return pooled;
   at::Tensor x = at::from_blob(pooled.data(), {1, static_cast<int64_t>(pooled.size())}, at::kFloat);
   for (const Dense& dense : dense_) {
-    at::Tensor y = at::linear(x, dense.weight, dense.bias.defined() ? std::optional<at::Tensor>(dense.bias) : std::nullopt);
+    at::Tensor y =
+        at::linear(x, dense.weight,
+                   dense.bias.defined() ? std::optional<at::Tensor>(dense.bias) : std::nullopt);
     ApplyActivation(dense.activation, y);
     if (dense.add_input) y.add_(x);
     if (dense.residual.defined()) y.add_(at::linear(x, dense.residual));

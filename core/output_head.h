@@ -1,5 +1,5 @@
-// OutputHead: from a pooled vector to the vector that a caller gets: the Dense modules of the sentence-transformers folder, the
-// Matryoshka cut, normalisation. Thread safe after construction.
+// OutputHead: from a pooled vector to the vector that a caller gets: the Dense modules of the
+// sentence-transformers folder, the Matryoshka cut, normalisation. Thread safe after construction.
 #pragma once
 
 #include <cstdint>
@@ -14,7 +14,8 @@ namespace longspan {
 class OutputHead {
  public:
   // pooled_width: values that the model's own pooling gives; must be what the first Dense takes.
-  static absl::StatusOr<std::unique_ptr<OutputHead>> Load(const ModelFolder& folder, int64_t pooled_width);
+  static absl::StatusOr<std::unique_ptr<OutputHead>> Load(const ModelFolder& folder,
+                                                          int64_t pooled_width);
   ~OutputHead();
 
   int64_t output_width() const { return output_width_; }

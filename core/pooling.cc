@@ -1,15 +1,16 @@
-// How many ranges share one pass. Ranges of a text may overlap in any way, and adding each row to each range that covers it would
-// cost the sum of all range lengths: 4096 overlapping ranges of a 64K text are 268 million row additions. Instead the text is cut
-// at every begin and end of a range. Between two such boundaries all open ranges see the same rows, so these are accumulated
+// How many ranges share one pass. Ranges of a text may overlap in any way, and adding each row to
+// each range that covers it would cost the sum of all range lengths: 4096 overlapping ranges of a
+// 64K text are 268 million row additions. Instead the text is cut at every begin and end of a
+// range. Between two such boundaries all open ranges see the same rows, so these are accumulated
 // once, into a segment, and the segment is merged into the open ranges when the boundary comes:
 //
 //   ranges  [0,6) and [4,9)      boundaries 0 4 6 9      segments [0,4) [4,6) [6,9)
 //   [0,6) = segment 0 + segment 1                        [4,9) = segment 1 + segment 2
 //
-// Merging is exact for every mode. Only weightedmean needs thought: the segment weighs its rows 1, 2, 3, ... from its own first
-// slot; behind k slots of the range they must weigh k+1, k+2, ...: weighted_sum(range) += weighted_sum(segment) + k *
-// sum(segment). Nothing is ever subtracted (as prefix sums would), so no digits cancel, and a NaN or Inf row spoils only ranges
-// that hold it.
+// Merging is exact for every mode. Only weightedmean needs thought: the segment weighs its rows 1,
+// 2, 3, ... from its own first slot; behind k slots of the range they must weigh k+1, k+2, ...:
+// weighted_sum(range) += weighted_sum(segment) + k * sum(segment). Nothing is ever subtracted (as
+// prefix sums would), so no digits cancel, and a NaN or Inf row spoils only ranges that hold it.
 #include "core/pooling.h"
 
 #include <algorithm>
@@ -33,26 +34,30 @@ void AppendScaled(const std::vector<double>& sum, double divisor, std::vector<fl
 StreamingPooler::StreamingPooler(PoolingTask task)
     : task_(std::move(task)), accumulators_(task_.ranges.size()), vectors_(task_.ranges.size()) {
   for (const PoolingMode mode : task_.modes) {
-    needs_.sum |= mode == PoolingMode::kMean || mode == PoolingMode::kMeanSqrtLen || mode == PoolingMode::kWeightedMean;
+    needs_.sum |= mode == PoolingMode::kMean || mode == PoolingMode::kMeanSqrtLen ||
+                  mode == PoolingMode::kWeightedMean;
     needs_.weighted_sum |= mode == PoolingMode::kWeightedMean;
     needs_.max |= mode == PoolingMode::kMax;
     needs_.first |= mode == PoolingMode::kCls;
     needs_.last |= mode == PoolingMode::kLastToken;
   }
-  for (const TokenRange& range : task_.ranges) boundaries_.insert(boundaries_.end(), {range.begin, range.end});
+  for (const TokenRange& range : task_.ranges)
+    boundaries_.insert(boundaries_.end(), {range.begin, range.end});
   std::sort(boundaries_.begin(), boundaries_.end());
   boundaries_.erase(std::unique(boundaries_.begin(), boundaries_.end()), boundaries_.end());
   by_begin_.resize(task_.ranges.size());
   std::iota(by_begin_.begin(), by_begin_.end(), size_t{0});
-  std::stable_sort(by_begin_.begin(), by_begin_.end(),
-                   [this](size_t a, size_t b) { return task_.ranges[a].begin < task_.ranges[b].begin; });
+  std::stable_sort(by_begin_.begin(), by_begin_.end(), [this](size_t a, size_t b) {
+    return task_.ranges[a].begin < task_.ranges[b].begin;
+  });
   rows_needed_ = CountRowsNeeded();
   Reset(&segment_);
   if (!boundaries_.empty() && boundaries_[0] == 0) CrossBoundary();
 }
 
 bool StreamingPooler::IsRead(int64_t token) const {
-  return token >= task_.pooling_begin && (task_.attention_mask.empty() || task_.attention_mask[static_cast<size_t>(token)] != 0);
+  return token >= task_.pooling_begin &&
+         (task_.attention_mask.empty() || task_.attention_mask[static_cast<size_t>(token)] != 0);
 }
 
 int64_t StreamingPooler::CountRowsNeeded() const {
@@ -88,7 +93,8 @@ void StreamingPooler::Add(const float* rows, int64_t num_rows) {
     AddRow(rows, IsRead(next_token_));
     rows += task_.dimensions;
     ++next_token_;
-    if (next_boundary_ < boundaries_.size() && boundaries_[next_boundary_] == next_token_) CrossBoundary();
+    if (next_boundary_ < boundaries_.size() && boundaries_[next_boundary_] == next_token_)
+      CrossBoundary();
   }
 }
 
@@ -97,7 +103,8 @@ void StreamingPooler::AddRow(const float* row, bool is_read) {
   if (!is_read || open_.empty()) return;
   const auto width = static_cast<size_t>(task_.dimensions);
   for (size_t d = 0; d < segment_.sum.size(); ++d) segment_.sum[d] += row[d];
-  for (size_t d = 0; d < segment_.weighted_sum.size(); ++d) segment_.weighted_sum[d] += slot_weight * row[d];
+  for (size_t d = 0; d < segment_.weighted_sum.size(); ++d)
+    segment_.weighted_sum[d] += slot_weight * row[d];
   for (size_t d = 0; d < segment_.max.size(); ++d) {
     const bool replaces = row[d] > segment_.max[d] || std::isnan(row[d]);
     segment_.max[d] = replaces ? row[d] : segment_.max[d];
@@ -115,7 +122,8 @@ void StreamingPooler::Merge(const Accumulator& segment, Accumulator* range) cons
     range->weighted_sum[d] += segment.weighted_sum[d] + slots_before * segment.sum[d];
   }
   for (size_t d = 0; d < range->max.size(); ++d) {
-    if (segment.max[d] > range->max[d] || std::isnan(segment.max[d])) range->max[d] = segment.max[d];
+    if (segment.max[d] > range->max[d] || std::isnan(segment.max[d]))
+      range->max[d] = segment.max[d];
   }
   if (range->first.empty()) range->first = segment.first;
   if (!segment.last.empty()) range->last = segment.last;
@@ -134,7 +142,9 @@ void StreamingPooler::CrossBoundary() {
     accumulators_[range] = {};
     return true;
   });
-  for (; next_range_ < by_begin_.size() && task_.ranges[by_begin_[next_range_]].begin == next_token_; ++next_range_) {
+  for (;
+       next_range_ < by_begin_.size() && task_.ranges[by_begin_[next_range_]].begin == next_token_;
+       ++next_range_) {
     const size_t range = by_begin_[next_range_];
     if (task_.ranges[range].size() == 0) continue;  // TakeVector gives zeros
     Reset(&accumulators_[range]);
@@ -147,7 +157,9 @@ std::vector<float> StreamingPooler::Pool(const Accumulator& range) const {
   if (range.num_read == 0) return std::vector<float>(width * task_.modes.size());
   std::vector<float> vector;
   vector.reserve(width * task_.modes.size());
-  const auto append = [&vector](const std::vector<float>& values) { vector.insert(vector.end(), values.begin(), values.end()); };
+  const auto append = [&vector](const std::vector<float>& values) {
+    vector.insert(vector.end(), values.begin(), values.end());
+  };
   const double count = std::max(static_cast<double>(range.num_read), kMinCount);
   for (const PoolingMode mode : task_.modes) {
     switch (mode) {
@@ -181,7 +193,8 @@ std::vector<float> StreamingPooler::TakeVector(size_t range) {
     Merge(segment_, &so_far);
     return Pool(so_far);
   }
-  if (vectors_[range].empty()) return std::vector<float>(static_cast<size_t>(task_.dimensions) * task_.modes.size());
+  if (vectors_[range].empty())
+    return std::vector<float>(static_cast<size_t>(task_.dimensions) * task_.modes.size());
   return std::move(vectors_[range]);
 }
 
@@ -193,7 +206,8 @@ void NormalizeL2(std::span<float> vector) {
 }
 
 void CutAndNormalize(int64_t dimensions, bool normalize, std::vector<float>* vector) {
-  if (dimensions > 0 && dimensions < static_cast<int64_t>(vector->size())) vector->resize(static_cast<size_t>(dimensions));
+  if (dimensions > 0 && dimensions < static_cast<int64_t>(vector->size()))
+    vector->resize(static_cast<size_t>(dimensions));
   if (normalize) NormalizeL2(*vector);
 }
 

@@ -9,7 +9,8 @@ int32_t TokenBatch::Add(const Text& text) {
   token_ids_.insert(token_ids_.end(), text.token_ids.begin(), text.token_ids.end());
   for (int32_t position : text.global_positions) globals_.push_back(offset + position);
   cu_globals_.push_back(static_cast<int32_t>(globals_.size()));
-  if (!text.attention_mask.empty() && mask_.empty()) mask_.assign(offset, 1);  // texts before this one are read whole
+  if (!text.attention_mask.empty() && mask_.empty())
+    mask_.assign(offset, 1);  // texts before this one are read whole
   if (!text.attention_mask.empty()) {
     mask_.insert(mask_.end(), text.attention_mask.begin(), text.attention_mask.end());
   } else if (!mask_.empty()) {

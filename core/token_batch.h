@@ -1,5 +1,5 @@
-// TokenBatch: the packed input of one forward pass. No padding: T tokens of B texts lie one behind the other and
-// cu_seqlens marks the seams; attention never crosses a seam.
+// TokenBatch: the packed input of one forward pass. No padding: T tokens of B texts lie one behind
+// the other and cu_seqlens marks the seams; attention never crosses a seam.
 //
 //   two texts of 3 and 2 tokens:   token_ids  = [a b c | d e]   cu_seqlens = [0 3 5]
 //   globals {0} of the second:     globals    = [3]             cu_globals = [0 0 1]      (positions in the packed batch)
@@ -34,7 +34,8 @@ class TokenBatch {
   struct Text {
     std::span<const int32_t> token_ids;              // [n], n >= 1, special tokens included
     std::span<const int32_t> global_positions = {};  // ascending, unique, in [0, n)
-    std::span<const uint8_t> attention_mask = {};    // empty (all read) or [n]: 0 = the token is not read (padding)
+    std::span<const uint8_t> attention_mask =
+        {};  // empty (all read) or [n]: 0 = the token is not read (padding)
     LshOptions lsh = {};
   };
 
@@ -48,9 +49,15 @@ class TokenBatch {
 
   const std::vector<int32_t>& token_ids() const { return token_ids_; }    // [T]
   const std::vector<int32_t>& cu_seqlens() const { return cu_seqlens_; }  // [B+1]
-  const std::vector<int32_t>& globals() const { return globals_; }        // [G], positions in the packed batch, ascending
-  const std::vector<int32_t>& cu_globals() const { return cu_globals_; }  // [B+1], seams of globals()
-  const std::vector<uint8_t>& attention_mask() const { return mask_; }    // empty = every token is read, or [T]
+  const std::vector<int32_t>& globals() const {
+    return globals_;
+  }  // [G], positions in the packed batch, ascending
+  const std::vector<int32_t>& cu_globals() const {
+    return cu_globals_;
+  }  // [B+1], seams of globals()
+  const std::vector<uint8_t>& attention_mask() const {
+    return mask_;
+  }  // empty = every token is read, or [T]
   const LshOptions& lsh(int32_t text) const { return lsh_[text]; }
 
  private:

@@ -1,5 +1,6 @@
 #!/bin/bash
-# Builds the image and proves it: non-root, read-only root, no capabilities; healthy; encodes a document; stops with 0 on SIGTERM.
+# Builds the image and proves it: non-root, read-only root, no capabilities; healthy; encodes a
+# document; stops with 0 on SIGTERM.
 #   ./dev image            needs a Docker engine (DOCKER_HOST). BASE=debian:bookworm-slim, IMAGE=longspan:dev: what is built;
 #                          LONGSPAN_IMAGE_PORT=50251, LONGSPAN_IMAGE_HTTP=8281: loopback ports that the trial run takes
 set -euo pipefail

@@ -1,4 +1,5 @@
-// Lifecycle: the one word of where the server is in its life, read by every call, set by Server alone.
+// Lifecycle: the one word of where the server is in its life, read by every call, set by Server
+// alone.
 //   starting -> serving -> leaving (SIGTERM: not ready, still answering) -> refusing (UNAVAILABLE for new work)
 //
 // Thread safety: all methods may be called from any thread.

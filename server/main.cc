@@ -1,6 +1,6 @@
 // longspan-server: parse, load, listen, serve until SIGTERM or SIGINT, drain.
-// Exit codes: 0 drained; 1 cannot start; 2 bad settings; 3 second signal, or the drain limit passed with work left; 4 the
-// computing device is lost, or a worker hangs.
+// Exit codes: 0 drained; 1 cannot start; 2 bad settings; 3 second signal, or the drain limit passed
+// with work left; 4 the computing device is lost, or a worker hangs.
 #include <pthread.h>
 #include <signal.h>
 #include <unistd.h>
@@ -20,7 +20,8 @@ int Fail(const absl::Status& status, int code) {
   return code;
 }
 
-sigset_t BlockStopSignals() {  // before any thread exists, so that all inherit it and only sigwait sees them
+sigset_t
+BlockStopSignals() {  // before any thread exists, so that all inherit it and only sigwait sees them
   sigset_t signals;
   sigemptyset(&signals);
   sigaddset(&signals, SIGTERM);
@@ -36,7 +37,8 @@ int main(int argc, char** argv) {
   const sigset_t signals = BlockStopSignals();
   auto parsed = longspan::ParseServerOptions({argv + 1, argv + argc}, longspan::ProcessEnvironment);
   if (!parsed.ok()) return Fail(parsed.status(), 2);
-  if (parsed->print_and_exit.has_value()) return std::fputs(parsed->print_and_exit->c_str(), stdout) < 0;
+  if (parsed->print_and_exit.has_value())
+    return std::fputs(parsed->print_and_exit->c_str(), stdout) < 0;
   longspan::ServerOptions& options = parsed->options;
   if (const absl::Status status = longspan::Validate(options); !status.ok()) return Fail(status, 2);
 
@@ -44,12 +46,14 @@ int main(int argc, char** argv) {
   longspan::Log log(options.log_format, options.log_level);
   auto model = longspan::LoadModel(&options);
   if (!model.ok()) return Fail(model.status(), 1);
-  if (!model->team_speeds.empty()) parsed->origins["replicas"] = parsed->origins["threads"] = "measured at start";
+  if (!model->team_speeds.empty())
+    parsed->origins["replicas"] = parsed->origins["threads"] = "measured at start";
   auto server = longspan::Server::Create(options, *std::move(model), &log, [] { _exit(4); });
   if (!server.ok()) return Fail(server.status(), 1);
   if (const absl::Status status = (*server)->Start(); !status.ok()) return Fail(status, 1);
-  std::printf("%slongspan-server: gRPC on %s, HTTP on port %d, model %s\n", longspan::DescribeOptions(*parsed).c_str(),
-              (*server)->grpc_address().c_str(), (*server)->http_port(), (*server)->model_info().name.c_str());
+  std::printf("%slongspan-server: gRPC on %s, HTTP on port %d, model %s\n",
+              longspan::DescribeOptions(*parsed).c_str(), (*server)->grpc_address().c_str(),
+              (*server)->http_port(), (*server)->model_info().name.c_str());
   std::fflush(stdout);
 
   int signal = 0;

@@ -28,13 +28,17 @@ absl::StatusOr<LoadedModel> LoadModel(ServerOptions* options) {
   if (!tokenizer.ok()) return tokenizer.status();
   const bool measure = options->replicas == 0 && options->threads == 0 && AvailableCores() > 1;
   if (options->replicas == 0)
-    options->replicas = std::max<int64_t>(1, options->threads == 0 ? 1 : AvailableCores() / options->threads);
-  if (options->threads == 0) options->threads = std::max<int64_t>(1, AvailableCores() / options->replicas);
-  const int64_t budget = options->memory_budget > 0 ? options->memory_budget : CgroupMemoryLimit().value_or(0) / 10 * 9;
+    options->replicas =
+        std::max<int64_t>(1, options->threads == 0 ? 1 : AvailableCores() / options->threads);
+  if (options->threads == 0)
+    options->threads = std::max<int64_t>(1, AvailableCores() / options->replicas);
+  const int64_t budget = options->memory_budget > 0 ? options->memory_budget
+                                                    : CgroupMemoryLimit().value_or(0) / 10 * 9;
   SetMemoryBudget(budget);
   const auto dtype = ResolveDataType(options->dtype, *folder);
   if (!dtype.ok()) return dtype.status();
-  auto loaded = Encoder::Load(*folder, {.dtype = *dtype, .num_threads = static_cast<int>(options->threads)});
+  auto loaded =
+      Encoder::Load(*folder, {.dtype = *dtype, .num_threads = static_cast<int>(options->threads)});
   if (!loaded.ok()) return loaded.status();
   const std::shared_ptr<Encoder> encoder = *std::move(loaded);
 
@@ -50,15 +54,22 @@ absl::StatusOr<LoadedModel> LoadModel(ServerOptions* options) {
   }
   model.info = encoder->info();
   model.tokenizer = *std::move(tokenizer);
-  model.encode = [encoder](const TokenBatch& batch, std::span<const EncodeOptions> wanted, const EncodeControl& control) {
+  model.encode = [encoder](const TokenBatch& batch, std::span<const EncodeOptions> wanted,
+                           const EncodeControl& control) {
     return encoder->Encode(batch, wanted, control);
   };
-  model.cost.text_seconds = [encoder](int64_t tokens) { return encoder->cost_model().TextSeconds(tokens); };
-  model.cost.batch_seconds = [encoder](std::span<const int64_t> lengths) { return encoder->cost_model().BatchSeconds(lengths); };
+  model.cost.text_seconds = [encoder](int64_t tokens) {
+    return encoder->cost_model().TextSeconds(tokens);
+  };
+  model.cost.batch_seconds = [encoder](std::span<const int64_t> lengths) {
+    return encoder->cost_model().BatchSeconds(lengths);
+  };
   model.validate = [encoder](const TokenBatch::Text& text, const EncodeOptions& wanted) {
     return encoder->Validate(text, wanted);
   };
-  model.warm_up = [encoder, largest = options->max_batch_tokens] { return encoder->WarmUp(largest); };
+  model.warm_up = [encoder, largest = options->max_batch_tokens] {
+    return encoder->WarmUp(largest);
+  };
   return model;
 }
 

@@ -1,5 +1,6 @@
-// LoadedModel: a model as the serving engine needs it: what it is, how a batch is encoded and priced, its tokenizer. Functions
-// instead of an Encoder, so that the engine and its tests run the same code over a real model and over a fake one.
+// LoadedModel: a model as the serving engine needs it: what it is, how a batch is encoded and
+// priced, its tokenizer. Functions instead of an Encoder, so that the engine and its tests run the
+// same code over a real model and over a fake one.
 //
 // Owned by Server. All functions are thread safe once warm_up has returned.
 #pragma once
@@ -26,11 +27,13 @@ struct LoadedModel {
   BatchCost cost;
   std::function<absl::Status(const TokenBatch::Text& text, const EncodeOptions& options)> validate;
   std::function<absl::Status()> warm_up;
-  std::vector<TeamSpeed> team_speeds;  // what replicas x threads were chosen from; empty = settings or the cores decided
+  std::vector<TeamSpeed>
+      // what replicas x threads were chosen from; empty = settings or the cores decided
+      team_speeds;
 };
 
-// Opens options.model: folder, tokenizer, weights. Fills options.replicas and options.threads in where they are 0, by measurement
-// where both are. Errors are one line: what, where, what to do.
+// Opens options.model: folder, tokenizer, weights. Fills options.replicas and options.threads in
+// where they are 0, by measurement where both are. Errors are one line: what, where, what to do.
 absl::StatusOr<LoadedModel> LoadModel(ServerOptions* options);
 
 }  // namespace longspan

@@ -40,7 +40,9 @@ PreparationContext PreparationOf(const ServerOptions& options, const LoadedModel
   out.validate = model.validate;
   out.max_tokens = options.max_tokens > 0 ? options.max_tokens : model.info.max_tokens;
   if (model.tokenizer == nullptr) return out;
-  out.tokenize = [tokenizer = model.tokenizer.get()](std::string_view text) { return tokenizer->Encode(text); };
+  out.tokenize = [tokenizer = model.tokenizer.get()](std::string_view text) {
+    return tokenizer->Encode(text);
+  };
   out.prefix_ids = model.tokenizer->prefix_ids();
   out.suffix_ids = model.tokenizer->suffix_ids();
   return out;
@@ -49,7 +51,8 @@ PreparationContext PreparationOf(const ServerOptions& options, const LoadedModel
 constexpr auto kShutdownGrace = std::chrono::seconds(2);
 constexpr absl::Duration kLastAnswersGrace = absl::Milliseconds(500);
 constexpr absl::Duration kIdleBeforeTrim = absl::Seconds(5);
-constexpr int64_t kKeptWhenIdle = int64_t{64} << 20;  // so that a short text after a pause still finds its memory warm
+constexpr int64_t kKeptWhenIdle =
+    int64_t{64} << 20;  // so that a short text after a pause still finds its memory warm
 
 }  // namespace
 
@@ -82,11 +85,12 @@ Server::Server(ServerOptions options, LoadedModel model, Log* log, std::function
   metrics_.SetGaugeSource([this] { return ReadGauges(); });
 }
 
-absl::StatusOr<std::unique_ptr<Server>> Server::Create(ServerOptions options, LoadedModel model, Log* log,
-                                                       std::function<void()> on_lost) {
+absl::StatusOr<std::unique_ptr<Server>> Server::Create(ServerOptions options, LoadedModel model,
+                                                       Log* log, std::function<void()> on_lost) {
   if (absl::Status status = Validate(options); !status.ok()) return status;
   options.replicas = std::max<int64_t>(1, options.replicas);  // 0 = LoadModel did not choose: one
-  std::unique_ptr<Server> server(new Server(std::move(options), std::move(model), log, std::move(on_lost)));
+  std::unique_ptr<Server> server(
+      new Server(std::move(options), std::move(model), log, std::move(on_lost)));
   if (absl::Status status = server->keys_.Load(); !status.ok()) return status;
   if (absl::Status status = server->Listen(); !status.ok()) return status;
   if (absl::Status status = server->ListenHttp(); !status.ok()) return status;
@@ -107,23 +111,27 @@ absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> Server::Credentials() c
   return grpc::experimental::TlsServerCredentials(tls);
 }
 
-// Each line is a measured need of gRPC 1.51 (a gzip bomb grows the process before the size limit applies; idle peers hold
-// sockets; one connection must not pin a client to one server for ever).
+// Each line is a measured need of gRPC 1.51 (a gzip bomb grows the process before the size limit
+// applies; idle peers hold sockets; one connection must not pin a client to one server for ever).
 void Server::ConfigureBuilder(grpc::ServerBuilder* builder) const {
   builder->SetCompressionAlgorithmSupportStatus(GRPC_COMPRESS_GZIP, false);
   builder->SetCompressionAlgorithmSupportStatus(GRPC_COMPRESS_DEFLATE, false);
   builder->SetMaxReceiveMessageSize(static_cast<int>(options_.max_request_bytes));
   builder->SetMaxSendMessageSize(-1);
-  builder->AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, static_cast<int>(options_.max_concurrent_streams));
+  builder->AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS,
+                              static_cast<int>(options_.max_concurrent_streams));
   builder->AddChannelArgument(GRPC_ARG_MAX_METADATA_SIZE, 8 << 10);
   builder->AddChannelArgument(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS, 10'000);
   builder->AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, 60'000);
   builder->AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 20'000);
   builder->AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
   builder->AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 20'000);
-  builder->AddChannelArgument(GRPC_ARG_MAX_CONNECTION_AGE_MS, 30 * 60'000);        // gRPC adds +-10 % of jitter
-  builder->AddChannelArgument(GRPC_ARG_MAX_CONNECTION_AGE_GRACE_MS, 60 * 60'000);  // streams of a bulk run may end in peace
-  builder->AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);                        // a second server on the port is an error
+  builder->AddChannelArgument(GRPC_ARG_MAX_CONNECTION_AGE_MS,
+                              30 * 60'000);  // gRPC adds +-10 % of jitter
+  builder->AddChannelArgument(GRPC_ARG_MAX_CONNECTION_AGE_GRACE_MS,
+                              60 * 60'000);  // streams of a bulk run may end in peace
+  builder->AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT,
+                              0);  // a second server on the port is an error
 }
 
 absl::Status Server::Listen() {
@@ -138,8 +146,9 @@ absl::Status Server::Listen() {
   if (options_.reflection) reflection_.RegisterWith(&builder);
   grpc_ = builder.BuildAndStart();
   if (grpc_ != nullptr && grpc_port_ != 0) return absl::OkStatus();
-  return absl::UnavailableError(absl::StrCat("listen: cannot listen on ", options_.listen,
-                                             " (in use, or not an address of this machine); choose another --listen HOST:PORT"));
+  return absl::UnavailableError(absl::StrCat(
+      "listen: cannot listen on ", options_.listen,
+      " (in use, or not an address of this machine); choose another --listen HOST:PORT"));
 }
 
 absl::Status Server::ListenHttp() {
@@ -165,12 +174,15 @@ void Server::ReportComputeTeams() {
                {"threads", options_.threads},
                {"chosen_by", measured.empty() ? "settings" : "measurement"},
                {"measured", measured}});
-  metrics_.SetComputeTeams({static_cast<int>(options_.replicas), static_cast<int>(options_.threads)}, model_.team_speeds);
+  metrics_.SetComputeTeams(
+      {static_cast<int>(options_.replicas), static_cast<int>(options_.threads)},
+      model_.team_speeds);
 }
 
 void Server::StartWorkers() {
   for (int64_t i = 0; i < options_.replicas; ++i) {
-    workers_.push_back(std::make_unique<EncoderWorker>(model_.encode, &scheduler_, &observers_, &clock_,
+    workers_.push_back(std::make_unique<EncoderWorker>(model_.encode, &scheduler_, &observers_,
+                                                       &clock_,
                                                        WorkerOptions{.preempt = options_.preempt}));
   }
   reaper_ = std::make_unique<QueueReaper>(&scheduler_);
@@ -181,7 +193,8 @@ void Server::StartWatching() {
       [this] {
         WorkerState worst = WorkerState::kGood;
         for (const auto& worker : workers_) {
-          worst = std::max(worst, JudgeWorker(worker->heartbeat(), clock_.Now(), options_.watchdog_factor));
+          worst = std::max(
+              worst, JudgeWorker(worker->heartbeat(), clock_.Now(), options_.watchdog_factor));
         }
         return worst;
       },
@@ -202,7 +215,8 @@ void Server::StartWatching() {
 
 void Server::OnWorkerState(WorkerState state) {
   static constexpr const char* kEvents[] = {"worker_moves_again", "worker_stuck", "worker_dead"};
-  log_->Write(state == WorkerState::kGood ? LogLevel::kWarning : LogLevel::kError, kEvents[static_cast<int>(state)]);
+  log_->Write(state == WorkerState::kGood ? LogLevel::kWarning : LogLevel::kError,
+              kEvents[static_cast<int>(state)]);
   health_.SetLive(state == WorkerState::kGood);
   if (state == WorkerState::kDead) GiveUp();
 }
@@ -211,7 +225,8 @@ void Server::OnWorkerState(WorkerState state) {
 void Server::GiveUp() {
   lifecycle_.Set(Lifecycle::Phase::kRefusing);
   admission_.StopAdmitting();
-  for (const auto& worker : workers_) worker->FailRunning(absl::InternalError("the computing device is lost or hangs"));
+  for (const auto& worker : workers_)
+    worker->FailRunning(absl::InternalError("the computing device is lost or hangs"));
   scheduler_.Shutdown();
   admission_.AwaitIdle(clock_.Now() + kLastAnswersGrace);
   absl::SleepFor(kLastAnswersGrace);  // what was answered is on its way, and probes see NOT_SERVING
@@ -237,7 +252,8 @@ absl::Status Server::Start() {
 }
 
 bool Server::Drain() {
-  log_->Write(LogLevel::kInfo, "draining", {{"delay_seconds", absl::ToDoubleSeconds(options_.drain_delay)}});
+  log_->Write(LogLevel::kInfo, "draining",
+              {{"delay_seconds", absl::ToDoubleSeconds(options_.drain_delay)}});
   lifecycle_.Set(Lifecycle::Phase::kLeaving);
   health_.SetReady(false);
   health_.FinishWatches();
@@ -248,12 +264,15 @@ bool Server::Drain() {
   const bool finished = admission_.AwaitIdle(limit);
   const absl::Duration left = std::max(limit - clock_.Now(), absl::Seconds(2));
   reflection_.FinishStreams();
-  grpc_->Shutdown(std::chrono::system_clock::now() + absl::ToChronoMilliseconds(std::min(left, absl::Seconds(30))));
-  log_->Write(finished ? LogLevel::kInfo : LogLevel::kError, "drained", {{"all_answered", finished}});
+  grpc_->Shutdown(std::chrono::system_clock::now() +
+                  absl::ToChronoMilliseconds(std::min(left, absl::Seconds(30))));
+  log_->Write(finished ? LogLevel::kInfo : LogLevel::kError, "drained",
+              {{"all_answered", finished}});
   return finished;
 }
 
-// Ends the parts so that nobody is left waiting for a part that is gone: first the probes, then the calls, then the engine.
+// Ends the parts so that nobody is left waiting for a part that is gone: first the probes, then the
+// calls, then the engine.
 Server::~Server() {
   http_.Stop();
   every_second_.reset();
@@ -281,7 +300,8 @@ ServerGauges Server::ReadGauges() const {
           .queue_predicted_seconds = admission_.backlog().seconds(),
           .queue_oldest_seconds = absl::ToDoubleSeconds(depth.oldest),
           .draining = lifecycle_.draining(),
-          .cost_correction = {cost_.factor(Lane::kShort), cost_.factor(Lane::kLong), cost_.factor(Lane::kBulk)}};
+          .cost_correction = {cost_.factor(Lane::kShort), cost_.factor(Lane::kLong),
+                              cost_.factor(Lane::kBulk)}};
 }
 
 }  // namespace longspan

@@ -3,8 +3,8 @@
 //   Start    warms the model up, then SERVING
 //   Drain    NOT_SERVING at once, still answering for drain_delay, then refuses, finishes what was accepted
 //   ~Server  drops what is left and joins everything
-// A lost device or a dead worker ends it early: health NOT_SERVING, what runs is answered INTERNAL, what waits UNAVAILABLE, then
-// `on_lost` is called: the process can only end.
+// A lost device or a dead worker ends it early: health NOT_SERVING, what runs is answered INTERNAL,
+// what waits UNAVAILABLE, then `on_lost` is called: the process can only end.
 //
 // Thread safety: Create, Start, Drain and destruction from one thread; the getters from any.
 #pragma once
@@ -45,9 +45,10 @@ namespace longspan {
 
 class Server {
  public:
-  // `log` must outlive the server. `on_lost` is called once, on a thread of the server; a hung worker cannot be joined, so it
-  // must not destroy the server but end the process.
-  static absl::StatusOr<std::unique_ptr<Server>> Create(ServerOptions options, LoadedModel model, Log* log,
+  // `log` must outlive the server. `on_lost` is called once, on a thread of the server; a hung
+  // worker cannot be joined, so it must not destroy the server but end the process.
+  static absl::StatusOr<std::unique_ptr<Server>> Create(ServerOptions options, LoadedModel model,
+                                                        Log* log,
                                                         std::function<void()> on_lost = {});
   ~Server();
 
@@ -101,7 +102,8 @@ class Server {
   int grpc_port_ = 0;
 };
 
-// Raises the limit of open files to what the system allows: a gRPC 1.51 listener that runs out of them never recovers.
+// Raises the limit of open files to what the system allows: a gRPC 1.51 listener that runs out of
+// them never recovers.
 void RaiseOpenFileLimit();
 
 }  // namespace longspan

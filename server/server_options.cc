@@ -58,7 +58,8 @@ constexpr char kExitCodes[] =
     "  2  bad settings\n"
     "  3  a second signal, or the drain limit passed with work left\n"
     "  4  the computing device is lost, or a worker hangs\n"
-    "Settings come from, later ones win: defaults, --config FILE, the environment, the command line.";
+    "Settings come from, later ones win: defaults, --config FILE, the environment, the command "
+    "line.";
 
 using O = ServerOptions;
 
@@ -66,46 +67,62 @@ const std::vector<Setting>& Settings() {
   static const auto* settings = new std::vector<Setting>{
       {"model", "model folder (config.json, model.safetensors, tokenizer.json)", Text{&O::model}},
       {"device", "cpu | cuda", Choice{&O::device, {"cpu", "cuda"}}},
-      {"dtype", "float32 | bfloat16 | int8 | auto: int8 of a quantized folder, else bfloat16 where the CPU has it, else float32",
+      {"dtype",
+       "float32 | bfloat16 | int8 | auto: int8 of a quantized folder, else bfloat16 where the CPU "
+       "has it, else float32",
        Choice{&O::dtype, {"float32", "bfloat16", "int8", "auto"}}},
       {"listen", "gRPC address; port 0 picks a free one", Text{&O::listen}},
       {"http", "address of metrics and probes, or off", Text{&O::http}},
-      {"replicas", "workers, each with a compute team; 0 = what moves most tokens in a measurement at start",
+      {"replicas",
+       "workers, each with a compute team; 0 = what moves most tokens in a measurement at start",
        Integer{&O::replicas, 0, 1024}},
       {"threads", "threads of one team; 0 = CPU quota / replicas", Integer{&O::threads, 0, 1024}},
       {"tokenizer-threads", "threads that read texts", Integer{&O::tokenizer_threads, 1, 256}},
       {"memory-budget", "bytes of tensors, weights included; 0 = 90 % of the cgroup's limit",
        Integer{&O::memory_budget, 0, kMost << 10}},
       {"preempt", "short texts may run between the layers of a long one", Switch{&O::preempt}},
-      {"max-tokens", "longest text in tokens; 0 = the model's own bound", Integer{&O::max_tokens, 0, kMost}},
-      {"max-batch-tokens", "tokens of one forward pass; a longer text runs alone", Integer{&O::max_batch_tokens, 1, kMost}},
+      {"max-tokens", "longest text in tokens; 0 = the model's own bound",
+       Integer{&O::max_tokens, 0, kMost}},
+      {"max-batch-tokens", "tokens of one forward pass; a longer text runs alone",
+       Integer{&O::max_batch_tokens, 1, kMost}},
       {"batch-timeout", "how long a batch below its budget waits for company",
        Time{&O::batch_timeout, absl::ZeroDuration(), absl::Seconds(60)}},
       {"max-queue-tokens", "tokens accepted and not done", Integer{&O::max_queue_tokens, 1, kMost}},
-      {"max-queue-bytes", "text bytes accepted and not done", Integer{&O::max_queue_bytes, 1, kMost}},
+      {"max-queue-bytes", "text bytes accepted and not done",
+       Integer{&O::max_queue_bytes, 1, kMost}},
       {"max-queue-seconds", "longest predicted wait", Real{&O::max_queue_seconds, 0.001, 1e6}},
-      {"max-texts-per-request", "inputs of one request", Integer{&O::max_texts_per_request, 1, 1 << 20}},
+      {"max-texts-per-request", "inputs of one request",
+       Integer{&O::max_texts_per_request, 1, 1 << 20}},
       {"max-text-bytes", "bytes of one text", Integer{&O::max_text_bytes, 1, kMost}},
-      {"max-request-bytes", "bytes of one message", Integer{&O::max_request_bytes, 1024, (int64_t{1} << 31) - 1}},
-      {"max-concurrent-streams", "calls at once on one connection", Integer{&O::max_concurrent_streams, 1, 1 << 20}},
-      {"max-stream-inputs", "EncodeStream: inputs of one stream in work or unsent", Integer{&O::max_stream_inputs, 1, 1 << 20}},
-      {"max-token-vector-bytes", "token vectors computed and not yet sent", Integer{&O::max_token_vector_bytes, 1024, kMost}},
-      {"max-deadline", "longest deadline of a call", Time{&O::max_deadline, absl::Milliseconds(1), absl::Hours(24)}},
+      {"max-request-bytes", "bytes of one message",
+       Integer{&O::max_request_bytes, 1024, (int64_t{1} << 31) - 1}},
+      {"max-concurrent-streams", "calls at once on one connection",
+       Integer{&O::max_concurrent_streams, 1, 1 << 20}},
+      {"max-stream-inputs", "EncodeStream: inputs of one stream in work or unsent",
+       Integer{&O::max_stream_inputs, 1, 1 << 20}},
+      {"max-token-vector-bytes", "token vectors computed and not yet sent",
+       Integer{&O::max_token_vector_bytes, 1024, kMost}},
+      {"max-deadline", "longest deadline of a call",
+       Time{&O::max_deadline, absl::Milliseconds(1), absl::Hours(24)}},
       {"default-deadline", "deadline of calls that bring none",
        Time{&O::default_deadline, absl::Milliseconds(1), absl::Hours(24)}},
       {"drain-delay", "after SIGTERM: NOT_SERVING but answering for so long",
        Time{&O::drain_delay, absl::ZeroDuration(), absl::Hours(1)}},
-      {"drain-limit", "then: accepted work may take so long", Time{&O::drain_limit, absl::ZeroDuration(), absl::Hours(24)}},
+      {"drain-limit", "then: accepted work may take so long",
+       Time{&O::drain_limit, absl::ZeroDuration(), absl::Hours(24)}},
       {"watchdog-factor", "a batch silent for so many times its predicted time means a dead device",
        Real{&O::watchdog_factor, 1, 1e6}},
       {"tls-cert", "PEM certificate chain; with --tls-key", Text{&O::tls_cert}},
       {"tls-key", "PEM private key", Text{&O::tls_key}},
       {"tls-client-ca", "PEM authority of client certificates (mTLS)", Text{&O::tls_client_ca}},
-      {"auth-keys-file", "one bearer key a line; without it every caller is let in", Text{&O::auth_keys_file}},
+      {"auth-keys-file", "one bearer key a line; without it every caller is let in",
+       Text{&O::auth_keys_file}},
       {"reflection", "serve gRPC reflection, v1 and v1alpha", Switch{&O::reflection}},
-      {"tei-metric-names", "serve metrics under the names of text-embeddings-inference too", Switch{&O::tei_metric_names}},
+      {"tei-metric-names", "serve metrics under the names of text-embeddings-inference too",
+       Switch{&O::tei_metric_names}},
       {"log-format", "json | text", Choice{&O::log_format, {"json", "text"}}},
-      {"log-level", "debug | info | warning | error", Choice{&O::log_level, {"debug", "info", "warning", "error"}}},
+      {"log-level", "debug | info | warning | error",
+       Choice{&O::log_level, {"debug", "info", "warning", "error"}}},
   };
   return *settings;
 }
@@ -130,7 +147,8 @@ struct Setter {
     return std::nullopt;
   }
   std::optional<std::string> operator()(const Choice& kind) const {
-    if (std::find(kind.allowed.begin(), kind.allowed.end(), text) == kind.allowed.end()) return absl::StrJoin(kind.allowed, ", ");
+    if (std::find(kind.allowed.begin(), kind.allowed.end(), text) == kind.allowed.end())
+      return absl::StrJoin(kind.allowed, ", ");
     options.*kind.member = text;
     return std::nullopt;
   }
@@ -157,8 +175,8 @@ struct Setter {
   std::optional<std::string> operator()(const Time& kind) const {
     absl::Duration value;
     if (!ParseTime(text, &value) || value < kind.min || value > kind.max) {
-      return absl::StrCat("a time from ", absl::FormatDuration(kind.min), " to ", absl::FormatDuration(kind.max),
-                          " (seconds, or with a unit)");
+      return absl::StrCat("a time from ", absl::FormatDuration(kind.min), " to ",
+                          absl::FormatDuration(kind.max), " (seconds, or with a unit)");
     }
     options.*kind.member = value;
     return std::nullopt;
@@ -171,14 +189,20 @@ struct Getter {
   std::string operator()(const Choice& kind) const { return options.*kind.member; }
   std::string operator()(const Integer& kind) const { return absl::StrCat(options.*kind.member); }
   std::string operator()(const Real& kind) const { return absl::StrCat(options.*kind.member); }
-  std::string operator()(const Switch& kind) const { return options.*kind.member ? "true" : "false"; }
-  std::string operator()(const Time& kind) const { return absl::FormatDuration(options.*kind.member); }
+  std::string operator()(const Switch& kind) const {
+    return options.*kind.member ? "true" : "false";
+  }
+  std::string operator()(const Time& kind) const {
+    return absl::FormatDuration(options.*kind.member);
+  }
 };
 
-absl::Status Apply(const Setting& setting, const std::string& text, const std::string& origin, ParsedOptions* parsed) {
+absl::Status Apply(const Setting& setting, const std::string& text, const std::string& origin,
+                   ParsedOptions* parsed) {
   const auto allowed = std::visit(Setter{parsed->options, text}, setting.kind);
   if (allowed.has_value()) {
-    return absl::InvalidArgumentError(absl::StrCat(setting.name, " is '", text, "' (", origin, "); allowed: ", *allowed));
+    return absl::InvalidArgumentError(
+        absl::StrCat(setting.name, " is '", text, "' (", origin, "); allowed: ", *allowed));
   }
   parsed->origins[setting.name] = origin;
   return absl::OkStatus();
@@ -188,11 +212,13 @@ using Values = std::map<std::string, std::string>;
 
 absl::StatusOr<Values> ParseJsonConfig(const std::string& content, const std::string& path) {
   const auto json = nlohmann::json::parse(content, nullptr, /*allow_exceptions=*/false);
-  if (!json.is_object()) return absl::InvalidArgumentError(absl::StrCat("config ", path, " is not a JSON object"));
+  if (!json.is_object())
+    return absl::InvalidArgumentError(absl::StrCat("config ", path, " is not a JSON object"));
   Values values;
   for (const auto& [key, value] : json.items()) {
     if (value.is_structured())
-      return absl::InvalidArgumentError(absl::StrCat("config ", path, ": ", key, " is not a plain value"));
+      return absl::InvalidArgumentError(
+          absl::StrCat("config ", path, ": ", key, " is not a plain value"));
     values[key] = value.is_string() ? value.get<std::string>() : value.dump();
   }
   return values;
@@ -207,34 +233,39 @@ absl::StatusOr<Values> ParseLinesConfig(const std::string& content, const std::s
     if (line.empty() || line[0] == '#' || line[0] == ';' || line[0] == '[') continue;
     const std::pair<std::string, std::string> pair = absl::StrSplit(line, absl::MaxSplits('=', 1));
     if (!absl::StrContains(line, "=")) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("config ", path, " line ", number, " is '", line, "'; allowed: key = value"));
+      return absl::InvalidArgumentError(absl::StrCat("config ", path, " line ", number, " is '",
+                                                     line, "'; allowed: key = value"));
     }
-    values[std::string(absl::StripAsciiWhitespace(pair.first))] = std::string(absl::StripAsciiWhitespace(pair.second));
+    values[std::string(absl::StripAsciiWhitespace(pair.first))] =
+        std::string(absl::StripAsciiWhitespace(pair.second));
   }
   return values;
 }
 
 absl::Status ApplyConfigFile(const std::string& path, ParsedOptions* parsed) {
   std::ifstream file(path);
-  if (!file) return absl::InvalidArgumentError(absl::StrCat("config ", path, " cannot be read; give a JSON or key = value file"));
+  if (!file)
+    return absl::InvalidArgumentError(
+        absl::StrCat("config ", path, " cannot be read; give a JSON or key = value file"));
   std::stringstream content;
   content << file.rdbuf();
   const std::string trimmed(absl::StripLeadingAsciiWhitespace(content.str()));
-  auto values =
-      !trimmed.empty() && trimmed[0] == '{' ? ParseJsonConfig(content.str(), path) : ParseLinesConfig(content.str(), path);
+  auto values = !trimmed.empty() && trimmed[0] == '{' ? ParseJsonConfig(content.str(), path)
+                                                      : ParseLinesConfig(content.str(), path);
   if (!values.ok()) return values.status();
   for (const Setting& setting : Settings()) {
     for (const std::string& key : {setting.name, absl::StrReplaceAll(setting.name, {{"-", "_"}})}) {
       const auto found = values->find(key);
       if (found == values->end()) continue;
-      if (absl::Status status = Apply(setting, found->second, "config " + path, parsed); !status.ok()) return status;
+      if (absl::Status status = Apply(setting, found->second, "config " + path, parsed);
+          !status.ok())
+        return status;
       values->erase(found);
     }
   }
   if (values->empty()) return absl::OkStatus();
-  return absl::InvalidArgumentError(
-      absl::StrCat("config ", path, " sets '", values->begin()->first, "', which is no setting; see --help"));
+  return absl::InvalidArgumentError(absl::StrCat("config ", path, " sets '", values->begin()->first,
+                                                 "', which is no setting; see --help"));
 }
 
 std::string EnvironmentName(const std::string& setting) {
@@ -252,21 +283,27 @@ struct CommandLine {
   CommandLine() : values(Settings().size()) {
     app.footer(kExitCodes);
     app.set_version_flag("--version", std::string("longspan-server " LONGSPAN_VERSION));
-    app.add_option("--config", config, "JSON object or key = value lines with any of the settings below");
-    app.add_flag("--print-config", print_config, "print the values in force and where each came from, and exit");
+    app.add_option("--config", config,
+                   "JSON object or key = value lines with any of the settings below");
+    app.add_flag("--print-config", print_config,
+                 "print the values in force and where each came from, and exit");
     for (size_t i = 0; i < Settings().size(); ++i) {
       const Setting& setting = Settings()[i];
-      const std::string help = absl::StrCat(setting.help, " [", EnvironmentName(setting.name),
-                                            "; default: ", std::visit(Getter{ServerOptions{}}, setting.kind), "]");
-      given.push_back(std::holds_alternative<Switch>(setting.kind) ? app.add_flag("--" + setting.name, values[i], help)
-                                                                   : app.add_option("--" + setting.name, values[i], help));
+      const std::string help =
+          absl::StrCat(setting.help, " [", EnvironmentName(setting.name),
+                       "; default: ", std::visit(Getter{ServerOptions{}}, setting.kind), "]");
+      given.push_back(std::holds_alternative<Switch>(setting.kind)
+                          ? app.add_flag("--" + setting.name, values[i], help)
+                          : app.add_option("--" + setting.name, values[i], help));
     }
   }
 };
 
-absl::Status ApplyLayers(const CommandLine& line, const Environment& environment, ParsedOptions* parsed) {
+absl::Status ApplyLayers(const CommandLine& line, const Environment& environment,
+                         ParsedOptions* parsed) {
   for (const Setting& setting : Settings()) parsed->origins[setting.name] = "default";
-  const std::string config = line.config.empty() ? environment("LONGSPAN_CONFIG").value_or("") : line.config;
+  const std::string config =
+      line.config.empty() ? environment("LONGSPAN_CONFIG").value_or("") : line.config;
   if (!config.empty()) {
     if (absl::Status status = ApplyConfigFile(config, parsed); !status.ok()) return status;
   }
@@ -274,11 +311,14 @@ absl::Status ApplyLayers(const CommandLine& line, const Environment& environment
     const std::string name = EnvironmentName(setting.name);
     const auto value = environment(name);
     if (!value.has_value()) continue;
-    if (absl::Status status = Apply(setting, *value, "environment " + name, parsed); !status.ok()) return status;
+    if (absl::Status status = Apply(setting, *value, "environment " + name, parsed); !status.ok())
+      return status;
   }
   for (size_t i = 0; i < Settings().size(); ++i) {
     if (line.given[i]->count() == 0) continue;
-    if (absl::Status status = Apply(Settings()[i], line.values[i], "command line", parsed); !status.ok()) return status;
+    if (absl::Status status = Apply(Settings()[i], line.values[i], "command line", parsed);
+        !status.ok())
+      return status;
   }
   return absl::OkStatus();
 }
@@ -291,11 +331,13 @@ std::optional<std::string> ProcessEnvironment(const std::string& name) {
   return std::string(value);
 }
 
-absl::StatusOr<ParsedOptions> ParseServerOptions(const std::vector<std::string>& arguments, const Environment& environment) {
+absl::StatusOr<ParsedOptions> ParseServerOptions(const std::vector<std::string>& arguments,
+                                                 const Environment& environment) {
   ParsedOptions parsed;
   CommandLine line;
   try {
-    line.app.parse(std::vector<std::string>(arguments.rbegin(), arguments.rend()));  // CLI11 takes them last one first
+    line.app.parse(std::vector<std::string>(arguments.rbegin(),
+                                            arguments.rend()));  // CLI11 takes them last one first
   } catch (const CLI::CallForHelp&) {
     parsed.print_and_exit = line.app.help();
     return parsed;
@@ -311,20 +353,24 @@ absl::StatusOr<ParsedOptions> ParseServerOptions(const std::vector<std::string>&
 }
 
 absl::Status Validate(const ServerOptions& options) {
-  if (options.model.empty()) return absl::InvalidArgumentError("model is not set; give --model DIR, a folder with config.json");
+  if (options.model.empty())
+    return absl::InvalidArgumentError(
+        "model is not set; give --model DIR, a folder with config.json");
   if (options.tls_cert.empty() != options.tls_key.empty()) {
     return absl::InvalidArgumentError("tls-cert and tls-key go together; set both or none");
   }
   if (!options.tls_client_ca.empty() && options.tls_cert.empty()) {
-    return absl::InvalidArgumentError("tls-client-ca is set without tls-cert and tls-key; set all three");
+    return absl::InvalidArgumentError(
+        "tls-client-ca is set without tls-cert and tls-key; set all three");
   }
   if (options.default_deadline > options.max_deadline) {
-    return absl::InvalidArgumentError(absl::StrCat("default-deadline is ", absl::FormatDuration(options.default_deadline),
-                                                   "; allowed: at most max-deadline, ",
-                                                   absl::FormatDuration(options.max_deadline)));
+    return absl::InvalidArgumentError(absl::StrCat(
+        "default-deadline is ", absl::FormatDuration(options.default_deadline),
+        "; allowed: at most max-deadline, ", absl::FormatDuration(options.max_deadline)));
   }
   if (options.device != "cpu") {
-    return absl::InvalidArgumentError(absl::StrCat("device is '", options.device, "'; this build computes on: cpu"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("device is '", options.device, "'; this build computes on: cpu"));
   }
   return absl::OkStatus();
 }
@@ -332,7 +378,8 @@ absl::Status Validate(const ServerOptions& options) {
 std::string DescribeOptions(const ParsedOptions& parsed) {
   std::string text;
   for (const Setting& setting : Settings()) {
-    const std::string line = absl::StrCat(setting.name, " = ", std::visit(Getter{parsed.options}, setting.kind));
+    const std::string line =
+        absl::StrCat(setting.name, " = ", std::visit(Getter{parsed.options}, setting.kind));
     const auto origin = parsed.origins.find(setting.name);
     absl::StrAppend(&text, line, std::string(line.size() < 44 ? 44 - line.size() : 1, ' '), "# ",
                     origin == parsed.origins.end() ? "default" : origin->second, "\n");

@@ -1,6 +1,7 @@
-// ServerOptions: everything that can be set, with its default. Four layers, later ones win: the struct, --config FILE (a JSON
-// object or `key = value` lines), the environment (LONGSPAN_MAX_BATCH_TOKENS), the command line (--max-batch-tokens).
-// One table in the .cc holds name, range and help of each; errors name the setting, the value, what is allowed and its origin.
+// ServerOptions: everything that can be set, with its default. Four layers, later ones win: the
+// struct, --config FILE (a JSON object or `key = value` lines), the environment
+// (LONGSPAN_MAX_BATCH_TOKENS), the command line (--max-batch-tokens). One table in the .cc holds
+// name, range and help of each; errors name the setting, the value, what is allowed and its origin.
 //
 // Plain values; parsing is a pure function of arguments and the given environment.
 #pragma once
@@ -27,11 +28,15 @@ struct ServerOptions {
   std::string http = "0.0.0.0:8080";     // or "off"
 
   // compute
-  int64_t replicas = 0;  // worker threads with a compute team each; 0 = measured at start (quota / threads where that is set)
-  int64_t threads = 0;   // of one compute team; 0 = CPU quota / replicas
+  int64_t replicas =
+      // worker threads with a compute team each; 0 = measured at start (quota / threads where that
+      // is set)
+      0;
+  int64_t threads = 0;  // of one compute team; 0 = CPU quota / replicas
   int64_t tokenizer_threads = 2;
-  int64_t memory_budget = 0;  // bytes of tensors, weights included; 0 = 90 % of the cgroup's limit, if any
-  bool preempt = true;        // short texts may run between the layers of a long one
+  int64_t memory_budget =
+      0;  // bytes of tensors, weights included; 0 = 90 % of the cgroup's limit, if any
+  bool preempt = true;  // short texts may run between the layers of a long one
 
   // limits
   int64_t max_tokens = 0;  // longest text; 0 = the model's own bound
@@ -50,9 +55,11 @@ struct ServerOptions {
   absl::Duration default_deadline = absl::Seconds(60);
 
   // life
-  absl::Duration drain_delay = absl::Seconds(5);   // NOT_SERVING, still answering
-  absl::Duration drain_limit = absl::Seconds(60);  // then whatever is left is dropped and the exit code is 3
-  double watchdog_factor = 20;  // a batch silent for longer than this x predicted (at least 60 s) = dead device
+  absl::Duration drain_delay = absl::Seconds(5);  // NOT_SERVING, still answering
+  absl::Duration drain_limit =
+      absl::Seconds(60);  // then whatever is left is dropped and the exit code is 3
+  double watchdog_factor =
+      20;  // a batch silent for longer than this x predicted (at least 60 s) = dead device
 
   // security
   std::string tls_cert;  // PEM files, re-read when they change
@@ -69,8 +76,10 @@ struct ServerOptions {
 
 struct ParsedOptions {
   ServerOptions options;
-  std::map<std::string, std::string> origins;  // by setting: "default", "config FILE", "environment NAME", "command line"
-  std::optional<std::string> print_and_exit;   // --help, --version, --print-config: print this, exit 0
+  std::map<std::string, std::string>
+      origins;  // by setting: "default", "config FILE", "environment NAME", "command line"
+  std::optional<std::string>
+      print_and_exit;  // --help, --version, --print-config: print this, exit 0
 };
 
 using Environment = std::function<std::optional<std::string>(const std::string& name)>;
@@ -79,9 +88,11 @@ using Environment = std::function<std::optional<std::string>(const std::string& 
 std::optional<std::string> ProcessEnvironment(const std::string& name);
 
 // Parses all layers and checks each value; INVALID_ARGUMENT in one line.
-absl::StatusOr<ParsedOptions> ParseServerOptions(const std::vector<std::string>& arguments, const Environment& environment);
+absl::StatusOr<ParsedOptions> ParseServerOptions(const std::vector<std::string>& arguments,
+                                                 const Environment& environment);
 
-// Checks that need more than one value: the model is named, certificates come with keys, ranges that depend on each other.
+// Checks that need more than one value: the model is named, certificates come with keys, ranges
+// that depend on each other.
 absl::Status Validate(const ServerOptions& options);
 
 // One line per setting: `max-batch-tokens = 16384    # default`.

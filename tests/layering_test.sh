@@ -1,5 +1,6 @@
 #!/bin/bash
-# The rule "one way only" of the house: proto <- server -> core, client -> proto, kernels <- attention, layers <- models.
+# The rule "one way only" of the house: proto <- server -> core, client -> proto, kernels <-
+# attention, layers <- models.
 # Prints each include that breaks it and fails.   layering_test.sh SOURCE_DIR
 set -u
 cd "$1" || exit 2

@@ -8,12 +8,13 @@
 
 namespace longspan {
 
-// A folder that lives as long as the object. No test may write to a name that another one could choose: ctest runs them side by
-// side.
+// A folder that lives as long as the object. No test may write to a name that another one could
+// choose: ctest runs them side by side.
 class TemporaryFolder {
  public:
   TemporaryFolder() {
-    std::string pattern = (std::filesystem::temp_directory_path() / "longspan_test_XXXXXX").string();
+    std::string pattern =
+        (std::filesystem::temp_directory_path() / "longspan_test_XXXXXX").string();
     path_ = mkdtemp(pattern.data());
   }
   ~TemporaryFolder() {

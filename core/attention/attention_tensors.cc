@@ -7,11 +7,13 @@ namespace {
 
 void CheckShapes(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v) {
   TORCH_CHECK(q.dim() == 3 && k.sizes() == q.sizes() && v.sizes() == q.sizes(),
-              "attention takes q, k, v of one shape [T, H, D], got ", q.sizes(), " ", k.sizes(), " ", v.sizes());
+              "attention takes q, k, v of one shape [T, H, D], got ", q.sizes(), " ", k.sizes(),
+              " ", v.sizes());
   const int64_t heads = q.size(1), head_size = q.size(2);
   for (const at::Tensor* x : {&q, &k, &v}) {
     TORCH_CHECK(x->device().is_cpu(), "attention runs on cpu tensors, got ", x->device());
-    TORCH_CHECK(x->scalar_type() == q.scalar_type() && (x->scalar_type() == at::kFloat || x->scalar_type() == at::kBFloat16),
+    TORCH_CHECK(x->scalar_type() == q.scalar_type() &&
+                    (x->scalar_type() == at::kFloat || x->scalar_type() == at::kBFloat16),
                 "attention takes float32 or bfloat16, all alike, got ", x->scalar_type());
     TORCH_CHECK((head_size == 1 || x->stride(2) == 1) && (heads == 1 || x->stride(1) == head_size),
                 "attention takes heads that lie side by side, got strides ", x->strides());
@@ -20,15 +22,18 @@ void CheckShapes(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v) 
 
 }  // namespace
 
-kernels::SlidingWindowAttentionParams AttentionTensors(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
-                                                       at::Tensor& out, const PackedLayout& layout, double scale) {
+kernels::SlidingWindowAttentionParams AttentionTensors(const at::Tensor& q, const at::Tensor& k,
+                                                       const at::Tensor& v, at::Tensor& out,
+                                                       const PackedLayout& layout, double scale) {
   CheckShapes(q, k, v);
   const int64_t tokens = q.size(0);
-  TORCH_CHECK(!layout.cu_seqlens.empty() && layout.cu_seqlens.back() == tokens, "the layout does not fit ", tokens, " tokens");
-  TORCH_CHECK(layout.key_mask.empty() || static_cast<int64_t>(layout.key_mask.size()) == tokens, "key_mask has ",
-              layout.key_mask.size(), " entries for ", tokens, " tokens");
+  TORCH_CHECK(!layout.cu_seqlens.empty() && layout.cu_seqlens.back() == tokens,
+              "the layout does not fit ", tokens, " tokens");
+  TORCH_CHECK(layout.key_mask.empty() || static_cast<int64_t>(layout.key_mask.size()) == tokens,
+              "key_mask has ", layout.key_mask.size(), " entries for ", tokens, " tokens");
   kernels::SlidingWindowAttentionParams params;
-  params.type = q.scalar_type() == at::kFloat ? kernels::ElementType::kFloat32 : kernels::ElementType::kBFloat16;
+  params.type = q.scalar_type() == at::kFloat ? kernels::ElementType::kFloat32
+                                              : kernels::ElementType::kBFloat16;
   params.q = q.data_ptr();
   params.k = k.data_ptr();
   params.v = v.data_ptr();

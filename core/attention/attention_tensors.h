@@ -1,5 +1,6 @@
-// What every attention over packed texts asks of its tensors, checked, in the form the kernels take. LibTorch exceptions
-// (c10::Error) report a broken promise of the caller; they end in Encoder.
+// What every attention over packed texts asks of its tensors, checked, in the form the kernels
+// take. LibTorch exceptions (c10::Error) report a broken promise of the caller; they end in
+// Encoder.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -9,8 +10,10 @@
 
 namespace longspan {
 
-// Tensors, strides, scale, seams and mask of `layout`; its windows and globals are left to the caller. `out` is [T, H, D].
-kernels::SlidingWindowAttentionParams AttentionTensors(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
-                                                       at::Tensor& out, const PackedLayout& layout, double scale);
+// Tensors, strides, scale, seams and mask of `layout`; its windows and globals are left to the
+// caller. `out` is [T, H, D].
+kernels::SlidingWindowAttentionParams AttentionTensors(const at::Tensor& q, const at::Tensor& k,
+                                                       const at::Tensor& v, at::Tensor& out,
+                                                       const PackedLayout& layout, double scale);
 
 }  // namespace longspan

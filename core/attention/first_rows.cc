@@ -7,12 +7,14 @@ namespace {
 
 std::span<const int32_t> GlobalsOfText(const PackedLayout& layout, size_t text) {
   if (layout.cu_globals.empty()) return {};
-  return layout.globals.subspan(layout.cu_globals[text], layout.cu_globals[text + 1] - layout.cu_globals[text]);
+  return layout.globals.subspan(layout.cu_globals[text],
+                                layout.cu_globals[text + 1] - layout.cu_globals[text]);
 }
 
 void AddVisibleRows(const PackedLayout& layout, size_t text, std::vector<int64_t>& rows) {
   const int64_t begin = layout.cu_seqlens[text], end = layout.cu_seqlens[text + 1];
-  const int64_t window_end = layout.windows[text] < end - begin ? begin + layout.windows[text] + 1 : end;
+  const int64_t window_end =
+      layout.windows[text] < end - begin ? begin + layout.windows[text] + 1 : end;
   for (int64_t row = begin; row < window_end; ++row) rows.push_back(row);
   for (int32_t row : GlobalsOfText(layout, text)) {
     if (row >= window_end) rows.push_back(row);
@@ -37,7 +39,8 @@ FirstRowKeys KeysOfFirstRows(const PackedLayout& layout) {
 }
 
 at::Tensor FirstRows(const at::Tensor& x, std::span<const int32_t> cu_seqlens) {
-  return x.index_select(0, at::tensor(std::vector<int64_t>(cu_seqlens.begin(), cu_seqlens.end() - 1)));
+  return x.index_select(0,
+                        at::tensor(std::vector<int64_t>(cu_seqlens.begin(), cu_seqlens.end() - 1)));
 }
 
 }  // namespace longspan

@@ -2,13 +2,16 @@
 //
 // Idea. A global query g of head h scores token j by  s_j = q·(W_k x_j + b_k), with W_k the head's D x E slice. Reassociated:
 //   s_j = (W_k^T q)·x_j + q·b_k      and, since the p_j sum to 1,      o = sum_j p_j (W_v x_j + b_v) = W_v (sum_j p_j x_j) + b_v
-// q·b_k is the same for every j and leaves the softmax as it is, so b_k is never read. What is left per text is one pass over the
-// hidden rows: [R, E] queries u = W_k^T q against [n, E], R = globals x heads.
-// Example, Longformer-base, n = 4,096, one global: two projections of all tokens 2·2·4096·768^2 = 9.7 GFLOP, here
-// 4·12·4096·768 = 0.15 GFLOP. The direct form (project keys and values, then dense attention) wins from R ~ E on: globals x heads
-// >= hidden + globals. Both are exact; they differ in rounding only.
-// The pass goes through the keys in blocks with a running maximum (as in FlashAttention, arXiv 2205.14135, algorithm 1), so
-// scratch is O(R·(block + E)), not O(R·n). Source: Longformer, arXiv 2004.05150, sec. 3.1 ("linear projections for global
+// q·b_k is the same for every j and leaves the softmax as it is, so b_k is never read. What is left
+// per text is one pass over the hidden rows: [R, E] queries u = W_k^T q against [n, E], R = globals
+// x heads.
+// Example, Longformer-base, n = 4,096, one global: two projections of all tokens 2·2·4096·768^2 =
+// 9.7 GFLOP, here 4·12·4096·768 = 0.15 GFLOP. The direct form (project keys and values, then dense
+// attention) wins from R ~ E on: globals x heads >= hidden + globals. Both are exact; they differ
+// in rounding only.
+// The pass goes through the keys in blocks with a running maximum (as in FlashAttention, arXiv
+// 2205.14135, algorithm 1), so scratch is O(R·(block + E)), not O(R·n). Source: Longformer, arXiv
+// 2004.05150, sec. 3.1 ("linear projections for global
 // attention").  Proven by global_row_attention_test.
 #include "core/attention/global_row_attention.h"
 
@@ -37,8 +40,10 @@
 namespace longspan {
 namespace {
 
-constexpr int64_t kBlockKeys = 512;        // rows of hidden that stay in the second-level cache between scores and sums
-constexpr int64_t kGlobalsPerGroup = 128;  // globals whose queries are projected together: bounds u to [128 H, E]
+constexpr int64_t kBlockKeys =
+    512;  // rows of hidden that stay in the second-level cache between scores and sums
+constexpr int64_t kGlobalsPerGroup =
+    128;  // globals whose queries are projected together: bounds u to [128 H, E]
 
 struct TextGlobals {
   int64_t begin = 0, end = 0;      // tokens of the text
@@ -53,7 +58,8 @@ std::vector<TextGlobals> TextsWithGlobals(const PackedLayout& layout) {
     TextGlobals found{.begin = layout.cu_seqlens[text], .end = layout.cu_seqlens[text + 1]};
     for (int32_t g = layout.cu_globals[text]; g < layout.cu_globals[text + 1]; ++g) {
       const int64_t position = layout.globals[g];
-      if (layout.key_mask.empty() || layout.key_mask[position] != 0) found.positions.push_back(position);
+      if (layout.key_mask.empty() || layout.key_mask[position] != 0)
+        found.positions.push_back(position);
     }
     if (!found.positions.empty()) texts.push_back(std::move(found));
   }
@@ -62,7 +68,8 @@ std::vector<TextGlobals> TextsWithGlobals(const PackedLayout& layout) {
 
 class GlobalRows {
  public:
-  GlobalRows(const at::Tensor& hidden, const GlobalProjections& projections, int64_t num_heads, const PackedLayout& layout)
+  GlobalRows(const at::Tensor& hidden, const GlobalProjections& projections, int64_t num_heads,
+             const PackedLayout& layout)
       : hidden_(hidden),
         projections_(projections),
         layout_(layout),
@@ -71,21 +78,27 @@ class GlobalRows {
         head_size_(width_ / num_heads) {}
 
   // Flops per key: reassociated 4 R E, direct 4 E^2 + 4 G E.
-  bool IsReassociationCheaper(int64_t num_globals) const { return num_globals * heads_ < width_ + num_globals; }
+  bool IsReassociationCheaper(int64_t num_globals) const {
+    return num_globals * heads_ < width_ + num_globals;
+  }
 
   // Rows of the globals of these texts, in order: [sum G, H, D].
   at::Tensor Reassociated(std::span<const TextGlobals> texts) const {
-    const at::Tensor q = Queries(texts).transpose(0, 1);                                          // [H, sum G, D]
-    const at::Tensor u = at::bmm(q, projections_.key_weight.view({heads_, head_size_, width_}));  // [H, sum G, E]
-    at::Tensor averages = at::empty_like(u);                                                      // [H, sum G, E]
+    const at::Tensor q = Queries(texts).transpose(0, 1);  // [H, sum G, D]
+    const at::Tensor u =
+        at::bmm(q, projections_.key_weight.view({heads_, head_size_, width_}));  // [H, sum G, E]
+    at::Tensor averages = at::empty_like(u);                                     // [H, sum G, E]
     int64_t first = 0;
     for (const TextGlobals& text : texts) {
       const int64_t count = static_cast<int64_t>(text.positions.size());
-      const at::Tensor rows = u.narrow(1, first, count).reshape({heads_ * count, width_});  // [R, E]
-      averages.narrow(1, first, count).copy_(AverageOfKeys(rows, text).view({heads_, count, width_}));
+      const at::Tensor rows =
+          u.narrow(1, first, count).reshape({heads_ * count, width_});  // [R, E]
+      averages.narrow(1, first, count)
+          .copy_(AverageOfKeys(rows, text).view({heads_, count, width_}));
       first += count;
     }
-    const at::Tensor value_weight = projections_.value_weight.view({heads_, head_size_, width_}).transpose(1, 2);
+    const at::Tensor value_weight =
+        projections_.value_weight.view({heads_, head_size_, width_}).transpose(1, 2);
     const at::Tensor value_bias = projections_.value_bias.view({heads_, 1, head_size_});
     return at::baddbmm(value_bias, averages, value_weight).transpose(0, 1);  // [sum G, H, D]
   }
@@ -94,11 +107,15 @@ class GlobalRows {
   at::Tensor Direct(const TextGlobals& text) const {
     const at::Tensor rows = ReadRows(text);                                 // [n, E]
     const at::Tensor q = Queries({&text, 1}).transpose(0, 1).unsqueeze(0);  // [1, H, G, D]
-    const at::Tensor k = Heads(at::addmm(projections_.key_bias, rows, projections_.key_weight.t())).transpose(0, 1).unsqueeze(0);
+    const at::Tensor k = Heads(at::addmm(projections_.key_bias, rows, projections_.key_weight.t()))
+                             .transpose(0, 1)
+                             .unsqueeze(0);
     const at::Tensor v =
-        Heads(at::addmm(projections_.value_bias, rows, projections_.value_weight.t())).transpose(0, 1).unsqueeze(0);
-    const at::Tensor out =
-        std::get<0>(at::_scaled_dot_product_flash_attention_for_cpu(q, k, v, 0.0, false, std::nullopt, /*scale=*/1.0));
+        Heads(at::addmm(projections_.value_bias, rows, projections_.value_weight.t()))
+            .transpose(0, 1)
+            .unsqueeze(0);
+    const at::Tensor out = std::get<0>(at::_scaled_dot_product_flash_attention_for_cpu(
+        q, k, v, 0.0, false, std::nullopt, /*scale=*/1.0));
     return out.squeeze(0).transpose(0, 1);  // [G, H, D]
   }
 
@@ -108,7 +125,8 @@ class GlobalRows {
   // Scaled queries of the globals of these texts: [sum G, H, D].
   at::Tensor Queries(std::span<const TextGlobals> texts) const {
     std::vector<int64_t> positions;
-    for (const TextGlobals& text : texts) positions.insert(positions.end(), text.positions.begin(), text.positions.end());
+    for (const TextGlobals& text : texts)
+      positions.insert(positions.end(), text.positions.begin(), text.positions.end());
     const at::Tensor rows = hidden_.index_select(0, at::tensor(positions)).to(at::kFloat);
     const at::Tensor q = at::addmm(projections_.query_bias, rows, projections_.query_weight.t());
     return Heads(q.mul_(1.0 / std::sqrt(static_cast<double>(head_size_))));
@@ -116,7 +134,8 @@ class GlobalRows {
 
   bool HasHoles(int64_t begin, int64_t end) const {
     return !layout_.key_mask.empty() &&
-           std::find(layout_.key_mask.begin() + begin, layout_.key_mask.begin() + end, 0) != layout_.key_mask.begin() + end;
+           std::find(layout_.key_mask.begin() + begin, layout_.key_mask.begin() + end, 0) !=
+               layout_.key_mask.begin() + end;
   }
 
   // Positions in [begin, end) that are read.
@@ -135,7 +154,8 @@ class GlobalRows {
 
   // sum_j softmax_j(u x_j) x_j over the keys of a text that are read: [R, E] -> [R, E].
   at::Tensor AverageOfKeys(const at::Tensor& u, const TextGlobals& text) const {
-    at::Tensor highest = at::full({u.size(0), 1}, -std::numeric_limits<float>::infinity(), u.options());
+    at::Tensor highest =
+        at::full({u.size(0), 1}, -std::numeric_limits<float>::infinity(), u.options());
     at::Tensor total = at::zeros({u.size(0), 1}, u.options());
     at::Tensor sum = at::zeros_like(u);
     for (int64_t begin = text.begin; begin < text.end; begin += kBlockKeys) {
@@ -160,16 +180,18 @@ class GlobalRows {
 
 void WriteRows(std::span<const TextGlobals> texts, const at::Tensor& rows, at::Tensor& out) {
   std::vector<int64_t> positions;
-  for (const TextGlobals& text : texts) positions.insert(positions.end(), text.positions.begin(), text.positions.end());
+  for (const TextGlobals& text : texts)
+    positions.insert(positions.end(), text.positions.begin(), text.positions.end());
   out.index_copy_(0, at::tensor(positions), rows.to(out.scalar_type()));
 }
 
 }  // namespace
 
-void GlobalRowAttention(const at::Tensor& hidden, const GlobalProjections& projections, int64_t num_heads,
-                        const PackedLayout& layout, at::Tensor& out) {
-  TORCH_CHECK(hidden.dim() == 2 && hidden.size(1) % num_heads == 0, "global rows take [T, E] with E a multiple of ", num_heads,
-              " heads, got ", hidden.sizes());
+void GlobalRowAttention(const at::Tensor& hidden, const GlobalProjections& projections,
+                        int64_t num_heads, const PackedLayout& layout, at::Tensor& out) {
+  TORCH_CHECK(hidden.dim() == 2 && hidden.size(1) % num_heads == 0,
+              "global rows take [T, E] with E a multiple of ", num_heads, " heads, got ",
+              hidden.sizes());
   const GlobalRows rows(hidden, projections, num_heads, layout);
   std::vector<TextGlobals> few;
   int64_t globals_in_group = 0;
@@ -180,7 +202,8 @@ void GlobalRowAttention(const at::Tensor& hidden, const GlobalProjections& proje
     globals_in_group = 0;
   };
   for (TextGlobals& text : TextsWithGlobals(layout)) {
-    if (layout.observer) layout.observer->OnGlobalRows(text.positions, text.begin, text.end, layout.key_mask);
+    if (layout.observer)
+      layout.observer->OnGlobalRows(text.positions, text.begin, text.end, layout.key_mask);
     const int64_t count = static_cast<int64_t>(text.positions.size());
     if (!rows.IsReassociationCheaper(count)) {
       WriteRows({&text, 1}, rows.Direct(text), out);

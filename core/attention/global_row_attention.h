@@ -16,7 +16,7 @@ struct GlobalProjections {
 };
 
 // hidden : [T, E] the layer's input, float32 or bfloat16.  Writes the rows layout.globals of out [T, H, D].
-void GlobalRowAttention(const at::Tensor& hidden, const GlobalProjections& projections, int64_t num_heads,
-                        const PackedLayout& layout, at::Tensor& out);
+void GlobalRowAttention(const at::Tensor& hidden, const GlobalProjections& projections,
+                        int64_t num_heads, const PackedLayout& layout, at::Tensor& out);
 
 }  // namespace longspan

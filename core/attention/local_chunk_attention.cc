@@ -10,8 +10,9 @@
 namespace longspan {
 namespace {
 
-// Appends the tasks of one text whose chunk `first_chunk` - before lies at row `row` of the window ... a whole text has its
-// chunk 0 there and wraps around by itself; a part of a text has its neighbours beside it and does not wrap.
+// Appends the tasks of one text whose chunk `first_chunk` - before lies at row `row` of the window
+// ... a whole text has its chunk 0 there and wraps around by itself; a part of a text has its
+// neighbours beside it and does not wrap.
 struct TaskWriter {
   ChunkWindow& window;
   const ChunkShape& shape;
@@ -49,7 +50,8 @@ struct TaskWriter {
   }
 };
 
-// Rows [begin, end) of a text, from position `begin` on; joined to the range before where they follow it.
+// Rows [begin, end) of a text, from position `begin` on; joined to the range before where they
+// follow it.
 void AddRows(ChunkWindow& window, const ChunkedText& text, int32_t begin, int32_t end) {
   if (begin == end) return;
   if (!window.row_ranges.empty() && window.row_ranges.back().second == text.row_begin + begin) {
@@ -72,9 +74,11 @@ void Finish(ChunkWindow window, std::vector<ChunkWindow>& windows) {
 }
 
 // Chunks [first, last) of a long text with their neighbours, around the ends of the text.
-ChunkWindow PartOfText(const ChunkedText& text, const ChunkShape& shape, int32_t first, int32_t last) {
+ChunkWindow PartOfText(const ChunkedText& text, const ChunkShape& shape, int32_t first,
+                       int32_t last) {
   const int32_t C = shape.chunk_length, num_chunks = text.length / C;
-  ChunkWindow window{.query_begin = text.row_begin + int64_t{first} * C, .num_queries = int64_t{last - first} * C};
+  ChunkWindow window{.query_begin = text.row_begin + int64_t{first} * C,
+                     .num_queries = int64_t{last - first} * C};
   for (int32_t c = first - shape.chunks_before; c < last + shape.chunks_after; ++c) {
     if (c == first) window.first_query = window.num_rows;
     const int32_t chunk = (c + num_chunks) % num_chunks;
@@ -86,15 +90,18 @@ ChunkWindow PartOfText(const ChunkedText& text, const ChunkShape& shape, int32_t
 
 }  // namespace
 
-std::vector<ChunkWindow> PlanChunkWindows(std::span<const ChunkedText> texts, const ChunkShape& shape, int64_t max_queries) {
+std::vector<ChunkWindow> PlanChunkWindows(std::span<const ChunkedText> texts,
+                                          const ChunkShape& shape, int64_t max_queries) {
   std::vector<ChunkWindow> windows;
   ChunkWindow group;  // short texts, whole, one behind the other
   const auto finish_group = [&] { Finish(std::exchange(group, ChunkWindow{}), windows); };
-  const int32_t chunks_a_window = static_cast<int32_t>(std::max<int64_t>(1, max_queries / shape.chunk_length));
+  const int32_t chunks_a_window =
+      static_cast<int32_t>(std::max<int64_t>(1, max_queries / shape.chunk_length));
   for (const ChunkedText& text : texts) {
     const int32_t num_chunks = text.length / shape.chunk_length;
     // A window must not meet itself around the circle: then the text is taken whole.
-    if (text.length > max_queries && num_chunks >= chunks_a_window + shape.chunks_before + shape.chunks_after) {
+    if (text.length > max_queries &&
+        num_chunks >= chunks_a_window + shape.chunks_before + shape.chunks_after) {
       finish_group();
       for (int32_t c = 0; c < num_chunks; c += chunks_a_window) {
         Finish(PartOfText(text, shape, c, std::min(num_chunks, c + chunks_a_window)), windows);
@@ -102,7 +109,8 @@ std::vector<ChunkWindow> PlanChunkWindows(std::span<const ChunkedText> texts, co
       continue;
     }
     const bool follows = group.query_begin + group.num_queries == text.row_begin;
-    if (!group.tasks.empty() && (!follows || group.num_queries + text.length > max_queries)) finish_group();
+    if (!group.tasks.empty() && (!follows || group.num_queries + text.length > max_queries))
+      finish_group();
     if (group.tasks.empty()) group.query_begin = text.row_begin;
     TaskWriter{group, shape}.WholeText(text, static_cast<int32_t>(group.num_rows));
     AddRows(group, text, 0, text.length);
@@ -118,12 +126,14 @@ namespace {
 std::vector<uint8_t> WindowMask(const ChunkWindow& window, std::span<const uint8_t> key_mask) {
   std::vector<uint8_t> mask;
   if (key_mask.empty()) return mask;
-  for (const auto& [begin, end] : window.row_ranges) mask.insert(mask.end(), key_mask.begin() + begin, key_mask.begin() + end);
+  for (const auto& [begin, end] : window.row_ranges)
+    mask.insert(mask.end(), key_mask.begin() + begin, key_mask.begin() + end);
   return mask;
 }
 
 // Who sees whom in a window: everything of the kernel's parameters but the tensors.
-kernels::ChunkAttentionParams WindowParams(const ChunkWindow& window, const std::vector<uint8_t>& mask, bool causal) {
+kernels::ChunkAttentionParams WindowParams(const ChunkWindow& window,
+                                           const std::vector<uint8_t>& mask, bool causal) {
   return {.causal = causal,
           .positions = window.positions.data(),
           .key_mask = mask.empty() ? nullptr : mask.data(),
@@ -133,14 +143,17 @@ kernels::ChunkAttentionParams WindowParams(const ChunkWindow& window, const std:
 
 }  // namespace
 
-void ObserveChunkWindow(const ChunkWindow& window, std::span<const uint8_t> key_mask, bool causal, AttentionObserver& observer) {
+void ObserveChunkWindow(const ChunkWindow& window, std::span<const uint8_t> key_mask, bool causal,
+                        AttentionObserver& observer) {
   const std::vector<uint8_t> mask = WindowMask(window, key_mask);
   observer.OnLocalChunks(WindowParams(window, mask, causal));
 }
 
-at::Tensor LocalChunkAttention(const at::Tensor& qkv, const ChunkWindow& window, std::span<const uint8_t> key_mask, bool causal) {
-  TORCH_CHECK(qkv.dim() == 4 && qkv.size(0) == window.num_rows && qkv.size(1) == 3 && qkv.is_contiguous(),
-              "qkv must be contiguous [", window.num_rows, ", 3, H, D], got ", qkv.sizes());
+at::Tensor LocalChunkAttention(const at::Tensor& qkv, const ChunkWindow& window,
+                               std::span<const uint8_t> key_mask, bool causal) {
+  TORCH_CHECK(
+      qkv.dim() == 4 && qkv.size(0) == window.num_rows && qkv.size(1) == 3 && qkv.is_contiguous(),
+      "qkv must be contiguous [", window.num_rows, ", 3, H, D], got ", qkv.sizes());
   const int64_t H = qkv.size(2), D = qkv.size(3);
   const std::vector<uint8_t> mask = WindowMask(window, key_mask);
   at::Tensor out = at::empty({window.num_queries, H, D}, qkv.options());

@@ -9,7 +9,8 @@ absl::StatusOr<JsonFields> JsonFields::ReadOptional(const std::string& path) {
   absl::StatusOr<nlohmann::json> object = ReadJsonFile(path);
   if (absl::IsNotFound(object.status())) return JsonFields(nlohmann::json::object(), path);
   if (!object.ok()) return object.status();
-  if (!object->is_object()) return absl::InvalidArgumentError(absl::StrCat(path, ": is not a JSON object"));
+  if (!object->is_object())
+    return absl::InvalidArgumentError(absl::StrCat(path, ": is not a JSON object"));
   return JsonFields(*std::move(object), path);
 }
 
@@ -46,7 +47,8 @@ void JsonFields::Fail(const std::string& key, const std::string& wanted) {
   if (!status_.ok()) return;
   std::string got = Value(key).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
   if (got.size() > 80) got = got.substr(0, 77) + "...";
-  status_ = absl::InvalidArgumentError(absl::StrCat(where_, ": \"", key, "\" is ", got, ", should be ", wanted));
+  status_ = absl::InvalidArgumentError(
+      absl::StrCat(where_, ": \"", key, "\" is ", got, ", should be ", wanted));
 }
 
 }  // namespace longspan

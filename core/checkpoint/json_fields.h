@@ -1,6 +1,7 @@
-// JsonFields: typed reads from one small JSON object. The first wrong value is kept as an error that says which key of which file
-// holds what and what it should be; reads after it return the default, so a file is read in one go and status() asked once.
-// An absent key and null are both "not given". Not thread safe.
+// JsonFields: typed reads from one small JSON object. The first wrong value is kept as an error
+// that says which key of which file holds what and what it should be; reads after it return the
+// default, so a file is read in one go and status() asked once. An absent key and null are both
+// "not given". Not thread safe.
 #pragma once
 
 #include <cstdint>
@@ -18,7 +19,8 @@ class JsonFields {
  public:
   // The object in a file; an absent file is an empty object.
   static absl::StatusOr<JsonFields> ReadOptional(const std::string& path);
-  JsonFields(nlohmann::json object, std::string where) : object_(std::move(object)), where_(std::move(where)) {}
+  JsonFields(nlohmann::json object, std::string where)
+      : object_(std::move(object)), where_(std::move(where)) {}
 
   bool Given(const std::string& key) const { return object_.contains(key); }  // null counts
   bool Has(const std::string& key) const { return !Value(key).is_null(); }

@@ -1,4 +1,5 @@
-// ReadJsonFile: one of a checkpoint's small JSON files (config.json, modules.json, ...), read with bounds.
+// ReadJsonFile: one of a checkpoint's small JSON files (config.json, modules.json, ...), read with
+// bounds.
 //   NOT_FOUND: no such file.  INVALID_ARGUMENT: not a regular file, over 16 MiB, nested deeper than 64, or not JSON; one line
 //   that names the file, and for bad JSON the byte.
 #pragma once

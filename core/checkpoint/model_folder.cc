@@ -38,29 +38,36 @@ std::string CleanPath(const std::string& path) {
 absl::Status CheckFolder(const std::string& path) {
   std::error_code error;
   const fs::file_status status = fs::status(path, error);
-  if (status.type() == fs::file_type::not_found) return absl::NotFoundError(absl::StrCat(path, ": no such folder"));
+  if (status.type() == fs::file_type::not_found)
+    return absl::NotFoundError(absl::StrCat(path, ": no such folder"));
   if (status.type() == fs::file_type::directory) return absl::OkStatus();
   return Bad(path, "is not a folder; give the folder that holds config.json");
 }
 
-// A file name from a JSON file of strangers: it must stay in its folder, and be fit for an error's line.
+// A file name from a JSON file of strangers: it must stay in its folder, and be fit for an error's
+// line.
 bool IsPlainFileName(const std::string& name) {
   const auto is_bad = [](char c) { return c == '/' || static_cast<unsigned char>(c) < 0x20; };
-  return !name.empty() && name != "." && name != ".." && std::none_of(name.begin(), name.end(), is_bad);
+  return !name.empty() && name != "." && name != ".." &&
+         std::none_of(name.begin(), name.end(), is_bad);
 }
 
 // Every weight of the index must lie in the shard that the index names.
-absl::Status CheckShard(const std::string& index_path, const std::string& shard, const std::vector<std::string>& weights) {
-  if (!IsPlainFileName(shard)) return Bad(index_path, absl::StrCat("\"", shard, "\" is not a file name"));
+absl::Status CheckShard(const std::string& index_path, const std::string& shard,
+                        const std::vector<std::string>& weights) {
+  if (!IsPlainFileName(shard))
+    return Bad(index_path, absl::StrCat("\"", shard, "\" is not a file name"));
   const std::string path = (fs::path(index_path).parent_path() / shard).string();
   if (!IsFile(path))
-    return Bad(index_path, absl::StrCat("names the shard ", shard, ", which is not in the folder; copy all shards"));
+    return Bad(index_path, absl::StrCat("names the shard ", shard,
+                                        ", which is not in the folder; copy all shards"));
   const absl::StatusOr<std::unique_ptr<SafetensorsReader>> reader = SafetensorsReader::Open(path);
   if (!reader.ok()) return reader.status();
   for (const std::string& weight : weights) {
     if (!(*reader)->tensors().contains(weight)) {
-      return Bad(index_path, absl::StrCat("places \"", weight, "\" in ", shard,
-                                          ", which does not hold it: index and shards do not belong together"));
+      return Bad(index_path,
+                 absl::StrCat("places \"", weight, "\" in ", shard,
+                              ", which does not hold it: index and shards do not belong together"));
     }
   }
   return absl::OkStatus();
@@ -70,15 +77,19 @@ absl::StatusOr<std::vector<std::string>> ReadIndex(const std::string& index_path
   const absl::StatusOr<json> index = ReadJsonFile(index_path);
   if (!index.ok()) return index.status();
   const json weight_map = index->is_object() ? index->value("weight_map", json()) : json();
-  if (!weight_map.is_object() || weight_map.empty()) return Bad(index_path, "has no \"weight_map\"");
+  if (!weight_map.is_object() || weight_map.empty())
+    return Bad(index_path, "has no \"weight_map\"");
   std::map<std::string, std::vector<std::string>> weights_of;
   for (const auto& [weight, shard] : weight_map.items()) {
-    if (!shard.is_string()) return Bad(index_path, absl::StrCat("\"weight_map\" gives no file name for \"", weight, "\""));
+    if (!shard.is_string())
+      return Bad(index_path,
+                 absl::StrCat("\"weight_map\" gives no file name for \"", weight, "\""));
     weights_of[shard.get<std::string>()].push_back(weight);
   }
   std::vector<std::string> files;
   for (const auto& [shard, weights] : weights_of) {
-    if (const absl::Status status = CheckShard(index_path, shard, weights); !status.ok()) return status;
+    if (const absl::Status status = CheckShard(index_path, shard, weights); !status.ok())
+      return status;
     files.push_back((fs::path(index_path).parent_path() / shard).string());
   }
   return files;
@@ -93,11 +104,13 @@ absl::StatusOr<std::vector<std::string>> FindWeightFiles(const std::string& fold
     if (!IsFile((fs::path(folder) / pickle).string())) continue;
     return absl::FailedPreconditionError(
         absl::StrCat(folder, ": has ", pickle,
-                     " and no model.safetensors; only safetensors is read. Convert once: python3 -c \"from transformers import "
+                     " and no model.safetensors; only safetensors is read. Convert once: python3 "
+                     "-c \"from transformers import "
                      "AutoModel; AutoModel.from_pretrained('",
                      folder, "').save_pretrained('", folder, "')\""));
   }
-  return absl::NotFoundError(absl::StrCat(folder, ": has neither model.safetensors nor model.safetensors.index.json"));
+  return absl::NotFoundError(
+      absl::StrCat(folder, ": has neither model.safetensors nor model.safetensors.index.json"));
 }
 
 }  // namespace
@@ -106,8 +119,9 @@ absl::Status ModelFolder::ReadTransformer() {
   const std::string config_path = (fs::path(transformer_path_) / "config.json").string();
   absl::StatusOr<json> config = ReadJsonFile(config_path);
   if (absl::IsNotFound(config.status())) {
-    return absl::NotFoundError(absl::StrCat(
-        transformer_path_, ": has no config.json; give the folder of a Hugging Face or sentence-transformers checkpoint"));
+    return absl::NotFoundError(absl::StrCat(transformer_path_,
+                                            ": has no config.json; give the folder of a Hugging "
+                                            "Face or sentence-transformers checkpoint"));
   }
   if (!config.ok()) return config.status();
   config_ = *std::move(config);
@@ -121,14 +135,16 @@ absl::Status ModelFolder::ReadTransformer() {
   return absl::OkStatus();
 }
 
-// Each module must take what the one before gives. The transformer's own width is known here only by its config.
+// Each module must take what the one before gives. The transformer's own width is known here only
+// by its config.
 absl::Status ModelFolder::CheckWidths(std::optional<int64_t> pooled_width) const {
-  const json& size = config_.contains("hidden_size") ? config_["hidden_size"] : config_.value("d_model", json());
+  const json& size =
+      config_.contains("hidden_size") ? config_["hidden_size"] : config_.value("d_model", json());
   if (size.is_number_unsigned() && size < (int64_t{1} << 31)) {
     const int64_t width = size.get<int64_t>() * (model_type_ == "reformer" ? 2 : 1);
     if (pooled_width.has_value() && *pooled_width != width) {
-      return Bad(path_,
-                 absl::StrCat("Pooling expects token vectors of ", *pooled_width, " values, the transformer gives ", width));
+      return Bad(path_, absl::StrCat("Pooling expects token vectors of ", *pooled_width,
+                                     " values, the transformer gives ", width));
     }
     pooled_width = width;
   }
@@ -136,13 +152,14 @@ absl::Status ModelFolder::CheckWidths(std::optional<int64_t> pooled_width) const
   int64_t width = *pooled_width * static_cast<int64_t>(pooling_.size());
   for (const DenseModule& dense : dense_) {
     if (dense.in_features != width) {
-      return Bad(dense.weights_path,
-                 absl::StrCat("Dense takes ", dense.in_features, " values, what stands before it gives ", width));
+      return Bad(dense.weights_path, absl::StrCat("Dense takes ", dense.in_features,
+                                                  " values, what stands before it gives ", width));
     }
     width = dense.out_features;
   }
   if (truncate_dim_.value_or(1) > width)
-    return Bad(path_, absl::StrCat("truncate_dim is ", *truncate_dim_, ", the vectors have ", width, " values"));
+    return Bad(path_, absl::StrCat("truncate_dim is ", *truncate_dim_, ", the vectors have ", width,
+                                   " values"));
   return absl::OkStatus();
 }
 
@@ -174,12 +191,15 @@ absl::StatusOr<ModelFolder> ModelFolder::Open(const std::string& path) {
   folder.path_ = CleanPath(path);
   const absl::StatusOr<std::optional<SentenceModules>> modules = ReadModules(folder.path_);
   if (!modules.ok()) return modules.status();
-  folder.transformer_path_ = modules->has_value() ? CleanPath((*modules)->transformer) : folder.path_;
+  folder.transformer_path_ =
+      modules->has_value() ? CleanPath((*modules)->transformer) : folder.path_;
   if (const absl::Status status = folder.ReadTransformer(); !status.ok()) return status;
 
-  folder.pooling_ = {IsCausalLanguageModel(folder.config_) ? PoolingMode::kLastToken : PoolingMode::kMean};
+  folder.pooling_ = {IsCausalLanguageModel(folder.config_) ? PoolingMode::kLastToken
+                                                           : PoolingMode::kMean};
   if (modules->has_value()) {
-    if (const absl::Status status = folder.ReadSentenceModules(**modules); !status.ok()) return status;
+    if (const absl::Status status = folder.ReadSentenceModules(**modules); !status.ok())
+      return status;
   }
   const absl::StatusOr<LengthAndCase> length = ReadLengthAndCase(folder.transformer_path_);
   if (!length.ok()) return length.status();

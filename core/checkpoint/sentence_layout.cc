@@ -23,15 +23,21 @@ absl::Status Bad(const std::string& where, const std::string& what) {
   return absl::InvalidArgumentError(OneLine(absl::StrCat(where, ": ", what)));
 }
 
-std::string Join(const std::string& folder, const std::string& name) { return (fs::path(folder) / name).string(); }
+std::string Join(const std::string& folder, const std::string& name) {
+  return (fs::path(folder) / name).string();
+}
 
-// "sentence_transformers.models.Pooling" and "sentence_transformers.sentence_transformer.modules.pooling.Pooling" -> "Pooling".
-std::string LastComponent(const std::string& dotted) { return dotted.substr(dotted.rfind('.') + 1); }
+// "sentence_transformers.models.Pooling" and
+// "sentence_transformers.sentence_transformer.modules.pooling.Pooling" -> "Pooling".
+std::string LastComponent(const std::string& dotted) {
+  return dotted.substr(dotted.rfind('.') + 1);
+}
 
 bool IsControl(char c) { return static_cast<unsigned char>(c) < 0x20; }
 
 // A module's path must stay in the model's folder.
-absl::StatusOr<std::string> ModulePath(const std::string& folder, const std::string& path, const std::string& where) {
+absl::StatusOr<std::string> ModulePath(const std::string& folder, const std::string& path,
+                                       const std::string& where) {
   const fs::path relative = fs::path(path).lexically_normal();
   const bool leaves = relative.is_absolute() || std::any_of(path.begin(), path.end(), IsControl) ||
                       (!relative.empty() && *relative.begin() == "..");
@@ -39,8 +45,10 @@ absl::StatusOr<std::string> ModulePath(const std::string& folder, const std::str
   return (fs::path(folder) / relative).lexically_normal().string();
 }
 
-// Places one module behind those before it. Ranks: 0 nothing yet, 1 transformer, 2 pooling and Dense, 3 normalised.
-absl::Status PlaceModule(const std::string& kind, const std::string& path, int* rank, SentenceModules* modules) {
+// Places one module behind those before it. Ranks: 0 nothing yet, 1 transformer, 2 pooling and
+// Dense, 3 normalised.
+absl::Status PlaceModule(const std::string& kind, const std::string& path, int* rank,
+                         SentenceModules* modules) {
   if (kind == "Transformer" && *rank == 0) {
     modules->transformer = path;
     *rank = 1;
@@ -55,10 +63,12 @@ absl::Status PlaceModule(const std::string& kind, const std::string& path, int* 
   } else if (kind == "Dropout" && *rank >= 2) {
     // does nothing at inference
   } else {
-    const bool known = kind == "Transformer" || kind == "Pooling" || kind == "Dense" || kind == "Normalize" || kind == "Dropout";
-    return absl::InvalidArgumentError(
-        absl::StrCat(known ? "module \"" : "unknown module \"", kind, "\"", known ? " stands in an unusual place" : "",
-                     "; this server reads Transformer, Pooling, any number of Dense, then perhaps Normalize"));
+    const bool known = kind == "Transformer" || kind == "Pooling" || kind == "Dense" ||
+                       kind == "Normalize" || kind == "Dropout";
+    return absl::InvalidArgumentError(absl::StrCat(
+        known ? "module \"" : "unknown module \"", kind, "\"",
+        known ? " stands in an unusual place" : "",
+        "; this server reads Transformer, Pooling, any number of Dense, then perhaps Normalize"));
   }
   return absl::OkStatus();
 }
@@ -72,7 +82,8 @@ constexpr std::array<std::pair<const char*, PoolingMode>, 6> kOldPoolingKeys = {
     {"pooling_mode_lasttoken", PoolingMode::kLastToken},
 }};
 
-constexpr std::string_view kPoolingModes = "one or a list of cls, max, mean, mean_sqrt_len_tokens, weightedmean, lasttoken";
+constexpr std::string_view kPoolingModes =
+    "one or a list of cls, max, mean, mean_sqrt_len_tokens, weightedmean, lasttoken";
 
 std::optional<PoolingMode> ModeOfName(const json& name) {
   for (const auto& [key, mode] : kOldPoolingKeys) {
@@ -100,7 +111,8 @@ std::vector<PoolingMode> ReadModes(JsonFields* fields) {
   return modes;
 }
 
-// New versions can point a module at another output of the one before ("token_embeddings"): that is another model.
+// New versions can point a module at another output of the one before ("token_embeddings"): that is
+// another model.
 void CheckFeatureKeys(JsonFields* fields) {
   for (const char* key : {"module_input_name", "module_output_name", "input_key", "output_key"}) {
     if (fields->Text(key, "sentence_embedding") != "sentence_embedding")
@@ -109,7 +121,8 @@ void CheckFeatureKeys(JsonFields* fields) {
 }
 
 std::string ReadActivation(JsonFields* fields) {
-  if (!fields->Has("activation_function")) return fields->Given("activation_function") ? "Identity" : "Tanh";  // null, absent
+  if (!fields->Has("activation_function"))
+    return fields->Given("activation_function") ? "Identity" : "Tanh";  // null, absent
   std::string activation = LastComponent(fields->Text("activation_function", "Tanh"));
   const std::array<std::string_view, 5> known = {"Identity", "Tanh", "ReLU", "GELU", "SiLU"};
   if (std::find(known.begin(), known.end(), activation) == known.end())
@@ -137,7 +150,9 @@ absl::StatusOr<std::optional<SentenceModules>> ReadModules(const std::string& fo
     const absl::Status placed = PlaceModule(kind, *path, &rank, &modules);
     if (!placed.ok()) return Bad(where, std::string(placed.message()));
   }
-  if (rank < 2) return Bad(where, rank == 0 ? "names no Transformer" : "names no Pooling, so the model gives no text vectors");
+  if (rank < 2)
+    return Bad(where, rank == 0 ? "names no Transformer"
+                                : "names no Pooling, so the model gives no text vectors");
   return modules;
 }
 
@@ -148,7 +163,8 @@ absl::StatusOr<PoolingConfig> ReadPooling(const std::string& module_path) {
   PoolingConfig pooling;
   pooling.modes = ReadModes(&*fields);
   pooling.include_prompt = fields->Bool("include_prompt", true);
-  pooling.dimensions = fields->Size(fields->Has("embedding_dimension") ? "embedding_dimension" : "word_embedding_dimension");
+  pooling.dimensions = fields->Size(
+      fields->Has("embedding_dimension") ? "embedding_dimension" : "word_embedding_dimension");
   if (!fields->status().ok()) return fields->status();
   return pooling;
 }
@@ -165,12 +181,14 @@ absl::StatusOr<DenseModule> ReadDense(const std::string& module_path) {
   dense.activation = ReadActivation(&*fields);
   CheckFeatureKeys(&*fields);
   if (!fields->status().ok()) return fields->status();
-  if (dense.in_features == 0 || dense.out_features == 0) return Bad(where, "has no in_features and out_features");
+  if (dense.in_features == 0 || dense.out_features == 0)
+    return Bad(where, "has no in_features and out_features");
   dense.weights_path = Join(module_path, "model.safetensors");
   if (!fs::is_regular_file(dense.weights_path)) {
-    return absl::NotFoundError(absl::StrCat(module_path,
-                                            ": has no model.safetensors (pytorch_model.bin is not read; load and save the model "
-                                            "once with sentence-transformers to convert it)"));
+    return absl::NotFoundError(absl::StrCat(
+        module_path,
+        ": has no model.safetensors (pytorch_model.bin is not read; load and save the model "
+        "once with sentence-transformers to convert it)"));
   }
   return dense;
 }
@@ -187,14 +205,17 @@ bool IsCausalLanguageModel(const json& config) {
   if (architectures == config.end() || !architectures->is_array()) return false;
   return std::any_of(architectures->begin(), architectures->end(), [](const json& name) {
     const std::string text = name.is_string() ? name.get<std::string>() : "";
-    return absl::EndsWith(text, "ForCausalLM") || absl::EndsWith(text, "ModelWithLMHead") || absl::EndsWith(text, "LMHeadModel");
+    return absl::EndsWith(text, "ForCausalLM") || absl::EndsWith(text, "ModelWithLMHead") ||
+           absl::EndsWith(text, "LMHeadModel");
   });
 }
 
 absl::StatusOr<LengthAndCase> ReadLengthAndCase(const std::string& transformer_path) {
   LengthAndCase result;
-  for (const char* infix : {"bert", "roberta", "distilbert", "camembert", "albert", "xlm-roberta", "xlnet"}) {
-    const std::string path = Join(transformer_path, absl::StrCat("sentence_", infix, "_config.json"));
+  for (const char* infix :
+       {"bert", "roberta", "distilbert", "camembert", "albert", "xlm-roberta", "xlnet"}) {
+    const std::string path =
+        Join(transformer_path, absl::StrCat("sentence_", infix, "_config.json"));
     if (!fs::exists(path)) continue;
     absl::StatusOr<JsonFields> fields = JsonFields::ReadOptional(path);
     if (!fields.ok()) return fields.status();
@@ -205,7 +226,8 @@ absl::StatusOr<LengthAndCase> ReadLengthAndCase(const std::string& transformer_p
   }
   if (result.max_seq_length.has_value()) return result;
 
-  const absl::StatusOr<JsonFields> tokenizer = JsonFields::ReadOptional(Join(transformer_path, "tokenizer_config.json"));
+  const absl::StatusOr<JsonFields> tokenizer =
+      JsonFields::ReadOptional(Join(transformer_path, "tokenizer_config.json"));
   if (!tokenizer.ok()) return tokenizer.status();
   // Unset is written as int(1e30); so any number that no text can have is "unset".
   const json& length = tokenizer->Value("model_max_length");
@@ -215,15 +237,18 @@ absl::StatusOr<LengthAndCase> ReadLengthAndCase(const std::string& transformer_p
 }
 
 absl::StatusOr<SentencePrompts> ReadPrompts(const std::string& folder) {
-  absl::StatusOr<JsonFields> fields = JsonFields::ReadOptional(Join(folder, "config_sentence_transformers.json"));
+  absl::StatusOr<JsonFields> fields =
+      JsonFields::ReadOptional(Join(folder, "config_sentence_transformers.json"));
   if (!fields.ok()) return fields.status();
   SentencePrompts result;
   const json& prompts = fields->Value("prompts");
-  if (!prompts.is_null() && !prompts.is_object()) fields->Fail("prompts", "an object of names and texts");
+  if (!prompts.is_null() && !prompts.is_object())
+    fields->Fail("prompts", "an object of names and texts");
   if (prompts.is_object()) {
     for (const auto& [name, text] : prompts.items()) {
       if (text.is_string()) result.prompts[name] = text.get<std::string>();
-      if (!text.is_string() && !text.is_null()) fields->Fail("prompts", "an object of names and texts");
+      if (!text.is_string() && !text.is_null())
+        fields->Fail("prompts", "an object of names and texts");
     }
   }
   result.default_prompt_name = fields->Text("default_prompt_name", "");
@@ -231,7 +256,8 @@ absl::StatusOr<SentencePrompts> ReadPrompts(const std::string& folder) {
   if (!fields->status().ok()) return fields->status();
   if (!result.default_prompt_name.empty() && !result.prompts.contains(result.default_prompt_name)) {
     return Bad(fields->where(),
-               absl::StrCat("\"default_prompt_name\" is \"", result.default_prompt_name, "\", which \"prompts\" does not hold"));
+               absl::StrCat("\"default_prompt_name\" is \"", result.default_prompt_name,
+                            "\", which \"prompts\" does not hold"));
   }
   return result;
 }

@@ -1,11 +1,13 @@
-// SentenceLayout: the sentence-transformers files around a transformer, read by the rules of that library (models as of 2019 to
-// 2026): which modules stand behind the transformer, the longest text, prompts.
+// SentenceLayout: the sentence-transformers files around a transformer, read by the rules of that
+// library (models as of 2019 to 2026): which modules stand behind the transformer, the longest
+// text, prompts.
 //
 //   modules.json  [Transformer "" or "0_Transformer", Pooling "1_Pooling", Dense "2_Dense" ..., Normalize "3_Normalize"]
 //
-// Only this order is read; modules are told by the last component of their type, so the module paths of old and new library
-// versions are the same to us. A module, mode or activation that is not known here is an error: a vector without it would be
-// another vector. A folder without modules.json is a plain transformer: mean pooling (lasttoken for a causal language model), not
+// Only this order is read; modules are told by the last component of their type, so the module
+// paths of old and new library versions are the same to us. A module, mode or activation that is
+// not known here is an error: a vector without it would be another vector. A folder without
+// modules.json is a plain transformer: mean pooling (lasttoken for a causal language model), not
 // normalised, no prompts.  Proven by model_folder_test.
 #pragma once
 
@@ -22,7 +24,8 @@
 
 namespace longspan {
 
-// modules.json of `folder`: the paths of its modules, absolute; empty paths where there is no such module.
+// modules.json of `folder`: the paths of its modules, absolute; empty paths where there is no such
+// module.
 struct SentenceModules {
   std::string transformer;
   std::string pooling;
@@ -45,7 +48,9 @@ absl::Status CheckNormalize(const std::string& module_path);
 bool IsCausalLanguageModel(const nlohmann::json& config);
 
 struct LengthAndCase {
-  std::optional<int64_t> max_seq_length;  // of sentence_bert_config.json or its namesakes, else model_max_length of the tokenizer
+  std::optional<int64_t>
+      // of sentence_bert_config.json or its namesakes, else model_max_length of the tokenizer
+      max_seq_length;
   bool do_lower_case = false;
 };
 absl::StatusOr<LengthAndCase> ReadLengthAndCase(const std::string& transformer_path);

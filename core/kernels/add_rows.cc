@@ -27,6 +27,8 @@ void Add(const AddRowsParams& p) {
 
 }  // namespace
 
-void AddRows(const AddRowsParams& params) { params.type == ElementType::kFloat32 ? Add<float>(params) : Add<BFloat16>(params); }
+void AddRows(const AddRowsParams& params) {
+  params.type == ElementType::kFloat32 ? Add<float>(params) : Add<BFloat16>(params);
+}
 
 }  // namespace longspan::kernels

@@ -1,6 +1,7 @@
-// AddRows: to[rows[i]] += from[i], rows of float32 anywhere in memory: how results in the order of some sorting come back to the
-// residual stream. Rows ahead are prefetched, because the processor does not see them coming. Serial; the rows of two calls that
-// run at once must differ. Proven by add_rows_test.
+// AddRows: to[rows[i]] += from[i], rows of float32 anywhere in memory: how results in the order of
+// some sorting come back to the residual stream. Rows ahead are prefetched, because the processor
+// does not see them coming. Serial; the rows of two calls that run at once must differ. Proven by
+// add_rows_test.
 #pragma once
 
 #include <cstdint>

@@ -1,5 +1,6 @@
-// bfloat16 as two bytes, and its conversions, for kernels that know no torch. Internal linkage on purpose: files that include
-// this are compiled for different instruction sets and must not share one copy.
+// bfloat16 as two bytes, and its conversions, for kernels that know no torch. Internal linkage on
+// purpose: files that include this are compiled for different instruction sets and must not share
+// one copy.
 #pragma once
 
 #include <cstdint>
@@ -24,7 +25,8 @@ static inline void FromFloat(float value, float* out) { *out = value; }
 static inline void FromFloat(float value, BFloat16* out) {
   uint32_t bits;
   std::memcpy(&bits, &value, sizeof bits);
-  out->bits = value == value ? static_cast<uint16_t>((bits + 0x7fff + ((bits >> 16) & 1)) >> 16) : 0x7fc0;
+  out->bits =
+      value == value ? static_cast<uint16_t>((bits + 0x7fff + ((bits >> 16) & 1)) >> 16) : 0x7fc0;
 }
 
 }  // namespace longspan::kernels

@@ -10,9 +10,10 @@
 namespace longspan::kernels {
 namespace {
 
-// Three kinds of rows: first block, blocks between, last block. `edges` holds the positions of both edge blocks.
-void AppendTextTasks(const BlockSparseAttentionParams& params, int32_t begin, int32_t end, const std::vector<int32_t>& edges,
-                     std::vector<RowTask>* tasks) {
+// Three kinds of rows: first block, blocks between, last block. `edges` holds the positions of both
+// edge blocks.
+void AppendTextTasks(const BlockSparseAttentionParams& params, int32_t begin, int32_t end,
+                     const std::vector<int32_t>& edges, std::vector<RowTask>* tasks) {
   const int32_t block = params.block_size;
   RowTask all;
   all.text_begin = begin;
@@ -46,7 +47,8 @@ BlockSparseTasks MakeBlockSparseTasks(const BlockSparseAttentionParams& params) 
   BlockSparseTasks made;
   made.edges.resize(params.tensors.num_texts);
   for (int32_t text = 0; text < params.tensors.num_texts; ++text) {
-    const int32_t begin = params.tensors.cu_seqlens[text], end = params.tensors.cu_seqlens[text + 1];
+    const int32_t begin = params.tensors.cu_seqlens[text],
+                  end = params.tensors.cu_seqlens[text + 1];
     std::vector<int32_t>& edges = made.edges[text];
     edges.resize(2 * static_cast<size_t>(block));
     std::iota(edges.begin(), edges.begin() + block, begin);
@@ -56,7 +58,8 @@ BlockSparseTasks MakeBlockSparseTasks(const BlockSparseAttentionParams& params) 
   return made;
 }
 
-void BlockSparseAttention(const BlockSparseAttentionParams& params, AttentionImplementation implementation) {
+void BlockSparseAttention(const BlockSparseAttentionParams& params,
+                          AttentionImplementation implementation) {
   RunRowTasks(implementation, params.tensors, MakeBlockSparseTasks(params).tasks);
 }
 

@@ -1,4 +1,5 @@
-// What stands behind BlockSparseAttention: its tasks, and the attention by a chosen implementation, for tests.
+// What stands behind BlockSparseAttention: its tasks, and the attention by a chosen implementation,
+// for tests.
 #pragma once
 
 #include <cstdint>
@@ -10,12 +11,14 @@
 namespace longspan::kernels {
 
 struct BlockSparseTasks {
-  std::vector<std::vector<int32_t>> edges;  // of each text: the positions of its first and its last block
-  std::vector<RowTask> tasks;               // their columns point into the vectors above
+  std::vector<std::vector<int32_t>>
+      edges;                   // of each text: the positions of its first and its last block
+  std::vector<RowTask> tasks;  // their columns point into the vectors above
 };
 // The tasks of BlockSparseAttention.
 BlockSparseTasks MakeBlockSparseTasks(const BlockSparseAttentionParams& params);
 
-void BlockSparseAttention(const BlockSparseAttentionParams& params, AttentionImplementation implementation);
+void BlockSparseAttention(const BlockSparseAttentionParams& params,
+                          AttentionImplementation implementation);
 
 }  // namespace longspan::kernels

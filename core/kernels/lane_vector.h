@@ -1,6 +1,7 @@
-// Vector<kLanes>: kLanes floats as the compiler's own vector types, for kernels whose loop nest is written once and compiled for
-// several instruction sets: 4 lanes (SSE2, NEON), 8 (AVX2), 16 (AVX-512). Internal linkage on purpose: files that include this
-// are compiled for different instruction sets and must not share one copy.
+// Vector<kLanes>: kLanes floats as the compiler's own vector types, for kernels whose loop nest is
+// written once and compiled for several instruction sets: 4 lanes (SSE2, NEON), 8 (AVX2), 16
+// (AVX-512). Internal linkage on purpose: files that include this are compiled for different
+// instruction sets and must not share one copy.
 #pragma once
 
 #if defined(__AVX2__)
@@ -18,8 +19,9 @@ namespace longspan::kernels {
 namespace {
 
 // 2^r for |r| <= 1/2, exactly 1 at 0, relative error 1e-7 (Cephes, exp2f); factors of r, r^2, ...
-constexpr float kExp2Terms[6] = {6.931472028550421e-1f, 2.402264791363012e-1f, 5.550332471162809e-2f,
-                                 9.618437357674640e-3f, 1.339887440266574e-3f, 1.535336188319500e-4f};
+constexpr float kExp2Terms[6] = {6.931472028550421e-1f, 2.402264791363012e-1f,
+                                 5.550332471162809e-2f, 9.618437357674640e-3f,
+                                 1.339887440266574e-3f, 1.535336188319500e-4f};
 constexpr float kLog2OfE = 1.44269504f;
 
 template <int kLanes>
@@ -44,7 +46,9 @@ struct Vector {
     return v;
   }
   static void Store(float* p, Float v) { std::memcpy(p, &v, sizeof v); }
-  static Float Set(float x) { return FromBits(Int{} + std::bit_cast<int32_t>(x)); }  // also of a pair of bfloat16
+  static Float Set(float x) {
+    return FromBits(Int{} + std::bit_cast<int32_t>(x));
+  }  // also of a pair of bfloat16
   static Int Bits(Float v) {
     Int bits;
     std::memcpy(&bits, &v, sizeof bits);
@@ -101,11 +105,13 @@ struct Vector {
     const Float n = (x + 12582912.0f) - 12582912.0f;  // 1.5 * 2^23: rounds to an integer
     const Float p = Polynomial(x - n);
     const Float in_range = Max(n, Set(-127.0f));
-    const Float power = FromBits((__builtin_convertvector(in_range, Int) + 127) << 23);  // 0 for -127
+    const Float power =
+        FromBits((__builtin_convertvector(in_range, Int) + 127) << 23);  // 0 for -127
     return x < -126.0f ? Float{} : p * power;
   }
 
-  // ln x for normal x > 0: x = 2^n m, m in [sqrt(1/2), sqrt(2)), ln m by a polynomial in m - 1; error 1e-7 (Cephes, logf).
+  // ln x for normal x > 0: x = 2^n m, m in [sqrt(1/2), sqrt(2)), ln m by a polynomial in m - 1;
+  // error 1e-7 (Cephes, logf).
   static Float Log(Float x) {
     const Int bits = Bits(x) - 0x3f3504f3;  // of sqrt(1/2)
     const Float n = __builtin_convertvector(bits >> 23, Float);
@@ -130,7 +136,8 @@ struct Vector {
     return p * r + 1.0f;
   }
 
-  // Rows become columns in log2(kLanes) steps of two-input shuffles: step s exchanges lane bit s with row bit s.
+  // Rows become columns in log2(kLanes) steps of two-input shuffles: step s exchanges lane bit s
+  // with row bit s.
   static void Transpose(Float (&rows)[kLanes]) {
     constexpr auto kAll = std::make_integer_sequence<int, kLanes>();
     TransposeStep<1>(rows, kAll);
@@ -145,8 +152,10 @@ struct Vector {
     for (int i = 0; i < kLanes; ++i) {
       if (i & kStep) continue;
       const Float a = rows[i], b = rows[i + kStep];
-      rows[i] = __builtin_shufflevector(a, b, ((kLane & kStep) ? kLanes + kLane - kStep : kLane)...);
-      rows[i + kStep] = __builtin_shufflevector(a, b, ((kLane & kStep) ? kLanes + kLane : kLane + kStep)...);
+      rows[i] =
+          __builtin_shufflevector(a, b, ((kLane & kStep) ? kLanes + kLane - kStep : kLane)...);
+      rows[i + kStep] =
+          __builtin_shufflevector(a, b, ((kLane & kStep) ? kLanes + kLane : kLane + kStep)...);
     }
   }
 };
@@ -156,7 +165,8 @@ class Scratch {
  public:
   float* Floats(size_t count) {
     if (count > size_) {
-      buffer_.reset(static_cast<float*>(std::aligned_alloc(64, (count * sizeof(float) + 63) / 64 * 64)));
+      buffer_.reset(
+          static_cast<float*>(std::aligned_alloc(64, (count * sizeof(float) + 63) / 64 * 64)));
       size_ = count;
     }
     return buffer_.get();

@@ -59,7 +59,8 @@ void ByResidualType(const LayerNormParams& p, int64_t begin, int64_t end, float*
 }  // namespace
 
 void LayerNormRowsAvx2(const LayerNormParams& params, int64_t begin, int64_t end, float* scratch) {
-  if (params.x_type == ElementType::kFloat32) return ByResidualType<float>(params, begin, end, scratch);
+  if (params.x_type == ElementType::kFloat32)
+    return ByResidualType<float>(params, begin, end, scratch);
   ByResidualType<BFloat16>(params, begin, end, scratch);
 }
 

@@ -33,7 +33,8 @@ void Rows(const LayerNormParams& p, int64_t begin, int64_t end, float* scratch) 
       const __m512 deviation = _mm512_maskz_sub_ps(lanes, Load16(scratch + i, lanes), mean);
       squares = _mm512_fmadd_ps(deviation, deviation, squares);
     }
-    const __m512 scale = _mm512_set1_ps(1.0f / std::sqrt(_mm512_reduce_add_ps(squares) * per_element + p.eps));
+    const __m512 scale =
+        _mm512_set1_ps(1.0f / std::sqrt(_mm512_reduce_add_ps(squares) * per_element + p.eps));
 
     for (int64_t i = 0; i < width; i += 16) {
       const __mmask16 lanes = LaneMask(width, i);
@@ -58,8 +59,10 @@ void ByResidualType(const LayerNormParams& p, int64_t begin, int64_t end, float*
 
 }  // namespace
 
-void LayerNormRowsAvx512(const LayerNormParams& params, int64_t begin, int64_t end, float* scratch) {
-  if (params.x_type == ElementType::kFloat32) return ByResidualType<float>(params, begin, end, scratch);
+void LayerNormRowsAvx512(const LayerNormParams& params, int64_t begin, int64_t end,
+                         float* scratch) {
+  if (params.x_type == ElementType::kFloat32)
+    return ByResidualType<float>(params, begin, end, scratch);
   ByResidualType<BFloat16>(params, begin, end, scratch);
 }
 

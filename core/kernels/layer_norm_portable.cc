@@ -42,8 +42,10 @@ void ByResidualType(const LayerNormParams& p, int64_t begin, int64_t end, float*
 
 }  // namespace
 
-void LayerNormRowsPortable(const LayerNormParams& params, int64_t begin, int64_t end, float* scratch) {
-  if (params.x_type == ElementType::kFloat32) return ByResidualType<float>(params, begin, end, scratch);
+void LayerNormRowsPortable(const LayerNormParams& params, int64_t begin, int64_t end,
+                           float* scratch) {
+  if (params.x_type == ElementType::kFloat32)
+    return ByResidualType<float>(params, begin, end, scratch);
   ByResidualType<BFloat16>(params, begin, end, scratch);
 }
 

@@ -12,7 +12,8 @@ std::vector<ChunkAttentionImplementation> ChunkAttentionImplementations(ElementT
   const CpuFeatures& features = GetCpuFeatures();
   if (features.avx2) all.push_back({"avx2", ChunkAttentionAvx2});
   if (features.avx512) all.push_back({"avx512", ChunkAttentionAvx512});
-  if (features.avx512_bf16 && type == ElementType::kBFloat16) all.push_back({"avx512_bf16", ChunkAttentionAvx512Bf16});
+  if (features.avx512_bf16 && type == ElementType::kBFloat16)
+    all.push_back({"avx512_bf16", ChunkAttentionAvx512Bf16});
 #endif
   return all;
 }

@@ -4,7 +4,8 @@
 namespace longspan::kernels {
 
 void ChunkAttentionAvx2(const ChunkAttentionParams& params) {
-  params.type == ElementType::kFloat32 ? RunChunkTasks<ChunkIsa<8, float>>(params) : RunChunkTasks<ChunkIsa<8, BFloat16>>(params);
+  params.type == ElementType::kFloat32 ? RunChunkTasks<ChunkIsa<8, float>>(params)
+                                       : RunChunkTasks<ChunkIsa<8, BFloat16>>(params);
 }
 
 }  // namespace longspan::kernels

@@ -5,20 +5,25 @@
 namespace longspan::kernels {
 namespace {
 
-// Pairs of bfloat16 are multiplied by VDPBF16PS, which does two multiply-adds a lane, and rounded by VCVTNE2PS2BF16.
+// Pairs of bfloat16 are multiplied by VDPBF16PS, which does two multiply-adds a lane, and rounded
+// by VCVTNE2PS2BF16.
 struct Avx512Bf16 : ChunkIsa<16, BFloat16> {
-  static Float Dot(Float sum, Float a, Float b) { return _mm512_dpbf16_ps(sum, (__m512bh)(__m512)a, (__m512bh)(__m512)b); }
+  static Float Dot(Float sum, Float a, Float b) {
+    return _mm512_dpbf16_ps(sum, (__m512bh)(__m512)a, (__m512bh)(__m512)b);
+  }
 
   static Float PackWeights(const Float (&p)[2]) {
-    alignas(64) static constexpr int16_t kInterleave[32] = {0, 16, 1, 17, 2,  18, 3,  19, 4,  20, 5,  21, 6,  22, 7,  23,
-                                                            8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31};
+    alignas(64) static constexpr int16_t kInterleave[32] = {
+        0, 16, 1, 17, 2,  18, 3,  19, 4,  20, 5,  21, 6,  22, 7,  23,
+        8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31};
     const __m512i halves = (__m512i)_mm512_cvtne2ps_pbh(p[1], p[0]);
     return _mm512_castsi512_ps(_mm512_permutexvar_epi16(_mm512_load_si512(kInterleave), halves));
   }
 
   using ChunkIsa::StoreSome;
   static void StoreSome(BFloat16* target, Float v, int count) {
-    if (count > 0) _mm256_mask_storeu_epi16(target, LaneMask(count, 0), (__m256i)_mm512_cvtneps_pbh(v));
+    if (count > 0)
+      _mm256_mask_storeu_epi16(target, LaneMask(count, 0), (__m256i)_mm512_cvtneps_pbh(v));
   }
 
   // The dot products of a row with itself.
@@ -32,11 +37,13 @@ struct Avx512Bf16 : ChunkIsa<16, BFloat16> {
     return _mm512_reduce_add_ps(squares);
   }
 
-  static void CopyValues(const BFloat16* const* sources, int32_t first, int32_t count, int32_t width, float* units) {
+  static void CopyValues(const BFloat16* const* sources, int32_t first, int32_t count,
+                         int32_t width, float* units) {
     for (int32_t d = first; d < first + width; d += 16, units += 16) {
       const __mmask16 lanes = count > d ? LaneMask(count, d) : 0;
       __m512i pairs = _mm512_setzero_si512();
-      if (sources[0]) pairs = _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(lanes, sources[0] + d));
+      if (sources[0])
+        pairs = _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(lanes, sources[0] + d));
       if (sources[1]) {
         const __m512i high = _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(lanes, sources[1] + d));
         pairs = _mm512_or_si512(pairs, _mm512_slli_epi32(high, 16));
@@ -53,7 +60,9 @@ void ChunkAttentionAvx512(const ChunkAttentionParams& params) {
                                        : RunChunkTasks<ChunkIsa<16, BFloat16>>(params);
 }
 
-void ChunkAttentionAvx512Bf16(const ChunkAttentionParams& params) { RunChunkTasks<Avx512Bf16>(params); }
+void ChunkAttentionAvx512Bf16(const ChunkAttentionParams& params) {
+  RunChunkTasks<Avx512Bf16>(params);
+}
 
 }  // namespace longspan::kernels
 #endif

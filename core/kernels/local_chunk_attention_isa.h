@@ -1,7 +1,8 @@
-// What ChunkAttentionTile (local_chunk_tile.h) needs to know of an instruction set and an element type. A unit is 32 bits: one
-// float, or a pair of bfloat16 (two dimensions of a query or key, or the same dimension of two values, the first in the low
-// half). ChunkIsa is written in the compiler's vector types for any number of lanes; what an instruction set does better derives
-// from it in the file of that set.
+// What ChunkAttentionTile (local_chunk_tile.h) needs to know of an instruction set and an element
+// type. A unit is 32 bits: one float, or a pair of bfloat16 (two dimensions of a query or key, or
+// the same dimension of two values, the first in the low half). ChunkIsa is written in the
+// compiler's vector types for any number of lanes; what an instruction set does better derives from
+// it in the file of that set.
 #pragma once
 
 #include <algorithm>
@@ -14,8 +15,8 @@
 namespace longspan::kernels {
 namespace {
 
-// Micro tiles. Scores: keys x vectors of queries; values: rows x vectors of dimensions. 16 registers hold 6 x 2 accumulators, two
-// vectors and a broadcast; 32 hold 6 x 4.
+// Micro tiles. Scores: keys x vectors of queries; values: rows x vectors of dimensions. 16
+// registers hold 6 x 2 accumulators, two vectors and a broadcast; 32 hold 6 x 4.
 template <int kLanes>
 struct ChunkTileShape {
   static constexpr int kGroupKeys = kLanes == 4 ? 4 : 6;
@@ -41,7 +42,9 @@ struct ChunkIsa {
       return (sum + Low(a) * Low(b)) + High(a) * High(b);
   }
   static Float Low(Float units) { return V::FromBits(V::Bits(units) << 16); }
-  static Float High(Float units) { return V::FromBits(V::Bits(units) & static_cast<int32_t>(0xffff0000u)); }
+  static Float High(Float units) {
+    return V::FromBits(V::Bits(units) & static_cast<int32_t>(0xffff0000u));
+  }
 
   // Probabilities of the keys of a unit.
   static Float PackWeights(const Float (&p)[kPack]) {
@@ -79,9 +82,10 @@ struct ChunkIsa {
     std::memcpy(units + d / kPack, source + d, (count - d) * sizeof(Element));
   }
 
-  // Dimensions [first, first + width) of the values of a unit's keys side by side; zeros behind dimension `count`. A source may
-  // be null: zeros.
-  static void CopyValues(const Element* const* sources, int32_t first, int32_t count, int32_t width, float* units) {
+  // Dimensions [first, first + width) of the values of a unit's keys side by side; zeros behind
+  // dimension `count`. A source may be null: zeros.
+  static void CopyValues(const Element* const* sources, int32_t first, int32_t count, int32_t width,
+                         float* units) {
     const int32_t some = sources[0] ? std::clamp(count - first, 0, width) : 0;
     if constexpr (kPack == 1) {
       int32_t d = 0;

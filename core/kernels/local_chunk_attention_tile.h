@@ -1,14 +1,16 @@
-// The loop nest behind ChunkAttention, for any vector width and for float32 or bfloat16 elements (local_chunk_isa.h). Each
-// instruction set includes it in one file of its own; everything is in an unnamed namespace, so that no code of one set leaks
-// into another.
+// The loop nest behind ChunkAttention, for any vector width and for float32 or bfloat16 elements
+// (local_chunk_isa.h). Each instruction set includes it in one file of its own; everything is in an
+// unnamed namespace, so that no code of one set leaks into another.
 //
-// The score tile lies on its side: for kRows queries, S^T [keys, kRows] = K Q^T has the queries along the vector lanes. Keys are
-// used as they lie in memory (a number of K is broadcast against a vector of queries), the maximum and the sum of a query's
-// softmax are plain lane-wise operations, and the masks compare one key's position with a vector of query positions.
+// The score tile lies on its side: for kRows queries, S^T [keys, kRows] = K Q^T has the queries
+// along the vector lanes. Keys are used as they lie in memory (a number of K is broadcast against a
+// vector of queries), the maximum and the sum of a query's softmax are plain lane-wise operations,
+// and the masks compare one key's position with a vector of query positions.
 //
-// Keys and values are copied chunk by chunk, so that the rows of a bucket, which lie anywhere, are gathered once: a copied chunk
-// stays in a small ring, because the next query chunk sees most of the same chunks. While a task computes, the rows of the chunk
-// that the next one will copy are prefetched, a row for each group of keys.
+// Keys and values are copied chunk by chunk, so that the rows of a bucket, which lie anywhere, are
+// gathered once: a copied chunk stays in a small ring, because the next query chunk sees most of
+// the same chunks. While a task computes, the rows of the chunk that the next one will copy are
+// prefetched, a row for each group of keys.
 //
 //   task c sees chunks {c-1, c}:   ring [c-1 | c]    ->   task c+1 copies c+1 over c-1:   ring [c+1 | c]
 //
@@ -28,7 +30,8 @@
 namespace longspan::kernels {
 namespace {
 
-// Score of what stands behind the last key of a chunk of odd length: below every masked score, and finite.
+// Score of what stands behind the last key of a chunk of odd length: below every masked score, and
+// finite.
 constexpr float kBehindTheChunk = -1e30f;
 
 // The next smaller micro tile for what is left: 6, 4, 2, 1.
@@ -45,7 +48,8 @@ class ChunkAttentionTile {
   static constexpr int kPack = Isa::kPack;
   static constexpr int kRows = Shape::kRows;
   static constexpr int kVectors = kRows / kLanes;
-  static constexpr int kPanel = Shape::kValueVectors * kLanes;  // dimensions of values that stay in the first cache together
+  static constexpr int kPanel =
+      Shape::kValueVectors * kLanes;  // dimensions of values that stay in the first cache together
 
  public:
   ChunkAttentionTile(const ChunkAttentionParams& params, Scratch& scratch) : p_(params) {
@@ -64,7 +68,8 @@ class ChunkAttentionTile {
   void Run() {
     for (head_ = 0; head_ < p_.num_heads; ++head_) {
       for (Chunk& chunk : ring_) chunk.slot = -1;
-      for (int32_t t = 0; t < p_.num_tasks; ++t) RunTask(p_.tasks[t], t + 1 < p_.num_tasks ? &p_.tasks[t + 1] : nullptr);
+      for (int32_t t = 0; t < p_.num_tasks; ++t)
+        RunTask(p_.tasks[t], t + 1 < p_.num_tasks ? &p_.tasks[t + 1] : nullptr);
     }
   }
 
@@ -86,8 +91,10 @@ class ChunkAttentionTile {
   void LayOut(Scratch& scratch) {
     const auto lines = [](size_t floats) { return (floats + 15) / 16 * 16; };
     const size_t keys = lines(static_cast<size_t>(capacity_) * depth_);
-    const size_t values = lines(static_cast<size_t>(capacity_ / kPack) * width_), flat = lines(capacity_);
-    const size_t queries = static_cast<size_t>(depth_) * kRows, scores = static_cast<size_t>(capacity_) * max_keys_ * kRows;
+    const size_t values = lines(static_cast<size_t>(capacity_ / kPack) * width_),
+                 flat = lines(capacity_);
+    const size_t queries = static_cast<size_t>(depth_) * kRows,
+                 scores = static_cast<size_t>(capacity_) * max_keys_ * kRows;
     float* next = scratch.Floats((keys + values + 3 * flat) * max_keys_ + queries + scores);
     const auto take = [&next](size_t floats) {
       float* part = next;
@@ -110,16 +117,19 @@ class ChunkAttentionTile {
   int32_t Row(int32_t slot) const { return p_.slot_rows ? p_.slot_rows[slot] : slot; }
   int32_t Position(int32_t row) const { return p_.positions ? p_.positions[row] : row; }
   const Element* At(const void* base, int64_t stride, int32_t row) const {
-    return static_cast<const Element*>(base) + row * stride + static_cast<int64_t>(head_) * p_.head_size;
+    return static_cast<const Element*>(base) + row * stride +
+           static_cast<int64_t>(head_) * p_.head_size;
   }
 
   void RunTask(const ChunkTask& task, const ChunkTask* next) {
     for (int32_t i = 0; i < task.num_key_chunks; ++i) used_[i] = nullptr;
-    for (int32_t i = 0; i < task.num_key_chunks; ++i) used_[i] = Find(task.key_slots[i], task.length);
+    for (int32_t i = 0; i < task.num_key_chunks; ++i)
+      used_[i] = Find(task.key_slots[i], task.length);
     for (int32_t i = 0; i < task.num_key_chunks; ++i) {
       if (used_[i]) continue;
       used_[i] = Find(task.key_slots[i], task.length);  // copied just now for an equal neighbour
-      if (!used_[i]) Copy(*(used_[i] = Unused(task.num_key_chunks)), task.key_slots[i], task.length);
+      if (!used_[i])
+        Copy(*(used_[i] = Unused(task.num_key_chunks)), task.key_slots[i], task.length);
     }
     PlanPrefetch(next);
     for (int32_t first = 0; first < task.length; first += kRows) AttendRows(task, first);
@@ -157,7 +167,8 @@ class ChunkAttentionTile {
     }
     ScaleKeys(chunk);
     const int32_t keys = PaddedKeys(length), units = keys / kPack;
-    for (int32_t i = length; i < keys; ++i) std::fill_n(chunk.keys + static_cast<size_t>(i) * depth_, depth_, 0.0f);
+    for (int32_t i = length; i < keys; ++i)
+      std::fill_n(chunk.keys + static_cast<size_t>(i) * depth_, depth_, 0.0f);
     for (int32_t unit = 0; unit < units; ++unit) {
       const Element* sources[2] = {};
       for (int j = 0; j < kPack; ++j) {
@@ -166,12 +177,14 @@ class ChunkAttentionTile {
       }
       for (int32_t d = 0; d < width_; d += kPanel) {
         const int32_t panel = std::min(kPanel, width_ - d);
-        Isa::CopyValues(sources, d, p_.head_size, panel, chunk.values + static_cast<size_t>(d) * units + unit * panel);
+        Isa::CopyValues(sources, d, p_.head_size, panel,
+                        chunk.values + static_cast<size_t>(d) * units + unit * panel);
       }
     }
   }
 
-  // LSH keys have norm about 1 (mean square 1, over sqrt(D)); the raw query's length then acts as a learned temperature.
+  // LSH keys have norm about 1 (mean square 1, over sqrt(D)); the raw query's length then acts as a
+  // learned temperature.
   void ScaleKeys(Chunk& chunk) const {
     const float size = static_cast<float>(p_.head_size);
     for (int32_t i = 0; i < chunk.length; ++i)
@@ -205,22 +218,27 @@ class ChunkAttentionTile {
     num_rows_ = std::min(kRows, task.length - first);
     num_vectors_ = (num_rows_ + kLanes - 1) / kLanes;
     PackQueries(task, first);
-    for (int v = 0; v < num_vectors_; ++v) maximum_[v] = V::Set(-std::numeric_limits<float>::infinity());
+    for (int v = 0; v < num_vectors_; ++v)
+      maximum_[v] = V::Set(-std::numeric_limits<float>::infinity());
     const int32_t keys = PaddedKeys(task.length);
     for (int32_t i = 0; i < task.num_key_chunks; ++i) {
       const Chunk& chunk = *used_[i];
       float* scores = scores_ + static_cast<size_t>(i) * keys * kRows;
-      const bool masked = p_.lsh || chunk.last_visible_from > first_position_ || chunk.length != keys;
-      masked ? Scores<Shape::kGroupKeys, true>(chunk, 0, keys, scores) : Scores<Shape::kGroupKeys, false>(chunk, 0, keys, scores);
+      const bool masked =
+          p_.lsh || chunk.last_visible_from > first_position_ || chunk.length != keys;
+      masked ? Scores<Shape::kGroupKeys, true>(chunk, 0, keys, scores)
+             : Scores<Shape::kGroupKeys, false>(chunk, 0, keys, scores);
     }
-    for (int v = 0; v < num_vectors_; ++v) Weigh(keys * task.num_key_chunks, v, task.out_row + first);
+    for (int v = 0; v < num_vectors_; ++v)
+      Weigh(keys * task.num_key_chunks, v, task.out_row + first);
     for (int32_t d = 0; d < width_; d += kPanel) {
       p_.out_type == ElementType::kFloat32 ? Values<Shape::kValueRows, float>(task, first, 0, d)
                                            : Values<Shape::kValueRows, BFloat16>(task, first, 0, d);
     }
   }
 
-  // Q^T of the block: [depth_, kRows] units, by transposing kLanes rows at a time; lanes behind the last row repeat it.
+  // Q^T of the block: [depth_, kRows] units, by transposing kLanes rows at a time; lanes behind the
+  // last row repeat it.
   void PackQueries(const ChunkTask& task, int32_t first) {
     first_position_ = std::numeric_limits<int32_t>::max();
     for (int32_t r = 0; r < num_vectors_ * kLanes; r += kLanes) {
@@ -235,15 +253,18 @@ class ChunkAttentionTile {
       for (; d + kLanes <= p_.head_size / kPack; d += kLanes) {
         Float rows[kLanes];
 #pragma GCC unroll 16
-        for (int i = 0; i < kLanes; ++i) rows[i] = V::Load(reinterpret_cast<const float*>(source[i] + d * kPack));
+        for (int i = 0; i < kLanes; ++i)
+          rows[i] = V::Load(reinterpret_cast<const float*>(source[i] + d * kPack));
         V::Transpose(rows);
 #pragma GCC unroll 16
-        for (int i = 0; i < kLanes; ++i) V::Store(queries_ + static_cast<size_t>(d + i) * kRows + r, rows[i]);
+        for (int i = 0; i < kLanes; ++i)
+          V::Store(queries_ + static_cast<size_t>(d + i) * kRows + r, rows[i]);
       }
       for (; d < depth_; ++d) {
         for (int i = 0; i < kLanes; ++i) {
           float unit = 0;
-          std::memcpy(&unit, source[i] + d * kPack, std::min(kPack, p_.head_size - d * kPack) * sizeof(Element));
+          std::memcpy(&unit, source[i] + d * kPack,
+                      std::min(kPack, p_.head_size - d * kPack) * sizeof(Element));
           queries_[static_cast<size_t>(d) * kRows + r + i] = unit;
         }
       }
@@ -301,15 +322,18 @@ class ChunkAttentionTile {
     return p_.lsh ? (position == chunk.position[key] ? V::Set(-1e5f) : score) : score;
   }
 
-  // Stage 2 for one vector of queries: scores become units of exp(s - maximum). `factor_` = exp(maximum - z) makes probabilities
-  // of them: exp(s - z) with z rounded to float, because maximum - z is exact (the two are close).
+  // Stage 2 for one vector of queries: scores become units of exp(s - maximum). `factor_` =
+  // exp(maximum - z) makes probabilities of them: exp(s - z) with z rounded to float, because
+  // maximum - z is exact (the two are close).
   void Weigh(int32_t num_keys, int v, int32_t out_row) {
     const Float maximum = maximum_[v];
     Float sum = {};
     const float* scores = scores_ + v * kLanes;
     float* weights = scores_ + v * kLanes;
-    for (int32_t key = 0; key < num_keys; key += 2, scores += 2 * kRows, weights += 2 / kPack * kRows) {
-      const Float p0 = V::ExpNonPositive(V::Load(scores) - maximum), p1 = V::ExpNonPositive(V::Load(scores + kRows) - maximum);
+    for (int32_t key = 0; key < num_keys;
+         key += 2, scores += 2 * kRows, weights += 2 / kPack * kRows) {
+      const Float p0 = V::ExpNonPositive(V::Load(scores) - maximum),
+                  p1 = V::ExpNonPositive(V::Load(scores + kRows) - maximum);
       sum += p0;
       sum += p1;
       if constexpr (kPack == 1) {
@@ -334,7 +358,8 @@ class ChunkAttentionTile {
       if (panel == kPanel) {
         ValueTile<kTileRows, Shape::kValueVectors, Out>(task, first, row, d, kPanel, 0);
       } else {
-        for (int32_t i = 0; i < panel; i += kLanes) ValueTile<kTileRows, 1, Out>(task, first, row, d, panel, i);
+        for (int32_t i = 0; i < panel; i += kLanes)
+          ValueTile<kTileRows, 1, Out>(task, first, row, d, panel, i);
       }
     }
     if constexpr (kTileRows > 1) Values<Smaller(kTileRows), Out>(task, first, row, d);
@@ -342,7 +367,8 @@ class ChunkAttentionTile {
 
   // kCount vectors from dimension `begin` of a panel on.
   template <int kTileRows, int kCount, class Out>
-  void ValueTile(const ChunkTask& task, int32_t first, int row, int32_t d, int32_t panel, int32_t begin) {
+  void ValueTile(const ChunkTask& task, int32_t first, int row, int32_t d, int32_t panel,
+                 int32_t begin) {
     Float sum[kTileRows][kCount] = {};
     const float* weights = scores_ + row;
     const int32_t units = PaddedKeys(task.length) / kPack;
@@ -361,13 +387,14 @@ class ChunkAttentionTile {
       }
     }
     d += begin;
-    Out* target =
-        static_cast<Out*>(p_.out) + (task.out_row + first + row) * p_.out_stride + static_cast<int64_t>(head_) * p_.head_size + d;
+    Out* target = static_cast<Out*>(p_.out) + (task.out_row + first + row) * p_.out_stride +
+                  static_cast<int64_t>(head_) * p_.head_size + d;
 #pragma GCC unroll 8
     for (int r = 0; r < kTileRows; ++r, target += p_.out_stride) {
 #pragma GCC unroll 4
       for (int v = 0; v < kCount; ++v)
-        Isa::StoreSome(target + v * kLanes, sum[r][v] * factor_[row + r], p_.head_size - d - v * kLanes);
+        Isa::StoreSome(target + v * kLanes, sum[r][v] * factor_[row + r],
+                       p_.head_size - d - v * kLanes);
     }
   }
 

@@ -1,10 +1,13 @@
-// Angular locality-sensitive hashing: the bucket of a vector is the direction of a random rotation that it points along most.
+// Angular locality-sensitive hashing: the bucket of a vector is the direction of a random rotation
+// that it points along most.
 //   y = x R  ([D] times [D, f/2]),  bucket = argmax over the f values [y, -y]; the first maximum wins
 //   example, f = 4: y = (0.3, -0.9): values (0.3, -0.9, -0.3, 0.9) -> bucket 3
-// Factors f0, f1, ... hash several times with fewer columns: bucket = a0 + f0 a1 + f0 f1 a2 + ... with sum f_i / 2 columns
-// instead of prod f_i / 2. Vectors that are close point along the same direction and share a bucket with high probability.
-// Tokens that are not read get the bucket `num_buckets`, behind all others. Always float32: with bfloat16 inputs about one token
-// in a hundred changes its bucket. Cost O(rows · D · columns); serial. Source: Reformer, arXiv 2001.04451, sec. 2 (Andoni et al.
+// Factors f0, f1, ... hash several times with fewer columns: bucket = a0 + f0 a1 + f0 f1 a2 + ...
+// with sum f_i / 2 columns instead of prod f_i / 2. Vectors that are close point along the same
+// direction and share a bucket with high probability. Tokens that are not read get the bucket
+// `num_buckets`, behind all others. Always float32: with bfloat16 inputs about one token in a
+// hundred changes its bucket. Cost O(rows · D · columns); serial. Source: Reformer, arXiv
+// 2001.04451, sec. 2 (Andoni et al.
 // 2015).  Proven by lsh_hash_test.
 #pragma once
 
@@ -18,7 +21,8 @@ struct LshHashParams {
   int32_t rows = 0;
   int32_t head_size = 0;
   const float* rotations =
-      nullptr;                  // [head_size, columns], columns = num_hashes * sum(f_i / 2), round by round, factor by factor
+      // [head_size, columns], columns = num_hashes * sum(f_i / 2), round by round, factor by factor
+      nullptr;
   int64_t rotation_stride = 0;  // >= columns rounded up to 32; what lies between is ignored
   int32_t num_hashes = 1;
   const int32_t* factors = nullptr;  // [num_factors], each even and >= 2

@@ -1,5 +1,6 @@
-// The loop nest behind LshHash (lane_vector.h: the vector types): kRows rows times all columns by the micro kernel into a scratch
-// of [kRows, columns], then for each row and factor the first maximum and the first minimum.
+// The loop nest behind LshHash (lane_vector.h: the vector types): kRows rows times all columns by
+// the micro kernel into a scratch of [kRows, columns], then for each row and factor the first
+// maximum and the first minimum.
 #pragma once
 
 #include "core/kernels/lane_vector.h"
@@ -87,7 +88,8 @@ class LshHashTile {
     for (int r = 0; r < kCount; ++r) {
       const bool read = !p_.key_mask || p_.key_mask[first + r];
       for (int32_t h = 0; h < p_.num_hashes; ++h) {
-        const float* y = scores_ + static_cast<size_t>(r) * columns_ + static_cast<size_t>(h) * columns_a_round_;
+        const float* y =
+            scores_ + static_cast<size_t>(r) * columns_ + static_cast<size_t>(h) * columns_a_round_;
         p_.buckets[h * p_.bucket_stride + first + r] = read ? Bucket(y) : num_buckets_;
       }
     }

@@ -10,15 +10,16 @@ namespace {
 constexpr int32_t kAhead = 8;  // rows that are prefetched: they lie anywhere
 
 void Prefetch(const LshMergeState& state, int64_t row) {
-  for (int32_t d = 0; d < state.head_size; d += 16) __builtin_prefetch(state.sum + row * state.head_size + d, /*for writing*/ 1);
+  for (int32_t d = 0; d < state.head_size; d += 16)
+    __builtin_prefetch(state.sum + row * state.head_size + d, /*for writing*/ 1);
   __builtin_prefetch(state.maximum + row, 1);
   __builtin_prefetch(state.weight + row, 1);
 }
 
 }  // namespace
 
-void LshMergeRound(const LshMergeState& state, const float* out, const float* lse, int64_t begin, const int32_t* slots,
-                   int32_t count, bool first) {
+void LshMergeRound(const LshMergeState& state, const float* out, const float* lse, int64_t begin,
+                   const int32_t* slots, int32_t count, bool first) {
   const int32_t D = state.head_size;
   for (int32_t i = 0; i < count; ++i) {
     if (slots && i + kAhead < count) Prefetch(state, begin + slots[i + kAhead]);

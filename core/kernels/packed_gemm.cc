@@ -11,9 +11,11 @@ namespace longspan::kernels {
 namespace {
 
 constexpr int64_t kProductsWorthAThread = 1 << 19;  // 10 microseconds
-constexpr int64_t kFewestRowsOfAThread = 128;       // below, threads share the panels: each piece of W is then read by one
+constexpr int64_t kFewestRowsOfAThread =
+    128;  // below, threads share the panels: each piece of W is then read by one
 
-// write(column, k) in the order in which the tiles read: by depth, panel, word, column, and the `per_word` values of a word.
+// write(column, k) in the order in which the tiles read: by depth, panel, word, column, and the
+// `per_word` values of a word.
 template <class Write>
 void ForEachPacked(int64_t n, int64_t words, int64_t per_word, const Write& write) {
   const int64_t depth = GemmDepth(words);
@@ -32,8 +34,10 @@ void ForEachPacked(int64_t n, int64_t words, int64_t per_word, const Write& writ
 template <class Params, class RunPart>
 void ShareAmongTeam(const Params& params, const RunPart& run_part) {
   const int64_t panels = NumGemmPanels(params.n);
-  const int64_t useful_threads = std::max<int64_t>(1, params.rows * params.n * params.k / kProductsWorthAThread);
-  const int num_threads = static_cast<int>(std::min<int64_t>(omp_get_max_threads(), useful_threads));
+  const int64_t useful_threads =
+      std::max<int64_t>(1, params.rows * params.n * params.k / kProductsWorthAThread);
+  const int num_threads =
+      static_cast<int>(std::min<int64_t>(omp_get_max_threads(), useful_threads));
 #pragma omp parallel num_threads(num_threads) if (num_threads > 1)
   {
     const int64_t team = omp_get_num_threads(), me = omp_get_thread_num();
@@ -50,19 +54,26 @@ bool PackedGemmIsFastest() { return GetCpuFeatures().avx2 && !GetCpuFeatures().a
 
 int64_t PackedGemmFloats(int64_t n, int64_t k) { return NumGemmPanels(n) * kGemmPanel * k; }
 
-int64_t PackedInt8GemmBytes(int64_t n, int64_t k) { return NumGemmPanels(n) * kGemmPanel * NumInt8Words(k) * kInt8PerWord; }
+int64_t PackedInt8GemmBytes(int64_t n, int64_t k) {
+  return NumGemmPanels(n) * kGemmPanel * NumInt8Words(k) * kInt8PerWord;
+}
 
 void PackGemmWeight(const float* w, int64_t n, int64_t k, float* packed) {
-  ForEachPacked(n, k, 1, [&](int64_t column, int64_t i) { *packed++ = column < n ? w[column * k + i] : 0.0f; });
+  ForEachPacked(n, k, 1, [&](int64_t column, int64_t i) {
+    *packed++ = column < n ? w[column * k + i] : 0.0f;
+  });
 }
 
 void PackInt8GemmWeight(const int8_t* w, int64_t n, int64_t k, int8_t* packed) {
-  ForEachPacked(n, NumInt8Words(k), kInt8PerWord,
-                [&](int64_t column, int64_t i) { *packed++ = column < n && i < k ? w[column * k + i] : int8_t{0}; });
+  ForEachPacked(n, NumInt8Words(k), kInt8PerWord, [&](int64_t column, int64_t i) {
+    *packed++ = column < n && i < k ? w[column * k + i] : int8_t{0};
+  });
 }
 
 void PackedGemm(const PackedGemmParams& params) { ShareAmongTeam(params, PackedGemmAvx2); }
 
-void PackedInt8Gemm(const PackedInt8GemmParams& params) { ShareAmongTeam(params, PackedInt8GemmAvx2); }
+void PackedInt8Gemm(const PackedInt8GemmParams& params) {
+  ShareAmongTeam(params, PackedInt8GemmAvx2);
+}
 
 }  // namespace longspan::kernels

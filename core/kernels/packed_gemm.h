@@ -1,23 +1,26 @@
-// Linear layers in float32 and int8 on weights packed once, for processors that have AVX2 and no AVX-512:
+// Linear layers in float32 and int8 on weights packed once, for processors that have AVX2 and no
+// AVX-512:
 //
 //   y = activation(x W^T + bias)                                       x : [M, K]    W : [N, K]    y : [M, N], may not alias
 //   y = activation(x_scales (x W^T + offsets) w_scales + bias)         of u8 rows and s8 weights, summed exactly in 32 bits
 //
-// There oneDNN has no packed form of float32: it runs its general GEMM, which packs the weights again in every call. In either
-// type it applies what follows the product in a second pass over y.
+// There oneDNN has no packed form of float32: it runs its general GEMM, which packs the weights
+// again in every call. In either type it applies what follows the product in a second pass over y.
 //
-// W is cut into panels of 16 columns of y and each panel into depths of 384 words at most (a word is one float32 or four int8),
-// so that a piece (24 KiB) stays in the L1 cache while all rows of x pass it, six at a time: 6 x 16 sums are twelve registers,
-// and each step multiplies two loads of W with six broadcasts of x.
+// W is cut into panels of 16 columns of y and each panel into depths of 384 words at most (a word
+// is one float32 or four int8), so that a piece (24 KiB) stays in the L1 cache while all rows of x
+// pass it, six at a time: 6 x 16 sums are twelve registers, and each step multiplies two loads of W
+// with six broadcasts of x.
 //
 //   packed : for each depth, for each panel : [depth][16] words
 //   x      : copied by depth, 192 rows at once, to rows 400 words apart (at multiples of 4 KiB they would
 //            share few cache sets)
 //   M = 14 : tiles of 5, 5 and 4 rows, not 6, 6 and 2: below 4 rows the multiply units wait for their own results.
 //
-// A row's result does not depend on the other rows: every tile adds in the same order. int8: VPMADDUBSW adds two products u8 x s8
-// in 16 bits and saturates, so weights are in -63..63 (NarrowWeight). Source of the scheme: Goto and van de Geijn, Anatomy of
-// high-performance matrix multiplication, ACM TOMS 34(3), 2008. Proven by packed_gemm_test.
+// A row's result does not depend on the other rows: every tile adds in the same order. int8:
+// VPMADDUBSW adds two products u8 x s8 in 16 bits and saturates, so weights are in -63..63
+// (NarrowWeight). Source of the scheme: Goto and van de Geijn, Anatomy of high-performance matrix
+// multiplication, ACM TOMS 34(3), 2008. Proven by packed_gemm_test.
 #pragma once
 
 #include <cstdint>
@@ -54,7 +57,8 @@ struct PackedInt8GemmParams {
   int64_t n = 0;
 };
 
-// Whether this processor is one for which these are the fastest form; elsewhere they must not be called.
+// Whether this processor is one for which these are the fastest form; elsewhere they must not be
+// called.
 bool PackedGemmIsFastest();
 
 // Floats that PackGemmWeight writes: N rounded up to whole panels, times K.

@@ -13,13 +13,14 @@ namespace {
 using V = Vector<8>;
 
 constexpr int kTileRows = 6;
-constexpr int64_t kRowsAtOnce = 192;                    // of x, copied: 300 KiB, which stay in the L2 cache
+constexpr int64_t kRowsAtOnce = 192;  // of x, copied: 300 KiB, which stay in the L2 cache
 constexpr int64_t kRowStride = kLargestGemmDepth + 16;  // of the copy, in words
 constexpr int64_t kCacheLine = 64;
 constexpr int kSteps = 8;  // of k in a turn of the innermost loop
 constexpr int64_t kWordBytes = sizeof(float);
 
-// A product in words of 32 bits, which are a float32 or four int8. Words pass through as floats, whatever they mean.
+// A product in words of 32 bits, which are a float32 or four int8. Words pass through as floats,
+// whatever they mean.
 struct Gemm {
   const char* x = nullptr;  // rows x_stride bytes apart, of x_bytes each
   int64_t x_stride = 0, x_bytes = 0;
@@ -34,8 +35,9 @@ struct Gemm {
   const float *x_scales = nullptr, *w_scales = nullptr, *bias = nullptr;  // int8 alone
 };
 
-// sum += a w. As instructions with the sum tied to its register: of the intrinsics, g++ 12 chooses forms that overwrite a factor,
-// and moves sums about, some through memory (7 % of the rate in float32, 20 % in int8).
+// sum += a w. As instructions with the sum tied to its register: of the intrinsics, g++ 12 chooses
+// forms that overwrite a factor, and moves sums about, some through memory (7 % of the rate in
+// float32, 20 % in int8).
 struct Float32 {
   using Weights = __m256;
   static Weights Load(const float* w) { return _mm256_load_ps(w); }
@@ -46,7 +48,9 @@ struct Float32 {
 };
 
 struct Int8 {
-  using Weights = const __m256*;  // read from memory each time: 12 sums, a, the ones and the products leave no register
+  using Weights =
+      // read from memory each time: 12 sums, a, the ones and the products leave no register
+      const __m256*;
   static Weights Load(const float* w) { return reinterpret_cast<Weights>(w); }
   [[gnu::always_inline]] static inline void MultiplyAdd(__m256 a, Weights w, __m256& sum) {
     __m256i products;
@@ -59,7 +63,8 @@ struct Int8 {
   }
 };
 
-// One tile: y[r][0..16) = start + sum over k of x[r][k] w[k][0..16). The next piece of W is on its way meanwhile.
+// One tile: y[r][0..16) = start + sum over k of x[r][k] w[k][0..16). The next piece of W is on its
+// way meanwhile.
 struct Tile {
   const float* x;  // [rows][depth], kRowStride apart
   const float* w;  // [depth][16]
@@ -72,7 +77,8 @@ struct Tile {
 };
 
 template <class Arithmetic, int kRows>
-[[gnu::always_inline]] inline void Step(const float* x, const float* w, __m256 (&low)[kRows], __m256 (&high)[kRows]) {
+[[gnu::always_inline]] inline void Step(const float* x, const float* w, __m256 (&low)[kRows],
+                                        __m256 (&high)[kRows]) {
   const typename Arithmetic::Weights w_low = Arithmetic::Load(w), w_high = Arithmetic::Load(w + 8);
 #pragma GCC unroll 6
   for (int r = 0; r < kRows; ++r) {
@@ -97,9 +103,11 @@ void RunTile(const Tile& tile) {
     _mm_prefetch(reinterpret_cast<const char*>(y + r * y_stride), _MM_HINT_T0);
     _mm_prefetch(reinterpret_cast<const char*>(y + r * y_stride + kGemmPanel - 1), _MM_HINT_T0);
   }
-  for (int64_t i = 0; i < tile.next_bytes; i += kCacheLine) _mm_prefetch(tile.next + i, _MM_HINT_T1);
+  for (int64_t i = 0; i < tile.next_bytes; i += kCacheLine)
+    _mm_prefetch(tile.next + i, _MM_HINT_T1);
   const float *x = tile.x, *w = tile.w;
-  for (const float* const last = w_end - (kSteps - 1) * kGemmPanel; w < last; x += kSteps, w += kSteps * kGemmPanel) {
+  for (const float* const last = w_end - (kSteps - 1) * kGemmPanel; w < last;
+       x += kSteps, w += kSteps * kGemmPanel) {
 #pragma GCC unroll 8
     for (int k = 0; k < kSteps; ++k) Step<Arithmetic, kRows>(x + k, w + k * kGemmPanel, low, high);
   }
@@ -139,7 +147,8 @@ void FinishRows(const Finish& f) {
       __m256 v = _mm256_loadu_ps(y);
       if constexpr (std::is_same_v<Arithmetic, Int8>) {
         const __m256 scale = _mm256_set1_ps(f.x_scales[r]) * _mm256_loadu_ps(f.w_scales + i);
-        v = _mm256_fmadd_ps(_mm256_cvtepi32_ps(_mm256_castps_si256(v)), scale, _mm256_loadu_ps(f.bias + i));
+        v = _mm256_fmadd_ps(_mm256_cvtepi32_ps(_mm256_castps_si256(v)), scale,
+                            _mm256_loadu_ps(f.bias + i));
       }
       _mm256_storeu_ps(y, Activations<V>::Activate<kActivation>(v));
     }
@@ -186,7 +195,8 @@ template <class Arithmetic>
 void RunPanel(const Gemm& g, const Block& block, int64_t panel, const float* w, bool has_next) {
   const int64_t tiles = (block.rows + kTileRows - 1) / kTileRows;
   const int64_t first = panel * kGemmPanel, columns = std::min(kGemmPanel, g.n - first);
-  const PanelValues start(g.start, first, columns), w_scales(g.w_scales, first, columns), bias(g.bias, first, columns);
+  const PanelValues start(g.start, first, columns), w_scales(g.w_scales, first, columns),
+      bias(g.bias, first, columns);
   alignas(32) float aside[kTileRows * kGemmPanel] = {};
   const int64_t w_bytes = block.depth * kGemmPanel * kWordBytes;
   const int64_t share = (w_bytes / tiles + kCacheLine - 1) / kCacheLine * kCacheLine;
@@ -198,7 +208,8 @@ void RunPanel(const Gemm& g, const Block& block, int64_t panel, const float* w, 
     float* const to = whole ? y : aside;
     const int64_t stride = whole ? g.n : kGemmPanel;
     if (!whole && !block.is_first) {
-      for (int64_t r = 0; r < rows; ++r) std::memcpy(aside + r * kGemmPanel, y + r * g.n, columns * sizeof(float));
+      for (int64_t r = 0; r < rows; ++r)
+        std::memcpy(aside + r * kGemmPanel, y + r * g.n, columns * sizeof(float));
     }
     kTiles<Arithmetic>[rows]({.x = block.x + row * kRowStride,
                               .w = w,
@@ -217,17 +228,20 @@ void RunPanel(const Gemm& g, const Block& block, int64_t panel, const float* w, 
                               .y_stride = stride,
                               .rows = rows});
     if (!whole) {
-      for (int64_t r = 0; r < rows; ++r) std::memcpy(y + r * g.n, aside + r * kGemmPanel, columns * sizeof(float));
+      for (int64_t r = 0; r < rows; ++r)
+        std::memcpy(y + r * g.n, aside + r * kGemmPanel, columns * sizeof(float));
     }
     row = end;
   }
 }
 
-// Words [begin, begin + block.depth) of the block's rows. Bytes that a row lacks in its last word meet weights of zero.
+// Words [begin, begin + block.depth) of the block's rows. Bytes that a row lacks in its last word
+// meet weights of zero.
 void CopyRows(const Gemm& g, const Block& block, int64_t begin, float* to) {
   const int64_t bytes = std::min(block.depth * kWordBytes, g.x_bytes - begin * kWordBytes);
   for (int64_t r = 0; r < block.rows; ++r) {
-    std::memcpy(to + r * kRowStride, g.x + (block.first_row + r) * g.x_stride + begin * kWordBytes, bytes);
+    std::memcpy(to + r * kRowStride, g.x + (block.first_row + r) * g.x_stride + begin * kWordBytes,
+                bytes);
   }
 }
 
@@ -235,7 +249,8 @@ template <class Arithmetic>
 void RunPart(const Gemm& g, const GemmPart& part) {
   thread_local Scratch scratch;
   float* const x = scratch.Floats(kRowsAtOnce * kRowStride);
-  const int64_t depth = GemmDepth(g.words), panels = NumGemmPanels(g.n), rows = part.end_row - part.first_row;
+  const int64_t depth = GemmDepth(g.words), panels = NumGemmPanels(g.n),
+                rows = part.end_row - part.first_row;
   const int64_t blocks = (rows + kRowsAtOnce - 1) / kRowsAtOnce;
   for (int64_t b = 0; b < blocks; ++b) {
     Block block;
@@ -249,7 +264,8 @@ void RunPart(const Gemm& g, const GemmPart& part) {
       CopyRows(g, block, word, x);
       const float* const w = g.w + word * panels * kGemmPanel;
       for (int64_t panel = part.first_panel; panel < part.end_panel; ++panel)
-        RunPanel<Arithmetic>(g, block, panel, w + panel * block.depth * kGemmPanel, panel + 1 < part.end_panel);
+        RunPanel<Arithmetic>(g, block, panel, w + panel * block.depth * kGemmPanel,
+                             panel + 1 < part.end_panel);
     }
   }
 }

@@ -13,14 +13,17 @@ namespace {
 // Threads worth starting for this much work.
 int UsefulThreads(int64_t elements) {
   constexpr int64_t kElementsWorthAThread = 16 * 1024;
-  return static_cast<int>(std::clamp<int64_t>(elements / kElementsWorthAThread, 1, omp_get_max_threads()));
+  return static_cast<int>(
+      std::clamp<int64_t>(elements / kElementsWorthAThread, 1, omp_get_max_threads()));
 }
 
 }  // namespace
 
 void QuantizeRows(const QuantizeParams& params) {
   const CpuFeatures& features = GetCpuFeatures();
-  const auto rows_of = features.avx512 ? QuantizeRowsAvx512 : features.avx2 ? QuantizeRowsAvx2 : QuantizeRowsPortable;
+  const auto rows_of = features.avx512 ? QuantizeRowsAvx512
+                       : features.avx2 ? QuantizeRowsAvx2
+                                       : QuantizeRowsPortable;
   const int num_threads = UsefulThreads(params.rows * params.width);
 #pragma omp parallel num_threads(num_threads) if (num_threads > 1)
   {

@@ -1,13 +1,15 @@
-// The passes around an int8 GEMM: float rows -> u8 rows before it, accumulators -> float or u8 rows after it.
+// The passes around an int8 GEMM: float rows -> u8 rows before it, accumulators -> float or u8 rows
+// after it.
 //
 // Per token (row), symmetric about 128:   scale = max |x| / 127      q = round(x / scale) + 128, in 1..255
 //   x = [0.5 -2 1]:   scale 0.01575, q = [160 1 192]
-// oneDNN's GEMM multiplies q by s8 weights (its unsigned form is the fast one) and scales columns; what the 128 added is taken
+// oneDNN's GEMM multiplies q by s8 weights (its unsigned form is the fast one) and scales columns;
+// what the 128 added is taken
 // away here:  y = activation(scale_row * (acc - offset_column) + bias),   offset_n = 128 * w_scale_n * sum_k w_nk.
-// (The GEMM of packed_gemm.h does that itself; DequantizeRows has no AVX2 form.)
-// A row that holds NaN or Inf gets the scale NaN, so that it comes out as NaN and not as a plausible vector.
-// Implementations are chosen once by cpuid: _avx512, _avx2 and _portable; rows are shared among the OpenMP team.
-// Proven by quantize_rows_test and quantized_linear_test.
+// (The GEMM of packed_gemm.h does that itself; DequantizeRows has no AVX2 form.) A row that holds
+// NaN or Inf gets the scale NaN, so that it comes out as NaN and not as a plausible vector.
+// Implementations are chosen once by cpuid: _avx512, _avx2 and _portable; rows are shared among the
+// OpenMP team. Proven by quantize_rows_test and quantized_linear_test.
 #pragma once
 
 #include <cstdint>
@@ -17,7 +19,8 @@
 
 namespace longspan::kernels {
 
-// A row that holds nothing larger is a row of zeros (q = 128), since 127 / max |x| overflows just below.
+// A row that holds nothing larger is a row of zeros (q = 128), since 127 / max |x| overflows just
+// below.
 constexpr float kLeastQuantized = 1e-36f;
 
 struct QuantizeParams {
@@ -32,15 +35,16 @@ void QuantizeRows(const QuantizeParams& params);
 
 // One GEMM's result.
 struct Accumulators {
-  const float* acc = nullptr;     // [rows, width], columns already multiplied by their weight scale; null = absent
+  const float* acc =
+      nullptr;  // [rows, width], columns already multiplied by their weight scale; null = absent
   const float* offset = nullptr;  // [width]
   const float* bias = nullptr;    // [width] or null
 };
 
 struct DequantizeParams {
   Accumulators main;
-  Accumulators gate;                          // absent, or multiplied in after the activation (GeGLU)
-  const float* scales = nullptr;              // [rows] of the GEMM's input
+  Accumulators gate;              // absent, or multiplied in after the activation (GeGLU)
+  const float* scales = nullptr;  // [rows] of the GEMM's input
   Activation activation = Activation::kNone;  // of main
   int64_t rows = 0;
   int64_t width = 0;
@@ -53,12 +57,14 @@ struct DequantizeParams {
 };
 void DequantizeRows(const DequantizeParams& params);
 
-// Rows [begin, end) on the calling thread; scratch holds `width` floats. The _avx512 and _avx2 ones need a processor that has
-// them.
+// Rows [begin, end) on the calling thread; scratch holds `width` floats. The _avx512 and _avx2 ones
+// need a processor that has them.
 void QuantizeRowsAvx512(const QuantizeParams& params, int64_t begin, int64_t end);
 void QuantizeRowsAvx2(const QuantizeParams& params, int64_t begin, int64_t end);
 void QuantizeRowsPortable(const QuantizeParams& params, int64_t begin, int64_t end);
-void DequantizeRowsAvx512(const DequantizeParams& params, int64_t begin, int64_t end, float* scratch);
-void DequantizeRowsPortable(const DequantizeParams& params, int64_t begin, int64_t end, float* scratch);
+void DequantizeRowsAvx512(const DequantizeParams& params, int64_t begin, int64_t end,
+                          float* scratch);
+void DequantizeRowsPortable(const DequantizeParams& params, int64_t begin, int64_t end,
+                            float* scratch);
 
 }  // namespace longspan::kernels

@@ -35,7 +35,8 @@ float QuantizeRow(const T* x, int64_t width, uint8_t* q) {
   const float inverse = largest >= kLeastQuantized && largest < INFINITY ? 127.0f / largest : 0;
   for (int64_t i = 0; i < width; ++i) {
     const float scaled = ToFloat(x[i]) * inverse;
-    q[i] = static_cast<uint8_t>(scaled == scaled ? std::clamp(std::nearbyint(scaled), -127.0f, 127.0f) + 128.0f : 128.0f);
+    q[i] = static_cast<uint8_t>(
+        scaled == scaled ? std::clamp(std::nearbyint(scaled), -127.0f, 127.0f) + 128.0f : 128.0f);
   }
   return largest / 127.0f + poison;
 }
@@ -49,9 +50,10 @@ float Value(const Accumulators& from, float scale, int64_t row, int64_t width, i
 void QuantizeRowsPortable(const QuantizeParams& p, int64_t begin, int64_t end) {
   for (int64_t row = begin; row < end; ++row) {
     uint8_t* q = p.q + row * p.width;
-    p.scales[row] = p.x_type == ElementType::kFloat32
-                        ? QuantizeRow(static_cast<const float*>(p.x) + row * p.width, p.width, q)
-                        : QuantizeRow(static_cast<const BFloat16*>(p.x) + row * p.width, p.width, q);
+    p.scales[row] =
+        p.x_type == ElementType::kFloat32
+            ? QuantizeRow(static_cast<const float*>(p.x) + row * p.width, p.width, q)
+            : QuantizeRow(static_cast<const BFloat16*>(p.x) + row * p.width, p.width, q);
   }
 }
 
@@ -67,7 +69,8 @@ void DequantizeRowsPortable(const DequantizeParams& p, int64_t begin, int64_t en
     } else if (p.out_type == ElementType::kFloat32) {
       std::copy(scratch, scratch + p.width, static_cast<float*>(p.out) + row * p.width);
     } else {
-      for (int64_t i = 0; i < p.width; ++i) FromFloat(scratch[i], static_cast<BFloat16*>(p.out) + row * p.width + i);
+      for (int64_t i = 0; i < p.width; ++i)
+        FromFloat(scratch[i], static_cast<BFloat16*>(p.out) + row * p.width + i);
     }
   }
 }

@@ -1,4 +1,5 @@
-// QuantizeRows and DequantizeRows over vectors of one instruction set: the arithmetic is written once, an Isa gives
+// QuantizeRows and DequantizeRows over vectors of one instruction set: the arithmetic is written
+// once, an Isa gives
 //   V (Vector<kLanes>), Load(p, count): the first `count` elements, zeros behind them, and
 //   StoreBytes(q, count, v): round(v) + 128 clamped to 0..255;
 // for Dequantize also Store(p, count, v) and FirstLanes(v, count).
@@ -57,8 +58,10 @@ class RowQuantizer {
   template <typename T>
   static float QuantizeRow(const T* x, const Range& range, int64_t width, uint8_t* q) {
     const float largest = V::ReduceMax(range.largest);
-    const float inverse = largest >= kLeastQuantized && largest < __builtin_inff() ? 127.0f / largest : 0.0f;
-    for (int64_t i = 0; i < width; i += Isa::kLanes) Isa::StoreBytes(q + i, width - i, Isa::Load(x + i, width - i) * inverse);
+    const float inverse =
+        largest >= kLeastQuantized && largest < __builtin_inff() ? 127.0f / largest : 0.0f;
+    for (int64_t i = 0; i < width; i += Isa::kLanes)
+      Isa::StoreBytes(q + i, width - i, Isa::Load(x + i, width - i) * inverse);
     return largest / 127.0f + V::ReduceAdd(range.poison);
   }
 
@@ -67,25 +70,29 @@ class RowQuantizer {
     for (int64_t row = begin; row < end; ++row) {
       const T* x = static_cast<const T*>(p.x) + row * p.width;
       Range range;
-      for (int64_t i = 0; i < p.width; i += Isa::kLanes) range.Include(Isa::Load(x + i, p.width - i));
+      for (int64_t i = 0; i < p.width; i += Isa::kLanes)
+        range.Include(Isa::Load(x + i, p.width - i));
       p.scales[row] = QuantizeRow(x, range, p.width, p.q + row * p.width);
     }
   }
 
   static Float Value(const Accumulators& from, float scale, int64_t row, int64_t width, int64_t i) {
     const int64_t count = width - i;
-    const Float centred = Isa::Load(from.acc + row * width + i, count) - Isa::Load(from.offset + i, count);
+    const Float centred =
+        Isa::Load(from.acc + row * width + i, count) - Isa::Load(from.offset + i, count);
     return scale * centred + (from.bias ? Isa::Load(from.bias + i, count) : Float{});
   }
 
   template <Activation kActivation>
-  static void DequantizeWith(const DequantizeParams& p, int64_t begin, int64_t end, float* scratch) {
+  static void DequantizeWith(const DequantizeParams& p, int64_t begin, int64_t end,
+                             float* scratch) {
     for (int64_t row = begin; row < end; ++row) {
       const float scale = p.scales[row];
       Range range;
       for (int64_t i = 0; i < p.width; i += Isa::kLanes) {
         const int64_t count = p.width - i;
-        Float v = Activations<V>::template Activate<kActivation>(Value(p.main, scale, row, p.width, i));
+        Float v =
+            Activations<V>::template Activate<kActivation>(Value(p.main, scale, row, p.width, i));
         if (p.gate.acc) v *= Value(p.gate, scale, row, p.width, i);
         if (p.q) {
           range.Include(Isa::FirstLanes(v, count));

@@ -1,4 +1,5 @@
-// RowTaskTile for AVX2 and FMA: 24 rows a block, 12 accumulators of the 16 registers, e^x by a polynomial of degree 5.
+// RowTaskTile for AVX2 and FMA: 24 rows a block, 12 accumulators of the 16 registers, e^x by a
+// polynomial of degree 5.
 #if defined(__x86_64__)
 #include "core/kernels/row_attention_tile.h"
 #include "core/kernels/vector_avx2.h"
@@ -35,21 +36,27 @@ struct Avx2 {
     p = _mm256_fmadd_ps(p, r, Set(kExp2[2]));
     p = _mm256_fmadd_ps(p, r, Set(kExp2[1]));
     p = _mm256_fmadd_ps(p, r, Set(kExp2[0]));
-    // The exponent of p, which is 0 or -1, goes up by n. Where the sum would leave the exponent's eight bits the result is 0.
-    const __m256i raised = _mm256_add_epi32(_mm256_castps_si256(p), _mm256_slli_epi32(_mm256_cvtps_epi32(n), 23));
-    return _mm256_andnot_ps(_mm256_cmp_ps(x, Set(-125.0f), _CMP_LT_OQ), _mm256_castsi256_ps(raised));
+    // The exponent of p, which is 0 or -1, goes up by n. Where the sum would leave the exponent's
+    // eight bits the result is 0.
+    const __m256i raised =
+        _mm256_add_epi32(_mm256_castps_si256(p), _mm256_slli_epi32(_mm256_cvtps_epi32(n), 23));
+    return _mm256_andnot_ps(_mm256_cmp_ps(x, Set(-125.0f), _CMP_LT_OQ),
+                            _mm256_castsi256_ps(raised));
   }
 
   static Float MaskRows(Float s, int32_t first_row, int32_t lo, int32_t hi) {
-    const __m256i row = _mm256_add_epi32(_mm256_set1_epi32(first_row), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
-    const __m256i hidden =
-        _mm256_or_si256(_mm256_cmpgt_epi32(_mm256_set1_epi32(lo), row), _mm256_cmpgt_epi32(row, _mm256_set1_epi32(hi)));
+    const __m256i row =
+        _mm256_add_epi32(_mm256_set1_epi32(first_row), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+    const __m256i hidden = _mm256_or_si256(_mm256_cmpgt_epi32(_mm256_set1_epi32(lo), row),
+                                           _mm256_cmpgt_epi32(row, _mm256_set1_epi32(hi)));
     return _mm256_blendv_ps(s, Set(kMasked), _mm256_castsi256_ps(hidden));
   }
 
   static Float LoadUnits(const Element* source, int count) { return Load8(source, count); }
   static void StoreUnits(float* target, int count, Float v) { Store8(target, count, v); }
-  static Float LoadValues(const Element* const* sources, int first, int count) { return Load8(sources[0] + first, count); }
+  static Float LoadValues(const Element* const* sources, int first, int count) {
+    return Load8(sources[0] + first, count);
+  }
   static void StoreElements(Element* target, int count, Float v) { Store8(target, count, v); }
   static Float PackWeights(const Float (&p)[1]) { return p[0]; }
 
@@ -79,8 +86,10 @@ struct Avx2 {
 
 }  // namespace
 
-void RunRowTasksAvx2(const SlidingWindowAttentionParams& tensors, const RowTask* tasks, int64_t num_tasks) {
-  if (tensors.type == ElementType::kFloat32) return RunTasks<Avx2<float>>(tensors, tasks, num_tasks);
+void RunRowTasksAvx2(const SlidingWindowAttentionParams& tensors, const RowTask* tasks,
+                     int64_t num_tasks) {
+  if (tensors.type == ElementType::kFloat32)
+    return RunTasks<Avx2<float>>(tensors, tasks, num_tasks);
   RunTasks<Avx2<BFloat16>>(tensors, tasks, num_tasks);
 }
 

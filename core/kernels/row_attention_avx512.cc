@@ -1,5 +1,6 @@
-// RowTaskTile for AVX-512: 64 rows a block, 24 accumulators, e^x by a polynomial of degree 5 and VSCALEFPS; and the form that
-// multiplies pairs of bfloat16 with VDPBF16PS, which does two multiply-adds a lane.
+// RowTaskTile for AVX-512: 64 rows a block, 24 accumulators, e^x by a polynomial of degree 5 and
+// VSCALEFPS; and the form that multiplies pairs of bfloat16 with VDPBF16PS, which does two
+// multiply-adds a lane.
 #if defined(__x86_64__)
 #include "core/kernels/row_attention_tile.h"
 #include "core/kernels/vector_avx512.h"
@@ -36,7 +37,9 @@ struct Avx512Base {
   }
 
   static __mmask16 FirstLanes(int count) { return LaneMask(count, 0); }
-  static void StoreUnits(float* target, int count, Float v) { _mm512_mask_storeu_ps(target, FirstLanes(count), v); }
+  static void StoreUnits(float* target, int count, Float v) {
+    _mm512_mask_storeu_ps(target, FirstLanes(count), v);
+  }
 
   // Rows become columns in four steps of two-input shuffles.
   static void Transpose(Float (&rows)[16]) {
@@ -56,7 +59,8 @@ struct Avx512Base {
     }
 #pragma GCC unroll 4
     for (int c = 0; c < 4; ++c) {
-      const Float low_even = _mm512_shuffle_f32x4(b[c], b[4 + c], 0x88), low_odd = _mm512_shuffle_f32x4(b[c], b[4 + c], 0xdd);
+      const Float low_even = _mm512_shuffle_f32x4(b[c], b[4 + c], 0x88),
+                  low_odd = _mm512_shuffle_f32x4(b[c], b[4 + c], 0xdd);
       const Float high_even = _mm512_shuffle_f32x4(b[8 + c], b[12 + c], 0x88);
       const Float high_odd = _mm512_shuffle_f32x4(b[8 + c], b[12 + c], 0xdd);
       rows[c] = _mm512_shuffle_f32x4(low_even, high_even, 0x88);
@@ -69,8 +73,8 @@ struct Avx512Base {
   static Float MaskRows(Float s, int32_t first_row, int32_t lo, int32_t hi) {
     const __m512i lane = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
     const __m512i row = _mm512_add_epi32(_mm512_set1_epi32(first_row), lane);
-    const __mmask16 seen =
-        _mm512_cmpge_epi32_mask(row, _mm512_set1_epi32(lo)) & _mm512_cmple_epi32_mask(row, _mm512_set1_epi32(hi));
+    const __mmask16 seen = _mm512_cmpge_epi32_mask(row, _mm512_set1_epi32(lo)) &
+                           _mm512_cmple_epi32_mask(row, _mm512_set1_epi32(hi));
     return _mm512_mask_mov_ps(_mm512_set1_ps(kMasked), seen, s);
   }
 };
@@ -82,9 +86,15 @@ struct Avx512 : Avx512Base {
 
   static Float Dot(Float sum, Float a, Float b) { return _mm512_fmadd_ps(a, b, sum); }
 
-  static Float LoadUnits(const Element* source, int count) { return Load16(source, FirstLanes(count)); }
-  static Float LoadValues(const Element* const* sources, int first, int count) { return LoadUnits(sources[0] + first, count); }
-  static void StoreElements(Element* target, int count, Float v) { Store16(target, FirstLanes(count), v); }
+  static Float LoadUnits(const Element* source, int count) {
+    return Load16(source, FirstLanes(count));
+  }
+  static Float LoadValues(const Element* const* sources, int first, int count) {
+    return LoadUnits(sources[0] + first, count);
+  }
+  static void StoreElements(Element* target, int count, Float v) {
+    Store16(target, FirstLanes(count), v);
+  }
   static Float PackWeights(const Float (&p)[1]) { return p[0]; }
 };
 
@@ -92,7 +102,9 @@ struct Avx512Bf16 : Avx512Base {
   using Element = BFloat16;
   static constexpr int kPack = 2;
 
-  static Float Dot(Float sum, Float a, Float b) { return _mm512_dpbf16_ps(sum, (__m512bh)a, (__m512bh)b); }
+  static Float Dot(Float sum, Float a, Float b) {
+    return _mm512_dpbf16_ps(sum, (__m512bh)a, (__m512bh)b);
+  }
 
   // A pair of dimensions a unit: the row as it lies in memory.
   static Float LoadUnits(const Element* source, int count) {
@@ -101,16 +113,19 @@ struct Avx512Bf16 : Avx512Base {
   }
   // A pair of keys a unit, the first in the low half.
   static Float LoadValues(const Element* const* sources, int first, int count) {
-    const __m512i low = _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(FirstLanes(count), sources[0] + first));
-    const __m512i high = _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(FirstLanes(count), sources[1] + first));
+    const __m512i low =
+        _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(FirstLanes(count), sources[0] + first));
+    const __m512i high =
+        _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(FirstLanes(count), sources[1] + first));
     return _mm512_castsi512_ps(_mm512_or_si512(low, _mm512_slli_epi32(high, 16)));
   }
   static void StoreElements(Element* target, int count, Float v) {
     _mm256_mask_storeu_epi16(target, FirstLanes(count), (__m256i)_mm512_cvtneps_pbh(v));
   }
   static Float PackWeights(const Float (&p)[2]) {
-    alignas(64) static constexpr int16_t kInterleave[32] = {0, 16, 1, 17, 2,  18, 3,  19, 4,  20, 5,  21, 6,  22, 7,  23,
-                                                            8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31};
+    alignas(64) static constexpr int16_t kInterleave[32] = {
+        0, 16, 1, 17, 2,  18, 3,  19, 4,  20, 5,  21, 6,  22, 7,  23,
+        8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31};
     const __m512i halves = (__m512i)_mm512_cvtne2ps_pbh(p[1], p[0]);
     return _mm512_castsi512_ps(_mm512_permutexvar_epi16(_mm512_load_si512(kInterleave), halves));
   }
@@ -118,12 +133,15 @@ struct Avx512Bf16 : Avx512Base {
 
 }  // namespace
 
-void RunRowTasksAvx512(const SlidingWindowAttentionParams& tensors, const RowTask* tasks, int64_t num_tasks) {
-  if (tensors.type == ElementType::kFloat32) return RunTasks<Avx512<float>>(tensors, tasks, num_tasks);
+void RunRowTasksAvx512(const SlidingWindowAttentionParams& tensors, const RowTask* tasks,
+                       int64_t num_tasks) {
+  if (tensors.type == ElementType::kFloat32)
+    return RunTasks<Avx512<float>>(tensors, tasks, num_tasks);
   RunTasks<Avx512<BFloat16>>(tensors, tasks, num_tasks);
 }
 
-void RunRowTasksAvx512Bf16(const SlidingWindowAttentionParams& tensors, const RowTask* tasks, int64_t num_tasks) {
+void RunRowTasksAvx512Bf16(const SlidingWindowAttentionParams& tensors, const RowTask* tasks,
+                           int64_t num_tasks) {
   RunTasks<Avx512Bf16>(tensors, tasks, num_tasks);
 }
 

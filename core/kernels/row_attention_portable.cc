@@ -1,4 +1,5 @@
-// RowTaskTile for any processor: vectors of 4 floats (SSE2, NEON) by the compiler's own vector types.
+// RowTaskTile for any processor: vectors of 4 floats (SSE2, NEON) by the compiler's own vector
+// types.
 #include "core/kernels/row_attention_tile.h"
 
 namespace longspan::kernels {
@@ -58,7 +59,9 @@ struct Portable {
   static void StoreUnits(float* target, int count, Float v) {
     for (int i = 0; i < std::min(count, kLanes); ++i) target[i] = v[i];
   }
-  static Float LoadValues(const Element* const* sources, int first, int count) { return LoadUnits(sources[0] + first, count); }
+  static Float LoadValues(const Element* const* sources, int first, int count) {
+    return LoadUnits(sources[0] + first, count);
+  }
   static void StoreElements(Element* target, int count, Float v) {
     for (int i = 0; i < std::min(count, kLanes); ++i) FromFloat(v[i], target + i);
   }
@@ -77,8 +80,10 @@ struct Portable {
 
 }  // namespace
 
-void RunRowTasksPortable(const SlidingWindowAttentionParams& tensors, const RowTask* tasks, int64_t num_tasks) {
-  if (tensors.type == ElementType::kFloat32) return RunTasks<Portable<float>>(tensors, tasks, num_tasks);
+void RunRowTasksPortable(const SlidingWindowAttentionParams& tensors, const RowTask* tasks,
+                         int64_t num_tasks) {
+  if (tensors.type == ElementType::kFloat32)
+    return RunTasks<Portable<float>>(tensors, tasks, num_tasks);
   RunTasks<Portable<BFloat16>>(tensors, tasks, num_tasks);
 }
 

@@ -1,26 +1,29 @@
-// The loop nest behind RunRowTasks, for any vector width. Each instruction set includes it in one file of its own; everything is
-// in an unnamed namespace, so that no code of one set leaks into another.
+// The loop nest behind RunRowTasks, for any vector width. Each instruction set includes it in one
+// file of its own; everything is in an unnamed namespace, so that no code of one set leaks into
+// another.
 //
-// Idea: turn the score tile on its side. For kRows queries of one head, S^T [keys, kRows] = K Q^T has the queries along the
-// vector lanes: K and V are used as they lie in memory (one number of K is broadcast against kRows queries), the maximum and the
-// sum of each row's softmax are plain lane-wise operations, and a key's mask is a range of lanes.
+// Idea: turn the score tile on its side. For kRows queries of one head, S^T [keys, kRows] = K Q^T
+// has the queries along the vector lanes: K and V are used as they lie in memory (one number of K
+// is broadcast against kRows queries), the maximum and the sum of each row's softmax are plain
+// lane-wise operations, and a key's mask is a range of lanes.
 //
 //   S^T, w = 2, rows 4..7 of a tile of 4, keys 2..9 (. = hidden):          key 2: 4 . . .      key 6: 4 5 6 7
 //   most keys of a wide window are seen by all rows: no mask.              key 3: 4 5 . .      key 7: . 5 6 7
 //   The others are the two edge triangles; lane blocks that see            key 4: 4 5 6 .      key 8: . . 6 7
 //   nothing there are not computed at all.                                 key 5: 4 5 6 7      key 9: . . . 7
 //
-// Stages. A task packs the keys that its rows can see once (columns first, then the band without masked keys), a chunk of
-// kChunkUnits numbers at a time. For each block of kRows rows of the task:
+// Stages. A task packs the keys that its rows can see once (columns first, then the band without
+// masked keys), a chunk of kChunkUnits numbers at a time. For each block of kRows rows of the task:
 //   1 scores   S^T of all its keys in the chunk, micro tile [kGroupKeys, <= kRowVectors vectors], maximum on the way
 //   2 weights  P = 2^(S log2(e) scale - max), the sum on the way, a key block at a time, so that P is still in the first cache
 //   for 3 values   O [kRows, D] += P V, micro tile [rows, <= kValueVectors vectors]
-// Where one chunk holds all keys (windows up to 256 and more) nothing is ever rescaled; otherwise chunks merge by the running
-// maximum (online softmax, arXiv 1805.02867).
-// With kPack = 2 a 32-bit unit holds a pair of bfloat16: two dimensions of q and k in stage 1, two keys of P and V in stage 3.
+// Where one chunk holds all keys (windows up to 256 and more) nothing is ever rescaled; otherwise
+// chunks merge by the running maximum (online softmax, arXiv 1805.02867).
+// With kPack = 2 a 32-bit unit holds a pair of bfloat16: two dimensions of q and k in stage 1, two
+// keys of P and V in stage 3.
 //
-// Cost: 2 D multiply-adds a visible key and head, plus at most one lane block per row block edge. Scratch per thread: a constant
-// (about 1 MiB), whatever the length of the text.
+// Cost: 2 D multiply-adds a visible key and head, plus at most one lane block per row block edge.
+// Scratch per thread: a constant (about 1 MiB), whatever the length of the text.
 // Source: Longformer, arXiv 2004.05150, sec. 3.1.  Proven by sliding_window_attention_test and block_sparse_attention_test.
 #pragma once
 
@@ -37,11 +40,13 @@
 namespace longspan::kernels {
 namespace {
 
-// Score of a hidden key. Finite, so that no infinity meets another one: 2^(kMasked * scale) is 0 for any scale of practice.
+// Score of a hidden key. Finite, so that no infinity meets another one: 2^(kMasked * scale) is 0
+// for any scale of practice.
 constexpr float kMasked = -1e30f;
 constexpr float kLog2E = 1.44269504f;
 // 2^r for |r| <= 1/2, minimax in relative error: 7.5e-8.
-constexpr float kExp2[6] = {1.00000012f, 0.693146944f, 0.240221202f, 0.0555071309f, 0.00967554096f, 0.00132764725f};
+constexpr float kExp2[6] = {1.00000012f,   0.693146944f,   0.240221202f,
+                            0.0555071309f, 0.00967554096f, 0.00132764725f};
 
 // Memory of one thread that only grows; 64-byte aligned.
 class TileScratch {
@@ -54,7 +59,8 @@ class TileScratch {
   float* Reserve(size_t floats) {
     if (floats > size_) {
       std::free(buffer_);
-      buffer_ = static_cast<float*>(std::aligned_alloc(64, (floats * sizeof(float) + 63) / 64 * 64));
+      buffer_ =
+          static_cast<float*>(std::aligned_alloc(64, (floats * sizeof(float) + 63) / 64 * 64));
       size_ = floats;
     }
     return buffer_;
@@ -76,7 +82,7 @@ class RowTaskTile {
   static constexpr int kPack = Isa::kPack;
   static_assert(kGroup % kPack == 0);
   static constexpr int kKeyBlock = 48 / kGroup * kGroup;  // keys between stages 2 and 3
-  static constexpr int kChunkUnits = 67584;               // of packed K: 1,056 keys of 64 floats, 264 KiB
+  static constexpr int kChunkUnits = 67584;  // of packed K: 1,056 keys of 64 floats, 264 KiB
   static constexpr int kPrefetchKeys = 8;
   static constexpr int kStateRows = (kTaskRows + kRows - 1) / kRows * kRows;
 
@@ -103,9 +109,11 @@ class RowTaskTile {
     const auto lines = [](size_t floats) { return (floats + 15) / 16 * 16; };
     const size_t keys = lines(static_cast<size_t>(chunk_keys_) * depth_);
     const size_t values = lines(static_cast<size_t>(chunk_keys_) / kPack * width_);
-    const size_t scores = static_cast<size_t>(chunk_keys_) * kRows, queries = static_cast<size_t>(depth_) * kRows;
+    const size_t scores = static_cast<size_t>(chunk_keys_) * kRows,
+                 queries = static_cast<size_t>(depth_) * kRows;
     const size_t sums = static_cast<size_t>(kStateRows) * width_, ints = lines(chunk_keys_);
-    float* next = scratch.Reserve(keys + values + scores + queries + sums + 2 * kStateRows + 3 * ints);
+    float* next =
+        scratch.Reserve(keys + values + scores + queries + sums + 2 * kStateRows + 3 * ints);
     const auto take = [&next](size_t floats) {
       float* part = next;
       next += floats;
@@ -124,7 +132,8 @@ class RowTaskTile {
   }
 
   const Element* Row(const void* base, int64_t stride, int32_t row) const {
-    return static_cast<const Element*>(base) + row * stride + static_cast<int64_t>(head_) * p_.head_size;
+    return static_cast<const Element*>(base) + row * stride +
+           static_cast<int64_t>(head_) * p_.head_size;
   }
   bool IsRead(int32_t key) const { return !p_.key_mask || p_.key_mask[key]; }
 
@@ -172,7 +181,8 @@ class RowTaskTile {
     lo_[count_] = lo;
     hi_[count_++] = hi;
   }
-  // Keys that nobody sees make the group whole. They repeat a real key, so that their numbers are finite if the text's are.
+  // Keys that nobody sees make the group whole. They repeat a real key, so that their numbers are
+  // finite if the text's are.
   void PadGroup() {
     for (; count_ % kGroup != 0; ++count_) {
       position_[count_] = position_[count_ - 1];
@@ -190,11 +200,13 @@ class RowTaskTile {
       float* target = keys_ + static_cast<size_t>(first + i) * depth_;
       const Element* source = Row(p_.k, p_.k_stride, key);
       for (int32_t d = 0; d < depth_; d += kLanes)
-        Isa::StoreUnits(target + d, depth_ - d, Isa::LoadUnits(source + d * kPack, p_.head_size - d * kPack));
+        Isa::StoreUnits(target + d, depth_ - d,
+                        Isa::LoadUnits(source + d * kPack, p_.head_size - d * kPack));
       values[i] = Row(p_.v, p_.v_stride, key);
     }
     float* target = values_ + static_cast<size_t>(first / kPack) * width_;
-    for (int32_t d = 0; d < width_; d += kLanes) Isa::Store(target + d, Isa::LoadValues(values, d, p_.head_size - d));
+    for (int32_t d = 0; d < width_; d += kLanes)
+      Isa::Store(target + d, Isa::LoadValues(values, d, p_.head_size - d));
   }
 
   // Rows lie far apart, where the processor's own prefetch does not see them coming.
@@ -203,7 +215,8 @@ class RowTaskTile {
       __builtin_prefetch(reinterpret_cast<const char*>(row) + byte);
   }
 
-  // Q^T of the block: [depth, kRows], by transposing kLanes rows at a time; lanes behind the last row repeat it.
+  // Q^T of the block: [depth, kRows], by transposing kLanes rows at a time; lanes behind the last
+  // row repeat it.
   void PackQueries() {
     for (int r = 0; r < num_vectors_ * kLanes; r += kLanes) {
       for (int32_t d = 0; d < depth_; d += kLanes) {
@@ -211,14 +224,16 @@ class RowTaskTile {
 #pragma GCC unroll 16
         for (int i = 0; i < kLanes; ++i) {
           const int32_t row = std::min(first_row_ + r + i, task_->row_end - 1);
-          rows[i] = Isa::LoadUnits(Row(p_.q, p_.q_stride, row) + d * kPack, p_.head_size - d * kPack);
+          rows[i] =
+              Isa::LoadUnits(Row(p_.q, p_.q_stride, row) + d * kPack, p_.head_size - d * kPack);
         }
         Isa::Transpose(rows);
         for (int i = 0; i < std::min<int>(kLanes, depth_ - d); ++i)
           Isa::Store(queries_ + static_cast<size_t>(d + i) * kRows + r, rows[i]);
       }
     }
-    for (int32_t row = first_row_ + kRows; row < std::min(first_row_ + 2 * kRows, task_->row_end); ++row)
+    for (int32_t row = first_row_ + kRows; row < std::min(first_row_ + 2 * kRows, task_->row_end);
+         ++row)
       Prefetch(Row(p_.q, p_.q_stride, row));
   }
 
@@ -229,13 +244,15 @@ class RowTaskTile {
     // Keys of the band that some row of the block sees; lo and hi ascend with the key.
     const int32_t *lo = lo_ + num_columns_, *hi = hi_ + num_columns_;
     const auto begin = static_cast<int32_t>(std::lower_bound(hi, hi + band_keys_, first_row) - hi);
-    const auto end = static_cast<int32_t>(std::upper_bound(lo, lo + band_keys_, first_row + num_rows_ - 1) - lo);
+    const auto end =
+        static_cast<int32_t>(std::upper_bound(lo, lo + band_keys_, first_row + num_rows_ - 1) - lo);
     const int32_t band_begin = num_columns_ + begin / kGroup * kGroup;
     const int32_t band_end = num_columns_ + (std::max(begin, end) + kGroup - 1) / kGroup * kGroup;
     if (num_columns_ == 0 && band_begin == band_end) return;
     PackQueries();
     const int32_t state = first_row - task_->row_begin;
-    for (int v = 0; v < num_vectors_; ++v) block_maximum_[v] = Isa::Load(maximum_ + state + v * kLanes);
+    for (int v = 0; v < num_vectors_; ++v)
+      block_maximum_[v] = Isa::Load(maximum_ + state + v * kLanes);
     Scores(0, num_columns_);
     Scores(band_begin, band_end);
     Rescale(state, first_chunk);
@@ -251,7 +268,8 @@ class RowTaskTile {
   VectorRange SeenBy(int32_t group) const {
     if (group < num_columns_) return {0, num_vectors_};
     const int32_t last = std::min(group + kGroup, num_columns_ + band_keys_) - 1;
-    const int32_t begin = std::max(lo_[group] - first_row_, 0), end = std::min(hi_[last] - first_row_, num_rows_ - 1);
+    const int32_t begin = std::max(lo_[group] - first_row_, 0),
+                  end = std::min(hi_[last] - first_row_, num_rows_ - 1);
     if (end < begin) return {0, 0};
     return {begin / kLanes, end / kLanes + 1};
   }
@@ -296,10 +314,12 @@ class RowTaskTile {
       }
     }
     const int32_t first_row = first_row_ + first_vector * kLanes;
-    const bool all_seen = lo_[group + kGroup - 1] <= first_row && hi_[group] >= first_row + kCount * kLanes - 1;
+    const bool all_seen =
+        lo_[group + kGroup - 1] <= first_row && hi_[group] >= first_row + kCount * kLanes - 1;
     if (!all_seen) {
       for (int g = 0; g < kGroup; ++g) {
-        for (int v = 0; v < kCount; ++v) s[g][v] = Isa::MaskRows(s[g][v], first_row + v * kLanes, lo_[group + g], hi_[group + g]);
+        for (int v = 0; v < kCount; ++v)
+          s[g][v] = Isa::MaskRows(s[g][v], first_row + v * kLanes, lo_[group + g], hi_[group + g]);
       }
     }
     float* scores = scores_ + static_cast<size_t>(group) * kRows + first_vector * kLanes;
@@ -327,7 +347,8 @@ class RowTaskTile {
         shift[i] = maximum[i] == kMasked ? 0.0f : -maximum[i] * scale;
         if (first_chunk || factor[i] == 1.0f) continue;
         float* row = out_ + static_cast<size_t>(state + v * kLanes + i) * width_;
-        for (int32_t d = 0; d < width_; d += kLanes) Isa::Store(row + d, Isa::Load(row + d) * Isa::Set(factor[i]));
+        for (int32_t d = 0; d < width_; d += kLanes)
+          Isa::Store(row + d, Isa::Load(row + d) * Isa::Set(factor[i]));
       }
       block_shift_[v] = Isa::Load(shift);
       block_sum_[v] = Isa::Load(sum_ + state + v * kLanes) * Isa::Load(factor);
@@ -338,7 +359,8 @@ class RowTaskTile {
   void WeighAndAdd(int32_t begin, int32_t end, int32_t state) {
     for (int32_t key = begin; key < end; key += kKeyBlock) {
       const int32_t block_end = std::min(key + kKeyBlock, end);
-      int32_t first[kVectors], last[kVectors];  // keys of the block that lane block v has weights for
+      int32_t first[kVectors],
+          last[kVectors];  // keys of the block that lane block v has weights for
       for (int v = 0; v < kVectors; ++v) first[v] = block_end, last[v] = key;
       for (int32_t group = key; group < block_end; group += kGroup) {
         const VectorRange seen = SeenBy(group);
@@ -439,12 +461,15 @@ class RowTaskTile {
     const bool empty = sum_[state] == 0.0f || !IsRead(row);
     const float inverse = empty ? 0.0f : 1.0f / sum_[state];
     const float* source = out_ + static_cast<size_t>(state) * width_;
-    Element* target = static_cast<Element*>(p_.out) + row * p_.out_stride + static_cast<int64_t>(head_) * p_.head_size;
+    Element* target = static_cast<Element*>(p_.out) + row * p_.out_stride +
+                      static_cast<int64_t>(head_) * p_.head_size;
     for (int32_t d = 0; d < p_.head_size; d += kLanes)
-      Isa::StoreElements(target + d, p_.head_size - d, empty ? Isa::Set(0.0f) : Isa::Load(source + d) * Isa::Set(inverse));
+      Isa::StoreElements(target + d, p_.head_size - d,
+                         empty ? Isa::Set(0.0f) : Isa::Load(source + d) * Isa::Set(inverse));
     if (p_.lse) {
       p_.lse[static_cast<int64_t>(row) * p_.num_heads + head_] =
-          empty ? -std::numeric_limits<float>::infinity() : maximum_[state] * p_.scale + std::log(sum_[state]);
+          empty ? -std::numeric_limits<float>::infinity()
+                : maximum_[state] * p_.scale + std::log(sum_[state]);
     }
   }
 
@@ -475,7 +500,8 @@ class RowTaskTile {
   // Of the block of rows.
   int32_t first_row_ = 0, num_rows_ = 0, num_vectors_ = 0;
   float* queries_ = nullptr;  // [depth_, kRows] units
-  float* scores_ = nullptr;   // [chunk_keys_, kRows]; then the weights, [chunk_keys_ / kPack, kRows] units
+  float* scores_ =
+      nullptr;  // [chunk_keys_, kRows]; then the weights, [chunk_keys_ / kPack, kRows] units
   Float block_maximum_[kVectors], block_shift_[kVectors], block_sum_[kVectors];
 };
 
@@ -488,7 +514,8 @@ void RunTasks(const SlidingWindowAttentionParams& params, const RowTask* tasks, 
     thread_local TileScratch scratch;
     RowTaskTile<Isa> tile(params, scratch);
 #pragma omp for schedule(dynamic)
-    for (int64_t i = 0; i < count; ++i) tile.Run(tasks[i / params.num_heads], static_cast<int32_t>(i % params.num_heads));
+    for (int64_t i = 0; i < count; ++i)
+      tile.Run(tasks[i / params.num_heads], static_cast<int32_t>(i % params.num_heads));
   }
 }
 

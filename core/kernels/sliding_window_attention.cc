@@ -13,7 +13,8 @@ std::vector<RowTask> SlidingWindowTasks(const SlidingWindowAttentionParams& para
     RowTask task;
     task.text_begin = task.row_begin = params.cu_seqlens[text];
     task.text_end = task.row_end = params.cu_seqlens[text + 1];
-    task.reach = static_cast<int32_t>(std::min<int64_t>(params.windows[text], task.text_end - task.text_begin));
+    task.reach = static_cast<int32_t>(
+        std::min<int64_t>(params.windows[text], task.text_end - task.text_begin));
     if (params.globals) {
       task.columns = params.globals + params.cu_globals[text];
       task.num_columns = params.cu_globals[text + 1] - params.cu_globals[text];
@@ -35,7 +36,8 @@ bool IsSupported(AttentionImplementation implementation, ElementType type) {
 
 AttentionImplementation FastestAttention(ElementType type) {
   for (AttentionImplementation implementation :
-       {AttentionImplementation::kAvx512Bf16, AttentionImplementation::kAvx512, AttentionImplementation::kAvx2}) {
+       {AttentionImplementation::kAvx512Bf16, AttentionImplementation::kAvx512,
+        AttentionImplementation::kAvx2}) {
     if (IsSupported(implementation, type)) return implementation;
   }
   return AttentionImplementation::kPortable;
@@ -49,8 +51,8 @@ void AppendRowTasks(const RowTask& task, std::vector<RowTask>* tasks) {
   }
 }
 
-void RunRowTasks(AttentionImplementation implementation, const SlidingWindowAttentionParams& tensors,
-                 const std::vector<RowTask>& tasks) {
+void RunRowTasks(AttentionImplementation implementation,
+                 const SlidingWindowAttentionParams& tensors, const std::vector<RowTask>& tasks) {
   const int64_t count = static_cast<int64_t>(tasks.size());
   switch (implementation) {
 #if defined(__x86_64__)
@@ -66,7 +68,8 @@ void RunRowTasks(AttentionImplementation implementation, const SlidingWindowAtte
   }
 }
 
-void SlidingWindowAttention(const SlidingWindowAttentionParams& params, AttentionImplementation implementation) {
+void SlidingWindowAttention(const SlidingWindowAttentionParams& params,
+                            AttentionImplementation implementation) {
   RunRowTasks(implementation, params, SlidingWindowTasks(params));
 }
 

@@ -1,5 +1,6 @@
-// Loads, stores and conversions of 8 elements for the _avx2 files. Internal linkage on purpose: only files compiled for AVX2
-// include this, and nothing of it may be merged by the linker into code that runs elsewhere.
+// Loads, stores and conversions of 8 elements for the _avx2 files. Internal linkage on purpose:
+// only files compiled for AVX2 include this, and nothing of it may be merged by the linker into
+// code that runs elsewhere.
 #pragma once
 
 #include <immintrin.h>
@@ -14,7 +15,8 @@ namespace longspan::kernels {
 // Lanes [0, count) on; any count.
 static inline __m256i FirstLanes8(int64_t count) {
   const __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
-  return _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(std::clamp<int64_t>(count, 0, 8))), lane);
+  return _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(std::clamp<int64_t>(count, 0, 8))),
+                            lane);
 }
 
 // The first `count` elements (8 at most), zeros behind them.
@@ -41,10 +43,12 @@ static inline void Store8(float* p, int64_t count, __m256 v) {
 static inline void Store8(BFloat16* p, int64_t count, __m256 v) {
   const __m256i bits = _mm256_castps_si256(v);
   const __m256i odd = _mm256_and_si256(_mm256_srli_epi32(bits, 16), _mm256_set1_epi32(1));
-  __m256i rounded = _mm256_srli_epi32(_mm256_add_epi32(bits, _mm256_add_epi32(odd, _mm256_set1_epi32(0x7fff))), 16);
+  __m256i rounded = _mm256_srli_epi32(
+      _mm256_add_epi32(bits, _mm256_add_epi32(odd, _mm256_set1_epi32(0x7fff))), 16);
   const __m256i is_nan = _mm256_castps_si256(_mm256_cmp_ps(v, v, _CMP_UNORD_Q));
   rounded = _mm256_blendv_epi8(rounded, _mm256_set1_epi32(0x7fc0), is_nan);
-  const __m128i halves = _mm_packus_epi32(_mm256_castsi256_si128(rounded), _mm256_extracti128_si256(rounded, 1));
+  const __m128i halves =
+      _mm_packus_epi32(_mm256_castsi256_si128(rounded), _mm256_extracti128_si256(rounded, 1));
   if (count >= 8) return _mm_storeu_si128(reinterpret_cast<__m128i*>(p), halves);
   alignas(16) BFloat16 some[8];
   _mm_store_si128(reinterpret_cast<__m128i*>(some), halves);

@@ -8,9 +8,10 @@
 namespace longspan {
 
 inline kernels::ElementType ElementTypeOf(const at::Tensor& x) {
-  TORCH_CHECK(x.scalar_type() == at::kFloat || x.scalar_type() == at::kBFloat16, "takes float32 or bfloat16, got ",
-              x.scalar_type());
-  return x.scalar_type() == at::kFloat ? kernels::ElementType::kFloat32 : kernels::ElementType::kBFloat16;
+  TORCH_CHECK(x.scalar_type() == at::kFloat || x.scalar_type() == at::kBFloat16,
+              "takes float32 or bfloat16, got ", x.scalar_type());
+  return x.scalar_type() == at::kFloat ? kernels::ElementType::kFloat32
+                                       : kernels::ElementType::kBFloat16;
 }
 
 }  // namespace longspan

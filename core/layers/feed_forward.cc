@@ -15,14 +15,16 @@ at::Tensor FeedForward::operator()(const at::Tensor& x) const {
 
 // The wide rows go from one GEMM to the next as u8.
 at::Tensor FeedForward::OfQuantized(const QuantizedRows& x, at::ScalarType out_type) const {
-  const QuantizedRows wide = QuantizedLinear::RunQuantized(*up_.quantized(), gate_.quantized(), x, up_.activation());
+  const QuantizedRows wide =
+      QuantizedLinear::RunQuantized(*up_.quantized(), gate_.quantized(), x, up_.activation());
   at::Tensor out = at::empty({x.values.size(0), down_.out_features()}, out_type);
   down_.quantized()->Run(wide, down_.activation(), out);
   return out;
 }
 
 void FeedForward::AddPreNorm(at::Tensor& stream, const LayerNorm& norm) const {
-  stream.add_(takes_quantized() ? OfQuantized(norm.NormQuantized(stream), stream.scalar_type()) : (*this)(norm(stream)));
+  stream.add_(takes_quantized() ? OfQuantized(norm.NormQuantized(stream), stream.scalar_type())
+                                : (*this)(norm(stream)));
 }
 
 }  // namespace longspan

@@ -1,5 +1,5 @@
-// FeedForward: the wide half of a transformer layer. All rows at once: callers cut long inputs into blocks (ForEachRowBlock), so
-// that the wide rows never leave the cache.
+// FeedForward: the wide half of a transformer layer. All rows at once: callers cut long inputs into
+// blocks (ForEachRowBlock), so that the wide rows never leave the cache.
 //   dense:  down(act(up(x)))                     the activation is part of `up`
 //   gated:  down(act(up(x)) * gate(x))           GeGLU and its kin (ModernBERT: Wi's first half is up, its second half gate)
 // Thread safe after construction.
@@ -18,7 +18,8 @@ class FeedForward {
  public:
   FeedForward() = default;
   FeedForward(Linear up, Linear down) : up_(std::move(up)), down_(std::move(down)) {}
-  FeedForward(Linear up, Linear gate, Linear down) : up_(std::move(up)), gate_(std::move(gate)), down_(std::move(down)) {}
+  FeedForward(Linear up, Linear gate, Linear down)
+      : up_(std::move(up)), gate_(std::move(gate)), down_(std::move(down)) {}
 
   // x [T, E] -> [T, E] of x's type.
   at::Tensor operator()(const at::Tensor& x) const;

@@ -13,16 +13,18 @@ LayerNorm::LayerNorm(const at::Tensor& weight, const at::Tensor& bias, double ep
   if (bias.defined()) bias_ = bias.to(at::kFloat).contiguous();
 }
 
-void LayerNorm::Run(const at::Tensor& x, const at::Tensor& residual, bool update_residual, at::Tensor& out,
-                    QuantizedRows* quantized) const {
-  TORCH_CHECK(x.dim() == 2 && x.size(1) == width(), "LayerNorm takes [T, ", width(), "], got ", x.sizes());
-  TORCH_CHECK(x.is_contiguous() && out.is_contiguous() && out.sizes() == x.sizes(), "LayerNorm takes contiguous rows");
+void LayerNorm::Run(const at::Tensor& x, const at::Tensor& residual, bool update_residual,
+                    at::Tensor& out, QuantizedRows* quantized) const {
+  TORCH_CHECK(x.dim() == 2 && x.size(1) == width(), "LayerNorm takes [T, ", width(), "], got ",
+              x.sizes());
+  TORCH_CHECK(x.is_contiguous() && out.is_contiguous() && out.sizes() == x.sizes(),
+              "LayerNorm takes contiguous rows");
   kernels::LayerNormParams params;
   params.x = x.const_data_ptr();
   params.x_type = ElementTypeOf(x);
   if (residual.defined()) {
-    TORCH_CHECK(residual.is_contiguous() && residual.sizes() == x.sizes(), "LayerNorm: residual is ", residual.sizes(), ", x is ",
-                x.sizes());
+    TORCH_CHECK(residual.is_contiguous() && residual.sizes() == x.sizes(),
+                "LayerNorm: residual is ", residual.sizes(), ", x is ", x.sizes());
     params.residual = residual.const_data_ptr();
     params.residual_type = ElementTypeOf(residual);
     if (update_residual) params.sum = residual.data_ptr();
@@ -49,7 +51,8 @@ at::Tensor LayerNorm::operator()(const at::Tensor& x) const {
   return out;
 }
 
-at::Tensor LayerNorm::AddNorm(const at::Tensor& x, const at::Tensor& residual, QuantizedRows* quantized) const {
+at::Tensor LayerNorm::AddNorm(const at::Tensor& x, const at::Tensor& residual,
+                              QuantizedRows* quantized) const {
   at::Tensor out = at::empty_like(residual);
   Run(x.contiguous(), residual, false, out, quantized);
   return out;

@@ -1,11 +1,12 @@
-// Packed GEMM through LibTorch's own oneDNN. The library's symbols are hidden, its primitives are not:
-// `mkldnn::_linear_pointwise` runs an inner product on weights that were blocked once by `mkldnn::_reorder_linear_weight`, and
-// applies bias and activation while the tile is still in registers. (at::linear would pass plain weights to MKL and pay for
-// packing on every call.)
+// Packed GEMM through LibTorch's own oneDNN. The library's symbols are hidden, its primitives are
+// not: `mkldnn::_linear_pointwise` runs an inner product on weights that were blocked once by
+// `mkldnn::_reorder_linear_weight`, and applies bias and activation while the tile is still in
+// registers. (at::linear would pass plain weights to MKL and pay for packing on every call.)
 //   Example, 768 -> 3072, 2 Zen 4 cores: at::linear 111 GFLOP/s at 64 rows, packed 206, packed with GELU 200.
-// The blocking does not depend on the number of rows it was packed for (measured from 1 to 4,096), so weights are packed once,
-// for 512 rows. A primitive is created (about a millisecond) the first time a shape is seen and cached by oneDNN after that.
-// oneDNN packs float32 for AVX-512 alone; kernels/packed_gemm.h does it for AVX2. Proven by linear_test.
+// The blocking does not depend on the number of rows it was packed for (measured from 1 to 4,096),
+// so weights are packed once, for 512 rows. A primitive is created (about a millisecond) the first
+// time a shape is seen and cached by oneDNN after that. oneDNN packs float32 for AVX-512 alone;
+// kernels/packed_gemm.h does it for AVX2. Proven by linear_test.
 #include "core/layers/linear.h"
 
 #include <ATen/core/dispatch/Dispatcher.h>
@@ -31,8 +32,10 @@ namespace {
 
 constexpr int64_t kPackedForRows = 512;
 
-using LinearPointwise = at::Tensor(const at::Tensor&, const at::Tensor&, const std::optional<at::Tensor>&, std::string_view,
-                                   c10::List<std::optional<at::Scalar>>, std::optional<std::string_view>);
+using LinearPointwise = at::Tensor(const at::Tensor&, const at::Tensor&,
+                                   const std::optional<at::Tensor>&, std::string_view,
+                                   c10::List<std::optional<at::Scalar>>,
+                                   std::optional<std::string_view>);
 using ReorderLinearWeight = at::Tensor(const at::Tensor&, std::optional<int64_t>);
 
 template <typename Signature>
@@ -59,25 +62,30 @@ std::pair<std::string_view, std::string_view> PostOp(Activation activation) {
   return {"none", ""};
 }
 
-at::Tensor PackedLinear(const at::Tensor& x, const at::Tensor& packed, const at::Tensor& bias, Activation activation) {
+at::Tensor PackedLinear(const at::Tensor& x, const at::Tensor& packed, const at::Tensor& bias,
+                        Activation activation) {
   static const auto op = FindOperator<LinearPointwise>("mkldnn::_linear_pointwise");
   const auto [post_op, algorithm] = PostOp(activation);
-  const std::optional<at::Tensor> optional_bias = bias.defined() ? std::optional<at::Tensor>(bias) : std::nullopt;
-  return op.call(x, packed, optional_bias, post_op, c10::List<std::optional<at::Scalar>>(), algorithm);
+  const std::optional<at::Tensor> optional_bias =
+      bias.defined() ? std::optional<at::Tensor>(bias) : std::nullopt;
+  return op.call(x, packed, optional_bias, post_op, c10::List<std::optional<at::Scalar>>(),
+                 algorithm);
 }
 
 }  // namespace
 
 absl::StatusOr<Activation> ParseActivation(std::string_view hidden_act) {
   if (hidden_act == "gelu" || hidden_act == "gelu_python") return Activation::kGelu;
-  if (hidden_act == "gelu_new" || hidden_act == "gelu_pytorch_tanh" || hidden_act == "gelu_fast") return Activation::kGeluTanh;
+  if (hidden_act == "gelu_new" || hidden_act == "gelu_pytorch_tanh" || hidden_act == "gelu_fast")
+    return Activation::kGeluTanh;
   if (hidden_act == "relu") return Activation::kRelu;
   if (hidden_act == "silu" || hidden_act == "swish") return Activation::kSilu;
   if (hidden_act == "tanh") return Activation::kTanh;
   if (hidden_act == "linear") return Activation::kNone;
   return absl::InvalidArgumentError(
       absl::StrCat("hidden_act is '", absl::string_view(hidden_act.data(), hidden_act.size()),
-                   "'; known: gelu, gelu_python, gelu_new, gelu_pytorch_tanh, gelu_fast, relu, silu, swish, tanh, linear"));
+                   "'; known: gelu, gelu_python, gelu_new, gelu_pytorch_tanh, gelu_fast, relu, "
+                   "silu, swish, tanh, linear"));
 }
 
 void ApplyActivation(Activation activation, at::Tensor& x) {
@@ -102,23 +110,31 @@ void ApplyActivation(Activation activation, at::Tensor& x) {
   }
 }
 
-// int8 on AVX2 (2 Zen 3 cores, embedded model, batches of 2,048 tokens): 1.5 times the tokens a second of float32 at 128 tokens,
-// 1.4 at 512; pooled vectors at a cosine of 0.992 at least, top-10 overlap 91.8 % (data_type_test).
+// int8 on AVX2 (2 Zen 3 cores, embedded model, batches of 2,048 tokens): 1.5 times the tokens a
+// second of float32 at 128 tokens, 1.4 at 512; pooled vectors at a cosine of 0.992 at least, top-10
+// overlap 91.8 % (data_type_test).
 absl::Status CheckDataTypeSupported(DataType dtype, const kernels::CpuFeatures& features) {
   if (dtype == DataType::kBFloat16 && !features.avx512_bf16)
-    return absl::FailedPreconditionError("dtype bfloat16 needs a processor with AVX512_BF16, which this one lacks; use float32");
+    return absl::FailedPreconditionError(
+        "dtype bfloat16 needs a processor with AVX512_BF16, which this one lacks; use float32");
   if (dtype == DataType::kInt8 && !features.avx512_vnni && !features.avx2)
     return absl::FailedPreconditionError(
-        "dtype int8 needs a processor with AVX512_VNNI or AVX2, and this one has neither; use float32");
+        "dtype int8 needs a processor with AVX512_VNNI or AVX2, and this one has neither; use "
+        "float32");
   return absl::OkStatus();
 }
 
 DataType FastestAccurateDataType() {
-  return CheckDataTypeSupported(DataType::kBFloat16).ok() ? DataType::kBFloat16 : DataType::kFloat32;
+  return CheckDataTypeSupported(DataType::kBFloat16).ok() ? DataType::kBFloat16
+                                                          : DataType::kFloat32;
 }
 
-Linear::Linear(const at::Tensor& weight, const at::Tensor& bias, DataType dtype, Activation activation)
-    : in_features_(weight.size(1)), out_features_(weight.size(0)), dtype_(dtype), activation_(activation) {
+Linear::Linear(const at::Tensor& weight, const at::Tensor& bias, DataType dtype,
+               Activation activation)
+    : in_features_(weight.size(1)),
+      out_features_(weight.size(0)),
+      dtype_(dtype),
+      activation_(activation) {
   static const auto reorder = FindOperator<ReorderLinearWeight>("mkldnn::_reorder_linear_weight");
   if (dtype == DataType::kInt8) {
     quantized_ = std::make_shared<QuantizedLinear>(weight, bias);
@@ -128,8 +144,8 @@ Linear::Linear(const at::Tensor& weight, const at::Tensor& bias, DataType dtype,
   uses_packed_gemm_ = dtype == DataType::kFloat32 && kernels::PackedGemmIsFastest();
   if (uses_packed_gemm_) {
     packed_ = at::empty({kernels::PackedGemmFloats(out_features_, in_features_)}, at::kFloat);
-    kernels::PackGemmWeight(weight.to(type).contiguous().const_data_ptr<float>(), out_features_, in_features_,
-                            packed_.mutable_data_ptr<float>());
+    kernels::PackGemmWeight(weight.to(type).contiguous().const_data_ptr<float>(), out_features_,
+                            in_features_, packed_.mutable_data_ptr<float>());
   } else {
     packed_ = reorder.call(weight.to(type).contiguous(), kPackedForRows);
   }
@@ -152,7 +168,8 @@ at::Tensor Linear::RunPackedGemm(const at::Tensor& x) const {
 }
 
 at::Tensor Linear::operator()(const at::Tensor& x, at::ScalarType out_type) const {
-  TORCH_CHECK(x.dim() == 2 && x.size(1) == in_features_, "Linear takes [M, ", in_features_, "], got ", x.sizes());
+  TORCH_CHECK(x.dim() == 2 && x.size(1) == in_features_, "Linear takes [M, ", in_features_,
+              "], got ", x.sizes());
   if (x.size(0) == 0) return at::empty({0, out_features_}, out_type);
   if (quantized_ != nullptr) {
     at::Tensor y = at::empty({x.size(0), out_features_}, out_type);

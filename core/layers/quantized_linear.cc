@@ -1,8 +1,10 @@
-// The GEMM is oneDNN's u8 x s8 matmul (brg_matmul:avx512_core_vnni), reached through LibTorch's dispatcher, or on processors with
-// AVX2 alone kernels/packed_gemm.h, which applies scales, bias and activation in its tiles. Two traps of oneDNN's: s8 activations
-// fall to a reference loop five thousand times slower, so activations are always u8; and the zero point is passed as 0 and taken
-// away afterwards (kernels/quantize.h), because oneDNN would sum the weights' columns again on every call. Proven by
-// quantized_linear_test; that no reference implementation runs is proven by onednn_implementation_test.
+// The GEMM is oneDNN's u8 x s8 matmul (brg_matmul:avx512_core_vnni), reached through LibTorch's
+// dispatcher, or on processors with AVX2 alone kernels/packed_gemm.h, which applies scales, bias
+// and activation in its tiles. Two traps of oneDNN's: s8 activations fall to a reference loop five
+// thousand times slower, so activations are always u8; and the zero point is passed as 0 and taken
+// away afterwards (kernels/quantize.h), because oneDNN would sum the weights' columns again on
+// every call. Proven by quantized_linear_test; that no reference implementation runs is proven by
+// onednn_implementation_test.
 #include "core/layers/quantized_linear.h"
 
 #include <ATen/TensorOperators.h>
@@ -21,14 +23,17 @@
 namespace longspan {
 namespace {
 
-constexpr int64_t kBlockRows = 512;  // accumulators of 512 x 3072 floats stay in the last-level cache until they are read
+constexpr int64_t kBlockRows =
+    512;  // accumulators of 512 x 3072 floats stay in the last-level cache until they are read
 
 using Prepack = at::Tensor(at::Tensor, std::optional<c10::List<int64_t>>);
-using Pointwise = at::Tensor(at::Tensor, double, int64_t, at::Tensor, at::Tensor, at::Tensor, std::optional<at::Tensor>, double,
-                             int64_t, std::optional<at::ScalarType>, std::string_view, c10::List<std::optional<at::Scalar>>,
-                             std::string_view);
+using Pointwise = at::Tensor(at::Tensor, double, int64_t, at::Tensor, at::Tensor, at::Tensor,
+                             std::optional<at::Tensor>, double, int64_t,
+                             std::optional<at::ScalarType>, std::string_view,
+                             c10::List<std::optional<at::Scalar>>, std::string_view);
 
-kernels::DequantizeParams ParamsFor(const kernels::Accumulators& main, const at::Tensor& scales, kernels::Activation activation,
+kernels::DequantizeParams ParamsFor(const kernels::Accumulators& main, const at::Tensor& scales,
+                                    kernels::Activation activation,
                                     const at::Tensor& accumulators) {
   kernels::DequantizeParams params;
   params.main = main;
@@ -42,7 +47,8 @@ kernels::DequantizeParams ParamsFor(const kernels::Accumulators& main, const at:
 }  // namespace
 
 QuantizedRows QuantizeRows(const at::Tensor& x) {
-  TORCH_CHECK(x.dim() == 2 && x.is_contiguous(), "quantisation takes contiguous rows, got ", x.sizes());
+  TORCH_CHECK(x.dim() == 2 && x.is_contiguous(), "quantisation takes contiguous rows, got ",
+              x.sizes());
   QuantizedRows rows{at::empty(x.sizes(), at::kByte), at::empty({x.size(0)}, at::kFloat)};
   kernels::QuantizeRows({.x = x.const_data_ptr(),
                          .x_type = ElementTypeOf(x),
@@ -59,7 +65,9 @@ namespace {
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
 at::Tensor PackWeight(const at::Tensor& weight) {
-  static const auto prepack = c10::Dispatcher::singleton().findSchemaOrThrow("onednn::qlinear_prepack", "").typed<Prepack>();
+  static const auto prepack = c10::Dispatcher::singleton()
+                                  .findSchemaOrThrow("onednn::qlinear_prepack", "")
+                                  .typed<Prepack>();
   return prepack.call(weight, std::nullopt);
 }
 #pragma GCC diagnostic pop
@@ -68,28 +76,33 @@ at::Tensor PackWeight(const at::Tensor& weight) {
 
 QuantizedWeight QuantizeWeight(const at::Tensor& weight) {
   const at::Tensor w = weight.to(at::kFloat);
-  const at::Tensor scales = w.abs().amax(1).div(127.0);                               // [out]
-  const at::Tensor nonzero = at::where(scales.gt(0), scales, at::ones_like(scales));  // a channel of zeros stays zero
+  const at::Tensor scales = w.abs().amax(1).div(127.0);  // [out]
+  const at::Tensor nonzero =
+      at::where(scales.gt(0), scales, at::ones_like(scales));  // a channel of zeros stays zero
   return {w.div(nonzero.unsqueeze(1)).round_().to(at::kChar).contiguous(), nonzero};
 }
 
 QuantizedWeight NarrowWeight(const QuantizedWeight& weight) {
   constexpr double kNarrower = 63.0 / 127.0;
-  return {weight.values.to(at::kFloat).mul_(kNarrower).round_().to(at::kChar), weight.scales.div(kNarrower)};
+  return {weight.values.to(at::kFloat).mul_(kNarrower).round_().to(at::kChar),
+          weight.scales.div(kNarrower)};
 }
 
 QuantizedLinear::QuantizedLinear(const at::Tensor& weight, const at::Tensor& bias)
-    : in_features_(weight.size(1)), out_features_(weight.size(0)), uses_packed_gemm_(kernels::PackedGemmIsFastest()) {
+    : in_features_(weight.size(1)),
+      out_features_(weight.size(0)),
+      uses_packed_gemm_(kernels::PackedGemmIsFastest()) {
   QuantizedWeight quantized = QuantizeWeight(weight);
   if (!kernels::GetCpuFeatures().avx512_vnni) quantized = NarrowWeight(quantized);
   weight_scales_ = quantized.scales;
   if (bias.defined()) bias_ = bias.to(at::kFloat).contiguous();
-  const at::Tensor zero_point = quantized.values.to(at::kInt).sum(1).mul_(128);  // what it adds to a sum
+  const at::Tensor zero_point =
+      quantized.values.to(at::kInt).sum(1).mul_(128);  // what it adds to a sum
   if (uses_packed_gemm_) {
     offset_ = zero_point.neg().to(at::kInt);
     packed_ = at::empty({kernels::PackedInt8GemmBytes(out_features_, in_features_)}, at::kChar);
-    kernels::PackInt8GemmWeight(quantized.values.const_data_ptr<int8_t>(), out_features_, in_features_,
-                                packed_.mutable_data_ptr<int8_t>());
+    kernels::PackInt8GemmWeight(quantized.values.const_data_ptr<int8_t>(), out_features_,
+                                in_features_, packed_.mutable_data_ptr<int8_t>());
     return;
   }
   offset_ = zero_point.to(at::kFloat).mul_(weight_scales_);
@@ -98,11 +111,13 @@ QuantizedLinear::QuantizedLinear(const at::Tensor& weight, const at::Tensor& bia
 }
 
 at::Tensor QuantizedLinear::Accumulate(const QuantizedRows& x) const {
-  static const auto pointwise =
-      c10::Dispatcher::singleton().findSchemaOrThrow("onednn::qlinear_pointwise", "").typed<Pointwise>();
-  return pointwise.call(x.values, /*x_scale=*/1.0, /*x_zero_point=*/0, packed_, weight_scales_, weight_zero_points_, std::nullopt,
-                        /*output_scale=*/1.0, /*output_zero_point=*/0, at::kFloat, "none", c10::List<std::optional<at::Scalar>>(),
-                        "");
+  static const auto pointwise = c10::Dispatcher::singleton()
+                                    .findSchemaOrThrow("onednn::qlinear_pointwise", "")
+                                    .typed<Pointwise>();
+  return pointwise.call(x.values, /*x_scale=*/1.0, /*x_zero_point=*/0, packed_, weight_scales_,
+                        weight_zero_points_, std::nullopt,
+                        /*output_scale=*/1.0, /*output_zero_point=*/0, at::kFloat, "none",
+                        c10::List<std::optional<at::Scalar>>(), "");
 }
 
 kernels::Accumulators QuantizedLinear::View(const at::Tensor& accumulators) const {
@@ -111,7 +126,8 @@ kernels::Accumulators QuantizedLinear::View(const at::Tensor& accumulators) cons
           .bias = bias_.defined() ? bias_.const_data_ptr<float>() : nullptr};
 }
 
-void QuantizedLinear::RunPackedGemm(const QuantizedRows& x, kernels::Activation activation, at::Tensor& out) const {
+void QuantizedLinear::RunPackedGemm(const QuantizedRows& x, kernels::Activation activation,
+                                    at::Tensor& out) const {
   kernels::PackedInt8Gemm({.x = x.values.const_data_ptr<uint8_t>(),
                            .x_scales = x.scales.const_data_ptr<float>(),
                            .packed = packed_.const_data_ptr<int8_t>(),
@@ -131,20 +147,24 @@ at::Tensor QuantizedLinear::Packed(const QuantizedRows& x, kernels::Activation a
   return out;
 }
 
-void QuantizedLinear::Run(const QuantizedRows& x, kernels::Activation activation, at::Tensor& out) const {
+void QuantizedLinear::Run(const QuantizedRows& x, kernels::Activation activation,
+                          at::Tensor& out) const {
   if (uses_packed_gemm_) {
-    if (out.scalar_type() == at::kFloat && out.is_contiguous()) return RunPackedGemm(x, activation, out);
+    if (out.scalar_type() == at::kFloat && out.is_contiguous())
+      return RunPackedGemm(x, activation, out);
     out.copy_(Packed(x, activation));
     return;
   }
   const at::Tensor accumulators = Accumulate(x);
-  kernels::DequantizeParams params = ParamsFor(View(accumulators), x.scales, activation, accumulators);
+  kernels::DequantizeParams params =
+      ParamsFor(View(accumulators), x.scales, activation, accumulators);
   params.out = out.data_ptr();
   params.out_type = ElementTypeOf(out);
   kernels::DequantizeRows(params);
 }
 
-void QuantizedLinear::Run(const at::Tensor& x, kernels::Activation activation, at::Tensor& out) const {
+void QuantizedLinear::Run(const at::Tensor& x, kernels::Activation activation,
+                          at::Tensor& out) const {
   for (int64_t first = 0; first < x.size(0); first += kBlockRows) {
     const int64_t rows = std::min(kBlockRows, x.size(0) - first);
     at::Tensor block = out.narrow(0, first, rows);
@@ -152,7 +172,8 @@ void QuantizedLinear::Run(const at::Tensor& x, kernels::Activation activation, a
   }
 }
 
-QuantizedRows QuantizedLinear::RunQuantized(const QuantizedLinear& main, const QuantizedLinear* gate, const QuantizedRows& x,
+QuantizedRows QuantizedLinear::RunQuantized(const QuantizedLinear& main,
+                                            const QuantizedLinear* gate, const QuantizedRows& x,
                                             kernels::Activation activation) {
   if (main.uses_packed_gemm_) {
     at::Tensor out = main.Packed(x, activation);
@@ -161,8 +182,10 @@ QuantizedRows QuantizedLinear::RunQuantized(const QuantizedLinear& main, const Q
   }
   const at::Tensor accumulators = main.Accumulate(x);
   const at::Tensor gate_accumulators = gate != nullptr ? gate->Accumulate(x) : at::Tensor();
-  QuantizedRows rows{at::empty(accumulators.sizes(), at::kByte), at::empty({accumulators.size(0)}, at::kFloat)};
-  kernels::DequantizeParams params = ParamsFor(main.View(accumulators), x.scales, activation, accumulators);
+  QuantizedRows rows{at::empty(accumulators.sizes(), at::kByte),
+                     at::empty({accumulators.size(0)}, at::kFloat)};
+  kernels::DequantizeParams params =
+      ParamsFor(main.View(accumulators), x.scales, activation, accumulators);
   if (gate != nullptr) params.gate = gate->View(gate_accumulators);
   params.q = rows.values.mutable_data_ptr<uint8_t>();
   params.q_scales = rows.scales.mutable_data_ptr<float>();

@@ -1,5 +1,6 @@
-// RotaryEmbedding: rotate-half RoPE on the q and k of a packed batch, in place, positions counted from 0 in each text.
-// The table of cosines and sines grows with the longest text seen and is shared; Apply may be called from any thread.
+// RotaryEmbedding: rotate-half RoPE on the q and k of a packed batch, in place, positions counted
+// from 0 in each text. The table of cosines and sines grows with the longest text seen and is
+// shared; Apply may be called from any thread.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -16,7 +17,8 @@ class RotaryEmbedding {
   // theta: base of the frequencies (rope_theta of the config). head_size must be even.
   RotaryEmbedding(int64_t head_size, double theta);
 
-  // qkv [T, 3, H, D] float32 or bfloat16, contiguous: rotates qkv[:, 0] and qkv[:, 1]. cu_seqlens [B+1].
+  // qkv [T, 3, H, D] float32 or bfloat16, contiguous: rotates qkv[:, 0] and qkv[:, 1]. cu_seqlens
+  // [B+1].
   void Apply(at::Tensor& qkv, std::span<const int32_t> cu_seqlens) const;
 
  private:

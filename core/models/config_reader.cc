@@ -30,20 +30,24 @@ bool ConfigReader::Contains(std::string_view key) const { return Find(key) != nu
 
 void ConfigReader::Fail(std::string_view key, std::string_view got, std::string_view allowed) {
   if (!status_.ok()) return;
-  status_ = absl::InvalidArgumentError(
-      absl::StrCat(source_, ": \"", prefix_, Absl(key), "\" is ", Absl(got), "; allowed: ", Absl(allowed)));
+  status_ = absl::InvalidArgumentError(absl::StrCat(source_, ": \"", prefix_, Absl(key), "\" is ",
+                                                    Absl(got), "; allowed: ", Absl(allowed)));
 }
 
 void ConfigReader::CheckHeads(std::string_view key, int64_t hidden_size, int64_t num_heads) {
   if (hidden_size % num_heads != 0)
-    Fail(key, std::to_string(hidden_size), absl::StrCat("multiples of the ", num_heads, " attention heads"));
+    Fail(key, std::to_string(hidden_size),
+         absl::StrCat("multiples of the ", num_heads, " attention heads"));
 }
 
 void ConfigReader::Merge(const ConfigReader& nested) { status_.Update(nested.status_); }
 
-int64_t ConfigReader::CheckedInteger(const std::string& key, const nlohmann::json& value, const IntegerRule& rule) {
-  const bool too_big = value.is_number_unsigned() && value.get<uint64_t>() > static_cast<uint64_t>(rule.max);
-  if (!value.is_number_integer() || too_big || value.get<int64_t>() < rule.min || value.get<int64_t>() > rule.max) {
+int64_t ConfigReader::CheckedInteger(const std::string& key, const nlohmann::json& value,
+                                     const IntegerRule& rule) {
+  const bool too_big =
+      value.is_number_unsigned() && value.get<uint64_t>() > static_cast<uint64_t>(rule.max);
+  if (!value.is_number_integer() || too_big || value.get<int64_t>() < rule.min ||
+      value.get<int64_t>() > rule.max) {
     Fail(key, Shown(value), RangeText(rule));
     return rule.min;
   }
@@ -59,7 +63,8 @@ int64_t ConfigReader::Integer(std::string_view key, const IntegerRule& rule) {
 
 double ConfigReader::PositiveNumber(std::string_view key, std::optional<double> fallback) {
   const nlohmann::json* value = Find(key);
-  if (value != nullptr && value->is_number() && value->get<double>() > 0 && value->get<double>() < 1e30)
+  if (value != nullptr && value->is_number() && value->get<double>() > 0 &&
+      value->get<double>() < 1e30)
     return value->get<double>();
   if (value == nullptr && fallback.has_value()) return *fallback;
   Fail(key, value == nullptr ? "absent" : Shown(*value), "a number above 0");
@@ -76,12 +81,14 @@ bool ConfigReader::Boolean(std::string_view key, bool fallback) {
   return value->get<bool>();
 }
 
-std::string ConfigReader::String(std::string_view key, std::string_view fallback, const std::vector<std::string_view>& allowed) {
+std::string ConfigReader::String(std::string_view key, std::string_view fallback,
+                                 const std::vector<std::string_view>& allowed) {
   const nlohmann::json* value = Find(key);
   if (value == nullptr) return std::string(fallback);
   std::string list;
   for (std::string_view name : allowed) {
-    if (value->is_string() && value->get_ref<const std::string&>() == name) return std::string(name);
+    if (value->is_string() && value->get_ref<const std::string&>() == name)
+      return std::string(name);
     absl::StrAppend(&list, list.empty() ? "" : ", ", "\"", Absl(name), "\"");
   }
   if (allowed.empty() && value->is_string()) return value->get<std::string>();
@@ -89,22 +96,26 @@ std::string ConfigReader::String(std::string_view key, std::string_view fallback
   return std::string(fallback);
 }
 
-std::vector<int64_t> ConfigReader::IntegerPerLayer(std::string_view key, int64_t count, const IntegerRule& rule) {
+std::vector<int64_t> ConfigReader::IntegerPerLayer(std::string_view key, int64_t count,
+                                                   const IntegerRule& rule) {
   const nlohmann::json* value = Find(key);
-  if (value == nullptr || !value->is_array()) return std::vector<int64_t>(count, Integer(key, rule));
+  if (value == nullptr || !value->is_array())
+    return std::vector<int64_t>(count, Integer(key, rule));
   if (static_cast<int64_t>(value->size()) != count) {
-    Fail(key, absl::StrCat("a list of ", value->size()), absl::StrCat("a number, or a list of ", count, " (one per layer)"));
+    Fail(key, absl::StrCat("a list of ", value->size()),
+         absl::StrCat("a number, or a list of ", count, " (one per layer)"));
     return std::vector<int64_t>(count, rule.min);
   }
   std::vector<int64_t> numbers;
   for (const nlohmann::json& entry : *value) {
-    numbers.push_back(CheckedInteger(absl::StrCat(Absl(key), "[", numbers.size(), "]"), entry, rule));
+    numbers.push_back(
+        CheckedInteger(absl::StrCat(Absl(key), "[", numbers.size(), "]"), entry, rule));
   }
   return numbers;
 }
 
-std::vector<std::string> ConfigReader::StringPerLayer(std::string_view key, int64_t count,
-                                                      const std::vector<std::string_view>& allowed) {
+std::vector<std::string> ConfigReader::StringPerLayer(
+    std::string_view key, int64_t count, const std::vector<std::string_view>& allowed) {
   const nlohmann::json* value = Find(key);
   if (value == nullptr) return {};
   if (!value->is_array() || static_cast<int64_t>(value->size()) != count) {
@@ -126,8 +137,8 @@ longspan::Activation ConfigReader::ReadActivation(std::string_view key, std::str
   absl::StatusOr<longspan::Activation> activation = ParseActivation(name);
   if (activation.ok()) return *activation;
   if (status_.ok()) {
-    status_ =
-        absl::InvalidArgumentError(absl::StrCat(source_, ": \"", prefix_, Absl(key), "\": ", activation.status().message()));
+    status_ = absl::InvalidArgumentError(
+        absl::StrCat(source_, ": \"", prefix_, Absl(key), "\": ", activation.status().message()));
   }
   return Activation::kNone;
 }

@@ -21,19 +21,23 @@ void ReadEncoderConfig(ConfigReader& reader, const EncoderConfigKeys& keys, Enco
   config.num_layers = Read(reader, keys.num_layers, 1, 1024);
   config.num_heads = Read(reader, keys.num_heads, 1, 1 << 12);
   config.intermediate_size = Read(reader, keys.intermediate_size, 1, 1 << 20);
-  config.max_position_embeddings = Read(reader, keys.max_position_embeddings, keys.positions_behind_pad ? 2 : 1, 1 << 24);
+  config.max_position_embeddings =
+      Read(reader, keys.max_position_embeddings, keys.positions_behind_pad ? 2 : 1, 1 << 24);
   config.type_vocab_size = Read(reader, keys.type_vocab_size, 1, 1 << 16);
-  config.layer_norm_eps = keys.layer_norm_eps.empty() ? keys.layer_norm_eps_fallback
-                                                      : reader.PositiveNumber(keys.layer_norm_eps, keys.layer_norm_eps_fallback);
+  config.layer_norm_eps =
+      keys.layer_norm_eps.empty()
+          ? keys.layer_norm_eps_fallback
+          : reader.PositiveNumber(keys.layer_norm_eps, keys.layer_norm_eps_fallback);
   // A row must be left behind the pad row where tokens start there.
-  const int64_t last_pad = keys.positions_behind_pad ? config.max_position_embeddings - 2 : config.vocab_size - 1;
+  const int64_t last_pad =
+      keys.positions_behind_pad ? config.max_position_embeddings - 2 : config.vocab_size - 1;
   config.pad_token_id = Read(reader, keys.pad_token_id, 0, last_pad);
   config.activation = reader.ReadActivation(keys.activation, keys.activation_fallback);
   reader.CheckHeads(keys.hidden_size.name, config.hidden_size, config.num_heads);
 }
 
-ModelInfo MakeModelInfo(std::string architecture, const EncoderConfig& config, const WeightMap& weights,
-                        int64_t num_linear_parameters, DataType dtype) {
+ModelInfo MakeModelInfo(std::string architecture, const EncoderConfig& config,
+                        const WeightMap& weights, int64_t num_linear_parameters, DataType dtype) {
   ModelInfo info;
   info.architecture = std::move(architecture);
   info.dtype = dtype;

@@ -1,5 +1,6 @@
-// EncoderConfig: what every encoder's config.json but the Reformer's says, under whatever keys. The architectures' own configs
-// derive from it, so that layers, embeddings and ModelInfo are made from one kind of value.
+// EncoderConfig: what every encoder's config.json but the Reformer's says, under whatever keys. The
+// architectures' own configs derive from it, so that layers, embeddings and ModelInfo are made from
+// one kind of value.
 #pragma once
 
 #include <cstdint>
@@ -24,18 +25,22 @@ struct EncoderConfig {
   double layer_norm_eps = 0;
   int64_t pad_token_id = 0;
   Activation activation = Activation::kGelu;
-  // Positions come from the ids: tokens take rows pad + 1 upward, the pad id row pad (Longformer, RoBERTa). Else 0, 1, 2, ...
+  // Positions come from the ids: tokens take rows pad + 1 upward, the pad id row pad (Longformer,
+  // RoBERTa). Else 0, 1, 2, ...
   bool positions_behind_pad = false;
 
-  int64_t head_size() const { return hidden_size / num_heads; }  // the readers refuse what does not divide
+  int64_t head_size() const {
+    return hidden_size / num_heads;
+  }  // the readers refuse what does not divide
   // Longest text that the position table serves.
   int64_t max_tokens() const {
-    return positions_behind_pad ? max_position_embeddings - pad_token_id - 1 : max_position_embeddings;
+    return positions_behind_pad ? max_position_embeddings - pad_token_id - 1
+                                : max_position_embeddings;
   }
 };
 
-// What an architecture calls the keys, and the published library's value where a file lacks one. An empty name: no such key, the
-// value is the fallback.
+// What an architecture calls the keys, and the published library's value where a file lacks one. An
+// empty name: no such key, the value is the fallback.
 struct EncoderConfigKeys {
   struct Key {
     std::string_view name;
@@ -59,9 +64,9 @@ struct EncoderConfigKeys {
 // Errors stay in the reader.
 void ReadEncoderConfig(ConfigReader& reader, const EncoderConfigKeys& keys, EncoderConfig& config);
 
-// The part of ModelInfo that follows from an EncoderConfig: no layers, no globals. `num_linear_parameters`: of those weights, the
-// ones of linear layers (held in `dtype`).
-ModelInfo MakeModelInfo(std::string architecture, const EncoderConfig& config, const WeightMap& weights,
-                        int64_t num_linear_parameters, DataType dtype);
+// The part of ModelInfo that follows from an EncoderConfig: no layers, no globals.
+// `num_linear_parameters`: of those weights, the ones of linear layers (held in `dtype`).
+ModelInfo MakeModelInfo(std::string architecture, const EncoderConfig& config,
+                        const WeightMap& weights, int64_t num_linear_parameters, DataType dtype);
 
 }  // namespace longspan

@@ -1,5 +1,5 @@
-// EncoderModel: what every architecture gives to Encoder: packed token ids in, hidden states out. Written once per architecture,
-// never per device; all attention goes through core/attention.
+// EncoderModel: what every architecture gives to Encoder: packed token ids in, hidden states out.
+// Written once per architecture, never per device; all attention goes through core/attention.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -20,14 +20,16 @@ namespace longspan {
 class AttentionObserver;
 class ModelFolder;
 
-// The token vectors of one forward pass. Rows may be made on demand (Reformer's last LayerNorm over both streams), so that
-// [T, token_dimensions] never has to exist as a whole: read them in blocks.
+// The token vectors of one forward pass. Rows may be made on demand (Reformer's last LayerNorm over
+// both streams), so that [T, token_dimensions] never has to exist as a whole: read them in blocks.
 class HiddenStates {
  public:
-  // `rows(begin, end)` gives [end - begin, token_dimensions] float32 of the model's own layout; `text_begin[i]` is the first row
-  // of text i there (a model that pads its texts has more rows than the batch has tokens).
+  // `rows(begin, end)` gives [end - begin, token_dimensions] float32 of the model's own layout;
+  // `text_begin[i]` is the first row of text i there (a model that pads its texts has more rows
+  // than the batch has tokens).
   using RowSource = std::function<at::Tensor(int64_t begin, int64_t end)>;
-  HiddenStates(RowSource rows, std::vector<int64_t> text_begin) : rows_(std::move(rows)), text_begin_(std::move(text_begin)) {}
+  HiddenStates(RowSource rows, std::vector<int64_t> text_begin)
+      : rows_(std::move(rows)), text_begin_(std::move(text_begin)) {}
 
   // Rows [begin, end) of text i, 0 = its first token.
   at::Tensor Rows(int32_t text, int64_t begin, int64_t end) const {
@@ -40,14 +42,17 @@ class HiddenStates {
 };
 
 struct ForwardOptions {
-  // Asked between layers, and in a long pass inside them (PackedPass::Continue); true = this text's rows need not be right any
-  // more. All texts dropped: Forward returns CANCELLED.
+  // Asked between layers, and in a long pass inside them (PackedPass::Continue); true = this text's
+  // rows need not be right any more. All texts dropped: Forward returns CANCELLED.
   std::function<bool(int32_t text)> is_dropped;
-  // Per text: true = only row 0 of the last layer will be read (cls pooling), so a model may skip the others. Empty = all rows.
+  // Per text: true = only row 0 of the last layer will be read (cls pooling), so a model may skip
+  // the others. Empty = all rows.
   std::vector<bool> first_row_only;
-  // For tests: called with the embedding output (layer 0) and after each layer (1..N), [T, hidden_size] packed without padding.
+  // For tests: called with the embedding output (layer 0) and after each layer (1..N), [T,
+  // hidden_size] packed without padding.
   std::function<void(int layer, const at::Tensor& hidden)> observe_layer;
-  // Null, or told of every attention before it runs, layer by layer (core/attention/attention_observer.h).
+  // Null, or told of every attention before it runs, layer by layer
+  // (core/attention/attention_observer.h).
   AttentionObserver* observe_attention = nullptr;
 };
 
@@ -55,13 +60,18 @@ class EncoderModel {
  public:
   virtual ~EncoderModel() = default;
 
-  // Architecture part of ModelInfo: shapes, layers, limits (not pooling, prompts or the folder's name).
+  // Architecture part of ModelInfo: shapes, layers, limits (not pooling, prompts or the folder's
+  // name).
   virtual const ModelInfo& info() const = 0;
-  // Thread safe. Texts were validated before. Exceptions of LibTorch pass through and end in Encoder.
-  virtual absl::StatusOr<HiddenStates> Forward(const TokenBatch& batch, const ForwardOptions& options) const = 0;
+  // Thread safe. Texts were validated before. Exceptions of LibTorch pass through and end in
+  // Encoder.
+  virtual absl::StatusOr<HiddenStates> Forward(const TokenBatch& batch,
+                                               const ForwardOptions& options) const = 0;
 };
 
-// Builds the model of folder.model_type() (registry.cc: one explicit array). UNIMPLEMENTED names the type and the ones known.
-absl::StatusOr<std::unique_ptr<EncoderModel>> LoadEncoderModel(const ModelFolder& folder, DataType dtype);
+// Builds the model of folder.model_type() (registry.cc: one explicit array). UNIMPLEMENTED names
+// the type and the ones known.
+absl::StatusOr<std::unique_ptr<EncoderModel>> LoadEncoderModel(const ModelFolder& folder,
+                                                               DataType dtype);
 
 }  // namespace longspan

@@ -1,5 +1,5 @@
-// PackedModel: token embeddings, then layers of one type over packed texts that need no padding: BERT, RoBERTa, Longformer, LED.
-// Thread safe after construction.
+// PackedModel: token embeddings, then layers of one type over packed texts that need no padding:
+// BERT, RoBERTa, Longformer, LED. Thread safe after construction.
 #pragma once
 
 #include <utility>
@@ -19,7 +19,8 @@ class PackedModel final : public EncoderModel {
       : embeddings_(std::move(embeddings)), layers_(std::move(layers)), info_(std::move(info)) {}
 
   const ModelInfo& info() const override { return info_; }
-  absl::StatusOr<HiddenStates> Forward(const TokenBatch& batch, const ForwardOptions& options) const override {
+  absl::StatusOr<HiddenStates> Forward(const TokenBatch& batch,
+                                       const ForwardOptions& options) const override {
     PackedPass pass(batch, options);
     return RunLayers(layers_, embeddings_(batch), info_.dtype, pass);
   }

@@ -9,7 +9,10 @@
 namespace longspan {
 
 PackedPass::PackedPass(const TokenBatch& batch, const ForwardOptions& options)
-    : batch_(batch), options_(options), cu_seqlens_(batch.cu_seqlens()), mask_(batch.attention_mask()) {
+    : batch_(batch),
+      options_(options),
+      cu_seqlens_(batch.cu_seqlens()),
+      mask_(batch.attention_mask()) {
   cu_globals_ = {0};
   for (int32_t text = 0; text < batch.num_texts(); ++text) {
     texts_.push_back(text);
@@ -36,7 +39,8 @@ bool PackedPass::Continue() const {
   if (!options_.is_dropped) return true;
   bool wanted = false;
   for (const int32_t text : texts_)
-    wanted = !options_.is_dropped(text) || wanted;  // all are asked: each may have an end of its own
+    wanted =
+        !options_.is_dropped(text) || wanted;  // all are asked: each may have an end of its own
   return wanted;
 }
 
@@ -53,9 +57,11 @@ void PackedPass::KeepTexts(const std::vector<int32_t>& positions, at::Tensor& hi
     const int32_t shift = rest.cu_seqlens_.back() - begin;
     rest.texts_.push_back(texts_[position]);
     rest.cu_seqlens_.push_back(end + shift);
-    for (int32_t g = cu_globals_[position]; g < cu_globals_[position + 1]; ++g) rest.globals_.push_back(globals_[g] + shift);
+    for (int32_t g = cu_globals_[position]; g < cu_globals_[position + 1]; ++g)
+      rest.globals_.push_back(globals_[g] + shift);
     rest.cu_globals_.push_back(static_cast<int32_t>(rest.globals_.size()));
-    if (!mask_.empty()) rest.mask_.insert(rest.mask_.end(), mask_.begin() + begin, mask_.begin() + end);
+    if (!mask_.empty())
+      rest.mask_.insert(rest.mask_.end(), mask_.begin() + begin, mask_.begin() + end);
     rows.push_back(hidden.slice(0, begin, end));
   }
   hidden = at::cat(rows);

@@ -14,7 +14,8 @@ namespace longspan {
 namespace {
 
 // One packed [3E, E] product instead of three.
-Linear TakeQkv(WeightMap& weights, const PostNormLayer::Names& names, int64_t hidden_size, bool has_bias, DataType dtype) {
+Linear TakeQkv(WeightMap& weights, const PostNormLayer::Names& names, int64_t hidden_size,
+               bool has_bias, DataType dtype) {
   std::vector<at::Tensor> weight, bias;
   for (const std::string& name : {names.query, names.key, names.value}) {
     weight.push_back(weights.TakeMatrix(name + ".weight", {hidden_size, hidden_size}));
@@ -43,24 +44,31 @@ PostNormLayer::Names PostNormLayer::BertNames(int64_t layer) {
           .output_norm = prefix + "output.LayerNorm"};
 }
 
-PostNormLayer::PostNormLayer(WeightMap& weights, const Names& names, const EncoderConfig& config, DataType dtype, bool qkv_bias)
+PostNormLayer::PostNormLayer(WeightMap& weights, const Names& names, const EncoderConfig& config,
+                             DataType dtype, bool qkv_bias)
     : num_heads_(config.num_heads),
       qkv_(TakeQkv(weights, names, config.hidden_size, qkv_bias, dtype)),
-      attention_output_(TakeLinear(weights, names.attention_output, config.hidden_size, config.hidden_size, dtype)),
-      attention_norm_(TakeLayerNorm(weights, names.attention_norm, config.hidden_size, config.layer_norm_eps)),
+      attention_output_(TakeLinear(weights, names.attention_output, config.hidden_size,
+                                   config.hidden_size, dtype)),
+      attention_norm_(
+          TakeLayerNorm(weights, names.attention_norm, config.hidden_size, config.layer_norm_eps)),
       feed_forward_(
-          TakeLinear(weights, names.intermediate, config.intermediate_size, config.hidden_size, dtype, config.activation),
+          TakeLinear(weights, names.intermediate, config.intermediate_size, config.hidden_size,
+                     dtype, config.activation),
           TakeLinear(weights, names.output, config.hidden_size, config.intermediate_size, dtype)),
-      output_norm_(TakeLayerNorm(weights, names.output_norm, config.hidden_size, config.layer_norm_eps)) {}
+      output_norm_(
+          TakeLayerNorm(weights, names.output_norm, config.hidden_size, config.layer_norm_eps)) {}
 
 int64_t PostNormLayer::NumLinearParameters(const EncoderConfig& config) {
-  return config.num_layers * (4 * config.hidden_size * config.hidden_size + 2 * config.hidden_size * config.intermediate_size);
+  return config.num_layers * (4 * config.hidden_size * config.hidden_size +
+                              2 * config.hidden_size * config.intermediate_size);
 }
 
-// In int8 the stream stays float32 and attention runs in bfloat16, where this processor has it: half the memory to move, and
-// eight bits of the product are all that int8 gave anyway.
+// In int8 the stream stays float32 and attention runs in bfloat16, where this processor has it:
+// half the memory to move, and eight bits of the product are all that int8 gave anyway.
 at::Tensor PostNormLayer::Qkv(const at::Tensor& x, const PackedPass* pass) const {
-  const bool halves = qkv_.quantized() != nullptr && CheckDataTypeSupported(DataType::kBFloat16).ok();
+  const bool halves =
+      qkv_.quantized() != nullptr && CheckDataTypeSupported(DataType::kBFloat16).ok();
   const at::ScalarType type = halves ? at::kBFloat16 : x.scalar_type();
   const int64_t rows = x.size(0);
   at::Tensor qkv;
@@ -77,16 +85,18 @@ at::Tensor PostNormLayer::Qkv(const at::Tensor& x, const PackedPass* pass) const
   return qkv.view({rows, 3, num_heads_, x.size(1) / num_heads_});
 }
 
-void PostNormLayer::Finish(at::Tensor& x, const at::Tensor& attended, const PackedPass* pass) const {
+void PostNormLayer::Finish(at::Tensor& x, const at::Tensor& attended,
+                           const PackedPass* pass) const {
   const at::Tensor merged = attended.view(x.sizes());  // heads side by side
   ForEachRowBlock(x.size(0), pass, [&](int64_t begin, int64_t end) {
     at::Tensor rows = x.slice(0, begin, end);
     QuantizedRows quantized;
     const bool int8 = feed_forward_.takes_quantized();
-    const at::Tensor a =
-        attention_norm_.AddNorm(attention_output_(merged.slice(0, begin, end)), rows, int8 ? &quantized : nullptr);
-    output_norm_.Run(int8 ? feed_forward_.OfQuantized(quantized, a.scalar_type()) : feed_forward_(a), a,
-                     /*update_residual=*/false, rows);
+    const at::Tensor a = attention_norm_.AddNorm(attention_output_(merged.slice(0, begin, end)),
+                                                 rows, int8 ? &quantized : nullptr);
+    output_norm_.Run(
+        int8 ? feed_forward_.OfQuantized(quantized, a.scalar_type()) : feed_forward_(a), a,
+        /*update_residual=*/false, rows);
   });
 }
 

@@ -1,5 +1,5 @@
-// The models this library knows: one explicit array. Adding an architecture = one folder under core/models + one line here +
-// one fixture.
+// The models this library knows: one explicit array. Adding an architecture = one folder under
+// core/models + one line here + one fixture.
 #include <string>
 
 #include "absl/strings/str_cat.h"
@@ -23,8 +23,8 @@ struct Architecture {
 
 constexpr Architecture kArchitectures[] = {
     {"longformer", LoadLongformer},  // band and global tokens
-    {"led", LoadLed},                // Longformer's attention, encoder of a sequence-to-sequence model
-    {"reformer", LoadReformer},      // hashed and local chunks, reversible streams, axial positions
+    {"led", LoadLed},            // Longformer's attention, encoder of a sequence-to-sequence model
+    {"reformer", LoadReformer},  // hashed and local chunks, reversible streams, axial positions
     {"modernbert", LoadModernBert},  // band and dense layers in turn, rotary positions
     {"big_bird", LoadBigBird},       // blocks: first, last, neighbours
     {"bert", LoadBert},              // dense
@@ -35,14 +35,15 @@ constexpr Architecture kArchitectures[] = {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<EncoderModel>> LoadEncoderModel(const ModelFolder& folder, DataType dtype) {
+absl::StatusOr<std::unique_ptr<EncoderModel>> LoadEncoderModel(const ModelFolder& folder,
+                                                               DataType dtype) {
   if (dtype != DataType::kInt8) {
     const absl::StatusOr<std::string> int8 = FindInt8Weights(folder.weight_files());
     if (!int8.ok()) return int8.status();
     if (!int8->empty()) {
-      return absl::FailedPreconditionError(absl::StrCat(*int8, ": holds int8 weights; dtype is ",
-                                                        std::string(DataTypeName(dtype)),
-                                                        "; allowed: int8, or load the folder that it was quantized from"));
+      return absl::FailedPreconditionError(
+          absl::StrCat(*int8, ": holds int8 weights; dtype is ", std::string(DataTypeName(dtype)),
+                       "; allowed: int8, or load the folder that it was quantized from"));
     }
   }
   std::string known;
@@ -50,8 +51,9 @@ absl::StatusOr<std::unique_ptr<EncoderModel>> LoadEncoderModel(const ModelFolder
     if (architecture.model_type == folder.model_type()) return architecture.load(folder, dtype);
     absl::StrAppend(&known, known.empty() ? "" : ", ", std::string(architecture.model_type));
   }
-  return absl::UnimplementedError(
-      absl::StrCat(folder.transformer_path(), "/config.json: model_type is \"", folder.model_type(), "\"; known: ", known));
+  return absl::UnimplementedError(absl::StrCat(folder.transformer_path(),
+                                               "/config.json: model_type is \"",
+                                               folder.model_type(), "\"; known: ", known));
 }
 
 }  // namespace longspan

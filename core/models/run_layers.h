@@ -1,4 +1,5 @@
-// The run through the layers of a model, the same for every architecture without a reversible stack. A layer type has
+// The run through the layers of a model, the same for every architecture without a reversible
+// stack. A layer type has
 //   void Forward(PackedPass& pass, at::Tensor& x) const;                               x [T, E] becomes the layer's output
 //   at::Tensor ForwardFirstRows(PackedPass& pass, const at::Tensor& x) const;          [B, E]: the texts' first rows alone
 #pragma once
@@ -15,9 +16,11 @@
 
 namespace longspan {
 
-// x [T, E] float32: the embedding output. Between layers dropped texts leave the pass. `last`: see PackedPass::Result.
+// x [T, E] float32: the embedding output. Between layers dropped texts leave the pass. `last`: see
+// PackedPass::Result.
 template <typename Layer>
-absl::StatusOr<HiddenStates> RunLayers(const std::vector<Layer>& layers, at::Tensor x, DataType dtype, PackedPass& pass,
+absl::StatusOr<HiddenStates> RunLayers(const std::vector<Layer>& layers, at::Tensor x,
+                                       DataType dtype, PackedPass& pass,
                                        PackedPass::RowFunction last = {}) {
   pass.Observe(0, x);
   if (dtype == DataType::kBFloat16) x = x.to(at::kBFloat16);

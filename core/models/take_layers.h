@@ -1,5 +1,6 @@
-// Layers built straight from a WeightMap. A missing or misshapen weight is recorded in the map and gives an unusable layer; the
-// loader looks at weights.Finish() before it lets anyone use the model.
+// Layers built straight from a WeightMap. A missing or misshapen weight is recorded in the map and
+// gives an unusable layer; the loader looks at weights.Finish() before it lets anyone use the
+// model.
 #pragma once
 
 #include <string>
@@ -12,11 +13,12 @@
 namespace longspan {
 
 // NAME.weight [out, in] and, where `bias`, NAME.bias [out].
-Linear TakeLinear(WeightMap& weights, const std::string& name, int64_t out, int64_t in, DataType dtype,
-                  Activation activation = Activation::kNone, bool bias = true);
+Linear TakeLinear(WeightMap& weights, const std::string& name, int64_t out, int64_t in,
+                  DataType dtype, Activation activation = Activation::kNone, bool bias = true);
 
 // NAME.weight [size] and, where `bias`, NAME.bias [size].
-LayerNorm TakeLayerNorm(WeightMap& weights, const std::string& name, int64_t size, double eps, bool bias = true);
+LayerNorm TakeLayerNorm(WeightMap& weights, const std::string& name, int64_t size, double eps,
+                        bool bias = true);
 
 // Bytes that the weights of a model take in memory: linear layers in `dtype`, all else float32.
 int64_t WeightBytes(int64_t num_parameters, int64_t num_linear_parameters, DataType dtype);

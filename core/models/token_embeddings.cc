@@ -11,7 +11,8 @@
 namespace longspan {
 namespace {
 
-constexpr int64_t kRowsPerBlock = 2048;  // the sum of three tables stays in cache until it is normalised
+constexpr int64_t kRowsPerBlock =
+    2048;  // the sum of three tables stays in cache until it is normalised
 
 }  // namespace
 
@@ -31,19 +32,22 @@ std::vector<int64_t> PositionRows(const TokenBatch& batch, const PositionRule& r
         continue;
       }
       const bool repeats = rule.period > 0 && count > 0;
-      rows.push_back(std::min(rule.last_row, rule.first_row + (repeats ? 1 + (count - 1) % rule.period : count)));
+      rows.push_back(std::min(rule.last_row,
+                              rule.first_row + (repeats ? 1 + (count - 1) % rule.period : count)));
       ++count;
     }
   }
   return rows;
 }
 
-TokenEmbeddings::TokenEmbeddings(WeightMap& weights, const Names& names, const EncoderConfig& config,
-                                 const PositionRule& positions, double word_scale)
+TokenEmbeddings::TokenEmbeddings(WeightMap& weights, const Names& names,
+                                 const EncoderConfig& config, const PositionRule& positions,
+                                 double word_scale)
     : positions_(positions),
       word_scale_(word_scale),
       word_(weights.Take(names.word, {config.vocab_size, config.hidden_size})),
-      position_(weights.Take(names.position, {config.max_position_embeddings, config.hidden_size})) {
+      position_(
+          weights.Take(names.position, {config.max_position_embeddings, config.hidden_size})) {
   if (config.type_vocab_size > 0) {
     const at::Tensor types = weights.Take(names.type, {config.type_vocab_size, config.hidden_size});
     if (types.defined()) type_ = types.select(0, 0);
@@ -55,7 +59,8 @@ at::Tensor TokenEmbeddings::operator()(const TokenBatch& batch) const {
   const int64_t num_tokens = batch.num_tokens();
   std::vector<int64_t> position_rows = PositionRows(batch, positions_);
   const at::Tensor positions = at::from_blob(position_rows.data(), {num_tokens}, at::kLong);
-  const at::Tensor ids = at::from_blob(const_cast<int32_t*>(batch.token_ids().data()), {num_tokens}, at::kInt);
+  const at::Tensor ids =
+      at::from_blob(const_cast<int32_t*>(batch.token_ids().data()), {num_tokens}, at::kInt);
   at::Tensor out = at::empty({num_tokens, word_.size(1)}, at::kFloat);
   for (int64_t begin = 0; begin < num_tokens; begin += kRowsPerBlock) {
     const int64_t end = std::min(begin + kRowsPerBlock, num_tokens);

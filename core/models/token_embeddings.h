@@ -1,7 +1,9 @@
 // Token embeddings of Longformer and of RoBERTa: word + position + token type 0, then LayerNorm.
-// Positions come from the ids (models: Longformer and RoBERTa number the tokens that are not padding, upward from pad + 1):
+// Positions come from the ids (models: Longformer and RoBERTa number the tokens that are not
+// padding, upward from pad + 1):
 //   ids [7 9 pad 8], pad = 1   ->   position rows [2 3 1 4]
-// With a period P (our converted models) the first token keeps its row and the rows behind it repeat, so that no text is too
+// With a period P (our converted models) the first token keeps its row and the rows behind it
+// repeat, so that no text is too
 // long:   P = 3:   rows 2 | 3 4 5 | 3 4 5 | 3 ...
 // Thread safe after construction.
 #pragma once
@@ -20,10 +22,13 @@ namespace longspan {
 
 // How a token of a text finds its row of the position table.
 struct PositionRule {
-  int64_t first_row = 0;         // row of the first token
-  int64_t pad_token_id = -1;     // ids that take row `pad_token_id` and do not count; -1 = every token counts
-  int64_t period = 0;            // 0 = no repetition
-  int64_t last_row = INT64_MAX;  // tokens behind it share it: padding that a model adds behind a text of full length
+  int64_t first_row = 0;  // row of the first token
+  int64_t pad_token_id =
+      -1;              // ids that take row `pad_token_id` and do not count; -1 = every token counts
+  int64_t period = 0;  // 0 = no repetition
+  int64_t last_row =
+      // tokens behind it share it: padding that a model adds behind a text of full length
+      INT64_MAX;
 };
 // The rule of published checkpoints: from row 0, or from the ids upward from pad + 1.
 PositionRule PublishedPositions(const EncoderConfig& config);
@@ -40,8 +45,8 @@ class TokenEmbeddings {
     std::string norm = "embeddings.LayerNorm";
   };
   // word_scale: of the word vectors (BigBird's rescale_embeddings).
-  TokenEmbeddings(WeightMap& weights, const Names& names, const EncoderConfig& config, const PositionRule& positions,
-                  double word_scale = 1);
+  TokenEmbeddings(WeightMap& weights, const Names& names, const EncoderConfig& config,
+                  const PositionRule& positions, double word_scale = 1);
 
   // [T, E] float32.
   at::Tensor operator()(const TokenBatch& batch) const;

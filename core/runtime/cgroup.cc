@@ -35,7 +35,8 @@ std::optional<double> ReadV1(const std::string& folder, const CgroupFiles& files
 
 // The tightest limit from mount/path up to the mount itself.
 template <typename LimitOf>
-std::optional<double> TightestUpwards(const std::string& mount, std::string path, LimitOf limit_of) {
+std::optional<double> TightestUpwards(const std::string& mount, std::string path,
+                                      LimitOf limit_of) {
   std::optional<double> tightest = limit_of(mount);
   while (path.size() > 1) {
     tightest = Tighter(tightest, limit_of(mount + path));
@@ -46,8 +47,11 @@ std::optional<double> TightestUpwards(const std::string& mount, std::string path
 
 }  // namespace
 
-std::optional<double> TightestCgroupValue(const std::string& root, const std::string& controller, const CgroupFiles& files) {
-  const auto v2 = [&](const std::string& folder) { return ReadLimit(folder + "/" + files.v2_file); };
+std::optional<double> TightestCgroupValue(const std::string& root, const std::string& controller,
+                                          const CgroupFiles& files) {
+  const auto v2 = [&](const std::string& folder) {
+    return ReadLimit(folder + "/" + files.v2_file);
+  };
   const auto v1 = [&](const std::string& folder) { return ReadV1(folder, files); };
   std::ifstream file(root + "/proc/self/cgroup");
   std::optional<double> tightest;
@@ -59,10 +63,13 @@ std::optional<double> TightestCgroupValue(const std::string& root, const std::st
     std::getline(fields, controllers, ':');
     std::getline(fields, path);
     if (path.empty() || path[0] != '/') continue;
-    if (controllers.empty()) tightest = Tighter(tightest, TightestUpwards(root + "/sys/fs/cgroup", path, v2));
+    if (controllers.empty())
+      tightest = Tighter(tightest, TightestUpwards(root + "/sys/fs/cgroup", path, v2));
     if (("," + controllers + ",").find("," + controller + ",") == std::string::npos) continue;
-    for (const std::string& mount : {controller, controllers})  // "cpu" is usually a link to "cpu,cpuacct"
-      tightest = Tighter(tightest, TightestUpwards(absl::StrCat(root, "/sys/fs/cgroup/", mount), path, v1));
+    for (const std::string& mount :
+         {controller, controllers})  // "cpu" is usually a link to "cpu,cpuacct"
+      tightest = Tighter(tightest,
+                         TightestUpwards(absl::StrCat(root, "/sys/fs/cgroup/", mount), path, v1));
   }
   return tightest;
 }

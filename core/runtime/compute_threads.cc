@@ -24,14 +24,16 @@ int AffinityCores() {
 }  // namespace
 
 std::optional<double> CgroupCpuQuota(const std::string& root) {
-  return TightestCgroupValue(root, "cpu",
-                             {.v2_file = "cpu.max", .v1_file = "cpu.cfs_quota_us", .v1_period_file = "cpu.cfs_period_us"});
+  return TightestCgroupValue(
+      root, "cpu",
+      {.v2_file = "cpu.max", .v1_file = "cpu.cfs_quota_us", .v1_period_file = "cpu.cfs_period_us"});
 }
 
 int AvailableCores() {
   const int cores = AffinityCores();
   const std::optional<double> quota = CgroupCpuQuota();
-  // Whole cores: a team that runs longer than its quota is stopped for the rest of the period, all of it at a barrier.
+  // Whole cores: a team that runs longer than its quota is stopped for the rest of the period, all
+  // of it at a barrier.
   return quota ? std::clamp(static_cast<int>(*quota), 1, cores) : cores;
 }
 

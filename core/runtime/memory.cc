@@ -28,8 +28,9 @@ TensorArena& Arena() {
 }
 
 void FreeTensor(void* pointer) {
-  // Everything that is not the arena's came from malloc: small tensors, and tensors made before the arena was installed
-  // (oneDNN's binding frees through the current allocator, whichever made the block).
+  // Everything that is not the arena's came from malloc: small tensors, and tensors made before the
+  // arena was installed (oneDNN's binding frees through the current allocator, whichever made the
+  // block).
   if (pointer != nullptr && !Arena().Free(pointer)) std::free(pointer);
 }
 
@@ -53,7 +54,9 @@ class ArenaAllocator final : public c10::Allocator {
     return {pointer, pointer, &FreeTensor, c10::Device(c10::DeviceType::CPU)};
   }
   c10::DeleterFnPtr raw_deleter() const override { return &FreeTensor; }
-  void copy_data(void* to, const void* from, std::size_t size) const override { std::memcpy(to, from, size); }
+  void copy_data(void* to, const void* from, std::size_t size) const override {
+    std::memcpy(to, from, size);
+  }
 };
 
 // What passes usually need beyond the weights: a running mean of their peaks.
@@ -66,7 +69,8 @@ void InstallTensorAllocator() {
   static std::once_flag installed;
   std::call_once(installed, [] {
     constexpr uint8_t kAboveDefault = 1;
-    static auto* const allocator = new ArenaAllocator;  // never destroyed: tensors of static storage are freed later still
+    static auto* const allocator =
+        new ArenaAllocator;  // never destroyed: tensors of static storage are freed later still
     c10::SetCPUAllocator(allocator, kAboveDefault);
   });
 }
@@ -102,11 +106,12 @@ MemoryPass::~MemoryPass() {
 }
 
 std::optional<int64_t> CgroupMemoryLimit(const std::string& root) {
-  const std::optional<double> limit =
-      TightestCgroupValue(root, "memory", {.v2_file = "memory.max", .v1_file = "memory.limit_in_bytes"});
+  const std::optional<double> limit = TightestCgroupValue(
+      root, "memory", {.v2_file = "memory.max", .v1_file = "memory.limit_in_bytes"});
   // cgroup v1 writes "no limit" as the largest multiple of a page.
   constexpr double kUnlimited = 9e18;
-  return limit && *limit < kUnlimited ? std::optional<int64_t>(static_cast<int64_t>(*limit)) : std::nullopt;
+  return limit && *limit < kUnlimited ? std::optional<int64_t>(static_cast<int64_t>(*limit))
+                                      : std::nullopt;
 }
 
 }  // namespace longspan

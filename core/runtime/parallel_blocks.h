@@ -1,6 +1,7 @@
-// ParallelBlocks: runs block(0) ... block(n - 1) on the compute team, each block whole on one thread (LibTorch and oneDNN calls
-// inside run serially there). One barrier for a pass over the whole batch instead of one for each matrix product, and a slow core
-// takes fewer blocks. The first exception ends the pass and is thrown to the caller.
+// ParallelBlocks: runs block(0) ... block(n - 1) on the compute team, each block whole on one
+// thread (LibTorch and oneDNN calls inside run serially there). One barrier for a pass over the
+// whole batch instead of one for each matrix product, and a slow core takes fewer blocks. The first
+// exception ends the pass and is thrown to the caller.
 #pragma once
 
 #include <ATen/Parallel.h>

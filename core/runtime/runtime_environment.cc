@@ -11,7 +11,9 @@ namespace longspan {
 namespace {
 
 constexpr std::pair<const char*, const char*> kDefaults[] = {
-    {"OMP_WAIT_POLICY", "passive"}, {"GOMP_SPINCOUNT", "2000"}, {"ONEDNN_PRIMITIVE_CACHE_CAPACITY", "512"}};
+    {"OMP_WAIT_POLICY", "passive"},
+    {"GOMP_SPINCOUNT", "2000"},
+    {"ONEDNN_PRIMITIVE_CACHE_CAPACITY", "512"}};
 
 bool IsSet(std::string_view name) {
   for (char** entry = environ; entry != nullptr && *entry != nullptr; ++entry) {
@@ -26,7 +28,8 @@ void EnterRuntimeEnvironment(char** argv) {
   bool added = false;
   for (const auto& [name, value] : kDefaults) {
     if (IsSet(name)) continue;
-    if (setenv(name, value, /*overwrite=*/0) != 0) return;  // without it the second start would start a third
+    if (setenv(name, value, /*overwrite=*/0) != 0)
+      return;  // without it the second start would start a third
     added = true;
   }
   if (added) execv("/proc/self/exe", argv);

@@ -22,7 +22,8 @@ size_t RoundUp(size_t size, size_t multiple) { return (size + multiple - 1) / mu
 
 // A mapping that starts on a huge page; null if refused.
 char* MapAligned(size_t size) {
-  void* mapped = mmap(nullptr, size + kHugePage, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  void* mapped = mmap(nullptr, size + kHugePage, PROT_READ | PROT_WRITE,
+                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (mapped == MAP_FAILED) return nullptr;
   char* const begin = static_cast<char*>(mapped);
   const auto address = reinterpret_cast<size_t>(begin);
@@ -57,11 +58,13 @@ void TensorArena::EraseFree(Blocks::iterator block) {
 }
 
 bool TensorArena::Grow(size_t size) {
-  // What is free did not fit. Whole free segments go back and their size joins the new one: outgrown segments do not pile up,
-  // and after a few passes one segment holds a pass, so that none has to grow again.
+  // What is free did not fit. Whole free segments go back and their size joins the new one:
+  // outgrown segments do not pile up, and after a few passes one segment holds a pass, so that none
+  // has to grow again.
   const int64_t free_before = stats_.free_bytes;
   UnmapFreeSegments(0);
-  size = std::max(kSmallestSegment, RoundUp(size + static_cast<size_t>(free_before - stats_.free_bytes), kHugePage));
+  size = std::max(kSmallestSegment,
+                  RoundUp(size + static_cast<size_t>(free_before - stats_.free_bytes), kHugePage));
   char* const start = MapAligned(size);
   if (start == nullptr) return false;
   ++stats_.num_mappings;
@@ -75,8 +78,8 @@ void* TensorArena::Allocate(size_t size) {
   const size_t rounded = RoundUp(std::max<size_t>(size, 1), kPage);
   const std::lock_guard lock(mu_);
   if (rounded < size) return nullptr;  // overflow
-  if (budget_bytes_ > 0 &&
-      (rounded > static_cast<size_t>(budget_bytes_) || stats_.live_bytes + static_cast<int64_t>(rounded) > budget_bytes_))
+  if (budget_bytes_ > 0 && (rounded > static_cast<size_t>(budget_bytes_) ||
+                            stats_.live_bytes + static_cast<int64_t>(rounded) > budget_bytes_))
     return nullptr;
   auto fit = free_.lower_bound({rounded, nullptr});
   if (fit == free_.end()) {
@@ -87,8 +90,10 @@ void* TensorArena::Allocate(size_t size) {
   EraseFree(block);
   if (const size_t rest = block->second.size - rounded; rest > 0) {
     block->second.size = rounded;
-    InsertFree(
-        blocks_.emplace(block->first + rounded, Block{rest, block->second.segment, false, block->second.is_resident}).first);
+    InsertFree(blocks_
+                   .emplace(block->first + rounded,
+                            Block{rest, block->second.segment, false, block->second.is_resident})
+                   .first);
   }
   stats_.live_bytes += static_cast<int64_t>(rounded);
   stats_.peak_bytes = std::max(stats_.peak_bytes, stats_.live_bytes);
@@ -99,7 +104,9 @@ void* TensorArena::Allocate(size_t size) {
 // Joins a free block with the block behind it if that is free too and of the same segment.
 TensorArena::Blocks::iterator TensorArena::MergeWithNext(Blocks::iterator block) {
   const auto next = std::next(block);
-  if (next == blocks_.end() || !next->second.is_free || next->second.segment != block->second.segment) return block;
+  if (next == blocks_.end() || !next->second.is_free ||
+      next->second.segment != block->second.segment)
+    return block;
   EraseFree(block);
   EraseFree(next);
   block->second.size += next->second.size;
@@ -123,7 +130,8 @@ bool TensorArena::Free(void* pointer) {
 }
 
 void TensorArena::UnmapFreeSegments(int64_t keep_bytes) {
-  for (auto segment = segments_.begin(); segment != segments_.end() && stats_.free_bytes > keep_bytes;) {
+  for (auto segment = segments_.begin();
+       segment != segments_.end() && stats_.free_bytes > keep_bytes;) {
     const auto [start, size] = *segment;
     const auto block = blocks_.find(start);
     if (!block->second.is_free || block->second.size != size) {
@@ -142,7 +150,8 @@ void TensorArena::Trim(int64_t keep_bytes) {
   const std::lock_guard lock(mu_);
   UnmapFreeSegments(keep_bytes);
   // Largest first: few calls give back most.
-  for (auto entry = free_.rbegin(); entry != free_.rend() && resident_free_bytes_ > keep_bytes; ++entry) {
+  for (auto entry = free_.rbegin(); entry != free_.rend() && resident_free_bytes_ > keep_bytes;
+       ++entry) {
     Block& block = blocks_.find(entry->second)->second;
     if (!block.is_resident) continue;
     madvise(entry->second, block.size, MADV_DONTNEED);

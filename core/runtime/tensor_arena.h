@@ -1,6 +1,7 @@
-// TensorArena: memory for large, short-lived buffers, kept between forward passes. A fresh mapping costs a page fault per 4 KiB
-// (transformers' Longformer runs 1.6 times faster once its allocator stops giving memory back); here a range is mapped once, cut
-// and merged by best fit, and returned to the system only when asked.
+// TensorArena: memory for large, short-lived buffers, kept between forward passes. A fresh mapping
+// costs a page fault per 4 KiB (transformers' Longformer runs 1.6 times faster once its allocator
+// stops giving memory back); here a range is mapped once, cut and merged by best fit, and returned
+// to the system only when asked.
 //
 //   | segment 1: 64 MiB                          | segment 2: 96 MiB           |
 //   | used 12 | free 20 | used 6 | free 26       | used 96                     |    Allocate(18) takes the 20, the best fit
@@ -36,7 +37,8 @@ class TensorArena {
   // False if `pointer` is none of this arena's blocks (it is left alone).
   bool Free(void* pointer);
 
-  // Returns free memory to the system until at most keep_bytes of it are left, whole segments first.
+  // Returns free memory to the system until at most keep_bytes of it are left, whole segments
+  // first.
   void Trim(int64_t keep_bytes);
   // 0 = no bound. What is live already stays.
   void SetBudget(int64_t bytes);
@@ -47,7 +49,8 @@ class TensorArena {
  private:
   struct Block {
     size_t size = 0;
-    char* segment = nullptr;  // start of the mapping it is cut from; neighbours merge only within one
+    char* segment =
+        nullptr;  // start of the mapping it is cut from; neighbours merge only within one
     bool is_free = false;
     bool is_resident = false;  // of a free block: may hold pages
   };

@@ -13,9 +13,10 @@ namespace {
 
 using json = nlohmann::json;
 
-// A special token is written as its text, or as an object with the text and the rules of its search. Without rules: exact, on
-// the raw text.
-absl::StatusOr<json> Entry(const std::string& role, const json& value, bool lstrip, const std::string& where) {
+// A special token is written as its text, or as an object with the text and the rules of its
+// search. Without rules: exact, on the raw text.
+absl::StatusOr<json> Entry(const std::string& role, const json& value, bool lstrip,
+                           const std::string& where) {
   json entry = {{"content", ""},   {"single_word", false}, {"lstrip", lstrip},
                 {"rstrip", false}, {"normalized", false},  {"special", true}};
   if (value.is_string()) {
@@ -23,8 +24,8 @@ absl::StatusOr<json> Entry(const std::string& role, const json& value, bool lstr
     return entry;
   }
   if (!value.is_object() || !value.contains("content") || !value["content"].is_string()) {
-    return absl::InvalidArgumentError(
-        absl::StrCat(where, ": \"", role, "\" should be a string or an object with a string \"content\""));
+    return absl::InvalidArgumentError(absl::StrCat(
+        where, ": \"", role, "\" should be a string or an object with a string \"content\""));
   }
   for (const char* key : {"content", "single_word", "lstrip", "rstrip", "normalized"}) {
     if (value.contains(key)) entry[key] = value[key];
@@ -41,11 +42,14 @@ const JsonFields* FirstWith(const std::string& key, const std::vector<JsonFields
 
 }  // namespace
 
-absl::StatusOr<SpecialTokens> SpecialTokens::Read(const std::string& folder, const std::map<std::string, std::string>& defaults,
-                                                  bool mask_swallows_blanks) {
+absl::StatusOr<SpecialTokens> SpecialTokens::Read(
+    const std::string& folder, const std::map<std::string, std::string>& defaults,
+    bool mask_swallows_blanks) {
   std::vector<JsonFields> files;
-  for (const char* name : {"special_tokens_map.json", "tokenizer_config.json", "added_tokens.json"}) {
-    absl::StatusOr<JsonFields> file = JsonFields::ReadOptional((std::filesystem::path(folder) / name).string());
+  for (const char* name :
+       {"special_tokens_map.json", "tokenizer_config.json", "added_tokens.json"}) {
+    absl::StatusOr<JsonFields> file =
+        JsonFields::ReadOptional((std::filesystem::path(folder) / name).string());
     if (!file.ok()) return file.status();
     files.push_back(*std::move(file));
   }
@@ -53,34 +57,42 @@ absl::StatusOr<SpecialTokens> SpecialTokens::Read(const std::string& folder, con
   files.pop_back();
 
   SpecialTokens result;
-  const auto add = [&](const std::string& role, const json& value, const std::string& where) -> absl::Status {
-    absl::StatusOr<json> entry = Entry(role, value, mask_swallows_blanks && role == "mask_token", where);
+  const auto add = [&](const std::string& role, const json& value,
+                       const std::string& where) -> absl::Status {
+    absl::StatusOr<json> entry =
+        Entry(role, value, mask_swallows_blanks && role == "mask_token", where);
     if (!entry.ok()) return entry.status();
     const std::string text = (*entry)["content"];
     if (defaults.contains(role)) result.roles_[role] = text;
-    const auto known =
-        std::find_if(result.tokens_.begin(), result.tokens_.end(), [&](const json& token) { return token["content"] == text; });
+    const auto known = std::find_if(result.tokens_.begin(), result.tokens_.end(),
+                                    [&](const json& token) { return token["content"] == text; });
     if (known == result.tokens_.end()) result.tokens_.push_back(*std::move(entry));
     return absl::OkStatus();
   };
   for (const auto& [role, text] : defaults) {
     const JsonFields* file = FirstWith(role, files);
-    const absl::Status status = file ? add(role, file->Value(role), file->where()) : add(role, json(text), folder);
+    const absl::Status status =
+        file ? add(role, file->Value(role), file->where()) : add(role, json(text), folder);
     if (!status.ok()) return status;
   }
   if (const JsonFields* file = FirstWith("additional_special_tokens", files)) {
     const json& list = file->Value("additional_special_tokens");
     if (!list.is_array())
-      return absl::InvalidArgumentError(absl::StrCat(file->where(), ": \"additional_special_tokens\" should be a list"));
+      return absl::InvalidArgumentError(
+          absl::StrCat(file->where(), ": \"additional_special_tokens\" should be a list"));
     for (const json& token : list) {
-      if (const absl::Status status = add("additional_special_tokens", token, file->where()); !status.ok()) return status;
+      if (const absl::Status status = add("additional_special_tokens", token, file->where());
+          !status.ok())
+        return status;
     }
   }
   for (const auto& [text, id] : added.object().items()) {
     if (!id.is_number_unsigned())
-      return absl::InvalidArgumentError(absl::StrCat(added.where(), ": \"", text, "\" has no whole number as its id"));
+      return absl::InvalidArgumentError(
+          absl::StrCat(added.where(), ": \"", text, "\" has no whole number as its id"));
     result.added_ids_[text] = id.get<int64_t>();
-    const absl::Status status = add("added_tokens", json{{"content", text}, {"normalized", true}}, added.where());
+    const absl::Status status =
+        add("added_tokens", json{{"content", text}, {"normalized", true}}, added.where());
     if (!status.ok()) return status;
   }
   return result;
@@ -99,7 +111,8 @@ json SpecialTokens::AddedTokens(const json& vocabulary) const {
     }
     list.push_back(std::move(token));
   }
-  std::sort(list.begin(), list.end(), [](const json& a, const json& b) { return a["id"] < b["id"]; });
+  std::sort(list.begin(), list.end(),
+            [](const json& a, const json& b) { return a["id"] < b["id"]; });
   return json(std::move(list));
 }
 

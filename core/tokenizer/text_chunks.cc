@@ -10,7 +10,8 @@ constexpr size_t kLongestLeadWord = 64;
 bool IsLetter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
 
 bool IsSafe(std::string_view text, size_t at) {
-  return at > 0 && at + 1 < text.size() && text[at] == ' ' && IsLetter(text[at - 1]) && IsLetter(text[at + 1]);
+  return at > 0 && at + 1 < text.size() && text[at] == ' ' && IsLetter(text[at - 1]) &&
+         IsLetter(text[at + 1]);
 }
 
 // Begin of the word of letters in front of a safe place, itself a safe place; npos = none.

@@ -1,17 +1,20 @@
-// Where a long text may be cut so that its parts, tokenised one by one, give the tokens of the whole. The crate keeps about 150
-// bytes a byte of text while it works (copies, alignments and a string a token): 1.2 GiB for 8 MiB of English in one piece, 40
-// MiB for each quarter of a mebibyte.
+// Where a long text may be cut so that its parts, tokenised one by one, give the tokens of the
+// whole. The crate keeps about 150 bytes a byte of text while it works (copies, alignments and a
+// string a token): 1.2 GiB for 8 MiB of English in one piece, 40 MiB for each quarter of a
+// mebibyte.
 //
-// Cut between a letter and a blank that a letter follows, all three ASCII: "in this| Agreement". A pre-tokeniser that splits at
-// blanks never makes a token across that place, and no normaliser joins such a letter with what stands around it. The part behind
-// the cut begins with a blank, so that nothing is put in front of it. One thing still looks different from inside a part: its
-// first token counts as the first of a text (the byte-level post-processors trim its blank differently). So each part begins one
-// word earlier than it should, and the tokens of that word are thrown away:
+// Cut between a letter and a blank that a letter follows, all three ASCII: "in this| Agreement". A
+// pre-tokeniser that splits at blanks never makes a token across that place, and no normaliser
+// joins such a letter with what stands around it. The part behind the cut begins with a blank, so
+// that nothing is put in front of it. One thing still looks different from inside a part: its first
+// token counts as the first of a text (the byte-level post-processors trim its blank differently).
+// So each part begins one word earlier than it should, and the tokens of that word are thrown away:
 //
 //   ... in this| Agreement and ...     part 1 ends at |, part 2 is " this Agreement and ...", its first token is dropped
 //
-// Text without such places (Chinese, one word of a mebibyte) is not cut. Whether a tokenizer allows it at all is
-// TokenizerJsonSummary::cuts_at_blanks. Pure functions. Proven by tokenizer_chunks_test against the crate on whole texts.
+// Text without such places (Chinese, one word of a mebibyte) is not cut. Whether a tokenizer allows
+// it at all is TokenizerJsonSummary::cuts_at_blanks. Pure functions. Proven by
+// tokenizer_chunks_test against the crate on whole texts.
 #pragma once
 
 #include <cstddef>

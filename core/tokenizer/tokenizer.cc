@@ -15,7 +15,8 @@ namespace longspan {
 namespace {
 
 using Handle = std::unique_ptr<longspan_tokenizers_tokenizer, decltype(&longspan_tokenizers_free)>;
-using EncodingHandle = std::unique_ptr<longspan_tokenizers_encoding, decltype(&longspan_tokenizers_encoding_free)>;
+using EncodingHandle =
+    std::unique_ptr<longspan_tokenizers_encoding, decltype(&longspan_tokenizers_encoding_free)>;
 
 // The crate's answer to one call: a status and the buffer of its message.
 class Answer {
@@ -25,7 +26,8 @@ class Answer {
   absl::Status Check(int32_t status, const std::string& context = "") const {
     if (status == LONGSPAN_TOKENIZERS_OK) return absl::OkStatus();
     const std::string reason = context.empty() ? text_ : absl::StrCat(context, ": ", text_);
-    return status == LONGSPAN_TOKENIZERS_BUG ? absl::InternalError(reason) : absl::InvalidArgumentError(reason);
+    return status == LONGSPAN_TOKENIZERS_BUG ? absl::InternalError(reason)
+                                             : absl::InvalidArgumentError(reason);
   }
 
  private:
@@ -35,23 +37,26 @@ class Answer {
 absl::StatusOr<Handle> LoadCrate(const TokenizerFiles& files, bool lowercase_first) {
   longspan_tokenizers_tokenizer* raw = nullptr;
   Answer answer;
-  const int32_t code = longspan_tokenizers_load(files.json.data(), files.json.size(), lowercase_first, &raw, answer.message());
+  const int32_t code = longspan_tokenizers_load(files.json.data(), files.json.size(),
+                                                lowercase_first, &raw, answer.message());
   if (const absl::Status status = answer.Check(code, files.name); !status.ok()) return status;
   return Handle(raw, longspan_tokenizers_free);
 }
 
-// The crate numbers added tokens itself where the model has no such token: by the order of the list, from the end of the
-// vocabulary. A file that says otherwise would give ids that the model was not trained with.
-absl::Status CheckAddedTokens(const longspan_tokenizers_tokenizer* tokenizer, const TokenizerJsonSummary& summary,
-                              const std::string& name) {
+// The crate numbers added tokens itself where the model has no such token: by the order of the
+// list, from the end of the vocabulary. A file that says otherwise would give ids that the model
+// was not trained with.
+absl::Status CheckAddedTokens(const longspan_tokenizers_tokenizer* tokenizer,
+                              const TokenizerJsonSummary& summary, const std::string& name) {
   for (const AddedToken& token : summary.added_tokens) {
     int32_t id = -1;
     Answer answer;
-    const int32_t code =
-        longspan_tokenizers_token_id(tokenizer, token.content.data(), token.content.size(), &id, answer.message());
+    const int32_t code = longspan_tokenizers_token_id(tokenizer, token.content.data(),
+                                                      token.content.size(), &id, answer.message());
     if (absl::Status status = answer.Check(code, name); !status.ok()) return status;
     if (id == token.id) continue;
-    return absl::InvalidArgumentError(absl::StrCat(name, ": added token \"", token.content, "\" should have id ", token.id,
+    return absl::InvalidArgumentError(absl::StrCat(name, ": added token \"", token.content,
+                                                   "\" should have id ", token.id,
                                                    ", but its place in the vocabulary is ", id));
   }
   return absl::OkStatus();
@@ -76,7 +81,8 @@ Tokenization Copy(const longspan_tokenizers_encoding* encoding) {
 constexpr size_t kChunkBytes = 256 << 10;
 
 int64_t CountCharacters(std::string_view text) {
-  return std::count_if(text.begin(), text.end(), [](char c) { return (static_cast<uint8_t>(c) & 0xC0) != 0x80; });
+  return std::count_if(text.begin(), text.end(),
+                       [](char c) { return (static_cast<uint8_t>(c) & 0xC0) != 0x80; });
 }
 
 void Reserve(size_t tokens, Tokenization* all) {
@@ -95,13 +101,16 @@ void AppendSpecial(const std::vector<int32_t>& ids, Tokenization* all) {
   }
 }
 
-// The tokens of a part that begin at byte `begin` of the text or behind; the part begins at `bytes` and `characters` of it.
-void AppendShifted(const Tokenization& part, int64_t bytes, int64_t characters, int64_t begin, Tokenization* all) {
+// The tokens of a part that begin at byte `begin` of the text or behind; the part begins at `bytes`
+// and `characters` of it.
+void AppendShifted(const Tokenization& part, int64_t bytes, int64_t characters, int64_t begin,
+                   Tokenization* all) {
   for (size_t i = 0; i < part.ids.size(); ++i) {
     if (part.bytes[i].begin + bytes < begin) continue;
     all->ids.push_back(part.ids[i]);
     all->bytes.push_back({part.bytes[i].begin + bytes, part.bytes[i].end + bytes});
-    all->characters.push_back({part.characters[i].begin + characters, part.characters[i].end + characters});
+    all->characters.push_back(
+        {part.characters[i].begin + characters, part.characters[i].end + characters});
     all->special.push_back(part.special[i]);
   }
 }
@@ -112,7 +121,8 @@ absl::StatusOr<std::string> WrittenText(size_t first_guess, const Write& write) 
   std::string text(first_guess, '\0');
   for (;;) {
     size_t length = 0;
-    if (const absl::Status status = write(text.data(), text.size(), &length); !status.ok()) return status;
+    if (const absl::Status status = write(text.data(), text.size(), &length); !status.ok())
+      return status;
     const bool complete = length <= text.size();
     text.resize(length);
     if (complete) return text;
@@ -129,7 +139,8 @@ struct Tokenizer::Impl {
   std::vector<int32_t> suffix_ids;
 
   absl::StatusOr<Tokenization> EncodeWhole(std::string_view text, bool add_special_tokens) const;
-  absl::StatusOr<Tokenization> EncodeParts(std::string_view text, const std::vector<TextChunk>& parts,
+  absl::StatusOr<Tokenization> EncodeParts(std::string_view text,
+                                           const std::vector<TextChunk>& parts,
                                            bool add_special_tokens) const;
   absl::Status ReadVocabSize();
   absl::Status ReadFrame(const std::string& name);
@@ -160,8 +171,8 @@ absl::Status Tokenizer::Impl::ReadFrame(const std::string& name) {
     }
   }
   if (texts == 1) return absl::OkStatus();
-  return absl::InvalidArgumentError(
-      absl::StrCat(name, ": the post_processor puts a single text ", texts, " times; it should be once"));
+  return absl::InvalidArgumentError(absl::StrCat(name, ": the post_processor puts a single text ",
+                                                 texts, " times; it should be once"));
 }
 
 Tokenizer::Tokenizer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
@@ -170,11 +181,14 @@ Tokenizer::~Tokenizer() = default;
 absl::StatusOr<std::unique_ptr<Tokenizer>> Tokenizer::Load(const std::string& model_dir) {
   const absl::StatusOr<TokenizerFiles> files = ReadTokenizerFolder(model_dir);
   if (!files.ok()) return files.status();
-  const absl::StatusOr<TokenizerJsonSummary> summary = InspectTokenizerJson(files->json, files->name);
+  const absl::StatusOr<TokenizerJsonSummary> summary =
+      InspectTokenizerJson(files->json, files->name);
   if (!summary.ok()) return summary.status();
   absl::StatusOr<Handle> handle = LoadCrate(*files, files->do_lower_case && !summary->lowercases);
   if (!handle.ok()) return handle.status();
-  if (const absl::Status status = CheckAddedTokens(handle->get(), *summary, files->name); !status.ok()) return status;
+  if (const absl::Status status = CheckAddedTokens(handle->get(), *summary, files->name);
+      !status.ok())
+    return status;
 
   auto impl = std::make_unique<Impl>();
   impl->handle = *std::move(handle);
@@ -184,52 +198,63 @@ absl::StatusOr<std::unique_ptr<Tokenizer>> Tokenizer::Load(const std::string& mo
   return std::unique_ptr<Tokenizer>(new Tokenizer(std::move(impl)));
 }
 
-absl::StatusOr<Tokenization> Tokenizer::Encode(std::string_view text, bool add_special_tokens) const {
+absl::StatusOr<Tokenization> Tokenizer::Encode(std::string_view text,
+                                               bool add_special_tokens) const {
   if (impl_->cuts_at_blanks && text.size() > 2 * kChunkBytes) {
     const std::vector<TextChunk> parts = CutAtBlanks(text, kChunkBytes);
     if (parts.size() > 1) {
       absl::StatusOr<Tokenization> tokens = impl_->EncodeParts(text, parts, add_special_tokens);
-      if (tokens.ok()) return tokens;  // an error names a byte of its part: told again below, of the whole text
+      if (tokens.ok())
+        return tokens;  // an error names a byte of its part: told again below, of the whole text
     }
   }
   return impl_->EncodeWhole(text, add_special_tokens);
 }
 
-absl::StatusOr<Tokenization> Tokenizer::Impl::EncodeParts(std::string_view text, const std::vector<TextChunk>& parts,
+absl::StatusOr<Tokenization> Tokenizer::Impl::EncodeParts(std::string_view text,
+                                                          const std::vector<TextChunk>& parts,
                                                           bool add_special_tokens) const {
   Tokenization all;
   if (add_special_tokens) AppendSpecial(prefix_ids, &all);
   int64_t characters = 0;  // in front of the part's lead
   size_t counted = 0;
   for (const TextChunk& part : parts) {
-    absl::StatusOr<Tokenization> tokens = EncodeWhole(text.substr(part.lead, part.end - part.lead), false);
+    absl::StatusOr<Tokenization> tokens =
+        EncodeWhole(text.substr(part.lead, part.end - part.lead), false);
     if (!tokens.ok()) return tokens;
     characters += CountCharacters(text.substr(counted, part.lead - counted));
     counted = part.lead;
-    if (all.ids.size() <= prefix_ids.size()) {  // the parts are alike: room for all of them at once, instead of by doubling
-      Reserve(static_cast<size_t>(1.1 * static_cast<double>(tokens->ids.size() * parts.size())), &all);
+    if (all.ids.size() <=
+        prefix_ids
+            .size()) {  // the parts are alike: room for all of them at once, instead of by doubling
+      Reserve(static_cast<size_t>(1.1 * static_cast<double>(tokens->ids.size() * parts.size())),
+              &all);
     }
-    AppendShifted(*tokens, static_cast<int64_t>(part.lead), characters, static_cast<int64_t>(part.begin), &all);
+    AppendShifted(*tokens, static_cast<int64_t>(part.lead), characters,
+                  static_cast<int64_t>(part.begin), &all);
   }
   if (add_special_tokens) AppendSpecial(suffix_ids, &all);
   return all;
 }
 
-absl::StatusOr<Tokenization> Tokenizer::Impl::EncodeWhole(std::string_view text, bool add_special_tokens) const {
+absl::StatusOr<Tokenization> Tokenizer::Impl::EncodeWhole(std::string_view text,
+                                                          bool add_special_tokens) const {
   longspan_tokenizers_encoding* raw = nullptr;
   Answer answer;
-  const int32_t code =
-      longspan_tokenizers_encode(handle.get(), text.data(), text.size(), add_special_tokens, &raw, answer.message());
+  const int32_t code = longspan_tokenizers_encode(handle.get(), text.data(), text.size(),
+                                                  add_special_tokens, &raw, answer.message());
   if (const absl::Status status = answer.Check(code); !status.ok()) return status;
   const EncodingHandle encoding(raw, longspan_tokenizers_encoding_free);
   return Copy(encoding.get());
 }
 
-absl::StatusOr<std::string> Tokenizer::Decode(const std::vector<int32_t>& ids, bool skip_special_tokens) const {
+absl::StatusOr<std::string> Tokenizer::Decode(const std::vector<int32_t>& ids,
+                                              bool skip_special_tokens) const {
   return WrittenText(16 * ids.size(), [&](char* text, size_t capacity, size_t* length) {
     Answer answer;
-    return answer.Check(longspan_tokenizers_decode(impl_->handle.get(), ids.data(), ids.size(), skip_special_tokens, text,
-                                                   capacity, length, answer.message()));
+    return answer.Check(longspan_tokenizers_decode(impl_->handle.get(), ids.data(), ids.size(),
+                                                   skip_special_tokens, text, capacity, length,
+                                                   answer.message()));
   });
 }
 
@@ -240,7 +265,8 @@ const std::vector<int32_t>& Tokenizer::suffix_ids() const { return impl_->suffix
 absl::StatusOr<std::string> Tokenizer::TokenText(int32_t id) const {
   return WrittenText(32, [&](char* text, size_t capacity, size_t* length) {
     Answer answer;
-    return answer.Check(longspan_tokenizers_token_text(impl_->handle.get(), id, text, capacity, length, answer.message()));
+    return answer.Check(longspan_tokenizers_token_text(impl_->handle.get(), id, text, capacity,
+                                                       length, answer.message()));
   });
 }
 

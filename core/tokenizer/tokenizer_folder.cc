@@ -23,16 +23,18 @@ absl::StatusOr<std::string> ReadFile(const fs::path& path) {
     return absl::InvalidArgumentError(absl::StrCat(path.string(), ": is not a regular file"));
   const auto bytes = static_cast<int64_t>(fs::file_size(path, error));
   if (error || bytes > kMaxFileBytes) {
-    return absl::InvalidArgumentError(
-        absl::StrCat(path.string(), ": has ", bytes, " bytes; at most ", kMaxFileBytes, " are read"));
+    return absl::InvalidArgumentError(absl::StrCat(path.string(), ": has ", bytes,
+                                                   " bytes; at most ", kMaxFileBytes, " are read"));
   }
   std::string text(static_cast<size_t>(bytes), '\0');
   std::ifstream file(path, std::ios::binary);
-  if (!file.read(text.data(), bytes)) return absl::InvalidArgumentError(absl::StrCat(path.string(), ": cannot be read"));
+  if (!file.read(text.data(), bytes))
+    return absl::InvalidArgumentError(absl::StrCat(path.string(), ": cannot be read"));
   return text;
 }
 
-// Where the tokenizer's files lie: the folder itself, or the transformer's module in it ("0_Transformer").
+// Where the tokenizer's files lie: the folder itself, or the transformer's module in it
+// ("0_Transformer").
 absl::StatusOr<fs::path> TransformerFolder(const std::string& model_dir) {
   const absl::StatusOr<std::optional<SentenceModules>> modules = ReadModules(model_dir);
   if (!modules.ok()) return modules.status();
@@ -71,19 +73,22 @@ absl::StatusOr<TokenizerFiles> ReadFiles(const fs::path& folder) {
   if (has("tokenizer.json")) return FromTokenizerJson(folder / "tokenizer.json");
   if (has("vocab.json") && has("merges.txt")) return FromVocabularyAndMerges(folder);
   if (has("vocab.txt")) return FromVocabularyText(folder);
-  for (const char* name : {"spiece.model", "sentencepiece.bpe.model", "tokenizer.model", "spm.model"}) {
+  for (const char* name :
+       {"spiece.model", "sentencepiece.bpe.model", "tokenizer.model", "spm.model"}) {
     if (!has(name)) continue;
-    return absl::FailedPreconditionError(absl::StrCat(folder.string(), ": has a SentencePiece model (", name,
-                                                      ") and no tokenizer.json; write one with Python's transformers: "
-                                                      "AutoTokenizer.from_pretrained(DIR).save_pretrained(DIR)"));
+    return absl::FailedPreconditionError(
+        absl::StrCat(folder.string(), ": has a SentencePiece model (", name,
+                     ") and no tokenizer.json; write one with Python's transformers: "
+                     "AutoTokenizer.from_pretrained(DIR).save_pretrained(DIR)"));
   }
   if (has("vocab.json") || has("merges.txt")) {
-    return absl::InvalidArgumentError(absl::StrCat(folder.string(), ": has ", has("vocab.json") ? "vocab.json" : "merges.txt",
-                                                   " but no ", has("vocab.json") ? "merges.txt" : "vocab.json",
-                                                   "; byte-level BPE needs both"));
+    return absl::InvalidArgumentError(absl::StrCat(
+        folder.string(), ": has ", has("vocab.json") ? "vocab.json" : "merges.txt", " but no ",
+        has("vocab.json") ? "merges.txt" : "vocab.json", "; byte-level BPE needs both"));
   }
-  return absl::NotFoundError(
-      absl::StrCat(folder.string(), ": no tokenizer files (tokenizer.json, or vocab.json + merges.txt, or vocab.txt)"));
+  return absl::NotFoundError(absl::StrCat(
+      folder.string(),
+      ": no tokenizer files (tokenizer.json, or vocab.json + merges.txt, or vocab.txt)"));
 }
 
 }  // namespace

@@ -2,8 +2,9 @@
 //   tokenizer.json             taken as it is
 //   vocab.json + merges.txt    byte-level BPE as RoBERTa, Longformer, LED and BART have it: <s> A </s>
 //   vocab.txt                  BERT's normaliser, pre-tokeniser and WordPiece: [CLS] A [SEP]
-// The last two take special tokens and flags (add_prefix_space, do_lower_case, strip_accents, tokenize_chinese_chars) from
-// special_tokens_map.json, tokenizer_config.json and added_tokens.json, as `transformers` does.
+// The last two take special tokens and flags (add_prefix_space, do_lower_case, strip_accents,
+// tokenize_chinese_chars) from special_tokens_map.json, tokenizer_config.json and
+// added_tokens.json, as `transformers` does.
 #pragma once
 
 #include <string>
@@ -18,8 +19,8 @@ struct TokenizerFiles {
   bool do_lower_case = false;  // of sentence_bert_config.json
 };
 
-// NOT_FOUND: no tokenizer files. FAILED_PRECONDITION: only a SentencePiece model; the message says how to convert it.
-// INVALID_ARGUMENT, UNIMPLEMENTED: files that cannot be used.
+// NOT_FOUND: no tokenizer files. FAILED_PRECONDITION: only a SentencePiece model; the message says
+// how to convert it. INVALID_ARGUMENT, UNIMPLEMENTED: files that cannot be used.
 absl::StatusOr<TokenizerFiles> ReadTokenizerFolder(const std::string& model_dir);
 
 }  // namespace longspan

@@ -14,10 +14,12 @@ namespace {
 using json = nlohmann::json;
 
 constexpr int kMaxDepth = 64;
-// The crate keeps the pieces of a Unigram vocabulary in a trie that it frees by recursion, one call a byte.
+// The crate keeps the pieces of a Unigram vocabulary in a trie that it frees by recursion, one call
+// a byte.
 constexpr size_t kMaxStringBytes = 16384;
 
-// One kind of component: its key, the key of the list inside its "Sequence", the types that the crate reads.
+// One kind of component: its key, the key of the list inside its "Sequence", the types that the
+// crate reads.
 struct ComponentKind {
   const char* key;
   const char* steps;
@@ -28,16 +30,19 @@ const std::vector<ComponentKind>& ComponentKinds() {
   static const auto* kinds = new std::vector<ComponentKind>{
       {"normalizer",
        "normalizers",
-       {"BertNormalizer", "ByteLevel", "Lowercase", "NFC", "NFD", "NFKC", "NFKD", "Nmt", "Precompiled", "Prepend", "Replace",
-        "Strip", "StripAccents"}},
+       {"BertNormalizer", "ByteLevel", "Lowercase", "NFC", "NFD", "NFKC", "NFKD", "Nmt",
+        "Precompiled", "Prepend", "Replace", "Strip", "StripAccents"}},
       {"pre_tokenizer",
        "pretokenizers",
-       {"BertPreTokenizer", "ByteLevel", "CharDelimiterSplit", "Digits", "FixedLength", "Metaspace", "Punctuation", "Split",
-        "UnicodeScripts", "Whitespace", "WhitespaceSplit"}},
-      {"post_processor", "processors", {"BertProcessing", "ByteLevel", "RobertaProcessing", "TemplateProcessing"}},
+       {"BertPreTokenizer", "ByteLevel", "CharDelimiterSplit", "Digits", "FixedLength", "Metaspace",
+        "Punctuation", "Split", "UnicodeScripts", "Whitespace", "WhitespaceSplit"}},
+      {"post_processor",
+       "processors",
+       {"BertProcessing", "ByteLevel", "RobertaProcessing", "TemplateProcessing"}},
       {"decoder",
        "decoders",
-       {"BPEDecoder", "ByteFallback", "ByteLevel", "CTC", "Fuse", "Metaspace", "Replace", "Strip", "WordPiece"}},
+       {"BPEDecoder", "ByteFallback", "ByteLevel", "CTC", "Fuse", "Metaspace", "Replace", "Strip",
+        "WordPiece"}},
   };
   return *kinds;
 }
@@ -46,7 +51,8 @@ absl::Status Bad(const std::string& name, const std::string& what) {
   return absl::InvalidArgumentError(absl::StrCat(name, ": ", what));
 }
 
-// The one string that may be long: the charsmap of a Precompiled normaliser, a binary table in base 64.
+// The one string that may be long: the charsmap of a Precompiled normaliser, a binary table in base
+// 64.
 bool IsCharsmap(std::string_view before) {
   while (!before.empty() && (before.back() == ' ' || before.back() == ':')) before.remove_suffix(1);
   return before.ends_with("\"precompiled_charsmap\"");
@@ -61,10 +67,12 @@ absl::Status CheckBounds(std::string_view text, const std::string& name) {
       const size_t begin = i++;
       while (i < text.size() && text[i] != '"') i += text[i] == '\\' ? 2 : 1;
       if (i - begin > kMaxStringBytes && !IsCharsmap(text.substr(0, begin))) {
-        return Bad(name, absl::StrCat("the string at byte ", begin, " is longer than ", kMaxStringBytes, " bytes"));
+        return Bad(name, absl::StrCat("the string at byte ", begin, " is longer than ",
+                                      kMaxStringBytes, " bytes"));
       }
     } else if (c == '[' || c == '{') {
-      if (++depth > kMaxDepth) return Bad(name, absl::StrCat("nested deeper than ", kMaxDepth, " at byte ", i));
+      if (++depth > kMaxDepth)
+        return Bad(name, absl::StrCat("nested deeper than ", kMaxDepth, " at byte ", i));
     } else if (c == ']' || c == '}') {
       --depth;
     }
@@ -96,13 +104,15 @@ std::string TypeOf(const json& component) {
 
 // A component and, for a Sequence, its steps. Calls `seen(step)` for each that is not a Sequence.
 template <typename Seen>
-absl::Status CheckComponent(const json& component, const ComponentKind& kind, const std::string& name, const Seen& seen) {
+absl::Status CheckComponent(const json& component, const ComponentKind& kind,
+                            const std::string& name, const Seen& seen) {
   if (component.is_null()) return absl::OkStatus();
   const std::string type = TypeOf(component);
   if (type == "Sequence") {
     const auto steps = component.find(kind.steps);
     if (steps == component.end() || !steps->is_array()) {
-      return Bad(name, absl::StrCat("the Sequence of \"", kind.key, "\" has no list \"", kind.steps, "\""));
+      return Bad(name, absl::StrCat("the Sequence of \"", kind.key, "\" has no list \"", kind.steps,
+                                    "\""));
     }
     for (const json& step : *steps) {
       if (absl::Status status = CheckComponent(step, kind, name, seen); !status.ok()) return status;
@@ -110,25 +120,29 @@ absl::Status CheckComponent(const json& component, const ComponentKind& kind, co
     return absl::OkStatus();
   }
   if (std::find(kind.types.begin(), kind.types.end(), type) == kind.types.end()) {
-    return absl::UnimplementedError(absl::StrCat(name, ": ", kind.key, " of type \"", type, "\" is not supported; supported: ",
-                                                 absl::StrJoin(kind.types, ", "), ", Sequence"));
+    return absl::UnimplementedError(absl::StrCat(
+        name, ": ", kind.key, " of type \"", type,
+        "\" is not supported; supported: ", absl::StrJoin(kind.types, ", "), ", Sequence"));
   }
   seen(component);
   return absl::OkStatus();
 }
 
-// Whether no component reaches over a blank between two ASCII letters, and none treats the beginning of a text differently where
-// it begins with a blank. What is not known to be so is taken not to be.
+// Whether no component reaches over a blank between two ASCII letters, and none treats the
+// beginning of a text differently where it begins with a blank. What is not known to be so is taken
+// not to be.
 class BlankRule {
  public:
   void SeeNormalizer(const json& step) {
-    static const auto* local = new std::vector<std::string>{"BertNormalizer", "Lowercase", "NFC",         "NFD",         "NFKC",
-                                                            "NFKD",           "Nmt",       "Precompiled", "StripAccents"};
+    static const auto* local = new std::vector<std::string>{
+        "BertNormalizer", "Lowercase", "NFC",         "NFD",         "NFKC",
+        "NFKD",           "Nmt",       "Precompiled", "StripAccents"};
     local_ = local_ && Contains(*local, TypeOf(step));
   }
   void SeePreTokenizer(const json& step) {
     const std::string type = TypeOf(step);
-    static const auto* splitting = new std::vector<std::string>{"BertPreTokenizer", "Whitespace", "WhitespaceSplit"};
+    static const auto* splitting =
+        new std::vector<std::string>{"BertPreTokenizer", "Whitespace", "WhitespaceSplit"};
     static const auto* others = new std::vector<std::string>{"Digits", "Punctuation"};
     if (Contains(*splitting, type) || (type == "ByteLevel" && step.value("use_regex", true)) ||
         (type == "Metaspace" && step.value("split", true))) {
@@ -140,8 +154,10 @@ class BlankRule {
   void SeeAddedToken(const json& token) {
     const std::string content = token["content"].get<std::string>();
     bool over_a_cut = false;  // it holds a letter and the blank behind it
-    for (size_t i = 0; i + 1 < content.size(); ++i) over_a_cut |= IsLetter(content, i) && content[i + 1] == ' ';
-    // One that swallows the blanks beside it must not end in a letter: then no cut can be beside it.
+    for (size_t i = 0; i + 1 < content.size(); ++i)
+      over_a_cut |= IsLetter(content, i) && content[i + 1] == ' ';
+    // One that swallows the blanks beside it must not end in a letter: then no cut can be beside
+    // it.
     const bool swallows = (token.value("lstrip", false) && IsLetter(content, 0)) ||
                           (token.value("rstrip", false) && IsLetter(content, content.size() - 1));
     local_ = local_ && !over_a_cut && !swallows;
@@ -163,21 +179,24 @@ class BlankRule {
 absl::Status CheckModel(const json& document, const std::string& name) {
   const auto model = document.find("model");
   if (model == document.end() || !model->is_object()) return Bad(name, "has no \"model\"");
-  if (!model->contains("type")) return absl::OkStatus();  // old files: the crate infers it from the fields
+  if (!model->contains("type"))
+    return absl::OkStatus();  // old files: the crate infers it from the fields
   const std::string type = TypeOf(*model);
   for (const char* known : {"BPE", "WordPiece", "Unigram", "WordLevel"}) {
     if (type == known) return absl::OkStatus();
   }
   return absl::UnimplementedError(
-      absl::StrCat(name, ": model of type \"", type, "\" is not supported; supported: BPE, WordPiece, Unigram, WordLevel"));
+      absl::StrCat(name, ": model of type \"", type,
+                   "\" is not supported; supported: BPE, WordPiece, Unigram, WordLevel"));
 }
 
-absl::Status ReadAddedTokens(const json& document, const std::string& name, std::vector<AddedToken>* tokens, BlankRule* blanks) {
+absl::Status ReadAddedTokens(const json& document, const std::string& name,
+                             std::vector<AddedToken>* tokens, BlankRule* blanks) {
   const auto list = document.find("added_tokens");
   if (list == document.end() || list->is_null()) return absl::OkStatus();
   for (const json& token : *list) {
-    if (!token.is_object() || !token.contains("id") || !token["id"].is_number_unsigned() || !token.contains("content") ||
-        !token["content"].is_string()) {
+    if (!token.is_object() || !token.contains("id") || !token["id"].is_number_unsigned() ||
+        !token.contains("content") || !token["content"].is_string()) {
       return Bad(name, "\"added_tokens\" holds an entry without \"id\" and \"content\"");
     }
     blanks->SeeAddedToken(token);
@@ -188,7 +207,8 @@ absl::Status ReadAddedTokens(const json& document, const std::string& name, std:
 
 }  // namespace
 
-absl::StatusOr<TokenizerJsonSummary> InspectTokenizerJson(std::string_view text, const std::string& name) {
+absl::StatusOr<TokenizerJsonSummary> InspectTokenizerJson(std::string_view text,
+                                                          const std::string& name) {
   if (const absl::Status bounds = CheckBounds(text, name); !bounds.ok()) return bounds;
   const absl::StatusOr<json> document = ParseWithoutVocabulary(text, name);
   if (!document.ok()) return document.status();
@@ -197,14 +217,15 @@ absl::StatusOr<TokenizerJsonSummary> InspectTokenizerJson(std::string_view text,
   TokenizerJsonSummary summary;
   const auto note_lower_case = [&](const json& step) {
     const auto flag = step.find("lowercase");
-    summary.lowercases |=
-        TypeOf(step) == "Lowercase" || (TypeOf(step) == "BertNormalizer" && flag != step.end() && *flag == true);
+    summary.lowercases |= TypeOf(step) == "Lowercase" ||
+                          (TypeOf(step) == "BertNormalizer" && flag != step.end() && *flag == true);
   };
   BlankRule blanks;
   for (const ComponentKind& kind : ComponentKinds()) {
     const auto component = document->find(kind.key);
     if (component == document->end()) continue;
-    const bool normalizer = kind.key == std::string_view("normalizer"), splitter = kind.key == std::string_view("pre_tokenizer");
+    const bool normalizer = kind.key == std::string_view("normalizer"),
+               splitter = kind.key == std::string_view("pre_tokenizer");
     const absl::Status status = CheckComponent(*component, kind, name, [&](const json& step) {
       note_lower_case(step);
       if (normalizer) blanks.SeeNormalizer(step);

@@ -25,21 +25,25 @@ absl::Status Bad(const std::string& folder, const std::string& what) {
 }
 
 absl::StatusOr<JsonFields> ReadConfig(const std::string& folder) {
-  return JsonFields::ReadOptional((std::filesystem::path(folder) / "tokenizer_config.json").string());
+  return JsonFields::ReadOptional(
+      (std::filesystem::path(folder) / "tokenizer_config.json").string());
 }
 
-// The same vocabulary files are read otherwise by other classes (GPT-2 adds no special tokens, DeBERTa others).
+// The same vocabulary files are read otherwise by other classes (GPT-2 adds no special tokens,
+// DeBERTa others).
 absl::Status CheckClass(JsonFields* config, const std::vector<std::string>& families) {
   std::string name = config->Text("tokenizer_class", "");
   if (!config->status().ok() || name.empty()) return config->status();
   if (absl::EndsWith(name, "Fast")) name.resize(name.size() - 4);
-  const bool known =
-      std::any_of(families.begin(), families.end(), [&](const std::string& family) { return name == family + "Tokenizer"; });
+  const bool known = std::any_of(families.begin(), families.end(), [&](const std::string& family) {
+    return name == family + "Tokenizer";
+  });
   if (known) return absl::OkStatus();
-  return absl::UnimplementedError(absl::StrCat(config->where(), ": tokenizer_class ", name,
-                                               " cannot be built from vocabulary files (can: ", absl::StrJoin(families, ", "),
-                                               "); save the tokenizer as tokenizer.json with Python's transformers: "
-                                               "AutoTokenizer.from_pretrained(DIR).save_pretrained(DIR)"));
+  return absl::UnimplementedError(
+      absl::StrCat(config->where(), ": tokenizer_class ", name,
+                   " cannot be built from vocabulary files (can: ", absl::StrJoin(families, ", "),
+                   "); save the tokenizer as tokenizer.json with Python's transformers: "
+                   "AutoTokenizer.from_pretrained(DIR).save_pretrained(DIR)"));
 }
 
 // Lines without their ends; "\r\n" counts as one end, an end at the end of the text starts no line.
@@ -58,7 +62,8 @@ std::vector<std::string_view> Lines(std::string_view text) {
 absl::StatusOr<json> ParseVocabulary(const std::string& folder, std::string_view text) {
   const std::string where = (std::filesystem::path(folder) / "vocab.json").string();
   json vocabulary = json::parse(text, nullptr, /*allow_exceptions=*/false);
-  if (vocabulary.is_discarded() || !vocabulary.is_object()) return Bad(where, "not a JSON object of tokens and ids");
+  if (vocabulary.is_discarded() || !vocabulary.is_object())
+    return Bad(where, "not a JSON object of tokens and ids");
   for (const auto& [token, id] : vocabulary.items()) {
     if (!id.is_number_unsigned() || id.get<uint64_t>() > INT32_MAX)
       return Bad(where, absl::StrCat("token \"", token, "\" has no id from 0 to ", INT32_MAX));
@@ -84,24 +89,30 @@ absl::StatusOr<json> ParseMerges(const std::string& folder, std::string_view tex
 }
 
 // The id of a role that the post-processor needs.
-absl::StatusOr<int64_t> RequiredId(const std::string& folder, const SpecialTokens& special, const std::string& role,
-                                   const json& vocabulary) {
+absl::StatusOr<int64_t> RequiredId(const std::string& folder, const SpecialTokens& special,
+                                   const std::string& role, const json& vocabulary) {
   const std::string& text = special.Text(role);
   const auto place = vocabulary.find(text);
   if (place != vocabulary.end()) return place->get<int64_t>();
   return Bad(folder, absl::StrCat("the vocabulary lacks \"", text, "\", the ", role));
 }
 
-std::string Dump(const json& document) { return document.dump(-1, ' ', false, json::error_handler_t::replace); }
+std::string Dump(const json& document) {
+  return document.dump(-1, ' ', false, json::error_handler_t::replace);
+}
 
 }  // namespace
 
-absl::StatusOr<std::string> BuildByteLevelBpe(const std::string& folder, std::string_view vocab_json,
+absl::StatusOr<std::string> BuildByteLevelBpe(const std::string& folder,
+                                              std::string_view vocab_json,
                                               std::string_view merges_txt) {
   absl::StatusOr<JsonFields> config = ReadConfig(folder);
   if (!config.ok()) return config.status();
-  if (absl::Status status = CheckClass(&*config, {"Roberta", "Longformer", "LED", "Bart"}); !status.ok()) return status;
-  const bool prefix = config->Bool("add_prefix_space", false), trim = config->Bool("trim_offsets", true);
+  if (absl::Status status = CheckClass(&*config, {"Roberta", "Longformer", "LED", "Bart"});
+      !status.ok())
+    return status;
+  const bool prefix = config->Bool("add_prefix_space", false),
+             trim = config->Bool("trim_offsets", true);
   if (!config->status().ok()) return config->status();
 
   const absl::StatusOr<json> vocabulary = ParseVocabulary(folder, vocab_json);
@@ -123,7 +134,10 @@ absl::StatusOr<std::string> BuildByteLevelBpe(const std::string& folder, std::st
   const absl::StatusOr<int64_t> sep = RequiredId(folder, *special, "sep_token", *vocabulary);
   if (!sep.ok()) return sep.status();
 
-  const json byte_level = {{"type", "ByteLevel"}, {"add_prefix_space", prefix}, {"trim_offsets", trim}, {"use_regex", true}};
+  const json byte_level = {{"type", "ByteLevel"},
+                           {"add_prefix_space", prefix},
+                           {"trim_offsets", trim},
+                           {"use_regex", true}};
   return Dump({{"version", "1.0"},
                {"added_tokens", special->AddedTokens(*vocabulary)},
                {"normalizer", nullptr},
@@ -151,11 +165,14 @@ absl::StatusOr<std::string> BuildByteLevelBpe(const std::string& folder, std::st
 absl::StatusOr<std::string> BuildWordPiece(const std::string& folder, std::string_view vocab_txt) {
   absl::StatusOr<JsonFields> config = ReadConfig(folder);
   if (!config.ok()) return config.status();
-  if (absl::Status status = CheckClass(&*config, {"Bert", "DistilBert", "Electra", "MobileBert", "Funnel", "LayoutLM"});
+  if (absl::Status status = CheckClass(
+          &*config, {"Bert", "DistilBert", "Electra", "MobileBert", "Funnel", "LayoutLM"});
       !status.ok())
     return status;
-  if (!config->Bool("do_basic_tokenize", true)) config->Fail("do_basic_tokenize", "true: words come from BERT's pre-tokeniser");
-  const bool lower = config->Bool("do_lower_case", true), chinese = config->Bool("tokenize_chinese_chars", true);
+  if (!config->Bool("do_basic_tokenize", true))
+    config->Fail("do_basic_tokenize", "true: words come from BERT's pre-tokeniser");
+  const bool lower = config->Bool("do_lower_case", true),
+             chinese = config->Bool("tokenize_chinese_chars", true);
   json strip_accents = nullptr;  // null: as do_lower_case
   if (config->Has("strip_accents")) strip_accents = config->Bool("strip_accents", true);
   if (!config->status().ok()) return config->status();
@@ -163,22 +180,30 @@ absl::StatusOr<std::string> BuildWordPiece(const std::string& folder, std::strin
   json vocabulary = json::object();
   int64_t id = 0;
   for (const std::string_view line : Lines(vocab_txt)) vocabulary[std::string(line)] = id++;
-  const absl::StatusOr<SpecialTokens> special = SpecialTokens::Read(
-      folder,
-      {{"unk_token", "[UNK]"}, {"sep_token", "[SEP]"}, {"pad_token", "[PAD]"}, {"cls_token", "[CLS]"}, {"mask_token", "[MASK]"}},
-      /*mask_swallows_blanks=*/false);
+  const absl::StatusOr<SpecialTokens> special = SpecialTokens::Read(folder,
+                                                                    {{"unk_token", "[UNK]"},
+                                                                     {"sep_token", "[SEP]"},
+                                                                     {"pad_token", "[PAD]"},
+                                                                     {"cls_token", "[CLS]"},
+                                                                     {"mask_token", "[MASK]"}},
+                                                                    /*mask_swallows_blanks=*/false);
   if (!special.ok()) return special.status();
-  const std::string unk = special->Text("unk_token"), cls = special->Text("cls_token"), sep = special->Text("sep_token");
+  const std::string unk = special->Text("unk_token"), cls = special->Text("cls_token"),
+                    sep = special->Text("sep_token");
   for (const char* role : {"unk_token", "cls_token", "sep_token"}) {
-    if (const auto found = RequiredId(folder, *special, role, vocabulary); !found.ok()) return found.status();
+    if (const auto found = RequiredId(folder, *special, role, vocabulary); !found.ok())
+      return found.status();
   }
 
   const auto piece = [](const std::string& token, int type) {
     return json{{"SpecialToken", {{"id", token}, {"type_id", type}}}};
   };
-  const auto sequence = [](const char* which, int type) { return json{{"Sequence", {{"id", which}, {"type_id", type}}}}; };
+  const auto sequence = [](const char* which, int type) {
+    return json{{"Sequence", {{"id", which}, {"type_id", type}}}};
+  };
   const auto ids = [&](const std::string& token) {
-    return json{{"id", token}, {"ids", json::array({vocabulary[token]})}, {"tokens", json::array({token})}};
+    return json{
+        {"id", token}, {"ids", json::array({vocabulary[token]})}, {"tokens", json::array({token})}};
   };
   return Dump({{"version", "1.0"},
                {"added_tokens", special->AddedTokens(vocabulary)},
@@ -193,7 +218,8 @@ absl::StatusOr<std::string> BuildWordPiece(const std::string& folder, std::strin
                {"post_processor",
                 {{"type", "TemplateProcessing"},
                  {"single", json::array({piece(cls, 0), sequence("A", 0), piece(sep, 0)})},
-                 {"pair", json::array({piece(cls, 0), sequence("A", 0), piece(sep, 0), sequence("B", 1), piece(sep, 1)})},
+                 {"pair", json::array({piece(cls, 0), sequence("A", 0), piece(sep, 0),
+                                       sequence("B", 1), piece(sep, 1)})},
                  {"special_tokens", {{cls, ids(cls)}, {sep, ids(sep)}}}}},
                {"model",
                 {{"type", "WordPiece"},

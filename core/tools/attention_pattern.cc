@@ -20,7 +20,8 @@ void AttentionPattern::SettleSelf() {
   for (int64_t row = 0; row < rows_; ++row) {
     if (sight(row, row) != Sight::kSelfOnly) continue;
     const auto begin = sight_.begin() + row * rows_;
-    const bool sees_others = std::any_of(begin, begin + rows_, [](Sight sight) { return sight > Sight::kSelfOnly; });
+    const bool sees_others =
+        std::any_of(begin, begin + rows_, [](Sight sight) { return sight > Sight::kSelfOnly; });
     if (!sees_others) Add(row, row, Sight::kNear, 1);
   }
 }

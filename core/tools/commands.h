@@ -1,5 +1,6 @@
-// The subcommands of longspan-model. Each adds itself to the command line; its callback returns by exit code: 0 done, 1 could not
-// (one line on stderr says what, where and what to do); wrong usage is CLI11's 100-120.
+// The subcommands of longspan-model. Each adds itself to the command line; its callback returns by
+// exit code: 0 done, 1 could not (one line on stderr says what, where and what to do); wrong usage
+// is CLI11's 100-120.
 #pragma once
 
 #include "CLI/CLI.hpp"
@@ -8,7 +9,8 @@
 namespace longspan {
 
 inline constexpr const char* kExitCodes =
-    "Exit codes: 0 done, 1 could not (one line on stderr: what, got, allowed), 100 and above wrong usage.";
+    "Exit codes: 0 done, 1 could not (one line on stderr: what, got, allowed), 100 and above wrong "
+    "usage.";
 
 void AddConvertCommand(CLI::App& app);
 void AddInspectCommand(CLI::App& app);

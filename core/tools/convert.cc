@@ -31,7 +31,8 @@ struct Source {
 // Heads and buffers that an encoder does not read.
 bool IsEncoderWeight(std::string_view name) {
   const absl::string_view bare(name.data(), name.size());
-  return (absl::StartsWith(bare, "embeddings.") && !absl::StartsWith(bare, "embeddings.position_ids") &&
+  return (absl::StartsWith(bare, "embeddings.") &&
+          !absl::StartsWith(bare, "embeddings.position_ids") &&
           !absl::StartsWith(bare, "embeddings.token_type_ids")) ||
          absl::StartsWith(bare, "encoder.") || absl::StartsWith(bare, "pooler.");
 }
@@ -51,17 +52,20 @@ absl::StatusOr<Source> ReadSource(const ModelFolder& folder) {
     source.readers.push_back(std::move(*reader));
   }
   if (!source.tensors.contains(std::string(kPositionTable))) {
-    return absl::InvalidArgumentError(absl::StrCat(folder.path(), ": no weight ", std::string(kPositionTable),
-                                                   "; convert takes BERT and RoBERTa checkpoints with learned positions"));
+    return absl::InvalidArgumentError(
+        absl::StrCat(folder.path(), ": no weight ", std::string(kPositionTable),
+                     "; convert takes BERT and RoBERTa checkpoints with learned positions"));
   }
   return source;
 }
 
-// [rows of the source moved by `shift`]: row r of the source becomes row r + shift; the rows in front repeat row 0.
+// [rows of the source moved by `shift`]: row r of the source becomes row r + shift; the rows in
+// front repeat row 0.
 StoredTensor ShiftRows(const StoredTensor& table, int64_t shift, std::vector<std::byte>& storage) {
   const size_t row_bytes = table.data.size() / table.shape[0];
   storage.clear();
-  for (int64_t row = 0; row < shift; ++row) storage.insert(storage.end(), table.data.begin(), table.data.begin() + row_bytes);
+  for (int64_t row = 0; row < shift; ++row)
+    storage.insert(storage.end(), table.data.begin(), table.data.begin() + row_bytes);
   storage.insert(storage.end(), table.data.begin(), table.data.end());
   StoredTensor shifted = table;
   shifted.shape[0] += shift;
@@ -77,8 +81,10 @@ void CopyGlobalProjections(std::map<std::string, StoredTensor>& tensors) {
       const size_t at = name.find(middle);
       if (at == std::string::npos) continue;
       std::string global = name;
-      copies.emplace(global.replace(at, middle.size(), absl::StrCat(".attention.self.", std::string(projection), "_global.")),
-                     tensor);
+      copies.emplace(
+          global.replace(at, middle.size(),
+                         absl::StrCat(".attention.self.", std::string(projection), "_global.")),
+          tensor);
     }
   }
   tensors.merge(copies);
@@ -89,29 +95,32 @@ absl::Status DropLimits(const fs::path& to) {
   struct Limit {
     std::string_view file, key;
   };
-  for (const Limit limit :
-       {Limit{"sentence_bert_config.json", "max_seq_length"}, Limit{"tokenizer_config.json", "model_max_length"}}) {
+  for (const Limit limit : {Limit{"sentence_bert_config.json", "max_seq_length"},
+                            Limit{"tokenizer_config.json", "model_max_length"}}) {
     const fs::path path = to / limit.file;
     std::ifstream in(path);
     if (!in) continue;
     json value = json::parse(in, nullptr, /*allow_exceptions=*/false);
-    if (!value.is_object()) return absl::InvalidArgumentError(absl::StrCat(path.string(), " is not a JSON object"));
+    if (!value.is_object())
+      return absl::InvalidArgumentError(absl::StrCat(path.string(), " is not a JSON object"));
     value.erase(std::string(limit.key));
     if (absl::Status status = WriteJsonFile(path, value); !status.ok()) return status;
   }
   return absl::OkStatus();
 }
 
-json LongformerConfig(const json& source, int64_t layers, int64_t pad, int64_t rows, int64_t positions,
-                      const ConvertOptions& options) {
+json LongformerConfig(const json& source, int64_t layers, int64_t pad, int64_t rows,
+                      int64_t positions, const ConvertOptions& options) {
   json config = source;
   config["model_type"] = "longformer";
   config["architectures"] = {"LongformerModel"};
   config["attention_window"] = std::vector<int64_t>(layers, options.window);
   config["pad_token_id"] = pad;
   config["max_position_embeddings"] = rows;
-  if (!config.contains("sep_token_id")) config["sep_token_id"] = source.value("model_type", "") == "bert" ? 102 : 2;
-  // BERT numbers every token, a pad id inside the text included; RoBERTa and its relatives skip it, as a Longformer does.
+  if (!config.contains("sep_token_id"))
+    config["sep_token_id"] = source.value("model_type", "") == "bert" ? 102 : 2;
+  // BERT numbers every token, a pad id inside the text included; RoBERTa and its relatives skip it,
+  // as a Longformer does.
   config["longspan"] = {{"dense_up_to", positions},
                         {"position_period", positions - 1},
                         {"positions_skip_pad", source.value("model_type", "") != "bert"},
@@ -120,28 +129,34 @@ json LongformerConfig(const json& source, int64_t layers, int64_t pad, int64_t r
   return config;
 }
 
-absl::Status CheckArguments(const ModelFolder& folder, const fs::path& output, const ConvertOptions& options) {
+absl::Status CheckArguments(const ModelFolder& folder, const fs::path& output,
+                            const ConvertOptions& options) {
   constexpr std::array<std::string_view, 3> kSources = {"bert", "roberta", "xlm-roberta"};
   if (std::find(kSources.begin(), kSources.end(), folder.model_type()) == kSources.end()) {
-    return absl::InvalidArgumentError(absl::StrCat(folder.path(), ": model_type is \"", folder.model_type(),
-                                                   "\"; convert takes bert, roberta and xlm-roberta"));
+    return absl::InvalidArgumentError(
+        absl::StrCat(folder.path(), ": model_type is \"", folder.model_type(),
+                     "\"; convert takes bert, roberta and xlm-roberta"));
   }
   if (options.window < 2 || options.window % 2 != 0) {
-    return absl::InvalidArgumentError(absl::StrCat("window is ", options.window, "; allowed: an even number of tokens >= 2"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("window is ", options.window, "; allowed: an even number of tokens >= 2"));
   }
   if (options.default_global_attention != "cls" && options.default_global_attention != "none") {
-    return absl::InvalidArgumentError(
-        absl::StrCat("default global attention is \"", options.default_global_attention, "\"; allowed: cls, none"));
+    return absl::InvalidArgumentError(absl::StrCat("default global attention is \"",
+                                                   options.default_global_attention,
+                                                   "\"; allowed: cls, none"));
   }
   return CheckIsNewFolder(output.string());
 }
 
 }  // namespace
 
-absl::Status ConvertToWindowed(const std::string& source_dir, const std::string& output_dir, const ConvertOptions& options) {
+absl::Status ConvertToWindowed(const std::string& source_dir, const std::string& output_dir,
+                               const ConvertOptions& options) {
   const auto folder = ModelFolder::Open(source_dir);
   if (!folder.ok()) return folder.status();
-  if (absl::Status status = CheckArguments(*folder, output_dir, options); !status.ok()) return status;
+  if (absl::Status status = CheckArguments(*folder, output_dir, options); !status.ok())
+    return status;
   auto source = ReadSource(*folder);
   if (!source.ok()) return source.status();
 
@@ -152,8 +167,9 @@ absl::Status ConvertToWindowed(const std::string& source_dir, const std::string&
   StoredTensor& table = source->tensors.at(std::string(kPositionTable));
   const int64_t positions = from_zero ? table.shape[0] : table.shape[0] - pad - 1;
   if (positions < 2 || layers < 1) {
-    return absl::InvalidArgumentError(
-        absl::StrCat(source_dir, ": ", positions, " usable positions and ", layers, " layers; at least 2 and 1"));
+    return absl::InvalidArgumentError(absl::StrCat(source_dir, ": ", positions,
+                                                   " usable positions and ", layers,
+                                                   " layers; at least 2 and 1"));
   }
   std::vector<std::byte> shifted;
   if (from_zero) table = ShiftRows(table, pad + 1, shifted);
@@ -163,9 +179,12 @@ absl::Status ConvertToWindowed(const std::string& source_dir, const std::string&
   if (!output.ok()) return output.status();
   if (absl::Status status = DropLimits(*output); !status.ok()) return status;
   const std::string weights = (*output / "model.safetensors").string();
-  if (absl::Status status = WriteSafetensors(weights, source->tensors, {{"format", "pt"}}); !status.ok()) return status;
-  return WriteJsonFile(*output / "config.json",
-                       LongformerConfig(folder->config(), layers, pad, table.shape[0], positions, options));
+  if (absl::Status status = WriteSafetensors(weights, source->tensors, {{"format", "pt"}});
+      !status.ok())
+    return status;
+  return WriteJsonFile(
+      *output / "config.json",
+      LongformerConfig(folder->config(), layers, pad, table.shape[0], positions, options));
 }
 
 }  // namespace longspan

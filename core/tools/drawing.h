@@ -1,5 +1,6 @@
-// Drawing: a picture of rectangles, matrix cells, lines and text, in pixels from the upper left corner; written as SVG (plain
-// text, the same bytes everywhere) or PNG (twice the size, by cairo). A value type.
+// Drawing: a picture of rectangles, matrix cells, lines and text, in pixels from the upper left
+// corner; written as SVG (plain text, the same bytes everywhere) or PNG (twice the size, by cairo).
+// A value type.
 #pragma once
 
 #include <cstdint>

@@ -28,10 +28,12 @@ Reach LayerReach(const LayerAttention& layer, bool is_causal) {
       break;
     case AttentionKind::kLocalChunk:
       // The first token of a chunk sees whole chunks before it, the last one whole chunks after it.
-      reach = {(layer.chunks_before + 1) * layer.chunk_length - 1, (layer.chunks_after + 1) * layer.chunk_length - 1};
+      reach = {(layer.chunks_before + 1) * layer.chunk_length - 1,
+               (layer.chunks_after + 1) * layer.chunk_length - 1};
       break;
     case AttentionKind::kBlockSparse:
-      // The first token of a block sees the whole block before it, the last one the whole block after it.
+      // The first token of a block sees the whole block before it, the last one the whole block
+      // after it.
       reach = {2 * layer.chunk_length - 1, 2 * layer.chunk_length - 1, true};
       break;
     case AttentionKind::kDense:
@@ -49,12 +51,13 @@ int64_t AddReach(int64_t so_far, int64_t more) {
 
 std::string LayerText(const json& layer) {
   std::string text = layer.at("kind");
-  if (layer.contains("window")) absl::StrAppend(&text, " ", layer["window"].get<int64_t>(), " each side");
+  if (layer.contains("window"))
+    absl::StrAppend(&text, " ", layer["window"].get<int64_t>(), " each side");
   if (layer.contains("chunk_length")) {
     absl::StrAppend(&text, " of ", layer["chunk_length"].get<int64_t>());
     if (layer.contains("chunks_before")) {
-      absl::StrAppend(&text, ", ", layer["chunks_before"].get<int64_t>(), " before, ", layer["chunks_after"].get<int64_t>(),
-                      " after");
+      absl::StrAppend(&text, ", ", layer["chunks_before"].get<int64_t>(), " before, ",
+                      layer["chunks_after"].get<int64_t>(), " after");
     }
   }
   return text;
@@ -77,7 +80,8 @@ json LayerJson(const LayerAttention& layer, const Reach& reach, const ModelInfo&
 json LengthsJson(const ModelInfo& info, const CostModel& cost, bool measured) {
   json lengths = json::array();
   std::vector<int64_t> all(kLengths.begin(), kLengths.end());
-  if (info.max_tokens != 0 && info.max_tokens < kLengths.front()) all.insert(all.begin(), info.max_tokens);
+  if (info.max_tokens != 0 && info.max_tokens < kLengths.front())
+    all.insert(all.begin(), info.max_tokens);
   for (int64_t tokens : all) {
     if (info.max_tokens != 0 && tokens > info.max_tokens) {
       lengths.push_back({{"tokens", tokens}, {"allowed", false}});
@@ -97,9 +101,13 @@ json LengthsJson(const ModelInfo& info, const CostModel& cost, bool measured) {
 
 std::string ReachText(const json& reach) {
   const int64_t before = reach.at("before"), after = reach.at("after");
-  const auto side = [](int64_t tokens) { return tokens == kEverything ? std::string("all") : std::to_string(tokens); };
-  if (before == kEverything && (after == kEverything || after == 0)) return after == 0 ? "all before" : "all";
-  return absl::StrCat(side(before), " before, ", side(after), " after", reach.at("ends").get<bool>() ? ", both end blocks" : "");
+  const auto side = [](int64_t tokens) {
+    return tokens == kEverything ? std::string("all") : std::to_string(tokens);
+  };
+  if (before == kEverything && (after == kEverything || after == 0))
+    return after == 0 ? "all before" : "all";
+  return absl::StrCat(side(before), " before, ", side(after), " after",
+                      reach.at("ends").get<bool>() ? ", both end blocks" : "");
 }
 
 }  // namespace
@@ -111,8 +119,8 @@ std::vector<Reach> ReceptiveField(const ModelInfo& info) {
     const Reach reach = LayerReach(layer, info.is_causal);
     // What the end blocks know: after one BigBird layer all of the text.
     const bool all = total.ends && reach.ends;
-    total = {all ? kEverything : AddReach(total.before, reach.before), all ? kEverything : AddReach(total.after, reach.after),
-             total.ends || reach.ends};
+    total = {all ? kEverything : AddReach(total.before, reach.before),
+             all ? kEverything : AddReach(total.after, reach.after), total.ends || reach.ends};
     if (total.before == kEverything) total.ends = false;
     field.push_back(total);
   }
@@ -137,7 +145,8 @@ int64_t KeysSeen(const LayerAttention& layer, const ModelInfo& info) {
 }
 
 int64_t AxialBytesSaved(const json& config) {
-  if (config.value("model_type", "") != "reformer" || !config.value("axial_pos_embds", true)) return 0;
+  if (config.value("model_type", "") != "reformer" || !config.value("axial_pos_embds", true))
+    return 0;
   const auto shape = config.value("axial_pos_shape", std::vector<int64_t>{64, 64});
   const auto widths = config.value("axial_pos_embds_dim", std::vector<int64_t>{64, 192});
   int64_t positions = 1, width = 0, factors = 0;
@@ -149,7 +158,8 @@ int64_t AxialBytesSaved(const json& config) {
   return (positions * width - factors) * static_cast<int64_t>(sizeof(float));
 }
 
-absl::StatusOr<json> InspectModel(const std::string& model_dir, const std::string& dtype, bool measure) {
+absl::StatusOr<json> InspectModel(const std::string& model_dir, const std::string& dtype,
+                                  bool measure) {
   const auto folder = ModelFolder::Open(model_dir);
   if (!folder.ok()) return folder.status();
   const auto resolved = ResolveDataType(dtype, *folder);
@@ -165,7 +175,8 @@ absl::StatusOr<json> InspectModel(const std::string& model_dir, const std::strin
   json pooling = json::array(), layers = json::array();
   for (PoolingMode mode : info.pooling) pooling.push_back(PoolingModeName(mode));
   const std::vector<Reach> field = ReceptiveField(info);
-  for (size_t i = 0; i < info.layers.size(); ++i) layers.push_back(LayerJson(info.layers[i], field[i], info));
+  for (size_t i = 0; i < info.layers.size(); ++i)
+    layers.push_back(LayerJson(info.layers[i], field[i], info));
   json result = {{"model", info.name},
                  {"architecture", info.architecture},
                  {"dtype", DataTypeName(info.dtype)},
@@ -184,7 +195,8 @@ absl::StatusOr<json> InspectModel(const std::string& model_dir, const std::strin
                  {"dense_up_to", info.dense_up_to},
                  {"layers", layers},
                  {"lengths", LengthsJson(info, (*encoder)->cost_model(), measure)}};
-  if (const int64_t saved = AxialBytesSaved(folder->config()); saved > 0) result["axial_bytes_saved"] = saved;
+  if (const int64_t saved = AxialBytesSaved(folder->config()); saved > 0)
+    result["axial_bytes_saved"] = saved;
   return result;
 }
 
@@ -195,46 +207,56 @@ std::string InspectionText(const json& inspection) {
   };
   const auto number = [&inspection](const char* key) { return inspection.at(key).get<int64_t>(); };
   line("model", inspection.at("model"));
-  line("architecture",
-       absl::StrCat(inspection.at("architecture").get<std::string>(), ", ", inspection.at("dtype").get<std::string>()));
-  line("parameters",
-       absl::StrFormat("%.1f million, %.1f MiB in memory", number("parameters") / 1e6, number("weight_bytes") / 1048576.0));
-  line("shape", absl::StrCat(number("hidden_size"), " wide, ", number("heads"), " heads of ", number("head_size"),
-                             ", feed-forward ", number("intermediate_size"), ", vocabulary ", number("vocab_size")));
+  line("architecture", absl::StrCat(inspection.at("architecture").get<std::string>(), ", ",
+                                    inspection.at("dtype").get<std::string>()));
+  line("parameters", absl::StrFormat("%.1f million, %.1f MiB in memory", number("parameters") / 1e6,
+                                     number("weight_bytes") / 1048576.0));
+  line("shape", absl::StrCat(number("hidden_size"), " wide, ", number("heads"), " heads of ",
+                             number("head_size"), ", feed-forward ", number("intermediate_size"),
+                             ", vocabulary ", number("vocab_size")));
   line("vectors",
-       absl::StrCat(number("output_dimensions"), " dimensions a text, ", number("token_dimensions"), " a token; pooling ",
-                    inspection.at("pooling").dump(), inspection.at("normalize").get<bool>() ? ", normalised" : ""));
-  line("longest text",
-       number("max_tokens") == 0 ? "bounded by memory and limits only" : absl::StrCat(number("max_tokens"), " tokens"));
-  if (number("dense_up_to") > 0) line("dense", absl::StrCat("texts up to ", number("dense_up_to"), " tokens get full attention"));
+       absl::StrCat(number("output_dimensions"), " dimensions a text, ", number("token_dimensions"),
+                    " a token; pooling ", inspection.at("pooling").dump(),
+                    inspection.at("normalize").get<bool>() ? ", normalised" : ""));
+  line("longest text", number("max_tokens") == 0 ? "bounded by memory and limits only"
+                                                 : absl::StrCat(number("max_tokens"), " tokens"));
+  if (number("dense_up_to") > 0)
+    line("dense",
+         absl::StrCat("texts up to ", number("dense_up_to"), " tokens get full attention"));
   if (inspection.contains("axial_bytes_saved")) {
-    line("axial",
-         absl::StrFormat("position factors save %.1f MiB against a full table", number("axial_bytes_saved") / 1048576.0));
+    line("axial", absl::StrFormat("position factors save %.1f MiB against a full table",
+                                  number("axial_bytes_saved") / 1048576.0));
   }
   int index = 0;
   for (const json& layer : inspection.at("layers")) {
     const int64_t keys = layer.at("keys_seen");
     line(absl::StrCat("layer ", index++),
-         absl::StrFormat("%-40s sees %-6s reach %s", LayerText(layer), keys == kEverything ? "all," : absl::StrCat(keys, ","),
+         absl::StrFormat("%-40s sees %-6s reach %s", LayerText(layer),
+                         keys == kEverything ? "all," : absl::StrCat(keys, ","),
                          ReachText(layer.at("reach"))));
   }
   bool predicted = false;
   for (const json& length : inspection.at("lengths")) {
     if (!length.at("allowed").get<bool>()) {
-      line(absl::StrCat(length.at("tokens").get<int64_t>(), " tokens"), "more than this model takes");
+      line(absl::StrCat(length.at("tokens").get<int64_t>(), " tokens"),
+           "more than this model takes");
       continue;
     }
-    std::string text = absl::StrFormat("%.0f MiB of activations, %.0f MiB with the weights, %.1f GFLOP",
-                                       length.at("activation_bytes").get<double>() / 1048576.0,
-                                       length.at("total_bytes").get<double>() / 1048576.0, length.at("gflop").get<double>());
+    std::string text = absl::StrFormat(
+        "%.0f MiB of activations, %.0f MiB with the weights, %.1f GFLOP",
+        length.at("activation_bytes").get<double>() / 1048576.0,
+        length.at("total_bytes").get<double>() / 1048576.0, length.at("gflop").get<double>());
     if (length.contains("predicted_tokens_per_second")) {
       absl::StrAppend(&text,
-                      absl::StrFormat(", %.0f tokens/s predicted", length.at("predicted_tokens_per_second").get<double>()));
+                      absl::StrFormat(", %.0f tokens/s predicted",
+                                      length.at("predicted_tokens_per_second").get<double>()));
       predicted = true;
     }
     line(absl::StrCat(length.at("tokens").get<int64_t>(), " tokens"), text);
   }
-  if (predicted) line("predicted", "by the cost model, calibrated just now by warm-up passes of this model on this machine");
+  if (predicted)
+    line("predicted",
+         "by the cost model, calibrated just now by warm-up passes of this model on this machine");
   return out.str();
 }
 

@@ -19,17 +19,19 @@ absl::StatusOr<std::vector<int32_t>> ParsePositions(const std::string& text) {
   for (absl::string_view part : absl::StrSplit(text, ',')) {
     int32_t position = 0;
     if (!absl::SimpleAtoi(part, &position))
-      return absl::InvalidArgumentError(
-          absl::StrCat("global is '", text, "'; allowed: positions with commas between them (0,8), or none"));
+      return absl::InvalidArgumentError(absl::StrCat(
+          "global is '", text, "'; allowed: positions with commas between them (0,8), or none"));
     positions.push_back(position);
   }
   return positions;
 }
 
-absl::Status DrawMask(PatternRequest request, const std::string& globals, const std::string& output) {
+absl::Status DrawMask(PatternRequest request, const std::string& globals,
+                      const std::string& output) {
   const bool png = absl::EndsWith(output, ".png");
   if (!png && !absl::EndsWith(output, ".svg"))
-    return absl::InvalidArgumentError(absl::StrCat("output is '", output, "'; allowed: a file name that ends in .svg or .png"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("output is '", output, "'; allowed: a file name that ends in .svg or .png"));
   if (!globals.empty()) {
     auto positions = ParsePositions(globals);
     if (!positions.ok()) return positions.status();
@@ -50,17 +52,24 @@ void AddMaskCommand(CLI::App& app) {
   };
   auto arguments = std::make_shared<Arguments>();
   PatternRequest& request = arguments->request;
-  CLI::App* command =
-      app.add_subcommand("mask", "Draw who sees whom: one panel for each kind of layer, from a forward pass of the model");
+  CLI::App* command = app.add_subcommand(
+      "mask",
+      "Draw who sees whom: one panel for each kind of layer, from a forward pass of the model");
   command->add_option("model", request.model_dir, "model folder")->required();
-  command->add_option("-o,--output", arguments->output, "picture to write: NAME.svg or NAME.png")->required();
-  command->add_option("--tokens", request.tokens, "length of the text, at most 4096 [64, or all of --text]");
-  command->add_option("--text", request.text_file,
-                      "UTF-8 file; its tokens, or the first --tokens of them, special tokens included");
-  command->add_option("--global", arguments->globals, "positions of global tokens: 0,8 or none [the model's default]");
+  command->add_option("-o,--output", arguments->output, "picture to write: NAME.svg or NAME.png")
+      ->required();
+  command->add_option("--tokens", request.tokens,
+                      "length of the text, at most 4096 [64, or all of --text]");
+  command->add_option(
+      "--text", request.text_file,
+      "UTF-8 file; its tokens, or the first --tokens of them, special tokens included");
+  command->add_option("--global", arguments->globals,
+                      "positions of global tokens: 0,8 or none [the model's default]");
   command->add_option("--layer", request.layer, "draw this layer only, counted from 0");
-  command->add_option("--head", request.head, "LSH: the head whose buckets are drawn")->capture_default_str();
-  command->add_option("--num-hashes", request.num_hashes, "LSH: hash rounds, at most 8 [the model's]");
+  command->add_option("--head", request.head, "LSH: the head whose buckets are drawn")
+      ->capture_default_str();
+  command->add_option("--num-hashes", request.num_hashes,
+                      "LSH: hash rounds, at most 8 [the model's]");
   command->callback([arguments] {
     ExitUnlessOk(DrawMask(arguments->request, arguments->globals, arguments->output));
     std::cout << "wrote " << arguments->output << "\n";

@@ -12,26 +12,32 @@ namespace fs = std::filesystem;
 
 // Of the folder that holds the transformer: what is written anew or belongs to the old weights.
 bool BelongsToWeights(const std::string& name) {
-  return name.ends_with(".safetensors") || name.ends_with(".safetensors.index.json") || name.ends_with(".bin") ||
-         name.ends_with(".bin.index.json") || name == "config.json" || name == "data_config.json";
+  return name.ends_with(".safetensors") || name.ends_with(".safetensors.index.json") ||
+         name.ends_with(".bin") || name.ends_with(".bin.index.json") || name == "config.json" ||
+         name == "data_config.json";
 }
 
 absl::Status CopyFolder(const fs::path& from, const fs::path& to, const fs::path& transformer) {
   std::error_code error;
   fs::create_directories(to, error);
-  if (error) return absl::InternalError(absl::StrCat("cannot create ", to.string(), ": ", error.message()));
+  if (error)
+    return absl::InternalError(absl::StrCat("cannot create ", to.string(), ": ", error.message()));
   for (const fs::directory_entry& entry : fs::directory_iterator(from, error)) {
     const std::string name = entry.path().filename().string();
     if (name.starts_with(".")) continue;
     if (entry.is_directory(error)) {
-      if (absl::Status status = CopyFolder(entry.path(), to / name, transformer); !status.ok()) return status;
+      if (absl::Status status = CopyFolder(entry.path(), to / name, transformer); !status.ok())
+        return status;
       continue;
     }
     if (from == transformer && BelongsToWeights(name)) continue;
     fs::copy_file(entry.path(), to / name, error);
-    if (error) return absl::InternalError(absl::StrCat("cannot copy ", entry.path().string(), ": ", error.message()));
+    if (error)
+      return absl::InternalError(
+          absl::StrCat("cannot copy ", entry.path().string(), ": ", error.message()));
   }
-  if (error) return absl::InternalError(absl::StrCat("cannot read ", from.string(), ": ", error.message()));
+  if (error)
+    return absl::InternalError(absl::StrCat("cannot read ", from.string(), ": ", error.message()));
   return absl::OkStatus();
 }
 
@@ -39,7 +45,9 @@ absl::Status CopyFolder(const fs::path& from, const fs::path& to, const fs::path
 
 absl::Status CheckIsNewFolder(const std::string& output) {
   std::error_code error;
-  if (!fs::exists(output, error) || (fs::is_directory(output, error) && fs::is_empty(output, error))) return absl::OkStatus();
+  if (!fs::exists(output, error) ||
+      (fs::is_directory(output, error) && fs::is_empty(output, error)))
+    return absl::OkStatus();
   return absl::AlreadyExistsError(absl::StrCat(output, " is not empty; name a new folder"));
 }
 
@@ -54,7 +62,8 @@ absl::Status WriteJsonFile(const fs::path& path, const nlohmann::json& value) {
   std::ofstream out(path);
   out << value.dump(2) << "\n";
   out.close();
-  if (!out) return absl::InternalError(absl::StrCat("cannot write ", path.string(), ": is the disk full?"));
+  if (!out)
+    return absl::InternalError(absl::StrCat("cannot write ", path.string(), ": is the disk full?"));
   return absl::OkStatus();
 }
 

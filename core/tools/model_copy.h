@@ -14,9 +14,11 @@ namespace longspan {
 // ALREADY_EXISTS unless `output` is absent or an empty folder.
 absl::Status CheckIsNewFolder(const std::string& output);
 
-// Copies all files but the transformer's weights and its config.json, links followed and hidden files left out. Returns the
-// folder in `output` where the transformer's files go: `output` itself, or the folder in it that modules.json names.
-absl::StatusOr<std::filesystem::path> CopyAroundWeights(const ModelFolder& folder, const std::string& output);
+// Copies all files but the transformer's weights and its config.json, links followed and hidden
+// files left out. Returns the folder in `output` where the transformer's files go: `output` itself,
+// or the folder in it that modules.json names.
+absl::StatusOr<std::filesystem::path> CopyAroundWeights(const ModelFolder& folder,
+                                                        const std::string& output);
 
 absl::Status WriteJsonFile(const std::filesystem::path& path, const nlohmann::json& value);
 

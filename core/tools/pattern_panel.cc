@@ -10,14 +10,17 @@
 namespace longspan {
 namespace {
 
-std::string Plural(int64_t count, const std::string& noun) { return absl::StrCat(count, " ", noun, count == 1 ? "" : "s"); }
+std::string Plural(int64_t count, const std::string& noun) {
+  return absl::StrCat(count, " ", noun, count == 1 ? "" : "s");
+}
 
 std::string LayersText(const std::vector<int>& layers) {
   std::vector<std::string> ranges;
   for (size_t i = 0; i < layers.size();) {
     size_t end = i;
     while (end + 1 < layers.size() && layers[end + 1] == layers[end] + 1) ++end;
-    ranges.push_back(end == i ? absl::StrCat(layers[i]) : absl::StrCat(layers[i], "-", layers[end]));
+    ranges.push_back(end == i ? absl::StrCat(layers[i])
+                              : absl::StrCat(layers[i], "-", layers[end]));
     i = end + 1;
   }
   if (ranges.size() > 5) {
@@ -28,12 +31,13 @@ std::string LayersText(const std::vector<int>& layers) {
 }
 
 std::string ChunkNeighbours(const LayerAttention& layer) {
-  return absl::StrCat("chunks of ", layer.chunk_length, ", ", layer.chunks_before, " before and ", layer.chunks_after,
-                      " after in reach");
+  return absl::StrCat("chunks of ", layer.chunk_length, ", ", layer.chunks_before, " before and ",
+                      layer.chunks_after, " after in reach");
 }
 
 std::string GlobalsText(const RecordedPatterns& recorded) {
-  if (recorded.globals.empty()) return recorded.info.supports_global_attention ? "no global tokens" : "";
+  if (recorded.globals.empty())
+    return recorded.info.supports_global_attention ? "no global tokens" : "";
   std::vector<std::string> shown;
   for (int32_t position : recorded.globals) {
     if (shown.size() == 6) {
@@ -42,20 +46,23 @@ std::string GlobalsText(const RecordedPatterns& recorded) {
     }
     shown.push_back(absl::StrCat(position));
   }
-  return absl::StrCat(recorded.globals.size() == 1 ? "global token " : "global tokens ", absl::StrJoin(shown, ", "));
+  return absl::StrCat(recorded.globals.size() == 1 ? "global token " : "global tokens ",
+                      absl::StrJoin(shown, ", "));
 }
 
 int MostTimes(const AttentionPattern& pattern) {
   int most = 1;
   for (int64_t query = 0; query < pattern.rows(); ++query) {
-    for (int64_t key = 0; key < pattern.rows(); ++key) most = std::max(most, pattern.times(query, key));
+    for (int64_t key = 0; key < pattern.rows(); ++key)
+      most = std::max(most, pattern.times(query, key));
   }
   return most;
 }
 
 bool IsCausal(const RecordedPatterns& recorded) { return recorded.info.is_causal; }
 
-// What the colours and the first line say depends on the kind of attention and on the length of this text.
+// What the colours and the first line say depends on the kind of attention and on the length of
+// this text.
 PatternPanel TextPanel(const RecordedPatterns& recorded, const LayerPattern& layer) {
   const LayerAttention& attention = layer.attention;
   PatternPanel panel;
@@ -75,19 +82,24 @@ PatternPanel TextPanel(const RecordedPatterns& recorded, const LayerPattern& lay
       break;
     case AttentionKind::kSlidingWindow:
       name = is_short ? "dense, short text" : "sliding window";
-      panel.words.push_back(is_short ? absl::StrCat("texts up to ", recorded.info.dense_up_to, " tokens see all of themselves")
-                                     : absl::StrCat(Plural(attention.window, "token"), " on each side"));
+      panel.words.push_back(is_short
+                                ? absl::StrCat("texts up to ", recorded.info.dense_up_to,
+                                               " tokens see all of themselves")
+                                : absl::StrCat(Plural(attention.window, "token"), " on each side"));
       panel.words.push_back(GlobalsText(recorded));
       panel.meaning[Sight::kNear] = is_short ? "seen" : "in the window";
       break;
     case AttentionKind::kBlockSparse:
       name = is_short ? "dense, short text" : "block sparse";
       if (is_short) {
-        panel.words.push_back(absl::StrCat("texts up to ", recorded.info.dense_up_to, " tokens see all of themselves"));
+        panel.words.push_back(absl::StrCat("texts up to ", recorded.info.dense_up_to,
+                                           " tokens see all of themselves"));
       } else {
         panel.chunk = attention.chunk_length;
-        panel.words.push_back(absl::StrCat("blocks of ", attention.chunk_length, ": neighbours, the first and the last"));
-        panel.words.push_back(absl::StrCat("keys of block 0 count ", 1 + attention.random_blocks, " times"));
+        panel.words.push_back(absl::StrCat("blocks of ", attention.chunk_length,
+                                           ": neighbours, the first and the last"));
+        panel.words.push_back(
+            absl::StrCat("keys of block 0 count ", 1 + attention.random_blocks, " times"));
       }
       panel.meaning[Sight::kNear] = is_short ? "seen" : "own block and its neighbours";
       panel.meaning[Sight::kGlobalKey] = "key of the first or last block";
@@ -97,7 +109,8 @@ PatternPanel TextPanel(const RecordedPatterns& recorded, const LayerPattern& lay
       name = "local chunks";
       panel.chunk = attention.chunk_length;
       panel.words.push_back(ChunkNeighbours(attention));
-      panel.words.push_back(IsCausal(recorded) ? "causal: no key after the query" : "the chunks form a circle");
+      panel.words.push_back(IsCausal(recorded) ? "causal: no key after the query"
+                                               : "the chunks form a circle");
       panel.meaning[Sight::kNear] = "own chunk";
       panel.meaning[Sight::kBeside] = "neighbouring chunk";
       break;
@@ -105,10 +118,12 @@ PatternPanel TextPanel(const RecordedPatterns& recorded, const LayerPattern& lay
       name = layer.sorting.has_value() ? "LSH, text order" : "LSH, short text";
       panel.sorting = layer.sorting.has_value() ? &*layer.sorting : nullptr;
       if (panel.sorting) {
-        panel.words.push_back(absl::StrCat("head ", panel.sorting->head, ", ", Plural(panel.sorting->num_hashes, "hash round"),
-                                           ", ", panel.sorting->num_buckets, " buckets"));
-        panel.words.push_back(panel.sorting->num_hashes > 1 ? "strips: bucket of each token in the first two rounds"
-                                                            : "strip: bucket of each token");
+        panel.words.push_back(absl::StrCat("head ", panel.sorting->head, ", ",
+                                           Plural(panel.sorting->num_hashes, "hash round"), ", ",
+                                           panel.sorting->num_buckets, " buckets"));
+        panel.words.push_back(panel.sorting->num_hashes > 1
+                                  ? "strips: bucket of each token in the first two rounds"
+                                  : "strip: bucket of each token");
       } else {
         panel.words.push_back("no longer than a chunk: nothing is hashed");
       }
@@ -118,7 +133,8 @@ PatternPanel TextPanel(const RecordedPatterns& recorded, const LayerPattern& lay
       break;
   }
   panel.title = absl::StrCat(name, ", ", LayersText(layer.layers));
-  for (const std::string& text : recorded.token_texts) panel.labels.push_back(text == " " ? "␣" : text);
+  for (const std::string& text : recorded.token_texts)
+    panel.labels.push_back(text == " " ? "␣" : text);
   return panel;
 }
 
@@ -129,8 +145,9 @@ PatternPanel SortedPanel(const RecordedPatterns& recorded, const LayerPattern& l
   panel.sorted = true;
   panel.chunk = layer.attention.chunk_length;
   panel.title = absl::StrCat("LSH, sorted by bucket, ", LayersText(layer.layers));
-  panel.words = {ChunkNeighbours(layer.attention),
-                 layer.sorting->num_hashes > 1 ? "bold lines: rounds, one behind the other" : "strip: bucket of each slot"};
+  panel.words = {ChunkNeighbours(layer.attention), layer.sorting->num_hashes > 1
+                                                       ? "bold lines: rounds, one behind the other"
+                                                       : "strip: bucket of each slot"};
   panel.row_axis = "query slot";
   panel.column_axis = "key slot";
   const std::vector<std::string> labels = std::exchange(panel.labels, {});
@@ -152,9 +169,10 @@ const char* CellColor(const PatternPanel& panel, int64_t query, int64_t key) {
 }  // namespace
 
 const SightStyle& StyleOf(Sight sight) {
-  static constexpr std::array<SightStyle, 6> kStyles = {SightStyle{"#eceff3", "#eceff3"}, SightStyle{"#b4bcc6", "#b4bcc6"},
-                                                        SightStyle{"#8cc7ea", "#5ea9d6"}, SightStyle{"#0072b2", "#004b78"},
-                                                        SightStyle{"#e69f00", "#a86f00"}, SightStyle{"#d55e00", "#9a4300"}};
+  static constexpr std::array<SightStyle, 6> kStyles = {
+      SightStyle{"#eceff3", "#eceff3"}, SightStyle{"#b4bcc6", "#b4bcc6"},
+      SightStyle{"#8cc7ea", "#5ea9d6"}, SightStyle{"#0072b2", "#004b78"},
+      SightStyle{"#e69f00", "#a86f00"}, SightStyle{"#d55e00", "#9a4300"}};
   return kStyles[static_cast<size_t>(sight)];
 }
 

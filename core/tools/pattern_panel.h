@@ -24,10 +24,10 @@ struct PatternPanel {
   const AttentionPattern* pattern = nullptr;  // of the recorded patterns, like sorting
   const LshSorting* sorting = nullptr;        // null, or buckets to show beside the matrix
   bool sorted = false;                        // rows are slots of `sorting`, else positions
-  int64_t chunk = 0;                          // tokens between the lines of chunks or blocks; 0 = none
-  std::vector<std::string> labels;            // of the rows and columns; empty = numbers
-  std::map<Sight, std::string> meaning;       // of the colours in this panel
-  int most_times = 1;                         // that one key counts for one query
+  int64_t chunk = 0;                     // tokens between the lines of chunks or blocks; 0 = none
+  std::vector<std::string> labels;       // of the rows and columns; empty = numbers
+  std::map<Sight, std::string> meaning;  // of the colours in this panel
+  int most_times = 1;                    // that one key counts for one query
 };
 
 // One panel for each kind of layer; an LSH layer that hashes has two.

@@ -1,6 +1,7 @@
-// Layout, from above: title; the panels side by side, each with its title, what it says in words, the matrix with its axes (rows
-// are queries, columns are keys) and, for LSH, a strip with the bucket of each token; the legend of all colours used. All on a
-// card of its own, so that the page around it may be light or dark.
+// Layout, from above: title; the panels side by side, each with its title, what it says in words,
+// the matrix with its axes (rows are queries, columns are keys) and, for LSH, a strip with the
+// bucket of each token; the legend of all colours used. All on a card of its own, so that the page
+// around it may be light or dark.
 #include "core/tools/pattern_picture.h"
 
 #include <algorithm>
@@ -38,21 +39,27 @@ constexpr std::array<const char*, 8> kBuckets = {"#332288", "#88ccee", "#117733"
 
 class PictureMaker {
  public:
-  explicit PictureMaker(const RecordedPatterns& recorded) : recorded_(recorded), panels_(MakePanels(recorded)) {}
+  explicit PictureMaker(const RecordedPatterns& recorded)
+      : recorded_(recorded), panels_(MakePanels(recorded)) {}
 
   Drawing Make() {
     const auto count = static_cast<int>(panels_.size());
-    const int columns = std::min(count, kPanelsARow), rows = (count + kPanelsARow - 1) / kPanelsARow;
-    const double panel_width = kLeft + kMatrix + kRight, panel_height = kPanelHeader + kMatrix + kAxis;
+    const int columns = std::min(count, kPanelsARow),
+              rows = (count + kPanelsARow - 1) / kPanelsARow;
+    const double panel_width = kLeft + kMatrix + kRight,
+                 panel_height = kPanelHeader + kMatrix + kAxis;
     drawing_.width = 2 * kMargin + columns * panel_width;
     const std::vector<std::vector<LegendEntry>> legend = Legend(drawing_.width - 2 * kMargin);
-    drawing_.height = kMargin + kHeader + rows * panel_height + static_cast<double>(legend.size()) * kLegend + kMargin;
-    drawing_.title = absl::StrCat("Attention pattern of ", recorded_.info.architecture, " for ", recorded_.tokens,
-                                  recorded_.tokens == 1 ? " token" : " tokens");
-    drawing_.items.push_back(Drawing::Box{0.5, 0.5, drawing_.width - 1, drawing_.height - 1, kCard, kBorder, 10});
+    drawing_.height = kMargin + kHeader + rows * panel_height +
+                      static_cast<double>(legend.size()) * kLegend + kMargin;
+    drawing_.title = absl::StrCat("Attention pattern of ", recorded_.info.architecture, " for ",
+                                  recorded_.tokens, recorded_.tokens == 1 ? " token" : " tokens");
+    drawing_.items.push_back(
+        Drawing::Box{0.5, 0.5, drawing_.width - 1, drawing_.height - 1, kCard, kBorder, 10});
     Write(kMargin, kMargin + 18, 18,
           absl::StrCat(recorded_.info.architecture,
-                       recorded_.tokens == 1 ? ", 1 token" : absl::StrCat(", ", recorded_.tokens, " tokens")),
+                       recorded_.tokens == 1 ? ", 1 token"
+                                             : absl::StrCat(", ", recorded_.tokens, " tokens")),
           kInk, Drawing::Anchor::kStart, true);
     for (int i = 0; i < count; ++i) {
       const int column = i % kPanelsARow, row = i / kPanelsARow;
@@ -69,7 +76,8 @@ class PictureMaker {
   };
 
   void Write(double x, double y, double size, const std::string& text, const char* color,
-             Drawing::Anchor anchor = Drawing::Anchor::kStart, bool bold = false, bool upright = false) {
+             Drawing::Anchor anchor = Drawing::Anchor::kStart, bool bold = false,
+             bool upright = false) {
     drawing_.items.push_back(Drawing::Text{x, y, size, text, color, anchor, bold, upright});
   }
 
@@ -83,14 +91,17 @@ class PictureMaker {
     }
     const auto n = static_cast<double>(panel.pattern->rows());
     const double x = left + kLeft, y = top + kPanelHeader, cell = kMatrix / n;
-    drawing_.items.push_back(Drawing::Box{x, y, kMatrix, kMatrix, StyleOf(Sight::kHidden).color, "", 0});
-    for (const auto& [color, runs] : CellRuns(panel)) drawing_.items.push_back(Drawing::Cells{x, y, cell, cell, color, runs});
+    drawing_.items.push_back(
+        Drawing::Box{x, y, kMatrix, kMatrix, StyleOf(Sight::kHidden).color, "", 0});
+    for (const auto& [color, runs] : CellRuns(panel))
+      drawing_.items.push_back(Drawing::Cells{x, y, cell, cell, color, runs});
     DrawGrid(panel, x, y, cell);
     if (panel.sorting) DrawStrips(panel, x, y, cell);
     DrawAxes(panel, x, y, cell);
   }
 
-  void AddGridLines(double x, double y, double cell, int64_t n, int64_t step, const char* color, double width) {
+  void AddGridLines(double x, double y, double cell, int64_t n, int64_t step, const char* color,
+                    double width) {
     Drawing::Lines lines = {.color = color, .width = width};
     for (int64_t at = step; at < n; at += step) {
       const double offset = cell * static_cast<double>(at);
@@ -103,11 +114,13 @@ class PictureMaker {
   void DrawGrid(const PatternPanel& panel, double x, double y, double cell) {
     const int64_t n = panel.pattern->rows();
     if (cell >= 2.5) AddGridLines(x, y, cell, n, 1, kGrid, cell >= 6 ? 0.8 : 0.4);
-    if (panel.chunk > 0 && cell * static_cast<double>(panel.chunk) >= 6) AddGridLines(x, y, cell, n, panel.chunk, "#7d8590", 0.6);
+    if (panel.chunk > 0 && cell * static_cast<double>(panel.chunk) >= 6)
+      AddGridLines(x, y, cell, n, panel.chunk, "#7d8590", 0.6);
     if (panel.sorted) AddGridLines(x, y, cell, n, panel.sorting->length, kInk, 1.4);
   }
 
-  // The bucket of each row, left of the matrix, and of each column, above it: one strip for a round in text order.
+  // The bucket of each row, left of the matrix, and of each column, above it: one strip for a round
+  // in text order.
   void DrawStrips(const PatternPanel& panel, double x, double y, double cell) {
     const LshSorting& sorting = *panel.sorting;
     const int strips = panel.sorted ? 1 : std::min(sorting.num_hashes, 2);
@@ -122,14 +135,19 @@ class PictureMaker {
         down[color].push_back({0, at, 1, 1});
       }
       const double gap = 2 + (kStrip + 1) * (strips - strip);
-      for (const auto& [color, runs] : across) drawing_.items.push_back(Drawing::Cells{x, y - gap, cell, kStrip, color, runs});
-      for (const auto& [color, runs] : down) drawing_.items.push_back(Drawing::Cells{x - gap, y, kStrip, cell, color, runs});
+      for (const auto& [color, runs] : across)
+        drawing_.items.push_back(Drawing::Cells{x, y - gap, cell, kStrip, color, runs});
+      for (const auto& [color, runs] : down)
+        drawing_.items.push_back(Drawing::Cells{x - gap, y, kStrip, cell, color, runs});
     }
   }
 
   void DrawAxes(const PatternPanel& panel, double x, double y, double cell) {
     const int64_t n = panel.pattern->rows();
-    const double strip = panel.sorting ? (kStrip + 1) * (panel.sorted ? 1 : std::min(panel.sorting->num_hashes, 2)) + 2 : 0;
+    const double strip =
+        panel.sorting
+            ? (kStrip + 1) * (panel.sorted ? 1 : std::min(panel.sorting->num_hashes, 2)) + 2
+            : 0;
     const bool labelled = !panel.labels.empty() && cell >= 7;
     const double size = labelled ? std::min(10.0, cell) : 10;
     for (int64_t i = 0; i < n; i += labelled ? 1 : TickStep(n)) {
@@ -137,13 +155,16 @@ class PictureMaker {
       const std::string text = labelled ? panel.labels[i] : absl::StrCat(i);
       Write(x - strip - 4, y + middle + size * 0.36, size, text, kFaint, Drawing::Anchor::kEnd);
       if (labelled) {
-        Write(x + middle + size * 0.36, y + kMatrix + 4, size, text, kFaint, Drawing::Anchor::kEnd, false, true);
+        Write(x + middle + size * 0.36, y + kMatrix + 4, size, text, kFaint, Drawing::Anchor::kEnd,
+              false, true);
       } else {
         Write(x + middle, y + kMatrix + 13, size, text, kFaint, Drawing::Anchor::kMiddle);
       }
     }
-    Write(x + kMatrix / 2, y + kMatrix + 30, 11.5, panel.column_axis, kInk, Drawing::Anchor::kMiddle);
-    Write(x - kLeft + 14, y + kMatrix / 2, 11.5, panel.row_axis, kInk, Drawing::Anchor::kMiddle, false, true);
+    Write(x + kMatrix / 2, y + kMatrix + 30, 11.5, panel.column_axis, kInk,
+          Drawing::Anchor::kMiddle);
+    Write(x - kLeft + 14, y + kMatrix / 2, 11.5, panel.row_axis, kInk, Drawing::Anchor::kMiddle,
+          false, true);
   }
 
   // Eight ticks or a few more, at round numbers.

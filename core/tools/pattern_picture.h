@@ -1,4 +1,5 @@
-// The picture of recorded attention patterns: one panel for each kind of layer, an LSH layer twice (text order, sorted order).
+// The picture of recorded attention patterns: one panel for each kind of layer, an LSH layer twice
+// (text order, sorted order).
 #pragma once
 
 #include "core/tools/attention_pattern.h"

@@ -6,7 +6,9 @@
 namespace longspan {
 namespace {
 
-bool IsRead(std::span<const uint8_t> key_mask, int32_t row) { return key_mask.empty() || key_mask[row] != 0; }
+bool IsRead(std::span<const uint8_t> key_mask, int32_t row) {
+  return key_mask.empty() || key_mask[row] != 0;
+}
 
 // Calls pair(query slot, key slot, same chunk) for all that the tasks bring together, seen or not.
 template <typename Pair>
@@ -16,7 +18,8 @@ void ForEachPair(const kernels::ChunkAttentionParams& params, const Pair& pair) 
     for (int32_t query = task.query_slot; query < task.query_slot + task.length; ++query) {
       for (int32_t c = 0; c < task.num_key_chunks; ++c) {
         const bool same_chunk = task.key_slots[c] == task.query_slot;
-        for (int32_t key = task.key_slots[c]; key < task.key_slots[c] + task.length; ++key) pair(query, key, same_chunk);
+        for (int32_t key = task.key_slots[c]; key < task.key_slots[c] + task.length; ++key)
+          pair(query, key, same_chunk);
       }
     }
   }
@@ -28,7 +31,8 @@ int32_t PositionOf(const kernels::ChunkAttentionParams& params, int32_t slot) {
 }
 
 // Whether the kernel scores the pair by q·k and not by -1e9.
-bool IsVisible(const kernels::ChunkAttentionParams& params, int32_t query_position, int32_t key_slot) {
+bool IsVisible(const kernels::ChunkAttentionParams& params, int32_t query_position,
+               int32_t key_slot) {
   const int32_t row = params.slot_rows ? params.slot_rows[key_slot] : key_slot;
   const bool read = params.key_mask == nullptr || params.key_mask[row] != 0;
   return kernels::VisibleFrom(read, params.causal, PositionOf(params, key_slot)) <= query_position;
@@ -38,7 +42,8 @@ bool IsVisible(const kernels::ChunkAttentionParams& params, int32_t query_positi
 
 PatternRecorder::PatternRecorder(int64_t tokens, std::vector<bool> wanted, int64_t head)
     : tokens_(tokens), head_(head), wanted_(std::move(wanted)) {
-  for (bool is_wanted : wanted_) layers_.push_back({AttentionPattern(is_wanted ? tokens : 0), std::nullopt});
+  for (bool is_wanted : wanted_)
+    layers_.push_back({AttentionPattern(is_wanted ? tokens : 0), std::nullopt});
 }
 
 PatternRecorder::Layer PatternRecorder::TakeLayer(int64_t layer) {
@@ -46,23 +51,28 @@ PatternRecorder::Layer PatternRecorder::TakeLayer(int64_t layer) {
   return std::move(layers_[layer]);
 }
 
-void PatternRecorder::OnRowTasks(std::span<const kernels::RowTask> tasks, std::span<const uint8_t> key_mask) {
+void PatternRecorder::OnRowTasks(std::span<const kernels::RowTask> tasks,
+                                 std::span<const uint8_t> key_mask) {
   if (!IsWanted()) return;
   // BigBird's first and last block: tasks without columns beside tasks that have them as columns.
-  const bool has_columns = std::any_of(tasks.begin(), tasks.end(), [](const auto& task) { return task.num_columns > 0; });
+  const bool has_columns = std::any_of(tasks.begin(), tasks.end(),
+                                       [](const auto& task) { return task.num_columns > 0; });
   for (const kernels::RowTask& task : tasks) {
     for (int32_t row = task.row_begin; row < task.row_end; ++row) {
-      if (IsToken(row) && IsRead(key_mask, row)) AddRow(task, row, has_columns && task.num_columns == 0, key_mask);
+      if (IsToken(row) && IsRead(key_mask, row))
+        AddRow(task, row, has_columns && task.num_columns == 0, key_mask);
     }
   }
 }
 
-void PatternRecorder::AddRow(const kernels::RowTask& task, int32_t row, bool sees_all, std::span<const uint8_t> key_mask) {
+void PatternRecorder::AddRow(const kernels::RowTask& task, int32_t row, bool sees_all,
+                             std::span<const uint8_t> key_mask) {
   AttentionPattern& pattern = layers_[layer_].pattern;
   const int32_t* columns_end = task.columns + task.num_columns;
   const kernels::BandRange band = kernels::BandAround(task, row);
   for (int32_t key = band.begin; key < band.end; ++key) {
-    const bool is_column = std::binary_search(task.columns, columns_end, key);  // counts there and not here
+    const bool is_column =
+        std::binary_search(task.columns, columns_end, key);  // counts there and not here
     if (IsToken(key) && IsRead(key_mask, key) && !is_column)
       pattern.Add(row, key, sees_all ? Sight::kGlobalQuery : Sight::kNear, 1);
   }
@@ -72,13 +82,15 @@ void PatternRecorder::AddRow(const kernels::RowTask& task, int32_t row, bool see
   }
 }
 
-void PatternRecorder::OnGlobalRows(std::span<const int64_t> rows, int64_t begin, int64_t end, std::span<const uint8_t> key_mask) {
+void PatternRecorder::OnGlobalRows(std::span<const int64_t> rows, int64_t begin, int64_t end,
+                                   std::span<const uint8_t> key_mask) {
   if (!IsWanted()) return;
   AttentionPattern& pattern = layers_[layer_].pattern;
   for (int64_t row : rows) {
     pattern.HideRow(row);
     for (int64_t key = begin; key < end; ++key) {
-      if (IsToken(key) && IsRead(key_mask, static_cast<int32_t>(key))) pattern.Add(row, key, Sight::kGlobalQuery, 1);
+      if (IsToken(key) && IsRead(key_mask, static_cast<int32_t>(key)))
+        pattern.Add(row, key, Sight::kGlobalQuery, 1);
     }
   }
 }
@@ -93,7 +105,8 @@ void PatternRecorder::OnLocalChunks(const kernels::ChunkAttentionParams& params)
   });
 }
 
-void PatternRecorder::OnLshChunks(int64_t head, const kernels::ChunkAttentionParams& params, const LshOrder* order) {
+void PatternRecorder::OnLshChunks(int64_t head, const kernels::ChunkAttentionParams& params,
+                                  const LshOrder* order) {
   if (!IsWanted() || head != head_) return;
   Layer& layer = layers_[layer_];
   if (order != nullptr && !layer.sorting.has_value()) {
@@ -106,7 +119,8 @@ void PatternRecorder::OnLshChunks(int64_t head, const kernels::ChunkAttentionPar
                                .buckets = {},
                                .pattern = AttentionPattern(slots)};
     for (int32_t slot = 0; slot < slots; ++slot) {
-      layer.sorting->buckets.push_back(order->buckets[slot / order->length * order->length + order->slots[slot]]);
+      layer.sorting->buckets.push_back(
+          order->buckets[slot / order->length * order->length + order->slots[slot]]);
     }
   }
   ForEachPair(params, [&](int32_t query_slot, int32_t key_slot, bool) {

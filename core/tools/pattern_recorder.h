@@ -1,5 +1,5 @@
-// PatternRecorder: writes down what the attentions of a forward pass over one text see, for the layers that are wanted.
-// One pass, one thread.
+// PatternRecorder: writes down what the attentions of a forward pass over one text see, for the
+// layers that are wanted. One pass, one thread.
 #pragma once
 
 #include <cstdint>
@@ -24,15 +24,19 @@ class PatternRecorder : public AttentionObserver {
   void NextLayer() { ++layer_; }  // after each layer
   Layer TakeLayer(int64_t layer);
 
-  void OnRowTasks(std::span<const kernels::RowTask> tasks, std::span<const uint8_t> key_mask) override;
-  void OnGlobalRows(std::span<const int64_t> rows, int64_t begin, int64_t end, std::span<const uint8_t> key_mask) override;
+  void OnRowTasks(std::span<const kernels::RowTask> tasks,
+                  std::span<const uint8_t> key_mask) override;
+  void OnGlobalRows(std::span<const int64_t> rows, int64_t begin, int64_t end,
+                    std::span<const uint8_t> key_mask) override;
   void OnLocalChunks(const kernels::ChunkAttentionParams& params) override;
-  void OnLshChunks(int64_t head, const kernels::ChunkAttentionParams& params, const LshOrder* order) override;
+  void OnLshChunks(int64_t head, const kernels::ChunkAttentionParams& params,
+                   const LshOrder* order) override;
 
  private:
   bool IsWanted() const { return wanted_[layer_]; }
   bool IsToken(int64_t position) const { return position < tokens_; }
-  void AddRow(const kernels::RowTask& task, int32_t row, bool sees_all, std::span<const uint8_t> key_mask);
+  void AddRow(const kernels::RowTask& task, int32_t row, bool sees_all,
+              std::span<const uint8_t> key_mask);
 
   const int64_t tokens_, head_;
   const std::vector<bool> wanted_;

@@ -17,7 +17,8 @@ struct Painter {
 
   void SetColor(const std::string& color) const {  // "#rrggbb"
     const long rgb = std::strtol(color.c_str() + 1, nullptr, 16);
-    cairo_set_source_rgb(cairo, static_cast<double>(rgb >> 16 & 255) / 255, static_cast<double>(rgb >> 8 & 255) / 255,
+    cairo_set_source_rgb(cairo, static_cast<double>(rgb >> 16 & 255) / 255,
+                         static_cast<double>(rgb >> 8 & 255) / 255,
                          static_cast<double>(rgb & 255) / 255);
   }
 
@@ -44,8 +45,8 @@ struct Painter {
     cairo_translate(cairo, cells.x, cells.y);
     cairo_scale(cairo, cells.scale_x, cells.scale_y);
     for (const Drawing::Cells::Run& run : cells.runs) {
-      cairo_rectangle(cairo, static_cast<double>(run.column), static_cast<double>(run.row), static_cast<double>(run.columns),
-                      static_cast<double>(run.rows));
+      cairo_rectangle(cairo, static_cast<double>(run.column), static_cast<double>(run.row),
+                      static_cast<double>(run.columns), static_cast<double>(run.rows));
     }
     SetColor(cells.fill);
     cairo_fill(cairo);
@@ -83,16 +84,20 @@ struct Painter {
 
 absl::Status WritePng(const Drawing& drawing, const std::string& path) {
   const std::unique_ptr<cairo_surface_t, decltype(&cairo_surface_destroy)> surface(
-      cairo_image_surface_create(CAIRO_FORMAT_ARGB32, static_cast<int>(std::ceil(drawing.width * kPixelsPerUnit)),
+      cairo_image_surface_create(CAIRO_FORMAT_ARGB32,
+                                 static_cast<int>(std::ceil(drawing.width * kPixelsPerUnit)),
                                  static_cast<int>(std::ceil(drawing.height * kPixelsPerUnit))),
       &cairo_surface_destroy);
-  const std::unique_ptr<cairo_t, decltype(&cairo_destroy)> cairo(cairo_create(surface.get()), &cairo_destroy);
+  const std::unique_ptr<cairo_t, decltype(&cairo_destroy)> cairo(cairo_create(surface.get()),
+                                                                 &cairo_destroy);
   cairo_scale(cairo.get(), kPixelsPerUnit, kPixelsPerUnit);
   for (const auto& item : drawing.items) std::visit(Painter{cairo.get()}, item);
   cairo_status_t status = cairo_status(cairo.get());
-  if (status == CAIRO_STATUS_SUCCESS) status = cairo_surface_write_to_png(surface.get(), path.c_str());
+  if (status == CAIRO_STATUS_SUCCESS)
+    status = cairo_surface_write_to_png(surface.get(), path.c_str());
   if (status == CAIRO_STATUS_SUCCESS) return absl::OkStatus();
-  return absl::InternalError(absl::StrCat(path, ": cannot be written: ", cairo_status_to_string(status)));
+  return absl::InternalError(
+      absl::StrCat(path, ": cannot be written: ", cairo_status_to_string(status)));
 }
 
 }  // namespace longspan

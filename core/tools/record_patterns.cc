@@ -1,4 +1,5 @@
-// RecordPatterns (declared in attention_pattern.h): one forward pass of the model over the text, with a recorder attached.
+// RecordPatterns (declared in attention_pattern.h): one forward pass of the model over the text,
+// with a recorder attached.
 #include <c10/core/InferenceMode.h>
 #include <c10/util/Exception.h>
 
@@ -28,7 +29,8 @@ struct Tokens {
 };
 
 absl::Status OutOfRange(const std::string& what, int64_t got, int64_t first, int64_t last) {
-  return absl::InvalidArgumentError(absl::StrCat(what, " is ", got, "; allowed: ", first, " to ", last));
+  return absl::InvalidArgumentError(
+      absl::StrCat(what, " is ", got, "; allowed: ", first, " to ", last));
 }
 
 // Longest text that the model takes and a picture can show.
@@ -51,45 +53,52 @@ Tokens MakeUpTokens(const ModelInfo& info, int64_t count) {
   return tokens;
 }
 
-absl::StatusOr<Tokens> ReadTokens(const PatternRequest& request, const ModelInfo& info, int64_t most) {
+absl::StatusOr<Tokens> ReadTokens(const PatternRequest& request, const ModelInfo& info,
+                                  int64_t most) {
   std::ifstream file(request.text_file, std::ios::binary);
   std::stringstream content;
   content << file.rdbuf();
   std::error_code ignored;
   if (!file || std::filesystem::is_directory(request.text_file, ignored))
-    return absl::NotFoundError(absl::StrCat("text ", request.text_file, " cannot be read; give a UTF-8 text file"));
+    return absl::NotFoundError(
+        absl::StrCat("text ", request.text_file, " cannot be read; give a UTF-8 text file"));
   const auto tokenizer = Tokenizer::Load(request.model_dir);
   if (absl::IsNotFound(tokenizer.status())) {
-    return absl::FailedPreconditionError(
-        absl::StrCat(request.model_dir, ": has no tokenizer, so no text can be read; leave --text away"));
+    return absl::FailedPreconditionError(absl::StrCat(
+        request.model_dir, ": has no tokenizer, so no text can be read; leave --text away"));
   }
   if (!tokenizer.ok()) return tokenizer.status();
   const auto encoded = (*tokenizer)->Encode(content.str());
   if (!encoded.ok())
-    return absl::Status(encoded.status().code(), absl::StrCat("text ", request.text_file, ": ", encoded.status().message()));
+    return absl::Status(encoded.status().code(),
+                        absl::StrCat("text ", request.text_file, ": ", encoded.status().message()));
   const auto count = static_cast<int64_t>(encoded->ids.size());
   if (count < request.tokens.value_or(1) || (!request.tokens.has_value() && count > most)) {
-    return absl::InvalidArgumentError(absl::StrCat("text ", request.text_file, " has ", count, " tokens; allowed: ",
-                                                   request.tokens.value_or(1), " to ", most, ", or its first --tokens"));
+    return absl::InvalidArgumentError(absl::StrCat("text ", request.text_file, " has ", count,
+                                                   " tokens; allowed: ", request.tokens.value_or(1),
+                                                   " to ", most, ", or its first --tokens"));
   }
   Tokens tokens;
   tokens.ids.assign(encoded->ids.begin(), encoded->ids.begin() + request.tokens.value_or(count));
   for (int32_t id : tokens.ids) {
     if (id < 0 || id >= info.vocab_size)
-      return absl::InvalidArgumentError(
-          absl::StrCat(request.model_dir, ": its tokenizer gives the id ", id, "; the model has 0 to ", info.vocab_size - 1));
+      return absl::InvalidArgumentError(absl::StrCat(request.model_dir,
+                                                     ": its tokenizer gives the id ", id,
+                                                     "; the model has 0 to ", info.vocab_size - 1));
     const auto text = (*tokenizer)->TokenText(id);
     tokens.texts.push_back(text.ok() ? *text : std::to_string(id));
   }
   return tokens;
 }
 
-absl::StatusOr<std::vector<int32_t>> Globals(const PatternRequest& request, const ModelInfo& info, int64_t tokens) {
+absl::StatusOr<std::vector<int32_t>> Globals(const PatternRequest& request, const ModelInfo& info,
+                                             int64_t tokens) {
   if (!request.globals.has_value()) return ResolveGlobalPositions(info, std::nullopt, {}, tokens);
   std::vector<int32_t> globals = *request.globals;
   if (!globals.empty() && !info.supports_global_attention) {
     return absl::FailedPreconditionError(
-        absl::StrCat(request.model_dir, ": ", info.architecture, " has no global attention; leave --global away"));
+        absl::StrCat(request.model_dir, ": ", info.architecture,
+                     " has no global attention; leave --global away"));
   }
   for (int32_t position : globals) {
     if (position < 0 || position >= tokens) return OutOfRange("global", position, 0, tokens - 1);
@@ -100,8 +109,9 @@ absl::StatusOr<std::vector<int32_t>> Globals(const PatternRequest& request, cons
 }
 
 bool IsSameKind(const LayerAttention& a, const LayerAttention& b) {
-  return a.kind == b.kind && a.window == b.window && a.chunk_length == b.chunk_length && a.chunks_before == b.chunks_before &&
-         a.chunks_after == b.chunks_after && a.random_blocks == b.random_blocks;
+  return a.kind == b.kind && a.window == b.window && a.chunk_length == b.chunk_length &&
+         a.chunks_before == b.chunks_before && a.chunks_after == b.chunks_after &&
+         a.random_blocks == b.random_blocks;
 }
 
 // The layers by kind, in the order of their first ones; or the one asked for alone.
@@ -109,12 +119,16 @@ std::vector<LayerPattern> LayersToRecord(const ModelInfo& info, std::optional<in
   std::vector<LayerPattern> kinds;
   for (int i = 0; i < static_cast<int>(info.layers.size()); ++i) {
     if (only.has_value() && *only != i) continue;
-    const auto same = std::find_if(kinds.begin(), kinds.end(),
-                                   [&](const LayerPattern& kind) { return IsSameKind(kind.attention, info.layers[i]); });
+    const auto same = std::find_if(kinds.begin(), kinds.end(), [&](const LayerPattern& kind) {
+      return IsSameKind(kind.attention, info.layers[i]);
+    });
     if (same != kinds.end()) {
       same->layers.push_back(i);
     } else {
-      kinds.push_back({.layers = {i}, .attention = info.layers[i], .pattern = AttentionPattern(), .sorting = std::nullopt});
+      kinds.push_back({.layers = {i},
+                       .attention = info.layers[i],
+                       .pattern = AttentionPattern(),
+                       .sorting = std::nullopt});
     }
   }
   return kinds;
@@ -127,8 +141,9 @@ absl::Status Record(const EncoderModel& model, const Tokens& tokens, const Patte
   for (const LayerPattern& layer : recorded.layers) wanted[layer.layers.front()] = true;
   PatternRecorder recorder(recorded.tokens, wanted, request.head);
   TokenBatch batch;
-  batch.Add(
-      {.token_ids = tokens.ids, .global_positions = recorded.globals, .lsh = {.num_hashes = request.num_hashes.value_or(0)}});
+  batch.Add({.token_ids = tokens.ids,
+             .global_positions = recorded.globals,
+             .lsh = {.num_hashes = request.num_hashes.value_or(0)}});
   ForwardOptions options;
   options.observe_attention = &recorder;
   options.observe_layer = [&](int layer, const at::Tensor&) {
@@ -166,14 +181,17 @@ absl::StatusOr<RecordedPatterns> RecordPatterns(const PatternRequest& request) {
 
   if (request.num_hashes.has_value() && !recorded.info.supports_hashing) {
     return absl::FailedPreconditionError(
-        absl::StrCat(request.model_dir, ": ", recorded.info.architecture, " has no hash rounds; leave --num-hashes away"));
+        absl::StrCat(request.model_dir, ": ", recorded.info.architecture,
+                     " has no hash rounds; leave --num-hashes away"));
   }
-  if (request.num_hashes.has_value() && (*request.num_hashes < 1 || *request.num_hashes > kMostHashes))
+  if (request.num_hashes.has_value() &&
+      (*request.num_hashes < 1 || *request.num_hashes > kMostHashes))
     return OutOfRange("num-hashes", *request.num_hashes, 1, kMostHashes);
 
   const auto tokens =
       request.text_file.empty()
-          ? absl::StatusOr<Tokens>(MakeUpTokens(recorded.info, request.tokens.value_or(std::min(kDefaultTokens, most))))
+          ? absl::StatusOr<Tokens>(MakeUpTokens(
+                recorded.info, request.tokens.value_or(std::min(kDefaultTokens, most))))
           : ReadTokens(request, recorded.info, most);
   if (!tokens.ok()) return tokens.status();
   recorded.tokens = static_cast<int64_t>(tokens->ids.size());
@@ -182,7 +200,8 @@ absl::StatusOr<RecordedPatterns> RecordPatterns(const PatternRequest& request) {
   if (!globals.ok()) return globals.status();
   recorded.globals = *std::move(globals);
   recorded.layers = LayersToRecord(recorded.info, request.layer);
-  if (absl::Status status = Record(**model, *tokens, request, recorded); !status.ok()) return status;
+  if (absl::Status status = Record(**model, *tokens, request, recorded); !status.ok())
+    return status;
   return recorded;
 }
 

@@ -6,15 +6,20 @@
 namespace longspan {
 namespace {
 
-float FromBFloat16(uint16_t bits) { return std::bit_cast<float>(static_cast<uint32_t>(bits) << 16); }
+float FromBFloat16(uint16_t bits) {
+  return std::bit_cast<float>(static_cast<uint32_t>(bits) << 16);
+}
 
-// Moves exponent and fraction to their float32 places, then repairs the exponent by a multiplication with 2^112 (= 2^(127-15)),
-// which is exact and turns subnormals into normal numbers; infinities and NaNs get the largest exponent.
+// Moves exponent and fraction to their float32 places, then repairs the exponent by a
+// multiplication with 2^112 (= 2^(127-15)), which is exact and turns subnormals into normal
+// numbers; infinities and NaNs get the largest exponent.
 float FromFloat16(uint16_t bits) {
   const uint32_t sign = static_cast<uint32_t>(bits & 0x8000) << 16;
   const uint32_t magnitude = static_cast<uint32_t>(bits & 0x7FFF) << 13;
-  const float scaled = std::bit_cast<float>(magnitude) * std::bit_cast<float>(uint32_t{(127 + 112) << 23});
-  const uint32_t value = (bits & 0x7C00) == 0x7C00 ? magnitude | 0x7F800000 : std::bit_cast<uint32_t>(scaled);
+  const float scaled =
+      std::bit_cast<float>(magnitude) * std::bit_cast<float>(uint32_t{(127 + 112) << 23});
+  const uint32_t value =
+      (bits & 0x7C00) == 0x7C00 ? magnitude | 0x7F800000 : std::bit_cast<uint32_t>(scaled);
   return std::bit_cast<float>(value | sign);
 }
 
@@ -31,7 +36,8 @@ void ConvertEach(std::span<const std::byte> stored, const Convert& convert, floa
 }  // namespace
 
 bool IsFloatingPoint(StoredType type) {
-  return type == StoredType::kF64 || type == StoredType::kF32 || type == StoredType::kF16 || type == StoredType::kBF16;
+  return type == StoredType::kF64 || type == StoredType::kF32 || type == StoredType::kF16 ||
+         type == StoredType::kBF16;
 }
 
 void ConvertToFloat32(StoredType type, std::span<const std::byte> stored, float* out) {

@@ -1,4 +1,5 @@
-// Stored floating point numbers to float32, exactly: every F16 and BF16 value is a float32 value, F64 is rounded to nearest even.
+// Stored floating point numbers to float32, exactly: every F16 and BF16 value is a float32 value,
+// F64 is rounded to nearest even.
 // `stored` need not be aligned. Pure functions, thread safe.  Proven by float_conversion_test (every F16 and BF16 value).
 #pragma once
 

@@ -1,5 +1,6 @@
-// OneLine: an error's text that quotes strings of a file of strangers, made fit for one line of a log: control characters become
-// '?', and what is longer than a thousand bytes is cut (between UTF-8 characters).
+// OneLine: an error's text that quotes strings of a file of strangers, made fit for one line of a
+// log: control characters become '?', and what is longer than a thousand bytes is cut (between
+// UTF-8 characters).
 #pragma once
 
 #include <string>

@@ -30,7 +30,8 @@ void AppendUtf8(uint32_t code, std::string* out) {
   } else if (code < 0x10000) {
     put(0xE0 | code >> 12), put(0x80 | (code >> 6 & 0x3F)), put(0x80 | (code & 0x3F));
   } else {
-    put(0xF0 | code >> 18), put(0x80 | (code >> 12 & 0x3F)), put(0x80 | (code >> 6 & 0x3F)), put(0x80 | (code & 0x3F));
+    put(0xF0 | code >> 18), put(0x80 | (code >> 12 & 0x3F)), put(0x80 | (code >> 6 & 0x3F)),
+        put(0x80 | (code & 0x3F));
   }
 }
 
@@ -38,11 +39,12 @@ void AppendUtf8(uint32_t code, std::string* out) {
 bool IsPlain(char c) { return c != '"' && c != '\\' && static_cast<unsigned char>(c) >= 0x20; }
 
 std::string Shown(std::string_view text) {  // a name in an error: short and printable
-  return absl::StrCat("\"", absl::CHexEscape({text.data(), std::min<size_t>(text.size(), 80)}), text.size() > 80 ? "..." : "",
-                      "\"");
+  return absl::StrCat("\"", absl::CHexEscape({text.data(), std::min<size_t>(text.size(), 80)}),
+                      text.size() > 80 ? "..." : "", "\"");
 }
 
-// Recursive descent without recursion: the grammar is three levels deep. Every method returns false after the first error.
+// Recursive descent without recursion: the grammar is three levels deep. Every method returns false
+// after the first error.
 class HeaderScanner {
  public:
   explicit HeaderScanner(std::string_view json) : json_(json) {}
@@ -67,7 +69,8 @@ class HeaderScanner {
         return ScanMetadata(&header->metadata);
       }
       if (static_cast<int64_t>(header->tensors.size()) >= kHeaderLimits.tensors) {
-        return Fail(absl::StrCat("more than ", kHeaderLimits.tensors, " tensors; this reader takes at most that many"));
+        return Fail(absl::StrCat("more than ", kHeaderLimits.tensors,
+                                 " tensors; this reader takes at most that many"));
       }
       HeaderTensor& tensor = header->tensors.emplace_back();
       tensor.name = std::move(name);
@@ -92,7 +95,8 @@ class HeaderScanner {
   bool ScanTensor(HeaderTensor* tensor) {
     bool has_type = false, has_shape = false, has_offsets = false;
     const auto once = [&](bool* seen, const std::string& key) {
-      return !std::exchange(*seen, true) || Fail(absl::StrCat("tensor ", Shown(tensor->name), " has ", Shown(key), " twice"));
+      return !std::exchange(*seen, true) ||
+             Fail(absl::StrCat("tensor ", Shown(tensor->name), " has ", Shown(key), " twice"));
     };
     const bool ok = ScanObject([&](const std::string& key) {
       if (key == "dtype") return once(&has_type, key) && ScanType(tensor);
@@ -113,7 +117,8 @@ class HeaderScanner {
 
   bool ScanOffsets(HeaderTensor* tensor) {
     if (!ScanNumbers(2, &numbers_)) return false;
-    if (numbers_.size() != 2) return Fail(absl::StrCat("tensor ", Shown(tensor->name), " lacks two data_offsets"));
+    if (numbers_.size() != 2)
+      return Fail(absl::StrCat("tensor ", Shown(tensor->name), " lacks two data_offsets"));
     tensor->begin = numbers_[0];
     tensor->end = numbers_[1];
     return true;
@@ -124,8 +129,9 @@ class HeaderScanner {
     if (!ScanString(&name)) return false;
     const std::optional<StoredType> type = TypeOfName(name);
     if (!type.has_value()) {
-      return Fail(absl::StrCat("tensor ", Shown(tensor->name), " has dtype ", Shown(name),
-                               "; this reader knows F64, F32, F16, BF16, I64, I32, I16, I8, U8, BOOL"));
+      return Fail(
+          absl::StrCat("tensor ", Shown(tensor->name), " has dtype ", Shown(name),
+                       "; this reader knows F64, F32, F16, BF16, I64, I32, I16, I8, U8, BOOL"));
     }
     tensor->type = *type;
     return true;
@@ -163,7 +169,8 @@ class HeaderScanner {
     if (!Take('[')) return false;
     if (Next() == ']') return Take(']');
     while (true) {
-      if (static_cast<int64_t>(numbers->size()) == most) return Fail(absl::StrCat("a list of more than ", most, " numbers"));
+      if (static_cast<int64_t>(numbers->size()) == most)
+        return Fail(absl::StrCat("a list of more than ", most, " numbers"));
       if (!ScanNumber(&numbers->emplace_back())) return false;
       if (Next() == ']') return Take(']');
       if (!Take(',')) return false;
@@ -171,7 +178,9 @@ class HeaderScanner {
   }
 
   bool ScanNumber(uint64_t* number) {
-    const auto is_digit = [this] { return at_ < json_.size() && json_[at_] >= '0' && json_[at_] <= '9'; };
+    const auto is_digit = [this] {
+      return at_ < json_.size() && json_[at_] >= '0' && json_[at_] <= '9';
+    };
     Next();
     const size_t first = at_;
     for (*number = 0; is_digit(); ++at_) {
@@ -202,7 +211,8 @@ class HeaderScanner {
     }
     string_bytes_ += static_cast<int64_t>(at_ - first);
     if (string_bytes_ > kHeaderLimits.total_string_bytes) {
-      return Fail(absl::StrCat("names and metadata of more than ", kHeaderLimits.total_string_bytes, " bytes"));
+      return Fail(absl::StrCat("names and metadata of more than ", kHeaderLimits.total_string_bytes,
+                               " bytes"));
     }
     if (!IsUtf8(*out)) return Fail("a string that is not UTF-8");
     if (at_ >= json_.size()) return Fail("a string without its end");
@@ -222,7 +232,8 @@ class HeaderScanner {
     if (code >= 0xD800 && code < 0xDC00) {  // the first half of a surrogate pair
       if (json_.substr(at_, 2) != "\\u") return Fail("half a surrogate pair in a string");
       at_ += 2;
-      if (!ScanHex4(&low) || low < 0xDC00 || low > 0xDFFF) return Fail("half a surrogate pair in a string");
+      if (!ScanHex4(&low) || low < 0xDC00 || low > 0xDFFF)
+        return Fail("half a surrogate pair in a string");
       code = 0x10000 + ((code - 0xD800) << 10) + (low - 0xDC00);
     }
     AppendUtf8(code, out);  // a lone second half becomes bytes that IsUtf8 refuses
@@ -242,7 +253,8 @@ class HeaderScanner {
 
   // The next character that is not white space, without taking it; kEndOfHeader at the end.
   char Next() {
-    while (at_ < json_.size() && (json_[at_] == ' ' || json_[at_] == '\n' || json_[at_] == '\r' || json_[at_] == '\t')) {
+    while (at_ < json_.size() &&
+           (json_[at_] == ' ' || json_[at_] == '\n' || json_[at_] == '\r' || json_[at_] == '\t')) {
       if (++white_space_bytes_ > kHeaderLimits.white_space_bytes) {
         Fail(absl::StrCat("more than ", kHeaderLimits.white_space_bytes, " bytes of white space"));
         return kEndOfHeader;
@@ -260,7 +272,9 @@ class HeaderScanner {
 
   bool Fail(absl::string_view what) {
     if (!error_.empty()) return false;
-    const std::string got = at_ < json_.size() ? absl::StrCat("near '", absl::CHexEscape({&json_[at_], 1}), "'") : "at the end";
+    const std::string got = at_ < json_.size()
+                                ? absl::StrCat("near '", absl::CHexEscape({&json_[at_], 1}), "'")
+                                : "at the end";
     error_ = absl::StrCat("bad header at byte ", at_, " ", got, ": ", what);
     return false;
   }
@@ -277,7 +291,9 @@ class HeaderScanner {
 
 bool IsUtf8(std::string_view text) {
   for (size_t i = 0; i < text.size();) {
-    const auto byte = [&](size_t k) { return k < text.size() ? static_cast<unsigned char>(text[k]) : 0U; };
+    const auto byte = [&](size_t k) {
+      return k < text.size() ? static_cast<unsigned char>(text[k]) : 0U;
+    };
     const uint32_t lead = byte(i);
     const int length = lead < 0x80                   ? 1
                        : lead >= 0xC2 && lead < 0xE0 ? 2
@@ -289,13 +305,17 @@ bool IsUtf8(std::string_view text) {
       if ((byte(i + k) & 0xC0) != 0x80) return false;
     }
     const uint32_t second = byte(i + 1);
-    if ((lead == 0xE0 && second < 0xA0) || (lead == 0xED && second > 0x9F)) return false;  // overlong, surrogate
-    if ((lead == 0xF0 && second < 0x90) || (lead == 0xF4 && second > 0x8F)) return false;  // overlong, over 10FFFF
+    if ((lead == 0xE0 && second < 0xA0) || (lead == 0xED && second > 0x9F))
+      return false;  // overlong, surrogate
+    if ((lead == 0xF0 && second < 0x90) || (lead == 0xF4 && second > 0x8F))
+      return false;  // overlong, over 10FFFF
     i += length;
   }
   return true;
 }
 
-absl::StatusOr<SafetensorsHeader> ParseSafetensorsHeader(std::string_view json) { return HeaderScanner(json).Scan(); }
+absl::StatusOr<SafetensorsHeader> ParseSafetensorsHeader(std::string_view json) {
+  return HeaderScanner(json).Scan();
+}
 
 }  // namespace longspan

@@ -1,13 +1,16 @@
-// The JSON header of a .safetensors file, read by a scanner for exactly its grammar and nothing else.
+// The JSON header of a .safetensors file, read by a scanner for exactly its grammar and nothing
+// else.
 //
-// The header is input from strangers, so a general JSON parser is the wrong tool: it must build (or at least lex) whatever it is
-// given before anyone can object. Here the grammar itself is the guard: at each byte only a few characters may follow, so a
-// header that nests 100,000 brackets is refused at the second one, and a name, a number or white space without end is refused at
-// its limit.
+// The header is input from strangers, so a general JSON parser is the wrong tool: it must build (or
+// at least lex) whatever it is given before anyone can object. Here the grammar itself is the
+// guard: at each byte only a few characters may follow, so a header that nests 100,000 brackets is
+// refused at the second one, and a name, a number or white space without end is refused at its
+// limit.
 //   header   = { entry, ... }  white space
 //   entry    = "__metadata__" : { string : string, ... }   |   name : { "dtype": "F32", "shape": [2, 3], "data_offsets": [0, 24]
 //   }
-// Cost: one pass, at most kHeaderLimits of memory. Proven by safetensors_reader_test (Header_*) and tests/fuzz.
+// Cost: one pass, at most kHeaderLimits of memory. Proven by safetensors_reader_test (Header_*) and
+// tests/fuzz.
 #pragma once
 
 #include <cstdint>
@@ -21,8 +24,9 @@
 
 namespace longspan {
 
-// What a header may hold. The format itself bounds only its length; the other bounds keep time and memory small (the largest
-// published encoders have a few thousand tensors with names of some sixty bytes).
+// What a header may hold. The format itself bounds only its length; the other bounds keep time and
+// memory small (the largest published encoders have a few thousand tensors with names of some sixty
+// bytes).
 struct HeaderLimits {
   uint64_t header_bytes = 100'000'000;  // the format's own bound
   int64_t tensors = 65'536;

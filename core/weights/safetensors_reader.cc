@@ -36,7 +36,9 @@ std::string ShapeText(const std::vector<int64_t>& shape) {
 std::optional<uint64_t> ShapeBytes(const HeaderTensor& tensor) {
   auto bytes = static_cast<uint64_t>(StoredTypeBytes(tensor.type));
   for (const int64_t size : tensor.shape) {
-    if (__builtin_mul_overflow(bytes, static_cast<uint64_t>(size), &bytes) || bytes > uint64_t{1} << 62) return std::nullopt;
+    if (__builtin_mul_overflow(bytes, static_cast<uint64_t>(size), &bytes) || bytes > uint64_t{1}
+                                                                                          << 62)
+      return std::nullopt;
   }
   return bytes;
 }
@@ -44,16 +46,19 @@ std::optional<uint64_t> ShapeBytes(const HeaderTensor& tensor) {
 // Texts are made only for errors: a header may hold 65,536 tensors.
 absl::Status CheckSize(const HeaderTensor& tensor, uint64_t data_bytes) {
   const auto bad = [&](const auto&... what) {
-    return absl::InvalidArgumentError(absl::StrCat("data_offsets [", tensor.begin, ", ", tensor.end, "] ", what...));
+    return absl::InvalidArgumentError(
+        absl::StrCat("data_offsets [", tensor.begin, ", ", tensor.end, "] ", what...));
   };
   if (tensor.begin > tensor.end) return bad("run backwards");
   if (tensor.end > data_bytes) {
-    return bad("leave the data, which has ", data_bytes, " bytes: the file is truncated or damaged");
+    return bad("leave the data, which has ", data_bytes,
+               " bytes: the file is truncated or damaged");
   }
   const uint64_t held = tensor.end - tensor.begin;
   const std::optional<uint64_t> bytes = ShapeBytes(tensor);
   if (bytes == held) return absl::OkStatus();
-  const std::string shape = absl::StrCat("shape ", ShapeText(tensor.shape), " of ", StoredTypeName(tensor.type).data());
+  const std::string shape =
+      absl::StrCat("shape ", ShapeText(tensor.shape), " of ", StoredTypeName(tensor.type).data());
   if (!bytes.has_value()) return bad("hold ", held, " bytes, ", shape, " overflows");
   return bad("hold ", held, " bytes, ", shape, " needs ", *bytes);
 }
@@ -63,41 +68,48 @@ absl::Status CheckTiling(const std::vector<HeaderTensor>& tensors, uint64_t data
   std::vector<const HeaderTensor*> order;
   order.reserve(tensors.size());
   for (const HeaderTensor& tensor : tensors) order.push_back(&tensor);
-  std::sort(order.begin(), order.end(),
-            [](const auto* a, const auto* b) { return std::pair(a->begin, a->end) < std::pair(b->begin, b->end); });
+  std::sort(order.begin(), order.end(), [](const auto* a, const auto* b) {
+    return std::pair(a->begin, a->end) < std::pair(b->begin, b->end);
+  });
   uint64_t end = 0;
   const HeaderTensor* before = nullptr;
   for (const HeaderTensor* tensor : order) {
     if (tensor->begin < end) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("tensors \"", before->name, "\" and \"", tensor->name, "\" overlap at byte ", tensor->begin));
+      return absl::InvalidArgumentError(absl::StrCat("tensors \"", before->name, "\" and \"",
+                                                     tensor->name, "\" overlap at byte ",
+                                                     tensor->begin));
     }
     if (tensor->begin > end) {
-      return absl::InvalidArgumentError(absl::StrCat("bytes ", end, " to ", tensor->begin, " of the data, in front of tensor \"",
+      return absl::InvalidArgumentError(absl::StrCat("bytes ", end, " to ", tensor->begin,
+                                                     " of the data, in front of tensor \"",
                                                      tensor->name, "\", belong to no tensor"));
     }
     end = tensor->end;
     before = tensor;
   }
   if (end != data_bytes)
-    return absl::InvalidArgumentError(absl::StrCat("the last ", data_bytes - end, " bytes of the data belong to no tensor"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("the last ", data_bytes - end, " bytes of the data belong to no tensor"));
   return absl::OkStatus();
 }
 
 // The header's text, after checking the eight bytes in front of it.
 absl::StatusOr<std::string_view> HeaderText(std::span<const std::byte> file) {
   if (file.size() < kLengthBytes) {
-    return absl::InvalidArgumentError(absl::StrCat("a safetensors file has at least 8 bytes, this one has ", file.size()));
+    return absl::InvalidArgumentError(
+        absl::StrCat("a safetensors file has at least 8 bytes, this one has ", file.size()));
   }
   uint64_t length = 0;
   std::memcpy(&length, file.data(), kLengthBytes);
   if (length > kHeaderLimits.header_bytes) {
-    return absl::InvalidArgumentError(absl::StrCat("header of ", length, " bytes; at most ", kHeaderLimits.header_bytes,
-                                                   " are allowed: not a safetensors file, or damaged"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("header of ", length, " bytes; at most ", kHeaderLimits.header_bytes,
+                     " are allowed: not a safetensors file, or damaged"));
   }
   if (length > file.size() - kLengthBytes) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("header of ", length, " bytes in a file of ", file.size(), " bytes: the file is truncated or damaged"));
+    return absl::InvalidArgumentError(absl::StrCat("header of ", length, " bytes in a file of ",
+                                                   file.size(),
+                                                   " bytes: the file is truncated or damaged"));
   }
   return std::string_view(reinterpret_cast<const char*>(file.data()) + kLengthBytes, length);
 }
@@ -150,10 +162,12 @@ int64_t StoredTypeBytes(StoredType type) {
   return 0;
 }
 
-int64_t StoredTensor::num_elements() const { return static_cast<int64_t>(data.size()) / StoredTypeBytes(type); }
+int64_t StoredTensor::num_elements() const {
+  return static_cast<int64_t>(data.size()) / StoredTypeBytes(type);
+}
 
-absl::StatusOr<std::unique_ptr<SafetensorsReader>> SafetensorsReader::Parse(std::span<const std::byte> file,
-                                                                            const std::string& name) {
+absl::StatusOr<std::unique_ptr<SafetensorsReader>> SafetensorsReader::Parse(
+    std::span<const std::byte> file, const std::string& name) {
   const absl::StatusOr<std::string_view> text = HeaderText(file);
   if (!text.ok()) return AtFile(name, std::string(text.status().message()));
   absl::StatusOr<SafetensorsHeader> header = ParseSafetensorsHeader(*text);
@@ -162,7 +176,8 @@ absl::StatusOr<std::unique_ptr<SafetensorsReader>> SafetensorsReader::Parse(std:
   const std::span<const std::byte> data = file.subspan(kLengthBytes + text->size());
   for (const HeaderTensor& tensor : header->tensors) {
     const absl::Status status = CheckSize(tensor, data.size());
-    if (!status.ok()) return AtFile(name, absl::StrCat("tensor \"", tensor.name, "\": ", status.message()));
+    if (!status.ok())
+      return AtFile(name, absl::StrCat("tensor \"", tensor.name, "\": ", status.message()));
   }
   const absl::Status tiling = CheckTiling(header->tensors, data.size());
   if (!tiling.ok()) return AtFile(name, std::string(tiling.message()));
@@ -170,26 +185,34 @@ absl::StatusOr<std::unique_ptr<SafetensorsReader>> SafetensorsReader::Parse(std:
   auto reader = std::unique_ptr<SafetensorsReader>(new SafetensorsReader());
   reader->metadata_ = std::move(header->metadata);
   for (HeaderTensor& tensor : header->tensors) {
-    StoredTensor stored{tensor.type, std::move(tensor.shape), data.subspan(tensor.begin, tensor.end - tensor.begin)};
-    const auto [place, inserted] = reader->tensors_.emplace(std::move(tensor.name), std::move(stored));
-    if (!inserted) return AtFile(name, absl::StrCat("tensor \"", place->first, "\" stands twice in the header"));
+    StoredTensor stored{tensor.type, std::move(tensor.shape),
+                        data.subspan(tensor.begin, tensor.end - tensor.begin)};
+    const auto [place, inserted] =
+        reader->tensors_.emplace(std::move(tensor.name), std::move(stored));
+    if (!inserted)
+      return AtFile(name, absl::StrCat("tensor \"", place->first, "\" stands twice in the header"));
   }
   return reader;
 }
 
-absl::StatusOr<std::unique_ptr<SafetensorsReader>> SafetensorsReader::Open(const std::string& path) {
-  const int file = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);  // O_NONBLOCK: a pipe must not hang the start
+absl::StatusOr<std::unique_ptr<SafetensorsReader>> SafetensorsReader::Open(
+    const std::string& path) {
+  const int file =
+      open(path.c_str(),
+           O_RDONLY | O_CLOEXEC | O_NONBLOCK);  // O_NONBLOCK: a pipe must not hang the start
   if (file < 0) {
     const std::string why = absl::StrCat(path, ": cannot be opened: ", strerror(errno));
     return errno == ENOENT ? absl::NotFoundError(why) : absl::InvalidArgumentError(why);
   }
   const absl::Cleanup close_file = [file] { close(file); };
   struct stat status = {};
-  if (fstat(file, &status) != 0 || !S_ISREG(status.st_mode)) return AtFile(path, "is not a regular file");
+  if (fstat(file, &status) != 0 || !S_ISREG(status.st_mode))
+    return AtFile(path, "is not a regular file");
   const auto bytes = static_cast<size_t>(status.st_size);
   if (bytes < kLengthBytes) return Parse({}, path);  // says so; an empty file cannot be mapped
   void* mapping = mmap(nullptr, bytes, PROT_READ, MAP_SHARED, file, 0);
-  if (mapping == MAP_FAILED) return AtFile(path, absl::StrCat("cannot be mapped into memory: ", strerror(errno)));
+  if (mapping == MAP_FAILED)
+    return AtFile(path, absl::StrCat("cannot be mapped into memory: ", strerror(errno)));
 
   auto reader = Parse({static_cast<const std::byte*>(mapping), bytes}, path);
   if (!reader.ok()) {
@@ -208,9 +231,11 @@ SafetensorsReader::~SafetensorsReader() {
 void SafetensorsReader::DropPages(const StoredTensor& tensor) const {
   if (mapping_ == nullptr || tensor.data.empty()) return;
   const auto page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
-  const size_t offset = static_cast<size_t>(tensor.data.data() - static_cast<const std::byte*>(mapping_));
+  const size_t offset =
+      static_cast<size_t>(tensor.data.data() - static_cast<const std::byte*>(mapping_));
   const size_t first = offset / page * page;  // a page shared with a neighbour is merely read again
-  madvise(static_cast<std::byte*>(mapping_) + first, offset + tensor.data.size() - first, MADV_DONTNEED);
+  madvise(static_cast<std::byte*>(mapping_) + first, offset + tensor.data.size() - first,
+          MADV_DONTNEED);
 }
 
 }  // namespace longspan

@@ -1,7 +1,9 @@
-// SafetensorsReader: strict reader of one .safetensors file, mapped into memory (read-only, shared).
+// SafetensorsReader: strict reader of one .safetensors file, mapped into memory (read-only,
+// shared).
 //   file = [8 bytes: header length N, little-endian] [N bytes: JSON {name: {dtype, shape, data_offsets}}] [data]
-// The file is input from strangers: overlaps, holes, overflow, duplicate names, a header over 100 MB, deep nesting, a truncated
-// file and wrong sizes are each a clear INVALID_ARGUMENT in bounded time and memory. Const methods are thread safe.
+// The file is input from strangers: overlaps, holes, overflow, duplicate names, a header over 100
+// MB, deep nesting, a truncated file and wrong sizes are each a clear INVALID_ARGUMENT in bounded
+// time and memory. Const methods are thread safe.
 #pragma once
 
 #include <cstddef>
@@ -32,15 +34,20 @@ struct StoredTensor {
 class SafetensorsReader {
  public:
   static absl::StatusOr<std::unique_ptr<SafetensorsReader>> Open(const std::string& path);
-  // Over bytes that the caller keeps alive (tests, fuzzing). `name` stands in for the path in errors.
-  static absl::StatusOr<std::unique_ptr<SafetensorsReader>> Parse(std::span<const std::byte> file, const std::string& name);
+  // Over bytes that the caller keeps alive (tests, fuzzing). `name` stands in for the path in
+  // errors.
+  static absl::StatusOr<std::unique_ptr<SafetensorsReader>> Parse(std::span<const std::byte> file,
+                                                                  const std::string& name);
   ~SafetensorsReader();
 
   const std::map<std::string, StoredTensor>& tensors() const { return tensors_; }
-  const std::map<std::string, std::string>& metadata() const { return metadata_; }  // "__metadata__"
+  const std::map<std::string, std::string>& metadata() const {
+    return metadata_;
+  }  // "__metadata__"
 
-  // Tells the system that the tensor's bytes were read and their pages may go: without it a loaded model counts twice in the
-  // resident set, once as pages of the file. The bytes stay readable. Does nothing for a Parse'd file.
+  // Tells the system that the tensor's bytes were read and their pages may go: without it a loaded
+  // model counts twice in the resident set, once as pages of the file. The bytes stay readable.
+  // Does nothing for a Parse'd file.
   void DropPages(const StoredTensor& tensor) const;
 
  private:
@@ -51,9 +58,11 @@ class SafetensorsReader {
   size_t mapping_bytes_ = 0;
 };
 
-// Writes a file that SafetensorsReader and the Hugging Face library read: the data section is 8-byte aligned and the widest types
-// come first, so that each tensor is aligned to its own type. Appears under `path` only when whole.
-absl::Status WriteSafetensors(const std::string& path, const std::map<std::string, StoredTensor>& tensors,
+// Writes a file that SafetensorsReader and the Hugging Face library read: the data section is
+// 8-byte aligned and the widest types come first, so that each tensor is aligned to its own type.
+// Appears under `path` only when whole.
+absl::Status WriteSafetensors(const std::string& path,
+                              const std::map<std::string, StoredTensor>& tensors,
                               const std::map<std::string, std::string>& metadata = {});
 
 }  // namespace longspan

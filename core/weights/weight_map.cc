@@ -16,7 +16,8 @@
 namespace longspan {
 namespace {
 
-// `pattern` with '*' for any run of characters. Greedy with one way back, so linear in practice and never exponential.
+// `pattern` with '*' for any run of characters. Greedy with one way back, so linear in practice and
+// never exponential.
 bool MatchesPattern(std::string_view name, std::string_view pattern) {
   size_t n = 0, p = 0, star = std::string_view::npos, resume = 0;
   while (n < name.size()) {
@@ -32,15 +33,18 @@ bool MatchesPattern(std::string_view name, std::string_view pattern) {
       return false;
     }
   }
-  return std::all_of(pattern.begin() + static_cast<std::ptrdiff_t>(p), pattern.end(), [](char c) { return c == '*'; });
+  return std::all_of(pattern.begin() + static_cast<std::ptrdiff_t>(p), pattern.end(),
+                     [](char c) { return c == '*'; });
 }
 
 std::string ShapeText(const std::vector<int64_t>& shape) {
-  return absl::StrCat(
-      "[",
-      absl::StrJoin(shape, ", ",
-                    [](std::string* out, int64_t size) { size < 0 ? absl::StrAppend(out, "*") : absl::StrAppend(out, size); }),
-      "]");
+  return absl::StrCat("[",
+                      absl::StrJoin(shape, ", ",
+                                    [](std::string* out, int64_t size) {
+                                      size < 0 ? absl::StrAppend(out, "*")
+                                               : absl::StrAppend(out, size);
+                                    }),
+                      "]");
 }
 
 bool ShapeFits(const std::vector<int64_t>& shape, const std::vector<int64_t>& wanted) {
@@ -57,7 +61,8 @@ std::string ModernName(absl::string_view name) {
 
 }  // namespace
 
-absl::StatusOr<WeightMap> WeightMap::Open(const std::vector<std::string>& files, const Rules& rules) {
+absl::StatusOr<WeightMap> WeightMap::Open(const std::vector<std::string>& files,
+                                          const Rules& rules) {
   WeightMap weights;
   weights.ignored_ = rules.ignored;
   for (const std::string& file : files) {
@@ -66,15 +71,17 @@ absl::StatusOr<WeightMap> WeightMap::Open(const std::vector<std::string>& files,
     weights.readers_.push_back(*std::move(reader));
   }
   if (files.empty()) return absl::InvalidArgumentError("no weight file");
-  weights.source_ = files.size() == 1 ? files[0] : absl::StrCat(files[0], " and ", files.size() - 1, " more");
+  weights.source_ =
+      files.size() == 1 ? files[0] : absl::StrCat(files[0], " and ", files.size() - 1, " more");
 
   const std::string prefix = weights.FindPrefix(rules.prefixes);
   for (const auto& reader : weights.readers_) {
     for (const auto& [stored_name, tensor] : reader->tensors()) {
       const std::string name = ModernName(absl::StripPrefix(stored_name, prefix));
       if (!weights.entries_.emplace(name, Entry{&tensor, reader.get()}).second) {
-        return absl::InvalidArgumentError(OneLine(
-            absl::StrCat(weights.source_, ": two weights are called \"", name, "\" (one stored as \"", stored_name, "\")")));
+        return absl::InvalidArgumentError(
+            OneLine(absl::StrCat(weights.source_, ": two weights are called \"", name,
+                                 "\" (one stored as \"", stored_name, "\")")));
       }
     }
   }
@@ -91,7 +98,9 @@ std::string WeightMap::FindPrefix(const std::vector<std::string>& prefixes) cons
   return "";
 }
 
-bool WeightMap::Contains(std::string_view name) const { return entries_.find(name) != entries_.end(); }
+bool WeightMap::Contains(std::string_view name) const {
+  return entries_.find(name) != entries_.end();
+}
 
 std::vector<int64_t> WeightMap::Shape(std::string_view name) const {
   const auto entry = entries_.find(name);
@@ -104,15 +113,21 @@ at::Tensor WeightMap::TakeOptional(std::string_view name, const std::vector<int6
 
 at::Tensor WeightMap::Take(std::string_view name, const std::vector<int64_t>& shape) {
   const auto place = entries_.find(name);
-  if (place == entries_.end()) return Refuse(name, absl::StrCat("is missing; the model needs it with shape ", ShapeText(shape)));
+  if (place == entries_.end())
+    return Refuse(name,
+                  absl::StrCat("is missing; the model needs it with shape ", ShapeText(shape)));
   Entry& entry = place->second;
   const StoredTensor& stored = *entry.tensor;
   if (!ShapeFits(stored.shape, shape)) {
-    return Refuse(name, absl::StrCat("has shape ", ShapeText(stored.shape), ", the config asks for ", ShapeText(shape)));
+    return Refuse(name, absl::StrCat("has shape ", ShapeText(stored.shape),
+                                     ", the config asks for ", ShapeText(shape)));
   }
   if (!IsFloatingPoint(stored.type)) {
-    return Refuse(name, absl::StrCat("has dtype ", absl::string_view(StoredTypeName(stored.type).data()),
-                                     "; weights are F64, F32, F16 or BF16, those of linear layers also I8 with scales"));
+    return Refuse(
+        name,
+        absl::StrCat(
+            "has dtype ", absl::string_view(StoredTypeName(stored.type).data()),
+            "; weights are F64, F32, F16 or BF16, those of linear layers also I8 with scales"));
   }
   at::Tensor weight = at::empty(stored.shape, at::kFloat);
   ConvertToFloat32(stored.type, stored.data, weight.data_ptr<float>());
@@ -125,22 +140,26 @@ at::Tensor WeightMap::Take(std::string_view name, const std::vector<int64_t>& sh
 at::Tensor WeightMap::TakeMatrix(std::string_view name, const std::vector<int64_t>& shape) {
   const auto place = entries_.find(name);
   const bool int8 = place != entries_.end() && place->second.tensor->type == StoredType::kI8;
-  return int8 && ShapeFits(place->second.tensor->shape, shape) ? TakeInt8(name, place->second) : Take(name, shape);
+  return int8 && ShapeFits(place->second.tensor->shape, shape) ? TakeInt8(name, place->second)
+                                                               : Take(name, shape);
 }
 
 at::Tensor WeightMap::TakeInt8(std::string_view name, Entry& entry) {
   const auto scales = entries_.find(std::string(name) + std::string(kInt8ScaleSuffix));
   const StoredTensor& stored = *entry.tensor;
-  if (const std::string wrong = CheckInt8Weight(stored, scales == entries_.end() ? nullptr : scales->second.tensor);
+  if (const std::string wrong =
+          CheckInt8Weight(stored, scales == entries_.end() ? nullptr : scales->second.tensor);
       !wrong.empty())
     return Refuse(name, wrong);
   at::Tensor weight = at::empty(stored.shape, at::kFloat);
   const int64_t channels = stored.shape[0], width = stored.shape[1];
   for (int64_t channel = 0; channel < channels; ++channel) {
     float scale = 0;
-    std::memcpy(&scale, scales->second.tensor->data.data() + channel * sizeof(scale), sizeof(scale));
+    std::memcpy(&scale, scales->second.tensor->data.data() + channel * sizeof(scale),
+                sizeof(scale));
     const auto* values = reinterpret_cast<const int8_t*>(stored.data.data()) + channel * width;
-    RestoreInt8Channel({values, static_cast<size_t>(width)}, scale, weight.data_ptr<float>() + channel * width);
+    RestoreInt8Channel({values, static_cast<size_t>(width)}, scale,
+                       weight.data_ptr<float>() + channel * width);
   }
   entry.reader->DropPages(stored);
   if (!entry.taken) num_parameters_ += stored.num_elements();
@@ -151,7 +170,8 @@ at::Tensor WeightMap::TakeInt8(std::string_view name, Entry& entry) {
 at::Tensor WeightMap::Refuse(std::string_view name, const std::string& why) {
   if (!first_error_.ok()) return {};
   const absl::string_view shown(name.data(), name.size());
-  first_error_ = absl::InvalidArgumentError(OneLine(absl::StrCat(source_, ": weight \"", shown, "\" ", why)));
+  first_error_ =
+      absl::InvalidArgumentError(OneLine(absl::StrCat(source_, ": weight \"", shown, "\" ", why)));
   return {};
 }
 
@@ -159,15 +179,19 @@ absl::Status WeightMap::Finish() const {
   if (!first_error_.ok()) return first_error_;
   std::vector<std::string> left;
   for (const auto& [name, entry] : entries_) {
-    const auto matches = [&name = name](const std::string& pattern) { return MatchesPattern(name, pattern); };
-    if (!entry.taken && std::none_of(ignored_.begin(), ignored_.end(), matches)) left.push_back(name);
+    const auto matches = [&name = name](const std::string& pattern) {
+      return MatchesPattern(name, pattern);
+    };
+    if (!entry.taken && std::none_of(ignored_.begin(), ignored_.end(), matches))
+      left.push_back(name);
   }
   if (left.empty()) return absl::OkStatus();
   const size_t total = left.size();
   left.resize(std::min<size_t>(total, 5));
   return absl::InvalidArgumentError(OneLine(
-      absl::StrCat(source_, ": ", total, " weights that this architecture does not have: \"", absl::StrJoin(left, "\", \""), "\"",
-                   total > left.size() ? ", ..." : "", "; is model_type in config.json right?")));
+      absl::StrCat(source_, ": ", total, " weights that this architecture does not have: \"",
+                   absl::StrJoin(left, "\", \""), "\"", total > left.size() ? ", ..." : "",
+                   "; is model_type in config.json right?")));
 }
 
 }  // namespace longspan

@@ -12,11 +12,14 @@ namespace {
 constexpr double kMinRetrySeconds = 0.01;
 constexpr double kMaxRetrySeconds = 60;
 
-// Predictions err, and where nothing waits a wrong refusal is worse than a try in vain: a request that finds the server idle is
-// refused for its deadline only where it would miss it even if it took this many times less than predicted.
+// Predictions err, and where nothing waits a wrong refusal is worse than a try in vain: a request
+// that finds the server idle is refused for its deadline only where it would miss it even if it
+// took this many times less than predicted.
 constexpr double kIdlePatience = 4;
 
-std::string Seconds(double seconds) { return absl::FormatDuration(absl::Trunc(absl::Seconds(seconds), absl::Milliseconds(1))); }
+std::string Seconds(double seconds) {
+  return absl::FormatDuration(absl::Trunc(absl::Seconds(seconds), absl::Milliseconds(1)));
+}
 
 }  // namespace
 
@@ -56,10 +59,13 @@ void OutputReservation::Shrink(int64_t bytes) {
 Admission::Admission(AdmissionOptions options, TextSeconds text_seconds, const Clock* clock)
     : options_(options), text_seconds_(std::move(text_seconds)), clock_(clock) {}
 
-absl::StatusOr<std::vector<AdmissionPermit>> Admission::TryAcquire(std::span<const AdmissionClaim> claims, absl::Time deadline) {
+absl::StatusOr<std::vector<AdmissionPermit>> Admission::TryAcquire(
+    std::span<const AdmissionClaim> claims, absl::Time deadline) {
   std::vector<AdmissionPermit> permits(claims.size());
   absl::MutexLock lock(&mu_);
-  if (!admitting_) return WithRetryAfter(absl::UnavailableError("the server is draining; try another replica"), absl::Seconds(1));
+  if (!admitting_)
+    return WithRetryAfter(absl::UnavailableError("the server is draining; try another replica"),
+                          absl::Seconds(1));
   std::vector<Cost> costs;
   costs.reserve(claims.size());
   for (const AdmissionClaim& claim : claims) costs.push_back(PriceLocked(claim));
@@ -73,14 +79,15 @@ absl::StatusOr<std::vector<AdmissionPermit>> Admission::TryAcquire(std::span<con
   return permits;
 }
 
-absl::StatusOr<AdmissionPermit> Admission::TryAcquire(const AdmissionClaim& claim, absl::Time deadline) {
+absl::StatusOr<AdmissionPermit> Admission::TryAcquire(const AdmissionClaim& claim,
+                                                      absl::Time deadline) {
   absl::StatusOr<std::vector<AdmissionPermit>> permits = TryAcquire(std::span(&claim, 1), deadline);
   if (!permits.ok()) return permits.status();
   return std::move(permits->front());
 }
 
-absl::Status Admission::Resize(AdmissionPermit& permit, std::span<const int64_t> piece_tokens, int64_t total_tokens,
-                               absl::Time deadline) {
+absl::Status Admission::Resize(AdmissionPermit& permit, std::span<const int64_t> piece_tokens,
+                               int64_t total_tokens, absl::Time deadline) {
   if (!permit.held() || piece_tokens.empty()) return absl::OkStatus();
   Cost exact{.bytes = permit.cost_.bytes, .found_idle = permit.cost_.found_idle};
   int64_t longest = 0;
@@ -93,11 +100,13 @@ absl::Status Admission::Resize(AdmissionPermit& permit, std::span<const int64_t>
   exact.lane = LaneOf(longest, options_.lanes);
 
   absl::MutexLock lock(&mu_);
-  if (total_tokens > 0) bytes_per_token_ += (static_cast<double>(exact.bytes) / total_tokens - bytes_per_token_) / 64;
+  if (total_tokens > 0)
+    bytes_per_token_ += (static_cast<double>(exact.bytes) / total_tokens - bytes_per_token_) / 64;
   Backlog others = backlog_;
   Count(permit.cost_, -1, &others);
   const bool grows = exact.tokens > permit.cost_.tokens;
-  absl::Status status = grows ? Check(others, std::span(&exact, 1), deadline) : CheckTime(others, std::span(&exact, 1), deadline);
+  absl::Status status = grows ? Check(others, std::span(&exact, 1), deadline)
+                              : CheckTime(others, std::span(&exact, 1), deadline);
   if (!status.ok()) return status;
   Count(exact, +1, &others);
   backlog_ = others;
@@ -109,13 +118,14 @@ absl::StatusOr<OutputReservation> Admission::ReserveOutput(int64_t bytes) {
   absl::MutexLock lock(&mu_);
   const int64_t limit = options_.max_token_vector_bytes;
   if (bytes > limit) {
-    return absl::ResourceExhaustedError(
-        absl::StrCat("the token vectors take ", bytes, " bytes; this server holds at most ", limit));
+    return absl::ResourceExhaustedError(absl::StrCat("the token vectors take ", bytes,
+                                                     " bytes; this server holds at most ", limit));
   }
   if (backlog_.token_vector_bytes + bytes > limit) {
-    return Refuse(absl::StrCat("token vectors of ", backlog_.token_vector_bytes, " bytes wait to be sent; ", bytes,
-                               " more pass the limit of ", limit),
-                  std::max(1.0, backlog_.seconds() / options_.num_replicas));
+    return Refuse(
+        absl::StrCat("token vectors of ", backlog_.token_vector_bytes, " bytes wait to be sent; ",
+                     bytes, " more pass the limit of ", limit),
+        std::max(1.0, backlog_.seconds() / options_.num_replicas));
   }
   backlog_.token_vector_bytes += bytes;
   OutputReservation reservation;
@@ -142,7 +152,8 @@ Admission::Backlog Admission::backlog() const {
 
 absl::Duration Admission::PredictedWait(int64_t num_tokens) const {
   absl::MutexLock lock(&mu_);
-  return absl::Seconds(WaitSeconds(backlog_, LaneOf(num_tokens, options_.lanes), text_seconds_(num_tokens)));
+  return absl::Seconds(
+      WaitSeconds(backlog_, LaneOf(num_tokens, options_.lanes), text_seconds_(num_tokens)));
 }
 
 int64_t Admission::EstimateTokens(int64_t bytes) const {
@@ -150,15 +161,20 @@ int64_t Admission::EstimateTokens(int64_t bytes) const {
   return EstimateLocked(bytes);
 }
 
-int64_t Admission::EstimateLocked(int64_t bytes) const { return 2 + static_cast<int64_t>(bytes / bytes_per_token_); }
+int64_t Admission::EstimateLocked(int64_t bytes) const {
+  return 2 + static_cast<int64_t>(bytes / bytes_per_token_);
+}
 
 Admission::Cost Admission::PriceLocked(const AdmissionClaim& claim) const {
-  Cost cost{.bytes = claim.bytes, .tokens = claim.tokens > 0 ? claim.tokens : EstimateLocked(claim.bytes)};
+  Cost cost{.bytes = claim.bytes,
+            .tokens = claim.tokens > 0 ? claim.tokens : EstimateLocked(claim.bytes)};
   if (claim.max_tokens > 0) cost.tokens = std::min(cost.tokens, claim.max_tokens);
-  const int64_t piece = claim.piece_tokens > 0 ? std::min(claim.piece_tokens, cost.tokens) : cost.tokens;
+  const int64_t piece =
+      claim.piece_tokens > 0 ? std::min(claim.piece_tokens, cost.tokens) : cost.tokens;
   const int64_t full_pieces = cost.tokens / piece, rest = cost.tokens % piece;
   cost.longest_seconds = text_seconds_(piece);
-  cost.seconds = static_cast<double>(full_pieces) * cost.longest_seconds + (rest > 0 ? text_seconds_(rest) : 0);
+  cost.seconds = static_cast<double>(full_pieces) * cost.longest_seconds +
+                 (rest > 0 ? text_seconds_(rest) : 0);
   cost.lane = LaneOf(piece, options_.lanes);
   cost.found_idle = backlog_.texts == 0;
   return cost;
@@ -176,7 +192,8 @@ double Admission::WaitSeconds(const Backlog& others, Lane lane, double own_secon
   return wait / options_.num_replicas;
 }
 
-absl::Status Admission::Check(const Backlog& others, std::span<const Cost> costs, absl::Time deadline) const {
+absl::Status Admission::Check(const Backlog& others, std::span<const Cost> costs,
+                              absl::Time deadline) const {
   if (absl::Status status = CheckRoom(others, costs); !status.ok()) return status;
   return CheckTime(others, costs, deadline);
 }
@@ -191,19 +208,22 @@ absl::Status Admission::CheckRoom(const Backlog& others, std::span<const Cost> c
   // The backlog shrinks evenly: the part of it that stands in the way takes that part of its time.
   const double seconds = others.seconds() / options_.num_replicas;
   if (const int64_t over = others.bytes + bytes - options_.max_queue_bytes; over > 0) {
-    return Refuse(absl::StrCat("the queue holds ", others.bytes, " bytes of text; ", bytes, " more pass its limit of ",
-                               options_.max_queue_bytes),
-                  seconds * std::min(1.0, static_cast<double>(over) / std::max<int64_t>(1, others.bytes)));
+    return Refuse(
+        absl::StrCat("the queue holds ", others.bytes, " bytes of text; ", bytes,
+                     " more pass its limit of ", options_.max_queue_bytes),
+        seconds * std::min(1.0, static_cast<double>(over) / std::max<int64_t>(1, others.bytes)));
   }
   if (const int64_t over = others.tokens + tokens - options_.max_queue_tokens; over > 0) {
-    return Refuse(absl::StrCat("the queue holds ", others.tokens, " tokens; about ", tokens, " more pass its limit of ",
-                               options_.max_queue_tokens),
-                  seconds * std::min(1.0, static_cast<double>(over) / std::max<int64_t>(1, others.tokens)));
+    return Refuse(
+        absl::StrCat("the queue holds ", others.tokens, " tokens; about ", tokens,
+                     " more pass its limit of ", options_.max_queue_tokens),
+        seconds * std::min(1.0, static_cast<double>(over) / std::max<int64_t>(1, others.tokens)));
   }
   return absl::OkStatus();
 }
 
-absl::Status Admission::CheckTime(const Backlog& others, std::span<const Cost> costs, absl::Time deadline) const {
+absl::Status Admission::CheckTime(const Backlog& others, std::span<const Cost> costs,
+                                  absl::Time deadline) const {
   std::array<double, kNumLanes> own = {}, longest = {};
   double patience = 1;
   for (const Cost& cost : costs) {
@@ -218,14 +238,18 @@ absl::Status Admission::CheckTime(const Backlog& others, std::span<const Cost> c
     if (own[lane] == 0) continue;
     const double wait = WaitSeconds(others, static_cast<Lane>(lane), own[lane]);
     if (wait > limit) {
-      return Refuse(absl::StrCat("the predicted wait is ", Seconds(wait), "; the limit is ", Seconds(limit)), wait - limit);
+      return Refuse(
+          absl::StrCat("the predicted wait is ", Seconds(wait), "; the limit is ", Seconds(limit)),
+          wait - limit);
     }
     const double compute = std::max(longest[lane], own[lane] / options_.num_replicas);
     if (wait + compute <= patience * left) continue;
-    const std::string message = absl::StrCat("waiting ", Seconds(wait), " and computing ", Seconds(compute),
-                                             " would pass the deadline in ", Seconds(left), "; nothing was started");
+    const std::string message =
+        absl::StrCat("waiting ", Seconds(wait), " and computing ", Seconds(compute),
+                     " would pass the deadline in ", Seconds(left), "; nothing was started");
     // Where the computation alone is too long, trying again later does not help.
-    absl::Status status = compute > left ? absl::ResourceExhaustedError(message) : Refuse(message, wait + compute - left);
+    absl::Status status = compute > left ? absl::ResourceExhaustedError(message)
+                                         : Refuse(message, wait + compute - left);
     return WithReason(std::move(status), kReasonDeadlineUnreachable);
   }
   return absl::OkStatus();
@@ -233,7 +257,9 @@ absl::Status Admission::CheckTime(const Backlog& others, std::span<const Cost> c
 
 absl::Status Admission::Refuse(std::string_view message, double retry_seconds) const {
   const double delay = std::clamp(retry_seconds, kMinRetrySeconds, kMaxRetrySeconds);
-  return WithRetryAfter(absl::ResourceExhaustedError(absl::string_view(message.data(), message.size())), absl::Seconds(delay));
+  return WithRetryAfter(
+      absl::ResourceExhaustedError(absl::string_view(message.data(), message.size())),
+      absl::Seconds(delay));
 }
 
 void Admission::Count(const Cost& cost, int sign, Backlog* backlog) {

@@ -1,20 +1,25 @@
-// Admission: says yes or no to a request before it costs anything, and counts what has been let in until it is done.
-// Checks in this order: bytes, tokens (estimated from bytes, exact after the tokenizer), predicted wait against the limit and the
-// deadline. A refusal is RESOURCE_EXHAUSTED with the time after which the backlog will have made room (error_details.h:
-// RetryAfterOf), or with the reason DEADLINE_UNREACHABLE where waiting and computing would take longer than the caller has;
-// UNAVAILABLE once draining.
+// Admission: says yes or no to a request before it costs anything, and counts what has been let in
+// until it is done. Checks in this order: bytes, tokens (estimated from bytes, exact after the
+// tokenizer), predicted wait against the limit and the deadline. A refusal is RESOURCE_EXHAUSTED
+// with the time after which the backlog will have made room (error_details.h: RetryAfterOf), or
+// with the reason DEADLINE_UNREACHABLE where waiting and computing would take longer than the
+// caller has; UNAVAILABLE once draining.
 //
-// What is let in is held by AdmissionPermits and given back by their destruction: a permit cannot leak. An idle server takes any
-// text that its other limits allow, however small the queue limits are: they bound what waits behind it. Nor does it trust a
-// prediction alone: a request that finds the server idle is DEADLINE_UNREACHABLE only where its predicted time is more than 4
-// times what it has left. If it expires after all, only idle time is lost, and the pass teaches the cost model.
+// What is let in is held by AdmissionPermits and given back by their destruction: a permit cannot
+// leak. An idle server takes any text that its other limits allow, however small the queue limits
+// are: they bound what waits behind it. Nor does it trust a prediction alone: a request that finds
+// the server idle is DEADLINE_UNREACHABLE only where its predicted time is more than 4 times what
+// it has left. If it expires after all, only idle time is lost, and the pass teaches the cost
+// model.
 //
-// Predicted wait of a text of own cost c in a lane of weight w whose backlog is b seconds: b + for each other lane of weight w'
-// min(its backlog, (b + c) * w' / w), all divided by the replicas: what the fair shares of lanes.h let pass before it. With
-// weights short 8, bulk 1: behind 60 s of bulk and 0.4 s of short, a short text of 0.1 s waits 0.4 + min(60, 0.5 / 8) = 0.46 s,
-// not 60.4 s. Proven by admission_test.
+// Predicted wait of a text of own cost c in a lane of weight w whose backlog is b seconds: b + for
+// each other lane of weight w' min(its backlog, (b + c) * w' / w), all divided by the replicas:
+// what the fair shares of lanes.h let pass before it. With weights short 8, bulk 1: behind 60 s of
+// bulk and 0.4 s of short, a short text of 0.1 s waits 0.4 + min(60, 0.5 / 8) = 0.46 s, not 60.4 s.
+// Proven by admission_test.
 //
-// Thread safety: all methods may be called from any thread. Must outlive its permits and reservations.
+// Thread safety: all methods may be called from any thread. Must outlive its permits and
+// reservations.
 #pragma once
 
 #include <array>
@@ -36,12 +41,14 @@ namespace longspan {
 class Admission;
 
 struct AdmissionOptions {
-  int64_t max_queue_bytes = 256 << 20;                // text bytes let in and not yet done
-  int64_t max_queue_tokens = 4 << 20;                 // tokens let in and not yet done
-  absl::Duration max_queue_wait = absl::Seconds(60);  // --max-queue-seconds: predicted wait of a lane
-  int64_t max_token_vector_bytes = int64_t{2} << 30;  // token vectors computed or being computed and not yet sent
-  int num_replicas = 1;                               // workers that share the backlog
-  LaneOptions lanes;                                  // as the scheduler's
+  int64_t max_queue_bytes = 256 << 20;  // text bytes let in and not yet done
+  int64_t max_queue_tokens = 4 << 20;   // tokens let in and not yet done
+  absl::Duration max_queue_wait =
+      absl::Seconds(60);  // --max-queue-seconds: predicted wait of a lane
+  int64_t max_token_vector_bytes =
+      int64_t{2} << 30;  // token vectors computed or being computed and not yet sent
+  int num_replicas = 1;  // workers that share the backlog
+  LaneOptions lanes;     // as the scheduler's
 };
 
 // What one text will cost.
@@ -104,19 +111,23 @@ class Admission {
   Admission(AdmissionOptions options, TextSeconds text_seconds, const Clock* clock);
 
   // All texts of a request or none: one permit per claim, in order.
-  absl::StatusOr<std::vector<AdmissionPermit>> TryAcquire(std::span<const AdmissionClaim> claims, absl::Time deadline);
+  absl::StatusOr<std::vector<AdmissionPermit>> TryAcquire(std::span<const AdmissionClaim> claims,
+                                                          absl::Time deadline);
   absl::StatusOr<AdmissionPermit> TryAcquire(const AdmissionClaim& claim, absl::Time deadline);
 
-  // After the tokenizer: the exact lengths of the pieces. Checks limits and deadline again; on refusal the permit is unchanged.
-  // total_tokens: of the whole text, for the estimate of later texts; 0 = ids were given, nothing to learn.
-  absl::Status Resize(AdmissionPermit& permit, std::span<const int64_t> piece_tokens, int64_t total_tokens, absl::Time deadline);
+  // After the tokenizer: the exact lengths of the pieces. Checks limits and deadline again; on
+  // refusal the permit is unchanged. total_tokens: of the whole text, for the estimate of later
+  // texts; 0 = ids were given, nothing to learn.
+  absl::Status Resize(AdmissionPermit& permit, std::span<const int64_t> piece_tokens,
+                      int64_t total_tokens, absl::Time deadline);
 
   // RESOURCE_EXHAUSTED where max_token_vector_bytes would be passed.
   absl::StatusOr<OutputReservation> ReserveOutput(int64_t bytes);
 
   // Drain: every TryAcquire is UNAVAILABLE from now on; permits that are out stay good.
   void StopAdmitting();
-  // Waits until no permit is out, or the deadline; true = none is. A permit is given back just before its task's `done` runs.
+  // Waits until no permit is out, or the deadline; true = none is. A permit is given back just
+  // before its task's `done` runs.
   bool AwaitIdle(absl::Time deadline) const;
 
   struct Backlog {
@@ -146,7 +157,8 @@ class Admission {
   double WaitSeconds(const Backlog& others, Lane lane, double own_seconds) const;
   absl::Status Check(const Backlog& others, std::span<const Cost> costs, absl::Time deadline) const;
   absl::Status CheckRoom(const Backlog& others, std::span<const Cost> costs) const;
-  absl::Status CheckTime(const Backlog& others, std::span<const Cost> costs, absl::Time deadline) const;
+  absl::Status CheckTime(const Backlog& others, std::span<const Cost> costs,
+                         absl::Time deadline) const;
   absl::Status Refuse(std::string_view message, double retry_seconds) const;
   static void Count(const Cost& cost, int sign, Backlog* backlog);
   void GiveBack(const Cost& cost);
@@ -159,7 +171,8 @@ class Admission {
 
   mutable absl::Mutex mu_;
   Backlog backlog_ ABSL_GUARDED_BY(mu_);
-  double bytes_per_token_ ABSL_GUARDED_BY(mu_) = 3.5;  // running mean of what the tokenizer made of texts
+  double bytes_per_token_ ABSL_GUARDED_BY(mu_) =
+      3.5;  // running mean of what the tokenizer made of texts
   bool admitting_ ABSL_GUARDED_BY(mu_) = true;
 };
 

@@ -1,5 +1,6 @@
-// BatchObserver: what the engine tells metrics and logs. All methods may be called from any worker thread and must not block.
-// Queue depth and age are read from BatchScheduler::depth and Admission::backlog when metrics are collected.
+// BatchObserver: what the engine tells metrics and logs. All methods may be called from any worker
+// thread and must not block. Queue depth and age are read from BatchScheduler::depth and
+// Admission::backlog when metrics are collected.
 #pragma once
 
 #include <cstdint>
@@ -17,12 +18,16 @@ struct BatchReport {
   Lane lane = Lane::kShort;
   int32_t texts = 0;
   std::span<const int64_t> lengths;  // tokens of each text; valid only during the call
-  bool complete = true;              // every text was computed to its end: none dropped, none failed, nothing run twice
+  bool complete =
+      true;  // every text was computed to its end: none dropped, none failed, nothing run twice
   int64_t tokens = 0;
-  int64_t padded_tokens = 0;  // as the model computes them; wasted ratio = 1 - tokens / padded_tokens
+  int64_t padded_tokens =
+      0;  // as the model computes them; wasted ratio = 1 - tokens / padded_tokens
   double predicted_seconds = 0;
   absl::Duration compute;  // less the passes that ran between its layers
-  double wasted_ratio() const { return padded_tokens == 0 ? 0 : 1.0 - static_cast<double>(tokens) / padded_tokens; }
+  double wasted_ratio() const {
+    return padded_tokens == 0 ? 0 : 1.0 - static_cast<double>(tokens) / padded_tokens;
+  }
   double prediction_error() const {
     return predicted_seconds / absl::ToDoubleSeconds(compute) - 1;
   }  // 0 = exact, 1 = twice too much
@@ -32,14 +37,17 @@ class BatchObserver {
  public:
   virtual ~BatchObserver() = default;
   virtual void OnBatch(const BatchReport& report) {}
-  virtual void OnQueueTime(Lane lane, absl::Duration waited) {}  // each piece, when its batch starts
-  virtual void OnOutOfMemorySplit(int32_t texts) {}              // a batch of so many texts is run again in halves
+  virtual void OnQueueTime(Lane lane, absl::Duration waited) {
+  }  // each piece, when its batch starts
+  virtual void OnOutOfMemorySplit(int32_t texts) {
+  }  // a batch of so many texts is run again in halves
 };
 
 // Tells each of several observers, in order. They must outlive it.
 class BatchObservers final : public BatchObserver {
  public:
-  explicit BatchObservers(std::vector<BatchObserver*> observers) : observers_(std::move(observers)) {}
+  explicit BatchObservers(std::vector<BatchObserver*> observers)
+      : observers_(std::move(observers)) {}
 
   void OnBatch(const BatchReport& report) override {
     for (BatchObserver* observer : observers_) observer->OnBatch(report);

@@ -8,10 +8,12 @@
 namespace longspan {
 namespace {
 
-constexpr int64_t kReferenceLength = 512;  // --max-batch-tokens is understood as texts of this length
+constexpr int64_t kReferenceLength =
+    512;  // --max-batch-tokens is understood as texts of this length
 
 absl::Status ShutDown() {
-  return WithRetryAfter(absl::UnavailableError("the server is shutting down; try another replica"), absl::Seconds(1));
+  return WithRetryAfter(absl::UnavailableError("the server is shutting down; try another replica"),
+                        absl::Seconds(1));
 }
 
 void CompleteAbandoned(const std::vector<QueuedPiece>& pieces) {
@@ -27,21 +29,25 @@ struct CounterWait {
 
 }  // namespace
 
-BatchScheduler::BatchScheduler(const BatchSchedulerOptions& options, BatchCost cost, const Clock* clock)
+BatchScheduler::BatchScheduler(const BatchSchedulerOptions& options, BatchCost cost,
+                               const Clock* clock)
     : options_(options),
       cost_(std::move(cost)),
       clock_(clock),
-      lanes_(options_.lanes, [](const QueuedPiece& piece) { return !piece.task->Abandoned().ok(); }) {}
+      lanes_(options_.lanes,
+             [](const QueuedPiece& piece) { return !piece.task->Abandoned().ok(); }) {}
 
 BatchScheduler::~BatchScheduler() { Shutdown(); }
 
 // Asked anew for each batch: the cost model is calibrated after the scheduler was made.
 double BatchScheduler::MaxBatchSeconds() const {
   if (options_.max_batch_seconds > 0) return options_.max_batch_seconds;
-  return static_cast<double>(options_.max_batch_tokens) / kReferenceLength * cost_.text_seconds(kReferenceLength);
+  return static_cast<double>(options_.max_batch_tokens) / kReferenceLength *
+         cost_.text_seconds(kReferenceLength);
 }
 
-QueuedPiece BatchScheduler::MakePiece(const std::shared_ptr<EncodeTask>& task, int32_t index, absl::Time now) const {
+QueuedPiece BatchScheduler::MakePiece(const std::shared_ptr<EncodeTask>& task, int32_t index,
+                                      absl::Time now) const {
   QueuedPiece piece{.task = task, .piece = index, .queued = now};
   piece.tokens = static_cast<int64_t>(task->prepared().pieces[index].token_ids.size());
   const int64_t multiple = std::max<int64_t>(1, options_.length_multiple);
@@ -85,7 +91,8 @@ bool BatchScheduler::IsRipeLocked(Lane lane, absl::Time now) const {
 
 absl::Time BatchScheduler::NextRipeTimeLocked() const {
   absl::Time next = absl::InfiniteFuture();
-  for (int lane = 0; lane < kNumLanes; ++lane) next = std::min(next, lanes_[static_cast<Lane>(lane)].oldest());
+  for (int lane = 0; lane < kNumLanes; ++lane)
+    next = std::min(next, lanes_[static_cast<Lane>(lane)].oldest());
   return next + options_.batch_timeout;
 }
 
@@ -94,7 +101,9 @@ std::optional<Lane> BatchScheduler::AwaitLaneLocked() {
   std::optional<Lane> lane;
   while (!stopped_) {
     const absl::Time now = clock_->Now();
-    lane = lanes_.NextLane(now, [&](Lane candidate) ABSL_NO_THREAD_SAFETY_ANALYSIS { return IsRipeLocked(candidate, now); });
+    lane = lanes_.NextLane(now, [&](Lane candidate) ABSL_NO_THREAD_SAFETY_ANALYSIS {
+      return IsRipeLocked(candidate, now);
+    });
     if (lane.has_value() || draining_) break;  // draining and none ripe: none is left
     CounterWait wait{&changes_, changes_};
     clock_->AwaitUntil(mu_, absl::Condition(&CounterWait::Changed, &wait), NextRipeTimeLocked());
@@ -123,7 +132,8 @@ std::optional<PackedBatch> BatchScheduler::TryNextBatchBefore(Lane running) {
   PackedBatch batch;
   {
     absl::MutexLock lock(&mu_);
-    const std::optional<Lane> lane = stopped_ ? std::nullopt : lanes_.NextLaneBefore(clock_->Now(), running);
+    const std::optional<Lane> lane =
+        stopped_ ? std::nullopt : lanes_.NextLaneBefore(clock_->Now(), running);
     if (lane.has_value()) batch = TakeBatchLocked(*lane, &abandoned);
   }
   CompleteAbandoned(abandoned);
@@ -134,7 +144,8 @@ std::optional<PackedBatch> BatchScheduler::TryNextBatchBefore(Lane running) {
 PackedBatch BatchScheduler::TakeBatchLocked(Lane lane, std::vector<QueuedPiece>* abandoned) {
   PackedBatch batch;
   batch.lane = lane;
-  while (batch.pieces.empty() && !lanes_[lane].empty()) {  // the first one always fits: alone, if need be
+  while (batch.pieces.empty() &&
+         !lanes_[lane].empty()) {  // the first one always fits: alone, if need be
     QueuedPiece piece = lanes_.Take(lane);
     (piece.abandoned ? abandoned : &batch.pieces)->push_back(std::move(piece));
   }
@@ -153,7 +164,8 @@ void BatchScheduler::FillBatchLocked(PackedBatch* batch, std::vector<QueuedPiece
   // Others idle: leave them their part, so that no worker sleeps beside a worker with a long batch.
   const double share = (first.seconds + queue.seconds()) / (1 + idle_workers_);
   while (!queue.empty() && seconds < share) {
-    const QueuedPiece& next = one_length ? first : queue.Next();  // texts of one padded length cost the same
+    const QueuedPiece& next =
+        one_length ? first : queue.Next();  // texts of one padded length cost the same
     if (batch->padded_tokens + next.padded_tokens > options_.max_batch_tokens) return;
     if (seconds + next.seconds > max_seconds) return;
     std::optional<QueuedPiece> piece =
@@ -191,7 +203,9 @@ bool BatchScheduler::Reap() {
       const absl::Time* earliest;
       absl::Time armed;
     } wait{&stopped_, &cancelled_, &earliest_deadline_, earliest_deadline_};
-    const auto woken = [](Wait* w) { return *w->stopped || *w->cancelled || *w->earliest < w->armed; };
+    const auto woken = [](Wait* w) {
+      return *w->stopped || *w->cancelled || *w->earliest < w->armed;
+    };
     clock_->AwaitUntil(mu_, absl::Condition(+woken, &wait), wait.armed);
     if (stopped_) return false;
     if (cancelled_ || clock_->Now() >= earliest_deadline_) SweepLocked(&abandoned);

@@ -1,5 +1,6 @@
-// CancelFlag: one per request, shared by the call and all its tasks: set once by whoever learns that nobody waits any more
-// (client gone, a sibling of a unary request failed), read at every seam of the work.
+// CancelFlag: one per request, shared by the call and all its tasks: set once by whoever learns
+// that nobody waits any more (client gone, a sibling of a unary request failed), read at every seam
+// of the work.
 //
 // Thread safety: all methods may be called from any thread; none blocks.
 #pragma once

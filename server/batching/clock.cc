@@ -17,7 +17,8 @@ absl::Time SteadyClock::Now() const {
   return anchor.wall + absl::FromChrono(std::chrono::steady_clock::now() - anchor.steady);
 }
 
-bool SteadyClock::AwaitUntil(absl::Mutex& mu, const absl::Condition& condition, absl::Time deadline) const {
+bool SteadyClock::AwaitUntil(absl::Mutex& mu, const absl::Condition& condition,
+                             absl::Time deadline) const {
   return mu.AwaitWithTimeout(condition, deadline - Now());
 }
 

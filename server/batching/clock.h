@@ -1,6 +1,8 @@
-// Clock: where the serving engine gets the time and how it waits, so that tests move time by hand and never sleep.
+// Clock: where the serving engine gets the time and how it waits, so that tests move time by hand
+// and never sleep.
 //
-// Thread safety: all methods may be called from any thread. The clock must outlive everyone who waits on it.
+// Thread safety: all methods may be called from any thread. The clock must outlive everyone who
+// waits on it.
 #pragma once
 
 #include "absl/synchronization/mutex.h"
@@ -13,22 +15,25 @@ class Clock {
  public:
   virtual ~Clock() = default;
 
-  // Never runs backwards. Deadlines of requests are moments of this clock: FromTimeout turns what is left of a deadline into one.
+  // Never runs backwards. Deadlines of requests are moments of this clock: FromTimeout turns what
+  // is left of a deadline into one.
   virtual absl::Time Now() const = 0;
   absl::Time FromTimeout(absl::Duration left) const { return Now() + left; }
 
-  // Waits, with `mu` held, until `condition` is true or `deadline` has passed; returns whether the condition is true. The
-  // condition must be one that changes only under `mu`. InfiniteFuture waits for the condition alone.
-  virtual bool AwaitUntil(absl::Mutex& mu, const absl::Condition& condition, absl::Time deadline) const
-      ABSL_SHARED_LOCKS_REQUIRED(mu) = 0;
+  // Waits, with `mu` held, until `condition` is true or `deadline` has passed; returns whether the
+  // condition is true. The condition must be one that changes only under `mu`. InfiniteFuture waits
+  // for the condition alone.
+  virtual bool AwaitUntil(absl::Mutex& mu, const absl::Condition& condition,
+                          absl::Time deadline) const ABSL_SHARED_LOCKS_REQUIRED(mu) = 0;
 };
 
-// The machine's steady clock, shown as wall-clock time: an adjusted system time neither expires nor revives a request.
+// The machine's steady clock, shown as wall-clock time: an adjusted system time neither expires nor
+// revives a request.
 class SteadyClock final : public Clock {
  public:
   absl::Time Now() const override;
-  bool AwaitUntil(absl::Mutex& mu, const absl::Condition& condition, absl::Time deadline) const override
-      ABSL_SHARED_LOCKS_REQUIRED(mu);
+  bool AwaitUntil(absl::Mutex& mu, const absl::Condition& condition,
+                  absl::Time deadline) const override ABSL_SHARED_LOCKS_REQUIRED(mu);
 };
 
 }  // namespace longspan

@@ -29,13 +29,17 @@ EncodeTask::EncodeTask(Params params, const Clock* clock)
       permit_(std::move(params.permit)),
       done_(std::move(params.done)) {}
 
-EncodeTask::~EncodeTask() { Complete(absl::InternalError("the text was dropped inside the server; this is a bug")); }
+EncodeTask::~EncodeTask() {
+  Complete(absl::InternalError("the text was dropped inside the server; this is a bug"));
+}
 
 absl::Status EncodeTask::Abandoned() const {
   if (completed()) return absl::AbortedError("already answered");
-  if (cancel_ != nullptr && cancel_->cancelled()) return absl::CancelledError("the caller cancelled the request");
+  if (cancel_ != nullptr && cancel_->cancelled())
+    return absl::CancelledError("the caller cancelled the request");
   if (clock_->Now() < deadline_) return absl::OkStatus();
-  return absl::DeadlineExceededError(absl::StrCat("the deadline passed after ", absl::FormatDuration(deadline_ - arrival_)));
+  return absl::DeadlineExceededError(
+      absl::StrCat("the deadline passed after ", absl::FormatDuration(deadline_ - arrival_)));
 }
 
 bool EncodeTask::Complete(absl::StatusOr<EncodedDocument> result) {
@@ -46,7 +50,8 @@ bool EncodeTask::Complete(absl::StatusOr<EncodedDocument> result) {
     timings = MeasureLocked(clock_->Now());
   }
   permit_.Release();
-  // Freed with what it holds before the call ends: the service's state must not live as long as a queue entry does.
+  // Freed with what it holds before the call ends: the service's state must not live as long as a
+  // queue entry does.
   Done done = std::move(done_);
   if (done) done(std::move(result), timings);
   return true;
@@ -58,7 +63,8 @@ StageTimings EncodeTask::MeasureLocked(absl::Time now) {
   }
   if (running_pieces_ > 0) timings_.compute += std::max(now - counted_until_, absl::ZeroDuration());
   timings_.total = std::max(now - arrival_, absl::ZeroDuration());
-  timings_.queue = std::max(timings_.total - timings_.tokenize - timings_.compute, absl::ZeroDuration());
+  timings_.queue =
+      std::max(timings_.total - timings_.tokenize - timings_.compute, absl::ZeroDuration());
   return timings_;
 }
 
@@ -70,7 +76,8 @@ void EncodeTask::BeginPreparation() {
 void EncodeTask::SetPrepared(PreparedText prepared) {
   prepared_ = std::move(prepared);
   absl::MutexLock lock(&mu_);
-  if (preparation_begin_ > absl::InfinitePast()) timings_.tokenize = clock_->Now() - preparation_begin_;
+  if (preparation_begin_ > absl::InfinitePast())
+    timings_.tokenize = clock_->Now() - preparation_begin_;
   timings_.stage = Stage::kQueue;
   encoded_.resize(prepared_.pieces.size());
   pieces_missing_ = prepared_.pieces.size();
@@ -92,7 +99,8 @@ void EncodeTask::NoteBatchLocked(const BatchShape& batch, absl::Time end) {
   timings_.batch_tokens = batch.tokens;
 }
 
-void EncodeTask::CompletePiece(int32_t piece, absl::StatusOr<EncodedText> result, const BatchShape& batch) {
+void EncodeTask::CompletePiece(int32_t piece, absl::StatusOr<EncodedText> result,
+                               const BatchShape& batch) {
   const absl::Status status = result.status();
   std::vector<EncodedText> encoded;
   {

@@ -1,13 +1,14 @@
-// EncodeTask: one text on its way through the engine: tokenizer thread, queue, worker. Owns the input, then its prepared form,
-// the admission permit and the callback `done`, which runs exactly once on every path: an answer, an error, or INTERNAL from the
-// destructor of a task that everybody forgot. The permit is given back just before `done` runs.
+// EncodeTask: one text on its way through the engine: tokenizer thread, queue, worker. Owns the
+// input, then its prepared form, the admission permit and the callback `done`, which runs exactly
+// once on every path: an answer, an error, or INTERNAL from the destructor of a task that everybody
+// forgot. The permit is given back just before `done` runs.
 //
 //   auto task = std::make_shared<EncodeTask>(EncodeTask::Params{.input = ..., .done = ...}, clock);
 //   pipeline.Submit(std::move(task));
 //
 // Lifetime: shared by the queue items of its pieces; freed when the last is done.
-// Thread safety: Complete, Cancelled, Expired and the piece methods may be called from any thread. SetPrepared happens before
-// the task is shared (one thread).
+// Thread safety: Complete, Cancelled, Expired and the piece methods may be called from any thread.
+// SetPrepared happens before the task is shared (one thread).
 #pragma once
 
 #include <atomic>
@@ -32,7 +33,8 @@
 
 namespace longspan {
 
-// Where a task is, and in Timings where it ended: the label of expired_total{stage} and cancelled_total{stage}.
+// Where a task is, and in Timings where it ended: the label of expired_total{stage} and
+// cancelled_total{stage}.
 enum class Stage { kTokenize, kQueue, kCompute };
 std::string_view StageName(Stage stage);  // "tokenize", "queue", "compute"
 
@@ -40,7 +42,8 @@ std::string_view StageName(Stage stage);  // "tokenize", "queue", "compute"
 struct StageTimings {
   absl::Duration tokenize;  // tokenising, truncation, mapping of ranges
   absl::Duration queue;     // waiting, before the tokenizer and before the worker
-  absl::Duration compute;   // from the first batch's start to the last batch's end, less the wait between them
+  absl::Duration
+      compute;  // from the first batch's start to the last batch's end, less the wait between them
   absl::Duration total;     // from arrival to `done`
   int32_t batch_texts = 0;  // of the (last) batch that the text ran in; 0 = it never ran
   int64_t batch_tokens = 0;
@@ -50,14 +53,15 @@ struct StageTimings {
 class EncodeTask {
  public:
   // Called once, on any thread, with no lock of the engine held; must not block.
-  using Done = absl::AnyInvocable<void(absl::StatusOr<EncodedDocument> result, const StageTimings& timings)>;
+  using Done =
+      absl::AnyInvocable<void(absl::StatusOr<EncodedDocument> result, const StageTimings& timings)>;
 
   struct Params {
     EncodeInput input;
     absl::Time arrival;                            // when the request came, by the engine's clock
     absl::Time deadline = absl::InfiniteFuture();  // by the engine's clock (Clock::FromTimeout)
     std::shared_ptr<CancelFlag> cancel;            // null = cannot be cancelled
-    std::string client;                            // peer or key that shares are counted by; may be empty
+    std::string client;  // peer or key that shares are counted by; may be empty
     AdmissionPermit permit;
     Done done;
   };
@@ -72,7 +76,8 @@ class EncodeTask {
   absl::Time deadline() const { return deadline_; }
   AdmissionPermit& permit() { return permit_; }  // before the task is shared
 
-  // Why this task should not cost anything more: CANCELLED or DEADLINE_EXCEEDED, or completed already (ABORTED). OK = go on.
+  // Why this task should not cost anything more: CANCELLED or DEADLINE_EXCEEDED, or completed
+  // already (ABORTED). OK = go on.
   absl::Status Abandoned() const;
   bool completed() const { return completed_.load(std::memory_order_acquire); }
 
@@ -91,7 +96,8 @@ class EncodeTask {
     int64_t tokens = 0;
   };
   void BeginCompute(const BatchShape& batch);
-  // Hands in one piece's result. The last piece joins and completes; the first error completes at once.
+  // Hands in one piece's result. The last piece joins and completes; the first error completes at
+  // once.
   void CompletePiece(int32_t piece, absl::StatusOr<EncodedText> result, const BatchShape& batch);
 
  private:
@@ -116,7 +122,8 @@ class EncodeTask {
   mutable absl::Mutex mu_;
   StageTimings timings_ ABSL_GUARDED_BY(mu_);
   absl::Time preparation_begin_ ABSL_GUARDED_BY(mu_) = absl::InfinitePast();
-  absl::Time counted_until_ ABSL_GUARDED_BY(mu_) = absl::InfinitePast();  // timings_.compute covers batches up to here
+  absl::Time counted_until_ ABSL_GUARDED_BY(mu_) =
+      absl::InfinitePast();  // timings_.compute covers batches up to here
   int running_pieces_ ABSL_GUARDED_BY(mu_) = 0;
   std::vector<EncodedText> encoded_ ABSL_GUARDED_BY(mu_);  // one per piece
   size_t pieces_missing_ ABSL_GUARDED_BY(mu_) = 0;

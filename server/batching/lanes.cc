@@ -22,8 +22,11 @@ Lane LaneOf(int64_t num_tokens, const LaneOptions& options) {
   return num_tokens <= options.long_up_to ? Lane::kLong : Lane::kBulk;
 }
 
-// Virtual time is that at which the last text was taken: a client that is back before others moved on lost nothing.
-double LaneQueue::Now() const { return turns_.empty() ? virtual_time_ : std::min(virtual_time_, turns_.begin()->first); }
+// Virtual time is that at which the last text was taken: a client that is back before others moved
+// on lost nothing.
+double LaneQueue::Now() const {
+  return turns_.empty() ? virtual_time_ : std::min(virtual_time_, turns_.begin()->first);
+}
 
 void LaneQueue::Push(QueuedPiece piece, const std::string& name) {
   const auto [entry, is_new] = clients_.try_emplace(name);
@@ -39,7 +42,9 @@ void LaneQueue::Push(QueuedPiece piece, const std::string& name) {
   client.queue.push_back(std::move(piece));
 }
 
-const QueuedPiece& LaneQueue::Next() const { return clients_.at(turns_.begin()->second).queue.front(); }
+const QueuedPiece& LaneQueue::Next() const {
+  return clients_.at(turns_.begin()->second).queue.front();
+}
 
 QueuedPiece LaneQueue::Take() { return TakeFrom(turns_.begin(), 0); }
 
@@ -72,23 +77,29 @@ QueuedPiece LaneQueue::TakeFrom(Turns::const_iterator turn, size_t index) {
 void LaneQueue::Forget(const QueuedPiece& piece) {
   --texts_;
   tokens_ -= piece.tokens;
-  seconds_ = texts_ == 0 ? 0 : seconds_ - piece.seconds;  // no rounding left behind by an empty lane
+  seconds_ =
+      texts_ == 0 ? 0 : seconds_ - piece.seconds;  // no rounding left behind by an empty lane
   arrivals_.erase(arrivals_.find(piece.queued));
 }
 
-// Clients whose lead is used up are as good as unknown. One pass per so many texts taken as there are clients: O(1) a text.
+// Clients whose lead is used up are as good as unknown. One pass per so many texts taken as there
+// are clients: O(1) a text.
 void LaneQueue::DropIdleClients() {
   if (++taken_since_drop_ < clients_.size() + 16) return;
   taken_since_drop_ = 0;
   const double now = Now();
-  std::erase_if(clients_, [&](const auto& entry) { return entry.second.queue.empty() && entry.second.virtual_time <= now; });
+  std::erase_if(clients_, [&](const auto& entry) {
+    return entry.second.queue.empty() && entry.second.virtual_time <= now;
+  });
 }
 
-void LaneQueue::RemoveIf(const std::function<bool(const QueuedPiece&)>& condition, std::vector<QueuedPiece>* removed) {
+void LaneQueue::RemoveIf(const std::function<bool(const QueuedPiece&)>& condition,
+                         std::vector<QueuedPiece>* removed) {
   for (auto& [name, client] : clients_) {
     if (client.queue.empty()) continue;
-    const auto gone = std::stable_partition(client.queue.begin(), client.queue.end(),
-                                            [&](const QueuedPiece& piece) { return !condition(piece); });
+    const auto gone =
+        std::stable_partition(client.queue.begin(), client.queue.end(),
+                              [&](const QueuedPiece& piece) { return !condition(piece); });
     for (auto piece = gone; piece != client.queue.end(); ++piece) {
       Forget(*piece);
       removed->push_back(std::move(*piece));
@@ -99,9 +110,11 @@ void LaneQueue::RemoveIf(const std::function<bool(const QueuedPiece&)>& conditio
 }
 
 Lanes::Lanes(const LaneOptions& options, const IsAbandoned& is_abandoned)
-    : options_(options), queues_{LaneQueue(is_abandoned), LaneQueue(is_abandoned), LaneQueue(is_abandoned)} {}
+    : options_(options),
+      queues_{LaneQueue(is_abandoned), LaneQueue(is_abandoned), LaneQueue(is_abandoned)} {}
 
-// As LaneQueue::Now. The minimum matters: an aged lane is served ahead of its time, and a newcomer must not inherit that.
+// As LaneQueue::Now. The minimum matters: an aged lane is served ahead of its time, and a newcomer
+// must not inherit that.
 double Lanes::Now() const {
   double now = virtual_time_;
   for (int index = 0; index < kNumLanes; ++index) {
@@ -121,7 +134,8 @@ double Lanes::AgedTime(int index, absl::Time now) const {
   return virtual_times_[index] - options_.ageing * waited;
 }
 
-std::optional<Lane> Lanes::NextLane(absl::Time now, const std::function<bool(Lane)>& eligible) const {
+std::optional<Lane> Lanes::NextLane(absl::Time now,
+                                    const std::function<bool(Lane)>& eligible) const {
   std::optional<Lane> best;
   double best_time = std::numeric_limits<double>::infinity();
   for (int index = 0; index < kNumLanes; ++index) {
@@ -144,7 +158,8 @@ std::optional<Lane> Lanes::NextLaneBefore(absl::Time now, Lane running) const {
 }
 
 bool Lanes::empty() const {
-  return std::all_of(queues_.begin(), queues_.end(), [](const LaneQueue& queue) { return queue.empty(); });
+  return std::all_of(queues_.begin(), queues_.end(),
+                     [](const LaneQueue& queue) { return queue.empty(); });
 }
 
 void Lanes::Charge(Lane lane, const QueuedPiece& piece) {
@@ -166,7 +181,8 @@ std::optional<QueuedPiece> Lanes::TakePadded(Lane lane, int64_t padded_tokens) {
   return piece;
 }
 
-void Lanes::RemoveIf(const std::function<bool(const QueuedPiece&)>& condition, std::vector<QueuedPiece>* removed) {
+void Lanes::RemoveIf(const std::function<bool(const QueuedPiece&)>& condition,
+                     std::vector<QueuedPiece>* removed) {
   for (LaneQueue& queue : queues_) queue.RemoveIf(condition, removed);
 }
 

@@ -13,7 +13,8 @@ constexpr double kQuickGain = 1.0 / 2, kGain = 1.0 / 8;
 
 }  // namespace
 
-OnlineCostModel::OnlineCostModel(BatchCost calibrated, LaneOptions lanes) : calibrated_(std::move(calibrated)), lanes_(lanes) {}
+OnlineCostModel::OnlineCostModel(BatchCost calibrated, LaneOptions lanes)
+    : calibrated_(std::move(calibrated)), lanes_(lanes) {}
 
 double OnlineCostModel::factor(Lane lane) const {
   const int index = static_cast<int>(lane);
@@ -31,8 +32,9 @@ double OnlineCostModel::BatchSeconds(std::span<const int64_t> lengths) const {
 }
 
 BatchCost OnlineCostModel::Corrected() const {
-  return {.text_seconds = [this](int64_t num_tokens) { return TextSeconds(num_tokens); },
-          .batch_seconds = [this](std::span<const int64_t> lengths) { return BatchSeconds(lengths); }};
+  return {
+      .text_seconds = [this](int64_t num_tokens) { return TextSeconds(num_tokens); },
+      .batch_seconds = [this](std::span<const int64_t> lengths) { return BatchSeconds(lengths); }};
 }
 
 void OnlineCostModel::OnBatch(const BatchReport& report) {

@@ -1,14 +1,16 @@
-// OnlineCostModel: the calibrated cost model, corrected by every batch that ends. Warm-up sees the load of one moment: calibrated
-// on a machine that is busy just then, all predictions stay several times too high, and admission would refuse deadlines that the
-// idle machine keeps easily; calibrated in a quiet moment, it would let in what can only expire.
+// OnlineCostModel: the calibrated cost model, corrected by every batch that ends. Warm-up sees the
+// load of one moment: calibrated on a machine that is busy just then, all predictions stay several
+// times too high, and admission would refuse deadlines that the idle machine keeps easily;
+// calibrated in a quiet moment, it would let in what can only expire.
 //
-// Each lane has a factor f on the calibrated seconds. A batch moves it, in the logarithm, by a part of its error:
+// Each lane has a factor f on the calibrated seconds. A batch moves it, in the logarithm, by a part
+// of its error:
 //   log f += gain * clamp(log(measured / (f * calibrated)), -log 4, log 4)      gain 1/2 for the first 4 batches, then 1/8
-// Damped: one odd batch among many moves f by at most 4^(1/8) = 1.19. Bounded: f stays in [1/32, 32]. A lane that has not run
-// yet borrows the factor that all batches together taught. Example, warm-up 8 times too slow: the first four batches take the
-// error from 8 to 4, 2, 1.4 and 1.2.
-// A pass that lost texts on its way (dropped, failed) took at least as long as it took: it can only raise f. Without that, passes
-// that all expire would never teach that they are too slow.
+// Damped: one odd batch among many moves f by at most 4^(1/8) = 1.19. Bounded: f stays in [1/32,
+// 32]. A lane that has not run yet borrows the factor that all batches together taught. Example,
+// warm-up 8 times too slow: the first four batches take the error from 8 to 4, 2, 1.4 and 1.2.
+// A pass that lost texts on its way (dropped, failed) took at least as long as it took: it can only
+// raise f. Without that, passes that all expire would never teach that they are too slow.
 // Proven by online_cost_model_test.
 //
 // Thread safety: all methods may be called from any thread; predictions take no lock.

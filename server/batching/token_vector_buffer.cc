@@ -13,12 +13,14 @@ void TokenVectorBuffer::SetReservation(OutputReservation reservation) {
   if (!closed_) reservation_ = std::move(reservation);
 }
 
-void TokenVectorBuffer::Push(int64_t first_token, int64_t num_tokens, int64_t dimensions, const float* values) {
+void TokenVectorBuffer::Push(int64_t first_token, int64_t num_tokens, int64_t dimensions,
+                             const float* values) {
   {
     absl::MutexLock lock(&mu_);
     const int64_t end = first_token + num_tokens;
     if (closed_ || end <= next_token_) return;
-    const int64_t begin = std::max(first_token, next_token_);  // rows before were taken in an earlier try
+    const int64_t begin =
+        std::max(first_token, next_token_);  // rows before were taken in an earlier try
     for (int64_t row = begin; row < end; row += rows_per_block_) {
       const int64_t rows = std::min(rows_per_block_, end - row);
       const float* from = values + (row - first_token) * dimensions;

@@ -1,6 +1,7 @@
-// TokenVectorBuffer: the token vectors of one text between the worker that computes them and the reply stream that sends them.
-// The worker never waits for a reader: the room for all rows is reserved at admission (Admission::ReserveOutput) before the text
-// is queued, and given back block by block as they are taken. A slow reader so costs bounded memory and no compute.
+// TokenVectorBuffer: the token vectors of one text between the worker that computes them and the
+// reply stream that sends them. The worker never waits for a reader: the room for all rows is
+// reserved at admission (Admission::ReserveOutput) before the text is queued, and given back block
+// by block as they are taken. A slow reader so costs bounded memory and no compute.
 //
 // Rows that come twice (a batch that ran out of memory is run again in halves) are taken once.
 // Thread safety: all methods may be called from any thread; one writer, one reader.
@@ -26,11 +27,13 @@ class TokenVectorBuffer {
     std::vector<float> values;  // [num_tokens, dimensions]
   };
 
-  // `on_ready` is called after rows were added, on the worker's thread without a lock held; must not block; may be empty.
-  // `rows_per_block`: most rows of one block, so that a block fits one message.
+  // `on_ready` is called after rows were added, on the worker's thread without a lock held; must
+  // not block; may be empty. `rows_per_block`: most rows of one block, so that a block fits one
+  // message.
   TokenVectorBuffer(int64_t rows_per_block, std::function<void()> on_ready);
 
-  // Tokenizer thread: room for the rows. Worker thread: rows [first_token, first_token + num_tokens).
+  // Tokenizer thread: room for the rows. Worker thread: rows [first_token, first_token +
+  // num_tokens).
   void SetReservation(OutputReservation reservation);
   void Push(int64_t first_token, int64_t num_tokens, int64_t dimensions, const float* values);
 

@@ -13,7 +13,8 @@ namespace {
 // Ids need no tokenizer; so few of them are cut and checked faster than handed to another thread.
 constexpr size_t kInlineTokenIds = 4096;
 
-absl::StatusOr<PreparedText> PrepareWithoutThrowing(const EncodeInput& input, const PreparationContext& context) {
+absl::StatusOr<PreparedText> PrepareWithoutThrowing(const EncodeInput& input,
+                                                    const PreparationContext& context) {
   try {
     return PrepareText(input, context);
   } catch (const std::bad_alloc&) {
@@ -30,19 +31,24 @@ AdmissionClaim ClaimFor(const EncodeInput& input, int64_t max_tokens) {
   claim.bytes = static_cast<int64_t>(input.text.empty() ? input.token_ids.size() * sizeof(int32_t)
                                                         : input.prompt.size() + input.text.size());
   claim.tokens = static_cast<int64_t>(input.token_ids.size());
-  // A text that is too long and must be whole is refused by the tokenizer thread: it costs no more than the limit either.
+  // A text that is too long and must be whole is refused by the tokenizer thread: it costs no more
+  // than the limit either.
   (input.truncation == Truncation::kWindows ? claim.piece_tokens : claim.max_tokens) = max_tokens;
   return claim;
 }
 
-EncodePipeline::EncodePipeline(PreparationContext context, Admission* admission, TokenizerPool* tokenizers,
-                               BatchScheduler* scheduler)
-    : context_(std::move(context)), admission_(admission), tokenizers_(tokenizers), scheduler_(scheduler) {}
+EncodePipeline::EncodePipeline(PreparationContext context, Admission* admission,
+                               TokenizerPool* tokenizers, BatchScheduler* scheduler)
+    : context_(std::move(context)),
+      admission_(admission),
+      tokenizers_(tokenizers),
+      scheduler_(scheduler) {}
 
 void EncodePipeline::Submit(std::shared_ptr<EncodeTask> task) {
   const EncodeInput& input = task->input();
   if (input.text.empty() && input.token_ids.size() <= kInlineTokenIds) return Prepare(task);
-  const auto bytes = static_cast<int64_t>(input.text.size() + input.token_ids.size() * sizeof(int32_t));
+  const auto bytes =
+      static_cast<int64_t>(input.text.size() + input.token_ids.size() * sizeof(int32_t));
   tokenizers_->Submit(bytes, [this, task = std::move(task)](const absl::Status& status) {
     if (status.ok()) {
       Prepare(task);
@@ -55,13 +61,15 @@ void EncodePipeline::Submit(std::shared_ptr<EncodeTask> task) {
 absl::Status EncodePipeline::Reserve(EncodeTask& task, const PreparedText& prepared) {
   std::vector<int64_t> lengths;
   lengths.reserve(prepared.pieces.size());
-  for (const TextPiece& piece : prepared.pieces) lengths.push_back(static_cast<int64_t>(piece.token_ids.size()));
+  for (const TextPiece& piece : prepared.pieces)
+    lengths.push_back(static_cast<int64_t>(piece.token_ids.size()));
   const EncodeInput& input = task.input();
   const int64_t learn_from = input.text.empty() ? 0 : prepared.tokens_total;
   absl::Status status = admission_->Resize(task.permit(), lengths, learn_from, task.deadline());
   if (!status.ok() || input.token_vectors == nullptr) return status;
   const int64_t row_bytes = context_.model->token_dimensions * static_cast<int64_t>(sizeof(float));
-  absl::StatusOr<OutputReservation> room = admission_->ReserveOutput(prepared.num_piece_tokens() * row_bytes);
+  absl::StatusOr<OutputReservation> room =
+      admission_->ReserveOutput(prepared.num_piece_tokens() * row_bytes);
   if (!room.ok()) return room.status();
   input.token_vectors->SetReservation(*std::move(room));
   return absl::OkStatus();

@@ -1,10 +1,11 @@
-// EncodePipeline: the way of a task from the service to the queue: tokenizer thread -> PrepareText -> exact admission ->
-// BatchScheduler::Submit. The one call of the handlers:
+// EncodePipeline: the way of a task from the service to the queue: tokenizer thread -> PrepareText
+// -> exact admission -> BatchScheduler::Submit. The one call of the handlers:
 //
 //   permits = admission.TryAcquire(claims, deadline)         refusals before any work
 //   pipeline.Submit(std::make_shared<EncodeTask>(...))       `done` runs later, once
 //
-// Thread safety: Submit may be called from any thread; it never blocks and never computes. The parts must outlive their tasks.
+// Thread safety: Submit may be called from any thread; it never blocks and never computes. The
+// parts must outlive their tasks.
 #pragma once
 
 #include <memory>
@@ -23,7 +24,8 @@ AdmissionClaim ClaimFor(const EncodeInput& input, int64_t max_tokens);
 
 class EncodePipeline {
  public:
-  EncodePipeline(PreparationContext context, Admission* admission, TokenizerPool* tokenizers, BatchScheduler* scheduler);
+  EncodePipeline(PreparationContext context, Admission* admission, TokenizerPool* tokenizers,
+                 BatchScheduler* scheduler);
 
   void Submit(std::shared_ptr<EncodeTask> task);
 

@@ -24,7 +24,8 @@ absl::Status DeviceLost(absl::string_view how) {
 absl::Status TooLargeAlone(const QueuedPiece& piece, const absl::Status& cause) {
   const std::string& field = piece.task->input().field;
   return WithRetryAfter(absl::ResourceExhaustedError(absl::StrCat(
-                            field, " with ", piece.tokens, " tokens does not fit in memory even alone: ", cause.message())),
+                            field, " with ", piece.tokens,
+                            " tokens does not fit in memory even alone: ", cause.message())),
                         absl::Seconds(1));
 }
 
@@ -33,14 +34,19 @@ absl::Status TooLargeAlone(const QueuedPiece& piece, const absl::Status& cause) 
 struct EncoderWorker::Pass {
   Lane lane;
   EncodeTask::BatchShape shape;
-  bool complete = true;           // no text was dropped or failed, nothing was run again
-  int32_t last_asked = -1;        // text that the encoder asked about last: asking one not above it means a new layer
+  bool complete = true;  // no text was dropped or failed, nothing was run again
+  int32_t last_asked =
+      -1;  // text that the encoder asked about last: asking one not above it means a new layer
   absl::Duration between_layers;  // spent on other batches
 };
 
-EncoderWorker::EncoderWorker(EncodeFunction encode, BatchScheduler* scheduler, BatchObserver* observer, const Clock* clock,
-                             WorkerOptions options)
-    : encode_(std::move(encode)), scheduler_(scheduler), observer_(observer), clock_(clock), options_(options) {
+EncoderWorker::EncoderWorker(EncodeFunction encode, BatchScheduler* scheduler,
+                             BatchObserver* observer, const Clock* clock, WorkerOptions options)
+    : encode_(std::move(encode)),
+      scheduler_(scheduler),
+      observer_(observer),
+      clock_(clock),
+      options_(options) {
   EndHeartbeat(clock_->Now(), nullptr);
   thread_ = std::thread([this] { Run(); });
 }
@@ -58,7 +64,8 @@ void EncoderWorker::Run() {
 
 void EncoderWorker::RunBatch(const PackedBatch& batch) {
   const absl::Time start = clock_->Now();
-  Pass pass{.lane = batch.lane, .shape = {start, static_cast<int32_t>(batch.pieces.size()), batch.tokens}};
+  Pass pass{.lane = batch.lane,
+            .shape = {start, static_cast<int32_t>(batch.pieces.size()), batch.tokens}};
   ++depth_;
   BeginHeartbeat(start, batch);
   std::vector<int64_t> lengths;
@@ -87,9 +94,9 @@ void EncoderWorker::EncodePieces(Pass& pass, std::span<const QueuedPiece> pieces
   pass.last_asked = -1;
   std::vector<absl::StatusOr<EncodedText>> results = CallEncode(pass, pieces);
   if (results.size() != pieces.size()) {
-    results =
-        FailAll(pieces.size(),
-                absl::InternalError(absl::StrCat("the encoder gave ", results.size(), " results for ", pieces.size(), " texts")));
+    results = FailAll(pieces.size(),
+                      absl::InternalError(absl::StrCat("the encoder gave ", results.size(),
+                                                       " results for ", pieces.size(), " texts")));
   }
   std::vector<QueuedPiece> again;
   for (size_t i = 0; i < pieces.size(); ++i) {
@@ -100,8 +107,10 @@ void EncoderWorker::EncodePieces(Pass& pass, std::span<const QueuedPiece> pieces
     if (out_of_memory && pieces.size() > 1) {
       again.push_back(piece);
     } else {
-      piece.task->CompletePiece(piece.piece, out_of_memory ? TooLargeAlone(piece, results[i].status()) : std::move(results[i]),
-                                pass.shape);
+      piece.task->CompletePiece(
+          piece.piece,
+          out_of_memory ? TooLargeAlone(piece, results[i].status()) : std::move(results[i]),
+          pass.shape);
     }
   }
   if (again.empty()) return;
@@ -129,23 +138,29 @@ void EncoderWorker::FailRunning(const absl::Status& status) {
   for (const std::shared_ptr<EncodeTask>& task : tasks) task->Complete(status);
 }
 
-std::vector<absl::StatusOr<EncodedText>> EncoderWorker::CallEncode(Pass& pass, std::span<const QueuedPiece> pieces) {
-  if (heartbeat().device_lost) return FailAll(pieces.size(), DeviceLost("an earlier batch found it gone"));
+std::vector<absl::StatusOr<EncodedText>> EncoderWorker::CallEncode(
+    Pass& pass, std::span<const QueuedPiece> pieces) {
+  if (heartbeat().device_lost)
+    return FailAll(pieces.size(), DeviceLost("an earlier batch found it gone"));
   try {
     TokenBatch batch;
     std::vector<EncodeOptions> options;
     options.reserve(pieces.size());
     for (const QueuedPiece& queued : pieces) {
       const TextPiece& piece = queued.task->prepared().pieces[queued.piece];
-      batch.Add({.token_ids = piece.token_ids, .global_positions = piece.global_positions, .lsh = queued.task->prepared().lsh});
+      batch.Add({.token_ids = piece.token_ids,
+                 .global_positions = piece.global_positions,
+                 .lsh = queued.task->prepared().lsh});
       options.push_back(piece.options);
     }
-    const EncodeControl control{.is_dropped = [&](int32_t text) { return IsDropped(pass, pieces, text); }};
+    const EncodeControl control{
+        .is_dropped = [&](int32_t text) { return IsDropped(pass, pieces, text); }};
     return encode_(batch, options, control);
   } catch (const std::bad_alloc&) {
     return FailAll(pieces.size(), absl::ResourceExhaustedError("out of memory"));
   } catch (const std::exception& error) {
-    return FailAll(pieces.size(), absl::InternalError(absl::StrCat("the encoder threw: ", error.what())));
+    return FailAll(pieces.size(),
+                   absl::InternalError(absl::StrCat("the encoder threw: ", error.what())));
   } catch (...) {
     return FailAll(pieces.size(), absl::InternalError("the encoder threw something unknown"));
   }
@@ -169,7 +184,8 @@ void EncoderWorker::AtSeam(Pass& pass) {
     heartbeat_.last_sign = now;
   }
   if (!options_.preempt) return;
-  while (std::optional<PackedBatch> batch = scheduler_->TryNextBatchBefore(pass.lane)) RunBatch(*batch);
+  while (std::optional<PackedBatch> batch = scheduler_->TryNextBatchBefore(pass.lane))
+    RunBatch(*batch);
   pass.between_layers += clock_->Now() - now;
 }
 

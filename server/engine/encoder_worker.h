@@ -1,11 +1,13 @@
-// EncoderWorker: the thread of one replica: takes batches, encodes them, hands each text its answer. Between layers it asks who
-// still waits: a text cancelled or past its deadline is answered at once and dropped from the pass. Waiting short texts may run
-// between the layers of a long pass (WorkerOptions::preempt), as far as their lane's share goes. Out of memory: what failed is
-// run again in halves; a text that fails alone is named. Nothing thrown by the encode function escapes: it becomes INTERNAL for
-// the texts of that batch. A lost device (kDeviceLost) ends all computing: INTERNAL for that batch and for every later one.
+// EncoderWorker: the thread of one replica: takes batches, encodes them, hands each text its
+// answer. Between layers it asks who still waits: a text cancelled or past its deadline is answered
+// at once and dropped from the pass. Waiting short texts may run between the layers of a long pass
+// (WorkerOptions::preempt), as far as their lane's share goes. Out of memory: what failed is run
+// again in halves; a text that fails alone is named. Nothing thrown by the encode function escapes:
+// it becomes INTERNAL for the texts of that batch. A lost device (kDeviceLost) ends all computing:
+// INTERNAL for that batch and for every later one.
 //
-// Ends when the scheduler has no more work (Drain or Shutdown); the destructor joins, so call one of them first.
-// Thread safety: heartbeat() from any thread.
+// Ends when the scheduler has no more work (Drain or Shutdown); the destructor joins, so call one
+// of them first. Thread safety: heartbeat() from any thread.
 #pragma once
 
 #include <cstdint>
@@ -37,22 +39,25 @@ struct WorkerOptions {
 class EncoderWorker {
  public:
   // `observer` may be null. All pointers must outlive the worker.
-  EncoderWorker(EncodeFunction encode, BatchScheduler* scheduler, BatchObserver* observer, const Clock* clock,
-                WorkerOptions options = {});
+  EncoderWorker(EncodeFunction encode, BatchScheduler* scheduler, BatchObserver* observer,
+                const Clock* clock, WorkerOptions options = {});
   ~EncoderWorker();
 
-  // For the watchdog: a batch that runs much longer than predicted means a dead device, not a busy one.
+  // For the watchdog: a batch that runs much longer than predicted means a dead device, not a busy
+  // one.
   struct Heartbeat {
     bool busy = false;
     bool device_lost = false;
-    absl::Time since;              // start of the running batch, or when the worker became idle
-    absl::Time last_sign;          // last time that the pass reached a seam between layers, at least `since`
+    absl::Time since;  // start of the running batch, or when the worker became idle
+    absl::Time
+        last_sign;  // last time that the pass reached a seam between layers, at least `since`
     double predicted_seconds = 0;  // of the running batch and of those that ran between its layers
     int64_t batches = 0;           // finished so far
   };
   Heartbeat heartbeat() const;
 
-  // Answers every text of the running batch with `status`, whatever the batch is stuck in. Any thread.
+  // Answers every text of the running batch with `status`, whatever the batch is stuck in. Any
+  // thread.
   void FailRunning(const absl::Status& status);
 
  private:
@@ -60,7 +65,8 @@ class EncoderWorker {
   void Run();
   void RunBatch(const PackedBatch& batch);
   void EncodePieces(Pass& pass, std::span<const QueuedPiece> pieces);
-  std::vector<absl::StatusOr<EncodedText>> CallEncode(Pass& pass, std::span<const QueuedPiece> pieces);
+  std::vector<absl::StatusOr<EncodedText>> CallEncode(Pass& pass,
+                                                      std::span<const QueuedPiece> pieces);
   absl::Status LoseDevice(const absl::Status& cause);
   bool IsDropped(Pass& pass, std::span<const QueuedPiece> pieces, int32_t text);
   void AtSeam(Pass& pass);
@@ -78,7 +84,8 @@ class EncoderWorker {
 
   mutable absl::Mutex mu_;
   Heartbeat heartbeat_ ABSL_GUARDED_BY(mu_);
-  std::vector<const PackedBatch*> running_ ABSL_GUARDED_BY(mu_);  // passes running inside one another
+  std::vector<const PackedBatch*> running_
+      ABSL_GUARDED_BY(mu_);  // passes running inside one another
 
   std::thread thread_;  // last: it uses all of the above
 };

@@ -1,6 +1,6 @@
-// IdleTrimmer: gives memory back to the system once the server has been idle for a while, once per idle time: what a text of a
-// million tokens left behind in caches would otherwise stay until the next large one. Work that follows at once finds its memory
-// warm.
+// IdleTrimmer: gives memory back to the system once the server has been idle for a while, once per
+// idle time: what a text of a million tokens left behind in caches would otherwise stay until the
+// next large one. Work that follows at once finds its memory warm.
 //
 // Look is called once a second (Periodic). Thread safety: Look from one thread.
 #pragma once
@@ -20,7 +20,8 @@ class IdleTrimmer {
     int64_t texts = 0;  // let in so far
   };
 
-  IdleTrimmer(std::function<Activity()> activity, std::function<void()> trim, absl::Duration idle_for)
+  IdleTrimmer(std::function<Activity()> activity, std::function<void()> trim,
+              absl::Duration idle_for)
       : activity_(std::move(activity)), trim_(std::move(trim)), idle_for_(idle_for) {}
 
   void Look(absl::Time now) {
@@ -39,7 +40,8 @@ class IdleTrimmer {
   const std::function<Activity()> activity_;
   const std::function<void()> trim_;
   const absl::Duration idle_for_;
-  int64_t texts_seen_ = -1;  // the first look begins an idle time: warm-up leaves something to trim, too
+  int64_t texts_seen_ =
+      -1;  // the first look begins an idle time: warm-up leaves something to trim, too
   absl::Time idle_since_ = absl::InfiniteFuture();
   bool trimmed_ = false;
 };

@@ -1,4 +1,5 @@
-// Periodic: a thread that does something once a period, asleep in between. The destructor ends it, after the step under way.
+// Periodic: a thread that does something once a period, asleep in between. The destructor ends it,
+// after the step under way.
 //
 // Thread safety: construction and destruction from one thread.
 #pragma once

@@ -1,5 +1,6 @@
-// QueueReaper: the thread that answers queued texts whose deadline passed or whose caller went away while all workers are busy.
-// Asleep until then. Ends with BatchScheduler::Shutdown; the destructor joins.
+// QueueReaper: the thread that answers queued texts whose deadline passed or whose caller went away
+// while all workers are busy. Asleep until then. Ends with BatchScheduler::Shutdown; the destructor
+// joins.
 #pragma once
 
 #include <thread>

@@ -10,7 +10,8 @@ namespace longspan {
 namespace {
 
 absl::Status ShutDown() {
-  return WithRetryAfter(absl::UnavailableError("the server is shutting down; try another replica"), absl::Seconds(1));
+  return WithRetryAfter(absl::UnavailableError("the server is shutting down; try another replica"),
+                        absl::Seconds(1));
 }
 
 }  // namespace
@@ -42,7 +43,8 @@ bool TokenizerPool::LargeMayStartLocked() const {
 bool TokenizerPool::CanTakeLocked() const { return !small_.empty() || LargeMayStartLocked(); }
 
 TokenizerPool::Entry TokenizerPool::TakeLocked() {
-  const bool is_large = LargeMayStartLocked() && (small_.empty() || large_.front().number < small_.front().number);
+  const bool is_large =
+      LargeMayStartLocked() && (small_.empty() || large_.front().number < small_.front().number);
   std::deque<Entry>& queue = is_large ? large_ : small_;
   Entry entry = std::move(queue.front());
   queue.pop_front();
@@ -57,9 +59,10 @@ void TokenizerPool::CountLocked(int64_t bytes, int sign) {
 }
 
 void TokenizerPool::Run() {
-  const auto woken = [](TokenizerPool* pool) ABSL_NO_THREAD_SAFETY_ANALYSIS {  // called with mu_ held
-    return pool->CanTakeLocked() || (pool->stopping_ && pool->large_.empty());
-  };
+  const auto woken =
+      [](TokenizerPool* pool) ABSL_NO_THREAD_SAFETY_ANALYSIS {  // called with mu_ held
+        return pool->CanTakeLocked() || (pool->stopping_ && pool->large_.empty());
+      };
   int64_t last_bytes = 0;
   while (true) {
     Entry entry;

@@ -1,10 +1,12 @@
-// TokenizerPool: a few threads for the work before the queue: tokenising, truncation, mapping of ranges. Asleep when idle.
-// Bounded by admission: whoever submits holds a permit. Large texts may occupy all threads but one, so that short ones never wait
-// behind them (with one thread they do); otherwise first come, first served.
+// TokenizerPool: a few threads for the work before the queue: tokenising, truncation, mapping of
+// ranges. Asleep when idle. Bounded by admission: whoever submits holds a permit. Large texts may
+// occupy all threads but one, so that short ones never wait behind them (with one thread they do);
+// otherwise first come, first served.
 //
-// Memory: the tokenizer takes up to 150 bytes a byte of a text that cannot be cut (core/tokenizer/text_chunks.h). So large texts
-// run beside one another only up to max_running_bytes together; a larger one runs without other large ones. With 8 MiB the
-// tokenizers take at most about 1.2 GiB, however many threads and texts there are.
+// Memory: the tokenizer takes up to 150 bytes a byte of a text that cannot be cut
+// (core/tokenizer/text_chunks.h). So large texts run beside one another only up to
+// max_running_bytes together; a larger one runs without other large ones. With 8 MiB the tokenizers
+// take at most about 1.2 GiB, however many threads and texts there are.
 //
 // Thread safety: all methods may be called from any thread, Drain and Shutdown not from a job.
 #pragma once
@@ -24,7 +26,8 @@ namespace longspan {
 
 class TokenizerPool {
  public:
-  // Called once: with OK on a pool thread, or with UNAVAILABLE (on any thread) where the pool was shut down before its turn came.
+  // Called once: with OK on a pool thread, or with UNAVAILABLE (on any thread) where the pool was
+  // shut down before its turn came.
   using Job = absl::AnyInvocable<void(const absl::Status& status)>;
 
   explicit TokenizerPool(int num_threads, int64_t max_running_bytes = int64_t{8} << 20);

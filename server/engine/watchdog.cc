@@ -8,7 +8,8 @@ namespace longspan {
 WorkerState JudgeWorker(const EncoderWorker::Heartbeat& heartbeat, absl::Time now, double factor) {
   if (heartbeat.device_lost) return WorkerState::kDead;
   if (!heartbeat.busy) return WorkerState::kGood;
-  const absl::Duration patience = std::max(absl::Minutes(1), absl::Seconds(heartbeat.predicted_seconds * factor));
+  const absl::Duration patience =
+      std::max(absl::Minutes(1), absl::Seconds(heartbeat.predicted_seconds * factor));
   const absl::Duration silence = now - heartbeat.last_sign;
   if (silence > 2 * patience) return WorkerState::kDead;
   return silence > patience ? WorkerState::kStuck : WorkerState::kGood;

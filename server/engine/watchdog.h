@@ -1,8 +1,10 @@
-// Watchdog: tells a busy worker from a dead one. A batch that has given no sign (a seam between layers) for longer than its
-// predicted time x factor, and at least a minute, is taken for stuck: liveness goes bad, and good again if it moves after all.
-// One that has been silent for twice as long, or whose device is lost, is dead: the process has to end.
+// Watchdog: tells a busy worker from a dead one. A batch that has given no sign (a seam between
+// layers) for longer than its predicted time x factor, and at least a minute, is taken for stuck:
+// liveness goes bad, and good again if it moves after all. One that has been silent for twice as
+// long, or whose device is lost, is dead: the process has to end.
 //
-// Look is called once a second (Periodic); it reads heartbeats and never touches the queue. Thread safety: Look from one thread.
+// Look is called once a second (Periodic); it reads heartbeats and never touches the queue. Thread
+// safety: Look from one thread.
 #pragma once
 
 #include <functional>
@@ -19,7 +21,8 @@ WorkerState JudgeWorker(const EncoderWorker::Heartbeat& heartbeat, absl::Time no
 
 class Watchdog {
  public:
-  // `worst` gives the worst state of all workers; `report` is told when it changes. Dead is for ever: nothing is asked any more.
+  // `worst` gives the worst state of all workers; `report` is told when it changes. Dead is for
+  // ever: nothing is asked any more.
   Watchdog(std::function<WorkerState()> worst, std::function<void(WorkerState state)> report);
 
   void Look();

@@ -41,9 +41,11 @@ const char* ReasonOfCode(int code) {
 
 void Send(mg_connection* connection, const HttpResponse& response, bool head_only) {
   std::string message =
-      absl::StrCat("HTTP/1.1 ", response.code, " ", ReasonOfCode(response.code), "\r\nContent-Type: ", response.content_type,
+      absl::StrCat("HTTP/1.1 ", response.code, " ", ReasonOfCode(response.code),
+                   "\r\nContent-Type: ", response.content_type,
                    "\r\nContent-Length: ", response.body.size(), "\r\nConnection: close\r\n");
-  for (const auto& [name, value] : response.headers) absl::StrAppend(&message, name, ": ", value, "\r\n");
+  for (const auto& [name, value] : response.headers)
+    absl::StrAppend(&message, name, ": ", value, "\r\n");
   message += "\r\n";
   if (!head_only) message += response.body;
   mg_write(connection, message.data(), message.size());
@@ -57,7 +59,8 @@ void Knock(int port) {
   address.sin_family = AF_INET;
   address.sin_port = htons(static_cast<uint16_t>(port));
   address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  if (connect(fd, reinterpret_cast<const sockaddr*>(&address), sizeof(address)) == 0) shutdown(fd, SHUT_RDWR);
+  if (connect(fd, reinterpret_cast<const sockaddr*>(&address), sizeof(address)) == 0)
+    shutdown(fd, SHUT_RDWR);
   close(fd);
 }
 
@@ -79,15 +82,19 @@ void HttpServer::AddRoute(const std::string& method, const std::string& path, Ha
 absl::Status HttpServer::Start(const std::string& address) {
   static Library library;
   if (address.rfind(':') == std::string::npos)
-    return absl::InvalidArgumentError(absl::StrCat("http is '", address, "'; allowed: HOST:PORT or off"));
-  const char* options[] = {"listening_ports", address.c_str(),     "num_threads", "4",    "request_timeout_ms",
-                           "10000",           "enable_keep_alive", "no",          nullptr};
+    return absl::InvalidArgumentError(
+        absl::StrCat("http is '", address, "'; allowed: HOST:PORT or off"));
+  const char* options[] = {
+      "listening_ports", address.c_str(),     "num_threads", "4",    "request_timeout_ms",
+      "10000",           "enable_keep_alive", "no",          nullptr};
   mg_callbacks callbacks{};
-  callbacks.log_message = [](const mg_connection*, const char*) { return 1; };  // the caller gets one line from us instead
+  callbacks.log_message = [](const mg_connection*, const char*) {
+    return 1;
+  };  // the caller gets one line from us instead
   context_ = mg_start(&callbacks, this, options);
   if (context_ == nullptr) {
-    return absl::UnavailableError(
-        absl::StrCat("http cannot listen on ", address, "; choose another address with --http, or --http off"));
+    return absl::UnavailableError(absl::StrCat(
+        "http cannot listen on ", address, "; choose another address with --http, or --http off"));
   }
   mg_server_port ports[4] = {};
   if (mg_get_server_ports(context_, 4, ports) > 0) port_ = ports[0].port;
@@ -95,7 +102,8 @@ absl::Status HttpServer::Start(const std::string& address) {
   return absl::OkStatus();
 }
 
-// civetweb's listener looks for the end every two seconds, or when somebody connects: so somebody does.
+// civetweb's listener looks for the end every two seconds, or when somebody connects: so somebody
+// does.
 void HttpServer::Stop() {
   if (context_ == nullptr) return;
   std::atomic<bool> stopped{false};
@@ -113,7 +121,8 @@ void HttpServer::Stop() {
 
 int HttpServer::OnRequest(mg_connection* connection, void* self) {
   const HttpResponse response = static_cast<HttpServer*>(self)->Answer(connection);
-  Send(connection, response, absl::string_view(mg_get_request_info(connection)->request_method) == "HEAD");
+  Send(connection, response,
+       absl::string_view(mg_get_request_info(connection)->request_method) == "HEAD");
   return response.code;
 }
 
@@ -129,14 +138,16 @@ HttpResponse HttpServer::Answer(mg_connection* connection) const {
 
 absl::StatusOr<HttpRequest> HttpServer::ReadRequest(mg_connection* connection) const {
   const mg_request_info* from = mg_get_request_info(connection);
-  HttpRequest request{
-      .method = from->request_method, .path = from->local_uri, .query = from->query_string ? from->query_string : ""};
+  HttpRequest request{.method = from->request_method,
+                      .path = from->local_uri,
+                      .query = from->query_string ? from->query_string : ""};
   for (int i = 0; i < from->num_headers; ++i) {
-    request.headers[absl::AsciiStrToLower(from->http_headers[i].name)] = from->http_headers[i].value;
+    request.headers[absl::AsciiStrToLower(from->http_headers[i].name)] =
+        from->http_headers[i].value;
   }
   if (from->content_length > max_body_bytes_) {
-    return absl::ResourceExhaustedError(
-        absl::StrCat("the body has ", from->content_length, " bytes; allowed: at most ", max_body_bytes_));
+    return absl::ResourceExhaustedError(absl::StrCat("the body has ", from->content_length,
+                                                     " bytes; allowed: at most ", max_body_bytes_));
   }
   char buffer[16384];
   while (true) {
@@ -144,7 +155,8 @@ absl::StatusOr<HttpRequest> HttpServer::ReadRequest(mg_connection* connection) c
     if (count <= 0) return request;
     request.body.append(buffer, count);
     if (static_cast<int64_t>(request.body.size()) > max_body_bytes_) {
-      return absl::ResourceExhaustedError(absl::StrCat("the body has more than ", max_body_bytes_, " bytes"));
+      return absl::ResourceExhaustedError(
+          absl::StrCat("the body has more than ", max_body_bytes_, " bytes"));
     }
   }
 }

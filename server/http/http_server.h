@@ -1,5 +1,6 @@
-// HttpServer: a small HTTP/1.1 server over civetweb: routes to functions, nothing else. Metrics and probes live on it.
-// A handler runs on one of a few threads of its own, so it may wait a little (the probe that dials the gRPC port does).
+// HttpServer: a small HTTP/1.1 server over civetweb: routes to functions, nothing else. Metrics and
+// probes live on it. A handler runs on one of a few threads of its own, so it may wait a little
+// (the probe that dials the gRPC port does).
 //
 // Thread safety: AddRoute before Start; the rest from any thread. The destructor stops and joins.
 #pragma once
@@ -42,7 +43,8 @@ class HttpServer {
   HttpServer& operator=(const HttpServer&) = delete;
 
   void AddRoute(const std::string& method, const std::string& path, Handler handler);
-  // Listens on HOST:PORT (port 0 picks a free one). UNAVAILABLE in one line where that does not work.
+  // Listens on HOST:PORT (port 0 picks a free one). UNAVAILABLE in one line where that does not
+  // work.
   absl::Status Start(const std::string& address);
   void Stop();
   int port() const { return port_; }

@@ -1,7 +1,8 @@
 // The operator's pages: /metrics (Prometheus text), /startupz, /readyz, /healthz.
 //   /startupz   200 once the server has been ready          /readyz   200 while it takes work
 //   /healthz    200 while it is not broken: liveness is good and the gRPC port really answers when dialled
-// A listener whose process ran out of file descriptors stays dead in gRPC 1.51 while the process lives: only a dial shows it.
+// A listener whose process ran out of file descriptors stays dead in gRPC 1.51 while the process
+// lives: only a dial shows it.
 #pragma once
 
 #include <string>
@@ -25,7 +26,8 @@ struct ProbeSources {
 
 void AddProbeRoutes(const ProbeSources& sources, HttpServer* http);
 
-// Opens a new connection and, without TLS, asks grpc.health.v1.Health/Check for "liveness". OK = somebody answered.
+// Opens a new connection and, without TLS, asks grpc.health.v1.Health/Check for "liveness". OK =
+// somebody answered.
 absl::Status DialGrpc(const std::string& target, bool uses_tls, absl::Duration timeout);
 
 }  // namespace longspan

@@ -7,7 +7,8 @@
 
 namespace longspan {
 
-grpc::ServerUnaryReactor* EncodeCall::Start(grpc::CallbackServerContext* context, const grpc::ByteBuffer& request,
+grpc::ServerUnaryReactor* EncodeCall::Start(grpc::CallbackServerContext* context,
+                                            const grpc::ByteBuffer& request,
                                             grpc::ByteBuffer* response, const ServiceParts* parts) {
   const auto call = std::make_shared<EncodeCall>(context, response, parts);
   call->self_ = call;
@@ -50,7 +51,8 @@ absl::Status EncodeCall::Submit(std::vector<EncodeInput> inputs) {
                               .cancel = cancel_,
                               .client = call_.client(),
                               .permit = std::move((*permits)[i])};
-    params.done = [call = shared_from_this(), i](absl::StatusOr<EncodedDocument> result, const StageTimings& timings) {
+    params.done = [call = shared_from_this(), i](absl::StatusOr<EncodedDocument> result,
+                                                 const StageTimings& timings) {
       call->OnText(i, std::move(result), timings);
     };
     parts.pipeline->Submit(std::make_shared<EncodeTask>(std::move(params), parts.clock));
@@ -58,7 +60,8 @@ absl::Status EncodeCall::Submit(std::vector<EncodeInput> inputs) {
   return absl::OkStatus();
 }
 
-void EncodeCall::OnText(size_t index, absl::StatusOr<EncodedDocument> result, const StageTimings& timings) {
+void EncodeCall::OnText(size_t index, absl::StatusOr<EncodedDocument> result,
+                        const StageTimings& timings) {
   absl::MutexLock lock(&mu_);
   if (ended_) return;
   call_.NoteText(result, timings);
@@ -84,7 +87,8 @@ void EncodeCall::OnCancel() {
   absl::MutexLock lock(&mu_);
   const bool late = call_.parts().clock->Now() >= call_.deadline();
   if (!ended_)
-    EndLocked(late ? absl::DeadlineExceededError("the deadline passed") : absl::CancelledError("the caller went away"));
+    EndLocked(late ? absl::DeadlineExceededError("the deadline passed")
+                   : absl::CancelledError("the caller went away"));
 }
 
 }  // namespace longspan

@@ -1,8 +1,10 @@
-// EncodeCall: one unary Encode. Decodes, acquires permits for all texts or none, hands one task per text over; the last answer
-// finishes the call, the first error does too and cancels the rest: all or nothing.
+// EncodeCall: one unary Encode. Decodes, acquires permits for all texts or none, hands one task per
+// text over; the last answer finishes the call, the first error does too and cancels the rest: all
+// or nothing.
 //
-// Lifetime: shared by gRPC (until OnDone) and the tasks' callbacks, freed with the last; a task that ends after the call has
-// finished finds `ended_` and does nothing. Thread safety: internally synchronised.
+// Lifetime: shared by gRPC (until OnDone) and the tasks' callbacks, freed with the last; a task
+// that ends after the call has finished finds `ended_` and does nothing. Thread safety: internally
+// synchronised.
 #pragma once
 
 #include <grpcpp/grpcpp.h>
@@ -20,12 +22,15 @@
 
 namespace longspan {
 
-class EncodeCall final : public grpc::ServerUnaryReactor, public std::enable_shared_from_this<EncodeCall> {
+class EncodeCall final : public grpc::ServerUnaryReactor,
+                         public std::enable_shared_from_this<EncodeCall> {
  public:
-  static grpc::ServerUnaryReactor* Start(grpc::CallbackServerContext* context, const grpc::ByteBuffer& request,
+  static grpc::ServerUnaryReactor* Start(grpc::CallbackServerContext* context,
+                                         const grpc::ByteBuffer& request,
                                          grpc::ByteBuffer* response, const ServiceParts* parts);
 
-  EncodeCall(grpc::CallbackServerContext* context, grpc::ByteBuffer* response, const ServiceParts* parts)
+  EncodeCall(grpc::CallbackServerContext* context, grpc::ByteBuffer* response,
+             const ServiceParts* parts)
       : call_("Encode", context, parts), wire_response_(response) {}
 
   void OnCancel() override;

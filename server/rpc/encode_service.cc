@@ -8,26 +8,30 @@
 
 namespace longspan {
 
-grpc::ServerUnaryReactor* EncodeService::Encode(grpc::CallbackServerContext* context, const grpc::ByteBuffer* request,
+grpc::ServerUnaryReactor* EncodeService::Encode(grpc::CallbackServerContext* context,
+                                                const grpc::ByteBuffer* request,
                                                 grpc::ByteBuffer* response) {
   return EncodeCall::Start(context, *request, response, parts_);
 }
 
-grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* EncodeService::EncodeStream(grpc::CallbackServerContext* context) {
+grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* EncodeService::EncodeStream(
+    grpc::CallbackServerContext* context) {
   return EncodeStreamCall::Start(context, parts_);
 }
 
-grpc::ServerWriteReactor<grpc::ByteBuffer>* EncodeService::EncodeTokens(grpc::CallbackServerContext* context,
-                                                                        const grpc::ByteBuffer* request) {
+grpc::ServerWriteReactor<grpc::ByteBuffer>* EncodeService::EncodeTokens(
+    grpc::CallbackServerContext* context, const grpc::ByteBuffer* request) {
   return EncodeTokensCall::Start(context, *request, parts_);
 }
 
-grpc::ServerUnaryReactor* EncodeService::Tokenize(grpc::CallbackServerContext* context, const grpc::ByteBuffer* request,
+grpc::ServerUnaryReactor* EncodeService::Tokenize(grpc::CallbackServerContext* context,
+                                                  const grpc::ByteBuffer* request,
                                                   grpc::ByteBuffer* response) {
   return TokenizeCall::Start(context, *request, response, parts_);
 }
 
-grpc::ServerUnaryReactor* EncodeService::GetModelInfo(grpc::CallbackServerContext* context, const grpc::ByteBuffer* request,
+grpc::ServerUnaryReactor* EncodeService::GetModelInfo(grpc::CallbackServerContext* context,
+                                                      const grpc::ByteBuffer* request,
                                                       grpc::ByteBuffer* response) {
   grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
   RpcCall call("GetModelInfo", context, parts_);

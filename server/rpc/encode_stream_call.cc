@@ -13,8 +13,8 @@ constexpr int64_t kMaxUnsentBytes = 4 << 20;
 
 }  // namespace
 
-grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* EncodeStreamCall::Start(grpc::CallbackServerContext* context,
-                                                                                     const ServiceParts* parts) {
+grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* EncodeStreamCall::Start(
+    grpc::CallbackServerContext* context, const ServiceParts* parts) {
   const auto call = std::make_shared<EncodeStreamCall>(context, parts);
   call->self_ = call;
   const absl::Status status = call->call_.Admit();
@@ -39,7 +39,8 @@ void EncodeStreamCall::Receive() {
   v1::EncodeStreamRequest message;
   Item item;
   const absl::Status parsed = call_.Parse(incoming_, &message);
-  absl::StatusOr<EncodeInput> input = parsed.ok() ? Decode(&message, &item.format) : absl::StatusOr<EncodeInput>(parsed);
+  absl::StatusOr<EncodeInput> input =
+      parsed.ok() ? Decode(&message, &item.format) : absl::StatusOr<EncodeInput>(parsed);
   item.id = std::move(*message.mutable_input()->mutable_id());
   {
     absl::MutexLock lock(&mu_);
@@ -59,7 +60,8 @@ void EncodeStreamCall::Receive() {
   AdvanceLocked();
 }
 
-absl::StatusOr<EncodeInput> EncodeStreamCall::Decode(v1::EncodeStreamRequest* message, VectorFormat* format) {
+absl::StatusOr<EncodeInput> EncodeStreamCall::Decode(v1::EncodeStreamRequest* message,
+                                                     VectorFormat* format) {
   if (message->has_options()) options_ = message->options();
   const auto decoded = DecodeVectorFormat(options_.vector_format());
   if (!decoded.ok()) return decoded.status();
@@ -95,15 +97,15 @@ void EncodeStreamCall::Hand(Item item, AdmissionPermit permit) {
                             .cancel = cancel_,
                             .client = call_.client(),
                             .permit = std::move(permit)};
-  params.done = [call = shared_from_this(), id = std::move(item.id), format = item.format](absl::StatusOr<EncodedDocument> result,
-                                                                                           const StageTimings& timings) mutable {
+  params.done = [call = shared_from_this(), id = std::move(item.id), format = item.format](
+                    absl::StatusOr<EncodedDocument> result, const StageTimings& timings) mutable {
     call->OnItem(std::move(id), format, std::move(result), timings);
   };
   parts.pipeline->Submit(std::make_shared<EncodeTask>(std::move(params), parts.clock));
 }
 
-void EncodeStreamCall::OnItem(std::string id, VectorFormat format, absl::StatusOr<EncodedDocument> result,
-                              const StageTimings& timings) {
+void EncodeStreamCall::OnItem(std::string id, VectorFormat format,
+                              absl::StatusOr<EncodedDocument> result, const StageTimings& timings) {
   std::optional<Item> next;
   {
     absl::MutexLock lock(&mu_);
@@ -116,7 +118,8 @@ void EncodeStreamCall::OnItem(std::string id, VectorFormat format, absl::StatusO
   if (next.has_value()) Dispatch(*std::move(next));
 }
 
-void EncodeStreamCall::AnswerLocked(std::string id, VectorFormat format, absl::StatusOr<EncodedDocument> result,
+void EncodeStreamCall::AnswerLocked(std::string id, VectorFormat format,
+                                    absl::StatusOr<EncodedDocument> result,
                                     const StageTimings& timings) {
   --pending_;
   call_.CountItem(result, timings);
@@ -147,8 +150,8 @@ void EncodeStreamCall::AdvanceLocked() {
     return;
   }
   const auto unanswered = pending_ + static_cast<int64_t>(ready_.size()) + (writing_ ? 1 : 0);
-  if (!reading_ && !no_more_inputs_ && !parked_.has_value() && unanswered < call_.parts().options->max_stream_inputs &&
-      ready_bytes_ < kMaxUnsentBytes) {
+  if (!reading_ && !no_more_inputs_ && !parked_.has_value() &&
+      unanswered < call_.parts().options->max_stream_inputs && ready_bytes_ < kMaxUnsentBytes) {
     reading_ = true;
     StartRead(&incoming_);
   }

@@ -1,14 +1,15 @@
-// EncodeStreamCall: one EncodeStream: texts in, encodings out as they are ready, each with its own status: a bad item never ends
-// the stream.
+// EncodeStreamCall: one EncodeStream: texts in, encodings out as they are ready, each with its own
+// status: a bad item never ends the stream.
 //
-// Flow control, so that neither a fast writer nor a slow reader costs unbounded memory: the next input is read only while fewer
-// than
-// --max-stream-inputs are in work or unsent and less than 4 MiB of answers wait. An item that admission refuses while others of
-// this stream are running is parked and tried again when one of them ends: the stream is slowed, not refused. Only where it
-// is alone does the refusal become its status.
+// Flow control, so that neither a fast writer nor a slow reader costs unbounded memory: the next
+// input is read only while fewer than --max-stream-inputs are in work or unsent and less than 4 MiB
+// of answers wait. An item that admission refuses while others of this stream are running is parked
+// and tried again when one of them ends: the stream is slowed, not refused. Only where it is alone
+// does the refusal become its status.
 //
-// Each item has the server's default deadline from when it is handed over; the stream's own deadline is gRPC's to enforce.
-// Lifetime: as EncodeCall. No callback of the engine runs under mu_. Thread safety: internally synchronised.
+// Each item has the server's default deadline from when it is handed over; the stream's own
+// deadline is gRPC's to enforce. Lifetime: as EncodeCall. No callback of the engine runs under mu_.
+// Thread safety: internally synchronised.
 #pragma once
 
 #include <grpcpp/grpcpp.h>
@@ -30,10 +31,11 @@ namespace longspan {
 class EncodeStreamCall final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>,
                                public std::enable_shared_from_this<EncodeStreamCall> {
  public:
-  static grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* Start(grpc::CallbackServerContext* context,
-                                                                            const ServiceParts* parts);
+  static grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* Start(
+      grpc::CallbackServerContext* context, const ServiceParts* parts);
 
-  EncodeStreamCall(grpc::CallbackServerContext* context, const ServiceParts* parts) : call_("EncodeStream", context, parts) {}
+  EncodeStreamCall(grpc::CallbackServerContext* context, const ServiceParts* parts)
+      : call_("EncodeStream", context, parts) {}
 
   void OnReadDone(bool ok) override;
   void OnWriteDone(bool ok) override;
@@ -51,9 +53,10 @@ class EncodeStreamCall final : public grpc::ServerBidiReactor<grpc::ByteBuffer, 
   absl::StatusOr<EncodeInput> Decode(v1::EncodeStreamRequest* message, VectorFormat* format);
   void Dispatch(Item item);
   void Hand(Item item, AdmissionPermit permit);
-  void OnItem(std::string id, VectorFormat format, absl::StatusOr<EncodedDocument> result, const StageTimings& timings);
-  void AnswerLocked(std::string id, VectorFormat format, absl::StatusOr<EncodedDocument> result, const StageTimings& timings)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void OnItem(std::string id, VectorFormat format, absl::StatusOr<EncodedDocument> result,
+              const StageTimings& timings);
+  void AnswerLocked(std::string id, VectorFormat format, absl::StatusOr<EncodedDocument> result,
+                    const StageTimings& timings) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void AdvanceLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void EndLocked(const absl::Status& status) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 

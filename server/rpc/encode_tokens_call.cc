@@ -14,8 +14,9 @@ constexpr int64_t kMaxMessageBytes = (1 << 20) - 16384;  // room for the other f
 
 }  // namespace
 
-grpc::ServerWriteReactor<grpc::ByteBuffer>* EncodeTokensCall::Start(grpc::CallbackServerContext* context,
-                                                                    const grpc::ByteBuffer& request, const ServiceParts* parts) {
+grpc::ServerWriteReactor<grpc::ByteBuffer>* EncodeTokensCall::Start(
+    grpc::CallbackServerContext* context, const grpc::ByteBuffer& request,
+    const ServiceParts* parts) {
   const auto call = std::make_shared<EncodeTokensCall>(context, parts);
   call->self_ = call;
   if (const absl::Status status = call->Run(request); !status.ok()) {
@@ -37,7 +38,8 @@ absl::Status EncodeTokensCall::Run(const grpc::ByteBuffer& request) {
   auto permit = parts.admission->TryAcquire(ClaimFor(*input, parts.max_tokens()), call_.deadline());
   if (!permit.ok()) return permit.status();
 
-  const int64_t rows = std::max<int64_t>(1, kMaxMessageBytes / (4 * std::max<int64_t>(1, parts.model->token_dimensions)));
+  const int64_t rows = std::max<int64_t>(
+      1, kMaxMessageBytes / (4 * std::max<int64_t>(1, parts.model->token_dimensions)));
   rows_ = std::make_shared<TokenVectorBuffer>(rows, [weak = weak_from_this()] {
     if (const auto call = weak.lock()) call->Pump();
   });
@@ -48,7 +50,8 @@ absl::Status EncodeTokensCall::Run(const grpc::ByteBuffer& request) {
                             .cancel = cancel_,
                             .client = call_.client(),
                             .permit = *std::move(permit)};
-  params.done = [call = shared_from_this()](absl::StatusOr<EncodedDocument> result, const StageTimings& timings) {
+  params.done = [call = shared_from_this()](absl::StatusOr<EncodedDocument> result,
+                                            const StageTimings& timings) {
     call->OnEnd(std::move(result), timings);
   };
   parts.pipeline->Submit(std::make_shared<EncodeTask>(std::move(params), parts.clock));
@@ -118,7 +121,8 @@ void EncodeTokensCall::OnCancel() {
   absl::MutexLock lock(&mu_);
   const bool late = call_.parts().clock->Now() >= call_.deadline();
   if (!ended_ && !writing_)
-    EndLocked(late ? absl::DeadlineExceededError("the deadline passed") : absl::CancelledError("the caller went away"));
+    EndLocked(late ? absl::DeadlineExceededError("the deadline passed")
+                   : absl::CancelledError("the caller went away"));
 }
 
 void EncodeTokensCall::OnDone() {

@@ -1,6 +1,7 @@
-// EncodeTokensCall: one EncodeTokens: the token vectors of one text, in messages under 1 MiB, in order. The worker pushes rows
-// into a TokenVectorBuffer whose room was reserved; this reactor takes a block whenever its last write is done. One block is held
-// back until the next one or the end is known, so that the last message can carry timings.
+// EncodeTokensCall: one EncodeTokens: the token vectors of one text, in messages under 1 MiB, in
+// order. The worker pushes rows into a TokenVectorBuffer whose room was reserved; this reactor
+// takes a block whenever its last write is done. One block is held back until the next one or the
+// end is known, so that the last message can carry timings.
 //
 // Lifetime and thread safety: as EncodeCall.
 #pragma once
@@ -23,10 +24,12 @@ namespace longspan {
 class EncodeTokensCall final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
                                public std::enable_shared_from_this<EncodeTokensCall> {
  public:
-  static grpc::ServerWriteReactor<grpc::ByteBuffer>* Start(grpc::CallbackServerContext* context, const grpc::ByteBuffer& request,
+  static grpc::ServerWriteReactor<grpc::ByteBuffer>* Start(grpc::CallbackServerContext* context,
+                                                           const grpc::ByteBuffer& request,
                                                            const ServiceParts* parts);
 
-  EncodeTokensCall(grpc::CallbackServerContext* context, const ServiceParts* parts) : call_("EncodeTokens", context, parts) {}
+  EncodeTokensCall(grpc::CallbackServerContext* context, const ServiceParts* parts)
+      : call_("EncodeTokens", context, parts) {}
 
   void OnWriteDone(bool ok) override;
   void OnCancel() override;

@@ -11,11 +11,13 @@ using grpc::health::v1::HealthCheckResponse;
 using grpc::health::v1::HealthListRequest;
 using grpc::health::v1::HealthListResponse;
 
-// One open Watch. All its state is guarded by the service's mutex: writes are rare and tiny. At most one write is under way; what
-// changes meanwhile is seen by the comparison when it is done, so a quick flap costs no message.
+// One open Watch. All its state is guarded by the service's mutex: writes are rare and tiny. At
+// most one write is under way; what changes meanwhile is seen by the comparison when it is done, so
+// a quick flap costs no message.
 class HealthService::Watcher final : public grpc::ServerWriteReactor<HealthCheckResponse> {
  public:
-  Watcher(HealthService* health, std::string service) : health_(health), service_(std::move(service)) {
+  Watcher(HealthService* health, std::string service)
+      : health_(health), service_(std::move(service)) {
     absl::MutexLock lock(&health_->mu_);
     health_->watchers_.insert(this);
     AdvanceLocked();
@@ -67,7 +69,8 @@ class HealthService::Watcher final : public grpc::ServerWriteReactor<HealthCheck
 HealthService::HealthService(std::set<std::string> services) : services_(std::move(services)) {}
 
 HealthService::Status HealthService::StatusLocked(const std::string& service) const {
-  if (service == kLivenessService) return live_ ? HealthCheckResponse::SERVING : HealthCheckResponse::NOT_SERVING;
+  if (service == kLivenessService)
+    return live_ ? HealthCheckResponse::SERVING : HealthCheckResponse::NOT_SERVING;
   if (!service.empty() && !services_.contains(service)) return HealthCheckResponse::SERVICE_UNKNOWN;
   return ready_ && live_ ? HealthCheckResponse::SERVING : HealthCheckResponse::NOT_SERVING;
 }
@@ -111,14 +114,16 @@ void HealthService::FinishWatches() {
   NotifyAll();
 }
 
-grpc::ServerUnaryReactor* HealthService::Check(grpc::CallbackServerContext* context, const HealthCheckRequest* request,
+grpc::ServerUnaryReactor* HealthService::Check(grpc::CallbackServerContext* context,
+                                               const HealthCheckRequest* request,
                                                HealthCheckResponse* response) {
   grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
   absl::MutexLock lock(&mu_);
   const Status status = StatusLocked(request->service());
   if (status == HealthCheckResponse::SERVICE_UNKNOWN) {
     reactor->Finish(
-        {grpc::StatusCode::NOT_FOUND, "unknown service; known: the empty name, liveness, " + std::string(kEncoderServiceName)});
+        {grpc::StatusCode::NOT_FOUND,
+         "unknown service; known: the empty name, liveness, " + std::string(kEncoderServiceName)});
   } else {
     response->set_status(status);
     reactor->Finish(grpc::Status::OK);
@@ -126,19 +131,21 @@ grpc::ServerUnaryReactor* HealthService::Check(grpc::CallbackServerContext* cont
   return reactor;
 }
 
-grpc::ServerUnaryReactor* HealthService::List(grpc::CallbackServerContext* context, const HealthListRequest* /*request*/,
+grpc::ServerUnaryReactor* HealthService::List(grpc::CallbackServerContext* context,
+                                              const HealthListRequest* /*request*/,
                                               HealthListResponse* response) {
   grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
   absl::MutexLock lock(&mu_);
   std::set<std::string> names = services_;
   names.insert({"", kLivenessService});
-  for (const std::string& name : names) (*response->mutable_statuses())[name].set_status(StatusLocked(name));
+  for (const std::string& name : names)
+    (*response->mutable_statuses())[name].set_status(StatusLocked(name));
   reactor->Finish(grpc::Status::OK);
   return reactor;
 }
 
-grpc::ServerWriteReactor<HealthCheckResponse>* HealthService::Watch(grpc::CallbackServerContext* /*context*/,
-                                                                    const HealthCheckRequest* request) {
+grpc::ServerWriteReactor<HealthCheckResponse>* HealthService::Watch(
+    grpc::CallbackServerContext* /*context*/, const HealthCheckRequest* request) {
   return new Watcher(this, request->service());
 }
 

@@ -1,9 +1,11 @@
-// HealthService: our own grpc.health.v1.Health. gRPC 1.51's built-in one holds Server::Shutdown for its whole deadline while a
-// Watch is open; here FinishWatches ends them. Names: "" and each service = readiness; "liveness" = the process is not broken.
-// A probe reads one flag: it never touches the compute queue.
+// HealthService: our own grpc.health.v1.Health. gRPC 1.51's built-in one holds Server::Shutdown for
+// its whole deadline while a Watch is open; here FinishWatches ends them. Names: "" and each
+// service = readiness; "liveness" = the process is not broken. A probe reads one flag: it never
+// touches the compute queue.
 //
-// Watch sends the status at once and then each change; an unknown name gets SERVICE_UNKNOWN and stays open.
-// Thread safety: all methods may be called from any thread. Must outlive the gRPC server it is registered with.
+// Watch sends the status at once and then each change; an unknown name gets SERVICE_UNKNOWN and
+// stays open. Thread safety: all methods may be called from any thread. Must outlive the gRPC
+// server it is registered with.
 #pragma once
 
 #include <grpc/health/v1/health.grpc.pb.h>
@@ -29,15 +31,19 @@ class HealthService final : public grpc::health::v1::Health::CallbackService {
   void SetLive(bool live);
   bool ready() const;
   bool live() const;
-  // Every open Watch gets the last status and ends with OK; later ones end at once after their first message.
+  // Every open Watch gets the last status and ends with OK; later ones end at once after their
+  // first message.
   void FinishWatches();
 
-  grpc::ServerUnaryReactor* Check(grpc::CallbackServerContext* context, const grpc::health::v1::HealthCheckRequest* request,
+  grpc::ServerUnaryReactor* Check(grpc::CallbackServerContext* context,
+                                  const grpc::health::v1::HealthCheckRequest* request,
                                   grpc::health::v1::HealthCheckResponse* response) override;
-  grpc::ServerUnaryReactor* List(grpc::CallbackServerContext* context, const grpc::health::v1::HealthListRequest* request,
+  grpc::ServerUnaryReactor* List(grpc::CallbackServerContext* context,
+                                 const grpc::health::v1::HealthListRequest* request,
                                  grpc::health::v1::HealthListResponse* response) override;
   grpc::ServerWriteReactor<grpc::health::v1::HealthCheckResponse>* Watch(
-      grpc::CallbackServerContext* context, const grpc::health::v1::HealthCheckRequest* request) override;
+      grpc::CallbackServerContext* context,
+      const grpc::health::v1::HealthCheckRequest* request) override;
 
  private:
   class Watcher;

@@ -31,7 +31,8 @@ absl::Status KeyRing::ReadLocked() {
     if (!key.empty() && key[0] != '#') keys.push_back(key);
   }
   if (keys.empty())
-    return absl::InvalidArgumentError(absl::StrCat("auth-keys-file ", path_, " has no key; give a file with one key a line"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("auth-keys-file ", path_, " has no key; give a file with one key a line"));
   std::error_code ignored;
   changed_ = std::filesystem::last_write_time(path_, ignored);
   keys_ = std::move(keys);
@@ -44,7 +45,8 @@ void KeyRing::RefreshLocked() {
   looked_ = now;
   std::error_code error;
   const auto changed = std::filesystem::last_write_time(path_, error);
-  if (!error && changed != changed_) ReadLocked().IgnoreError();  // an empty file in the middle of a change keeps the old keys
+  if (!error && changed != changed_)
+    ReadLocked().IgnoreError();  // an empty file in the middle of a change keeps the old keys
 }
 
 absl::Status KeyRing::Check(std::string_view authorization) {
@@ -58,7 +60,9 @@ absl::Status KeyRing::Check(std::string_view authorization) {
   RefreshLocked();
   bool known = false;
   for (const std::string& candidate : keys_) known |= SameKey(candidate, key);
-  return known ? absl::OkStatus() : absl::UnauthenticatedError("the key is not known; allowed: a key of --auth-keys-file");
+  return known ? absl::OkStatus()
+               : absl::UnauthenticatedError(
+                     "the key is not known; allowed: a key of --auth-keys-file");
 }
 
 }  // namespace longspan

@@ -1,5 +1,5 @@
-// Bearer keys from a file, one a line, read again when the file changes (looked at most once a second), compared in constant
-// time. Without a file everybody is let in. Keys are never logged.
+// Bearer keys from a file, one a line, read again when the file changes (looked at most once a
+// second), compared in constant time. Without a file everybody is let in. Keys are never logged.
 //
 // Thread safety: all methods may be called from any thread.
 #pragma once
@@ -23,7 +23,8 @@ class KeyRing {
   // Reads the file for the first time: INVALID_ARGUMENT where it cannot be read or holds no key.
   absl::Status Load();
   bool required() const { return !path_.empty(); }
-  // `authorization` is the header's value, "Bearer KEY". UNAUTHENTICATED without or with a wrong key.
+  // `authorization` is the header's value, "Bearer KEY". UNAUTHENTICATED without or with a wrong
+  // key.
   absl::Status Check(std::string_view authorization);
 
  private:

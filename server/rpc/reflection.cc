@@ -46,7 +46,8 @@ class FileSender {
 };
 
 template <typename Request, typename Response>
-void Answer(const Request& request, const std::vector<std::string>& services, FileSender* files, Response* response) {
+void Answer(const Request& request, const std::vector<std::string>& services, FileSender* files,
+            Response* response) {
   const DescriptorPool& pool = *DescriptorPool::generated_pool();
   response->set_valid_host(request.host());
   *response->mutable_original_request() = request;
@@ -55,20 +56,24 @@ void Answer(const Request& request, const std::vector<std::string>& services, Fi
     response->mutable_error_response()->set_error_message(absl::StrCat(what, " is not known here"));
   };
   const auto send = [&](const FileDescriptor* file, const std::string& what) {
-    file != nullptr ? files->AddAskedFor(file, response->mutable_file_descriptor_response()) : not_found(what);
+    file != nullptr ? files->AddAskedFor(file, response->mutable_file_descriptor_response())
+                    : not_found(what);
   };
   switch (request.message_request_case()) {
     case Request::kFileByFilename:
-      return send(pool.FindFileByName(request.file_by_filename()), absl::StrCat("file '", request.file_by_filename(), "'"));
+      return send(pool.FindFileByName(request.file_by_filename()),
+                  absl::StrCat("file '", request.file_by_filename(), "'"));
     case Request::kFileContainingSymbol:
       return send(pool.FindFileContainingSymbol(request.file_containing_symbol()),
                   absl::StrCat("symbol '", request.file_containing_symbol(), "'"));
     case Request::kFileContainingExtension: {
       const auto& asked = request.file_containing_extension();
       const Descriptor* type = pool.FindMessageTypeByName(asked.containing_type());
-      const FieldDescriptor* field = type == nullptr ? nullptr : pool.FindExtensionByNumber(type, asked.extension_number());
+      const FieldDescriptor* field =
+          type == nullptr ? nullptr : pool.FindExtensionByNumber(type, asked.extension_number());
       return send(field == nullptr ? nullptr : field->file(),
-                  absl::StrCat("extension ", asked.extension_number(), " of '", asked.containing_type(), "'"));
+                  absl::StrCat("extension ", asked.extension_number(), " of '",
+                               asked.containing_type(), "'"));
     }
     case Request::kAllExtensionNumbersOfType: {
       const std::string& name = request.all_extension_numbers_of_type();
@@ -83,12 +88,14 @@ void Answer(const Request& request, const std::vector<std::string>& services, Fi
       return;
     }
     case Request::kListServices:
-      for (const std::string& service : services) response->mutable_list_services_response()->add_service()->set_name(service);
+      for (const std::string& service : services)
+        response->mutable_list_services_response()->add_service()->set_name(service);
       return;
     case Request::MESSAGE_REQUEST_NOT_SET:
       response->mutable_error_response()->set_error_code(grpc::StatusCode::INVALID_ARGUMENT);
       response->mutable_error_response()->set_error_message(
-          "the request asks for nothing; allowed: file_by_filename, file_containing_symbol, file_containing_extension, "
+          "the request asks for nothing; allowed: file_by_filename, file_containing_symbol, "
+          "file_containing_extension, "
           "all_extension_numbers_of_type, list_services");
       return;
   }
@@ -107,10 +114,13 @@ struct Streams {
 template <typename Request, typename Response>
 class Stream final : public grpc::ServerBidiReactor<Request, Response> {
  public:
-  Stream(grpc::CallbackServerContext* context, Streams* streams) : context_(context), streams_(streams) {
+  Stream(grpc::CallbackServerContext* context, Streams* streams)
+      : context_(context), streams_(streams) {
     const auto found = context->client_metadata().find("authorization");
-    const absl::Status allowed = streams->keys->Check(
-        found == context->client_metadata().end() ? "" : std::string_view(found->second.data(), found->second.size()));
+    const absl::Status allowed =
+        streams->keys->Check(found == context->client_metadata().end()
+                                 ? ""
+                                 : std::string_view(found->second.data(), found->second.size()));
     absl::MutexLock lock(&streams_->mu);
     if (!allowed.ok()) {
       this->Finish(ToGrpcStatus(allowed));
@@ -128,7 +138,9 @@ class Stream final : public grpc::ServerBidiReactor<Request, Response> {
     Answer(request_, streams_->services, &files_, &response_);
     this->StartWrite(&response_);
   }
-  void OnWriteDone(bool ok) override { ok ? this->StartRead(&request_) : this->Finish(grpc::Status::CANCELLED); }
+  void OnWriteDone(bool ok) override {
+    ok ? this->StartRead(&request_) : this->Finish(grpc::Status::CANCELLED);
+  }
   void OnCancel() override {}  // the read or write under way fails
   void OnDone() override {
     {
@@ -150,7 +162,8 @@ template <typename Base, typename Request, typename Response>
 class Service final : public Base {
  public:
   explicit Service(Streams* streams) : streams_(streams) {}
-  grpc::ServerBidiReactor<Request, Response>* ServerReflectionInfo(grpc::CallbackServerContext* context) override {
+  grpc::ServerBidiReactor<Request, Response>* ServerReflectionInfo(
+      grpc::CallbackServerContext* context) override {
     return new Stream<Request, Response>(context, streams_);
   }
 
@@ -162,13 +175,18 @@ class Service final : public Base {
 
 struct ReflectionServices::Parts {
   Streams streams;
-  Service<v1::ServerReflection::CallbackService, v1::ServerReflectionRequest, v1::ServerReflectionResponse> current{&streams};
-  Service<v1alpha::ServerReflection::CallbackService, v1alpha::ServerReflectionRequest, v1alpha::ServerReflectionResponse> older{
-      &streams};
+  Service<v1::ServerReflection::CallbackService, v1::ServerReflectionRequest,
+          v1::ServerReflectionResponse>
+      current{&streams};
+  Service<v1alpha::ServerReflection::CallbackService, v1alpha::ServerReflectionRequest,
+          v1alpha::ServerReflectionResponse>
+      older{&streams};
 };
 
-ReflectionServices::ReflectionServices(std::vector<std::string> services, KeyRing* keys) : parts_(std::make_unique<Parts>()) {
-  services.insert(services.end(), {v1::ServerReflection::service_full_name(), v1alpha::ServerReflection::service_full_name()});
+ReflectionServices::ReflectionServices(std::vector<std::string> services, KeyRing* keys)
+    : parts_(std::make_unique<Parts>()) {
+  services.insert(services.end(), {v1::ServerReflection::service_full_name(),
+                                   v1alpha::ServerReflection::service_full_name()});
   parts_->streams.services = std::move(services);
   parts_->streams.keys = keys;
 }

@@ -20,7 +20,8 @@
 namespace longspan {
 namespace {
 
-// protobuf says which string field is not UTF-8 only in a log line: kept per thread instead of printed.
+// protobuf says which string field is not UTF-8 only in a log line: kept per thread instead of
+// printed.
 thread_local std::string last_protobuf_message;
 void KeepProtobufMessage(google::protobuf::LogLevel, const char*, int, const std::string& message) {
   last_protobuf_message = message;
@@ -28,10 +29,12 @@ void KeepProtobufMessage(google::protobuf::LogLevel, const char*, int, const std
 
 std::string WhyUnparsable(const std::string& type) {
   const size_t quote = last_protobuf_message.find('\'');
-  if (last_protobuf_message.find("invalid UTF-8") == std::string::npos || quote == std::string::npos) {
+  if (last_protobuf_message.find("invalid UTF-8") == std::string::npos ||
+      quote == std::string::npos) {
     return absl::StrCat("the request is not a valid ", type, " message");
   }
-  const std::string field = last_protobuf_message.substr(quote + 1, last_protobuf_message.find('\'', quote + 1) - quote - 1);
+  const std::string field = last_protobuf_message.substr(
+      quote + 1, last_protobuf_message.find('\'', quote + 1) - quote - 1);
   return absl::StrCat("string field ", field, " is not valid UTF-8; allowed: UTF-8");
 }
 
@@ -55,8 +58,13 @@ double Seconds(absl::Duration duration) { return absl::ToDoubleSeconds(duration)
 
 }  // namespace
 
-RpcCall::RpcCall(std::string_view method, grpc::CallbackServerContext* context, const ServiceParts* parts)
-    : method_(method), context_(context), parts_(parts), arrival_(parts->clock->Now()), client_(ClientOf(context->peer())) {
+RpcCall::RpcCall(std::string_view method, grpc::CallbackServerContext* context,
+                 const ServiceParts* parts)
+    : method_(method),
+      context_(context),
+      parts_(parts),
+      arrival_(parts->clock->Now()),
+      client_(ClientOf(context->peer())) {
   outcome_.method = method_;
   ReadDeadline();
   request_id_ = Metadata("x-request-id");
@@ -68,7 +76,9 @@ RpcCall::RpcCall(std::string_view method, grpc::CallbackServerContext* context, 
 
 std::string RpcCall::Metadata(const char* name) const {
   const auto found = context_->client_metadata().find(name);
-  return found == context_->client_metadata().end() ? "" : std::string(found->second.data(), found->second.size());
+  return found == context_->client_metadata().end()
+             ? ""
+             : std::string(found->second.data(), found->second.size());
 }
 
 void RpcCall::ReadDeadline() {
@@ -76,21 +86,24 @@ void RpcCall::ReadDeadline() {
   has_own_deadline_ = deadline != std::chrono::system_clock::time_point::max();
   absl::Duration left = parts_->options->default_deadline;
   if (has_own_deadline_)
-    left = std::min(absl::FromChrono(deadline - std::chrono::system_clock::now()), parts_->options->max_deadline);
+    left = std::min(absl::FromChrono(deadline - std::chrono::system_clock::now()),
+                    parts_->options->max_deadline);
   deadline_ = parts_->clock->FromTimeout(left);
 }
 
 absl::Status RpcCall::Admit() const {
   if (!parts_->lifecycle->answering()) {
-    return WithRetryAfter(absl::UnavailableError(parts_->lifecycle->draining() ? "the server is draining; use another one"
-                                                                               : "the server is still loading its model"),
+    return WithRetryAfter(absl::UnavailableError(parts_->lifecycle->draining()
+                                                     ? "the server is draining; use another one"
+                                                     : "the server is still loading its model"),
                           absl::Seconds(1));
   }
   return parts_->keys->Check(Metadata("authorization"));
 }
 
 absl::Status RpcCall::Parse(const grpc::ByteBuffer& bytes, google::protobuf::Message* message) {
-  static google::protobuf::LogHandler* const installed = google::protobuf::SetLogHandler(&KeepProtobufMessage);
+  static google::protobuf::LogHandler* const installed =
+      google::protobuf::SetLogHandler(&KeepProtobufMessage);
   (void)installed;
   request_bytes_ = static_cast<int64_t>(bytes.Length());
   last_protobuf_message.clear();
@@ -102,7 +115,8 @@ absl::Status RpcCall::Parse(const grpc::ByteBuffer& bytes, google::protobuf::Mes
 
 void RpcCall::NoteInput(const EncodeInput& input) {
   ++outcome_.texts;
-  bytes_ += static_cast<int64_t>(input.text.empty() ? 4 * input.token_ids.size() : input.text.size());
+  bytes_ +=
+      static_cast<int64_t>(input.text.empty() ? 4 * input.token_ids.size() : input.text.size());
   outcome_.tokenized = outcome_.tokenized || !input.text.empty();
 }
 
@@ -115,7 +129,8 @@ void RpcCall::NoteText(const absl::StatusOr<EncodedDocument>& result, const Stag
   parts_->metrics->OnText(result->tokens_used, timings);
 }
 
-void RpcCall::CountItem(const absl::StatusOr<EncodedDocument>& result, const StageTimings& timings) {
+void RpcCall::CountItem(const absl::StatusOr<EncodedDocument>& result,
+                        const StageTimings& timings) {
   outcome_.itemised = true;
   CallOutcome item{.method = method_,
                    .status = result.status(),
@@ -159,14 +174,16 @@ void RpcCall::WriteLog(const absl::Status& status, absl::Duration total) const {
   if (!traceparent_.empty()) fields["traceparent"] = traceparent_;
   if (outcome_.truncated_texts > 0) fields["truncated_texts"] = outcome_.truncated_texts;
   if (!status.ok()) fields["error"] = std::string(status.message());
-  const bool ours = status.code() == absl::StatusCode::kInternal || status.code() == absl::StatusCode::kUnknown;
+  const bool ours =
+      status.code() == absl::StatusCode::kInternal || status.code() == absl::StatusCode::kUnknown;
   parts_->log->Write(ours ? LogLevel::kError : LogLevel::kInfo, "request", fields);
 }
 
 grpc::ByteBuffer SerializeMessage(const google::protobuf::Message& message) {
   grpc::ByteBuffer buffer;
   bool owned = false;
-  grpc::GenericSerialize<grpc::ProtoBufferWriter, google::protobuf::Message>(message, &buffer, &owned);
+  grpc::GenericSerialize<grpc::ProtoBufferWriter, google::protobuf::Message>(message, &buffer,
+                                                                             &owned);
   return buffer;
 }
 

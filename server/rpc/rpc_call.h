@@ -1,8 +1,10 @@
-// RpcCall: what every call has in common, whatever its shape: who asks, until when, whether it may, and the one place that every
-// outcome passes (metrics, request log, trailers). A reactor owns one and calls Admit first and Finish once.
+// RpcCall: what every call has in common, whatever its shape: who asks, until when, whether it may,
+// and the one place that every outcome passes (metrics, request log, trailers). A reactor owns one
+// and calls Admit first and Finish once.
 //
-// ServiceParts: the engine's parts as the handlers use them; owned by Server, which outlives every call.
-// Thread safety: Admit on the handler's thread; NoteText and Finish need the reactor's own lock.
+// ServiceParts: the engine's parts as the handlers use them; owned by Server, which outlives every
+// call. Thread safety: Admit on the handler's thread; NoteText and Finish need the reactor's own
+// lock.
 #pragma once
 
 #include <grpcpp/grpcpp.h>
@@ -43,8 +45,12 @@ struct ServiceParts {
   Metrics* metrics = nullptr;
   Log* log = nullptr;
 
-  CodecContext codec() const { return {model, tokenizer != nullptr, options->max_texts_per_request, options->max_text_bytes}; }
-  int64_t max_tokens() const { return options->max_tokens > 0 ? options->max_tokens : model->max_tokens; }
+  CodecContext codec() const {
+    return {model, tokenizer != nullptr, options->max_texts_per_request, options->max_text_bytes};
+  }
+  int64_t max_tokens() const {
+    return options->max_tokens > 0 ? options->max_tokens : model->max_tokens;
+  }
 };
 
 class RpcCall {
@@ -57,8 +63,10 @@ class RpcCall {
   absl::Status Parse(const grpc::ByteBuffer& bytes, google::protobuf::Message* message);
 
   const ServiceParts& parts() const { return *parts_; }
-  absl::Time arrival() const { return arrival_; }    // engine's clock
-  absl::Time deadline() const { return deadline_; }  // engine's clock; the server's default where the call has none
+  absl::Time arrival() const { return arrival_; }  // engine's clock
+  absl::Time deadline() const {
+    return deadline_;
+  }  // engine's clock; the server's default where the call has none
   bool has_own_deadline() const { return has_own_deadline_; }
   const std::string& client() const { return client_; }
 

@@ -1,4 +1,5 @@
-// TokenizeCall: one unary Tokenize, done on a tokenizer thread. Holds a permit for its bytes, so that it counts in admission.
+// TokenizeCall: one unary Tokenize, done on a tokenizer thread. Holds a permit for its bytes, so
+// that it counts in admission.
 #pragma once
 
 #include <grpcpp/grpcpp.h>
@@ -12,10 +13,12 @@ namespace longspan {
 
 class TokenizeCall final : public grpc::ServerUnaryReactor {
  public:
-  static grpc::ServerUnaryReactor* Start(grpc::CallbackServerContext* context, const grpc::ByteBuffer& request,
+  static grpc::ServerUnaryReactor* Start(grpc::CallbackServerContext* context,
+                                         const grpc::ByteBuffer& request,
                                          grpc::ByteBuffer* response, const ServiceParts* parts);
 
-  TokenizeCall(grpc::CallbackServerContext* context, grpc::ByteBuffer* response, const ServiceParts* parts)
+  TokenizeCall(grpc::CallbackServerContext* context, grpc::ByteBuffer* response,
+               const ServiceParts* parts)
       : call_("Tokenize", context, parts), context_(context), response_(response) {}
 
   void OnDone() override { delete this; }

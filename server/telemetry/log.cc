@@ -14,8 +14,8 @@ namespace longspan {
 namespace {
 
 constexpr const char* kNames[] = {"debug", "info", "warning", "error"};
-constexpr spdlog::level::level_enum kLevels[] = {spdlog::level::debug, spdlog::level::info, spdlog::level::warn,
-                                                 spdlog::level::err};
+constexpr spdlog::level::level_enum kLevels[] = {spdlog::level::debug, spdlog::level::info,
+                                                 spdlog::level::warn, spdlog::level::err};
 
 spdlog::level::level_enum LevelOf(const std::string& name) {
   for (int i = 0; i < 4; ++i) {
@@ -24,17 +24,22 @@ spdlog::level::level_enum LevelOf(const std::string& name) {
   return spdlog::level::info;
 }
 
-std::string Timestamp() { return absl::FormatTime("%Y-%m-%dT%H:%M:%E3SZ", absl::Now(), absl::UTCTimeZone()); }
+std::string Timestamp() {
+  return absl::FormatTime("%Y-%m-%dT%H:%M:%E3SZ", absl::Now(), absl::UTCTimeZone());
+}
 
 std::string TextLine(LogLevel level, std::string_view event, const Log::Fields& fields) {
   std::string line =
-      absl::StrCat(Timestamp(), " ", absl::AsciiStrToUpper(kNames[static_cast<int>(level)]), " ", std::string(event));
-  for (const auto& [key, value] : fields.items()) absl::StrAppend(&line, " ", key, "=", value.dump());
+      absl::StrCat(Timestamp(), " ", absl::AsciiStrToUpper(kNames[static_cast<int>(level)]), " ",
+                   std::string(event));
+  for (const auto& [key, value] : fields.items())
+    absl::StrAppend(&line, " ", key, "=", value.dump());
   return line;
 }
 
 std::string JsonLine(LogLevel level, std::string_view event, const Log::Fields& fields) {
-  Log::Fields line = {{"time", Timestamp()}, {"level", kNames[static_cast<int>(level)]}, {"event", event}};
+  Log::Fields line = {
+      {"time", Timestamp()}, {"level", kNames[static_cast<int>(level)]}, {"event", event}};
   line.update(fields);
   return line.dump(-1, ' ', true, Log::Fields::error_handler_t::replace);
 }
@@ -49,7 +54,8 @@ Log::Log(const std::string& format, const std::string& level, const std::string&
   } else {
     sink = std::make_shared<spdlog::sinks::basic_file_sink_mt>(path);
   }
-  logger_ = std::make_shared<spdlog::async_logger>("longspan", sink, writer_, spdlog::async_overflow_policy::overrun_oldest);
+  logger_ = std::make_shared<spdlog::async_logger>("longspan", sink, writer_,
+                                                   spdlog::async_overflow_policy::overrun_oldest);
   logger_->set_pattern("%v");
   logger_->set_level(LevelOf(level));
   logger_->flush_on(spdlog::level::info);

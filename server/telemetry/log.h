@@ -1,5 +1,6 @@
-// Log: one line per event on stderr, as a JSON object or as text. Written by a thread of its own: a caller never waits for the
-// reader of the log; when 8192 lines wait, the oldest are dropped. Texts of callers never go in here.
+// Log: one line per event on stderr, as a JSON object or as text. Written by a thread of its own: a
+// caller never waits for the reader of the log; when 8192 lines wait, the oldest are dropped. Texts
+// of callers never go in here.
 //
 //   log.Write(LogLevel::kInfo, "serving", {{"model", "minilm"}, {"port", 50051}});
 //   {"time":"2026-07-01T10:00:00.123Z","level":"info","event":"serving","model":"minilm","port":50051}
@@ -28,7 +29,8 @@ class Log {
  public:
   using Fields = nlohmann::ordered_json;
 
-  // `format`: "json" or "text"; `level`: "debug", "info", "warning", "error". `path` empty = stderr.
+  // `format`: "json" or "text"; `level`: "debug", "info", "warning", "error". `path` empty =
+  // stderr.
   Log(const std::string& format, const std::string& level, const std::string& path = "");
   ~Log();
 

@@ -1,6 +1,7 @@
-// Metrics: what the server counts, in Prometheus' text form, prefix longspan_. Counters and histograms are fed by the service
-// (OnCall, one place that every outcome passes) and by the workers (BatchObserver); gauges are read when somebody scrapes.
-// No label ever holds a tenant, a text or an id.
+// Metrics: what the server counts, in Prometheus' text form, prefix longspan_. Counters and
+// histograms are fed by the service (OnCall, one place that every outcome passes) and by the
+// workers (BatchObserver); gauges are read when somebody scrapes. No label ever holds a tenant, a
+// text or an id.
 //
 // Thread safety: all methods may be called from any thread.
 #pragma once
@@ -50,7 +51,8 @@ struct ServerGauges {
   double queue_predicted_seconds = 0;
   double queue_oldest_seconds = 0;
   bool draining = false;
-  std::array<double, kNumLanes> cost_correction = {1, 1, 1};  // OnlineCostModel::factor of each lane
+  std::array<double, kNumLanes> cost_correction = {1, 1,
+                                                   1};  // OnlineCostModel::factor of each lane
 };
 
 class Metrics final : public BatchObserver {
@@ -60,7 +62,9 @@ class Metrics final : public BatchObserver {
 
   void OnCall(const CallOutcome& outcome);
   void OnText(int64_t tokens, const StageTimings& timings);  // one text of any call was encoded
-  void OnStreamItem(const CallOutcome& outcome);             // one text of EncodeStream: like a call, without the call's count
+  void OnStreamItem(
+      const CallOutcome&
+          outcome);  // one text of EncodeStream: like a call, without the call's count
 
   void OnBatch(const BatchReport& report) override;
   void OnQueueTime(Lane lane, absl::Duration waited) override;

@@ -20,7 +20,8 @@ Buckets Geometric(double first, double factor, int count) {
 Family<Counter>& Counters(Registry* registry, const char* name, const char* help) {
   return prometheus::BuildCounter().Name(name).Help(help).Register(*registry);
 }
-Histogram& OneHistogram(Registry* registry, const std::string& name, const std::string& help, const Buckets& buckets) {
+Histogram& OneHistogram(Registry* registry, const std::string& name, const std::string& help,
+                        const Buckets& buckets) {
   return prometheus::BuildHistogram().Name(name).Help(help).Register(*registry).Add({}, buckets);
 }
 Histogram& Duration(Registry* registry, const std::string& name, const std::string& help) {
@@ -29,9 +30,12 @@ Histogram& Duration(Registry* registry, const std::string& name, const std::stri
 
 const char* Method(int64_t texts) { return texts > 1 ? "batch" : "single"; }
 
-bool IsOverload(const absl::Status& status) { return absl::IsResourceExhausted(status) || absl::IsUnavailable(status); }
+bool IsOverload(const absl::Status& status) {
+  return absl::IsResourceExhausted(status) || absl::IsUnavailable(status);
+}
 
-// The label err; null where the caller went away or its deadline passed: such requests are dropped there, not failed.
+// The label err; null where the caller went away or its deadline passed: such requests are dropped
+// there, not failed.
 const char* FailureOf(const absl::Status& status) {
   if (IsOverload(status)) return "overloaded";
   switch (status.code()) {
@@ -51,10 +55,14 @@ const char* FailureOf(const absl::Status& status) {
 }  // namespace
 
 TeiMetrics::Durations::Durations(Registry* registry, const std::string& name, const std::string& of)
-    : total(Duration(registry, name + "_duration", "Time from arrival to answer of " + of + ", in seconds.")),
-      tokenization(Duration(registry, name + "_tokenization_duration", "Time to tokenise " + of + ", in seconds.")),
-      queue(Duration(registry, name + "_queue_duration", "Wait for a batch of " + of + ", in seconds.")),
-      inference(Duration(registry, name + "_inference_duration", "Time of the model for " + of + ", in seconds.")) {}
+    : total(Duration(registry, name + "_duration",
+                     "Time from arrival to answer of " + of + ", in seconds.")),
+      tokenization(Duration(registry, name + "_tokenization_duration",
+                            "Time to tokenise " + of + ", in seconds.")),
+      queue(Duration(registry, name + "_queue_duration",
+                     "Wait for a batch of " + of + ", in seconds.")),
+      inference(Duration(registry, name + "_inference_duration",
+                         "Time of the model for " + of + ", in seconds.")) {}
 
 void TeiMetrics::Durations::Observe(absl::Duration whole, const StageTimings& timings) {
   total.Observe(absl::ToDoubleSeconds(whole));
@@ -64,21 +72,34 @@ void TeiMetrics::Durations::Observe(absl::Duration whole, const StageTimings& ti
 }
 
 TeiMetrics::TeiMetrics(Registry* registry)
-    : request_count_(Counters(registry, "te_request_count", "Requests, by method: of one text or of several.")),
+    : request_count_(Counters(registry, "te_request_count",
+                              "Requests, by method: of one text or of several.")),
       request_success_(Counters(registry, "te_request_success", "Requests answered with vectors.")),
-      request_failure_(Counters(registry, "te_request_failure", "Requests answered with an error, by its kind.")),
-      embed_count_(Counters(registry, "te_embed_count", "Texts handed in and not refused for overload.").Add({})),
+      request_failure_(Counters(registry, "te_request_failure",
+                                "Requests answered with an error, by its kind.")),
+      embed_count_(
+          Counters(registry, "te_embed_count", "Texts handed in and not refused for overload.")
+              .Add({})),
       embed_success_(Counters(registry, "te_embed_success", "Texts encoded.").Add({})),
       request_(registry, "te_request", "a request"),
       embed_(registry, "te_embed", "a text"),
-      input_length_(OneHistogram(registry, "te_request_input_length", "Tokens of a text.", Geometric(1, 2, 21))),
-      batch_size_(OneHistogram(registry, "te_batch_next_size", "Texts of a batch.", Geometric(1, 2, 13))),
-      batch_tokens_(OneHistogram(registry, "te_batch_next_tokens", "Tokens of a batch.", Geometric(1, 2, 21))),
-      queue_size_(prometheus::BuildGauge().Name("te_queue_size").Help("Texts that wait.").Register(*registry).Add({})) {}
+      input_length_(OneHistogram(registry, "te_request_input_length", "Tokens of a text.",
+                                 Geometric(1, 2, 21))),
+      batch_size_(
+          OneHistogram(registry, "te_batch_next_size", "Texts of a batch.", Geometric(1, 2, 13))),
+      batch_tokens_(OneHistogram(registry, "te_batch_next_tokens", "Tokens of a batch.",
+                                 Geometric(1, 2, 21))),
+      queue_size_(prometheus::BuildGauge()
+                      .Name("te_queue_size")
+                      .Help("Texts that wait.")
+                      .Register(*registry)
+                      .Add({})) {}
 
-void TeiMetrics::OnRequest(int64_t texts, const absl::Status& status, absl::Duration total, const StageTimings& timings) {
+void TeiMetrics::OnRequest(int64_t texts, const absl::Status& status, absl::Duration total,
+                           const StageTimings& timings) {
   request_count_.Add({{"method", Method(texts)}}).Increment();
-  if (const char* const failure = FailureOf(status); failure != nullptr) request_failure_.Add({{"err", failure}}).Increment();
+  if (const char* const failure = FailureOf(status); failure != nullptr)
+    request_failure_.Add({{"err", failure}}).Increment();
   if (!IsOverload(status)) embed_count_.Increment(static_cast<double>(texts));
   if (!status.ok()) return;
   request_success_.Add({{"method", Method(texts)}}).Increment();

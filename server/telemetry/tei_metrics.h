@@ -1,8 +1,9 @@
-// TeiMetrics: the server's counts once more under the names of text-embeddings-inference (te_request_count, te_embed_duration,
-// ...), so that dashboards and alerts built on those keep working; switched on by --tei-metric-names. Their meaning is kept: a
-// request is one call, or one item of a stream; an embed is one text; durations, in seconds, are of what was answered; a call
-// that was cancelled or ran out of time counts as neither success nor failure. Buckets go on to ten minutes, because long texts
-// do.
+// TeiMetrics: the server's counts once more under the names of text-embeddings-inference
+// (te_request_count, te_embed_duration, ...), so that dashboards and alerts built on those keep
+// working; switched on by --tei-metric-names. Their meaning is kept: a request is one call, or one
+// item of a stream; an embed is one text; durations, in seconds, are of what was answered; a call
+// that was cancelled or ran out of time counts as neither success nor failure. Buckets go on to ten
+// minutes, because long texts do.
 //
 // Thread safety: all methods may be called from any thread.
 #pragma once
@@ -26,8 +27,10 @@ class TeiMetrics {
   // Registers the families there. The registry outlives this object.
   explicit TeiMetrics(prometheus::Registry* registry);
 
-  // One call that brought `texts` texts, or one item of a stream; `timings`: the longest of each stage over its texts.
-  void OnRequest(int64_t texts, const absl::Status& status, absl::Duration total, const StageTimings& timings);
+  // One call that brought `texts` texts, or one item of a stream; `timings`: the longest of each
+  // stage over its texts.
+  void OnRequest(int64_t texts, const absl::Status& status, absl::Duration total,
+                 const StageTimings& timings);
   void OnText(int64_t tokens, const StageTimings& timings);  // one text was encoded
   void OnBatch(const BatchReport& report);
   void SetQueueSize(int64_t texts);

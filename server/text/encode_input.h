@@ -1,5 +1,6 @@
-// EncodeInput: one text of a request and what is wanted of it, in the caller's own units (characters of the text), as decoded
-// from the wire and before the tokenizer saw it. EncodedDocument: what comes back. Plain values, no protobuf.
+// EncodeInput: one text of a request and what is wanted of it, in the caller's own units
+// (characters of the text), as decoded from the wire and before the tokenizer saw it.
+// EncodedDocument: what comes back. Plain values, no protobuf.
 #pragma once
 
 #include <cstdint>
@@ -26,7 +27,8 @@ enum class SpanPolicy { kNone, kGiven, kSentences, kParagraphs, kFixed };
 struct EncodeInput {
   std::string field;  // path that errors name: "inputs[3]"; errors append ".text", ".spans[1]", ...
 
-  // Exactly one of the two is not empty. Ids are used as they are: special tokens included, no prompt.
+  // Exactly one of the two is not empty. Ids are used as they are: special tokens included, no
+  // prompt.
   std::string text;
   std::vector<int32_t> token_ids;
   std::string prompt;  // put in front of `text`; empty = none
@@ -36,16 +38,18 @@ struct EncodeInput {
 
   // Given spans or positions win over the policy.
   std::optional<GlobalAttention> global_attention;  // nullopt = the model's default
-  std::vector<TextRange> global_spans;              // characters of `text`; every token of every word touched
-  std::vector<int32_t> global_positions;            // token indices of the whole text, special tokens counted
+  std::vector<TextRange> global_spans;    // characters of `text`; every token of every word touched
+  std::vector<int32_t> global_positions;  // token indices of the whole text, special tokens counted
 
   SpanPolicy span_policy = SpanPolicy::kNone;
-  std::vector<TextRange> spans;    // kGiven: characters of `text`, or tokens of `token_ids`
-  int64_t span_tokens = 0;         // kFixed: >= 1
-  int64_t span_overlap = 0;        // kFixed: below span_tokens
-  bool independent_spans = false;  // true: each span is encoded as a text of its own; false: late chunking
+  std::vector<TextRange> spans;  // kGiven: characters of `text`, or tokens of `token_ids`
+  int64_t span_tokens = 0;       // kFixed: >= 1
+  int64_t span_overlap = 0;      // kFixed: below span_tokens
+  bool independent_spans =
+      false;  // true: each span is encoded as a text of its own; false: late chunking
 
-  // pooling, normalize, dimensions and document_vector as the caller wants them. The other fields are filled by PrepareText.
+  // pooling, normalize, dimensions and document_vector as the caller wants them. The other fields
+  // are filled by PrepareText.
   EncodeOptions options;
   LshOptions lsh;
 
@@ -63,10 +67,11 @@ struct EncodedSpan {
 struct EncodedDocument {
   std::vector<float> vector;  // empty where no document vector was wanted
   std::vector<EncodedSpan> spans;
-  int64_t tokens_total = 0;          // tokens of the whole text, special tokens and prompt included
-  int64_t tokens_used = 0;           // those that the model read
-  bool truncated = false;            // tokens_used < tokens_total
-  std::vector<TextRange> used_text;  // byte ranges of the text that the model read, ascending; empty for token_ids
+  int64_t tokens_total = 0;  // tokens of the whole text, special tokens and prompt included
+  int64_t tokens_used = 0;   // those that the model read
+  bool truncated = false;    // tokens_used < tokens_total
+  std::vector<TextRange>
+      used_text;  // byte ranges of the text that the model read, ascending; empty for token_ids
 };
 
 }  // namespace longspan

@@ -12,7 +12,8 @@ std::vector<float>& VectorOf(std::vector<EncodedText>& encoded, const VectorPart
 }
 
 // Sums in double: a book of 1000 windows loses no digit of its mean.
-std::vector<float> WeightedMean(const std::vector<VectorPart>& parts, std::vector<EncodedText>& encoded) {
+std::vector<float> WeightedMean(const std::vector<VectorPart>& parts,
+                                std::vector<EncodedText>& encoded) {
   std::vector<double> sum(VectorOf(encoded, parts.front()).size(), 0.0);
   double total = 0;
   for (const VectorPart& part : parts) {
@@ -28,13 +29,16 @@ std::vector<float> WeightedMean(const std::vector<VectorPart>& parts, std::vecto
 void Normalize(std::vector<float>& vector) {
   double squares = 0;
   for (const float value : vector) squares += static_cast<double>(value) * value;
-  const double scale = 1.0 / std::max(std::sqrt(squares), 1e-12);  // as torch's normalize: a zero vector stays zero
+  const double scale =
+      1.0 / std::max(std::sqrt(squares), 1e-12);  // as torch's normalize: a zero vector stays zero
   for (float& value : vector) value = static_cast<float>(value * scale);
 }
 
-std::vector<float> Join(const std::vector<VectorPart>& parts, bool normalize, std::vector<EncodedText>& encoded) {
+std::vector<float> Join(const std::vector<VectorPart>& parts, bool normalize,
+                        std::vector<EncodedText>& encoded) {
   if (parts.empty()) return {};
-  std::vector<float> joined = parts.size() == 1 ? std::move(VectorOf(encoded, parts.front())) : WeightedMean(parts, encoded);
+  std::vector<float> joined = parts.size() == 1 ? std::move(VectorOf(encoded, parts.front()))
+                                                : WeightedMean(parts, encoded);
   if (normalize) Normalize(joined);
   return joined;
 }
@@ -49,11 +53,13 @@ int64_t PreparedText::num_piece_tokens() const {
 
 EncodedDocument JoinPieces(const PreparedText& prepared, std::vector<EncodedText> encoded) {
   EncodedDocument document;
-  // The document first: it may share a piece's vector with nobody, but its windows are read, never moved.
+  // The document first: it may share a piece's vector with nobody, but its windows are read, never
+  // moved.
   document.vector = Join(prepared.document, prepared.normalize_joined, encoded);
   document.spans.reserve(prepared.spans.size());
   for (const PreparedSpan& span : prepared.spans) {
-    document.spans.push_back({span.bytes, span.characters, span.tokens, Join(span.parts, prepared.normalize_joined, encoded)});
+    document.spans.push_back({span.bytes, span.characters, span.tokens,
+                              Join(span.parts, prepared.normalize_joined, encoded)});
   }
   document.tokens_total = prepared.tokens_total;
   document.tokens_used = prepared.tokens_used;

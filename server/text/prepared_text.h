@@ -1,5 +1,6 @@
-// PreparedText: an EncodeInput after the tokenizer thread: one or more pieces, each a text for the encoder, and how the vectors
-// of the pieces are put together again. Most texts are one piece; a text cut into windows is several, averaged by token count:
+// PreparedText: an EncodeInput after the tokenizer thread: one or more pieces, each a text for the
+// encoder, and how the vectors of the pieces are put together again. Most texts are one piece; a
+// text cut into windows is several, averaged by token count:
 //
 //   10 text tokens, windows of 6, overlap 2:  pieces [0 6) [4 10)   document = (6 * v0 + 6 * v1) / 12, then normalised once
 //
@@ -41,16 +42,18 @@ struct PreparedText {
   LshOptions lsh;
   std::vector<VectorPart> document;  // empty = no document vector wanted
   std::vector<PreparedSpan> spans;
-  bool normalize_joined = false;  // the pieces' vectors are not normalised; the joined ones shall be
+  bool normalize_joined =
+      false;  // the pieces' vectors are not normalised; the joined ones shall be
   int64_t tokens_total = 0;
   int64_t tokens_used = 0;
   std::vector<TextRange> used_text;
 
-  int64_t num_piece_tokens() const;  // tokens that the encoder will read, windows and spans counted each
+  int64_t num_piece_tokens()
+      const;  // tokens that the encoder will read, windows and spans counted each
 };
 
-// Averages the parts of each vector by weight (one part: taken as it is) and normalises where asked. `encoded` has one entry
-// per piece and is consumed.
+// Averages the parts of each vector by weight (one part: taken as it is) and normalises where
+// asked. `encoded` has one entry per piece and is consumed.
 EncodedDocument JoinPieces(const PreparedText& prepared, std::vector<EncodedText> encoded);
 
 }  // namespace longspan

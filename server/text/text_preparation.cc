@@ -25,8 +25,9 @@ class Planner {
     if (!spans.ok()) return spans.status();
     prepared_.spans = *std::move(spans);
     if (static_cast<int64_t>(prepared_.spans.size()) > context_.max_spans) {
-      return InvalidField(input_.field + ".spans",
-                          absl::StrCat("are ", prepared_.spans.size(), "; allowed: at most ", context_.max_spans));
+      return InvalidField(
+          input_.field + ".spans",
+          absl::StrCat("are ", prepared_.spans.size(), "; allowed: at most ", context_.max_spans));
     }
     prepared_.lsh = input_.lsh;
     const bool late_chunking = !prepared_.spans.empty() && !input_.independent_spans;
@@ -44,16 +45,19 @@ class Planner {
     if (!ranges.ok()) return ranges.status();
     const auto positions = GlobalPositions(input_, layout_);
     if (!positions.ok()) return positions.status();
-    prepared_.normalize_joined = ranges->size() > 1 && input_.options.normalize.value_or(context_.model->normalize);
+    prepared_.normalize_joined =
+        ranges->size() > 1 && input_.options.normalize.value_or(context_.model->normalize);
     for (const std::vector<TokenRange>& body : *ranges) {
-      absl::Status status = AddDocumentPiece(TextPart(layout_, body), *positions, ranges->size() > 1);
+      absl::Status status =
+          AddDocumentPiece(TextPart(layout_, body), *positions, ranges->size() > 1);
       if (!status.ok()) return status;
     }
     NoteUse(*ranges);
     return absl::OkStatus();
   }
 
-  absl::Status AddDocumentPiece(TextPart part, const std::vector<int32_t>& positions, bool one_of_many) {
+  absl::Status AddDocumentPiece(TextPart part, const std::vector<int32_t>& positions,
+                                bool one_of_many) {
     TextPiece piece;
     piece.token_ids = part.Ids(layout_.tokens.ids);
     for (const int32_t position : positions) {
@@ -64,21 +68,26 @@ class Planner {
     if (one_of_many) piece.options.normalize = false;
     piece.options.pooling_begin = PoolingBegin(part);
     if (input_.token_vectors != nullptr) piece.options.token_sink = Sink();
-    if (input_.options.document_vector) prepared_.document.push_back({NextPiece(), -1, static_cast<double>(part.body().size())});
+    if (input_.options.document_vector)
+      prepared_.document.push_back({NextPiece(), -1, static_cast<double>(part.body().size())});
     parts_.push_back(std::move(part));
     return AddPiece(std::move(piece), !positions.empty());
   }
 
-  // Parts that do not begin with the text's first token: all of the prompt, and nothing of the body that its count may reach.
+  // Parts that do not begin with the text's first token: all of the prompt, and nothing of the body
+  // that its count may reach.
   int64_t PoolingBegin(const TextPart& part) const {
     const bool from_the_first = part.body().begin == layout_.body.begin;
-    const int64_t begin = from_the_first ? layout_.prompt_tokens : std::min(layout_.prompt_tokens, layout_.body.begin);
+    const int64_t begin = from_the_first ? layout_.prompt_tokens
+                                         : std::min(layout_.prompt_tokens, layout_.body.begin);
     return std::min(begin, part.size() - 1);
   }
 
   std::function<void(int64_t, int64_t, const float*)> Sink() const {
     return [buffer = input_.token_vectors, width = context_.model->token_dimensions](
-               int64_t first, int64_t count, const float* values) { buffer->Push(first, count, width, values); };
+               int64_t first, int64_t count, const float* values) {
+      buffer->Push(first, count, width, values);
+    };
   }
 
   int32_t NextPiece() const { return static_cast<int32_t>(prepared_.pieces.size()); }
@@ -86,11 +95,15 @@ class Planner {
   absl::Status AddPiece(TextPiece piece, bool positions_given) {
     const auto policy = positions_given ? GlobalAttention::kPositions : input_.global_attention;
     const auto num_tokens = static_cast<int64_t>(piece.token_ids.size());
-    piece.global_positions = ResolveGlobalPositions(*context_.model, policy, piece.global_positions, num_tokens);
+    piece.global_positions =
+        ResolveGlobalPositions(*context_.model, policy, piece.global_positions, num_tokens);
     if (context_.validate) {
-      const TokenBatch::Text text{.token_ids = piece.token_ids, .global_positions = piece.global_positions, .lsh = input_.lsh};
+      const TokenBatch::Text text{.token_ids = piece.token_ids,
+                                  .global_positions = piece.global_positions,
+                                  .lsh = input_.lsh};
       const absl::Status status = context_.validate(text, piece.options);
-      if (!status.ok()) return FieldOf(status).has_value() ? status : AtField(status, ContentField(input_));
+      if (!status.ok())
+        return FieldOf(status).has_value() ? status : AtField(status, ContentField(input_));
     }
     prepared_.pieces.push_back(std::move(piece));
     return absl::OkStatus();
@@ -106,12 +119,13 @@ class Planner {
     }
     const auto& bytes = layout_.tokens.bytes;
     for (const TokenRange& kept : ranges.front()) {
-      if (kept.size() > 0) prepared_.used_text.push_back({bytes[kept.begin].begin, bytes[kept.end - 1].end});
+      if (kept.size() > 0)
+        prepared_.used_text.push_back({bytes[kept.begin].begin, bytes[kept.end - 1].end});
     }
   }
 
-  // Late chunking: each span becomes ranges of the parts that hold it. Of a span that no part holds, a given one is an error and
-  // one that a policy found is left out.
+  // Late chunking: each span becomes ranges of the parts that hold it. Of a span that no part
+  // holds, a given one is an error and one that a policy found is left out.
   absl::Status PlaceSpans() {
     std::vector<PreparedSpan> placed;
     for (size_t i = 0; i < prepared_.spans.size(); ++i) {
@@ -120,9 +134,11 @@ class Planner {
       if (!span.parts.empty()) {
         placed.push_back(std::move(span));
       } else if (input_.span_policy == SpanPolicy::kGiven) {
-        return InvalidField(absl::StrCat(input_.field, ".spans[", i, "]"),
-                            absl::StrCat("is tokens ", span.tokens.begin, "..", span.tokens.end, " of ", prepared_.tokens_total,
-                                         ", all cut off by truncation; allowed: spans in the part that is read"));
+        return InvalidField(
+            absl::StrCat(input_.field, ".spans[", i, "]"),
+            absl::StrCat("is tokens ", span.tokens.begin, "..", span.tokens.end, " of ",
+                         prepared_.tokens_total,
+                         ", all cut off by truncation; allowed: spans in the part that is read"));
       }
     }
     prepared_.spans = std::move(placed);
@@ -132,9 +148,11 @@ class Planner {
   void PlaceSpan(PreparedSpan* span) {
     for (size_t p = 0; p < parts_.size(); ++p) {  // a part that holds all of it
       const TokenRange mapped = parts_[p].Map(span->tokens);
-      if (mapped.size() == span->tokens.size() || (mapped.size() > 0 && parts_.size() == 1)) return AddSpanPart(span, p, mapped);
+      if (mapped.size() == span->tokens.size() || (mapped.size() > 0 && parts_.size() == 1))
+        return AddSpanPart(span, p, mapped);
     }
-    for (size_t p = 0; p < parts_.size(); ++p) {  // windows: each takes the tokens up to where the next one begins
+    for (size_t p = 0; p < parts_.size();
+         ++p) {  // windows: each takes the tokens up to where the next one begins
       const int64_t end = p + 1 < parts_.size() ? parts_[p + 1].body().begin : layout_.size();
       const int64_t begin = p == 0 ? 0 : parts_[p].body().begin;
       const TokenRange owned{std::max(begin, span->tokens.begin), std::min(end, span->tokens.end)};
@@ -145,7 +163,8 @@ class Planner {
 
   void AddSpanPart(PreparedSpan* span, size_t part, TokenRange mapped) {
     std::vector<TokenRange>& spans = prepared_.pieces[part].options.spans;
-    span->parts.push_back({static_cast<int32_t>(part), static_cast<int32_t>(spans.size()), static_cast<double>(mapped.size())});
+    span->parts.push_back({static_cast<int32_t>(part), static_cast<int32_t>(spans.size()),
+                           static_cast<double>(mapped.size())});
     spans.push_back(mapped);
   }
 
@@ -156,8 +175,10 @@ class Planner {
       auto layout = ReadTokens(alone, context_);
       if (!layout.ok()) return layout.status();
       if (context_.max_tokens > 0 && layout->size() > context_.max_tokens) {
-        return InvalidField(absl::StrCat(input_.field, ".spans[", i, "]"),
-                            absl::StrCat("has ", layout->size(), " tokens; this model takes at most ", context_.max_tokens));
+        return InvalidField(
+            absl::StrCat(input_.field, ".spans[", i, "]"),
+            absl::StrCat("has ", layout->size(), " tokens; this model takes at most ",
+                         context_.max_tokens));
       }
       TextPiece piece;
       piece.token_ids = layout->tokens.ids;
@@ -167,7 +188,8 @@ class Planner {
       span.parts.push_back({NextPiece(), -1, 1});
       if (absl::Status status = AddPiece(std::move(piece), false); !status.ok()) return status;
     }
-    if (prepared_.tokens_used == 0) prepared_.tokens_used = prepared_.tokens_total;  // no document part: every span is read whole
+    if (prepared_.tokens_used == 0)
+      prepared_.tokens_used = prepared_.tokens_total;  // no document part: every span is read whole
     return absl::OkStatus();
   }
 
@@ -178,7 +200,8 @@ class Planner {
     if (IsText(input_)) {
       alone.text = input_.text.substr(span.bytes.begin, span.bytes.end - span.bytes.begin);
     } else {
-      alone.token_ids.assign(input_.token_ids.begin() + span.tokens.begin, input_.token_ids.begin() + span.tokens.end);
+      alone.token_ids.assign(input_.token_ids.begin() + span.tokens.begin,
+                             input_.token_ids.begin() + span.tokens.end);
     }
     return alone;
   }
@@ -186,16 +209,19 @@ class Planner {
   const EncodeInput& input_;
   const PreparationContext& context_;
   const TokenLayout layout_;
-  std::vector<TextPart> parts_;  // of the document, parallel to the first entries of prepared_.pieces
+  std::vector<TextPart>
+      parts_;  // of the document, parallel to the first entries of prepared_.pieces
   PreparedText prepared_;
 };
 
 }  // namespace
 
-absl::StatusOr<PreparedText> PrepareText(const EncodeInput& input, const PreparationContext& context) {
+absl::StatusOr<PreparedText> PrepareText(const EncodeInput& input,
+                                         const PreparationContext& context) {
   auto layout = ReadTokens(input, context);
   if (!layout.ok()) return layout.status();
-  if (layout->size() == 0) return InvalidField(ContentField(input), "has 0 tokens; allowed: at least 1");
+  if (layout->size() == 0)
+    return InvalidField(ContentField(input), "has 0 tokens; allowed: at least 1");
   return Planner(input, context, *std::move(layout)).Run();
 }
 

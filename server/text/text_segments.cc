@@ -7,7 +7,8 @@
 namespace longspan {
 namespace {
 
-// A reader of code points; the text is valid UTF-8 (checked at the door), so a lead byte tells the length.
+// A reader of code points; the text is valid UTF-8 (checked at the door), so a lead byte tells the
+// length.
 class Cursor {
  public:
   explicit Cursor(std::string_view text) : text_(text) {}
@@ -31,7 +32,8 @@ class Cursor {
     const auto lead = static_cast<unsigned char>(text_[at]);
     if (length == 1 || at + length > text_.size()) return lead;
     char32_t value = lead & (0xff >> (length + 1));
-    for (size_t i = 1; i < length; ++i) value = (value << 6) | (static_cast<unsigned char>(text_[at + i]) & 0x3f);
+    for (size_t i = 1; i < length; ++i)
+      value = (value << 6) | (static_cast<unsigned char>(text_[at + i]) & 0x3f);
     return value;
   }
 
@@ -41,17 +43,23 @@ class Cursor {
 };
 
 bool IsSpace(char32_t c) {
-  return c == ' ' || (c >= '\t' && c <= '\r') || c == 0xa0 || c == 0x3000 || (c >= 0x2000 && c <= 0x200a);
+  return c == ' ' || (c >= '\t' && c <= '\r') || c == 0xa0 || c == 0x3000 ||
+         (c >= 0x2000 && c <= 0x200a);
 }
 bool IsStop(char32_t c) { return c == '.' || c == '!' || c == '?' || c == 0x2026; }
 bool IsWideStop(char32_t c) { return c == 0x3002 || c == 0xff01 || c == 0xff1f; }  // 。！？
-bool IsLower(char32_t c) { return (c >= 'a' && c <= 'z') || (c >= 0xdf && c <= 0xff) || (c >= 0x430 && c <= 0x44f); }
+bool IsLower(char32_t c) {
+  return (c >= 'a' && c <= 'z') || (c >= 0xdf && c <= 0xff) || (c >= 0x430 && c <= 0x44f);
+}
 bool IsWord(char32_t c) {
-  if (c < 0x80) return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || c == '_';
-  return (c >= 0xc0 && c < 0x2000) || (c >= 0xac00 && c < 0xd7b0);  // letters of spaced scripts, Hangul; not CJK ideographs
+  if (c < 0x80)
+    return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || c == '_';
+  return (c >= 0xc0 && c < 0x2000) ||
+         (c >= 0xac00 && c < 0xd7b0);  // letters of spaced scripts, Hangul; not CJK ideographs
 }
 bool IsCloser(char32_t c) {
-  return c == '"' || c == '\'' || c == ')' || c == ']' || c == 0x201d || c == 0x2019 || c == 0xbb || c == 0x300d || c == 0x300f;
+  return c == '"' || c == '\'' || c == ')' || c == ']' || c == 0x201d || c == 0x2019 || c == 0xbb ||
+         c == 0x300d || c == 0x300f;
 }
 
 // Collects the segment that is being read; ends at the last character that is not white space.
@@ -89,12 +97,15 @@ std::vector<TextSegment> Split(std::string_view text, bool at_sentences) {
       cursor.Next();
       builder.Take(at, cursor);
       after_stop = IsStop(c) || (after_stop && IsCloser(c));
-      if (at_sentences && IsWideStop(c) && (cursor.done() || !IsCloser(cursor.Peek()))) builder.Close();
+      if (at_sentences && IsWideStop(c) && (cursor.done() || !IsCloser(cursor.Peek())))
+        builder.Close();
       continue;
     }
     int newlines = 0;
-    for (; !cursor.done() && IsSpace(cursor.Peek()); cursor.Next()) newlines += cursor.Peek() == '\n';
-    const bool sentence_ends = at_sentences && after_stop && (cursor.done() || !IsLower(cursor.Peek()));
+    for (; !cursor.done() && IsSpace(cursor.Peek()); cursor.Next())
+      newlines += cursor.Peek() == '\n';
+    const bool sentence_ends =
+        at_sentences && after_stop && (cursor.done() || !IsLower(cursor.Peek()));
     if (newlines >= 2 || sentence_ends) builder.Close();
     after_stop = false;
   }
@@ -128,17 +139,20 @@ TextRange WidenToWords(std::string_view text, TextRange bytes) {
 }
 
 int64_t CountCharacters(std::string_view text) {
-  return std::count_if(text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xc0) != 0x80; });
+  return std::count_if(text.begin(), text.end(),
+                       [](char c) { return (static_cast<unsigned char>(c) & 0xc0) != 0x80; });
 }
 
-absl::StatusOr<std::vector<TextSegment>> LocateCharacters(std::string_view text, const std::vector<TextRange>& ranges) {
+absl::StatusOr<std::vector<TextSegment>> LocateCharacters(std::string_view text,
+                                                          const std::vector<TextRange>& ranges) {
   const int64_t num_characters = CountCharacters(text);
   std::vector<int64_t> marks;
   for (size_t i = 0; i < ranges.size(); ++i) {
     const TextRange& range = ranges[i];
     if (range.begin < 0 || range.end <= range.begin || range.end > num_characters) {
-      return absl::InvalidArgumentError(absl::StrCat("[", i, "] is characters ", range.begin, "..", range.end,
-                                                     "; allowed: begin < end <= ", num_characters, ", the text's length"));
+      return absl::InvalidArgumentError(
+          absl::StrCat("[", i, "] is characters ", range.begin, "..", range.end,
+                       "; allowed: begin < end <= ", num_characters, ", the text's length"));
     }
     marks.push_back(range.begin);
     marks.push_back(range.end);
@@ -151,10 +165,13 @@ absl::StatusOr<std::vector<TextSegment>> LocateCharacters(std::string_view text,
     while (cursor.character() < mark) cursor.Next();
     bytes.push_back(cursor.byte());
   }
-  const auto byte_of = [&](int64_t c) { return bytes[std::lower_bound(marks.begin(), marks.end(), c) - marks.begin()]; };
+  const auto byte_of = [&](int64_t c) {
+    return bytes[std::lower_bound(marks.begin(), marks.end(), c) - marks.begin()];
+  };
   std::vector<TextSegment> located;
   located.reserve(ranges.size());
-  for (const TextRange& range : ranges) located.push_back({{byte_of(range.begin), byte_of(range.end)}, range});
+  for (const TextRange& range : ranges)
+    located.push_back({{byte_of(range.begin), byte_of(range.end)}, range});
   return located;
 }
 

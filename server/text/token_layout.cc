@@ -17,7 +17,8 @@ TokenLayout LayoutOfIds(const std::vector<int32_t>& ids, const PreparationContex
   layout.tokens.ids = ids;
   layout.body = {0, static_cast<int64_t>(ids.size())};
   const std::vector<int32_t>&prefix = context.prefix_ids, &suffix = context.suffix_ids;
-  if (ids.size() > prefix.size() + suffix.size() && std::equal(prefix.begin(), prefix.end(), ids.begin()) &&
+  if (ids.size() > prefix.size() + suffix.size() &&
+      std::equal(prefix.begin(), prefix.end(), ids.begin()) &&
       std::equal(suffix.rbegin(), suffix.rend(), ids.rbegin())) {
     layout.body.begin += static_cast<int64_t>(prefix.size());
     layout.body.end -= static_cast<int64_t>(suffix.size());
@@ -29,7 +30,9 @@ TokenLayout LayoutOfText(Tokenization tokens, int64_t prompt_bytes, int64_t prom
   TokenLayout layout;
   const auto n = static_cast<int64_t>(tokens.ids.size());
   TokenRange body{0, n};
-  while (body.begin < n && (tokens.special[body.begin] || tokens.bytes[body.begin].begin < prompt_bytes)) ++body.begin;
+  while (body.begin < n &&
+         (tokens.special[body.begin] || tokens.bytes[body.begin].begin < prompt_bytes))
+    ++body.begin;
   while (body.end > body.begin && tokens.special[body.end - 1]) --body.end;
   for (int64_t i = body.begin; i < body.end; ++i) {
     tokens.bytes[i].begin -= prompt_bytes;
@@ -42,10 +45,12 @@ TokenLayout LayoutOfText(Tokenization tokens, int64_t prompt_bytes, int64_t prom
   return layout;
 }
 
-// The rule of sentence-transformers: as many tokens as the prompt has alone, its leading special tokens counted and the trailing
-// one not. By this count a blank at the prompt's end that a byte-level tokenizer joins with the text's first word ("query: " +
-// "what" -> "query" ":" " what") takes that word out of the pooled vector too; a vector that is compared with theirs must do so.
-absl::StatusOr<int64_t> CountPromptTokens(const std::string& prompt, const PreparationContext& context) {
+// The rule of sentence-transformers: as many tokens as the prompt has alone, its leading special
+// tokens counted and the trailing one not. By this count a blank at the prompt's end that a
+// byte-level tokenizer joins with the text's first word ("query: " + "what" -> "query" ":" " what")
+// takes that word out of the pooled vector too; a vector that is compared with theirs must do so.
+absl::StatusOr<int64_t> CountPromptTokens(const std::string& prompt,
+                                          const PreparationContext& context) {
   const absl::StatusOr<Tokenization> alone = context.tokenize(prompt);
   if (!alone.ok()) return alone.status();
   const auto n = static_cast<int64_t>(alone->ids.size());
@@ -54,46 +59,58 @@ absl::StatusOr<int64_t> CountPromptTokens(const std::string& prompt, const Prepa
 
 }  // namespace
 
-std::string ContentField(const EncodeInput& input) { return input.field + (IsText(input) ? ".text" : ".token_ids"); }
+std::string ContentField(const EncodeInput& input) {
+  return input.field + (IsText(input) ? ".text" : ".token_ids");
+}
 
-absl::StatusOr<TokenLayout> ReadTokens(const EncodeInput& input, const PreparationContext& context) {
+absl::StatusOr<TokenLayout> ReadTokens(const EncodeInput& input,
+                                       const PreparationContext& context) {
   if (!IsText(input)) return LayoutOfIds(input.token_ids, context);
   if (!context.tokenize) {
-    return AtField(absl::FailedPreconditionError("cannot be read: this model has no tokenizer; allowed: token_ids"),
+    return AtField(absl::FailedPreconditionError(
+                       "cannot be read: this model has no tokenizer; allowed: token_ids"),
                    input.field + ".text");
   }
-  absl::StatusOr<Tokenization> tokens =
-      input.prompt.empty() ? context.tokenize(input.text) : context.tokenize(input.prompt + input.text);
+  absl::StatusOr<Tokenization> tokens = input.prompt.empty()
+                                            ? context.tokenize(input.text)
+                                            : context.tokenize(input.prompt + input.text);
   if (!tokens.ok()) return AtField(tokens.status(), input.field + ".text");
-  TokenLayout layout = LayoutOfText(*std::move(tokens), static_cast<int64_t>(input.prompt.size()), CountCharacters(input.prompt));
+  TokenLayout layout = LayoutOfText(*std::move(tokens), static_cast<int64_t>(input.prompt.size()),
+                                    CountCharacters(input.prompt));
   if (input.prompt.empty() || context.model->pool_prompt) return layout;
   const absl::StatusOr<int64_t> prompt_tokens = CountPromptTokens(input.prompt, context);
   if (!prompt_tokens.ok()) return AtField(prompt_tokens.status(), input.field + ".text");
-  layout.prompt_tokens = std::min(*prompt_tokens, layout.size() - 1);  // one token must be left to pool
+  layout.prompt_tokens =
+      std::min(*prompt_tokens, layout.size() - 1);  // one token must be left to pool
   return layout;
 }
 
 TokenRange TokensOf(const TokenLayout& layout, TextRange bytes) {
   const auto& offsets = layout.tokens.bytes;
   const auto first = offsets.begin() + layout.body.begin, last = offsets.begin() + layout.body.end;
-  const auto begin = std::partition_point(first, last, [&](const TextRange& token) { return token.end <= bytes.begin; });
-  const auto end = std::partition_point(begin, last, [&](const TextRange& token) { return token.begin < bytes.end; });
+  const auto begin = std::partition_point(
+      first, last, [&](const TextRange& token) { return token.end <= bytes.begin; });
+  const auto end = std::partition_point(
+      begin, last, [&](const TextRange& token) { return token.begin < bytes.end; });
   return {begin - offsets.begin(), end - offsets.begin()};
 }
 
-absl::StatusOr<std::vector<int32_t>> GlobalPositions(const EncodeInput& input, const TokenLayout& layout) {
+absl::StatusOr<std::vector<int32_t>> GlobalPositions(const EncodeInput& input,
+                                                     const TokenLayout& layout) {
   std::vector<int32_t> positions = input.global_positions;
   for (size_t i = 0; i < positions.size(); ++i) {
     if (positions[i] < 0 || positions[i] >= layout.size()) {
       return InvalidField(absl::StrCat(input.field, ".global_token_positions[", i, "]"),
-                          absl::StrCat("is ", positions[i], "; allowed: below ", layout.size(), ", the text's token count"));
+                          absl::StrCat("is ", positions[i], "; allowed: below ", layout.size(),
+                                       ", the text's token count"));
     }
   }
   const auto located = LocateCharacters(input.text, input.global_spans);
   if (!located.ok()) return AtField(located.status(), input.field + ".global_attention_spans");
   for (const TextSegment& segment : *located) {
     const TokenRange tokens = TokensOf(layout, WidenToWords(input.text, segment.bytes));
-    for (int64_t t = tokens.begin; t < tokens.end; ++t) positions.push_back(static_cast<int32_t>(t));
+    for (int64_t t = tokens.begin; t < tokens.end; ++t)
+      positions.push_back(static_cast<int32_t>(t));
   }
   std::sort(positions.begin(), positions.end());
   positions.erase(std::unique(positions.begin(), positions.end()), positions.end());

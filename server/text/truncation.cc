@@ -11,8 +11,9 @@ namespace {
 absl::StatusOr<BodyRanges> WindowRanges(const EncodeInput& input, TokenRange body, int64_t room) {
   const int64_t overlap = input.window_overlap;
   if (2 * overlap >= room) {
-    return InvalidField("options.window_overlap_tokens",
-                        absl::StrCat("is ", overlap, "; allowed: below half the window of ", room, " tokens"));
+    return InvalidField(
+        "options.window_overlap_tokens",
+        absl::StrCat("is ", overlap, "; allowed: below half the window of ", room, " tokens"));
   }
   BodyRanges parts;
   for (int64_t begin = body.begin;; begin += room - overlap) {
@@ -23,13 +24,16 @@ absl::StatusOr<BodyRanges> WindowRanges(const EncodeInput& input, TokenRange bod
 
 }  // namespace
 
-absl::StatusOr<BodyRanges> Truncate(const EncodeInput& input, const TokenLayout& layout, int64_t max_tokens) {
+absl::StatusOr<BodyRanges> Truncate(const EncodeInput& input, const TokenLayout& layout,
+                                    int64_t max_tokens) {
   const TokenRange body = layout.body;
   if (max_tokens == 0 || layout.size() <= max_tokens) return BodyRanges{{body}};
   const int64_t room = max_tokens - layout.frame();
   if (input.truncation == Truncation::kReject || room < 1) {
-    return InvalidField(ContentField(input), absl::StrCat("has ", layout.size(), " tokens; this model takes at most ", max_tokens,
-                                                          room < 1 ? " (prompt included)" : " (set truncation)"));
+    return InvalidField(
+        ContentField(input),
+        absl::StrCat("has ", layout.size(), " tokens; this model takes at most ", max_tokens,
+                     room < 1 ? " (prompt included)" : " (set truncation)"));
   }
   switch (input.truncation) {
     case Truncation::kReject:
@@ -38,7 +42,8 @@ absl::StatusOr<BodyRanges> Truncate(const EncodeInput& input, const TokenLayout&
     case Truncation::kTail:
       return BodyRanges{{{body.end - room, body.end}}};
     case Truncation::kHeadTail:
-      return BodyRanges{{{body.begin, body.begin + (room + 1) / 2}, {body.end - room / 2, body.end}}};
+      return BodyRanges{
+          {{body.begin, body.begin + (room + 1) / 2}, {body.end - room / 2, body.end}}};
     case Truncation::kWindows:
       return WindowRanges(input, body, room);
   }

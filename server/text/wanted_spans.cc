@@ -10,21 +10,24 @@ namespace longspan {
 namespace {
 
 // The spans as asked for, in text and tokens of the whole input.
-absl::StatusOr<std::vector<PreparedSpan>> GivenTokenSpans(const EncodeInput& input, const TokenLayout& layout) {
+absl::StatusOr<std::vector<PreparedSpan>> GivenTokenSpans(const EncodeInput& input,
+                                                          const TokenLayout& layout) {
   std::vector<PreparedSpan> spans;
   for (size_t i = 0; i < input.spans.size(); ++i) {
     const TextRange range = input.spans[i];
     if (range.begin < 0 || range.end <= range.begin || range.end > layout.size()) {
-      return InvalidField(absl::StrCat(input.field, ".spans[", i, "]"),
-                          absl::StrCat("is tokens ", range.begin, "..", range.end, "; allowed: begin < end <= ", layout.size(),
-                                       ", the number of token_ids"));
+      return InvalidField(
+          absl::StrCat(input.field, ".spans[", i, "]"),
+          absl::StrCat("is tokens ", range.begin, "..", range.end,
+                       "; allowed: begin < end <= ", layout.size(), ", the number of token_ids"));
     }
     spans.push_back({{}, {}, {range.begin, range.end}, {}});
   }
   return spans;
 }
 
-absl::StatusOr<std::vector<PreparedSpan>> GivenTextSpans(const EncodeInput& input, const TokenLayout& layout) {
+absl::StatusOr<std::vector<PreparedSpan>> GivenTextSpans(const EncodeInput& input,
+                                                         const TokenLayout& layout) {
   const auto located = LocateCharacters(input.text, input.spans);
   if (!located.ok()) return AtField(located.status(), input.field + ".spans");
   std::vector<PreparedSpan> spans;
@@ -39,7 +42,8 @@ absl::StatusOr<std::vector<PreparedSpan>> GivenTextSpans(const EncodeInput& inpu
   return spans;
 }
 
-std::vector<PreparedSpan> SegmentSpans(const std::vector<TextSegment>& segments, const TokenLayout& layout) {
+std::vector<PreparedSpan> SegmentSpans(const std::vector<TextSegment>& segments,
+                                       const TokenLayout& layout) {
   std::vector<PreparedSpan> spans;
   for (const TextSegment& segment : segments) {
     const TokenRange tokens = TokensOf(layout, segment.bytes);
@@ -51,7 +55,8 @@ std::vector<PreparedSpan> SegmentSpans(const std::vector<TextSegment>& segments,
 std::vector<PreparedSpan> FixedSpans(const EncodeInput& input, const TokenLayout& layout) {
   std::vector<PreparedSpan> spans;
   const Tokenization& tokens = layout.tokens;
-  for (int64_t begin = layout.body.begin; begin < layout.body.end; begin += input.span_tokens - input.span_overlap) {
+  for (int64_t begin = layout.body.begin; begin < layout.body.end;
+       begin += input.span_tokens - input.span_overlap) {
     const int64_t end = std::min(begin + input.span_tokens, layout.body.end);
     PreparedSpan span{{}, {}, {begin, end}, {}};
     if (IsText(input)) {
@@ -66,7 +71,8 @@ std::vector<PreparedSpan> FixedSpans(const EncodeInput& input, const TokenLayout
 
 }  // namespace
 
-absl::StatusOr<std::vector<PreparedSpan>> WantedSpans(const EncodeInput& input, const TokenLayout& layout) {
+absl::StatusOr<std::vector<PreparedSpan>> WantedSpans(const EncodeInput& input,
+                                                      const TokenLayout& layout) {
   switch (input.span_policy) {
     case SpanPolicy::kNone:
       return std::vector<PreparedSpan>{};

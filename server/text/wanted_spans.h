@@ -1,5 +1,5 @@
-// The spans that an input asks for, as ranges of its text and of its tokens: given ones, sentences, paragraphs, or so many tokens
-// each. Which part of a cut text holds them is not decided here.
+// The spans that an input asks for, as ranges of its text and of its tokens: given ones, sentences,
+// paragraphs, or so many tokens each. Which part of a cut text holds them is not decided here.
 //
 // A free function without state: thread safe.
 #pragma once
@@ -12,6 +12,7 @@
 
 namespace longspan {
 
-absl::StatusOr<std::vector<PreparedSpan>> WantedSpans(const EncodeInput& input, const TokenLayout& layout);
+absl::StatusOr<std::vector<PreparedSpan>> WantedSpans(const EncodeInput& input,
+                                                      const TokenLayout& layout);
 
 }  // namespace longspan

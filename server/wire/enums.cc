@@ -80,7 +80,8 @@ absl::StatusOr<std::optional<GlobalAttention>> DecodeGlobalAttention(v1::GlobalA
     case v1::GLOBAL_ATTENTION_POSITIONS:
       return Result(GlobalAttention::kPositions);
     default:
-      return BadEnum("options.global_attention", policy, "a value of longspan.v1.GlobalAttention, 0..3");
+      return BadEnum("options.global_attention", policy,
+                     "a value of longspan.v1.GlobalAttention, 0..3");
   }
 }
 

@@ -1,5 +1,5 @@
-// The enums of longspan.v1 and the engine's own, both ways. An unknown number is INVALID_ARGUMENT with the field, the number and
-// what is allowed.
+// The enums of longspan.v1 and the engine's own, both ways. An unknown number is INVALID_ARGUMENT
+// with the field, the number and what is allowed.
 //
 // Free functions without state: thread safe.
 #pragma once
@@ -22,7 +22,8 @@ absl::Status BadEnum(const std::string& field, int got, absl::string_view allowe
 
 absl::StatusOr<std::optional<PoolingMode>> DecodePooling(v1::Pooling pooling);
 absl::StatusOr<Truncation> DecodeTruncation(v1::Truncation truncation);
-absl::StatusOr<SpanPolicy> DecodeSpanPolicy(v1::SpanPolicy policy, bool has_spans);  // unset: GIVEN where the input has spans
+absl::StatusOr<SpanPolicy> DecodeSpanPolicy(
+    v1::SpanPolicy policy, bool has_spans);  // unset: GIVEN where the input has spans
 absl::StatusOr<std::optional<GlobalAttention>> DecodeGlobalAttention(v1::GlobalAttention policy);
 absl::StatusOr<VectorFormat> DecodeVectorFormat(v1::VectorFormat format);
 

@@ -15,21 +15,25 @@ namespace {
 std::vector<TextRange> DecodeRanges(const google::protobuf::RepeatedPtrField<v1::Range>& ranges) {
   std::vector<TextRange> out;
   out.reserve(ranges.size());
-  for (const v1::Range& range : ranges) out.push_back({static_cast<int64_t>(range.begin()), static_cast<int64_t>(range.end())});
+  for (const v1::Range& range : ranges)
+    out.push_back({static_cast<int64_t>(range.begin()), static_cast<int64_t>(range.end())});
   return out;
 }
 
 // Decodes one input step by step; the first thing wrong ends it.
 class InputDecoder {
  public:
-  InputDecoder(v1::Input* wire, const v1::EncodeOptions& options, const std::string& field, const CodecContext& context)
+  InputDecoder(v1::Input* wire, const v1::EncodeOptions& options, const std::string& field,
+               const CodecContext& context)
       : wire_(wire), options_(options), context_(context), model_(*context.model) {
     input_.field = field;
   }
 
   absl::StatusOr<EncodeInput> Run() {
-    for (const auto step : {&InputDecoder::Content, &InputDecoder::Prompt, &InputDecoder::VectorOptions, &InputDecoder::Cutting,
-                            &InputDecoder::Globals, &InputDecoder::Hashing, &InputDecoder::Spans, &InputDecoder::SpanPooling}) {
+    for (const auto step :
+         {&InputDecoder::Content, &InputDecoder::Prompt, &InputDecoder::VectorOptions,
+          &InputDecoder::Cutting, &InputDecoder::Globals, &InputDecoder::Hashing,
+          &InputDecoder::Spans, &InputDecoder::SpanPooling}) {
       if (absl::Status status = (this->*step)(); !status.ok()) return status;
     }
     return std::move(input_);
@@ -51,11 +55,14 @@ class InputDecoder {
     const std::string field = input_.field + ".text";
     const auto bytes = static_cast<int64_t>(wire_->text().size());
     if (bytes == 0 || bytes > context_.max_text_bytes) {
-      return InvalidField(field, absl::StrCat(bytes == 0 ? "is empty" : absl::StrCat("has ", bytes, " bytes"), "; allowed: 1 to ",
-                                              context_.max_text_bytes, " bytes"));
+      return InvalidField(
+          field, absl::StrCat(bytes == 0 ? "is empty" : absl::StrCat("has ", bytes, " bytes"),
+                              "; allowed: 1 to ", context_.max_text_bytes, " bytes"));
     }
     if (!context_.has_tokenizer) {
-      return AtField(absl::FailedPreconditionError("cannot be read: this model has no tokenizer; allowed: token_ids"), field);
+      return AtField(absl::FailedPreconditionError(
+                         "cannot be read: this model has no tokenizer; allowed: token_ids"),
+                     field);
     }
     input_.text = std::move(*wire_->mutable_text());
     return absl::OkStatus();
@@ -66,7 +73,8 @@ class InputDecoder {
     const std::string field = input_.field + ".token_ids.ids";
     if (ids.empty()) return InvalidField(field, "is empty; allowed: at least 1 id");
     if (static_cast<int64_t>(ids.size()) * 4 > context_.max_text_bytes) {
-      return InvalidField(field, absl::StrCat("has ", ids.size(), " ids; allowed: at most ", context_.max_text_bytes / 4));
+      return InvalidField(field, absl::StrCat("has ", ids.size(), " ids; allowed: at most ",
+                                              context_.max_text_bytes / 4));
     }
     for (int i = 0; i < ids.size(); ++i) {
       if (ids[i] >= static_cast<uint64_t>(model_.vocab_size)) {
@@ -81,7 +89,8 @@ class InputDecoder {
   absl::Status Prompt() {
     if (!options_.prompt_name().empty() && input_.text.empty()) {
       return InvalidField("options.prompt_name",
-                          absl::StrCat("is '", options_.prompt_name(), "' with token_ids; allowed: only with text"));
+                          absl::StrCat("is '", options_.prompt_name(),
+                                       "' with token_ids; allowed: only with text"));
     }
     if (input_.text.empty()) return absl::OkStatus();
     const auto prompt = FindPrompt(options_.prompt_name(), "options.prompt_name", model_);
@@ -97,10 +106,12 @@ class InputDecoder {
     if (options_.has_normalize()) input_.options.normalize = options_.normalize();
     if (options_.dimensions() > static_cast<uint64_t>(model_.output_dimensions)) {
       return InvalidField("options.dimensions",
-                          absl::StrCat("is ", options_.dimensions(), "; allowed: at most ", model_.output_dimensions));
+                          absl::StrCat("is ", options_.dimensions(), "; allowed: at most ",
+                                       model_.output_dimensions));
     }
     input_.options.dimensions = static_cast<int32_t>(options_.dimensions());
-    input_.options.document_vector = !options_.has_include_document_vector() || options_.include_document_vector();
+    input_.options.document_vector =
+        !options_.has_include_document_vector() || options_.include_document_vector();
     return DecodeVectorFormat(options_.vector_format()).status();
   }
 
@@ -110,8 +121,9 @@ class InputDecoder {
     input_.truncation = *truncation;
     input_.window_overlap = options_.window_overlap_tokens();
     if (input_.window_overlap > 0 && *truncation != Truncation::kWindows) {
-      return InvalidField("options.window_overlap_tokens",
-                          absl::StrCat("is ", input_.window_overlap, "; allowed: only with TRUNCATION_WINDOWS"));
+      return InvalidField(
+          "options.window_overlap_tokens",
+          absl::StrCat("is ", input_.window_overlap, "; allowed: only with TRUNCATION_WINDOWS"));
     }
     return absl::OkStatus();
   }
@@ -120,24 +132,30 @@ class InputDecoder {
     const auto policy = DecodeGlobalAttention(options_.global_attention());
     if (!policy.ok()) return policy.status();
     input_.global_attention = *policy;
-    const bool given = wire_->global_attention_spans_size() > 0 || wire_->global_token_positions_size() > 0;
-    const bool wanted = given || *policy == GlobalAttention::kCls || *policy == GlobalAttention::kPositions;
+    const bool given =
+        wire_->global_attention_spans_size() > 0 || wire_->global_token_positions_size() > 0;
+    const bool wanted =
+        given || *policy == GlobalAttention::kCls || *policy == GlobalAttention::kPositions;
     if (wanted && !model_.supports_global_attention) {
-      return AtField(absl::FailedPreconditionError(
-                         absl::StrCat("asks for global attention; ", model_.architecture, " has none; allowed: NONE")),
-                     given ? input_.field + ".global_token_positions" : "options.global_attention");
+      return AtField(
+          absl::FailedPreconditionError(absl::StrCat(
+              "asks for global attention; ", model_.architecture, " has none; allowed: NONE")),
+          given ? input_.field + ".global_token_positions" : "options.global_attention");
     }
     if (*policy == GlobalAttention::kPositions && !given) {
       return InvalidField("options.global_attention",
-                          "is POSITIONS without any; allowed: with global_attention_spans or global_token_positions");
+                          "is POSITIONS without any; allowed: with global_attention_spans or "
+                          "global_token_positions");
     }
     if (wire_->global_attention_spans_size() > 0 && input_.text.empty()) {
-      return InvalidField(input_.field + ".global_attention_spans",
-                          "are characters of a text; allowed with token_ids: global_token_positions");
+      return InvalidField(
+          input_.field + ".global_attention_spans",
+          "are characters of a text; allowed with token_ids: global_token_positions");
     }
     input_.global_spans = DecodeRanges(wire_->global_attention_spans());
     for (const uint32_t position : wire_->global_token_positions()) {
-      input_.global_positions.push_back(static_cast<int32_t>(std::min<uint32_t>(position, INT32_MAX)));
+      input_.global_positions.push_back(
+          static_cast<int32_t>(std::min<uint32_t>(position, INT32_MAX)));
     }
     return absl::OkStatus();
   }
@@ -145,13 +163,14 @@ class InputDecoder {
   absl::Status Hashing() {
     const bool wanted = options_.num_hashes() > 0 || options_.has_hash_seed();
     if (wanted && !model_.supports_hashing) {
-      return AtField(
-          absl::FailedPreconditionError(absl::StrCat("is set; ", model_.architecture, " does not hash; allowed: unset")),
-          options_.num_hashes() > 0 ? "options.num_hashes" : "options.hash_seed");
+      return AtField(absl::FailedPreconditionError(absl::StrCat("is set; ", model_.architecture,
+                                                                " does not hash; allowed: unset")),
+                     options_.num_hashes() > 0 ? "options.num_hashes" : "options.hash_seed");
     }
     if (options_.num_hashes() > 64) {
       return InvalidField("options.num_hashes",
-                          absl::StrCat("is ", options_.num_hashes(), "; allowed: 1 to 64, 0 = the model's ", model_.num_hashes));
+                          absl::StrCat("is ", options_.num_hashes(),
+                                       "; allowed: 1 to 64, 0 = the model's ", model_.num_hashes));
     }
     input_.lsh.num_hashes = static_cast<int32_t>(options_.num_hashes());
     if (options_.has_hash_seed()) input_.lsh.hash_seed = options_.hash_seed();
@@ -164,20 +183,25 @@ class InputDecoder {
     if (!policy.ok()) return policy.status();
     input_.span_policy = *policy;
     if (given != (*policy == SpanPolicy::kGiven)) {
-      return InvalidField(input_.field + ".spans", given ? "are given; allowed: with SPAN_POLICY_GIVEN or no policy"
-                                                         : "are empty; SPAN_POLICY_GIVEN needs at least 1");
+      return InvalidField(input_.field + ".spans",
+                          given ? "are given; allowed: with SPAN_POLICY_GIVEN or no policy"
+                                : "are empty; SPAN_POLICY_GIVEN needs at least 1");
     }
-    if (input_.text.empty() && (*policy == SpanPolicy::kSentences || *policy == SpanPolicy::kParagraphs)) {
-      return InvalidField("options.span_policy", "reads a text; allowed with token_ids: GIVEN, FIXED");
+    if (input_.text.empty() &&
+        (*policy == SpanPolicy::kSentences || *policy == SpanPolicy::kParagraphs)) {
+      return InvalidField("options.span_policy",
+                          "reads a text; allowed with token_ids: GIVEN, FIXED");
     }
     input_.spans = DecodeRanges(wire_->spans());
     if (!v1::SpanContext_IsValid(options_.span_context())) {
-      return BadEnum("options.span_context", options_.span_context(), "a value of longspan.v1.SpanContext, 0..2");
+      return BadEnum("options.span_context", options_.span_context(),
+                     "a value of longspan.v1.SpanContext, 0..2");
     }
     input_.independent_spans = options_.span_context() == v1::SPAN_CONTEXT_INDEPENDENT;
     if (!input_.options.document_vector && *policy == SpanPolicy::kNone) {
-      return InvalidField("options.include_document_vector",
-                          "is false without spans, so nothing would come back; allowed: true, or spans");
+      return InvalidField(
+          "options.include_document_vector",
+          "is false without spans, so nothing would come back; allowed: true, or spans");
     }
     return *policy == SpanPolicy::kFixed ? FixedSpans() : absl::OkStatus();
   }
@@ -185,25 +209,29 @@ class InputDecoder {
   absl::Status FixedSpans() {
     input_.span_tokens = options_.span_tokens();
     input_.span_overlap = options_.span_overlap_tokens();
-    if (input_.span_tokens < 1) return InvalidField("options.span_tokens", "is 0; SPAN_POLICY_FIXED allows: at least 1");
+    if (input_.span_tokens < 1)
+      return InvalidField("options.span_tokens", "is 0; SPAN_POLICY_FIXED allows: at least 1");
     if (input_.span_overlap >= input_.span_tokens) {
       return InvalidField("options.span_overlap_tokens",
-                          absl::StrCat("is ", input_.span_overlap, "; allowed: below span_tokens, ", input_.span_tokens));
+                          absl::StrCat("is ", input_.span_overlap, "; allowed: below span_tokens, ",
+                                       input_.span_tokens));
     }
     return absl::OkStatus();
   }
 
   // A slice of hidden states pooled by one special token would be that token's row or nothing.
   absl::Status SpanPooling() {
-    if (input_.span_policy == SpanPolicy::kNone || input_.independent_spans) return absl::OkStatus();
+    if (input_.span_policy == SpanPolicy::kNone || input_.independent_spans)
+      return absl::OkStatus();
     std::vector<PoolingMode> modes = model_.pooling;
     if (input_.options.pooling.has_value()) modes = {*input_.options.pooling};
     for (const PoolingMode mode : modes) {
       if (mode != PoolingMode::kCls && mode != PoolingMode::kLastToken) continue;
-      return AtField(absl::FailedPreconditionError(
-                         absl::StrCat("is ", std::string(PoolingModeName(mode)),
-                                      ", which has no vector for a span; allowed: name MEAN, or SPAN_CONTEXT_INDEPENDENT")),
-                     "options.pooling");
+      return AtField(
+          absl::FailedPreconditionError(absl::StrCat(
+              "is ", std::string(PoolingModeName(mode)),
+              ", which has no vector for a span; allowed: name MEAN, or SPAN_CONTEXT_INDEPENDENT")),
+          "options.pooling");
     }
     return absl::OkStatus();
   }
@@ -217,7 +245,8 @@ class InputDecoder {
 
 }  // namespace
 
-absl::StatusOr<const std::string*> FindPrompt(const std::string& name, const std::string& field, const ModelInfo& model) {
+absl::StatusOr<const std::string*> FindPrompt(const std::string& name, const std::string& field,
+                                              const ModelInfo& model) {
   const std::string& wanted = name.empty() ? model.default_prompt_name : name;
   if (wanted.empty()) return nullptr;
   const auto found = model.prompts.find(wanted);
@@ -226,11 +255,12 @@ absl::StatusOr<const std::string*> FindPrompt(const std::string& name, const std
   names.reserve(model.prompts.size());
   for (const auto& [known, prompt] : model.prompts) names.push_back(known);
   return InvalidField(field, absl::StrCat("is '", wanted, "'; allowed: ",
-                                          names.empty() ? "none, this model has no prompts" : absl::StrJoin(names, ", ")));
+                                          names.empty() ? "none, this model has no prompts"
+                                                        : absl::StrJoin(names, ", ")));
 }
 
-absl::StatusOr<EncodeInput> DecodeInput(v1::Input* input, const v1::EncodeOptions& options, const std::string& field,
-                                        const CodecContext& context) {
+absl::StatusOr<EncodeInput> DecodeInput(v1::Input* input, const v1::EncodeOptions& options,
+                                        const std::string& field, const CodecContext& context) {
   return InputDecoder(input, options, field, context).Run();
 }
 

@@ -1,6 +1,7 @@
-// One longspan.v1.Input with its options, checked field by field and turned into the engine's EncodeInput. All checks that need
-// no tokenizer are here; the first thing wrong ends it, with the field's path, what was got and what is allowed
-// ("inputs[3].token_ids.ids[7] is 40000; allowed: below 30522").
+// One longspan.v1.Input with its options, checked field by field and turned into the engine's
+// EncodeInput. All checks that need no tokenizer are here; the first thing wrong ends it, with the
+// field's path, what was got and what is allowed ("inputs[3].token_ids.ids[7] is 40000; allowed:
+// below 30522").
 //
 // Free functions without state: thread safe. Texts are moved out of the messages, never copied.
 #pragma once
@@ -24,10 +25,11 @@ struct CodecContext {
 };
 
 // `field` is the input's path ("input", "inputs[3]").
-absl::StatusOr<EncodeInput> DecodeInput(v1::Input* input, const v1::EncodeOptions& options, const std::string& field,
-                                        const CodecContext& context);
+absl::StatusOr<EncodeInput> DecodeInput(v1::Input* input, const v1::EncodeOptions& options,
+                                        const std::string& field, const CodecContext& context);
 
 // Prompt of that name (empty name = the model's default); nullptr = none.
-absl::StatusOr<const std::string*> FindPrompt(const std::string& name, const std::string& field, const ModelInfo& model);
+absl::StatusOr<const std::string*> FindPrompt(const std::string& name, const std::string& field,
+                                              const ModelInfo& model);
 
 }  // namespace longspan

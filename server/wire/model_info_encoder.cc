@@ -28,7 +28,8 @@ void FillLimits(const ModelInfo& model, const ServerOptions& options, v1::Limits
 
 }  // namespace
 
-void FillModelInfo(const ModelInfo& model, bool has_tokenizer, const ServerOptions& options, v1::GetModelInfoResponse* out) {
+void FillModelInfo(const ModelInfo& model, bool has_tokenizer, const ServerOptions& options,
+                   v1::GetModelInfoResponse* out) {
   out->set_model(model.name);
   out->set_architecture(model.architecture);
   out->set_dtype(std::string(DataTypeName(model.dtype)));

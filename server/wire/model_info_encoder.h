@@ -10,6 +10,7 @@
 
 namespace longspan {
 
-void FillModelInfo(const ModelInfo& model, bool has_tokenizer, const ServerOptions& options, v1::GetModelInfoResponse* out);
+void FillModelInfo(const ModelInfo& model, bool has_tokenizer, const ServerOptions& options,
+                   v1::GetModelInfoResponse* out);
 
 }  // namespace longspan

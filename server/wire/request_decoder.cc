@@ -9,30 +9,38 @@
 
 namespace longspan {
 
-absl::StatusOr<DecodedRequest> DecodeEncodeRequest(v1::EncodeRequest* request, const CodecContext& context) {
+absl::StatusOr<DecodedRequest> DecodeEncodeRequest(v1::EncodeRequest* request,
+                                                   const CodecContext& context) {
   const int num_inputs = request->inputs_size();
   if (num_inputs == 0 || num_inputs > context.max_texts_per_request) {
-    return InvalidField("inputs", absl::StrCat(num_inputs == 0 ? "is empty" : absl::StrCat("has ", num_inputs, " texts"),
-                                               "; allowed: 1 to ", context.max_texts_per_request));
+    return InvalidField(
+        "inputs",
+        absl::StrCat(num_inputs == 0 ? "is empty" : absl::StrCat("has ", num_inputs, " texts"),
+                     "; allowed: 1 to ", context.max_texts_per_request));
   }
   DecodedRequest decoded;
   for (int i = 0; i < num_inputs; ++i) {
-    auto input = DecodeInput(request->mutable_inputs(i), request->options(), absl::StrCat("inputs[", i, "]"), context);
+    auto input = DecodeInput(request->mutable_inputs(i), request->options(),
+                             absl::StrCat("inputs[", i, "]"), context);
     if (!input.ok()) return input.status();
     decoded.inputs.push_back(*std::move(input));
   }
-  decoded.format = DecodeVectorFormat(request->options().vector_format()).value();  // every input checked it
+  decoded.format =
+      DecodeVectorFormat(request->options().vector_format()).value();  // every input checked it
   return decoded;
 }
 
-absl::StatusOr<EncodeInput> DecodeTokensInput(v1::EncodeTokensRequest* request, const CodecContext& context) {
+absl::StatusOr<EncodeInput> DecodeTokensInput(v1::EncodeTokensRequest* request,
+                                              const CodecContext& context) {
   const v1::EncodeOptions& options = request->options();
   if (options.pooling() != v1::POOLING_UNSPECIFIED)
     return InvalidField("options.pooling", "is set; allowed for token vectors: unset");
   if (options.truncation() == v1::TRUNCATION_WINDOWS) {
-    return InvalidField("options.truncation", "is WINDOWS; allowed for token vectors: REJECT, HEAD, TAIL, HEAD_TAIL");
+    return InvalidField("options.truncation",
+                        "is WINDOWS; allowed for token vectors: REJECT, HEAD, TAIL, HEAD_TAIL");
   }
-  if (options.dimensions() != 0) return InvalidField("options.dimensions", "is set; allowed for token vectors: 0");
+  if (options.dimensions() != 0)
+    return InvalidField("options.dimensions", "is set; allowed for token vectors: 0");
   if (request->input().spans_size() > 0 || options.span_policy() > v1::SPAN_POLICY_NONE) {
     return InvalidField("options.span_policy", "asks for spans; allowed for token vectors: none");
   }
@@ -45,18 +53,22 @@ absl::StatusOr<EncodeInput> DecodeTokensInput(v1::EncodeTokensRequest* request, 
 
 absl::Status CheckTokenizeRequest(const v1::TokenizeRequest& request, const CodecContext& context) {
   if (!context.has_tokenizer) {
-    return absl::FailedPreconditionError("this model has no tokenizer: texts cannot be read; allowed: Encode with token_ids");
+    return absl::FailedPreconditionError(
+        "this model has no tokenizer: texts cannot be read; allowed: Encode with token_ids");
   }
   if (request.texts_size() == 0 || request.texts_size() > context.max_texts_per_request) {
-    return InvalidField(
-        "texts", absl::StrCat(request.texts_size() == 0 ? "is empty" : absl::StrCat("has ", request.texts_size(), " texts"),
-                              "; allowed: 1 to ", context.max_texts_per_request));
+    return InvalidField("texts",
+                        absl::StrCat(request.texts_size() == 0
+                                         ? "is empty"
+                                         : absl::StrCat("has ", request.texts_size(), " texts"),
+                                     "; allowed: 1 to ", context.max_texts_per_request));
   }
   for (int i = 0; i < request.texts_size(); ++i) {
     const auto bytes = static_cast<int64_t>(request.texts(i).size());
     if (bytes > context.max_text_bytes) {
-      return InvalidField(absl::StrCat("texts[", i, "]"),
-                          absl::StrCat("has ", bytes, " bytes; allowed: at most ", context.max_text_bytes));
+      return InvalidField(
+          absl::StrCat("texts[", i, "]"),
+          absl::StrCat("has ", bytes, " bytes; allowed: at most ", context.max_text_bytes));
     }
   }
   if (request.prompt_name().empty()) return absl::OkStatus();

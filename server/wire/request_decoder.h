@@ -1,4 +1,5 @@
-// The requests of longspan.v1: what holds for a message as a whole, and each of its inputs (input_decoder.h).
+// The requests of longspan.v1: what holds for a message as a whole, and each of its inputs
+// (input_decoder.h).
 //
 // Free functions without state: thread safe. Texts are moved out of the messages, never copied.
 #pragma once
@@ -21,9 +22,11 @@ struct DecodedRequest {
   VectorFormat format = VectorFormat::kFloat32;
 };
 
-absl::StatusOr<DecodedRequest> DecodeEncodeRequest(v1::EncodeRequest* request, const CodecContext& context);
+absl::StatusOr<DecodedRequest> DecodeEncodeRequest(v1::EncodeRequest* request,
+                                                   const CodecContext& context);
 // As DecodeInput, refusing what does not apply to token vectors; normalise is off unless asked for.
-absl::StatusOr<EncodeInput> DecodeTokensInput(v1::EncodeTokensRequest* request, const CodecContext& context);
+absl::StatusOr<EncodeInput> DecodeTokensInput(v1::EncodeTokensRequest* request,
+                                              const CodecContext& context);
 absl::Status CheckTokenizeRequest(const v1::TokenizeRequest& request, const CodecContext& context);
 
 }  // namespace longspan

@@ -13,7 +13,8 @@ void FillRange(int64_t begin, int64_t end, v1::Range* out) {
   out->set_end(end);
 }
 
-void FillRanges(const std::vector<TextRange>& ranges, google::protobuf::RepeatedPtrField<v1::Range>* out) {
+void FillRanges(const std::vector<TextRange>& ranges,
+                google::protobuf::RepeatedPtrField<v1::Range>* out) {
   for (const TextRange& range : ranges) FillRange(range.begin, range.end, out->Add());
 }
 
@@ -44,9 +45,11 @@ void FillVector(std::vector<float> values, VectorFormat format, v1::Vector* out)
   out->set_scale(scale);
 }
 
-void FillEncoding(EncodedDocument document, std::string id, VectorFormat format, v1::Encoding* out) {
+void FillEncoding(EncodedDocument document, std::string id, VectorFormat format,
+                  v1::Encoding* out) {
   out->set_id(std::move(id));
-  if (!document.vector.empty()) FillVector(std::move(document.vector), format, out->mutable_vector());
+  if (!document.vector.empty())
+    FillVector(std::move(document.vector), format, out->mutable_vector());
   out->set_tokens_total(document.tokens_total);
   out->set_tokens_used(document.tokens_used);
   out->set_truncated(document.truncated);
@@ -76,8 +79,8 @@ void MaxTimings(const StageTimings& one, StageTimings* total) {
   total->stage = std::max(total->stage, one.stage);
 }
 
-void FillTokens(int64_t first_token, int64_t num_tokens, std::vector<float> values, VectorFormat format,
-                v1::EncodeTokensResponse* out) {
+void FillTokens(int64_t first_token, int64_t num_tokens, std::vector<float> values,
+                VectorFormat format, v1::EncodeTokensResponse* out) {
   const size_t width = values.size() / static_cast<size_t>(std::max<int64_t>(1, num_tokens));
   out->set_first_token(first_token);
   out->set_token_count(num_tokens);

@@ -19,8 +19,8 @@ void FillTimings(const StageTimings& timings, v1::Timings* out);
 // The longest of each stage over the inputs of a request, into `total`.
 void MaxTimings(const StageTimings& one, StageTimings* total);
 // Token rows of one block: values, or packed data with one scale per row for INT8.
-void FillTokens(int64_t first_token, int64_t num_tokens, std::vector<float> values, VectorFormat format,
-                v1::EncodeTokensResponse* out);
+void FillTokens(int64_t first_token, int64_t num_tokens, std::vector<float> values,
+                VectorFormat format, v1::EncodeTokensResponse* out);
 // What the last message of a text says about the whole of it.
 void FillTokensEnd(const EncodedDocument& document, v1::EncodeTokensResponse* out);
 

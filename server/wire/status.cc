@@ -17,8 +17,9 @@ struct Row {
   int http;
 };
 
-// absl's codes are gRPC's codes, number by number; HTTP follows google.rpc.Code except FAILED_PRECONDITION (400 there and here)
-// and CANCELLED, which has no listener left (499 as proxies log it).
+// absl's codes are gRPC's codes, number by number; HTTP follows google.rpc.Code except
+// FAILED_PRECONDITION (400 there and here) and CANCELLED, which has no listener left (499 as
+// proxies log it).
 constexpr std::array<Row, 17> kTable = {{
     {absl::StatusCode::kOk, "OK", 200},
     {absl::StatusCode::kCancelled, "CANCELLED", 499},
@@ -75,7 +76,8 @@ void AddErrorInfo(const absl::Status& status, google::rpc::Status* out) {
   out->add_details()->PackFrom(detail);
 }
 
-// A status text travels in an HTTP/2 header of limited size and inside a proto string: valid UTF-8, not longer than this.
+// A status text travels in an HTTP/2 header of limited size and inside a proto string: valid UTF-8,
+// not longer than this.
 std::string SafeMessage(absl::string_view message) {
   constexpr size_t kMaxBytes = 1024;
   std::string text(message.substr(0, kMaxBytes));
@@ -116,7 +118,8 @@ std::string RetryPushbackMs(const absl::Status& status) {
 std::string RetryAfterSeconds(const absl::Status& status) {
   const std::optional<absl::Duration> delay = RetryAfterOf(status);
   if (!delay.has_value()) return "";
-  return absl::StrCat(std::max<int64_t>(1, absl::ToInt64Seconds(*delay + absl::Seconds(1) - absl::Nanoseconds(1))));
+  return absl::StrCat(
+      std::max<int64_t>(1, absl::ToInt64Seconds(*delay + absl::Seconds(1) - absl::Nanoseconds(1))));
 }
 
 }  // namespace longspan

@@ -47,13 +47,15 @@ uint16_t ToFloat16(float value) {
   if (magnitude > 0x7f800000) return sign | 0x7e00;   // NaN
   if (magnitude >= 0x477ff000) return sign | 0x7c00;  // rounds beyond 65504
   if (magnitude < 0x38800000) {                       // below 2^-14: a multiple of 2^-24
-    return sign | static_cast<uint16_t>(std::nearbyint(std::bit_cast<float>(magnitude) * 16777216.0f));
+    return sign |
+           static_cast<uint16_t>(std::nearbyint(std::bit_cast<float>(magnitude) * 16777216.0f));
   }
   const uint32_t rebased = magnitude - 0x38000000;  // exponent bias 127 -> 15
   return sign | static_cast<uint16_t>((rebased + 0xfff + ((rebased >> 13) & 1)) >> 13);
 }
 
-void AppendPacked(std::span<const float> values, VectorFormat format, std::string* out, float* scale) {
+void AppendPacked(std::span<const float> values, VectorFormat format, std::string* out,
+                  float* scale) {
   *scale = 0;
   switch (format) {
     case VectorFormat::kFloat32:

@@ -14,10 +14,13 @@ namespace longspan {
 
 enum class VectorFormat { kFloat32, kFloat16, kBFloat16, kInt8, kBinary };
 
-uint16_t ToFloat16(float value);  // IEEE 754 binary16: overflow gives infinity, small values subnormals
+uint16_t ToFloat16(
+    float value);  // IEEE 754 binary16: overflow gives infinity, small values subnormals
 uint16_t ToBFloat16(float value);
 
-// Bytes of `values` in `format` (not kFloat32), appended to `out`. `scale` is set for kInt8, 0 otherwise.
-void AppendPacked(std::span<const float> values, VectorFormat format, std::string* out, float* scale);
+// Bytes of `values` in `format` (not kFloat32), appended to `out`. `scale` is set for kInt8, 0
+// otherwise.
+void AppendPacked(std::span<const float> values, VectorFormat format, std::string* out,
+                  float* scale);
 
 }  // namespace longspan

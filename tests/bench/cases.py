@@ -6,7 +6,8 @@ import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
-# glibc keeps freed memory instead of giving it back and faulting it in again: what serves transformers best (1.5 times faster at 4,096).
+# glibc keeps freed memory instead of giving it back and faulting it in again: what serves
+# transformers best (1.5 times faster at 4,096).
 KEPT = {"MALLOC_MMAP_THRESHOLD_": "4294967296", "MALLOC_TRIM_THRESHOLD_": "17179869184", "MALLOC_TOP_PAD_": "67108864"}
 
 
@@ -32,7 +33,8 @@ def transformers(attention, model, lengths, label=None):
     return Engine(label or f"transformers {attention}", attention, model, lengths, environment=KEPT)
 
 
-# By model: longspan first. int8 of transformers does not exist; it is compared with bfloat16 (or float32 where that is faster).
+# By model: longspan first. int8 of transformers does not exist; it is compared with bfloat16 (or
+# float32 where that is faster).
 MODELS = {
     "all-MiniLM-L6-v2": [
         longspan("embedded", (*LONG, 65536)),

@@ -1,6 +1,7 @@
-// closed_loop_load SERVER TEXTS TOKENS SECONDS: TEXTS callers at once, each sending one text of TOKENS ids and waiting for its
-// answer before it sends the next. Prints "TOKENS_PER_SECOND P50_MS P99_MS". The open-loop load, for capacity with deadlines, is
-// `longspan bench`; this one keeps a number of texts in the server, whatever its speed. The other half is concurrency.py.
+// closed_loop_load SERVER TEXTS TOKENS SECONDS: TEXTS callers at once, each sending one text of
+// TOKENS ids and waiting for its answer before it sends the next. Prints "TOKENS_PER_SECOND P50_MS
+// P99_MS". The open-loop load, for capacity with deadlines, is `longspan bench`; this one keeps a
+// number of texts in the server, whatever its speed. The other half is concurrency.py.
 #include <algorithm>
 #include <barrier>
 #include <chrono>
@@ -18,19 +19,23 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-double Seconds(Clock::time_point begin) { return std::chrono::duration<double>(Clock::now() - begin).count(); }
+double Seconds(Clock::time_point begin) {
+  return std::chrono::duration<double>(Clock::now() - begin).count();
+}
 
 v1::EncodeRequest RequestOf(int64_t tokens, int64_t vocab_size, uint32_t seed) {
   std::minstd_rand random(seed);
   v1::EncodeRequest request;
   auto* ids = request.add_inputs()->mutable_token_ids();
-  for (int64_t i = 0; i < tokens; ++i) ids->add_ids(static_cast<uint32_t>(3 + random() % (vocab_size - 3)));
+  for (int64_t i = 0; i < tokens; ++i)
+    ids->add_ids(static_cast<uint32_t>(3 + random() % (vocab_size - 3)));
   return request;
 }
 
-// The times of one caller's answers after a first one that warms up: for `seconds` from the common start, two at least.
-absl::StatusOr<std::vector<double>> Call(Client& client, const v1::EncodeRequest& request, std::barrier<>& start,
-                                         double seconds) {
+// The times of one caller's answers after a first one that warms up: for `seconds` from the common
+// start, two at least.
+absl::StatusOr<std::vector<double>> Call(Client& client, const v1::EncodeRequest& request,
+                                         std::barrier<>& start, double seconds) {
   constexpr absl::Duration kDeadline = absl::Seconds(300);
   absl::Status status = client.Encode(request, kDeadline).status();
   start.arrive_and_wait();
@@ -55,7 +60,8 @@ int Run(const std::string& server, int64_t texts, int64_t tokens, double seconds
   std::vector<std::thread> callers;
   for (int64_t i = 0; i < texts; ++i) {
     callers.emplace_back([&, i] {
-      const auto request = RequestOf(tokens, static_cast<int64_t>(info->vocab_size()), static_cast<uint32_t>(i + 1));
+      const auto request =
+          RequestOf(tokens, static_cast<int64_t>(info->vocab_size()), static_cast<uint32_t>(i + 1));
       times[i] = Call(**client, request, start, seconds);
     });
   }
@@ -69,8 +75,8 @@ int Run(const std::string& server, int64_t texts, int64_t tokens, double seconds
     all.insert(all.end(), caller->begin(), caller->end());
   }
   std::sort(all.begin(), all.end());
-  std::cout << static_cast<double>(all.size()) * static_cast<double>(tokens) / elapsed << " " << 1e3 * all[all.size() / 2] << " "
-            << 1e3 * all[all.size() * 99 / 100] << std::endl;
+  std::cout << static_cast<double>(all.size()) * static_cast<double>(tokens) / elapsed << " "
+            << 1e3 * all[all.size() / 2] << " " << 1e3 * all[all.size() * 99 / 100] << std::endl;
   return 0;
 }
 

@@ -1,7 +1,9 @@
 #!/bin/bash
-# The environment of the engines that ./dev bench compares with (torch, transformers, sentence-transformers, ONNX Runtime; once, 1.9 GB),
-# every wheel pinned by hash. Prints the path of its python.
-# torch's wheel is the CUDA build; on a CPU it needs two small CUDA wheels and empty stand-ins for libraries that nothing calls.
+# The environment of the engines that ./dev bench compares with (torch, transformers,
+# sentence-transformers, ONNX Runtime; once, 1.9 GB), every wheel pinned by hash. Prints the path of
+# its python.
+# torch's wheel is the CUDA build; on a CPU it needs two small CUDA wheels and empty stand-ins for
+# libraries that nothing calls.
 set -euo pipefail
 cd "$(dirname "$0")"
 folder=${LONGSPAN_CACHE:-$HOME/.cache/longspan}/bench-$(sha256sum requirements.txt environment.sh | sha256sum | cut -c1-12)

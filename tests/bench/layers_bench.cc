@@ -1,5 +1,5 @@
-// Linear layers and feed-forward in useful GFLOP/s, add + LayerNorm in GB/s, each with its share of what this machine's own units
-// and memory do in the same run (roofline.h). Base geometry.
+// Linear layers and feed-forward in useful GFLOP/s, add + LayerNorm in GB/s, each with its share of
+// what this machine's own units and memory do in the same run (roofline.h). Base geometry.
 #include <ATen/ops/empty.h>
 #include <ATen/ops/ones.h>
 #include <ATen/ops/randn.h>
@@ -17,7 +17,9 @@
 namespace longspan {
 namespace {
 
-at::ScalarType StreamType(DataType dtype) { return dtype == DataType::kBFloat16 ? at::kBFloat16 : at::kFloat; }
+at::ScalarType StreamType(DataType dtype) {
+  return dtype == DataType::kBFloat16 ? at::kBFloat16 : at::kFloat;
+}
 
 bench::Arithmetic ArithmeticOf(DataType dtype) {
   return dtype == DataType::kInt8       ? bench::Arithmetic::kInt8
@@ -36,7 +38,8 @@ void BM_Linear(benchmark::State& state) {
   const DataType dtype = static_cast<DataType>(state.range(0));
   if (!CheckDataTypeSupported(dtype).ok()) return state.SkipWithError("not on this processor");
   const int64_t rows = state.range(1), in = state.range(2), out = state.range(3);
-  const Linear linear(at::randn({out, in}), at::randn({out}), dtype, in < out ? Activation::kGelu : Activation::kNone);
+  const Linear linear(at::randn({out, in}), at::randn({out}), dtype,
+                      in < out ? Activation::kGelu : Activation::kNone);
   const at::Tensor x = at::randn({rows, in}).to(StreamType(dtype));
   Report(state, dtype, 2.0 * static_cast<double>(rows * in * out), [&] { linear(x); });
 }
@@ -50,8 +53,9 @@ void BM_FeedForward(benchmark::State& state) {
   InstallTensorAllocator();
   const DataType dtype = static_cast<DataType>(state.range(0));
   if (!CheckDataTypeSupported(dtype).ok()) return state.SkipWithError("not on this processor");
-  const FeedForward feed_forward(Linear(at::randn({3072, 768}), at::randn({3072}), dtype, Activation::kGelu),
-                                 Linear(at::randn({768, 3072}), at::randn({768}), dtype));
+  const FeedForward feed_forward(
+      Linear(at::randn({3072, 768}), at::randn({3072}), dtype, Activation::kGelu),
+      Linear(at::randn({768, 3072}), at::randn({768}), dtype));
   const LayerNorm norm(at::ones({768}), at::randn({768}), 1e-5);
   const at::Tensor x = at::randn({state.range(1), 768}).to(StreamType(dtype));
   Report(state, dtype, 4.0 * static_cast<double>(state.range(1)) * 768 * 3072, [&] {
@@ -61,7 +65,10 @@ void BM_FeedForward(benchmark::State& state) {
     });
   });
 }
-BENCHMARK(BM_FeedForward)->ArgNames({"dtype", "rows"})->ArgsProduct({{0, 1, 2}, {128, 4096}})->Unit(benchmark::kMillisecond);
+BENCHMARK(BM_FeedForward)
+    ->ArgNames({"dtype", "rows"})
+    ->ArgsProduct({{0, 1, 2}, {128, 4096}})
+    ->Unit(benchmark::kMillisecond);
 
 // Reads x and the residual, writes the sum's norm.
 void BM_AddLayerNorm(benchmark::State& state) {
@@ -71,7 +78,8 @@ void BM_AddLayerNorm(benchmark::State& state) {
   const at::Tensor x = at::randn({4096, 768}).to(type), residual = at::randn({4096, 768}).to(type);
   at::Tensor out = at::empty(x.sizes(), x.options());
   const double bytes = 3.0 * static_cast<double>(x.numel() * x.element_size());
-  bench::MeasureAgainstRoofline(state, {.bytes = bytes}, [&] { norm.Run(x, residual, false, out); });
+  bench::MeasureAgainstRoofline(state, {.bytes = bytes},
+                                [&] { norm.Run(x, residual, false, out); });
 }
 BENCHMARK(BM_AddLayerNorm)->ArgName("dtype")->Arg(0)->Arg(1)->Unit(benchmark::kMillisecond);
 

@@ -11,7 +11,8 @@ BEGIN, END = "<!-- speed: made by tests/bench/readme_table.py -->", "<!-- /speed
 BASE, DENSE, SMALL = "longformer-base", "RoBERTa-base (dense), sdpa", "all-MiniLM-L6-v2"
 REFORMER, FLAT = "reformer-crime-and-punishment", "longformer-base, 2 of 12 layers, vocabulary 512"
 
-# (what, goal, [(model, dtype, length) of longspan over (model, dtype, length, engine) of the other])
+# (what, goal, [(model, dtype, length) of longspan over (model, dtype, length, engine) of the
+# other])
 def against(model, length, engine, goals, other_dtype=None):
     for dtype, goal in goals.items():
         other = (other_dtype or {}).get(dtype, dtype)

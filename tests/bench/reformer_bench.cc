@@ -1,6 +1,7 @@
-// Reformer: its kernels by themselves (useful GFLOP/s, share of the roofline; single-threaded kernels run one call a thread), a
-// layer of each kind, and the whole model with the geometry of crime-and-punishment (6 layers local/lsh, E 256, 2 heads of 64,
-// ffn 512, chunks of 64 + 64 before, axial [512, 1024]) and random weights: tokens a second of one text and the peak of the
+// Reformer: its kernels by themselves (useful GFLOP/s, share of the roofline; single-threaded
+// kernels run one call a thread), a layer of each kind, and the whole model with the geometry of
+// crime-and-punishment (6 layers local/lsh, E 256, 2 heads of 64, ffn 512, chunks of 64 + 64
+// before, axial [512, 1024]) and random weights: tokens a second of one text and the peak of the
 // resident set beyond what was there before.
 #include <benchmark/benchmark.h>
 #include <c10/core/InferenceMode.h>
@@ -53,16 +54,20 @@ void OnTheTeam(int32_t n, const Block& block) {
   for (int32_t i = 0; i < n; ++i) block(i);
 }
 
-// Chunks of one head with one chunk before, causal, rows anywhere (lsh) or in order: blocks of 512 slots as the layers make them.
-void BM_ChunkAttention(benchmark::State& state, kernels::ChunkAttentionImplementation implementation, ElementType type,
+// Chunks of one head with one chunk before, causal, rows anywhere (lsh) or in order: blocks of 512
+// slots as the layers make them.
+void BM_ChunkAttention(benchmark::State& state,
+                       kernels::ChunkAttentionImplementation implementation, ElementType type,
                        bool lsh) {
-  const int32_t tokens = static_cast<int32_t>(state.range(0)), C = static_cast<int32_t>(state.range(1)),
-                D = static_cast<int32_t>(state.range(2)), chunks = tokens / C, chunks_a_block = std::max(1, 512 / C);
+  const int32_t tokens = static_cast<int32_t>(state.range(0)),
+                C = static_cast<int32_t>(state.range(1)), D = static_cast<int32_t>(state.range(2)),
+                chunks = tokens / C, chunks_a_block = std::max(1, 512 / C);
   const std::vector<float> qkv = Normal(static_cast<size_t>(tokens) * 2 * D);
   std::vector<BFloat16> halves(qkv.size());
   for (size_t i = 0; i < qkv.size(); ++i) kernels::FromFloat(qkv[i], &halves[i]);
   const bool wide = type == ElementType::kFloat32;
-  const char* rows = wide ? reinterpret_cast<const char*>(qkv.data()) : reinterpret_cast<const char*>(halves.data());
+  const char* rows = wide ? reinterpret_cast<const char*>(qkv.data())
+                          : reinterpret_cast<const char*>(halves.data());
   const std::vector<int32_t> slots = Shuffled(tokens);
   std::vector<int32_t> key_slots(chunks * 2);
   std::vector<kernels::ChunkTask> tasks;
@@ -100,13 +105,18 @@ void BM_ChunkAttention(benchmark::State& state, kernels::ChunkAttentionImplement
   };
   const double flop = 4.0 * tokens * 2 * C * D;
   bench::MeasureAgainstRoofline(
-      state, {.arithmetic = wide ? bench::Arithmetic::kFloat32 : bench::Arithmetic::kBFloat16, .flop = flop}, pass);
+      state,
+      {.arithmetic = wide ? bench::Arithmetic::kFloat32 : bench::Arithmetic::kBFloat16,
+       .flop = flop},
+      pass);
 }
 
 void BM_LshHash(benchmark::State& state) {
   constexpr int32_t kTokens = 65536, kHeadSize = 64, kBlock = 256, kColumns = 96;
-  const int32_t hashes = static_cast<int32_t>(state.range(0)), columns = hashes * kColumns, stride = (columns + 31) / 32 * 32;
-  const std::vector<float> x = Normal(static_cast<size_t>(kTokens) * kHeadSize), rotations = Normal(kHeadSize * stride);
+  const int32_t hashes = static_cast<int32_t>(state.range(0)), columns = hashes * kColumns,
+                stride = (columns + 31) / 32 * 32;
+  const std::vector<float> x = Normal(static_cast<size_t>(kTokens) * kHeadSize),
+                           rotations = Normal(kHeadSize * stride);
   std::vector<int32_t> buckets(static_cast<size_t>(kTokens) * hashes);
   const int32_t factors[] = {64, 128};
   bench::MeasureAgainstRoofline(state, {.flop = 2.0 * kTokens * kHeadSize * columns}, [&] {
@@ -133,7 +143,8 @@ void BM_LshSort(benchmark::State& state) {
   std::vector<int32_t> buckets(tokens), slots(tokens);
   for (int32_t& bucket : buckets) bucket = static_cast<int32_t>(random() % 8192);
   for (auto _ : state) kernels::LshSort(buckets.data(), tokens, 8193, slots.data());
-  state.counters["keys/s"] = benchmark::Counter(static_cast<double>(tokens * state.iterations()), benchmark::Counter::kIsRate);
+  state.counters["keys/s"] = benchmark::Counter(static_cast<double>(tokens * state.iterations()),
+                                                benchmark::Counter::kIsRate);
 }
 
 // A later round of one head, rows anywhere.
@@ -141,13 +152,15 @@ void BM_LshMerge(benchmark::State& state) {
   const int32_t tokens = static_cast<int32_t>(state.range(0));
   constexpr int32_t kHeadSize = 64, kBlock = 512;
   const std::vector<float> out = Normal(kBlock * kHeadSize), lse = Normal(kBlock);
-  std::vector<float> sum(static_cast<size_t>(tokens) * kHeadSize), maximum(tokens), weight(tokens, 1.0f);
+  std::vector<float> sum(static_cast<size_t>(tokens) * kHeadSize), maximum(tokens),
+      weight(tokens, 1.0f);
   const std::vector<int32_t> slots = Shuffled(tokens);
   const kernels::LshMergeState merged{sum.data(), maximum.data(), weight.data(), kHeadSize};
   // Reads and writes the sum, reads the result.
   bench::MeasureAgainstRoofline(state, {.bytes = 3.0 * tokens * kHeadSize * sizeof(float)}, [&] {
     OnTheTeam(tokens / kBlock, [&](int32_t block) {
-      kernels::LshMergeRound(merged, out.data(), lse.data(), 0, &slots[block * kBlock], kBlock, false);
+      kernels::LshMergeRound(merged, out.data(), lse.data(), 0, &slots[block * kBlock], kBlock,
+                             false);
     });
   });
 }
@@ -195,7 +208,9 @@ class RandomCheckpoint {
   void Write(const std::string& folder, const nlohmann::json& config) {
     std::map<std::string, StoredTensor> tensors;
     for (const auto& [name, values] : values_)
-      tensors[name] = {.type = StoredType::kF32, .shape = shapes_[name], .data = std::as_bytes(std::span(values))};
+      tensors[name] = {.type = StoredType::kF32,
+                       .shape = shapes_[name],
+                       .data = std::as_bytes(std::span(values))};
     const absl::Status status = WriteSafetensors(folder + "/model.safetensors", tensors);
     if (!status.ok()) std::abort();
     std::ofstream(folder + "/config.json") << config;
@@ -215,8 +230,9 @@ std::unique_ptr<EncoderModel> MakeModel(DataType dtype, const std::vector<std::s
   for (size_t i = 0; i < layers.size(); ++i) {
     const std::string layer = "encoder.layers." + std::to_string(i) + ".";
     checkpoint.AddNorm(layer + "attention.layer_norm", 256);
-    for (const std::string& name : layers[i] == "lsh" ? std::vector<std::string>{"query_key", "value"}
-                                                      : std::vector<std::string>{"query", "key", "value"}) {
+    for (const std::string& name : layers[i] == "lsh"
+                                       ? std::vector<std::string>{"query_key", "value"}
+                                       : std::vector<std::string>{"query", "key", "value"}) {
       checkpoint.Add(layer + "attention.self_attention." + name + ".weight", {128, 256}, 0.06f);
     }
     checkpoint.Add(layer + "attention.output.dense.weight", {256, 128}, 0.06f);
@@ -237,14 +253,16 @@ std::unique_ptr<EncoderModel> MakeModel(DataType dtype, const std::vector<std::s
   return *std::move(model);
 }
 
-// FLOP of a token in the linear layers, the hashing and the attention (performance.md has the table).
+// FLOP of a token in the linear layers, the hashing and the attention (performance.md has the
+// table).
 double FlopAToken(const std::vector<std::string>& layers, int32_t num_hashes) {
   constexpr double E = 256, HD = 128, F = 512, kKeys = 128, kColumns = 96;
   double flop = 0;
   for (const std::string& layer : layers) {
     const bool lsh = layer == "lsh";
     const double rounds = lsh ? num_hashes : 1;
-    flop += 2 * E * HD * (lsh ? 3 : 4) + 4 * E * F + 4 * kKeys * HD * rounds + (lsh ? 2 * HD * kColumns * rounds : 0);
+    flop += 2 * E * HD * (lsh ? 3 : 4) + 4 * E * F + 4 * kKeys * HD * rounds +
+            (lsh ? 2 * HD * kColumns * rounds : 0);
   }
   return flop;
 }
@@ -265,15 +283,17 @@ void BM_Reformer(benchmark::State& state, DataType dtype, const std::vector<std:
     return state.SkipWithError(std::string(supported.message()).c_str());
   const std::unique_ptr<EncoderModel> model = MakeModel(dtype, layers);
   const int64_t length = state.range(0);
-  const int32_t num_hashes = static_cast<int32_t>(state.range(1)), num_texts = static_cast<int32_t>(state.range(2));
+  const int32_t num_hashes = static_cast<int32_t>(state.range(1)),
+                num_texts = static_cast<int32_t>(state.range(2));
   const TokenBatch batch = RandomTexts(num_texts, length, num_hashes);
   c10::InferenceMode inference;
   ResetPeak();
   const double before = StatusMiB("VmRSS:");
-  const bench::Work work = {.arithmetic = dtype == DataType::kBFloat16 ? bench::Arithmetic::kBFloat16
-                                          : dtype == DataType::kInt8   ? bench::Arithmetic::kInt8
-                                                                       : bench::Arithmetic::kFloat32,
-                            .flop = FlopAToken(layers, num_hashes) * static_cast<double>(batch.num_tokens())};
+  const bench::Work work = {
+      .arithmetic = dtype == DataType::kBFloat16 ? bench::Arithmetic::kBFloat16
+                    : dtype == DataType::kInt8   ? bench::Arithmetic::kInt8
+                                                 : bench::Arithmetic::kFloat32,
+      .flop = FlopAToken(layers, num_hashes) * static_cast<double>(batch.num_tokens())};
   const double passes = bench::MeasureAgainstRoofline(state, work, [&] {
     absl::StatusOr<HiddenStates> states = model->Forward(batch, {});
     if (!states.ok()) std::abort();
@@ -285,8 +305,16 @@ void BM_Reformer(benchmark::State& state, DataType dtype, const std::vector<std:
 }
 
 void Shapes(benchmark::internal::Benchmark* bench) {
-  bench->ArgNames({"tokens", "hashes", "texts"})->Unit(benchmark::kMillisecond)->MeasureProcessCPUTime()->UseRealTime();
-  bench->Args({128, 1, 1})->Args({128, 1, 32})->Args({4096, 1, 1})->Args({4096, 4, 1})->Args({65536, 1, 1})->Args({524288, 1, 1});
+  bench->ArgNames({"tokens", "hashes", "texts"})
+      ->Unit(benchmark::kMillisecond)
+      ->MeasureProcessCPUTime()
+      ->UseRealTime();
+  bench->Args({128, 1, 1})
+      ->Args({128, 1, 32})
+      ->Args({4096, 1, 1})
+      ->Args({4096, 4, 1})
+      ->Args({65536, 1, 1})
+      ->Args({524288, 1, 1});
 }
 
 const int kRegistered = [] {
@@ -294,7 +322,8 @@ const int kRegistered = [] {
     for (const auto& implementation : kernels::ChunkAttentionImplementations(type)) {
       for (bool lsh : {false, true}) {
         const std::string name = std::string("ChunkAttention/") + (lsh ? "lsh/" : "local/") +
-                                 (type == ElementType::kFloat32 ? "float32/" : "bfloat16/") + implementation.name;
+                                 (type == ElementType::kFloat32 ? "float32/" : "bfloat16/") +
+                                 implementation.name;
         benchmark::RegisterBenchmark(name.c_str(), BM_ChunkAttention, implementation, type, lsh)
             ->ArgNames({"tokens", "chunk", "head"})
             ->Args({4096, 64, 64})
@@ -305,15 +334,32 @@ const int kRegistered = [] {
       }
     }
   }
-  benchmark::RegisterBenchmark("LshHash", BM_LshHash)->ArgName("hashes")->Arg(1)->Arg(4)->UseRealTime();
-  benchmark::RegisterBenchmark("LshSort", BM_LshSort)->ArgName("tokens")->Arg(4096)->Arg(524288)->UseRealTime();
-  benchmark::RegisterBenchmark("LshMerge", BM_LshMerge)->ArgName("tokens")->Arg(4096)->Arg(524288)->UseRealTime();
-  const std::vector<std::string> local = {"local"}, lsh = {"lsh"}, all = {"local", "lsh", "local", "lsh", "local", "lsh"};
-  for (const auto& [name, dtype] :
-       {std::pair{"float32", DataType::kFloat32}, {"bfloat16", DataType::kBFloat16}, {"int8", DataType::kInt8}}) {
-    Shapes(benchmark::RegisterBenchmark((std::string("LocalLayer/") + name).c_str(), BM_Reformer, dtype, local));
-    Shapes(benchmark::RegisterBenchmark((std::string("LshLayer/") + name).c_str(), BM_Reformer, dtype, lsh));
-    Shapes(benchmark::RegisterBenchmark((std::string("Reformer/") + name).c_str(), BM_Reformer, dtype, all));
+  benchmark::RegisterBenchmark("LshHash", BM_LshHash)
+      ->ArgName("hashes")
+      ->Arg(1)
+      ->Arg(4)
+      ->UseRealTime();
+  benchmark::RegisterBenchmark("LshSort", BM_LshSort)
+      ->ArgName("tokens")
+      ->Arg(4096)
+      ->Arg(524288)
+      ->UseRealTime();
+  benchmark::RegisterBenchmark("LshMerge", BM_LshMerge)
+      ->ArgName("tokens")
+      ->Arg(4096)
+      ->Arg(524288)
+      ->UseRealTime();
+  const std::vector<std::string> local = {"local"}, lsh = {"lsh"},
+                                 all = {"local", "lsh", "local", "lsh", "local", "lsh"};
+  for (const auto& [name, dtype] : {std::pair{"float32", DataType::kFloat32},
+                                    {"bfloat16", DataType::kBFloat16},
+                                    {"int8", DataType::kInt8}}) {
+    Shapes(benchmark::RegisterBenchmark((std::string("LocalLayer/") + name).c_str(), BM_Reformer,
+                                        dtype, local));
+    Shapes(benchmark::RegisterBenchmark((std::string("LshLayer/") + name).c_str(), BM_Reformer,
+                                        dtype, lsh));
+    Shapes(benchmark::RegisterBenchmark((std::string("Reformer/") + name).c_str(), BM_Reformer,
+                                        dtype, all));
   }
   return 0;
 }();

@@ -1,14 +1,17 @@
-// The machine's own limits, measured by the benchmark that compares itself with them: multiply-adds a second of the vector units
-// in float32, bfloat16 and int8, and bytes a second of memory. A kernel's share of the roofline is its rate over what the limits
+// The machine's own limits, measured by the benchmark that compares itself with them: multiply-adds
+// a second of the vector units in float32, bfloat16 and int8, and bytes a second of memory. A
+// kernel's share of the roofline is its rate over what the limits
 // allow at its arithmetic intensity:  min(peak, FLOP / bytes * bandwidth)   (Williams, Waterman, Patterson 2009).
 //
-// A slice is some milliseconds of nothing but multiply-adds on every thread of the OpenMP team. MeasureAgainstRoofline runs
-// slices in turn with the passes of the kernel: what disturbs the machine disturbs both. Wall time is what the reader gets; the
-// share compares processor time of all threads, which a busy machine disturbs little. OMP_NUM_THREADS chooses the threads;
+// A slice is some milliseconds of nothing but multiply-adds on every thread of the OpenMP team.
+// MeasureAgainstRoofline runs slices in turn with the passes of the kernel: what disturbs the
+// machine disturbs both. Wall time is what the reader gets; the share compares processor time of
+// all threads, which a busy machine disturbs little. OMP_NUM_THREADS chooses the threads;
 // OMP_WAIT_POLICY=passive keeps waiting threads out of the processor time.
-// The vector units are used as the kernels use them: AVX-512 (VDPBF16PS, VPDPBUSD where present), else AVX2 with FMA, else what
-// the compiler makes of four floats. A processor without bfloat16 units gets its float32 peak (values are widened), one without
-// VNNI the int8 peak of VPMADDUBSW + VPMADDWD. Tile units (AMX) do not count. Multiply and add count 2.
+// The vector units are used as the kernels use them: AVX-512 (VDPBF16PS, VPDPBUSD where present),
+// else AVX2 with FMA, else what the compiler makes of four floats. A processor without bfloat16
+// units gets its float32 peak (values are widened), one without VNNI the int8 peak of VPMADDUBSW +
+// VPMADDWD. Tile units (AMX) do not count. Multiply and add count 2.
 #pragma once
 
 #include <benchmark/benchmark.h>
@@ -34,13 +37,17 @@ enum class Arithmetic { kFloat32, kBFloat16, kInt8 };
 struct Stopwatch {
   double wall = WallSeconds(), cpu = CpuSeconds();
   static double WallSeconds() {
-    return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+    return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch())
+        .count();
   }
-  static double CpuSeconds() { return static_cast<double>(std::clock()) / CLOCKS_PER_SEC; }  // of all threads together
+  static double CpuSeconds() {
+    return static_cast<double>(std::clock()) / CLOCKS_PER_SEC;
+  }  // of all threads together
 };
 
-// Work a second. By the wall the best pass counts, since other processes only ever make a pass slower; by processor time (all
-// threads together) the mean of all, since the clock of a thread that sleeps at a barrier lags within one pass.
+// Work a second. By the wall the best pass counts, since other processes only ever make a pass
+// slower; by processor time (all threads together) the mean of all, since the clock of a thread
+// that sleeps at a barrier lags within one pass.
 class Rate {
  public:
   void Add(double work, const Stopwatch& begin) {
@@ -58,11 +65,13 @@ class Rate {
 
 namespace internal {
 
-constexpr int64_t kSteps = 400000;  // a slice of 1.3 ms or more: the processor clock ticks in microseconds
-constexpr int kSums = 12;           // independent chains: two units, up to 5 cycles of latency
+constexpr int64_t kSteps =
+    400000;                // a slice of 1.3 ms or more: the processor clock ticks in microseconds
+constexpr int kSums = 12;  // independent chains: two units, up to 5 cycles of latency
 
 #if defined(__x86_64__)
-// All loops over sums are unrolled: an array that is indexed lives in memory. The asm keeps the compiler from folding the steps.
+// All loops over sums are unrolled: an array that is indexed lives in memory. The asm keeps the
+// compiler from folding the steps.
 __attribute__((target("avx512f"))) inline double Float32Avx512() {
   const __m512 factor = _mm512_set1_ps(0.5f);
   __m512 sum[kSums];
@@ -133,7 +142,8 @@ __attribute__((target("avx2"))) inline double Int8Avx2() {
 #pragma GCC unroll 12
     for (int i = 0; i < kSums; ++i) {
       asm volatile("" : "+v"(factor));  // each step multiplies anew
-      sum[i] = _mm256_add_epi32(sum[i], _mm256_madd_epi16(_mm256_maddubs_epi16(factor, factor), ones));
+      sum[i] =
+          _mm256_add_epi32(sum[i], _mm256_madd_epi16(_mm256_maddubs_epi16(factor, factor), ones));
       asm volatile("" : "+v"(sum[i]));
     }
   }
@@ -171,7 +181,8 @@ inline double SliceOfOneThread(Arithmetic arithmetic) {
 
 }  // namespace internal
 
-// One slice of multiply-adds on every thread of the team; returns its FLOP (integer operations for kInt8).
+// One slice of multiply-adds on every thread of the team; returns its FLOP (integer operations for
+// kInt8).
 inline double PeakSlice(Arithmetic arithmetic) {
   double flop = 0;
 #pragma omp parallel reduction(+ : flop)
@@ -179,23 +190,25 @@ inline double PeakSlice(Arithmetic arithmetic) {
   return flop;
 }
 
-// Copies through buffers that no cache holds, on every thread of the team; returns the bytes read and written. A store first
-// reads its cache line unless it goes around the cache, as the large copies of the C library do: those two streams are what
-// counts.
+// Copies through buffers that no cache holds, on every thread of the team; returns the bytes read
+// and written. A store first reads its cache line unless it goes around the cache, as the large
+// copies of the C library do: those two streams are what counts.
 class MemorySlice {
  public:
   double operator()() {
     const int threads = omp_get_max_threads();
     const int64_t part = static_cast<int64_t>(from_.size()) / threads;
 #pragma omp parallel num_threads(threads)
-    std::memcpy(to_.data() + omp_get_thread_num() * part, from_.data() + omp_get_thread_num() * part, part);
+    std::memcpy(to_.data() + omp_get_thread_num() * part,
+                from_.data() + omp_get_thread_num() * part, part);
     benchmark::ClobberMemory();
     return 2.0 * static_cast<double>(part * threads);
   }
 
  private:
   static constexpr int64_t kBytes = int64_t{256} << 20;
-  std::vector<uint8_t> from_ = std::vector<uint8_t>(kBytes, 1), to_ = std::vector<uint8_t>(kBytes, 2);
+  std::vector<uint8_t> from_ = std::vector<uint8_t>(kBytes, 1),
+                       to_ = std::vector<uint8_t>(kBytes, 2);
 };
 
 // The limits by themselves; measured at each call.
@@ -218,7 +231,8 @@ inline Rate MeasureBandwidth(int slices = 5) {
   return rate;
 }
 
-// What one pass of a kernel does: useful FLOP, and the bytes that it must move to and from memory. 0 = does not limit it.
+// What one pass of a kernel does: useful FLOP, and the bytes that it must move to and from memory.
+// 0 = does not limit it.
 struct Work {
   Arithmetic arithmetic = Arithmetic::kFloat32;
   double flop = 0;

@@ -1,4 +1,5 @@
-// Useful GFLOP/s of the attention kernels, and their share of what this machine's own FMA units do in the same run (roofline.h).
+// Useful GFLOP/s of the attention kernels, and their share of what this machine's own FMA units do
+// in the same run (roofline.h).
 //   useful FLOP = 4 * H * D * (keys seen, summed over rows): hidden keys, softmax and packing count for nothing.
 #include <benchmark/benchmark.h>
 #include <sys/mman.h>
@@ -28,7 +29,8 @@ struct Shape {
   int num_globals = 0;
 };
 
-// Memory as the server's arena has it: a row of q, k or v is a page of its own, so that small pages would miss the TLB.
+// Memory as the server's arena has it: a row of q, k or v is a page of its own, so that small pages
+// would miss the TLB.
 struct Free {
   void operator()(uint8_t* pages) const { std::free(pages); }
 };
@@ -45,7 +47,8 @@ Pages HugePages(size_t bytes) {
 class Inputs {
  public:
   Inputs(const Shape& shape, ElementType type) : shape_(shape), type_(type) {
-    const size_t tokens = static_cast<size_t>(shape.length) * shape.num_texts, row = shape.num_heads * shape.head_size;
+    const size_t tokens = static_cast<size_t>(shape.length) * shape.num_texts,
+                 row = shape.num_heads * shape.head_size;
     const size_t width = type == ElementType::kFloat32 ? 4 : 2;
     qkv_ = HugePages(tokens * 3 * row * width);
     out_ = HugePages(tokens * row * width);
@@ -55,7 +58,8 @@ class Inputs {
       const float x = normal(random);
       BFloat16 half;
       FromFloat(x, &half);
-      std::memcpy(qkv_.get() + i * width, type == ElementType::kFloat32 ? static_cast<const void*>(&x) : &half, width);
+      std::memcpy(qkv_.get() + i * width,
+                  type == ElementType::kFloat32 ? static_cast<const void*>(&x) : &half, width);
     }
     for (int b = 0; b <= shape.num_texts; ++b) {
       cu_seqlens_.push_back(static_cast<int32_t>(b * shape.length));
@@ -63,7 +67,8 @@ class Inputs {
     }
     windows_.assign(shape.num_texts, shape.window);
     for (int b = 0; b < shape.num_texts; ++b) {
-      for (int g = 0; g < shape.num_globals; ++g) globals_.push_back(static_cast<int32_t>(b * shape.length) + g);
+      for (int g = 0; g < shape.num_globals; ++g)
+        globals_.push_back(static_cast<int32_t>(b * shape.length) + g);
     }
     params_.type = type;
     params_.q = qkv_.get();
@@ -104,15 +109,19 @@ class Inputs {
 };
 
 template <class Pass>
-void Measure(benchmark::State& state, ElementType type, double useful_flop, int64_t tokens, const Pass& pass) {
+void Measure(benchmark::State& state, ElementType type, double useful_flop, int64_t tokens,
+             const Pass& pass) {
   const bench::Arithmetic arithmetic =
       type == ElementType::kBFloat16 ? bench::Arithmetic::kBFloat16 : bench::Arithmetic::kFloat32;
-  const double passes = bench::MeasureAgainstRoofline(state, {.arithmetic = arithmetic, .flop = useful_flop}, pass);
+  const double passes =
+      bench::MeasureAgainstRoofline(state, {.arithmetic = arithmetic, .flop = useful_flop}, pass);
   state.counters["Mtoken/s"] = static_cast<double>(tokens) * passes * 1e-6;
 }
 
-void BM_SlidingWindow(benchmark::State& state, Shape shape, ElementType type, AttentionImplementation implementation) {
-  if (!IsSupported(implementation, type)) return state.SkipWithError("this processor has no such instructions");
+void BM_SlidingWindow(benchmark::State& state, Shape shape, ElementType type,
+                      AttentionImplementation implementation) {
+  if (!IsSupported(implementation, type))
+    return state.SkipWithError("this processor has no such instructions");
   const Inputs inputs(shape, type);
   Measure(state, type, inputs.UsefulFlop(), shape.length * shape.num_texts,
           [&] { SlidingWindowAttention(inputs.params(), implementation); });
@@ -125,22 +134,30 @@ void BM_BlockSparse(benchmark::State& state, Shape shape, ElementType type) {
   params.block_size = 64;
   params.random_blocks = 3;
   const double blocks = static_cast<double>(shape.length) / 64, middle = blocks - 2;
-  const double keys = 64.0 * 64 * (2 * blocks + 5 * middle - 2);  // the blocks beside the first and the last see 4
-  Measure(state, type, 4.0 * shape.num_heads * shape.head_size * keys, shape.length, [&] { BlockSparseAttention(params); });
+  const double keys =
+      64.0 * 64 * (2 * blocks + 5 * middle - 2);  // the blocks beside the first and the last see 4
+  Measure(state, type, 4.0 * shape.num_heads * shape.head_size * keys, shape.length,
+          [&] { BlockSparseAttention(params); });
 }
 
 constexpr ElementType kFloat32 = ElementType::kFloat32, kBFloat16 = ElementType::kBFloat16;
-constexpr AttentionImplementation kAvx2 = AttentionImplementation::kAvx2, kAvx512Bf16 = AttentionImplementation::kAvx512Bf16,
+constexpr AttentionImplementation kAvx2 = AttentionImplementation::kAvx2,
+                                  kAvx512Bf16 = AttentionImplementation::kAvx512Bf16,
                                   kPortable = AttentionImplementation::kPortable;
 constexpr Shape kLongformer = {4096, 256, 12, 64}, kLongformer16K = {16384, 256, 12, 64},
                 kLongformerGlobal = {4096, 256, 12, 64, 1, 1}, kModernBert = {4096, 64, 12, 64},
-                kDense512 = {512, kUnlimitedWindow, 12, 64, 4}, kDense4096 = {4096, kUnlimitedWindow, 12, 64},
-                kMiniLm128 = {128, kUnlimitedWindow, 12, 32, 32}, kMiniLmBand = {4096, 128, 12, 32, 1, 1},
-                kLed = {4096, 512, 12, 64};
+                kDense512 = {512, kUnlimitedWindow, 12, 64, 4},
+                kDense4096 = {4096, kUnlimitedWindow, 12, 64},
+                kMiniLm128 = {128, kUnlimitedWindow, 12, 32, 32},
+                kMiniLmBand = {4096, 128, 12, 32, 1, 1}, kLed = {4096, 512, 12, 64};
 
-#define LONGSPAN_SHAPES(name, shape)                                                                                          \
-  BENCHMARK_CAPTURE(BM_SlidingWindow, name##_fp32, shape, kFloat32, FastestAttention(kFloat32))->UseRealTime()->MinTime(0.7); \
-  BENCHMARK_CAPTURE(BM_SlidingWindow, name##_bf16, shape, kBFloat16, kAvx512Bf16)->UseRealTime()->MinTime(0.7)
+#define LONGSPAN_SHAPES(name, shape)                                                            \
+  BENCHMARK_CAPTURE(BM_SlidingWindow, name##_fp32, shape, kFloat32, FastestAttention(kFloat32)) \
+      ->UseRealTime()                                                                           \
+      ->MinTime(0.7);                                                                           \
+  BENCHMARK_CAPTURE(BM_SlidingWindow, name##_bf16, shape, kBFloat16, kAvx512Bf16)               \
+      ->UseRealTime()                                                                           \
+      ->MinTime(0.7)
 
 LONGSPAN_SHAPES(longformer_4096, kLongformer);
 LONGSPAN_SHAPES(longformer_4096_cls, kLongformerGlobal);
@@ -151,10 +168,18 @@ LONGSPAN_SHAPES(minilm_band_4096, kMiniLmBand);
 LONGSPAN_SHAPES(minilm_dense_32x128, kMiniLm128);
 LONGSPAN_SHAPES(dense_4x512, kDense512);
 LONGSPAN_SHAPES(dense_4096, kDense4096);
-BENCHMARK_CAPTURE(BM_SlidingWindow, avx2_longformer_4096_fp32, kLongformer, kFloat32, kAvx2)->UseRealTime()->MinTime(0.7);
-BENCHMARK_CAPTURE(BM_SlidingWindow, portable_longformer_4096_fp32, kLongformer, kFloat32, kPortable)->UseRealTime()->MinTime(0.7);
-BENCHMARK_CAPTURE(BM_BlockSparse, bigbird_4096_fp32, kLongformer, kFloat32)->UseRealTime()->MinTime(0.7);
-BENCHMARK_CAPTURE(BM_BlockSparse, bigbird_4096_bf16, kLongformer, kBFloat16)->UseRealTime()->MinTime(0.7);
+BENCHMARK_CAPTURE(BM_SlidingWindow, avx2_longformer_4096_fp32, kLongformer, kFloat32, kAvx2)
+    ->UseRealTime()
+    ->MinTime(0.7);
+BENCHMARK_CAPTURE(BM_SlidingWindow, portable_longformer_4096_fp32, kLongformer, kFloat32, kPortable)
+    ->UseRealTime()
+    ->MinTime(0.7);
+BENCHMARK_CAPTURE(BM_BlockSparse, bigbird_4096_fp32, kLongformer, kFloat32)
+    ->UseRealTime()
+    ->MinTime(0.7);
+BENCHMARK_CAPTURE(BM_BlockSparse, bigbird_4096_bf16, kLongformer, kBFloat16)
+    ->UseRealTime()
+    ->MinTime(0.7);
 
 }  // namespace
 }  // namespace longspan::kernels

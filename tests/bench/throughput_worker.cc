@@ -1,6 +1,7 @@
-// throughput_worker MODEL DTYPE THREADS: loads a model and says "ready" (or "refused REASON"), then answers each line
-// "LENGTH TEXTS" with "SECONDS PEAK_MIB VALUE..." of one packed batch of TEXTS random texts of LENGTH tokens, mean pooled; the
-// values are the first text's vector, so that compare.py sees that all engines computed the same thing.
+// throughput_worker MODEL DTYPE THREADS: loads a model and says "ready" (or "refused REASON"), then
+// answers each line "LENGTH TEXTS" with "SECONDS PEAK_MIB VALUE..." of one packed batch of TEXTS
+// random texts of LENGTH tokens, mean pooled; the values are the first text's vector, so that
+// compare.py sees that all engines computed the same thing.
 #include <chrono>
 #include <fstream>
 #include <iostream>
@@ -24,10 +25,13 @@ double TakePeakMib() {
   return mib;
 }
 
-// Ids 3 .. vocabulary - 1 by a linear congruential generator (Numerical Recipes, 7.1); protocol.py makes the same.
+// Ids 3 .. vocabulary - 1 by a linear congruential generator (Numerical Recipes, 7.1); protocol.py
+// makes the same.
 std::vector<int32_t> RandomIds(int64_t count, int64_t vocabulary, uint32_t state) {
   std::vector<int32_t> ids(count);
-  for (int32_t& id : ids) id = 3 + static_cast<int32_t>(((state = state * 1664525u + 1013904223u) >> 8) % (vocabulary - 3));
+  for (int32_t& id : ids)
+    id = 3 +
+         static_cast<int32_t>(((state = state * 1664525u + 1013904223u) >> 8) % (vocabulary - 3));
   return ids;
 }
 
@@ -42,13 +46,15 @@ int Serve(const Encoder& encoder) {
       batch.Add({.token_ids = ids, .global_positions = globals});
     }
     EncodeOptions wanted;
-    wanted.pooling = PoolingMode::kMean;  // of all tokens: cls would let the last layer skip most rows
+    wanted.pooling =
+        PoolingMode::kMean;  // of all tokens: cls would let the last layer skip most rows
     wanted.normalize = false;
     const std::vector<EncodeOptions> options(texts, wanted);
     TakePeakMib();
     const auto start = std::chrono::steady_clock::now();
     const auto results = encoder.Encode(batch, options);
-    const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    const double seconds =
+        std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     const double peak = TakePeakMib();
     for (const auto& result : results) {
       if (!result.ok()) return std::cerr << result.status() << "\n", 1;
@@ -65,7 +71,8 @@ int Serve(const Encoder& encoder) {
 
 int main(int argc, char** argv) {
   longspan::EnterRuntimeEnvironment(argv);
-  if (argc != 4) return std::cerr << "usage: throughput_worker MODEL float32|bfloat16|int8 THREADS\n", 2;
+  if (argc != 4)
+    return std::cerr << "usage: throughput_worker MODEL float32|bfloat16|int8 THREADS\n", 2;
   longspan::EncoderOptions options;
   const std::string dtype = argv[2];
   options.dtype = dtype == "int8"       ? longspan::DataType::kInt8

@@ -12,7 +12,10 @@ const absl::Time kEnd = kBegin + absl::Seconds(10);
 
 BenchTally::Answer Answer(absl::Duration due, absl::Duration latency, int64_t tokens = 100,
                           absl::Status status = absl::OkStatus()) {
-  return {.status = std::move(status), .tokens = tokens, .due = kBegin + due, .ended = kBegin + due + latency};
+  return {.status = std::move(status),
+          .tokens = tokens,
+          .due = kBegin + due,
+          .ended = kBegin + due + latency};
 }
 
 void Count(BenchTally* tally, const BenchTally::Answer& answer) {
@@ -22,7 +25,8 @@ void Count(BenchTally* tally, const BenchTally::Answer& answer) {
 
 TEST(BenchTallyTest, PercentilesAreThoseOfEachLengthClass) {
   BenchTally tally(kBegin, kEnd);
-  for (int i = 1; i <= 100; ++i) Count(&tally, Answer(absl::Seconds(1), absl::Milliseconds(i), 128));
+  for (int i = 1; i <= 100; ++i)
+    Count(&tally, Answer(absl::Seconds(1), absl::Milliseconds(i), 128));
   Count(&tally, Answer(absl::Seconds(1), absl::Milliseconds(900), 129));
   const auto classes = tally.Report()["classes"];
   ASSERT_EQ(classes.size(), 2u);
@@ -36,8 +40,9 @@ TEST(BenchTallyTest, PercentilesAreThoseOfEachLengthClass) {
 
 TEST(BenchTallyTest, RatesCountWhatArrivedInTheWindow_PercentilesWhatWasDueInIt) {
   BenchTally tally(kBegin, kEnd);
-  Count(&tally, Answer(absl::Seconds(-1), absl::Seconds(2)));  // due in the warm-up, arrived in the window
-  Count(&tally, Answer(absl::Seconds(9), absl::Seconds(2)));   // due in the window, arrived after it
+  Count(&tally,
+        Answer(absl::Seconds(-1), absl::Seconds(2)));  // due in the warm-up, arrived in the window
+  Count(&tally, Answer(absl::Seconds(9), absl::Seconds(2)));  // due in the window, arrived after it
   Count(&tally, Answer(absl::Seconds(-2), absl::Seconds(1)));  // before
   Count(&tally, Answer(absl::Seconds(10), absl::Seconds(1)));  // after
   Count(&tally, Answer(absl::Seconds(5), absl::Seconds(1), 50));
@@ -50,14 +55,18 @@ TEST(BenchTallyTest, RatesCountWhatArrivedInTheWindow_PercentilesWhatWasDueInIt)
 
 TEST(BenchTallyTest, ErrorsAreCountedByCode_AndNeverGood) {
   BenchTally tally(kBegin, kEnd);
-  Count(&tally, Answer(absl::Seconds(1), absl::Milliseconds(3), 0, absl::ResourceExhaustedError("full")));
-  Count(&tally, Answer(absl::Seconds(1), absl::Milliseconds(4), 0, absl::ResourceExhaustedError("full")));
-  Count(&tally, Answer(absl::Seconds(1), absl::Milliseconds(5000), 0, absl::DeadlineExceededError("late")));
+  Count(&tally,
+        Answer(absl::Seconds(1), absl::Milliseconds(3), 0, absl::ResourceExhaustedError("full")));
+  Count(&tally,
+        Answer(absl::Seconds(1), absl::Milliseconds(4), 0, absl::ResourceExhaustedError("full")));
+  Count(&tally,
+        Answer(absl::Seconds(1), absl::Milliseconds(5000), 0, absl::DeadlineExceededError("late")));
   const auto report = tally.Report();
   EXPECT_EQ(report["good"], 0);
   EXPECT_EQ(report["errors"]["RESOURCE_EXHAUSTED"], 2);
   EXPECT_EQ(report["errors"]["DEADLINE_EXCEEDED"], 1);
-  EXPECT_NEAR(report["refusal_ms"]["max"].get<double>(), 4, 1e-6);  // a deadline that passed is no refusal
+  EXPECT_NEAR(report["refusal_ms"]["max"].get<double>(), 4,
+              1e-6);  // a deadline that passed is no refusal
   EXPECT_TRUE(report["classes"].empty());
 }
 

@@ -17,7 +17,9 @@ namespace {
 
 using ::testing::HasSubstr;
 
-CommonOptions To(const FakeServer& server) { return {.client = {.server = server.address()}, .deadline = absl::Seconds(10)}; }
+CommonOptions To(const FakeServer& server) {
+  return {.client = {.server = server.address()}, .deadline = absl::Seconds(10)};
+}
 
 nlohmann::json Bench(const FakeServer& server, const BenchCommand& command) {
   const auto report = RunBench(To(server), command);
@@ -29,7 +31,8 @@ nlohmann::json Bench(const FakeServer& server, const BenchCommand& command) {
 }
 
 grpc::Status AnswerAll(const v1::EncodeRequest& request, v1::EncodeResponse* response) {
-  response->add_encodings()->set_tokens_used(static_cast<uint64_t>(request.inputs(0).token_ids().ids_size()));
+  response->add_encodings()->set_tokens_used(
+      static_cast<uint64_t>(request.inputs(0).token_ids().ids_size()));
   return grpc::Status::OK;
 }
 
@@ -46,10 +49,10 @@ TEST(BenchTest, BadLengthsAreAnErrorBeforeAnyRequest) {
 
 TEST(BenchTest, EveryRequestIsCountedOnce_WithTheTokensTheServerRead) {
   FakeServer server;
-  server.set_on_encode([](int, grpc::ServerContext*, const v1::EncodeRequest& request, v1::EncodeResponse* response) {
-    return AnswerAll(request, response);
-  });
-  const auto report = Bench(server, {.lengths = "300", .rate = 200, .seconds = 0.5, .warmup_seconds = 0});
+  server.set_on_encode([](int, grpc::ServerContext*, const v1::EncodeRequest& request,
+                          v1::EncodeResponse* response) { return AnswerAll(request, response); });
+  const auto report =
+      Bench(server, {.lengths = "300", .rate = 200, .seconds = 0.5, .warmup_seconds = 0});
   EXPECT_GT(report["requests"], 0);
   EXPECT_EQ(report["requests"], server.encode_calls());
   EXPECT_EQ(report["good"], report["requests"]);
@@ -64,14 +67,18 @@ TEST(BenchTest, OpenLoop_GoesOnSending_WhileNobodyAnswers) {
   std::mutex mu;
   std::condition_variable fifth;
   int arrived = 0;
-  server.set_on_encode([&](int, grpc::ServerContext*, const v1::EncodeRequest& request, v1::EncodeResponse* response) {
+  server.set_on_encode([&](int, grpc::ServerContext*, const v1::EncodeRequest& request,
+                           v1::EncodeResponse* response) {
     std::unique_lock lock(mu);
     if (++arrived >= 5) fifth.notify_all();
     fifth.wait(lock, [&] { return arrived >= 5; });
     return AnswerAll(request, response);
   });
-  const auto report =
-      Bench(server, {.lengths = "8", .rate = 100, .connections = 1, .seconds = 1, .request_deadline_seconds = 60});
+  const auto report = Bench(server, {.lengths = "8",
+                                     .rate = 100,
+                                     .connections = 1,
+                                     .seconds = 1,
+                                     .request_deadline_seconds = 60});
   EXPECT_GE(report["good"], 5);
   EXPECT_EQ(report["mode"], "open");
 }
@@ -79,7 +86,8 @@ TEST(BenchTest, OpenLoop_GoesOnSending_WhileNobodyAnswers) {
 TEST(BenchTest, ClosedLoop_HasExactlyItsCallersUnderWay) {
   FakeServer server;
   std::atomic<int> under_way = 0, most = 0;
-  server.set_on_encode([&](int, grpc::ServerContext*, const v1::EncodeRequest& request, v1::EncodeResponse* response) {
+  server.set_on_encode([&](int, grpc::ServerContext*, const v1::EncodeRequest& request,
+                           v1::EncodeResponse* response) {
     const int now = ++under_way;
     for (int seen = most; seen < now && !most.compare_exchange_weak(seen, now);) {
     }
@@ -87,7 +95,8 @@ TEST(BenchTest, ClosedLoop_HasExactlyItsCallersUnderWay) {
     --under_way;
     return AnswerAll(request, response);
   });
-  const auto report = Bench(server, {.lengths = "8", .concurrency = 3, .seconds = 0.5, .warmup_seconds = 0});
+  const auto report =
+      Bench(server, {.lengths = "8", .concurrency = 3, .seconds = 0.5, .warmup_seconds = 0});
   EXPECT_LE(most, 3);
   EXPECT_GT(report["good"], 3);
   EXPECT_EQ(report["mode"], "closed");
@@ -95,22 +104,29 @@ TEST(BenchTest, ClosedLoop_HasExactlyItsCallersUnderWay) {
 
 TEST(BenchTest, Load_OffersThatMultipleOfTheMeasuredCapacity) {
   FakeServer server;
-  server.set_on_encode([](int, grpc::ServerContext*, const v1::EncodeRequest& request, v1::EncodeResponse* response) {
+  server.set_on_encode([](int, grpc::ServerContext*, const v1::EncodeRequest& request,
+                          v1::EncodeResponse* response) {
     absl::SleepFor(absl::Milliseconds(20));
     return AnswerAll(request, response);
   });
-  const auto report =
-      Bench(server, {.lengths = "8", .load = 0.1, .capacity_seconds = 0.5, .seconds = 0.5, .warmup_seconds = 0.1});
+  const auto report = Bench(server, {.lengths = "8",
+                                     .load = 0.1,
+                                     .capacity_seconds = 0.5,
+                                     .seconds = 0.5,
+                                     .warmup_seconds = 0.1});
   EXPECT_GT(report["capacity_per_second"], 0);
-  EXPECT_DOUBLE_EQ(report["offered_per_second"].get<double>(), 0.1 * report["capacity_per_second"].get<double>());
+  EXPECT_DOUBLE_EQ(report["offered_per_second"].get<double>(),
+                   0.1 * report["capacity_per_second"].get<double>());
 }
 
-// A server that lets short texts pass while long ones wait, as ours does: until the callers stop, no long text is answered.
+// A server that lets short texts pass while long ones wait, as ours does: until the callers stop,
+// no long text is answered.
 TEST(BenchTest, Capacity_CountsTheTextsThatWereStillUnderWayToo) {
   FakeServer server;
   absl::Mutex one_at_a_time;
   const absl::Time start = absl::Now();
-  server.set_on_encode([&](int, grpc::ServerContext*, const v1::EncodeRequest& request, v1::EncodeResponse* response) {
+  server.set_on_encode([&](int, grpc::ServerContext*, const v1::EncodeRequest& request,
+                           v1::EncodeResponse* response) {
     if (request.inputs(0).token_ids().ids_size() == 1000) {
       absl::SleepFor(start + absl::Seconds(1) - absl::Now());
       absl::MutexLock lock(&one_at_a_time);
@@ -118,34 +134,45 @@ TEST(BenchTest, Capacity_CountsTheTextsThatWereStillUnderWayToo) {
     }
     return AnswerAll(request, response);
   });
-  const auto report =
-      Bench(server, {.lengths = "50%:10,50%:1000", .load = 0.1, .capacity_seconds = 0.5, .seconds = 0.2, .warmup_seconds = 0});
+  const auto report = Bench(server, {.lengths = "50%:10,50%:1000",
+                                     .load = 0.1,
+                                     .capacity_seconds = 0.5,
+                                     .seconds = 0.2,
+                                     .warmup_seconds = 0});
   const double tokens_per_second = report["capacity_tokens_per_second"];
-  EXPECT_GT(tokens_per_second, 32 * 1000 / 10.0) << "each of the 32 callers had a long text under way";
-  EXPECT_NEAR(report["capacity_per_second"].get<double>(), tokens_per_second / 505, tokens_per_second / 505 * 0.01);
+  EXPECT_GT(tokens_per_second, 32 * 1000 / 10.0)
+      << "each of the 32 callers had a long text under way";
+  EXPECT_NEAR(report["capacity_per_second"].get<double>(), tokens_per_second / 505,
+              tokens_per_second / 505 * 0.01);
 }
 
 TEST(BenchTest, Load_OfAServerThatAnswersNothing_IsAnErrorThatNamesItsCode) {
   FakeServer server;
-  server.set_on_encode([](int, grpc::ServerContext*, const v1::EncodeRequest&, v1::EncodeResponse*) {
-    absl::SleepFor(absl::Milliseconds(5));
-    return grpc::Status(grpc::StatusCode::INTERNAL, "no");
-  });
-  const auto report = RunBench(To(server), {.lengths = "8", .load = 1, .capacity_seconds = 0.2, .seconds = 0.2});
+  server.set_on_encode(
+      [](int, grpc::ServerContext*, const v1::EncodeRequest&, v1::EncodeResponse*) {
+        absl::SleepFor(absl::Milliseconds(5));
+        return grpc::Status(grpc::StatusCode::INTERNAL, "no");
+      });
+  const auto report =
+      RunBench(To(server), {.lengths = "8", .load = 1, .capacity_seconds = 0.2, .seconds = 0.2});
   EXPECT_THAT(report.status().message(), HasSubstr("INTERNAL"));
 }
 
 TEST(BenchTest, RefusalsAndPassedDeadlinesAreErrorsByCode_NotRetriedNorGood) {
   FakeServer server;
-  server.set_on_encode(
-      [](int attempt, grpc::ServerContext* context, const v1::EncodeRequest& request, v1::EncodeResponse* response) {
-        if (attempt % 3 == 0) return grpc::Status(grpc::StatusCode::RESOURCE_EXHAUSTED, "full");
-        while (attempt % 3 == 1 && !context->IsCancelled()) absl::SleepFor(absl::Milliseconds(1));
-        return AnswerAll(request, response);
-      });
-  const auto report =
-      Bench(server, {.lengths = "8", .rate = 100, .seconds = 0.5, .warmup_seconds = 0, .request_deadline_seconds = 0.2});
-  const int refused = report["errors"].value("RESOURCE_EXHAUSTED", 0), late = report["errors"].value("DEADLINE_EXCEEDED", 0);
+  server.set_on_encode([](int attempt, grpc::ServerContext* context,
+                          const v1::EncodeRequest& request, v1::EncodeResponse* response) {
+    if (attempt % 3 == 0) return grpc::Status(grpc::StatusCode::RESOURCE_EXHAUSTED, "full");
+    while (attempt % 3 == 1 && !context->IsCancelled()) absl::SleepFor(absl::Milliseconds(1));
+    return AnswerAll(request, response);
+  });
+  const auto report = Bench(server, {.lengths = "8",
+                                     .rate = 100,
+                                     .seconds = 0.5,
+                                     .warmup_seconds = 0,
+                                     .request_deadline_seconds = 0.2});
+  const int refused = report["errors"].value("RESOURCE_EXHAUSTED", 0),
+            late = report["errors"].value("DEADLINE_EXCEEDED", 0);
   EXPECT_GT(refused, 0);
   EXPECT_GT(late, 0);
   EXPECT_EQ(report["good"].get<int>() + refused + late, report["requests"].get<int>());

@@ -1,4 +1,5 @@
-// The client library against a fake server: retries, deadlines, errors kept as the server gave them, message sizes.
+// The client library against a fake server: retries, deadlines, errors kept as the server gave
+// them, message sizes.
 #include "client/client.h"
 
 #include <gmock/gmock.h>
@@ -29,7 +30,8 @@ class ClientTest : public testing::Test {
   }
   // Fails with `code` before attempt `succeeds_at`.
   void FailUntil(int succeeds_at, grpc::StatusCode code) {
-    server_.set_on_encode([=](int attempt, grpc::ServerContext*, const v1::EncodeRequest&, v1::EncodeResponse* response) {
+    server_.set_on_encode([=](int attempt, grpc::ServerContext*, const v1::EncodeRequest&,
+                              v1::EncodeResponse* response) {
       if (attempt < succeeds_at) return grpc::Status(code, "loading");
       response->add_encodings()->set_tokens_total(7);
       return grpc::Status::OK;
@@ -71,7 +73,8 @@ TEST_F(ClientTest, Encode_GivesUpAfterFourAttempts_WithTheServersError) {
 
 TEST_F(ClientTest, Encode_IsTriedOnce_WhereTheTextIsAtFaultOrRetryIsOff) {
   FailUntil(100, grpc::StatusCode::INVALID_ARGUMENT);
-  EXPECT_EQ(Connect()->Encode(Request(), kLong).status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(Connect()->Encode(Request(), kLong).status().code(),
+            absl::StatusCode::kInvalidArgument);
   EXPECT_EQ(server_.encode_calls(), 1);
   FailUntil(100, grpc::StatusCode::UNAVAILABLE);
   EXPECT_FALSE(Connect({.retry = false})->Encode(Request(), kLong).ok());
@@ -80,19 +83,22 @@ TEST_F(ClientTest, Encode_IsTriedOnce_WhereTheTextIsAtFaultOrRetryIsOff) {
 
 // The server's own pause wins over the backoff, and a negative one forbids the next attempt.
 TEST_F(ClientTest, Encode_ObeysTheServersPushback) {
-  server_.set_on_encode([](int, grpc::ServerContext* context, const v1::EncodeRequest&, v1::EncodeResponse*) {
-    context->AddTrailingMetadata("grpc-retry-pushback-ms", "-1");
-    return grpc::Status(grpc::StatusCode::RESOURCE_EXHAUSTED, "queue full");
-  });
-  EXPECT_EQ(Connect()->Encode(Request(), kLong).status().code(), absl::StatusCode::kResourceExhausted);
+  server_.set_on_encode(
+      [](int, grpc::ServerContext* context, const v1::EncodeRequest&, v1::EncodeResponse*) {
+        context->AddTrailingMetadata("grpc-retry-pushback-ms", "-1");
+        return grpc::Status(grpc::StatusCode::RESOURCE_EXHAUSTED, "queue full");
+      });
+  EXPECT_EQ(Connect()->Encode(Request(), kLong).status().code(),
+            absl::StatusCode::kResourceExhausted);
   EXPECT_EQ(server_.encode_calls(), 1);
 }
 
 TEST_F(ClientTest, Encode_EndsAtItsDeadline_WhenTheServerDoesNotAnswer) {
-  server_.set_on_encode([](int, grpc::ServerContext* context, const v1::EncodeRequest&, v1::EncodeResponse*) {
-    while (!context->IsCancelled()) absl::SleepFor(absl::Milliseconds(5));
-    return grpc::Status::CANCELLED;
-  });
+  server_.set_on_encode(
+      [](int, grpc::ServerContext* context, const v1::EncodeRequest&, v1::EncodeResponse*) {
+        while (!context->IsCancelled()) absl::SleepFor(absl::Milliseconds(5));
+        return grpc::Status::CANCELLED;
+      });
   const absl::Time start = absl::Now();
   const auto response = Connect()->Encode(Request(), absl::Milliseconds(200));
   EXPECT_EQ(response.status().code(), absl::StatusCode::kDeadlineExceeded);
@@ -101,20 +107,23 @@ TEST_F(ClientTest, Encode_EndsAtItsDeadline_WhenTheServerDoesNotAnswer) {
 }
 
 TEST_F(ClientTest, Error_KeepsCodeAndMessage_AndTellsTheDetails) {
-  server_.set_on_encode([](int, grpc::ServerContext*, const v1::EncodeRequest&, v1::EncodeResponse*) {
-    google::rpc::BadRequest bad_request;
-    bad_request.add_field_violations()->set_field("inputs[0].text");
-    google::rpc::Status details;
-    details.add_details()->PackFrom(bad_request);
-    return grpc::Status(grpc::StatusCode::INVALID_ARGUMENT, "9120 tokens; at most 4096", details.SerializeAsString());
-  });
+  server_.set_on_encode(
+      [](int, grpc::ServerContext*, const v1::EncodeRequest&, v1::EncodeResponse*) {
+        google::rpc::BadRequest bad_request;
+        bad_request.add_field_violations()->set_field("inputs[0].text");
+        google::rpc::Status details;
+        details.add_details()->PackFrom(bad_request);
+        return grpc::Status(grpc::StatusCode::INVALID_ARGUMENT, "9120 tokens; at most 4096",
+                            details.SerializeAsString());
+      });
   const auto response = Connect()->Encode(Request(), kLong);
   EXPECT_EQ(response.status().code(), absl::StatusCode::kInvalidArgument);
   EXPECT_EQ(response.status().message(), "9120 tokens; at most 4096 [field inputs[0].text]");
 }
 
 TEST_F(ClientTest, Answer_MayBeLargerThanGrpcsDefaultOf4MiB) {
-  server_.set_on_encode([](int, grpc::ServerContext*, const v1::EncodeRequest&, v1::EncodeResponse* response) {
+  server_.set_on_encode([](int, grpc::ServerContext*, const v1::EncodeRequest&,
+                           v1::EncodeResponse* response) {
     response->add_encodings()->mutable_vector()->mutable_values()->Resize(2 << 20, 0.5f);  // 8 MiB
     return grpc::Status::OK;
   });
@@ -130,7 +139,8 @@ TEST_F(ClientTest, Key_IsSentAsBearer) {
 
 TEST_F(ClientTest, AwaitConnection_TellsWhetherAServerIsThere) {
   EXPECT_TRUE(Connect()->AwaitConnection(kLong));
-  EXPECT_FALSE((*Client::Connect({.server = "127.0.0.1:1"}))->AwaitConnection(absl::Milliseconds(300)));
+  EXPECT_FALSE(
+      (*Client::Connect({.server = "127.0.0.1:1"}))->AwaitConnection(absl::Milliseconds(300)));
 }
 
 TEST_F(ClientTest, Health_TellsTheStatus_AndNotFoundForUnknownNames) {
@@ -140,7 +150,9 @@ TEST_F(ClientTest, Health_TellsTheStatus_AndNotFoundForUnknownNames) {
   EXPECT_EQ(Connect()->Health("no.such", kLong).status().code(), absl::StatusCode::kNotFound);
 }
 
-TEST_F(ClientTest, GetModelInfo_Answers) { EXPECT_EQ(Connect()->GetModelInfo(kLong)->dimensions(), 384u); }
+TEST_F(ClientTest, GetModelInfo_Answers) {
+  EXPECT_EQ(Connect()->GetModelInfo(kLong)->dimensions(), 384u);
+}
 
 TEST(ClientConnectTest, NamesACaFileThatCannotBeRead) {
   const auto client = Client::Connect({.ca_file = "/no/such/ca.pem"});

@@ -1,4 +1,5 @@
-// The command line as a user meets it: exit codes, what stands on stdout and on stderr, options turned into requests.
+// The command line as a user meets it: exit codes, what stands on stdout and on stderr, options
+// turned into requests.
 #include "client/commands.h"
 
 #include <gmock/gmock.h>
@@ -33,25 +34,29 @@ class CommandsTest : public testing::Test {
     testing::internal::CaptureStdout();
     testing::internal::CaptureStderr();
     Outcome outcome;
-    outcome.exit_code =
-        RunCommandLine(static_cast<int>(argv.size()), argv.data(), server.empty() ? server_.address() : server, "");
+    outcome.exit_code = RunCommandLine(static_cast<int>(argv.size()), argv.data(),
+                                       server.empty() ? server_.address() : server, "");
     outcome.out = testing::internal::GetCapturedStdout();
     outcome.err = testing::internal::GetCapturedStderr();
     return outcome;
   }
-  std::string TextFile(const std::string& name, const std::string& text) const { return folder_.WriteText(name, text); }
+  std::string TextFile(const std::string& name, const std::string& text) const {
+    return folder_.WriteText(name, text);
+  }
 
   FakeServer server_;
   TemporaryFolder folder_;
 };
 
 TEST_F(CommandsTest, Encode_PrintsJson_AndSendsWhatTheOptionsSay) {
-  server_.set_on_encode([](int, grpc::ServerContext*, const v1::EncodeRequest&, v1::EncodeResponse* response) {
-    response->add_encodings()->set_tokens_total(7);
-    return grpc::Status::OK;
-  });
-  const Outcome outcome = Run({"encode", TextFile("text.txt", "Grüße"), "--pooling", "mean-sqrt-len", "--truncation", "head_tail",
-                               "--spans", "paragraphs", "--dimensions", "128", "--prompt", "query"});
+  server_.set_on_encode(
+      [](int, grpc::ServerContext*, const v1::EncodeRequest&, v1::EncodeResponse* response) {
+        response->add_encodings()->set_tokens_total(7);
+        return grpc::Status::OK;
+      });
+  const Outcome outcome =
+      Run({"encode", TextFile("text.txt", "Grüße"), "--pooling", "mean-sqrt-len", "--truncation",
+           "head_tail", "--spans", "paragraphs", "--dimensions", "128", "--prompt", "query"});
   EXPECT_EQ(outcome.exit_code, 0) << outcome.err;
   EXPECT_THAT(outcome.out, HasSubstr(R"("tokens_total":"7")"));
   EXPECT_THAT(outcome.out, HasSubstr(R"("truncated":false)"));
@@ -65,9 +70,10 @@ TEST_F(CommandsTest, Encode_PrintsJson_AndSendsWhatTheOptionsSay) {
 }
 
 TEST_F(CommandsTest, ServersError_IsOneLineWithCodeAndMessage_AndExit1) {
-  server_.set_on_encode([](int, grpc::ServerContext*, const v1::EncodeRequest&, v1::EncodeResponse*) {
-    return grpc::Status(grpc::StatusCode::INVALID_ARGUMENT, "9120 tokens;\nat most 4096");
-  });
+  server_.set_on_encode(
+      [](int, grpc::ServerContext*, const v1::EncodeRequest&, v1::EncodeResponse*) {
+        return grpc::Status(grpc::StatusCode::INVALID_ARGUMENT, "9120 tokens;\nat most 4096");
+      });
   const Outcome outcome = Run({"encode", TextFile("text.txt", "text")});
   EXPECT_EQ(outcome.exit_code, 1);
   EXPECT_EQ(outcome.err, "longspan: INVALID_ARGUMENT: 9120 tokens; at most 4096\n");
@@ -76,10 +82,11 @@ TEST_F(CommandsTest, ServersError_IsOneLineWithCodeAndMessage_AndExit1) {
 
 TEST_F(CommandsTest, NoServerAndPassedDeadline_AreExit2) {
   EXPECT_EQ(Run({"info", "--deadline", "2s"}, "127.0.0.1:1").exit_code, 2);
-  server_.set_on_encode([](int, grpc::ServerContext* context, const v1::EncodeRequest&, v1::EncodeResponse*) {
-    while (!context->IsCancelled()) absl::SleepFor(absl::Milliseconds(5));
-    return grpc::Status::CANCELLED;
-  });
+  server_.set_on_encode(
+      [](int, grpc::ServerContext* context, const v1::EncodeRequest&, v1::EncodeResponse*) {
+        while (!context->IsCancelled()) absl::SleepFor(absl::Milliseconds(5));
+        return grpc::Status::CANCELLED;
+      });
   const Outcome outcome = Run({"encode", TextFile("text.txt", "text"), "--deadline", "200ms"});
   EXPECT_EQ(outcome.exit_code, 2);
   EXPECT_THAT(outcome.err, HasSubstr("DEADLINE_EXCEEDED"));
@@ -161,18 +168,21 @@ TEST(SummaryTest, TellsTokensVectorTimesSpeed_AndWhatATruncatingServerWouldHaveR
   const std::string summary = SummaryText("text", LongDocument(), absl::Milliseconds(2030));
   EXPECT_THAT(summary, HasSubstr("51200 tokens read of 51200"));
   EXPECT_THAT(summary, HasSubstr("nothing truncated"));
+  EXPECT_THAT(summary, HasSubstr("384 values [0.000000, 0.010000, 0.020000, 0.030000, 0.040000, "
+                                 "0.050000, 0.060000, 0.070000, ...]"));
   EXPECT_THAT(summary,
-              HasSubstr("384 values [0.000000, 0.010000, 0.020000, 0.030000, 0.040000, 0.050000, 0.060000, 0.070000, ...]"));
-  EXPECT_THAT(summary, HasSubstr("tokenize 20.0 ms, queue 1.5 ms, compute 2000.0 ms, total 2021.5 ms"));
+              HasSubstr("tokenize 20.0 ms, queue 1.5 ms, compute 2000.0 ms, total 2021.5 ms"));
   EXPECT_THAT(summary, HasSubstr("25600 tokens/s"));
-  EXPECT_THAT(summary, HasSubstr("truncates at 512 tokens would have read 1.0 % of this text (512 tokens)"));
+  EXPECT_THAT(summary,
+              HasSubstr("truncates at 512 tokens would have read 1.0 % of this text (512 tokens)"));
 }
 
 TEST(SummaryTest, SaysWhereTheTextWasTruncated_AndClaimsNothingAboutShortTexts) {
   v1::EncodeResponse response = LongDocument();
   response.mutable_encodings(0)->set_tokens_used(4096);
   response.mutable_encodings(0)->set_truncated(true);
-  EXPECT_THAT(SummaryText("text", response, absl::Seconds(1)), HasSubstr("4096 tokens read of 51200 (4 bytes), TRUNCATED"));
+  EXPECT_THAT(SummaryText("text", response, absl::Seconds(1)),
+              HasSubstr("4096 tokens read of 51200 (4 bytes), TRUNCATED"));
   response.mutable_encodings(0)->set_tokens_total(100);
   EXPECT_THAT(SummaryText("text", response, absl::Seconds(1)), Not(HasSubstr("512")));
 }
@@ -184,11 +194,12 @@ TEST(OneLineTest, JoinsWhiteSpace_AndCutsBetweenCharacters) {
 
 TEST(FindInvalidUtf8Test, KnowsTheBordersOfEachForm) {
   const auto npos = std::string_view::npos;
-  for (const char* good :
-       {"", "a", "\xc2\x80", "\xdf\xbf", "\xe0\xa0\x80", "\xed\x9f\xbf", "\xee\x80\x80", "\xf0\x90\x80\x80", "\xf4\x8f\xbf\xbf"})
+  for (const char* good : {"", "a", "\xc2\x80", "\xdf\xbf", "\xe0\xa0\x80", "\xed\x9f\xbf",
+                           "\xee\x80\x80", "\xf0\x90\x80\x80", "\xf4\x8f\xbf\xbf"})
     EXPECT_EQ(FindInvalidUtf8(good), npos) << testing::PrintToString(good);
-  for (const char* bad : {"\x80", "\xc1\xbf", "\xe0\x9f\xbf", "\xed\xa0\x80", "\xf0\x8f\xbf\xbf", "\xf4\x90\x80\x80",
-                          "\xf5\x80\x80\x80", "\xc2", "\xe2\x82", "\xf0\x9f\x98", "\xe2\x82\x20"})
+  for (const char* bad :
+       {"\x80", "\xc1\xbf", "\xe0\x9f\xbf", "\xed\xa0\x80", "\xf0\x8f\xbf\xbf", "\xf4\x90\x80\x80",
+        "\xf5\x80\x80\x80", "\xc2", "\xe2\x82", "\xf0\x9f\x98", "\xe2\x82\x20"})
     EXPECT_EQ(FindInvalidUtf8(std::string("ok") + bad), 2u) << testing::PrintToString(bad);
 }
 

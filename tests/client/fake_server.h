@@ -1,5 +1,5 @@
-// A server on 127.0.0.1 that answers as a test tells it: EncoderService and grpc.health.v1.Health from the generated headers,
-// nothing of server/. Thread safe; stops in the destructor.
+// A server on 127.0.0.1 that answers as a test tells it: EncoderService and grpc.health.v1.Health
+// from the generated headers, nothing of server/. Thread safe; stops in the destructor.
 #pragma once
 
 #include <grpc/health/v1/health.grpc.pb.h>
@@ -14,11 +14,13 @@
 
 namespace longspan {
 
-class FakeServer final : public v1::EncoderService::Service, public grpc::health::v1::Health::Service {
+class FakeServer final : public v1::EncoderService::Service,
+                         public grpc::health::v1::Health::Service {
  public:
   using Health = grpc::health::v1::HealthCheckResponse;
   // What Encode does; `attempt` counts from 1.
-  using OnEncode = std::function<grpc::Status(int attempt, grpc::ServerContext*, const v1::EncodeRequest&, v1::EncodeResponse*)>;
+  using OnEncode = std::function<grpc::Status(int attempt, grpc::ServerContext*,
+                                              const v1::EncodeRequest&, v1::EncodeResponse*)>;
 
   FakeServer() {
     grpc::ServerBuilder builder;
@@ -58,7 +60,8 @@ class FakeServer final : public v1::EncoderService::Service, public grpc::health
   }
 
  private:
-  grpc::Status Encode(grpc::ServerContext* context, const v1::EncodeRequest* request, v1::EncodeResponse* response) override {
+  grpc::Status Encode(grpc::ServerContext* context, const v1::EncodeRequest* request,
+                      v1::EncodeResponse* response) override {
     OnEncode on_encode;
     int attempt = 0;
     {
@@ -66,22 +69,26 @@ class FakeServer final : public v1::EncoderService::Service, public grpc::health
       attempt = ++encode_calls_;
       last_request_ = *request;
       const auto key = context->client_metadata().find("authorization");
-      if (key != context->client_metadata().end()) last_authorization_.assign(key->second.data(), key->second.size());
+      if (key != context->client_metadata().end())
+        last_authorization_.assign(key->second.data(), key->second.size());
       on_encode = on_encode_;
     }
     return on_encode ? on_encode(attempt, context, *request, response) : grpc::Status::OK;
   }
-  grpc::Status GetModelInfo(grpc::ServerContext*, const v1::GetModelInfoRequest*, v1::GetModelInfoResponse* response) override {
+  grpc::Status GetModelInfo(grpc::ServerContext*, const v1::GetModelInfoRequest*,
+                            v1::GetModelInfoResponse* response) override {
     response->set_model("fake");
     response->set_dimensions(384);
     response->set_vocab_size(1000);
     return grpc::Status::OK;
   }
-  grpc::Status Check(grpc::ServerContext*, const grpc::health::v1::HealthCheckRequest* request, Health* response) override {
+  grpc::Status Check(grpc::ServerContext*, const grpc::health::v1::HealthCheckRequest* request,
+                     Health* response) override {
     if (!request->service().empty() && request->service() != "longspan.v1.EncoderService")
       return {grpc::StatusCode::NOT_FOUND, "unknown service"};
     const std::lock_guard lock(mu_);
-    response->set_status(++health_checks_ > not_serving_for_ ? Health::SERVING : Health::NOT_SERVING);
+    response->set_status(++health_checks_ > not_serving_for_ ? Health::SERVING
+                                                             : Health::NOT_SERVING);
     return grpc::Status::OK;
   }
 

@@ -22,7 +22,8 @@ std::vector<int64_t> Draws(const LengthMix& mix, int count, int64_t max_tokens =
 }
 
 TEST(LengthMixTest, Draw_KeepsTheProfilesMedianAndTheModelsLimit) {
-  const std::vector<std::pair<const char*, double>> medians = {{"chat", 40}, {"rag", 190}, {"contracts", 6000}, {"books", 40000}};
+  const std::vector<std::pair<const char*, double>> medians = {
+      {"chat", 40}, {"rag", 190}, {"contracts", 6000}, {"books", 40000}};
   for (const auto& [profile, median] : medians) {
     const auto mix = LengthMix::OfProfile(profile);
     ASSERT_TRUE(mix.ok()) << mix.status();
@@ -31,7 +32,8 @@ TEST(LengthMixTest, Draw_KeepsTheProfilesMedianAndTheModelsLimit) {
     EXPECT_GE(lengths.front(), 1);
     EXPECT_LE(Draws(*mix, 100, 101).back(), 101);
   }
-  EXPECT_THAT(LengthMix::OfProfile("poems").status().message(), HasSubstr("allowed: chat, rag, contracts, books"));
+  EXPECT_THAT(LengthMix::OfProfile("poems").status().message(),
+              HasSubstr("allowed: chat, rag, contracts, books"));
 }
 
 TEST(LengthMixTest, Parse_OneNumber_IsThatLengthAlways) {
@@ -64,12 +66,13 @@ TEST(LengthMixTest, Mean_IsThatOfTheMixture_WithinTheModelsBound) {
   EXPECT_EQ(LengthMix::Parse("128")->Mean(0), 128);
   EXPECT_NEAR(LengthMix::Parse("90%:100,10%:1000")->Mean(0), 190, 1);
   EXPECT_NEAR(LengthMix::Parse("90%:100,10%:1000")->Mean(500), 140, 1);
-  EXPECT_NEAR(LengthMix::Parse("100~0.6")->Mean(0), 100 * std::exp(0.6 * 0.6 / 2), 1);  // the mean of a log-normal, rounded down
+  EXPECT_NEAR(LengthMix::Parse("100~0.6")->Mean(0), 100 * std::exp(0.6 * 0.6 / 2),
+              1);  // the mean of a log-normal, rounded down
 }
 
 TEST(LengthMixTest, Parse_NamesThePartThatIsWrong) {
-  for (const char* bad :
-       {"", "x", "0", "-5", "128~", "128/9", "128/9-8", "128/0-8", "5:128", "101%:128", "nan", "128~inf", "0%:1,100%:2"}) {
+  for (const char* bad : {"", "x", "0", "-5", "128~", "128/9", "128/9-8", "128/0-8", "5:128",
+                          "101%:128", "nan", "128~inf", "0%:1,100%:2"}) {
     const auto mix = LengthMix::Parse(bad);
     ASSERT_FALSE(mix.ok()) << bad;
     EXPECT_THAT(mix.status().message(), HasSubstr("[SHARE%:]MEDIAN[~SIGMA][/MIN-MAX]")) << bad;

@@ -14,8 +14,10 @@ using ::testing::ElementsAre;
 TEST(TeamCandidatesTest, DivideTheCoresFromOneTeamToOneReplicaACore) {
   EXPECT_THAT(TeamCandidates(1), ElementsAre(ComputeTeams{1, 1}));
   EXPECT_THAT(TeamCandidates(2), ElementsAre(ComputeTeams{1, 2}, ComputeTeams{2, 1}));
-  EXPECT_THAT(TeamCandidates(6), ElementsAre(ComputeTeams{1, 6}, ComputeTeams{2, 3}, ComputeTeams{6, 1}));
-  EXPECT_THAT(TeamCandidates(8), ElementsAre(ComputeTeams{1, 8}, ComputeTeams{2, 4}, ComputeTeams{4, 2}, ComputeTeams{8, 1}));
+  EXPECT_THAT(TeamCandidates(6),
+              ElementsAre(ComputeTeams{1, 6}, ComputeTeams{2, 3}, ComputeTeams{6, 1}));
+  EXPECT_THAT(TeamCandidates(8), ElementsAre(ComputeTeams{1, 8}, ComputeTeams{2, 4},
+                                             ComputeTeams{4, 2}, ComputeTeams{8, 1}));
 }
 
 TEST(ChooseTeamsTest, TheLargerTeamWins_WhereItIsNearlyAsFast) {
@@ -62,7 +64,8 @@ TEST_F(ReplicasTest, PassesAtOnce_GiveWhatOneTeamGives_InEitherDivision) {
     std::vector<std::thread> replicas;
     for (int replica = 0; replica < teams.replicas; ++replica) {
       replicas.emplace_back([&, replica] {
-        for (int text = replica; text < kTexts; text += teams.replicas) at_once[text] = Encode(5 + text);
+        for (int text = replica; text < kTexts; text += teams.replicas)
+          at_once[text] = Encode(5 + text);
       });
     }
     for (std::thread& replica : replicas) replica.join();

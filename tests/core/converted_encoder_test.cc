@@ -1,5 +1,5 @@
-// A converted model's encoder: any length by repeated positions, long passes that pause and stop inside their layers, warm-up and
-// what does not fit in memory.
+// A converted model's encoder: any length by repeated positions, long passes that pause and stop
+// inside their layers, warm-up and what does not fit in memory.
 #include <cmath>
 #include <vector>
 
@@ -18,7 +18,8 @@ using testing::IsEmpty;
 class ConvertedEncoderTest : public EncoderTest {
  protected:
   void SetUp() override {
-    config_["longspan"] = {{"dense_up_to", 16}, {"position_period", 15}, {"default_global_attention", "cls"}};
+    config_["longspan"] = {
+        {"dense_up_to", 16}, {"position_period", 15}, {"default_global_attention", "cls"}};
     Load();
   }
 };
@@ -33,7 +34,8 @@ TEST_F(ConvertedEncoderTest, Info_SaysHowTextsAreTreated) {
   EXPECT_THAT(ResolveGlobalPositions(info, GlobalAttention::kCls, {}, 3), ElementsAre(0));
   EXPECT_THAT(ResolveGlobalPositions(info, GlobalAttention::kNone, {}, 99), IsEmpty());
   const std::vector<int32_t> positions = {2, 5};
-  EXPECT_THAT(ResolveGlobalPositions(info, GlobalAttention::kPositions, positions, 99), ElementsAre(2, 5));
+  EXPECT_THAT(ResolveGlobalPositions(info, GlobalAttention::kPositions, positions, 99),
+              ElementsAre(2, 5));
 }
 
 TEST_F(ConvertedEncoderTest, ShortTexts_SeeAllOfThemselves) {
@@ -47,7 +49,8 @@ TEST_F(ConvertedEncoderTest, ShortTexts_SeeAllOfThemselves) {
   EXPECT_GT(std::abs(banded17[0] - full17[0]) + std::abs(banded17[1] - full17[1]), 1e-3f);
 }
 
-// With a period of 15 and tokens that repeat likewise, what lies beyond a window's reach of both ends repeats too.
+// With a period of 15 and tokens that repeat likewise, what lies beyond a window's reach of both
+// ends repeats too.
 TEST_F(ConvertedEncoderTest, Positions_RepeatForEver) {
   std::vector<int32_t> ids = {7};
   for (int i = 0; i < 150; ++i) ids.push_back(10 + i % 15);
@@ -66,7 +69,8 @@ TEST_F(ConvertedEncoderTest, OutOfMemory_IsResourceExhausted_AndThePassLater_Wor
   SetMemoryBudget(GetMemoryStats().live_bytes + (4 << 20));
   const auto refused = encoder_->Encode(batch, std::vector<EncodeOptions>(1));
   SetMemoryBudget(0);
-  EXPECT_EQ(refused[0].status().code(), absl::StatusCode::kResourceExhausted) << refused[0].status();
+  EXPECT_EQ(refused[0].status().code(), absl::StatusCode::kResourceExhausted)
+      << refused[0].status();
   EXPECT_EQ(Encode(ids).vector.size(), 24u);
 }
 
@@ -82,7 +86,8 @@ TEST_F(ConvertedEncoderTest, WarmUp_TellsThatTheLargestBatchDoesNotFit) {
   EXPECT_TRUE(encoder_->WarmUp(60000).ok());
 }
 
-// A long pass asks inside its layers too: whoever answers may run other passes there, and one that nobody wants ends there.
+// A long pass asks inside its layers too: whoever answers may run other passes there, and one that
+// nobody wants ends there.
 TEST_F(ConvertedEncoderTest, LongPass_PausesInsideItsLayers_AndIsTheSame) {
   const std::vector<int32_t> ids(40000, 9);
   TokenBatch batch;
@@ -99,7 +104,11 @@ TEST_F(ConvertedEncoderTest, LongPass_PausesInsideItsLayers_AndIsTheSame) {
   const auto results = encoder_->Encode(batch, std::vector<EncodeOptions>(1), control);
   ASSERT_TRUE(results[0].ok()) << results[0].status();
   ExpectNear(results[0]->vector, expected);
-  EXPECT_GT(asked, 2 * 2 * (40000 / 2048));  // two layers, each with the blocks of its projections and of its feed-forward
+  EXPECT_GT(
+      asked,
+      2 * 2 *
+          (40000 /
+           2048));  // two layers, each with the blocks of its projections and of its feed-forward
 }
 
 TEST_F(ConvertedEncoderTest, LongPass_DroppedInsideALayer_DoesNoMore) {
@@ -107,10 +116,12 @@ TEST_F(ConvertedEncoderTest, LongPass_DroppedInsideALayer_DoesNoMore) {
   TokenBatch batch;
   batch.Add({.token_ids = ids});
   for (const int last :
-       {1, 2, 10, 19, 20, 21, 22, 30, 40}) {  // in the projections, in the attention, in the feed-forward, in layer two
+       {1, 2, 10, 19, 20, 21, 22, 30,
+        40}) {  // in the projections, in the attention, in the feed-forward, in layer two
     int asked = 0;
     const EncodeControl control{.is_dropped = [&](int32_t) { return ++asked > last; }};
-    EXPECT_EQ(encoder_->Encode(batch, std::vector<EncodeOptions>(1), control)[0].status().code(), absl::StatusCode::kCancelled);
+    EXPECT_EQ(encoder_->Encode(batch, std::vector<EncodeOptions>(1), control)[0].status().code(),
+              absl::StatusCode::kCancelled);
     EXPECT_EQ(asked, last + 1);
   }
 }

@@ -31,7 +31,8 @@ ModelInfo Reformer() {
   info.num_hashes = 1;
   info.length_multiple = 64;
   for (int i = 0; i < 3; ++i) {
-    info.layers.push_back({.kind = AttentionKind::kLocalChunk, .chunk_length = 64, .chunks_before = 1});
+    info.layers.push_back(
+        {.kind = AttentionKind::kLocalChunk, .chunk_length = 64, .chunks_before = 1});
     info.layers.push_back({.kind = AttentionKind::kLsh, .chunk_length = 64, .chunks_before = 1});
   }
   return info;
@@ -40,16 +41,19 @@ ModelInfo Reformer() {
 ModelInfo WithKind(AttentionKind kind) {
   if (kind == AttentionKind::kLsh || kind == AttentionKind::kLocalChunk) return Reformer();
   ModelInfo info = Longformer();
-  for (LayerAttention& layer : info.layers) layer = {.kind = kind, .window = 256, .chunk_length = 64, .random_blocks = 3};
+  for (LayerAttention& layer : info.layers)
+    layer = {.kind = kind, .window = 256, .chunk_length = 64, .random_blocks = 3};
   if (kind == AttentionKind::kDense) info.architecture = "bert";
   if (kind == AttentionKind::kBlockSparse) info.dense_up_to = 704;
   return info;
 }
 
-constexpr AttentionKind kKinds[] = {AttentionKind::kDense, AttentionKind::kSlidingWindow, AttentionKind::kBlockSparse,
-                                    AttentionKind::kLsh, AttentionKind::kLocalChunk};
+constexpr AttentionKind kKinds[] = {AttentionKind::kDense, AttentionKind::kSlidingWindow,
+                                    AttentionKind::kBlockSparse, AttentionKind::kLsh,
+                                    AttentionKind::kLocalChunk};
 
-// The published figures per token: 169.9 + 18.9 MFLOP for Longformer-base, 4.6 + 0.39 for the Reformer.
+// The published figures per token: 169.9 + 18.9 MFLOP for Longformer-base, 4.6 + 0.39 for the
+// Reformer.
 TEST(CostModel, FlopPerToken_AreThoseOfTheGeometry) {
   const CostModel longformer(Longformer());
   EXPECT_THAT(longformer.LinearFlop(1 << 20) / (1 << 20), DoubleNear(169.9e6, 0.1e6));
@@ -90,7 +94,8 @@ TEST(CostModel, SparseAttention_IsLinearInLength_DenseIsNot) {
   for (AttentionKind kind : kKinds) {
     const CostModel model(WithKind(kind));
     const double ratio = model.AttentionFlop(1 << 19) / model.AttentionFlop(1 << 13);
-    EXPECT_THAT(ratio, kind == AttentionKind::kDense ? DoubleNear(4096, 1) : DoubleNear(64, 2.5)) << AttentionKindName(kind);
+    EXPECT_THAT(ratio, kind == AttentionKind::kDense ? DoubleNear(4096, 1) : DoubleNear(64, 2.5))
+        << AttentionKindName(kind);
   }
 }
 
@@ -104,7 +109,8 @@ TEST(CostModel, DenseUpTo_CountsEveryPair) {
 TEST(CostModel, GlobalRow_CostsHeadsTimesWidth) {
   ModelInfo with = Longformer();
   with.default_global_attention = GlobalAttention::kCls;
-  const double extra = CostModel(with).AttentionFlop(10000) - CostModel(Longformer()).AttentionFlop(10000);
+  const double extra =
+      CostModel(with).AttentionFlop(10000) - CostModel(Longformer()).AttentionFlop(10000);
   EXPECT_DOUBLE_EQ(extra, 12 * (4.0 * 768 * 10000 + 4.0 * 12 * 768 * 10000));
 }
 
@@ -121,9 +127,11 @@ TEST(CostModel, Batch_IsItsTextsPlusOneFixedCost) {
   EXPECT_DOUBLE_EQ(model.BatchSeconds(lengths), model.BatchSeconds(none) + texts);
 }
 
-CostModel::Sample Measured(const CostModel& model, std::vector<int64_t> lengths, double fixed, double linear, double attention) {
+CostModel::Sample Measured(const CostModel& model, std::vector<int64_t> lengths, double fixed,
+                           double linear, double attention) {
   double seconds = fixed;
-  for (int64_t n : lengths) seconds += linear * model.LinearFlop(n) + attention * model.AttentionFlop(n);
+  for (int64_t n : lengths)
+    seconds += linear * model.LinearFlop(n) + attention * model.AttentionFlop(n);
   return {std::move(lengths), seconds};
 }
 
@@ -136,9 +144,11 @@ TEST(CostModel, Calibrate_RecoversThePrices_ThatMadeTheSamples) {
       samples.push_back(Measured(model, lengths, 2e-3 * slower, slower / 190e9, slower / 110e9));
     model.Calibrate(samples);
     for (const CostModel::Sample& sample : samples)
-      EXPECT_THAT(model.BatchSeconds(sample.lengths) / sample.seconds, DoubleNear(1, 0.01)) << slower << " " << sample.lengths[0];
+      EXPECT_THAT(model.BatchSeconds(sample.lengths) / sample.seconds, DoubleNear(1, 0.01))
+          << slower << " " << sample.lengths[0];
     const std::vector<int64_t> unseen = {100, 1000, 100000};
-    EXPECT_THAT(model.BatchSeconds(unseen) / Measured(model, unseen, 2e-3 * slower, slower / 190e9, slower / 110e9).seconds,
+    EXPECT_THAT(model.BatchSeconds(unseen) /
+                    Measured(model, unseen, 2e-3 * slower, slower / 190e9, slower / 110e9).seconds,
                 DoubleNear(1, 0.02));
   }
 }
@@ -156,7 +166,8 @@ TEST(CostModel, Calibrate_NeverGivesANegativePrice) {
 TEST(CostModel, Calibrate_FromOneSample_ScalesAllPrices) {
   CostModel model(Longformer());
   const double before = model.TextSeconds(4096);
-  model.Calibrate(std::vector<CostModel::Sample>{{{512}, 3 * model.BatchSeconds(std::vector<int64_t>{512})}});
+  model.Calibrate(
+      std::vector<CostModel::Sample>{{{512}, 3 * model.BatchSeconds(std::vector<int64_t>{512})}});
   EXPECT_THAT(model.TextSeconds(4096) / before, DoubleNear(3, 0.05));
 }
 

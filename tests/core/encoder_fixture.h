@@ -1,4 +1,5 @@
-// EncoderTest: an encoder over a tiny Longformer with formula weights (tests/golden/checkpoints.h) that a test may write anew.
+// EncoderTest: an encoder over a tiny Longformer with formula weights (tests/golden/checkpoints.h)
+// that a test may write anew.
 #pragma once
 
 #include <cmath>
@@ -15,7 +16,8 @@ namespace longspan {
 
 inline constexpr float kTolerance = 2e-6f;
 
-inline void ExpectNear(const std::vector<float>& got, const std::vector<float>& want, float tolerance = kTolerance) {
+inline void ExpectNear(const std::vector<float>& got, const std::vector<float>& want,
+                       float tolerance = kTolerance) {
   ASSERT_EQ(got.size(), want.size());
   for (size_t i = 0; i < got.size(); ++i) ASSERT_NEAR(got[i], want[i], tolerance) << "value " << i;
 }
@@ -38,7 +40,9 @@ class EncoderTest : public testing::Test {
     ASSERT_TRUE(status.ok()) << status;
   }
   // A file of the sentence-transformers layout around the model.
-  void Write(const std::string& name, const nlohmann::json& json) { checkpoint_.folder().WriteText(name, json.dump()); }
+  void Write(const std::string& name, const nlohmann::json& json) {
+    checkpoint_.folder().WriteText(name, json.dump());
+  }
 
   EncodedText Encode(const std::vector<int32_t>& ids, const EncodeOptions& options = {},
                      const std::vector<int32_t>& globals = {}) {

@@ -32,21 +32,39 @@ TEST_F(EncoderTest, Validate_SaysWhatGotAllowed) {
        .ids = FormulaIds(0, 65, 3, 40),
        .code = StatusCode::kInvalidArgument,
        .text = "has 65 tokens; this model takes at most 64"},
-      {.name = "id", .ids = wild, .code = StatusCode::kInvalidArgument, .text = "token_ids[4] is 40; allowed: 0 to 39"},
-      {.name = "negative id", .ids = {-1}, .code = StatusCode::kInvalidArgument, .text = "token_ids[0] is -1"},
+      {.name = "id",
+       .ids = wild,
+       .code = StatusCode::kInvalidArgument,
+       .text = "token_ids[4] is 40; allowed: 0 to 39"},
+      {.name = "negative id",
+       .ids = {-1},
+       .code = StatusCode::kInvalidArgument,
+       .text = "token_ids[0] is -1"},
       {.name = "global",
        .ids = ids,
        .globals = {2, 10},
        .code = StatusCode::kInvalidArgument,
        .text = "global_positions[1] is 10"},
-      {.name = "order", .ids = ids, .globals = {2, 2}, .code = StatusCode::kInvalidArgument, .text = "ascending, each once"},
+      {.name = "order",
+       .ids = ids,
+       .globals = {2, 2},
+       .code = StatusCode::kInvalidArgument,
+       .text = "ascending, each once"},
       {.name = "mask",
        .ids = ids,
        .mask = {1},
        .code = StatusCode::kInvalidArgument,
        .text = "attention_mask has 1 values for 10"},
-      {.name = "zero mask", .ids = {3}, .mask = {0}, .code = StatusCode::kInvalidArgument, .text = "0 everywhere"},
-      {.name = "hashes", .ids = ids, .lsh = {.num_hashes = 2}, .code = StatusCode::kFailedPrecondition, .text = "no LSH"},
+      {.name = "zero mask",
+       .ids = {3},
+       .mask = {0},
+       .code = StatusCode::kInvalidArgument,
+       .text = "0 everywhere"},
+      {.name = "hashes",
+       .ids = ids,
+       .lsh = {.num_hashes = 2},
+       .code = StatusCode::kFailedPrecondition,
+       .text = "no LSH"},
       {.name = "span",
        .ids = ids,
        .options = {.spans = {{0, 4}, {4, 4}}},
@@ -69,13 +87,18 @@ TEST_F(EncoderTest, Validate_SaysWhatGotAllowed) {
        .text = "pooling_begin is 10; allowed: 0 to 9"},
   };
   for (const BadInput& input : inputs) {
-    const absl::Status status = encoder_->Validate(
-        {.token_ids = input.ids, .global_positions = input.globals, .attention_mask = input.mask, .lsh = input.lsh},
-        input.options);
+    const absl::Status status = encoder_->Validate({.token_ids = input.ids,
+                                                    .global_positions = input.globals,
+                                                    .attention_mask = input.mask,
+                                                    .lsh = input.lsh},
+                                                   input.options);
     EXPECT_EQ(status.code(), input.code) << input.name << ": " << status;
     EXPECT_THAT(std::string(status.message()), HasSubstr(input.text)) << input.name;
   }
-  EXPECT_TRUE(encoder_->Validate({.token_ids = ids, .global_positions = std::vector<int32_t>{0, 9}}, {.dimensions = 24}).ok());
+  EXPECT_TRUE(encoder_
+                  ->Validate({.token_ids = ids, .global_positions = std::vector<int32_t>{0, 9}},
+                             {.dimensions = 24})
+                  .ok());
 }
 
 TEST_F(EncoderTest, BadConfigs_NameKeyValueAndWhatIsAllowed) {
@@ -97,7 +120,8 @@ TEST_F(EncoderTest, BadConfigs_NameKeyValueAndWhatIsAllowed) {
       {{{"vocab_size", 41}}, "embeddings.word_embeddings.weight"},
       {{{"num_hidden_layers", 3}, {"attention_window", 4}}, "encoder.layer.2"},
       {{{"num_hidden_layers", 1}, {"attention_window", 4}}, "encoder.layer.1"},
-      {{{"longspan", {{"position_period", 64}}}}, "\"longspan.position_period\" is 64; allowed: 0 to 63"},
+      {{{"longspan", {{"position_period", 64}}}},
+       "\"longspan.position_period\" is 64; allowed: 0 to 63"},
       {{{"longspan", {{"default_global_attention", "all"}}}},
        "\"longspan.default_global_attention\" is \"all\"; allowed: \"none\", \"cls\""},
       {{{"longspan", 3}}, "\"longspan\" is 3; allowed: an object"},

@@ -1,5 +1,5 @@
-// Encoder: from a folder and token ids to vectors. What the encoder gives is compared with values computed here from the model's
-// own hidden states.
+// Encoder: from a folder and token ids to vectors. What the encoder gives is compared with values
+// computed here from the model's own hidden states.
 #include "core/encoder.h"
 
 #include <ATen/core/Tensor.h>
@@ -98,7 +98,8 @@ TEST_F(EncoderTest, TokenSink_NormalisesRowsOnlyWhenAsked) {
   EncodeOptions options{.normalize = true};
   options.token_sink = [&](int64_t first, int64_t count, const float* values) {
     for (int64_t i = 0; i < count; ++i, ++seen) {
-      ExpectNear(std::vector<float>(values + i * 24, values + (i + 1) * 24), UnitLength(rows[first + i]));
+      ExpectNear(std::vector<float>(values + i * 24, values + (i + 1) * 24),
+                 UnitLength(rows[first + i]));
     }
   };
   Encode(ids, options);
@@ -109,19 +110,34 @@ TEST_F(EncoderTest, TokenSink_NormalisesRowsOnlyWhenAsked) {
 TEST_F(EncoderTest, SentenceFolder_PoolsThenDenseThenNormalises) {
   const std::vector<int32_t> ids = FormulaIds(0, 21, 3, 40);
   const auto rows = TokenRows(ids);
-  Write("modules.json",
-        {{{"idx", 0}, {"name", "0"}, {"path", ""}, {"type", "sentence_transformers.models.Transformer"}},
-         {{"idx", 1}, {"name", "1"}, {"path", "1_Pooling"}, {"type", "sentence_transformers.models.Pooling"}},
-         {{"idx", 2}, {"name", "2"}, {"path", "2_Dense"}, {"type", "sentence_transformers.models.Dense"}},
-         {{"idx", 3}, {"name", "3"}, {"path", "3_Normalize"}, {"type", "sentence_transformers.models.Normalize"}}});
-  Write("1_Pooling/config.json",
-        {{"word_embedding_dimension", 24}, {"pooling_mode_cls_token", true}, {"pooling_mode_mean_tokens", true}});
-  Write("2_Dense/config.json",
-        {{"in_features", 48}, {"out_features", 5}, {"bias", true}, {"activation_function", "torch.nn.modules.activation.Tanh"}});
+  Write("modules.json", {{{"idx", 0},
+                          {"name", "0"},
+                          {"path", ""},
+                          {"type", "sentence_transformers.models.Transformer"}},
+                         {{"idx", 1},
+                          {"name", "1"},
+                          {"path", "1_Pooling"},
+                          {"type", "sentence_transformers.models.Pooling"}},
+                         {{"idx", 2},
+                          {"name", "2"},
+                          {"path", "2_Dense"},
+                          {"type", "sentence_transformers.models.Dense"}},
+                         {{"idx", 3},
+                          {"name", "3"},
+                          {"path", "3_Normalize"},
+                          {"type", "sentence_transformers.models.Normalize"}}});
+  Write("1_Pooling/config.json", {{"word_embedding_dimension", 24},
+                                  {"pooling_mode_cls_token", true},
+                                  {"pooling_mode_mean_tokens", true}});
+  Write("2_Dense/config.json", {{"in_features", 48},
+                                {"out_features", 5},
+                                {"bias", true},
+                                {"activation_function", "torch.nn.modules.activation.Tanh"}});
   FormulaCheckpoint dense(0.4, {});
   dense.AddLinear("linear", 5, 48);
   const std::string dense_file = dense.Write(nlohmann::json::object()) + "/model.safetensors";
-  std::filesystem::copy_file(dense_file, checkpoint_.folder().path() + "/2_Dense/model.safetensors");
+  std::filesystem::copy_file(dense_file,
+                             checkpoint_.folder().path() + "/2_Dense/model.safetensors");
   Load();
   EXPECT_EQ(encoder_->info().output_dimensions, 5);
   EXPECT_TRUE(encoder_->info().normalize);
@@ -143,9 +159,12 @@ TEST_F(EncoderTest, SentenceFolder_PoolsThenDenseThenNormalises) {
   ExpectNear(Encode(ids, {.pooling = PoolingMode::kMean, .normalize = false}).vector, mean);
   const absl::Status spans = encoder_->Validate({.token_ids = ids}, {.spans = {{0, 3}}});
   EXPECT_EQ(spans.code(), absl::StatusCode::kFailedPrecondition) << spans;
-  EXPECT_TRUE(encoder_->Validate({.token_ids = ids}, {.pooling = PoolingMode::kMean, .spans = {{0, 3}}}).ok());
+  EXPECT_TRUE(
+      encoder_->Validate({.token_ids = ids}, {.pooling = PoolingMode::kMean, .spans = {{0, 3}}})
+          .ok());
 
-  // The folder's own cut comes behind its Normalize; only a caller who asks for it gets unit length again.
+  // The folder's own cut comes behind its Normalize; only a caller who asks for it gets unit length
+  // again.
   Write("config_sentence_transformers.json", {{"truncate_dim", 3}});
   Load();
   EXPECT_EQ(encoder_->info().output_dimensions, 3);
@@ -217,14 +236,17 @@ TEST_F(EncoderTest, Forward_StopsBetweenLayersWhenAllAreDropped) {
   batch.Add({.token_ids = ids});
   int last_layer = -1;
   ForwardOptions options;
-  options.is_dropped = [&](int32_t) { return last_layer >= 1; };  // dropped while the first of two layers ran
+  options.is_dropped = [&](int32_t) {
+    return last_layer >= 1;
+  };  // dropped while the first of two layers ran
   options.observe_layer = [&](int layer, const at::Tensor&) { last_layer = layer; };
   EXPECT_EQ((*model)->Forward(batch, options).status().code(), absl::StatusCode::kCancelled);
   EXPECT_EQ(last_layer, 1);
 }
 
 TEST_F(EncoderTest, NotANumber_IsInternal) {
-  checkpoint_.values("encoder.layer.1.output.LayerNorm.bias")[3] = std::numeric_limits<float>::quiet_NaN();
+  checkpoint_.values("encoder.layer.1.output.LayerNorm.bias")[3] =
+      std::numeric_limits<float>::quiet_NaN();
   Load();
   TokenBatch batch;
   const std::vector<int32_t> ids = FormulaIds(0, 10, 3, 40);

@@ -17,18 +17,20 @@ using ::testing::FloatEq;
 using ::testing::FloatNear;
 using ::testing::Pointwise;
 
-constexpr PoolingMode kAllModes[] = {PoolingMode::kCls,         PoolingMode::kMax,          PoolingMode::kMean,
-                                     PoolingMode::kMeanSqrtLen, PoolingMode::kWeightedMean, PoolingMode::kLastToken};
+constexpr PoolingMode kAllModes[] = {PoolingMode::kCls,          PoolingMode::kMax,
+                                     PoolingMode::kMean,         PoolingMode::kMeanSqrtLen,
+                                     PoolingMode::kWeightedMean, PoolingMode::kLastToken};
 
 // The rules of pooling.h, one range and one mode at a time, over all rows.
-std::vector<float> Reference(PoolingMode mode, const std::vector<float>& rows, int64_t width, TokenRange range,
-                             const std::vector<uint8_t>& read) {
+std::vector<float> Reference(PoolingMode mode, const std::vector<float>& rows, int64_t width,
+                             TokenRange range, const std::vector<uint8_t>& read) {
   std::vector<double> result(static_cast<size_t>(width), 0.0);
   int64_t seen = 0;
   double weights = 0;
   for (int64_t t = range.begin; t < range.end; ++t) {
     if (read[static_cast<size_t>(t)] == 0) continue;
-    const double weight = mode == PoolingMode::kWeightedMean ? static_cast<double>(t - range.begin + 1) : 1.0;
+    const double weight =
+        mode == PoolingMode::kWeightedMean ? static_cast<double>(t - range.begin + 1) : 1.0;
     for (int64_t d = 0; d < width; ++d) {
       const double x = rows[static_cast<size_t>(t * width + d)];
       double& r = result[static_cast<size_t>(d)];
@@ -50,7 +52,10 @@ std::vector<float> Reference(PoolingMode mode, const std::vector<float>& rows, i
     weights += weight;
   }
   const bool mean = mode == PoolingMode::kMean || mode == PoolingMode::kWeightedMean;
-  const double divisor = seen == 0 ? 1 : mean ? weights : mode == PoolingMode::kMeanSqrtLen ? std::sqrt(weights) : 1;
+  const double divisor = seen == 0                           ? 1
+                         : mean                              ? weights
+                         : mode == PoolingMode::kMeanSqrtLen ? std::sqrt(weights)
+                                                             : 1;
   std::vector<float> vector;
   for (const double r : result) vector.push_back(static_cast<float>(r / divisor));
   return vector;
@@ -63,7 +68,8 @@ std::vector<float> RandomRows(int64_t n, int64_t width, std::mt19937* random) {
   return rows;
 }
 
-std::vector<std::vector<float>> PoolInBlocks(const PoolingTask& task, const std::vector<float>& rows, int64_t block) {
+std::vector<std::vector<float>> PoolInBlocks(const PoolingTask& task,
+                                             const std::vector<float>& rows, int64_t block) {
   StreamingPooler pooler(task);
   const auto n = static_cast<int64_t>(rows.size()) / task.dimensions;
   for (int64_t begin = 0; begin < n; begin += block) {
@@ -83,22 +89,26 @@ TEST(StreamingPooler, Add_FollowsEachModesRule) {
   EXPECT_THAT(pool(PoolingMode::kLastToken), ElementsAre(8, -1));
   EXPECT_THAT(pool(PoolingMode::kMax), ElementsAre(8, 2));
   EXPECT_THAT(pool(PoolingMode::kMean), ElementsAre(4, -1));
-  EXPECT_THAT(pool(PoolingMode::kMeanSqrtLen), ElementsAre(FloatEq(12 / std::sqrt(3.0F)), FloatEq(-3 / std::sqrt(3.0F))));
-  EXPECT_THAT(pool(PoolingMode::kWeightedMean), ElementsAre(FloatEq(31.0F / 6), FloatEq(-3.0F / 6)));
+  EXPECT_THAT(pool(PoolingMode::kMeanSqrtLen),
+              ElementsAre(FloatEq(12 / std::sqrt(3.0F)), FloatEq(-3 / std::sqrt(3.0F))));
+  EXPECT_THAT(pool(PoolingMode::kWeightedMean),
+              ElementsAre(FloatEq(31.0F / 6), FloatEq(-3.0F / 6)));
 }
 
 TEST(StreamingPooler, Modes_AreConcatenatedInTheirOrder) {
   const std::vector<float> rows = {1, 3, 8};
-  EXPECT_THAT(
-      PoolInBlocks({.modes = {PoolingMode::kMax, PoolingMode::kCls, PoolingMode::kMean}, .dimensions = 1, .ranges = {{0, 3}}},
-                   rows, 2)[0],
-      ElementsAre(8, 1, 4));
+  EXPECT_THAT(PoolInBlocks({.modes = {PoolingMode::kMax, PoolingMode::kCls, PoolingMode::kMean},
+                            .dimensions = 1,
+                            .ranges = {{0, 3}}},
+                           rows, 2)[0],
+              ElementsAre(8, 1, 4));
 }
 
 TEST(StreamingPooler, PoolingBegin_LeavesThePromptOutButCountsItsSlots) {
   const std::vector<float> rows = {100, 200, 1, 5};
   const auto pool = [&](PoolingMode mode) {
-    return PoolInBlocks({.modes = {mode}, .dimensions = 1, .ranges = {{0, 4}}, .pooling_begin = 2}, rows, 4)[0][0];
+    return PoolInBlocks({.modes = {mode}, .dimensions = 1, .ranges = {{0, 4}}, .pooling_begin = 2},
+                        rows, 4)[0][0];
   };
   EXPECT_EQ(pool(PoolingMode::kCls), 1);
   EXPECT_EQ(pool(PoolingMode::kMean), 3);
@@ -110,7 +120,9 @@ TEST(StreamingPooler, Mask_HolesTakeNoPart) {
   const std::vector<float> rows = {50, 2, 60, 4, 70};
   const std::vector<uint8_t> mask = {0, 1, 0, 1, 0};
   const auto pool = [&](PoolingMode mode) {
-    return PoolInBlocks({.modes = {mode}, .dimensions = 1, .ranges = {{0, 5}}, .attention_mask = mask}, rows, 1)[0][0];
+    return PoolInBlocks(
+        {.modes = {mode}, .dimensions = 1, .ranges = {{0, 5}}, .attention_mask = mask}, rows,
+        1)[0][0];
   };
   EXPECT_EQ(pool(PoolingMode::kCls), 2);
   EXPECT_EQ(pool(PoolingMode::kLastToken), 4);
@@ -123,22 +135,31 @@ TEST(StreamingPooler, ARangeWithoutTokens_GivesZerosNeverNaN) {
   const std::vector<float> rows = {1, 2, 3};
   const std::vector<uint8_t> mask = {1, 0, 0};
   for (const PoolingMode mode : kAllModes) {
-    const auto vectors = PoolInBlocks(
-        {.modes = {mode}, .dimensions = 1, .ranges = {{1, 3}, {2, 2}, {0, 0}, {3, 3}}, .attention_mask = mask}, rows, 2);
+    const auto vectors = PoolInBlocks({.modes = {mode},
+                                       .dimensions = 1,
+                                       .ranges = {{1, 3}, {2, 2}, {0, 0}, {3, 3}},
+                                       .attention_mask = mask},
+                                      rows, 2);
     for (const auto& vector : vectors) EXPECT_THAT(vector, ElementsAre(0)) << PoolingModeName(mode);
   }
 }
 
-// Any ranges, overlapping or not, any mask, any cut into blocks: the same as each range pooled by itself.
+// Any ranges, overlapping or not, any mask, any cut into blocks: the same as each range pooled by
+// itself.
 TEST(StreamingPooler, EveryRange_EqualsTheReference_HoweverRowsAreCutIntoBlocks) {
   std::mt19937 random(7);
-  const auto below = [&](int64_t n) { return static_cast<int64_t>(random() % static_cast<uint64_t>(n)); };
+  const auto below = [&](int64_t n) {
+    return static_cast<int64_t>(random() % static_cast<uint64_t>(n));
+  };
   for (int round = 0; round < 300; ++round) {
     const int64_t n = 1 + below(60), width = 1 + below(9);
     const std::vector<float> rows = RandomRows(n, width, &random);
     std::vector<uint8_t> mask(static_cast<size_t>(n), 1);
-    if (round % 2 == 1) std::generate(mask.begin(), mask.end(), [&] { return static_cast<uint8_t>(below(4) != 0); });
-    PoolingTask task{.dimensions = width, .pooling_begin = round % 3 == 0 ? below(n + 1) : 0, .attention_mask = mask};
+    if (round % 2 == 1)
+      std::generate(mask.begin(), mask.end(), [&] { return static_cast<uint8_t>(below(4) != 0); });
+    PoolingTask task{.dimensions = width,
+                     .pooling_begin = round % 3 == 0 ? below(n + 1) : 0,
+                     .attention_mask = mask};
     task.modes.assign(std::begin(kAllModes), std::end(kAllModes));
     std::shuffle(task.modes.begin(), task.modes.end(), random);
     for (int64_t i = 0; i < 1 + below(8); ++i) {
@@ -155,7 +176,8 @@ TEST(StreamingPooler, EveryRange_EqualsTheReference_HoweverRowsAreCutIntoBlocks)
         const std::vector<float> part = Reference(mode, rows, width, task.ranges[i], read);
         want.insert(want.end(), part.begin(), part.end());
       }
-      ASSERT_THAT(vectors[i], Pointwise(FloatNear(1e-6F), want)) << "round " << round << " range " << i;
+      ASSERT_THAT(vectors[i], Pointwise(FloatNear(1e-6F), want))
+          << "round " << round << " range " << i;
     }
   }
 }
@@ -197,7 +219,10 @@ TEST(StreamingPooler, RowsNeeded_OfClsPoolingStopsAtTheFirstReadTokenOfEachRange
   const std::vector<uint8_t> mask = {0, 1, 1, 1, 0, 1, 1, 1};
   const PoolingTask whole{.modes = {PoolingMode::kCls}, .dimensions = 1, .ranges = {{0, 8}}};
   EXPECT_EQ(StreamingPooler(whole).rows_needed(), 1);
-  StreamingPooler pooler({.modes = {PoolingMode::kCls}, .dimensions = 1, .ranges = {{0, 8}, {4, 7}}, .attention_mask = mask});
+  StreamingPooler pooler({.modes = {PoolingMode::kCls},
+                          .dimensions = 1,
+                          .ranges = {{0, 8}, {4, 7}},
+                          .attention_mask = mask});
   ASSERT_EQ(pooler.rows_needed(), 6);
   const std::vector<float> rows = {10, 11, 12, 13, 14, 15};
   pooler.Add(rows.data(), 6);
@@ -208,15 +233,19 @@ TEST(StreamingPooler, RowsNeeded_OfClsPoolingStopsAtTheFirstReadTokenOfEachRange
 TEST(StreamingPooler, ABadRow_SpoilsOnlyTheRangesThatHoldIt) {
   const float nan = std::numeric_limits<float>::quiet_NaN();
   const std::vector<float> rows = {1, nan, 3, 5};
-  for (const PoolingMode mode : {PoolingMode::kMean, PoolingMode::kMax, PoolingMode::kWeightedMean}) {
-    const auto vectors = PoolInBlocks({.modes = {mode}, .dimensions = 1, .ranges = {{0, 2}, {2, 4}, {0, 4}}}, rows, 4);
+  for (const PoolingMode mode :
+       {PoolingMode::kMean, PoolingMode::kMax, PoolingMode::kWeightedMean}) {
+    const auto vectors = PoolInBlocks(
+        {.modes = {mode}, .dimensions = 1, .ranges = {{0, 2}, {2, 4}, {0, 4}}}, rows, 4);
     EXPECT_TRUE(std::isnan(vectors[0][0]));
     EXPECT_FALSE(std::isnan(vectors[1][0]));
-    EXPECT_TRUE(std::isnan(vectors[2][0]));  // a NaN must reach the check of the output, also through max
+    EXPECT_TRUE(
+        std::isnan(vectors[2][0]));  // a NaN must reach the check of the output, also through max
   }
 }
 
-// 4096 overlapping ranges of a long text: the sum of their lengths is 134 million rows, which must not be what it costs.
+// 4096 overlapping ranges of a long text: the sum of their lengths is 134 million rows, which must
+// not be what it costs.
 TEST(StreamingPooler, ManyNestedRanges_CostFarLessThanTheSumOfTheirLengths) {
   constexpr int64_t kRows = 65'536, kWidth = 16;
   PoolingTask task{.dimensions = kWidth};
@@ -225,9 +254,11 @@ TEST(StreamingPooler, ManyNestedRanges_CostFarLessThanTheSumOfTheirLengths) {
   const std::vector<float> rows = RandomRows(kRows, kWidth, &random);
   const std::clock_t start = std::clock();
   const auto vectors = PoolInBlocks(task, rows, 1024);
-  EXPECT_LT(static_cast<double>(std::clock() - start) / CLOCKS_PER_SEC, 1.0);  // adding each row to each range takes many seconds
+  EXPECT_LT(static_cast<double>(std::clock() - start) / CLOCKS_PER_SEC,
+            1.0);  // adding each row to each range takes many seconds
   const std::vector<uint8_t> read(kRows, 1);
-  EXPECT_THAT(vectors[4095], Pointwise(FloatNear(1e-6F), Reference(PoolingMode::kMean, rows, kWidth, task.ranges[4095], read)));
+  EXPECT_THAT(vectors[4095], Pointwise(FloatNear(1e-6F), Reference(PoolingMode::kMean, rows, kWidth,
+                                                                   task.ranges[4095], read)));
 }
 
 TEST(NormalizeL2, GivesUnitLengthAndKeepsZeros) {

@@ -1,7 +1,8 @@
 #!/bin/bash
-# The deploy folder, checked by the real tools: the kustomize base renders and every object fits the Kubernetes schema; the pods are
-# restricted and probed; Prometheus rules and scrape config are valid and the alerts fire when they should; the Dockerfile lints.
-# Each check must also refuse planted mistakes: one that accepts them checks nothing.
+# The deploy folder, checked by the real tools: the kustomize base renders and every object fits the
+# Kubernetes schema; the pods are restricted and probed; Prometheus rules and scrape config are
+# valid and the alerts fire when they should; the Dockerfile lints. Each check must also refuse
+# planted mistakes: one that accepts them checks nothing.
 #   deploy_test.sh SOURCE_DIR TOOLS_BIN
 set -euo pipefail
 cd "$1"; tools=$2; scratch=$(mktemp -d); trap 'rm -rf "$scratch"' EXIT

@@ -1,6 +1,7 @@
-// Any texts as the JSON files of a model folder: ModelFolder::Open refuses them in one line, or reads them. The input is cut at
-// bytes 0x1E into config.json, modules.json, 1_Pooling/config.json, 2_Dense/config.json, config_sentence_transformers.json,
-// sentence_bert_config.json, tokenizer_config.json and model.safetensors.index.json (a part that is empty: no such file).
+// Any texts as the JSON files of a model folder: ModelFolder::Open refuses them in one line, or
+// reads them. The input is cut at bytes 0x1E into config.json, modules.json, 1_Pooling/config.json,
+// 2_Dense/config.json, config_sentence_transformers.json, sentence_bert_config.json,
+// tokenizer_config.json and model.safetensors.index.json (a part that is empty: no such file).
 #include <unistd.h>
 
 #include <algorithm>
@@ -30,9 +31,12 @@ constexpr std::array<const char*, 8> kFiles = {"config.json",
 // A folder of this process, with empty but valid weights.
 const std::string& Folder() {
   static const std::string& folder = *[] {  // never destroyed: the clean-up at exit still reads it
-    const std::string root = std::filesystem::exists("/dev/shm") ? "/dev/shm" : std::filesystem::temp_directory_path().string();
+    const std::string root = std::filesystem::exists("/dev/shm")
+                                 ? "/dev/shm"
+                                 : std::filesystem::temp_directory_path().string();
     std::string path = root + "/longspan_model_folder_fuzz." + std::to_string(getpid());
-    for (const char* sub : {"/1_Pooling", "/2_Dense"}) std::filesystem::create_directories(path + sub);
+    for (const char* sub : {"/1_Pooling", "/2_Dense"})
+      std::filesystem::create_directories(path + sub);
     std::atexit([] { std::filesystem::remove_all(Folder()); });
     return new std::string(path);
   }();
@@ -47,7 +51,8 @@ void WriteParts(std::string_view input) {
     std::filesystem::remove(path);
     if (!part.empty()) std::ofstream(path, std::ios::binary) << part;
   }
-  for (const char* weights : {"/model.safetensors", "/2_Dense/model.safetensors", "/s.safetensors"}) {
+  for (const char* weights :
+       {"/model.safetensors", "/2_Dense/model.safetensors", "/s.safetensors"}) {
     const bool sharded = std::filesystem::exists(Folder() + "/model.safetensors.index.json");
     const std::string path = Folder() + weights;
     if (weights == std::string_view("/model.safetensors") && sharded) {
@@ -66,7 +71,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* bytes, size_t size) {
   const auto folder = longspan::ModelFolder::Open(longspan::Folder());
   if (folder.ok()) {
     if (folder->pooling().empty() || folder->weight_files().empty()) std::abort();
-    if (folder->max_seq_length().value_or(1) < 1 || folder->truncate_dim().value_or(1) < 1) std::abort();
+    if (folder->max_seq_length().value_or(1) < 1 || folder->truncate_dim().value_or(1) < 1)
+      std::abort();
   } else if (folder.status().message().find('\n') != absl::string_view::npos) {
     std::abort();
   }

@@ -1,6 +1,7 @@
 // Runs a libFuzzer target without libFuzzer, so that its corpus is a test of every build:   NAME_replay CORPUS_DIR [MUTATIONS]
-// Each file of the corpus as it is, then MUTATIONS seeded mutations of it (bytes changed, cut out, doubled, numbers enlarged, two
-// files crossed). The same seed gives the same inputs on every machine.
+// Each file of the corpus as it is, then MUTATIONS seeded mutations of it (bytes changed, cut out,
+// doubled, numbers enlarged, two files crossed). The same seed gives the same inputs on every
+// machine.
 #include <algorithm>
 #include <cstdint>
 #include <cstdio>
@@ -27,7 +28,8 @@ void Run(const Input& input) {
 Input Mutate(Input input, const Input& other, std::mt19937* random) {
   const auto below = [&](size_t n) { return n == 0 ? 0 : (*random)() % n; };
   for (size_t changes = 1 + below(4); changes > 0; --changes) {
-    const size_t at = below(input.size()), length = below(std::min<size_t>(input.size() - at, 64) + 1);
+    const size_t at = below(input.size()),
+                 length = below(std::min<size_t>(input.size() - at, 64) + 1);
     switch (below(6)) {
       case 0:
         if (!input.empty()) input[at] = static_cast<char>((*random)());
@@ -54,7 +56,8 @@ Input Mutate(Input input, const Input& other, std::mt19937* random) {
 
 std::vector<Input> ReadCorpus(const char* folder) {
   std::vector<std::filesystem::path> paths;
-  for (const auto& entry : std::filesystem::directory_iterator(folder)) paths.push_back(entry.path());
+  for (const auto& entry : std::filesystem::directory_iterator(folder))
+    paths.push_back(entry.path());
   std::sort(paths.begin(), paths.end());
   std::vector<Input> corpus;
   for (const auto& path : paths) {
@@ -74,7 +77,8 @@ int main(int argc, char** argv) {
   std::mt19937 random(20260101);
   for (const Input& input : corpus) {
     Run(input);
-    for (int i = 0; i < mutations; ++i) Run(Mutate(input, corpus[random() % corpus.size()], &random));
+    for (int i = 0; i < mutations; ++i)
+      Run(Mutate(input, corpus[random() % corpus.size()], &random));
   }
   std::printf("%zu inputs, %d mutations of each\n", corpus.size(), mutations);
   return 0;

@@ -1,6 +1,7 @@
 #!/bin/bash
-# run.sh BUILD_DIR [SECONDS]: each *_fuzz.cc under libFuzzer with address and undefined-behaviour sanitizers (clang 16), from the
-# corpus in the tree. New inputs go to BUILD_DIR/corpus; a find ends the run and stays as BUILD_DIR/crash-*.
+# run.sh BUILD_DIR [SECONDS]: each *_fuzz.cc under libFuzzer with address and undefined-behaviour
+# sanitizers (clang 16), from the corpus in the tree. New inputs go to BUILD_DIR/corpus; a find ends
+# the run and stays as BUILD_DIR/crash-*.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd); root=$here/../..
 out=${1:?run.sh BUILD_DIR [SECONDS]}; seconds=${2:-60}

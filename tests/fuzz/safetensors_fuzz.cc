@@ -1,4 +1,5 @@
-// Any bytes as a .safetensors file: refused, or read with every promise of SafetensorsReader kept. An abort is a find.
+// Any bytes as a .safetensors file: refused, or read with every promise of SafetensorsReader kept.
+// An abort is a find.
 #include <cstdint>
 #include <cstdlib>
 #include <span>
@@ -20,7 +21,8 @@ void CheckTensor(const StoredTensor& tensor, std::span<const std::byte> file) {
   Require(elements == tensor.num_elements());
   Require(elements * StoredTypeBytes(tensor.type) == static_cast<int64_t>(tensor.data.size()));
   Require(tensor.data.empty() ||
-          (tensor.data.data() >= file.data() && tensor.data.data() + tensor.data.size() <= file.data() + file.size()));
+          (tensor.data.data() >= file.data() &&
+           tensor.data.data() + tensor.data.size() <= file.data() + file.size()));
   if (!IsFloatingPoint(tensor.type)) return;
   std::vector<float> values(static_cast<size_t>(elements));
   ConvertToFloat32(tensor.type, tensor.data, values.data());
@@ -29,7 +31,8 @@ void CheckTensor(const StoredTensor& tensor, std::span<const std::byte> file) {
 void CheckFile(std::span<const std::byte> file) {
   const auto reader = SafetensorsReader::Parse(file, "fuzz");
   if (!reader.ok()) {
-    Require(reader.status().message().size() < 2000 && reader.status().message().find('\n') == absl::string_view::npos);
+    Require(reader.status().message().size() < 2000 &&
+            reader.status().message().find('\n') == absl::string_view::npos);
     return;
   }
   size_t bytes = 0;

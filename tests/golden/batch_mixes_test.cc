@@ -1,5 +1,6 @@
-// In a batch == alone, as a property: every family, random mixes of lengths (one token, around windows, chunks and blocks, the
-// longest), of masks with holes, of global tokens and of hash rounds; and some texts of the batch leave half way.
+// In a batch == alone, as a property: every family, random mixes of lengths (one token, around
+// windows, chunks and blocks, the longest), of masks with holes, of global tokens and of hash
+// rounds; and some texts of the batch leave half way.
 #include <ATen/core/Tensor.h>
 
 #include <algorithm>
@@ -49,7 +50,8 @@ class BatchMixesTest : public testing::TestWithParam<std::string> {
   int64_t RandomLength() {
     const ModelInfo& info = model_->info();
     std::vector<int64_t> edges = {1, 2, info.max_tokens, info.length_multiple, info.dense_up_to};
-    for (const LayerAttention& layer : info.layers) edges.insert(edges.end(), {2 * layer.window, layer.chunk_length});
+    for (const LayerAttention& layer : info.layers)
+      edges.insert(edges.end(), {2 * layer.window, layer.chunk_length});
     int64_t length = 1 + Below(info.max_tokens);
     if (Below(2) == 0) length = edges[Below(static_cast<int64_t>(edges.size()))] + Below(3) - 1;
     return std::clamp<int64_t>(length, 1, info.max_tokens);
@@ -61,12 +63,14 @@ class BatchMixesTest : public testing::TestWithParam<std::string> {
     const int64_t n = RandomLength();
     for (int64_t i = 0; i < n; ++i) {
       const auto id = static_cast<int32_t>(Below(info.vocab_size));
-      text.ids.push_back(id == info.pad_token_id ? (id + 1) % static_cast<int32_t>(info.vocab_size) : id);
+      text.ids.push_back(id == info.pad_token_id ? (id + 1) % static_cast<int32_t>(info.vocab_size)
+                                                 : id);
     }
     if (Below(3) == 0) {
       for (int64_t i = 0; i < n; ++i) text.mask.push_back(i == 0 || Below(5) != 0);
     }
-    const int64_t one_in = info.supports_global_attention ? 1 + Below(30) : 0;  // 1: every token is global
+    const int64_t one_in =
+        info.supports_global_attention ? 1 + Below(30) : 0;  // 1: every token is global
     for (int32_t i = 0; i < n && one_in > 0 && Below(4) != 0; ++i) {
       if (Below(one_in) == 0) text.globals.push_back(i);
     }
@@ -83,12 +87,13 @@ class BatchMixesTest : public testing::TestWithParam<std::string> {
     return states->Rows(0, 0, batch.length(0)).contiguous();
   }
 
-  void ExpectRows(const HiddenStates& states, const TokenBatch& batch, int32_t text, const RandomText& want) const {
+  void ExpectRows(const HiddenStates& states, const TokenBatch& batch, int32_t text,
+                  const RandomText& want) const {
     const at::Tensor rows = states.Rows(text, 0, batch.length(text)), alone = Alone(want);
     const float error = MaxError(rows.contiguous(), alone);
     EXPECT_LE(error, InABatchTolerance(model_->info()))
-        << "text " << text << " of " << want.ids.size() << " tokens, " << want.globals.size() << " globals"
-        << (want.mask.empty() ? "" : ", with holes");
+        << "text " << text << " of " << want.ids.size() << " tokens, " << want.globals.size()
+        << " globals" << (want.mask.empty() ? "" : ", with holes");
   }
 
   std::unique_ptr<EncoderModel> model_;
@@ -101,12 +106,15 @@ TEST_P(BatchMixesTest, InABatch_EqualsAlone_ForRandomMixes) {
     std::vector<RandomText> texts;
     TokenBatch batch;
     for (int64_t i = 2 + Below(9); i > 0; --i) {
-      texts.push_back(texts.empty() || Below(4) != 0 ? Draw() : texts.back());  // equal lengths stand together too
+      texts.push_back(texts.empty() || Below(4) != 0
+                          ? Draw()
+                          : texts.back());  // equal lengths stand together too
       batch.Add(texts.back().view());
     }
     const auto states = model_->Forward(batch, {});
     ASSERT_TRUE(states.ok()) << states.status();
-    for (int32_t text = 0; text < batch.num_texts(); ++text) ExpectRows(*states, batch, text, texts[text]);
+    for (int32_t text = 0; text < batch.num_texts(); ++text)
+      ExpectRows(*states, batch, text, texts[text]);
   }
 }
 
@@ -152,8 +160,9 @@ TEST_P(BatchMixesTest, WhoStays_EqualsAlone_WhenOthersLeaveBetweenLayers) {
 }
 
 INSTANTIATE_TEST_SUITE_P(AllFamilies, BatchMixesTest,
-                         testing::Values("longformer-windows", "longformer-mlm", "longformer-long", "bert", "roberta", "led",
-                                         "modernbert", "bigbird", "reformer-local", "reformer-lsh", "reformer-mixed",
+                         testing::Values("longformer-windows", "longformer-mlm", "longformer-long",
+                                         "bert", "roberta", "led", "modernbert", "bigbird",
+                                         "reformer-local", "reformer-lsh", "reformer-mixed",
                                          "reformer-causal", "reformer-auto"),
                          [](const auto& info) {
                            std::string name = info.param;

@@ -1,4 +1,5 @@
-// Formula checkpoints of the families that share BERT's names: what the golden cases and the encoder tests load.
+// Formula checkpoints of the families that share BERT's names: what the golden cases and the
+// encoder tests load.
 #pragma once
 
 #include <string>
@@ -11,21 +12,26 @@ namespace longspan {
 inline const std::vector<std::string> kBertNorms = {"LayerNorm.weight", "layer_norm.weight"};
 
 struct BertShape {
-  int64_t vocab_size = 40, hidden_size = 24, num_layers = 2, num_heads = 3, intermediate_size = 32, max_positions = 66, types = 1;
+  int64_t vocab_size = 40, hidden_size = 24, num_layers = 2, num_heads = 3, intermediate_size = 32,
+          max_positions = 66, types = 1;
 };
 
-// embeddings.* and encoder.layer.N.*; `global_projections` adds Longformer's query_global, key_global, value_global.
-inline void AddBertWeights(FormulaCheckpoint& checkpoint, const BertShape& shape, bool global_projections) {
+// embeddings.* and encoder.layer.N.*; `global_projections` adds Longformer's query_global,
+// key_global, value_global.
+inline void AddBertWeights(FormulaCheckpoint& checkpoint, const BertShape& shape,
+                           bool global_projections) {
   const int64_t width = shape.hidden_size;
   checkpoint.Add("embeddings.word_embeddings.weight", {shape.vocab_size, width});
   checkpoint.Add("embeddings.position_embeddings.weight", {shape.max_positions, width});
   checkpoint.Add("embeddings.token_type_embeddings.weight", {shape.types, width});
   checkpoint.AddNorm("embeddings.LayerNorm", width);
   std::vector<std::string> projections = {"query", "key", "value"};
-  if (global_projections) projections.insert(projections.end(), {"query_global", "key_global", "value_global"});
+  if (global_projections)
+    projections.insert(projections.end(), {"query_global", "key_global", "value_global"});
   for (int64_t i = 0; i < shape.num_layers; ++i) {
     const std::string layer = "encoder.layer." + std::to_string(i) + ".";
-    for (const std::string& projection : projections) checkpoint.AddLinear(layer + "attention.self." + projection, width, width);
+    for (const std::string& projection : projections)
+      checkpoint.AddLinear(layer + "attention.self." + projection, width, width);
     checkpoint.AddLinear(layer + "attention.output.dense", width, width);
     checkpoint.AddNorm(layer + "attention.output.LayerNorm", width);
     checkpoint.AddLinear(layer + "intermediate.dense", shape.intermediate_size, width);

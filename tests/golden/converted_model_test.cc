@@ -1,5 +1,6 @@
-// What `longspan-model convert` makes: short texts give the dense source model exactly, long ones what a Longformer gives whose
-// position table was written out, tile by tile. The real embedded model is compared with its published original.
+// What `longspan-model convert` makes: short texts give the dense source model exactly, long ones
+// what a Longformer gives whose position table was written out, tile by tile. The real embedded
+// model is compared with its published original.
 #include <gmock/gmock.h>
 
 #include <cmath>
@@ -20,7 +21,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-std::vector<float> TokenVectors(const Encoder& encoder, const std::vector<int32_t>& ids, const std::vector<int32_t>& globals) {
+std::vector<float> TokenVectors(const Encoder& encoder, const std::vector<int32_t>& ids,
+                                const std::vector<int32_t>& globals) {
   std::vector<float> values;
   EncodeOptions options;
   options.document_vector = false;
@@ -46,30 +48,35 @@ double Cosine(const std::vector<float>& a, const std::vector<float>& b) {
 double LargestDifference(const std::vector<float>& a, const std::vector<float>& b) {
   EXPECT_EQ(a.size(), b.size());
   double largest = 0;
-  for (size_t i = 0; i < std::min(a.size(), b.size()); ++i) largest = std::max(largest, std::abs(double{a[i]} - b[i]));
+  for (size_t i = 0; i < std::min(a.size(), b.size()); ++i)
+    largest = std::max(largest, std::abs(double{a[i]} - b[i]));
   return largest;
 }
 
 std::vector<int32_t> RandomIds(int64_t count, int32_t vocabulary) {
   std::vector<int32_t> ids(count);
   uint32_t state = 12345;
-  for (int32_t& id : ids) id = 1 + static_cast<int32_t>((state = state * 1664525u + 1013904223u) >> 8) % (vocabulary - 1);
+  for (int32_t& id : ids)
+    id = 1 + static_cast<int32_t>((state = state * 1664525u + 1013904223u) >> 8) % (vocabulary - 1);
   return ids;
 }
 
 class ConvertedModelTest : public ::testing::Test {
  protected:
-  ConvertedModelTest() : root_(fs::path(::testing::TempDir()) / ("converted_" + std::to_string(::getpid()))) {
+  ConvertedModelTest()
+      : root_(fs::path(::testing::TempDir()) / ("converted_" + std::to_string(::getpid()))) {
     fs::remove_all(root_);
   }
   ~ConvertedModelTest() override { fs::remove_all(root_); }
 
-  // A Longformer folder of the converted weights with `positions` rows written out as the period says, without any longspan key.
+  // A Longformer folder of the converted weights with `positions` rows written out as the period
+  // says, without any longspan key.
   fs::path WriteOutTiledTable(const fs::path& converted, int64_t positions) {
     const fs::path folder = root_ / "written_out";
     fs::create_directories(folder);
     nlohmann::json config = nlohmann::json::parse(std::ifstream(converted / "config.json"));
-    const int64_t pad = config.at("pad_token_id"), period = config.at("longspan").at("position_period");
+    const int64_t pad = config.at("pad_token_id"),
+                  period = config.at("longspan").at("position_period");
     config.erase("longspan");
     config["max_position_embeddings"] = pad + 1 + positions;
     std::ofstream(folder / "config.json") << config;
@@ -82,7 +89,8 @@ class ConvertedModelTest : public ::testing::Test {
     std::memcpy(tiled.data(), table.data.data(), (pad + 1) * row_bytes);
     for (int64_t i = 0; i < positions; ++i) {
       const int64_t row = i == 0 ? 0 : 1 + (i - 1) % period;
-      std::memcpy(tiled.data() + (pad + 1 + i) * row_bytes, table.data.data() + (pad + 1 + row) * row_bytes, row_bytes);
+      std::memcpy(tiled.data() + (pad + 1 + i) * row_bytes,
+                  table.data.data() + (pad + 1 + row) * row_bytes, row_bytes);
     }
     table.data = tiled;
     table.shape[0] = pad + 1 + positions;
@@ -110,7 +118,8 @@ TEST_F(ConvertedModelTest, TextsThatFitAreTheSourceModelAndLongOnesTheTiledLongf
     ASSERT_TRUE(ConvertToWindowed(dense_dir, converted_dir.string(), {.window = 8}).ok());
     const auto dense = Encoder::Load(dense_dir), converted = Encoder::Load(converted_dir.string());
     const auto tiled = Encoder::Load(WriteOutTiledTable(converted_dir, 400).string());
-    ASSERT_TRUE(dense.ok() && converted.ok() && tiled.ok()) << dense.status() << converted.status() << tiled.status();
+    ASSERT_TRUE(dense.ok() && converted.ok() && tiled.ok())
+        << dense.status() << converted.status() << tiled.status();
     const ModelInfo& info = (*converted)->info();
     ASSERT_EQ(info.max_tokens, 0) << "the position table must not bound the length";
 
@@ -118,42 +127,53 @@ TEST_F(ConvertedModelTest, TextsThatFitAreTheSourceModelAndLongOnesTheTiledLongf
       std::vector<int32_t> ids = RandomIds(length, info.vocab_size);
       const auto globals = ResolveGlobalPositions(info, std::nullopt, {}, length);
       EXPECT_TRUE(globals.empty());
-      EXPECT_LE(LargestDifference(TokenVectors(**converted, ids, globals), TokenVectors(**dense, ids, {})), 1e-5)
+      EXPECT_LE(LargestDifference(TokenVectors(**converted, ids, globals),
+                                  TokenVectors(**dense, ids, {})),
+                1e-5)
           << source << length;
     }
     for (int64_t length : {info.dense_up_to + 1, 3 * info.dense_up_to + 2}) {
       std::vector<int32_t> ids = RandomIds(length, info.vocab_size);
       const auto globals = ResolveGlobalPositions(info, std::nullopt, {}, length);
       EXPECT_THAT(globals, ::testing::ElementsAre(0));
-      EXPECT_LE(LargestDifference(TokenVectors(**converted, ids, globals), TokenVectors(**tiled, ids, globals)), 1e-5)
+      EXPECT_LE(LargestDifference(TokenVectors(**converted, ids, globals),
+                                  TokenVectors(**tiled, ids, globals)),
+                1e-5)
           << source << length;
     }
   }
 }
 
-// A pad id that stands inside a text and is read: BERT numbers it like any token, RoBERTa gives it the pad row and does not
-// count it. The converted model must follow its source.
+// A pad id that stands inside a text and is read: BERT numbers it like any token, RoBERTa gives it
+// the pad row and does not count it. The converted model must follow its source.
 TEST_F(ConvertedModelTest, PadIdsInsideATextTakeTheSourcesPositions) {
   for (const std::string source : {"bert", "roberta", "xlm-roberta"}) {
     fs::path dense_dir = fs::path(LONGSPAN_FIXTURES) / source;
     if (source == "xlm-roberta") dense_dir = RenamedModelType("roberta", source);
     const fs::path converted_dir = root_ / (source + "_converted");
     ASSERT_TRUE(ConvertToWindowed(dense_dir.string(), converted_dir.string(), {.window = 8}).ok());
-    const auto dense = Encoder::Load(dense_dir.string()), converted = Encoder::Load(converted_dir.string());
+    const auto dense = Encoder::Load(dense_dir.string()),
+               converted = Encoder::Load(converted_dir.string());
     ASSERT_TRUE(dense.ok() && converted.ok()) << dense.status() << converted.status();
     const ModelInfo& info = (*converted)->info();
     for (int64_t length : {int64_t{3}, int64_t{11}, info.dense_up_to}) {
       std::vector<int32_t> ids = RandomIds(length, info.vocab_size);
-      for (int64_t at : {int64_t{0}, length / 2, length / 2 + 1}) ids[std::min(at, length - 1)] = info.pad_token_id;
-      EXPECT_LE(LargestDifference(TokenVectors(**converted, ids, {}), TokenVectors(**dense, ids, {})), 1e-5) << source << length;
+      for (int64_t at : {int64_t{0}, length / 2, length / 2 + 1})
+        ids[std::min(at, length - 1)] = info.pad_token_id;
+      EXPECT_LE(
+          LargestDifference(TokenVectors(**converted, ids, {}), TokenVectors(**dense, ids, {})),
+          1e-5)
+          << source << length;
     }
   }
 }
 
 TEST(EmbeddedModel, EqualsItsPublishedOriginalOnTextsThatFit) {
-  const auto dense = Encoder::Load(LONGSPAN_DENSE_MODEL), embedded = Encoder::Load(LONGSPAN_EMBEDDED_MODEL);
+  const auto dense = Encoder::Load(LONGSPAN_DENSE_MODEL),
+             embedded = Encoder::Load(LONGSPAN_EMBEDDED_MODEL);
   const auto tokenizer = Tokenizer::Load(LONGSPAN_EMBEDDED_MODEL);
-  ASSERT_TRUE(dense.ok() && embedded.ok() && tokenizer.ok()) << dense.status() << embedded.status() << tokenizer.status();
+  ASSERT_TRUE(dense.ok() && embedded.ok() && tokenizer.ok())
+      << dense.status() << embedded.status() << tokenizer.status();
   std::ifstream in(std::string(LONGSPAN_SOURCE_DIR) + "/LICENSE");
   const std::string licence((std::istreambuf_iterator<char>(in)), {});
   for (size_t bytes : {size_t{1}, size_t{40}, size_t{400}, size_t{2400}}) {
@@ -163,13 +183,15 @@ TEST(EmbeddedModel, EqualsItsPublishedOriginalOnTextsThatFit) {
     TokenBatch batch;
     batch.Add({.token_ids = tokens->ids});
     const EncodeOptions options;
-    const auto want = (*dense)->Encode(batch, std::span(&options, 1)), got = (*embedded)->Encode(batch, std::span(&options, 1));
+    const auto want = (*dense)->Encode(batch, std::span(&options, 1)),
+               got = (*embedded)->Encode(batch, std::span(&options, 1));
     ASSERT_TRUE(want[0].ok() && got[0].ok()) << want[0].status() << got[0].status();
     EXPECT_GE(Cosine(want[0]->vector, got[0]->vector), 0.99999) << tokens->ids.size() << " tokens";
   }
 }
 
-// The published model's own figures, made with transformers 5.23 (mean pooling over all tokens, then L2).
+// The published model's own figures, made with transformers 5.23 (mean pooling over all tokens,
+// then L2).
 TEST(EmbeddedModel, KnownSentenceGivesThePublishedVector) {
   const auto embedded = Encoder::Load(LONGSPAN_EMBEDDED_MODEL);
   const auto tokenizer = Tokenizer::Load(LONGSPAN_EMBEDDED_MODEL);
@@ -183,7 +205,8 @@ TEST(EmbeddedModel, KnownSentenceGivesThePublishedVector) {
   const auto got = (*embedded)->Encode(batch, std::span(&options, 1));
   ASSERT_TRUE(got[0].ok()) << got[0].status();
   ASSERT_EQ(got[0]->vector.size(), 384u);
-  const float want[] = {0.0676569f, 0.0634960f, 0.0487131f, 0.0793049f, 0.0374480f, 0.0026528f, 0.0393749f, -0.0070985f};
+  const float want[] = {0.0676569f, 0.0634960f, 0.0487131f, 0.0793049f,
+                        0.0374480f, 0.0026528f, 0.0393749f, -0.0070985f};
   for (int i = 0; i < 8; ++i) EXPECT_NEAR(got[0]->vector[i], want[i], 2e-6) << i;
 }
 

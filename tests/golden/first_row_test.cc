@@ -1,4 +1,5 @@
-// FirstRowOnly_EqualsAllRows, for every family: the shortcut of cls pooling gives the row that the full pass gives.
+// FirstRowOnly_EqualsAllRows, for every family: the shortcut of cls pooling gives the row that the
+// full pass gives.
 #include <ATen/core/Tensor.h>
 
 #include <algorithm>
@@ -23,7 +24,8 @@ TEST_P(FirstRowTest, FirstRowOnly_EqualsAllRows) {
   const auto model = LoadEncoderModel(*folder, DataType::kFloat32);
   ASSERT_TRUE(model.ok()) << model.status();
   const nlohmann::json cases = nlohmann::json::parse(std::ifstream(path + "/cases.json"));
-  TokenBatch all;  // every text of every case, those with a global first token and those without mixed
+  TokenBatch
+      all;  // every text of every case, those with a global first token and those without mixed
   std::vector<TokenBatch> batches(1);
   for (const nlohmann::json& c : cases["cases"]) {
     TokenBatch batch;
@@ -31,7 +33,8 @@ TEST_P(FirstRowTest, FirstRowOnly_EqualsAllRows) {
       const std::vector<int32_t> ids = c["input_ids"][b];
       const std::vector<uint8_t> mask = c["attention_mask"][b];
       std::vector<int32_t> globals;
-      if (c.contains("global_positions")) globals = c["global_positions"][b].get<std::vector<int32_t>>();
+      if (c.contains("global_positions"))
+        globals = c["global_positions"][b].get<std::vector<int32_t>>();
       batch.Add({.token_ids = ids, .global_positions = globals, .attention_mask = mask});
       all.Add({.token_ids = ids, .global_positions = globals, .attention_mask = mask});
     }
@@ -41,7 +44,9 @@ TEST_P(FirstRowTest, FirstRowOnly_EqualsAllRows) {
   for (const TokenBatch& batch : batches) {
     ForwardOptions first_rows{.first_row_only = std::vector<bool>(batch.num_texts(), true)};
     int64_t rows_of_last_layer = 0;
-    first_rows.observe_layer = [&](int, const at::Tensor& hidden) { rows_of_last_layer = hidden.size(0); };
+    first_rows.observe_layer = [&](int, const at::Tensor& hidden) {
+      rows_of_last_layer = hidden.size(0);
+    };
     const auto short_cut = (*model)->Forward(batch, first_rows);
     const auto full = (*model)->Forward(batch, {});
     ASSERT_TRUE(short_cut.ok() && full.ok());
@@ -54,13 +59,14 @@ TEST_P(FirstRowTest, FirstRowOnly_EqualsAllRows) {
     const auto mixed = (*model)->Forward(batch, first_rows);
     ASSERT_TRUE(mixed.ok());
     const int32_t last = batch.num_texts() - 1;
-    EXPECT_TRUE(mixed->Rows(last, 0, batch.length(last)).allclose(full->Rows(last, 0, batch.length(last)), 1e-5, 1e-5));
+    EXPECT_TRUE(mixed->Rows(last, 0, batch.length(last))
+                    .allclose(full->Rows(last, 0, batch.length(last)), 1e-5, 1e-5));
   }
 }
 
 INSTANTIATE_TEST_SUITE_P(AllFamilies, FirstRowTest,
-                         testing::Values("longformer-windows", "longformer-mlm", "longformer-long", "bert", "roberta", "led",
-                                         "modernbert", "bigbird"),
+                         testing::Values("longformer-windows", "longformer-mlm", "longformer-long",
+                                         "bert", "roberta", "led", "modernbert", "bigbird"),
                          [](const auto& info) {
                            std::string name = info.param;
                            std::replace(name.begin(), name.end(), '-', '_');

@@ -1,5 +1,6 @@
-// Every fixture folder against the reference encoder's outputs: max abs error <= 2e-5 on the rows that are read, with the padding
-// dropped and with the padding kept under an attention mask; the hidden states of the case "odd" say which layer differs first.
+// Every fixture folder against the reference encoder's outputs: max abs error <= 2e-5 on the rows
+// that are read, with the padding dropped and with the padding kept under an attention mask; the
+// hidden states of the case "odd" say which layer differs first.
 #include <ATen/core/Tensor.h>
 
 #include <algorithm>
@@ -36,7 +37,9 @@ class Fixture {
   explicit Fixture(const std::string& name) : path_(std::string(LONGSPAN_FIXTURES) + "/" + name) {
     const nlohmann::json json = nlohmann::json::parse(std::ifstream(path_ + "/cases.json"));
     for (const nlohmann::json& entry : json["cases"]) {
-      FixtureCase c{.name = entry["name"], .input_ids = entry["input_ids"], .attention_mask = entry["attention_mask"]};
+      FixtureCase c{.name = entry["name"],
+                    .input_ids = entry["input_ids"],
+                    .attention_mask = entry["attention_mask"]};
       if (entry.contains("global_positions")) c.global_positions = entry["global_positions"];
       c.global_positions.resize(c.input_ids.size());
       cases_.push_back(std::move(c));
@@ -90,10 +93,12 @@ TokenBatch Pack(const FixtureCase& c, bool keep_padding) {
   return batch;
 }
 
-void ExpectCase(const Fixture& fixture, const FixtureCase& c, const EncoderModel& model, bool keep_padding) {
+void ExpectCase(const Fixture& fixture, const FixtureCase& c, const EncoderModel& model,
+                bool keep_padding) {
   SCOPED_TRACE(c.name + (keep_padding ? " (padding kept)" : " (padding dropped)"));
   const TokenBatch batch = Pack(c, keep_padding);
-  std::map<int, float> layer_error;  // of the first text, where the reference's hidden states are there
+  std::map<int, float>
+      layer_error;  // of the first text, where the reference's hidden states are there
   ForwardOptions options;
   options.observe_layer = [&](int layer, const at::Tensor& hidden) {
     const std::string tensor = c.name + ".hidden." + std::to_string(layer);
@@ -102,7 +107,8 @@ void ExpectCase(const Fixture& fixture, const FixtureCase& c, const EncoderModel
     if (rows.size(1) != static_cast<int64_t>(fixture.Row(tensor, 0, 0).size())) return;
     for (int64_t t = 0; t < batch.length(0); ++t) {
       layer_error[layer] =
-          std::max(layer_error[layer], MaxError(rows.data_ptr<float>() + t * rows.size(1), fixture.Row(tensor, 0, t)));
+          std::max(layer_error[layer],
+                   MaxError(rows.data_ptr<float>() + t * rows.size(1), fixture.Row(tensor, 0, t)));
     }
   };
   const auto hidden = model.Forward(batch, options);
@@ -112,11 +118,14 @@ void ExpectCase(const Fixture& fixture, const FixtureCase& c, const EncoderModel
     const at::Tensor rows = hidden->Rows(b, 0, batch.length(b)).contiguous();
     for (int64_t t = 0; t < batch.length(b); ++t) {
       if (c.attention_mask[b][t] != 0)
-        worst = std::max(worst, MaxError(rows.data_ptr<float>() + t * rows.size(1), fixture.Row(c.name, b, t)));
+        worst = std::max(
+            worst, MaxError(rows.data_ptr<float>() + t * rows.size(1), fixture.Row(c.name, b, t)));
     }
   }
-  EXPECT_LE(worst, kTolerance) << "max abs error by layer (0 = embeddings): " << testing::PrintToString(layer_error);
-  // ModernBERT's last hidden state has the final norm in the reference, ours may not: the output was compared above.
+  EXPECT_LE(worst, kTolerance) << "max abs error by layer (0 = embeddings): "
+                               << testing::PrintToString(layer_error);
+  // ModernBERT's last hidden state has the final norm in the reference, ours may not: the output
+  // was compared above.
   const int last = static_cast<int>(model.info().layers.size());
   for (const auto& [layer, error] : layer_error) {
     if (layer == last) continue;
@@ -145,7 +154,8 @@ TEST_P(FixturesTest, Forward_InABatch_EqualsAlone) {
   for (const FixtureCase& c : fixture.cases()) {
     for (size_t b = 0; b < c.input_ids.size(); ++b) {
       const size_t real = std::count(c.attention_mask[b].begin(), c.attention_mask[b].end(), 1);
-      texts.push_back({.token_ids = std::span(c.input_ids[b]).first(real), .global_positions = c.global_positions[b]});
+      texts.push_back({.token_ids = std::span(c.input_ids[b]).first(real),
+                       .global_positions = c.global_positions[b]});
     }
   }
   std::vector<TokenBatch::Text> mixed = texts;
@@ -159,17 +169,21 @@ TEST_P(FixturesTest, Forward_InABatch_EqualsAlone) {
     single.Add(mixed[i]);
     const auto alone = model->Forward(single, {});
     ASSERT_TRUE(alone.ok()) << alone.status();
-    const at::Tensor got = together->Rows(static_cast<int32_t>(i), 0, batch.length(static_cast<int32_t>(i))).contiguous();
+    const at::Tensor got =
+        together->Rows(static_cast<int32_t>(i), 0, batch.length(static_cast<int32_t>(i)))
+            .contiguous();
     const at::Tensor want = alone->Rows(0, 0, single.length(0)).contiguous();
     ASSERT_EQ(got.numel(), want.numel());
-    const float error = MaxError(got.data_ptr<float>(), {want.data_ptr<float>(), static_cast<size_t>(want.numel())});
-    EXPECT_LE(error, InABatchTolerance(model->info())) << "text " << i << " of " << single.length(0) << " tokens";
+    const float error = MaxError(got.data_ptr<float>(),
+                                 {want.data_ptr<float>(), static_cast<size_t>(want.numel())});
+    EXPECT_LE(error, InABatchTolerance(model->info()))
+        << "text " << i << " of " << single.length(0) << " tokens";
   }
 }
 
 INSTANTIATE_TEST_SUITE_P(AllFamilies, FixturesTest,
-                         testing::Values("longformer-windows", "longformer-mlm", "longformer-long", "bert", "roberta", "led",
-                                         "modernbert", "bigbird"),
+                         testing::Values("longformer-windows", "longformer-mlm", "longformer-long",
+                                         "bert", "roberta", "led", "modernbert", "bigbird"),
                          [](const auto& info) {
                            std::string name = info.param;
                            std::replace(name.begin(), name.end(), '-', '_');

@@ -1,6 +1,8 @@
-// FormulaCheckpoint: a checkpoint whose weights come from a formula over their names, so that golden vectors need no files.
+// FormulaCheckpoint: a checkpoint whose weights come from a formula over their names, so that
+// golden vectors need no files.
 //   h = FNV-1a(name);  x = mix((k + 1) * 0x9E3779B1 + h);  u = 2x / 2^32 - 1;  value = scale * u, norm weights 1 + 0.25 u
-// Written into a temporary folder, loaded from there like any checkpoint, and removed with the object.
+// Written into a temporary folder, loaded from there like any checkpoint, and removed with the
+// object.
 #pragma once
 
 #include <cstdint>
@@ -35,7 +37,8 @@ inline double FormulaUniform(uint32_t name_hash, uint32_t k) {
 }
 
 // Token ids of the golden cases: lo + ((7i + 11b + 3i^2) mod (V - lo)).
-inline std::vector<int32_t> FormulaIds(int64_t row, int64_t length, int64_t lo, int64_t vocab_size) {
+inline std::vector<int32_t> FormulaIds(int64_t row, int64_t length, int64_t lo,
+                                       int64_t vocab_size) {
   std::vector<int32_t> ids;
   for (int64_t i = 0; i < length; ++i)
     ids.push_back(static_cast<int32_t>(lo + (7 * i + 11 * row + 3 * i * i) % (vocab_size - lo)));
@@ -75,12 +78,15 @@ class FormulaCheckpoint {
     shapes_.erase(name);
   }
 
-  // Writes config.json and model.safetensors (each name with `prefix` in front) into the folder and returns its path.
+  // Writes config.json and model.safetensors (each name with `prefix` in front) into the folder and
+  // returns its path.
   const std::string& Write(const nlohmann::json& config, const std::string& prefix = "") {
     folder_.WriteText("config.json", config.dump());
     std::map<std::string, StoredTensor> tensors;
     for (const auto& [name, values] : values_) {
-      tensors[prefix + name] = {.type = StoredType::kF32, .shape = shapes_.at(name), .data = std::as_bytes(std::span(values))};
+      tensors[prefix + name] = {.type = StoredType::kF32,
+                                .shape = shapes_.at(name),
+                                .data = std::as_bytes(std::span(values))};
     }
     const absl::Status written = WriteSafetensors(folder_.path() + "/model.safetensors", tensors);
     EXPECT_TRUE(written.ok()) << written;

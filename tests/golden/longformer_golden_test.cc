@@ -1,4 +1,5 @@
-// Longformer's golden vectors: a tiny model whose weights come from a formula (checkpoints.h), outputs of the published code.
+// Longformer's golden vectors: a tiny model whose weights come from a formula (checkpoints.h),
+// outputs of the published code.
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/cat.h>
 #include <ATen/ops/eye.h>
@@ -46,14 +47,18 @@ class LongformerGoldenTest : public testing::Test {
   std::vector<at::Tensor> Run(const std::vector<Text>& texts) {
     TokenBatch batch;
     for (const Text& text : texts)
-      batch.Add({.token_ids = text.ids, .global_positions = text.globals, .attention_mask = text.mask});
+      batch.Add(
+          {.token_ids = text.ids, .global_positions = text.globals, .attention_mask = text.mask});
     layers_.clear();
     ForwardOptions options;
-    options.observe_layer = [this](int layer, const at::Tensor& hidden) { layers_[layer] = hidden.clone(); };
+    options.observe_layer = [this](int layer, const at::Tensor& hidden) {
+      layers_[layer] = hidden.clone();
+    };
     const auto hidden = model_->Forward(batch, options);
     EXPECT_TRUE(hidden.ok()) << hidden.status();
     std::vector<at::Tensor> rows;
-    for (int32_t i = 0; i < batch.num_texts(); ++i) rows.push_back(hidden->Rows(i, 0, batch.length(i)).contiguous());
+    for (int32_t i = 0; i < batch.num_texts(); ++i)
+      rows.push_back(hidden->Rows(i, 0, batch.length(i)).contiguous());
     return rows;
   }
 
@@ -66,7 +71,9 @@ class LongformerGoldenTest : public testing::Test {
   }
   std::vector<double> Pooled(const at::Tensor& rows) {
     const at::Tensor pooled =
-        at::linear(rows.slice(0, 0, 1), Weight("pooler.dense.weight", {24, 24}), Weight("pooler.dense.bias", {24})).tanh();
+        at::linear(rows.slice(0, 0, 1), Weight("pooler.dense.weight", {24, 24}),
+                   Weight("pooler.dense.bias", {24}))
+            .tanh();
     return {pooled.data_ptr<float>(), pooled.data_ptr<float>() + 24};
   }
 
@@ -78,7 +85,8 @@ class LongformerGoldenTest : public testing::Test {
 void ExpectRow(const at::Tensor& rows, int64_t row, const std::vector<double>& want) {
   const at::Tensor contiguous = rows.contiguous();
   for (size_t i = 0; i < want.size(); ++i) {
-    EXPECT_NEAR(contiguous.data_ptr<float>()[row * contiguous.size(1) + static_cast<int64_t>(i)], want[i], kValueTolerance)
+    EXPECT_NEAR(contiguous.data_ptr<float>()[row * contiguous.size(1) + static_cast<int64_t>(i)],
+                want[i], kValueTolerance)
         << "row " << row << " column " << i;
   }
 }
@@ -101,7 +109,8 @@ TEST(FormulaCheckpointTest, Formula_GivesPublishedValues) {
   const std::vector<double> want = {0.0844003, -0.45549803, 0.19262581, 0.77916225};
   for (uint32_t k = 0; k < 4; ++k) EXPECT_NEAR(FormulaUniform(3680931216u, k), want[k], 1e-7);
   EXPECT_EQ(FormulaIds(0, 21, 3, 40),
-            (std::vector<int32_t>{3, 13, 29, 14, 5, 39, 5, 14, 29, 13, 3, 36, 38, 9, 23, 6, 32, 27, 28, 35, 11}));
+            (std::vector<int32_t>{3,  13, 29, 14, 5, 39, 5,  14, 29, 13, 3,
+                                  36, 38, 9,  23, 6, 32, 27, 28, 35, 11}));
 }
 
 TEST_F(LongformerGoldenTest, CaseA_WindowsOnly) {
@@ -110,7 +119,8 @@ TEST_F(LongformerGoldenTest, CaseA_WindowsOnly) {
   ExpectRow(out[0], 0, {-2.197875, -0.267458, 1.210984, 2.101492});
   ExpectRow(out[0], 10, {-1.818787, -0.619564, 1.995860, 1.921650});
   ExpectRow(out[0], 20, {-1.234494, -0.697264, 1.404715, 1.888054});
-  const std::vector<double> pooled = Pooled(out[0]), want = {-0.176673, 0.466094, 0.593393, 0.985430};
+  const std::vector<double> pooled = Pooled(out[0]),
+                            want = {-0.176673, 0.466094, 0.593393, 0.985430};
   for (size_t i = 0; i < want.size(); ++i) EXPECT_NEAR(pooled[i], want[i], kValueTolerance);
   ExpectRow(layers_[0], 0, {-1.137034, 1.376026, 1.040584, 0.367933});
   ExpectRow(layers_[0], 10, {0.168008, 0.909808, 0.349871, 0.604940});
@@ -123,7 +133,8 @@ TEST_F(LongformerGoldenTest, CaseB_FirstTokenGlobal) {
   ExpectRow(out[0], 0, {-1.802133, -1.362011, 1.069138, 1.384922});
   ExpectRow(out[0], 10, {-1.703321, -0.728379, 1.954408, 2.076968});
   ExpectRow(out[0], 20, {-0.896791, -0.784193, 0.969301, 2.197433});
-  const std::vector<double> pooled = Pooled(out[0]), want = {-0.474729, 0.770067, 0.957481, 0.840949};
+  const std::vector<double> pooled = Pooled(out[0]),
+                            want = {-0.474729, 0.770067, 0.957481, 0.840949};
   for (size_t i = 0; i < want.size(); ++i) EXPECT_NEAR(pooled[i], want[i], kValueTolerance);
   ExpectRow(layers_[1], 0, {-0.920447, -0.338545, 2.058140, -0.387163});
   ExpectRow(layers_[1], 10, {0.610966, 0.575517, 1.873750, 1.508145});
@@ -136,8 +147,8 @@ TEST_F(LongformerGoldenTest, CaseC_BatchWithPaddingAndScatteredGlobals) {
   std::vector<uint8_t> mask(13, 1);
   mask.resize(21, 0);
   // 15 lies in the padding: not a global.
-  const std::vector<at::Tensor> out =
-      Run({{.ids = FormulaIds(0, 21, 3, 40), .globals = {0, 5, 20}}, {.ids = second, .globals = {0, 2, 15}, .mask = mask}});
+  const std::vector<at::Tensor> out = Run({{.ids = FormulaIds(0, 21, 3, 40), .globals = {0, 5, 20}},
+                                           {.ids = second, .globals = {0, 2, 15}, .mask = mask}});
   ExpectSums(out, 26.590005, 1071.119564);
   ExpectRow(out[0], 0, {-1.773216, -1.445982, 0.868111, 1.182000});
   ExpectRow(out[0], 4, {-1.172634, -0.370953, 1.013416, 2.066534});
@@ -146,11 +157,13 @@ TEST_F(LongformerGoldenTest, CaseC_BatchWithPaddingAndScatteredGlobals) {
   ExpectRow(out[1], 12, {-1.443054, -0.785867, 0.690774, 2.783606});
   ExpectRow(out[1], 14, {-2.456261, -0.315514, 1.615651, 0.983776});
   ExpectRow(out[0].mean(0, /*keepdim=*/true), 0, {-1.487976, -0.653672, 1.364134, 2.031941});
-  ExpectRow(out[1].slice(0, 0, 13).mean(0, /*keepdim=*/true), 0, {-1.707693, -0.427412, 0.905220, 2.088676});
+  ExpectRow(out[1].slice(0, 0, 13).mean(0, /*keepdim=*/true), 0,
+            {-1.707693, -0.427412, 0.905220, 2.088676});
 }
 
 TEST_F(LongformerGoldenTest, CaseD_HoleInTheMask) {
-  const std::vector<at::Tensor> out = Run({{.ids = FormulaIds(0, 8, 3, 40), .mask = {1, 1, 1, 0, 1, 1, 1, 1}}});
+  const std::vector<at::Tensor> out =
+      Run({{.ids = FormulaIds(0, 8, 3, 40), .mask = {1, 1, 1, 0, 1, 1, 1, 1}}});
   ExpectSums(out, 9.805244, 204.419498);
   ExpectRow(out[0], 0, {-2.175564, -0.317885, 1.220218, 2.156526});
   ExpectRow(out[0], 3, {-0.829403, -0.444294, 1.310674, 1.442793});
@@ -164,18 +177,20 @@ TEST_F(LongformerGoldenTest, CaseE_OneToken) {
   ExpectRow(out[0], 0, {-1.303560, -0.729187, 0.896798, 2.896067});
 }
 
-// Attention of layer 0 in case B, read out of the kernels: values that are unit vectors turn the output of head 0 into its
-// probabilities, eight keys at a time (the head is eight wide).
+// Attention of layer 0 in case B, read out of the kernels: values that are unit vectors turn the
+// output of head 0 into its probabilities, eight keys at a time (the head is eight wide).
 TEST_F(LongformerGoldenTest, CaseB_ProbabilitiesOfLayer0) {
   Run({{.ids = FormulaIds(0, 21, 3, 40), .globals = {0}}});
   const at::Tensor x = layers_[0];  // [21, 24]
   const std::vector<int32_t> cu_seqlens = {0, 21}, globals = {0}, cu_globals = {0, 1};
   const std::vector<int64_t> windows = {2};
-  const PackedLayout layout = {.cu_seqlens = cu_seqlens, .windows = windows, .globals = globals, .cu_globals = cu_globals};
+  const PackedLayout layout = {
+      .cu_seqlens = cu_seqlens, .windows = windows, .globals = globals, .cu_globals = cu_globals};
   const at::Tensor q = Project(x, "query").view({21, 3, 8}), k = Project(x, "key").view({21, 3, 8});
   std::vector<at::Tensor> parts;
   for (int64_t first = 0; first < 24; first += 8) {
-    const at::Tensor keys = at::eye(24, at::kFloat).slice(0, 0, 21).slice(1, first, first + 8);  // [21, 8]
+    const at::Tensor keys =
+        at::eye(24, at::kFloat).slice(0, 0, 21).slice(1, first, first + 8);  // [21, 8]
     const at::Tensor v = keys.unsqueeze(1).expand({21, 3, 8}).contiguous();
     parts.push_back(SlidingWindowAttention(q, k, v, layout, 1.0 / std::sqrt(8.0)).select(1, 0));
   }
@@ -184,28 +199,33 @@ TEST_F(LongformerGoldenTest, CaseB_ProbabilitiesOfLayer0) {
   const std::vector<double> query10 = {0.875865, 0.081897, 0.009784, 0.016175, 0.003933};
   EXPECT_NEAR(p(10, 0), 0.012345, 2e-6);
   for (int64_t i = 0; i < 5; ++i) EXPECT_NEAR(p(10, 8 + i), query10[i], 2e-6);
-  const std::vector<double> query1 = {0.125819, 0.529291, 0.276850, 0.068040};  // the global key lies in the window: once
+  const std::vector<double> query1 = {0.125819, 0.529291, 0.276850,
+                                      0.068040};  // the global key lies in the window: once
   for (int64_t i = 0; i < 4; ++i) EXPECT_NEAR(p(1, i), query1[i], 2e-6);
   EXPECT_EQ(p(1, 4), 0.0);
 
-  // The global row: value weights chosen so that token j's value in head 0 is unit vector j, for the first eight tokens.
-  const at::Tensor inverse = at::linalg_pinv(x.to(at::kDouble), 1e-12, /*hermitian=*/false);  // [24, 21]
+  // The global row: value weights chosen so that token j's value in head 0 is unit vector j, for
+  // the first eight tokens.
+  const at::Tensor inverse =
+      at::linalg_pinv(x.to(at::kDouble), 1e-12, /*hermitian=*/false);  // [24, 21]
   at::Tensor value_weight = at::zeros({24, 24}, at::kFloat);
   value_weight.slice(0, 0, 8).copy_(inverse.slice(1, 0, 8).t());
   const std::string self = "encoder.layer.0.attention.self.";
-  const GlobalProjections projections = {.query_weight = Weight(self + "query_global.weight", {24, 24}),
-                                         .query_bias = Weight(self + "query_global.bias", {24}),
-                                         .key_weight = Weight(self + "key_global.weight", {24, 24}),
-                                         .key_bias = Weight(self + "key_global.bias", {24}),
-                                         .value_weight = value_weight,
-                                         .value_bias = at::zeros({24}, at::kFloat)};
+  const GlobalProjections projections = {
+      .query_weight = Weight(self + "query_global.weight", {24, 24}),
+      .query_bias = Weight(self + "query_global.bias", {24}),
+      .key_weight = Weight(self + "key_global.weight", {24, 24}),
+      .key_bias = Weight(self + "key_global.bias", {24}),
+      .value_weight = value_weight,
+      .value_bias = at::zeros({24}, at::kFloat)};
   at::Tensor out = at::zeros({21, 3, 8}, at::kFloat);
   GlobalRowAttention(x, projections, 3, layout, out);
   const std::vector<double> first_keys = {0.072105, 0.009632, 0.064220, 0.118310};
   for (int64_t i = 0; i < 4; ++i) EXPECT_NEAR(out[0][0][i].item<double>(), first_keys[i], 1e-5);
 }
 
-// A row that is not read has an attention output of exactly zero: its output is that of the layers without attention.
+// A row that is not read has an attention output of exactly zero: its output is that of the layers
+// without attention.
 TEST_F(LongformerGoldenTest, MaskedRows_DoNotSeeAnything) {
   const std::vector<uint8_t> mask = {1, 1, 1, 0, 1, 1, 1, 1};
   std::vector<int32_t> ids = FormulaIds(0, 8, 3, 40);

@@ -1,4 +1,5 @@
-// The golden Reformer (weights from the formula of formula_checkpoint.h, scale 0.6) and how its tests run a model.
+// The golden Reformer (weights from the formula of formula_checkpoint.h, scale 0.6) and how its
+// tests run a model.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -43,7 +44,8 @@ inline nlohmann::json ReformerConfigJson() {
 // Every weight that the config asks for.
 inline void AddReformerWeights(FormulaCheckpoint& checkpoint, const nlohmann::json& config) {
   const int64_t E = config["hidden_size"], F = config["feed_forward_size"];
-  const int64_t inner = config["num_attention_heads"].get<int64_t>() * config["attention_head_size"].get<int64_t>();
+  const int64_t inner =
+      config["num_attention_heads"].get<int64_t>() * config["attention_head_size"].get<int64_t>();
   checkpoint.Add("embeddings.word_embeddings.weight", {config["vocab_size"], E});
   if (config["axial_pos_embds"]) {
     checkpoint.Add("embeddings.position_embeddings.weights.0",
@@ -51,14 +53,16 @@ inline void AddReformerWeights(FormulaCheckpoint& checkpoint, const nlohmann::js
     checkpoint.Add("embeddings.position_embeddings.weights.1",
                    {1, config["axial_pos_shape"][1], config["axial_pos_embds_dim"][1]});
   } else {
-    checkpoint.Add("embeddings.position_embeddings.embedding.weight", {config["max_position_embeddings"], E});
+    checkpoint.Add("embeddings.position_embeddings.embedding.weight",
+                   {config["max_position_embeddings"], E});
   }
   for (size_t i = 0; i < config["attn_layers"].size(); ++i) {
     const std::string layer = "encoder.layers." + std::to_string(i) + ".";
     const bool lsh = config["attn_layers"][i] == "lsh";
     checkpoint.AddNorm(layer + "attention.layer_norm", E);
     const std::vector<std::string> projections =
-        lsh ? std::vector<std::string>{"query_key", "value"} : std::vector<std::string>{"query", "key", "value"};
+        lsh ? std::vector<std::string>{"query_key", "value"}
+            : std::vector<std::string>{"query", "key", "value"};
     for (const std::string& projection : projections)
       checkpoint.Add(layer + "attention.self_attention." + projection + ".weight", {inner, E});
     checkpoint.Add(layer + "attention.output.dense.weight", {E, inner});
@@ -69,13 +73,15 @@ inline void AddReformerWeights(FormulaCheckpoint& checkpoint, const nlohmann::js
   checkpoint.AddNorm("encoder.layer_norm", 2 * E);
 }
 
-inline absl::StatusOr<std::unique_ptr<EncoderModel>> OpenReformer(const std::string& path, DataType dtype = DataType::kFloat32) {
+inline absl::StatusOr<std::unique_ptr<EncoderModel>> OpenReformer(
+    const std::string& path, DataType dtype = DataType::kFloat32) {
   absl::StatusOr<ModelFolder> folder = ModelFolder::Open(path);
   if (!folder.ok()) return folder.status();
   return LoadReformer(*folder, dtype);
 }
 
-inline std::unique_ptr<EncoderModel> FormulaReformer(const nlohmann::json& config, DataType dtype = DataType::kFloat32) {
+inline std::unique_ptr<EncoderModel> FormulaReformer(const nlohmann::json& config,
+                                                     DataType dtype = DataType::kFloat32) {
   FormulaCheckpoint checkpoint(0.6, {"LayerNorm.weight", "layer_norm.weight"});
   AddReformerWeights(checkpoint, config);
   auto model = OpenReformer(checkpoint.Write(config), dtype);
@@ -84,8 +90,8 @@ inline std::unique_ptr<EncoderModel> FormulaReformer(const nlohmann::json& confi
 }
 
 // The token vectors of every text, one behind the other: [num_tokens, 2E].
-inline std::vector<float> TokenVectors(const EncoderModel& model, const TokenBatch& batch, int32_t text,
-                                       const ForwardOptions& options = {}) {
+inline std::vector<float> TokenVectors(const EncoderModel& model, const TokenBatch& batch,
+                                       int32_t text, const ForwardOptions& options = {}) {
   const absl::StatusOr<HiddenStates> states = model.Forward(batch, options);
   EXPECT_TRUE(states.ok()) << states.status();
   const at::Tensor rows = states->Rows(text, 0, batch.length(text)).contiguous();

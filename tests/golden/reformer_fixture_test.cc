@@ -1,4 +1,5 @@
-// The Reformer fixtures: checkpoints as transformers writes them, its outputs for every case, and the first layer that differs.
+// The Reformer fixtures: checkpoints as transformers writes them, its outputs for every case, and
+// the first layer that differs.
 #include <gmock/gmock.h>
 
 #include <algorithm>
@@ -51,7 +52,8 @@ class ReformerFixture : public testing::TestWithParam<const char*> {
 
 double WorstError(const std::vector<float>& got, const float* want) {
   double worst = 0;
-  for (size_t i = 0; i < got.size(); ++i) worst = std::max<double>(worst, std::isnan(got[i]) ? 1e9 : std::abs(got[i] - want[i]));
+  for (size_t i = 0; i < got.size(); ++i)
+    worst = std::max<double>(worst, std::isnan(got[i]) ? 1e9 : std::abs(got[i] - want[i]));
   return worst;
 }
 
@@ -63,8 +65,10 @@ TEST_P(ReformerFixture, EveryCase_EqualsTransformers) {
     for (int32_t text = 0; text < batch.num_texts(); ++text) {
       std::vector<float> got = TokenVectors(*model_, batch, text);
       const size_t width = got.size() / batch.length(text);
-      for (int64_t i = 0; i < batch.length(text); ++i) {  // rows that are not read are zeros in the file
-        if (golden["attention_mask"][text][i] == 0) std::fill_n(got.begin() + i * width, width, 0.0f);
+      for (int64_t i = 0; i < batch.length(text);
+           ++i) {  // rows that are not read are zeros in the file
+        if (golden["attention_mask"][text][i] == 0)
+          std::fill_n(got.begin() + i * width, width, 0.0f);
       }
       EXPECT_LT(WorstError(got, want), 1e-4) << name << " text " << text;
       want += got.size();
@@ -76,12 +80,15 @@ TEST_P(ReformerFixture, EveryLayerOfCaseOdd_EqualsTransformers) {
   for (const nlohmann::json& golden : cases_) {
     if (golden["name"] != "odd") continue;
     size_t layers = 0;
-    TokenVectors(*model_, Batch(golden), 0, {.observe_layer = [&](int layer, const at::Tensor& hidden) {
-      const at::Tensor dense = hidden.contiguous();
-      const std::vector<float> got(dense.const_data_ptr<float>(), dense.const_data_ptr<float>() + dense.numel());
-      EXPECT_LT(WorstError(got, Expected("odd.hidden." + std::to_string(layer))), 1e-4) << "after layer " << layer;
-      ++layers;
-    }});
+    TokenVectors(*model_, Batch(golden), 0,
+                 {.observe_layer = [&](int layer, const at::Tensor& hidden) {
+                   const at::Tensor dense = hidden.contiguous();
+                   const std::vector<float> got(dense.const_data_ptr<float>(),
+                                                dense.const_data_ptr<float>() + dense.numel());
+                   EXPECT_LT(WorstError(got, Expected("odd.hidden." + std::to_string(layer))), 1e-4)
+                       << "after layer " << layer;
+                   ++layers;
+                 }});
     EXPECT_EQ(layers, model_->info().layers.size() + 1);
     return;
   }
@@ -89,7 +96,8 @@ TEST_P(ReformerFixture, EveryLayerOfCaseOdd_EqualsTransformers) {
 }
 
 // Mean of the token vectors that are read.
-std::vector<double> MeanVector(const EncoderModel& model, const TokenBatch& batch, int32_t text, const nlohmann::json& mask) {
+std::vector<double> MeanVector(const EncoderModel& model, const TokenBatch& batch, int32_t text,
+                               const nlohmann::json& mask) {
   const std::vector<float> rows = TokenVectors(model, batch, text);
   std::vector<double> mean(rows.size() / batch.length(text), 0.0);
   for (size_t i = 0; i < rows.size(); ++i) {
@@ -99,13 +107,17 @@ std::vector<double> MeanVector(const EncoderModel& model, const TokenBatch& batc
 }
 
 double Cosine(const std::vector<double>& a, const std::vector<double>& b) {
-  const auto dot = [](const auto& x, const auto& y) { return std::inner_product(x.begin(), x.end(), y.begin(), 0.0); };
+  const auto dot = [](const auto& x, const auto& y) {
+    return std::inner_product(x.begin(), x.end(), y.begin(), 0.0);
+  };
   return dot(a, b) / std::sqrt(dot(a, a) * dot(b, b));
 }
 
-// Weights of this size are far harsher than trained ones, and a token that changes its bucket changes all of its attention.
+// Weights of this size are far harsher than trained ones, and a token that changes its bucket
+// changes all of its attention.
 TEST_P(ReformerFixture, BFloat16AndInt8_StayCloseToFloat32) {
-  for (const auto& [dtype, least] : {std::pair{DataType::kBFloat16, 0.99}, {DataType::kInt8, 0.95}}) {
+  for (const auto& [dtype, least] :
+       {std::pair{DataType::kBFloat16, 0.99}, {DataType::kInt8, 0.95}}) {
     if (!CheckDataTypeSupported(dtype).ok()) continue;
     auto model = OpenReformer(folder(), dtype);
     ASSERT_TRUE(model.ok()) << model.status();
@@ -114,7 +126,8 @@ TEST_P(ReformerFixture, BFloat16AndInt8_StayCloseToFloat32) {
       const TokenBatch batch = Batch(golden);
       for (int32_t text = 0; text < batch.num_texts(); ++text) {
         const nlohmann::json& mask = golden["attention_mask"][text];
-        worst = std::min(worst, Cosine(MeanVector(**model, batch, text, mask), MeanVector(*model_, batch, text, mask)));
+        worst = std::min(worst, Cosine(MeanVector(**model, batch, text, mask),
+                                       MeanVector(*model_, batch, text, mask)));
       }
     }
     EXPECT_GT(worst, least) << DataTypeName(dtype);
@@ -123,7 +136,8 @@ TEST_P(ReformerFixture, BFloat16AndInt8_StayCloseToFloat32) {
 }
 
 INSTANTIATE_TEST_SUITE_P(All, ReformerFixture,
-                         testing::Values("reformer-auto", "reformer-causal", "reformer-local", "reformer-lsh", "reformer-mixed"),
+                         testing::Values("reformer-auto", "reformer-causal", "reformer-local",
+                                         "reformer-lsh", "reformer-mixed"),
                          [](const auto& name) { return std::string(name.param).substr(9); });
 
 }  // namespace

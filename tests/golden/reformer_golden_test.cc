@@ -1,4 +1,5 @@
-// Outputs and intermediate values of the published Reformer for weights from a formula: no files needed.
+// Outputs and intermediate values of the published Reformer for weights from a formula: no files
+// needed.
 #include <ATen/ops/from_blob.h>
 #include <ATen/ops/layer_norm.h>
 #include <ATen/ops/matmul.h>
@@ -28,8 +29,10 @@ struct GoldenCase {
 std::vector<GoldenCase> Cases() {
   const nlohmann::json decoder = {{"is_decoder", true}};
   const nlohmann::json e = {{"is_decoder", true}, {"num_buckets", {4, 6}}, {"num_hashes", 4}};
-  const nlohmann::json i = {
-      {"axial_pos_embds", false}, {"hidden_act", "gelu"}, {"local_num_chunks_after", 1}, {"lsh_num_chunks_after", 1}};
+  const nlohmann::json i = {{"axial_pos_embds", false},
+                            {"hidden_act", "gelu"},
+                            {"local_num_chunks_after", 1},
+                            {"lsh_num_chunks_after", 1}};
   return {
       {"A",
        {},
@@ -63,7 +66,8 @@ std::vector<GoldenCase> Cases() {
        27,
        -19.983641,
        902.006272,
-       {{0, {-0.109240, 1.054443, 0.325840, 0.221186}}, {26, {0.420917, 0.551605, -0.407532, -0.762846}}}},
+       {{0, {-0.109240, 1.054443, 0.325840, 0.221186}},
+        {26, {0.420917, 0.551605, -0.407532, -0.762846}}}},
       {"E",
        e,
        27,
@@ -77,13 +81,15 @@ std::vector<GoldenCase> Cases() {
        4,
        -2.060701,
        120.637825,
-       {{0, {0.288526, 0.594955, -0.201029, 0.337557}}, {3, {-0.046304, 0.843090, -0.409550, 0.268032}}}},
+       {{0, {0.288526, 0.594955, -0.201029, 0.337557}},
+        {3, {-0.046304, 0.843090, -0.409550, 0.268032}}}},
       {"H",
        {},
        6,
        -2.766986,
        198.874389,
-       {{0, {-0.200588, 0.020831, 0.170935, 0.773739}}, {5, {0.189782, 0.059661, 0.600337, -1.381552}}}},
+       {{0, {-0.200588, 0.020831, 0.170935, 0.773739}},
+        {5, {0.189782, 0.059661, 0.600337, -1.381552}}}},
       {"I",
        i,
        32,
@@ -103,7 +109,8 @@ nlohmann::json Changed(const nlohmann::json& changes) {
 
 void ExpectRow(const std::vector<float>& got, const Row& want, const std::string& name) {
   for (int k = 0; k < 4; ++k)
-    EXPECT_NEAR(got[want.position * 32 + k], want.values[k], 1e-4) << name << " [" << want.position << ", " << k << "]";
+    EXPECT_NEAR(got[want.position * 32 + k], want.values[k], 1e-4)
+        << name << " [" << want.position << ", " << k << "]";
 }
 
 TEST(ReformerGolden, EveryCase) {
@@ -122,7 +129,8 @@ TEST(ReformerGolden, EveryCase) {
   }
 }
 
-// Case F: a batch of two, the second masked from token 20 on; its sums hold the rows that are not read too (models.md 2.9).
+// Case F: a batch of two, the second masked from token 20 on; its sums hold the rows that are not
+// read too (models.md 2.9).
 TEST(ReformerGolden, CaseF_MaskedTail) {
   const auto model = FormulaReformer(ReformerConfigJson());
   ASSERT_NE(model, nullptr);
@@ -134,7 +142,8 @@ TEST(ReformerGolden, CaseF_MaskedTail) {
   batch.Add({.token_ids = second, .attention_mask = mask});
   double sum = 0, sum_of_squares = 0;
   for (int text : {0, 1}) {
-    for (float value : TokenVectors(*model, batch, text)) sum += value, sum_of_squares += static_cast<double>(value) * value;
+    for (float value : TokenVectors(*model, batch, text))
+      sum += value, sum_of_squares += static_cast<double>(value) * value;
   }
   EXPECT_NEAR(sum, -33.402653, 2e-3);
   EXPECT_NEAR(sum_of_squares, 1807.951942, 5e-3);
@@ -163,7 +172,8 @@ TEST(ReformerGolden, EmbeddingsAndLayersOfCaseA) {
   ASSERT_EQ(hidden.size(), 5u);
   const auto expect = [&](int layer, int position, const std::vector<float>& want) {
     for (size_t k = 0; k < want.size(); ++k)
-      EXPECT_NEAR(hidden[layer][position][k].item<float>(), want[k], 2e-5) << layer << " " << position;
+      EXPECT_NEAR(hidden[layer][position][k].item<float>(), want[k], 2e-5)
+          << layer << " " << position;
   };
   expect(0, 0, {0.077529, -0.770556, 0.956407, -0.222175, 0.068487, -0.092537});
   expect(0, 9, {-0.282147, 0.989742, -0.382835, -0.192337, 0.285639, -0.336200});
@@ -172,18 +182,23 @@ TEST(ReformerGolden, EmbeddingsAndLayersOfCaseA) {
   expect(2, 17, {1.370919, -1.735117, -1.508717, -2.251205});
 }
 
-// Layer 1, head 0 of case A: LayerNorm and query_key of the formula, then our rotations, hash and sort.
+// Layer 1, head 0 of case A: LayerNorm and query_key of the formula, then our rotations, hash and
+// sort.
 TEST(ReformerGolden, BucketsAndSortedIndicesOfCaseA) {
   FormulaCheckpoint checkpoint(0.6, {"layer_norm.weight"});
   AddReformerWeights(checkpoint, ReformerConfigJson());
   const auto model = OpenReformer(checkpoint.Write(ReformerConfigJson()));
   ASSERT_TRUE(model.ok()) << model.status();
   const auto weight = [&](const std::string& name, std::vector<int64_t> shape) {
-    return at::from_blob(checkpoint.values("encoder.layers.1.attention." + name).data(), shape, at::kFloat);
+    return at::from_blob(checkpoint.values("encoder.layers.1.attention." + name).data(), shape,
+                         at::kFloat);
   };
   const at::Tensor normed =
-      at::layer_norm(HiddenOfCaseA(**model)[1], {16}, weight("layer_norm.weight", {16}), weight("layer_norm.bias", {16}), 1e-12);
-  const at::Tensor qk = at::matmul(normed, weight("self_attention.query_key.weight", {16, 16}).t()).narrow(1, 0, 8).contiguous();
+      at::layer_norm(HiddenOfCaseA(**model)[1], {16}, weight("layer_norm.weight", {16}),
+                     weight("layer_norm.bias", {16}), 1e-12);
+  const at::Tensor qk = at::matmul(normed, weight("self_attention.query_key.weight", {16, 16}).t())
+                            .narrow(1, 0, 8)
+                            .contiguous();
   const LshRotations rotations = DrawLshRotations(0, 2, 8, 2, {4});
 
   std::vector<int32_t> buckets(64), slots(64);
@@ -199,14 +214,17 @@ TEST(ReformerGolden, BucketsAndSortedIndicesOfCaseA) {
                     .buckets = buckets.data(),
                     .bucket_stride = 32});
   for (int round : {0, 1}) kernels::LshSort(&buckets[round * 32], 32, 5, &slots[round * 32]);
-  for (int i = 32; i < 64; ++i) buckets[i] += 4, slots[i] += 32;  // as the published code counts them: rounds apart
-  EXPECT_THAT(buckets, testing::ElementsAreArray({3, 0, 3, 2, 0, 3, 2, 2, 3, 3, 3, 3, 2, 3, 2, 2, 3, 3, 3, 3, 3, 3,
-                                                  2, 2, 3, 3, 3, 3, 1, 3, 1, 3, 4, 5, 5, 7, 5, 5, 6, 6, 6, 6, 6, 6,
-                                                  6, 5, 7, 4, 6, 6, 5, 5, 6, 5, 6, 6, 6, 5, 5, 5, 5, 5, 6, 5}));
-  EXPECT_THAT(slots,
-              testing::ElementsAreArray({1,  4,  28, 30, 3,  6,  7,  12, 14, 15, 22, 23, 0,  2,  5,  8,  9,  10, 11, 13, 16, 17,
-                                         18, 19, 20, 21, 24, 25, 26, 27, 29, 31, 32, 47, 33, 34, 36, 37, 45, 50, 51, 53, 57, 58,
-                                         59, 60, 61, 63, 38, 39, 40, 41, 42, 43, 44, 48, 49, 52, 54, 55, 56, 62, 35, 46}));
+  for (int i = 32; i < 64; ++i)
+    buckets[i] += 4, slots[i] += 32;  // as the published code counts them: rounds apart
+  EXPECT_THAT(buckets, testing::ElementsAreArray({3, 0, 3, 2, 0, 3, 2, 2, 3, 3, 3, 3, 2, 3, 2, 2,
+                                                  3, 3, 3, 3, 3, 3, 2, 2, 3, 3, 3, 3, 1, 3, 1, 3,
+                                                  4, 5, 5, 7, 5, 5, 6, 6, 6, 6, 6, 6, 6, 5, 7, 4,
+                                                  6, 6, 5, 5, 6, 5, 6, 6, 6, 5, 5, 5, 5, 5, 6, 5}));
+  EXPECT_THAT(slots, testing::ElementsAreArray({1,  4,  28, 30, 3,  6,  7,  12, 14, 15, 22, 23, 0,
+                                                2,  5,  8,  9,  10, 11, 13, 16, 17, 18, 19, 20, 21,
+                                                24, 25, 26, 27, 29, 31, 32, 47, 33, 34, 36, 37, 45,
+                                                50, 51, 53, 57, 58, 59, 60, 61, 63, 38, 39, 40, 41,
+                                                42, 43, 44, 48, 49, 52, 54, 55, 56, 62, 35, 46}));
 }
 
 }  // namespace

@@ -1,4 +1,5 @@
-// Golden vectors of ModernBERT and BigBird: tiny models whose weights come from a formula, outputs of the published code.
+// Golden vectors of ModernBERT and BigBird: tiny models whose weights come from a formula, outputs
+// of the published code.
 #include <ATen/core/Tensor.h>
 
 #include <vector>
@@ -35,7 +36,8 @@ std::vector<at::Tensor> RunTwo(const EncoderModel& model, int64_t length, int64_
 }
 
 void ExpectRow(const at::Tensor& rows, int64_t row, const std::vector<double>& want) {
-  for (size_t i = 0; i < want.size(); ++i) EXPECT_NEAR(rows[row][static_cast<int64_t>(i)].item<double>(), want[i], 1e-5) << row;
+  for (size_t i = 0; i < want.size(); ++i)
+    EXPECT_NEAR(rows[row][static_cast<int64_t>(i)].item<double>(), want[i], 1e-5) << row;
 }
 
 void ExpectSums(const std::vector<at::Tensor>& texts, double sum, double sum_of_squares) {
@@ -64,8 +66,10 @@ void AddModernBertWeights(FormulaCheckpoint& checkpoint) {
 }
 
 nlohmann::json ModernBertConfigJson() {
-  return {{"model_type", "modernbert"}, {"vocab_size", 40},         {"hidden_size", 24},    {"intermediate_size", 20},
-          {"num_hidden_layers", 4},     {"num_attention_heads", 3}, {"local_attention", 8}, {"max_position_embeddings", 64},
+  return {{"model_type", "modernbert"}, {"vocab_size", 40},
+          {"hidden_size", 24},          {"intermediate_size", 20},
+          {"num_hidden_layers", 4},     {"num_attention_heads", 3},
+          {"local_attention", 8},       {"max_position_embeddings", 64},
           {"norm_eps", 1e-5},           {"pad_token_id", 0}};
 }
 
@@ -81,9 +85,11 @@ TEST(ModernBertGoldenTest, NewSpelling) {
   FormulaCheckpoint checkpoint(0.4, {"norm.weight"});
   AddModernBertWeights(checkpoint);
   nlohmann::json config = ModernBertConfigJson();
-  config["layer_types"] = {"full_attention", "sliding_attention", "sliding_attention", "full_attention"};
-  config["rope_parameters"] = {{"full_attention", {{"rope_theta", 160000.0}, {"rope_type", "default"}}},
-                               {"sliding_attention", {{"rope_theta", 10000.0}, {"rope_type", "default"}}}};
+  config["layer_types"] = {"full_attention", "sliding_attention", "sliding_attention",
+                           "full_attention"};
+  config["rope_parameters"] = {
+      {"full_attention", {{"rope_theta", 160000.0}, {"rope_type", "default"}}},
+      {"sliding_attention", {{"rope_theta", 10000.0}, {"rope_type", "default"}}}};
   ExpectModernBertVectors(*LoadFrom(checkpoint.Write(config)));
 }
 
@@ -123,7 +129,8 @@ TEST_F(BigBirdGoldenTest, SparseAndPaddedToWholeBlocks) {
   ExpectRow(out[1], 62, {-1.350093, 0.812955, -0.018054, 2.863105});
 }
 
-// attention_type "original_full": every text sees all of itself, which is what a sparse model does up to (5 + 2r) blocks.
+// attention_type "original_full": every text sees all of itself, which is what a sparse model does
+// up to (5 + 2r) blocks.
 TEST_F(BigBirdGoldenTest, OriginalFull_EqualsSparseWithWiderBlocks) {
   config_["attention_type"] = "original_full";
   const std::unique_ptr<EncoderModel> full = LoadFrom(checkpoint_.Write(config_));
@@ -136,12 +143,14 @@ TEST_F(BigBirdGoldenTest, OriginalFull_EqualsSparseWithWiderBlocks) {
   EXPECT_FALSE(got.allclose(sparse, 1e-3, 1e-3));
 }
 
-// rescale_embeddings multiplies the word vectors by sqrt(E): the same as a table that is already multiplied.
+// rescale_embeddings multiplies the word vectors by sqrt(E): the same as a table that is already
+// multiplied.
 TEST_F(BigBirdGoldenTest, RescaleEmbeddings_MultipliesWordVectors) {
   config_["rescale_embeddings"] = true;
   const at::Tensor got = RunTwo(*LoadFrom(checkpoint_.Write(config_)), 30, 20)[0];
   config_["rescale_embeddings"] = false;
-  for (float& value : checkpoint_.values("embeddings.word_embeddings.weight")) value *= 4.898979485566356f;
+  for (float& value : checkpoint_.values("embeddings.word_embeddings.weight"))
+    value *= 4.898979485566356f;
   const at::Tensor want = RunTwo(*LoadFrom(checkpoint_.Write(config_)), 30, 20)[0];
   EXPECT_TRUE(got.allclose(want, 1e-5, 1e-5));
 }
@@ -154,7 +163,8 @@ TEST_F(BigBirdGoldenTest, WithoutBias_TakesNoBias) {
   EXPECT_FALSE(LoadEncoderModel(*folder, DataType::kFloat32).ok());
   for (const char* layer : {"0", "1"}) {
     for (const char* name : {"query", "key", "value"}) {
-      const std::string bias = std::string("encoder.layer.") + layer + ".attention.self." + name + ".bias";
+      const std::string bias =
+          std::string("encoder.layer.") + layer + ".attention.self." + name + ".bias";
       for (float& value : checkpoint_.values(bias)) value = 0;
     }
   }
@@ -163,7 +173,8 @@ TEST_F(BigBirdGoldenTest, WithoutBias_TakesNoBias) {
   config_["use_bias"] = false;
   for (const char* layer : {"0", "1"}) {
     for (const char* name : {"query", "key", "value"}) {
-      checkpoint_.Remove(std::string("encoder.layer.") + layer + ".attention.self." + name + ".bias");
+      checkpoint_.Remove(std::string("encoder.layer.") + layer + ".attention.self." + name +
+                         ".bias");
     }
   }
   EXPECT_TRUE(RunTwo(*LoadFrom(checkpoint_.Write(config_)), 50, 48)[0].allclose(want, 1e-6, 1e-6));

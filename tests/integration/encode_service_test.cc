@@ -1,4 +1,5 @@
-// The service on a real server: answers, exact codes and details of the error table, deadline, cancel, overload, drain, streams.
+// The service on a real server: answers, exact codes and details of the error table, deadline,
+// cancel, overload, drain, streams.
 #include <gmock/gmock.h>
 #include <grpcpp/generic/generic_stub.h>
 #include <grpcpp/grpcpp.h>
@@ -38,9 +39,12 @@ TEST(EncodeServiceTest, Encode_AnswersEachTextInOrder) {
 TEST(EncodeServiceTest, Truncation_SaysWhatWasRead) {
   TestServer server({.max_tokens = 4});
   v1::EncodeRequest request = IdsRequest({{1, 2, 3, 4, 5, 6}});
-  EXPECT_EQ(CallEncode(server.client(), request).status.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
-  const std::map<v1::Truncation, float> means = {
-      {v1::TRUNCATION_HEAD, 2.5f}, {v1::TRUNCATION_TAIL, 4.5f}, {v1::TRUNCATION_HEAD_TAIL, 3.5f}, {v1::TRUNCATION_WINDOWS, 3.5f}};
+  EXPECT_EQ(CallEncode(server.client(), request).status.error_code(),
+            grpc::StatusCode::INVALID_ARGUMENT);
+  const std::map<v1::Truncation, float> means = {{v1::TRUNCATION_HEAD, 2.5f},
+                                                 {v1::TRUNCATION_TAIL, 4.5f},
+                                                 {v1::TRUNCATION_HEAD_TAIL, 3.5f},
+                                                 {v1::TRUNCATION_WINDOWS, 3.5f}};
   for (const auto& [truncation, mean] : means) {
     request.mutable_options()->set_truncation(truncation);
     const RawResult result = CallEncode(server.client(), request);
@@ -62,29 +66,33 @@ TEST(EncodeServiceTest, BadInput_IsRefusedWithCodeFieldAndAllowedRange) {
     const char* text;
   };
   const std::vector<Row> rows = {
-      {"no inputs", [](auto* r) { r->clear_inputs(); }, grpc::INVALID_ARGUMENT, "inputs", "allowed: 1 to 4"},
+      {"no inputs", [](auto* r) { r->clear_inputs(); }, grpc::INVALID_ARGUMENT, "inputs",
+       "allowed: 1 to 4"},
       {"too many inputs",
        [](auto* r) {
          for (int i = 0; i < 4; ++i) *r->add_inputs() = r->inputs(0);
        },
        grpc::INVALID_ARGUMENT, "inputs", "has 5 texts"},
-      {"no content", [](auto* r) { r->add_inputs(); }, grpc::INVALID_ARGUMENT, "inputs[1]", "text or token_ids"},
-      {"no ids", [](auto* r) { r->add_inputs()->mutable_token_ids(); }, grpc::INVALID_ARGUMENT, "inputs[1].token_ids.ids",
-       "is empty"},
-      {"empty text", [](auto* r) { r->add_inputs()->set_text(""); }, grpc::INVALID_ARGUMENT, "inputs[1].text", "is empty"},
-      {"text without tokenizer", [](auto* r) { r->add_inputs()->set_text("x"); }, grpc::FAILED_PRECONDITION, "inputs[1].text",
-       "no tokenizer"},
+      {"no content", [](auto* r) { r->add_inputs(); }, grpc::INVALID_ARGUMENT, "inputs[1]",
+       "text or token_ids"},
+      {"no ids", [](auto* r) { r->add_inputs()->mutable_token_ids(); }, grpc::INVALID_ARGUMENT,
+       "inputs[1].token_ids.ids", "is empty"},
+      {"empty text", [](auto* r) { r->add_inputs()->set_text(""); }, grpc::INVALID_ARGUMENT,
+       "inputs[1].text", "is empty"},
+      {"text without tokenizer", [](auto* r) { r->add_inputs()->set_text("x"); },
+       grpc::FAILED_PRECONDITION, "inputs[1].text", "no tokenizer"},
       {"id outside vocabulary",
        [](auto* r) {
          FillIds({5, 1000}, r->add_inputs());
        },
        grpc::INVALID_ARGUMENT, "inputs[1].token_ids.ids[1]", "is 1000; allowed: below 1000"},
-      {"too long", [](auto* r) { FillIds(std::vector<uint32_t>(4097, 1), r->add_inputs()); }, grpc::INVALID_ARGUMENT,
-       "inputs[1].token_ids", "has 4097 tokens; this model takes at most 4096"},
-      {"bad enum", [](auto* r) { r->mutable_options()->set_pooling(static_cast<v1::Pooling>(77)); }, grpc::INVALID_ARGUMENT,
-       "options.pooling", "is 77"},
-      {"dimensions", [](auto* r) { r->mutable_options()->set_dimensions(5); }, grpc::INVALID_ARGUMENT, "options.dimensions",
-       "at most 4"},
+      {"too long", [](auto* r) { FillIds(std::vector<uint32_t>(4097, 1), r->add_inputs()); },
+       grpc::INVALID_ARGUMENT, "inputs[1].token_ids",
+       "has 4097 tokens; this model takes at most 4096"},
+      {"bad enum", [](auto* r) { r->mutable_options()->set_pooling(static_cast<v1::Pooling>(77)); },
+       grpc::INVALID_ARGUMENT, "options.pooling", "is 77"},
+      {"dimensions", [](auto* r) { r->mutable_options()->set_dimensions(5); },
+       grpc::INVALID_ARGUMENT, "options.dimensions", "at most 4"},
       {"span outside",
        [](auto* r) {
          auto* s = r->mutable_inputs(0)->add_spans();
@@ -92,20 +100,22 @@ TEST(EncodeServiceTest, BadInput_IsRefusedWithCodeFieldAndAllowedRange) {
          s->set_end(9);
        },
        grpc::INVALID_ARGUMENT, "inputs[0].spans[0]", "allowed: begin < end <= 3"},
-      {"unknown prompt", [](auto* r) { r->mutable_options()->set_prompt_name("query"); }, grpc::INVALID_ARGUMENT,
-       "options.prompt_name", "token_ids"},
-      {"global attention", [](auto* r) { r->mutable_options()->set_global_attention(v1::GLOBAL_ATTENTION_CLS); },
+      {"unknown prompt", [](auto* r) { r->mutable_options()->set_prompt_name("query"); },
+       grpc::INVALID_ARGUMENT, "options.prompt_name", "token_ids"},
+      {"global attention",
+       [](auto* r) { r->mutable_options()->set_global_attention(v1::GLOBAL_ATTENTION_CLS); },
        grpc::FAILED_PRECONDITION, "options.global_attention", "has none"},
-      {"hashing", [](auto* r) { r->mutable_options()->set_num_hashes(4); }, grpc::FAILED_PRECONDITION, "options.num_hashes",
-       "does not hash"},
-      {"span tokens", [](auto* r) { r->mutable_options()->set_span_policy(v1::SPAN_POLICY_FIXED); }, grpc::INVALID_ARGUMENT,
-       "options.span_tokens", "at least 1"},
+      {"hashing", [](auto* r) { r->mutable_options()->set_num_hashes(4); },
+       grpc::FAILED_PRECONDITION, "options.num_hashes", "does not hash"},
+      {"span tokens", [](auto* r) { r->mutable_options()->set_span_policy(v1::SPAN_POLICY_FIXED); },
+       grpc::INVALID_ARGUMENT, "options.span_tokens", "at least 1"},
   };
   for (const Row& row : rows) {
     v1::EncodeRequest request = IdsRequest({{1, 2, 3}});
     row.spoil(&request);
     const RawResult result = CallEncode(server.client(), request);
-    EXPECT_EQ(result.status.error_code(), row.code) << row.name << ": " << result.status.error_message();
+    EXPECT_EQ(result.status.error_code(), row.code)
+        << row.name << ": " << result.status.error_message();
     EXPECT_EQ(result.field, row.field) << row.name;
     EXPECT_THAT(result.status.error_message(), HasSubstr(row.text)) << row.name;
   }
@@ -114,7 +124,8 @@ TEST(EncodeServiceTest, BadInput_IsRefusedWithCodeFieldAndAllowedRange) {
 TEST(EncodeServiceTest, InvalidUtf8_IsInvalidArgumentAndNamesTheField) {
   TestServer server;
   grpc::GenericStub stub(server.client().channel());
-  const std::string bytes("\x0a\x04\x12\x02\xff\xfe", 6);  // inputs { text: <two bytes that are no UTF-8> }
+  const std::string bytes("\x0a\x04\x12\x02\xff\xfe",
+                          6);  // inputs { text: <two bytes that are no UTF-8> }
   grpc::Slice slice(bytes);
   const grpc::ByteBuffer request(&slice, 1);
   grpc::ByteBuffer response;
@@ -130,21 +141,25 @@ TEST(EncodeServiceTest, InvalidUtf8_IsInvalidArgumentAndNamesTheField) {
 
 TEST(EncodeServiceTest, MessageOverTheLimit_IsResourceExhausted) {
   TestServer server({}, {.max_request_bytes = 4096});
-  EXPECT_EQ(CallEncode(server.client(), IdsRequest({std::vector<uint32_t>(9000, 7)})).status.error_code(),
-            grpc::StatusCode::RESOURCE_EXHAUSTED);
+  EXPECT_EQ(
+      CallEncode(server.client(), IdsRequest({std::vector<uint32_t>(9000, 7)})).status.error_code(),
+      grpc::StatusCode::RESOURCE_EXHAUSTED);
 }
 
 TEST(EncodeServiceTest, Gzip_IsRefused) {
   TestServer server;
-  const RawResult result = CallEncode(server.client(), IdsRequest({std::vector<uint32_t>(2000, 7)}), kLong, GRPC_COMPRESS_GZIP);
-  EXPECT_EQ(result.status.error_code(), grpc::StatusCode::UNIMPLEMENTED) << result.status.error_message();
+  const RawResult result = CallEncode(server.client(), IdsRequest({std::vector<uint32_t>(2000, 7)}),
+                                      kLong, GRPC_COMPRESS_GZIP);
+  EXPECT_EQ(result.status.error_code(), grpc::StatusCode::UNIMPLEMENTED)
+      << result.status.error_message();
 }
 
 TEST(EncodeServiceTest, Deadline_EndsTheCallAndTheWork) {
   FakeModel fake;
   TestServer server(fake);
   fake.gate->Close();
-  EXPECT_EQ(CallEncode(server.client(), IdsRequest({{1, 2}}), absl::Milliseconds(200)).status.error_code(),
+  EXPECT_EQ(CallEncode(server.client(), IdsRequest({{1, 2}}), absl::Milliseconds(200))
+                .status.error_code(),
             grpc::StatusCode::DEADLINE_EXCEEDED);
   fake.gate->Open();
   EXPECT_TRUE(server.client().Encode(IdsRequest({{1, 2}}), kLong).ok());
@@ -159,9 +174,11 @@ TEST(EncodeServiceTest, Cancel_FreesTheQueue) {
   std::promise<grpc::Status> done;
   const v1::EncodeRequest request = IdsRequest({{1, 2, 3, 4, 5, 6, 7, 8}});
   v1::EncodeResponse response;
-  server.client().stub().async()->Encode(&context, &request, &response, [&](grpc::Status status) { done.set_value(status); });
+  server.client().stub().async()->Encode(&context, &request, &response,
+                                         [&](grpc::Status status) { done.set_value(status); });
   absl::SleepFor(absl::Milliseconds(100));
-  EXPECT_EQ(CallEncode(server.client(), request).status.error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
+  EXPECT_EQ(CallEncode(server.client(), request).status.error_code(),
+            grpc::StatusCode::RESOURCE_EXHAUSTED);
   context.TryCancel();
   EXPECT_EQ(done.get_future().get().error_code(), grpc::StatusCode::CANCELLED);
   fake.gate->Open();
@@ -176,8 +193,9 @@ TEST(EncodeServiceTest, Overload_IsRefusedAtOnceWithRetryInfo) {
   fake.seconds_per_token = 0.01;
   TestServer server(fake, {.max_queue_tokens = 100});
   fake.gate->Close();
-  auto first =
-      std::async(std::launch::async, [&] { return CallEncode(server.client(), IdsRequest({std::vector<uint32_t>(90, 1)})); });
+  auto first = std::async(std::launch::async, [&] {
+    return CallEncode(server.client(), IdsRequest({std::vector<uint32_t>(90, 1)}));
+  });
   absl::SleepFor(absl::Milliseconds(100));
   const absl::Time start = absl::Now();
   const RawResult refused = CallEncode(server.client(), IdsRequest({std::vector<uint32_t>(90, 1)}));
@@ -194,11 +212,14 @@ TEST(EncodeServiceTest, DeadlineThatCannotBeMet_IsRefusedBeforeAnyWork) {
   fake.seconds_per_token = 1;
   TestServer server(fake);
   fake.gate->Close();
-  auto first =
-      std::async(std::launch::async, [&] { return CallEncode(server.client(), IdsRequest({std::vector<uint32_t>(15, 1)})); });
+  auto first = std::async(std::launch::async, [&] {
+    return CallEncode(server.client(), IdsRequest({std::vector<uint32_t>(15, 1)}));
+  });
   absl::SleepFor(absl::Milliseconds(100));
-  const RawResult refused = CallEncode(server.client(), IdsRequest({std::vector<uint32_t>(15, 1)}), absl::Seconds(3));
-  EXPECT_EQ(refused.status.error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED) << refused.status.error_message();
+  const RawResult refused =
+      CallEncode(server.client(), IdsRequest({std::vector<uint32_t>(15, 1)}), absl::Seconds(3));
+  EXPECT_EQ(refused.status.error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED)
+      << refused.status.error_message();
   EXPECT_EQ(refused.reason, "DEADLINE_UNREACHABLE");
   fake.gate->Open();
   EXPECT_TRUE(first.get().status.ok());
@@ -208,7 +229,9 @@ TEST(EncodeServiceTest, Drain_AnswersWhatWasAcceptedAndRefusesTheRest) {
   FakeModel fake;
   TestServer server(fake);
   fake.gate->Close();
-  auto accepted = std::async(std::launch::async, [&] { return CallEncode(server.client(), IdsRequest({{1, 2, 3}})); });
+  auto accepted = std::async(std::launch::async, [&] {
+    return CallEncode(server.client(), IdsRequest({{1, 2, 3}}));
+  });
   absl::SleepFor(absl::Milliseconds(100));
   auto drained = std::async(std::launch::async, [&] { return server.server().Drain(); });
   absl::SleepFor(absl::Milliseconds(100));
@@ -223,19 +246,21 @@ TEST(EncodeServiceTest, Drain_AnswersWhatWasAcceptedAndRefusesTheRest) {
 TEST(EncodeServiceTest, EncodeTokens_StreamsEveryRowInOrderInSmallMessages) {
   TestServer server({.width = 256, .max_tokens = 100000});
   v1::EncodeTokensRequest request;
-  for (uint32_t i = 0; i < 5000; ++i) request.mutable_input()->mutable_token_ids()->add_ids(i % 997);
+  for (uint32_t i = 0; i < 5000; ++i)
+    request.mutable_input()->mutable_token_ids()->add_ids(i % 997);
   uint64_t next = 0;
   int with_timings = 0;
-  const absl::Status status = server.client().EncodeTokens(request, kLong, [&](const v1::EncodeTokensResponse& part) {
-    EXPECT_LT(part.ByteSizeLong(), 1u << 20);
-    EXPECT_EQ(part.first_token(), next);
-    EXPECT_EQ(part.dimensions(), 256u);
-    for (uint64_t t = 0; t < part.token_count(); ++t) {
-      EXPECT_EQ(part.values(static_cast<int>(t * 256)), static_cast<float>((next + t) % 997));
-    }
-    next += part.token_count();
-    with_timings += part.has_timings();
-  });
+  const absl::Status status =
+      server.client().EncodeTokens(request, kLong, [&](const v1::EncodeTokensResponse& part) {
+        EXPECT_LT(part.ByteSizeLong(), 1u << 20);
+        EXPECT_EQ(part.first_token(), next);
+        EXPECT_EQ(part.dimensions(), 256u);
+        for (uint64_t t = 0; t < part.token_count(); ++t) {
+          EXPECT_EQ(part.values(static_cast<int>(t * 256)), static_cast<float>((next + t) % 997));
+        }
+        next += part.token_count();
+        with_timings += part.has_timings();
+      });
   EXPECT_TRUE(status.ok()) << status;
   EXPECT_EQ(next, 5000u);
   EXPECT_EQ(with_timings, 1);
@@ -252,7 +277,8 @@ TEST(EncodeServiceTest, EncodeStream_AnswersEachItemOnceAndOutlivesBadOnes) {
       v1::EncodeStreamRequest request;
       request.mutable_input()->set_id(std::to_string(i));
       if (i % 10 != 3)
-        FillIds({static_cast<uint32_t>(i), static_cast<uint32_t>(i)}, request.mutable_input());  // every tenth has no content
+        FillIds({static_cast<uint32_t>(i), static_cast<uint32_t>(i)},
+                request.mutable_input());  // every tenth has no content
       ASSERT_TRUE(stream->Write(request));
     }
     stream->WritesDone();
@@ -286,13 +312,14 @@ TEST(EncodeServiceTest, ConcurrentLoadWithRandomCancels_LosesAndDoublesNothing) 
       std::mt19937 random(c);
       for (int i = 0; i < 250; ++i) {
         const uint32_t id = random() % 1000;
-        const v1::EncodeRequest request = IdsRequest({std::vector<uint32_t>(1 + random() % 200, id)});
+        const v1::EncodeRequest request =
+            IdsRequest({std::vector<uint32_t>(1 + random() % 200, id)});
         grpc::ClientContext context;
         server.client().Prepare(&context, kLong);
         v1::EncodeResponse response;
         std::promise<grpc::Status> done;
-        server.client().stub().async()->Encode(&context, &request, &response,
-                                               [&](grpc::Status status) { done.set_value(status); });
+        server.client().stub().async()->Encode(
+            &context, &request, &response, [&](grpc::Status status) { done.set_value(status); });
         if (random() % 4 == 0) context.TryCancel();
         const grpc::Status status = done.get_future().get();
         if (status.ok()) {
@@ -314,12 +341,15 @@ TEST(EncodeServiceTest, KeysAreAskedFor_HealthIsOpen) {
   const TemporaryFolder folder;
   const std::string path = folder.WriteText("keys", "# keys\nsecret-one\n");
   TestServer server({}, {.auth_keys_file = path});
-  EXPECT_EQ(CallEncode(server.client(), IdsRequest({{1}})).status.error_code(), grpc::StatusCode::UNAUTHENTICATED);
-  const auto wrong = *Client::Connect({.server = server.address(), .key = "secret-two", .retry = false});
+  EXPECT_EQ(CallEncode(server.client(), IdsRequest({{1}})).status.error_code(),
+            grpc::StatusCode::UNAUTHENTICATED);
+  const auto wrong =
+      *Client::Connect({.server = server.address(), .key = "secret-two", .retry = false});
   const RawResult refused = CallEncode(*wrong, IdsRequest({{1}}));
   EXPECT_EQ(refused.status.error_code(), grpc::StatusCode::UNAUTHENTICATED);
   EXPECT_FALSE(absl::StrContains(refused.status.error_message(), "secret"));
-  const auto right = *Client::Connect({.server = server.address(), .key = "secret-one", .retry = false});
+  const auto right =
+      *Client::Connect({.server = server.address(), .key = "secret-one", .retry = false});
   EXPECT_TRUE(right->Encode(IdsRequest({{1}}), kLong).ok());
   EXPECT_EQ(*server.client().Health("", kLong), "SERVING");
 }
@@ -367,7 +397,8 @@ TEST(EncodeServiceTest, Tokenize_IsFailedPreconditionWithoutTokenizer) {
   TestServer server;
   v1::TokenizeRequest request;
   request.add_texts("x");
-  EXPECT_EQ(server.client().Tokenize(request, kLong).status().code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(server.client().Tokenize(request, kLong).status().code(),
+            absl::StatusCode::kFailedPrecondition);
 }
 
 }  // namespace

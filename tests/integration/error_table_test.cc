@@ -1,5 +1,6 @@
-// The error table of the contract, row by row, on a real server: what happens, which code, which detail. Rows about single fields
-// of a request are in encode_service_test (BadInput_IsRefusedWithCodeFieldAndAllowedRange).
+// The error table of the contract, row by row, on a real server: what happens, which code, which
+// detail. Rows about single fields of a request are in encode_service_test
+// (BadInput_IsRefusedWithCodeFieldAndAllowedRange).
 #include <gmock/gmock.h>
 #include <grpcpp/grpcpp.h>
 #include <gtest/gtest.h>
@@ -18,8 +19,9 @@ constexpr absl::Duration kLong = absl::Seconds(20);
 
 // One call that waits behind the closed gate.
 std::future<RawResult> Occupy(TestServer& server, std::vector<uint32_t> ids) {
-  auto call =
-      std::async(std::launch::async, [&server, ids = std::move(ids)] { return CallEncode(server.client(), IdsRequest({ids})); });
+  auto call = std::async(std::launch::async, [&server, ids = std::move(ids)] {
+    return CallEncode(server.client(), IdsRequest({ids}));
+  });
   absl::SleepFor(absl::Milliseconds(100));
   return call;
 }
@@ -40,9 +42,11 @@ TEST(ErrorTableTest, FullQueueByBytes_IsResourceExhaustedWithRetryInfo) {
   auto first = Occupy(server, std::vector<uint32_t>(20, 1));  // 80 bytes
   const RawResult refused = CallEncode(server.client(), IdsRequest({std::vector<uint32_t>(20, 1)}));
   EXPECT_EQ(refused.status.error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
-  EXPECT_THAT(refused.status.error_message(), HasSubstr("80 bytes of text; 80 more pass its limit of 100"));
+  EXPECT_THAT(refused.status.error_message(),
+              HasSubstr("80 bytes of text; 80 more pass its limit of 100"));
   EXPECT_GT(refused.retry_seconds, 0);
-  EXPECT_EQ(refused.pushback, absl::StrCat(static_cast<int64_t>(refused.retry_seconds * 1000 + 0.5)));
+  EXPECT_EQ(refused.pushback,
+            absl::StrCat(static_cast<int64_t>(refused.retry_seconds * 1000 + 0.5)));
   fake.gate->Open();
   EXPECT_TRUE(first.get().status.ok());
 }
@@ -55,7 +59,8 @@ TEST(ErrorTableTest, PredictedWaitOverTheLimit_IsResourceExhaustedWithRetryInfo)
   auto first = Occupy(server, std::vector<uint32_t>(9, 1));
   const RawResult refused = CallEncode(server.client(), IdsRequest({{1}}), absl::Seconds(500));
   EXPECT_EQ(refused.status.error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
-  EXPECT_THAT(refused.status.error_message(), HasSubstr("the predicted wait is 9s; the limit is 5s"));
+  EXPECT_THAT(refused.status.error_message(),
+              HasSubstr("the predicted wait is 9s; the limit is 5s"));
   EXPECT_NEAR(refused.retry_seconds, 4, 0.01);
   fake.gate->Open();
   EXPECT_TRUE(first.get().status.ok());
@@ -65,18 +70,22 @@ TEST(ErrorTableTest, UnreachableDeadline_StartsNothing) {
   FakeModel fake;
   fake.seconds_per_token = 10;
   TestServer server(fake);
-  const RawResult refused = CallEncode(server.client(), IdsRequest({std::vector<uint32_t>(10, 1)}), absl::Seconds(20));
+  const RawResult refused =
+      CallEncode(server.client(), IdsRequest({std::vector<uint32_t>(10, 1)}), absl::Seconds(20));
   EXPECT_EQ(refused.status.error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
   EXPECT_EQ(refused.reason, "DEADLINE_UNREACHABLE");
   EXPECT_EQ(*fake.texts_computed, 0);
 }
 
-// The text was refused by a server whose warm-up ran on a busy machine: 30 s predicted, 20 s left, nothing else to do.
+// The text was refused by a server whose warm-up ran on a busy machine: 30 s predicted, 20 s left,
+// nothing else to do.
 TEST(ErrorTableTest, ALoneTextOnAnIdleServer_IsTriedInSpiteOfItsPrediction) {
   FakeModel fake;
   fake.seconds_per_token = 3;
   TestServer server(fake);
-  EXPECT_TRUE(CallEncode(server.client(), IdsRequest({std::vector<uint32_t>(10, 1)}), absl::Seconds(20)).status.ok());
+  EXPECT_TRUE(
+      CallEncode(server.client(), IdsRequest({std::vector<uint32_t>(10, 1)}), absl::Seconds(20))
+          .status.ok());
 }
 
 TEST(ErrorTableTest, DeadlinePassedInTheQueue_IsDeadlineExceededAndCostsNoCompute) {
@@ -109,7 +118,8 @@ TEST(ErrorTableTest, ATextThatDoesNotFitAlone_IsResourceExhausted_ItsNeighboursA
   EXPECT_TRUE(neighbour.get().status.ok());
   const RawResult refused = large.get();
   EXPECT_EQ(refused.status.error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
-  EXPECT_THAT(refused.status.error_message(), HasSubstr("inputs[0] with 2 tokens does not fit in memory even alone"));
+  EXPECT_THAT(refused.status.error_message(),
+              HasSubstr("inputs[0] with 2 tokens does not fit in memory even alone"));
   EXPECT_GT(refused.retry_seconds, 0);
 }
 
@@ -119,7 +129,8 @@ TEST(ErrorTableTest, NanOutput_IsInternalAndTheServerGoesOn) {
     return first_id == 13 ? absl::InternalError("the output has NaN values") : absl::OkStatus();
   };
   TestServer server(fake);
-  EXPECT_EQ(CallEncode(server.client(), IdsRequest({{13}})).status.error_code(), grpc::StatusCode::INTERNAL);
+  EXPECT_EQ(CallEncode(server.client(), IdsRequest({{13}})).status.error_code(),
+            grpc::StatusCode::INTERNAL);
   EXPECT_TRUE(CallEncode(server.client(), IdsRequest({{1}})).status.ok());
   EXPECT_EQ(*server.client().Health("", kLong), "SERVING");
 }
@@ -135,8 +146,8 @@ TEST(ErrorTableTest, AUnaryCallIsAllOrNothing) {
   EXPECT_EQ(result.response.encodings_size(), 0);
 }
 
-// main() ends the process with 4 where its server says that the device is lost; here with the same callback, in a process of its
-// own.
+// main() ends the process with 4 where its server says that the device is lost; here with the same
+// callback, in a process of its own.
 TEST(ErrorTableDeathTest, ALostDevice_EndsTheProcessWith4) {
   GTEST_FLAG_SET(death_test_style, "threadsafe");
   EXPECT_EXIT(

@@ -1,5 +1,5 @@
-// What an operator sees: health and its Watch during a drain, probes, metrics that promtool accepts, the request log, and the
-// process itself: start, signals, exit codes, one OpenMP runtime.
+// What an operator sees: health and its Watch during a drain, probes, metrics that promtool
+// accepts, the request log, and the process itself: start, signals, exit codes, one OpenMP runtime.
 #include <gmock/gmock.h>
 #include <grpc/health/v1/health.grpc.pb.h>
 #include <grpcpp/grpcpp.h>
@@ -61,8 +61,9 @@ TEST(HealthTest, List_NamesEveryServiceWithItsStatus) {
     return statuses;
   };
   constexpr int kServing = grpc::health::v1::HealthCheckResponse::SERVING;
-  EXPECT_THAT(list(), testing::ElementsAre(testing::Pair("", kServing), testing::Pair("liveness", kServing),
-                                           testing::Pair("longspan.v1.EncoderService", kServing)));
+  EXPECT_THAT(list(),
+              testing::ElementsAre(testing::Pair("", kServing), testing::Pair("liveness", kServing),
+                                   testing::Pair("longspan.v1.EncoderService", kServing)));
 }
 
 TEST(HealthTest, BeforeWarmUp_NothingIsReadyButTheProcessLives) {
@@ -86,9 +87,11 @@ TEST(HealthTest, ALostDevice_IsNotServingAndEndsTheProcessOnce) {
   EXPECT_THAT(std::string(answer.status().message()), HasSubstr("device is lost"));
   const absl::Time until = absl::Now() + kLong;
   while (ends == 0 && absl::Now() < until) absl::SleepFor(absl::Milliseconds(20));
-  for (const char* name : {"", "liveness"}) EXPECT_EQ(*server.client().Health(name, kLong), "NOT_SERVING") << name;
+  for (const char* name : {"", "liveness"})
+    EXPECT_EQ(*server.client().Health(name, kLong), "NOT_SERVING") << name;
   EXPECT_THAT(Get(server.server().http_port(), "/healthz"), HasSubstr(" 503"));
-  EXPECT_EQ(server.client().Encode(IdsRequest({{1}}), kLong).status().code(), absl::StatusCode::kUnavailable);
+  EXPECT_EQ(server.client().Encode(IdsRequest({{1}}), kLong).status().code(),
+            absl::StatusCode::kUnavailable);
   EXPECT_EQ(ends, 1);
 }
 
@@ -133,7 +136,8 @@ TEST(OperationsTest, ProbesAndMetrics) {
   ASSERT_TRUE(server.client().Encode(IdsRequest({{1, 2, 3}}), kLong).ok());
   EXPECT_FALSE(server.client().Encode({}, kLong).ok());
   const int port = server.server().http_port();
-  for (const char* path : {"/healthz", "/readyz", "/startupz"}) EXPECT_THAT(Get(port, path), HasSubstr("ok\n 200")) << path;
+  for (const char* path : {"/healthz", "/readyz", "/startupz"})
+    EXPECT_THAT(Get(port, path), HasSubstr("ok\n 200")) << path;
   EXPECT_THAT(Get(port, "/nothing"), HasSubstr(" 404"));
   const std::string metrics = Get(port, "/metrics");
   for (const char* line : {"longspan_requests_total{code=\"OK\",method=\"Encode\"} 1",
@@ -159,7 +163,8 @@ TEST(OperationsTest, ProbesAndMetrics) {
                            "longspan_start_tokens_per_second{replicas=\"1\",threads=\"2\"} 1250"}) {
     EXPECT_THAT(metrics, HasSubstr(line));
   }
-  const auto [report, code] = Shell(absl::StrCat("curl -s http://127.0.0.1:", port, "/metrics | promtool check metrics 2>&1"));
+  const auto [report, code] = Shell(
+      absl::StrCat("curl -s http://127.0.0.1:", port, "/metrics | promtool check metrics 2>&1"));
   ASSERT_NE(code, 127) << "promtool is missing: ./dev test fetches it (Debian: package prometheus)";
   EXPECT_EQ(code, 0) << report;
 }
@@ -179,10 +184,11 @@ TEST(OperationsTest, TeiMetricNames_CountTheSameCalls) {
   while (stream->Read(&answer)) EXPECT_EQ(answer.encoding().status().code(), 0);
   EXPECT_TRUE(stream->Finish().ok());
   const std::string metrics = Get(server.server().http_port(), "/metrics");
-  for (const char* line : {"te_request_count{method=\"batch\"} 1", "te_request_success{method=\"batch\"} 1",
-                           "te_request_success{method=\"single\"} 1", "te_request_failure{err=\"validation\"} 1",
-                           "te_embed_success 3", "te_embed_duration_count 3", "te_request_input_length_sum 5",
-                           "te_batch_next_tokens_sum 5", "te_queue_size 0", "longspan_tokens_total 5"}) {
+  for (const char* line :
+       {"te_request_count{method=\"batch\"} 1", "te_request_success{method=\"batch\"} 1",
+        "te_request_success{method=\"single\"} 1", "te_request_failure{err=\"validation\"} 1",
+        "te_embed_success 3", "te_embed_duration_count 3", "te_request_input_length_sum 5",
+        "te_batch_next_tokens_sum 5", "te_queue_size 0", "longspan_tokens_total 5"}) {
     EXPECT_THAT(metrics, HasSubstr(line));
   }
 }
@@ -221,14 +227,17 @@ TEST(OperationsTest, RequestLogIsOneJsonObjectALineWithoutTheText) {
 TEST(OperationsTest, Tls_AnswersTheHolderOfTheAuthorityAndNobodyElse) {
   const TemporaryFolder folder;
   const std::string key = folder.path() + "/key.pem", cert = folder.path() + "/cert.pem";
-  const auto [output, code] = Shell(absl::StrCat("openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost -addext ",
-                                                 "subjectAltName=IP:127.0.0.1 -keyout ", key, " -out ", cert, " 2>&1"));
+  const auto [output, code] = Shell(
+      absl::StrCat("openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost -addext ",
+                   "subjectAltName=IP:127.0.0.1 -keyout ", key, " -out ", cert, " 2>&1"));
   if (code == 127) GTEST_SKIP() << "openssl is not installed";
   ASSERT_EQ(code, 0) << output;
   TestServer server({}, {.http = "127.0.0.1:0", .tls_cert = cert, .tls_key = key});
-  const auto trusting = *Client::Connect({.server = server.address(), .ca_file = cert, .retry = false});
+  const auto trusting =
+      *Client::Connect({.server = server.address(), .ca_file = cert, .retry = false});
   EXPECT_TRUE(trusting->Encode(IdsRequest({{1, 2}}), kLong).ok());
-  EXPECT_EQ(server.client().Encode(IdsRequest({{1, 2}}), absl::Seconds(2)).status().code(), absl::StatusCode::kUnavailable);
+  EXPECT_EQ(server.client().Encode(IdsRequest({{1, 2}}), absl::Seconds(2)).status().code(),
+            absl::StatusCode::kUnavailable);
   EXPECT_THAT(Get(server.server().http_port(), "/healthz"), HasSubstr("ok\n 200"));
 }
 
@@ -245,7 +254,8 @@ TEST(ProcessTest, EncodesThenDrainsOnSigterm_WithOneOpenMpRuntime) {
   const auto alone = client->Encode(IdsRequest({{52, 44, 17}}), kLong);
   ASSERT_TRUE(alone.ok());
   for (int i = 0; i < 32; ++i) {
-    EXPECT_NEAR(together->encodings(0).vector().values(i), alone->encodings(0).vector().values(i), 1e-5);  // in a batch == alone
+    EXPECT_NEAR(together->encodings(0).vector().values(i), alone->encodings(0).vector().values(i),
+                1e-5);  // in a batch == alone
   }
   std::set<std::string> runtimes;
   std::ifstream maps(absl::StrCat("/proc/", process.pid(), "/maps"));
@@ -263,8 +273,10 @@ TEST(ProcessTest, EitherDivisionOfTheCores_GivesTheSameVectors) {
   std::vector<std::vector<uint32_t>> texts;
   for (uint32_t text = 0; text < 16; ++text) texts.push_back({52, 44, 17 + text, 28});
   std::vector<v1::EncodeResponse> answers;
-  for (const auto& [replicas, threads] : {std::pair("1", "2"), std::pair("2", "1"), std::pair("0", "0")}) {  // 0: measured
-    ServerProcess process({"--model", kFixture, "--drain-delay", "0", "--replicas", replicas, "--threads", threads});
+  for (const auto& [replicas, threads] :
+       {std::pair("1", "2"), std::pair("2", "1"), std::pair("0", "0")}) {  // 0: measured
+    ServerProcess process(
+        {"--model", kFixture, "--drain-delay", "0", "--replicas", replicas, "--threads", threads});
     const auto client = *Client::Connect({.server = absl::StrCat("127.0.0.1:", process.Port())});
     const auto info = client->GetModelInfo(kLong);
     ASSERT_TRUE(info.ok()) << info.status();
@@ -281,7 +293,8 @@ TEST(ProcessTest, EitherDivisionOfTheCores_GivesTheSameVectors) {
   for (size_t mode = 1; mode < answers.size(); ++mode) {
     for (int text = 0; text < 16; ++text) {
       for (int i = 0; i < 32; ++i) {
-        EXPECT_NEAR(answers[mode].encodings(text).vector().values(i), answers[0].encodings(text).vector().values(i), 1e-6);
+        EXPECT_NEAR(answers[mode].encodings(text).vector().values(i),
+                    answers[0].encodings(text).vector().values(i), 1e-6);
       }
     }
   }

@@ -1,5 +1,5 @@
-// gRPC reflection, both versions of the protocol: a client that has no .proto file finds services, files and symbols, and can
-// build a request from them; off unless asked for; closed without a key.
+// gRPC reflection, both versions of the protocol: a client that has no .proto file finds services,
+// files and symbols, and can build a request from them; off unless asked for; closed without a key.
 #include <gmock/gmock.h>
 #include <google/protobuf/descriptor.h>
 #include <google/protobuf/descriptor.pb.h>
@@ -41,7 +41,8 @@ class ReflectionTest : public ::testing::Test {
   using Response = typename Version::Response;
 
   // One stream with all requests, in order.
-  static std::vector<Response> Ask(const Client& client, const std::vector<Request>& requests, grpc::Status* status) {
+  static std::vector<Response> Ask(const Client& client, const std::vector<Request>& requests,
+                                   grpc::Status* status) {
     grpc::ClientContext context;
     client.Prepare(&context, kLong);
     const auto stream = Version::Service::NewStub(client.channel())->ServerReflectionInfo(&context);
@@ -85,26 +86,32 @@ TYPED_TEST(ReflectionTest, ListsServices) {
   request.set_list_services("*");
   std::set<std::string> names;
   const auto responses = this->Ask({request});
-  for (const auto& service : responses.at(0).list_services_response().service()) names.insert(service.name());
+  for (const auto& service : responses.at(0).list_services_response().service())
+    names.insert(service.name());
   EXPECT_THAT(names,
               testing::UnorderedElementsAre("longspan.v1.EncoderService", "grpc.health.v1.Health",
-                                            "grpc.reflection.v1.ServerReflection", "grpc.reflection.v1alpha.ServerReflection"));
+                                            "grpc.reflection.v1.ServerReflection",
+                                            "grpc.reflection.v1alpha.ServerReflection"));
 }
 
 TYPED_TEST(ReflectionTest, ASymbolsFiles_BuildARequestThatTheServerAnswers) {
   const auto response = this->Ask({this->Symbol("longspan.v1.EncoderService.Encode")}).at(0);
   EXPECT_EQ(response.valid_host(), "some.host");
-  EXPECT_EQ(response.original_request().file_containing_symbol(), "longspan.v1.EncoderService.Encode");
-  google::protobuf::DescriptorPool pool;  // knows nothing but what came; each file's imports come before it
+  EXPECT_EQ(response.original_request().file_containing_symbol(),
+            "longspan.v1.EncoderService.Encode");
+  google::protobuf::DescriptorPool
+      pool;  // knows nothing but what came; each file's imports come before it
   for (const std::string& bytes : response.file_descriptor_response().file_descriptor_proto()) {
     google::protobuf::FileDescriptorProto file;
     ASSERT_TRUE(file.ParseFromString(bytes));
     ASSERT_NE(pool.BuildFile(file), nullptr) << file.name();
   }
-  const google::protobuf::MethodDescriptor* method = pool.FindMethodByName("longspan.v1.EncoderService.Encode");
+  const google::protobuf::MethodDescriptor* method =
+      pool.FindMethodByName("longspan.v1.EncoderService.Encode");
   ASSERT_NE(method, nullptr);
   google::protobuf::DynamicMessageFactory factory(&pool);
-  const std::unique_ptr<google::protobuf::Message> request(factory.GetPrototype(method->input_type())->New());
+  const std::unique_ptr<google::protobuf::Message> request(
+      factory.GetPrototype(method->input_type())->New());
   ASSERT_TRUE(request->ParseFromString(IdsRequest({{1, 2}}).SerializeAsString()));
   v1::EncodeRequest sent;
   ASSERT_TRUE(sent.ParseFromString(request->SerializeAsString()));
@@ -112,7 +119,8 @@ TYPED_TEST(ReflectionTest, ASymbolsFiles_BuildARequestThatTheServerAnswers) {
 }
 
 TYPED_TEST(ReflectionTest, AStreamGetsEachImportOnce_AndWhatItAsksForAgain) {
-  const auto responses = this->Ask({this->Symbol("longspan.v1.EncodeRequest"), this->Symbol("longspan.v1.EncodeRequest")});
+  const auto responses = this->Ask(
+      {this->Symbol("longspan.v1.EncodeRequest"), this->Symbol("longspan.v1.EncodeRequest")});
   EXPECT_GT(responses[0].file_descriptor_response().file_descriptor_proto_size(), 1);
   ASSERT_EQ(responses[1].file_descriptor_response().file_descriptor_proto_size(), 1);
   const auto& first = responses[0].file_descriptor_response().file_descriptor_proto();
@@ -127,7 +135,8 @@ TYPED_TEST(ReflectionTest, FilesByName_AndExtensions) {
   const auto& files = responses[0].file_descriptor_response().file_descriptor_proto();
   ASSERT_TRUE(file.ParseFromString(*files.rbegin()));
   EXPECT_EQ(file.name(), "google/rpc/status.proto");
-  EXPECT_EQ(responses[1].all_extension_numbers_response().base_type_name(), "google.protobuf.MethodOptions");
+  EXPECT_EQ(responses[1].all_extension_numbers_response().base_type_name(),
+            "google.protobuf.MethodOptions");
 }
 
 TYPED_TEST(ReflectionTest, WhatIsUnknown_IsAnErrorInTheStream_WhichGoesOn) {
@@ -136,9 +145,11 @@ TYPED_TEST(ReflectionTest, WhatIsUnknown_IsAnErrorInTheStream_WhichGoesOn) {
   extension.mutable_file_containing_extension()->set_extension_number(77);
   numbers.set_all_extension_numbers_of_type("no.such.Type");
   list.set_list_services("");
-  const auto responses = this->Ask({this->Symbol("no.such.Symbol"), this->File("none.proto"), extension, numbers, {}, list});
+  const auto responses = this->Ask(
+      {this->Symbol("no.such.Symbol"), this->File("none.proto"), extension, numbers, {}, list});
   const std::vector<std::string> texts = {"symbol 'no.such.Symbol'", "file 'none.proto'",
-                                          "extension 77 of 'longspan.v1.EncodeRequest'", "message type 'no.such.Type'"};
+                                          "extension 77 of 'longspan.v1.EncodeRequest'",
+                                          "message type 'no.such.Type'"};
   for (size_t i = 0; i < texts.size(); ++i) {
     EXPECT_EQ(responses[i].error_response().error_code(), grpc::StatusCode::NOT_FOUND);
     EXPECT_THAT(responses[i].error_response().error_message(), HasSubstr(texts[i]));
@@ -156,11 +167,13 @@ TYPED_TEST(ReflectionTest, OffUnlessAskedFor) {
 
 TYPED_TEST(ReflectionTest, AsksForAKey_WhereTheServerDoes) {
   const TemporaryFolder folder;
-  TestServer server({}, {.auth_keys_file = folder.WriteText("keys", "secret-one\n"), .reflection = true});
+  TestServer server(
+      {}, {.auth_keys_file = folder.WriteText("keys", "secret-one\n"), .reflection = true});
   grpc::Status status;
   this->Ask(server.client(), {this->Symbol("longspan.v1.EncodeRequest")}, &status);
   EXPECT_EQ(status.error_code(), grpc::StatusCode::UNAUTHENTICATED);
-  const auto holder = *Client::Connect({.server = server.address(), .key = "secret-one", .retry = false});
+  const auto holder =
+      *Client::Connect({.server = server.address(), .key = "secret-one", .retry = false});
   EXPECT_EQ(this->Ask(*holder, {this->Symbol("longspan.v1.EncodeRequest")}, &status).size(), 1u);
   EXPECT_TRUE(status.ok()) << status.error_message();
 }
@@ -168,7 +181,8 @@ TYPED_TEST(ReflectionTest, AsksForAKey_WhereTheServerDoes) {
 TYPED_TEST(ReflectionTest, AnIdleStream_DoesNotHoldADrain) {
   grpc::ClientContext context;
   this->server_.client().Prepare(&context, kLong);
-  const auto stream = TypeParam::Service::NewStub(this->server_.client().channel())->ServerReflectionInfo(&context);
+  const auto stream =
+      TypeParam::Service::NewStub(this->server_.client().channel())->ServerReflectionInfo(&context);
   typename TypeParam::Response response;
   ASSERT_TRUE(stream->Write(this->Symbol("longspan.v1.EncodeRequest")) && stream->Read(&response));
   const absl::Time start = absl::Now();

@@ -1,4 +1,5 @@
-// Memory of a real server with the embedded model: what it holds after loading, and that it gives back what a long text took.
+// Memory of a real server with the embedded model: what it holds after loading, and that it gives
+// back what a long text took.
 #include <gtest/gtest.h>
 
 #include "absl/time/clock.h"
@@ -26,13 +27,15 @@ TEST(MemoryTest, ResidentSetIsBoundedByTheWeights_AndReturnsAfterALongText) {
   ServerProcess process({"--model", LONGSPAN_EMBEDDED_MODEL, "--drain-delay", "0"});
   const int port = process.Port();
   ASSERT_GT(port, 0);
-  const auto client = *Client::Connect({.server = absl::StrCat("127.0.0.1:", port), .retry = false});
+  const auto client =
+      *Client::Connect({.server = absl::StrCat("127.0.0.1:", port), .retry = false});
   const auto info = client->GetModelInfo(kLong);
   ASSERT_TRUE(info.ok()) << info.status();
   const auto weights = static_cast<int64_t>(info->weight_bytes());
   ASSERT_GT(weights, 50 << 20);
   const int64_t loaded = process.ResidentBytes();
-  EXPECT_LE(loaded, weights + weights * 3 / 10 + (200 << 20)) << MiB(loaded) << " MiB with weights of " << MiB(weights);
+  EXPECT_LE(loaded, weights + weights * 3 / 10 + (200 << 20))
+      << MiB(loaded) << " MiB with weights of " << MiB(weights);
 
   const auto answer = client->Encode(TextOfTokens(kLongText), kLong);
   ASSERT_TRUE(answer.ok()) << answer.status();
@@ -43,7 +46,8 @@ TEST(MemoryTest, ResidentSetIsBoundedByTheWeights_AndReturnsAfterALongText) {
     absl::SleepFor(absl::Milliseconds(100));
     resident = process.ResidentBytes();
   }
-  EXPECT_LE(resident, loaded + loaded / 10) << MiB(resident) << " MiB, after loading it was " << MiB(loaded);
+  EXPECT_LE(resident, loaded + loaded / 10)
+      << MiB(resident) << " MiB, after loading it was " << MiB(loaded);
   RecordProperty("loaded_mib", static_cast<int>(MiB(loaded)));
   RecordProperty("returned_mib", static_cast<int>(MiB(resident)));
   process.Signal(SIGTERM);

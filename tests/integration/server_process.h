@@ -28,8 +28,13 @@ class ServerProcess {
       dup2(out[1], STDOUT_FILENO);
       close(out[0]);
       close(out[1]);
-      std::vector<std::string> arguments = {
-          LONGSPAN_BINARY_DIR "/longspan-server", "--listen", "127.0.0.1:0", "--http", "off", "--log-level", "error"};
+      std::vector<std::string> arguments = {LONGSPAN_BINARY_DIR "/longspan-server",
+                                            "--listen",
+                                            "127.0.0.1:0",
+                                            "--http",
+                                            "off",
+                                            "--log-level",
+                                            "error"};
       arguments.insert(arguments.end(), extra.begin(), extra.end());
       std::vector<char*> argv;
       for (std::string& argument : arguments) argv.push_back(argument.data());
@@ -53,7 +58,8 @@ class ServerProcess {
     char line[4096];
     while (fgets(line, sizeof(line), output_) != nullptr) {
       std::cmatch match;
-      if (std::regex_search(line, match, std::regex("gRPC on 127.0.0.1:([0-9]+)"))) return std::stoi(match[1]);
+      if (std::regex_search(line, match, std::regex("gRPC on 127.0.0.1:([0-9]+)")))
+        return std::stoi(match[1]);
     }
     return 0;
   }

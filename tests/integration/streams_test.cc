@@ -1,5 +1,6 @@
-// EncodeStream and EncodeTokens on a real server: flow control, slow readers, long texts, every vector format; and what a request
-// may ask of a text: prompts, global attention by characters, truncation that says what was read.
+// EncodeStream and EncodeTokens on a real server: flow control, slow readers, long texts, every
+// vector format; and what a request may ask of a text: prompts, global attention by characters,
+// truncation that says what was read.
 #include <gmock/gmock.h>
 #include <grpcpp/grpcpp.h>
 #include <gtest/gtest.h>
@@ -19,13 +20,16 @@ using ::testing::HasSubstr;
 constexpr absl::Duration kLong = absl::Seconds(120);
 const std::string kBert = LONGSPAN_FIXTURES "/tokenizers/bert-uncased";
 
-// 1 GiB of vectors through a channel as everybody makes it, with gRPC's own limit of 4 MiB a message.
+// 1 GiB of vectors through a channel as everybody makes it, with gRPC's own limit of 4 MiB a
+// message.
 TEST(EncodeTokensTest, HalfAMillionTokensTimes512_PassADefaultClient) {
   constexpr uint64_t kTokens = 524'288, kWidth = 512;
   TestServer server({.width = kWidth, .max_tokens = 1 << 20});
-  const auto stub = v1::EncoderService::NewStub(grpc::CreateChannel(server.address(), grpc::InsecureChannelCredentials()));
+  const auto stub = v1::EncoderService::NewStub(
+      grpc::CreateChannel(server.address(), grpc::InsecureChannelCredentials()));
   v1::EncodeTokensRequest request;
-  for (uint64_t i = 0; i < kTokens; ++i) request.mutable_input()->mutable_token_ids()->add_ids(i % 997);
+  for (uint64_t i = 0; i < kTokens; ++i)
+    request.mutable_input()->mutable_token_ids()->add_ids(i % 997);
   grpc::ClientContext context;
   context.set_deadline(absl::ToChronoTime(absl::Now() + absl::Seconds(300)));
   const auto reader = stub->EncodeTokens(&context, request);
@@ -37,7 +41,8 @@ TEST(EncodeTokensTest, HalfAMillionTokensTimes512_PassADefaultClient) {
     ASSERT_EQ(part.first_token(), next);
     for (uint64_t t = 0; t < part.token_count(); ++t) {
       const auto row = static_cast<int>(t * kWidth);
-      wrong += part.values(row) != static_cast<float>((next + t) % 997) || part.values(row + 1) != static_cast<float>(next + t);
+      wrong += part.values(row) != static_cast<float>((next + t) % 997) ||
+               part.values(row + 1) != static_cast<float>(next + t);
     }
     next += part.token_count();
   }
@@ -57,7 +62,10 @@ TEST(EncodeTokensTest, TruncationSaysWhatWasRead) {
   request.mutable_input()->set_text("the law of the state and of the party");
   request.mutable_options()->set_truncation(v1::TRUNCATION_HEAD);
   v1::EncodeTokensResponse last;
-  ASSERT_TRUE(server.client().EncodeTokens(request, kLong, [&](const v1::EncodeTokensResponse& part) { last = part; }).ok());
+  ASSERT_TRUE(
+      server.client()
+          .EncodeTokens(request, kLong, [&](const v1::EncodeTokensResponse& part) { last = part; })
+          .ok());
   EXPECT_EQ(last.tokens_used(), 6u);
   EXPECT_GT(last.tokens_total(), 6u);
   EXPECT_TRUE(last.truncated());
@@ -66,20 +74,24 @@ TEST(EncodeTokensTest, TruncationSaysWhatWasRead) {
   EXPECT_LT(last.used_text(0).end(), request.input().text().size());
 }
 
-// Room for token vectors is bounded over all calls: a second large one is refused while the first has not been read.
+// Room for token vectors is bounded over all calls: a second large one is refused while the first
+// has not been read.
 TEST(EncodeTokensTest, AReaderThatDoesNotRead_HoldsNoMoreThanItsReservation) {
   TestServer server({.width = 256, .max_tokens = 1 << 20}, {.max_token_vector_bytes = 64 << 20});
   v1::EncodeTokensRequest request;
-  for (uint32_t i = 0; i < 50'000; ++i) request.mutable_input()->mutable_token_ids()->add_ids(i % 997);  // 49 MiB
+  for (uint32_t i = 0; i < 50'000; ++i)
+    request.mutable_input()->mutable_token_ids()->add_ids(i % 997);  // 49 MiB
   grpc::ClientContext slow;
   server.client().Prepare(&slow, kLong);
   const auto unread = server.client().stub().EncodeTokens(&slow, request);
   v1::EncodeTokensResponse part;
   ASSERT_TRUE(unread->Read(&part));  // it runs, and is not read on
-  const absl::Status refused = server.client().EncodeTokens(request, kLong, [](const v1::EncodeTokensResponse&) {});
+  const absl::Status refused =
+      server.client().EncodeTokens(request, kLong, [](const v1::EncodeTokensResponse&) {});
   EXPECT_EQ(refused.code(), absl::StatusCode::kResourceExhausted) << refused;
   EXPECT_THAT(std::string(refused.message()), HasSubstr("token vectors"));
-  EXPECT_TRUE(server.client().Encode(IdsRequest({{1, 2}}), kLong).ok()) << "compute does not wait for the reader";
+  EXPECT_TRUE(server.client().Encode(IdsRequest({{1, 2}}), kLong).ok())
+      << "compute does not wait for the reader";
   slow.TryCancel();
   while (unread->Read(&part)) {
   }
@@ -92,7 +104,8 @@ TEST(EncodeTokensTest, AReaderThatDoesNotRead_HoldsNoMoreThanItsReservation) {
   EXPECT_TRUE(again.ok()) << "the room of a caller that went away comes back: " << again;
 }
 
-// A writer that never reads: the server stops reading once its answers do not leave, far below what is sent.
+// A writer that never reads: the server stops reading once its answers do not leave, far below what
+// is sent.
 TEST(EncodeStreamTest, AReaderThatDoesNotRead_StopsTheIntake) {
   FakeModel fake{.width = 65'536};  // 256 KiB an answer
   TestServer server(fake, {.max_stream_inputs = 32});
@@ -167,7 +180,8 @@ TEST(EncodeServiceTest, VectorFormatsAndDimensions_CrossTheWire) {
   const std::vector<float> int8 = Unpack(encode(v1::VECTOR_FORMAT_INT8, 0));
   EXPECT_NEAR(int8[0], 100, 0.5);
   EXPECT_NEAR(int8[1], 3, 0.5);
-  EXPECT_EQ(encode(v1::VECTOR_FORMAT_FLOAT16, 0).data(), std::string("\x40\x56\x00\x42\x00\x00\x00\x00", 8));
+  EXPECT_EQ(encode(v1::VECTOR_FORMAT_FLOAT16, 0).data(),
+            std::string("\x40\x56\x00\x42\x00\x00\x00\x00", 8));
 }
 
 TEST(EncodeServiceTest, PromptsAreReadInFrontOfTheText_AndUnknownOnesRefused) {
@@ -180,9 +194,11 @@ TEST(EncodeServiceTest, PromptsAreReadInFrontOfTheText_AndUnknownOnesRefused) {
   const auto prompted = server.client().Encode(request, kLong);
   ASSERT_TRUE(prompted.ok()) << prompted.status();
   EXPECT_GT(prompted->encodings(0).tokens_used(), plain->encodings(0).tokens_used());
-  EXPECT_EQ(prompted->encodings(0).used_text(0).end(), 9u) << "the prompt is no part of the caller's text";
+  EXPECT_EQ(prompted->encodings(0).used_text(0).end(), 9u)
+      << "the prompt is no part of the caller's text";
   request.mutable_options()->set_prompt_name("passage");
-  EXPECT_THAT(std::string(server.client().Encode(request, kLong).status().message()), HasSubstr("allowed: query"));
+  EXPECT_THAT(std::string(server.client().Encode(request, kLong).status().message()),
+              HasSubstr("allowed: query"));
 }
 
 }  // namespace

@@ -1,6 +1,6 @@
-// A real Server on free ports in this process, over a model that is easy to check: the vector of a text is [mean of its ids,
-// number of its tokens, 0, ...], the row of a token is [id, position, 0, ...]. A gate holds the compute so that queues can be
-// filled at will.
+// A real Server on free ports in this process, over a model that is easy to check: the vector of a
+// text is [mean of its ids, number of its tokens, 0, ...], the row of a token is [id, position, 0,
+// ...]. A gate holds the compute so that queues can be filled at will.
 #pragma once
 
 #include <google/rpc/error_details.pb.h>
@@ -29,7 +29,8 @@ class Gate {
  public:
   void Close() { Set(false); }
   void Open() { Set(true); }
-  // Waits until open, or until every text of the batch is dropped, as a pass between its layers would.
+  // Waits until open, or until every text of the batch is dropped, as a pass between its layers
+  // would.
   void Pass(int32_t texts, const EncodeControl& control) {
     while (true) {
       {
@@ -80,7 +81,8 @@ struct FakeModel {
       model.info.vocab_size = model.tokenizer->vocab_size();
     }
     model.encode = [gate = gate, computed = texts_computed, fault = fault, width = width](
-                       const TokenBatch& batch, std::span<const EncodeOptions> options, const EncodeControl& control) {
+                       const TokenBatch& batch, std::span<const EncodeOptions> options,
+                       const EncodeControl& control) {
       gate->Pass(batch.num_texts(), control);
       std::vector<absl::StatusOr<EncodedText>> results;
       for (int32_t i = 0; i < batch.num_texts(); ++i) {
@@ -89,7 +91,9 @@ struct FakeModel {
           continue;
         }
         ++*computed;
-        const absl::Status broken = fault ? fault(batch.token_ids()[batch.cu_seqlens()[i]], batch.num_texts()) : absl::OkStatus();
+        const absl::Status broken =
+            fault ? fault(batch.token_ids()[batch.cu_seqlens()[i]], batch.num_texts())
+                  : absl::OkStatus();
         if (!broken.ok()) {
           results.emplace_back(broken);
         } else {
@@ -98,7 +102,9 @@ struct FakeModel {
       }
       return results;
     };
-    model.cost.text_seconds = [cost = seconds_per_token](int64_t tokens) { return cost * static_cast<double>(tokens); };
+    model.cost.text_seconds = [cost = seconds_per_token](int64_t tokens) {
+      return cost * static_cast<double>(tokens);
+    };
     model.cost.batch_seconds = [cost = seconds_per_token](std::span<const int64_t> lengths) {
       double sum = 0;
       for (const int64_t length : lengths) sum += cost * static_cast<double>(length);
@@ -107,7 +113,8 @@ struct FakeModel {
     return model;
   }
 
-  static EncodedText EncodeOne(const TokenBatch& batch, int32_t text, const EncodeOptions& options, int64_t width) {
+  static EncodedText EncodeOne(const TokenBatch& batch, int32_t text, const EncodeOptions& options,
+                               int64_t width) {
     const int64_t begin = batch.cu_seqlens()[text], n = batch.length(text);
     const auto mean = [&](TokenRange range) {
       std::vector<float> vector(width);
@@ -121,7 +128,8 @@ struct FakeModel {
     if (options.document_vector) out.vector = mean({0, n});
     for (const TokenRange& span : options.spans) out.span_vectors.push_back(mean(span));
     if (options.token_sink) {
-      constexpr int64_t kBlock = 1024;  // rows at once, so that a long text needs no memory of its own
+      constexpr int64_t kBlock =
+          1024;  // rows at once, so that a long text needs no memory of its own
       std::vector<float> rows(std::min(n, kBlock) * width);
       for (int64_t first = 0; first < n; first += kBlock) {
         const int64_t count = std::min(kBlock, n - first);
@@ -166,7 +174,9 @@ class TestServer {
  private:
   static std::string LogPath() {
     static std::atomic<int> number{0};
-    return (std::filesystem::temp_directory_path() / absl::StrCat("longspan-test-", getpid(), "-", number++, ".log")).string();
+    return (std::filesystem::temp_directory_path() /
+            absl::StrCat("longspan-test-", getpid(), "-", number++, ".log"))
+        .string();
   }
 
   const std::string log_path_;
@@ -183,7 +193,8 @@ struct RawResult {
   double retry_seconds = 0;
 };
 
-inline RawResult CallEncode(Client& client, const v1::EncodeRequest& request, absl::Duration deadline = absl::Seconds(20),
+inline RawResult CallEncode(Client& client, const v1::EncodeRequest& request,
+                            absl::Duration deadline = absl::Seconds(20),
                             grpc_compression_algorithm compression = GRPC_COMPRESS_NONE) {
   RawResult result;
   grpc::ClientContext context;
@@ -202,7 +213,8 @@ inline RawResult CallEncode(Client& client, const v1::EncodeRequest& request, ab
     google::rpc::ErrorInfo error;
     if (any.UnpackTo(&bad)) result.field = bad.field_violations(0).field();
     if (any.UnpackTo(&retry))
-      result.retry_seconds = static_cast<double>(retry.retry_delay().seconds()) + retry.retry_delay().nanos() * 1e-9;
+      result.retry_seconds =
+          static_cast<double>(retry.retry_delay().seconds()) + retry.retry_delay().nanos() * 1e-9;
     if (any.UnpackTo(&error)) result.reason = error.reason();
   }
   return result;

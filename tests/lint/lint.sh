@@ -1,5 +1,6 @@
 #!/bin/bash
-# Format of every C++ file of ours; clang-tidy on the ones that changed; thread safety of all that locks; buf lint on the protos where npm is there.
+# Format of every C++ file of ours; clang-tidy on the ones that changed; thread safety of all that
+# locks; buf lint on the protos where npm is there.
 #   lint.sh BUILD_DIR      LONGSPAN_LINT_BASE=COMMIT|all: what "changed" compares with. By default where this branch left origin's
 #                          main branch, else the last commit's parent.
 set -uo pipefail
@@ -34,7 +35,8 @@ if command -v npm >/dev/null; then
   folder=${LONGSPAN_CACHE:-$HOME/.cache/longspan}/buf-$(sha256sum tests/lint/package-lock.json | cut -c1-12)
   [ -x "$folder/node_modules/.bin/buf" ] || { mkdir -p "$folder" && cp tests/lint/package*.json "$folder" && npm ci --silent --prefix "$folder"; } ||
     { echo "lint: npm could not fetch buf: check that its registry is reachable"; failed=1; }
-  # google/rpc/status.proto comes from the pinned wheel: a second module of a workspace made for the occasion, not linted itself
+  # google/rpc/status.proto comes from the pinned wheel: a second module of a workspace made for the
+  # occasion, not linted itself
   workspace=$(mktemp -d); cp -r proto "$workspace/proto"; cp -r "${LONGSPAN_CACHE:-$HOME/.cache/longspan}/googleapis-1.76.0" "$workspace/googleapis"
   cp tests/lint/buf.yaml "$workspace"; (cd "$workspace" && "$folder/node_modules/.bin/buf" lint) || failed=1
   rm -rf "$workspace"

@@ -1,6 +1,7 @@
 #!/bin/bash
-# Clang's thread safety analysis over every file of server/ and client/ that has to do with a lock, changed or not: an annotation
-# in a header binds all who include it. Nothing is compiled. clang-tidy wants one check of its own beside: the cheapest.
+# Clang's thread safety analysis over every file of server/ and client/ that has to do with a lock,
+# changed or not: an annotation in a header binds all who include it. Nothing is compiled.
+# clang-tidy wants one check of its own beside: the cheapest.
 #   thread_safety.sh BUILD_DIR
 set -uo pipefail
 cd "$(dirname "$0")/../.."

@@ -1,6 +1,6 @@
-// A real server on a tiny Longformer under calls and streams with random cancels and deadlines, until so many requests have been
-// answered. Checks that none is lost, none is answered twice, each vector is that of its text encoded alone, no permit leaks, and
-// prints one JSON object.
+// A real server on a tiny Longformer under calls and streams with random cancels and deadlines,
+// until so many requests have been answered. Checks that none is lost, none is answered twice, each
+// vector is that of its text encoded alone, no permit leaks, and prints one JSON object.
 //   answered_requests MODEL_DIR [ANSWERS] [SEED]       exit code 1 where anything is wrong
 #include <grpcpp/grpcpp.h>
 
@@ -37,13 +37,15 @@ class Corpus {
   Corpus(const std::string& model_dir, uint64_t seed) {
     const auto encoder = *Encoder::Load(model_dir);
     std::mt19937_64 random(seed);
-    const int64_t longest = encoder->info().max_tokens > 0 ? std::min<int64_t>(encoder->info().max_tokens, 400) : 400;
+    const int64_t longest =
+        encoder->info().max_tokens > 0 ? std::min<int64_t>(encoder->info().max_tokens, 400) : 400;
     for (int i = 0; i < kTexts; ++i) {
       std::vector<int32_t> ids(1 + random() % longest);
-      for (int32_t& id : ids) id = static_cast<int32_t>(3 + random() % (encoder->info().vocab_size - 3));
+      for (int32_t& id : ids)
+        id = static_cast<int32_t>(3 + random() % (encoder->info().vocab_size - 3));
       TokenBatch batch;
-      const std::vector<int32_t> globals =
-          ResolveGlobalPositions(encoder->info(), std::nullopt, {}, static_cast<int64_t>(ids.size()));
+      const std::vector<int32_t> globals = ResolveGlobalPositions(encoder->info(), std::nullopt, {},
+                                                                  static_cast<int64_t>(ids.size()));
       batch.Add({.token_ids = ids, .global_positions = globals});
       vectors_.push_back(encoder->Encode(batch, std::vector<EncodeOptions>(1))[0].value().vector);
       v1::Input input;
@@ -87,7 +89,8 @@ struct Shot {
 // Sends unary calls, kCallsAtOnce at a time.
 class Caller {
  public:
-  Caller(const std::string& address, const Corpus& corpus, Tally& tally, int64_t answers, uint64_t seed)
+  Caller(const std::string& address, const Corpus& corpus, Tally& tally, int64_t answers,
+         uint64_t seed)
       : client_(*Client::Connect({.server = address, .retry = false})),
         corpus_(corpus),
         tally_(tally),
@@ -118,14 +121,16 @@ class Caller {
     *shot->request.add_inputs() = corpus_.input(shot->text);
     shot->may_be_cancelled = random_() % 8 == 0;
     shot->may_expire = random_() % 8 == 0;
-    client_->Prepare(&shot->context, shot->may_expire ? absl::Milliseconds(1 + random_() % 40) : absl::Seconds(120));
+    client_->Prepare(&shot->context, shot->may_expire ? absl::Milliseconds(1 + random_() % 40)
+                                                      : absl::Seconds(120));
     {
       absl::MutexLock lock(&mu_);
       ++running_;
     }
     ++tally_.sent;
-    client_->stub().async()->Encode(&shot->context, &shot->request, &shot->response,
-                                    [this, shot](const grpc::Status& status) { OnEnd(*shot, status); });
+    client_->stub().async()->Encode(
+        &shot->context, &shot->request, &shot->response,
+        [this, shot](const grpc::Status& status) { OnEnd(*shot, status); });
     if (shot->may_be_cancelled) to_cancel_.push_back(shot);
     if (to_cancel_.size() > random_() % 4) {
       to_cancel_.front()->context.TryCancel();
@@ -136,7 +141,8 @@ class Caller {
     const grpc::StatusCode code = status.error_code();
     if (status.ok()) {
       ++tally_.answered;
-      const bool right = shot.response.encodings_size() == 1 && corpus_.Matches(shot.text, shot.response.encodings(0).vector());
+      const bool right = shot.response.encodings_size() == 1 &&
+                         corpus_.Matches(shot.text, shot.response.encodings(0).vector());
       tally_.wrong_vector += !right;
     } else if (code == grpc::CANCELLED && shot.may_be_cancelled) {
       ++tally_.cancelled;
@@ -163,8 +169,10 @@ class Caller {
   int running_ = 0;
 };
 
-// One EncodeStream after the other; every fourth is cancelled in the middle. Ids show what is lost or doubled.
-void RunStreams(const std::string& address, const Corpus& corpus, Tally& tally, int64_t answers, uint64_t seed) {
+// One EncodeStream after the other; every fourth is cancelled in the middle. Ids show what is lost
+// or doubled.
+void RunStreams(const std::string& address, const Corpus& corpus, Tally& tally, int64_t answers,
+                uint64_t seed) {
   const auto client = *Client::Connect({.server = address, .retry = false});
   for (int number = 0; tally.answered < answers; ++number) {
     const bool cancel = number % 4 == 3;
@@ -221,7 +229,8 @@ int Main(const std::string& model_dir, int64_t answers, uint64_t seed) {
   options.http = "off";
   options.drain_delay = absl::ZeroDuration();
   auto model = LoadModel(&options);
-  if (!model.ok()) return std::fprintf(stderr, "%s\n", std::string(model.status().message()).c_str()), 1;
+  if (!model.ok())
+    return std::fprintf(stderr, "%s\n", std::string(model.status().message()).c_str()), 1;
   const Corpus corpus(model_dir, seed);
   auto server = *Server::Create(options, *std::move(model), &log);
   if (!server->Start().ok()) return 1;
@@ -236,7 +245,8 @@ int Main(const std::string& model_dir, int64_t answers, uint64_t seed) {
     threads.emplace_back([caller = callers.back().get()] { caller->Run(); });
   }
   for (int i = 0; i < kStreams; ++i) {
-    threads.emplace_back([&, i] { RunStreams(address, corpus, tally, answers, seed * 1000 + 100 * i); });
+    threads.emplace_back(
+        [&, i] { RunStreams(address, corpus, tally, answers, seed * 1000 + 100 * i); });
   }
   int64_t warm_mib = 0;
   std::atomic<bool> finished = false;
@@ -275,5 +285,6 @@ int Main(const std::string& model_dir, int64_t answers, uint64_t seed) {
 
 int main(int argc, char** argv) {
   if (argc < 2) return std::fprintf(stderr, "answered_requests MODEL_DIR [ANSWERS] [SEED]\n"), 2;
-  return longspan::Main(argv[1], argc > 2 ? std::atoll(argv[2]) : 20'000, argc > 3 ? std::strtoull(argv[3], nullptr, 10) : 1);
+  return longspan::Main(argv[1], argc > 2 ? std::atoll(argv[2]) : 20'000,
+                        argc > 3 ? std::strtoull(argv[3], nullptr, 10) : 1);
 }

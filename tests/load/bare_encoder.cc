@@ -1,6 +1,7 @@
-// bare_encoder MODEL DTYPE THREADS LENGTHS TEXTS: the encoder without a server. Answers each line "SECONDS" with
-// "TOKENS SECONDS": packed batches of TEXTS texts, lengths as `longspan bench --lengths` draws them, one behind the other.
-// load.py compares it with what the server makes of the same load.
+// bare_encoder MODEL DTYPE THREADS LENGTHS TEXTS: the encoder without a server. Answers each line
+// "SECONDS" with "TOKENS SECONDS": packed batches of TEXTS texts, lengths as `longspan bench
+// --lengths` draws them, one behind the other. load.py compares it with what the server makes of
+// the same load.
 #include <chrono>
 #include <iostream>
 #include <random>
@@ -12,12 +13,15 @@
 namespace longspan {
 namespace {
 
-TokenBatch RandomBatch(const ModelInfo& info, const LengthMix& lengths, int texts, std::mt19937_64* random) {
+TokenBatch RandomBatch(const ModelInfo& info, const LengthMix& lengths, int texts,
+                       std::mt19937_64* random) {
   TokenBatch batch;
   for (int text = 0; text < texts; ++text) {
     std::vector<int32_t> ids(lengths.Draw(info.max_tokens, random));
-    for (int32_t& id : ids) id = 3 + static_cast<int32_t>((*random)() % static_cast<uint64_t>(info.vocab_size - 3));
-    const auto globals = ResolveGlobalPositions(info, std::nullopt, {}, static_cast<int64_t>(ids.size()));
+    for (int32_t& id : ids)
+      id = 3 + static_cast<int32_t>((*random)() % static_cast<uint64_t>(info.vocab_size - 3));
+    const auto globals =
+        ResolveGlobalPositions(info, std::nullopt, {}, static_cast<int64_t>(ids.size()));
     batch.Add({.token_ids = ids, .global_positions = globals});
   }
   return batch;
@@ -49,7 +53,9 @@ int Serve(const Encoder& encoder, const LengthMix& lengths, int texts) {
 }  // namespace longspan
 
 int main(int argc, char** argv) {
-  if (argc != 6) return std::cerr << "usage: bare_encoder MODEL float32|bfloat16|int8 THREADS LENGTHS TEXTS\n", 2;
+  if (argc != 6)
+    return std::cerr << "usage: bare_encoder MODEL float32|bfloat16|int8 THREADS LENGTHS TEXTS\n",
+           2;
   longspan::EncoderOptions options;
   const std::string dtype = argv[2];
   options.dtype = dtype == "int8"       ? longspan::DataType::kInt8
@@ -60,6 +66,7 @@ int main(int argc, char** argv) {
   if (!lengths.ok()) return std::cerr << lengths.status() << "\n", 2;
   const auto encoder = longspan::Encoder::Load(argv[1], options);
   if (!encoder.ok()) return std::cerr << encoder.status() << "\n", 1;
-  if (const absl::Status status = (*encoder)->WarmUp(); !status.ok()) return std::cerr << status << "\n", 1;
+  if (const absl::Status status = (*encoder)->WarmUp(); !status.ok())
+    return std::cerr << status << "\n", 1;
   return longspan::Serve(**encoder, *lengths, std::stoi(argv[5]));
 }

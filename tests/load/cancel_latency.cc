@@ -1,6 +1,7 @@
-// How long after a cancel the core is free again: a text of so many tokens runs through scheduler, worker and encoder, is
-// cancelled at a random moment of its pass, and the time is taken until its caller has the answer and until the worker is idle.
-// The pass stops at a seam between layers, so the bound is one layer.
+// How long after a cancel the core is free again: a text of so many tokens runs through scheduler,
+// worker and encoder, is cancelled at a random moment of its pass, and the time is taken until its
+// caller has the answer and until the worker is idle. The pass stops at a seam between layers, so
+// the bound is one layer.
 //   cancel_latency MODEL_DIR [TOKENS] [ROUNDS]         prints one JSON object
 #include <algorithm>
 #include <cstdio>
@@ -24,13 +25,16 @@ class Bench {
  public:
   Bench(const Encoder& encoder, int64_t tokens)
       : encoder_(encoder),
-        scheduler_({.max_batch_tokens = tokens},
-                   {.text_seconds = [&](int64_t n) { return encoder_.cost_model().TextSeconds(n); },
-                    .batch_seconds = [&](std::span<const int64_t> n) { return encoder_.cost_model().BatchSeconds(n); }},
-                   &clock_),
-        worker_([&](const TokenBatch& batch, std::span<const EncodeOptions> options,
-                    const EncodeControl& control) { return encoder_.Encode(batch, options, control); },
-                &scheduler_, nullptr, &clock_),
+        scheduler_(
+            {.max_batch_tokens = tokens},
+            {.text_seconds = [&](int64_t n) { return encoder_.cost_model().TextSeconds(n); },
+             .batch_seconds =
+                 [&](std::span<const int64_t> n) { return encoder_.cost_model().BatchSeconds(n); }},
+            &clock_),
+        worker_(
+            [&](const TokenBatch& batch, std::span<const EncodeOptions> options,
+                const EncodeControl& control) { return encoder_.Encode(batch, options, control); },
+            &scheduler_, nullptr, &clock_),
         tokens_(tokens) {}
   ~Bench() { scheduler_.Drain(); }
 
@@ -69,9 +73,8 @@ class Bench {
     prepared.pieces.push_back(std::move(piece));
     prepared.document.push_back({0, -1, 1});
     EncodeTask::Params params{.arrival = clock_.Now(), .cancel = submitted.cancel};
-    params.done = [answered = submitted.answered](const absl::StatusOr<EncodedDocument>&, const StageTimings&) {
-      answered->Notify();
-    };
+    params.done = [answered = submitted.answered](const absl::StatusOr<EncodedDocument>&,
+                                                  const StageTimings&) { answered->Notify(); };
     auto task = std::make_shared<EncodeTask>(std::move(params), &clock_);
     task->SetPrepared(std::move(prepared));
     scheduler_.Submit(std::move(task));
@@ -87,28 +90,32 @@ class Bench {
 
 double At(std::vector<double>& seconds, double share) {
   std::sort(seconds.begin(), seconds.end());
-  return 1000 * seconds[std::min(seconds.size() - 1, static_cast<size_t>(share * static_cast<double>(seconds.size())))];
+  return 1000 * seconds[std::min(seconds.size() - 1,
+                                 static_cast<size_t>(share * static_cast<double>(seconds.size())))];
 }
 
 int Main(const std::string& model_dir, int64_t tokens, int rounds) {
   const auto encoder = Encoder::Load(model_dir);
-  if (!encoder.ok()) return std::fprintf(stderr, "%s\n", std::string(encoder.status().message()).c_str()), 1;
+  if (!encoder.ok())
+    return std::fprintf(stderr, "%s\n", std::string(encoder.status().message()).c_str()), 1;
   Bench bench(**encoder, tokens);
   bench.WholePass();
   const double whole = bench.WholePass();
   std::mt19937_64 random(1);
   std::vector<double> answered, freed;
   for (int round = 0; round < rounds; ++round) {
-    const auto [to_answer, to_idle] = bench.Cancel(whole * std::uniform_real_distribution<double>(0.05, 0.85)(random));
+    const auto [to_answer, to_idle] =
+        bench.Cancel(whole * std::uniform_real_distribution<double>(0.05, 0.85)(random));
     answered.push_back(to_answer);
     freed.push_back(to_idle);
   }
   const auto layers = static_cast<double>((*encoder)->info().layers.size());
-  const nlohmann::ordered_json report = {{"tokens", tokens},
-                                         {"pass_ms", 1000 * whole},
-                                         {"layer_ms", 1000 * whole / layers},
-                                         {"cancel_to_answer_ms", {{"p50", At(answered, 0.5)}, {"max", At(answered, 1)}}},
-                                         {"cancel_to_idle_ms", {{"p50", At(freed, 0.5)}, {"max", At(freed, 1)}}}};
+  const nlohmann::ordered_json report = {
+      {"tokens", tokens},
+      {"pass_ms", 1000 * whole},
+      {"layer_ms", 1000 * whole / layers},
+      {"cancel_to_answer_ms", {{"p50", At(answered, 0.5)}, {"max", At(answered, 1)}}},
+      {"cancel_to_idle_ms", {{"p50", At(freed, 0.5)}, {"max", At(freed, 1)}}}};
   std::printf("%s\n", report.dump(2).c_str());
   return 0;
 }
@@ -118,5 +125,6 @@ int Main(const std::string& model_dir, int64_t tokens, int rounds) {
 
 int main(int argc, char** argv) {
   if (argc < 2) return std::fprintf(stderr, "cancel_latency MODEL_DIR [TOKENS] [ROUNDS]\n"), 2;
-  return longspan::Main(argv[1], argc > 2 ? std::atoll(argv[2]) : 16'384, argc > 3 ? std::atoi(argv[3]) : 20);
+  return longspan::Main(argv[1], argc > 2 ? std::atoll(argv[2]) : 16'384,
+                        argc > 3 ? std::atoi(argv[3]) : 20);
 }

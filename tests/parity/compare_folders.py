@@ -34,7 +34,8 @@ TEXTS = ["Hello world", "The quick brown fox jumps over the lazy dog. " * 3, "ca
          "a window of local tokens and a few global ones"]
 
 
-# --- folders -----------------------------------------------------------------------------------------------------------------
+# --- folders
+# -----------------------------------------------------------------------------------------------------------------
 
 def edit_json(path, **changes):
     """Changes keys; None removes one."""
@@ -151,7 +152,8 @@ def compare_checkpoint(encoder, folder, family, fill, kind, change_after=None):
     return worst if worst <= random_models.BOUNDS.get(family, 2e-5) else f"differs by {worst:.1e}"
 
 
-# --- sentence-transformers ---------------------------------------------------------------------------------------------------
+# --- sentence-transformers
+# ---------------------------------------------------------------------------------------------------
 
 def with_tokenizer(kind, tokenizer, folder, config=None, **more):
     """A bare model with one of the tokenizer fixtures and the tokenizer_config.json that loads it in Python."""
@@ -318,7 +320,8 @@ def compare_sentences(fill, options, folder, build):
         server.stop()
 
 
-# --- what cannot be served ---------------------------------------------------------------------------------------------------
+# --- what cannot be served
+# ---------------------------------------------------------------------------------------------------
 
 def hopeless_folders():
     """name, function that fills a folder, words that the error must hold."""

@@ -70,7 +70,8 @@ def is_large(rng):
 def longformer(rng):
     large = is_large(rng)
     heads, hidden, layers, wide = shape(rng, large)
-    # transformers wants each window to divide the largest and none to be 2 (its own chunking, models.md 1.5)
+    # transformers wants each window to divide the largest and none to be 2 (its own chunking,
+    # models.md 1.5)
     largest = int(pick(rng, *((64, 128, 256) if large else (4, 8, 12, 16, 24))))
     windows = [int(pick(rng, *[w for w in range(4, largest + 1, 2) if largest % w == 0])) for _ in range(layers)]
     windows[int(rng.integers(layers))] = largest
@@ -124,7 +125,8 @@ def bigbird(rng):
     large = is_large(rng)
     heads, hidden, layers, wide = shape(rng, large)
     block, blocks = (int(pick(rng, 16, 32)), 1) if large else (int(pick(rng, 1, 2, 4, 5, 6)), int(rng.integers(1, 4)))
-    # sparse only above (5 + 2r) blocks: aim at both sides of it. transformers looks up the padding's positions too.
+    # sparse only above (5 + 2r) blocks: aim at both sides of it. transformers looks up the
+    # padding's positions too.
     longest = 480 if large else 150
     config = hf.BigBirdConfig(vocab_size=VOCABULARY, hidden_size=hidden, num_hidden_layers=layers, num_attention_heads=heads, intermediate_size=wide,
                               max_position_embeddings=longest + block, block_size=block, num_random_blocks=blocks, use_bias=bool(rng.integers(2)),
@@ -140,7 +142,8 @@ def reformer(rng):
     first = int(pick(rng, 1, 4, 7, 12))
     hidden = first + (12 if first == 1 else int(pick(rng, 4, 5, 12)))
     chunk_local, chunk_lsh = (64, int(pick(rng, 32, 64))) if large else (int(pick(rng, 1, 2, 4, 6, 7, 8)), int(pick(rng, 2, 4, 5, 8, 12)))
-    # The table may be larger or smaller than max_position_embeddings: the padded length must fit both.
+    # The table may be larger or smaller than max_position_embeddings: the padded length must fit
+    # both.
     axial = [int(pick(rng, 24, 40)), 16] if large else [int(pick(rng, 13, 16, 20)), int(pick(rng, 10, 12))]
     positions = int(pick(rng, axial[0] * axial[1], 640 if large else 192))
     multiple = math.lcm(*{chunk_local if kind == "local" else chunk_lsh for kind in kinds})

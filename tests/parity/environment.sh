@@ -1,6 +1,7 @@
 #!/bin/bash
-# The reference environment (torch 2.11, transformers 5.23, sentence-transformers 6.2; once, 1.6 GB). Prints the path of its python.
-# torch's wheel is the CUDA build; on a CPU it needs two small CUDA wheels and empty stand-ins for libraries that nothing calls.
+# The reference environment (torch 2.11, transformers 5.23, sentence-transformers 6.2; once, 1.6
+# GB). Prints the path of its python. torch's wheel is the CUDA build; on a CPU it needs two small
+# CUDA wheels and empty stand-ins for libraries that nothing calls.
 set -euo pipefail
 cd "$(dirname "$0")"
 folder=${LONGSPAN_CACHE:-$HOME/.cache/longspan}/parity-$(sha256sum requirements.txt environment.sh | sha256sum | cut -c1-12)

@@ -1,6 +1,6 @@
-// parity_encode: reads model folders, one a line, encodes every case of FOLDER/cases.json as one packed batch and writes
-// FOLDER/got.safetensors ([B, L, W] float32 per case, rows without a token zero). Answers each line with "ok" or the error.
-// The other half is compare_transformers.py.
+// parity_encode: reads model folders, one a line, encodes every case of FOLDER/cases.json as one
+// packed batch and writes FOLDER/got.safetensors ([B, L, W] float32 per case, rows without a token
+// zero). Answers each line with "ok" or the error. The other half is compare_transformers.py.
 #include <fstream>
 #include <iostream>
 #include <string>
@@ -33,9 +33,11 @@ absl::Status EncodeCase(const Encoder& encoder, const nlohmann::json& test_case,
   std::vector<EncodeOptions> options(rows);
   for (int64_t row = 0; row < rows; ++row) {
     int64_t tokens = length;
-    while (tokens > 1 && masks[row][tokens - 1] == 0) --tokens;  // padding on the right is dropped, holes stay
+    while (tokens > 1 && masks[row][tokens - 1] == 0)
+      --tokens;  // padding on the right is dropped, holes stay
     std::vector<int32_t> globals;
-    if (test_case.contains("global_positions")) globals = test_case["global_positions"][row].get<std::vector<int32_t>>();
+    if (test_case.contains("global_positions"))
+      globals = test_case["global_positions"][row].get<std::vector<int32_t>>();
     const std::span<const uint8_t> mask(masks[row].data(), tokens);
     const bool whole = std::find(mask.begin(), mask.end(), 0) == mask.end();
     const TokenBatch::Text text = {.token_ids = std::span(ids[row]).first(tokens),
@@ -63,11 +65,14 @@ absl::Status EncodeFolder(const std::string& folder) {
   Outputs outputs;
   const nlohmann::json cases = nlohmann::json::parse(std::ifstream(folder + "/cases.json"));
   for (const auto& test_case : cases.at("cases")) {
-    if (absl::Status status = EncodeCase(**encoder, test_case, outputs); !status.ok()) return status;
+    if (absl::Status status = EncodeCase(**encoder, test_case, outputs); !status.ok())
+      return status;
   }
   std::map<std::string, StoredTensor> tensors;
   for (const auto& [name, values] : outputs.values) {
-    tensors[name] = {.type = StoredType::kF32, .shape = outputs.shapes[name], .data = std::as_bytes(std::span(values))};
+    tensors[name] = {.type = StoredType::kF32,
+                     .shape = outputs.shapes[name],
+                     .data = std::as_bytes(std::span(values))};
   }
   return WriteSafetensors(folder + "/got.safetensors", tensors);
 }

@@ -1,5 +1,6 @@
 #!/bin/bash
-# ./dev parity: compare_transformers.py (or, where the first argument is "folders", compare_folders.py) in the reference environment.
+# ./dev parity: compare_transformers.py (or, where the first argument is "folders",
+# compare_folders.py) in the reference environment.
 #   run.sh BUILD_DIR [folders] [ARGS]
 set -euo pipefail
 cd "$(dirname "$0")"

@@ -14,12 +14,15 @@ double Score(int head_size, double scale, const float* q, const float* k) {
   return sum * scale;
 }
 
-bool IsRead(const std::vector<uint8_t>& read, int token) { return read.empty() || read[token] != 0; }
+bool IsRead(const std::vector<uint8_t>& read, int token) {
+  return read.empty() || read[token] != 0;
+}
 
 }  // namespace
 
-AttentionResult Attention(int length, int head_size, double scale, const std::vector<float>& q, const std::vector<float>& k,
-                          const std::vector<float>& v, const AttentionPattern& pattern) {
+AttentionResult Attention(int length, int head_size, double scale, const std::vector<float>& q,
+                          const std::vector<float>& k, const std::vector<float>& v,
+                          const AttentionPattern& pattern) {
   AttentionResult result;
   result.out.resize(static_cast<size_t>(length) * head_size, 0.0);
   result.lse.resize(length, -std::numeric_limits<double>::infinity());
@@ -30,7 +33,8 @@ AttentionResult Attention(int length, int head_size, double scale, const std::ve
     for (int j = 0; j < length; ++j) {
       count[j] = pattern(i, j);
       if (count[j] == 0) continue;
-      score[j] = Score(head_size, scale, &q[static_cast<size_t>(i) * head_size], &k[static_cast<size_t>(j) * head_size]);
+      score[j] = Score(head_size, scale, &q[static_cast<size_t>(i) * head_size],
+                       &k[static_cast<size_t>(j) * head_size]);
       maximum = std::max(maximum, score[j]);
     }
     double sum = 0;
@@ -43,20 +47,24 @@ AttentionResult Attention(int length, int head_size, double scale, const std::ve
       if (count[j] == 0) continue;
       const double p = count[j] * std::exp(score[j] - maximum) / sum;
       for (int d = 0; d < head_size; ++d)
-        result.out[static_cast<size_t>(i) * head_size + d] += p * v[static_cast<size_t>(j) * head_size + d];
+        result.out[static_cast<size_t>(i) * head_size + d] +=
+            p * v[static_cast<size_t>(j) * head_size + d];
     }
   }
   return result;
 }
 
-AttentionPattern SlidingWindowPattern(int64_t window, const std::vector<int>& globals, const std::vector<uint8_t>& read) {
+AttentionPattern SlidingWindowPattern(int64_t window, const std::vector<int>& globals,
+                                      const std::vector<uint8_t>& read) {
   return [=](int i, int j) -> int {
     if (!IsRead(read, i) || !IsRead(read, j)) return 0;
-    return window < 0 || std::abs(i - j) <= window || std::binary_search(globals.begin(), globals.end(), j);
+    return window < 0 || std::abs(i - j) <= window ||
+           std::binary_search(globals.begin(), globals.end(), j);
   };
 }
 
-AttentionPattern BlockSparsePattern(int length, int block_size, int random_blocks, const std::vector<uint8_t>& read) {
+AttentionPattern BlockSparsePattern(int length, int block_size, int random_blocks,
+                                    const std::vector<uint8_t>& read) {
   return [=](int i, int j) -> int {
     if (!IsRead(read, i) || !IsRead(read, j)) return 0;
     const int row = i / block_size, key = j / block_size, last = length / block_size - 1;

@@ -1,11 +1,14 @@
-// What ThreadSanitizer has to be told about libraries that are not built with it; linked into every program of the tsan preset.
+// What ThreadSanitizer has to be told about libraries that are not built with it; linked into every
+// program of the tsan preset.
 //
-// absl::Mutex sleeps on a futex inside libabsl_synchronization.so, so that the sanitizer sees neither lock nor unlock and calls
-// everything a mutex guards a race. The definitions here come before the library's in the dynamic linker's order, for callers in
-// our code, in gRPC and in absl alike; each calls the library's own and adds the order that it makes. Conditions are evaluated by
+// absl::Mutex sleeps on a futex inside libabsl_synchronization.so, so that the sanitizer sees
+// neither lock nor unlock and calls everything a mutex guards a race. The definitions here come
+// before the library's in the dynamic linker's order, for callers in our code, in gRPC and in absl
+// alike; each calls the library's own and adds the order that it makes. Conditions are evaluated by
 // whichever thread unlocks, behind the order that is noted for it: their reads are not looked at.
 //
-// OpenMP teams meet inside libgomp, out of sight as well: run with OMP_THREAD_LIMIT=1 (./dev test does for this preset).
+// OpenMP teams meet inside libgomp, out of sight as well: run with OMP_THREAD_LIMIT=1 (./dev test
+// does for this preset).
 #include <dlfcn.h>
 #include <sanitizer/tsan_interface.h>
 
@@ -24,7 +27,8 @@ void AnnotateIgnoreReadsEnd(const char* file, int line);
 
 namespace {
 
-// The library's function by the rest of its mangled name: _ZN4absl, the inline namespace with its length, then `rest`.
+// The library's function by the rest of its mangled name: _ZN4absl, the inline namespace with its
+// length, then `rest`.
 template <typename Function>
 Function* Real(const char* prefix, const char* rest) {
   const std::string space = ABSL_INTERNAL_TOKEN_STR(ABSL_OPTION_INLINE_NAMESPACE_NAME);
@@ -87,7 +91,8 @@ void Mutex::ReaderUnlock() {
 }
 
 void Mutex::Await(const Condition& condition) {
-  static auto* const real = Real<void(Mutex*, const Condition&)>("_ZN4absl", "5Mutex5AwaitERKNS0_9ConditionE");
+  static auto* const real =
+      Real<void(Mutex*, const Condition&)>("_ZN4absl", "5Mutex5AwaitERKNS0_9ConditionE");
   __tsan_release(this);
   {
     IgnoredReads ignored;
@@ -97,8 +102,8 @@ void Mutex::Await(const Condition& condition) {
 }
 
 bool Mutex::AwaitWithTimeout(const Condition& condition, Duration timeout) {
-  static auto* const real =
-      Real<bool(Mutex*, const Condition&, Duration)>("_ZN4absl", "5Mutex16AwaitWithTimeoutERKNS0_9ConditionENS0_8DurationE");
+  static auto* const real = Real<bool(Mutex*, const Condition&, Duration)>(
+      "_ZN4absl", "5Mutex16AwaitWithTimeoutERKNS0_9ConditionENS0_8DurationE");
   __tsan_release(this);
   bool met = false;
   {
@@ -120,7 +125,8 @@ void CondVar::Wait(Mutex* mu) {
 }
 
 bool CondVar::WaitWithDeadline(Mutex* mu, Time deadline) {
-  static auto* const real = Real<bool(CondVar*, Mutex*, Time)>("_ZN4absl", "7CondVar16WaitWithDeadlineEPNS0_5MutexENS0_4TimeE");
+  static auto* const real = Real<bool(CondVar*, Mutex*, Time)>(
+      "_ZN4absl", "7CondVar16WaitWithDeadlineEPNS0_5MutexENS0_4TimeE");
   __tsan_release(mu);
   bool expired = false;
   {
@@ -132,8 +138,8 @@ bool CondVar::WaitWithDeadline(Mutex* mu, Time deadline) {
 }
 
 bool CondVar::WaitWithTimeout(Mutex* mu, Duration timeout) {
-  static auto* const real =
-      Real<bool(CondVar*, Mutex*, Duration)>("_ZN4absl", "7CondVar15WaitWithTimeoutEPNS0_5MutexENS0_8DurationE");
+  static auto* const real = Real<bool(CondVar*, Mutex*, Duration)>(
+      "_ZN4absl", "7CondVar15WaitWithTimeoutEPNS0_5MutexENS0_8DurationE");
   __tsan_release(mu);
   bool expired = false;
   {
@@ -152,7 +158,8 @@ void Notification::Notify() {
 }
 
 void Notification::WaitForNotification() const {
-  static auto* const real = Real<void(const Notification*)>("_ZNK4absl", "12Notification19WaitForNotificationEv");
+  static auto* const real =
+      Real<void(const Notification*)>("_ZNK4absl", "12Notification19WaitForNotificationEv");
   {
     IgnoredReads ignored;
     real(this);

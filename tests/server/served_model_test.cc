@@ -24,7 +24,8 @@ TEST(LoadModelTest, MeasuresHowToDivideTheCores_WhereNeitherReplicasNorThreadsAr
   const auto model = LoadModel(&options);
   ASSERT_TRUE(model.ok()) << model.status();
   EXPECT_EQ(options.replicas * options.threads, AvailableCores());
-  EXPECT_EQ(model->team_speeds.size(), AvailableCores() > 1 ? TeamCandidates(AvailableCores()).size() : 0);
+  EXPECT_EQ(model->team_speeds.size(),
+            AvailableCores() > 1 ? TeamCandidates(AvailableCores()).size() : 0);
   EXPECT_EQ(ComputeThreads(), options.threads);
 }
 
@@ -76,7 +77,8 @@ TEST(LoadModelTest, ATypeIsThereOrRefusedByName) {
       EXPECT_EQ(DataTypeName(loaded->info.dtype), dtype);
     } else {
       EXPECT_EQ(loaded.status().code(), absl::StatusCode::kFailedPrecondition);
-      EXPECT_THAT(std::string(loaded.status().message()), HasSubstr("dtype " + dtype + " needs a processor with"));
+      EXPECT_THAT(std::string(loaded.status().message()),
+                  HasSubstr("dtype " + dtype + " needs a processor with"));
       EXPECT_THAT(std::string(loaded.status().message()), HasSubstr("use float32"));
     }
   }

@@ -20,10 +20,10 @@ absl::StatusOr<ParsedOptions> Parse(const std::vector<std::string>& arguments,
 
 TEST(ServerOptionsTest, LaterLayersWin_AndOriginsAreKnown) {
   const TemporaryFolder folder;
-  const std::string file =
-      folder.WriteText("c.json", R"({"max-batch-tokens": 100, "replicas": 3, "dtype": "int8", "http": "off"})");
-  const auto parsed =
-      Parse({"--config", file, "--max-batch-tokens", "300"}, {{"LONGSPAN_MAX_BATCH_TOKENS", "200"}, {"LONGSPAN_REPLICAS", "4"}});
+  const std::string file = folder.WriteText(
+      "c.json", R"({"max-batch-tokens": 100, "replicas": 3, "dtype": "int8", "http": "off"})");
+  const auto parsed = Parse({"--config", file, "--max-batch-tokens", "300"},
+                            {{"LONGSPAN_MAX_BATCH_TOKENS", "200"}, {"LONGSPAN_REPLICAS", "4"}});
   ASSERT_TRUE(parsed.ok()) << parsed.status();
   EXPECT_EQ(parsed->options.max_batch_tokens, 300);
   EXPECT_EQ(parsed->options.replicas, 4);
@@ -37,8 +37,10 @@ TEST(ServerOptionsTest, LaterLayersWin_AndOriginsAreKnown) {
 
 TEST(ServerOptionsTest, ALinesFileWorksToo) {
   const TemporaryFolder folder;
-  const auto parsed =
-      Parse({"--config", folder.WriteText("c.ini", "# comment\nmax_text_bytes = 77\ndrain-delay = 250ms\nreflection = true\n")});
+  const auto parsed = Parse(
+      {"--config",
+       folder.WriteText(
+           "c.ini", "# comment\nmax_text_bytes = 77\ndrain-delay = 250ms\nreflection = true\n")});
   ASSERT_TRUE(parsed.ok()) << parsed.status();
   EXPECT_EQ(parsed->options.max_text_bytes, 77);
   EXPECT_EQ(parsed->options.drain_delay, absl::Milliseconds(250));
@@ -47,13 +49,18 @@ TEST(ServerOptionsTest, ALinesFileWorksToo) {
 
 TEST(ServerOptionsTest, ErrorsNameSettingValueOriginAndRange) {
   const TemporaryFolder folder;
-  EXPECT_EQ(Parse({}, {{"LONGSPAN_REPLICAS", "-1"}}).status().message(),
-            "replicas is '-1' (environment LONGSPAN_REPLICAS); allowed: a whole number from 0 to 1024");
-  EXPECT_THAT(std::string(Parse({"--dtype", "fp8"}).status().message()), HasSubstr("allowed: float32, bfloat16, int8, auto"));
+  EXPECT_EQ(
+      Parse({}, {{"LONGSPAN_REPLICAS", "-1"}}).status().message(),
+      "replicas is '-1' (environment LONGSPAN_REPLICAS); allowed: a whole number from 0 to 1024");
+  EXPECT_THAT(std::string(Parse({"--dtype", "fp8"}).status().message()),
+              HasSubstr("allowed: float32, bfloat16, int8, auto"));
   EXPECT_THAT(std::string(Parse({"--no-such"}).status().message()), HasSubstr("--no-such"));
-  EXPECT_THAT(std::string(Parse({"--config", folder.WriteText("d.json", R"({"max-batch": 1})")}).status().message()),
+  EXPECT_THAT(std::string(Parse({"--config", folder.WriteText("d.json", R"({"max-batch": 1})")})
+                              .status()
+                              .message()),
               HasSubstr("sets 'max-batch', which is no setting"));
-  EXPECT_THAT(std::string(Parse({"--config", "/nowhere"}).status().message()), HasSubstr("cannot be read"));
+  EXPECT_THAT(std::string(Parse({"--config", "/nowhere"}).status().message()),
+              HasSubstr("cannot be read"));
 }
 
 TEST(ServerOptionsTest, PrintConfigShowsEverySettingWithItsOrigin) {

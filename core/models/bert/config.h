@@ -1,4 +1,5 @@
-// BertConfig: what config.json of a BERT, RoBERTa or XLM-RoBERTa says, checked. The families differ in data only.
+// BertConfig: what config.json of a BERT, RoBERTa or XLM-RoBERTa says, checked. The families differ
+// in data only.
 #pragma once
 
 #include <cstdint>
@@ -17,9 +18,11 @@ enum class BertFamily {
 };
 
 struct BertConfig : EncoderConfig {
-  int64_t window = 0;  // one-sided, from "longspan": {"window": total}; 0 = each text sees all of itself
+  int64_t window =
+      0;  // one-sided, from "longspan": {"window": total}; 0 = each text sees all of itself
 };
 
-absl::StatusOr<BertConfig> ParseBertConfig(const nlohmann::json& config, BertFamily family, const std::string& source);
+absl::StatusOr<BertConfig> ParseBertConfig(const nlohmann::json& config, BertFamily family,
+                                           const std::string& source);
 
 }  // namespace longspan

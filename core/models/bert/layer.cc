@@ -10,7 +10,8 @@
 
 namespace longspan {
 
-BertLayer::BertLayer(WeightMap& weights, int64_t index, const EncoderConfig& config, int64_t window, DataType dtype)
+BertLayer::BertLayer(WeightMap& weights, int64_t index, const EncoderConfig& config, int64_t window,
+                     DataType dtype)
     : layer_(weights, PostNormLayer::BertNames(index), config, dtype),
       window_(window),
       scale_(1.0 / std::sqrt(static_cast<double>(config.head_size()))) {}
@@ -18,8 +19,8 @@ BertLayer::BertLayer(WeightMap& weights, int64_t index, const EncoderConfig& con
 void BertLayer::Forward(PackedPass& pass, at::Tensor& x) const {
   at::Tensor qkv = layer_.Qkv(x, &pass);  // [T, 3, H, D]
   if (!qkv.defined()) return;
-  const at::Tensor attended =
-      SlidingWindowAttention(qkv.select(1, 0), qkv.select(1, 1), qkv.select(1, 2), pass.Layout(window_), scale_);
+  const at::Tensor attended = SlidingWindowAttention(
+      qkv.select(1, 0), qkv.select(1, 1), qkv.select(1, 2), pass.Layout(window_), scale_);
   qkv.reset();
   layer_.Finish(x, attended, &pass);
 }
@@ -27,8 +28,8 @@ void BertLayer::Forward(PackedPass& pass, at::Tensor& x) const {
 at::Tensor BertLayer::ForwardFirstRows(PackedPass& pass, const at::Tensor& x) const {
   const FirstRowKeys keys = KeysOfFirstRows(pass.Layout(window_));
   const at::Tensor qkv = layer_.Qkv(x.index_select(0, at::tensor(keys.rows)));  // [keys, 3, H, D]
-  const at::Tensor attended =
-      FirstRowAttention(qkv.select(1, 0), qkv.select(1, 1), qkv.select(1, 2), keys.cu_seqlens, keys.key_mask, scale_);
+  const at::Tensor attended = FirstRowAttention(
+      qkv.select(1, 0), qkv.select(1, 1), qkv.select(1, 2), keys.cu_seqlens, keys.key_mask, scale_);
   at::Tensor first = FirstRows(x, pass.cu_seqlens());
   layer_.Finish(first, attended);
   return first;

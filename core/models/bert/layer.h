@@ -13,7 +13,8 @@ namespace longspan {
 class BertLayer {
  public:
   // window: one-sided, kernels::kUnlimitedWindow = the whole text.
-  BertLayer(WeightMap& weights, int64_t index, const EncoderConfig& config, int64_t window, DataType dtype);
+  BertLayer(WeightMap& weights, int64_t index, const EncoderConfig& config, int64_t window,
+            DataType dtype);
 
   // x [T, E] becomes the layer's output.
   void Forward(PackedPass& pass, at::Tensor& x) const;

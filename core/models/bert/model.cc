@@ -14,30 +14,37 @@ namespace {
 
 WeightMap::Rules WeightRules() {
   return {.prefixes = {"bert.", "roberta."},
-          .ignored = {"embeddings.position_ids", "embeddings.token_type_ids", "pooler.*", "cls.*", "lm_head.*", "classifier.*",
-                      "qa_outputs.*"}};
+          .ignored = {"embeddings.position_ids", "embeddings.token_type_ids", "pooler.*", "cls.*",
+                      "lm_head.*", "classifier.*", "qa_outputs.*"}};
 }
 
-ModelInfo MakeInfo(const BertConfig& config, const std::string& model_type, const WeightMap& weights, DataType dtype) {
-  ModelInfo info = MakeModelInfo(model_type, config, weights, PostNormLayer::NumLinearParameters(config), dtype);
+ModelInfo MakeInfo(const BertConfig& config, const std::string& model_type,
+                   const WeightMap& weights, DataType dtype) {
+  ModelInfo info =
+      MakeModelInfo(model_type, config, weights, PostNormLayer::NumLinearParameters(config), dtype);
   LayerAttention attention{.kind = AttentionKind::kDense};
-  if (config.window > 0) attention = {.kind = AttentionKind::kSlidingWindow, .window = config.window};
+  if (config.window > 0)
+    attention = {.kind = AttentionKind::kSlidingWindow, .window = config.window};
   info.layers.assign(config.num_layers, attention);
   return info;
 }
 
-absl::StatusOr<std::unique_ptr<EncoderModel>> Load(const ModelFolder& folder, BertFamily family, DataType dtype) {
+absl::StatusOr<std::unique_ptr<EncoderModel>> Load(const ModelFolder& folder, BertFamily family,
+                                                   DataType dtype) {
   const auto parse = [family](const nlohmann::json& json, const std::string& source) {
     return ParseBertConfig(json, family, source);
   };
-  return LoadModel<BertConfig>(folder, parse, WeightRules(), [&](const BertConfig& config, WeightMap& weights) {
-    TokenEmbeddings embeddings(weights, /*names=*/{}, config, PublishedPositions(config));
-    const int64_t window = config.window > 0 ? config.window : kernels::kUnlimitedWindow;
-    std::vector<BertLayer> layers;
-    for (int64_t i = 0; i < config.num_layers; ++i) layers.emplace_back(weights, i, config, window, dtype);
-    ModelInfo info = MakeInfo(config, folder.model_type(), weights, dtype);
-    return std::make_unique<PackedModel<BertLayer>>(std::move(embeddings), std::move(layers), std::move(info));
-  });
+  return LoadModel<BertConfig>(
+      folder, parse, WeightRules(), [&](const BertConfig& config, WeightMap& weights) {
+        TokenEmbeddings embeddings(weights, /*names=*/{}, config, PublishedPositions(config));
+        const int64_t window = config.window > 0 ? config.window : kernels::kUnlimitedWindow;
+        std::vector<BertLayer> layers;
+        for (int64_t i = 0; i < config.num_layers; ++i)
+          layers.emplace_back(weights, i, config, window, dtype);
+        ModelInfo info = MakeInfo(config, folder.model_type(), weights, dtype);
+        return std::make_unique<PackedModel<BertLayer>>(std::move(embeddings), std::move(layers),
+                                                        std::move(info));
+      });
 }
 
 }  // namespace
@@ -46,7 +53,8 @@ absl::StatusOr<std::unique_ptr<EncoderModel>> LoadBert(const ModelFolder& folder
   return Load(folder, BertFamily::kBert, dtype);
 }
 
-absl::StatusOr<std::unique_ptr<EncoderModel>> LoadRoberta(const ModelFolder& folder, DataType dtype) {
+absl::StatusOr<std::unique_ptr<EncoderModel>> LoadRoberta(const ModelFolder& folder,
+                                                          DataType dtype) {
   return Load(folder, BertFamily::kRoberta, dtype);
 }
 

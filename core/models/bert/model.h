@@ -9,6 +9,7 @@
 namespace longspan {
 
 absl::StatusOr<std::unique_ptr<EncoderModel>> LoadBert(const ModelFolder& folder, DataType dtype);
-absl::StatusOr<std::unique_ptr<EncoderModel>> LoadRoberta(const ModelFolder& folder, DataType dtype);  // also XLM-R, CamemBERT
+absl::StatusOr<std::unique_ptr<EncoderModel>> LoadRoberta(const ModelFolder& folder,
+                                                          DataType dtype);  // also XLM-R, CamemBERT
 
 }  // namespace longspan

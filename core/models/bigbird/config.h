@@ -18,9 +18,12 @@ struct BigBirdConfig : EncoderConfig {
   int64_t random_blocks = 0;
 
   // Longest text that sees all of itself.
-  int64_t full_up_to() const { return block_sparse ? (5 + 2 * random_blocks) * block_size : max_position_embeddings; }
+  int64_t full_up_to() const {
+    return block_sparse ? (5 + 2 * random_blocks) * block_size : max_position_embeddings;
+  }
 };
 
-absl::StatusOr<BigBirdConfig> ParseBigBirdConfig(const nlohmann::json& config, const std::string& source);
+absl::StatusOr<BigBirdConfig> ParseBigBirdConfig(const nlohmann::json& config,
+                                                 const std::string& source);
 
 }  // namespace longspan

@@ -13,25 +13,29 @@
 
 namespace longspan {
 
-BigBirdLayer::BigBirdLayer(WeightMap& weights, const BigBirdConfig& config, int64_t index, DataType dtype)
+BigBirdLayer::BigBirdLayer(WeightMap& weights, const BigBirdConfig& config, int64_t index,
+                           DataType dtype)
     : layer_(weights, PostNormLayer::BertNames(index), config, dtype, config.use_bias),
       full_up_to_(config.full_up_to()),
       block_size_(config.block_size),
       random_blocks_(config.random_blocks),
       scale_(1.0 / std::sqrt(static_cast<double>(config.head_size()))) {}
 
-at::Tensor BigBirdLayer::Attend(const at::Tensor& qkv, const PackedLayout& layout, int64_t begin, int64_t end,
-                                bool sparse) const {
+at::Tensor BigBirdLayer::Attend(const at::Tensor& qkv, const PackedLayout& layout, int64_t begin,
+                                int64_t end, bool sparse) const {
   const int32_t first = layout.cu_seqlens[begin], last = layout.cu_seqlens[end];
   std::vector<int32_t> cu_seqlens;
-  for (int64_t text = begin; text <= end; ++text) cu_seqlens.push_back(layout.cu_seqlens[text] - first);
-  PackedLayout part = {.cu_seqlens = cu_seqlens, .windows = layout.windows.subspan(begin, end - begin)};
+  for (int64_t text = begin; text <= end; ++text)
+    cu_seqlens.push_back(layout.cu_seqlens[text] - first);
+  PackedLayout part = {.cu_seqlens = cu_seqlens,
+                       .windows = layout.windows.subspan(begin, end - begin)};
   part.observer = layout.observer;
   if (!layout.key_mask.empty()) part.key_mask = layout.key_mask.subspan(first, last - first);
   const at::Tensor rows = qkv.slice(0, first, last);  // [rows, 3, H, D]
   const at::Tensor q = rows.select(1, 0), k = rows.select(1, 1), v = rows.select(1, 2);
   if (!sparse) return SlidingWindowAttention(q, k, v, part, scale_);
-  return BlockSparseAttention(q, k, v, part, {.block_size = block_size_, .random_blocks = random_blocks_}, scale_);
+  return BlockSparseAttention(q, k, v, part,
+                              {.block_size = block_size_, .random_blocks = random_blocks_}, scale_);
 }
 
 void BigBirdLayer::Forward(PackedPass& pass, at::Tensor& x) const {
@@ -53,7 +57,8 @@ at::Tensor BigBirdLayer::ForwardFirstRows(PackedPass& pass, const at::Tensor& x)
   const at::Tensor qkv = layer_.Qkv(x);
   const PackedLayout layout = pass.Layout(kernels::kUnlimitedWindow);
   const at::Tensor attended =
-      FirstRowAttention(qkv.select(1, 0), qkv.select(1, 1), qkv.select(1, 2), layout.cu_seqlens, layout.key_mask, scale_);
+      FirstRowAttention(qkv.select(1, 0), qkv.select(1, 1), qkv.select(1, 2), layout.cu_seqlens,
+                        layout.key_mask, scale_);
   at::Tensor first = FirstRows(x, pass.cu_seqlens());
   layer_.Finish(first, attended);
   return first;

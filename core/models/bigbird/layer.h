@@ -1,5 +1,5 @@
-// BigBirdLayer: block-sparse attention, or the whole text where it is short, inside the post-norm layer.
-// Thread safe. Proven by bigbird_golden_test and fixtures_test.
+// BigBirdLayer: block-sparse attention, or the whole text where it is short, inside the post-norm
+// layer. Thread safe. Proven by bigbird_golden_test and fixtures_test.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -18,12 +18,14 @@ class BigBirdLayer {
 
   // x [T, E] becomes the layer's output; long texts are padded to whole blocks.
   void Forward(PackedPass& pass, at::Tensor& x) const;
-  // The output rows of the first token of each text alone, [B, E]; block 0 sees every token, in both patterns.
+  // The output rows of the first token of each text alone, [B, E]; block 0 sees every token, in
+  // both patterns.
   at::Tensor ForwardFirstRows(PackedPass& pass, const at::Tensor& x) const;
 
  private:
   // Texts [begin, end) of the pass, all sparse or all full.
-  at::Tensor Attend(const at::Tensor& qkv, const PackedLayout& layout, int64_t begin, int64_t end, bool sparse) const;
+  at::Tensor Attend(const at::Tensor& qkv, const PackedLayout& layout, int64_t begin, int64_t end,
+                    bool sparse) const;
 
   PostNormLayer layer_;
   int64_t full_up_to_;

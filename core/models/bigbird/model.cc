@@ -17,22 +17,26 @@ namespace {
 WeightMap::Rules WeightRules() {
   return {.prefixes = {"bert."},
           // The pooler is "pooler.weight" here, without BERT's ".dense".
-          .ignored = {"embeddings.position_ids", "embeddings.token_type_ids", "pooler.*", "cls.*", "classifier.*",
-                      "qa_classifier.*"}};
+          .ignored = {"embeddings.position_ids", "embeddings.token_type_ids", "pooler.*", "cls.*",
+                      "classifier.*", "qa_classifier.*"}};
 }
 
 TokenEmbeddings TakeEmbeddings(WeightMap& weights, const BigBirdConfig& config) {
   PositionRule positions = PublishedPositions(config);
   positions.last_row = config.max_position_embeddings - 1;
-  const double word_scale = config.rescale_embeddings ? std::sqrt(static_cast<double>(config.hidden_size)) : 1.0;
+  const double word_scale =
+      config.rescale_embeddings ? std::sqrt(static_cast<double>(config.hidden_size)) : 1.0;
   return TokenEmbeddings(weights, /*names=*/{}, config, positions, word_scale);
 }
 
 ModelInfo MakeInfo(const BigBirdConfig& config, const WeightMap& weights, DataType dtype) {
-  ModelInfo info = MakeModelInfo("big_bird", config, weights, PostNormLayer::NumLinearParameters(config), dtype);
+  ModelInfo info =
+      MakeModelInfo("big_bird", config, weights, PostNormLayer::NumLinearParameters(config), dtype);
   LayerAttention attention{.kind = AttentionKind::kDense};
   if (config.block_sparse) {
-    attention = {.kind = AttentionKind::kBlockSparse, .chunk_length = config.block_size, .random_blocks = config.random_blocks};
+    attention = {.kind = AttentionKind::kBlockSparse,
+                 .chunk_length = config.block_size,
+                 .random_blocks = config.random_blocks};
     info.dense_up_to = config.full_up_to();
     info.length_multiple = config.block_size;
   }
@@ -42,11 +46,16 @@ ModelInfo MakeInfo(const BigBirdConfig& config, const WeightMap& weights, DataTy
 
 class BigBird final : public EncoderModel {
  public:
-  BigBird(TokenEmbeddings embeddings, std::vector<BigBirdLayer> layers, const PaddingRule& padding, ModelInfo info)
-      : embeddings_(std::move(embeddings)), layers_(std::move(layers)), padding_(padding), info_(std::move(info)) {}
+  BigBird(TokenEmbeddings embeddings, std::vector<BigBirdLayer> layers, const PaddingRule& padding,
+          ModelInfo info)
+      : embeddings_(std::move(embeddings)),
+        layers_(std::move(layers)),
+        padding_(padding),
+        info_(std::move(info)) {}
 
   const ModelInfo& info() const override { return info_; }
-  absl::StatusOr<HiddenStates> Forward(const TokenBatch& batch, const ForwardOptions& options) const override {
+  absl::StatusOr<HiddenStates> Forward(const TokenBatch& batch,
+                                       const ForwardOptions& options) const override {
     const TokenBatch padded = PadLongTexts(batch, padding_);
     const ForwardOptions inner = ObserveWithoutPadding(options, batch, padded);
     PackedPass pass(padded, inner);
@@ -62,16 +71,20 @@ class BigBird final : public EncoderModel {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<EncoderModel>> LoadBigBird(const ModelFolder& folder, DataType dtype) {
+absl::StatusOr<std::unique_ptr<EncoderModel>> LoadBigBird(const ModelFolder& folder,
+                                                          DataType dtype) {
   return LoadModel<BigBirdConfig>(
-      folder, ParseBigBirdConfig, WeightRules(), [&](const BigBirdConfig& config, WeightMap& weights) {
+      folder, ParseBigBirdConfig, WeightRules(),
+      [&](const BigBirdConfig& config, WeightMap& weights) {
         TokenEmbeddings embeddings = TakeEmbeddings(weights, config);
         std::vector<BigBirdLayer> layers;
-        for (int64_t i = 0; i < config.num_layers; ++i) layers.emplace_back(weights, config, i, dtype);
+        for (int64_t i = 0; i < config.num_layers; ++i)
+          layers.emplace_back(weights, config, i, dtype);
         const PaddingRule padding = {.block_size = config.block_size,
                                      .full_up_to = config.full_up_to(),
                                      .pad_token_id = static_cast<int32_t>(config.pad_token_id)};
-        return std::make_unique<BigBird>(std::move(embeddings), std::move(layers), padding, MakeInfo(config, weights, dtype));
+        return std::make_unique<BigBird>(std::move(embeddings), std::move(layers), padding,
+                                         MakeInfo(config, weights, dtype));
       });
 }
 

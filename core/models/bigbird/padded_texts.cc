@@ -14,9 +14,11 @@ TokenBatch PadLongTexts(const TokenBatch& batch, const PaddingRule& rule) {
     std::vector<int32_t> ids(all.begin() + begin, all.begin() + begin + n);
     std::vector<uint8_t> mask;
     if (!batch.attention_mask().empty()) {
-      mask.assign(batch.attention_mask().begin() + begin, batch.attention_mask().begin() + begin + n);
+      mask.assign(batch.attention_mask().begin() + begin,
+                  batch.attention_mask().begin() + begin + n);
     }
-    const int64_t missing = n > rule.full_up_to ? (rule.block_size - n % rule.block_size) % rule.block_size : 0;
+    const int64_t missing =
+        n > rule.full_up_to ? (rule.block_size - n % rule.block_size) % rule.block_size : 0;
     if (missing > 0) {
       mask.resize(n, 1);
       mask.resize(n + missing, 0);
@@ -27,7 +29,8 @@ TokenBatch PadLongTexts(const TokenBatch& batch, const PaddingRule& rule) {
   return padded;
 }
 
-ForwardOptions ObserveWithoutPadding(const ForwardOptions& options, const TokenBatch& batch, const TokenBatch& padded) {
+ForwardOptions ObserveWithoutPadding(const ForwardOptions& options, const TokenBatch& batch,
+                                     const TokenBatch& padded) {
   ForwardOptions inner = options;
   if (!options.observe_layer) return inner;
   inner.observe_layer = [&options, &batch, &padded](int layer, const at::Tensor& hidden) {

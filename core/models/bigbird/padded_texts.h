@@ -1,6 +1,6 @@
-// Texts padded to whole blocks, inside the model: BigBird's last block sees, and is seen by, every token, so the block borders
-// are part of the model. Only texts that are long enough for the sparse pattern are padded; what a text gives depends on its own
-// length alone.
+// Texts padded to whole blocks, inside the model: BigBird's last block sees, and is seen by, every
+// token, so the block borders are part of the model. Only texts that are long enough for the sparse
+// pattern are padded; what a text gives depends on its own length alone.
 //   block 4, full up to 8:   lengths 5, 10 -> rows 5, 12: the second text gets two rows that nobody reads
 #pragma once
 
@@ -22,6 +22,7 @@ struct PaddingRule {
 TokenBatch PadLongTexts(const TokenBatch& batch, const PaddingRule& rule);
 
 // `options` for a pass over `padded`: observe_layer sees the rows of `batch` alone.
-ForwardOptions ObserveWithoutPadding(const ForwardOptions& options, const TokenBatch& batch, const TokenBatch& padded);
+ForwardOptions ObserveWithoutPadding(const ForwardOptions& options, const TokenBatch& batch,
+                                     const TokenBatch& padded);
 
 }  // namespace longspan

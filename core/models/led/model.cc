@@ -15,19 +15,23 @@ namespace {
 
 WeightMap::Rules WeightRules() {
   return {.prefixes = {"led."},
-          .ignored = {"decoder.*", "shared.weight", "final_logits_bias", "lm_head.*", "classification_head.*", "qa_outputs.*"}};
+          .ignored = {"decoder.*", "shared.weight", "final_logits_bias", "lm_head.*",
+                      "classification_head.*", "qa_outputs.*"}};
 }
 
-// Rows 0, 1, 2, ... whatever the ids; no scale. The token table is shared with the decoder and mostly saved only once.
+// Rows 0, 1, 2, ... whatever the ids; no scale. The token table is shared with the decoder and
+// mostly saved only once.
 TokenEmbeddings TakeEmbeddings(WeightMap& weights, const LedConfig& config) {
-  const TokenEmbeddings::Names names = {
-      .word = weights.Contains("encoder.embed_tokens.weight") ? "encoder.embed_tokens.weight" : "shared.weight",
-      .position = "encoder.embed_positions.weight",
-      .norm = "encoder.layernorm_embedding"};
+  const TokenEmbeddings::Names names = {.word = weights.Contains("encoder.embed_tokens.weight")
+                                                    ? "encoder.embed_tokens.weight"
+                                                    : "shared.weight",
+                                        .position = "encoder.embed_positions.weight",
+                                        .norm = "encoder.layernorm_embedding"};
   return TokenEmbeddings(weights, names, config, PublishedPositions(config));
 }
 
-LongformerLayer TakeLayer(WeightMap& weights, const LedConfig& config, int64_t index, DataType dtype) {
+LongformerLayer TakeLayer(WeightMap& weights, const LedConfig& config, int64_t index,
+                          DataType dtype) {
   const std::string prefix = absl::StrCat("encoder.layers.", index, ".");
   const std::string self = prefix + "self_attn.longformer_self_attn.";
   const PostNormLayer::Names names = {.query = self + "query",
@@ -38,22 +42,28 @@ LongformerLayer TakeLayer(WeightMap& weights, const LedConfig& config, int64_t i
                                       .intermediate = prefix + "fc1",
                                       .output = prefix + "fc2",
                                       .output_norm = prefix + "final_layer_norm"};
-  const LongformerLayer::GlobalNames globals = {self + "query_global", self + "key_global", self + "value_global"};
-  return LongformerLayer(weights, names, globals, config, {.one_sided = config.windows[index]}, dtype);
+  const LongformerLayer::GlobalNames globals = {self + "query_global", self + "key_global",
+                                                self + "value_global"};
+  return LongformerLayer(weights, names, globals, config, {.one_sided = config.windows[index]},
+                         dtype);
 }
 
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<EncoderModel>> LoadLed(const ModelFolder& folder, DataType dtype) {
-  return LoadModel<LedConfig>(folder, ParseLedConfig, WeightRules(), [&](const LedConfig& config, WeightMap& weights) {
-    TokenEmbeddings embeddings = TakeEmbeddings(weights, config);
-    std::vector<LongformerLayer> layers;
-    for (int64_t i = 0; i < config.num_layers; ++i) layers.push_back(TakeLayer(weights, config, i, dtype));
-    ModelInfo info = MakeModelInfo("led", config, weights, PostNormLayer::NumLinearParameters(config), dtype);
-    info.layers = SlidingWindowLayers(config.windows);
-    info.supports_global_attention = true;
-    return std::make_unique<PackedModel<LongformerLayer>>(std::move(embeddings), std::move(layers), std::move(info));
-  });
+  return LoadModel<LedConfig>(
+      folder, ParseLedConfig, WeightRules(), [&](const LedConfig& config, WeightMap& weights) {
+        TokenEmbeddings embeddings = TakeEmbeddings(weights, config);
+        std::vector<LongformerLayer> layers;
+        for (int64_t i = 0; i < config.num_layers; ++i)
+          layers.push_back(TakeLayer(weights, config, i, dtype));
+        ModelInfo info = MakeModelInfo("led", config, weights,
+                                       PostNormLayer::NumLinearParameters(config), dtype);
+        info.layers = SlidingWindowLayers(config.windows);
+        info.supports_global_attention = true;
+        return std::make_unique<PackedModel<LongformerLayer>>(std::move(embeddings),
+                                                              std::move(layers), std::move(info));
+      });
 }
 
 }  // namespace longspan

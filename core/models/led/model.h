@@ -1,4 +1,5 @@
-// LED's encoder: Longformer's attention inside BART (arXiv 2004.05150, sec. 7): README.md of this folder.
+// LED's encoder: Longformer's attention inside BART (arXiv 2004.05150, sec. 7): README.md of this
+// folder.
 #pragma once
 
 #include <memory>

@@ -6,17 +6,19 @@
 namespace longspan {
 namespace {
 
-constexpr EncoderConfigKeys kKeys = {
-    .vocab_size = {"vocab_size", 30522}, .pad_token_id = {"pad_token_id", 1}, .positions_behind_pad = true};
+constexpr EncoderConfigKeys kKeys = {.vocab_size = {"vocab_size", 30522},
+                                     .pad_token_id = {"pad_token_id", 1},
+                                     .positions_behind_pad = true};
 
 }  // namespace
 
 std::vector<int64_t> ReadOneSidedWindows(ConfigReader& reader, int64_t num_layers) {
-  std::vector<int64_t> windows =
-      reader.IntegerPerLayer("attention_window", num_layers, {.fallback = 512, .min = 2, .max = 1 << 24});
+  std::vector<int64_t> windows = reader.IntegerPerLayer(
+      "attention_window", num_layers, {.fallback = 512, .min = 2, .max = 1 << 24});
   for (int64_t& window : windows) {
     if (window % 2 != 0)
-      reader.Fail("attention_window", std::to_string(window), "even numbers from 2 (half of it lies on each side)");
+      reader.Fail("attention_window", std::to_string(window),
+                  "even numbers from 2 (half of it lies on each side)");
     window /= 2;
   }
   return windows;
@@ -25,7 +27,8 @@ std::vector<int64_t> ReadOneSidedWindows(ConfigReader& reader, int64_t num_layer
 std::vector<LayerAttention> SlidingWindowLayers(const std::vector<int64_t>& one_sided_windows) {
   std::vector<LayerAttention> layers;
   layers.reserve(one_sided_windows.size());
-  for (int64_t window : one_sided_windows) layers.push_back({.kind = AttentionKind::kSlidingWindow, .window = window});
+  for (int64_t window : one_sided_windows)
+    layers.push_back({.kind = AttentionKind::kSlidingWindow, .window = window});
   return layers;
 }
 
@@ -37,8 +40,10 @@ void ReadLongspanKeys(ConfigReader& reader, LongformerConfig& config) {
   config.position_period = ours.Integer("position_period", {.fallback = 0});
   config.positions_skip_pad = ours.Boolean("positions_skip_pad", true);
   const std::string globals = ours.String("default_global_attention", "none", {"none", "cls"});
-  config.default_global_attention = globals == "cls" ? GlobalAttention::kCls : GlobalAttention::kNone;
-  const int64_t rows_left = config.max_position_embeddings - config.pad_token_id - 2;  // rows behind the first token's
+  config.default_global_attention =
+      globals == "cls" ? GlobalAttention::kCls : GlobalAttention::kNone;
+  const int64_t rows_left =
+      config.max_position_embeddings - config.pad_token_id - 2;  // rows behind the first token's
   if (config.position_period > rows_left) {
     ours.Fail("position_period", std::to_string(config.position_period),
               absl::StrCat("0 to ", rows_left, " (max_position_embeddings - pad_token_id - 2)"));
@@ -48,7 +53,8 @@ void ReadLongspanKeys(ConfigReader& reader, LongformerConfig& config) {
 
 }  // namespace
 
-absl::StatusOr<LongformerConfig> ParseLongformerConfig(const nlohmann::json& json, const std::string& source) {
+absl::StatusOr<LongformerConfig> ParseLongformerConfig(const nlohmann::json& json,
+                                                       const std::string& source) {
   ConfigReader reader(json, source);
   LongformerConfig config;
   ReadEncoderConfig(reader, kKeys, config);

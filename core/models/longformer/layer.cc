@@ -13,9 +13,13 @@
 
 namespace longspan {
 
-LongformerLayer::LongformerLayer(WeightMap& weights, const PostNormLayer::Names& names, const GlobalNames& global_names,
-                                 const EncoderConfig& config, const Window& window, DataType dtype)
-    : layer_(weights, names, config, dtype), num_heads_(config.num_heads), head_size_(config.head_size()), window_(window) {
+LongformerLayer::LongformerLayer(WeightMap& weights, const PostNormLayer::Names& names,
+                                 const GlobalNames& global_names, const EncoderConfig& config,
+                                 const Window& window, DataType dtype)
+    : layer_(weights, names, config, dtype),
+      num_heads_(config.num_heads),
+      head_size_(config.head_size()),
+      window_(window) {
   auto take = [&](const std::string& name, at::Tensor& weight, at::Tensor& bias) {
     weight = weights.Take(name + ".weight", {config.hidden_size, config.hidden_size});
     bias = weights.Take(name + ".bias", {config.hidden_size});
@@ -27,9 +31,12 @@ LongformerLayer::LongformerLayer(WeightMap& weights, const PostNormLayer::Names&
 
 double LongformerLayer::Scale() const { return 1.0 / std::sqrt(static_cast<double>(head_size_)); }
 
-// A long pass attends a few heads at a time, so that it can pause between them: one head of 32K tokens costs some 10 ms.
-at::Tensor LongformerLayer::Attend(const at::Tensor& qkv, const PackedLayout& layout, const PackedPass& pass) const {
-  constexpr int64_t kRowsPerPause = 32 * PackedPass::kRowsPerPause;  // a row of one head costs a small part of a row of the layer
+// A long pass attends a few heads at a time, so that it can pause between them: one head of 32K
+// tokens costs some 10 ms.
+at::Tensor LongformerLayer::Attend(const at::Tensor& qkv, const PackedLayout& layout,
+                                   const PackedPass& pass) const {
+  constexpr int64_t kRowsPerPause =
+      32 * PackedPass::kRowsPerPause;  // a row of one head costs a small part of a row of the layer
   const int64_t rows = qkv.size(0), heads_at_once = std::max<int64_t>(1, kRowsPerPause / rows);
   const at::Tensor q = qkv.select(1, 0), k = qkv.select(1, 1), v = qkv.select(1, 2);
   if (heads_at_once >= num_heads_) return SlidingWindowAttention(q, k, v, layout, Scale());
@@ -60,12 +67,14 @@ at::Tensor LongformerLayer::ForwardFirstRows(PackedPass& pass, const at::Tensor&
   at::Tensor attended = at::zeros({pass.num_texts(), num_heads_, head_size_}, x.options());
   if (!keys.rows.empty()) {
     const at::Tensor qkv = layer_.Qkv(x.index_select(0, at::tensor(keys.rows)));  // [keys, 3, H, D]
-    attended = FirstRowAttention(qkv.select(1, 0), qkv.select(1, 1), qkv.select(1, 2), keys.cu_seqlens, keys.key_mask, Scale());
+    attended = FirstRowAttention(qkv.select(1, 0), qkv.select(1, 1), qkv.select(1, 2),
+                                 keys.cu_seqlens, keys.key_mask, Scale());
   }
   if (!keys.global_firsts.empty()) {
     layout.globals = keys.global_firsts;
     layout.cu_globals = keys.cu_global_firsts;
-    at::Tensor all_rows = at::empty({x.size(0), num_heads_, head_size_}, x.options());  // only the global rows are touched
+    at::Tensor all_rows = at::empty({x.size(0), num_heads_, head_size_},
+                                    x.options());  // only the global rows are touched
     GlobalRowAttention(x, global_, num_heads_, layout, all_rows);
     for (int64_t text = 0; text < pass.num_texts(); ++text) {
       const bool is_global = keys.cu_global_firsts[text] < keys.cu_global_firsts[text + 1];

@@ -1,7 +1,8 @@
-// LongformerLayer: sliding-window attention with global tokens inside BERT's post-norm layer. Shared with LED's encoder, which
-// names the weights otherwise.
+// LongformerLayer: sliding-window attention with global tokens inside BERT's post-norm layer.
+// Shared with LED's encoder, which names the weights otherwise.
 //
-// The three roles of a token (models: Longformer, arXiv 2004.05150, sec. 3.1 and 3.2), for w = 1 and token 3 global:
+// The three roles of a token (models: Longformer, arXiv 2004.05150, sec. 3.1 and 3.2), for w = 1
+// and token 3 global:
 //   query 0 sees keys 0 1 | 3          its window and the global key, by the local projections
 //   query 2 sees keys 1 2 3            the global key lies in its window and counts once
 //   query 3 sees keys 0 1 2 3 4 5 ...  all of its text, by projections of its own (*_global)
@@ -29,18 +30,21 @@ class LongformerLayer {
     int64_t one_sided = 0;    // tokens on each side
     int64_t dense_up_to = 0;  // texts up to so many tokens see all of themselves
   };
-  LongformerLayer(WeightMap& weights, const PostNormLayer::Names& names, const GlobalNames& global_names,
-                  const EncoderConfig& config, const Window& window, DataType dtype);
+  LongformerLayer(WeightMap& weights, const PostNormLayer::Names& names,
+                  const GlobalNames& global_names, const EncoderConfig& config,
+                  const Window& window, DataType dtype);
 
   // x [T, E] becomes the layer's output.
   void Forward(PackedPass& pass, at::Tensor& x) const;
-  // The output rows of the first token of each text alone, [B, E]; only the keys that these rows see are projected.
+  // The output rows of the first token of each text alone, [B, E]; only the keys that these rows
+  // see are projected.
   at::Tensor ForwardFirstRows(PackedPass& pass, const at::Tensor& x) const;
 
  private:
   double Scale() const;
   // qkv [T, 3, H, D] -> [T, H, D]; undefined = the pass is to stop.
-  at::Tensor Attend(const at::Tensor& qkv, const PackedLayout& layout, const PackedPass& pass) const;
+  at::Tensor Attend(const at::Tensor& qkv, const PackedLayout& layout,
+                    const PackedPass& pass) const;
 
   PostNormLayer layer_;
   GlobalProjections global_;

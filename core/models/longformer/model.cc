@@ -14,7 +14,8 @@ namespace {
 
 WeightMap::Rules WeightRules() {
   return {.prefixes = {"longformer.", "roberta."},
-          .ignored = {"embeddings.position_ids", "pooler.*", "lm_head.*", "classifier.*", "qa_outputs.*"}};
+          .ignored = {"embeddings.position_ids", "pooler.*", "lm_head.*", "classifier.*",
+                      "qa_outputs.*"}};
 }
 
 PositionRule Positions(const LongformerConfig& config) {
@@ -24,15 +25,19 @@ PositionRule Positions(const LongformerConfig& config) {
   return rule;
 }
 
-LongformerLayer TakeLayer(WeightMap& weights, const LongformerConfig& config, int64_t index, DataType dtype) {
+LongformerLayer TakeLayer(WeightMap& weights, const LongformerConfig& config, int64_t index,
+                          DataType dtype) {
   const std::string self = absl::StrCat("encoder.layer.", index, ".attention.self.");
-  const LongformerLayer::GlobalNames globals = {self + "query_global", self + "key_global", self + "value_global"};
-  const LongformerLayer::Window window = {.one_sided = config.windows[index], .dense_up_to = config.dense_up_to};
+  const LongformerLayer::GlobalNames globals = {self + "query_global", self + "key_global",
+                                                self + "value_global"};
+  const LongformerLayer::Window window = {.one_sided = config.windows[index],
+                                          .dense_up_to = config.dense_up_to};
   return LongformerLayer(weights, PostNormLayer::BertNames(index), globals, config, window, dtype);
 }
 
 ModelInfo MakeInfo(const LongformerConfig& config, const WeightMap& weights, DataType dtype) {
-  ModelInfo info = MakeModelInfo("longformer", config, weights, PostNormLayer::NumLinearParameters(config), dtype);
+  ModelInfo info = MakeModelInfo("longformer", config, weights,
+                                 PostNormLayer::NumLinearParameters(config), dtype);
   if (config.position_period > 0) info.max_tokens = 0;
   info.layers = SlidingWindowLayers(config.windows);
   info.supports_global_attention = true;
@@ -43,14 +48,18 @@ ModelInfo MakeInfo(const LongformerConfig& config, const WeightMap& weights, Dat
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<EncoderModel>> LoadLongformer(const ModelFolder& folder, DataType dtype) {
+absl::StatusOr<std::unique_ptr<EncoderModel>> LoadLongformer(const ModelFolder& folder,
+                                                             DataType dtype) {
   return LoadModel<LongformerConfig>(
-      folder, ParseLongformerConfig, WeightRules(), [&](const LongformerConfig& config, WeightMap& weights) {
+      folder, ParseLongformerConfig, WeightRules(),
+      [&](const LongformerConfig& config, WeightMap& weights) {
         TokenEmbeddings embeddings(weights, /*names=*/{}, config, Positions(config));
         std::vector<LongformerLayer> layers;
-        for (int64_t i = 0; i < config.num_layers; ++i) layers.push_back(TakeLayer(weights, config, i, dtype));
+        for (int64_t i = 0; i < config.num_layers; ++i)
+          layers.push_back(TakeLayer(weights, config, i, dtype));
         ModelInfo info = MakeInfo(config, weights, dtype);
-        return std::make_unique<PackedModel<LongformerLayer>>(std::move(embeddings), std::move(layers), std::move(info));
+        return std::make_unique<PackedModel<LongformerLayer>>(std::move(embeddings),
+                                                              std::move(layers), std::move(info));
       });
 }
 

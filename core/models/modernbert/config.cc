@@ -21,7 +21,8 @@ std::vector<bool> ReadSlidingLayers(ConfigReader& reader, int64_t num_layers) {
   const std::vector<std::string> types =
       reader.StringPerLayer("layer_types", num_layers, {"full_attention", "sliding_attention"});
   std::vector<bool> sliding;
-  for (int64_t i = 0; i < num_layers; ++i) sliding.push_back(types.empty() ? i % every != 0 : types[i] == "sliding_attention");
+  for (int64_t i = 0; i < num_layers; ++i)
+    sliding.push_back(types.empty() ? i % every != 0 : types[i] == "sliding_attention");
   return sliding;
 }
 
@@ -38,21 +39,26 @@ double ReadTheta(ConfigReader& reader, const char* kind, double old_value) {
 
 }  // namespace
 
-absl::StatusOr<ModernBertConfig> ParseModernBertConfig(const nlohmann::json& json, const std::string& source) {
+absl::StatusOr<ModernBertConfig> ParseModernBertConfig(const nlohmann::json& json,
+                                                       const std::string& source) {
   ConfigReader reader(json, source);
   ModernBertConfig config;
   EncoderConfigKeys keys = kKeys;
-  const int64_t vocab_size = reader.Integer("vocab_size", {.fallback = kKeys.vocab_size.fallback, .min = 1});
-  if (vocab_size <= keys.pad_token_id.fallback) keys.pad_token_id.fallback = 0;  // a small test model that names no pad id
+  const int64_t vocab_size =
+      reader.Integer("vocab_size", {.fallback = kKeys.vocab_size.fallback, .min = 1});
+  if (vocab_size <= keys.pad_token_id.fallback)
+    keys.pad_token_id.fallback = 0;  // a small test model that names no pad id
   ReadEncoderConfig(reader, keys, config);
   config.attention_bias = reader.Boolean("attention_bias", false);
   config.mlp_bias = reader.Boolean("mlp_bias", false);
   config.norm_bias = reader.Boolean("norm_bias", false);
   config.sliding = ReadSlidingLayers(reader, config.num_layers);
-  config.window = reader.Integer("local_attention", {.fallback = 128, .min = 2, .max = 1 << 24}) / 2;
+  config.window =
+      reader.Integer("local_attention", {.fallback = 128, .min = 2, .max = 1 << 24}) / 2;
   const double old_full = reader.PositiveNumber("global_rope_theta", 160000.0);
   const bool one_theta = json.contains("local_rope_theta") && json["local_rope_theta"].is_null();
-  const double old_sliding = reader.PositiveNumber("local_rope_theta", one_theta ? old_full : 10000.0);
+  const double old_sliding =
+      reader.PositiveNumber("local_rope_theta", one_theta ? old_full : 10000.0);
   config.full_theta = ReadTheta(reader, "full_attention", old_full);
   config.sliding_theta = ReadTheta(reader, "sliding_attention", old_sliding);
   if (config.head_size() % 2 != 0) {

@@ -1,5 +1,6 @@
-// ModernBertConfig: what config.json of a ModernBERT says, checked; the spellings of 2024 (global_attn_every_n_layers,
-// global_rope_theta, local_rope_theta) and the new ones (layer_types, rope_parameters).
+// ModernBertConfig: what config.json of a ModernBERT says, checked; the spellings of 2024
+// (global_attn_every_n_layers, global_rope_theta, local_rope_theta) and the new ones (layer_types,
+// rope_parameters).
 #pragma once
 
 #include <cstdint>
@@ -22,6 +23,7 @@ struct ModernBertConfig : EncoderConfig {
   double sliding_theta = 0;
 };
 
-absl::StatusOr<ModernBertConfig> ParseModernBertConfig(const nlohmann::json& config, const std::string& source);
+absl::StatusOr<ModernBertConfig> ParseModernBertConfig(const nlohmann::json& config,
+                                                       const std::string& source);
 
 }  // namespace longspan

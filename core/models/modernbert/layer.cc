@@ -15,12 +15,17 @@
 namespace longspan {
 namespace {
 
-// Wi holds both halves of the gated unit: rows [0, I) feed the activation, rows [I, 2I) are the gate.
-FeedForward TakeGated(WeightMap& weights, const std::string& prefix, const ModernBertConfig& config, DataType dtype) {
+// Wi holds both halves of the gated unit: rows [0, I) feed the activation, rows [I, 2I) are the
+// gate.
+FeedForward TakeGated(WeightMap& weights, const std::string& prefix, const ModernBertConfig& config,
+                      DataType dtype) {
   const int64_t width = config.intermediate_size;
-  const at::Tensor both = weights.TakeMatrix(prefix + "mlp.Wi.weight", {2 * width, config.hidden_size});
-  const at::Tensor bias = config.mlp_bias ? weights.Take(prefix + "mlp.Wi.bias", {2 * width}) : at::Tensor();
-  Linear down = TakeLinear(weights, prefix + "mlp.Wo", config.hidden_size, width, dtype, Activation::kNone, config.mlp_bias);
+  const at::Tensor both =
+      weights.TakeMatrix(prefix + "mlp.Wi.weight", {2 * width, config.hidden_size});
+  const at::Tensor bias =
+      config.mlp_bias ? weights.Take(prefix + "mlp.Wi.bias", {2 * width}) : at::Tensor();
+  Linear down = TakeLinear(weights, prefix + "mlp.Wo", config.hidden_size, width, dtype,
+                           Activation::kNone, config.mlp_bias);
   if (!both.defined() || (config.mlp_bias && !bias.defined())) return {};
   auto half = [&](int64_t first, Activation activation) {
     const at::Tensor half_bias = bias.defined() ? bias.narrow(0, first, width) : at::Tensor();
@@ -29,38 +34,44 @@ FeedForward TakeGated(WeightMap& weights, const std::string& prefix, const Moder
   return FeedForward(half(0, config.activation), half(width, Activation::kNone), std::move(down));
 }
 
-LayerNorm TakeAttentionNorm(WeightMap& weights, const std::string& prefix, const ModernBertConfig& config, int64_t index) {
+LayerNorm TakeAttentionNorm(WeightMap& weights, const std::string& prefix,
+                            const ModernBertConfig& config, int64_t index) {
   if (index == 0) return {};
-  return TakeLayerNorm(weights, prefix + "attn_norm", config.hidden_size, config.layer_norm_eps, config.norm_bias);
+  return TakeLayerNorm(weights, prefix + "attn_norm", config.hidden_size, config.layer_norm_eps,
+                       config.norm_bias);
 }
 
 std::string Prefix(int64_t index) { return absl::StrCat("layers.", index, "."); }
 
 }  // namespace
 
-ModernBertLayer::ModernBertLayer(WeightMap& weights, const ModernBertConfig& config, int64_t index, const RotaryEmbedding& rope,
-                                 DataType dtype)
+ModernBertLayer::ModernBertLayer(WeightMap& weights, const ModernBertConfig& config, int64_t index,
+                                 const RotaryEmbedding& rope, DataType dtype)
     : num_heads_(config.num_heads),
       head_size_(config.head_size()),
       window_(config.sliding[index] ? config.window : kernels::kUnlimitedWindow),
       scale_(1.0 / std::sqrt(static_cast<double>(head_size_))),
       rope_(rope),
       attention_norm_(TakeAttentionNorm(weights, Prefix(index), config, index)),
-      qkv_(TakeLinear(weights, Prefix(index) + "attn.Wqkv", 3 * config.hidden_size, config.hidden_size, dtype, Activation::kNone,
-                      config.attention_bias)),
-      attention_output_(TakeLinear(weights, Prefix(index) + "attn.Wo", config.hidden_size, config.hidden_size, dtype,
-                                   Activation::kNone, config.attention_bias)),
-      mlp_norm_(TakeLayerNorm(weights, Prefix(index) + "mlp_norm", config.hidden_size, config.layer_norm_eps, config.norm_bias)),
+      qkv_(TakeLinear(weights, Prefix(index) + "attn.Wqkv", 3 * config.hidden_size,
+                      config.hidden_size, dtype, Activation::kNone, config.attention_bias)),
+      attention_output_(TakeLinear(weights, Prefix(index) + "attn.Wo", config.hidden_size,
+                                   config.hidden_size, dtype, Activation::kNone,
+                                   config.attention_bias)),
+      mlp_norm_(TakeLayerNorm(weights, Prefix(index) + "mlp_norm", config.hidden_size,
+                              config.layer_norm_eps, config.norm_bias)),
       mlp_(TakeGated(weights, Prefix(index), config, dtype)) {}
 
-at::Tensor ModernBertLayer::RotatedQkv(const at::Tensor& rows, std::span<const int32_t> cu_seqlens) const {
+at::Tensor ModernBertLayer::RotatedQkv(const at::Tensor& rows,
+                                       std::span<const int32_t> cu_seqlens) const {
   const at::Tensor normed = attention_norm_.defined() ? attention_norm_(rows) : rows;
   at::Tensor qkv = qkv_(normed).view({rows.size(0), 3, num_heads_, head_size_});
   rope_.Apply(qkv, cu_seqlens);
   return qkv;
 }
 
-void ModernBertLayer::Finish(at::Tensor& x, const at::Tensor& attended, const PackedPass* pass) const {
+void ModernBertLayer::Finish(at::Tensor& x, const at::Tensor& attended,
+                             const PackedPass* pass) const {
   const at::Tensor merged = attended.view(x.sizes());  // heads side by side
   ForEachRowBlock(x.size(0), pass, [&](int64_t begin, int64_t end) {
     at::Tensor rows = x.slice(0, begin, end);
@@ -71,17 +82,18 @@ void ModernBertLayer::Finish(at::Tensor& x, const at::Tensor& attended, const Pa
 
 void ModernBertLayer::Forward(PackedPass& pass, at::Tensor& x) const {
   at::Tensor qkv = RotatedQkv(x, pass.cu_seqlens());
-  const at::Tensor attended =
-      SlidingWindowAttention(qkv.select(1, 0), qkv.select(1, 1), qkv.select(1, 2), pass.Layout(window_), scale_);
+  const at::Tensor attended = SlidingWindowAttention(
+      qkv.select(1, 0), qkv.select(1, 1), qkv.select(1, 2), pass.Layout(window_), scale_);
   qkv.reset();
   Finish(x, attended, &pass);
 }
 
 at::Tensor ModernBertLayer::ForwardFirstRows(PackedPass& pass, const at::Tensor& x) const {
-  const FirstRowKeys keys = KeysOfFirstRows(pass.Layout(window_));  // without globals: each text's rows from its first on
+  const FirstRowKeys keys =
+      KeysOfFirstRows(pass.Layout(window_));  // without globals: each text's rows from its first on
   const at::Tensor qkv = RotatedQkv(x.index_select(0, at::tensor(keys.rows)), keys.cu_seqlens);
-  const at::Tensor attended =
-      FirstRowAttention(qkv.select(1, 0), qkv.select(1, 1), qkv.select(1, 2), keys.cu_seqlens, keys.key_mask, scale_);
+  const at::Tensor attended = FirstRowAttention(
+      qkv.select(1, 0), qkv.select(1, 1), qkv.select(1, 2), keys.cu_seqlens, keys.key_mask, scale_);
   at::Tensor first = FirstRows(x, pass.cu_seqlens());
   Finish(first, attended);
   return first;

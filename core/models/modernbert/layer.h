@@ -1,8 +1,9 @@
-// ModernBertLayer: a pre-norm layer with rotary positions and a gated feed-forward half. x is the residual stream:
+// ModernBertLayer: a pre-norm layer with rotary positions and a gated feed-forward half. x is the
+// residual stream:
 //   x += Wo attention(rope(Wqkv LN(x)))         layer 0 has no LN here: its input comes from the embedding norm
 //   x += Wout (gelu(a) * g),  [a | g] = Wi LN(x)
-// Attention sees the whole text or |i - j| <= window. Source: ModernBERT, arXiv 2412.13663, sec. 2.1. Thread safe.
-// Proven by modernbert_golden_test and fixtures_test.
+// Attention sees the whole text or |i - j| <= window. Source: ModernBERT, arXiv 2412.13663, sec.
+// 2.1. Thread safe. Proven by modernbert_golden_test and fixtures_test.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -21,7 +22,8 @@ namespace longspan {
 
 class ModernBertLayer {
  public:
-  ModernBertLayer(WeightMap& weights, const ModernBertConfig& config, int64_t index, const RotaryEmbedding& rope, DataType dtype);
+  ModernBertLayer(WeightMap& weights, const ModernBertConfig& config, int64_t index,
+                  const RotaryEmbedding& rope, DataType dtype);
 
   // x [T, E] becomes the layer's output.
   void Forward(PackedPass& pass, at::Tensor& x) const;

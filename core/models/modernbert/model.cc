@@ -15,10 +15,13 @@
 namespace longspan {
 namespace {
 
-WeightMap::Rules WeightRules() { return {.prefixes = {"model."}, .ignored = {"head.*", "decoder.*", "classifier.*"}}; }
+WeightMap::Rules WeightRules() {
+  return {.prefixes = {"model."}, .ignored = {"head.*", "decoder.*", "classifier.*"}};
+}
 
 ModelInfo MakeInfo(const ModernBertConfig& config, const WeightMap& weights, DataType dtype) {
-  const int64_t a_layer = 4 * config.hidden_size * config.hidden_size + 3 * config.hidden_size * config.intermediate_size;
+  const int64_t a_layer = 4 * config.hidden_size * config.hidden_size +
+                          3 * config.hidden_size * config.intermediate_size;
   ModelInfo info = MakeModelInfo("modernbert", config, weights, config.num_layers * a_layer, dtype);
   for (bool sliding : config.sliding) {
     LayerAttention attention{.kind = AttentionKind::kDense};
@@ -31,11 +34,15 @@ ModelInfo MakeInfo(const ModernBertConfig& config, const WeightMap& weights, Dat
 class ModernBert final : public EncoderModel {
  public:
   ModernBert(WeightMap& weights, const ModernBertConfig& config, DataType dtype)
-      : tokens_(weights.Take("embeddings.tok_embeddings.weight", {config.vocab_size, config.hidden_size})),
-        embedding_norm_(TakeLayerNorm(weights, "embeddings.norm", config.hidden_size, config.layer_norm_eps, config.norm_bias)),
-        final_norm_(TakeLayerNorm(weights, "final_norm", config.hidden_size, config.layer_norm_eps, config.norm_bias)) {
+      : tokens_(weights.Take("embeddings.tok_embeddings.weight",
+                             {config.vocab_size, config.hidden_size})),
+        embedding_norm_(TakeLayerNorm(weights, "embeddings.norm", config.hidden_size,
+                                      config.layer_norm_eps, config.norm_bias)),
+        final_norm_(TakeLayerNorm(weights, "final_norm", config.hidden_size, config.layer_norm_eps,
+                                  config.norm_bias)) {
     const int64_t head_size = config.head_size();
-    const RotaryEmbedding full(head_size, config.full_theta), sliding(head_size, config.sliding_theta);
+    const RotaryEmbedding full(head_size, config.full_theta),
+        sliding(head_size, config.sliding_theta);
     for (int64_t i = 0; i < config.num_layers; ++i) {
       layers_.emplace_back(weights, config, i, config.sliding[i] ? sliding : full, dtype);
     }
@@ -43,11 +50,14 @@ class ModernBert final : public EncoderModel {
   }
 
   const ModelInfo& info() const override { return info_; }
-  absl::StatusOr<HiddenStates> Forward(const TokenBatch& batch, const ForwardOptions& options) const override {
+  absl::StatusOr<HiddenStates> Forward(const TokenBatch& batch,
+                                       const ForwardOptions& options) const override {
     PackedPass pass(batch, options);
-    const at::Tensor ids = at::from_blob(const_cast<int32_t*>(batch.token_ids().data()), {batch.num_tokens()}, at::kInt);
+    const at::Tensor ids = at::from_blob(const_cast<int32_t*>(batch.token_ids().data()),
+                                         {batch.num_tokens()}, at::kInt);
     at::Tensor x = embedding_norm_(at::embedding(tokens_, ids));
-    return RunLayers(layers_, std::move(x), info_.dtype, pass, [this](const at::Tensor& rows) { return final_norm_(rows); });
+    return RunLayers(layers_, std::move(x), info_.dtype, pass,
+                     [this](const at::Tensor& rows) { return final_norm_(rows); });
   }
 
  private:
@@ -60,10 +70,12 @@ class ModernBert final : public EncoderModel {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<EncoderModel>> LoadModernBert(const ModelFolder& folder, DataType dtype) {
-  return LoadModel<ModernBertConfig>(
-      folder, ParseModernBertConfig, WeightRules(),
-      [&](const ModernBertConfig& config, WeightMap& weights) { return std::make_unique<ModernBert>(weights, config, dtype); });
+absl::StatusOr<std::unique_ptr<EncoderModel>> LoadModernBert(const ModelFolder& folder,
+                                                             DataType dtype) {
+  return LoadModel<ModernBertConfig>(folder, ParseModernBertConfig, WeightRules(),
+                                     [&](const ModernBertConfig& config, WeightMap& weights) {
+                                       return std::make_unique<ModernBert>(weights, config, dtype);
+                                     });
 }
 
 }  // namespace longspan

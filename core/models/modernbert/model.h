@@ -8,6 +8,7 @@
 
 namespace longspan {
 
-absl::StatusOr<std::unique_ptr<EncoderModel>> LoadModernBert(const ModelFolder& folder, DataType dtype);
+absl::StatusOr<std::unique_ptr<EncoderModel>> LoadModernBert(const ModelFolder& folder,
+                                                             DataType dtype);
 
 }  // namespace longspan

@@ -17,7 +17,8 @@ constexpr int64_t kMaxBuckets = 1 << 24;
 
 std::vector<LayerKind> ReadLayers(ConfigReader& reader, const nlohmann::json& config) {
   if (!reader.Contains("attn_layers"))
-    return {LayerKind::kLocal, LayerKind::kLsh, LayerKind::kLocal, LayerKind::kLsh, LayerKind::kLocal, LayerKind::kLsh};
+    return {LayerKind::kLocal, LayerKind::kLsh,   LayerKind::kLocal,
+            LayerKind::kLsh,   LayerKind::kLocal, LayerKind::kLsh};
   std::vector<LayerKind> layers;
   const nlohmann::json& names = config.at("attn_layers");
   bool good = names.is_array() && !names.empty();
@@ -27,16 +28,19 @@ std::vector<LayerKind> ReadLayers(ConfigReader& reader, const nlohmann::json& co
       layers.push_back(name == "lsh" ? LayerKind::kLsh : LayerKind::kLocal);
     }
   }
-  if (!good) reader.Fail("attn_layers", names.dump(), "a list of \"local\" and \"lsh\", one per layer");
+  if (!good)
+    reader.Fail("attn_layers", names.dump(), "a list of \"local\" and \"lsh\", one per layer");
   return layers;
 }
 
 ChunkShape ReadChunks(ConfigReader& reader, const std::string& kind, bool causal) {
   ChunkShape shape{.causal = causal};
-  shape.chunk_length =
-      static_cast<int32_t>(reader.Integer(kind + "_attn_chunk_length", {.fallback = 64, .min = 1, .max = kMaxChunk}));
-  shape.chunks_before = static_cast<int32_t>(reader.Integer(kind + "_num_chunks_before", {.fallback = 1, .max = 64}));
-  shape.chunks_after = static_cast<int32_t>(reader.Integer(kind + "_num_chunks_after", {.fallback = 0, .max = 64}));
+  shape.chunk_length = static_cast<int32_t>(
+      reader.Integer(kind + "_attn_chunk_length", {.fallback = 64, .min = 1, .max = kMaxChunk}));
+  shape.chunks_before =
+      static_cast<int32_t>(reader.Integer(kind + "_num_chunks_before", {.fallback = 1, .max = 64}));
+  shape.chunks_after =
+      static_cast<int32_t>(reader.Integer(kind + "_num_chunks_after", {.fallback = 0, .max = 64}));
   return shape;
 }
 
@@ -48,7 +52,8 @@ std::vector<int32_t> ReadBuckets(ConfigReader& reader, const nlohmann::json& con
   std::vector<int32_t> factors;
   int64_t product = 1;
   for (const nlohmann::json& factor : list) {
-    const bool good = factor.is_number_integer() && factor >= 2 && factor <= kMaxBuckets && factor.get<int64_t>() % 2 == 0;
+    const bool good = factor.is_number_integer() && factor >= 2 && factor <= kMaxBuckets &&
+                      factor.get<int64_t>() % 2 == 0;
     if (good) product *= factor.get<int64_t>();
     if (!good || product > kMaxBuckets) {
       factors.clear();
@@ -57,8 +62,10 @@ std::vector<int32_t> ReadBuckets(ConfigReader& reader, const nlohmann::json& con
     factors.push_back(factor.get<int32_t>());
   }
   if (factors.empty())
-    reader.Fail("num_buckets", value.dump(),
-                absl::StrCat("null, an even number, or a list of even factors with a product of at most ", kMaxBuckets));
+    reader.Fail(
+        "num_buckets", value.dump(),
+        absl::StrCat("null, an even number, or a list of even factors with a product of at most ",
+                     kMaxBuckets));
   return factors;
 }
 
@@ -77,14 +84,18 @@ std::vector<int64_t> ReadPair(ConfigReader& reader, const nlohmann::json& config
 }
 
 void ReadPositions(ConfigReader& reader, const nlohmann::json& json, ReformerConfig& config) {
-  config.max_position_embeddings = reader.Integer("max_position_embeddings", {.fallback = 4096, .min = 1});
+  config.max_position_embeddings =
+      reader.Integer("max_position_embeddings", {.fallback = 4096, .min = 1});
   config.axial = reader.Boolean("axial_pos_embds", true);
   if (!config.axial) return;
   config.axial_shape = ReadPair(reader, json, "axial_pos_shape", {64, 64});
   config.axial_widths = ReadPair(reader, json, "axial_pos_embds_dim", {64, 192});
-  const bool column_major = reader.String("axial_pos_order", "row_major", {"row_major", "column_major"}) == "column_major";
+  const bool column_major = reader.String("axial_pos_order", "row_major",
+                                          {"row_major", "column_major"}) == "column_major";
   config.axial_order = column_major ? AxialOrder::kColumnMajor : AxialOrder::kRowMajor;
-  const auto shown = [](const std::vector<int64_t>& pair) { return absl::StrCat("[", pair[0], ", ", pair[1], "]"); };
+  const auto shown = [](const std::vector<int64_t>& pair) {
+    return absl::StrCat("[", pair[0], ", ", pair[1], "]");
+  };
   if (config.axial_widths[0] + config.axial_widths[1] != config.hidden_size) {
     reader.Fail("axial_pos_embds_dim", shown(config.axial_widths),
                 absl::StrCat("two widths whose sum is the hidden_size of ", config.hidden_size));
@@ -93,7 +104,9 @@ void ReadPositions(ConfigReader& reader, const nlohmann::json& json, ReformerCon
 
 }  // namespace
 
-bool ReformerConfig::Has(LayerKind kind) const { return std::find(layers.begin(), layers.end(), kind) != layers.end(); }
+bool ReformerConfig::Has(LayerKind kind) const {
+  return std::find(layers.begin(), layers.end(), kind) != layers.end();
+}
 
 int64_t ReformerConfig::length_multiple() const {
   if (!Has(LayerKind::kLsh)) return local.chunk_length;
@@ -111,7 +124,8 @@ int64_t ReformerConfig::PaddedLength(int64_t num_tokens) const {
 }
 
 int64_t ReformerConfig::num_positions() const {
-  return axial ? std::min(max_position_embeddings, axial_shape[0] * axial_shape[1]) : max_position_embeddings;
+  return axial ? std::min(max_position_embeddings, axial_shape[0] * axial_shape[1])
+               : max_position_embeddings;
 }
 
 int64_t ReformerConfig::max_tokens() const {
@@ -124,25 +138,31 @@ int64_t ReformerConfig::max_tokens() const {
   return num_tokens;
 }
 
-absl::StatusOr<ReformerConfig> ParseReformerConfig(const nlohmann::json& json, const std::string& source) {
+absl::StatusOr<ReformerConfig> ParseReformerConfig(const nlohmann::json& json,
+                                                   const std::string& source) {
   ConfigReader reader(json, source);
   ReformerConfig config;
   config.layers = ReadLayers(reader, json);
   config.vocab_size = reader.Integer("vocab_size", {.fallback = 320, .min = 1});
   config.hidden_size = reader.Integer("hidden_size", {.fallback = 256, .min = 1, .max = 1 << 16});
-  config.num_heads = reader.Integer("num_attention_heads", {.fallback = 12, .min = 1, .max = 1 << 12});
-  config.head_size = reader.Integer("attention_head_size", {.fallback = 64, .min = 1, .max = 1 << 12});
-  config.intermediate_size = reader.Integer("feed_forward_size", {.fallback = 512, .min = 1, .max = 1 << 20});
+  config.num_heads =
+      reader.Integer("num_attention_heads", {.fallback = 12, .min = 1, .max = 1 << 12});
+  config.head_size =
+      reader.Integer("attention_head_size", {.fallback = 64, .min = 1, .max = 1 << 12});
+  config.intermediate_size =
+      reader.Integer("feed_forward_size", {.fallback = 512, .min = 1, .max = 1 << 20});
   config.activation = reader.ReadActivation("hidden_act", "relu");
   config.layer_norm_eps = reader.PositiveNumber("layer_norm_eps", 1e-12);
-  config.pad_token_id = reader.Integer("pad_token_id", {.fallback = 0, .max = config.vocab_size - 1});
+  config.pad_token_id =
+      reader.Integer("pad_token_id", {.fallback = 0, .max = config.vocab_size - 1});
   const bool causal = reader.Boolean("is_decoder", false);
   config.local = ReadChunks(reader, "local", causal);
   config.lsh = ReadChunks(reader, "lsh", causal);
   config.num_buckets = ReadBuckets(reader, json);
-  config.num_hashes = static_cast<int32_t>(reader.Integer("num_hashes", {.fallback = 1, .min = 1, .max = 1024}));
-  config.hash_seed =
-      static_cast<uint64_t>(reader.Integer("hash_seed", {.fallback = 0, .max = std::numeric_limits<int64_t>::max()}));
+  config.num_hashes =
+      static_cast<int32_t>(reader.Integer("num_hashes", {.fallback = 1, .min = 1, .max = 1024}));
+  config.hash_seed = static_cast<uint64_t>(
+      reader.Integer("hash_seed", {.fallback = 0, .max = std::numeric_limits<int64_t>::max()}));
   ReadPositions(reader, json, config);
   if (!reader.status().ok()) return reader.status();
   return config;

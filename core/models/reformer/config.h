@@ -1,5 +1,5 @@
-// ReformerConfig: what config.json of a Reformer says, checked (Reformer, arXiv 2001.04451; keys as in transformers, and one of
-// ours: axial_pos_order).
+// ReformerConfig: what config.json of a Reformer says, checked (Reformer, arXiv 2001.04451; keys as
+// in transformers, and one of ours: axial_pos_order).
 #pragma once
 
 #include <cstdint>
@@ -13,8 +13,8 @@
 
 namespace longspan {
 
-// Which factor of the axial position table moves fast. Row-major is what the published code computes; column-major is what
-// descriptions of the method print (E1[j % l1], E2[j // l1]).
+// Which factor of the axial position table moves fast. Row-major is what the published code
+// computes; column-major is what descriptions of the method print (E1[j % l1], E2[j // l1]).
 enum class AxialOrder { kRowMajor, kColumnMajor };
 
 struct ReformerConfig {
@@ -40,20 +40,25 @@ struct ReformerConfig {
   ChunkShape lsh;
   std::vector<int32_t> num_buckets;  // factors; empty = from each text's padded length
   int32_t num_hashes = 1;
-  uint64_t hash_seed = 0;  // null in the config becomes 0: the same text always gives the same vector
+  uint64_t hash_seed =
+      0;  // null in the config becomes 0: the same text always gives the same vector
 
   bool Has(LayerKind kind) const;
-  // Texts longer than the shortest chunk are padded to a multiple of the chunk lengths of the kinds of layers that occur.
+  // Texts longer than the shortest chunk are padded to a multiple of the chunk lengths of the kinds
+  // of layers that occur.
   int64_t length_multiple() const;
   int64_t PaddedLength(int64_t num_tokens) const;
-  // Rows that a padded text may have. Factors whose product is not max_position_embeddings are fine at inference (only training
-  // needs the equality): the smaller number is the limit, as in the published code.
+  // Rows that a padded text may have. Factors whose product is not max_position_embeddings are fine
+  // at inference (only training needs the equality): the smaller number is the limit, as in the
+  // published code.
   int64_t num_positions() const;
   // Longest text whose padded length the position tables serve.
   int64_t max_tokens() const;
 };
 
-// INVALID_ARGUMENT names the key, what it holds and what is allowed. `source` stands for the file in errors.
-absl::StatusOr<ReformerConfig> ParseReformerConfig(const nlohmann::json& config, const std::string& source);
+// INVALID_ARGUMENT names the key, what it holds and what is allowed. `source` stands for the file
+// in errors.
+absl::StatusOr<ReformerConfig> ParseReformerConfig(const nlohmann::json& config,
+                                                   const std::string& source);
 
 }  // namespace longspan

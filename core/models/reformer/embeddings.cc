@@ -15,23 +15,30 @@ void Add(const float* from, int64_t count, float* to) {
 
 }  // namespace
 
-ReformerEmbeddings::ReformerEmbeddings(WeightMap& weights, const ReformerConfig& config) : config_(config) {
+ReformerEmbeddings::ReformerEmbeddings(WeightMap& weights, const ReformerConfig& config)
+    : config_(config) {
   const int64_t E = config.hidden_size;
   words_ = weights.Take("embeddings.word_embeddings.weight", {config.vocab_size, E});
   if (!config.axial) {
-    positions_ = weights.Take("embeddings.position_embeddings.embedding.weight", {config.max_position_embeddings, E});
+    positions_ = weights.Take("embeddings.position_embeddings.embedding.weight",
+                              {config.max_position_embeddings, E});
     return;
   }
-  axial_[0] = weights.Take("embeddings.position_embeddings.weights.0", {config.axial_shape[0], 1, config.axial_widths[0]});
-  axial_[1] = weights.Take("embeddings.position_embeddings.weights.1", {1, config.axial_shape[1], config.axial_widths[1]});
+  axial_[0] = weights.Take("embeddings.position_embeddings.weights.0",
+                           {config.axial_shape[0], 1, config.axial_widths[0]});
+  axial_[1] = weights.Take("embeddings.position_embeddings.weights.1",
+                           {1, config.axial_shape[1], config.axial_widths[1]});
 }
 
 void ReformerEmbeddings::AddPosition(int64_t position, float* row) const {
-  if (!config_.axial) return Add(positions_.const_data_ptr<float>() + position * config_.hidden_size, config_.hidden_size, row);
-  const int64_t s0 = config_.axial_shape[0], s1 = config_.axial_shape[1], d0 = config_.axial_widths[0],
-                d1 = config_.axial_widths[1];
+  if (!config_.axial)
+    return Add(positions_.const_data_ptr<float>() + position * config_.hidden_size,
+               config_.hidden_size, row);
+  const int64_t s0 = config_.axial_shape[0], s1 = config_.axial_shape[1],
+                d0 = config_.axial_widths[0], d1 = config_.axial_widths[1];
   const bool row_major = config_.axial_order == AxialOrder::kRowMajor;
-  const int64_t first = row_major ? position / s1 : position % s0, second = row_major ? position % s1 : position / s0;
+  const int64_t first = row_major ? position / s1 : position % s0,
+                second = row_major ? position % s1 : position / s0;
   Add(axial_[0].const_data_ptr<float>() + first * d0, d0, row);
   Add(axial_[1].const_data_ptr<float>() + second * d1, d1, row + d0);
 }

@@ -9,10 +9,14 @@
 
 namespace longspan {
 
-at::ScalarType LinearType(DataType dtype) { return dtype == DataType::kBFloat16 ? at::kBFloat16 : at::kFloat; }
+at::ScalarType LinearType(DataType dtype) {
+  return dtype == DataType::kBFloat16 ? at::kBFloat16 : at::kFloat;
+}
 
 at::ScalarType AttentionType(DataType dtype) {
-  return dtype == DataType::kInt8 && CheckDataTypeSupported(DataType::kBFloat16).ok() ? at::kBFloat16 : LinearType(dtype);
+  return dtype == DataType::kInt8 && CheckDataTypeSupported(DataType::kBFloat16).ok()
+             ? at::kBFloat16
+             : LinearType(dtype);
 }
 
 at::Tensor NormTo(const LayerNorm& norm, const at::Tensor& x, at::ScalarType type) {
@@ -30,22 +34,27 @@ void AddToStream(const at::Tensor& from, int64_t begin, const int32_t* rows, at:
                     .width = from.size(1)});
 }
 
-ReformerLayer::ReformerLayer(WeightMap& weights, const std::string& name, const ReformerConfig& config,
-                             ReformerConfig::LayerKind kind, DataType dtype)
+ReformerLayer::ReformerLayer(WeightMap& weights, const std::string& name,
+                             const ReformerConfig& config, ReformerConfig::LayerKind kind,
+                             DataType dtype)
     : dtype_(dtype),
-      attention_(kind == ReformerConfig::LayerKind::kLocal ? MakeLocalAttention(weights, name + ".attention", config, dtype)
-                                                           : MakeLshAttention(weights, name + ".attention", config, dtype)),
-      norm_(TakeLayerNorm(weights, name + ".feed_forward.layer_norm", config.hidden_size, config.layer_norm_eps)),
+      attention_(kind == ReformerConfig::LayerKind::kLocal
+                     ? MakeLocalAttention(weights, name + ".attention", config, dtype)
+                     : MakeLshAttention(weights, name + ".attention", config, dtype)),
+      norm_(TakeLayerNorm(weights, name + ".feed_forward.layer_norm", config.hidden_size,
+                          config.layer_norm_eps)),
       feed_forward_(
-          TakeLinear(weights, name + ".feed_forward.dense.dense", config.intermediate_size, config.hidden_size, dtype,
-                     config.activation),
-          TakeLinear(weights, name + ".feed_forward.output.dense", config.hidden_size, config.intermediate_size, dtype)) {}
+          TakeLinear(weights, name + ".feed_forward.dense.dense", config.intermediate_size,
+                     config.hidden_size, dtype, config.activation),
+          TakeLinear(weights, name + ".feed_forward.output.dense", config.hidden_size,
+                     config.intermediate_size, dtype)) {}
 
 void ReformerLayer::Run(at::Tensor& x1, at::Tensor& x2, ReformerPass& pass) const {
   attention_->AddTo(x1, x2, pass);
   ParallelBlocks(static_cast<int64_t>(pass.row_blocks.size()), [&](int64_t i) {
     const auto [begin, end] = pass.row_blocks[i];
-    AddToStream(feed_forward_(NormTo(norm_, x1.narrow(0, begin, end - begin), LinearType(dtype_))), begin, nullptr, x2);
+    AddToStream(feed_forward_(NormTo(norm_, x1.narrow(0, begin, end - begin), LinearType(dtype_))),
+                begin, nullptr, x2);
   });
 }
 

@@ -1,6 +1,7 @@
-// The local attention half of a layer: for each window LayerNorm, one product for queries, keys and values of all heads, chunk
-// attention, output product, addition to x1. Neighbour chunks of a window are projected again with the next window: a sixteenth
-// more work in these products instead of keys and values of the whole text in memory.
+// The local attention half of a layer: for each window LayerNorm, one product for queries, keys and
+// values of all heads, chunk attention, output product, addition to x1. Neighbour chunks of a
+// window are projected again with the next window: a sixteenth more work in these products instead
+// of keys and values of the whole text in memory.
 #include <ATen/ops/cat.h>
 
 #include "core/models/reformer/layer.h"
@@ -12,18 +13,21 @@ namespace {
 
 class LocalAttention : public ReformerAttention {
  public:
-  LocalAttention(WeightMap& weights, const std::string& name, const ReformerConfig& config, DataType dtype)
+  LocalAttention(WeightMap& weights, const std::string& name, const ReformerConfig& config,
+                 DataType dtype)
       : dtype_(dtype),
         num_heads_(config.num_heads),
         head_size_(config.head_size),
         causal_(config.local.causal),
-        norm_(TakeLayerNorm(weights, name + ".layer_norm", config.hidden_size, config.layer_norm_eps)),
-        output_(TakeLinear(weights, name + ".output.dense", config.hidden_size, num_heads_ * head_size_, dtype, Activation::kNone,
+        norm_(TakeLayerNorm(weights, name + ".layer_norm", config.hidden_size,
+                            config.layer_norm_eps)),
+        output_(TakeLinear(weights, name + ".output.dense", config.hidden_size,
+                           num_heads_ * head_size_, dtype, Activation::kNone,
                            /*bias=*/false)) {
     std::vector<at::Tensor> parts;
     for (const char* part : {"query", "key", "value"}) {
-      parts.push_back(
-          weights.TakeMatrix(name + ".self_attention." + part + ".weight", {num_heads_ * head_size_, config.hidden_size}));
+      parts.push_back(weights.TakeMatrix(name + ".self_attention." + part + ".weight",
+                                         {num_heads_ * head_size_, config.hidden_size}));
       if (!parts.back().defined()) return;
     }
     qkv_ = Linear(at::cat(parts), at::Tensor(), dtype);
@@ -31,14 +35,17 @@ class LocalAttention : public ReformerAttention {
 
   void AddTo(at::Tensor& x1, const at::Tensor& x2, ReformerPass& pass) const override {
     if (pass.observer) {
-      for (const ChunkWindow& window : pass.windows) ObserveChunkWindow(window, pass.key_mask, causal_, *pass.observer);
+      for (const ChunkWindow& window : pass.windows)
+        ObserveChunkWindow(window, pass.key_mask, causal_, *pass.observer);
     }
     ParallelBlocks(static_cast<int64_t>(pass.windows.size()), [&](int64_t i) {
       const ChunkWindow& window = pass.windows[i];
-      const at::Tensor qkv = qkv_(NormTo(norm_, Rows(x2, window), LinearType(dtype_)), AttentionType(dtype_));
-      const at::Tensor out =
-          LocalChunkAttention(qkv.view({window.num_rows, 3, num_heads_, head_size_}), window, pass.key_mask, causal_);
-      AddToStream(output_(out.view({window.num_queries, num_heads_ * head_size_})), window.query_begin, nullptr, x1);
+      const at::Tensor qkv =
+          qkv_(NormTo(norm_, Rows(x2, window), LinearType(dtype_)), AttentionType(dtype_));
+      const at::Tensor out = LocalChunkAttention(
+          qkv.view({window.num_rows, 3, num_heads_, head_size_}), window, pass.key_mask, causal_);
+      AddToStream(output_(out.view({window.num_queries, num_heads_ * head_size_})),
+                  window.query_begin, nullptr, x1);
     });
   }
 
@@ -46,7 +53,8 @@ class LocalAttention : public ReformerAttention {
   static at::Tensor Rows(const at::Tensor& x, const ChunkWindow& window) {
     std::vector<at::Tensor> parts;
     parts.reserve(window.row_ranges.size());
-    for (const auto& [begin, end] : window.row_ranges) parts.push_back(x.narrow(0, begin, end - begin));
+    for (const auto& [begin, end] : window.row_ranges)
+      parts.push_back(x.narrow(0, begin, end - begin));
     return parts.size() == 1 ? parts[0] : at::cat(parts);
   }
 
@@ -60,7 +68,8 @@ class LocalAttention : public ReformerAttention {
 
 }  // namespace
 
-std::unique_ptr<ReformerAttention> MakeLocalAttention(WeightMap& weights, const std::string& name, const ReformerConfig& config,
+std::unique_ptr<ReformerAttention> MakeLocalAttention(WeightMap& weights, const std::string& name,
+                                                      const ReformerConfig& config,
                                                       DataType dtype) {
   return std::make_unique<LocalAttention>(weights, name, config, dtype);
 }

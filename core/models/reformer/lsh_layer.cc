@@ -4,7 +4,8 @@
 //   blocks:  attention of some chunks in sorted order, then
 //              one round everywhere:  product with the head's part of the output matrix, rows added to x1 where they belong
 //              several rounds:        merged per head, round by round, then the product in text order
-// With one round no result [rows, D] ever exists. The product of qk is float32 in every model (buckets flip in bfloat16).
+// With one round no result [rows, D] ever exists. The product of qk is float32 in every model
+// (buckets flip in bfloat16).
 #include <ATen/ops/cat.h>
 #include <ATen/ops/empty.h>
 
@@ -21,10 +22,12 @@ constexpr int64_t kQueryKeyValueBytes = int64_t{256} << 20;
 
 class LshLayerAttention : public ReformerAttention {
  public:
-  LshLayerAttention(WeightMap& weights, const std::string& name, const ReformerConfig& config, DataType dtype)
+  LshLayerAttention(WeightMap& weights, const std::string& name, const ReformerConfig& config,
+                    DataType dtype)
       : dtype_(dtype),
         head_size_(config.head_size),
-        norm_(TakeLayerNorm(weights, name + ".layer_norm", config.hidden_size, config.layer_norm_eps)) {
+        norm_(TakeLayerNorm(weights, name + ".layer_norm", config.hidden_size,
+                            config.layer_norm_eps)) {
     const int64_t H = config.num_heads, D = config.head_size, E = config.hidden_size;
     const at::Tensor qk = weights.Take(name + ".self_attention.query_key.weight", {H * D, E});
     const at::Tensor v = weights.Take(name + ".self_attention.value.weight", {H * D, E});
@@ -33,7 +36,8 @@ class LshLayerAttention : public ReformerAttention {
     for (int64_t h = 0; h < H; ++h) {
       const at::Tensor query_key = qk.narrow(0, h * D, D), value = v.narrow(0, h * D, D);
       const bool together = dtype == DataType::kFloat32;
-      heads_.push_back({Linear(together ? at::cat({query_key, value}) : query_key, at::Tensor(), DataType::kFloat32),
+      heads_.push_back({Linear(together ? at::cat({query_key, value}) : query_key, at::Tensor(),
+                               DataType::kFloat32),
                         together ? Linear() : Linear(value, at::Tensor(), dtype),
                         Linear(output.narrow(1, h * D, D).contiguous(), at::Tensor(), dtype)});
     }
@@ -45,7 +49,8 @@ class LshLayerAttention : public ReformerAttention {
       const int64_t count = std::min(pass.lsh->heads_at_once(), num_heads - first);
       Project(x2, first, count, pass);
       pass.lsh->Sort(count);
-      for (int64_t h = 0; pass.observer && h < count; ++h) pass.lsh->Observe(h, first + h, *pass.observer);
+      for (int64_t h = 0; pass.observer && h < count; ++h)
+        pass.lsh->Observe(h, first + h, *pass.observer);
       for (int64_t h = 0; h < count; ++h) {
         if (pass.lsh->num_rounds() == 1) {
           AddSingleRound(h, heads_[first + h], *pass.lsh, x1);
@@ -71,8 +76,8 @@ class LshLayerAttention : public ReformerAttention {
       for (int64_t h = 0; h < count; ++h) {
         const Head& head = heads_[first + h];
         const at::Tensor qk = head.query_key(normed);
-        const at::Tensor v =
-            head.value.defined() ? head.value(rounded, AttentionType(dtype_)) : qk.narrow(1, head_size_, head_size_);
+        const at::Tensor v = head.value.defined() ? head.value(rounded, AttentionType(dtype_))
+                                                  : qk.narrow(1, head_size_, head_size_);
         pass.lsh->Take(h, first + h, begin, qk.narrow(1, 0, head_size_), v);
       }
     });
@@ -89,10 +94,12 @@ class LshLayerAttention : public ReformerAttention {
 
   void AddRounds(int64_t h, const Head& head, const ReformerPass& pass, at::Tensor& x1) const {
     const LshAttention& lsh = *pass.lsh;
-    at::Tensor sum = at::empty({x1.size(0), head_size_}, at::kFloat), maximum = at::empty({x1.size(0)}, at::kFloat);
+    at::Tensor sum = at::empty({x1.size(0), head_size_}, at::kFloat),
+               maximum = at::empty({x1.size(0)}, at::kFloat);
     at::Tensor weight = at::empty({x1.size(0)}, at::kFloat);
-    const kernels::LshMergeState state{sum.mutable_data_ptr<float>(), maximum.mutable_data_ptr<float>(),
-                                       weight.mutable_data_ptr<float>(), static_cast<int32_t>(head_size_)};
+    const kernels::LshMergeState state{
+        sum.mutable_data_ptr<float>(), maximum.mutable_data_ptr<float>(),
+        weight.mutable_data_ptr<float>(), static_cast<int32_t>(head_size_)};
     for (int32_t round = 0; round < lsh.num_rounds(); ++round) {
       ParallelBlocks(static_cast<int64_t>(lsh.blocks(round).size()),
                      [&](int64_t i) { MergeBlock(h, lsh, lsh.blocks(round)[i], round, state); });
@@ -100,16 +107,18 @@ class LshLayerAttention : public ReformerAttention {
     ParallelBlocks(static_cast<int64_t>(pass.row_blocks.size()), [&](int64_t i) {
       const auto [begin, end] = pass.row_blocks[i];
       kernels::LshMergeFinish(state, begin, end);
-      AddToStream(head.output(sum.narrow(0, begin, end - begin), LinearType(dtype_)), begin, nullptr, x1);
+      AddToStream(head.output(sum.narrow(0, begin, end - begin), LinearType(dtype_)), begin,
+                  nullptr, x1);
     });
   }
 
-  void MergeBlock(int64_t h, const LshAttention& lsh, const LshAttention::Block& block, int32_t round,
-                  const kernels::LshMergeState& state) const {
-    at::Tensor out = at::empty({block.num_slots, head_size_}, at::kFloat), lse = at::empty({block.num_slots}, at::kFloat);
+  void MergeBlock(int64_t h, const LshAttention& lsh, const LshAttention::Block& block,
+                  int32_t round, const kernels::LshMergeState& state) const {
+    at::Tensor out = at::empty({block.num_slots, head_size_}, at::kFloat),
+               lse = at::empty({block.num_slots}, at::kFloat);
     lsh.Attend(h, block, out, lse.mutable_data_ptr<float>());
-    kernels::LshMergeRound(state, out.const_data_ptr<float>(), lse.const_data_ptr<float>(), lsh.row_begin(block),
-                           lsh.slots(h, block), block.num_slots, round == 0);
+    kernels::LshMergeRound(state, out.const_data_ptr<float>(), lse.const_data_ptr<float>(),
+                           lsh.row_begin(block), lsh.slots(h, block), block.num_slots, round == 0);
   }
 
   DataType dtype_;
@@ -120,14 +129,16 @@ class LshLayerAttention : public ReformerAttention {
 
 }  // namespace
 
-std::unique_ptr<ReformerAttention> MakeLshAttention(WeightMap& weights, const std::string& name, const ReformerConfig& config,
-                                                    DataType dtype) {
+std::unique_ptr<ReformerAttention> MakeLshAttention(WeightMap& weights, const std::string& name,
+                                                    const ReformerConfig& config, DataType dtype) {
   return std::make_unique<LshLayerAttention>(weights, name, config, dtype);
 }
 
 int64_t LshHeadsAtOnce(const ReformerConfig& config, DataType dtype, int64_t num_rows) {
-  const int64_t bytes_a_head = num_rows * 2 * config.head_size * static_cast<int64_t>(c10::elementSize(AttentionType(dtype)));
-  return std::clamp<int64_t>(kQueryKeyValueBytes / std::max<int64_t>(1, bytes_a_head), 1, config.num_heads);
+  const int64_t bytes_a_head = num_rows * 2 * config.head_size *
+                               static_cast<int64_t>(c10::elementSize(AttentionType(dtype)));
+  return std::clamp<int64_t>(kQueryKeyValueBytes / std::max<int64_t>(1, bytes_a_head), 1,
+                             config.num_heads);
 }
 
 }  // namespace longspan

@@ -25,10 +25,12 @@ namespace {
 
 // Rows from LayerNorm to addition in one core's cache, enough for a matrix product at full speed.
 constexpr int64_t kMaxRowsABlock = 256;
-// Queries of a window of local layers: with one chunk of 64 beside them a sixteenth is projected twice.
+// Queries of a window of local layers: with one chunk of 64 beside them a sixteenth is projected
+// twice.
 constexpr int64_t kMaxWindowQueries = 1024;
 
-// Rows a block when few rows are shared by the compute team: whole multiples of 64, so that block sizes repeat.
+// Rows a block when few rows are shared by the compute team: whole multiples of 64, so that block
+// sizes repeat.
 int64_t BlockRows(int64_t num_rows, int64_t most) {
   const int64_t share = (num_rows + at::get_num_threads() - 1) / at::get_num_threads();
   return std::clamp<int64_t>((share + 63) / 64 * 64, 64, most);
@@ -37,9 +39,10 @@ int64_t BlockRows(int64_t num_rows, int64_t most) {
 // Buffers of old checkpoints and the heads of task models are not read.
 WeightMap::Rules WeightRules() {
   return {.prefixes = {"reformer."},
-          .ignored = {"*.self_attention.self_mask_value_float16", "*.self_attention.self_mask_value_float32",
-                      "*.self_attention.mask_value_float16", "*.self_attention.mask_value_float32", "lm_head.*", "classifier.*",
-                      "qa_outputs.*"}};
+          .ignored = {"*.self_attention.self_mask_value_float16",
+                      "*.self_attention.self_mask_value_float32",
+                      "*.self_attention.mask_value_float16", "*.self_attention.mask_value_float32",
+                      "lm_head.*", "classifier.*", "qa_outputs.*"}};
 }
 
 ModelInfo MakeInfo(const ReformerConfig& config, DataType dtype) {
@@ -71,7 +74,8 @@ ModelInfo MakeInfo(const ReformerConfig& config, DataType dtype) {
   return info;
 }
 
-// The rotations of one forward pass: each (seed, rounds, buckets) drawn once, for all layers and texts that share it.
+// The rotations of one forward pass: each (seed, rounds, buckets) drawn once, for all layers and
+// texts that share it.
 class Rotations {
  public:
   explicit Rotations(const ReformerConfig& config) : config_(config) {}
@@ -81,11 +85,12 @@ class Rotations {
     const uint64_t seed = options.hash_seed.value_or(config_.hash_seed);
     const int32_t rounds = options.num_hashes > 0 ? options.num_hashes : config_.num_hashes;
     const std::vector<int32_t> factors =
-        config_.num_buckets.empty()
-            ? AutomaticLshBuckets(padded_length, config_.lsh.chunk_length, config_.max_position_embeddings)
-            : config_.num_buckets;
+        config_.num_buckets.empty() ? AutomaticLshBuckets(padded_length, config_.lsh.chunk_length,
+                                                          config_.max_position_embeddings)
+                                    : config_.num_buckets;
     auto [found, inserted] = drawn_.try_emplace({seed, rounds, factors});
-    if (inserted) found->second = DrawLshRotations(seed, config_.num_heads, config_.head_size, rounds, factors);
+    if (inserted)
+      found->second = DrawLshRotations(seed, config_.num_heads, config_.head_size, rounds, factors);
     return &found->second;
   }
 
@@ -99,20 +104,24 @@ class ReformerModel : public EncoderModel {
   ReformerModel(WeightMap& weights, const ReformerConfig& config, DataType dtype)
       : config_(config), embeddings_(weights, config), info_(MakeInfo(config, dtype)) {
     for (size_t i = 0; i < config.layers.size(); ++i)
-      layers_.emplace_back(weights, absl::StrCat("encoder.layers.", i), config, config.layers[i], dtype);
-    norm_ = TakeLayerNorm(weights, "encoder.layer_norm", 2 * config.hidden_size, config.layer_norm_eps);
+      layers_.emplace_back(weights, absl::StrCat("encoder.layers.", i), config, config.layers[i],
+                           dtype);
+    norm_ =
+        TakeLayerNorm(weights, "encoder.layer_norm", 2 * config.hidden_size, config.layer_norm_eps);
     info_.num_parameters = weights.num_parameters();
     info_.weight_bytes = WeightBytes(info_.num_parameters, NumLinearParameters(), dtype);
   }
 
   const ModelInfo& info() const override { return info_; }
 
-  absl::StatusOr<HiddenStates> Forward(const TokenBatch& batch, const ForwardOptions& options) const override {
+  absl::StatusOr<HiddenStates> Forward(const TokenBatch& batch,
+                                       const ForwardOptions& options) const override {
     c10::InferenceMode inference;
     if (absl::Status status = CheckRounds(batch); !status.ok()) return status;
     const PaddedBatch padded(batch, config_);
     Rotations rotations(config_);
-    at::Tensor x1 = at::empty({padded.num_rows(), config_.hidden_size}, at::kFloat), x2 = at::empty_like(x1);
+    at::Tensor x1 = at::empty({padded.num_rows(), config_.hidden_size}, at::kFloat),
+               x2 = at::empty_like(x1);
     embeddings_.Run(padded, x1, x2);
     Observe(batch, padded, options, 0, x2);
 
@@ -126,11 +135,14 @@ class ReformerModel : public EncoderModel {
       layers_[i].Run(x1, x2, pass);
       Observe(batch, padded, options, static_cast<int>(i) + 1, x2);
     }
-    return HiddenStates([this, x1, x2](int64_t begin, int64_t end) { return Rows(x1, x2, begin, end); }, padded.text_begin());
+    return HiddenStates(
+        [this, x1, x2](int64_t begin, int64_t end) { return Rows(x1, x2, begin, end); },
+        padded.text_begin());
   }
 
  private:
-  // The last LayerNorm spans both streams and is made for the rows that are read: [rows, 2E] never exists as a whole.
+  // The last LayerNorm spans both streams and is made for the rows that are read: [rows, 2E] never
+  // exists as a whole.
   at::Tensor Rows(const at::Tensor& x1, const at::Tensor& x2, int64_t begin, int64_t end) const {
     c10::InferenceMode inference;
     return norm_(at::cat({x1.narrow(0, begin, end - begin), x2.narrow(0, begin, end - begin)}, 1));
@@ -139,11 +151,14 @@ class ReformerModel : public EncoderModel {
   // Slots of all rounds of a text are counted in 32 bits.
   absl::Status CheckRounds(const TokenBatch& batch) const {
     for (int32_t text = 0; text < batch.num_texts(); ++text) {
-      const int64_t rounds = batch.lsh(text).num_hashes > 0 ? batch.lsh(text).num_hashes : config_.num_hashes;
-      const int64_t most = std::numeric_limits<int32_t>::max() / config_.PaddedLength(batch.length(text));
+      const int64_t rounds =
+          batch.lsh(text).num_hashes > 0 ? batch.lsh(text).num_hashes : config_.num_hashes;
+      const int64_t most =
+          std::numeric_limits<int32_t>::max() / config_.PaddedLength(batch.length(text));
       if (rounds <= most || !info_.supports_hashing) continue;
-      return absl::InvalidArgumentError(
-          absl::StrCat("num_hashes is ", rounds, "; a text of ", batch.length(text), " tokens takes at most ", most));
+      return absl::InvalidArgumentError(absl::StrCat("num_hashes is ", rounds, "; a text of ",
+                                                     batch.length(text), " tokens takes at most ",
+                                                     most));
     }
     return absl::OkStatus();
   }
@@ -156,8 +171,8 @@ class ReformerModel : public EncoderModel {
     return texts;
   }
 
-  void Plan(const TokenBatch& batch, const PaddedBatch& padded, const std::vector<int32_t>& texts, Rotations& rotations,
-            ReformerPass& pass) const {
+  void Plan(const TokenBatch& batch, const PaddedBatch& padded, const std::vector<int32_t>& texts,
+            Rotations& rotations, ReformerPass& pass) const {
     std::vector<ChunkedText> rows;
     std::vector<LshAttention::Text> hashed;
     const int64_t rows_a_block = BlockRows(padded.num_rows(), kMaxRowsABlock);
@@ -166,32 +181,37 @@ class ReformerModel : public EncoderModel {
       const ChunkedText& chunked = padded.texts()[text];
       rows.push_back(chunked);
       AddRowBlocks(chunked.row_begin, chunked.row_begin + chunked.length, rows_a_block, pass);
-      if (info_.supports_hashing) hashed.push_back({chunked, rotations.For(chunked.length, batch.lsh(text))});
+      if (info_.supports_hashing)
+        hashed.push_back({chunked, rotations.For(chunked.length, batch.lsh(text))});
     }
     if (config_.Has(ReformerConfig::LayerKind::kLocal)) {
-      pass.windows = PlanChunkWindows(rows, config_.local, BlockRows(padded.num_rows(), kMaxWindowQueries));
+      pass.windows =
+          PlanChunkWindows(rows, config_.local, BlockRows(padded.num_rows(), kMaxWindowQueries));
     }
     if (!info_.supports_hashing) return;
     pass.lsh.reset();  // frees the old buffers before the new ones are made
-    pass.lsh = std::make_unique<LshAttention>(config_.lsh, AttentionType(info_.dtype), config_.head_size,
-                                              LshHeadsAtOnce(config_, info_.dtype, padded.num_rows()), std::move(hashed),
-                                              padded.key_mask(), padded.num_rows());
+    pass.lsh =
+        std::make_unique<LshAttention>(config_.lsh, AttentionType(info_.dtype), config_.head_size,
+                                       LshHeadsAtOnce(config_, info_.dtype, padded.num_rows()),
+                                       std::move(hashed), padded.key_mask(), padded.num_rows());
   }
 
   // Blocks of rows_a_block, across the seams of texts that follow each other.
   static void AddRowBlocks(int64_t begin, int64_t end, int64_t rows_a_block, ReformerPass& pass) {
     while (begin < end) {
       auto& blocks = pass.row_blocks;
-      if (blocks.empty() || blocks.back().second != begin || blocks.back().second - blocks.back().first == rows_a_block)
+      if (blocks.empty() || blocks.back().second != begin ||
+          blocks.back().second - blocks.back().first == rows_a_block)
         blocks.emplace_back(begin, begin);
-      const int64_t count = std::min(end - begin, rows_a_block - (blocks.back().second - blocks.back().first));
+      const int64_t count =
+          std::min(end - begin, rows_a_block - (blocks.back().second - blocks.back().first));
       blocks.back().second += count;
       begin += count;
     }
   }
 
-  static void Observe(const TokenBatch& batch, const PaddedBatch& padded, const ForwardOptions& options, int layer,
-                      const at::Tensor& x2) {
+  static void Observe(const TokenBatch& batch, const PaddedBatch& padded,
+                      const ForwardOptions& options, int layer, const at::Tensor& x2) {
     if (!options.observe_layer) return;
     std::vector<at::Tensor> parts;
     parts.reserve(batch.num_texts());
@@ -204,7 +224,8 @@ class ReformerModel : public EncoderModel {
     const int64_t inner = config_.num_heads * config_.head_size;
     int64_t count = 0;
     for (ReformerConfig::LayerKind kind : config_.layers) {
-      count += config_.hidden_size * inner * (kind == ReformerConfig::LayerKind::kLocal ? 4 : 2);  // LSH: qk stays float32
+      count += config_.hidden_size * inner *
+               (kind == ReformerConfig::LayerKind::kLocal ? 4 : 2);  // LSH: qk stays float32
       count += 2 * config_.hidden_size * config_.intermediate_size;
     }
     return count;
@@ -219,10 +240,12 @@ class ReformerModel : public EncoderModel {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<EncoderModel>> LoadReformer(const ModelFolder& folder, DataType dtype) {
-  return LoadModel<ReformerConfig>(
-      folder, ParseReformerConfig, WeightRules(),
-      [&](const ReformerConfig& config, WeightMap& weights) { return std::make_unique<ReformerModel>(weights, config, dtype); });
+absl::StatusOr<std::unique_ptr<EncoderModel>> LoadReformer(const ModelFolder& folder,
+                                                           DataType dtype) {
+  return LoadModel<ReformerConfig>(folder, ParseReformerConfig, WeightRules(),
+                                   [&](const ReformerConfig& config, WeightMap& weights) {
+                                     return std::make_unique<ReformerModel>(weights, config, dtype);
+                                   });
 }
 
 }  // namespace longspan

@@ -10,6 +10,7 @@
 
 namespace longspan {
 
-absl::StatusOr<std::unique_ptr<EncoderModel>> LoadReformer(const ModelFolder& folder, DataType dtype);
+absl::StatusOr<std::unique_ptr<EncoderModel>> LoadReformer(const ModelFolder& folder,
+                                                           DataType dtype);
 
 }  // namespace longspan

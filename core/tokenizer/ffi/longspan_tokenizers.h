@@ -38,30 +38,37 @@ typedef struct {
 /* Reads a tokenizer.json. Truncation and padding stored there are switched off, and so is BPE dropout.
  * lowercase_first != 0: a lower-case normaliser runs in front of the file's own. */
 int32_t longspan_tokenizers_load(const char* json, size_t length, int32_t lowercase_first,
-                                 longspan_tokenizers_tokenizer** tokenizer, longspan_tokenizers_message message);
+                                 longspan_tokenizers_tokenizer** tokenizer,
+                                 longspan_tokenizers_message message);
 void longspan_tokenizers_free(longspan_tokenizers_tokenizer* tokenizer);
 
 /* The text must be UTF-8; the message names the first byte that is not. */
-int32_t longspan_tokenizers_encode(const longspan_tokenizers_tokenizer* tokenizer, const char* text, size_t length,
-                                   int32_t add_special_tokens, longspan_tokenizers_encoding** encoding,
+int32_t longspan_tokenizers_encode(const longspan_tokenizers_tokenizer* tokenizer, const char* text,
+                                   size_t length, int32_t add_special_tokens,
+                                   longspan_tokenizers_encoding** encoding,
                                    longspan_tokenizers_message message);
 /* What the post-processor makes of one text of one token with id 0: that token (special = 0) among those it puts around a text.
  */
-int32_t longspan_tokenizers_frame(const longspan_tokenizers_tokenizer* tokenizer, longspan_tokenizers_encoding** encoding,
+int32_t longspan_tokenizers_frame(const longspan_tokenizers_tokenizer* tokenizer,
+                                  longspan_tokenizers_encoding** encoding,
                                   longspan_tokenizers_message message);
 size_t longspan_tokenizers_encoding_size(const longspan_tokenizers_encoding* encoding);
-void longspan_tokenizers_encoding_copy(const longspan_tokenizers_encoding* encoding, longspan_tokenizers_tokens tokens);
+void longspan_tokenizers_encoding_copy(const longspan_tokenizers_encoding* encoding,
+                                       longspan_tokenizers_tokens tokens);
 void longspan_tokenizers_encoding_free(longspan_tokenizers_encoding* encoding);
 
 /* Writes the text of the ids if it fits in `capacity` bytes (no NUL), and its length in any case. */
-int32_t longspan_tokenizers_decode(const longspan_tokenizers_tokenizer* tokenizer, const int32_t* ids, size_t count,
-                                   int32_t skip_special_tokens, char* text, size_t capacity, size_t* length,
+int32_t longspan_tokenizers_decode(const longspan_tokenizers_tokenizer* tokenizer,
+                                   const int32_t* ids, size_t count, int32_t skip_special_tokens,
+                                   char* text, size_t capacity, size_t* length,
                                    longspan_tokenizers_message message);
 /* The vocabulary's text of one id, under the same rule. INVALID where no token has this id. */
-int32_t longspan_tokenizers_token_text(const longspan_tokenizers_tokenizer* tokenizer, int32_t id, char* text, size_t capacity,
-                                       size_t* length, longspan_tokenizers_message message);
+int32_t longspan_tokenizers_token_text(const longspan_tokenizers_tokenizer* tokenizer, int32_t id,
+                                       char* text, size_t capacity, size_t* length,
+                                       longspan_tokenizers_message message);
 /* The id of a token's text, -1 where the vocabulary has none. */
-int32_t longspan_tokenizers_token_id(const longspan_tokenizers_tokenizer* tokenizer, const char* text, size_t length, int32_t* id,
+int32_t longspan_tokenizers_token_id(const longspan_tokenizers_tokenizer* tokenizer,
+                                     const char* text, size_t length, int32_t* id,
                                      longspan_tokenizers_message message);
 /* Number of tokens, added ones included. */
 int32_t longspan_tokenizers_vocab_size(const longspan_tokenizers_tokenizer* tokenizer, size_t* size,

@@ -13,22 +13,24 @@ namespace longspan {
 namespace {
 
 // Window by window over qkv of all rows, put together again.
-at::Tensor AllWindows(const at::Tensor& qkv, std::span<const ChunkedText> texts, const ChunkShape& shape, int64_t max_queries,
-                      std::span<const uint8_t> mask) {
+at::Tensor AllWindows(const at::Tensor& qkv, std::span<const ChunkedText> texts,
+                      const ChunkShape& shape, int64_t max_queries, std::span<const uint8_t> mask) {
   at::Tensor out = at::empty_like(qkv.select(1, 0));
   std::vector<int> written(qkv.size(0), 0);
   for (const ChunkWindow& window : PlanChunkWindows(texts, shape, max_queries)) {
     std::vector<at::Tensor> parts;
-    for (const auto& [begin, end] : window.row_ranges) parts.push_back(qkv.narrow(0, begin, end - begin));
-    out.narrow(0, window.query_begin, window.num_queries).copy_(LocalChunkAttention(at::cat(parts), window, mask, shape.causal));
+    for (const auto& [begin, end] : window.row_ranges)
+      parts.push_back(qkv.narrow(0, begin, end - begin));
+    out.narrow(0, window.query_begin, window.num_queries)
+        .copy_(LocalChunkAttention(at::cat(parts), window, mask, shape.causal));
     for (int64_t i = 0; i < window.num_queries; ++i) ++written[window.query_begin + i];
   }
   EXPECT_THAT(written, testing::Each(1));
   return out;
 }
 
-// Any cut into windows gives what one window over everything gives (which local_chunk_attention_test compares with the
-// reference).
+// Any cut into windows gives what one window over everything gives (which
+// local_chunk_attention_test compares with the reference).
 TEST(ChunkWindows, AnyCut_GivesTheSame) {
   std::mt19937 random(7);
   for (int before : {0, 1, 2}) {
@@ -37,7 +39,8 @@ TEST(ChunkWindows, AnyCut_GivesTheSame) {
         const ChunkShape shape{4, before, after, causal};
         std::vector<ChunkedText> texts;
         int64_t rows = 0;
-        for (int32_t length : {4, 40, 3, 8, 12, 100, 1}) texts.push_back({rows, length}), rows += length;
+        for (int32_t length : {4, 40, 3, 8, 12, 100, 1})
+          texts.push_back({rows, length}), rows += length;
         const at::Tensor qkv = at::randn({rows, 3, 2, 8});
         std::vector<uint8_t> mask(rows);
         for (uint8_t& read : mask) read = random() % 4 != 0;
@@ -53,7 +56,8 @@ TEST(ChunkWindows, AnyCut_GivesTheSame) {
 }
 
 TEST(ChunkWindows, RowsOfADroppedTextAreLeftOut) {
-  const std::vector<ChunkedText> texts = {{0, 4}, {12, 4}};  // rows 4..11 belong to a text that nobody waits for
+  const std::vector<ChunkedText> texts = {
+      {0, 4}, {12, 4}};  // rows 4..11 belong to a text that nobody waits for
   const std::vector<ChunkWindow> windows = PlanChunkWindows(texts, {4, 1, 0, false}, 64);
   ASSERT_EQ(windows.size(), 2u);
   EXPECT_EQ(windows[1].query_begin, 12);

@@ -25,7 +25,9 @@ struct Case {
 };
 
 GlobalProjections RandomProjections(int64_t width) {
-  const auto weight = [&] { return at::randn({width, width}).mul_(1.5 / std::sqrt(static_cast<double>(width))); };
+  const auto weight = [&] {
+    return at::randn({width, width}).mul_(1.5 / std::sqrt(static_cast<double>(width)));
+  };
   return {.query_weight = weight(),
           .query_bias = at::randn({width}),
           .key_weight = weight(),
@@ -35,10 +37,12 @@ GlobalProjections RandomProjections(int64_t width) {
 }
 
 // The rule of the paper in double, one global token and head at a time, every token projected.
-at::Tensor ReferenceRow(const at::Tensor& x, const GlobalProjections& w, int64_t heads, int64_t begin, int64_t end,
-                        int64_t global, const std::vector<uint8_t>& mask) {
+at::Tensor ReferenceRow(const at::Tensor& x, const GlobalProjections& w, int64_t heads,
+                        int64_t begin, int64_t end, int64_t global,
+                        const std::vector<uint8_t>& mask) {
   const auto project = [&](const at::Tensor& weight, const at::Tensor& bias) {
-    return at::linear(x.to(at::kDouble), weight.to(at::kDouble), bias.to(at::kDouble)).view({x.size(0), heads, -1});
+    return at::linear(x.to(at::kDouble), weight.to(at::kDouble), bias.to(at::kDouble))
+        .view({x.size(0), heads, -1});
   };
   const at::Tensor q = project(w.query_weight, w.query_bias), k = project(w.key_weight, w.key_bias),
                    v = project(w.value_weight, w.value_bias);
@@ -48,7 +52,8 @@ at::Tensor ReferenceRow(const at::Tensor& x, const GlobalProjections& w, int64_t
     double total = 0;
     for (int64_t j = begin; j < end; ++j) {
       if (!mask[j]) continue;
-      const double weight = std::exp((q[global][h] * k[j][h]).sum().item<double>() / std::sqrt(static_cast<double>(head_size)));
+      const double weight = std::exp((q[global][h] * k[j][h]).sum().item<double>() /
+                                     std::sqrt(static_cast<double>(head_size)));
       row[h] += v[j][h] * weight;
       total += weight;
     }
@@ -62,7 +67,8 @@ struct Packed {
   std::vector<uint8_t> mask;
   explicit Packed(const Case& c) {
     for (size_t text = 0; text < c.lengths.size(); ++text) {
-      for (int64_t g : c.globals[text]) globals.push_back(static_cast<int32_t>(cu_seqlens.back() + g));
+      for (int64_t g : c.globals[text])
+        globals.push_back(static_cast<int32_t>(cu_seqlens.back() + g));
       cu_globals.push_back(static_cast<int32_t>(globals.size()));
       cu_seqlens.push_back(static_cast<int32_t>(cu_seqlens.back() + c.lengths[text]));
     }
@@ -77,7 +83,8 @@ struct Packed {
   }
 };
 
-void ExpectEqualsReference(const Case& c, at::ScalarType type = at::kFloat, double tolerance = 2e-5) {
+void ExpectEqualsReference(const Case& c, at::ScalarType type = at::kFloat,
+                           double tolerance = 2e-5) {
   const Packed packed(c);
   const int64_t tokens = packed.cu_seqlens.back();
   const at::Tensor hidden = at::randn({tokens, c.width}).to(type);
@@ -87,11 +94,14 @@ void ExpectEqualsReference(const Case& c, at::ScalarType type = at::kFloat, doub
   for (size_t text = 0; text < c.lengths.size(); ++text) {
     for (int64_t position = 0; position < c.lengths[text]; ++position) {
       const int64_t token = packed.cu_seqlens[text] + position;
-      const bool is_global =
-          std::find(c.globals[text].begin(), c.globals[text].end(), position) != c.globals[text].end() && packed.mask[token];
-      const at::Tensor want = is_global ? ReferenceRow(hidden.to(at::kFloat), projections, c.heads, packed.cu_seqlens[text],
-                                                       packed.cu_seqlens[text + 1], token, packed.mask)
-                                        : at::full({c.heads, c.width / c.heads}, 7.0);
+      const bool is_global = std::find(c.globals[text].begin(), c.globals[text].end(), position) !=
+                                 c.globals[text].end() &&
+                             packed.mask[token];
+      const at::Tensor want =
+          is_global
+              ? ReferenceRow(hidden.to(at::kFloat), projections, c.heads, packed.cu_seqlens[text],
+                             packed.cu_seqlens[text + 1], token, packed.mask)
+              : at::full({c.heads, c.width / c.heads}, 7.0);
       EXPECT_TRUE(at::allclose(out[token].to(at::kFloat), want, tolerance, tolerance))
           << "text " << text << " position " << position;
     }
@@ -106,20 +116,26 @@ TEST(GlobalRowAttention, TextsWithoutGlobals_AreLeftAlone) {
   ExpectEqualsReference({.lengths = {5, 3, 4}, .globals = {{}, {1}, {}}});
 }
 
-TEST(GlobalRowAttention, NoGlobals_WritesNothing) { ExpectEqualsReference({.lengths = {5, 3}, .globals = {{}, {}}}); }
+TEST(GlobalRowAttention, NoGlobals_WritesNothing) {
+  ExpectEqualsReference({.lengths = {5, 3}, .globals = {{}, {}}});
+}
 
 // 2 heads, width 8: the direct form from 8 globals on.
 TEST(GlobalRowAttention, ManyGlobals_TakeTheDirectForm) {
-  ExpectEqualsReference({.lengths = {10, 12}, .globals = {{0, 1, 2, 3, 4, 5, 6, 7, 8, 9}, {0, 1, 2, 3, 5, 6, 7, 9, 11}}});
+  ExpectEqualsReference(
+      {.lengths = {10, 12},
+       .globals = {{0, 1, 2, 3, 4, 5, 6, 7, 8, 9}, {0, 1, 2, 3, 5, 6, 7, 9, 11}}});
 }
 
 TEST(GlobalRowAttention, BothFormsInOneBatch) {
-  ExpectEqualsReference({.lengths = {6, 12, 7}, .globals = {{2}, {0, 1, 2, 3, 4, 5, 6, 7, 8, 9}, {0, 6}}});
+  ExpectEqualsReference(
+      {.lengths = {6, 12, 7}, .globals = {{2}, {0, 1, 2, 3, 4, 5, 6, 7, 8, 9}, {0, 6}}});
 }
 
 TEST(GlobalRowAttention, Holes_AreNotRead_AndAHoleIsNoGlobal) {
   ExpectEqualsReference({.lengths = {6, 12}, .globals = {{0, 5}, {1, 2}}, .holes = {2, 5, 6, 17}});
-  ExpectEqualsReference({.lengths = {3, 12}, .globals = {{0}, {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10}}, .holes = {4, 14}});
+  ExpectEqualsReference(
+      {.lengths = {3, 12}, .globals = {{0}, {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10}}, .holes = {4, 14}});
 }
 
 // More keys than one block of 512, a block of holes only, and a maximum that rises late.
@@ -134,7 +150,8 @@ TEST(GlobalRowAttention, KeysInSeveralBlocks) {
 }
 
 TEST(GlobalRowAttention, ManyTexts_AreProjectedInGroups) {
-  Case c{.lengths = std::vector<int64_t>(100, 4), .globals = std::vector<std::vector<int64_t>>(100, {0, 2})};
+  Case c{.lengths = std::vector<int64_t>(100, 4),
+         .globals = std::vector<std::vector<int64_t>>(100, {0, 2})};
   ExpectEqualsReference(c);
 }
 

@@ -26,7 +26,8 @@ constexpr const char* kOldPooling =
     R"({"idx": 1, "name": "1", "path": "1_Pooling", "type": "sentence_transformers.models.Pooling"})";
 constexpr const char* kNormalize =
     R"({"idx": 2, "name": "2", "path": "2_Normalize", "type": "sentence_transformers.models.Normalize"})";
-constexpr const char* kDense = R"({"idx": 2, "name": "2", "path": "2_Dense", "type": "sentence_transformers.models.Dense"})";
+constexpr const char* kDense =
+    R"({"idx": 2, "name": "2", "path": "2_Dense", "type": "sentence_transformers.models.Dense"})";
 
 class ModelFolderTest : public ::testing::Test {
  protected:
@@ -56,7 +57,9 @@ class ModelFolderTest : public ::testing::Test {
     for (const std::string& module : modules) list += (list.size() > 1 ? ", " : "") + module;
     Put("modules.json", list + "]");
   }
-  void Remove(const std::string& file) { std::filesystem::remove_all(std::filesystem::path(folder_) / file); }
+  void Remove(const std::string& file) {
+    std::filesystem::remove_all(std::filesystem::path(folder_) / file);
+  }
   std::string Error() const {
     const auto folder = ModelFolder::Open(folder_);
     EXPECT_FALSE(folder.ok());
@@ -103,18 +106,21 @@ TEST_F(ModelFolderTest, Path_HasTheModelsNameAsItsLastComponent) {
 
 TEST_F(ModelFolderTest, Open_ReadsEveryFixture) {
   for (const auto& entry : std::filesystem::directory_iterator(LONGSPAN_FIXTURES)) {
-    if (!std::filesystem::exists(entry.path() / "config.json")) continue;  // tokenizers/ holds no models
+    if (!std::filesystem::exists(entry.path() / "config.json"))
+      continue;  // tokenizers/ holds no models
     const auto folder = ModelFolder::Open(entry.path());
     ASSERT_TRUE(folder.ok()) << folder.status();
     const bool causal = entry.path().filename() == "reformer-causal";
-    EXPECT_THAT(folder->pooling(), ElementsAre(causal ? PoolingMode::kLastToken : PoolingMode::kMean));
+    EXPECT_THAT(folder->pooling(),
+                ElementsAre(causal ? PoolingMode::kLastToken : PoolingMode::kMean));
   }
 }
 
 TEST_F(ModelFolderTest, Open_RefusesWhatIsNoFolder) {
   EXPECT_EQ(ModelFolder::Open(folder_ + "/nothing").status().code(), absl::StatusCode::kNotFound);
   const auto file = ModelFolder::Open(folder_ + "/config.json");
-  EXPECT_THAT(std::string(file.status().message()), HasSubstr("is not a folder; give the folder that holds config.json"));
+  EXPECT_THAT(std::string(file.status().message()),
+              HasSubstr("is not a folder; give the folder that holds config.json"));
 }
 
 TEST_F(ModelFolderTest, Open_RefusesAFolderWithoutConfig) {
@@ -145,7 +151,8 @@ TEST_F(ModelFolderTest, Open_RefusesADeeplyNestedConfigAndAHugeOne) {
 TEST_F(ModelFolderTest, Open_SaysHowToConvertAPickle) {
   Remove("model.safetensors");
   Put("pytorch_model.bin", "x");
-  EXPECT_THAT(Error(), AllOf(HasSubstr("pytorch_model.bin"), HasSubstr("save_pretrained"), HasSubstr(folder_)));
+  EXPECT_THAT(Error(), AllOf(HasSubstr("pytorch_model.bin"), HasSubstr("save_pretrained"),
+                             HasSubstr(folder_)));
   EXPECT_EQ(ModelFolder::Open(folder_).status().code(), absl::StatusCode::kFailedPrecondition);
 }
 
@@ -165,20 +172,23 @@ class ShardedFolderTest : public ModelFolderTest {
     PutWeights("model-00002-of-00002.safetensors", {"c"});
   }
   void PutIndex(const std::string& weight_map) {
-    Put("model.safetensors.index.json", R"({"metadata": {"total_size": 24}, "weight_map": )" + weight_map + "}");
+    Put("model.safetensors.index.json",
+        R"({"metadata": {"total_size": 24}, "weight_map": )" + weight_map + "}");
   }
 };
 
 TEST_F(ShardedFolderTest, Open_ListsEachShardOnce) {
   PutIndex(
       R"({"a": "model-00001-of-00002.safetensors", "b": "model-00001-of-00002.safetensors", "c": "model-00002-of-00002.safetensors"})");
-  EXPECT_THAT(Folder().weight_files(),
-              ElementsAre(EndsWith("model-00001-of-00002.safetensors"), EndsWith("model-00002-of-00002.safetensors")));
+  EXPECT_THAT(Folder().weight_files(), ElementsAre(EndsWith("model-00001-of-00002.safetensors"),
+                                                   EndsWith("model-00002-of-00002.safetensors")));
 }
 
 TEST_F(ShardedFolderTest, Open_RefusesAMissingShard) {
   PutIndex(R"({"a": "model-00001-of-00002.safetensors", "c": "model-00003-of-00002.safetensors"})");
-  EXPECT_THAT(Error(), HasSubstr("names the shard model-00003-of-00002.safetensors, which is not in the folder"));
+  EXPECT_THAT(
+      Error(),
+      HasSubstr("names the shard model-00003-of-00002.safetensors, which is not in the folder"));
 }
 
 TEST_F(ShardedFolderTest, Open_RefusesAnIndexOfOtherShards) {
@@ -213,8 +223,8 @@ TEST_F(ShardedFolderTest, Open_RefusesADamagedShard) {
 // --- sentence-transformers layout ---
 
 TEST_F(ModelFolderTest, Modules_OldLayoutWithEverything) {
-  PutModules(
-      {kOldTransformer, kOldPooling, kDense, R"({"path": "3_Normalize", "type": "sentence_transformers.models.Normalize"})"});
+  PutModules({kOldTransformer, kOldPooling, kDense,
+              R"({"path": "3_Normalize", "type": "sentence_transformers.models.Normalize"})"});
   Put("1_Pooling/config.json",
       R"({"word_embedding_dimension": 8, "pooling_mode_cls_token": false, "pooling_mode_mean_tokens": true,
       "pooling_mode_max_tokens": true, "pooling_mode_mean_sqrt_len_tokens": false, "include_prompt": false})");
@@ -222,7 +232,8 @@ TEST_F(ModelFolderTest, Modules_OldLayoutWithEverything) {
       R"({"in_features": 16, "out_features": 4, "bias": true, "activation_function": "torch.nn.modules.activation.Tanh"})");
   PutWeights("2_Dense/model.safetensors", {"linear.weight"});
   Put("sentence_bert_config.json", R"({"max_seq_length": 256, "do_lower_case": true})");
-  Put("config_sentence_transformers.json", R"({"__version__": {"pytorch": "2"}, "prompts": {"query": "q: ", "document": ""},
+  Put("config_sentence_transformers.json",
+      R"({"__version__": {"pytorch": "2"}, "prompts": {"query": "q: ", "document": ""},
       "default_prompt_name": "query", "similarity_fn_name": "cosine", "truncate_dim": 3})");
   const ModelFolder folder = Folder();
   EXPECT_THAT(folder.pooling(), ElementsAre(PoolingMode::kMax, PoolingMode::kMean));
@@ -248,7 +259,8 @@ TEST_F(ModelFolderTest, Modules_NewLayout) {
   Put("1_Pooling/config.json",
       R"({"embedding_dimension": 8, "pooling_mode": ["weightedmean", "cls", "lasttoken"], "include_prompt": true})");
   const ModelFolder folder = Folder();
-  EXPECT_THAT(folder.pooling(), ElementsAre(PoolingMode::kWeightedMean, PoolingMode::kCls, PoolingMode::kLastToken));
+  EXPECT_THAT(folder.pooling(),
+              ElementsAre(PoolingMode::kWeightedMean, PoolingMode::kCls, PoolingMode::kLastToken));
   EXPECT_TRUE(folder.normalize());  // 2_Normalize need not even exist
 }
 
@@ -259,7 +271,8 @@ TEST_F(ModelFolderTest, Modules_TransformerInAFolderOfItsOwn) {
   PutWeights("0_Transformer/model.safetensors", {"a"});
   Put("0_Transformer/sentence_roberta_config.json", R"({"max_seq_length": 128})");
   Put("1_Pooling/config.json", R"({"word_embedding_dimension": 8})");
-  PutModules({R"({"path": "0_Transformer", "type": "sentence_transformers.models.Transformer"})", kOldPooling});
+  PutModules({R"({"path": "0_Transformer", "type": "sentence_transformers.models.Transformer"})",
+              kOldPooling});
   const ModelFolder folder = Folder();
   EXPECT_EQ(folder.path(), folder_);
   EXPECT_EQ(folder.transformer_path(), folder_ + "/0_Transformer");
@@ -289,24 +302,28 @@ TEST_F(PoolingConfigTest, OldKeys_AreConcatenatedInTheLibrarysOrderNotTheFiles) 
       Modes(
           R"({"pooling_mode_lasttoken": true, "pooling_mode_weightedmean_tokens": true, "pooling_mode_mean_sqrt_len_tokens": true,
                         "pooling_mode_mean_tokens": true, "pooling_mode_max_tokens": true, "pooling_mode_cls_token": true})"),
-      ElementsAre(PoolingMode::kCls, PoolingMode::kMax, PoolingMode::kMean, PoolingMode::kMeanSqrtLen, PoolingMode::kWeightedMean,
-                  PoolingMode::kLastToken));
+      ElementsAre(PoolingMode::kCls, PoolingMode::kMax, PoolingMode::kMean,
+                  PoolingMode::kMeanSqrtLen, PoolingMode::kWeightedMean, PoolingMode::kLastToken));
 }
 
 TEST_F(PoolingConfigTest, NoModeMeansMean) {
   EXPECT_THAT(Modes(R"({"word_embedding_dimension": 8})"), ElementsAre(PoolingMode::kMean));
-  EXPECT_THAT(Modes(R"({"pooling_mode_mean_tokens": false, "pooling_mode_cls_token": false})"), ElementsAre(PoolingMode::kMean));
+  EXPECT_THAT(Modes(R"({"pooling_mode_mean_tokens": false, "pooling_mode_cls_token": false})"),
+              ElementsAre(PoolingMode::kMean));
   Remove("1_Pooling");
   EXPECT_THAT(Folder().pooling(), ElementsAre(PoolingMode::kMean));
 }
 
 TEST_F(PoolingConfigTest, NewKey_TakesAStringOrAList) {
-  EXPECT_THAT(Modes(R"({"pooling_mode": "mean_sqrt_len_tokens"})"), ElementsAre(PoolingMode::kMeanSqrtLen));
-  EXPECT_THAT(Modes(R"({"pooling_mode": ["mean", "max"]})"), ElementsAre(PoolingMode::kMean, PoolingMode::kMax));
+  EXPECT_THAT(Modes(R"({"pooling_mode": "mean_sqrt_len_tokens"})"),
+              ElementsAre(PoolingMode::kMeanSqrtLen));
+  EXPECT_THAT(Modes(R"({"pooling_mode": ["mean", "max"]})"),
+              ElementsAre(PoolingMode::kMean, PoolingMode::kMax));
 }
 
 TEST_F(PoolingConfigTest, AnUnknownModeIsRefused) {
-  EXPECT_THAT(PoolingError(R"({"pooling_mode": "attention"})"), AllOf(HasSubstr("attention"), HasSubstr("mean_sqrt_len_tokens")));
+  EXPECT_THAT(PoolingError(R"({"pooling_mode": "attention"})"),
+              AllOf(HasSubstr("attention"), HasSubstr("mean_sqrt_len_tokens")));
   EXPECT_THAT(PoolingError(R"({"pooling_mode": []})"), HasSubstr("pooling_mode"));
   EXPECT_THAT(PoolingError(R"({"pooling_mode": [3]})"), HasSubstr("pooling_mode"));
   EXPECT_THAT(PoolingError(R"({"pooling_mode_cls_token": "yes"})"), HasSubstr("true or false"));
@@ -314,30 +331,33 @@ TEST_F(PoolingConfigTest, AnUnknownModeIsRefused) {
 }
 
 TEST_F(PoolingConfigTest, AWidthThatTheTransformerDoesNotGiveIsRefused) {
-  EXPECT_THAT(PoolingError(R"({"word_embedding_dimension": 9})"), AllOf(HasSubstr("9 values"), HasSubstr("gives 8")));
+  EXPECT_THAT(PoolingError(R"({"word_embedding_dimension": 9})"),
+              AllOf(HasSubstr("9 values"), HasSubstr("gives 8")));
   EXPECT_THAT(PoolingError(R"({"embedding_dimension": 9})"), HasSubstr("9 values"));
   Put("config.json", R"({"model_type": "reformer", "hidden_size": 8})");
-  EXPECT_THAT(Modes(R"({"word_embedding_dimension": 16})"), ElementsAre(PoolingMode::kMean));  // both residual streams
+  EXPECT_THAT(Modes(R"({"word_embedding_dimension": 16})"),
+              ElementsAre(PoolingMode::kMean));  // both residual streams
   Put("config.json", R"({"model_type": "led", "d_model": 4})");
   EXPECT_THAT(PoolingError(R"({"embedding_dimension": 8})"), HasSubstr("gives 4"));
 }
 
 TEST_F(ModelFolderTest, Modules_AnUnknownOneIsRefusedByName) {
-  PutModules({kOldTransformer, kOldPooling, R"({"path": "2_LSTM", "type": "sentence_transformers.models.LSTM"})"});
+  PutModules({kOldTransformer, kOldPooling,
+              R"({"path": "2_LSTM", "type": "sentence_transformers.models.LSTM"})"});
   EXPECT_THAT(Error(), AllOf(HasSubstr("unknown module \"LSTM\""), HasSubstr("modules.json")));
   PutModules({R"({"path": "", "type": "sentence_transformers.models.CLIPModel"})"});
   EXPECT_THAT(Error(), HasSubstr("unknown module \"CLIPModel\""));
 }
 
 TEST_F(ModelFolderTest, Modules_AnUnusualOrderIsRefused) {
-  for (const std::vector<std::string>& modules :
-       std::vector<std::vector<std::string>>{{kOldPooling, kOldTransformer},
-                                             {kOldTransformer, kNormalize, kOldPooling},
-                                             {kOldTransformer, kDense, kOldPooling},
-                                             {kOldTransformer, kOldPooling, kNormalize, kDense},
-                                             {kOldTransformer, kOldPooling, kOldPooling},
-                                             {kOldTransformer, kOldTransformer, kOldPooling},
-                                             {kOldTransformer, kOldPooling, kNormalize, kNormalize}}) {
+  for (const std::vector<std::string>& modules : std::vector<std::vector<std::string>>{
+           {kOldPooling, kOldTransformer},
+           {kOldTransformer, kNormalize, kOldPooling},
+           {kOldTransformer, kDense, kOldPooling},
+           {kOldTransformer, kOldPooling, kNormalize, kDense},
+           {kOldTransformer, kOldPooling, kOldPooling},
+           {kOldTransformer, kOldTransformer, kOldPooling},
+           {kOldTransformer, kOldPooling, kNormalize, kNormalize}}) {
     PutModules(modules);
     EXPECT_THAT(Error(), HasSubstr("stands in an unusual place"));
   }
@@ -349,7 +369,8 @@ TEST_F(ModelFolderTest, Modules_WithoutPoolingAreRefused) {
 }
 
 TEST_F(ModelFolderTest, Modules_DropoutDoesNothing) {
-  PutModules({kOldTransformer, kOldPooling, R"({"path": "2_Dropout", "type": "sentence_transformers.models.Dropout"})"});
+  PutModules({kOldTransformer, kOldPooling,
+              R"({"path": "2_Dropout", "type": "sentence_transformers.models.Dropout"})"});
   EXPECT_THAT(Folder().pooling(), ElementsAre(PoolingMode::kMean));
 }
 
@@ -364,7 +385,8 @@ TEST_F(ModelFolderTest, Modules_OfAnotherFormAreRefused) {
 
 TEST_F(ModelFolderTest, Modules_MayNotLeaveTheFolder) {
   for (const char* path : {"../other", "/etc", "a/../../b"}) {
-    PutModules({std::string(R"({"path": ")") + path + R"(", "type": "sentence_transformers.models.Transformer"})"});
+    PutModules({std::string(R"({"path": ")") + path +
+                R"(", "type": "sentence_transformers.models.Transformer"})"});
     EXPECT_THAT(Error(), HasSubstr("leaves the folder")) << path;
   }
 }
@@ -388,8 +410,10 @@ class DenseConfigTest : public ModelFolderTest {
 };
 
 TEST_F(DenseConfigTest, Activation_IsTheLastComponentOfTheClass) {
-  EXPECT_EQ(Dense(R"(, "activation_function": "torch.nn.modules.linear.Identity")").activation, "Identity");
-  EXPECT_EQ(Dense(R"(, "activation_function": "torch.nn.modules.activation.GELU")").activation, "GELU");
+  EXPECT_EQ(Dense(R"(, "activation_function": "torch.nn.modules.linear.Identity")").activation,
+            "Identity");
+  EXPECT_EQ(Dense(R"(, "activation_function": "torch.nn.modules.activation.GELU")").activation,
+            "GELU");
   EXPECT_EQ(Dense("").activation, "Tanh");  // the library's default
   EXPECT_EQ(Dense(R"(, "activation_function": null)").activation, "Identity");
 }
@@ -403,21 +427,29 @@ TEST_F(DenseConfigTest, BiasAndResidual) {
 
 TEST_F(DenseConfigTest, AnUnsupportedActivationIsRefused) {
   EXPECT_THAT(
-      DenseError(R"({"in_features": 8, "out_features": 4, "activation_function": "torch.nn.modules.activation.Softplus"})"),
+      DenseError(
+          R"({"in_features": 8, "out_features": 4, "activation_function": "torch.nn.modules.activation.Softplus"})"),
       AllOf(HasSubstr("Softplus"), HasSubstr("Identity, Tanh, ReLU, GELU or SiLU")));
 }
 
 TEST_F(DenseConfigTest, BadConfigsAreRefused) {
   EXPECT_THAT(DenseError("{}"), HasSubstr("has no in_features and out_features"));
-  EXPECT_THAT(DenseError(R"({"in_features": 8})"), HasSubstr("has no in_features and out_features"));
-  EXPECT_THAT(DenseError(R"({"in_features": -8, "out_features": 4})"), HasSubstr("a whole number, 1 or more"));
-  EXPECT_THAT(DenseError(R"({"in_features": 8.5, "out_features": 4})"), HasSubstr("a whole number, 1 or more"));
-  EXPECT_THAT(DenseError(R"({"in_features": 1e30, "out_features": 4})"), HasSubstr("a whole number, 1 or more"));
-  EXPECT_THAT(DenseError(R"({"in_features": 18446744073709551615, "out_features": 4})"), HasSubstr("a whole number, 1 or more"));
+  EXPECT_THAT(DenseError(R"({"in_features": 8})"),
+              HasSubstr("has no in_features and out_features"));
+  EXPECT_THAT(DenseError(R"({"in_features": -8, "out_features": 4})"),
+              HasSubstr("a whole number, 1 or more"));
+  EXPECT_THAT(DenseError(R"({"in_features": 8.5, "out_features": 4})"),
+              HasSubstr("a whole number, 1 or more"));
+  EXPECT_THAT(DenseError(R"({"in_features": 1e30, "out_features": 4})"),
+              HasSubstr("a whole number, 1 or more"));
+  EXPECT_THAT(DenseError(R"({"in_features": 18446744073709551615, "out_features": 4})"),
+              HasSubstr("a whole number, 1 or more"));
   EXPECT_THAT(DenseError(R"({"in_features": 9, "out_features": 4})"),
               HasSubstr("Dense takes 9 values, what stands before it gives 8"));
-  EXPECT_THAT(DenseError(R"({"in_features": 8, "out_features": 4, "module_output_name": "token_embeddings"})"),
-              HasSubstr("token_embeddings"));
+  EXPECT_THAT(
+      DenseError(
+          R"({"in_features": 8, "out_features": 4, "module_output_name": "token_embeddings"})"),
+      HasSubstr("token_embeddings"));
 }
 
 TEST_F(DenseConfigTest, PickledWeightsAreRefused) {
@@ -428,9 +460,11 @@ TEST_F(DenseConfigTest, PickledWeightsAreRefused) {
 
 TEST_F(ModelFolderTest, Prompts_TheDefaultMustExist) {
   PutModules({kOldTransformer, kOldPooling});
-  Put("config_sentence_transformers.json", R"({"prompts": {"query": "q"}, "default_prompt_name": "passage"})");
+  Put("config_sentence_transformers.json",
+      R"({"prompts": {"query": "q"}, "default_prompt_name": "passage"})");
   EXPECT_THAT(Error(), AllOf(HasSubstr("passage"), HasSubstr("does not hold")));
-  Put("config_sentence_transformers.json", R"({"prompts": {"query": "q"}, "default_prompt_name": null})");
+  Put("config_sentence_transformers.json",
+      R"({"prompts": {"query": "q"}, "default_prompt_name": null})");
   EXPECT_EQ(Folder().default_prompt_name(), "");
   Put("config_sentence_transformers.json", R"({"prompts": ["q"]})");
   EXPECT_THAT(Error(), HasSubstr("\"prompts\""));
@@ -445,7 +479,8 @@ TEST_F(ModelFolderTest, MaxSeqLength_OfSentenceTransformersWinsOverTheTokenizers
   EXPECT_EQ(Folder().max_seq_length(), 512);
   Put("sentence_distilbert_config.json", R"({"max_seq_length": 128})");
   EXPECT_EQ(Folder().max_seq_length(), 128);
-  Put("sentence_bert_config.json", R"({"max_seq_length": 256})");  // the first of the library's list, not of the folder
+  Put("sentence_bert_config.json",
+      R"({"max_seq_length": 256})");  // the first of the library's list, not of the folder
   EXPECT_EQ(Folder().max_seq_length(), 256);
   Put("sentence_bert_config.json", R"({"max_seq_length": null})");
   EXPECT_EQ(Folder().max_seq_length(), 512);

@@ -12,7 +12,8 @@ namespace {
 TEST(AddRows, AddsEachRowWhereItBelongs) {
   constexpr int kRows = 40, kWidth = 19;
   std::vector<int32_t> rows;
-  for (int i = 0; i < kRows / 2; ++i) rows.push_back((i * 7) % kRows);  // 7 and 40 have no common factor: all differ
+  for (int i = 0; i < kRows / 2; ++i)
+    rows.push_back((i * 7) % kRows);  // 7 and 40 have no common factor: all differ
   for (ElementType type : {ElementType::kFloat32, ElementType::kBFloat16}) {
     std::vector<float> from, to(kRows * kWidth, 0.5f);
     std::vector<BFloat16> halves;
@@ -20,7 +21,8 @@ TEST(AddRows, AddsEachRowWhereItBelongs) {
       from.push_back(static_cast<float>(i % 200));  // exact in bfloat16
       FromFloat(from.back(), &halves.emplace_back());
     }
-    AddRows({.from = type == ElementType::kFloat32 ? static_cast<const void*>(from.data()) : halves.data(),
+    AddRows({.from = type == ElementType::kFloat32 ? static_cast<const void*>(from.data())
+                                                   : halves.data(),
              .type = type,
              .to = to.data(),
              .rows = rows.data(),

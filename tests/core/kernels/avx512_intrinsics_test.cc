@@ -1,6 +1,6 @@
-// The AVX-512 intrinsics that the kernels use, against their rules (Intel SDM, volume 2) written out a lane at a time: the
-// emulation on every processor (emulated_avx512_avx512_intrinsics_test), the instructions themselves where the processor has
-// them.
+// The AVX-512 intrinsics that the kernels use, against their rules (Intel SDM, volume 2) written
+// out a lane at a time: the emulation on every processor (emulated_avx512_avx512_intrinsics_test),
+// the instructions themselves where the processor has them.
 #include <gmock/gmock.h>
 
 #include <algorithm>
@@ -61,23 +61,28 @@ Rule MaskedMemory(int count, bool keep) {
   return [=](const Operands& o, uint32_t* out) {
     if (!keep) std::memset(out, 0, count * sizeof(T));
     for (int i = 0; i < count; ++i)
-      if (o.mask >> i & 1) std::memcpy(reinterpret_cast<T*>(out) + i, reinterpret_cast<const T*>(o.a) + i, sizeof(T));
+      if (o.mask >> i & 1)
+        std::memcpy(reinterpret_cast<T*>(out) + i, reinterpret_cast<const T*>(o.a) + i, sizeof(T));
   };
 }
-// Halves as the compilers combine them: the upper one comes first while registers get narrower (which a maximum of NaN tells).
+// Halves as the compilers combine them: the upper one comes first while registers get narrower
+// (which a maximum of NaN tells).
 template <class T>
 Rule Reduce(T combine) {
   return [=](const Operands& o, uint32_t* out) {
     float v[16];
     std::memcpy(v, o.a, sizeof v);
     for (int half = 8; half > 0; half /= 2)
-      for (int i = 0; i < half; ++i) v[i] = half >= 4 ? combine(v[i + half], v[i]) : combine(v[i], v[i + half]);
+      for (int i = 0; i < half; ++i)
+        v[i] = half >= 4 ? combine(v[i + half], v[i]) : combine(v[i], v[i + half]);
     *out = U(v[0]);
   };
 }
 
 float Scale(float a, float b, float) {
-  if (std::isnan(a) || std::isnan(b) || (a == 0 && b == INFINITY) || (std::isinf(a) && b == -INFINITY)) return NAN;
+  if (std::isnan(a) || std::isnan(b) || (a == 0 && b == INFINITY) ||
+      (std::isinf(a) && b == -INFINITY))
+    return NAN;
   if (std::isinf(b)) return std::copysign(b > 0 ? INFINITY : 0.0f, a);
   return std::scalbn(a, static_cast<int>(std::floor(std::clamp(b, -1000.0f, 1000.0f))));
 }
@@ -115,8 +120,11 @@ std::map<std::string, Rule> Rules() {
   rules["castps_si512"] = Ints([](uint32_t a, uint32_t) { return a; });
   rules["reduce_add_ps"] = Reduce([](float a, float b) { return a + b; });
   rules["reduce_max_ps"] = Reduce([](float a, float b) { return a > b ? a : b; });
-  rules["set1_ps"] = rules["set1_epi32"] = [](const Operands& o, uint32_t* out) { std::fill(out, out + 16, o.a[0]); };
-  rules["setzero_ps"] = rules["setzero_si512"] = [](const Operands&, uint32_t* out) { std::fill(out, out + 16, 0u); };
+  rules["set1_ps"] = rules["set1_epi32"] = [](const Operands& o, uint32_t* out) {
+    std::fill(out, out + 16, o.a[0]);
+  };
+  rules["setzero_ps"] =
+      rules["setzero_si512"] = [](const Operands&, uint32_t* out) { std::fill(out, out + 16, 0u); };
   rules["setr_epi32"] = [](const Operands&, uint32_t* out) {
     for (uint32_t i = 0; i < 16; ++i) out[i] = i;
   };
@@ -127,21 +135,27 @@ std::map<std::string, Rule> Rules() {
   rules["cmp_ps_mask_unord"] = Masks([](uint32_t a, uint32_t b) { return IsNaN(a) || IsNaN(b); });
   rules["cmpge_epi32_mask"] = Masks([](uint32_t a, uint32_t b) { return I(a) >= I(b); });
   rules["cmple_epi32_mask"] = Masks([](uint32_t a, uint32_t b) { return I(a) <= I(b); });
-  rules["mask_mov_epi32"] = rules["mask_mov_ps"] = Masked([](uint32_t a, uint32_t b, bool set) { return set ? b : a; });
+  rules["mask_mov_epi32"] = rules["mask_mov_ps"] =
+      Masked([](uint32_t a, uint32_t b, bool set) { return set ? b : a; });
   rules["maskz_mov_ps"] = Masked([](uint32_t a, uint32_t, bool set) { return set ? a : 0u; });
-  rules["maskz_sub_ps"] = Masked([](uint32_t a, uint32_t b, bool set) { return set ? U(F(a) - F(b)) : 0u; });
+  rules["maskz_sub_ps"] =
+      Masked([](uint32_t a, uint32_t b, bool set) { return set ? U(F(a) - F(b)) : 0u; });
   rules["cvtps_epi32"] = Ints([](uint32_t a, uint32_t) {
     const double rounded = std::nearbyint(static_cast<double>(F(a)));
-    return rounded >= -0x1p31 && rounded < 0x1p31 ? static_cast<uint32_t>(static_cast<int32_t>(rounded)) : 0x80000000u;
+    return rounded >= -0x1p31 && rounded < 0x1p31
+               ? static_cast<uint32_t>(static_cast<int32_t>(rounded))
+               : 0x80000000u;
   });
   rules["cvtepu16_epi32"] = [](const Operands& o, uint32_t* out) {
     for (int i = 0; i < 16; ++i) out[i] = o.a[i / 2] >> (i % 2 * 16) & 0xffff;
   };
   rules["cvtepi32_epi16"] = [](const Operands& o, uint32_t* out) {
-    for (int i = 0; i < 16; ++i) reinterpret_cast<uint16_t*>(out)[i] = static_cast<uint16_t>(o.a[i]);
+    for (int i = 0; i < 16; ++i)
+      reinterpret_cast<uint16_t*>(out)[i] = static_cast<uint16_t>(o.a[i]);
   };
   rules["cvtusepi32_epi8"] = [](const Operands& o, uint32_t* out) {
-    for (int i = 0; i < 16; ++i) reinterpret_cast<uint8_t*>(out)[i] = static_cast<uint8_t>(std::min(o.a[i], 255u));
+    for (int i = 0; i < 16; ++i)
+      reinterpret_cast<uint8_t*>(out)[i] = static_cast<uint8_t>(std::min(o.a[i], 255u));
   };
   rules["shuffle_ps_44"] = Shuffle({0, 1, 16, 17, 4, 5, 20, 21, 8, 9, 24, 25, 12, 13, 28, 29});
   rules["shuffle_ps_ee"] = Shuffle({2, 3, 18, 19, 6, 7, 22, 23, 10, 11, 26, 27, 14, 15, 30, 31});
@@ -150,15 +164,19 @@ std::map<std::string, Rule> Rules() {
   rules["unpacklo_ps"] = Shuffle({0, 16, 1, 17, 4, 20, 5, 21, 8, 24, 9, 25, 12, 28, 13, 29});
   rules["unpackhi_ps"] = Shuffle({2, 18, 3, 19, 6, 22, 7, 23, 10, 26, 11, 27, 14, 30, 15, 31});
   rules["permutexvar_epi16"] = [](const Operands& o, uint32_t* out) {
-    const uint16_t *index = reinterpret_cast<const uint16_t*>(o.a), *from = reinterpret_cast<const uint16_t*>(o.b);
+    const uint16_t *index = reinterpret_cast<const uint16_t*>(o.a),
+                   *from = reinterpret_cast<const uint16_t*>(o.b);
     for (int i = 0; i < 32; ++i) reinterpret_cast<uint16_t*>(out)[i] = from[index[i] % 32];
   };
   rules["cvtneps_pbh"] = [](const Operands& o, uint32_t* out) {
-    for (int i = 0; i < 16; ++i) reinterpret_cast<uint16_t*>(out)[i] = static_cast<uint16_t>(ToBFloat16(o.a[i]));
+    for (int i = 0; i < 16; ++i)
+      reinterpret_cast<uint16_t*>(out)[i] = static_cast<uint16_t>(ToBFloat16(o.a[i]));
   };
-  rules["cvtne2ps_pbh"] = [](const Operands& o, uint32_t* out) {  // the second operand fills the lower half
+  rules["cvtne2ps_pbh"] = [](const Operands& o,
+                             uint32_t* out) {  // the second operand fills the lower half
     for (int i = 0; i < 32; ++i)
-      reinterpret_cast<uint16_t*>(out)[i] = static_cast<uint16_t>(ToBFloat16(i < 16 ? o.b[i] : o.a[i - 16]));
+      reinterpret_cast<uint16_t*>(out)[i] =
+          static_cast<uint16_t>(ToBFloat16(i < 16 ? o.b[i] : o.a[i - 16]));
   };
   rules["dpbf16_ps"] = [](const Operands& o, uint32_t* out) {
     for (int i = 0; i < 16; ++i) out[i] = U(DotPair(o.a[i], o.b[i], F(o.c[i])));
@@ -173,11 +191,12 @@ std::map<std::string, Rule> Rules() {
 }
 
 // Zeros, denormals, ties, saturation, infinities and NaN of both kinds.
-constexpr uint32_t kEdges[] = {0x00000000, 0x80000000, 0x00000001, 0x80000001, 0x007fffff, 0x807fffff, 0x00800000, 0x00008000,
-                               0x3f800000, 0xbf800000, 0x3f000000, 0x3fc00000, 0x40200000, 0xc0200000, 0x3f808000, 0x3f818000,
-                               0x3f808001, 0x3f807fff, 0x7f7fffff, 0xff7fffff, 0x7f7f8000, 0x7f800000, 0xff800000, 0x7fc00000,
-                               0xffc01234, 0x7f800001, 0x7f808000, 0x000000fe, 0x000000ff, 0x00000100, 0xffffffff, 0x4f000000,
-                               0xcf000000, 0x4effffff, 0xcf000001, 0x43160000, 0xc3160000, 0x42fe0000, 0xc2fd0000, 0xc3150000};
+constexpr uint32_t kEdges[] = {
+    0x00000000, 0x80000000, 0x00000001, 0x80000001, 0x007fffff, 0x807fffff, 0x00800000, 0x00008000,
+    0x3f800000, 0xbf800000, 0x3f000000, 0x3fc00000, 0x40200000, 0xc0200000, 0x3f808000, 0x3f818000,
+    0x3f808001, 0x3f807fff, 0x7f7fffff, 0xff7fffff, 0x7f7f8000, 0x7f800000, 0xff800000, 0x7fc00000,
+    0xffc01234, 0x7f800001, 0x7f808000, 0x000000fe, 0x000000ff, 0x00000100, 0xffffffff, 0x4f000000,
+    0xcf000000, 0x4effffff, 0xcf000001, 0x43160000, 0xc3160000, 0x42fe0000, 0xc2fd0000, 0xc3150000};
 
 uint32_t Draw(std::mt19937& random) {
   switch (random() % 4) {
@@ -192,7 +211,8 @@ uint32_t Draw(std::mt19937& random) {
 
 // Every rule that computes may answer with any NaN; what moves or converts bits may not.
 bool Computes(const std::string& name) {
-  for (const char* one : {"add_ps", "sub_ps", "mul_ps", "div_ps", "roundscale_ps", "scalef_ps", "reduce_add_ps", "dpbf16_ps"})
+  for (const char* one : {"add_ps", "sub_ps", "mul_ps", "div_ps", "roundscale_ps", "scalef_ps",
+                          "reduce_add_ps", "dpbf16_ps"})
     if (name.ends_with(one)) return true;
   return false;
 }
@@ -215,8 +235,8 @@ TEST(Avx512Intrinsics, FollowTheirRules_OnRandomAndEdgeOperands) {
       rules[instruction.name](o, want);
       for (int i = 0; i < 16; ++i) {
         if (Computes(instruction.name) && IsNaN(got[i]) && IsNaN(want[i])) continue;
-        ASSERT_EQ(got[i], want[i]) << instruction.name << " lane " << i << " of " << std::hex << o.a[i] << " " << o.b[i] << " "
-                                   << o.c[i];
+        ASSERT_EQ(got[i], want[i]) << instruction.name << " lane " << i << " of " << std::hex
+                                   << o.a[i] << " " << o.b[i] << " " << o.c[i];
       }
     }
     rules.erase(instruction.name);

@@ -17,8 +17,9 @@ namespace {
 
 std::vector<AttentionImplementation> Implementations(ElementType type) {
   std::vector<AttentionImplementation> all;
-  for (AttentionImplementation one : {AttentionImplementation::kPortable, AttentionImplementation::kAvx2,
-                                      AttentionImplementation::kAvx512, AttentionImplementation::kAvx512Bf16}) {
+  for (AttentionImplementation one :
+       {AttentionImplementation::kPortable, AttentionImplementation::kAvx2,
+        AttentionImplementation::kAvx512, AttentionImplementation::kAvx512Bf16}) {
     if (IsSupported(one, type)) all.push_back(one);
   }
   return all;
@@ -80,7 +81,8 @@ struct Batch {
     params.tensors.k = full ? static_cast<const void*>(packed[1].data()) : halves[1].data();
     params.tensors.v = full ? static_cast<const void*>(packed[2].data()) : halves[2].data();
     params.tensors.out = full ? static_cast<void*>(out.data()) : half_out.data();
-    params.tensors.q_stride = params.tensors.k_stride = params.tensors.v_stride = params.tensors.out_stride = row();
+    params.tensors.q_stride = params.tensors.k_stride = params.tensors.v_stride =
+        params.tensors.out_stride = row();
     params.tensors.num_heads = num_heads;
     params.tensors.head_size = head_size;
     params.tensors.scale = 1.0f / std::sqrt(static_cast<float>(head_size));
@@ -90,7 +92,9 @@ struct Batch {
     params.block_size = block_size;
     params.random_blocks = random_blocks;
     BlockSparseAttention(params, implementation);
-    if (!full) std::transform(half_out.begin(), half_out.end(), out.begin(), [](BFloat16 x) { return ToFloat(x); });
+    if (!full)
+      std::transform(half_out.begin(), half_out.end(), out.begin(),
+                     [](BFloat16 x) { return ToFloat(x); });
     return out;
   }
 };
@@ -113,8 +117,10 @@ void ExpectEqualsReference(const Batch& batch, double error) {
       const int length = text.blocks * batch.block_size;
       for (int h = 0; h < batch.num_heads; ++h) {
         const reference::AttentionResult want = reference::Attention(
-            length, batch.head_size, 1.0 / std::sqrt(batch.head_size), HeadOf(batch, text.q, h), HeadOf(batch, text.k, h),
-            HeadOf(batch, text.v, h), reference::BlockSparsePattern(length, batch.block_size, batch.random_blocks, text.read));
+            length, batch.head_size, 1.0 / std::sqrt(batch.head_size), HeadOf(batch, text.q, h),
+            HeadOf(batch, text.k, h), HeadOf(batch, text.v, h),
+            reference::BlockSparsePattern(length, batch.block_size, batch.random_blocks,
+                                          text.read));
         for (int t = 0; t < length; ++t) {
           for (int d = 0; d < batch.head_size; ++d) {
             const double expected = want.out[static_cast<size_t>(t) * batch.head_size + d];
@@ -129,8 +135,9 @@ void ExpectEqualsReference(const Batch& batch, double error) {
       }
       first += length;
     }
-    EXPECT_LT(worst, error) << "implementation " << static_cast<int>(implementation) << " block " << batch.block_size << " r "
-                            << batch.random_blocks << " D " << batch.head_size;
+    EXPECT_LT(worst, error) << "implementation " << static_cast<int>(implementation) << " block "
+                            << batch.block_size << " r " << batch.random_blocks << " D "
+                            << batch.head_size;
   }
 }
 
@@ -141,8 +148,10 @@ TEST(BlockSparseAttention, EqualsReference_OverBlocksRandomCountsAndPadding) {
     for (int block_size : {1, 4, 5, 16, 64}) {
       for (int blocks : {2, 3, 4, 6, 13}) {
         for (int random_blocks : {0, 1, 3}) {
-          for (int padding : {0, block_size - 1, std::min(2 * block_size + 1, blocks * block_size - 1)}) {
-            Batch batch = {block_size, random_blocks, 2, 16, type, {{.blocks = blocks, .padding = padding}}};
+          for (int padding :
+               {0, block_size - 1, std::min(2 * block_size + 1, blocks * block_size - 1)}) {
+            Batch batch = {block_size, random_blocks, 2,
+                           16,         type,          {{.blocks = blocks, .padding = padding}}};
             batch.Fill(random);
             ExpectEqualsReference(batch, error);
           }
@@ -155,8 +164,12 @@ TEST(BlockSparseAttention, EqualsReference_OverBlocksRandomCountsAndPadding) {
 TEST(BlockSparseAttention, EqualsReference_InABatchAndOverHeadSizes) {
   std::mt19937 random(2);
   for (int head_size : {8, 20, 64, 128}) {
-    Batch batch = {
-        16, 2, 3, head_size, ElementType::kFloat32, {{.blocks = 9, .padding = 3}, {.blocks = 2}, {.blocks = 41, .padding = 17}}};
+    Batch batch = {16,
+                   2,
+                   3,
+                   head_size,
+                   ElementType::kFloat32,
+                   {{.blocks = 9, .padding = 3}, {.blocks = 2}, {.blocks = 41, .padding = 17}}};
     batch.Fill(random);
     ExpectEqualsReference(batch, 1e-5);
   }
@@ -164,7 +177,12 @@ TEST(BlockSparseAttention, EqualsReference_InABatchAndOverHeadSizes) {
 
 TEST(BlockSparseAttention, TextInABatch_IsBitIdenticalToTheTextAlone) {
   std::mt19937 random(3);
-  Batch batch = {8, 3, 2, 24, ElementType::kFloat32, {{.blocks = 80, .padding = 5}, {.blocks = 7}, {.blocks = 12, .padding = 1}}};
+  Batch batch = {8,
+                 3,
+                 2,
+                 24,
+                 ElementType::kFloat32,
+                 {{.blocks = 80, .padding = 5}, {.blocks = 7}, {.blocks = 12, .padding = 1}}};
   batch.Fill(random);
   for (AttentionImplementation implementation : Implementations(batch.type)) {
     const std::vector<float> all = batch.Run(implementation);
@@ -173,7 +191,8 @@ TEST(BlockSparseAttention, TextInABatch_IsBitIdenticalToTheTextAlone) {
       Batch single = batch;
       single.texts = {text};
       const std::vector<float> alone = single.Run(implementation);
-      EXPECT_TRUE(std::equal(alone.begin(), alone.end(), all.begin() + first)) << static_cast<int>(implementation);
+      EXPECT_TRUE(std::equal(alone.begin(), alone.end(), all.begin() + first))
+          << static_cast<int>(implementation);
       first += alone.size();
     }
   }

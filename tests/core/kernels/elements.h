@@ -1,5 +1,5 @@
-// Elements: numbers as a kernel reads and writes them, float32 or bfloat16, for tests that run a kernel in both types. Behind the
-// last one lie kGuard elements that no kernel may change.
+// Elements: numbers as a kernel reads and writes them, float32 or bfloat16, for tests that run a
+// kernel in both types. Behind the last one lie kGuard elements that no kernel may change.
 #pragma once
 
 #include <cstddef>
@@ -36,17 +36,22 @@ class Elements {
   ElementType type() const { return type_; }
   size_t size() const { return size_; }
   void* at(size_t i) {
-    return type_ == ElementType::kFloat32 ? static_cast<void*>(&floats_[i]) : static_cast<void*>(&halves_[i]);
+    return type_ == ElementType::kFloat32 ? static_cast<void*>(&floats_[i])
+                                          : static_cast<void*>(&halves_[i]);
   }
-  float operator[](size_t i) const { return type_ == ElementType::kFloat32 ? floats_[i] : ToFloat(halves_[i]); }
+  float operator[](size_t i) const {
+    return type_ == ElementType::kFloat32 ? floats_[i] : ToFloat(halves_[i]);
+  }
   uint32_t bits(size_t i) const {
     uint32_t bits = 0;
-    type_ == ElementType::kFloat32 ? std::memcpy(&bits, &floats_[i], 4) : std::memcpy(&bits, &halves_[i], 2);
+    type_ == ElementType::kFloat32 ? std::memcpy(&bits, &floats_[i], 4)
+                                   : std::memcpy(&bits, &halves_[i], 2);
     return bits;
   }
 
   bool IsUntouched(size_t i) const {
-    return type_ == ElementType::kFloat32 ? floats_[i] == kUntouched : halves_[i].bits == half_untouched_.bits;
+    return type_ == ElementType::kFloat32 ? floats_[i] == kUntouched
+                                          : halves_[i].bits == half_untouched_.bits;
   }
   bool GuardIsUntouched() const {
     for (size_t i = size_; i < size_ + kGuard; ++i)

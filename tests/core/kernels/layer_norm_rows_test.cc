@@ -1,4 +1,5 @@
-// Every implementation of LayerNormRows against the portable one, which layer_norm_test holds against the formula.
+// Every implementation of LayerNormRows against the portable one, which layer_norm_test holds
+// against the formula.
 #include <gmock/gmock.h>
 
 #include <cmath>
@@ -32,8 +33,9 @@ struct Case {
 
   std::string Describe() const {
     std::ostringstream text;
-    text << "width " << width << " types " << static_cast<int>(x_type) << static_cast<int>(residual_type)
-         << static_cast<int>(out_type) << " residual " << has_residual << " sum " << has_sum << " bias " << has_bias;
+    text << "width " << width << " types " << static_cast<int>(x_type)
+         << static_cast<int>(residual_type) << static_cast<int>(out_type) << " residual "
+         << has_residual << " sum " << has_sum << " bias " << has_bias;
     return text.str();
   }
 };
@@ -62,7 +64,8 @@ struct Input {
 };
 
 Output Normalise(const Case& c, Input& input, RowsOf rows_of) {
-  Output output = {Elements(kRows * c.width, c.out_type), Elements(kRows * c.width, c.residual_type)};
+  Output output = {Elements(kRows * c.width, c.out_type),
+                   Elements(kRows * c.width, c.residual_type)};
   std::vector<float> scratch(c.width);
   rows_of({.x = input.x.at(0),
            .residual = c.has_residual ? input.residual.at(0) : nullptr,
@@ -79,7 +82,8 @@ Output Normalise(const Case& c, Input& input, RowsOf rows_of) {
   return output;
 }
 
-// Equal but for the order of sums (and for bfloat16 one step of rounding), and written where it was asked for alone.
+// Equal but for the order of sums (and for bfloat16 one step of rounding), and written where it was
+// asked for alone.
 void ExpectSame(const Elements& got, const Elements& want, int64_t width) {
   for (size_t i = 0; i < got.size(); ++i) {
     ASSERT_EQ(got.IsUntouched(i), want.IsUntouched(i)) << "element " << i;
@@ -120,7 +124,8 @@ TEST(LayerNormRows, EqualsPortable_ForEveryTypeWidthAndOptionalPart) {
 // The variance is summed about the mean: a large mean costs no digits of it.
 TEST(LayerNormRows, EqualsPortable_WhereTheMeanIsLarge) {
   std::mt19937 random(2);
-  const Case c = {90, ElementType::kFloat32, ElementType::kFloat32, ElementType::kFloat32, false, false, true};
+  const Case c = {
+      90, ElementType::kFloat32, ElementType::kFloat32, ElementType::kFloat32, false, false, true};
   Input input(c, random);
   input.x = Elements(Normal(kRows * c.width, 4096.0f, random), c.x_type);
   const Output want = Normalise(c, input, LayerNormRowsPortable);
@@ -141,7 +146,8 @@ TEST(LayerNormRows, NaN_StaysInItsRow) {
     input.x = Elements(values, type);
     for (const auto& [name, rows_of] : Implementations()) {
       const Output got = Normalise(c, input, rows_of);
-      for (int64_t i = c.width; i < 3 * c.width; ++i) ASSERT_EQ(std::isnan(got.out[i]), i < 2 * c.width) << name << " " << i;
+      for (int64_t i = c.width; i < 3 * c.width; ++i)
+        ASSERT_EQ(std::isnan(got.out[i]), i < 2 * c.width) << name << " " << i;
     }
   }
 }

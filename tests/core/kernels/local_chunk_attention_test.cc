@@ -19,7 +19,8 @@ std::vector<ChunkAttentionImplementation> Implementations(ElementType type) {
   return all;
 }
 
-// Values as an element type holds them: the floats that they are, and the bytes that a kernel reads.
+// Values as an element type holds them: the floats that they are, and the bytes that a kernel
+// reads.
 struct Elements {
   ElementType type;
   std::vector<float> floats;
@@ -34,7 +35,8 @@ struct Elements {
     }
   }
   const void* at(size_t i) const {
-    return type == ElementType::kFloat32 ? static_cast<const void*>(&floats[i]) : static_cast<const void*>(&halves[i]);
+    return type == ElementType::kFloat32 ? static_cast<const void*>(&floats[i])
+                                         : static_cast<const void*>(&halves[i]);
   }
 };
 
@@ -49,25 +51,33 @@ std::vector<float> Normal(size_t count, float scale, std::mt19937& random) {
 std::vector<ChunkTask> Tasks(const reference::ChunkedText& text, std::vector<int32_t>& key_slots) {
   const bool full = text.length <= text.chunk_length;
   const int32_t C = full ? text.length : text.chunk_length, num_chunks = text.length / C;
-  const int32_t before = full ? 0 : text.chunks_before, after = full ? 0 : text.chunks_after, keys = before + 1 + after;
+  const int32_t before = full ? 0 : text.chunks_before, after = full ? 0 : text.chunks_after,
+                keys = before + 1 + after;
   key_slots.resize(num_chunks * keys);
   std::vector<ChunkTask> tasks;
   for (int32_t c = 0; c < num_chunks; ++c) {
     int32_t* slots = &key_slots[c * keys];
     CircularChunks(c, num_chunks, before, after, slots);
     for (int32_t i = 0; i < keys; ++i) slots[i] *= C;
-    tasks.push_back({.query_slot = c * C, .length = C, .out_row = c * C, .num_key_chunks = keys, .key_slots = slots});
+    tasks.push_back({.query_slot = c * C,
+                     .length = C,
+                     .out_row = c * C,
+                     .num_key_chunks = keys,
+                     .key_slots = slots});
   }
   return tasks;
 }
 
-// With bfloat16 elements only the rounding of the probabilities (2^-9) and of the result is left to differ.
+// With bfloat16 elements only the rounding of the probabilities (2^-9) and of the result is left to
+// differ.
 double Bound(ElementType type, ElementType out_type) {
   return type == ElementType::kFloat32 && out_type == ElementType::kFloat32 ? 2e-5 : 1e-2;
 }
 
-// Compares all implementations with the reference for one text of two heads whose q, k, v lie in one [length, 3, 2, D] buffer.
-void ExpectEqualsReference(const reference::ChunkedText& text, std::mt19937& random, ElementType type, ElementType out_type) {
+// Compares all implementations with the reference for one text of two heads whose q, k, v lie in
+// one [length, 3, 2, D] buffer.
+void ExpectEqualsReference(const reference::ChunkedText& text, std::mt19937& random,
+                           ElementType type, ElementType out_type) {
   const int D = text.head_size, H = 2, L = text.length;
   const Elements elements(Normal(static_cast<size_t>(L) * 3 * H * D, 1.5f, random), type);
   const std::vector<float>& qkv = elements.floats;
@@ -79,7 +89,8 @@ void ExpectEqualsReference(const reference::ChunkedText& text, std::mt19937& ran
     std::vector<float> part[3];
     for (int t = 0; t < L; ++t) {
       for (int i = 0; i < 3; ++i)
-        part[i].insert(part[i].end(), &qkv[((t * 3 + i) * H + h) * D], &qkv[((t * 3 + i) * H + h) * D] + D);
+        part[i].insert(part[i].end(), &qkv[((t * 3 + i) * H + h) * D],
+                       &qkv[((t * 3 + i) * H + h) * D] + D);
     }
     want[h] = reference::LocalChunkAttention(text, part[0], part[1], part[2]);
   }
@@ -100,18 +111,21 @@ void ExpectEqualsReference(const reference::ChunkedText& text, std::mt19937& ran
                .tasks = tasks.data(),
                .num_tasks = static_cast<int32_t>(tasks.size()),
                .out_type = out_type,
-               .out = out_type == ElementType::kFloat32 ? static_cast<void*>(out.data()) : static_cast<void*>(out_halves.data()),
+               .out = out_type == ElementType::kFloat32 ? static_cast<void*>(out.data())
+                                                        : static_cast<void*>(out_halves.data()),
                .out_stride = H * D});
-    for (size_t i = 0; out_type == ElementType::kBFloat16 && i < out.size(); ++i) out[i] = ToFloat(out_halves[i]);
+    for (size_t i = 0; out_type == ElementType::kBFloat16 && i < out.size(); ++i)
+      out[i] = ToFloat(out_halves[i]);
     double worst = 0;
     for (size_t i = 0; i < out.size(); ++i) {
       const double value = want[i / D % H][i / (H * D) * D + i % D];
       const double error = std::abs(value - out[i]) / (1 + std::abs(value));
       worst = error <= worst ? worst : error;  // NaN too
     }
-    EXPECT_LT(worst, Bound(type, out_type)) << name << " L " << L << " C " << text.chunk_length << " before "
-                                            << text.chunks_before << " after " << text.chunks_after << " D " << D << " causal "
-                                            << text.causal << " masked " << any_masked;
+    EXPECT_LT(worst, Bound(type, out_type))
+        << name << " L " << L << " C " << text.chunk_length << " before " << text.chunks_before
+        << " after " << text.chunks_after << " D " << D << " causal " << text.causal << " masked "
+        << any_masked;
   }
 }
 
@@ -135,8 +149,9 @@ TEST_P(LocalChunkAttention, EqualsReference_OverShapes) {
         for (int after : {0, 1, 4}) {
           for (int mask : {0, 1, 2}) {
             for (bool causal : {false, true}) {
-              ExpectEqualsReference({length, D, C, before, after, causal, Mask(mask, length, random)}, random, GetParam().first,
-                                    GetParam().second);
+              ExpectEqualsReference(
+                  {length, D, C, before, after, causal, Mask(mask, length, random)}, random,
+                  GetParam().first, GetParam().second);
             }
           }
         }
@@ -145,15 +160,16 @@ TEST_P(LocalChunkAttention, EqualsReference_OverShapes) {
   }
 }
 
-// 2.9: where every key is masked, exp(s - z) with z = -1e9 + log n rounded back to -1e9 gives the sum of the values, not the
-// mean.
+// 2.9: where every key is masked, exp(s - z) with z = -1e9 + log n rounded back to -1e9 gives the
+// sum of the values, not the mean.
 TEST_P(LocalChunkAttention, AllKeysMasked_GivesTheSumOfTheValues) {
   const auto [type, out_type] = GetParam();
   if (out_type == ElementType::kBFloat16) return;
   const Elements zeros(std::vector<float>(4, 0.0f), type), v({1, 2, 3, 4}, type);
   const std::vector<uint8_t> nothing(4, 0);
   const int32_t key = 0;
-  const ChunkTask task = {.query_slot = 0, .length = 4, .out_row = 0, .num_key_chunks = 1, .key_slots = &key};
+  const ChunkTask task = {
+      .query_slot = 0, .length = 4, .out_row = 0, .num_key_chunks = 1, .key_slots = &key};
   for (const auto& [name, attention] : Implementations(type)) {
     std::vector<float> out(4);
     attention({.type = type,
@@ -183,7 +199,8 @@ INSTANTIATE_TEST_SUITE_P(Types, LocalChunkAttention,
                            const auto name = [](ElementType type) {
                              return type == ElementType::kFloat32 ? "Float32" : "BFloat16";
                            };
-                           return std::string(name(info.param.first)) + "To" + name(info.param.second);
+                           return std::string(name(info.param.first)) + "To" +
+                                  name(info.param.second);
                          });
 
 TEST(CircularChunks, WrapsAround_AndAnOffsetOfAllChunksIsNoShift) {

@@ -14,7 +14,8 @@ namespace {
 using Hash = void (*)(const LshHashParams&);
 
 std::vector<std::pair<const char*, Hash>> Implementations() {
-  std::vector<std::pair<const char*, Hash>> all = {{"portable", LshHashPortable}, {"dispatched", LshHash}};
+  std::vector<std::pair<const char*, Hash>> all = {{"portable", LshHashPortable},
+                                                   {"dispatched", LshHash}};
   if (GetCpuFeatures().avx2) all.push_back({"avx2", LshHashAvx2});
   if (GetCpuFeatures().avx512) all.push_back({"avx512", LshHashAvx512});
   return all;
@@ -27,22 +28,26 @@ struct Case {
 };
 
 // Rotations padded as the kernel wants them; what lies between is poison.
-std::vector<float> Padded(const std::vector<float>& rotations, int head_size, int columns, int stride) {
+std::vector<float> Padded(const std::vector<float>& rotations, int head_size, int columns,
+                          int stride) {
   std::vector<float> padded(static_cast<size_t>(head_size) * stride, 1e30f);
-  for (int d = 0; d < head_size; ++d) std::copy_n(&rotations[d * columns], columns, &padded[d * stride]);
+  for (int d = 0; d < head_size; ++d)
+    std::copy_n(&rotations[d * columns], columns, &padded[d * stride]);
   return padded;
 }
 
 void ExpectEqualsReference(const Case& c, std::mt19937& random) {
   std::normal_distribution<float> normal;
-  const int half_sum = std::accumulate(c.factors.begin(), c.factors.end(), 0) / 2, columns = c.num_hashes * half_sum;
+  const int half_sum = std::accumulate(c.factors.begin(), c.factors.end(), 0) / 2,
+            columns = c.num_hashes * half_sum;
   std::vector<float> x(c.rows * c.head_size), rotations(c.head_size * columns);
   for (float& value : x) value = normal(random);
   for (float& value : rotations) value = normal(random);
   std::vector<uint8_t> read(c.rows);
   for (uint8_t& value : read) value = std::uniform_real_distribution<>()(random) >= c.share_masked;
   const std::vector<int> want =
-      reference::LshBuckets({.length = c.rows, .head_size = c.head_size, .read = read}, x, rotations, c.num_hashes, c.factors);
+      reference::LshBuckets({.length = c.rows, .head_size = c.head_size, .read = read}, x,
+                            rotations, c.num_hashes, c.factors);
 
   const int stride = (columns + 31) / 32 * 32;
   const std::vector<float> padded = Padded(rotations, c.head_size, columns, stride);
@@ -60,7 +65,8 @@ void ExpectEqualsReference(const Case& c, std::mt19937& random) {
           .key_mask = c.share_masked > 0 ? read.data() : nullptr,
           .buckets = buckets.data(),
           .bucket_stride = c.rows});
-    // A tie within rounding may go either way: none is expected in so few draws, one in ten thousand is let pass.
+    // A tie within rounding may go either way: none is expected in so few draws, one in ten
+    // thousand is let pass.
     int different = 0;
     for (size_t i = 0; i < buckets.size(); ++i) different += buckets[i] != want[i];
     EXPECT_LE(different, static_cast<int>(buckets.size() / 10000))
@@ -73,7 +79,8 @@ TEST(LshHash, EqualsReference_OverShapes) {
   for (int rows : {1, 7, 8, 9, 65}) {
     for (int head_size : {1, 8, 12, 16, 64}) {
       for (int num_hashes : {1, 2, 5, 8}) {
-        for (const std::vector<int>& factors : {std::vector<int>{2}, {4}, {4, 6}, {64}, {2, 4, 6}, {34, 70}}) {
+        for (const std::vector<int>& factors :
+             {std::vector<int>{2}, {4}, {4, 6}, {64}, {2, 4, 6}, {34, 70}}) {
           ExpectEqualsReference({rows, head_size, num_hashes, factors, 0.0}, random);
           ExpectEqualsReference({rows, head_size, num_hashes, factors, 0.3}, random);
         }

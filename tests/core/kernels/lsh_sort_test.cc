@@ -12,7 +12,8 @@ namespace {
 std::vector<int32_t> StableOrder(const std::vector<int32_t>& buckets) {
   std::vector<int32_t> order(buckets.size());
   std::iota(order.begin(), order.end(), 0);
-  std::stable_sort(order.begin(), order.end(), [&](int32_t a, int32_t b) { return buckets[a] < buckets[b]; });
+  std::stable_sort(order.begin(), order.end(),
+                   [&](int32_t a, int32_t b) { return buckets[a] < buckets[b]; });
   return order;
 }
 
@@ -28,8 +29,10 @@ TEST(LshSort, EqualsStableSort_ForAnyNumberOfBuckets) {
   for (int32_t n : {1, 2, 100, 5000}) {
     for (int32_t num_buckets : {1, 5, 2047, 2048, 2049, 16385, 4194304, 4194305, 2147483647}) {
       std::vector<int32_t> buckets(n);
-      for (int32_t& bucket : buckets) bucket = std::uniform_int_distribution<int32_t>(0, num_buckets - 1)(random);
-      if (n > 2) buckets[n / 2] = num_buckets - 1, buckets[n - 1] = num_buckets - 1, buckets[0] = buckets[1];
+      for (int32_t& bucket : buckets)
+        bucket = std::uniform_int_distribution<int32_t>(0, num_buckets - 1)(random);
+      if (n > 2)
+        buckets[n / 2] = num_buckets - 1, buckets[n - 1] = num_buckets - 1, buckets[0] = buckets[1];
       std::vector<int32_t> slots(n, -1);
       LshSort(buckets.data(), n, num_buckets, slots.data());
       EXPECT_EQ(slots, StableOrder(buckets)) << n << " slots, " << num_buckets << " buckets";

@@ -1,4 +1,5 @@
-// PackedGemm against its definition in double precision, for every way in which a shape fails to be a multiple of a tile.
+// PackedGemm against its definition in double precision, for every way in which a shape fails to be
+// a multiple of a tile.
 #include "core/kernels/packed_gemm.h"
 
 #include <gmock/gmock.h>
@@ -57,7 +58,8 @@ struct Product {
       const std::vector<float> row = Normal(k, random);
       std::copy(row.begin(), row.end(), x.begin() + r * x_stride);
     }
-    packed.reset(static_cast<float*>(std::aligned_alloc(64, (PackedGemmFloats(n, k) * sizeof(float) + 63) / 64 * 64)));
+    packed.reset(static_cast<float*>(
+        std::aligned_alloc(64, (PackedGemmFloats(n, k) * sizeof(float) + 63) / 64 * 64)));
     PackGemmWeight(w.data(), n, k, packed.get());
   }
 
@@ -83,17 +85,21 @@ struct Product {
     return {y.begin() + kMargin, y.end() - kMargin};
   }
   std::vector<float> Run() const {
-    return Run([](const PackedGemmParams& p) { PackedGemmAvx2(p, {0, p.rows, 0, (p.n + kGemmPanel - 1) / kGemmPanel}); });
+    return Run([](const PackedGemmParams& p) {
+      PackedGemmAvx2(p, {0, p.rows, 0, (p.n + kGemmPanel - 1) / kGemmPanel});
+    });
   }
   double Want(int64_t row, int64_t column) const {
     double sum = has_bias ? bias[column] : 0;
-    for (int64_t i = 0; i < k; ++i) sum += static_cast<double>(x[row * x_stride + i]) * w[column * k + i];
+    for (int64_t i = 0; i < k; ++i)
+      sum += static_cast<double>(x[row * x_stride + i]) * w[column * k + i];
     return Activate(activation, sum);
   }
   void ExpectTheDefinition(const std::vector<float>& y) const {
     const double tolerance = 5e-6 * (1 + std::sqrt(static_cast<double>(k)));
     for (int64_t r = 0; r < rows; ++r) {
-      for (int64_t c = 0; c < n; ++c) ASSERT_NEAR(y[r * n + c], Want(r, c), tolerance) << "row " << r << " column " << c;
+      for (int64_t c = 0; c < n; ++c)
+        ASSERT_NEAR(y[r * n + c], Want(r, c), tolerance) << "row " << r << " column " << c;
     }
   }
 
@@ -151,10 +157,12 @@ TEST_F(PackedGemm, WithoutBias_SumsBeginAtZero) {
 }
 
 TEST_F(PackedGemm, Activations_AreAppliedOnce_BehindTheLastDepth) {
-  for (Activation activation :
-       {Activation::kGelu, Activation::kGeluTanh, Activation::kRelu, Activation::kSilu, Activation::kTanh}) {
-    for (const auto& [k, n] : std::vector<std::pair<int64_t, int64_t>>{{6, 32}, {6, 21}, {800, 32}, {800, 21}}) {
-      SCOPED_TRACE(testing::Message() << "activation " << static_cast<int>(activation) << " k " << k << " n " << n);
+  for (Activation activation : {Activation::kGelu, Activation::kGeluTanh, Activation::kRelu,
+                                Activation::kSilu, Activation::kTanh}) {
+    for (const auto& [k, n] :
+         std::vector<std::pair<int64_t, int64_t>>{{6, 32}, {6, 21}, {800, 32}, {800, 21}}) {
+      SCOPED_TRACE(testing::Message()
+                   << "activation " << static_cast<int>(activation) << " k " << k << " n " << n);
       Product product(15, k, n);
       product.activation = activation;
       product.ExpectTheDefinition(product.Run());
@@ -164,27 +172,30 @@ TEST_F(PackedGemm, Activations_AreAppliedOnce_BehindTheLastDepth) {
 
 // Where exponentials overflow and vanish, and what is not a number: one product of x and 1 is x.
 TEST_F(PackedGemm, Activations_HoldAtTheEdges) {
-  const std::vector<float> edges = {0.0f,  -0.0f,  1e-40f, -1e-40f, 3.92f,  -3.92f,  5.55f, -5.55f, 9.0f,  -9.0f,
-                                    87.0f, -87.0f, 88.5f,  -88.5f,  104.0f, -104.0f, 1e4f,  -1e4f,  1e18f, -1e18f};
+  const std::vector<float> edges = {0.0f,   -0.0f,   1e-40f, -1e-40f, 3.92f,  -3.92f, 5.55f,
+                                    -5.55f, 9.0f,    -9.0f,  87.0f,   -87.0f, 88.5f,  -88.5f,
+                                    104.0f, -104.0f, 1e4f,   -1e4f,   1e18f,  -1e18f};
   Product product(static_cast<int64_t>(edges.size()) + 1, 1, 1);
   product.has_bias = false;
   product.w[0] = 1;
   PackGemmWeight(product.w.data(), 1, 1, product.packed.get());
   std::copy(edges.begin(), edges.end(), product.x.begin());
   product.x.back() = NAN;
-  for (Activation activation :
-       {Activation::kGelu, Activation::kGeluTanh, Activation::kRelu, Activation::kSilu, Activation::kTanh}) {
+  for (Activation activation : {Activation::kGelu, Activation::kGeluTanh, Activation::kRelu,
+                                Activation::kSilu, Activation::kTanh}) {
     product.activation = activation;
     const std::vector<float> y = product.Run();
     EXPECT_TRUE(std::isnan(y.back())) << static_cast<int>(activation);
     for (size_t i = 0; i < edges.size(); ++i) {
       const double want = Activate(activation, edges[i]);
-      EXPECT_NEAR(y[i], want, 1e-6 * (1 + std::fabs(want))) << static_cast<int>(activation) << " of " << edges[i];
+      EXPECT_NEAR(y[i], want, 1e-6 * (1 + std::fabs(want)))
+          << static_cast<int>(activation) << " of " << edges[i];
     }
   }
 }
 
-// int8: u8 rows with a scale each, s8 weights in -63..63 with a scale a column. Sums are exact, so the bound is one of rounding.
+// int8: u8 rows with a scale each, s8 weights in -63..63 with a scale a column. Sums are exact, so
+// the bound is one of rounding.
 struct Int8Product {
   Int8Product(int64_t rows, int64_t k, int64_t n) : rows(rows), k(k), n(n) {
     std::mt19937 random(7);
@@ -200,7 +211,8 @@ struct Int8Product {
   void Pack() {
     offsets.assign(n, 0);
     for (int64_t i = 0; i < n * k; ++i) offsets[i / k] -= 128 * w[i];
-    packed.reset(static_cast<float*>(std::aligned_alloc(64, (PackedInt8GemmBytes(n, k) + 63) / 64 * 64)));
+    packed.reset(
+        static_cast<float*>(std::aligned_alloc(64, (PackedInt8GemmBytes(n, k) + 63) / 64 * 64)));
     PackInt8GemmWeight(w.data(), n, k, reinterpret_cast<int8_t*>(packed.get()));
   }
   template <class RunFn>
@@ -223,15 +235,20 @@ struct Int8Product {
     return {y.begin() + kMargin, y.end() - kMargin};
   }
   std::vector<float> Run() const {
-    return Run([](const PackedInt8GemmParams& p) { PackedInt8GemmAvx2(p, {0, p.rows, 0, (p.n + kGemmPanel - 1) / kGemmPanel}); });
+    return Run([](const PackedInt8GemmParams& p) {
+      PackedInt8GemmAvx2(p, {0, p.rows, 0, (p.n + kGemmPanel - 1) / kGemmPanel});
+    });
   }
   void ExpectTheDefinition(const std::vector<float>& y) const {
     for (int64_t r = 0; r < rows; ++r) {
       for (int64_t c = 0; c < n; ++c) {
         int64_t sum = 0;
         for (int64_t i = 0; i < k; ++i) sum += (x[r * k + i] - 128) * w[c * k + i];
-        const double want = static_cast<double>(x_scales[r]) * w_scales[c] * static_cast<double>(sum) + (has_bias ? bias[c] : 0);
-        ASSERT_NEAR(y[r * n + c], Activate(activation, want), 1e-6 * (1 + std::fabs(want))) << "row " << r << " column " << c;
+        const double want =
+            static_cast<double>(x_scales[r]) * w_scales[c] * static_cast<double>(sum) +
+            (has_bias ? bias[c] : 0);
+        ASSERT_NEAR(y[r * n + c], Activate(activation, want), 1e-6 * (1 + std::fabs(want)))
+            << "row " << r << " column " << c;
       }
     }
   }
@@ -268,8 +285,8 @@ TEST_F(PackedGemm, Int8_LargestSums_DoNotSaturate) {
 
 TEST_F(PackedGemm, Int8_ActivationsFollowScalesAndBias) {
   for (bool has_bias : {false, true}) {
-    for (Activation activation :
-         {Activation::kGelu, Activation::kGeluTanh, Activation::kRelu, Activation::kSilu, Activation::kTanh}) {
+    for (Activation activation : {Activation::kGelu, Activation::kGeluTanh, Activation::kRelu,
+                                  Activation::kSilu, Activation::kTanh}) {
       SCOPED_TRACE(static_cast<int>(activation));
       Int8Product product(9, 1600, 37);
       product.has_bias = has_bias;
@@ -282,10 +299,11 @@ TEST_F(PackedGemm, Int8_ActivationsFollowScalesAndBias) {
 TEST_F(PackedGemm, Int8_TheTeamGivesWhatOneThreadGives) {
   const int before = omp_get_max_threads();
   omp_set_num_threads(3);
-  for (const auto& [rows, k, n] :
-       std::vector<std::tuple<int64_t, int64_t, int64_t>>{{1100, 256, 80}, {30, 512, 400}, {1, 4, 3}}) {
+  for (const auto& [rows, k, n] : std::vector<std::tuple<int64_t, int64_t, int64_t>>{
+           {1100, 256, 80}, {30, 512, 400}, {1, 4, 3}}) {
     const Int8Product product(rows, k, n);
-    EXPECT_EQ(product.Run([](const PackedInt8GemmParams& p) { PackedInt8Gemm(p); }), product.Run()) << rows << " rows";
+    EXPECT_EQ(product.Run([](const PackedInt8GemmParams& p) { PackedInt8Gemm(p); }), product.Run())
+        << rows << " rows";
   }
   omp_set_num_threads(before);
 }
@@ -296,7 +314,8 @@ TEST_F(PackedGemm, Int8_NaNScale_MakesThatRowNaN) {
   product.activation = Activation::kRelu;
   product.x_scales[3] = NAN;
   const std::vector<float> y = product.Run();
-  for (int64_t i = 0; i < static_cast<int64_t>(y.size()); ++i) ASSERT_EQ(std::isnan(y[i]), i / 20 == 3) << i;
+  for (int64_t i = 0; i < static_cast<int64_t>(y.size()); ++i)
+    ASSERT_EQ(std::isnan(y[i]), i / 20 == 3) << i;
 }
 
 // What a text gets must not depend on what shares its batch: the same bits.
@@ -308,7 +327,9 @@ TEST_F(PackedGemm, ARow_DoesNotDependOnTheOthers) {
     Product alone(1, 800, 40);
     alone.activation = Activation::kGelu;
     std::copy_n(product.x.begin() + row * 800, 800, alone.x.begin());
-    EXPECT_EQ(alone.Run(), std::vector<float>(together.begin() + row * 40, together.begin() + (row + 1) * 40)) << row;
+    EXPECT_EQ(alone.Run(),
+              std::vector<float>(together.begin() + row * 40, together.begin() + (row + 1) * 40))
+        << row;
   }
 }
 
@@ -316,7 +337,8 @@ TEST_F(PackedGemm, AThreadsPart_IsThatPartAlone) {
   const Product product(50, 800, 70);
   const std::vector<float> whole = product.Run();
   const GemmPart part = {.first_row = 7, .end_row = 31, .first_panel = 1, .end_panel = 3};
-  const std::vector<float> y = product.Run([&](const PackedGemmParams& p) { PackedGemmAvx2(p, part); });
+  const std::vector<float> y =
+      product.Run([&](const PackedGemmParams& p) { PackedGemmAvx2(p, part); });
   for (int64_t i = 0; i < static_cast<int64_t>(y.size()); ++i) {
     const int64_t row = i / 70, panel = i % 70 / kGemmPanel;
     const bool inside = row >= 7 && row < 31 && panel >= 1 && panel < 3;
@@ -324,15 +346,17 @@ TEST_F(PackedGemm, AThreadsPart_IsThatPartAlone) {
   }
 }
 
-// Rows are shared where there are many, panels where there are few, and fewer panels than threads are no fault.
+// Rows are shared where there are many, panels where there are few, and fewer panels than threads
+// are no fault.
 TEST_F(PackedGemm, TheTeamGivesWhatOneThreadGives) {
   const int before = omp_get_max_threads();
   for (int threads : {2, 3, 8}) {
     omp_set_num_threads(threads);
-    for (const auto& [rows, k, n] :
-         std::vector<std::tuple<int64_t, int64_t, int64_t>>{{1100, 256, 80}, {30, 512, 400}, {300, 1000, 16}, {1, 4, 3}}) {
+    for (const auto& [rows, k, n] : std::vector<std::tuple<int64_t, int64_t, int64_t>>{
+             {1100, 256, 80}, {30, 512, 400}, {300, 1000, 16}, {1, 4, 3}}) {
       const Product product(rows, k, n);
-      EXPECT_EQ(product.Run([](const PackedGemmParams& p) { kernels::PackedGemm(p); }), product.Run())
+      EXPECT_EQ(product.Run([](const PackedGemmParams& p) { kernels::PackedGemm(p); }),
+                product.Run())
           << threads << " threads, " << rows << " rows";
     }
   }
@@ -344,10 +368,12 @@ TEST_F(PackedGemm, NaNInARow_StaysInThatRow) {
   product.activation = Activation::kRelu;
   product.x[5 * 100 + 40] = NAN;
   const std::vector<float> y = product.Run();
-  for (int64_t i = 0; i < static_cast<int64_t>(y.size()); ++i) ASSERT_EQ(std::isnan(y[i]), i / 21 == 5) << i;
+  for (int64_t i = 0; i < static_cast<int64_t>(y.size()); ++i)
+    ASSERT_EQ(std::isnan(y[i]), i / 21 == 5) << i;
 }
 
-// Weights that are not a number, and infinite rows, reach no column that is not theirs: panels are filled up with zeros.
+// Weights that are not a number, and infinite rows, reach no column that is not theirs: panels are
+// filled up with zeros.
 TEST_F(PackedGemm, InfiniteRows_GiveNoNaN_BesideTheFillOfTheLastPanel) {
   Product product(3, 10, 21);
   product.has_bias = false;

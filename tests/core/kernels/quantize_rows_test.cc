@@ -1,4 +1,5 @@
-// Every implementation of QuantizeRows and DequantizeRows against the portable one, and what both owe at the edges.
+// Every implementation of QuantizeRows and DequantizeRows against the portable one, and what both
+// owe at the edges.
 #include <gmock/gmock.h>
 
 #include <algorithm>
@@ -40,7 +41,8 @@ std::vector<Implementation> Dequantizers() {
   return all;
 }
 
-// Three rows of which only the one in the middle is asked for: the others are NaN and must not be read.
+// Three rows of which only the one in the middle is asked for: the others are NaN and must not be
+// read.
 std::vector<float> AmongOthers(const std::vector<float>& row) {
   std::vector<float> rows(3 * row.size(), NAN);
   std::copy(row.begin(), row.end(), rows.begin() + row.size());
@@ -54,7 +56,8 @@ struct Quantized {
   // The row in the middle is what stays.
   void KeepTheMiddle(const char* name) {
     const size_t width = q.size() / 3;
-    EXPECT_THAT(std::vector<uint8_t>(q.begin(), q.begin() + width), testing::Each(kUntouched)) << name;
+    EXPECT_THAT(std::vector<uint8_t>(q.begin(), q.begin() + width), testing::Each(kUntouched))
+        << name;
     EXPECT_THAT(std::vector<uint8_t>(q.end() - width, q.end()), testing::Each(kUntouched)) << name;
     EXPECT_THAT(scales, testing::ElementsAre(-1, testing::_, -1)) << name;
     q = std::vector<uint8_t>(q.begin() + width, q.end() - width);
@@ -103,7 +106,8 @@ TEST(QuantizeRows, EqualsPortable_ForEveryWidthAndType) {
 }
 
 TEST(QuantizeRows, LargestMagnitudes_Are1And255_AndHalvesGoToEven) {
-  const std::vector<float> row = {127, -127, 0, 0.5f, 1.5f, 2.5f, -0.5f, -1.5f, -2.5f, 126.5f, -126.5f, 125.5f, 0.49f};
+  const std::vector<float> row = {127,   -127,  0,      0.5f,    1.5f,   2.5f, -0.5f,
+                                  -1.5f, -2.5f, 126.5f, -126.5f, 125.5f, 0.49f};
   const std::vector<uint8_t> want = {255, 1, 128, 128, 130, 130, 128, 126, 126, 254, 2, 254, 128};
   for (size_t width : {13, 26, 39}) {
     std::vector<float> repeated;
@@ -111,7 +115,8 @@ TEST(QuantizeRows, LargestMagnitudes_Are1And255_AndHalvesGoToEven) {
     for (const Implementation& one : Implementations()) {
       const Quantized got = QuantizeRow(one, repeated, ElementType::kFloat32);
       EXPECT_EQ(got.scale, 1.0f) << one.name;
-      for (size_t i = 0; i < width; ++i) EXPECT_EQ(got.q[i], want[i % row.size()]) << one.name << " " << repeated[i];
+      for (size_t i = 0; i < width; ++i)
+        EXPECT_EQ(got.q[i], want[i % row.size()]) << one.name << " " << repeated[i];
     }
   }
 }
@@ -126,7 +131,8 @@ TEST(QuantizeRows, RowOfZeros_IsAll128) {
   }
 }
 
-// A broken weight must not vanish: the row's scale says so, wherever it lies and whatever follows it.
+// A broken weight must not vanish: the row's scale says so, wherever it lies and whatever follows
+// it.
 TEST(QuantizeRows, NaNOrInfinityAnywhere_MakesTheScaleNaN) {
   std::mt19937 random(2);
   for (ElementType type : kTypes) {
@@ -135,21 +141,23 @@ TEST(QuantizeRows, NaNOrInfinityAnywhere_MakesTheScaleNaN) {
         std::vector<float> row = Normal(37, 1.0f, random);
         row[place] = bad;
         for (const Implementation& one : Implementations())
-          EXPECT_TRUE(std::isnan(QuantizeRow(one, row, type).scale)) << one.name << " " << bad << " at " << place;
+          EXPECT_TRUE(std::isnan(QuantizeRow(one, row, type).scale))
+              << one.name << " " << bad << " at " << place;
       }
     }
   }
 }
 
-// From the least denormal to the largest finite number: what comes back, (q - 128) scale, is within half a step of the row, or
-// below 1e-36 zero.
+// From the least denormal to the largest finite number: what comes back, (q - 128) scale, is within
+// half a step of the row, or below 1e-36 zero.
 TEST(QuantizeRows, ComesBackWithinHalfAStep_OverAllMagnitudes) {
   std::mt19937 random(3);
   for (ElementType type : kTypes) {
-    for (float largest :
-         {FLT_TRUE_MIN, 1e-44f, 1e-40f, FLT_MIN, 1e-37f, 3.7e-37f, 3.8e-37f, 1e-36f, 1e-20f, 1.0f, 1e20f, 3.3e38f}) {
+    for (float largest : {FLT_TRUE_MIN, 1e-44f, 1e-40f, FLT_MIN, 1e-37f, 3.7e-37f, 3.8e-37f, 1e-36f,
+                          1e-20f, 1.0f, 1e20f, 3.3e38f}) {
       std::vector<float> row(41);
-      for (float& value : row) value = largest * std::uniform_real_distribution<float>(-1, 1)(random);
+      for (float& value : row)
+        value = largest * std::uniform_real_distribution<float>(-1, 1)(random);
       row[20] = largest;
       const Elements x(row, type);
       const Quantized want = QuantizeRow(kPortable, row, type);
@@ -159,7 +167,8 @@ TEST(QuantizeRows, ComesBackWithinHalfAStep_OverAllMagnitudes) {
         EXPECT_EQ(got.scale, want.scale) << one.name << " " << largest;
         for (size_t i = 0; i < row.size(); ++i) {
           const double back = (got.q[i] - 128.0) * got.scale;
-          ASSERT_NEAR(back, x[i], 0.51 * largest / 127 + 1e-36) << one.name << " " << largest << " at " << i;
+          ASSERT_NEAR(back, x[i], 0.51 * largest / 127 + 1e-36)
+              << one.name << " " << largest << " at " << i;
         }
       }
     }
@@ -168,7 +177,8 @@ TEST(QuantizeRows, ComesBackWithinHalfAStep_OverAllMagnitudes) {
 
 // One step of rounding for bfloat16.
 float Error(ElementType type, float value) {
-  return type == ElementType::kFloat32 ? 1e-5f * (1 + std::fabs(value)) : 8e-3f * std::fabs(value) + 1e-4f;
+  return type == ElementType::kFloat32 ? 1e-5f * (1 + std::fabs(value))
+                                       : 8e-3f * std::fabs(value) + 1e-4f;
 }
 
 struct Row {
@@ -203,7 +213,8 @@ struct Row {
   }
 
   void Run(const Implementation& one, Activation activation, DequantizeParams params) const {
-    const std::vector<float> accs = AmongOthers(acc), gates = AmongOthers(gate), scales = {NAN, scale, NAN};
+    const std::vector<float> accs = AmongOthers(acc), gates = AmongOthers(gate),
+                             scales = {NAN, scale, NAN};
     std::vector<float> scratch(acc.size());
     params.main = {accs.data(), offset.data(), bias.empty() ? nullptr : bias.data()};
     if (!gate.empty()) params.gate = {gates.data(), offset.data(), nullptr};
@@ -220,18 +231,24 @@ TEST(DequantizeRows, EqualsPortable_ForEveryActivationWidthAndType) {
   for (int width : {1, 15, 16, 17, 32, 33, 83}) {
     for (Activation activation : kActivations) {
       for (int kind = 0; kind < 4; ++kind) {
-        Row row = {.acc = Normal(width, 50.0f, random), .offset = Normal(width, 1.0f, random), .scale = 0.07f};
+        Row row = {.acc = Normal(width, 50.0f, random),
+                   .offset = Normal(width, 1.0f, random),
+                   .scale = 0.07f};
         if (kind & 1) row.gate = Normal(width, 50.0f, random);
         if (kind & 2) row.bias = Normal(width, 1.0f, random);
         for (const Implementation& one : Dequantizers()) {
-          SCOPED_TRACE(testing::Message() << one.name << " activation " << static_cast<int>(activation) << " width " << width);
+          SCOPED_TRACE(testing::Message() << one.name << " activation "
+                                          << static_cast<int>(activation) << " width " << width);
           for (ElementType type : kTypes) {
-            const Elements got = row.Run(one, activation, type), want = row.Run(kPortable, activation, type);
+            const Elements got = row.Run(one, activation, type),
+                           want = row.Run(kPortable, activation, type);
             for (int i = 0; i < width; ++i) ASSERT_NEAR(got[i], want[i], Error(type, want[i])) << i;
           }
-          const Quantized got = row.RunQuantized(one, activation), want = row.RunQuantized(kPortable, activation);
+          const Quantized got = row.RunQuantized(one, activation),
+                          want = row.RunQuantized(kPortable, activation);
           EXPECT_NEAR(got.scale, want.scale, 1e-4 * want.scale + 1e-7);
-          if (want.scale < 1e-4) continue;  // nothing but what is left of the activation far below zero
+          if (want.scale < 1e-4)
+            continue;  // nothing but what is left of the activation far below zero
           for (int i = 0; i < width; ++i) ASSERT_NEAR(got.q[i], want.q[i], 1) << i;
         }
       }
@@ -241,31 +258,37 @@ TEST(DequantizeRows, EqualsPortable_ForEveryActivationWidthAndType) {
 
 // Where exponentials overflow and vanish, and what is not a number.
 TEST(DequantizeRows, EqualsPortable_AtTheEdgesOfEveryActivation) {
-  Row row = {.acc = {NAN,   0.0f,   -0.0f, 1e-40f, -1e-40f, 9.0f,    -9.0f, 50.0f, -50.0f, 87.0f,  -87.0f,
-                     88.5f, -88.5f, 89.5f, -89.5f, 104.0f,  -104.0f, 1e4f,  -1e4f, 1e18f,  -1e18f, NAN}};
+  Row row = {.acc = {NAN,     0.0f,  -0.0f,  1e-40f, -1e-40f, 9.0f,  -9.0f,  50.0f,
+                     -50.0f,  87.0f, -87.0f, 88.5f,  -88.5f,  89.5f, -89.5f, 104.0f,
+                     -104.0f, 1e4f,  -1e4f,  1e18f,  -1e18f,  NAN}};
   row.offset.assign(row.acc.size(), 0.0f);
   for (Activation activation : kActivations) {
     for (const Implementation& one : Dequantizers()) {
       for (ElementType type : kTypes) {
-        const Elements got = row.Run(one, activation, type), want = row.Run(kPortable, activation, type);
+        const Elements got = row.Run(one, activation, type),
+                       want = row.Run(kPortable, activation, type);
         for (int i = 0; i < row.width(); ++i) {
           if (std::isnan(want[i]))
-            EXPECT_TRUE(std::isnan(got[i])) << one.name << " activation " << static_cast<int>(activation) << " " << got[i];
+            EXPECT_TRUE(std::isnan(got[i]))
+                << one.name << " activation " << static_cast<int>(activation) << " " << got[i];
           else
             EXPECT_NEAR(got[i], want[i], Error(type, want[i]))
-                << one.name << " activation " << static_cast<int>(activation) << " of " << row.acc[i];
+                << one.name << " activation " << static_cast<int>(activation) << " of "
+                << row.acc[i];
         }
       }
-      EXPECT_TRUE(std::isnan(row.RunQuantized(one, activation).scale)) << one.name << " " << static_cast<int>(activation);
+      EXPECT_TRUE(std::isnan(row.RunQuantized(one, activation).scale))
+          << one.name << " " << static_cast<int>(activation);
     }
   }
 }
 
 // Ties, denormals, overflow to infinity and NaN: the bits of FromFloat.
 TEST(DequantizeRows, RoundsToBFloat16_AsFromFloat) {
-  std::vector<uint32_t> patterns = {0x00000001, 0x00007fff, 0x00008000, 0x00008001, 0x00018000, 0x007fffff, 0x00800000,
-                                    0x3f808000, 0x3f818000, 0x3f808001, 0x3f807fff, 0x7f7fffff, 0x7f7f7fff, 0x7f7f8000,
-                                    0x7f800000, 0xff800000, 0x7f800001, 0x7fc00000, 0xffc12345, 0xff7fffff, 0xbf818000};
+  std::vector<uint32_t> patterns = {
+      0x00000001, 0x00007fff, 0x00008000, 0x00008001, 0x00018000, 0x007fffff, 0x00800000,
+      0x3f808000, 0x3f818000, 0x3f808001, 0x3f807fff, 0x7f7fffff, 0x7f7f7fff, 0x7f7f8000,
+      0x7f800000, 0xff800000, 0x7f800001, 0x7fc00000, 0xffc12345, 0xff7fffff, 0xbf818000};
   std::mt19937 random(5);
   while (patterns.size() < 1003) patterns.push_back(static_cast<uint32_t>(random()));
   Row row;

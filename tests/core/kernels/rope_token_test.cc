@@ -1,4 +1,5 @@
-// Every implementation of RopeToken against the portable one, which rope_test holds against the formula.
+// Every implementation of RopeToken against the portable one, which rope_test holds against the
+// formula.
 #include <gmock/gmock.h>
 
 #include <cmath>
@@ -27,8 +28,10 @@ TEST(RopeToken, EqualsPortable_ForEveryHeadSize_AndLeavesTheRest) {
   std::normal_distribution<float> normal;
   for (ElementType type : {ElementType::kFloat32, ElementType::kBFloat16}) {
     for (int64_t head_size : {2, 6, 24, 30, 32, 34, 48, 64, 66, 80, 96, 128, 200}) {
-      const int64_t stride = (kHeads + 1) * head_size;  // the last head holds values, which must not turn
-      std::vector<float> values(kTokens * stride), cos((kPosition + 1) * head_size / 2), sin(cos.size());
+      const int64_t stride =
+          (kHeads + 1) * head_size;  // the last head holds values, which must not turn
+      std::vector<float> values(kTokens * stride), cos((kPosition + 1) * head_size / 2),
+          sin(cos.size());
       for (std::vector<float>* x : {&values, &cos, &sin})
         for (float& value : *x) value = normal(random);
       RopeParams params = {.type = type,
@@ -45,12 +48,15 @@ TEST(RopeToken, EqualsPortable_ForEveryHeadSize_AndLeavesTheRest) {
         Elements got(values, type);
         params.x = got.at(0);
         rotate_token(params, kToken, kPosition);
-        const float error = type == ElementType::kFloat32 ? 1e-6f : 8e-3f, least = type == ElementType::kFloat32 ? 1e-6f : 1e-4f;
+        const float error = type == ElementType::kFloat32 ? 1e-6f : 8e-3f,
+                    least = type == ElementType::kFloat32 ? 1e-6f : 1e-4f;
         for (int64_t i = 0; i < kTokens * stride; ++i) {
           if (i < stride || i >= stride + kHeads * head_size)
-            ASSERT_EQ(got.bits(i), before.bits(i)) << name << " D " << head_size << " element " << i;
+            ASSERT_EQ(got.bits(i), before.bits(i))
+                << name << " D " << head_size << " element " << i;
           else
-            ASSERT_NEAR(got[i], want[i], error * std::fabs(want[i]) + least) << name << " D " << head_size << " element " << i;
+            ASSERT_NEAR(got[i], want[i], error * std::fabs(want[i]) + least)
+                << name << " D " << head_size << " element " << i;
         }
         ASSERT_TRUE(got.GuardIsUntouched()) << name << " D " << head_size;
       }

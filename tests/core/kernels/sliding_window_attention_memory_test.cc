@@ -1,5 +1,6 @@
-// Memory of the attention kernels does not grow with the square of the length: peak resident set before and after, tensors
-// already in place. An n x n matrix of one byte a pair would be 64 MiB for the dense text and 4 GiB for the long one.
+// Memory of the attention kernels does not grow with the square of the length: peak resident set
+// before and after, tensors already in place. An n x n matrix of one byte a pair would be 64 MiB
+// for the dense text and 4 GiB for the long one.
 #include <gmock/gmock.h>
 #include <sys/resource.h>
 
@@ -23,7 +24,12 @@ int64_t PeakResidentBytes() {
 
 // One text of one head; q, k, v and out are resident after construction.
 struct LongText {
-  explicit LongText(int length) : length(length), q(Normal(length)), k(Normal(length)), v(Normal(length)), out(q.size(), -1.0f) {}
+  explicit LongText(int length)
+      : length(length),
+        q(Normal(length)),
+        k(Normal(length)),
+        v(Normal(length)),
+        out(q.size(), -1.0f) {}
 
   static std::vector<float> Normal(int length) {
     std::mt19937 random(length);
@@ -56,7 +62,8 @@ struct LongText {
 
 std::vector<AttentionImplementation> Implementations() {
   std::vector<AttentionImplementation> all = {AttentionImplementation::kPortable};
-  for (AttentionImplementation one : {AttentionImplementation::kAvx2, AttentionImplementation::kAvx512}) {
+  for (AttentionImplementation one :
+       {AttentionImplementation::kAvx2, AttentionImplementation::kAvx512}) {
     if (IsSupported(one, ElementType::kFloat32)) all.push_back(one);
   }
   return all;
@@ -75,20 +82,26 @@ TEST(SlidingWindowAttentionMemory, BandOf64KTokens_TakesNoMoreThanAFewMiB_AndIsR
   constexpr int kTokens = 65536, kWindow = 256, kTail = 400;
   LongText text(kTokens);
   for (AttentionImplementation implementation : Implementations()) {
-    EXPECT_LT(PeakGrowth(implementation, text, kWindow), 4 << 20) << static_cast<int>(implementation);
+    EXPECT_LT(PeakGrowth(implementation, text, kWindow), 4 << 20)
+        << static_cast<int>(implementation);
     // The last rows see nothing before the tail, so the tail alone is their reference.
-    const auto tail = [](const std::vector<float>& x) { return std::vector<float>(x.end() - kTail * kHeadSize, x.end()); };
-    const reference::AttentionResult want = reference::Attention(kTail, kHeadSize, 0.125, tail(text.q), tail(text.k),
-                                                                 tail(text.v), reference::SlidingWindowPattern(kWindow, {}, {}));
+    const auto tail = [](const std::vector<float>& x) {
+      return std::vector<float>(x.end() - kTail * kHeadSize, x.end());
+    };
+    const reference::AttentionResult want =
+        reference::Attention(kTail, kHeadSize, 0.125, tail(text.q), tail(text.k), tail(text.v),
+                             reference::SlidingWindowPattern(kWindow, {}, {}));
     const std::vector<float> got = tail(text.out);
-    for (int i = (kTail - kTail / 4) * kHeadSize; i < kTail * kHeadSize; ++i) ASSERT_NEAR(got[i], want.out[i], 1e-5);
+    for (int i = (kTail - kTail / 4) * kHeadSize; i < kTail * kHeadSize; ++i)
+      ASSERT_NEAR(got[i], want.out[i], 1e-5);
   }
 }
 
 TEST(SlidingWindowAttentionMemory, DenseTextOf8KTokens_TakesNoMoreThanAFewMiB) {
   LongText text(8192);
   for (AttentionImplementation implementation : Implementations())
-    EXPECT_LT(PeakGrowth(implementation, text, kUnlimitedWindow), 4 << 20) << static_cast<int>(implementation);
+    EXPECT_LT(PeakGrowth(implementation, text, kUnlimitedWindow), 4 << 20)
+        << static_cast<int>(implementation);
 }
 
 }  // namespace

@@ -22,10 +22,11 @@ struct NamedImplementation {
 
 std::vector<NamedImplementation> Implementations(ElementType type) {
   std::vector<NamedImplementation> all;
-  for (const NamedImplementation& one : {NamedImplementation{"portable", AttentionImplementation::kPortable},
-                                         {"avx2", AttentionImplementation::kAvx2},
-                                         {"avx512", AttentionImplementation::kAvx512},
-                                         {"avx512_bf16", AttentionImplementation::kAvx512Bf16}}) {
+  for (const NamedImplementation& one :
+       {NamedImplementation{"portable", AttentionImplementation::kPortable},
+        {"avx2", AttentionImplementation::kAvx2},
+        {"avx512", AttentionImplementation::kAvx512},
+        {"avx512_bf16", AttentionImplementation::kAvx512Bf16}}) {
     if (IsSupported(one.implementation, type)) all.push_back(one);
   }
   return all;
@@ -80,18 +81,21 @@ struct Case {
       windows.push_back(text.window);
     }
     const int tokens = cu_seqlens.back();
-    std::vector<BFloat16> halves(qkv.size()), half_out(static_cast<size_t>(tokens) * row(), {0x7fc0});
+    std::vector<BFloat16> halves(qkv.size()),
+        half_out(static_cast<size_t>(tokens) * row(), {0x7fc0});
     for (size_t i = 0; i < qkv.size(); ++i) FromFloat(qkv[i], &halves[i]);
-    Output output = {std::vector<float>(static_cast<size_t>(tokens) * row(), NAN), std::vector<float>(tokens * num_heads, NAN)};
+    Output output = {std::vector<float>(static_cast<size_t>(tokens) * row(), NAN),
+                     std::vector<float>(tokens * num_heads, NAN)};
     SlidingWindowAttentionParams params;
     params.type = type;
     const size_t width = type == ElementType::kFloat32 ? 4 : 2;
-    const char* base =
-        type == ElementType::kFloat32 ? reinterpret_cast<const char*>(qkv.data()) : reinterpret_cast<const char*>(halves.data());
+    const char* base = type == ElementType::kFloat32 ? reinterpret_cast<const char*>(qkv.data())
+                                                     : reinterpret_cast<const char*>(halves.data());
     params.q = base;
     params.k = base + width * row();
     params.v = base + width * 2 * row();
-    params.out = type == ElementType::kFloat32 ? static_cast<void*>(output.out.data()) : half_out.data();
+    params.out =
+        type == ElementType::kFloat32 ? static_cast<void*>(output.out.data()) : half_out.data();
     params.q_stride = params.k_stride = params.v_stride = 3 * row();
     params.out_stride = row();
     params.lse = output.lse.data();
@@ -114,8 +118,8 @@ struct Case {
   std::string Describe() const {
     std::string description = "H " + std::to_string(num_heads) + " D " + std::to_string(head_size);
     for (const Text& text : texts) {
-      description += " [n " + std::to_string(text.length) + " w " + std::to_string(text.window) + " globals " +
-                     std::to_string(text.globals.size()) + " holes " +
+      description += " [n " + std::to_string(text.length) + " w " + std::to_string(text.window) +
+                     " globals " + std::to_string(text.globals.size()) + " holes " +
                      std::to_string(std::count(text.read.begin(), text.read.end(), 0)) + "]";
     }
     return description;
@@ -130,13 +134,15 @@ struct Case {
 std::vector<float> Part(const Case& c, const Text& text, int part, int head) {
   std::vector<float> rows;
   for (int t = 0; t < text.length; ++t) {
-    const float* begin = &text.qkv[((static_cast<size_t>(t) * 3 + part) * c.num_heads + head) * c.head_size];
+    const float* begin =
+        &text.qkv[((static_cast<size_t>(t) * 3 + part) * c.num_heads + head) * c.head_size];
     rows.insert(rows.end(), begin, begin + c.head_size);
   }
   return rows;
 }
 
-// Largest difference from the reference over all texts and heads: out against `out_error`, lse against `lse_error`.
+// Largest difference from the reference over all texts and heads: out against `out_error`, lse
+// against `lse_error`.
 void ExpectEqualsReference(const Case& c, double out_error, double lse_error) {
   for (const NamedImplementation& one : Implementations(c.type)) {
     const Case::Output got = c.Run(one.implementation);
@@ -145,9 +151,9 @@ void ExpectEqualsReference(const Case& c, double out_error, double lse_error) {
     for (const Text& text : c.texts) {
       const int64_t window = text.window == kUnlimitedWindow ? -1 : text.window;
       for (int h = 0; h < c.num_heads; ++h) {
-        const reference::AttentionResult want =
-            reference::Attention(text.length, c.head_size, c.scale(), Part(c, text, 0, h), Part(c, text, 1, h),
-                                 Part(c, text, 2, h), reference::SlidingWindowPattern(window, text.globals, text.read));
+        const reference::AttentionResult want = reference::Attention(
+            text.length, c.head_size, c.scale(), Part(c, text, 0, h), Part(c, text, 1, h),
+            Part(c, text, 2, h), reference::SlidingWindowPattern(window, text.globals, text.read));
         for (int t = 0; t < text.length; ++t) {
           const size_t row = (first + t) * c.num_heads + h;
           if (std::isinf(want.lse[t])) {
@@ -155,10 +161,12 @@ void ExpectEqualsReference(const Case& c, double out_error, double lse_error) {
             for (int d = 0; d < c.head_size; ++d) ASSERT_EQ(got.out[row * c.head_size + d], 0.0f);
             continue;
           }
-          worst_lse = std::max(worst_lse, std::abs(want.lse[t] - got.lse[row]) / (1 + std::abs(want.lse[t])));
+          worst_lse = std::max(worst_lse,
+                               std::abs(want.lse[t] - got.lse[row]) / (1 + std::abs(want.lse[t])));
           ASSERT_FALSE(std::isnan(got.lse[row]));
           for (int d = 0; d < c.head_size; ++d) {
-            const double expected = want.out[static_cast<size_t>(t) * c.head_size + d], value = got.out[row * c.head_size + d];
+            const double expected = want.out[static_cast<size_t>(t) * c.head_size + d],
+                         value = got.out[row * c.head_size + d];
             ASSERT_FALSE(std::isnan(value)) << one.name << " " << c.Describe();
             worst_out = std::max(worst_out, std::abs(expected - value) / (1 + std::abs(expected)));
           }
@@ -185,7 +193,8 @@ std::vector<int> AllPositions(int length) {
 
 std::vector<int> Scattered(int length, int step, std::mt19937& random) {
   std::vector<int> positions;
-  for (int t = static_cast<int>(random() % step); t < length; t += 1 + static_cast<int>(random() % (2 * step)))
+  for (int t = static_cast<int>(random() % step); t < length;
+       t += 1 + static_cast<int>(random() % (2 * step)))
     positions.push_back(t);
   return positions;
 }
@@ -193,7 +202,8 @@ std::vector<int> Scattered(int length, int step, std::mt19937& random) {
 // Lengths around windows and tiles, with every kind of globals and of masks.
 std::vector<Text> GeneratedTexts(std::mt19937& random) {
   std::vector<Text> texts;
-  for (int64_t window : {int64_t{0}, int64_t{1}, int64_t{4}, int64_t{17}, int64_t{64}, kUnlimitedWindow}) {
+  for (int64_t window :
+       {int64_t{0}, int64_t{1}, int64_t{4}, int64_t{17}, int64_t{64}, kUnlimitedWindow}) {
     const int w = window == kUnlimitedWindow ? 64 : static_cast<int>(window);
     for (int length : {1, 2, w - 1, w, w + 1, 2 * w + 1, 2 * w + 2, 15, 16, 63, 65, 200}) {
       if (length < 1) continue;
@@ -203,7 +213,9 @@ std::vector<Text> GeneratedTexts(std::mt19937& random) {
         if (kind == 2) text.globals = AllPositions(length);
         if (kind >= 3) text.globals = Scattered(length, kind == 5 ? 3 : 20, random);
         if (kind == 4) text.read = Holes(length, random);
-        if (kind == 5) text.read.assign(length, 1), std::fill(text.read.begin() + length / 2, text.read.end(), 0);
+        if (kind == 5)
+          text.read.assign(length, 1),
+              std::fill(text.read.begin() + length / 2, text.read.end(), 0);
         texts.push_back(std::move(text));
       }
     }
@@ -240,15 +252,19 @@ TEST(SlidingWindowAttention, EqualsReference_OverHeadSizes) {
   }
 }
 
-// Texts longer than what is packed at a time: several chunks, merged by their maxima, and several tasks of rows.
+// Texts longer than what is packed at a time: several chunks, merged by their maxima, and several
+// tasks of rows.
 TEST(SlidingWindowAttention, EqualsReference_WhereKeysComeInSeveralChunks) {
   std::mt19937 random(4);
   for (ElementType type : {ElementType::kFloat32, ElementType::kBFloat16}) {
     const double error = type == ElementType::kFloat32 ? 2e-5 : 0.012;
-    for (const Text& text :
-         {Text{.length = 1200}, Text{.length = 1700, .window = 800}, Text{.length = 1100, .window = 256},
-          Text{.length = 1200, .window = 3, .globals = AllPositions(1200)},
-          Text{.length = 1500, .window = 400, .globals = Scattered(1500, 2, random), .read = Holes(1500, random)}}) {
+    for (const Text& text : {Text{.length = 1200}, Text{.length = 1700, .window = 800},
+                             Text{.length = 1100, .window = 256},
+                             Text{.length = 1200, .window = 3, .globals = AllPositions(1200)},
+                             Text{.length = 1500,
+                             .window = 400,
+                             .globals = Scattered(1500, 2, random),
+                             .read = Holes(1500, random)}}) {
       Case c({text}, 1, 64, type);
       c.FillNormal(random, 2.0f);
       ExpectEqualsReference(c, error, 1e-5);
@@ -290,9 +306,13 @@ TEST(SlidingWindowAttention, TextInABatch_IsBitIdenticalToTheTextAlone) {
       size_t first = 0;
       for (const Text& text : batch.texts) {
         const Case::Output alone = Case({text}, 3, 40, type).Run(one.implementation);
-        const size_t size = static_cast<size_t>(text.length) * batch.row(), lse_size = static_cast<size_t>(text.length) * 3;
-        EXPECT_TRUE(std::equal(alone.out.begin(), alone.out.end(), all.out.begin() + first * batch.row())) << one.name;
-        EXPECT_TRUE(std::equal(alone.lse.begin(), alone.lse.end(), all.lse.begin() + first * 3)) << one.name;
+        const size_t size = static_cast<size_t>(text.length) * batch.row(),
+                     lse_size = static_cast<size_t>(text.length) * 3;
+        EXPECT_TRUE(
+            std::equal(alone.out.begin(), alone.out.end(), all.out.begin() + first * batch.row()))
+            << one.name;
+        EXPECT_TRUE(std::equal(alone.lse.begin(), alone.lse.end(), all.lse.begin() + first * 3))
+            << one.name;
         EXPECT_EQ(alone.out.size(), size);
         EXPECT_EQ(alone.lse.size(), lse_size);
         first += text.length;
@@ -304,7 +324,8 @@ TEST(SlidingWindowAttention, TextInABatch_IsBitIdenticalToTheTextAlone) {
 TEST(SlidingWindowAttention, TextWithoutReadKeys_IsZeros) {
   std::mt19937 random(8);
   for (ElementType type : {ElementType::kFloat32, ElementType::kBFloat16}) {
-    Case c({{.length = 100, .window = 9, .globals = {0, 50}, .read = std::vector<uint8_t>(100, 0)}}, 2, 32, type);
+    Case c({{.length = 100, .window = 9, .globals = {0, 50}, .read = std::vector<uint8_t>(100, 0)}},
+           2, 32, type);
     c.FillNormal(random, 1.0f);
     for (const NamedImplementation& one : Implementations(type)) {
       const Case::Output output = c.Run(one.implementation);
@@ -323,7 +344,8 @@ TEST(SlidingWindowAttention, NaNInAQuery_IsNaNInItsRow) {
     c.texts[0].qkv[static_cast<size_t>(40) * 3 * 32 + 5] = NAN;
     for (const NamedImplementation& one : Implementations(type)) {
       const Case::Output output = c.Run(one.implementation);
-      for (int t = 0; t < 80; ++t) EXPECT_EQ(std::isnan(output.out[t * 32]), t == 40) << one.name << " row " << t;
+      for (int t = 0; t < 80; ++t)
+        EXPECT_EQ(std::isnan(output.out[t * 32]), t == 40) << one.name << " row " << t;
     }
   }
 }

@@ -15,16 +15,25 @@ constexpr int64_t kWidth = 24, kWide = 40;
 
 class FeedForwardTest : public ::testing::Test {
  protected:
-  at::Tensor up_ = at::randn({kWide, kWidth}) / 4, gate_ = at::randn({kWide, kWidth}) / 4, down_ = at::randn({kWidth, kWide}) / 4;
-  at::Tensor up_bias_ = at::randn({kWide}), down_bias_ = at::randn({kWidth}), norm_weight_ = at::randn({kWidth});
-  FeedForward dense_{Linear(up_, up_bias_, DataType::kFloat32, Activation::kGelu), Linear(down_, down_bias_, DataType::kFloat32)};
-  FeedForward gated_{Linear(up_, {}, DataType::kFloat32, Activation::kGelu), Linear(gate_, {}, DataType::kFloat32),
-                     Linear(down_, {}, DataType::kFloat32)};
+  at::Tensor up_ = at::randn({kWide, kWidth}) / 4, gate_ = at::randn({kWide, kWidth}) / 4,
+             down_ = at::randn({kWidth, kWide}) / 4;
+  at::Tensor up_bias_ = at::randn({kWide}), down_bias_ = at::randn({kWidth}),
+             norm_weight_ = at::randn({kWidth});
+  FeedForward dense_{Linear(up_, up_bias_, DataType::kFloat32, Activation::kGelu),
+                     Linear(down_, down_bias_, DataType::kFloat32)};
+  FeedForward gated_{Linear(up_, {}, DataType::kFloat32, Activation::kGelu),
+                     Linear(gate_, {}, DataType::kFloat32), Linear(down_, {}, DataType::kFloat32)};
   LayerNorm norm_{norm_weight_, {}, 1e-5};
 
-  at::Tensor Dense(const at::Tensor& x) const { return at::linear(at::gelu(at::linear(x, up_, up_bias_)), down_, down_bias_); }
-  at::Tensor Gated(const at::Tensor& x) const { return at::linear(at::gelu(at::linear(x, up_)) * at::linear(x, gate_), down_); }
-  at::Tensor Norm(const at::Tensor& x) const { return at::layer_norm(x, {kWidth}, norm_weight_, {}, 1e-5); }
+  at::Tensor Dense(const at::Tensor& x) const {
+    return at::linear(at::gelu(at::linear(x, up_, up_bias_)), down_, down_bias_);
+  }
+  at::Tensor Gated(const at::Tensor& x) const {
+    return at::linear(at::gelu(at::linear(x, up_)) * at::linear(x, gate_), down_);
+  }
+  at::Tensor Norm(const at::Tensor& x) const {
+    return at::layer_norm(x, {kWidth}, norm_weight_, {}, 1e-5);
+  }
 };
 
 const int64_t kLengths[] = {1, 7, 512, 1500};

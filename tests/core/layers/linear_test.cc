@@ -21,8 +21,10 @@ double RelativeError(const at::Tensor& got, const at::Tensor& want) {
   return ((got.to(at::kFloat) - want).norm() / want.norm()).item<double>();
 }
 
-at::Tensor Reference(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias, Activation activation) {
-  at::Tensor y = at::linear(x.to(at::kDouble), weight.to(at::kDouble), bias.defined() ? bias.to(at::kDouble) : at::Tensor());
+at::Tensor Reference(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias,
+                     Activation activation) {
+  at::Tensor y = at::linear(x.to(at::kDouble), weight.to(at::kDouble),
+                            bias.defined() ? bias.to(at::kDouble) : at::Tensor());
   ApplyActivation(activation, y);
   return y.to(at::kFloat);
 }
@@ -32,24 +34,27 @@ TEST(Linear, Float32_EqualsTheFormula_ForEveryNumberOfRows) {
   const Linear linear(weight, bias, DataType::kFloat32);
   for (int64_t rows : kRows) {
     const at::Tensor x = at::randn({rows, 160});
-    EXPECT_TRUE(at::allclose(linear(x), Reference(x, weight, bias, Activation::kNone), 1e-5, 1e-4)) << rows << " rows";
+    EXPECT_TRUE(at::allclose(linear(x), Reference(x, weight, bias, Activation::kNone), 1e-5, 1e-4))
+        << rows << " rows";
   }
 }
 
 TEST(Linear, FusedActivation_EqualsTheSeparateOne) {
   const at::Tensor weight = at::randn({64, 48}) / 4, bias = at::randn({64});
-  for (Activation activation :
-       {Activation::kNone, Activation::kGelu, Activation::kGeluTanh, Activation::kRelu, Activation::kSilu, Activation::kTanh}) {
+  for (Activation activation : {Activation::kNone, Activation::kGelu, Activation::kGeluTanh,
+                                Activation::kRelu, Activation::kSilu, Activation::kTanh}) {
     for (const at::Tensor& b : {bias, at::Tensor()}) {
       const Linear linear(weight, b, DataType::kFloat32, activation);
       const at::Tensor x = at::randn({33, 48});
-      EXPECT_TRUE(at::allclose(linear(x), Reference(x, weight, b, activation), 1e-5, 1e-5)) << static_cast<int>(activation);
+      EXPECT_TRUE(at::allclose(linear(x), Reference(x, weight, b, activation), 1e-5, 1e-5))
+          << static_cast<int>(activation);
     }
   }
 }
 
 TEST(Linear, BFloat16_TakesBothActivationTypesAndReturnsTheSame) {
-  if (const absl::Status supported = CheckDataTypeSupported(DataType::kBFloat16); !supported.ok()) GTEST_SKIP() << supported;
+  if (const absl::Status supported = CheckDataTypeSupported(DataType::kBFloat16); !supported.ok())
+    GTEST_SKIP() << supported;
   const at::Tensor weight = at::randn({96, 160}), bias = at::randn({96});
   const Linear linear(weight, bias, DataType::kBFloat16);
   for (int64_t rows : kRows) {
@@ -88,8 +93,8 @@ TEST(CheckDataTypeSupported, RefusesWhatTheProcessorLacks_AndNamesIt) {
   EXPECT_TRUE(CheckDataTypeSupported(DataType::kInt8, avx2).ok());
   EXPECT_FALSE(CheckDataTypeSupported(DataType::kBFloat16, avx2).ok());
   EXPECT_THAT(std::string(CheckDataTypeSupported(DataType::kInt8, no_vnni).message()),
-              testing::AllOf(testing::HasSubstr("int8"), testing::HasSubstr("AVX512_VNNI"), testing::HasSubstr("AVX2"),
-                             testing::HasSubstr("use float32")));
+              testing::AllOf(testing::HasSubstr("int8"), testing::HasSubstr("AVX512_VNNI"),
+                             testing::HasSubstr("AVX2"), testing::HasSubstr("use float32")));
 }
 
 TEST(ParseActivation, NamesOfTheConfigs) {

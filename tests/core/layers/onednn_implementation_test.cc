@@ -1,5 +1,6 @@
-// Which oneDNN implementation runs is invisible in the results: a reference loop is right and five thousand times slower. oneDNN
-// prints it where ONEDNN_VERBOSE is set before the process starts, so this test runs itself again and reads.
+// Which oneDNN implementation runs is invisible in the results: a reference loop is right and five
+// thousand times slower. oneDNN prints it where ONEDNN_VERBOSE is set before the process starts, so
+// this test runs itself again and reads.
 #include <ATen/ops/randn.h>
 #include <gmock/gmock.h>
 
@@ -24,7 +25,8 @@ constexpr DataType kTypes[] = {DataType::kFloat32, DataType::kBFloat16, DataType
 TEST(OneDnnImplementation, DISABLED_Child) {
   for (DataType dtype : kTypes) {
     if (!CheckDataTypeSupported(dtype).ok()) continue;
-    for (const auto& [in, out] : std::vector<std::pair<int64_t, int64_t>>{{384, 1536}, {1536, 384}, {768, 768}}) {
+    for (const auto& [in, out] :
+         std::vector<std::pair<int64_t, int64_t>>{{384, 1536}, {1536, 384}, {768, 768}}) {
       const Linear linear(at::randn({out, in}), at::randn({out}), dtype, Activation::kGelu);
       for (int64_t rows : {1, 2, 7, 64, 500, 4096}) {
         linear(at::randn({rows, in}));
@@ -36,8 +38,11 @@ TEST(OneDnnImplementation, DISABLED_Child) {
 
 std::string VerboseOutput() {
   const std::string self = std::filesystem::read_symlink("/proc/self/exe").string();
-  FILE* const child = popen(
-      ("ONEDNN_VERBOSE=1 '" + self + "' --gtest_also_run_disabled_tests --gtest_filter='*DISABLED_Child' 2>&1").c_str(), "r");
+  FILE* const child =
+      popen(("ONEDNN_VERBOSE=1 '" + self +
+             "' --gtest_also_run_disabled_tests --gtest_filter='*DISABLED_Child' 2>&1")
+                .c_str(),
+            "r");
   std::string output;
   char buffer[4096];
   while (const size_t got = fread(buffer, 1, sizeof buffer, child)) output.append(buffer, got);
@@ -54,7 +59,8 @@ TEST(OneDnnImplementation, NoShapeOfAnyType_FallsToAReferenceLoop) {
   ASSERT_THAT(output, HasSubstr("primitive,exec,cpu"));
   EXPECT_THAT(output, Not(HasSubstr(",ref")));  // ref:any, ref_int8:any
   EXPECT_THAT(output, Not(HasSubstr(",gemm:ref")));
-  if (!CheckDataTypeSupported(DataType::kInt8).ok()) GTEST_SKIP() << "int8 is refused on this processor";
+  if (!CheckDataTypeSupported(DataType::kInt8).ok())
+    GTEST_SKIP() << "int8 is refused on this processor";
   EXPECT_THAT(output, HasSubstr("brg_matmul:avx512_core_vnni"));
 }
 

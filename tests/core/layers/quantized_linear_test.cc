@@ -30,9 +30,11 @@ double RelativeError(const at::Tensor& got, const at::Tensor& want) {
 }
 
 TEST(QuantizeRows, IsTheRule) {
-  const QuantizedRows rows = QuantizeRows(at::tensor({0.5f, -2.0f, 1.0f, 0.0f, 0.0f, 0.0f}).view({2, 3}));
+  const QuantizedRows rows =
+      QuantizeRows(at::tensor({0.5f, -2.0f, 1.0f, 0.0f, 0.0f, 0.0f}).view({2, 3}));
   EXPECT_NEAR(rows.scales[0].item<float>(), 2.0 / 127, 1e-7);
-  EXPECT_TRUE(at::equal(rows.values, at::tensor({160, 1, 192, 128, 128, 128}, at::kByte).view({2, 3})));
+  EXPECT_TRUE(
+      at::equal(rows.values, at::tensor({160, 1, 192, 128, 128, 128}, at::kByte).view({2, 3})));
   EXPECT_EQ(rows.scales[1].item<float>(), 0);
 }
 
@@ -48,21 +50,27 @@ TEST(QuantizeRows, ErrorIsAtMostHalfAStep_InBothTypesAndForEveryWidth) {
   }
 }
 
-// Levels of a weight on this processor: without VNNI it is narrower by one bit, so that sums of pairs do not saturate.
+// Levels of a weight on this processor: without VNNI it is narrower by one bit, so that sums of
+// pairs do not saturate.
 int WeightLevels() { return kernels::GetCpuFeatures().avx512_vnni ? 127 : 63; }
-// A bound of the error with 127 levels, for this processor: half the levels double one of the two parts of the error.
-double Bound(double of_127_levels) { return WeightLevels() == 127 ? of_127_levels : 1.5 * of_127_levels; }
+// A bound of the error with 127 levels, for this processor: half the levels double one of the two
+// parts of the error.
+double Bound(double of_127_levels) {
+  return WeightLevels() == 127 ? of_127_levels : 1.5 * of_127_levels;
+}
 
 class QuantizedLinearTest : public ::testing::Test {
  protected:
   void SetUp() override {
-    if (const absl::Status supported = CheckDataTypeSupported(DataType::kInt8); !supported.ok()) GTEST_SKIP() << supported;
+    if (const absl::Status supported = CheckDataTypeSupported(DataType::kInt8); !supported.ok())
+      GTEST_SKIP() << supported;
   }
 };
 
 TEST_F(QuantizedLinearTest, EqualsFloat_WithinTheQuantisationError) {
   for (int64_t rows : {1, 2, 7, 64, 500, 1100}) {
-    const at::Tensor weight = at::randn({96, 160}), bias = at::randn({96}), x = at::randn({rows, 160});
+    const at::Tensor weight = at::randn({96, 160}), bias = at::randn({96}),
+                     x = at::randn({rows, 160});
     for (const at::Tensor& b : {bias, at::Tensor()}) {
       const Linear linear(weight, b, DataType::kInt8);
       const at::Tensor want = at::linear(x, weight, b);
@@ -75,7 +83,8 @@ TEST_F(QuantizedLinearTest, EqualsFloat_WithinTheQuantisationError) {
   }
 }
 
-// Values that int8 holds exactly: nothing but float32 rounding may differ, so a wrong offset or a saturated sum cannot hide.
+// Values that int8 holds exactly: nothing but float32 rounding may differ, so a wrong offset or a
+// saturated sum cannot hide.
 TEST_F(QuantizedLinearTest, IsExact_OnIntegers) {
   for (int64_t width : {16, 77, 3072}) {
     const int levels = WeightLevels();
@@ -88,7 +97,8 @@ TEST_F(QuantizedLinearTest, IsExact_OnIntegers) {
     weight[1].fill_(levels);
     const at::Tensor want = at::linear(x.to(at::kDouble), weight.to(at::kDouble)).to(at::kFloat);
     const at::Tensor got = Linear(weight, {}, DataType::kInt8)(x);
-    EXPECT_LT((got - want).abs().max().item<float>(), 1 + width / 100.0) << width;  // sums reach 49,000,000: 8 steps of float32
+    EXPECT_LT((got - want).abs().max().item<float>(), 1 + width / 100.0)
+        << width;  // sums reach 49,000,000: 8 steps of float32
   }
 }
 
@@ -98,18 +108,22 @@ TEST(NarrowWeight, PairsOfProductsFit16Bits_AndHalfAStepIsTheError) {
   EXPECT_EQ(narrow.values.scalar_type(), at::kChar);
   EXPECT_EQ(narrow.values.to(at::kInt).abs().max().item<int>(), 63);
   EXPECT_LE(2 * 255 * narrow.values.to(at::kInt).abs().max().item<int>(), 32767);
-  const auto restored = [](const QuantizedWeight& w) { return w.values.to(at::kFloat).mul(w.scales.unsqueeze(1)); };
+  const auto restored = [](const QuantizedWeight& w) {
+    return w.values.to(at::kFloat).mul(w.scales.unsqueeze(1));
+  };
   const at::Tensor steps = (restored(narrow) - restored(wide)).abs().amax(1).div(narrow.scales);
   EXPECT_LT(steps.max().item<float>(), 0.501);
 }
 
 TEST_F(QuantizedLinearTest, Activations_EqualTheSeparateOnes) {
-  const at::Tensor weight = at::randn({130, 64}).div_(4), bias = at::randn({130}), x = at::randn({90, 64});
+  const at::Tensor weight = at::randn({130, 64}).div_(4), bias = at::randn({130}),
+                   x = at::randn({90, 64});
   const at::Tensor plain = Linear(weight, bias, DataType::kInt8)(x);
   for (Activation activation : kActivations) {
     at::Tensor want = plain.clone();
     ApplyActivation(activation, want);
-    EXPECT_TRUE(at::allclose(Linear(weight, bias, DataType::kInt8, activation)(x), want, 1e-4, 2e-5))
+    EXPECT_TRUE(
+        at::allclose(Linear(weight, bias, DataType::kInt8, activation)(x), want, 1e-4, 2e-5))
         << static_cast<int>(activation);
   }
 }
@@ -123,7 +137,8 @@ TEST_F(QuantizedLinearTest, ChannelsOfZeros_GiveTheBias) {
 
 TEST_F(QuantizedLinearTest, NonFiniteRows_ComeOutAsNaN_AndOnlyThey) {
   const Linear linear(at::randn({24, 40}), {}, DataType::kInt8, Activation::kRelu);
-  for (float bad : {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {
+  for (float bad :
+       {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {
     at::Tensor x = at::randn({3, 40});
     x[1][17] = bad;
     const at::Tensor nan = linear(x).isnan();
@@ -133,21 +148,28 @@ TEST_F(QuantizedLinearTest, NonFiniteRows_ComeOutAsNaN_AndOnlyThey) {
   }
 }
 
-class QuantizedFeedForwardTest : public QuantizedLinearTest, public ::testing::WithParamInterface<int64_t> {};
+class QuantizedFeedForwardTest : public QuantizedLinearTest,
+                                 public ::testing::WithParamInterface<int64_t> {};
 
 TEST_P(QuantizedFeedForwardTest, DenseAndGated_AreNearTheFloatForm) {
   const int64_t tokens = GetParam();
-  const at::Tensor up = at::randn({200, 64}).div_(8), gate = at::randn({200, 64}).div_(8), down = at::randn({64, 200}).div_(14);
-  const at::Tensor up_bias = at::randn({200}).div_(4), down_bias = at::randn({64}).div_(4), x = at::randn({tokens, 64});
+  const at::Tensor up = at::randn({200, 64}).div_(8), gate = at::randn({200, 64}).div_(8),
+                   down = at::randn({64, 200}).div_(14);
+  const at::Tensor up_bias = at::randn({200}).div_(4), down_bias = at::randn({64}).div_(4),
+                   x = at::randn({tokens, 64});
   const auto dense = [&](DataType dtype) {
-    return FeedForward(Linear(up, up_bias, dtype, Activation::kGelu), Linear(down, down_bias, dtype));
+    return FeedForward(Linear(up, up_bias, dtype, Activation::kGelu),
+                       Linear(down, down_bias, dtype));
   };
   const auto gated = [&](DataType dtype) {
-    return FeedForward(Linear(up, {}, dtype, Activation::kGelu), Linear(gate, {}, dtype), Linear(down, {}, dtype));
+    return FeedForward(Linear(up, {}, dtype, Activation::kGelu), Linear(gate, {}, dtype),
+                       Linear(down, {}, dtype));
   };
   EXPECT_LT(RelativeError(dense(DataType::kInt8)(x), dense(DataType::kFloat32)(x)), Bound(0.03));
   EXPECT_LT(RelativeError(gated(DataType::kInt8)(x), gated(DataType::kFloat32)(x)), Bound(0.03));
-  EXPECT_LT(RelativeError(gated(DataType::kInt8)(x.to(at::kBFloat16)), gated(DataType::kFloat32)(x)), Bound(0.03));
+  EXPECT_LT(
+      RelativeError(gated(DataType::kInt8)(x.to(at::kBFloat16)), gated(DataType::kFloat32)(x)),
+      Bound(0.03));
   if (CheckDataTypeSupported(DataType::kBFloat16).ok()) {
     EXPECT_LT(RelativeError(dense(DataType::kBFloat16)(x), dense(DataType::kFloat32)(x)), 0.01);
   }

@@ -17,7 +17,8 @@ namespace {
 void RotateHead(float* x, int64_t head_size, double theta, int64_t position) {
   for (int64_t i = 0; i < head_size / 2; ++i) {
     const double angle =
-        static_cast<double>(position) * std::pow(theta, -2.0 * static_cast<double>(i) / static_cast<double>(head_size));
+        static_cast<double>(position) *
+        std::pow(theta, -2.0 * static_cast<double>(i) / static_cast<double>(head_size));
     const double a = x[i], b = x[i + head_size / 2];
     x[i] = static_cast<float>(a * std::cos(angle) - b * std::sin(angle));
     x[i + head_size / 2] = static_cast<float>(b * std::cos(angle) + a * std::sin(angle));
@@ -30,8 +31,8 @@ at::Tensor Reference(const at::Tensor& qkv, const std::vector<int32_t>& cu_seqle
   for (size_t text = 0; text + 1 < cu_seqlens.size(); ++text)
     for (int64_t token = cu_seqlens[text]; token < cu_seqlens[text + 1]; ++token)
       for (int64_t head = 0; head < 2 * heads; ++head)
-        RotateHead(out.mutable_data_ptr<float>() + (token * 3 * heads + head) * head_size, head_size, theta,
-                   token - cu_seqlens[text]);
+        RotateHead(out.mutable_data_ptr<float>() + (token * 3 * heads + head) * head_size,
+                   head_size, theta, token - cu_seqlens[text]);
   return out;
 }
 

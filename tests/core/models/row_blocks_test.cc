@@ -1,5 +1,5 @@
-// ForEachRowBlock: every row once, whatever the number of rows and threads; blocks of one thread where there are rows enough for
-// all; pauses, and stops where the pass does.
+// ForEachRowBlock: every row once, whatever the number of rows and threads; blocks of one thread
+// where there are rows enough for all; pauses, and stops where the pass does.
 #include "core/models/row_blocks.h"
 
 #include <ATen/Parallel.h>
@@ -20,7 +20,8 @@ class RowBlocksTest : public ::testing::Test {
   ~RowBlocksTest() override { at::set_num_threads(threads_before_); }
 
   // The blocks of a run on so many threads, in the order of their rows.
-  std::set<std::pair<int64_t, int64_t>> Blocks(int64_t rows, int threads, const PackedPass* pass = nullptr) {
+  std::set<std::pair<int64_t, int64_t>> Blocks(int64_t rows, int threads,
+                                               const PackedPass* pass = nullptr) {
     at::set_num_threads(threads);
     std::set<std::pair<int64_t, int64_t>> blocks;
     in_parallel_ = 0;
@@ -77,7 +78,8 @@ TEST_F(RowBlocksTest, Pauses_AndStopsWithThePass) {
     EXPECT_EQ(asked, 2) << "after 2,048 and 4,096 rows";
     asked = 0;
     stop_at = 2;
-    EXPECT_EQ(Blocks(5000, threads, &pass).rbegin()->second, 2 * PackedPass::kRowsPerPause) << "the rest is left undone";
+    EXPECT_EQ(Blocks(5000, threads, &pass).rbegin()->second, 2 * PackedPass::kRowsPerPause)
+        << "the rest is left undone";
   }
 }
 

@@ -1,4 +1,5 @@
-// The process's own allocator behind LibTorch: counts what reaches the system by standing in front of malloc's entry points.
+// The process's own allocator behind LibTorch: counts what reaches the system by standing in front
+// of malloc's entry points.
 #include "core/runtime/memory.h"
 
 #include <ATen/TensorOperators.h>
@@ -40,7 +41,8 @@ void Count(size_t size) {
 
 // These replace libc's in this program, LibTorch's calls included.
 extern "C" int posix_memalign(void** pointer, size_t alignment, size_t size) noexcept {
-  static const auto real = reinterpret_cast<int (*)(void**, size_t, size_t)>(dlsym(RTLD_NEXT, "posix_memalign"));
+  static const auto real =
+      reinterpret_cast<int (*)(void**, size_t, size_t)>(dlsym(RTLD_NEXT, "posix_memalign"));
   Count(size);
   return real(pointer, alignment, size);
 }
@@ -49,8 +51,10 @@ extern "C" void* malloc(size_t size) noexcept {
   Count(size);
   return real(size);
 }
-extern "C" void* mmap(void* address, size_t size, int protection, int flags, int file, off_t offset) noexcept {
-  static const auto real = reinterpret_cast<void* (*)(void*, size_t, int, int, int, off_t)>(dlsym(RTLD_NEXT, "mmap"));
+extern "C" void* mmap(void* address, size_t size, int protection, int flags, int file,
+                      off_t offset) noexcept {
+  static const auto real =
+      reinterpret_cast<void* (*)(void*, size_t, int, int, int, off_t)>(dlsym(RTLD_NEXT, "mmap"));
   Count(size);
   return real(address, size, protection, flags, file, offset);
 }
@@ -80,8 +84,9 @@ class MemoryTest : public ::testing::Test {
 struct Layer {
   Linear qkv{at::randn({900, 300}), at::randn({900}), DataType::kFloat32};
   Linear output{at::randn({300, 300}), at::randn({300}), DataType::kFloat32};
-  FeedForward feed_forward{Linear(at::randn({1200, 300}), at::randn({1200}), DataType::kFloat32, Activation::kGelu),
-                           Linear(at::randn({300, 1200}), at::randn({300}), DataType::kFloat32)};
+  FeedForward feed_forward{
+      Linear(at::randn({1200, 300}), at::randn({1200}), DataType::kFloat32, Activation::kGelu),
+      Linear(at::randn({300, 1200}), at::randn({300}), DataType::kFloat32)};
   LayerNorm norm{at::ones({300}), at::randn({300}), 1e-5};
   GlobalProjections global{at::randn({300, 300}), at::randn({300}),      at::randn({300, 300}),
                            at::randn({300}),      at::randn({300, 300}), at::randn({300})};
@@ -90,8 +95,11 @@ struct Layer {
     const MemoryPass pass;
     const at::Tensor packed = qkv(x);
     at::Tensor attended = packed.narrow(1, 0, 300).contiguous().view({x.size(0), 3, 100});
-    const std::vector<int32_t> seams = {0, static_cast<int32_t>(x.size(0))}, globals = {0}, global_seams = {0, 1};
-    GlobalRowAttention(x, global, 3, {.cu_seqlens = seams, .globals = globals, .cu_globals = global_seams}, attended);
+    const std::vector<int32_t> seams = {0, static_cast<int32_t>(x.size(0))}, globals = {0},
+                               global_seams = {0, 1};
+    GlobalRowAttention(x, global, 3,
+                       {.cu_seqlens = seams, .globals = globals, .cu_globals = global_seams},
+                       attended);
     const at::Tensor middle = norm.AddNorm(output(attended.view({x.size(0), 300})), x);
     return norm.AddNorm(feed_forward(middle), middle);
   }
@@ -108,28 +116,36 @@ TEST_F(MemoryTest, WarmPass_TakesNothingLargeFromTheSystem) {
   EXPECT_EQ(GetMemoryStats().num_mappings, mappings);
 }
 
-// Every architecture in every data type that this processor runs: the whole pass, embeddings to pooled vectors. Rows enough for
-// tensors of more than kLarge, widths of the fixtures being small.
-class WarmEncoderTest : public MemoryTest, public ::testing::WithParamInterface<std::tuple<std::string, DataType>> {};
+// Every architecture in every data type that this processor runs: the whole pass, embeddings to
+// pooled vectors. Rows enough for tensors of more than kLarge, widths of the fixtures being small.
+class WarmEncoderTest : public MemoryTest,
+                        public ::testing::WithParamInterface<std::tuple<std::string, DataType>> {};
 
 TEST_P(WarmEncoderTest, TakesNothingLargeFromTheSystem) {
   const auto& [family, dtype] = GetParam();
-  const auto encoder = Encoder::Load(std::string(LONGSPAN_FIXTURES) + "/" + family, {.dtype = dtype});
-  if (encoder.status().code() == absl::StatusCode::kFailedPrecondition) GTEST_SKIP() << encoder.status();
+  const auto encoder =
+      Encoder::Load(std::string(LONGSPAN_FIXTURES) + "/" + family, {.dtype = dtype});
+  if (encoder.status().code() == absl::StatusCode::kFailedPrecondition)
+    GTEST_SKIP() << encoder.status();
   ASSERT_TRUE(encoder.ok()) << encoder.status();
   const ModelInfo& info = (*encoder)->info();
   std::vector<int32_t> ids(info.max_tokens > 0 ? std::min<int64_t>(60, info.max_tokens) : 60);
-  for (size_t i = 0; i < ids.size(); ++i) ids[i] = static_cast<int32_t>(3 + (i * 7) % (info.vocab_size - 4));
-  const std::vector<int32_t> globals = ResolveGlobalPositions(info, std::nullopt, {}, static_cast<int64_t>(ids.size()));
+  for (size_t i = 0; i < ids.size(); ++i)
+    ids[i] = static_cast<int32_t>(3 + (i * 7) % (info.vocab_size - 4));
+  const std::vector<int32_t> globals =
+      ResolveGlobalPositions(info, std::nullopt, {}, static_cast<int64_t>(ids.size()));
   TokenBatch batch;
   while (batch.num_tokens() < 12'000) batch.Add({.token_ids = ids, .global_positions = globals});
-  const std::vector<EncodeOptions> options(batch.num_texts(), EncodeOptions{.pooling = PoolingMode::kMean});
+  const std::vector<EncodeOptions> options(batch.num_texts(),
+                                           EncodeOptions{.pooling = PoolingMode::kMean});
   const auto pass = [&] {
-    for (const auto& result : (*encoder)->Encode(batch, options)) ASSERT_TRUE(result.ok()) << result.status();
+    for (const auto& result : (*encoder)->Encode(batch, options))
+      ASSERT_TRUE(result.ok()) << result.status();
   };
   for (int warm_up = 0; warm_up < 5; ++warm_up) pass();
   const MemoryStats needed = GetMemoryStats();
-  EXPECT_GT(needed.peak_bytes - needed.live_bytes, 4 * static_cast<int64_t>(kLarge)) << "there is something to count";
+  EXPECT_GT(needed.peak_bytes - needed.live_bytes, 4 * static_cast<int64_t>(kLarge))
+      << "there is something to count";
   const int64_t mappings = GetMemoryStats().num_mappings;
   large_requests = 0;
   for (int i = 0; i < 3; ++i) pass();
@@ -137,16 +153,18 @@ TEST_P(WarmEncoderTest, TakesNothingLargeFromTheSystem) {
   EXPECT_EQ(GetMemoryStats().num_mappings, mappings);
 }
 
-INSTANTIATE_TEST_SUITE_P(AllFamilies, WarmEncoderTest,
-                         ::testing::Combine(::testing::Values("longformer-windows", "longformer-long", "bert", "roberta", "led",
-                                                              "modernbert", "bigbird", "reformer-local", "reformer-lsh",
-                                                              "reformer-mixed"),
-                                            ::testing::Values(DataType::kFloat32, DataType::kBFloat16, DataType::kInt8)),
-                         [](const auto& info) {
-                           std::string name = std::get<0>(info.param) + "_" + std::string(DataTypeName(std::get<1>(info.param)));
-                           std::replace(name.begin(), name.end(), '-', '_');
-                           return name;
-                         });
+INSTANTIATE_TEST_SUITE_P(
+    AllFamilies, WarmEncoderTest,
+    ::testing::Combine(::testing::Values("longformer-windows", "longformer-long", "bert", "roberta",
+                                         "led", "modernbert", "bigbird", "reformer-local",
+                                         "reformer-lsh", "reformer-mixed"),
+                       ::testing::Values(DataType::kFloat32, DataType::kBFloat16, DataType::kInt8)),
+    [](const auto& info) {
+      std::string name =
+          std::get<0>(info.param) + "_" + std::string(DataTypeName(std::get<1>(info.param)));
+      std::replace(name.begin(), name.end(), '-', '_');
+      return name;
+    });
 
 // The count above can fail: the same work without warm-up does take memory.
 TEST_F(MemoryTest, ColdPass_IsCounted) {

@@ -22,7 +22,8 @@ std::string InitialEnvironment() {
 
 // Runs in a child program only: enters the environment and writes what its (second) start saw.
 TEST(RuntimeEnvironment, DISABLED_Child) {
-  std::string self = "child", all = "--gtest_also_run_disabled_tests", filter = "--gtest_filter=*DISABLED_Child";
+  std::string self = "child", all = "--gtest_also_run_disabled_tests",
+              filter = "--gtest_filter=*DISABLED_Child";
   char* argv[] = {self.data(), all.data(), filter.data(), nullptr};
   EnterRuntimeEnvironment(argv);
   std::printf("pid %d started with: ", getpid());
@@ -32,8 +33,9 @@ TEST(RuntimeEnvironment, DISABLED_Child) {
 
 std::string RunChild(const std::string& environment) {
   FILE* const child =
-      popen(("exec env -u OMP_WAIT_POLICY -u GOMP_SPINCOUNT -u ONEDNN_PRIMITIVE_CACHE_CAPACITY " + environment + " /proc/" +
-             std::to_string(getpid()) + "/exe --gtest_also_run_disabled_tests --gtest_filter='*DISABLED_Child'")
+      popen(("exec env -u OMP_WAIT_POLICY -u GOMP_SPINCOUNT -u ONEDNN_PRIMITIVE_CACHE_CAPACITY " +
+             environment + " /proc/" + std::to_string(getpid()) +
+             "/exe --gtest_also_run_disabled_tests --gtest_filter='*DISABLED_Child'")
                 .c_str(),
             "r");
   std::string output;
@@ -51,7 +53,8 @@ TEST(RuntimeEnvironment, SetsWhatIsMissing_BeforeTheLibrariesStart) {
 }
 
 TEST(RuntimeEnvironment, KeepsWhatTheUserHasSet) {
-  const std::string output = RunChild("OMP_WAIT_POLICY=active GOMP_SPINCOUNT=7 ONEDNN_PRIMITIVE_CACHE_CAPACITY=");
+  const std::string output =
+      RunChild("OMP_WAIT_POLICY=active GOMP_SPINCOUNT=7 ONEDNN_PRIMITIVE_CACHE_CAPACITY=");
   EXPECT_THAT(output, HasSubstr("OMP_WAIT_POLICY=active"));
   EXPECT_THAT(output, HasSubstr("GOMP_SPINCOUNT=7"));
   EXPECT_THAT(output, Not(HasSubstr("CAPACITY=512")));

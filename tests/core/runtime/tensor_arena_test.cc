@@ -46,7 +46,8 @@ TEST(TensorArena, Allocate_TakesTheBestFit) {
 TEST(TensorArena, Free_MergesNeighboursOnBothSides) {
   TensorArena arena;
   std::vector<void*> blocks;
-  for (int i = 0; i < 4; ++i) blocks.push_back(arena.Allocate(8 * kMiB));  // fills the first segment of 32 MiB
+  for (int i = 0; i < 4; ++i)
+    blocks.push_back(arena.Allocate(8 * kMiB));  // fills the first segment of 32 MiB
   for (int i : {0, 2, 1, 3}) EXPECT_TRUE(arena.Free(blocks[i]));
   EXPECT_EQ(arena.Allocate(32 * kMiB), blocks[0]);
   EXPECT_EQ(arena.stats().num_mappings, 1);
@@ -111,7 +112,8 @@ TEST(TensorArena, SameSequenceAgain_MapsNothingMore) {
   TensorArena arena;
   const auto pass = [&](size_t unit) {
     std::vector<void*> live;
-    for (size_t size : {3 * unit, unit, unit, 4 * unit, unit / 2}) live.push_back(arena.Allocate(size));
+    for (size_t size : {3 * unit, unit, unit, 4 * unit, unit / 2})
+      live.push_back(arena.Allocate(size));
     arena.Free(live[1]);
     live[1] = arena.Allocate(2 * unit);
     for (void* block : live) arena.Free(block);
@@ -136,7 +138,8 @@ TEST(TensorArena, Peak_IsTheHighestSinceReset) {
   arena.Free(first);
 }
 
-// Blocks never overlap, whatever the order: each is filled with its own byte and checked when it is freed.
+// Blocks never overlap, whatever the order: each is filled with its own byte and checked when it is
+// freed.
 TEST(TensorArena, RandomUse_FromSeveralThreads_NeverOverlaps) {
   TensorArena arena;
   std::vector<std::thread> threads;

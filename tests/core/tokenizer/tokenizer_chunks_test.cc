@@ -1,5 +1,6 @@
-// A long text is tokenised in parts: ids, offsets and special flags are those that the crate itself gives for the whole, for
-// every family and texts full of what might reach over a seam; and the memory that it takes does not grow with the text.
+// A long text is tokenised in parts: ids, offsets and special flags are those that the crate itself
+// gives for the whole, for every family and texts full of what might reach over a seam; and the
+// memory that it takes does not grow with the text.
 #include <sys/resource.h>
 
 #include <algorithm>
@@ -20,7 +21,9 @@
 namespace longspan {
 namespace {
 
-std::string Folder(const std::string& name) { return std::string(LONGSPAN_FIXTURES) + "/tokenizers/" + name; }
+std::string Folder(const std::string& name) {
+  return std::string(LONGSPAN_FIXTURES) + "/tokenizers/" + name;
+}
 
 // The crate on the whole text, past Tokenizer::Encode.
 Tokenization WholeByTheCrate(const std::string& folder, const std::string& text) {
@@ -35,14 +38,16 @@ Tokenization WholeByTheCrate(const std::string& folder, const std::string& text)
   out.special.resize(n);
   out.bytes.resize(n);
   out.characters.resize(n);
-  longspan_tokenizers_encoding_copy(
-      encoding, {out.ids.data(), out.special.data(), &out.bytes.front().begin, &out.characters.front().begin});
+  longspan_tokenizers_encoding_copy(encoding,
+                                    {out.ids.data(), out.special.data(), &out.bytes.front().begin,
+                                     &out.characters.front().begin});
   longspan_tokenizers_encoding_free(encoding);
   longspan_tokenizers_free(tokenizer);
   return out;
 }
 
-// Words of every kind between single blanks, so that places to cut abound next to what might misbehave.
+// Words of every kind between single blanks, so that places to cut abound next to what might
+// misbehave.
 std::string MixedText(size_t bytes, uint64_t seed) {
   const std::vector<std::string> words = {
       "the",   "Agreement", "shall", "it's",      "we'll", "naïve", "Ünïcode", "e\xCC\x81t\xC3\xA9",
@@ -52,7 +57,8 @@ std::string MixedText(size_t bytes, uint64_t seed) {
   std::mt19937_64 random(seed);
   std::string text;
   while (text.size() < bytes) {
-    const size_t pick = random() % 3 == 0 ? random() % words.size() : words.size() - 1 - random() % 6;
+    const size_t pick =
+        random() % 3 == 0 ? random() % words.size() : words.size() - 1 - random() % 6;
     text += words[pick];
     if (random() % 16 != 0) text += ' ';
   }
@@ -77,8 +83,9 @@ TEST_P(TokenizerChunksTest, PartsGiveTheTokensOfTheWhole) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Families, TokenizerChunksTest,
-                         ::testing::Values("bert-uncased", "bert-cased", "roberta", "roberta-prefix-space", "modernbert",
-                                           "unigram", "metaspace-bpe", "byte-fallback-bpe"),
+                         ::testing::Values("bert-uncased", "bert-cased", "roberta",
+                                           "roberta-prefix-space", "modernbert", "unigram",
+                                           "metaspace-bpe", "byte-fallback-bpe"),
                          [](const auto& info) {
                            std::string name = info.param;
                            std::replace(name.begin(), name.end(), '-', '_');
@@ -91,7 +98,8 @@ bool CutsAtBlanks(const std::string& name) {
 }
 
 TEST(TokenizerJsonTest, CutsAtBlanks_IsKnownOfTheFamiliesThatSplitThere) {
-  for (const char* name : {"bert-uncased", "bert-cased", "roberta", "roberta-prefix-space", "modernbert"})
+  for (const char* name :
+       {"bert-uncased", "bert-cased", "roberta", "roberta-prefix-space", "modernbert"})
     EXPECT_TRUE(CutsAtBlanks(name)) << name;
   EXPECT_FALSE(CutsAtBlanks("byte-fallback-bpe"));  // merges may reach over a blank
 }
@@ -99,13 +107,16 @@ TEST(TokenizerJsonTest, CutsAtBlanks_IsKnownOfTheFamiliesThatSplitThere) {
 TEST(TextChunksTest, CutsBetweenLettersAroundOneBlank_WithTheWordBefore) {
   const std::string text = "aa bb, cc dd ee ff";
   const std::vector<TextChunk> chunks = CutAtBlanks(text, 8);
-  ASSERT_EQ(chunks.size(), 1u);  // no place in the first 8 bytes has a word of letters between two blanks before it
+  ASSERT_EQ(
+      chunks.size(),
+      1u);  // no place in the first 8 bytes has a word of letters between two blanks before it
   const std::string longer = text + " gg hh ii jj kk";
   const std::vector<TextChunk> more = CutAtBlanks(longer, 8);
   ASSERT_GE(more.size(), 2u);
   EXPECT_EQ(longer.substr(more[1].lead, 6), " ee ff");
   EXPECT_EQ(longer.substr(more[1].begin, 3), " ff");
-  for (size_t i = 0; i < more.size(); ++i) EXPECT_EQ(more[i].end, i + 1 < more.size() ? more[i + 1].begin : longer.size());
+  for (size_t i = 0; i < more.size(); ++i)
+    EXPECT_EQ(more[i].end, i + 1 < more.size() ? more[i + 1].begin : longer.size());
 }
 
 TEST(TextChunksTest, TextWithoutPlacesStaysWhole) {
@@ -122,19 +133,21 @@ int64_t PeakMiB() {
   return usage.ru_maxrss / 1024;
 }
 
-// In one piece each of the two takes about 600 MiB; in parts, both together stay below half of that: most of it the tokens
-// themselves, 37 bytes each.
+// In one piece each of the two takes about 600 MiB; in parts, both together stay below half of
+// that: most of it the tokens themselves, 37 bytes each.
 TEST(TokenizerMemoryTest, LongTextsSideBySideTakeLittleBesideTheirTokens) {
   const auto tokenizer = Tokenizer::Load(Folder("roberta"));
   ASSERT_TRUE(tokenizer.ok());
   std::string text;
   while (text.size() < (4u << 20))
-    text += "This Agreement shall be governed by the laws of the State in which the party resides. ";
+    text +=
+        "This Agreement shall be governed by the laws of the State in which the party resides. ";
   const int64_t before = PeakMiB();
   std::atomic<int64_t> tokens = 0;
   std::vector<std::thread> threads;
   for (int i = 0; i < 2; ++i)
-    threads.emplace_back([&] { tokens += static_cast<int64_t>((*tokenizer)->Encode(text)->ids.size()); });
+    threads.emplace_back(
+        [&] { tokens += static_cast<int64_t>((*tokenizer)->Encode(text)->ids.size()); });
   for (std::thread& thread : threads) thread.join();
   const int64_t tokens_mib = tokens * 37 / (1 << 20);
   EXPECT_LT(PeakMiB() - before, tokens_mib * 5 / 4 + 128) << tokens << " tokens";

@@ -1,4 +1,5 @@
-// The forms in which a model folder holds its tokenizer, and what is said about those that cannot be used.
+// The forms in which a model folder holds its tokenizer, and what is said about those that cannot
+// be used.
 #include <string>
 
 #include "core/tokenizer/tokenizer.h"
@@ -19,13 +20,17 @@ class TokenizerFolderTest : public ::testing::Test {
  protected:
   void Write(const std::string& name, const std::string& text) { temporary_.WriteText(name, text); }
   void WriteVocabularyText() {
-    Write("vocab.txt", "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\nhello\nworld\n##s\nHello\n\xC3\xA9t\xC3\xA9\nete\n");
+    Write("vocab.txt",
+          "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\nhello\nworld\n##s\nHello\n\xC3\xA9t\xC3\xA9\nete\n");
   }
   void WriteByteLevel() {
-    Write("vocab.json", R"({"<s>":0,"<pad>":1,"</s>":2,"<unk>":3,"<mask>":4,"h":5,"i":6,"Ġ":7,"hi":8,"Ġhi":9})");
+    Write("vocab.json",
+          R"({"<s>":0,"<pad>":1,"</s>":2,"<unk>":3,"<mask>":4,"h":5,"i":6,"Ġ":7,"hi":8,"Ġhi":9})");
     Write("merges.txt", "#version: 0.2\nh i\nĠ hi\n");
   }
-  absl::StatusOr<std::unique_ptr<Tokenizer>> Load() const { return Tokenizer::Load(temporary_.path()); }
+  absl::StatusOr<std::unique_ptr<Tokenizer>> Load() const {
+    return Tokenizer::Load(temporary_.path());
+  }
   std::vector<int32_t> Ids(const std::string& text) const {
     const auto tokenizer = Load();
     EXPECT_TRUE(tokenizer.ok()) << tokenizer.status();
@@ -54,7 +59,10 @@ json SmallTokenizer() {
           {"pre_tokenizer", {{"type", "WhitespaceSplit"}}},
           {"post_processor", nullptr},
           {"decoder", nullptr},
-          {"model", {{"type", "WordLevel"}, {"unk_token", "?"}, {"vocab", {{"?", 0}, {"a", 1}, {"b", 2}, {"A", 3}}}}}};
+          {"model",
+           {{"type", "WordLevel"},
+            {"unk_token", "?"},
+            {"vocab", {{"?", 0}, {"a", 1}, {"b", 2}, {"A", 3}}}}}};
 }
 
 TEST_F(TokenizerFolderTest, VocabularyText_IsBertUncasedByDefault) {
@@ -69,7 +77,8 @@ TEST_F(TokenizerFolderTest, VocabularyText_IsBertUncasedByDefault) {
 
 TEST_F(TokenizerFolderTest, VocabularyText_TakesTheFlagsOfTokenizerConfig) {
   WriteVocabularyText();
-  Write("tokenizer_config.json", R"({"do_lower_case": false, "tokenizer_class": "BertTokenizerFast"})");
+  Write("tokenizer_config.json",
+        R"({"do_lower_case": false, "tokenizer_class": "BertTokenizerFast"})");
   EXPECT_THAT(Ids("Hello hello"), ElementsAre(2, 8, 5, 3));
   Write("tokenizer_config.json", R"({"do_lower_case": true, "strip_accents": false})");
   EXPECT_THAT(Ids("\xC3\x89T\xC3\x89"), ElementsAre(2, 9, 3));
@@ -82,22 +91,26 @@ TEST_F(TokenizerFolderTest, VocabularyText_TakesLinesWithCarriageReturns) {
 
 TEST_F(TokenizerFolderTest, VocabularyText_SpecialTokensMapWins) {
   Write("vocab.txt", "<pad>\n<unk>\n<s>\n</s>\nhello\n");
-  Write("tokenizer_config.json", R"({"cls_token": "[CLS]", "sep_token": "</s>", "unk_token": "<unk>"})");
+  Write("tokenizer_config.json",
+        R"({"cls_token": "[CLS]", "sep_token": "</s>", "unk_token": "<unk>"})");
   Write("special_tokens_map.json", R"({"cls_token": {"content": "<s>", "lstrip": false}})");
   EXPECT_THAT(Ids("hello <s> x"), ElementsAre(2, 4, 2, 1, 3));
 }
 
 TEST_F(TokenizerFolderTest, VocabularyText_WithoutSeparatorIsAnError) {
   Write("vocab.txt", "[PAD]\n[UNK]\n[CLS]\n");
-  EXPECT_THAT(LoadError(absl::StatusCode::kInvalidArgument), HasSubstr("lacks \"[SEP]\", the sep_token"));
+  EXPECT_THAT(LoadError(absl::StatusCode::kInvalidArgument),
+              HasSubstr("lacks \"[SEP]\", the sep_token"));
 }
 
 TEST_F(TokenizerFolderTest, VocabularyAndMerges_IsRoberta) {
   WriteByteLevel();
   EXPECT_THAT(Ids("hi hi"), ElementsAre(0, 8, 9, 2));
   EXPECT_THAT(Ids(" hi"), ElementsAre(0, 9, 2));
-  EXPECT_THAT(Ids("hi <mask>hi"), ElementsAre(0, 8, 4, 8, 2));  // the mask swallows the blank before it
-  EXPECT_THAT(Ids("hxi"), ElementsAre(0, 8, 2));                // bytes outside the vocabulary are dropped before merging
+  EXPECT_THAT(Ids("hi <mask>hi"),
+              ElementsAre(0, 8, 4, 8, 2));  // the mask swallows the blank before it
+  EXPECT_THAT(Ids("hxi"),
+              ElementsAre(0, 8, 2));  // bytes outside the vocabulary are dropped before merging
   const auto tokenizer = Load();
   EXPECT_THAT((*tokenizer)->prefix_ids(), ElementsAre(0));
   EXPECT_THAT((*tokenizer)->suffix_ids(), ElementsAre(2));
@@ -105,7 +118,8 @@ TEST_F(TokenizerFolderTest, VocabularyAndMerges_IsRoberta) {
 
 TEST_F(TokenizerFolderTest, VocabularyAndMerges_PrefixSpaceOfTokenizerConfig) {
   WriteByteLevel();
-  Write("tokenizer_config.json", R"({"add_prefix_space": true, "tokenizer_class": "LongformerTokenizer"})");
+  Write("tokenizer_config.json",
+        R"({"add_prefix_space": true, "tokenizer_class": "LongformerTokenizer"})");
   EXPECT_THAT(Ids("hi"), ElementsAre(0, 9, 2));
 }
 
@@ -121,7 +135,8 @@ TEST_F(TokenizerFolderTest, VocabularyAndMerges_AddedTokensFile) {
 TEST_F(TokenizerFolderTest, VocabularyAndMerges_BadLinesAreNamed) {
   WriteByteLevel();
   Write("merges.txt", "#version: 0.2\nh i\nbroken\n");
-  EXPECT_THAT(LoadError(absl::StatusCode::kInvalidArgument), HasSubstr("merges.txt: line 3 is not two symbols"));
+  EXPECT_THAT(LoadError(absl::StatusCode::kInvalidArgument),
+              HasSubstr("merges.txt: line 3 is not two symbols"));
   Write("merges.txt", "h z\n");
   EXPECT_THAT(LoadError(absl::StatusCode::kInvalidArgument), HasSubstr("z"));
   WriteByteLevel();
@@ -132,13 +147,15 @@ TEST_F(TokenizerFolderTest, VocabularyAndMerges_BadLinesAreNamed) {
 TEST_F(TokenizerFolderTest, VocabularyFiles_OfAnotherClassAreRefused) {
   WriteByteLevel();
   Write("tokenizer_config.json", R"({"tokenizer_class": "GPT2Tokenizer"})");
-  EXPECT_THAT(LoadError(absl::StatusCode::kUnimplemented), HasSubstr("GPT2Tokenizer cannot be built from vocabulary files"));
+  EXPECT_THAT(LoadError(absl::StatusCode::kUnimplemented),
+              HasSubstr("GPT2Tokenizer cannot be built from vocabulary files"));
 }
 
 TEST_F(TokenizerFolderTest, MissingFilesSayWhatIsMissing) {
   EXPECT_THAT(LoadError(absl::StatusCode::kNotFound), HasSubstr("no tokenizer files"));
   Write("vocab.json", "{}");
-  EXPECT_THAT(LoadError(absl::StatusCode::kInvalidArgument), HasSubstr("has vocab.json but no merges.txt"));
+  EXPECT_THAT(LoadError(absl::StatusCode::kInvalidArgument),
+              HasSubstr("has vocab.json but no merges.txt"));
 }
 
 TEST_F(TokenizerFolderTest, SentencePieceAloneSaysHowToConvert) {
@@ -155,7 +172,9 @@ TEST_F(TokenizerFolderTest, TokenizerJson_WinsOverVocabularyFiles) {
 }
 
 TEST_F(TokenizerFolderTest, TokenizerJson_LiesInTheTransformersModule) {
-  Write("modules.json", R"([{"idx": 0, "name": "0", "path": "0_Transformer", "type": "sentence_transformers.models.Transformer"},
+  Write(
+      "modules.json",
+      R"([{"idx": 0, "name": "0", "path": "0_Transformer", "type": "sentence_transformers.models.Transformer"},
                             {"idx": 1, "name": "1", "path": "1_Pooling", "type": "sentence_transformers.models.Pooling"}])");
   Write("0_Transformer/tokenizer.json", SmallTokenizer().dump());
   EXPECT_THAT(Ids("a b"), ElementsAre(1, 2));
@@ -163,9 +182,14 @@ TEST_F(TokenizerFolderTest, TokenizerJson_LiesInTheTransformersModule) {
 
 TEST_F(TokenizerFolderTest, TruncationAndPaddingAreOff) {
   json file = SmallTokenizer();
-  file["truncation"] = {{"direction", "Right"}, {"max_length", 1}, {"strategy", "LongestFirst"}, {"stride", 0}};
-  file["padding"] = {{"strategy", {{"Fixed", 8}}}, {"direction", "Right"}, {"pad_to_multiple_of", nullptr}, {"pad_id", 0},
-                     {"pad_type_id", 0},           {"pad_token", "?"}};
+  file["truncation"] = {
+      {"direction", "Right"}, {"max_length", 1}, {"strategy", "LongestFirst"}, {"stride", 0}};
+  file["padding"] = {{"strategy", {{"Fixed", 8}}},
+                     {"direction", "Right"},
+                     {"pad_to_multiple_of", nullptr},
+                     {"pad_id", 0},
+                     {"pad_type_id", 0},
+                     {"pad_token", "?"}};
   Write("tokenizer.json", file.dump());
   EXPECT_THAT(Ids("a b a"), ElementsAre(1, 2, 1));
 }
@@ -174,9 +198,13 @@ TEST_F(TokenizerFolderTest, DropoutIsOff) {
   WriteByteLevel();
   json file = SmallTokenizer();
   file["pre_tokenizer"] = nullptr;
-  file["model"] = {{"type", "BPE"}, {"dropout", 0.99}, {"vocab", {{"a", 0}, {"b", 1}, {"ab", 2}}}, {"merges", {"a b"}}};
+  file["model"] = {{"type", "BPE"},
+                   {"dropout", 0.99},
+                   {"vocab", {{"a", 0}, {"b", 1}, {"ab", 2}}},
+                   {"merges", {"a b"}}};
   Write("tokenizer.json", file.dump());
-  EXPECT_THAT(Ids("abababab"), ElementsAre(2, 2, 2, 2));  // and merges in the old form, as one string
+  EXPECT_THAT(Ids("abababab"),
+              ElementsAre(2, 2, 2, 2));  // and merges in the old form, as one string
 }
 
 TEST_F(TokenizerFolderTest, LowerCaseOfSentenceBertConfigComesFirst) {
@@ -185,7 +213,8 @@ TEST_F(TokenizerFolderTest, LowerCaseOfSentenceBertConfigComesFirst) {
   Write("sentence_bert_config.json", R"({"max_seq_length": 8, "do_lower_case": true})");
   EXPECT_THAT(Ids("A"), ElementsAre(1));
   json file = SmallTokenizer();
-  file["normalizer"] = {{"type", "Sequence"}, {"normalizers", {{{"type", "NFC"}}, {{"type", "Lowercase"}}}}};
+  file["normalizer"] = {{"type", "Sequence"},
+                        {"normalizers", {{{"type", "NFC"}}, {{"type", "Lowercase"}}}}};
   Write("tokenizer.json", file.dump());
   EXPECT_THAT(Ids("A"), ElementsAre(1));
 }
@@ -200,9 +229,11 @@ TEST_F(TokenizerFolderTest, UnknownComponentsAreNamed) {
         << key;
   }
   json file = SmallTokenizer();
-  file["normalizer"] = {{"type", "Sequence"}, {"normalizers", {{{"type", "NFC"}}, {{"type", "Quantum"}}}}};
+  file["normalizer"] = {{"type", "Sequence"},
+                        {"normalizers", {{{"type", "NFC"}}, {{"type", "Quantum"}}}}};
   Write("tokenizer.json", file.dump());
-  EXPECT_THAT(LoadError(absl::StatusCode::kUnimplemented), HasSubstr("normalizer of type \"Quantum\""));
+  EXPECT_THAT(LoadError(absl::StatusCode::kUnimplemented),
+              HasSubstr("normalizer of type \"Quantum\""));
   file = SmallTokenizer();
   file["model"]["type"] = "Quantum";
   Write("tokenizer.json", file.dump());
@@ -235,25 +266,29 @@ TEST_F(TokenizerFolderTest, BrokenFilesAreErrors) {
                            {"normalized", false},
                            {"special", true}}};
   Write("tokenizer.json", file.dump());
-  EXPECT_THAT(LoadError(absl::StatusCode::kInvalidArgument), HasSubstr("\"<x>\" should have id 77"));
+  EXPECT_THAT(LoadError(absl::StatusCode::kInvalidArgument),
+              HasSubstr("\"<x>\" should have id 77"));
 }
 
 // A word of 200,000 characters: trying each of its prefixes from the longest down would take hours.
 TEST_F(TokenizerFolderTest, WordPiece_TakesTheLongestPieceOfALongWord) {
   json file = SmallTokenizer();
-  file["model"] = {{"type", "WordPiece"},
-                   {"unk_token", "?"},
-                   {"continuing_subword_prefix", "##"},
-                   {"max_input_chars_per_word", 1000000},
-                   {"vocab", {{"?", 0}, {"a", 1}, {"aa", 2}, {"##a", 3}, {"##aaa", 4}, {"##", 5}, {"##\u00e9", 6}}}};
+  file["model"] = {
+      {"type", "WordPiece"},
+      {"unk_token", "?"},
+      {"continuing_subword_prefix", "##"},
+      {"max_input_chars_per_word", 1000000},
+      {"vocab",
+       {{"?", 0}, {"a", 1}, {"aa", 2}, {"##a", 3}, {"##aaa", 4}, {"##", 5}, {"##\u00e9", 6}}}};
   Write("tokenizer.json", file.dump());
   std::vector<int32_t> want = {2};
   want.insert(want.end(), 66666, 4);
   EXPECT_EQ(Ids(std::string(200000, 'a')), want);
   want.push_back(3);
   EXPECT_EQ(Ids(std::string(200001, 'a')), want);
-  EXPECT_EQ(Ids(std::string(200000, 'a') + "b"), std::vector<int32_t>{0});  // one wrong end makes the whole word unknown
-  EXPECT_THAT(Ids("##aaa"), ElementsAre(4));                                // the text's own "##", at the start of a word
+  EXPECT_EQ(Ids(std::string(200000, 'a') + "b"),
+            std::vector<int32_t>{0});         // one wrong end makes the whole word unknown
+  EXPECT_THAT(Ids("##aaa"), ElementsAre(4));  // the text's own "##", at the start of a word
   EXPECT_THAT(Ids("a\xC3\xA9"
                   "a"),
               ElementsAre(1, 6, 3));
@@ -261,13 +296,17 @@ TEST_F(TokenizerFolderTest, WordPiece_TakesTheLongestPieceOfALongWord) {
 
 TEST_F(TokenizerFolderTest, PostProcessorMustHoldTheTextOnce) {
   json file = SmallTokenizer();
-  file["post_processor"] = {
-      {"type", "TemplateProcessing"},
-      {"single", {{{"Sequence", {{"id", "A"}, {"type_id", 0}}}}, {{"Sequence", {{"id", "A"}, {"type_id", 0}}}}}},
-      {"pair", {{{"Sequence", {{"id", "A"}, {"type_id", 0}}}}, {{"Sequence", {{"id", "B"}, {"type_id", 1}}}}}},
-      {"special_tokens", json::object()}};
+  file["post_processor"] = {{"type", "TemplateProcessing"},
+                            {"single",
+                             {{{"Sequence", {{"id", "A"}, {"type_id", 0}}}},
+                              {{"Sequence", {{"id", "A"}, {"type_id", 0}}}}}},
+                            {"pair",
+                             {{{"Sequence", {{"id", "A"}, {"type_id", 0}}}},
+                              {{"Sequence", {{"id", "B"}, {"type_id", 1}}}}}},
+                            {"special_tokens", json::object()}};
   Write("tokenizer.json", file.dump());
-  EXPECT_THAT(LoadError(absl::StatusCode::kInvalidArgument), HasSubstr("puts a single text 2 times"));
+  EXPECT_THAT(LoadError(absl::StatusCode::kInvalidArgument),
+              HasSubstr("puts a single text 2 times"));
 }
 
 }  // namespace

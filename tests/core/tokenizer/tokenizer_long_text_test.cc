@@ -1,10 +1,12 @@
-// A mebibyte of one unit repeated (one word, one run of signs, one cluster of joined emoji, text without blanks): the crate's
-// merges, lattices and regular expressions must neither recurse nor go over the whole text again for each token.
+// A mebibyte of one unit repeated (one word, one run of signs, one cluster of joined emoji, text
+// without blanks): the crate's merges, lattices and regular expressions must neither recurse nor go
+// over the whole text again for each token.
 //
-// No clock is read. The ids prove that nothing was cut or chunked: they must be those of a short text of the same unit, drawn
-// out. Say 3 'a' make one token: a^6 -> [A A], a^9 -> [A A A]. With n and N units, N = n (mod 5040), the long text starts and
-// ends as the short one and repeats with one period between. Work that grew with the square of the length would be 1,000 to
-// 40,000 times that of the short text and end at the test's time limit.
+// No clock is read. The ids prove that nothing was cut or chunked: they must be those of a short
+// text of the same unit, drawn out. Say 3 'a' make one token: a^6 -> [A A], a^9 -> [A A A]. With n
+// and N units, N = n (mod 5040), the long text starts and ends as the short one and repeats with
+// one period between. Work that grew with the square of the length would be 1,000 to 40,000 times
+// that of the short text and end at the test's time limit.
 #include <algorithm>
 #include <string>
 #include <vector>
@@ -16,7 +18,8 @@
 namespace longspan {
 namespace {
 
-constexpr size_t kUnits = 5040;  // a multiple of every number up to 10: tokens of up to 10 units leave no rest
+constexpr size_t kUnits =
+    5040;  // a multiple of every number up to 10: tokens of up to 10 units leave no rest
 
 std::string Repeat(const std::string& unit, size_t count) {
   std::string text;
@@ -35,7 +38,8 @@ size_t Period(const std::vector<int32_t>& ids, size_t begin, size_t end) {
   return 0;
 }
 
-void ExpectDrawnOut(const std::vector<int32_t>& small, const std::vector<int32_t>& large, size_t times) {
+void ExpectDrawnOut(const std::vector<int32_t>& small, const std::vector<int32_t>& large,
+                    size_t times) {
   if (small.size() < 300) {  // one token for all: [UNK], or blanks that were dropped
     EXPECT_EQ(large, small);
     return;
@@ -46,13 +50,15 @@ void ExpectDrawnOut(const std::vector<int32_t>& small, const std::vector<int32_t
   const size_t period = Period(small, end, small.size() - end);
   ASSERT_GT(period, 0u);
   EXPECT_EQ(Period(large, end, large.size() - end), period);
-  EXPECT_NEAR(static_cast<double>(large.size()), static_cast<double>(small.size() * times), 8.0 * static_cast<double>(times));
+  EXPECT_NEAR(static_cast<double>(large.size()), static_cast<double>(small.size() * times),
+              8.0 * static_cast<double>(times));
 }
 
 class TokenizerLongTextTest : public ::testing::TestWithParam<const char*> {};
 
 TEST_P(TokenizerLongTextTest, OneMebibyteOfOneUnitIsTheShortTextDrawnOut) {
-  const auto tokenizer = Tokenizer::Load(std::string(LONGSPAN_FIXTURES) + "/tokenizers/" + GetParam());
+  const auto tokenizer =
+      Tokenizer::Load(std::string(LONGSPAN_FIXTURES) + "/tokenizers/" + GetParam());
   ASSERT_TRUE(tokenizer.ok()) << tokenizer.status();
   const char* units[] = {
       "a",
@@ -67,7 +73,8 @@ TEST_P(TokenizerLongTextTest, OneMebibyteOfOneUnitIsTheShortTextDrawnOut) {
   };
   for (const std::string unit : units) {
     const size_t times = (size_t{1} << 20) / (unit.size() * kUnits);
-    const auto small = (*tokenizer)->Encode(Repeat(unit, kUnits)), large = (*tokenizer)->Encode(Repeat(unit, kUnits * times));
+    const auto small = (*tokenizer)->Encode(Repeat(unit, kUnits)),
+               large = (*tokenizer)->Encode(Repeat(unit, kUnits * times));
     ASSERT_TRUE(small.ok() && large.ok()) << small.status() << large.status();
     SCOPED_TRACE(unit);
     ExpectDrawnOut(small->ids, large->ids, times);
@@ -78,8 +85,8 @@ TEST_P(TokenizerLongTextTest, OneMebibyteOfOneUnitIsTheShortTextDrawnOut) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Families, TokenizerLongTextTest,
-                         ::testing::Values("roberta", "modernbert", "bert-uncased", "unigram", "metaspace-bpe",
-                                           "byte-fallback-bpe"),
+                         ::testing::Values("roberta", "modernbert", "bert-uncased", "unigram",
+                                           "metaspace-bpe", "byte-fallback-bpe"),
                          [](const auto& info) {
                            std::string name = info.param;
                            std::replace(name.begin(), name.end(), '-', '_');

@@ -1,5 +1,5 @@
-// Ids and offsets of hard texts against the Python package: every family of tokenizers, in every form of folder.
-// Expectations: tests/fixtures/tokenizers, written by make_tokenizers.py.
+// Ids and offsets of hard texts against the Python package: every family of tokenizers, in every
+// form of folder. Expectations: tests/fixtures/tokenizers, written by make_tokenizers.py.
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
@@ -38,7 +38,8 @@ std::unique_ptr<Tokenizer> LoadOrDie(const std::string& folder) {
 std::vector<int64_t> CharacterStarts(const std::string& text) {
   std::vector<int64_t> starts;
   for (size_t i = 0; i < text.size(); ++i) {
-    if ((static_cast<unsigned char>(text[i]) & 0xC0) != 0x80) starts.push_back(static_cast<int64_t>(i));
+    if ((static_cast<unsigned char>(text[i]) & 0xC0) != 0x80)
+      starts.push_back(static_cast<int64_t>(i));
   }
   starts.push_back(static_cast<int64_t>(text.size()));
   return starts;
@@ -46,14 +47,16 @@ std::vector<int64_t> CharacterStarts(const std::string& text) {
 
 std::vector<TextRange> Ranges(const json& flat) {
   std::vector<TextRange> ranges;
-  for (size_t i = 0; i + 1 < flat.size(); i += 2) ranges.push_back({flat[i].get<int64_t>(), flat[i + 1].get<int64_t>()});
+  for (size_t i = 0; i + 1 < flat.size(); i += 2)
+    ranges.push_back({flat[i].get<int64_t>(), flat[i + 1].get<int64_t>()});
   return ranges;
 }
 
 // "0-1 1-3 ": ranges as a message shows them.
 std::string Describe(const std::vector<TextRange>& ranges) {
   std::string text;
-  for (const TextRange& range : ranges) text += std::to_string(range.begin) + "-" + std::to_string(range.end) + " ";
+  for (const TextRange& range : ranges)
+    text += std::to_string(range.begin) + "-" + std::to_string(range.end) + " ";
   return text;
 }
 
@@ -69,7 +72,8 @@ void ExpectEqualsPython(const Tokenizer& tokenizer, const json& texts, const jso
     const std::vector<int64_t> starts = CharacterStarts(text);
     std::vector<TextRange> bytes;
     for (const TextRange& range : characters) {
-      bytes.push_back({starts.at(static_cast<size_t>(range.begin)), starts.at(static_cast<size_t>(range.end))});
+      bytes.push_back(
+          {starts.at(static_cast<size_t>(range.begin)), starts.at(static_cast<size_t>(range.end))});
     }
     EXPECT_EQ(Describe(got->bytes), Describe(bytes)) << texts[i];
     std::vector<uint8_t> special(got->ids.size(), 0);
@@ -84,14 +88,16 @@ TEST_P(TokenizerParityTest, HardTextsEqualThePythonPackage) {
   const std::string folder = kFixtures + GetParam();
   const auto tokenizer = LoadOrDie(folder);
   ASSERT_TRUE(tokenizer);
-  ExpectEqualsPython(*tokenizer, ReadJson(kFixtures + "texts.json"), ReadJson(folder + "/expected.json"));
+  ExpectEqualsPython(*tokenizer, ReadJson(kFixtures + "texts.json"),
+                     ReadJson(folder + "/expected.json"));
 }
 
 TEST_P(TokenizerParityTest, PrefixAndSuffixStandAroundEveryText) {
   const auto tokenizer = LoadOrDie(kFixtures + GetParam());
   ASSERT_TRUE(tokenizer);
   for (const std::string text : {"", "Hello world", "\xE4\xBD\xA0\xE5\xA5\xBD"}) {
-    const auto framed = tokenizer->Encode(text), bare = tokenizer->Encode(text, /*add_special_tokens=*/false);
+    const auto framed = tokenizer->Encode(text),
+               bare = tokenizer->Encode(text, /*add_special_tokens=*/false);
     ASSERT_TRUE(framed.ok() && bare.ok());
     std::vector<int32_t> want = tokenizer->prefix_ids();
     want.insert(want.end(), bare->ids.begin(), bare->ids.end());
@@ -140,8 +146,9 @@ TEST_P(TokenizerParityTest, FourThreadsAtOnceGiveTheSerialIds) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Families, TokenizerParityTest,
-                         ::testing::Values("roberta", "roberta-prefix-space", "modernbert", "bert-uncased", "bert-cased",
-                                           "unigram", "metaspace-bpe", "byte-fallback-bpe"),
+                         ::testing::Values("roberta", "roberta-prefix-space", "modernbert",
+                                           "bert-uncased", "bert-cased", "unigram", "metaspace-bpe",
+                                           "byte-fallback-bpe"),
                          [](const auto& info) {
                            std::string name = info.param;
                            std::replace(name.begin(), name.end(), '-', '_');
@@ -153,14 +160,18 @@ TEST(TokenizerTest, DecodeGivesTheTextBack) {
     const auto tokenizer = LoadOrDie(kFixtures + name);
     ASSERT_TRUE(tokenizer);
     const std::string text = "Hello world, it's \xE4\xBD\xA0\xE5\xA5\xBD!";
-    EXPECT_EQ(tokenizer->Decode(tokenizer->Encode(text)->ids, /*skip_special_tokens=*/true).value(), text) << name;
+    EXPECT_EQ(tokenizer->Decode(tokenizer->Encode(text)->ids, /*skip_special_tokens=*/true).value(),
+              text)
+        << name;
   }
   const auto tokenizer = LoadOrDie(kFixtures + "roberta");
   EXPECT_EQ(tokenizer->Decode({0, 2}, /*skip_special_tokens=*/false).value(), "<s></s>");
   EXPECT_EQ(tokenizer->Decode({0, 2}, /*skip_special_tokens=*/true).value(), "");
   EXPECT_EQ(tokenizer->Decode({}, /*skip_special_tokens=*/true).value(), "");
   const std::string repeated(100000, 'e');  // longer than the first guess of the buffer, and back
-  EXPECT_EQ(tokenizer->Decode(tokenizer->Encode(repeated)->ids, /*skip_special_tokens=*/true).value(), repeated);
+  EXPECT_EQ(
+      tokenizer->Decode(tokenizer->Encode(repeated)->ids, /*skip_special_tokens=*/true).value(),
+      repeated);
 }
 
 TEST(TokenizerTest, IdsOutsideTheVocabularyAreErrors) {
@@ -171,21 +182,23 @@ TEST(TokenizerTest, IdsOutsideTheVocabularyAreErrors) {
   EXPECT_EQ(tokenizer->TokenText(past_the_end).status().code(), absl::StatusCode::kInvalidArgument);
   EXPECT_THAT(std::string(tokenizer->Decode({0, past_the_end}, false).status().message()),
               HasSubstr("ids[1] is " + std::to_string(past_the_end)));
-  EXPECT_THAT(std::string(tokenizer->Decode({-1}, false).status().message()), HasSubstr("ids[0] is -1"));
+  EXPECT_THAT(std::string(tokenizer->Decode({-1}, false).status().message()),
+              HasSubstr("ids[0] is -1"));
 }
 
 TEST(TokenizerTest, OffsetsOfAWordInTheMiddle) {
   const auto tokenizer = LoadOrDie(kFixtures + "bert-uncased");
   ASSERT_TRUE(tokenizer);
-  const auto got = tokenizer->Encode("\xE4\xBD\xA0 world");  // one character of three bytes, a blank, a word
+  const auto got =
+      tokenizer->Encode("\xE4\xBD\xA0 world");  // one character of three bytes, a blank, a word
   ASSERT_TRUE(got.ok());
   ASSERT_EQ(got->ids.size(), 4u);
   EXPECT_EQ(got->bytes[2], (TextRange{4, 9}));
   EXPECT_EQ(got->characters[2], (TextRange{2, 7}));
 }
 
-// The published tokenizer of the embedded model, from its package: as tokenizer.json (which has truncation and padding at 128
-// switched on), and built from its vocab.txt alone.
+// The published tokenizer of the embedded model, from its package: as tokenizer.json (which has
+// truncation and padding at 128 switched on), and built from its vocab.txt alone.
 TEST(PublishedTokenizerTest, MiniLmEqualsThePythonPackage) {
   const auto tokenizer = LoadOrDie(LONGSPAN_DENSE_MODEL);
   ASSERT_TRUE(tokenizer);
@@ -193,12 +206,14 @@ TEST(PublishedTokenizerTest, MiniLmEqualsThePythonPackage) {
   EXPECT_THAT(tokenizer->prefix_ids(), ElementsAre(101));
   EXPECT_THAT(tokenizer->suffix_ids(), ElementsAre(102));
   EXPECT_THAT(tokenizer->Encode("Hello world")->ids, ElementsAre(101, 7592, 2088, 102));
-  const json texts = ReadJson(kFixtures + "texts.json"), expected = ReadJson(kFixtures + "all-MiniLM-L6-v2/expected.json");
+  const json texts = ReadJson(kFixtures + "texts.json"),
+             expected = ReadJson(kFixtures + "all-MiniLM-L6-v2/expected.json");
   ExpectEqualsPython(*tokenizer, texts, expected);
 
   const TemporaryFolder folder;
   for (const char* name : {"vocab.txt", "tokenizer_config.json", "special_tokens_map.json"}) {
-    std::filesystem::copy_file(std::filesystem::path(LONGSPAN_DENSE_MODEL) / name, folder.path() + "/" + name,
+    std::filesystem::copy_file(std::filesystem::path(LONGSPAN_DENSE_MODEL) / name,
+                               folder.path() + "/" + name,
                                std::filesystem::copy_options::overwrite_existing);
   }
   const auto built = LoadOrDie(folder.path());

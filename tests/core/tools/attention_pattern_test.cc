@@ -1,4 +1,5 @@
-// What is drawn against what attention does: a token is changed, and the rows that change must be those that see it.
+// What is drawn against what attention does: a token is changed, and the rows that change must be
+// those that see it.
 #include "core/tools/attention_pattern.h"
 
 #include <ATen/core/Tensor.h>
@@ -32,7 +33,8 @@ using Matrix = std::vector<std::vector<bool>>;
 
 fs::path Fixture(const std::string& name) { return fs::path(LONGSPAN_FIXTURES) / name; }
 
-// The fixture with queries of zero: every key that is seen gets the same weight, so that none is too small to notice.
+// The fixture with queries of zero: every key that is seen gets the same weight, so that none is
+// too small to notice.
 class EvenAttention {
  public:
   explicit EvenAttention(const std::string& fixture) {
@@ -42,7 +44,8 @@ class EvenAttention {
     auto tensors = (*reader)->tensors();
     std::map<std::string, std::vector<std::byte>> changed;
     for (auto& [name, tensor] : tensors) {
-      const bool query = name.find(".query.") != std::string::npos || name.find(".query_global.") != std::string::npos;
+      const bool query = name.find(".query.") != std::string::npos ||
+                         name.find(".query_global.") != std::string::npos;
       const bool packed = name.find(".Wqkv.") != std::string::npos;
       if (!query && !packed) continue;
       std::vector<std::byte>& bytes = changed[name];
@@ -79,7 +82,8 @@ bool RowDiffers(const at::Tensor& a, const at::Tensor& b, int64_t row) {
 
 std::vector<int32_t> Ids(int64_t count, int64_t vocab_size) {
   std::vector<int32_t> ids;
-  for (int64_t i = 0; i < count; ++i) ids.push_back(static_cast<int32_t>(3 + (i * 11 + i * i) % (vocab_size - 5)));
+  for (int64_t i = 0; i < count; ++i)
+    ids.push_back(static_cast<int32_t>(3 + (i * 11 + i * i) % (vocab_size - 5)));
   return ids;
 }
 
@@ -124,11 +128,13 @@ TEST_P(PatternOfModelTest, TheRowsThatSeeATokenAreThoseThatChangeWithIt) {
   Matrix depends(param.tokens, std::vector<bool>(param.tokens, false));
   for (int64_t i = 0; i < param.tokens; ++i) depends[i][i] = true;
   for (int layer = 0; layer < static_cast<int>(info.layers.size()); ++layer) {
-    PatternRequest request{.model_dir = model_folder.path(), .tokens = param.tokens, .layer = layer};
+    PatternRequest request{
+        .model_dir = model_folder.path(), .tokens = param.tokens, .layer = layer};
     if (info.supports_global_attention) request.globals = param.globals;
     const auto recorded = RecordPatterns(request);
     ASSERT_TRUE(recorded.ok()) << recorded.status();
-    if (info.layers[layer].kind == AttentionKind::kLsh) break;  // another token, another order: proven below
+    if (info.layers[layer].kind == AttentionKind::kLsh)
+      break;  // another token, another order: proven below
     depends = Compose(recorded->layers[0].pattern, depends);
     for (int64_t i = 0; i < param.tokens; ++i) {
       for (int64_t j = 0; j < param.tokens; ++j) {
@@ -139,33 +145,37 @@ TEST_P(PatternOfModelTest, TheRowsThatSeeATokenAreThoseThatChangeWithIt) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Fixtures, PatternOfModelTest,
-                         ::testing::Values(ModelCase{"longformer-windows", 50, {}},
-                                           ModelCase{"longformer-windows", 50, {0, 8, 49}}, ModelCase{"led", 40, {3}},
-                                           ModelCase{"modernbert", 40, {}}, ModelCase{"bert", 20, {}},
-                                           ModelCase{"bigbird", 62, {}}, ModelCase{"bigbird", 40, {}},
-                                           ModelCase{"reformer-local", 50, {}}, ModelCase{"reformer-local", 5, {}},
-                                           ModelCase{"reformer-local", 12, {}}, ModelCase{"reformer-causal", 44, {}},
-                                           ModelCase{"reformer-mixed", 44, {}}),
-                         [](const auto& info) {
-                           std::string name = info.param.fixture + "_" + std::to_string(info.param.tokens) + "_" +
-                                              std::to_string(info.param.globals.size());
-                           std::replace(name.begin(), name.end(), '-', '_');
-                           return name;
-                         });
+INSTANTIATE_TEST_SUITE_P(
+    Fixtures, PatternOfModelTest,
+    ::testing::Values(ModelCase{"longformer-windows", 50, {}},
+                      ModelCase{"longformer-windows", 50, {0, 8, 49}}, ModelCase{"led", 40, {3}},
+                      ModelCase{"modernbert", 40, {}}, ModelCase{"bert", 20, {}},
+                      ModelCase{"bigbird", 62, {}}, ModelCase{"bigbird", 40, {}},
+                      ModelCase{"reformer-local", 50, {}}, ModelCase{"reformer-local", 5, {}},
+                      ModelCase{"reformer-local", 12, {}}, ModelCase{"reformer-causal", 44, {}},
+                      ModelCase{"reformer-mixed", 44, {}}),
+    [](const auto& info) {
+      std::string name = info.param.fixture + "_" + std::to_string(info.param.tokens) + "_" +
+                         std::to_string(info.param.globals.size());
+      std::replace(name.begin(), name.end(), '-', '_');
+      return name;
+    });
 
-// One head of LSH attention over one text as a layer drives it, with values that say which key a row took: column j of the result
-// is the weight of key j.
+// One head of LSH attention over one text as a layer drives it, with values that say which key a
+// row took: column j of the result is the weight of key j.
 class LshProbe {
  public:
-  LshProbe(const ChunkShape& shape, int length, int num_hashes, std::span<const uint8_t> mask, uint32_t seed)
+  LshProbe(const ChunkShape& shape, int length, int num_hashes, std::span<const uint8_t> mask,
+           uint32_t seed)
       : length_(length), rotations_(DrawLshRotations(seed, 1, kWidth, num_hashes, {4, 6})) {
     std::mt19937 random(seed);
     std::normal_distribution<float> normal(0.0f, 0.6f);
     for (int i = 0; i < length * kWidth; ++i) qk_.push_back(normal(random));
     const bool hashed = length > shape.chunk_length;
-    attention_.emplace(shape, at::kFloat, kWidth, 1,
-                       std::vector<LshAttention::Text>{{{0, length}, hashed ? &rotations_ : nullptr}}, mask, length);
+    attention_.emplace(
+        shape, at::kFloat, kWidth, 1,
+        std::vector<LshAttention::Text>{{{0, length}, hashed ? &rotations_ : nullptr}}, mask,
+        length);
     TakeValues(0);
     attention_->Sort(1);
   }
@@ -178,7 +188,8 @@ class LshProbe {
       TakeValues(first);
       const std::vector<float> out = Attend();
       for (int i = 0; i < length_; ++i) {
-        for (int j = first; j < std::min(length_, first + kWidth); ++j) weights[i * length_ + j] = out[i * kWidth + j - first];
+        for (int j = first; j < std::min(length_, first + kWidth); ++j)
+          weights[i * length_ + j] = out[i * kWidth + j - first];
       }
     }
     return weights;
@@ -188,8 +199,10 @@ class LshProbe {
   static constexpr int kWidth = 8;
 
   void TakeValues(int first) {
-    const at::Tensor qk = at::from_blob(qk_.data(), {length_, kWidth}, at::kFloat).clone(), v = at::zeros_like(qk);
-    for (int i = first; i < std::min(length_, first + kWidth); ++i) v.mutable_data_ptr<float>()[i * kWidth + i - first] = 1.0f;
+    const at::Tensor qk = at::from_blob(qk_.data(), {length_, kWidth}, at::kFloat).clone(),
+                     v = at::zeros_like(qk);
+    for (int i = first; i < std::min(length_, first + kWidth); ++i)
+      v.mutable_data_ptr<float>()[i * kWidth + i - first] = 1.0f;
     attention_->Take(0, 0, 0, qk, v);  // hashes again, to the same buckets
   }
 
@@ -201,8 +214,9 @@ class LshProbe {
         at::Tensor part = at::empty({block.num_slots, kWidth}, at::kFloat);
         std::vector<float> lse(block.num_slots);
         attention_->Attend(0, block, part, lse.data());
-        kernels::LshMergeRound(state, part.const_data_ptr<float>(), lse.data(), attention_->row_begin(block),
-                               attention_->slots(0, block), block.num_slots, round == 0);
+        kernels::LshMergeRound(state, part.const_data_ptr<float>(), lse.data(),
+                               attention_->row_begin(block), attention_->slots(0, block),
+                               block.num_slots, round == 0);
       }
     }
     kernels::LshMergeFinish(state, 0, length_);
@@ -218,14 +232,17 @@ class LshProbe {
 TEST(PatternOfLshAttention, TheKeysThatARowSeesAreThoseWhoseValuesItTakes) {
   uint32_t seed = 1;
   for (int rounds : {1, 2, 3}) {
-    for (const ChunkShape& shape : {ChunkShape{4, 1, 0, false}, ChunkShape{4, 1, 0, true}, ChunkShape{8, 0, 0, true},
-                                    ChunkShape{4, 1, 1, false}, ChunkShape{16, 2, 0, false}}) {
+    for (const ChunkShape& shape :
+         {ChunkShape{4, 1, 0, false}, ChunkShape{4, 1, 0, true}, ChunkShape{8, 0, 0, true},
+          ChunkShape{4, 1, 1, false}, ChunkShape{16, 2, 0, false}}) {
       for (int length : {1, 4, 32, 48}) {
         if (length > shape.chunk_length && length % shape.chunk_length != 0) continue;
         for (bool with_mask : {false, true}) {
           std::vector<uint8_t> mask(length, 1);
           for (int i = 0; i < length; ++i) mask[i] = i % 5 != 3;
-          LshProbe probe(shape, length, rounds, with_mask ? std::span<const uint8_t>(mask) : std::span<const uint8_t>(), ++seed);
+          LshProbe probe(shape, length, rounds,
+                         with_mask ? std::span<const uint8_t>(mask) : std::span<const uint8_t>(),
+                         ++seed);
           PatternRecorder recorder(length, {true}, /*head=*/0);
           probe.attention().Observe(0, 0, recorder);
           const PatternRecorder::Layer layer = recorder.TakeLayer(0);
@@ -233,8 +250,9 @@ TEST(PatternOfLshAttention, TheKeysThatARowSeesAreThoseWhoseValuesItTakes) {
           for (int i = 0; i < length; ++i) {
             for (int j = 0; j < length; ++j) {
               ASSERT_EQ(weights[i * length + j] > 0, layer.pattern.sees(i, j))
-                  << "query " << i << " key " << j << " of " << length << " chunk " << shape.chunk_length << " causal "
-                  << shape.causal << " rounds " << rounds << " mask " << with_mask << " weight " << weights[i * length + j];
+                  << "query " << i << " key " << j << " of " << length << " chunk "
+                  << shape.chunk_length << " causal " << shape.causal << " rounds " << rounds
+                  << " mask " << with_mask << " weight " << weights[i * length + j];
             }
           }
         }
@@ -243,7 +261,8 @@ TEST(PatternOfLshAttention, TheKeysThatARowSeesAreThoseWhoseValuesItTakes) {
   }
 }
 
-// The sorted picture is the same pattern with its rows and columns in another order, its cells spread over the rounds.
+// The sorted picture is the same pattern with its rows and columns in another order, its cells
+// spread over the rounds.
 TEST(PatternOfLshAttention, SortedOrderHoldsTheSamePairs) {
   LshProbe probe({4, 1, 0, false}, 40, 3, {}, 7);
   PatternRecorder recorder(40, {true}, 0);
@@ -254,7 +273,8 @@ TEST(PatternOfLshAttention, SortedOrderHoldsTheSamePairs) {
   ASSERT_EQ(sorting.pattern.rows(), 120);
   Matrix seen(40, std::vector<bool>(40, false));
   for (int i = 0; i < 120; ++i) {
-    EXPECT_TRUE(i % 40 == 0 || sorting.buckets[i] >= sorting.buckets[i - 1]) << "slots of a round are sorted by bucket";
+    EXPECT_TRUE(i % 40 == 0 || sorting.buckets[i] >= sorting.buckets[i - 1])
+        << "slots of a round are sorted by bucket";
     for (int j = 0; j < 120; ++j) {
       if (!sorting.pattern.sees(i, j)) continue;
       seen[sorting.slots[i]][sorting.slots[j]] = true;
@@ -267,8 +287,8 @@ TEST(PatternOfLshAttention, SortedOrderHoldsTheSamePairs) {
   }
 }
 
-// In the model itself: a token is exchanged for one that hashes to the same buckets, so that the order stays, and only rows that
-// see it in some head may change.
+// In the model itself: a token is exchanged for one that hashes to the same buckets, so that the
+// order stays, and only rows that see it in some head may change.
 TEST(PatternOfReformer, OnlyRowsThatSeeATokenChangeWithIt) {
   const std::string path = Fixture("reformer-lsh").string();
   const auto folder = ModelFolder::Open(path);
@@ -282,7 +302,9 @@ TEST(PatternOfReformer, OnlyRowsThatSeeATokenChangeWithIt) {
       PatternRecorder recorder(kTokens, {true, false}, head);
       ForwardOptions options;
       options.observe_attention = &recorder;
-      options.observe_layer = [&](int layer, const at::Tensor&) { layer > 0 ? recorder.NextLayer() : void(); };
+      options.observe_layer = [&](int layer, const at::Tensor&) {
+        layer > 0 ? recorder.NextLayer() : void();
+      };
       TokenBatch batch;
       batch.Add({.token_ids = ids});
       const c10::InferenceMode inference;
@@ -301,12 +323,14 @@ TEST(PatternOfReformer, OnlyRowsThatSeeATokenChangeWithIt) {
       other[token] = id;
       if (id == ids[token]) continue;
       const auto heads = record(other);
-      if (heads[0].sorting->slots != base_heads[0].sorting->slots || heads[1].sorting->slots != base_heads[1].sorting->slots)
+      if (heads[0].sorting->slots != base_heads[0].sorting->slots ||
+          heads[1].sorting->slots != base_heads[1].sorting->slots)
         continue;
       ++exchanged;
       const at::Tensor hidden = LayerOutputs(**model, other, {})[1];
       for (int row = 0; row < kTokens; ++row) {
-        const bool sees = row == token || base_heads[0].pattern.sees(row, token) || base_heads[1].pattern.sees(row, token);
+        const bool sees = row == token || base_heads[0].pattern.sees(row, token) ||
+                          base_heads[1].pattern.sees(row, token);
         const bool differs = RowDiffers(base, hidden, row);
         ASSERT_TRUE(sees || !differs) << "row " << row << " does not see token " << token;
         changed += differs && row != token;
@@ -345,12 +369,15 @@ TEST(RecordPatterns, ConvertedModelIsDenseUpToItsBoundAndWindowedAbove) {
   EXPECT_EQ(windowed->layers[0].pattern.sight(511, 511 - 128), Sight::kNear);
   EXPECT_EQ(windowed->layers[0].pattern.sight(511, 511 - 129), Sight::kHidden);
   EXPECT_EQ(windowed->layers[0].pattern.sight(0, 512), Sight::kGlobalQuery);
-  EXPECT_THAT(MakePanels(*dense)[0].words, ::testing::Contains(HasSubstr("texts up to 512 tokens")));
-  EXPECT_THAT(MakePanels(*windowed)[0].words, ::testing::Contains(HasSubstr("128 tokens on each side")));
+  EXPECT_THAT(MakePanels(*dense)[0].words,
+              ::testing::Contains(HasSubstr("texts up to 512 tokens")));
+  EXPECT_THAT(MakePanels(*windowed)[0].words,
+              ::testing::Contains(HasSubstr("128 tokens on each side")));
 }
 
 TEST(RecordPatterns, AnLshLayerHasTwoPanelsAndEachKindOfLayerOne) {
-  const auto recorded = RecordPatterns({.model_dir = Fixture("reformer-mixed").string(), .tokens = 48});
+  const auto recorded =
+      RecordPatterns({.model_dir = Fixture("reformer-mixed").string(), .tokens = 48});
   ASSERT_TRUE(recorded.ok()) << recorded.status();
   const std::vector<PatternPanel> panels = MakePanels(*recorded);
   ASSERT_EQ(panels.size(), 3u);
@@ -381,7 +408,9 @@ TEST(CellRuns, CoverTheCellsThatAreSeenAndNoOther) {
       }
       for (int64_t row = 0; row < n; ++row) {
         for (int64_t column = 0; column < n; ++column) {
-          ASSERT_EQ(covered[row * n + column], panel.pattern->sight(row, column) == Sight::kHidden ? 0 : 1) << panel.title;
+          ASSERT_EQ(covered[row * n + column],
+                    panel.pattern->sight(row, column) == Sight::kHidden ? 0 : 1)
+              << panel.title;
         }
       }
     }
@@ -394,27 +423,39 @@ TEST(RecordPatterns, TextIsReadByTheModelsTokenizer) {
   const std::string text = folder.path() + "/text.txt";
   const auto recorded = RecordPatterns({.model_dir = LONGSPAN_EMBEDDED_MODEL, .text_file = text});
   ASSERT_TRUE(recorded.ok()) << recorded.status();
-  EXPECT_THAT(recorded->token_texts, ::testing::ElementsAre("[CLS]", "this", "is", "an", "example", "sentence", "[SEP]"));
-  const auto first = RecordPatterns({.model_dir = LONGSPAN_EMBEDDED_MODEL, .tokens = 3, .text_file = text});
+  EXPECT_THAT(recorded->token_texts,
+              ::testing::ElementsAre("[CLS]", "this", "is", "an", "example", "sentence", "[SEP]"));
+  const auto first =
+      RecordPatterns({.model_dir = LONGSPAN_EMBEDDED_MODEL, .tokens = 3, .text_file = text});
   ASSERT_TRUE(first.ok()) << first.status();
   EXPECT_EQ(first->tokens, 3);
 }
 
 TEST(RecordPatterns, ErrorsSayWhatGotAndAllowed) {
   const std::string longformer = Fixture("longformer-windows").string();
-  const auto message = [](const PatternRequest& request) { return std::string(RecordPatterns(request).status().message()); };
+  const auto message = [](const PatternRequest& request) {
+    return std::string(RecordPatterns(request).status().message());
+  };
   EXPECT_EQ(message({.model_dir = longformer, .tokens = 102}), "tokens is 102; allowed: 1 to 101");
   EXPECT_EQ(message({.model_dir = longformer, .tokens = 0}), "tokens is 0; allowed: 1 to 101");
-  EXPECT_EQ(message({.model_dir = LONGSPAN_EMBEDDED_MODEL, .tokens = 5000}), "tokens is 5000; allowed: 1 to 4096");
-  EXPECT_EQ(message({.model_dir = longformer, .tokens = 20, .globals = {{3, 20}}}), "global is 20; allowed: 0 to 19");
+  EXPECT_EQ(message({.model_dir = LONGSPAN_EMBEDDED_MODEL, .tokens = 5000}),
+            "tokens is 5000; allowed: 1 to 4096");
+  EXPECT_EQ(message({.model_dir = longformer, .tokens = 20, .globals = {{3, 20}}}),
+            "global is 20; allowed: 0 to 19");
   EXPECT_EQ(message({.model_dir = longformer, .layer = 3}), "layer is 3; allowed: 0 to 2");
   EXPECT_EQ(message({.model_dir = longformer, .head = 2}), "head is 2; allowed: 0 to 1");
-  EXPECT_EQ(message({.model_dir = Fixture("reformer-lsh").string(), .num_hashes = 9}), "num-hashes is 9; allowed: 1 to 8");
-  EXPECT_THAT(message({.model_dir = longformer, .num_hashes = 2}), HasSubstr("longformer has no hash rounds"));
-  EXPECT_THAT(message({.model_dir = Fixture("bert").string(), .globals = {{0}}}), HasSubstr("bert has no global attention"));
-  EXPECT_THAT(message({.model_dir = longformer, .text_file = "/nowhere.txt"}), HasSubstr("/nowhere.txt cannot be read"));
-  EXPECT_THAT(message({.model_dir = longformer, .text_file = LONGSPAN_SOURCE_DIR "/LICENSE"}), HasSubstr("has no tokenizer"));
-  EXPECT_THAT(message({.model_dir = LONGSPAN_EMBEDDED_MODEL, .text_file = "/"}), HasSubstr("cannot be read"));
+  EXPECT_EQ(message({.model_dir = Fixture("reformer-lsh").string(), .num_hashes = 9}),
+            "num-hashes is 9; allowed: 1 to 8");
+  EXPECT_THAT(message({.model_dir = longformer, .num_hashes = 2}),
+              HasSubstr("longformer has no hash rounds"));
+  EXPECT_THAT(message({.model_dir = Fixture("bert").string(), .globals = {{0}}}),
+              HasSubstr("bert has no global attention"));
+  EXPECT_THAT(message({.model_dir = longformer, .text_file = "/nowhere.txt"}),
+              HasSubstr("/nowhere.txt cannot be read"));
+  EXPECT_THAT(message({.model_dir = longformer, .text_file = LONGSPAN_SOURCE_DIR "/LICENSE"}),
+              HasSubstr("has no tokenizer"));
+  EXPECT_THAT(message({.model_dir = LONGSPAN_EMBEDDED_MODEL, .text_file = "/"}),
+              HasSubstr("cannot be read"));
 }
 
 }  // namespace

@@ -9,7 +9,8 @@ using ::testing::HasSubstr;
 
 TEST(ReceptiveField, WindowsAddUpLayerByLayer) {
   ModelInfo info;
-  info.layers = {{.kind = AttentionKind::kSlidingWindow, .window = 2}, {.kind = AttentionKind::kSlidingWindow, .window = 4}};
+  info.layers = {{.kind = AttentionKind::kSlidingWindow, .window = 2},
+                 {.kind = AttentionKind::kSlidingWindow, .window = 4}};
   const auto field = ReceptiveField(info);
   ASSERT_EQ(field.size(), 2u);
   EXPECT_EQ(field[0].before, 2);
@@ -39,7 +40,8 @@ TEST(ReceptiveField, OneLayerThatSeesEverythingIsEnough) {
 
 TEST(ReceptiveField, BigBirdSeesItsNeighboursAndTheEndsFirstAndEverythingThroughThemThen) {
   ModelInfo info;
-  info.layers.assign(3, {.kind = AttentionKind::kBlockSparse, .chunk_length = 64, .random_blocks = 3});
+  info.layers.assign(3,
+                     {.kind = AttentionKind::kBlockSparse, .chunk_length = 64, .random_blocks = 3});
   const auto field = ReceptiveField(info);
   EXPECT_EQ(field[0].before, 127);
   EXPECT_EQ(field[0].after, 127);
@@ -53,32 +55,45 @@ TEST(KeysSeen, ByKindOfLayer) {
   ModelInfo info;
   info.num_hashes = 4;
   EXPECT_EQ(KeysSeen({.kind = AttentionKind::kSlidingWindow, .window = 256}, info), 513);
-  EXPECT_EQ(KeysSeen({.kind = AttentionKind::kBlockSparse, .chunk_length = 64, .random_blocks = 3}, info), 320);
-  EXPECT_EQ(KeysSeen({.kind = AttentionKind::kLocalChunk, .chunk_length = 64, .chunks_before = 1}, info), 128);
-  EXPECT_EQ(KeysSeen({.kind = AttentionKind::kLsh, .chunk_length = 64, .chunks_before = 1, .chunks_after = 1}, info), 4 * 192);
+  EXPECT_EQ(
+      KeysSeen({.kind = AttentionKind::kBlockSparse, .chunk_length = 64, .random_blocks = 3}, info),
+      320);
+  EXPECT_EQ(
+      KeysSeen({.kind = AttentionKind::kLocalChunk, .chunk_length = 64, .chunks_before = 1}, info),
+      128);
+  EXPECT_EQ(
+      KeysSeen(
+          {.kind = AttentionKind::kLsh, .chunk_length = 64, .chunks_before = 1, .chunks_after = 1},
+          info),
+      4 * 192);
   EXPECT_EQ(KeysSeen({.kind = AttentionKind::kDense}, info), -1);
 }
 
 TEST(AxialBytesSaved, FullTableMinusFactors) {
-  const nlohmann::json config = {
-      {"model_type", "reformer"}, {"axial_pos_shape", {512, 1024}}, {"axial_pos_embds_dim", {64, 192}}};
+  const nlohmann::json config = {{"model_type", "reformer"},
+                                 {"axial_pos_shape", {512, 1024}},
+                                 {"axial_pos_embds_dim", {64, 192}}};
   EXPECT_EQ(AxialBytesSaved(config), (524288LL * 256 - 512 * 64 - 1024 * 192) * 4);
   EXPECT_EQ(AxialBytesSaved({{"model_type", "longformer"}}), 0);
   EXPECT_EQ(AxialBytesSaved({{"model_type", "reformer"}, {"axial_pos_embds", false}}), 0);
 }
 
 TEST(InspectModel, TellsLayersReachAndMemoryOfAFixture) {
-  const auto inspection = InspectModel(std::string(LONGSPAN_FIXTURES) + "/longformer-windows", "float32", /*measure=*/false);
+  const auto inspection = InspectModel(std::string(LONGSPAN_FIXTURES) + "/longformer-windows",
+                                       "float32", /*measure=*/false);
   ASSERT_TRUE(inspection.ok()) << inspection.status();
   EXPECT_EQ(inspection->at("architecture"), "longformer");
   EXPECT_EQ(inspection->at("max_tokens"), 101);
   EXPECT_EQ(inspection->at("layers").size(), 3u);
-  EXPECT_EQ(inspection->at("layers")[2].at("reach").at("after"), 4 + 2 + 8);  // windows 8, 4, 16 in total
+  EXPECT_EQ(inspection->at("layers")[2].at("reach").at("after"),
+            4 + 2 + 8);  // windows 8, 4, 16 in total
   EXPECT_THAT(InspectionText(*inspection), HasSubstr("sliding_window 4 each side"));
-  ASSERT_EQ(inspection->at("lengths").size(), 4u);  // its longest, then 4K, 64K and 512K, which it does not take
+  ASSERT_EQ(inspection->at("lengths").size(),
+            4u);  // its longest, then 4K, 64K and 512K, which it does not take
   EXPECT_EQ(inspection->at("lengths")[0].at("tokens"), 101);
   EXPECT_EQ(inspection->at("lengths")[0].at("total_bytes").get<int64_t>(),
-            inspection->at("lengths")[0].at("activation_bytes").get<int64_t>() + inspection->at("weight_bytes").get<int64_t>());
+            inspection->at("lengths")[0].at("activation_bytes").get<int64_t>() +
+                inspection->at("weight_bytes").get<int64_t>());
   EXPECT_EQ(inspection->at("lengths")[3].at("tokens"), 524288);
   EXPECT_FALSE(inspection->at("lengths")[3].at("allowed").get<bool>());
   EXPECT_THAT(InspectionText(*inspection), HasSubstr("524288 tokens  more than this model takes"));
@@ -97,7 +112,8 @@ TEST(InspectModel, PredictsSpeedAndMemoryAtAllLengthsOfTheEmbeddedModel) {
 }
 
 TEST(InspectModel, TellsAxialSavingsAndLshOfAReformer) {
-  const auto inspection = InspectModel(std::string(LONGSPAN_FIXTURES) + "/reformer-mixed", "float32", /*measure=*/false);
+  const auto inspection = InspectModel(std::string(LONGSPAN_FIXTURES) + "/reformer-mixed",
+                                       "float32", /*measure=*/false);
   ASSERT_TRUE(inspection.ok()) << inspection.status();
   EXPECT_EQ(inspection->at("layers")[1].at("kind"), "lsh");
   EXPECT_EQ(inspection->at("layers")[1].at("keys_seen"), 3 * 16);

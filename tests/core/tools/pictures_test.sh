@@ -1,5 +1,6 @@
 #!/bin/bash
-# pictures_test.sh SOURCE LONGSPAN_MODEL EMBEDDED_MODEL: the committed pictures are what the tool draws now, and all are drawn.
+# pictures_test.sh SOURCE LONGSPAN_MODEL EMBEDDED_MODEL: the committed pictures are what the tool
+# draws now, and all are drawn.
 set -euo pipefail
 pictures=$1/core/tools/pictures
 drawn=$(mktemp -d)

@@ -1,4 +1,5 @@
-// `longspan-model quantize`: the quantised folder computes bit for bit what the source does in int8, from a smaller file.
+// `longspan-model quantize`: the quantised folder computes bit for bit what the source does in
+// int8, from a smaller file.
 #include "core/tools/quantize.h"
 
 #include <ATen/core/Tensor.h>
@@ -23,11 +24,13 @@ namespace {
 namespace fs = std::filesystem;
 using ::testing::HasSubstr;
 
-// All token vectors of one text. The model itself, not Encoder, so that processors without AVX512_VNNI run this too (slowly).
+// All token vectors of one text. The model itself, not Encoder, so that processors without
+// AVX512_VNNI run this too (slowly).
 std::vector<float> TokenVectors(const EncoderModel& model) {
   const ModelInfo& info = model.info();
   std::vector<int32_t> ids, globals;
-  for (int i = 0; i < 60; ++i) ids.push_back(static_cast<int32_t>(3 + i * 7 % (info.vocab_size - 4)));
+  for (int i = 0; i < 60; ++i)
+    ids.push_back(static_cast<int32_t>(3 + i * 7 % (info.vocab_size - 4)));
   if (info.supports_global_attention) globals = {0, 5};
   TokenBatch batch;
   batch.Add({.token_ids = ids, .global_positions = globals});
@@ -63,8 +66,9 @@ TEST_P(QuantizeModelTest, ComputesBitForBitWhatQuantisingAtLoadGives) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Families, QuantizeModelTest,
-                         ::testing::Values("bert", "roberta", "longformer-windows", "longformer-mlm", "led", "bigbird",
-                                           "modernbert", "reformer-local", "reformer-lsh", "reformer-mixed"),
+                         ::testing::Values("bert", "roberta", "longformer-windows",
+                                           "longformer-mlm", "led", "bigbird", "modernbert",
+                                           "reformer-local", "reformer-lsh", "reformer-mixed"),
                          [](const auto& info) {
                            std::string name = info.param;
                            std::replace(name.begin(), name.end(), '-', '_');
@@ -77,11 +81,13 @@ TEST(QuantizeModel, AllLinearWeightsOfTheEmbeddedModelAreInt8) {
   const std::string output = folder.path() + "/int8";
   const auto made = QuantizeModel(LONGSPAN_EMBEDDED_MODEL, output);
   ASSERT_TRUE(made.ok()) << made.status();
-  EXPECT_EQ(made->num_quantized, 6 * 6);  // query, key, value, attention output, intermediate, output
+  EXPECT_EQ(made->num_quantized,
+            6 * 6);  // query, key, value, attention output, intermediate, output
   const auto reader = SafetensorsReader::Open(output + "/model.safetensors");
   ASSERT_TRUE(reader.ok());
   for (const auto& [name, tensor] : (*reader)->tensors()) {
-    const bool matrix = name.find("encoder.layer.") == 0 && tensor.shape.size() == 2 && name.find("_global") == std::string::npos;
+    const bool matrix = name.find("encoder.layer.") == 0 && tensor.shape.size() == 2 &&
+                        name.find("_global") == std::string::npos;
     EXPECT_EQ(tensor.type == StoredType::kI8, matrix) << name;
   }
   EXPECT_TRUE(fs::exists(output + "/tokenizer.json") && fs::exists(output + "/modules.json"));
@@ -89,13 +95,15 @@ TEST(QuantizeModel, AllLinearWeightsOfTheEmbeddedModelAreInt8) {
 
 TEST(QuantizeModel, QuantisedFoldersAreRefusedInOtherTypesAndTakenByAuto) {
   const TemporaryFolder folder;
-  const std::string output = folder.path() + "/int8", source = std::string(LONGSPAN_FIXTURES) + "/bert";
+  const std::string output = folder.path() + "/int8",
+                    source = std::string(LONGSPAN_FIXTURES) + "/bert";
   ASSERT_TRUE(QuantizeModel(source, output).ok());
   const auto model = ModelFolder::Open(output), dense = ModelFolder::Open(source);
   ASSERT_TRUE(model.ok() && dense.ok());
   const auto float32 = Encoder::Load(*model, {.dtype = DataType::kFloat32});
   EXPECT_EQ(float32.status().code(), absl::StatusCode::kFailedPrecondition);
-  EXPECT_THAT(std::string(float32.status().message()), HasSubstr("holds int8 weights; dtype is float32; allowed: int8"));
+  EXPECT_THAT(std::string(float32.status().message()),
+              HasSubstr("holds int8 weights; dtype is float32; allowed: int8"));
   EXPECT_EQ(*ResolveDataType("auto", *model), DataType::kInt8);
   EXPECT_EQ(*ResolveDataType("auto", *dense), FastestAccurateDataType());
   EXPECT_EQ(*ResolveDataType("int8", *dense), DataType::kInt8);
@@ -110,8 +118,8 @@ TEST(QuantizeModel, DamagedInt8WeightsAreRefused) {
   const TemporaryFolder folder;
   const std::string output = folder.path() + "/int8";
   ASSERT_TRUE(QuantizeModel(std::string(LONGSPAN_FIXTURES) + "/bert", output).ok());
-  const std::string file = output + "/model.safetensors", weight = "encoder.layer.0.output.dense.weight",
-                    scale = weight + "_scale";
+  const std::string file = output + "/model.safetensors",
+                    weight = "encoder.layer.0.output.dense.weight", scale = weight + "_scale";
   const auto reader = SafetensorsReader::Open(file);
   ASSERT_TRUE(reader.ok());
   const auto& whole = (*reader)->tensors();
@@ -119,7 +127,8 @@ TEST(QuantizeModel, DamagedInt8WeightsAreRefused) {
   const auto load = [&](const std::map<std::string, StoredTensor>& tensors) {
     EXPECT_TRUE(WriteSafetensors(folder.path() + "/part", tensors).ok());
     fs::create_directories(folder.path() + "/damaged");
-    fs::copy(output + "/config.json", folder.path() + "/damaged/config.json", fs::copy_options::overwrite_existing);
+    fs::copy(output + "/config.json", folder.path() + "/damaged/config.json",
+             fs::copy_options::overwrite_existing);
     fs::rename(folder.path() + "/part", folder.path() + "/damaged/model.safetensors");
     return std::string(LoadInt8(folder.path() + "/damaged").status().message());
   };
@@ -143,7 +152,8 @@ TEST(QuantizeModel, DamagedInt8WeightsAreRefused) {
   EXPECT_THAT(load(tensors), HasSubstr("must be F32 with one value for each"));
 
   tensors = whole;
-  std::vector<std::byte> values(tensors[prefix + weight].data.begin(), tensors[prefix + weight].data.end());
+  std::vector<std::byte> values(tensors[prefix + weight].data.begin(),
+                                tensors[prefix + weight].data.end());
   values[5] = std::byte{0x80};
   tensors[prefix + weight].data = values;
   EXPECT_THAT(load(tensors), HasSubstr("holds -128"));
@@ -162,7 +172,8 @@ TEST(RestoreInt8Channel, TheLargestValueGivesItsScaleBack) {
   uint32_t state = 1;
   for (int i = 0; i < 200000; ++i) {
     state = state * 1664525u + 1013904223u;
-    const float largest = std::ldexp(1.0f + static_cast<float>(state >> 9) / 8388608.0f, static_cast<int>(state % 60) - 40);
+    const float largest = std::ldexp(1.0f + static_cast<float>(state >> 9) / 8388608.0f,
+                                     static_cast<int>(state % 60) - 40);
     const float scale = largest / 127.0f;
     const std::vector<int8_t> values = {127, -127, 3, 0};
     std::vector<float> restored(4);

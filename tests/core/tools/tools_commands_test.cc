@@ -1,4 +1,5 @@
-// The command line of longspan-model, run as people run it: exit codes, one line of error, --help of every command.
+// The command line of longspan-model, run as people run it: exit codes, one line of error, --help
+// of every command.
 #include <gmock/gmock.h>
 #include <sys/wait.h>
 
@@ -25,11 +26,13 @@ struct ToolRun {
 };
 
 ToolRun Tool(const std::string& arguments) {
-  const std::string command = std::string(LONGSPAN_BINARY_DIR) + "/longspan-model " + arguments + " 2>&1";
+  const std::string command =
+      std::string(LONGSPAN_BINARY_DIR) + "/longspan-model " + arguments + " 2>&1";
   std::FILE* pipe = popen(command.c_str(), "r");
   ToolRun run;
   std::array<char, 4096> buffer;
-  for (size_t n = 0; (n = fread(buffer.data(), 1, buffer.size(), pipe)) > 0;) run.output.append(buffer.data(), n);
+  for (size_t n = 0; (n = fread(buffer.data(), 1, buffer.size(), pipe)) > 0;)
+    run.output.append(buffer.data(), n);
   const int status = pclose(pipe);
   run.code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
   return run;
@@ -38,7 +41,8 @@ ToolRun Tool(const std::string& arguments) {
 void ExpectOneLineError(const std::string& arguments, const std::string& says) {
   const ToolRun run = Tool(arguments);
   EXPECT_EQ(run.code, 1) << arguments << "\n" << run.output;
-  EXPECT_THAT(run.output, AllOf(StartsWith("longspan-model: "), HasSubstr(says), EndsWith("\n"))) << arguments;
+  EXPECT_THAT(run.output, AllOf(StartsWith("longspan-model: "), HasSubstr(says), EndsWith("\n")))
+      << arguments;
   EXPECT_EQ(std::count(run.output.begin(), run.output.end(), '\n'), 1) << run.output;
 }
 
@@ -67,7 +71,8 @@ TEST(ToolsCommandLine, MaskDrawsSvgAndPngByTheEnding) {
   const TemporaryFolder folder;
   for (const std::string ending : {"svg", "png"}) {
     const std::string picture = folder.path() + "/mask." + ending;
-    const ToolRun run = Tool("mask " + kFixtures + "/longformer-windows --tokens 40 --global 0,8 -o " + picture);
+    const ToolRun run =
+        Tool("mask " + kFixtures + "/longformer-windows --tokens 40 --global 0,8 -o " + picture);
     EXPECT_EQ(run.code, 0) << run.output;
     EXPECT_GT(std::filesystem::file_size(picture), 1000u);
   }
@@ -75,23 +80,30 @@ TEST(ToolsCommandLine, MaskDrawsSvgAndPngByTheEnding) {
 
 TEST(ToolsCommandLine, MaskErrorsSayWhatGotAndAllowed) {
   const std::string model = "mask " + kFixtures + "/longformer-windows ";
-  ExpectOneLineError(model + "-o mask.gif", "output is 'mask.gif'; allowed: a file name that ends in .svg or .png");
+  ExpectOneLineError(model + "-o mask.gif",
+                     "output is 'mask.gif'; allowed: a file name that ends in .svg or .png");
   ExpectOneLineError(model + "--tokens 500 -o mask.svg", "tokens is 500; allowed: 1 to 101");
-  ExpectOneLineError(model + "--tokens 20 --global 20 -o mask.svg", "global is 20; allowed: 0 to 19");
-  ExpectOneLineError(model + "--global 0:8 -o mask.svg", "global is '0:8'; allowed: positions with commas");
+  ExpectOneLineError(model + "--tokens 20 --global 20 -o mask.svg",
+                     "global is 20; allowed: 0 to 19");
+  ExpectOneLineError(model + "--global 0:8 -o mask.svg",
+                     "global is '0:8'; allowed: positions with commas");
   ExpectOneLineError(model + "-o /nowhere/mask.svg", "/nowhere/mask.svg: cannot be written");
   ExpectOneLineError(model + "-o /nowhere/mask.png", "/nowhere/mask.png: cannot be written");
-  ExpectOneLineError("mask " + kFixtures + "/bert --global 0 -o mask.svg", "bert has no global attention");
+  ExpectOneLineError("mask " + kFixtures + "/bert --global 0 -o mask.svg",
+                     "bert has no global attention");
   ExpectOneLineError("mask /nowhere -o mask.svg", "/nowhere: no such folder");
 }
 
 TEST(ToolsCommandLine, OtherCommandsFailWithOneLineToo) {
   const TemporaryFolder folder;
   folder.WriteText("precious.txt", "keep");
-  ExpectOneLineError("convert " + kFixtures + "/bert " + folder.path(), "is not empty; name a new folder");
-  ExpectOneLineError("quantize " + kFixtures + "/bert " + folder.path(), "is not empty; name a new folder");
+  ExpectOneLineError("convert " + kFixtures + "/bert " + folder.path(),
+                     "is not empty; name a new folder");
+  ExpectOneLineError("quantize " + kFixtures + "/bert " + folder.path(),
+                     "is not empty; name a new folder");
   ExpectOneLineError("inspect /nowhere", "/nowhere: no such folder");
-  ExpectOneLineError("inspect " + kFixtures + "/bert --dtype fp8", "dtype is 'fp8'; allowed: float32, bfloat16, int8, auto");
+  ExpectOneLineError("inspect " + kFixtures + "/bert --dtype fp8",
+                     "dtype is 'fp8'; allowed: float32, bfloat16, int8, auto");
 }
 
 }  // namespace

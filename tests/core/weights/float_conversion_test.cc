@@ -11,7 +11,8 @@ namespace longspan {
 namespace {
 
 template <typename Stored>
-std::vector<float> Convert(StoredType type, const std::vector<Stored>& stored, size_t misalign = 0) {
+std::vector<float> Convert(StoredType type, const std::vector<Stored>& stored,
+                           size_t misalign = 0) {
   std::vector<std::byte> bytes(stored.size() * sizeof(Stored) + misalign);
   std::memcpy(bytes.data() + misalign, stored.data(), stored.size() * sizeof(Stored));
   std::vector<float> out(stored.size());
@@ -21,15 +22,18 @@ std::vector<float> Convert(StoredType type, const std::vector<Stored>& stored, s
 
 // By the definition of the format: (-1)^s 2^(e-bias) (1 + f), subnormal where e = 0.
 float ByDefinition(uint32_t bits, int exponent_bits, int fraction_bits) {
-  const uint32_t fraction = bits & ((1U << fraction_bits) - 1), exponent = bits >> fraction_bits & ((1U << exponent_bits) - 1);
+  const uint32_t fraction = bits & ((1U << fraction_bits) - 1),
+                 exponent = bits >> fraction_bits & ((1U << exponent_bits) - 1);
   const int bias = (1 << (exponent_bits - 1)) - 1;
   const double sign = bits >> (exponent_bits + fraction_bits) != 0 ? -1.0 : 1.0;
   if (exponent == (1U << exponent_bits) - 1) {
     return fraction != 0 ? std::numeric_limits<float>::quiet_NaN()
                          : static_cast<float>(sign * std::numeric_limits<double>::infinity());
   }
-  const double significand = (exponent == 0 ? 0.0 : 1.0) + fraction / static_cast<double>(1U << fraction_bits);
-  return static_cast<float>(sign * std::ldexp(significand, static_cast<int>(exponent == 0 ? 1 : exponent) - bias));
+  const double significand =
+      (exponent == 0 ? 0.0 : 1.0) + fraction / static_cast<double>(1U << fraction_bits);
+  return static_cast<float>(
+      sign * std::ldexp(significand, static_cast<int>(exponent == 0 ? 1 : exponent) - bias));
 }
 
 TEST(ConvertToFloat32, EverySixteenBitNumberIsExact) {
@@ -50,9 +54,11 @@ TEST(ConvertToFloat32, EverySixteenBitNumberIsExact) {
 }
 
 TEST(ConvertToFloat32, DoublesAreRoundedToNearest) {
-  const std::vector<double> doubles = {0.1, -1e-300, 1e300, 16777217.0, std::numeric_limits<double>::infinity()};
-  EXPECT_THAT(Convert(StoredType::kF64, doubles, 3), ::testing::ElementsAre(0.1F, -0.0F, std::numeric_limits<float>::infinity(),
-                                                                            16777216.0F, std::numeric_limits<float>::infinity()));
+  const std::vector<double> doubles = {0.1, -1e-300, 1e300, 16777217.0,
+                                       std::numeric_limits<double>::infinity()};
+  EXPECT_THAT(Convert(StoredType::kF64, doubles, 3),
+              ::testing::ElementsAre(0.1F, -0.0F, std::numeric_limits<float>::infinity(),
+                                     16777216.0F, std::numeric_limits<float>::infinity()));
 }
 
 TEST(ConvertToFloat32, FloatsAreCopiedBitByBit) {
@@ -62,8 +68,8 @@ TEST(ConvertToFloat32, FloatsAreCopiedBitByBit) {
 }
 
 TEST(IsFloatingPoint, IntegersAreNot) {
-  for (const StoredType type :
-       {StoredType::kI64, StoredType::kI32, StoredType::kI16, StoredType::kI8, StoredType::kU8, StoredType::kBool}) {
+  for (const StoredType type : {StoredType::kI64, StoredType::kI32, StoredType::kI16,
+                                StoredType::kI8, StoredType::kU8, StoredType::kBool}) {
     EXPECT_FALSE(IsFloatingPoint(type)) << StoredTypeName(type);
   }
 }

@@ -36,11 +36,14 @@ std::string File(const std::string& header, size_t data_bytes = 0) {
   return file + header + std::string(data_bytes, '\1');
 }
 
-auto Parse(const std::string& file) { return SafetensorsReader::Parse(std::as_bytes(std::span(file)), "m.safetensors"); }
+auto Parse(const std::string& file) {
+  return SafetensorsReader::Parse(std::as_bytes(std::span(file)), "m.safetensors");
+}
 
 std::string Header(const std::vector<std::string>& entries) {
   std::string header = "{";
-  for (const std::string& entry : entries) header.append(header.size() > 1 ? "," : "").append(entry);
+  for (const std::string& entry : entries)
+    header.append(header.size() > 1 ? "," : "").append(entry);
   return header.append("}");
 }
 
@@ -54,16 +57,19 @@ std::string Refusal(const std::string& file) {
   return message;
 }
 
-std::string Entry(const std::string& name, const std::string& shape, int begin, int end, const std::string& type = "F32") {
-  return std::string("\"").append(name) + R"(":{"dtype":")" + type + R"(","shape":)" + shape + R"(,"data_offsets":[)" +
-         std::to_string(begin) + "," + std::to_string(end) + "]}";
+std::string Entry(const std::string& name, const std::string& shape, int begin, int end,
+                  const std::string& type = "F32") {
+  return std::string("\"").append(name) + R"(":{"dtype":")" + type + R"(","shape":)" + shape +
+         R"(,"data_offsets":[)" + std::to_string(begin) + "," + std::to_string(end) + "]}";
 }
 
 // --- good files ---
 
 TEST(SafetensorsReader, Parse_GivesTensorsInPlaceAndMetadata) {
   const std::string file =
-      File(R"({"__metadata__":{"format":"pt"},)" + Entry("b", "[2]", 4, 8, "BF16") + "," + Entry("a", "[]", 0, 4) + "}   ", 8);
+      File(R"({"__metadata__":{"format":"pt"},)" + Entry("b", "[2]", 4, 8, "BF16") + "," +
+               Entry("a", "[]", 0, 4) + "}   ",
+           8);
   const auto reader = Parse(file);
   ASSERT_TRUE(reader.ok()) << reader.status();
   EXPECT_THAT((*reader)->metadata(), ElementsAre(Pair("format", "pt")));
@@ -78,7 +84,10 @@ TEST(SafetensorsReader, Parse_GivesTensorsInPlaceAndMetadata) {
 
 TEST(SafetensorsReader, Parse_TakesEmptyFilesTensorsWithoutElementsAndEveryType) {
   EXPECT_TRUE(Parse(File("{}")).ok());
-  EXPECT_TRUE(Parse(File(Header({Entry("a", "[0, 7]", 0, 0), Entry("b", "[3]", 0, 12), Entry("c", "[0]", 12, 12)}), 12)).ok());
+  EXPECT_TRUE(Parse(File(Header({Entry("a", "[0, 7]", 0, 0), Entry("b", "[3]", 0, 12),
+                                 Entry("c", "[0]", 12, 12)}),
+                         12))
+                  .ok());
   for (const char* type : {"F64", "F32", "F16", "BF16", "I64", "I32", "I16", "I8", "U8", "BOOL"}) {
     EXPECT_TRUE(Parse(File(Header({Entry("a", "[0]", 0, 0, type)}))).ok()) << type;
   }
@@ -97,13 +106,16 @@ TEST(SafetensorsReader, Parse_RefusesATruncatedFile) {
   EXPECT_THAT(Refusal("1234567"), HasSubstr("has 7"));
   const std::string whole = File(Header({Entry("a", "[4]", 0, 16)}), 16);
   EXPECT_THAT(Refusal(whole.substr(0, 30)), HasSubstr("truncated"));
-  EXPECT_THAT(Refusal(whole.substr(0, whole.size() - 1)), AllOf(HasSubstr("\"a\""), HasSubstr("truncated")));
+  EXPECT_THAT(Refusal(whole.substr(0, whole.size() - 1)),
+              AllOf(HasSubstr("\"a\""), HasSubstr("truncated")));
 }
 
 TEST(SafetensorsReader, Parse_EveryCutOfAFileIsRefused) {
-  const std::string whole = File(R"({"__metadata__":{"k":"v"},)" + Entry("a", "[4]", 0, 16) + "}", 16);
+  const std::string whole =
+      File(R"({"__metadata__":{"k":"v"},)" + Entry("a", "[4]", 0, 16) + "}", 16);
   ASSERT_TRUE(Parse(whole).ok());
-  for (size_t bytes = 0; bytes < whole.size(); ++bytes) EXPECT_FALSE(Parse(whole.substr(0, bytes)).ok()) << bytes;
+  for (size_t bytes = 0; bytes < whole.size(); ++bytes)
+    EXPECT_FALSE(Parse(whole.substr(0, bytes)).ok()) << bytes;
 }
 
 TEST(SafetensorsReader, Parse_RefusesAHeaderOver100MBWithoutReadingIt) {
@@ -115,7 +127,8 @@ TEST(SafetensorsReader, Parse_RefusesAHeaderOver100MBWithoutReadingIt) {
 }
 
 TEST(SafetensorsReader, Parse_RefusesBytesBehindTheTensors) {
-  EXPECT_THAT(Refusal(File(Header({Entry("a", "[1]", 0, 4)}), 5)), HasSubstr("the last 1 bytes of the data belong to no tensor"));
+  EXPECT_THAT(Refusal(File(Header({Entry("a", "[1]", 0, 4)}), 5)),
+              HasSubstr("the last 1 bytes of the data belong to no tensor"));
   EXPECT_THAT(Refusal(File("{}", 3)), HasSubstr("the last 3 bytes"));
 }
 
@@ -124,7 +137,8 @@ TEST(SafetensorsReader, Parse_RefusesBytesBehindTheTensors) {
 TEST(SafetensorsReader, Parse_RefusesOverlaps) {
   EXPECT_THAT(Refusal(File(Header({Entry("a", "[2]", 0, 8), Entry("b", "[2]", 4, 12)}), 12)),
               HasSubstr("\"a\" and \"b\" overlap at byte 4"));
-  EXPECT_THAT(Refusal(File(Header({Entry("a", "[2]", 0, 8), Entry("b", "[2]", 0, 8)}), 8)), HasSubstr("overlap"));
+  EXPECT_THAT(Refusal(File(Header({Entry("a", "[2]", 0, 8), Entry("b", "[2]", 0, 8)}), 8)),
+              HasSubstr("overlap"));
 }
 
 TEST(SafetensorsReader, Parse_RefusesHoles) {
@@ -134,7 +148,8 @@ TEST(SafetensorsReader, Parse_RefusesHoles) {
 }
 
 TEST(SafetensorsReader, Parse_RefusesOffsetsThatRunBackwards) {
-  EXPECT_THAT(Refusal(File(Header({Entry("a", "[1]", 4, 0)}), 4)), HasSubstr("[4, 0] run backwards"));
+  EXPECT_THAT(Refusal(File(Header({Entry("a", "[1]", 4, 0)}), 4)),
+              HasSubstr("[4, 0] run backwards"));
 }
 
 TEST(SafetensorsReader, Parse_RefusesASizeThatIsNotTheShapes) {
@@ -143,48 +158,62 @@ TEST(SafetensorsReader, Parse_RefusesASizeThatIsNotTheShapes) {
 }
 
 TEST(SafetensorsReader, Parse_RefusesShapesThatOverflow) {
-  for (const char* shape :
-       {"[4611686018427387904, 4]", "[9223372036854775807]", "[65536, 65536, 65536, 65536]", "[4294967296, 4294967296, 0]"}) {
+  for (const char* shape : {"[4611686018427387904, 4]", "[9223372036854775807]",
+                            "[65536, 65536, 65536, 65536]", "[4294967296, 4294967296, 0]"}) {
     EXPECT_THAT(Refusal(File(Header({Entry("a", shape, 0, 0)}))), HasSubstr("overflows")) << shape;
   }
-  EXPECT_THAT(Refusal(File(Header({Entry("a", "[9223372036854775808]", 0, 0)}))), HasSubstr("dimension of 9223372036854775808"));
-  EXPECT_THAT(Refusal(File(Header({Entry("a", "[18446744073709551616]", 0, 0)}))), HasSubstr("over 2^64 - 1"));
+  EXPECT_THAT(Refusal(File(Header({Entry("a", "[9223372036854775808]", 0, 0)}))),
+              HasSubstr("dimension of 9223372036854775808"));
+  EXPECT_THAT(Refusal(File(Header({Entry("a", "[18446744073709551616]", 0, 0)}))),
+              HasSubstr("over 2^64 - 1"));
 }
 
 TEST(SafetensorsReader, Parse_RefusesHugeOffsets) {
-  const std::string huge = R"({"a":{"dtype":"U8","shape":[1],"data_offsets":[18446744073709551614,18446744073709551615]}})";
+  const std::string huge =
+      R"({"a":{"dtype":"U8","shape":[1],"data_offsets":[18446744073709551614,18446744073709551615]}})";
   EXPECT_THAT(Refusal(File(huge, 1)), HasSubstr("leave the data, which has 1 bytes"));
 }
 
 TEST(SafetensorsReader, Parse_QuotesAHostileNameInOneShortLine) {
   EXPECT_THAT(Refusal(File(Header({Entry(R"(a\nb)", "[1]", 4, 0)}), 4)), HasSubstr("\"a?b\""));
-  EXPECT_LT(Refusal(File(Header({Entry(std::string(1 << 19, 'n'), "[1]", 4, 0)}), 4)).size(), 1100U);
+  EXPECT_LT(Refusal(File(Header({Entry(std::string(1 << 19, 'n'), "[1]", 4, 0)}), 4)).size(),
+            1100U);
 }
 
 // --- the header's grammar ---
 
 TEST(SafetensorsReader, Header_RefusesDuplicates) {
-  EXPECT_THAT(Refusal(File(Header({Entry("a", "[0]", 0, 0), Entry("a", "[0]", 0, 0)}))), HasSubstr("\"a\" stands twice"));
-  EXPECT_THAT(Refusal(File(Header({Entry("a", "[0]", 0, 0), Entry(R"(\u0061)", "[0]", 0, 0)}))), HasSubstr("\"a\" stands twice"));
-  EXPECT_THAT(Refusal(File(R"({"__metadata__":{},"__metadata__":{}})")), HasSubstr("\"__metadata__\" stands twice"));
+  EXPECT_THAT(Refusal(File(Header({Entry("a", "[0]", 0, 0), Entry("a", "[0]", 0, 0)}))),
+              HasSubstr("\"a\" stands twice"));
+  EXPECT_THAT(Refusal(File(Header({Entry("a", "[0]", 0, 0), Entry(R"(\u0061)", "[0]", 0, 0)}))),
+              HasSubstr("\"a\" stands twice"));
+  EXPECT_THAT(Refusal(File(R"({"__metadata__":{},"__metadata__":{}})")),
+              HasSubstr("\"__metadata__\" stands twice"));
   EXPECT_THAT(Refusal(File(R"({"__metadata__":{"k":"1","k":"2"}})")), HasSubstr("\"k\" twice"));
-  EXPECT_THAT(Refusal(File(R"({"a":{"dtype":"F32","dtype":"F32","shape":[0],"data_offsets":[0,0]}})")),
-              HasSubstr("\"dtype\" twice"));
+  EXPECT_THAT(
+      Refusal(File(R"({"a":{"dtype":"F32","dtype":"F32","shape":[0],"data_offsets":[0,0]}})")),
+      HasSubstr("\"dtype\" twice"));
 }
 
 TEST(SafetensorsReader, Header_RefusesUnknownTypesAndFields) {
   EXPECT_THAT(Refusal(File(Header({Entry("a", "[0]", 0, 0, "F8_E4M3")}))),
               AllOf(HasSubstr("F8_E4M3"), HasSubstr("F64, F32, F16")));
-  EXPECT_THAT(Refusal(File(R"({"a":{"dtype":"F32","shape":[0],"data_offsets":[0,0],"strides":[1]}})")),
-              HasSubstr("unknown field \"strides\""));
+  EXPECT_THAT(
+      Refusal(File(R"({"a":{"dtype":"F32","shape":[0],"data_offsets":[0,0],"strides":[1]}})")),
+      HasSubstr("unknown field \"strides\""));
 }
 
 TEST(SafetensorsReader, Header_RefusesMissingFields) {
-  EXPECT_THAT(Refusal(File(R"({"a":{"shape":[0],"data_offsets":[0,0]}})")), HasSubstr("lacks dtype"));
-  EXPECT_THAT(Refusal(File(R"({"a":{"dtype":"F32","data_offsets":[0,0]}})")), HasSubstr("lacks shape"));
-  EXPECT_THAT(Refusal(File(R"({"a":{"dtype":"F32","shape":[0]}})")), HasSubstr("lacks two data_offsets"));
-  EXPECT_THAT(Refusal(File(R"({"a":{"dtype":"F32","shape":[0],"data_offsets":[0]}})")), HasSubstr("lacks two data_offsets"));
-  EXPECT_THAT(Refusal(File(R"({"a":{"dtype":"F32","shape":[0],"data_offsets":[0,0,0]}})")), HasSubstr("more than 2 numbers"));
+  EXPECT_THAT(Refusal(File(R"({"a":{"shape":[0],"data_offsets":[0,0]}})")),
+              HasSubstr("lacks dtype"));
+  EXPECT_THAT(Refusal(File(R"({"a":{"dtype":"F32","data_offsets":[0,0]}})")),
+              HasSubstr("lacks shape"));
+  EXPECT_THAT(Refusal(File(R"({"a":{"dtype":"F32","shape":[0]}})")),
+              HasSubstr("lacks two data_offsets"));
+  EXPECT_THAT(Refusal(File(R"({"a":{"dtype":"F32","shape":[0],"data_offsets":[0]}})")),
+              HasSubstr("lacks two data_offsets"));
+  EXPECT_THAT(Refusal(File(R"({"a":{"dtype":"F32","shape":[0],"data_offsets":[0,0,0]}})")),
+              HasSubstr("more than 2 numbers"));
 }
 
 TEST(SafetensorsReader, Header_RefusesWhatIsNotItsGrammar) {
@@ -227,14 +256,16 @@ TEST(SafetensorsReader, Header_RefusesWhatIsNotItsGrammar) {
 }
 
 TEST(SafetensorsReader, Header_RefusesStringsThatAreNotUtf8) {
-  for (const char* name : {"\xFF", "\xC0\x80", "\xE0\x80\x80", "\xED\xA0\x80", "\xF4\x90\x80\x80", "\xC3", R"(\uD800)",
-                           R"(\uDC00)", R"(\uD800\u0041)", R"(\x41)", R"(\u12)", R"(\u12G4)", "\n"}) {
+  for (const char* name :
+       {"\xFF", "\xC0\x80", "\xE0\x80\x80", "\xED\xA0\x80", "\xF4\x90\x80\x80", "\xC3", R"(\uD800)",
+        R"(\uDC00)", R"(\uD800\u0041)", R"(\x41)", R"(\u12)", R"(\u12G4)", "\n"}) {
     EXPECT_THAT(Refusal(File(Header({Entry(name, "[0]", 0, 0)}))), HasSubstr("string")) << name;
   }
 }
 
 TEST(IsUtf8, TakesEveryLengthAndTheirBounds) {
-  EXPECT_TRUE(IsUtf8("a\xC2\x80\xDF\xBF\xE0\xA0\x80\xED\x9F\xBF\xEF\xBF\xBF\xF0\x90\x80\x80\xF4\x8F\xBF\xBF"));
+  EXPECT_TRUE(IsUtf8(
+      "a\xC2\x80\xDF\xBF\xE0\xA0\x80\xED\x9F\xBF\xEF\xBF\xBF\xF0\x90\x80\x80\xF4\x8F\xBF\xBF"));
   EXPECT_TRUE(IsUtf8(""));
 }
 
@@ -243,8 +274,10 @@ TEST(SafetensorsReader, Header_RefusesMoreThanItsLimits) {
   for (int64_t i = 0; i <= kHeaderLimits.tensors; ++i)
     many.append(i > 0 ? "," : "").append(Entry(std::to_string(i), "[0]", 0, 0));
   EXPECT_THAT(Refusal(File(many + "}")), HasSubstr("more than 65536 tensors"));
-  EXPECT_THAT(Refusal(File(Header({Entry("a", "[0,0,0,0,0,0,0,0,0]", 0, 0)}))), HasSubstr("a list of more than 8 numbers"));
-  EXPECT_THAT(Refusal(File(Header({Entry(std::string((1 << 20) + 1, 'n'), "[0]", 0, 0)}))), HasSubstr("a string of more than"));
+  EXPECT_THAT(Refusal(File(Header({Entry("a", "[0,0,0,0,0,0,0,0,0]", 0, 0)}))),
+              HasSubstr("a list of more than 8 numbers"));
+  EXPECT_THAT(Refusal(File(Header({Entry(std::string((1 << 20) + 1, 'n'), "[0]", 0, 0)}))),
+              HasSubstr("a string of more than"));
 }
 
 // --- time and memory: what a header of almost 100 MB may cost before it is refused ---
@@ -284,7 +317,8 @@ std::string DistinctTensors(size_t name_bytes) {
 
 std::string DistinctMetadata() {
   std::string text = R"({"__metadata__":{)";
-  for (int i = 0; text.size() < kHostileBytes; ++i) text.append(i > 0 ? ",\"" : "\"").append(std::to_string(i)).append(R"(":"")");
+  for (int i = 0; text.size() < kHostileBytes; ++i)
+    text.append(i > 0 ? ",\"" : "\"").append(std::to_string(i)).append(R"(":"")");
   return text;
 }
 
@@ -345,7 +379,8 @@ int OpenWithinBounds(const std::string& path) {
   for (int attempt = 0; attempt < 3 && seconds > kMaxSeconds; ++attempt) {
     const int64_t before = PeakBytes();
     const std::clock_t start = std::clock();
-    const bool refused = SafetensorsReader::Open(path).status().code() == absl::StatusCode::kInvalidArgument;
+    const bool refused =
+        SafetensorsReader::Open(path).status().code() == absl::StatusCode::kInvalidArgument;
     seconds = static_cast<double>(std::clock() - start) / CLOCKS_PER_SEC;
     grown = std::max(grown, PeakBytes() - before);
     if (!refused) return 1;
@@ -356,7 +391,8 @@ int OpenWithinBounds(const std::string& path) {
 }
 
 TEST_P(HostileHeaderTest, IsRefusedWithin100MillisecondsAnd64MiB) {
-  const std::string path = ::testing::TempDir() + "hostile." + GetParam().name + "." + std::to_string(getpid());
+  const std::string path =
+      ::testing::TempDir() + "hostile." + GetParam().name + "." + std::to_string(getpid());
   {
     std::ofstream out(path, std::ios::binary);
     const std::string header = GetParam().header();
@@ -386,13 +422,17 @@ class SafetensorsFileTest : public ::testing::Test {
 };
 
 TEST_F(SafetensorsFileTest, Open_RefusesWhatIsNoFile) {
-  EXPECT_EQ(SafetensorsReader::Open(folder_ + "/nothing").status().code(), absl::StatusCode::kNotFound);
-  EXPECT_THAT(std::string(SafetensorsReader::Open(folder_).status().message()), HasSubstr("is not a regular file"));
+  EXPECT_EQ(SafetensorsReader::Open(folder_ + "/nothing").status().code(),
+            absl::StatusCode::kNotFound);
+  EXPECT_THAT(std::string(SafetensorsReader::Open(folder_).status().message()),
+              HasSubstr("is not a regular file"));
   const std::string pipe = folder_ + "/pipe", empty = folder_ + "/empty";
   ASSERT_EQ(mkfifo(pipe.c_str(), 0600), 0);
-  EXPECT_THAT(std::string(SafetensorsReader::Open(pipe).status().message()), HasSubstr("is not a regular file"));
+  EXPECT_THAT(std::string(SafetensorsReader::Open(pipe).status().message()),
+              HasSubstr("is not a regular file"));
   std::ofstream(empty).flush();
-  EXPECT_THAT(std::string(SafetensorsReader::Open(empty).status().message()), HasSubstr("at least 8 bytes"));
+  EXPECT_THAT(std::string(SafetensorsReader::Open(empty).status().message()),
+              HasSubstr("at least 8 bytes"));
 }
 
 TEST_F(SafetensorsFileTest, Write_IsReadBackForRandomTensors) {
@@ -411,19 +451,22 @@ TEST_F(SafetensorsFileTest, Write_IsReadBackForRandomTensors) {
       tensors["tensor \"\xC3\xA9\" " + std::to_string(below(100))] = {type, shape, buffer};
     }
     const std::string path = folder_ + "/m.safetensors";
-    ASSERT_TRUE(WriteSafetensors(path, tensors, {{"format", "pt"}, {"round", std::to_string(round)}}).ok());
+    ASSERT_TRUE(
+        WriteSafetensors(path, tensors, {{"format", "pt"}, {"round", std::to_string(round)}}).ok());
     EXPECT_FALSE(std::filesystem::exists(path + ".part"));
     const auto reader = SafetensorsReader::Open(path);
     ASSERT_TRUE(reader.ok()) << reader.status();
-    EXPECT_THAT((*reader)->metadata(), ElementsAre(Pair("format", "pt"), Pair("round", std::to_string(round))));
+    EXPECT_THAT((*reader)->metadata(),
+                ElementsAre(Pair("format", "pt"), Pair("round", std::to_string(round))));
     ASSERT_EQ((*reader)->tensors().size(), tensors.size());
     for (const auto& [name, want] : tensors) {
       const StoredTensor& got = (*reader)->tensors().at(name);
       EXPECT_EQ(got.type, want.type);
       EXPECT_EQ(got.shape, want.shape);
       EXPECT_TRUE(std::ranges::equal(got.data, want.data));
-      EXPECT_TRUE(got.data.empty() ||
-                  reinterpret_cast<uintptr_t>(got.data.data()) % static_cast<size_t>(StoredTypeBytes(got.type)) == 0);
+      EXPECT_TRUE(got.data.empty() || reinterpret_cast<uintptr_t>(got.data.data()) %
+                                              static_cast<size_t>(StoredTypeBytes(got.type)) ==
+                                          0);
     }
   }
 }
@@ -431,8 +474,9 @@ TEST_F(SafetensorsFileTest, Write_IsReadBackForRandomTensors) {
 TEST_F(SafetensorsFileTest, Write_RefusesWhatTheReaderWouldRefuse) {
   const std::vector<std::byte> bytes(8);
   const std::string path = folder_ + "/m.safetensors";
-  EXPECT_THAT(std::string(WriteSafetensors(path, {{"a", {StoredType::kF32, {3}, bytes}}}).message()),
-              HasSubstr("its shape needs 12"));
+  EXPECT_THAT(
+      std::string(WriteSafetensors(path, {{"a", {StoredType::kF32, {3}, bytes}}}).message()),
+      HasSubstr("its shape needs 12"));
   EXPECT_FALSE(WriteSafetensors(path, {{"__metadata__", {StoredType::kF32, {2}, bytes}}}).ok());
   EXPECT_FALSE(WriteSafetensors(path, {{"\xFF", {StoredType::kF32, {2}, bytes}}}).ok());
   EXPECT_FALSE(std::filesystem::exists(path));

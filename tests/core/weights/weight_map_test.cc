@@ -28,7 +28,8 @@ class WeightMapTest : public ::testing::Test {
   StoredTensor Counting(const std::vector<int64_t>& shape, StoredType type = StoredType::kF32) {
     size_t n = 1;
     for (const int64_t size : shape) n *= static_cast<size_t>(size);
-    std::vector<std::byte>& bytes = buffers_.emplace_back(n * static_cast<size_t>(StoredTypeBytes(type)));
+    std::vector<std::byte>& bytes =
+        buffers_.emplace_back(n * static_cast<size_t>(StoredTypeBytes(type)));
     for (size_t i = 0; i < n && type == StoredType::kF32; ++i) {
       const auto value = static_cast<float>(i);
       std::memcpy(bytes.data() + 4 * i, &value, 4);
@@ -60,12 +61,15 @@ TEST_F(WeightMapTest, Take_GivesContiguousFloatsThatOutliveTheFile) {
   ASSERT_TRUE(taken.defined());
   EXPECT_TRUE(taken.is_contiguous());
   EXPECT_EQ(taken.sizes(), at::IntArrayRef({2, 3}));
-  EXPECT_THAT(std::vector<float>(taken.data_ptr<float>(), taken.data_ptr<float>() + 6), ElementsAre(0, 1, 2, 3, 4, 5));
+  EXPECT_THAT(std::vector<float>(taken.data_ptr<float>(), taken.data_ptr<float>() + 6),
+              ElementsAre(0, 1, 2, 3, 4, 5));
 }
 
 TEST_F(WeightMapTest, Open_StripsTheFirstPrefixThatOccursAndLeavesOtherNamesAlone) {
-  const std::string path = Write("m.safetensors", {{"roberta.a", Counting({1})}, {"lm_head.bias", Counting({1})}});
-  auto weights = WeightMap::Open({path}, {.prefixes = {"longformer.", "roberta."}, .ignored = {"lm_head.*"}});
+  const std::string path =
+      Write("m.safetensors", {{"roberta.a", Counting({1})}, {"lm_head.bias", Counting({1})}});
+  auto weights =
+      WeightMap::Open({path}, {.prefixes = {"longformer.", "roberta."}, .ignored = {"lm_head.*"}});
   ASSERT_TRUE(weights.ok()) << weights.status();
   EXPECT_TRUE(weights->Contains("a"));
   EXPECT_TRUE(weights->Contains("lm_head.bias"));
@@ -75,21 +79,24 @@ TEST_F(WeightMapTest, Open_StripsTheFirstPrefixThatOccursAndLeavesOtherNamesAlon
 }
 
 TEST_F(WeightMapTest, Open_RefusesTwoWeightsThatBecomeOneName) {
-  const std::string path = Write("m.safetensors", {{"bert.a", Counting({1})}, {"a", Counting({1})}});
+  const std::string path =
+      Write("m.safetensors", {{"bert.a", Counting({1})}, {"a", Counting({1})}});
   const auto weights = WeightMap::Open({path}, {.prefixes = {"bert."}});
   EXPECT_EQ(weights.status().code(), absl::StatusCode::kInvalidArgument);
-  EXPECT_THAT(std::string(weights.status().message()), AllOf(HasSubstr("\"a\""), HasSubstr("bert.a")));
+  EXPECT_THAT(std::string(weights.status().message()),
+              AllOf(HasSubstr("\"a\""), HasSubstr("bert.a")));
 }
 
 TEST_F(WeightMapTest, Open_RefusesAWeightThatTwoShardsHold) {
   const std::string first = Write("1.safetensors", {{"a", Counting({1})}}),
                     second = Write("2.safetensors", {{"a", Counting({1})}});
-  EXPECT_THAT(std::string(WeightMap::Open({first, second}, {}).status().message()), HasSubstr("two weights are called \"a\""));
+  EXPECT_THAT(std::string(WeightMap::Open({first, second}, {}).status().message()),
+              HasSubstr("two weights are called \"a\""));
 }
 
 TEST_F(WeightMapTest, Open_RenamesGammaAndBetaOfLayerNorm) {
-  const std::string path =
-      Write("m.safetensors", {{"bert.x.LayerNorm.gamma", Counting({2})}, {"bert.x.LayerNorm.beta", Counting({2})}});
+  const std::string path = Write("m.safetensors", {{"bert.x.LayerNorm.gamma", Counting({2})},
+                                                   {"bert.x.LayerNorm.beta", Counting({2})}});
   auto weights = WeightMap::Open({path}, {.prefixes = {"bert."}});
   ASSERT_TRUE(weights.ok());
   EXPECT_TRUE(weights->Contains("x.LayerNorm.weight"));
@@ -100,7 +107,8 @@ TEST_F(WeightMapTest, Finish_NamesAMissingWeightAndTheShapeTheModelNeeds) {
   auto weights = WeightMap::Open({Write("m.safetensors", {{"a", Counting({1})}})}, {});
   EXPECT_FALSE(weights->Take("b.weight", {7, 9}).defined());
   EXPECT_FALSE(weights->Take("c.weight", {1}).defined());
-  EXPECT_THAT(Message(*weights), AllOf(HasSubstr("\"b.weight\" is missing"), HasSubstr("[7, 9]"), HasSubstr("m.safetensors")));
+  EXPECT_THAT(Message(*weights), AllOf(HasSubstr("\"b.weight\" is missing"), HasSubstr("[7, 9]"),
+                                       HasSubstr("m.safetensors")));
 }
 
 TEST_F(WeightMapTest, Finish_NamesAWrongShapeBothWays) {
@@ -116,7 +124,8 @@ TEST_F(WeightMapTest, Finish_RefusesARankThatDiffers) {
 }
 
 TEST_F(WeightMapTest, Finish_RefusesAnIntegerWeight) {
-  auto weights = WeightMap::Open({Write("m.safetensors", {{"a", Counting({2}, StoredType::kI64)}})}, {});
+  auto weights =
+      WeightMap::Open({Write("m.safetensors", {{"a", Counting({2}, StoredType::kI64)}})}, {});
   EXPECT_FALSE(weights->Take("a", {2}).defined());
   EXPECT_THAT(Message(*weights), HasSubstr("I64"));
 }
@@ -126,7 +135,8 @@ TEST_F(WeightMapTest, Finish_NamesWeightsThatAreLeftOver) {
   for (int i = 0; i < 7; ++i) tensors["extra." + std::to_string(i)] = Counting({1});
   auto weights = WeightMap::Open({Write("m.safetensors", tensors)}, {});
   weights->Take("a", {1});
-  EXPECT_THAT(Message(*weights), AllOf(HasSubstr("7 weights"), HasSubstr("\"extra.0\""), HasSubstr("...")));
+  EXPECT_THAT(Message(*weights),
+              AllOf(HasSubstr("7 weights"), HasSubstr("\"extra.0\""), HasSubstr("...")));
 }
 
 TEST_F(WeightMapTest, Finish_IgnoresByPatternWithSeveralStars) {
@@ -165,7 +175,8 @@ TEST_F(WeightMapTest, Shape_IsEmptyForAnAbsentWeight) {
 
 TEST_F(WeightMapTest, Open_ReadsEveryFixture) {
   for (const auto& entry : std::filesystem::directory_iterator(LONGSPAN_FIXTURES)) {
-    if (!std::filesystem::exists(entry.path() / "config.json")) continue;  // tokenizers/ holds no models
+    if (!std::filesystem::exists(entry.path() / "config.json"))
+      continue;  // tokenizers/ holds no models
     const auto weights = WeightMap::Open({entry.path() / "model.safetensors"}, {});
     EXPECT_TRUE(weights.ok()) << weights.status();
   }
@@ -189,9 +200,11 @@ TEST_F(WeightMapTest, Take_DoesNotKeepTheFileResidentBesideTheCopy) {
   auto weights = WeightMap::Open({path}, {});
   std::vector<at::Tensor> taken;
   const int64_t before = ResidentBytes();
-  for (int64_t i = 0; i < kTensors; ++i) taken.push_back(weights->Take(std::to_string(i), {kElements}));
+  for (int64_t i = 0; i < kTensors; ++i)
+    taken.push_back(weights->Take(std::to_string(i), {kElements}));
   const int64_t copied = kTensors * kElements * 4;
-  EXPECT_LT(ResidentBytes() - before, copied + (8 << 20));  // with the file's own pages it would be twice the copy
+  EXPECT_LT(ResidentBytes() - before,
+            copied + (8 << 20));  // with the file's own pages it would be twice the copy
 }
 
 }  // namespace

@@ -15,7 +15,9 @@ using ::testing::HasSubstr;
 
 class AdmissionTest : public ::testing::Test {
  protected:
-  Admission Make(AdmissionOptions options = {}) { return Admission(options, MillisecondPerToken, &clock_); }
+  Admission Make(AdmissionOptions options = {}) {
+    return Admission(options, MillisecondPerToken, &clock_);
+  }
   absl::Time In(double seconds) const { return clock_.FromTimeout(absl::Seconds(seconds)); }
   static double RetrySeconds(const absl::Status& status) {
     return absl::ToDoubleSeconds(RetryAfterOf(status).value_or(absl::Seconds(-1)));
@@ -26,7 +28,8 @@ class AdmissionTest : public ::testing::Test {
 };
 
 TEST_F(AdmissionTest, TryAcquire_ChecksBytesBeforeTokensBeforeWait) {
-  Admission admission = Make({.max_queue_bytes = 100, .max_queue_tokens = 50, .max_queue_wait = absl::Milliseconds(20)});
+  Admission admission = Make(
+      {.max_queue_bytes = 100, .max_queue_tokens = 50, .max_queue_wait = absl::Milliseconds(20)});
   const auto first = admission.TryAcquire({.bytes = 40, .tokens = 30}, never_);
   ASSERT_TRUE(first.ok());
   const absl::Status bytes = admission.TryAcquire({.bytes = 61, .tokens = 60}, never_).status();
@@ -39,7 +42,8 @@ TEST_F(AdmissionTest, TryAcquire_ChecksBytesBeforeTokensBeforeWait) {
 }
 
 TEST_F(AdmissionTest, TryAcquire_TakesAnyText_WhenIdle) {
-  Admission admission = Make({.max_queue_bytes = 1, .max_queue_tokens = 1, .max_queue_wait = absl::ZeroDuration()});
+  Admission admission =
+      Make({.max_queue_bytes = 1, .max_queue_tokens = 1, .max_queue_wait = absl::ZeroDuration()});
   const auto first = admission.TryAcquire({.bytes = 4000, .tokens = 1000}, never_);
   EXPECT_TRUE(first.ok());
   EXPECT_FALSE(admission.TryAcquire({.bytes = 1, .tokens = 1}, never_).ok());
@@ -63,7 +67,8 @@ TEST_F(AdmissionTest, PredictedWait_OfAShortText_IsNotThatOfTheBulkBeforeIt) {
   Admission admission = Make({.max_queue_tokens = 1 << 30, .lanes = {.weights = {8, 3, 1}}});
   const auto bulk = admission.TryAcquire({.tokens = 60'000}, never_);
   const auto first = admission.TryAcquire({.tokens = 400}, never_);
-  EXPECT_THAT(absl::ToDoubleSeconds(admission.PredictedWait(100)), DoubleNear(0.4 + 0.5 / 8, 1e-6));  // header's example
+  EXPECT_THAT(absl::ToDoubleSeconds(admission.PredictedWait(100)),
+              DoubleNear(0.4 + 0.5 / 8, 1e-6));  // header's example
   EXPECT_THAT(absl::ToDoubleSeconds(admission.PredictedWait(60'000)), DoubleNear(60.4, 1e-6));
 }
 
@@ -90,7 +95,8 @@ TEST_F(AdmissionTest, TryAcquire_GivesALoneTextFourTimesItsDeadline_BecausePredi
   EXPECT_FALSE(admission.TryAcquire({.tokens = 2000}, In(0.499)).ok());
   EXPECT_FALSE(admission.TryAcquire({.tokens = 1}, In(-0.001)).ok());
   const auto other = admission.TryAcquire({.tokens = 1}, never_);
-  EXPECT_FALSE(admission.TryAcquire({.tokens = 2000}, In(1.9)).ok()) << "behind another one a prediction counts as it is";
+  EXPECT_FALSE(admission.TryAcquire({.tokens = 2000}, In(1.9)).ok())
+      << "behind another one a prediction counts as it is";
 }
 
 TEST_F(AdmissionTest, Resize_KeepsThePatienceOfALoneRequest_BesideItsOwnSiblings) {
@@ -98,7 +104,8 @@ TEST_F(AdmissionTest, Resize_KeepsThePatienceOfALoneRequest_BesideItsOwnSiblings
   const std::vector<AdmissionClaim> claims = {{.bytes = 3500}, {.bytes = 3500}};
   auto permits = admission.TryAcquire(claims, In(0.6));
   ASSERT_TRUE(permits.ok()) << permits.status();
-  for (AdmissionPermit& permit : *permits) EXPECT_TRUE(admission.Resize(permit, std::vector<int64_t>{1000}, 1000, In(0.6)).ok());
+  for (AdmissionPermit& permit : *permits)
+    EXPECT_TRUE(admission.Resize(permit, std::vector<int64_t>{1000}, 1000, In(0.6)).ok());
 }
 
 TEST_F(AdmissionTest, TryAcquire_IsAllOrNothing) {
@@ -129,7 +136,8 @@ TEST_F(AdmissionTest, Permit_GivesBackOnceByDestruction) {
 
 TEST_F(AdmissionTest, Claim_CountsNoMoreThanTruncationKeeps_AndWindowsAsTheirPieces) {
   Admission admission(
-      AdmissionOptions{}, [](int64_t n) { return static_cast<double>(n) * n * 1e-6; }, &clock_);  // dense
+      AdmissionOptions{}, [](int64_t n) { return static_cast<double>(n) * n * 1e-6; },
+      &clock_);  // dense
   const auto cut = admission.TryAcquire({.bytes = 1 << 20, .max_tokens = 512}, never_);
   EXPECT_EQ(cut->tokens(), 512);
   const auto windows = admission.TryAcquire({.tokens = 5120, .piece_tokens = 512}, never_);
@@ -143,7 +151,8 @@ TEST_F(AdmissionTest, Resize_ReplacesTheEstimate) {
   EXPECT_NEAR(static_cast<double>(permit.tokens()), 10'000, 10);
   EXPECT_TRUE(admission.Resize(permit, std::vector<int64_t>{300, 200}, 500, never_).ok());
   EXPECT_EQ(admission.backlog().tokens, 500);
-  EXPECT_THAT(admission.backlog().lane_seconds[static_cast<int>(Lane::kShort)], DoubleNear(0.5, 1e-9));
+  EXPECT_THAT(admission.backlog().lane_seconds[static_cast<int>(Lane::kShort)],
+              DoubleNear(0.5, 1e-9));
   EXPECT_THAT(admission.backlog().lane_seconds[static_cast<int>(Lane::kBulk)], DoubleNear(0, 1e-9));
 }
 

@@ -15,8 +15,12 @@ using ::testing::UnorderedElementsAre;
 
 class BatchSchedulerTest : public ::testing::Test {
  protected:
-  void Start(BatchSchedulerOptions options = {}) { scheduler_.emplace(options, LinearCost(), &clock_); }
-  void Submit(TaskParams params) { scheduler_->Submit(MakeTask(std::move(params), clock_, outcomes_)); }
+  void Start(BatchSchedulerOptions options = {}) {
+    scheduler_.emplace(options, LinearCost(), &clock_);
+  }
+  void Submit(TaskParams params) {
+    scheduler_->Submit(MakeTask(std::move(params), clock_, outcomes_));
+  }
   std::vector<int64_t> Next() {
     const auto batch = scheduler_->NextBatch();
     if (!batch.has_value()) return {-1};
@@ -52,11 +56,14 @@ TEST_F(BatchSchedulerTest, NextBatch_ClosesByPredictedSeconds) {
 }
 
 TEST_F(BatchSchedulerTest, NextBatch_CountsTheTokenBudgetAsTextsOf512_ByTheCostModelOfTheMoment) {
-  double seconds_per_square = 1;  // dense attention: cost n^2; calibrated after the scheduler was made
-  scheduler_.emplace(BatchSchedulerOptions{.max_batch_tokens = 2048, .lanes = {.short_up_to = 4096}},
-                     BatchCost{.text_seconds = [&](int64_t n) { return seconds_per_square * static_cast<double>(n * n); },
-                               .batch_seconds = [](std::span<const int64_t>) { return 0.0; }},
-                     &clock_);
+  double seconds_per_square =
+      1;  // dense attention: cost n^2; calibrated after the scheduler was made
+  scheduler_.emplace(
+      BatchSchedulerOptions{.max_batch_tokens = 2048, .lanes = {.short_up_to = 4096}},
+      BatchCost{.text_seconds =
+                    [&](int64_t n) { return seconds_per_square * static_cast<double>(n * n); },
+                .batch_seconds = [](std::span<const int64_t>) { return 0.0; }},
+      &clock_);
   seconds_per_square = 1e-6;  // budget: 4 texts of 512 = one of 1024
   Submit({.number = 1, .lengths = {1024}});
   for (int number = 2; number <= 6; ++number) Submit({.number = number, .lengths = {512}});
@@ -86,9 +93,11 @@ TEST_F(BatchSchedulerTest, NextBatch_RunsATextAboveTheBudgetAlone) {
 
 TEST_F(BatchSchedulerTest, NextBatch_NeverMixesLanes) {
   Start({.lanes = {.short_up_to = 10, .long_up_to = 20}});
-  for (const int64_t length : {5, 15, 25, 6, 16, 26}) Submit({.number = length, .lengths = {length}});
+  for (const int64_t length : {5, 15, 25, 6, 16, 26})
+    Submit({.number = length, .lengths = {length}});
   std::vector<std::vector<int64_t>> batches = {Next(), Next(), Next()};
-  EXPECT_THAT(batches, UnorderedElementsAre(ElementsAre(5, 6), ElementsAre(15, 16), ElementsAre(25, 26)));
+  EXPECT_THAT(batches,
+              UnorderedElementsAre(ElementsAre(5, 6), ElementsAre(15, 16), ElementsAre(25, 26)));
 }
 
 TEST_F(BatchSchedulerTest, NextBatch_ReturnsPartialBatch_WhenOldestIsDue) {
@@ -303,7 +312,8 @@ TEST_F(BatchSchedulerTest, Depth_CountsTextsTokensSecondsAndAge) {
   EXPECT_EQ(scheduler_->depth().oldest, absl::ZeroDuration());
 }
 
-// However many short texts keep coming, a bulk text starts within bounded work, and the other way round.
+// However many short texts keep coming, a bulk text starts within bounded work, and the other way
+// round.
 TEST_F(BatchSchedulerTest, NextBatch_StarvesNoLane) {
   Start({.max_batch_tokens = 100, .lanes = {.short_up_to = 50, .long_up_to = 500}});
   for (int number = 1; number <= 10; ++number) Submit({.number = number, .lengths = {10}});

@@ -13,8 +13,12 @@ using ::testing::HasSubstr;
 
 class EncodeTaskTest : public ::testing::Test {
  protected:
-  EncodeTask::BatchShape Shape(int32_t texts = 1) const { return {clock_.Now(), texts, 10 * texts}; }
-  static absl::StatusOr<EncodedText> Vector(std::vector<float> values) { return EncodedText{.vector = std::move(values)}; }
+  EncodeTask::BatchShape Shape(int32_t texts = 1) const {
+    return {clock_.Now(), texts, 10 * texts};
+  }
+  static absl::StatusOr<EncodedText> Vector(std::vector<float> values) {
+    return EncodedText{.vector = std::move(values)};
+  }
 
   FakeClock clock_;
   Outcomes outcomes_;
@@ -39,9 +43,12 @@ TEST_F(EncodeTaskTest, Complete_RunsDoneOnce_WhoeverComesFirst) {
 
 TEST_F(EncodeTaskTest, Complete_GivesThePermitBackBeforeDone) {
   Admission admission({}, MillisecondPerToken, &clock_);
-  EncodeTask::Params params{.permit = *admission.TryAcquire({.tokens = 10}, absl::InfiniteFuture())};
+  EncodeTask::Params params{.permit =
+                                *admission.TryAcquire({.tokens = 10}, absl::InfiniteFuture())};
   int64_t texts_left = -1;
-  params.done = [&](absl::StatusOr<EncodedDocument>, const StageTimings&) { texts_left = admission.backlog().texts; };
+  params.done = [&](absl::StatusOr<EncodedDocument>, const StageTimings&) {
+    texts_left = admission.backlog().texts;
+  };
   EncodeTask(std::move(params), &clock_).Complete(absl::CancelledError("gone"));
   EXPECT_EQ(texts_left, 0);
 }
@@ -61,7 +68,8 @@ TEST_F(EncodeTaskTest, CompletePiece_WaitsForAllPieces_AndAveragesByTokenCount) 
   task->CompletePiece(1, Vector({4, 0}), Shape());
   EXPECT_EQ(outcomes_.count(1), 0u);
   task->CompletePiece(0, Vector({0, 8}), Shape());
-  EXPECT_THAT(outcomes_.only(1).result->vector, ElementsAre(FloatNear(1, 1e-6), FloatNear(6, 1e-6)));
+  EXPECT_THAT(outcomes_.only(1).result->vector,
+              ElementsAre(FloatNear(1, 1e-6), FloatNear(6, 1e-6)));
 }
 
 TEST_F(EncodeTaskTest, CompletePiece_FailsTheTaskAtOnce_OnTheFirstError) {
@@ -76,7 +84,8 @@ TEST_F(EncodeTaskTest, CompletePiece_FailsTheTaskAtOnce_OnTheFirstError) {
 
 TEST_F(EncodeTaskTest, Abandoned_TellsCancelledFromExpired) {
   auto cancel = std::make_shared<CancelFlag>();
-  auto task = MakeTask({.number = 1, .timeout = absl::Seconds(3), .cancel = cancel}, clock_, outcomes_);
+  auto task =
+      MakeTask({.number = 1, .timeout = absl::Seconds(3), .cancel = cancel}, clock_, outcomes_);
   EXPECT_TRUE(task->Abandoned().ok());
   clock_.Advance(absl::Seconds(3));
   EXPECT_EQ(task->Abandoned().code(), absl::StatusCode::kDeadlineExceeded);
@@ -133,7 +142,8 @@ TEST(JoinPieces, NormalizesTheMean_NotTheParts) {
   prepared.document = {{0, -1, 3}, {1, -1, 1}};
   prepared.normalize_joined = true;
   prepared.tokens_total = prepared.tokens_used = 4;
-  const EncodedDocument document = JoinPieces(prepared, {{.vector = {4, 0}}, {.vector = {0, 16}}});  // mean (3, 4)
+  const EncodedDocument document =
+      JoinPieces(prepared, {{.vector = {4, 0}}, {.vector = {0, 16}}});  // mean (3, 4)
   EXPECT_THAT(document.vector, ElementsAre(FloatNear(0.6, 1e-6), FloatNear(0.8, 1e-6)));
   EXPECT_FALSE(document.truncated);
 }
@@ -141,11 +151,13 @@ TEST(JoinPieces, NormalizesTheMean_NotTheParts) {
 TEST(JoinPieces, TakesSpansFromTheirPieces_AndTellsTruncation) {
   PreparedText prepared;
   prepared.pieces.resize(2);
-  prepared.spans = {{{0, 5}, {0, 5}, {1, 3}, {{0, 0, 2}}}, {{5, 9}, {5, 9}, {3, 5}, {{0, 1, 1}, {1, 0, 3}}}};
+  prepared.spans = {{{0, 5}, {0, 5}, {1, 3}, {{0, 0, 2}}},
+                    {{5, 9}, {5, 9}, {3, 5}, {{0, 1, 1}, {1, 0, 3}}}};
   prepared.tokens_total = 9;
   prepared.tokens_used = 6;
   prepared.used_text = {{0, 9}};
-  const EncodedDocument document = JoinPieces(prepared, {{.span_vectors = {{1, 2}, {4, 4}}}, {.span_vectors = {{8, 0}}}});
+  const EncodedDocument document =
+      JoinPieces(prepared, {{.span_vectors = {{1, 2}, {4, 4}}}, {.span_vectors = {{8, 0}}}});
   EXPECT_TRUE(document.vector.empty());
   ASSERT_EQ(document.spans.size(), 2u);
   EXPECT_THAT(document.spans[0].vector, ElementsAre(1, 2));

@@ -1,5 +1,6 @@
-// FakeClock: a clock that stands still until a test moves it, for the engine's tests. Waits end when their condition becomes true
-// or the test has moved the time past their deadline; no real time is involved but that of thread switches.
+// FakeClock: a clock that stands still until a test moves it, for the engine's tests. Waits end
+// when their condition becomes true or the test has moved the time past their deadline; no real
+// time is involved but that of thread switches.
 #pragma once
 
 #include <atomic>
@@ -21,11 +22,12 @@ class FakeClock final : public Clock {
       absl::MutexLock lock(&mu_);
       for (const auto& [mu, waits] : waiting_) waiting.push_back(mu);
     }
-    for (absl::Mutex* mu : waiting) absl::MutexLock lock(mu);  // releasing it has the conditions looked at again
+    for (absl::Mutex* mu : waiting)
+      absl::MutexLock lock(mu);  // releasing it has the conditions looked at again
   }
 
-  bool AwaitUntil(absl::Mutex& mu, const absl::Condition& condition, absl::Time deadline) const override
-      ABSL_SHARED_LOCKS_REQUIRED(mu) {
+  bool AwaitUntil(absl::Mutex& mu, const absl::Condition& condition,
+                  absl::Time deadline) const override ABSL_SHARED_LOCKS_REQUIRED(mu) {
     struct Wait {
       const FakeClock* clock;
       const absl::Condition* condition;

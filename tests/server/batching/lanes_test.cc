@@ -19,7 +19,9 @@ QueuedPiece Piece(double seconds, int64_t tokens = 1, double queued = 0) {
   return {.tokens = tokens, .padded_tokens = tokens, .seconds = seconds, .queued = At(queued)};
 }
 
-LaneOptions NoAgeing(std::array<double, kNumLanes> weights) { return {.weights = weights, .ageing = 0}; }
+LaneOptions NoAgeing(std::array<double, kNumLanes> weights) {
+  return {.weights = weights, .ageing = 0};
+}
 
 TEST(Lanes, LaneOf_PutsBoundariesIntoTheShorterLane) {
   const LaneOptions options{.short_up_to = 512, .long_up_to = 8192};
@@ -33,7 +35,8 @@ TEST(Lanes, NextLane_SharesPredictedSecondsByWeight) {
   Lanes lanes(NoAgeing({8, 3, 1}), kNobodyLeft);
   const std::array<double, kNumLanes> cost = {0.01, 0.3, 2.0};
   std::array<double, kNumLanes> served = {};
-  for (int lane = 0; lane < kNumLanes; ++lane) lanes.Push(static_cast<Lane>(lane), Piece(cost[lane]), "");
+  for (int lane = 0; lane < kNumLanes; ++lane)
+    lanes.Push(static_cast<Lane>(lane), Piece(cost[lane]), "");
   for (double total = 0; total < 600;) {  // every lane always waits
     const Lane lane = *lanes.NextLane(At(0), kEveryLane);
     total += lanes.Take(lane).seconds;
@@ -79,7 +82,8 @@ TEST(Lanes, NextLane_GivesNoCreditForTimeAway) {
   EXPECT_THAT(longs, ::testing::AllOf(::testing::Ge(4), ::testing::Le(6)));
 }
 
-// The bulk lane has a thousandth of the share; by share alone its second text would wait for 1000 s of short ones.
+// The bulk lane has a thousandth of the share; by share alone its second text would wait for 1000 s
+// of short ones.
 TEST(Lanes, NextLane_ServesALaneOfSmallWeightInBoundedTime_WhenItAges) {
   Lanes lanes({.weights = {1000, 1, 1}, .ageing = 0.1}, kNobodyLeft);
   lanes.Push(Lane::kBulk, Piece(1), "");
@@ -153,7 +157,8 @@ TEST(LaneQueue, Take_CountsSecondsNotTexts) {
   EXPECT_THAT(large, DoubleNear(small, 10));
 }
 
-// One text at a time, each sent when the last was taken: must not get more than half beside one other client.
+// One text at a time, each sent when the last was taken: must not get more than half beside one
+// other client.
 TEST(LaneQueue, Take_GivesNothingForSendingOneAtATime) {
   LaneQueue queue(kNobodyLeft);
   for (int i = 0; i < 1000; ++i) queue.Push(Piece(1, 1), "steady");
@@ -167,7 +172,8 @@ TEST(LaneQueue, Take_GivesNothingForSendingOneAtATime) {
   EXPECT_THAT(sly, DoubleNear(100, 6));
 }
 
-// The other way round: small texts one at a time beside a client with large ones must get their half too.
+// The other way round: small texts one at a time beside a client with large ones must get their
+// half too.
 TEST(LaneQueue, Take_TakesNothingForSendingOneAtATime) {
   LaneQueue queue(kNobodyLeft);
   for (int i = 0; i < 1000; ++i) queue.Push(Piece(5, 1), "steady");

@@ -41,7 +41,8 @@ TEST_F(OnlineCostModelTest, Learns_ABadWarmUpWithinFewBatches_InEitherDirection)
   for (const double truth : {1.0 / 8, 1.0 / 3, 5.0, 20.0}) {
     OnlineCostModel model(LinearCost(), {});
     for (int batch = 0; batch < 24; ++batch) Observe(model, 100, truth);
-    EXPECT_THAT(model.TextSeconds(100) / MillisecondPerToken(100) / truth, AllOf(Ge(0.8), Le(1.25))) << truth;
+    EXPECT_THAT(model.TextSeconds(100) / MillisecondPerToken(100) / truth, AllOf(Ge(0.8), Le(1.25)))
+        << truth;
   }
 }
 
@@ -80,8 +81,9 @@ TEST_F(OnlineCostModelTest, APassThatLostTexts_OnlyEverRaises) {
   EXPECT_GT(model_.factor(Lane::kShort), 1.5);
 }
 
-// The whole loop with real parts and a clock of its own: a server whose warm-up ran 6 times too slow refuses a deadline behind a
-// backlog that it could keep; a few finished batches later it takes it.
+// The whole loop with real parts and a clock of its own: a server whose warm-up ran 6 times too
+// slow refuses a deadline behind a backlog that it could keep; a few finished batches later it
+// takes it.
 TEST_F(OnlineCostModelTest, ABadWarmUpHealsItself_ThroughWorkerAndAdmission) {
   FakeClock clock;
   Outcomes outcomes;
@@ -90,14 +92,16 @@ TEST_F(OnlineCostModelTest, ABadWarmUpHealsItself_ThroughWorkerAndAdmission) {
   BatchScheduler scheduler({}, cost.Corrected(), &clock);
   const auto deadline_of_a_text_behind_another = [&] {
     const auto held = admission.TryAcquire({.tokens = 400}, absl::InfiniteFuture());
-    return admission.TryAcquire({.tokens = 400}, clock.FromTimeout(absl::Milliseconds(200))).status();
+    return admission.TryAcquire({.tokens = 400}, clock.FromTimeout(absl::Milliseconds(200)))
+        .status();
   };
   EXPECT_EQ(deadline_of_a_text_behind_another().code(), absl::StatusCode::kResourceExhausted);
   {
     EncoderWorker worker(
         [&](const TokenBatch& batch, std::span<const EncodeOptions>, const EncodeControl&) {
           clock.Advance(absl::Seconds(MillisecondPerToken(batch.length(0)) / 6));
-          return std::vector<absl::StatusOr<EncodedText>>(batch.num_texts(), EncodedText{.vector = {1}});
+          return std::vector<absl::StatusOr<EncodedText>>(batch.num_texts(),
+                                                          EncodedText{.vector = {1}});
         },
         &scheduler, &cost, &clock);
     for (int number = 1; number <= 8; ++number) {

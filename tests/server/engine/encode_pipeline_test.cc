@@ -27,10 +27,12 @@ class EncodePipelineTest : public ::testing::Test {
  protected:
   EncodePipelineTest() {
     model_.token_dimensions = 8;
-    pipeline_.emplace(PreparationContext{.model = &model_, .tokenize = TokenPerByte, .max_tokens = 100}, &admission_,
-                      &tokenizers_, &scheduler_);
+    pipeline_.emplace(
+        PreparationContext{.model = &model_, .tokenize = TokenPerByte, .max_tokens = 100},
+        &admission_, &tokenizers_, &scheduler_);
   }
-  void Submit(int64_t number, EncodeInput input, absl::Duration timeout = absl::InfiniteDuration()) {
+  void Submit(int64_t number, EncodeInput input,
+              absl::Duration timeout = absl::InfiniteDuration()) {
     input.field = "inputs[" + std::to_string(number) + "]";
     EncodeTask::Params params{.input = std::move(input),
                               .arrival = clock_.Now(),
@@ -45,7 +47,8 @@ class EncodePipelineTest : public ::testing::Test {
   Outcomes outcomes_;
   std::shared_ptr<CancelFlag> cancel_ = std::make_shared<CancelFlag>();
   ModelInfo model_;
-  Admission admission_{{.max_queue_tokens = 300, .max_token_vector_bytes = 1000}, MillisecondPerToken, &clock_};
+  Admission admission_{
+      {.max_queue_tokens = 300, .max_token_vector_bytes = 1000}, MillisecondPerToken, &clock_};
   BatchScheduler scheduler_{{}, LinearCost(), &clock_};
   TokenizerPool tokenizers_{1};
   std::optional<EncodePipeline> pipeline_;
@@ -95,8 +98,10 @@ TEST_F(EncodePipelineTest, Submit_RefusesADeadlineThatTheExactTokensMakeUnreacha
 
 TEST_F(EncodePipelineTest, Submit_ReservesRoomForTokenVectors_OrRefuses) {
   auto buffer = std::make_shared<TokenVectorBuffer>(10, nullptr);
-  Submit(1, {.text = std::string(30, 'a'), .token_vectors = buffer});  // 30 tokens x 8 floats = 960 bytes
-  Submit(2, {.text = std::string(2, 'a'), .token_vectors = std::make_shared<TokenVectorBuffer>(10, nullptr)});
+  Submit(1, {.text = std::string(30, 'a'),
+             .token_vectors = buffer});  // 30 tokens x 8 floats = 960 bytes
+  Submit(2, {.text = std::string(2, 'a'),
+             .token_vectors = std::make_shared<TokenVectorBuffer>(10, nullptr)});
   outcomes_.AwaitTotal(1);
   EXPECT_EQ(outcomes_.code(2), absl::StatusCode::kResourceExhausted);
   EXPECT_EQ(admission_.backlog().token_vector_bytes, 960);

@@ -21,7 +21,8 @@ using Results = std::vector<absl::StatusOr<EncodedText>>;
 Results Echo(const TokenBatch& batch) {
   Results results;
   for (int32_t i = 0; i < batch.num_texts(); ++i) {
-    results.push_back(EncodedText{.vector = {static_cast<float>(batch.token_ids()[batch.cu_seqlens()[i]])}});
+    results.push_back(
+        EncodedText{.vector = {static_cast<float>(batch.token_ids()[batch.cu_seqlens()[i]])}});
   }
   return results;
 }
@@ -42,7 +43,9 @@ class RecordingObserver : public BatchObserver {
 
 class EncoderWorkerTest : public ::testing::Test {
  protected:
-  void Submit(TaskParams params) { scheduler_.Submit(MakeTask(std::move(params), clock_, outcomes_)); }
+  void Submit(TaskParams params) {
+    scheduler_.Submit(MakeTask(std::move(params), clock_, outcomes_));
+  }
   // Runs everything submitted on one worker.
   void Run(EncodeFunction encode) {
     scheduler_.Drain();
@@ -53,7 +56,8 @@ class EncoderWorkerTest : public ::testing::Test {
   FakeClock clock_;
   Outcomes outcomes_;
   RecordingObserver observer_;
-  BatchScheduler scheduler_{{.lanes = {.short_up_to = 50, .long_up_to = 100}}, LinearCost(), &clock_};
+  BatchScheduler scheduler_{
+      {.lanes = {.short_up_to = 50, .long_up_to = 100}}, LinearCost(), &clock_};
 };
 
 TEST_F(EncoderWorkerTest, Run_GivesEachTextItsOwnAnswer_AndReportsTheBatch) {
@@ -72,7 +76,8 @@ TEST_F(EncoderWorkerTest, Run_GivesEachTextItsOwnAnswer_AndReportsTheBatch) {
   EXPECT_TRUE(report.complete);
   EXPECT_THAT(observer_.lengths[0], ElementsAre(10, 20, 30));
   EXPECT_NEAR(report.prediction_error(), 1.0, 1e-6);  // 60 ms predicted, 30 ms measured
-  EXPECT_THAT(observer_.waits, ElementsAre(absl::Milliseconds(5), absl::Milliseconds(5), absl::Milliseconds(5)));
+  EXPECT_THAT(observer_.waits,
+              ElementsAre(absl::Milliseconds(5), absl::Milliseconds(5), absl::Milliseconds(5)));
   EXPECT_EQ(outcomes_.only(1).timings.compute, absl::Milliseconds(30));
 }
 
@@ -106,7 +111,8 @@ TEST_F(EncoderWorkerTest, Run_TellsExpiredFromCancelled_BetweenLayers) {
 }
 
 TEST_F(EncoderWorkerTest, Run_HalvesABatchThatDoesNotFit_AndNamesTheTextThatFailsAlone) {
-  for (int number = 1; number <= 5; ++number) Submit({.number = number, .lengths = {number == 3 ? 40 : 10}});
+  for (int number = 1; number <= 5; ++number)
+    Submit({.number = number, .lengths = {number == 3 ? 40 : 10}});
   std::vector<int32_t> tries;
   Run([&](const TokenBatch& batch, std::span<const EncodeOptions>, const EncodeControl&) {
     tries.push_back(batch.num_texts());
@@ -115,7 +121,8 @@ TEST_F(EncoderWorkerTest, Run_HalvesABatchThatDoesNotFit_AndNamesTheTextThatFail
   });
   for (const int number : {1, 2, 4, 5}) EXPECT_EQ(Value(number), number);
   EXPECT_EQ(outcomes_.code(3), absl::StatusCode::kResourceExhausted);
-  EXPECT_THAT(std::string(outcomes_.only(3).result.status().message()), HasSubstr("inputs[3] with 40 tokens"));
+  EXPECT_THAT(std::string(outcomes_.only(3).result.status().message()),
+              HasSubstr("inputs[3] with 40 tokens"));
   EXPECT_NE(RetryAfterOf(outcomes_.only(3).result.status()), std::nullopt);
   EXPECT_THAT(tries, ElementsAre(5, 3, 2, 1, 2));
   EXPECT_THAT(observer_.splits, ElementsAre(5, 3));
@@ -139,7 +146,8 @@ TEST_F(EncoderWorkerTest, Run_TurnsExceptionsIntoErrorsOfThatBatch_AndGoesOn) {
   Submit({.number = 1, .lengths = {10}});
   Submit({.number = 2, .lengths = {60}});
   Submit({.number = 3, .lengths = {200}});
-  Run([&](const TokenBatch& batch, std::span<const EncodeOptions>, const EncodeControl&) -> Results {
+  Run([&](const TokenBatch& batch, std::span<const EncodeOptions>,
+          const EncodeControl&) -> Results {
     if (batch.num_tokens() == 10) throw std::runtime_error("boom");
     if (batch.num_tokens() == 60) throw std::bad_alloc();
     return Echo(batch);
@@ -178,7 +186,8 @@ TEST_F(EncoderWorkerTest, Run_AnswersInternalFromALostDeviceOn_AndAsksItNoMore) 
   EXPECT_EQ(calls, 1);
   for (int number = 1; number <= 4; ++number) {
     EXPECT_EQ(outcomes_.code(number), absl::StatusCode::kInternal) << number;
-    EXPECT_THAT(std::string(outcomes_.only(number).result.status().message()), HasSubstr("device is lost"));
+    EXPECT_THAT(std::string(outcomes_.only(number).result.status().message()),
+                HasSubstr("device is lost"));
   }
 }
 
@@ -201,7 +210,9 @@ TEST_F(EncoderWorkerTest, FailRunning_AnswersTheTextsOfAHungBatch) {
 
 TEST_F(EncoderWorkerTest, Run_RefusesAWrongNumberOfResults) {
   Submit({.number = 1});
-  Run([](const TokenBatch&, std::span<const EncodeOptions>, const EncodeControl&) { return Results{}; });
+  Run([](const TokenBatch&, std::span<const EncodeOptions>, const EncodeControl&) {
+    return Results{};
+  });
   EXPECT_EQ(outcomes_.code(1), absl::StatusCode::kInternal);
 }
 
@@ -221,7 +232,8 @@ TEST_F(EncoderWorkerTest, Run_LetsShortTextsPassBetweenTheLayersOfALongOne) {
   });
   EXPECT_THAT(lengths, ElementsAre(200));  // drained: nothing came in between
 
-  BatchScheduler scheduler({.lanes = {.short_up_to = 50, .long_up_to = 100}}, LinearCost(), &clock_);
+  BatchScheduler scheduler({.lanes = {.short_up_to = 50, .long_up_to = 100}}, LinearCost(),
+                           &clock_);
   scheduler.Submit(MakeTask({.number = 2, .lengths = {200}}, clock_, outcomes_));
   lengths.clear();
   observer_.reports.clear();
@@ -248,7 +260,8 @@ TEST_F(EncoderWorkerTest, Run_LetsShortTextsPassBetweenTheLayersOfALongOne) {
   EXPECT_EQ(Value(3), 3);
   ASSERT_EQ(observer_.reports.size(), 2u);
   EXPECT_EQ(observer_.reports[0].compute, absl::Milliseconds(10));
-  EXPECT_EQ(observer_.reports[1].compute, absl::Milliseconds(10)) << "the long pass is not charged with the short one";
+  EXPECT_EQ(observer_.reports[1].compute, absl::Milliseconds(10))
+      << "the long pass is not charged with the short one";
 }
 
 TEST_F(EncoderWorkerTest, Heartbeat_ShowsTheRunningBatch_AndItsLastSeam) {

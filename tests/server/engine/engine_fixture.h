@@ -1,4 +1,5 @@
-// What the engine's tests share: tasks whose only token value is a number, and a record of what became of them.
+// What the engine's tests share: tasks whose only token value is a number, and a record of what
+// became of them.
 #pragma once
 
 #include <map>
@@ -69,7 +70,8 @@ struct TaskParams {
 };
 
 // A prepared task; all its tokens are `number`, the document vector is the mean of its pieces.
-inline std::shared_ptr<EncodeTask> MakeTask(TaskParams params, const Clock& clock, Outcomes& outcomes) {
+inline std::shared_ptr<EncodeTask> MakeTask(TaskParams params, const Clock& clock,
+                                            Outcomes& outcomes) {
   EncodeTask::Params task{.arrival = clock.Now(),
                           .deadline = clock.FromTimeout(params.timeout),
                           .cancel = std::move(params.cancel),
@@ -79,7 +81,8 @@ inline std::shared_ptr<EncodeTask> MakeTask(TaskParams params, const Clock& cloc
   task.input.field = "inputs[" + std::to_string(params.number) + "]";
   PreparedText prepared;
   for (const int64_t length : params.lengths) {
-    prepared.document.push_back({static_cast<int32_t>(prepared.pieces.size()), -1, static_cast<double>(length)});
+    prepared.document.push_back(
+        {static_cast<int32_t>(prepared.pieces.size()), -1, static_cast<double>(length)});
     TextPiece piece;
     piece.token_ids.assign(length, static_cast<int32_t>(params.number));
     prepared.pieces.push_back(std::move(piece));
@@ -91,9 +94,12 @@ inline std::shared_ptr<EncodeTask> MakeTask(TaskParams params, const Clock& cloc
 }
 
 // One millisecond a token, nothing for the batch as such.
-inline double MillisecondPerToken(int64_t num_tokens) { return static_cast<double>(num_tokens) * 1e-3; }
+inline double MillisecondPerToken(int64_t num_tokens) {
+  return static_cast<double>(num_tokens) * 1e-3;
+}
 inline BatchCost LinearCost() {
-  return {.text_seconds = MillisecondPerToken, .batch_seconds = [](std::span<const int64_t> lengths) {
+  return {.text_seconds = MillisecondPerToken,
+          .batch_seconds = [](std::span<const int64_t> lengths) {
             double seconds = 0;
             for (const int64_t length : lengths) seconds += MillisecondPerToken(length);
             return seconds;
@@ -103,16 +109,19 @@ inline BatchCost LinearCost() {
 // Numbers of the texts of a batch, in order.
 inline std::vector<int64_t> Numbers(const PackedBatch& batch) {
   std::vector<int64_t> numbers;
-  for (const QueuedPiece& piece : batch.pieces) numbers.push_back(piece.task->prepared().pieces[piece.piece].token_ids.front());
+  for (const QueuedPiece& piece : batch.pieces)
+    numbers.push_back(piece.task->prepared().pieces[piece.piece].token_ids.front());
   return numbers;
 }
 
 // Answers every text of a batch with its number, as a worker would.
 inline void Answer(const PackedBatch& batch, const Clock& clock) {
-  const EncodeTask::BatchShape shape{clock.Now(), static_cast<int32_t>(batch.pieces.size()), batch.tokens};
+  const EncodeTask::BatchShape shape{clock.Now(), static_cast<int32_t>(batch.pieces.size()),
+                                     batch.tokens};
   for (const QueuedPiece& piece : batch.pieces) {
     piece.task->BeginCompute(shape);
-    const auto number = static_cast<float>(piece.task->prepared().pieces[piece.piece].token_ids.front());
+    const auto number =
+        static_cast<float>(piece.task->prepared().pieces[piece.piece].token_ids.front());
     piece.task->CompletePiece(piece.piece, EncodedText{.vector = {number}}, shape);
   }
 }

@@ -1,5 +1,6 @@
-// Many producers, several workers, random cancels, deadlines, memory failures, shutdowns, while the clock is moved by hand: no
-// text is lost, none is answered twice, each answer is that of its own text, and every permit comes back.
+// Many producers, several workers, random cancels, deadlines, memory failures, shutdowns, while the
+// clock is moved by hand: no text is lost, none is answered twice, each answer is that of its own
+// text, and every permit comes back.
 #include <gmock/gmock.h>
 
 #include <functional>
@@ -16,16 +17,19 @@ namespace {
 
 constexpr int kProducers = 4, kTextsEach = 2500, kWorkers = 2;
 
-// Vector of a text: its number and length, so that a mixed-up answer shows. Fails and forgets at random like a real device.
+// Vector of a text: its number and length, so that a mixed-up answer shows. Fails and forgets at
+// random like a real device.
 class FakeEncoder {
  public:
   explicit FakeEncoder(uint64_t seed) : random_(seed) {}
 
-  std::vector<absl::StatusOr<EncodedText>> operator()(const TokenBatch& batch, std::span<const EncodeOptions> options,
+  std::vector<absl::StatusOr<EncodedText>> operator()(const TokenBatch& batch,
+                                                      std::span<const EncodeOptions> options,
                                                       const EncodeControl& control) {
     std::vector<bool> dropped(batch.num_texts());
     for (int layer = 0; layer < 3; ++layer) {
-      for (int32_t i = 0; i < batch.num_texts(); ++i) dropped[i] = dropped[i] || control.is_dropped(i);
+      for (int32_t i = 0; i < batch.num_texts(); ++i)
+        dropped[i] = dropped[i] || control.is_dropped(i);
     }
     const int dice = static_cast<int>(random_() % 100);
     if (dice == 0) throw std::runtime_error("device error");
@@ -36,7 +40,8 @@ class FakeEncoder {
       } else if (dice < 5 && batch.num_texts() > 1) {
         results.push_back(absl::ResourceExhaustedError("out of memory"));
       } else {
-        results.push_back(EncodedText{.vector = {static_cast<float>(batch.token_ids()[batch.cu_seqlens()[i]])}});
+        results.push_back(
+            EncodedText{.vector = {static_cast<float>(batch.token_ids()[batch.cu_seqlens()[i]])}});
       }
     }
     return results;
@@ -48,8 +53,14 @@ class FakeEncoder {
 
 class Producer {
  public:
-  Producer(int index, FakeClock& clock, Admission& admission, BatchScheduler& scheduler, Outcomes& outcomes)
-      : index_(index), clock_(clock), admission_(admission), scheduler_(scheduler), outcomes_(outcomes), random_(index + 1) {}
+  Producer(int index, FakeClock& clock, Admission& admission, BatchScheduler& scheduler,
+           Outcomes& outcomes)
+      : index_(index),
+        clock_(clock),
+        admission_(admission),
+        scheduler_(scheduler),
+        outcomes_(outcomes),
+        random_(index + 1) {}
 
   // `half_way` is called before the second half.
   void Run(const std::function<void()>& half_way) {
@@ -66,13 +77,16 @@ class Producer {
  private:
   void SubmitOne(int64_t number) {
     static constexpr int64_t kLengths[] = {3, 20, 60, 300, 600};
-    TaskParams params{.number = number, .lengths = {kLengths[random_() % 5]}, .client = std::to_string(index_ % 3)};
+    TaskParams params{.number = number,
+                      .lengths = {kLengths[random_() % 5]},
+                      .client = std::to_string(index_ % 3)};
     while (random_() % 4 == 0) params.lengths.push_back(kLengths[random_() % 3]);
     if (random_() % 3 == 0) params.timeout = absl::Milliseconds(1 + random_() % 2000);
     params.cancel = std::make_shared<CancelFlag>();
     int64_t tokens = 0;
     for (const int64_t length : params.lengths) tokens += length;
-    auto permit = admission_.TryAcquire({.bytes = 4 * tokens, .tokens = tokens}, clock_.FromTimeout(params.timeout));
+    auto permit = admission_.TryAcquire({.bytes = 4 * tokens, .tokens = tokens},
+                                        clock_.FromTimeout(params.timeout));
     if (!permit.ok()) {
       ++refused_;
       return;
@@ -101,18 +115,22 @@ class EngineStressTest : public ::testing::Test {
  protected:
   static constexpr LaneOptions kLanes = {.short_up_to = 50, .long_up_to = 500};
 
-  // Runs all producers; `end` is called once they are done, with the engine still running; `half_way` by one of them.
+  // Runs all producers; `end` is called once they are done, with the engine still running;
+  // `half_way` by one of them.
   int64_t RunProducers(const std::function<void()>& half_way, const std::function<void()>& end) {
     QueueReaper reaper(&scheduler_);
     std::vector<std::unique_ptr<EncoderWorker>> workers;
     for (int i = 0; i < kWorkers; ++i) {
-      workers.push_back(std::make_unique<EncoderWorker>(FakeEncoder(i + 1), &scheduler_, nullptr, &clock_));
+      workers.push_back(
+          std::make_unique<EncoderWorker>(FakeEncoder(i + 1), &scheduler_, nullptr, &clock_));
     }
     std::vector<Producer> producers;
-    for (int i = 0; i < kProducers; ++i) producers.emplace_back(i, clock_, admission_, scheduler_, outcomes_);
+    for (int i = 0; i < kProducers; ++i)
+      producers.emplace_back(i, clock_, admission_, scheduler_, outcomes_);
     std::vector<std::thread> threads;
     for (Producer& producer : producers) {
-      threads.emplace_back([&] { producer.Run(&producer == &producers.front() ? half_way : [] {}); });
+      threads.emplace_back(
+          [&] { producer.Run(&producer == &producers.front() ? half_way : [] {}); });
     }
     for (std::thread& thread : threads) thread.join();
     end();
@@ -139,7 +157,8 @@ class EngineStressTest : public ::testing::Test {
       }
       const absl::Status& status = outcome.result.status();
       const bool allowed = absl::IsCancelled(status) || absl::IsDeadlineExceeded(status) ||
-                           (absl::IsInternal(status) && status.message().find("device error") != absl::string_view::npos) ||
+                           (absl::IsInternal(status) &&
+                            status.message().find("device error") != absl::string_view::npos) ||
                            (may_be_unavailable && absl::IsUnavailable(status));
       ASSERT_TRUE(allowed) << status;
     }
@@ -151,7 +170,10 @@ class EngineStressTest : public ::testing::Test {
 
   FakeClock clock_;
   Outcomes outcomes_;
-  Admission admission_{{.max_queue_tokens = 1 << 23, .max_queue_wait = absl::Hours(1), .num_replicas = kWorkers, .lanes = kLanes},
+  Admission admission_{{.max_queue_tokens = 1 << 23,
+                        .max_queue_wait = absl::Hours(1),
+                        .num_replicas = kWorkers,
+                        .lanes = kLanes},
                        MillisecondPerToken,
                        &clock_};
   BatchScheduler scheduler_{{.max_batch_tokens = 1000, .lanes = kLanes}, LinearCost(), &clock_};

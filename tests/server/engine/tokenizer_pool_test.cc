@@ -17,7 +17,9 @@ constexpr int64_t kSmall = 10, kLarge = TokenizerPool::kLargeBytes + 1;
 TEST(TokenizerPool, Submit_RunsJobsInOrder_OnOneThread) {
   TokenizerPool pool(1);
   std::vector<int> order;
-  for (int i = 0; i < 5; ++i) pool.Submit(i % 2 == 0 ? kSmall : kLarge, [&order, i](const absl::Status&) { order.push_back(i); });
+  for (int i = 0; i < 5; ++i)
+    pool.Submit(i % 2 == 0 ? kSmall : kLarge,
+                [&order, i](const absl::Status&) { order.push_back(i); });
   pool.Drain();
   EXPECT_THAT(order, ElementsAre(0, 1, 2, 3, 4));
 }
@@ -25,7 +27,8 @@ TEST(TokenizerPool, Submit_RunsJobsInOrder_OnOneThread) {
 TEST(TokenizerPool, Submit_KeepsAThreadForSmallTexts_BesideLargeOnes) {
   TokenizerPool pool(2);
   absl::Notification release, small_done;
-  for (int i = 0; i < 2; ++i) pool.Submit(kLarge, [&](const absl::Status&) { release.WaitForNotification(); });
+  for (int i = 0; i < 2; ++i)
+    pool.Submit(kLarge, [&](const absl::Status&) { release.WaitForNotification(); });
   pool.Submit(kSmall, [&](const absl::Status&) { small_done.Notify(); });
   small_done.WaitForNotification();  // hangs where both threads took a large text
   release.Notify();

@@ -1,4 +1,5 @@
-// What the server looks at once a second: workers that are stuck or dead, and idle time in which memory goes back.
+// What the server looks at once a second: workers that are stuck or dead, and idle time in which
+// memory goes back.
 #include <gmock/gmock.h>
 
 #include "absl/synchronization/notification.h"
@@ -16,34 +17,41 @@ absl::Time At(double seconds) { return kStart + absl::Seconds(seconds); }
 
 TEST(JudgeWorker, ABusyWorkerIsGood_WhileItGivesSigns) {
   EXPECT_EQ(JudgeWorker({.busy = false, .last_sign = kStart}, At(1e6), 20), WorkerState::kGood);
-  EXPECT_EQ(JudgeWorker({.busy = true, .since = kStart, .last_sign = At(990), .predicted_seconds = 1}, At(1000), 20),
-            WorkerState::kGood);
+  EXPECT_EQ(
+      JudgeWorker({.busy = true, .since = kStart, .last_sign = At(990), .predicted_seconds = 1},
+                  At(1000), 20),
+      WorkerState::kGood);
 }
 
 TEST(JudgeWorker, SilenceBeyondTheFactorIsStuck_AndTwiceThatIsDead_ButNeverBelowAMinute) {
-  const EncoderWorker::Heartbeat long_batch{.busy = true, .since = kStart, .last_sign = kStart, .predicted_seconds = 10};
+  const EncoderWorker::Heartbeat long_batch{
+      .busy = true, .since = kStart, .last_sign = kStart, .predicted_seconds = 10};
   EXPECT_EQ(JudgeWorker(long_batch, At(199), 20), WorkerState::kGood);
   EXPECT_EQ(JudgeWorker(long_batch, At(201), 20), WorkerState::kStuck);
   EXPECT_EQ(JudgeWorker(long_batch, At(401), 20), WorkerState::kDead);
-  const EncoderWorker::Heartbeat tiny_batch{.busy = true, .since = kStart, .last_sign = kStart, .predicted_seconds = 0.001};
+  const EncoderWorker::Heartbeat tiny_batch{
+      .busy = true, .since = kStart, .last_sign = kStart, .predicted_seconds = 0.001};
   EXPECT_EQ(JudgeWorker(tiny_batch, At(59), 20), WorkerState::kGood);
   EXPECT_EQ(JudgeWorker(tiny_batch, At(61), 20), WorkerState::kStuck);
 }
 
 TEST(JudgeWorker, ALostDeviceIsDeadAtOnce) {
-  EXPECT_EQ(JudgeWorker({.device_lost = true, .last_sign = kStart}, kStart, 20), WorkerState::kDead);
+  EXPECT_EQ(JudgeWorker({.device_lost = true, .last_sign = kStart}, kStart, 20),
+            WorkerState::kDead);
 }
 
 TEST(Watchdog, ReportsChangesOnly_AndNothingAfterDeath) {
   WorkerState now = WorkerState::kGood;
   std::vector<WorkerState> reports;
   Watchdog watchdog([&] { return now; }, [&](WorkerState state) { reports.push_back(state); });
-  for (const WorkerState state : {WorkerState::kGood, WorkerState::kStuck, WorkerState::kStuck, WorkerState::kGood,
-                                  WorkerState::kStuck, WorkerState::kDead, WorkerState::kDead, WorkerState::kGood}) {
+  for (const WorkerState state :
+       {WorkerState::kGood, WorkerState::kStuck, WorkerState::kStuck, WorkerState::kGood,
+        WorkerState::kStuck, WorkerState::kDead, WorkerState::kDead, WorkerState::kGood}) {
     now = state;
     watchdog.Look();
   }
-  EXPECT_THAT(reports, ElementsAre(WorkerState::kStuck, WorkerState::kGood, WorkerState::kStuck, WorkerState::kDead));
+  EXPECT_THAT(reports, ElementsAre(WorkerState::kStuck, WorkerState::kGood, WorkerState::kStuck,
+                                   WorkerState::kDead));
 }
 
 class IdleTrimmerTest : public ::testing::Test {

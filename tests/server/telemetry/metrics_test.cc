@@ -1,5 +1,5 @@
-// Every metric that operators are promised: its name, labels and value after one known event. promtool has its say in
-// operations_test, on a scrape of a real server.
+// Every metric that operators are promised: its name, labels and value after one known event.
+// promtool has its say in operations_test, on a scrape of a real server.
 #include "server/telemetry/metrics.h"
 
 #include <gmock/gmock.h>
@@ -85,8 +85,11 @@ TEST_F(MetricsTest, QueueSeconds_ByLane) {
 }
 
 TEST_F(MetricsTest, Batches_CountTextsTokensWasteAndTime) {
-  metrics_.OnBatch(
-      {.texts = 3, .tokens = 75, .padded_tokens = 100, .predicted_seconds = 0.3, .compute = absl::Milliseconds(200)});
+  metrics_.OnBatch({.texts = 3,
+                    .tokens = 75,
+                    .padded_tokens = 100,
+                    .predicted_seconds = 0.3,
+                    .compute = absl::Milliseconds(200)});
   EXPECT_EQ(Value("longspan_batch_texts_sum"), 3);
   EXPECT_EQ(Value("longspan_batch_tokens_sum"), 75);
   EXPECT_NEAR(Value("longspan_batch_wasted_ratio_sum"), 0.25, 1e-9);
@@ -110,7 +113,8 @@ TEST_F(MetricsTest, RejectedTotal_ByReason) {
   Call(absl::ResourceExhaustedError("full"));
   Call(WithReason(absl::ResourceExhaustedError("late"), kReasonDeadlineUnreachable));
   Call(absl::UnavailableError("draining"));
-  for (const char* reason : {"INVALID_ARGUMENT", "RESOURCE_EXHAUSTED", "DEADLINE_UNREACHABLE", "UNAVAILABLE"})
+  for (const char* reason :
+       {"INVALID_ARGUMENT", "RESOURCE_EXHAUSTED", "DEADLINE_UNREACHABLE", "UNAVAILABLE"})
     EXPECT_EQ(Value(absl::StrCat("longspan_rejected_total{reason=\"", reason, "\"}")), 1) << reason;
 }
 
@@ -159,7 +163,9 @@ TEST_F(MetricsTest, Gauges_AreReadAtTheScrape) {
 }
 
 TEST_F(MetricsTest, ModelAndBuild_AreNamed) {
-  EXPECT_EQ(Value("longspan_model_info{architecture=\"longformer\",device=\"cpu\",dtype=\"float32\",model=\"tiny\"}"), 1);
+  EXPECT_EQ(Value("longspan_model_info{architecture=\"longformer\",device=\"cpu\",dtype="
+                  "\"float32\",model=\"tiny\"}"),
+            1);
   EXPECT_EQ(Value("longspan_build_info{version=\"" LONGSPAN_VERSION "\"}"), 1);
 }
 
@@ -167,12 +173,14 @@ TEST_F(MetricsTest, Memory_ByKind) {
   EXPECT_GE(Value("longspan_arena_bytes"), 0);
   EXPECT_EQ(Value("longspan_device_memory_bytes{kind=\"weights\"}"), 4096);
   EXPECT_GT(Value("longspan_device_memory_bytes{kind=\"resident\"}"), 1 << 20);
-  EXPECT_GE(Value("longspan_device_memory_bytes{kind=\"peak\"}"), Value("longspan_device_memory_bytes{kind=\"resident\"}"));
+  EXPECT_GE(Value("longspan_device_memory_bytes{kind=\"peak\"}"),
+            Value("longspan_device_memory_bytes{kind=\"resident\"}"));
 }
 
 TEST_F(MetricsTest, Process_UnderThePrefixThatDashboardsKnow) {
-  for (const char* name : {"process_resident_memory_bytes", "process_virtual_memory_bytes", "process_open_fds", "process_max_fds",
-                           "process_threads", "process_cpu_seconds_total", "process_start_time_seconds"})
+  for (const char* name : {"process_resident_memory_bytes", "process_virtual_memory_bytes",
+                           "process_open_fds", "process_max_fds", "process_threads",
+                           "process_cpu_seconds_total", "process_start_time_seconds"})
     EXPECT_GT(Value(name), 0) << name;
 }
 
@@ -203,7 +211,9 @@ TEST_F(TeiMetricsTest, Requests_ByMethod_AndFailuresByKind) {
   call(1, absl::InternalError("broken"));
   call(1, absl::CancelledError("gone"));
   metrics_.OnCall({.method = "Tokenize", .status = absl::OkStatus(), .texts = 1});
-  metrics_.OnCall({.method = "EncodeStream", .status = absl::OkStatus(), .texts = 9});  // its items count, the call does not
+  metrics_.OnCall({.method = "EncodeStream",
+                   .status = absl::OkStatus(),
+                   .texts = 9});  // its items count, the call does not
   metrics_.OnStreamItem({.method = "EncodeStream", .status = absl::OkStatus(), .texts = 1});
   EXPECT_EQ(Value("te_request_count{method=\"single\"}"), 5);
   EXPECT_EQ(Value("te_request_count{method=\"batch\"}"), 2);
@@ -215,26 +225,34 @@ TEST_F(TeiMetricsTest, Requests_ByMethod_AndFailuresByKind) {
 }
 
 TEST_F(TeiMetricsTest, Durations_OfAnsweredRequests_AndOfTexts) {
-  metrics_.OnCall(
-      {.method = "Encode", .status = absl::OkStatus(), .total = absl::Milliseconds(8), .texts = 2, .timings = Timings()});
-  metrics_.OnCall({.method = "Encode", .status = absl::InternalError("broken"), .total = absl::Seconds(9), .timings = Timings()});
+  metrics_.OnCall({.method = "Encode",
+                   .status = absl::OkStatus(),
+                   .total = absl::Milliseconds(8),
+                   .texts = 2,
+                   .timings = Timings()});
+  metrics_.OnCall({.method = "Encode",
+                   .status = absl::InternalError("broken"),
+                   .total = absl::Seconds(9),
+                   .timings = Timings()});
   metrics_.OnText(40, Timings());
   metrics_.OnText(2, Timings());
-  for (const auto& [series, seconds] : std::map<std::string, double>{{"te_request_duration", 0.008},
-                                                                     {"te_request_tokenization_duration", 0.001},
-                                                                     {"te_request_queue_duration", 0.002},
-                                                                     {"te_request_inference_duration", 0.003},
-                                                                     {"te_embed_duration", 0.014},
-                                                                     {"te_embed_tokenization_duration", 0.002},
-                                                                     {"te_embed_queue_duration", 0.004},
-                                                                     {"te_embed_inference_duration", 0.006}})
+  for (const auto& [series, seconds] :
+       std::map<std::string, double>{{"te_request_duration", 0.008},
+                                     {"te_request_tokenization_duration", 0.001},
+                                     {"te_request_queue_duration", 0.002},
+                                     {"te_request_inference_duration", 0.003},
+                                     {"te_embed_duration", 0.014},
+                                     {"te_embed_tokenization_duration", 0.002},
+                                     {"te_embed_queue_duration", 0.004},
+                                     {"te_embed_inference_duration", 0.006}})
     EXPECT_NEAR(Value(series + "_sum"), seconds, 1e-9) << series;
   EXPECT_EQ(Value("te_embed_success"), 2);
   EXPECT_EQ(Value("te_request_input_length_sum"), 42);
 }
 
 TEST_F(TeiMetricsTest, BatchesAndQueue) {
-  metrics_.OnBatch({.texts = 3, .tokens = 75, .padded_tokens = 75, .compute = absl::Milliseconds(200)});
+  metrics_.OnBatch(
+      {.texts = 3, .tokens = 75, .padded_tokens = 75, .compute = absl::Milliseconds(200)});
   metrics_.SetGaugeSource([] { return ServerGauges{.queue_texts = 4}; });
   EXPECT_EQ(Value("te_batch_next_size_sum"), 3);
   EXPECT_EQ(Value("te_batch_next_tokens_sum"), 75);

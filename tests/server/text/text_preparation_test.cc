@@ -20,7 +20,8 @@ absl::StatusOr<Tokenization> Words(std::string_view text) {
   const auto add = [&](int32_t id, int64_t begin, int64_t end, bool special) {
     out.ids.push_back(id);
     out.bytes.push_back({begin, end});
-    out.characters.push_back({CountCharacters(text.substr(0, begin)), CountCharacters(text.substr(0, end))});
+    out.characters.push_back(
+        {CountCharacters(text.substr(0, begin)), CountCharacters(text.substr(0, end))});
     out.special.push_back(special);
   };
   add(kCls, 0, 0, true);
@@ -28,7 +29,8 @@ absl::StatusOr<Tokenization> Words(std::string_view text) {
     const size_t begin = text.find_first_not_of(" \n", at);
     if (begin == std::string_view::npos) break;
     at = std::min(text.find_first_of(" \n", begin), text.size());
-    add(static_cast<int32_t>(100 + at - begin), static_cast<int64_t>(begin), static_cast<int64_t>(at), false);
+    add(static_cast<int32_t>(100 + at - begin), static_cast<int64_t>(begin),
+        static_cast<int64_t>(at), false);
   }
   add(kSep, 0, 0, true);
   return out;
@@ -43,8 +45,11 @@ class TextPreparationTest : public ::testing::Test {
     input_.text = "a bb ccc dddd eeeee ffffff";  // ids 101..106, n = 8 with the special tokens
   }
   absl::StatusOr<PreparedText> Prepare(int64_t max_tokens = 0) {
-    return PrepareText(
-        input_, {.model = &model_, .tokenize = Words, .prefix_ids = {kCls}, .suffix_ids = {kSep}, .max_tokens = max_tokens});
+    return PrepareText(input_, {.model = &model_,
+                                .tokenize = Words,
+                                .prefix_ids = {kCls},
+                                .suffix_ids = {kSep},
+                                .max_tokens = max_tokens});
   }
 
   ModelInfo model_;
@@ -62,7 +67,8 @@ TEST_F(TextPreparationTest, WhatFitsIsLeftAlone) {
 
 TEST_F(TextPreparationTest, Reject_NamesFieldCountAndLimit) {
   const absl::Status status = Prepare(5).status();
-  EXPECT_EQ(status.message(), "inputs[0].text has 8 tokens; this model takes at most 5 (set truncation)");
+  EXPECT_EQ(status.message(),
+            "inputs[0].text has 8 tokens; this model takes at most 5 (set truncation)");
   EXPECT_EQ(FieldOf(status), "inputs[0].text");
 }
 
@@ -120,7 +126,8 @@ TEST_F(TextPreparationTest, GivenSpansBecomeTokenRanges) {
 TEST_F(TextPreparationTest, ASpanAcrossWindowsIsAMeanOfItsParts) {
   input_.truncation = Truncation::kWindows;
   input_.span_policy = SpanPolicy::kGiven;
-  input_.spans = {{5, 19}};  // ccc dddd eeeee: tokens 3..6, windows of 3 without overlap: [1 4) [4 7)
+  input_.spans = {
+      {5, 19}};  // ccc dddd eeeee: tokens 3..6, windows of 3 without overlap: [1 4) [4 7)
   const auto prepared = Prepare(5);
   ASSERT_TRUE(prepared.ok()) << prepared.status();
   ASSERT_EQ(prepared->spans[0].parts.size(), 2u);
@@ -147,11 +154,12 @@ TEST_F(TextPreparationTest, PromptStandsInFrontAndOutOfOffsets) {
   EXPECT_EQ(prepared->spans[0].tokens, (TokenRange{2, 3}));
   input_.span_policy = SpanPolicy::kNone;
   input_.truncation = Truncation::kTail;
-  EXPECT_THAT(Prepare(5)->pieces[0].token_ids, ElementsAre(kCls, 106, 105, 106, kSep)) << "the prompt is never cut";
+  EXPECT_THAT(Prepare(5)->pieces[0].token_ids, ElementsAre(kCls, 106, 105, 106, kSep))
+      << "the prompt is never cut";
 }
 
-// As a byte-level tokenizer: a blank belongs to the word behind it (its range leaves the blank out), and one at the end is a
-// token of its own.
+// As a byte-level tokenizer: a blank belongs to the word behind it (its range leaves the blank
+// out), and one at the end is a token of its own.
 absl::StatusOr<Tokenization> BlankBeforeWord(std::string_view text) {
   Tokenization out;
   const auto add = [&](int32_t id, size_t begin, size_t end, bool special) {
@@ -176,12 +184,15 @@ TEST_F(TextPreparationTest, APromptLeftOutOfPooling_IsCountedAlone_AsSentenceTra
   model_.pool_prompt = false;
   const auto pooling_begin = [&](const std::string& text) {
     input_.text = text;
-    const auto prepared =
-        PrepareText(input_, {.model = &model_, .tokenize = BlankBeforeWord, .prefix_ids = {kCls}, .suffix_ids = {kSep}});
+    const auto prepared = PrepareText(input_, {.model = &model_,
+                                               .tokenize = BlankBeforeWord,
+                                               .prefix_ids = {kCls},
+                                               .suffix_ids = {kSep}});
     EXPECT_TRUE(prepared.ok()) << prepared.status();
     return prepared->pieces[0].options.pooling_begin;
   };
-  // Alone: [CLS] "query:" " " [SEP] -> 3; in front of a text the blank joins the first word, which the count takes out with it.
+  // Alone: [CLS] "query:" " " [SEP] -> 3; in front of a text the blank joins the first word, which
+  // the count takes out with it.
   EXPECT_EQ(pooling_begin("what is this"), 3);
   EXPECT_EQ(pooling_begin("x"), 3);  // [CLS] "query:" " x" [SEP]: [SEP] alone is pooled
   model_.pool_prompt = true;
@@ -214,7 +225,8 @@ TEST_F(TextPreparationTest, IdsOfTheCallerKeepTheirOwnSpecialTokens) {
 }
 
 TEST_F(TextPreparationTest, ATextWithoutTokenizerIsFailedPrecondition) {
-  EXPECT_EQ(PrepareText(input_, {.model = &model_}).status().code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(PrepareText(input_, {.model = &model_}).status().code(),
+            absl::StatusCode::kFailedPrecondition);
 }
 
 std::vector<std::string> Pieces(const std::string& text, const std::vector<TextSegment>& segments) {
@@ -226,7 +238,8 @@ std::vector<std::string> Pieces(const std::string& text, const std::vector<TextS
 
 TEST(TextSegmentsTest, Sentences) {
   const std::string text = "One. Two e.g. three! \"Four?\" Five\n\n six";
-  EXPECT_THAT(Pieces(text, SplitSentences(text)), ElementsAre("One.", "Two e.g. three!", "\"Four?\"", "Five", "six"));
+  EXPECT_THAT(Pieces(text, SplitSentences(text)),
+              ElementsAre("One.", "Two e.g. three!", "\"Four?\"", "Five", "six"));
   const std::string wide = "一。二！三";
   EXPECT_THAT(Pieces(wide, SplitSentences(wide)), ElementsAre("一。", "二！", "三"));
   EXPECT_EQ(SplitSentences(wide)[1].characters, (TextRange{2, 4}));

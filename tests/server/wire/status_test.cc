@@ -26,8 +26,10 @@ TEST(StatusTest, EveryCodeHasItsRow) {
 }
 
 TEST(StatusTest, DetailsTravel) {
-  const absl::Status status = WithReason(
-      WithRetryAfter(AtField(absl::ResourceExhaustedError("is full"), "inputs[3].text"), absl::Milliseconds(1500)), "WHY");
+  const absl::Status status =
+      WithReason(WithRetryAfter(AtField(absl::ResourceExhaustedError("is full"), "inputs[3].text"),
+                                absl::Milliseconds(1500)),
+                 "WHY");
   EXPECT_EQ(status.message(), "inputs[3].text is full");
   google::rpc::Status wire;
   ASSERT_TRUE(wire.ParseFromString(ToGrpcStatus(status).error_details()));

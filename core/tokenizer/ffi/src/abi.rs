@@ -17,7 +17,8 @@ pub struct Message {
 
 /// Runs `body`; an error's text and a panic's text go to the message.
 pub fn entry(message: Message, body: impl FnOnce() -> Result<(), String>) -> Status {
-    // AssertUnwindSafe: a tokenizer is read only, and what a panic leaves half written is never looked at again.
+    // AssertUnwindSafe: a tokenizer is read only, and what a panic leaves half written is never
+    // looked at again.
     let (status, reason) = match catch_unwind(AssertUnwindSafe(body)) {
         Ok(Ok(())) => return OK,
         Ok(Err(reason)) => (INVALID, reason),

@@ -108,7 +108,8 @@ pub extern "C" fn longspan_tokenizers_decode(
     message: Message,
 ) -> Status {
     entry(message, || {
-        // SAFETY: the caller passes `count` readable ids, `capacity` writable bytes and one writable size.
+        // SAFETY: the caller passes `count` readable ids, `capacity` writable bytes and one
+        // writable size.
         let ids: Vec<u32> = unsafe { borrow(ids, count) }.iter().map(|&id| id as u32).collect();
         if let Some(at) = ids.iter().position(|&id| tokenizer.tokenizer.id_to_token(id).is_none()) {
             return Err(format!("ids[{at}] is {}; the vocabulary has no token with this id", ids[at] as i32));

@@ -1,12 +1,15 @@
-// Found in place of the compiler's <immintrin.h> where core/kernels/*_avx512.cc are compiled a second time, for tests on
-// processors without AVX-512: the compiler's header, then each AVX-512 intrinsic that the kernels use as a function that gives
-// the same bits with AVX2 and FMA. So those files run here as they are, unchanged, but for registers and timing.
+// Found in place of the compiler's <immintrin.h> where core/kernels/*_avx512.cc are compiled a
+// second time, for tests on processors without AVX-512: the compiler's header, then each AVX-512
+// intrinsic that the kernels use as a function that gives the same bits with AVX2 and FMA. So those
+// files run here as they are, unchanged, but for registers and timing.
 //
-// Semantics are those of the Intel SDM, volume 2 (masked lanes of memory are neither read nor written; default rounding to
-// nearest, ties to even; MXCSR as the system sets it: denormals are kept). VDPBF16PS and VCVTNE*PS2BF16 do not consult MXCSR:
-// they treat denormals as zero. NaN payloads are not kept apart, except where a conversion to bfloat16 shows them. An intrinsic
-// that is missing here fails to compile: add it, and a case to avx512_intrinsics_test, which compares these functions with the
-// rules written out, and on a processor with AVX-512 the instructions themselves too.
+// Semantics are those of the Intel SDM, volume 2 (masked lanes of memory are neither read nor
+// written; default rounding to nearest, ties to even; MXCSR as the system sets it: denormals are
+// kept). VDPBF16PS and VCVTNE*PS2BF16 do not consult MXCSR: they treat denormals as zero. NaN
+// payloads are not kept apart, except where a conversion to bfloat16 shows them. An intrinsic that
+// is missing here fails to compile: add it, and a case to avx512_intrinsics_test, which compares
+// these functions with the rules written out, and on a processor with AVX-512 the instructions
+// themselves too.
 #pragma once
 
 #include_next <immintrin.h>
@@ -30,16 +33,23 @@ typedef uint16_t UInt16x16 __attribute__((vector_size(32)));
 typedef uint8_t UInt8x16 __attribute__((vector_size(16)));
 
 // ---- Two halves of AVX2.
-EMULATED_AVX512 __m256 Low(__m512 v) { return __builtin_shufflevector(v, v, 0, 1, 2, 3, 4, 5, 6, 7); }
-EMULATED_AVX512 __m256 High(__m512 v) { return __builtin_shufflevector(v, v, 8, 9, 10, 11, 12, 13, 14, 15); }
+EMULATED_AVX512 __m256 Low(__m512 v) {
+  return __builtin_shufflevector(v, v, 0, 1, 2, 3, 4, 5, 6, 7);
+}
+EMULATED_AVX512 __m256 High(__m512 v) {
+  return __builtin_shufflevector(v, v, 8, 9, 10, 11, 12, 13, 14, 15);
+}
 EMULATED_AVX512 __m512 Join(__m256 low, __m256 high) {
   return __builtin_shufflevector(low, high, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
 }
-EMULATED_AVX512 Int32x16 Join(__m256i low, __m256i high) { return (Int32x16)Join((__m256)low, (__m256)high); }
+EMULATED_AVX512 Int32x16 Join(__m256i low, __m256i high) {
+  return (Int32x16)Join((__m256)low, (__m256)high);
+}
 
 // All ones in the lanes of a mask.
 EMULATED_AVX512 Int32x16 Lanes(__mmask16 mask) {
-  constexpr Int32x16 kBits = {1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384, 32768};
+  constexpr Int32x16 kBits = {1,   2,   4,    8,    16,   32,   64,    128,
+                              256, 512, 1024, 2048, 4096, 8192, 16384, 32768};
   return (kBits & (Int32x16{} + static_cast<int32_t>(mask))) != 0;
 }
 EMULATED_AVX512 __mmask16 MaskOf(Int32x16 lanes) {
@@ -62,7 +72,8 @@ EMULATED_AVX512 Vector LoadSome(uint32_t mask, const void* p) {
   constexpr uint32_t kLanes = sizeof(Vector) / sizeof(Element);
   Element lanes[kLanes] = {};
   for (uint32_t i = 0; i < kLanes; ++i)
-    if (mask >> i & 1) std::memcpy(&lanes[i], static_cast<const char*>(p) + i * sizeof(Element), sizeof(Element));
+    if (mask >> i & 1)
+      std::memcpy(&lanes[i], static_cast<const char*>(p) + i * sizeof(Element), sizeof(Element));
   Vector v;
   std::memcpy(&v, lanes, sizeof v);
   return v;
@@ -73,14 +84,25 @@ EMULATED_AVX512 void StoreSome(void* p, uint32_t mask, Vector v) {
   Element lanes[kLanes];
   std::memcpy(lanes, &v, sizeof v);
   for (uint32_t i = 0; i < kLanes; ++i)
-    if (mask >> i & 1) std::memcpy(static_cast<char*>(p) + i * sizeof(Element), &lanes[i], sizeof(Element));
+    if (mask >> i & 1)
+      std::memcpy(static_cast<char*>(p) + i * sizeof(Element), &lanes[i], sizeof(Element));
 }
-EMULATED_AVX512 __m512 maskz_loadu_ps(__mmask16 k, const void* p) { return LoadSome<__m512, float>(k, p); }
-EMULATED_AVX512 __m512i maskz_loadu_epi16(__mmask32 k, const void* p) { return LoadSome<__m512i, uint16_t>(k, p); }
-EMULATED_AVX512 __m256i maskz_loadu_epi16_256(__mmask16 k, const void* p) { return LoadSome<__m256i, uint16_t>(k, p); }
+EMULATED_AVX512 __m512 maskz_loadu_ps(__mmask16 k, const void* p) {
+  return LoadSome<__m512, float>(k, p);
+}
+EMULATED_AVX512 __m512i maskz_loadu_epi16(__mmask32 k, const void* p) {
+  return LoadSome<__m512i, uint16_t>(k, p);
+}
+EMULATED_AVX512 __m256i maskz_loadu_epi16_256(__mmask16 k, const void* p) {
+  return LoadSome<__m256i, uint16_t>(k, p);
+}
 EMULATED_AVX512 void mask_storeu_ps(void* p, __mmask16 k, __m512 v) { StoreSome<float>(p, k, v); }
-EMULATED_AVX512 void mask_storeu_epi16_256(void* p, __mmask16 k, __m256i v) { StoreSome<uint16_t>(p, k, v); }
-EMULATED_AVX512 void mask_storeu_epi8_128(void* p, __mmask16 k, __m128i v) { StoreSome<uint8_t>(p, k, v); }
+EMULATED_AVX512 void mask_storeu_epi16_256(void* p, __mmask16 k, __m256i v) {
+  StoreSome<uint16_t>(p, k, v);
+}
+EMULATED_AVX512 void mask_storeu_epi8_128(void* p, __mmask16 k, __m128i v) {
+  StoreSome<uint8_t>(p, k, v);
+}
 
 // ---- Constants.
 EMULATED_AVX512 __m512 setzero_ps() { return __m512{}; }
@@ -105,11 +127,16 @@ EMULATED_AVX512 __m512 fmsub_ps(__m512 a, __m512 b, __m512 c) {
   return Join(_mm256_fmsub_ps(Low(a), Low(b), Low(c)), _mm256_fmsub_ps(High(a), High(b), High(c)));
 }
 EMULATED_AVX512 __m512 fnmadd_ps(__m512 a, __m512 b, __m512 c) {
-  return Join(_mm256_fnmadd_ps(Low(a), Low(b), Low(c)), _mm256_fnmadd_ps(High(a), High(b), High(c)));
+  return Join(_mm256_fnmadd_ps(Low(a), Low(b), Low(c)),
+              _mm256_fnmadd_ps(High(a), High(b), High(c)));
 }
 // The second operand where either is NaN or both are zero, as of the AVX instructions.
-EMULATED_AVX512 __m512 max_ps(__m512 a, __m512 b) { return Join(_mm256_max_ps(Low(a), Low(b)), _mm256_max_ps(High(a), High(b))); }
-EMULATED_AVX512 __m512 min_ps(__m512 a, __m512 b) { return Join(_mm256_min_ps(Low(a), Low(b)), _mm256_min_ps(High(a), High(b))); }
+EMULATED_AVX512 __m512 max_ps(__m512 a, __m512 b) {
+  return Join(_mm256_max_ps(Low(a), Low(b)), _mm256_max_ps(High(a), High(b)));
+}
+EMULATED_AVX512 __m512 min_ps(__m512 a, __m512 b) {
+  return Join(_mm256_min_ps(Low(a), Low(b)), _mm256_min_ps(High(a), High(b)));
+}
 EMULATED_AVX512 __m512 abs_ps(__m512 v) { return (__m512)((Int32x16)v & 0x7fffffff); }
 EMULATED_AVX512 __m512 and_ps(__m512 a, __m512 b) { return (__m512)((Int32x16)a & (Int32x16)b); }
 EMULATED_AVX512 __m512 or_ps(__m512 a, __m512 b) { return (__m512)((Int32x16)a | (Int32x16)b); }
@@ -121,7 +148,8 @@ EMULATED_AVX512 __m512 roundscale_ps(__m512 v) {
   return Join(_mm256_round_ps(Low(v), kImmediate), _mm256_round_ps(High(v), kImmediate));
 }
 
-// VSCALEFPS, a 2^floor(b): rounded once, also into the denormals. Special operands: table 5-44 of the SDM's volume 2C.
+// VSCALEFPS, a 2^floor(b): rounded once, also into the denormals. Special operands: table 5-44 of
+// the SDM's volume 2C.
 EMULATED_AVX512 float ScaleLane(float a, float b) {
   if (std::isnan(a) || std::isnan(b)) return a + b;
   if (std::isinf(b)) {
@@ -162,7 +190,9 @@ EMULATED_AVX512 float reduce_max_ps(__m512 v) {
 }
 
 // ---- Integers.
-EMULATED_AVX512 __m512i add_epi32(__m512i a, __m512i b) { return (__m512i)((UInt32x16)a + (UInt32x16)b); }
+EMULATED_AVX512 __m512i add_epi32(__m512i a, __m512i b) {
+  return (__m512i)((UInt32x16)a + (UInt32x16)b);
+}
 EMULATED_AVX512 __m512i max_epi32(__m512i a, __m512i b) {
   return (__m512i)((Int32x16)a > (Int32x16)b ? (Int32x16)a : (Int32x16)b);
 }
@@ -180,10 +210,15 @@ EMULATED_AVX512 __m512i castps_si512(__m512 v) { return (__m512i)v; }
 // ---- Comparisons and masks.
 template <int kPredicate>
 EMULATED_AVX512 __mmask16 cmp_ps_mask(__m512 a, __m512 b) {
-  return MaskOf((Int32x16)Join(_mm256_cmp_ps(Low(a), Low(b), kPredicate), _mm256_cmp_ps(High(a), High(b), kPredicate)));
+  return MaskOf((Int32x16)Join(_mm256_cmp_ps(Low(a), Low(b), kPredicate),
+                               _mm256_cmp_ps(High(a), High(b), kPredicate)));
 }
-EMULATED_AVX512 __mmask16 cmpge_epi32_mask(__m512i a, __m512i b) { return MaskOf((Int32x16)a >= (Int32x16)b); }
-EMULATED_AVX512 __mmask16 cmple_epi32_mask(__m512i a, __m512i b) { return MaskOf((Int32x16)a <= (Int32x16)b); }
+EMULATED_AVX512 __mmask16 cmpge_epi32_mask(__m512i a, __m512i b) {
+  return MaskOf((Int32x16)a >= (Int32x16)b);
+}
+EMULATED_AVX512 __mmask16 cmple_epi32_mask(__m512i a, __m512i b) {
+  return MaskOf((Int32x16)a <= (Int32x16)b);
+}
 EMULATED_AVX512 __m512i mask_mov_epi32(__m512i src, __mmask16 k, __m512i a) {
   const Int32x16 lanes = Lanes(k);
   return (__m512i)(((Int32x16)a & lanes) | ((Int32x16)src & ~lanes));
@@ -192,25 +227,34 @@ EMULATED_AVX512 __m512 mask_mov_ps(__m512 src, __mmask16 k, __m512 a) {
   return (__m512)mask_mov_epi32((__m512i)src, k, (__m512i)a);
 }
 EMULATED_AVX512 __m512 maskz_mov_ps(__mmask16 k, __m512 a) { return mask_mov_ps(__m512{}, k, a); }
-EMULATED_AVX512 __m512 maskz_sub_ps(__mmask16 k, __m512 a, __m512 b) { return maskz_mov_ps(k, a - b); }
+EMULATED_AVX512 __m512 maskz_sub_ps(__mmask16 k, __m512 a, __m512 b) {
+  return maskz_mov_ps(k, a - b);
+}
 
 // ---- Conversions between integers and from float32.
 // 0x80000000 where the rounded value does not fit, or of NaN.
-EMULATED_AVX512 __m512i cvtps_epi32(__m512 v) { return (__m512i)Join(_mm256_cvtps_epi32(Low(v)), _mm256_cvtps_epi32(High(v))); }
-EMULATED_AVX512 __m512i cvtepu16_epi32(__m256i v) {
-  return (__m512i)Join(_mm256_cvtepu16_epi32(_mm256_castsi256_si128(v)), _mm256_cvtepu16_epi32(_mm256_extracti128_si256(v, 1)));
+EMULATED_AVX512 __m512i cvtps_epi32(__m512 v) {
+  return (__m512i)Join(_mm256_cvtps_epi32(Low(v)), _mm256_cvtps_epi32(High(v)));
 }
-EMULATED_AVX512 __m256i cvtepi32_epi16(__m512i v) { return (__m256i) __builtin_convertvector((UInt32x16)v, UInt16x16); }
+EMULATED_AVX512 __m512i cvtepu16_epi32(__m256i v) {
+  return (__m512i)Join(_mm256_cvtepu16_epi32(_mm256_castsi256_si128(v)),
+                       _mm256_cvtepu16_epi32(_mm256_extracti128_si256(v, 1)));
+}
+EMULATED_AVX512 __m256i cvtepi32_epi16(__m512i v) {
+  return (__m256i) __builtin_convertvector((UInt32x16)v, UInt16x16);
+}
 // Unsigned saturation: what lies above 255 is 255, and so is every lane with the sign bit.
 EMULATED_AVX512 __m128i cvtusepi32_epi8(__m512i v) {
   const UInt32x16 lanes = (UInt32x16)v, most = UInt32x16{} + 255u;
   return (__m128i) __builtin_convertvector(lanes < most ? lanes : most, UInt8x16);
 }
 
-// ---- Shuffles. The immediates select from the first operand for the lower two places, from the second for the upper two.
+// ---- Shuffles. The immediates select from the first operand for the lower two places, from the
+// second for the upper two.
 template <int kImmediate>
 EMULATED_AVX512 __m512 shuffle_ps(__m512 a, __m512 b) {  // floats within each 128 bits
-  return Join(_mm256_shuffle_ps(Low(a), Low(b), kImmediate), _mm256_shuffle_ps(High(a), High(b), kImmediate));
+  return Join(_mm256_shuffle_ps(Low(a), Low(b), kImmediate),
+              _mm256_shuffle_ps(High(a), High(b), kImmediate));
 }
 template <int kImmediate>
 EMULATED_AVX512 __m512 shuffle_f32x4(__m512 a, __m512 b) {  // 128-bit blocks
@@ -240,13 +284,16 @@ EMULATED_AVX512 __m512 DenormalsAreZero(__m512 v) {
   const Int32x16 bits = (Int32x16)v, normal = (bits & 0x7f800000) != 0;
   return (__m512)(bits & (normal | static_cast<int32_t>(0x80000000)));  // the sign stays
 }
-// convert_fp32_to_bfloat16 of the SDM, in the low half of each lane: ties to even, denormals to zero, NaN quieted.
+// convert_fp32_to_bfloat16 of the SDM, in the low half of each lane: ties to even, denormals to
+// zero, NaN quieted.
 EMULATED_AVX512 UInt32x16 ToBFloat16(__m512 v) {
   const UInt32x16 bits = (UInt32x16)DenormalsAreZero(v), high = bits >> 16;
   const UInt32x16 rounded = (bits + 0x7fffu + (high & 1u)) >> 16;
   return (bits & 0x7fffffffu) > 0x7f800000u ? high | 0x40u : rounded;
 }
-EMULATED_AVX512 __m256bh cvtneps_pbh(__m512 v) { return (__m256bh) __builtin_convertvector(ToBFloat16(v), UInt16x16); }
+EMULATED_AVX512 __m256bh cvtneps_pbh(__m512 v) {
+  return (__m256bh) __builtin_convertvector(ToBFloat16(v), UInt16x16);
+}
 // `low` fills the lower sixteen places, although it comes second.
 EMULATED_AVX512 __m512bh cvtne2ps_pbh(__m512 high, __m512 low) {
   const __m256bh halves[2] = {cvtneps_pbh(low), cvtneps_pbh(high)};
@@ -254,8 +301,9 @@ EMULATED_AVX512 __m512bh cvtne2ps_pbh(__m512 high, __m512 low) {
   std::memcpy(&result, halves, sizeof result);
   return result;
 }
-// Two fused multiply-adds a lane, the odd elements first. Denormal operands and results are zero. (The processor judges a result
-// before it is rounded to denormal precision: one within 2^-150 of the least normal number may stay here and vanish there.)
+// Two fused multiply-adds a lane, the odd elements first. Denormal operands and results are zero.
+// (The processor judges a result before it is rounded to denormal precision: one within 2^-150 of
+// the least normal number may stay here and vanish there.)
 EMULATED_AVX512 __m512 dpbf16_ps(__m512 sum, __m512bh a, __m512bh b) {
   const Int32x16 a_bits = (Int32x16)a, b_bits = (Int32x16)b;
   constexpr int32_t kUpper = static_cast<int32_t>(0xffff0000u);

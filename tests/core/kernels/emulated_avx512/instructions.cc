@@ -12,8 +12,12 @@ float First(const uint32_t* lanes) {
   __builtin_memcpy(&first, lanes, 4);
   return first;
 }
-__m256i Half(const uint32_t* lanes) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(lanes)); }
-__m128i Quarter(const uint32_t* lanes) { return _mm_loadu_si128(reinterpret_cast<const __m128i*>(lanes)); }
+__m256i Half(const uint32_t* lanes) {
+  return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(lanes));
+}
+__m128i Quarter(const uint32_t* lanes) {
+  return _mm_loadu_si128(reinterpret_cast<const __m128i*>(lanes));
+}
 __mmask16 Mask(const Operands& o) { return static_cast<__mmask16>(o.mask); }
 
 void Put(uint32_t* out, __m512i v) { _mm512_storeu_si512(out, v); }
@@ -48,13 +52,15 @@ constexpr Instruction kInstructions[] = {
     INSTRUCTION("abs_ps", _mm512_abs_ps(A)),
     INSTRUCTION("and_ps", _mm512_and_ps(A, B)),
     INSTRUCTION("or_ps", _mm512_or_ps(A, B)),
-    INSTRUCTION("roundscale_ps", _mm512_roundscale_ps(A, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)),
+    INSTRUCTION("roundscale_ps",
+                _mm512_roundscale_ps(A, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)),
     INSTRUCTION("scalef_ps", _mm512_scalef_ps(A, B)),
     INSTRUCTION("reduce_add_ps", _mm512_reduce_add_ps(A)),
     INSTRUCTION("reduce_max_ps", _mm512_reduce_max_ps(A)),
     INSTRUCTION("set1_ps", _mm512_set1_ps(First(o.a))),
     INSTRUCTION("set1_epi32", _mm512_set1_epi32(static_cast<int>(o.a[0]))),
-    INSTRUCTION("setr_epi32", _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15)),
+    INSTRUCTION("setr_epi32",
+                _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15)),
     INSTRUCTION("setzero_ps", _mm512_setzero_ps()),
     INSTRUCTION("setzero_si512", _mm512_setzero_si512()),
     INSTRUCTION("add_epi32", _mm512_add_epi32(Int(o.a), Int(o.b))),
@@ -95,6 +101,8 @@ constexpr Instruction kInstructions[] = {
 
 }  // namespace
 
-InstructionList Instructions() { return {kInstructions, kInstructions + sizeof kInstructions / sizeof *kInstructions}; }
+InstructionList Instructions() {
+  return {kInstructions, kInstructions + sizeof kInstructions / sizeof *kInstructions};
+}
 
 }  // namespace longspan::kernels

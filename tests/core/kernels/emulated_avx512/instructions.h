@@ -1,5 +1,6 @@
-// The AVX-512 instructions that the kernels use, each as a function over plain memory: instructions.cc is compiled once against
-// the emulation and once for the processor's own, and avx512_intrinsics_test holds both against the rules.
+// The AVX-512 instructions that the kernels use, each as a function over plain memory:
+// instructions.cc is compiled once against the emulation and once for the processor's own, and
+// avx512_intrinsics_test holds both against the rules.
 #pragma once
 
 #include <cstdint>
@@ -13,7 +14,8 @@ struct Operands {
 
 struct Instruction {
   const char* name;
-  void (*run)(const Operands& operands, uint32_t* out);  // out: [16], 64-byte aligned, holds operands.c before
+  void (*run)(const Operands& operands,
+              uint32_t* out);  // out: [16], 64-byte aligned, holds operands.c before
 };
 
 struct InstructionList {
