@@ -1,0 +1,22 @@
+// Length classes: the one scale by which texts are told short from long: the lanes of the
+// scheduler, the label `tokens_up_to` of the metrics, and the percentiles of `longspan bench`. It
+// stands beside the contract because dashboards read it too.
+#pragma once
+
+#include <array>
+#include <cstdint>
+
+namespace longspan {
+
+// Longest text of each class, in tokens, ascending; one more class holds what is longer.
+inline constexpr std::array<int64_t, 7> kLengthClassBounds = {128,   512,    2048,  8192,
+                                                              32768, 131072, 524288};
+
+// Index of the class of a text: 0 to kLengthClassBounds.size().
+constexpr size_t LengthClassOf(int64_t num_tokens) {
+  size_t index = 0;
+  while (index < kLengthClassBounds.size() && num_tokens > kLengthClassBounds[index]) ++index;
+  return index;
+}
+
+}  // namespace longspan
