@@ -1,5 +1,5 @@
 // Length classes: the one scale by which texts are told short from long: the lanes of the
-// scheduler, the label `tokens_up_to` of the metrics, and the percentiles of `longspan bench`. It
+// scheduler, the label `bucket` of longspan_request_seconds_by_length, and the percentiles of `longspan bench`. It
 // stands beside the contract because dashboards read it too.
 #pragma once
 
