@@ -49,8 +49,8 @@ class EncoderWorker {
   struct Heartbeat {
     bool busy = false;
     bool device_lost = false;
-    absl::Time since;      // start of the running batch, or when the worker became idle
-    absl::Time last_sign;  // when the pass reached its last seam, at least `since`
+    absl::Time since;              // start of the running batch, or when the worker became idle
+    absl::Time last_sign;          // when the pass reached its last seam, at least `since`
     double predicted_seconds = 0;  // of the running batch and of those that ran between its layers
     int64_t batches = 0;           // finished so far
   };
