@@ -1,5 +1,5 @@
-// ForEachRowBlock: every row once, whatever the number of rows and threads; blocks of one thread
-// where there are rows enough for all; pauses, and stops where the pass does.
+// ForEachRowBlock takes every row once, whatever the number of rows and threads. A block runs on
+// one thread where there are rows enough for all threads. It pauses, and stops where the pass does.
 #include "core/models/row_blocks.h"
 
 #include <ATen/Parallel.h>
@@ -45,7 +45,7 @@ TEST_F(RowBlocksTest, EveryRowIsInOneBlock) {
       for (const auto& [begin, end] : Blocks(rows, threads)) {
         EXPECT_EQ(begin, next);
         EXPECT_GT(end, begin);
-        EXPECT_LE(end - begin, kRowsPerBlock);
+        EXPECT_LE(end - begin, kLayerBlockRows);
         next = end;
       }
       EXPECT_EQ(next, rows) << threads << " threads";
@@ -68,15 +68,17 @@ TEST_F(RowBlocksTest, ThreadsTakeWholeBlocksOfTheSameSize_WhereThereAreRowsEnoug
 TEST_F(RowBlocksTest, Pauses_AndStopsWithThePass) {
   TokenBatch batch;
   batch.Add({.token_ids = std::vector<int32_t>(5000, 1)});
-  int asked = 0, stop_at = 0;
+  int seams = 0, stop_at = 0;
   ForwardOptions options;
-  options.is_dropped = [&](int32_t) { return ++asked == stop_at; };
+  options.at_seam = [&] { ++seams; };
+  options.is_dropped = [&](int32_t) { return seams == stop_at; };
   const PackedPass pass(batch, options);
   for (const int threads : {1, 2}) {
-    asked = stop_at = 0;
+    seams = 0;
+    stop_at = -1;
     EXPECT_EQ(Blocks(5000, threads, &pass).rbegin()->second, 5000);
-    EXPECT_EQ(asked, 2) << "after 2,048 and 4,096 rows";
-    asked = 0;
+    EXPECT_EQ(seams, 2) << "after 2,048 and 4,096 rows";
+    seams = 0;
     stop_at = 2;
     EXPECT_EQ(Blocks(5000, threads, &pass).rbegin()->second, 2 * PackedPass::kRowsPerPause)
         << "the rest is left undone";
