@@ -13,8 +13,8 @@ using ::testing::HasSubstr;
 
 class EncodeTaskTest : public ::testing::Test {
  protected:
-  EncodeTask::BatchShape Shape(int32_t texts = 1) const {
-    return {clock_.Now(), texts, 10 * texts};
+  EncodeTask::BatchShape Shape(int32_t pieces = 1) const {
+    return {clock_.Now(), pieces, 10 * pieces};
   }
   static absl::StatusOr<EncodedText> Vector(std::vector<float> values) {
     return EncodedText{.vector = std::move(values)};
@@ -45,12 +45,12 @@ TEST_F(EncodeTaskTest, Complete_GivesThePermitBackBeforeDone) {
   Admission admission({}, MillisecondPerToken, &clock_);
   EncodeTask::Params params{.permit =
                                 *admission.TryAcquire({.tokens = 10}, absl::InfiniteFuture())};
-  int64_t texts_left = -1;
+  int64_t tasks_left = -1;
   params.done = [&](absl::StatusOr<EncodedDocument>, const StageTimings&) {
-    texts_left = admission.backlog().texts;
+    tasks_left = admission.backlog().tasks;
   };
   EncodeTask(std::move(params), &clock_).Complete(absl::CancelledError("gone"));
-  EXPECT_EQ(texts_left, 0);
+  EXPECT_EQ(tasks_left, 0);
 }
 
 TEST_F(EncodeTaskTest, Complete_FreesWhatDoneHolds_BeforeTheTaskIsFreed) {
@@ -117,7 +117,7 @@ TEST_F(EncodeTaskTest, Timings_AddUpToTheTotal_OverTwoBatches) {
   EXPECT_EQ(timings.queue, absl::Milliseconds(21));
   EXPECT_EQ(timings.compute, absl::Milliseconds(200));
   EXPECT_EQ(timings.total, absl::Milliseconds(223));
-  EXPECT_EQ(timings.batch_texts, 3);
+  EXPECT_EQ(timings.batch_pieces, 3);
   EXPECT_EQ(timings.batch_tokens, 99);
   EXPECT_EQ(timings.stage, Stage::kCompute);
 }

@@ -22,7 +22,7 @@ class OnlineCostModelTest : public ::testing::Test {
   void Observe(OnlineCostModel& model, int64_t tokens, double ratio, bool complete = true) {
     const std::vector<int64_t> lengths = {tokens};
     model.OnBatch({.lane = LaneOf(tokens, {}),
-                   .texts = 1,
+                   .pieces = 1,
                    .lengths = lengths,
                    .complete = complete,
                    .tokens = tokens,

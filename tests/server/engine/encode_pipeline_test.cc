@@ -61,7 +61,7 @@ TEST_F(EncodePipelineTest, Submit_QueuesATextWithItsExactTokens) {
   EXPECT_EQ(admission_.backlog().tokens, 70);
   Answer(*batch, clock_);
   EXPECT_EQ(outcomes_.only(1).result->tokens_total, 70);
-  EXPECT_EQ(admission_.backlog().texts, 0);
+  EXPECT_EQ(admission_.backlog().tasks, 0);
 }
 
 TEST_F(EncodePipelineTest, Submit_TakesFewTokenIdsStraightToTheQueue) {

@@ -164,7 +164,7 @@ class EngineStressTest : public ::testing::Test {
     }
     EXPECT_EQ(answered + refused, kProducers * kTextsEach) << "lost";
     EXPECT_GT(ok, may_be_unavailable ? 0 : kProducers * kTextsEach / 4);  // most have no deadline
-    EXPECT_EQ(admission_.backlog().texts, 0);
+    EXPECT_EQ(admission_.backlog().tasks, 0);
     EXPECT_EQ(admission_.backlog().tokens, 0);
   }
 
