@@ -37,6 +37,7 @@ EncodeTask::EncodeTask(Params params, const Clock* clock)
       deadline_(params.deadline),
       cancel_(std::move(params.cancel)),
       client_(std::move(params.client)),
+      token_vectors_(std::move(params.token_vectors)),
       permit_(std::move(params.permit)),
       done_(std::move(params.done)) {}
 

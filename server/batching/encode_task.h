@@ -34,6 +34,8 @@
 
 namespace longspan {
 
+class TokenVectorBuffer;
+
 // What admission should count for one input before it is tokenised. `max_tokens`: longest text in
 // force, in tokens; 0 = no bound.
 AdmissionClaim ClaimFor(const EncodeInput& input, int64_t max_tokens);
@@ -68,6 +70,9 @@ class EncodeTask {
     std::shared_ptr<CancelFlag> cancel;            // null = cannot be cancelled
     std::string client;  // peer or key among which the shares are counted; may be empty
     AdmissionPermit permit;
+    // Where input.options.token_sink puts the token vectors, so that room for them is reserved
+    // before the task is queued (EncodePipeline). Null = none are wanted.
+    std::shared_ptr<TokenVectorBuffer> token_vectors;
     Done done;
   };
 
@@ -80,6 +85,7 @@ class EncodeTask {
   const std::string& client() const { return client_; }
   absl::Time deadline() const { return deadline_; }
   AdmissionPermit& permit() { return permit_; }  // only before the task is shared
+  TokenVectorBuffer* token_vectors() const { return token_vectors_.get(); }  // null = not wanted
 
   // Why this task should not cost anything more: CANCELLED, DEADLINE_EXCEEDED, or ABORTED where it
   // is completed already. OK = go on.
@@ -115,6 +121,7 @@ class EncodeTask {
   const absl::Time deadline_;
   const std::shared_ptr<CancelFlag> cancel_;
   const std::string client_;
+  const std::shared_ptr<TokenVectorBuffer> token_vectors_;
 
   // constant once the task is shared
   PreparedText prepared_;

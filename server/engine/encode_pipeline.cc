@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "server/batching/token_vector_buffer.h"
+#include "server/text/text_preparation.h"
 
 namespace longspan {
 namespace {
@@ -56,12 +57,12 @@ absl::Status EncodePipeline::Reserve(EncodeTask& task, const PreparedText& prepa
     lengths.push_back(static_cast<int64_t>(piece.token_ids.size()));
   const int64_t learn_from = task.input().text.empty() ? 0 : prepared.tokens_total;
   absl::Status status = admission_->Resize(task.permit(), lengths, learn_from, task.deadline());
-  if (!status.ok() || task.input().token_vectors == nullptr) return status;
+  if (!status.ok() || task.token_vectors() == nullptr) return status;
   const int64_t row_bytes = context_.model->token_dimensions * static_cast<int64_t>(sizeof(float));
   absl::StatusOr<OutputReservation> room =
       admission_->ReserveOutput(prepared.num_piece_tokens() * row_bytes);
   if (!room.ok()) return room.status();
-  task.input().token_vectors->SetReservation(*std::move(room));
+  task.token_vectors()->SetReservation(*std::move(room));
   return absl::OkStatus();
 }
 

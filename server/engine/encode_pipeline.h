@@ -16,7 +16,8 @@
 #include "server/batching/batch_scheduler.h"
 #include "server/batching/encode_task.h"
 #include "server/engine/tokenizer_pool.h"
-#include "server/text/text_preparation.h"
+#include "server/text/preparation_context.h"
+#include "server/text/prepared_text.h"
 
 namespace longspan {
 

@@ -217,6 +217,24 @@ TEST_F(TextPreparationTest, IndependentSpansAreTextsOfTheirOwn) {
   EXPECT_TRUE(prepared->document.empty());
 }
 
+TEST_F(TextPreparationTest, TokenVectorsAreThoseOfTheDocument_NeverOfIndependentSpans) {
+  input_.options.document_vector = false;
+  input_.options.token_sink = [](int64_t, int64_t, const float*) {};
+  const auto prepared = Prepare();
+  ASSERT_TRUE(prepared.ok()) << prepared.status();
+  ASSERT_EQ(prepared->pieces.size(), 1u);
+  EXPECT_TRUE(prepared->pieces[0].options.token_sink);
+  EXPECT_TRUE(prepared->document.empty());
+  input_.span_policy = SpanPolicy::kFixed;
+  input_.span_tokens = 4;
+  input_.independent_spans = true;
+  const auto with_spans = Prepare();
+  ASSERT_TRUE(with_spans.ok()) << with_spans.status();
+  ASSERT_EQ(with_spans->pieces.size(), 3u);
+  EXPECT_TRUE(with_spans->pieces[0].options.token_sink);
+  for (const size_t span : {1, 2}) EXPECT_FALSE(with_spans->pieces[span].options.token_sink);
+}
+
 TEST_F(TextPreparationTest, IdsOfTheCallerKeepTheirOwnSpecialTokens) {
   input_.text.clear();
   input_.token_ids = {kCls, 11, 12, 13, 14, kSep};
@@ -229,26 +247,26 @@ TEST_F(TextPreparationTest, ATextWithoutTokenizerIsFailedPrecondition) {
             absl::StatusCode::kFailedPrecondition);
 }
 
-std::vector<std::string> Pieces(const std::string& text, const std::vector<TextSegment>& segments) {
-  std::vector<std::string> pieces;
+std::vector<std::string> Texts(const std::string& text, const std::vector<TextSegment>& segments) {
+  std::vector<std::string> texts;
   for (const TextSegment& segment : segments)
-    pieces.push_back(text.substr(segment.bytes.begin, segment.bytes.end - segment.bytes.begin));
-  return pieces;
+    texts.push_back(text.substr(segment.bytes.begin, segment.bytes.end - segment.bytes.begin));
+  return texts;
 }
 
 TEST(TextSegmentsTest, Sentences) {
   const std::string text = "One. Two e.g. three! \"Four?\" Five\n\n six";
-  EXPECT_THAT(Pieces(text, SplitSentences(text)),
+  EXPECT_THAT(Texts(text, SplitSentences(text)),
               ElementsAre("One.", "Two e.g. three!", "\"Four?\"", "Five", "six"));
   const std::string wide = "一。二！三";
-  EXPECT_THAT(Pieces(wide, SplitSentences(wide)), ElementsAre("一。", "二！", "三"));
+  EXPECT_THAT(Texts(wide, SplitSentences(wide)), ElementsAre("一。", "二！", "三"));
   EXPECT_EQ(SplitSentences(wide)[1].characters, (TextRange{2, 4}));
   EXPECT_TRUE(SplitSentences(" \n ").empty());
 }
 
 TEST(TextSegmentsTest, ParagraphsEndAtBlankLines) {
   const std::string text = "a. b\nc\n\n d \n \n\ne";
-  EXPECT_THAT(Pieces(text, SplitParagraphs(text)), ElementsAre("a. b\nc", "d", "e"));
+  EXPECT_THAT(Texts(text, SplitParagraphs(text)), ElementsAre("a. b\nc", "d", "e"));
 }
 
 TEST(TextSegmentsTest, CharactersAreFoundInBytes) {
