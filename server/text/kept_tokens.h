@@ -6,7 +6,7 @@
 //   place in the text     0  1  2  3  4  5  6
 //   place in the piece    0  1  2        3  4      Map({2, 6}) = {2, 4}
 //
-// A plain value: const methods may be called from several threads. Proven by text_preparation_test.
+// A plain value: const methods may be called from several threads. Proven by kept_tokens_test.
 #pragma once
 
 #include <cstdint>

@@ -5,7 +5,7 @@
 //   10 text tokens, windows of 6, overlap 2:  pieces [0 6) and [4 10)
 //   document = (6 * v0 + 6 * v1) / 12, then normalised once
 //
-// Plain values and one pure function. Proven by encode_task_test.
+// Plain values and one pure function. Proven by prepared_text_test.
 #pragma once
 
 #include <cstdint>

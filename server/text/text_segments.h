@@ -9,7 +9,7 @@
 // exist. Each function passes over the text once, so its cost is linear in the text.
 //
 // Texts must be valid UTF-8 (the wire checks it). Free functions without state: thread safe. Proven
-// by text_preparation_test.
+// by text_segments_test.
 #pragma once
 
 #include <cstdint>

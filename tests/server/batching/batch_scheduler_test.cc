@@ -312,8 +312,7 @@ TEST_F(BatchSchedulerTest, Depth_CountsPiecesTokensSecondsAndAge) {
   EXPECT_EQ(scheduler_->depth().oldest, absl::ZeroDuration());
 }
 
-// However many short texts keep coming, a bulk text starts within bounded work, and the other way
-// round.
+// However many short texts keep coming, a bulk text starts within bounded work.
 TEST_F(BatchSchedulerTest, NextBatch_StarvesNoLane) {
   Start({.max_batch_tokens = 100, .lanes = {.short_up_to = 50, .long_up_to = 500}});
   for (int number = 1; number <= 10; ++number) Submit({.number = number, .lengths = {10}});

@@ -33,8 +33,8 @@ TEST(LaneQueue, Take_CountsSecondsNotTexts) {
   EXPECT_THAT(large, DoubleNear(small, 10));
 }
 
-// One text at a time, each sent when the last was taken: must not get more than half beside one
-// other client.
+// A client that sends one text at a time, each when the last was taken, must not get more than half
+// of the seconds beside one other client.
 TEST(LaneQueue, Take_GivesNothingForSendingOneAtATime) {
   LaneQueue queue(kNobodyLeft);
   for (int i = 0; i < 1000; ++i) queue.Push(Piece(1, 1), "steady");
@@ -48,7 +48,7 @@ TEST(LaneQueue, Take_GivesNothingForSendingOneAtATime) {
   EXPECT_THAT(sly, DoubleNear(100, 6));
 }
 
-// The other way round: small texts one at a time beside a client with large ones must get their
+// Nor must it get less: small texts, sent one at a time beside a client with large ones, get their
 // half too.
 TEST(LaneQueue, Take_TakesNothingForSendingOneAtATime) {
   LaneQueue queue(kNobodyLeft);

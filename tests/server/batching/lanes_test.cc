@@ -81,8 +81,8 @@ TEST(Lanes, NextLane_GivesNoCreditForTimeAway) {
   EXPECT_THAT(longs, ::testing::AllOf(::testing::Ge(4), ::testing::Le(6)));
 }
 
-// The bulk lane has a thousandth of the share; by share alone its second text would wait for 1000 s
-// of short ones.
+// The bulk lane has a thousandth of the short lane's share. By the shares alone its second text
+// would wait for 1000 s of short ones.
 TEST(Lanes, NextLane_ServesALaneOfSmallWeightInBoundedTime_WhenItAges) {
   Lanes lanes({.weights = {1000, 1, 1}, .ageing = 0.1}, kNobodyLeft);
   lanes.Push(Lane::kBulk, Piece(1), "");

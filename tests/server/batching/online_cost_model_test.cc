@@ -81,9 +81,9 @@ TEST_F(OnlineCostModelTest, APassThatLostTexts_OnlyEverRaises) {
   EXPECT_GT(model_.factor(Lane::kShort), 1.5);
 }
 
-// The whole loop with real parts and a clock of its own: a server whose warm-up ran 6 times too
-// slow refuses a deadline behind a backlog that it could keep; a few finished batches later it
-// takes it.
+// The whole loop with real parts and a clock moved by hand. A server whose warm-up ran 6 times too
+// slow refuses a deadline behind a backlog, though it could keep it. A few finished batches later
+// it accepts the same deadline.
 TEST_F(OnlineCostModelTest, ABadWarmUpHealsItself_ThroughWorkerAndAdmission) {
   FakeClock clock;
   Outcomes outcomes;

@@ -1,5 +1,5 @@
-// What the server looks at once a second: workers that are stuck or dead, and idle time in which
-// memory goes back.
+// What the server does once a second: it looks for workers that are stuck or dead, and gives memory
+// back when it is idle.
 #include <gmock/gmock.h>
 
 #include "absl/synchronization/notification.h"
