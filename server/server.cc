@@ -202,7 +202,7 @@ void Server::StartWatching() {
   trimmer_ = std::make_unique<IdleTrimmer>(
       [this] {
         const Admission::Backlog backlog = admission_.backlog();
-        return IdleTrimmer::Activity{.busy = backlog.texts > 0, .texts = backlog.admitted};
+        return IdleTrimmer::Activity{.busy = backlog.tasks > 0, .tasks = backlog.admitted};
       },
       [] { TrimMemory(kKeptWhenIdle); }, kIdleBeforeTrim);
   every_second_ = std::make_unique<Periodic>(
@@ -295,7 +295,7 @@ std::string Server::grpc_address() const {
 
 ServerGauges Server::ReadGauges() const {
   const BatchScheduler::Depth depth = scheduler_.depth();
-  return {.queue_texts = depth.texts,
+  return {.queue_texts = depth.pieces,
           .queue_tokens = depth.tokens,
           .queue_predicted_seconds = admission_.backlog().seconds(),
           .queue_oldest_seconds = absl::ToDoubleSeconds(depth.oldest),

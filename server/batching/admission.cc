@@ -9,13 +9,27 @@
 namespace longspan {
 namespace {
 
+// Bounds of the retry time. A client that comes back sooner than in 10 ms only finds the same
+// backlog, and one that is sent away for more than a minute misses what becomes free meanwhile.
 constexpr double kMinRetrySeconds = 0.01;
 constexpr double kMaxRetrySeconds = 60;
 
-// Predictions err, and where nothing waits a wrong refusal is worse than a try in vain: a request
-// that finds the server idle is refused for its deadline only where it would miss it even if it
-// took this many times less than predicted.
+// Where the vectors of others take all the room, the predicted backlog says little of when a reader
+// will have fetched them: ask for a second at least.
+constexpr double kMinOutputRetrySeconds = 1;
+
+// Predictions err, and where nothing waits a wrong refusal is worse than a try in vain. So a
+// request that finds the server idle is refused for its deadline only where it would miss it even
+// if it took this many times less than predicted. A warm-up on a busy machine may predict too much
+// by about such a factor until some batches have corrected it (online_cost_model.h).
 constexpr double kIdlePatience = 4;
+
+// Weight of one text in the running mean of bytes per token: 1 / 64, so that one odd text hardly
+// moves it, and some hundred texts of another language have replaced what was learned before.
+constexpr double kTextsInMean = 64;
+
+// Special tokens in front of and behind a text: most models have one of each.
+constexpr int64_t kUsualSpecialTokens = 2;
 
 std::string Seconds(double seconds) {
   return absl::FormatDuration(absl::Trunc(absl::Seconds(seconds), absl::Milliseconds(1)));
@@ -100,8 +114,10 @@ absl::Status Admission::Resize(AdmissionPermit& permit, std::span<const int64_t>
   exact.lane = LaneOf(longest, options_.lanes);
 
   absl::MutexLock lock(&mu_);
-  if (total_tokens > 0)
-    bytes_per_token_ += (static_cast<double>(exact.bytes) / total_tokens - bytes_per_token_) / 64;
+  if (total_tokens > 0) {
+    const double bytes_per_token = static_cast<double>(exact.bytes) / total_tokens;
+    bytes_per_token_ += (bytes_per_token - bytes_per_token_) / kTextsInMean;
+  }
   Backlog others = backlog_;
   Count(permit.cost_, -1, &others);
   const bool grows = exact.tokens > permit.cost_.tokens;
@@ -125,7 +141,7 @@ absl::StatusOr<OutputReservation> Admission::ReserveOutput(int64_t bytes) {
     return Refuse(
         absl::StrCat("token vectors of ", backlog_.token_vector_bytes, " bytes wait to be sent; ",
                      bytes, " more pass the limit of ", limit),
-        std::max(1.0, backlog_.seconds() / options_.num_replicas));
+        std::max(kMinOutputRetrySeconds, backlog_.seconds() / options_.num_replicas));
   }
   backlog_.token_vector_bytes += bytes;
   OutputReservation reservation;
@@ -141,7 +157,7 @@ void Admission::StopAdmitting() {
 
 bool Admission::AwaitIdle(absl::Time deadline) const {
   absl::MutexLock lock(&mu_);
-  const auto idle = [](const Backlog* backlog) { return backlog->texts == 0; };
+  const auto idle = [](const Backlog* backlog) { return backlog->tasks == 0; };
   return clock_->AwaitUntil(mu_, absl::Condition(+idle, &backlog_), deadline);
 }
 
@@ -150,33 +166,23 @@ Admission::Backlog Admission::backlog() const {
   return backlog_;
 }
 
-absl::Duration Admission::PredictedWait(int64_t num_tokens) const {
-  absl::MutexLock lock(&mu_);
-  return absl::Seconds(
-      WaitSeconds(backlog_, LaneOf(num_tokens, options_.lanes), text_seconds_(num_tokens)));
-}
-
-int64_t Admission::EstimateTokens(int64_t bytes) const {
-  absl::MutexLock lock(&mu_);
-  return EstimateLocked(bytes);
-}
-
-int64_t Admission::EstimateLocked(int64_t bytes) const {
-  return 2 + static_cast<int64_t>(bytes / bytes_per_token_);
+int64_t Admission::EstimateTokensLocked(int64_t bytes) const {
+  return kUsualSpecialTokens + static_cast<int64_t>(bytes / bytes_per_token_);
 }
 
 Admission::Cost Admission::PriceLocked(const AdmissionClaim& claim) const {
   Cost cost{.bytes = claim.bytes,
-            .tokens = claim.tokens > 0 ? claim.tokens : EstimateLocked(claim.bytes)};
+            .tokens = claim.tokens > 0 ? claim.tokens : EstimateTokensLocked(claim.bytes)};
   if (claim.max_tokens > 0) cost.tokens = std::min(cost.tokens, claim.max_tokens);
   const int64_t piece =
       claim.piece_tokens > 0 ? std::min(claim.piece_tokens, cost.tokens) : cost.tokens;
-  const int64_t full_pieces = cost.tokens / piece, rest = cost.tokens % piece;
+  const int64_t full_pieces = cost.tokens / piece;
+  const int64_t rest = cost.tokens % piece;
   cost.longest_seconds = text_seconds_(piece);
   cost.seconds = static_cast<double>(full_pieces) * cost.longest_seconds +
                  (rest > 0 ? text_seconds_(rest) : 0);
   cost.lane = LaneOf(piece, options_.lanes);
-  cost.found_idle = backlog_.texts == 0;
+  cost.found_idle = backlog_.tasks == 0;
   return cost;
 }
 
@@ -199,13 +205,15 @@ absl::Status Admission::Check(const Backlog& others, std::span<const Cost> costs
 }
 
 absl::Status Admission::CheckRoom(const Backlog& others, std::span<const Cost> costs) const {
-  if (others.texts == 0) return absl::OkStatus();
-  int64_t bytes = 0, tokens = 0;
+  if (others.tasks == 0) return absl::OkStatus();
+  int64_t bytes = 0;
+  int64_t tokens = 0;
   for (const Cost& cost : costs) {
     bytes += cost.bytes;
     tokens += cost.tokens;
   }
-  // The backlog shrinks evenly: the part of it that stands in the way takes that part of its time.
+  // The retry time takes the backlog to shrink evenly: what is over the limit, as a share of the
+  // backlog, is gone after the same share of the backlog's seconds.
   const double seconds = others.seconds() / options_.num_replicas;
   if (const int64_t over = others.bytes + bytes - options_.max_queue_bytes; over > 0) {
     return Refuse(
@@ -224,7 +232,8 @@ absl::Status Admission::CheckRoom(const Backlog& others, std::span<const Cost> c
 
 absl::Status Admission::CheckTime(const Backlog& others, std::span<const Cost> costs,
                                   absl::Time deadline) const {
-  std::array<double, kNumLanes> own = {}, longest = {};
+  std::array<double, kNumLanes> own = {};      // predicted seconds of the request's texts
+  std::array<double, kNumLanes> longest = {};  // of its longest piece
   double patience = 1;
   for (const Cost& cost : costs) {
     const int lane = static_cast<int>(cost.lane);
@@ -247,7 +256,7 @@ absl::Status Admission::CheckTime(const Backlog& others, std::span<const Cost> c
     const std::string message =
         absl::StrCat("waiting ", Seconds(wait), " and computing ", Seconds(compute),
                      " would pass the deadline in ", Seconds(left), "; nothing was started");
-    // Where the computation alone is too long, trying again later does not help.
+    // Where the computation alone takes too long, trying again later does not help.
     absl::Status status = compute > left ? absl::ResourceExhaustedError(message)
                                          : Refuse(message, wait + compute - left);
     return WithReason(std::move(status), kReasonDeadlineUnreachable);
@@ -263,12 +272,12 @@ absl::Status Admission::Refuse(std::string_view message, double retry_seconds) c
 }
 
 void Admission::Count(const Cost& cost, int sign, Backlog* backlog) {
-  backlog->texts += sign;
+  backlog->tasks += sign;
   backlog->bytes += sign * cost.bytes;
   backlog->tokens += sign * cost.tokens;
   double& seconds = backlog->lane_seconds[static_cast<int>(cost.lane)];
   seconds = std::max(0.0, seconds + sign * cost.seconds);
-  if (backlog->texts == 0) backlog->lane_seconds = {};  // no rounding left behind by an idle server
+  if (backlog->tasks == 0) backlog->lane_seconds = {};  // so that no rounding error stays behind
 }
 
 void Admission::GiveBack(const Cost& cost) {

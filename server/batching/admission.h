@@ -1,21 +1,29 @@
-// Admission: says yes or no to a request before it costs anything, and counts what has been let in
-// until it is done. Checks in this order: bytes, tokens (estimated from bytes, exact after the
-// tokenizer), predicted wait against the limit and the deadline. A refusal is RESOURCE_EXHAUSTED
-// with the time after which the backlog will have made room (error_details.h: RetryAfterOf), or
-// with the reason DEADLINE_UNREACHABLE where waiting and computing would take longer than the
-// caller has; UNAVAILABLE once draining.
+// Admission: says yes or no to a request before it costs anything, and counts what was let in until
+// it is done. It checks, in this order: bytes; tokens (estimated from the bytes, exact after the
+// tokenizer); the predicted wait against the limit; wait and computing time against the deadline.
 //
-// What is let in is held by AdmissionPermits and given back by their destruction: a permit cannot
-// leak. An idle server takes any text that its other limits allow, however small the queue limits
+// A refusal is
+//   RESOURCE_EXHAUSTED with the time after which the backlog will have made room (RetryAfterOf in
+//                      core/error_details.h),
+//   RESOURCE_EXHAUSTED with the reason DEADLINE_UNREACHABLE where waiting and computing would take
+//                      longer than the caller has, or
+//   UNAVAILABLE        once the server drains.
+//
+// What is let in is held by AdmissionPermits and given back by their destruction, so that a permit
+// cannot leak.
+//
+// An idle server takes any text that its other limits allow, however small the limits of the queue
 // are: they bound what waits behind it. Nor does it trust a prediction alone: a request that finds
 // the server idle is DEADLINE_UNREACHABLE only where its predicted time is more than 4 times what
 // it has left. If it expires after all, only idle time is lost, and the pass teaches the cost
 // model.
 //
-// Predicted wait of a text of own cost c in a lane of weight w whose backlog is b seconds: b + for
-// each other lane of weight w' min(its backlog, (b + c) * w' / w), all divided by the replicas:
-// what the fair shares of lanes.h let pass before it. With weights short 8, bulk 1: behind 60 s of
-// bulk and 0.4 s of short, a short text of 0.1 s waits 0.4 + min(60, 0.5 / 8) = 0.46 s, not 60.4 s.
+// Predicted wait of a text of own cost c, in a lane of weight w with a backlog of b seconds: b,
+// plus for each other lane of weight w' the smaller of its backlog and (b + c) * w' / w, all
+// divided by the number of replicas. This is what the fair shares of lanes.h let pass before the
+// text. With the weights 8 for short and 1 for bulk, behind 60 s of bulk and 0.4 s of short texts,
+// a short text of 0.1 s waits 0.4 + min(60, 0.5 / 8) = 0.46 s, not 60.4 s.
+//
 // Proven by admission_test.
 //
 // Thread safety: all methods may be called from any thread. Must outlive its permits and
@@ -25,7 +33,9 @@
 #include <array>
 #include <cstdint>
 #include <functional>
+#include <limits>
 #include <span>
+#include <string_view>
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
@@ -40,13 +50,16 @@ namespace longspan {
 
 class Admission;
 
+// Limits of what is let in; without a value there is no limit. The server's own defaults are in
+// ServerOptions.
 struct AdmissionOptions {
-  int64_t max_queue_bytes = 256 << 20;  // text bytes let in and not yet done
-  int64_t max_queue_tokens = 4 << 20;   // tokens let in and not yet done
-  absl::Duration max_queue_wait =
-      absl::Seconds(60);  // --max-queue-seconds: predicted wait of a lane
-  int64_t max_token_vector_bytes =
-      int64_t{2} << 30;  // token vectors computed or being computed and not yet sent
+  static constexpr int64_t kNoLimit = std::numeric_limits<int64_t>::max();
+
+  int64_t max_queue_bytes = kNoLimit;                        // text bytes let in and not yet done
+  int64_t max_queue_tokens = kNoLimit;                       // tokens let in and not yet done
+  absl::Duration max_queue_wait = absl::InfiniteDuration();  // predicted, of any lane
+  // Token vectors that are being computed, or are computed and not yet sent.
+  int64_t max_token_vector_bytes = kNoLimit;
   int num_replicas = 1;  // workers that share the backlog
   LaneOptions lanes;     // as the scheduler's
 };
@@ -69,8 +82,6 @@ class AdmissionPermit {
 
   void Release();  // gives everything back now
   bool held() const { return admission_ != nullptr; }
-  int64_t tokens() const { return cost_.tokens; }
-  double seconds() const { return cost_.seconds; }
 
  private:
   friend class Admission;
@@ -80,7 +91,7 @@ class AdmissionPermit {
     double seconds = 0;          // predicted, of all pieces
     double longest_seconds = 0;  // of the longest piece, which no second replica makes shorter
     Lane lane = Lane::kShort;    // of the longest piece
-    bool found_idle = false;     // nothing else was there when its request came
+    bool found_idle = false;     // nothing else was let in when its request came
   };
   Admission* admission_ = nullptr;
   Cost cost_;
@@ -94,8 +105,7 @@ class OutputReservation {
   OutputReservation& operator=(OutputReservation&& other) noexcept;
   ~OutputReservation() { Shrink(bytes_); }
 
-  void Shrink(int64_t bytes);  // gives back so many of them
-  int64_t bytes() const { return bytes_; }
+  void Shrink(int64_t bytes);  // gives so many bytes back
 
  private:
   friend class Admission;
@@ -105,7 +115,7 @@ class OutputReservation {
 
 class Admission {
  public:
-  // Predicted seconds of one text of so many tokens (CostModel::TextSeconds). Thread safe.
+  // Predicted seconds of one text of so many tokens (BatchCost::text_seconds). Thread safe.
   using TextSeconds = std::function<double(int64_t num_tokens)>;
 
   Admission(AdmissionOptions options, TextSeconds text_seconds, const Clock* clock);
@@ -115,45 +125,42 @@ class Admission {
                                                           absl::Time deadline);
   absl::StatusOr<AdmissionPermit> TryAcquire(const AdmissionClaim& claim, absl::Time deadline);
 
-  // After the tokenizer: the exact lengths of the pieces. Checks limits and deadline again; on
-  // refusal the permit is unchanged. total_tokens: of the whole text, for the estimate of later
-  // texts; 0 = ids were given, nothing to learn.
+  // After the tokenizer: replaces the estimate by the exact lengths of the pieces. Checks the
+  // deadline again, and the limits too where there are more tokens than estimated; on refusal the
+  // permit is unchanged. `total_tokens`: of the whole text, from which the estimate of later texts
+  // learns; 0 = ids were given, there is nothing to learn.
   absl::Status Resize(AdmissionPermit& permit, std::span<const int64_t> piece_tokens,
                       int64_t total_tokens, absl::Time deadline);
 
-  // RESOURCE_EXHAUSTED where max_token_vector_bytes would be passed.
+  // Room for token vectors. RESOURCE_EXHAUSTED where max_token_vector_bytes would be passed,
+  // without a retry time where the bytes would not even fit into an idle server.
   absl::StatusOr<OutputReservation> ReserveOutput(int64_t bytes);
 
-  // Drain: every TryAcquire is UNAVAILABLE from now on; permits that are out stay good.
+  // Every TryAcquire is UNAVAILABLE from now on; the permits that are out stay good.
   void StopAdmitting();
-  // Waits until no permit is out, or the deadline; true = none is. A permit is given back just
-  // before its task's `done` runs.
+  // Waits until no permit is out, or until the deadline; true = none is out. A permit is given back
+  // just before its task's `done` runs.
   bool AwaitIdle(absl::Time deadline) const;
 
   struct Backlog {
-    int64_t admitted = 0;  // texts let in so far, those that are done included
-    int64_t texts = 0;
-    int64_t bytes = 0;
-    int64_t tokens = 0;
-    int64_t token_vector_bytes = 0;
-    std::array<double, kNumLanes> lane_seconds = {};  // predicted
+    int64_t admitted = 0;            // tasks let in so far, those that are done included
+    int64_t tasks = 0;               // let in and not yet done
+    int64_t bytes = 0;               // of their texts
+    int64_t tokens = 0;              // of their pieces, estimated before the tokenizer
+    int64_t token_vector_bytes = 0;  // reserved and not yet given back
+    std::array<double, kNumLanes> lane_seconds = {};  // predicted, of the tasks by lane
     double seconds() const { return lane_seconds[0] + lane_seconds[1] + lane_seconds[2]; }
   };
   Backlog backlog() const;
-  // Predicted wait of a text of that many tokens that came now.
-  absl::Duration PredictedWait(int64_t num_tokens) const;
-  // As it would be used for a text of that many bytes.
-  int64_t EstimateTokens(int64_t bytes) const;
-
-  const AdmissionOptions& options() const { return options_; }
 
  private:
   friend class AdmissionPermit;
   friend class OutputReservation;
   using Cost = AdmissionPermit::Cost;
 
-  int64_t EstimateLocked(int64_t bytes) const ABSL_SHARED_LOCKS_REQUIRED(mu_);
+  int64_t EstimateTokensLocked(int64_t bytes) const ABSL_SHARED_LOCKS_REQUIRED(mu_);
   Cost PriceLocked(const AdmissionClaim& claim) const ABSL_SHARED_LOCKS_REQUIRED(mu_);
+  // `others`: the backlog without the tasks that are checked.
   double WaitSeconds(const Backlog& others, Lane lane, double own_seconds) const;
   absl::Status Check(const Backlog& others, std::span<const Cost> costs, absl::Time deadline) const;
   absl::Status CheckRoom(const Backlog& others, std::span<const Cost> costs) const;
@@ -171,8 +178,9 @@ class Admission {
 
   mutable absl::Mutex mu_;
   Backlog backlog_ ABSL_GUARDED_BY(mu_);
-  double bytes_per_token_ ABSL_GUARDED_BY(mu_) =
-      3.5;  // running mean of what the tokenizer made of texts
+  // Running mean over the texts that were tokenised. It begins with 3.5: a token of English prose
+  // takes about 4 bytes with its blank, one of code and of most other languages less.
+  double bytes_per_token_ ABSL_GUARDED_BY(mu_) = 3.5;
   bool admitting_ ABSL_GUARDED_BY(mu_) = true;
 };
 

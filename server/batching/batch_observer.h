@@ -1,6 +1,6 @@
-// BatchObserver: what the engine tells metrics and logs. All methods may be called from any worker
-// thread and must not block. Queue depth and age are read from BatchScheduler::depth and
-// Admission::backlog when metrics are collected.
+// BatchObserver: what the workers tell metrics, logs and the cost model. All methods may be called
+// from any worker thread and must not block. How much waits, and for how long, is not told here: it
+// is read from BatchScheduler::depth and Admission::backlog when metrics are collected.
 #pragma once
 
 #include <cstdint>
@@ -13,34 +13,34 @@
 
 namespace longspan {
 
-// One finished forward pass.
+// One finished batch.
 struct BatchReport {
   Lane lane = Lane::kShort;
-  int32_t texts = 0;
-  std::span<const int64_t> lengths;  // tokens of each text; valid only during the call
-  bool complete =
-      true;  // every text was computed to its end: none dropped, none failed, nothing run twice
+  int32_t pieces = 0;
+  std::span<const int64_t> lengths;  // tokens of each piece; valid only during the call
+  // Every piece was computed to its end: none dropped, none failed, nothing run twice.
+  bool complete = true;
   int64_t tokens = 0;
-  int64_t padded_tokens =
-      0;  // as the model computes them; wasted ratio = 1 - tokens / padded_tokens
-  double predicted_seconds = 0;
-  absl::Duration compute;  // less the passes that ran between its layers
+  int64_t padded_tokens = 0;     // as the model computes them
+  double predicted_seconds = 0;  // when the batch was made
+  absl::Duration compute;        // less the batches that ran between its layers
+
+  // Share of the computed tokens that were padding.
   double wasted_ratio() const {
     return padded_tokens == 0 ? 0 : 1.0 - static_cast<double>(tokens) / padded_tokens;
   }
-  double prediction_error() const {
-    return predicted_seconds / absl::ToDoubleSeconds(compute) - 1;
-  }  // 0 = exact, 1 = twice too much
+  // 0 = exact, 1 = twice too much.
+  double prediction_error() const { return predicted_seconds / absl::ToDoubleSeconds(compute) - 1; }
 };
 
 class BatchObserver {
  public:
   virtual ~BatchObserver() = default;
   virtual void OnBatch(const BatchReport& report) {}
-  virtual void OnQueueTime(Lane lane, absl::Duration waited) {
-  }  // each piece, when its batch starts
-  virtual void OnOutOfMemorySplit(int32_t texts) {
-  }  // a batch of so many texts is run again in halves
+  // How long a piece waited; called for each one when its batch starts.
+  virtual void OnQueueTime(Lane lane, absl::Duration waited) {}
+  // A batch ran out of memory; so many of its pieces are run again in halves.
+  virtual void OnOutOfMemorySplit(int32_t pieces) {}
 };
 
 // Tells each of several observers, in order. They must outlive it.
@@ -55,8 +55,8 @@ class BatchObservers final : public BatchObserver {
   void OnQueueTime(Lane lane, absl::Duration waited) override {
     for (BatchObserver* observer : observers_) observer->OnQueueTime(lane, waited);
   }
-  void OnOutOfMemorySplit(int32_t texts) override {
-    for (BatchObserver* observer : observers_) observer->OnOutOfMemorySplit(texts);
+  void OnOutOfMemorySplit(int32_t pieces) override {
+    for (BatchObserver* observer : observers_) observer->OnOutOfMemorySplit(pieces);
   }
 
  private:

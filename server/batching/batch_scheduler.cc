@@ -3,24 +3,21 @@
 #include <algorithm>
 #include <utility>
 
-#include "core/error_details.h"
+#include "server/batching/shutting_down.h"
 
 namespace longspan {
 namespace {
 
-constexpr int64_t kReferenceLength =
-    512;  // --max-batch-tokens is understood as texts of this length
-
-absl::Status ShutDown() {
-  return WithRetryAfter(absl::UnavailableError("the server is shutting down; try another replica"),
-                        absl::Seconds(1));
-}
+// --max-batch-tokens bounds the predicted seconds of a batch to what so many tokens cost as texts
+// of this length. 512 is the usual longest text of dense encoders, and so the length for which
+// people know what a batch of so many tokens costs; longer texts cost more per token.
+constexpr int64_t kReferenceLength = 512;
 
 void CompleteAbandoned(const std::vector<QueuedPiece>& pieces) {
   for (const QueuedPiece& piece : pieces) piece.task->Complete(piece.task->Abandoned());
 }
 
-// What a wait on a counter looks at; the counter changes only under the mutex of the wait.
+// A wait for a change of a counter. The counter must change only under the mutex of the wait.
 struct CounterWait {
   const int64_t* counter;
   int64_t seen;
@@ -39,7 +36,7 @@ BatchScheduler::BatchScheduler(const BatchSchedulerOptions& options, BatchCost c
 
 BatchScheduler::~BatchScheduler() { Shutdown(); }
 
-// Asked anew for each batch: the cost model is calibrated after the scheduler was made.
+// Computed for each batch anew, because the cost model is calibrated after the scheduler was made.
 double BatchScheduler::MaxBatchSeconds() const {
   if (options_.max_batch_seconds > 0) return options_.max_batch_seconds;
   return static_cast<double>(options_.max_batch_tokens) / kReferenceLength *
@@ -58,7 +55,7 @@ QueuedPiece BatchScheduler::MakePiece(const std::shared_ptr<EncodeTask>& task, i
 
 void BatchScheduler::Submit(const std::shared_ptr<EncodeTask>& task) {
   const auto num_pieces = static_cast<int32_t>(task->prepared().pieces.size());
-  if (num_pieces == 0) {  // nothing was asked that needs the model
+  if (num_pieces == 0) {  // nothing was asked for that needs the model
     task->Complete(JoinPieces(task->prepared(), {}));
     return;
   }
@@ -78,7 +75,7 @@ void BatchScheduler::Submit(const std::shared_ptr<EncodeTask>& task) {
       return;
     }
   }
-  task->Complete(ShutDown());
+  task->Complete(ShuttingDown());
 }
 
 bool BatchScheduler::IsRipeLocked(Lane lane, absl::Time now) const {
@@ -104,7 +101,8 @@ std::optional<Lane> BatchScheduler::AwaitLaneLocked() {
     lane = lanes_.NextLane(now, [&](Lane candidate) ABSL_NO_THREAD_SAFETY_ANALYSIS {
       return IsRipeLocked(candidate, now);
     });
-    if (lane.has_value() || draining_) break;  // draining and none ripe: none is left
+    // While draining every lane with work is ripe: where none is, the queue is empty.
+    if (lane.has_value() || draining_) break;
     CounterWait wait{&changes_, changes_};
     clock_->AwaitUntil(mu_, absl::Condition(&CounterWait::Changed, &wait), NextRipeTimeLocked());
   }
@@ -144,8 +142,8 @@ std::optional<PackedBatch> BatchScheduler::TryNextBatchBefore(Lane running) {
 PackedBatch BatchScheduler::TakeBatchLocked(Lane lane, std::vector<QueuedPiece>* abandoned) {
   PackedBatch batch;
   batch.lane = lane;
-  while (batch.pieces.empty() &&
-         !lanes_[lane].empty()) {  // the first one always fits: alone, if need be
+  // The first piece is taken whatever its size: above the budget it runs alone.
+  while (batch.pieces.empty() && !lanes_[lane].empty()) {
     QueuedPiece piece = lanes_.Take(lane);
     (piece.abandoned ? abandoned : &batch.pieces)->push_back(std::move(piece));
   }
@@ -161,11 +159,12 @@ void BatchScheduler::FillBatchLocked(PackedBatch* batch, std::vector<QueuedPiece
   const double max_seconds = MaxBatchSeconds();
   double seconds = first.seconds;
   batch->padded_tokens = first.padded_tokens;
-  // Others idle: leave them their part, so that no worker sleeps beside a worker with a long batch.
+  // Workers that are idle get their part of the lane, so that none sleeps beside one with a long
+  // batch.
   const double share = (first.seconds + queue.seconds()) / (1 + idle_workers_);
   while (!queue.empty() && seconds < share) {
-    const QueuedPiece& next =
-        one_length ? first : queue.Next();  // texts of one padded length cost the same
+    // Where a batch holds one padded length, every piece of it counts like the first.
+    const QueuedPiece& next = one_length ? first : queue.Next();
     if (batch->padded_tokens + next.padded_tokens > options_.max_batch_tokens) return;
     if (seconds + next.seconds > max_seconds) return;
     std::optional<QueuedPiece> piece =
@@ -199,9 +198,10 @@ bool BatchScheduler::Reap() {
   {
     absl::MutexLock lock(&mu_);
     struct Wait {
-      const bool *stopped, *cancelled;
+      const bool* stopped;
+      const bool* cancelled;
       const absl::Time* earliest;
-      absl::Time armed;
+      absl::Time armed;  // the deadline that is waited for; an earlier one ends the wait
     } wait{&stopped_, &cancelled_, &earliest_deadline_, earliest_deadline_};
     const auto woken = [](Wait* w) {
       return *w->stopped || *w->cancelled || *w->earliest < w->armed;
@@ -243,7 +243,7 @@ void BatchScheduler::Shutdown() {
     ++changes_;
     lanes_.RemoveIf([](const QueuedPiece&) { return true; }, &rest);
   }
-  for (const QueuedPiece& piece : rest) piece.task->Complete(ShutDown());
+  for (const QueuedPiece& piece : rest) piece.task->Complete(ShuttingDown());
 }
 
 BatchScheduler::Depth BatchScheduler::depth() const {
@@ -252,13 +252,13 @@ BatchScheduler::Depth BatchScheduler::depth() const {
   absl::Time oldest = absl::InfiniteFuture();
   for (int index = 0; index < kNumLanes; ++index) {
     const LaneQueue& queue = lanes_[static_cast<Lane>(index)];
-    depth.texts += queue.texts();
+    depth.pieces += queue.pieces();
     depth.tokens += queue.tokens();
     depth.predicted_seconds += queue.seconds();
-    depth.lane_texts[index] = queue.texts();
+    depth.lane_pieces[index] = queue.pieces();
     oldest = std::min(oldest, queue.oldest());
   }
-  if (depth.texts > 0) depth.oldest = clock_->Now() - oldest;
+  if (depth.pieces > 0) depth.oldest = clock_->Now() - oldest;
   return depth;
 }
 

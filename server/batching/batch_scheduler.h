@@ -1,46 +1,46 @@
 // BatchScheduler: the queue between tokenizer and workers. Submit takes prepared tasks; NextBatch
 // gives a worker the next packed batch, closed by predicted seconds and tokens, never by rows.
 //
-//   A worker that finds the queue not empty gets a batch at once: a lone text starts immediately, and under load batches form
-//   by themselves while the workers are busy. With batch_timeout > 0 a batch below the budget waits for company until the
-//   oldest of its lane is that old.
-//   A text above the budget runs alone. Lanes and clients share predicted seconds (lanes.h). Where idle workers share the
-//   queue, one takes no more than its part.
-//   Texts that are cancelled or past their deadline are completed here, before they cost compute, also while all workers are busy
-//   (Reap).
+//   - A worker that finds the queue not empty gets a batch at once: a lone text starts immediately,
+//     and under load batches form by themselves while the workers are busy. With batch_timeout > 0
+//     a batch below the budget waits for company until the oldest piece of its lane is that old.
+//   - A piece above the budget runs alone.
+//   - Lanes and clients share predicted seconds (lanes.h, lane_queue.h).
+//   - Where other workers are idle too, a worker takes no more than its part of the lane.
+//   - Pieces of tasks that are cancelled or past their deadline are taken out before they cost
+//     compute, and their tasks are completed, also while all workers are busy (Reap).
 //
-// Every accepted task completes: by a worker, by expiry, or by Shutdown (UNAVAILABLE).
+// Every accepted task completes: by a worker, by expiry, or by Shutdown (UNAVAILABLE). Proven by
+// batch_scheduler_test and, with everything at random, by engine_stress_test.
+//
 // Thread safety: all methods may be called from any thread. `done` callbacks run without a lock
 // held.
 #pragma once
 
 #include <array>
 #include <cstdint>
-#include <functional>
+#include <limits>
 #include <memory>
 #include <optional>
-#include <span>
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
-#include "absl/status/status.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
+#include "server/batching/batch_cost.h"
 #include "server/batching/clock.h"
 #include "server/batching/encode_task.h"
 #include "server/batching/lanes.h"
 
 namespace longspan {
 
-// Predicted cost; both functions are thread safe (CostModel's methods of the same names).
-struct BatchCost {
-  std::function<double(int64_t num_tokens)> text_seconds;                 // marginal, of one text
-  std::function<double(std::span<const int64_t> lengths)> batch_seconds;  // of a whole batch
-};
-
+// Limits of a batch; without a value there is no limit. The server's own defaults are in
+// ServerOptions.
 struct BatchSchedulerOptions {
-  int64_t max_batch_tokens = 16384;  // --max-batch-tokens; counts padded tokens
-  double max_batch_seconds = 0;      // predicted; 0 = what max_batch_tokens cost as texts of 512
+  // --max-batch-tokens; counts padded tokens.
+  int64_t max_batch_tokens = std::numeric_limits<int64_t>::max();
+  // Predicted; 0 = what max_batch_tokens cost as texts of 512 tokens.
+  double max_batch_seconds = 0;
   absl::Duration batch_timeout = absl::ZeroDuration();  // --batch-timeout
   int64_t length_multiple = 1;  // above 1 (Reformer, BigBird) a batch holds one padded length only
   LaneOptions lanes;
@@ -49,67 +49,71 @@ struct BatchSchedulerOptions {
 // What a worker computes in one pass.
 struct PackedBatch {
   std::vector<QueuedPiece> pieces;
-  Lane lane = Lane::kShort;
-  int64_t tokens = 0;
-  int64_t padded_tokens = 0;
-  double predicted_seconds = 0;
+  Lane lane = Lane::kShort;      // of all pieces
+  int64_t tokens = 0;            // of all pieces
+  int64_t padded_tokens = 0;     // as the model computes them
+  double predicted_seconds = 0;  // of the whole batch (BatchCost::batch_seconds)
 };
 
 class BatchScheduler {
  public:
   BatchScheduler(const BatchSchedulerOptions& options, BatchCost cost, const Clock* clock);
-  ~BatchScheduler();  // as Shutdown
+  ~BatchScheduler();  // calls Shutdown
 
   // Queues all pieces of a prepared task. After Drain or Shutdown the task completes with
   // UNAVAILABLE.
   void Submit(const std::shared_ptr<EncodeTask>& task);
 
-  // Waits for work. nullopt = no more work will come (drained and empty, or shut down): the worker
-  // ends.
+  // Waits for work. nullopt = no more work will come (drained and empty, or shut down), so the
+  // worker should end.
   std::optional<PackedBatch> NextBatch();
-  // Work of lanes below `lane` that may run now, without waiting: how a worker lets short texts
-  // pass between the layers of a long one. Charged to the lanes like any batch, so the long lane
-  // keeps its share.
-  std::optional<PackedBatch> TryNextBatchBefore(Lane lane);
+  // A batch of the lanes of shorter pieces than `running` that may run now; does not wait. This is
+  // how a worker lets short texts pass between the layers of a long one. It is charged to its lane
+  // like any batch, so the long lane keeps its share.
+  std::optional<PackedBatch> TryNextBatchBefore(Lane running);
 
-  // Wakes the reaper: somebody cancelled.
+  // Wakes Reap, because a task was cancelled.
   void NotifyCancelled();
-  // One step of the reaper: waits until a queued task is due to expire or somebody cancelled,
-  // completes those; false = shut down.
+  // One step of the thread QueueReaper: waits until the deadline of a queued task passes or
+  // somebody cancelled, and completes the tasks that nobody waits for. False = shut down.
   bool Reap();
 
   // No task is accepted any more; NextBatch goes on until the queue is empty.
   void Drain();
-  // Completes everything queued with UNAVAILABLE and ends NextBatch and Reap.
+  // Completes everything that is queued with UNAVAILABLE, and ends NextBatch and Reap.
   void Shutdown();
 
+  // What waits in the queue.
   struct Depth {
-    int64_t texts = 0;
+    int64_t pieces = 0;
     int64_t tokens = 0;
     double predicted_seconds = 0;
-    absl::Duration oldest;  // age of the oldest text in the queue
-    std::array<int64_t, kNumLanes> lane_texts = {};
+    absl::Duration oldest;  // age of the oldest piece; 0 where none waits
+    std::array<int64_t, kNumLanes> lane_pieces = {};
   };
   Depth depth() const;
 
-  const BatchSchedulerOptions& options() const { return options_; }
-
  private:
-  double MaxBatchSeconds() const;
+  double MaxBatchSeconds() const;  // the budget in force
   QueuedPiece MakePiece(const std::shared_ptr<EncodeTask>& task, int32_t index,
                         absl::Time now) const;
+  // Whether a batch of the lane may begin: work waits, and either there is no batch_timeout to wait
+  // for, or it is over, or the budget is full.
   bool IsRipeLocked(Lane lane, absl::Time now) const ABSL_SHARED_LOCKS_REQUIRED(mu_);
+  // When the first lane becomes ripe by its age alone.
   absl::Time NextRipeTimeLocked() const ABSL_SHARED_LOCKS_REQUIRED(mu_);
   // The lane to serve, after waiting for one; nullopt = no more work will come.
   std::optional<Lane> AwaitLaneLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  // The next batch of a lane; texts found abandoned on the way go to `abandoned`. May come out
-  // empty.
+  // The next batch of a lane. Pieces that turn out abandoned as they are taken go to `abandoned`,
+  // so the batch may come out empty.
   PackedBatch TakeBatchLocked(Lane lane, std::vector<QueuedPiece>* abandoned)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // Adds pieces to a batch of one, up to the budget.
   void FillBatchLocked(PackedBatch* batch, std::vector<QueuedPiece>* abandoned)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // Takes all abandoned pieces out of the queue.
   void SweepLocked(std::vector<QueuedPiece>* abandoned) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  PackedBatch Predict(PackedBatch batch) const;
+  PackedBatch Predict(PackedBatch batch) const;  // fills in predicted_seconds
 
   // constant after construction
   const BatchSchedulerOptions options_;
@@ -120,9 +124,9 @@ class BatchScheduler {
   Lanes lanes_ ABSL_GUARDED_BY(mu_);
   int idle_workers_ ABSL_GUARDED_BY(mu_) = 0;  // waiting in NextBatch
   int64_t changes_ ABSL_GUARDED_BY(mu_) = 0;   // counts what may end a wait of NextBatch
-  absl::Time earliest_deadline_ ABSL_GUARDED_BY(mu_) =
-      absl::InfiniteFuture();                    // of the queue; may be of a text already taken
-  bool cancelled_ ABSL_GUARDED_BY(mu_) = false;  // NotifyCancelled since the last sweep
+  // Of the queued tasks; may be that of a task whose pieces are all taken by now.
+  absl::Time earliest_deadline_ ABSL_GUARDED_BY(mu_) = absl::InfiniteFuture();
+  bool cancelled_ ABSL_GUARDED_BY(mu_) = false;  // NotifyCancelled was called since the last sweep
   bool draining_ ABSL_GUARDED_BY(mu_) = false;
   bool stopped_ ABSL_GUARDED_BY(mu_) = false;
 };

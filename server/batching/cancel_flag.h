@@ -1,6 +1,7 @@
-// CancelFlag: one per request, shared by the call and all its tasks: set once by whoever learns
-// that nobody waits any more (client gone, a sibling of a unary request failed), read at every seam
-// of the work.
+// CancelFlag: one per request, shared by the call and all its tasks. Set once by whoever learns
+// that nobody waits any more: the client went away, or another text of the same unary request
+// failed.
+// Read wherever the work can be given up: before the tokenizer, in the queue, between layers.
 //
 // Thread safety: all methods may be called from any thread; none blocks.
 #pragma once

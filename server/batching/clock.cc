@@ -5,6 +5,7 @@
 namespace longspan {
 namespace {
 
+// The same moment on both clocks.
 struct Anchor {
   absl::Time wall = absl::Now();
   std::chrono::steady_clock::time_point steady = std::chrono::steady_clock::now();
@@ -13,7 +14,7 @@ struct Anchor {
 }  // namespace
 
 absl::Time SteadyClock::Now() const {
-  static const Anchor anchor;  // one for the process: all clocks agree
+  static const Anchor anchor;  // one for the process, so that all clocks agree
   return anchor.wall + absl::FromChrono(std::chrono::steady_clock::now() - anchor.steady);
 }
 

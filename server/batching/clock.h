@@ -1,5 +1,5 @@
-// Clock: where the serving engine gets the time and how it waits, so that tests move time by hand
-// and never sleep.
+// Clock: where the engine gets the time and how it waits, so that tests move the time by hand and
+// never sleep.
 //
 // Thread safety: all methods may be called from any thread. The clock must outlive everyone who
 // waits on it.
@@ -15,9 +15,9 @@ class Clock {
  public:
   virtual ~Clock() = default;
 
-  // Never runs backwards. Deadlines of requests are moments of this clock: FromTimeout turns what
-  // is left of a deadline into one.
+  // Never runs backwards.
   virtual absl::Time Now() const = 0;
+  // The moment by this clock at which a timeout is over. Deadlines of tasks are such moments.
   absl::Time FromTimeout(absl::Duration left) const { return Now() + left; }
 
   // Waits, with `mu` held, until `condition` is true or `deadline` has passed; returns whether the
@@ -27,8 +27,8 @@ class Clock {
                           absl::Time deadline) const ABSL_SHARED_LOCKS_REQUIRED(mu) = 0;
 };
 
-// The machine's steady clock, shown as wall-clock time: an adjusted system time neither expires nor
-// revives a request.
+// The machine's steady clock, shown as wall-clock time: when somebody sets the system time, no
+// request expires early and none lives longer.
 class SteadyClock final : public Clock {
  public:
   absl::Time Now() const override;

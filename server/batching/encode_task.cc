@@ -7,6 +7,17 @@
 
 namespace longspan {
 
+AdmissionClaim ClaimFor(const EncodeInput& input, int64_t max_tokens) {
+  AdmissionClaim claim;
+  claim.bytes = static_cast<int64_t>(input.text.empty() ? input.token_ids.size() * sizeof(int32_t)
+                                                        : input.prompt.size() + input.text.size());
+  claim.tokens = static_cast<int64_t>(input.token_ids.size());
+  // A text that is too long and may not be cut is refused after the tokenizer; until then it counts
+  // no more tokens than the bound either.
+  (input.truncation == Truncation::kWindows ? claim.piece_tokens : claim.max_tokens) = max_tokens;
+  return claim;
+}
+
 std::string_view StageName(Stage stage) {
   switch (stage) {
     case Stage::kTokenize:
@@ -26,6 +37,7 @@ EncodeTask::EncodeTask(Params params, const Clock* clock)
       deadline_(params.deadline),
       cancel_(std::move(params.cancel)),
       client_(std::move(params.client)),
+      token_vectors_(std::move(params.token_vectors)),
       permit_(std::move(params.permit)),
       done_(std::move(params.done)) {}
 
@@ -34,7 +46,7 @@ EncodeTask::~EncodeTask() {
 }
 
 absl::Status EncodeTask::Abandoned() const {
-  if (completed()) return absl::AbortedError("already answered");
+  if (completed_.load(std::memory_order_acquire)) return absl::AbortedError("already answered");
   if (cancel_ != nullptr && cancel_->cancelled())
     return absl::CancelledError("the caller cancelled the request");
   if (clock_->Now() < deadline_) return absl::OkStatus();
@@ -50,8 +62,8 @@ bool EncodeTask::Complete(absl::StatusOr<EncodedDocument> result) {
     timings = MeasureLocked(clock_->Now());
   }
   permit_.Release();
-  // Freed with what it holds before the call ends: the service's state must not live as long as a
-  // queue entry does.
+  // Moved out, so that it is freed with all that it holds before this call ends: the state of a
+  // call of the service must not live as long as the queue's entries of its pieces.
   Done done = std::move(done_);
   if (done) done(std::move(result), timings);
   return true;
@@ -90,12 +102,12 @@ void EncodeTask::BeginCompute(const BatchShape& batch) {
   NoteBatchLocked(batch, batch.start);
 }
 
-// Batches of one task may overlap (two replicas); each moment counts once.
+// Two replicas may run batches of one task at the same time; each moment counts once.
 void EncodeTask::NoteBatchLocked(const BatchShape& batch, absl::Time end) {
   const absl::Time begin = std::max(batch.start, counted_until_);
   if (end > begin) timings_.compute += end - begin;
   counted_until_ = std::max(counted_until_, end);
-  timings_.batch_texts = batch.texts;
+  timings_.batch_pieces = batch.pieces;
   timings_.batch_tokens = batch.tokens;
 }
 

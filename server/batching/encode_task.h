@@ -1,14 +1,14 @@
-// EncodeTask: one text on its way through the engine: tokenizer thread, queue, worker. Owns the
+// EncodeTask: one input on its way through the engine: tokenizer thread, queue, worker. Owns the
 // input, then its prepared form, the admission permit and the callback `done`, which runs exactly
-// once on every path: an answer, an error, or INTERNAL from the destructor of a task that everybody
-// forgot. The permit is given back just before `done` runs.
+// once on every path: with an answer, with an error, or with INTERNAL from the destructor of a task
+// that nobody completed. The permit is given back just before `done` runs.
 //
 //   auto task = std::make_shared<EncodeTask>(EncodeTask::Params{.input = ..., .done = ...}, clock);
 //   pipeline.Submit(std::move(task));
 //
-// Lifetime: shared by the queue items of its pieces; freed when the last is done.
-// Thread safety: Complete, Cancelled, Expired and the piece methods may be called from any thread.
-// SetPrepared happens before the task is shared (one thread).
+// Lifetime: shared by the queue entries of its pieces; freed when the last of them is done.
+// Thread safety: Abandoned, Complete, BeginCompute and CompletePiece may be called from any thread.
+// BeginPreparation and SetPrepared are called by one thread, before the task is shared.
 #pragma once
 
 #include <atomic>
@@ -16,6 +16,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
@@ -33,7 +34,13 @@
 
 namespace longspan {
 
-// Where a task is, and in Timings where it ended: the label of expired_total{stage} and
+class TokenVectorBuffer;
+
+// What admission should count for one input before it is tokenised. `max_tokens`: longest text in
+// force, in tokens; 0 = no bound.
+AdmissionClaim ClaimFor(const EncodeInput& input, int64_t max_tokens);
+
+// Where a task is; in StageTimings, where it ended. The label of expired_total{stage} and
 // cancelled_total{stage}.
 enum class Stage { kTokenize, kQueue, kCompute };
 std::string_view StageName(Stage stage);  // "tokenize", "queue", "compute"
@@ -42,11 +49,11 @@ std::string_view StageName(Stage stage);  // "tokenize", "queue", "compute"
 struct StageTimings {
   absl::Duration tokenize;  // tokenising, truncation, mapping of ranges
   absl::Duration queue;     // waiting, before the tokenizer and before the worker
-  absl::Duration
-      compute;  // from the first batch's start to the last batch's end, less the wait between them
-  absl::Duration total;     // from arrival to `done`
-  int32_t batch_texts = 0;  // of the (last) batch that the text ran in; 0 = it never ran
-  int64_t batch_tokens = 0;
+  // From the first batch's start to the last batch's end, less the waiting between them.
+  absl::Duration compute;
+  absl::Duration total;            // from arrival to `done`
+  int32_t batch_pieces = 0;        // of the last batch that the task ran in; 0 = it never ran
+  int64_t batch_tokens = 0;        // of the last batch that the task ran in
   Stage stage = Stage::kTokenize;  // the last stage that the task reached
 };
 
@@ -61,8 +68,11 @@ class EncodeTask {
     absl::Time arrival;                            // when the request came, by the engine's clock
     absl::Time deadline = absl::InfiniteFuture();  // by the engine's clock (Clock::FromTimeout)
     std::shared_ptr<CancelFlag> cancel;            // null = cannot be cancelled
-    std::string client;  // peer or key that shares are counted by; may be empty
+    std::string client;  // peer or key among which the shares are counted; may be empty
     AdmissionPermit permit;
+    // Where input.options.token_sink puts the token vectors, so that room for them is reserved
+    // before the task is queued (EncodePipeline). Null = none are wanted.
+    std::shared_ptr<TokenVectorBuffer> token_vectors;
     Done done;
   };
 
@@ -74,12 +84,12 @@ class EncodeTask {
   const EncodeInput& input() const { return input_; }
   const std::string& client() const { return client_; }
   absl::Time deadline() const { return deadline_; }
-  AdmissionPermit& permit() { return permit_; }  // before the task is shared
+  AdmissionPermit& permit() { return permit_; }  // only before the task is shared
+  TokenVectorBuffer* token_vectors() const { return token_vectors_.get(); }  // null = not wanted
 
-  // Why this task should not cost anything more: CANCELLED or DEADLINE_EXCEEDED, or completed
-  // already (ABORTED). OK = go on.
+  // Why this task should not cost anything more: CANCELLED, DEADLINE_EXCEEDED, or ABORTED where it
+  // is completed already. OK = go on.
   absl::Status Abandoned() const;
-  bool completed() const { return completed_.load(std::memory_order_acquire); }
 
   // Ends the task. The first call wins and runs `done`; later ones return false and do nothing.
   bool Complete(absl::StatusOr<EncodedDocument> result);
@@ -92,12 +102,12 @@ class EncodeTask {
   // --- worker threads ---
   struct BatchShape {
     absl::Time start;  // of the batch's computation
-    int32_t texts = 0;
+    int32_t pieces = 0;
     int64_t tokens = 0;
   };
   void BeginCompute(const BatchShape& batch);
-  // Hands in one piece's result. The last piece joins and completes; the first error completes at
-  // once.
+  // Hands in one piece's result. The last one joins all of them and completes the task; the first
+  // error completes it at once.
   void CompletePiece(int32_t piece, absl::StatusOr<EncodedText> result, const BatchShape& batch);
 
  private:
@@ -111,19 +121,20 @@ class EncodeTask {
   const absl::Time deadline_;
   const std::shared_ptr<CancelFlag> cancel_;
   const std::string client_;
+  const std::shared_ptr<TokenVectorBuffer> token_vectors_;
 
   // constant once the task is shared
   PreparedText prepared_;
 
   std::atomic<bool> completed_{false};
   AdmissionPermit permit_;  // touched before the task is shared and by the one that completes
-  Done done_;               // likewise
+  Done done_;               // touched before the task is shared and by the one that completes
 
   mutable absl::Mutex mu_;
   StageTimings timings_ ABSL_GUARDED_BY(mu_);
   absl::Time preparation_begin_ ABSL_GUARDED_BY(mu_) = absl::InfinitePast();
-  absl::Time counted_until_ ABSL_GUARDED_BY(mu_) =
-      absl::InfinitePast();  // timings_.compute covers batches up to here
+  // timings_.compute covers the batches up to here.
+  absl::Time counted_until_ ABSL_GUARDED_BY(mu_) = absl::InfinitePast();
   int running_pieces_ ABSL_GUARDED_BY(mu_) = 0;
   std::vector<EncodedText> encoded_ ABSL_GUARDED_BY(mu_);  // one per piece
   size_t pieces_missing_ ABSL_GUARDED_BY(mu_) = 0;

@@ -7,9 +7,17 @@
 namespace longspan {
 namespace {
 
-constexpr double kMaxFactor = 32, kMaxErrorOfOneBatch = 4;
+// f stays in [1/32, 32]. A machine that is further off than that is not what it was at warm-up, and
+// one absurd measurement after the other must not take f to zero or infinity.
+constexpr double kMaxFactor = 32;
+// A batch counts at most as if it had been predicted this many times too high or too low, however
+// far off it was: a process that was stopped for a second must not teach a factor of thousands.
+constexpr double kMaxErrorOfOneBatch = 4;
+// The first batches after warm-up correct it quickly, each by half of its error. Later ones move f
+// by an eighth, so that it follows the load of some ten batches and not the last one.
 constexpr int kQuickBatches = 4;
-constexpr double kQuickGain = 1.0 / 2, kGain = 1.0 / 8;
+constexpr double kQuickGain = 1.0 / 2;
+constexpr double kGain = 1.0 / 8;
 
 }  // namespace
 
@@ -44,7 +52,7 @@ void OnlineCostModel::OnBatch(const BatchReport& report) {
   const int lane = static_cast<int>(report.lane);
   absl::MutexLock lock(&mu_);
   const double log_error = std::log(measured / (factor(report.lane) * calibrated));
-  if (!report.complete && log_error <= 0) return;
+  if (!report.complete && log_error <= 0) return;  // a lower bound of the time: may only raise f
   if (!has_run_[lane].load()) factors_[lane].value = factors_[kAll].value.load();
   Learn(&factors_[kAll], std::log(measured / (factors_[kAll].value * calibrated)));
   Learn(&factors_[lane], log_error);

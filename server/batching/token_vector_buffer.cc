@@ -19,8 +19,8 @@ void TokenVectorBuffer::Push(int64_t first_token, int64_t num_tokens, int64_t di
     absl::MutexLock lock(&mu_);
     const int64_t end = first_token + num_tokens;
     if (closed_ || end <= next_token_) return;
-    const int64_t begin =
-        std::max(first_token, next_token_);  // rows before were taken in an earlier try
+    // The rows before were taken when the batch ran for the first time.
+    const int64_t begin = std::max(first_token, next_token_);
     for (int64_t row = begin; row < end; row += rows_per_block_) {
       const int64_t rows = std::min(rows_per_block_, end - row);
       const float* from = values + (row - first_token) * dimensions;

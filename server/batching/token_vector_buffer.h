@@ -1,9 +1,11 @@
 // TokenVectorBuffer: the token vectors of one text between the worker that computes them and the
-// reply stream that sends them. The worker never waits for a reader: the room for all rows is
-// reserved at admission (Admission::ReserveOutput) before the text is queued, and given back block
-// by block as they are taken. A slow reader so costs bounded memory and no compute.
+// reply stream that sends them. The worker never waits for a reader: room for all rows is reserved
+// (Admission::ReserveOutput) before the text is queued, and given back block by block as the blocks
+// are taken. So a slow reader costs bounded memory and no compute.
 //
-// Rows that come twice (a batch that ran out of memory is run again in halves) are taken once.
+// A batch that ran out of memory is run again in halves and hands in its rows a second time; each
+// row is taken once. Proven by token_vector_buffer_test.
+//
 // Thread safety: all methods may be called from any thread; one writer, one reader.
 #pragma once
 
@@ -27,19 +29,21 @@ class TokenVectorBuffer {
     std::vector<float> values;  // [num_tokens, dimensions]
   };
 
-  // `on_ready` is called after rows were added, on the worker's thread without a lock held; must
-  // not block; may be empty. `rows_per_block`: most rows of one block, so that a block fits one
-  // message.
+  // `rows_per_block`: most rows of one block, so that a block fits one message, >= 1. `on_ready` is
+  // called after rows were added, on the worker's thread with no lock held; it must not block and
+  // may be empty.
   TokenVectorBuffer(int64_t rows_per_block, std::function<void()> on_ready);
 
-  // Tokenizer thread: room for the rows. Worker thread: rows [first_token, first_token +
-  // num_tokens).
+  // Tokenizer thread: hands over the room for all rows.
   void SetReservation(OutputReservation reservation);
+  // Worker thread: rows [first_token, first_token + num_tokens), each of `dimensions` values. Rows
+  // come in order, and may come again.
   void Push(int64_t first_token, int64_t num_tokens, int64_t dimensions, const float* values);
 
-  // Reader: the next block, or nullopt where none is there yet (the end is the task's `done`).
+  // Reader: the next block, or nullopt where none is there yet. That no more will come is known
+  // from the task's `done`.
   std::optional<Block> TryPop();
-  // Reader gone: drops all rows, held and to come.
+  // The reader is gone: drops the rows that wait and all that are still to come.
   void Close();
 
  private:
@@ -49,7 +53,7 @@ class TokenVectorBuffer {
   absl::Mutex mu_;
   OutputReservation reservation_ ABSL_GUARDED_BY(mu_);
   std::deque<Block> blocks_ ABSL_GUARDED_BY(mu_);
-  int64_t next_token_ ABSL_GUARDED_BY(mu_) = 0;
+  int64_t next_token_ ABSL_GUARDED_BY(mu_) = 0;  // first row that was not handed in yet
   bool closed_ ABSL_GUARDED_BY(mu_) = false;
 };
 

@@ -1,16 +1,19 @@
 #include "server/engine/encode_pipeline.h"
 
 #include <exception>
+#include <new>
 #include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "server/batching/token_vector_buffer.h"
+#include "server/text/text_preparation.h"
 
 namespace longspan {
 namespace {
 
-// Ids need no tokenizer; so few of them are cut and checked faster than handed to another thread.
+// Token ids need no tokenizer. Up to so many are cut and checked on the calling thread, in less
+// time than it takes to hand them to another one.
 constexpr size_t kInlineTokenIds = 4096;
 
 absl::StatusOr<PreparedText> PrepareWithoutThrowing(const EncodeInput& input,
@@ -25,17 +28,6 @@ absl::StatusOr<PreparedText> PrepareWithoutThrowing(const EncodeInput& input,
 }
 
 }  // namespace
-
-AdmissionClaim ClaimFor(const EncodeInput& input, int64_t max_tokens) {
-  AdmissionClaim claim;
-  claim.bytes = static_cast<int64_t>(input.text.empty() ? input.token_ids.size() * sizeof(int32_t)
-                                                        : input.prompt.size() + input.text.size());
-  claim.tokens = static_cast<int64_t>(input.token_ids.size());
-  // A text that is too long and must be whole is refused by the tokenizer thread: it costs no more
-  // than the limit either.
-  (input.truncation == Truncation::kWindows ? claim.piece_tokens : claim.max_tokens) = max_tokens;
-  return claim;
-}
 
 EncodePipeline::EncodePipeline(PreparationContext context, Admission* admission,
                                TokenizerPool* tokenizers, BatchScheduler* scheduler)
@@ -63,15 +55,14 @@ absl::Status EncodePipeline::Reserve(EncodeTask& task, const PreparedText& prepa
   lengths.reserve(prepared.pieces.size());
   for (const TextPiece& piece : prepared.pieces)
     lengths.push_back(static_cast<int64_t>(piece.token_ids.size()));
-  const EncodeInput& input = task.input();
-  const int64_t learn_from = input.text.empty() ? 0 : prepared.tokens_total;
+  const int64_t learn_from = task.input().text.empty() ? 0 : prepared.tokens_total;
   absl::Status status = admission_->Resize(task.permit(), lengths, learn_from, task.deadline());
-  if (!status.ok() || input.token_vectors == nullptr) return status;
+  if (!status.ok() || task.token_vectors() == nullptr) return status;
   const int64_t row_bytes = context_.model->token_dimensions * static_cast<int64_t>(sizeof(float));
   absl::StatusOr<OutputReservation> room =
       admission_->ReserveOutput(prepared.num_piece_tokens() * row_bytes);
   if (!room.ok()) return room.status();
-  input.token_vectors->SetReservation(*std::move(room));
+  task.token_vectors()->SetReservation(*std::move(room));
   return absl::OkStatus();
 }
 

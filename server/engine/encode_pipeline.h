@@ -1,26 +1,25 @@
-// EncodePipeline: the way of a task from the service to the queue: tokenizer thread -> PrepareText
-// -> exact admission -> BatchScheduler::Submit. The one call of the handlers:
+// EncodePipeline: the way of a task from the service to the queue: tokenizer thread, PrepareText,
+// exact admission, BatchScheduler::Submit. The two calls of a handler:
 //
-//   permits = admission.TryAcquire(claims, deadline)         refusals before any work
-//   pipeline.Submit(std::make_shared<EncodeTask>(...))       `done` runs later, once
+//   permits = admission.TryAcquire(claims, deadline)      refuses before any work
+//   pipeline.Submit(std::make_shared<EncodeTask>(...))    the task's `done` runs later, once
 //
-// Thread safety: Submit may be called from any thread; it never blocks and never computes. The
-// parts must outlive their tasks.
+// Thread safety: Submit may be called from any thread and never blocks. On the calling thread it
+// prepares a few thousand token ids at most, everything else on a tokenizer thread. The parts must
+// outlive their tasks. Proven by encode_pipeline_test.
 #pragma once
 
 #include <memory>
 
-#include "core/model_info.h"
+#include "absl/status/status.h"
 #include "server/batching/admission.h"
 #include "server/batching/batch_scheduler.h"
 #include "server/batching/encode_task.h"
 #include "server/engine/tokenizer_pool.h"
-#include "server/text/text_preparation.h"
+#include "server/text/preparation_context.h"
+#include "server/text/prepared_text.h"
 
 namespace longspan {
-
-// What admission should count for one text before it is tokenised.
-AdmissionClaim ClaimFor(const EncodeInput& input, int64_t max_tokens);
 
 class EncodePipeline {
  public:
@@ -31,6 +30,7 @@ class EncodePipeline {
 
  private:
   void Prepare(const std::shared_ptr<EncodeTask>& task);
+  // Puts the exact lengths in place of admission's estimate, and reserves room for token vectors.
   absl::Status Reserve(EncodeTask& task, const PreparedText& prepared);
 
   const PreparationContext context_;

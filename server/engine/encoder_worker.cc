@@ -10,10 +10,10 @@
 namespace longspan {
 namespace {
 
-std::vector<absl::StatusOr<EncodedText>> FailAll(size_t texts, const absl::Status& status) {
+std::vector<absl::StatusOr<EncodedText>> FailAll(size_t pieces, const absl::Status& status) {
   std::vector<absl::StatusOr<EncodedText>> results;
-  results.reserve(texts);
-  for (size_t i = 0; i < texts; ++i) results.emplace_back(status);
+  results.reserve(pieces);
+  for (size_t i = 0; i < pieces; ++i) results.emplace_back(status);
   return results;
 }
 
@@ -80,7 +80,7 @@ void EncoderWorker::RunBatch(const PackedBatch& batch) {
   EndHeartbeat(end, &batch);
   if (observer_ == nullptr) return;
   observer_->OnBatch({.lane = batch.lane,
-                      .texts = pass.shape.texts,
+                      .pieces = pass.shape.pieces,
                       .lengths = lengths,
                       .complete = pass.complete,
                       .tokens = batch.tokens,

@@ -56,8 +56,8 @@ class EncoderWorker {
   };
   Heartbeat heartbeat() const;
 
-  // Answers every text of the running batch with `status`, whatever the batch is stuck in. Any
-  // thread.
+  // Answers every text of the running batches with `status`, without waiting for the batches: they
+  // may hang. Any thread.
   void FailRunning(const absl::Status& status);
 
  private:
@@ -82,12 +82,13 @@ class EncoderWorker {
   const Clock* const clock_;
   const WorkerOptions options_;
 
-  int depth_ = 0;  // passes running inside one another; worker thread only
+  // Batches that are running: one, and those between its layers. Used by the worker's thread only.
+  int depth_ = 0;
 
   mutable absl::Mutex mu_;
   Heartbeat heartbeat_ ABSL_GUARDED_BY(mu_);
-  std::vector<const PackedBatch*> running_
-      ABSL_GUARDED_BY(mu_);  // passes running inside one another
+  // The running batch, and behind it those that run between its layers.
+  std::vector<const PackedBatch*> running_ ABSL_GUARDED_BY(mu_);
 
   std::thread thread_;  // last: it uses all of the above
 };

@@ -1,6 +1,6 @@
 // IdleTrimmer: gives memory back to the system once the server has been idle for a while, once per
-// idle time: what a text of a million tokens left behind in caches would otherwise stay until the
-// next large one. Work that follows at once finds its memory warm.
+// idle time. Otherwise, what a text of a million tokens left behind in the caches of the allocators
+// would stay until the next large one. Work that follows before that finds its memory warm.
 //
 // Look is called once a second (Periodic). Thread safety: Look from one thread.
 #pragma once
@@ -16,18 +16,19 @@ namespace longspan {
 class IdleTrimmer {
  public:
   struct Activity {
-    bool busy = false;  // a text is in the server
-    int64_t texts = 0;  // let in so far
+    bool busy = false;  // a task is in the server
+    int64_t tasks = 0;  // let in so far (Admission::Backlog::admitted)
   };
 
+  // `trim` is called by Look, after the server has been idle for `idle_for`.
   IdleTrimmer(std::function<Activity()> activity, std::function<void()> trim,
               absl::Duration idle_for)
       : activity_(std::move(activity)), trim_(std::move(trim)), idle_for_(idle_for) {}
 
   void Look(absl::Time now) {
     const Activity activity = activity_();
-    if (activity.busy || activity.texts != texts_seen_) {
-      texts_seen_ = activity.texts;
+    if (activity.busy || activity.tasks != tasks_seen_) {
+      tasks_seen_ = activity.tasks;
       idle_since_ = now;
       trimmed_ = false;
     } else if (!trimmed_ && now - idle_since_ >= idle_for_) {
@@ -40,8 +41,8 @@ class IdleTrimmer {
   const std::function<Activity()> activity_;
   const std::function<void()> trim_;
   const absl::Duration idle_for_;
-  int64_t texts_seen_ =
-      -1;  // the first look begins an idle time: warm-up leaves something to trim, too
+  // -1, so that the first look begins an idle time: warm-up leaves something to trim, too.
+  int64_t tasks_seen_ = -1;
   absl::Time idle_since_ = absl::InfiniteFuture();
   bool trimmed_ = false;
 };

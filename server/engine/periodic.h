@@ -1,5 +1,5 @@
-// Periodic: a thread that does something once a period, asleep in between. The destructor ends it,
-// after the step under way.
+// Periodic: a thread that calls a function once a period and sleeps in between. The first call
+// comes after one period. The destructor ends the thread, after the call under way.
 //
 // Thread safety: construction and destruction from one thread.
 #pragma once

@@ -1,6 +1,6 @@
 // QueueReaper: the thread that answers queued texts whose deadline passed or whose caller went away
-// while all workers are busy. Asleep until then. Ends with BatchScheduler::Shutdown; the destructor
-// joins.
+// while all workers are busy. It sleeps until there is one (BatchScheduler::Reap), and ends with
+// BatchScheduler::Shutdown; the destructor joins it, so call Shutdown first.
 #pragma once
 
 #include <thread>

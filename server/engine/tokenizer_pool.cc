@@ -1,20 +1,12 @@
 #include "server/engine/tokenizer_pool.h"
 
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
-#include "absl/time/time.h"
-#include "core/error_details.h"
+#include "server/batching/shutting_down.h"
 
 namespace longspan {
-namespace {
-
-absl::Status ShutDown() {
-  return WithRetryAfter(absl::UnavailableError("the server is shutting down; try another replica"),
-                        absl::Seconds(1));
-}
-
-}  // namespace
 
 TokenizerPool::TokenizerPool(int num_threads, int64_t max_running_bytes)
     : max_running_large_(std::max(1, num_threads - 1)), max_running_bytes_(max_running_bytes) {
@@ -32,7 +24,7 @@ void TokenizerPool::Submit(int64_t bytes, Job job) {
       return;
     }
   }
-  job(ShutDown());
+  job(ShuttingDown());
 }
 
 bool TokenizerPool::LargeMayStartLocked() const {
@@ -59,10 +51,10 @@ void TokenizerPool::CountLocked(int64_t bytes, int sign) {
 }
 
 void TokenizerPool::Run() {
-  const auto woken =
-      [](TokenizerPool* pool) ABSL_NO_THREAD_SAFETY_ANALYSIS {  // called with mu_ held
-        return pool->CanTakeLocked() || (pool->stopping_ && pool->large_.empty());
-      };
+  // Called with mu_ held. A large text that must wait for others to end is still run after Drain.
+  const auto woken = [](TokenizerPool* pool) ABSL_NO_THREAD_SAFETY_ANALYSIS {
+    return pool->CanTakeLocked() || (pool->stopping_ && pool->large_.empty());
+  };
   int64_t last_bytes = 0;
   while (true) {
     Entry entry;
@@ -89,7 +81,7 @@ void TokenizerPool::Stop(bool run_waiting) {
       large_.clear();
     }
   }
-  for (Entry& entry : refused) entry.job(ShutDown());
+  for (Entry& entry : refused) entry.job(ShuttingDown());
   absl::MutexLock lock(&join_mu_);
   for (std::thread& thread : threads_) thread.join();
   threads_.clear();
@@ -98,10 +90,5 @@ void TokenizerPool::Stop(bool run_waiting) {
 void TokenizerPool::Drain() { Stop(true); }
 
 void TokenizerPool::Shutdown() { Stop(false); }
-
-int64_t TokenizerPool::num_waiting() const {
-  absl::MutexLock lock(&mu_);
-  return static_cast<int64_t>(small_.size() + large_.size());
-}
 
 }  // namespace longspan

@@ -4,12 +4,20 @@
 #include <utility>
 
 namespace longspan {
+namespace {
+
+// A worker that is silent for less is never taken for stuck, whatever was predicted. Of a batch of
+// a few milliseconds the factor alone would make a fraction of a second, and a machine that swaps
+// or is short of CPU time is silent for so long.
+constexpr absl::Duration kLeastPatience = absl::Minutes(1);
+
+}  // namespace
 
 WorkerState JudgeWorker(const EncoderWorker::Heartbeat& heartbeat, absl::Time now, double factor) {
   if (heartbeat.device_lost) return WorkerState::kDead;
   if (!heartbeat.busy) return WorkerState::kGood;
   const absl::Duration patience =
-      std::max(absl::Minutes(1), absl::Seconds(heartbeat.predicted_seconds * factor));
+      std::max(kLeastPatience, absl::Seconds(heartbeat.predicted_seconds * factor));
   const absl::Duration silence = now - heartbeat.last_sign;
   if (silence > 2 * patience) return WorkerState::kDead;
   return silence > patience ? WorkerState::kStuck : WorkerState::kGood;

@@ -1,9 +1,9 @@
-// Watchdog: tells a busy worker from a dead one. A batch that has given no sign (a seam between
-// layers) for longer than its predicted time x factor, and at least a minute, is taken for stuck:
-// liveness goes bad, and good again if it moves after all. One that has been silent for twice as
-// long, or whose device is lost, is dead: the process has to end.
+// Watchdog: tells a busy worker from a dead one. A worker is taken for stuck when its batch has
+// given no sign (a seam between layers) for longer than its predicted time x factor, and for at
+// least a minute. Liveness is then bad, and good again if the batch moves after all. A worker that
+// has been silent for twice as long, or whose device is lost, is dead: the process has to end.
 //
-// Look is called once a second (Periodic); it reads heartbeats and never touches the queue. Thread
+// Look is called once a second (Periodic). It reads heartbeats and never touches the queue. Thread
 // safety: Look from one thread.
 #pragma once
 
@@ -16,13 +16,13 @@ namespace longspan {
 
 enum class WorkerState { kGood, kStuck, kDead };
 
-// What a worker with this heartbeat is to be taken for at `now`.
+// What a worker with this heartbeat is to be taken for at `now`. `factor`: --watchdog-factor.
 WorkerState JudgeWorker(const EncoderWorker::Heartbeat& heartbeat, absl::Time now, double factor);
 
 class Watchdog {
  public:
   // `worst` gives the worst state of all workers; `report` is told when it changes. Dead is for
-  // ever: nothing is asked any more.
+  // ever: after that, `worst` is not asked again.
   Watchdog(std::function<WorkerState()> worst, std::function<void(WorkerState state)> report);
 
   void Look();

@@ -38,18 +38,22 @@ absl::Status EncodeTokensCall::Run(const grpc::ByteBuffer& request) {
   auto permit = parts.admission->TryAcquire(ClaimFor(*input, parts.max_tokens()), call_.deadline());
   if (!permit.ok()) return permit.status();
 
-  const int64_t rows = std::max<int64_t>(
+  const int64_t rows_per_block = std::max<int64_t>(
       1, kMaxMessageBytes / (4 * std::max<int64_t>(1, parts.model->token_dimensions)));
-  rows_ = std::make_shared<TokenVectorBuffer>(rows, [weak = weak_from_this()] {
+  rows_ = std::make_shared<TokenVectorBuffer>(rows_per_block, [weak = weak_from_this()] {
     if (const auto call = weak.lock()) call->Pump();
   });
-  input->token_vectors = rows_;
+  input->options.token_sink = [rows = rows_, width = parts.model->token_dimensions](
+                                  int64_t first, int64_t count, const float* values) {
+    rows->Push(first, count, width, values);
+  };
   EncodeTask::Params params{.input = *std::move(input),
                             .arrival = call_.arrival(),
                             .deadline = call_.deadline(),
                             .cancel = cancel_,
                             .client = call_.client(),
-                            .permit = *std::move(permit)};
+                            .permit = *std::move(permit),
+                            .token_vectors = rows_};
   params.done = [call = shared_from_this()](absl::StatusOr<EncodedDocument> result,
                                             const StageTimings& timings) {
     call->OnEnd(std::move(result), timings);

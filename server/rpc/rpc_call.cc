@@ -169,7 +169,7 @@ void RpcCall::WriteLog(const absl::Status& status, absl::Duration total) const {
                         {"tokenize_seconds", Seconds(outcome_.timings.tokenize)},
                         {"queue_seconds", Seconds(outcome_.timings.queue)},
                         {"compute_seconds", Seconds(outcome_.timings.compute)},
-                        {"batch_texts", outcome_.timings.batch_texts},
+                        {"batch_texts", outcome_.timings.batch_pieces},
                         {"batch_tokens", outcome_.timings.batch_tokens}};
   if (!traceparent_.empty()) fields["traceparent"] = traceparent_;
   if (outcome_.truncated_texts > 0) fields["truncated_texts"] = outcome_.truncated_texts;

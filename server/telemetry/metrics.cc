@@ -236,7 +236,7 @@ void Metrics::CountWork(const CallOutcome& outcome) {
 
 void Metrics::OnBatch(const BatchReport& report) {
   compute_seconds_.Observe(absl::ToDoubleSeconds(report.compute));
-  batch_texts_.Observe(report.texts);
+  batch_texts_.Observe(report.pieces);
   batch_tokens_.Observe(static_cast<double>(report.tokens));
   batch_wasted_ratio_.Observe(report.wasted_ratio());
   const double ratio = report.prediction_error() + 1;

@@ -113,7 +113,7 @@ void TeiMetrics::OnText(int64_t tokens, const StageTimings& timings) {
 }
 
 void TeiMetrics::OnBatch(const BatchReport& report) {
-  batch_size_.Observe(report.texts);
+  batch_size_.Observe(report.pieces);
   batch_tokens_.Observe(static_cast<double>(report.tokens));
 }
 

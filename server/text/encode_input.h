@@ -1,10 +1,11 @@
 // EncodeInput: one text of a request and what is wanted of it, in the caller's own units
 // (characters of the text), as decoded from the wire and before the tokenizer saw it.
-// EncodedDocument: what comes back. Plain values, no protobuf.
+// EncodedDocument: the answer, joined from the vectors of the text's pieces (prepared_text.h).
+//
+// Plain values, no protobuf.
 #pragma once
 
 #include <cstdint>
-#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -16,19 +17,18 @@
 
 namespace longspan {
 
-class TokenVectorBuffer;
-
 // What to do with a text of more tokens than the model takes.
 enum class Truncation { kReject, kHead, kTail, kHeadTail, kWindows };
 
-// Which pieces of a text get a vector of their own.
+// Which ranges of a text get a vector of their own.
 enum class SpanPolicy { kNone, kGiven, kSentences, kParagraphs, kFixed };
 
 struct EncodeInput {
-  std::string field;  // path that errors name: "inputs[3]"; errors append ".text", ".spans[1]", ...
+  // Path that errors name: "inputs[3]"; they append ".text", ".spans[1]", ...
+  std::string field;
 
-  // Exactly one of the two is not empty. Ids are used as they are: special tokens included, no
-  // prompt.
+  // Exactly one of the two is not empty. Ids are used as they are: their special tokens are
+  // included, and no prompt is put in front.
   std::string text;
   std::vector<int32_t> token_ids;
   std::string prompt;  // put in front of `text`; empty = none
@@ -36,7 +36,7 @@ struct EncodeInput {
   Truncation truncation = Truncation::kReject;
   int64_t window_overlap = 0;  // kWindows: text tokens shared by neighbours, below half the window
 
-  // Given spans or positions win over the policy.
+  // Spans or positions that are given win over the policy.
   std::optional<GlobalAttention> global_attention;  // nullopt = the model's default
   std::vector<TextRange> global_spans;    // characters of `text`; every token of every word touched
   std::vector<int32_t> global_positions;  // token indices of the whole text, special tokens counted
@@ -45,21 +45,19 @@ struct EncodeInput {
   std::vector<TextRange> spans;  // kGiven: characters of `text`, or tokens of `token_ids`
   int64_t span_tokens = 0;       // kFixed: >= 1
   int64_t span_overlap = 0;      // kFixed: below span_tokens
-  bool independent_spans =
-      false;  // true: each span is encoded as a text of its own; false: late chunking
+  // True: each span is encoded as a text of its own. False: the spans are pooled from the hidden
+  // states of the whole text (late chunking).
+  bool independent_spans = false;
 
-  // pooling, normalize, dimensions and document_vector as the caller wants them. The other fields
-  // are filled by PrepareText.
+  // What the caller wants: pooling, normalize, dimensions, document_vector and token_sink (called
+  // while the batch runs). PrepareText fills in the other fields, piece by piece.
   EncodeOptions options;
   LshOptions lsh;
-
-  // EncodeTokens: receives the token vectors while the batch runs; null = not wanted.
-  std::shared_ptr<TokenVectorBuffer> token_vectors;
 };
 
 struct EncodedSpan {
   TextRange bytes;       // of the text, without the prompt; (0, 0) for token_ids
-  TextRange characters;  // likewise
+  TextRange characters;  // of the text, without the prompt; (0, 0) for token_ids
   TokenRange tokens;     // of the whole text, special tokens counted
   std::vector<float> vector;
 };
@@ -70,8 +68,8 @@ struct EncodedDocument {
   int64_t tokens_total = 0;  // tokens of the whole text, special tokens and prompt included
   int64_t tokens_used = 0;   // those that the model read
   bool truncated = false;    // tokens_used < tokens_total
-  std::vector<TextRange>
-      used_text;  // byte ranges of the text that the model read, ascending; empty for token_ids
+  // Byte ranges of the text that the model read, ascending; empty for token_ids.
+  std::vector<TextRange> used_text;
 };
 
 }  // namespace longspan

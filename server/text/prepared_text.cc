@@ -1,5 +1,6 @@
 #include "server/text/prepared_text.h"
 
+#include <algorithm>
 #include <cmath>
 #include <utility>
 
@@ -11,7 +12,7 @@ std::vector<float>& VectorOf(std::vector<EncodedText>& encoded, const VectorPart
   return part.span < 0 ? text.vector : text.span_vectors[part.span];
 }
 
-// Sums in double: a book of 1000 windows loses no digit of its mean.
+// Sums in double, so that the mean of a book's thousand windows loses no digit of its float32.
 std::vector<float> WeightedMean(const std::vector<VectorPart>& parts,
                                 std::vector<EncodedText>& encoded) {
   std::vector<double> sum(VectorOf(encoded, parts.front()).size(), 0.0);
@@ -29,11 +30,12 @@ std::vector<float> WeightedMean(const std::vector<VectorPart>& parts,
 void Normalize(std::vector<float>& vector) {
   double squares = 0;
   for (const float value : vector) squares += static_cast<double>(value) * value;
-  const double scale =
-      1.0 / std::max(std::sqrt(squares), 1e-12);  // as torch's normalize: a zero vector stays zero
+  // The floor is that of torch's normalize: a zero vector stays zero.
+  const double scale = 1.0 / std::max(std::sqrt(squares), 1e-12);
   for (float& value : vector) value = static_cast<float>(value * scale);
 }
 
+// A single part is moved out of `encoded`: no two of the joined vectors share one.
 std::vector<float> Join(const std::vector<VectorPart>& parts, bool normalize,
                         std::vector<EncodedText>& encoded) {
   if (parts.empty()) return {};
@@ -53,8 +55,6 @@ int64_t PreparedText::num_piece_tokens() const {
 
 EncodedDocument JoinPieces(const PreparedText& prepared, std::vector<EncodedText> encoded) {
   EncodedDocument document;
-  // The document first: it may share a piece's vector with nobody, but its windows are read, never
-  // moved.
   document.vector = Join(prepared.document, prepared.normalize_joined, encoded);
   document.spans.reserve(prepared.spans.size());
   for (const PreparedSpan& span : prepared.spans) {

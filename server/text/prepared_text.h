@@ -1,10 +1,11 @@
 // PreparedText: an EncodeInput after the tokenizer thread: one or more pieces, each a text for the
-// encoder, and how the vectors of the pieces are put together again. Most texts are one piece; a
-// text cut into windows is several, averaged by token count:
+// encoder, and how the vectors of the pieces are joined again. Most texts are one piece. A text cut
+// into windows is several, and its document vector their mean, weighted by token count:
 //
-//   10 text tokens, windows of 6, overlap 2:  pieces [0 6) [4 10)   document = (6 * v0 + 6 * v1) / 12, then normalised once
+//   10 text tokens, windows of 6, overlap 2:  pieces [0 6) and [4 10)
+//   document = (6 * v0 + 6 * v1) / 12, then normalised once
 //
-// Plain values and one pure function.
+// Plain values and one pure function. Proven by prepared_text_test.
 #pragma once
 
 #include <cstdint>
@@ -23,7 +24,7 @@ struct TextPiece {
   EncodeOptions options;
 };
 
-// Where one summand of a vector comes from.
+// One summand of a vector, and where it comes from.
 struct VectorPart {
   int32_t piece = 0;
   int32_t span = -1;  // index into the piece's span vectors; -1 = the piece's document vector
@@ -31,9 +32,9 @@ struct VectorPart {
 };
 
 struct PreparedSpan {
-  TextRange bytes;
-  TextRange characters;
-  TokenRange tokens;
+  TextRange bytes;       // as in EncodedSpan
+  TextRange characters;  // as in EncodedSpan
+  TokenRange tokens;     // of the whole text, special tokens counted
   std::vector<VectorPart> parts;
 };
 
@@ -42,18 +43,18 @@ struct PreparedText {
   LshOptions lsh;
   std::vector<VectorPart> document;  // empty = no document vector wanted
   std::vector<PreparedSpan> spans;
-  bool normalize_joined =
-      false;  // the pieces' vectors are not normalised; the joined ones shall be
-  int64_t tokens_total = 0;
-  int64_t tokens_used = 0;
-  std::vector<TextRange> used_text;
+  // True: the vectors of the pieces are not normalised and the joined ones shall be.
+  bool normalize_joined = false;
+  int64_t tokens_total = 0;          // as in EncodedDocument
+  int64_t tokens_used = 0;           // as in EncodedDocument
+  std::vector<TextRange> used_text;  // as in EncodedDocument
 
-  int64_t num_piece_tokens()
-      const;  // tokens that the encoder will read, windows and spans counted each
+  // Tokens that the encoder will read: what two windows share counts in both.
+  int64_t num_piece_tokens() const;
 };
 
-// Averages the parts of each vector by weight (one part: taken as it is) and normalises where
-// asked. `encoded` has one entry per piece and is consumed.
+// Averages the parts of each vector by weight, and normalises where asked. A single part is taken
+// as it is. `encoded` has one entry per piece and is consumed.
 EncodedDocument JoinPieces(const PreparedText& prepared, std::vector<EncodedText> encoded);
 
 }  // namespace longspan

@@ -5,7 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "core/error_details.h"
-#include "server/batching/token_vector_buffer.h"
+#include "server/text/kept_tokens.h"
 #include "server/text/token_layout.h"
 #include "server/text/truncation.h"
 #include "server/text/wanted_spans.h"
@@ -13,7 +13,8 @@
 namespace longspan {
 namespace {
 
-// Builds the plan of one input step by step; every step sees the whole text's tokens.
+// Turns the tokens of one input into its pieces, step by step. The pieces of the document come
+// first, those of independent spans behind them.
 class Planner {
  public:
   Planner(const EncodeInput& input, const PreparationContext& context, TokenLayout layout)
@@ -31,7 +32,7 @@ class Planner {
     }
     prepared_.lsh = input_.lsh;
     const bool late_chunking = !prepared_.spans.empty() && !input_.independent_spans;
-    if (input_.options.document_vector || input_.token_vectors != nullptr || late_chunking) {
+    if (input_.options.document_vector || input_.options.token_sink || late_chunking) {
       if (absl::Status status = AddDocument(); !status.ok()) return status;
     }
     const absl::Status status = input_.independent_spans ? AddIndependentSpans() : PlaceSpans();
@@ -40,6 +41,7 @@ class Planner {
   }
 
  private:
+  // One piece for the whole text, for what truncation leaves of it, or for each of its windows.
   absl::Status AddDocument() {
     const auto ranges = Truncate(input_, layout_, context_.max_tokens);
     if (!ranges.ok()) return ranges.status();
@@ -49,49 +51,43 @@ class Planner {
         ranges->size() > 1 && input_.options.normalize.value_or(context_.model->normalize);
     for (const std::vector<TokenRange>& body : *ranges) {
       absl::Status status =
-          AddDocumentPiece(TextPart(layout_, body), *positions, ranges->size() > 1);
+          AddDocumentPiece(KeptTokens(layout_, body), *positions, ranges->size() > 1);
       if (!status.ok()) return status;
     }
     NoteUse(*ranges);
     return absl::OkStatus();
   }
 
-  absl::Status AddDocumentPiece(TextPart part, const std::vector<int32_t>& positions,
+  absl::Status AddDocumentPiece(KeptTokens kept, const std::vector<int32_t>& positions,
                                 bool one_of_many) {
     TextPiece piece;
-    piece.token_ids = part.Ids(layout_.tokens.ids);
+    piece.token_ids = kept.Ids(layout_.tokens.ids);
     for (const int32_t position : positions) {
-      const TokenRange mapped = part.Map({position, position + 1});
+      const TokenRange mapped = kept.Map({position, position + 1});
       if (mapped.size() > 0) piece.global_positions.push_back(static_cast<int32_t>(mapped.begin));
     }
     piece.options = input_.options;
     if (one_of_many) piece.options.normalize = false;
-    piece.options.pooling_begin = PoolingBegin(part);
-    if (input_.token_vectors != nullptr) piece.options.token_sink = Sink();
+    piece.options.pooling_begin = PoolingBegin(kept);
     if (input_.options.document_vector)
-      prepared_.document.push_back({NextPiece(), -1, static_cast<double>(part.body().size())});
-    parts_.push_back(std::move(part));
+      prepared_.document.push_back({NextPiece(), -1, static_cast<double>(kept.body().size())});
+    kept_.push_back(std::move(kept));
     return AddPiece(std::move(piece), !positions.empty());
   }
 
-  // Parts that do not begin with the text's first token: all of the prompt, and nothing of the body
-  // that its count may reach.
-  int64_t PoolingBegin(const TextPart& part) const {
-    const bool from_the_first = part.body().begin == layout_.body.begin;
+  // How many leading tokens of a piece stay out of pooling: what the prompt's count takes out
+  // (token_layout.cc). That count may reach into the text's first word, which only the piece with
+  // the text's first token holds; in all others it ends with the prefix.
+  int64_t PoolingBegin(const KeptTokens& kept) const {
+    const bool from_the_first = kept.body().begin == layout_.body.begin;
     const int64_t begin = from_the_first ? layout_.prompt_tokens
                                          : std::min(layout_.prompt_tokens, layout_.body.begin);
-    return std::min(begin, part.size() - 1);
-  }
-
-  std::function<void(int64_t, int64_t, const float*)> Sink() const {
-    return [buffer = input_.token_vectors, width = context_.model->token_dimensions](
-               int64_t first, int64_t count, const float* values) {
-      buffer->Push(first, count, width, values);
-    };
+    return std::min(begin, kept.size() - 1);
   }
 
   int32_t NextPiece() const { return static_cast<int32_t>(prepared_.pieces.size()); }
 
+  // Resolves the piece's global positions and has the encoder check it.
   absl::Status AddPiece(TextPiece piece, bool positions_given) {
     const auto policy = positions_given ? GlobalAttention::kPositions : input_.global_attention;
     const auto num_tokens = static_cast<int64_t>(piece.token_ids.size());
@@ -109,9 +105,10 @@ class Planner {
     return absl::OkStatus();
   }
 
+  // What the answer says of the text that was read: its tokens and its byte ranges.
   void NoteUse(const BodyRanges& ranges) {
     const bool windows = ranges.size() > 1;
-    prepared_.tokens_used = windows ? layout_.size() : parts_.front().size();
+    prepared_.tokens_used = windows ? layout_.size() : kept_.front().size();
     if (!IsText(input_)) return;
     if (prepared_.tokens_used == prepared_.tokens_total) {
       prepared_.used_text = {{0, static_cast<int64_t>(input_.text.size())}};
@@ -124,8 +121,8 @@ class Planner {
     }
   }
 
-  // Late chunking: each span becomes ranges of the parts that hold it. Of a span that no part
-  // holds, a given one is an error and one that a policy found is left out.
+  // Late chunking: each span becomes one VectorPart in each piece that holds some of it. A given
+  // span that no piece holds is an error; one that a policy found is left out.
   absl::Status PlaceSpans() {
     std::vector<PreparedSpan> placed;
     for (size_t i = 0; i < prepared_.spans.size(); ++i) {
@@ -146,32 +143,38 @@ class Planner {
   }
 
   void PlaceSpan(PreparedSpan* span) {
-    for (size_t p = 0; p < parts_.size(); ++p) {  // a part that holds all of it
-      const TokenRange mapped = parts_[p].Map(span->tokens);
-      if (mapped.size() == span->tokens.size() || (mapped.size() > 0 && parts_.size() == 1))
-        return AddSpanPart(span, p, mapped);
+    const size_t num_pieces = kept_.size();
+    // A piece that holds all of the span, or the only piece with what is left of it.
+    for (size_t p = 0; p < num_pieces; ++p) {
+      const TokenRange mapped = kept_[p].Map(span->tokens);
+      if (mapped.size() == span->tokens.size() || (mapped.size() > 0 && num_pieces == 1))
+        return AddVectorPart(span, p, mapped);
     }
-    for (size_t p = 0; p < parts_.size();
-         ++p) {  // windows: each takes the tokens up to where the next one begins
-      const int64_t end = p + 1 < parts_.size() ? parts_[p + 1].body().begin : layout_.size();
-      const int64_t begin = p == 0 ? 0 : parts_[p].body().begin;
+    // A span that no window holds whole: each window takes the tokens up to where the next one
+    // begins, so that those in an overlap count once.
+    for (size_t p = 0; p < num_pieces; ++p) {
+      const int64_t begin = p == 0 ? 0 : kept_[p].body().begin;
+      const int64_t end = p + 1 < num_pieces ? kept_[p + 1].body().begin : layout_.size();
       const TokenRange owned{std::max(begin, span->tokens.begin), std::min(end, span->tokens.end)};
-      const TokenRange mapped = owned.size() > 0 ? parts_[p].Map(owned) : TokenRange{};
-      if (mapped.size() > 0) AddSpanPart(span, p, mapped);
+      const TokenRange mapped = owned.size() > 0 ? kept_[p].Map(owned) : TokenRange{};
+      if (mapped.size() > 0) AddVectorPart(span, p, mapped);
     }
   }
 
-  void AddSpanPart(PreparedSpan* span, size_t part, TokenRange mapped) {
-    std::vector<TokenRange>& spans = prepared_.pieces[part].options.spans;
-    span->parts.push_back({static_cast<int32_t>(part), static_cast<int32_t>(spans.size()),
-                           static_cast<double>(mapped.size())});
-    spans.push_back(mapped);
+  // Has the piece pool `tokens` of its own, and makes the result a part of the span's vector.
+  void AddVectorPart(PreparedSpan* span, size_t piece, TokenRange tokens) {
+    std::vector<TokenRange>& spans = prepared_.pieces[piece].options.spans;
+    span->parts.push_back({static_cast<int32_t>(piece), static_cast<int32_t>(spans.size()),
+                           static_cast<double>(tokens.size())});
+    spans.push_back(tokens);
   }
 
+  // Each span is tokenised again as a text of its own, with prompt and special tokens, and becomes
+  // one piece.
   absl::Status AddIndependentSpans() {
     for (size_t i = 0; i < prepared_.spans.size(); ++i) {
       PreparedSpan& span = prepared_.spans[i];
-      EncodeInput alone = AloneRequest(span);
+      const EncodeInput alone = InputOfSpan(span);
       auto layout = ReadTokens(alone, context_);
       if (!layout.ok()) return layout.status();
       if (context_.max_tokens > 0 && layout->size() > context_.max_tokens) {
@@ -184,16 +187,17 @@ class Planner {
       piece.token_ids = layout->tokens.ids;
       piece.options = input_.options;
       piece.options.document_vector = true;
+      piece.options.token_sink = nullptr;  // token vectors are those of the document
       piece.options.pooling_begin = layout->prompt_tokens;
       span.parts.push_back({NextPiece(), -1, 1});
       if (absl::Status status = AddPiece(std::move(piece), false); !status.ok()) return status;
     }
-    if (prepared_.tokens_used == 0)
-      prepared_.tokens_used = prepared_.tokens_total;  // no document part: every span is read whole
+    // Without pieces of the document nothing was cut: every span is read whole.
+    if (prepared_.tokens_used == 0) prepared_.tokens_used = prepared_.tokens_total;
     return absl::OkStatus();
   }
 
-  EncodeInput AloneRequest(const PreparedSpan& span) const {
+  EncodeInput InputOfSpan(const PreparedSpan& span) const {
     EncodeInput alone;
     alone.field = input_.field;
     alone.prompt = input_.prompt;
@@ -209,8 +213,7 @@ class Planner {
   const EncodeInput& input_;
   const PreparationContext& context_;
   const TokenLayout layout_;
-  std::vector<TextPart>
-      parts_;  // of the document, parallel to the first entries of prepared_.pieces
+  std::vector<KeptTokens> kept_;  // of the document's pieces, the first of prepared_.pieces
   PreparedText prepared_;
 };
 

@@ -7,8 +7,8 @@
 namespace longspan {
 namespace {
 
-// A reader of code points; the text is valid UTF-8 (checked at the door), so a lead byte tells the
-// length.
+// Reads a text code point by code point. The text is valid UTF-8, so the lead byte tells how many
+// bytes a code point takes.
 class Cursor {
  public:
   explicit Cursor(std::string_view text) : text_(text) {}
@@ -42,27 +42,32 @@ class Cursor {
   int64_t character_ = 0;
 };
 
+// ASCII white space, the no-break space, the blanks of typesetting and the ideographic space.
 bool IsSpace(char32_t c) {
   return c == ' ' || (c >= '\t' && c <= '\r') || c == 0xa0 || c == 0x3000 ||
          (c >= 0x2000 && c <= 0x200a);
 }
-bool IsStop(char32_t c) { return c == '.' || c == '!' || c == '?' || c == 0x2026; }
-bool IsWideStop(char32_t c) { return c == 0x3002 || c == 0xff01 || c == 0xff1f; }  // 。！？
+bool IsStop(char32_t c) { return c == '.' || c == '!' || c == '?' || c == 0x2026; }  // 0x2026 = …
+bool IsWideStop(char32_t c) { return c == 0x3002 || c == 0xff01 || c == 0xff1f; }    // 。！？
+// Lower-case letters of English, of the languages of Latin-1, and of Russian.
 bool IsLower(char32_t c) {
   return (c >= 'a' && c <= 'z') || (c >= 0xdf && c <= 0xff) || (c >= 0x430 && c <= 0x44f);
 }
+// Letters of scripts that write spaces between words, Hangul among them. CJK ideographs are not
+// words: a range of them is not widened.
 bool IsWord(char32_t c) {
   if (c < 0x80)
     return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || c == '_';
-  return (c >= 0xc0 && c < 0x2000) ||
-         (c >= 0xac00 && c < 0xd7b0);  // letters of spaced scripts, Hangul; not CJK ideographs
+  return (c >= 0xc0 && c < 0x2000) || (c >= 0xac00 && c < 0xd7b0);
 }
+// Closing quotes and brackets: " ' ) ] ” ’ » 」 』
 bool IsCloser(char32_t c) {
   return c == '"' || c == '\'' || c == ')' || c == ']' || c == 0x201d || c == 0x2019 || c == 0xbb ||
          c == 0x300d || c == 0x300f;
 }
 
-// Collects the segment that is being read; ends at the last character that is not white space.
+// Collects the segment that is being read. It is handed the characters that are not white space, so
+// a segment ends at the last of them.
 class SegmentBuilder {
  public:
   void Take(const Cursor& at, const Cursor& after) {
@@ -89,7 +94,7 @@ class SegmentBuilder {
 std::vector<TextSegment> Split(std::string_view text, bool at_sentences) {
   SegmentBuilder builder;
   Cursor cursor(text);
-  bool after_stop = false;  // a stop and nothing but closers since
+  bool after_stop = false;  // a stop was read, and nothing but closing quotes and brackets since
   while (!cursor.done()) {
     if (!IsSpace(cursor.Peek())) {
       const Cursor at = cursor;
@@ -119,7 +124,8 @@ std::vector<TextSegment> SplitParagraphs(std::string_view text) { return Split(t
 
 TextRange WidenToWords(std::string_view text, TextRange bytes) {
   const auto size = static_cast<int64_t>(text.size());
-  const auto previous = [&](int64_t at) {  // first byte of the code point before `at`
+  // First byte of the code point before `at`.
+  const auto previous = [&](int64_t at) {
     do --at;
     while (at > 0 && (static_cast<unsigned char>(text[at]) & 0xc0) == 0x80);
     return at;
@@ -146,6 +152,7 @@ int64_t CountCharacters(std::string_view text) {
 absl::StatusOr<std::vector<TextSegment>> LocateCharacters(std::string_view text,
                                                           const std::vector<TextRange>& ranges) {
   const int64_t num_characters = CountCharacters(text);
+  // Every begin and end, ascending: one pass over the text then finds the bytes of all of them.
   std::vector<int64_t> marks;
   for (size_t i = 0; i < ranges.size(); ++i) {
     const TextRange& range = ranges[i];

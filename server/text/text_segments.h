@@ -1,13 +1,18 @@
-// Parts of a text by its own marks: sentences, paragraphs, and the byte ranges of given character
-// ranges.
+// Segments of a text: its sentences, its paragraphs, and the byte ranges of given character ranges.
 //
-// Rules (no dictionary, any language): a sentence ends after one of . ! ? and any closing quotes or
-// brackets when white space and no lower-case letter follows ("e.g. this" goes on), at once after
-// the full stops of Chinese and Japanese, and at a blank line. A paragraph ends at a blank line.
-// White space around a segment is left out; empty segments do not exist. One pass each, linear in
-// the text. Free functions without state: thread safe.
+// The rules need no dictionary and hold for any language. A sentence ends
+//   - after one of . ! ? and any closing quotes or brackets, where white space follows and then no
+//     lower-case letter ("e.g. this" goes on),
+//   - right after the full stops of Chinese and Japanese, and
+//   - at a blank line.
+// A paragraph ends at a blank line. White space around a segment is left out; empty segments do not
+// exist. Each function passes over the text once, so its cost is linear in the text.
+//
+// Texts must be valid UTF-8 (the wire checks it). Free functions without state: thread safe. Proven
+// by text_segments_test.
 #pragma once
 
+#include <cstdint>
 #include <string_view>
 #include <vector>
 
@@ -16,6 +21,7 @@
 
 namespace longspan {
 
+// One range of a text in both units.
 struct TextSegment {
   TextRange bytes;
   TextRange characters;
@@ -25,15 +31,17 @@ struct TextSegment {
 std::vector<TextSegment> SplitSentences(std::string_view text);
 std::vector<TextSegment> SplitParagraphs(std::string_view text);
 
-// Byte ranges of character ranges, in the order given. INVALID_ARGUMENT "[i] ..." for an empty
-// range or one outside the text.
+// Byte ranges of character ranges, in the order given. INVALID_ARGUMENT for an empty range or one
+// outside the text; its message begins with the range's index, "[i] is characters ...", so that the
+// caller can put a field's path in front.
 absl::StatusOr<std::vector<TextSegment>> LocateCharacters(std::string_view text,
                                                           const std::vector<TextRange>& ranges);
 
-// A byte range widened to whole words: runs of letters, digits and _ of scripts that write spaces
-// between words.
+// A byte range widened to whole words. A word is a run of letters, digits and _ of scripts that
+// write spaces between words; Chinese and Japanese characters are none.
 TextRange WidenToWords(std::string_view text, TextRange bytes);
 
+// Unicode code points.
 int64_t CountCharacters(std::string_view text);
 
 }  // namespace longspan

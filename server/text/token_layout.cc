@@ -3,20 +3,19 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "core/error_details.h"
 #include "server/text/text_segments.h"
-
-#include "absl/strings/str_cat.h"
 
 namespace longspan {
 namespace {
 
-// Ids of the caller: special tokens are recognised where the tokenizer's own stand at both ends.
 TokenLayout LayoutOfIds(const std::vector<int32_t>& ids, const PreparationContext& context) {
   TokenLayout layout;
   layout.tokens.ids = ids;
   layout.body = {0, static_cast<int64_t>(ids.size())};
-  const std::vector<int32_t>&prefix = context.prefix_ids, &suffix = context.suffix_ids;
+  const std::vector<int32_t>& prefix = context.prefix_ids;
+  const std::vector<int32_t>& suffix = context.suffix_ids;
   if (ids.size() > prefix.size() + suffix.size() &&
       std::equal(prefix.begin(), prefix.end(), ids.begin()) &&
       std::equal(suffix.rbegin(), suffix.rend(), ids.rbegin())) {
@@ -26,6 +25,7 @@ TokenLayout LayoutOfIds(const std::vector<int32_t>& ids, const PreparationContex
   return layout;
 }
 
+// `tokens` are those of prompt + text; the offsets of the body are moved back by the prompt.
 TokenLayout LayoutOfText(Tokenization tokens, int64_t prompt_bytes, int64_t prompt_characters) {
   TokenLayout layout;
   const auto n = static_cast<int64_t>(tokens.ids.size());
@@ -45,10 +45,11 @@ TokenLayout LayoutOfText(Tokenization tokens, int64_t prompt_bytes, int64_t prom
   return layout;
 }
 
-// The rule of sentence-transformers: as many tokens as the prompt has alone, its leading special
-// tokens counted and the trailing one not. By this count a blank at the prompt's end that a
-// byte-level tokenizer joins with the text's first word ("query: " + "what" -> "query" ":" " what")
-// takes that word out of the pooled vector too; a vector that is compared with theirs must do so.
+// Tokens that a prompt takes out of pooling, by the rule of sentence-transformers: as many as the
+// prompt has when it is tokenised alone, its leading special tokens counted and the trailing one
+// not. A byte-level tokenizer joins a blank at the prompt's end with the text's first word
+// ("query: " + "what" becomes "query" ":" " what"), so this count takes that word out of the pooled
+// vector too. A vector that is compared with theirs must do the same.
 absl::StatusOr<int64_t> CountPromptTokens(const std::string& prompt,
                                           const PreparationContext& context) {
   const absl::StatusOr<Tokenization> alone = context.tokenize(prompt);
@@ -80,14 +81,15 @@ absl::StatusOr<TokenLayout> ReadTokens(const EncodeInput& input,
   if (input.prompt.empty() || context.model->pool_prompt) return layout;
   const absl::StatusOr<int64_t> prompt_tokens = CountPromptTokens(input.prompt, context);
   if (!prompt_tokens.ok()) return AtField(prompt_tokens.status(), input.field + ".text");
-  layout.prompt_tokens =
-      std::min(*prompt_tokens, layout.size() - 1);  // one token must be left to pool
+  // One token must be left to pool.
+  layout.prompt_tokens = std::min(*prompt_tokens, layout.size() - 1);
   return layout;
 }
 
 TokenRange TokensOf(const TokenLayout& layout, TextRange bytes) {
   const auto& offsets = layout.tokens.bytes;
-  const auto first = offsets.begin() + layout.body.begin, last = offsets.begin() + layout.body.end;
+  const auto first = offsets.begin() + layout.body.begin;
+  const auto last = offsets.begin() + layout.body.end;
   const auto begin = std::partition_point(
       first, last, [&](const TextRange& token) { return token.end <= bytes.begin; });
   const auto end = std::partition_point(

@@ -1,10 +1,15 @@
-// TokenLayout: the tokens of one input and where its body lies: prefix + body + suffix, prefix =
-// special tokens in front and the prompt, suffix = special tokens behind. What is cut, spans and
-// global positions all count in its tokens.
+// TokenLayout: the tokens of one input, and where its body lies among them: prefix + body + suffix.
+// The prefix is the special tokens in front and the prompt, the suffix the special tokens behind:
+//
+//   prompt "query:", text "what is this"      prefix            body            suffix
+//                                             [CLS] query :     what is this    [SEP]
+//
+// Truncation, spans and global positions all count in the tokens of this layout.
 //
 // Plain values and free functions without state: thread safe.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -12,25 +17,25 @@
 #include "core/token_batch.h"
 #include "core/tokenizer/tokenizer.h"
 #include "server/text/encode_input.h"
-#include "server/text/text_preparation.h"
+#include "server/text/preparation_context.h"
 
 namespace longspan {
 
-// [0, body.begin) is the prefix, [body.end, n) the suffix. Offsets are of the text without the
-// prompt.
 struct TokenLayout {
-  Tokenization tokens;
-  TokenRange body;
+  Tokenization tokens;        // [n]; byte and character offsets are of the text without the prompt
+  TokenRange body;            // [0, body.begin) is the prefix, [body.end, n) the suffix
   int64_t prompt_tokens = 0;  // leading tokens that take no part in pooling
-  int64_t size() const { return static_cast<int64_t>(tokens.ids.size()); }
-  int64_t frame() const { return size() - body.size(); }
+
+  int64_t size() const { return static_cast<int64_t>(tokens.ids.size()); }  // n
+  int64_t frame() const { return size() - body.size(); }  // tokens of prefix and suffix
 };
 
 inline bool IsText(const EncodeInput& input) { return !input.text.empty(); }
 std::string ContentField(const EncodeInput& input);  // "inputs[3].text", "inputs[3].token_ids"
 
-// Reads the input's text, or takes its ids: special tokens of the caller are recognised where the
-// tokenizer's own stand at both ends.
+// Tokenises the input's text behind its prompt, or takes its ids. Ids begin and end with special
+// tokens where they begin with the tokenizer's prefix_ids and end with its suffix_ids; otherwise
+// all of them are body.
 absl::StatusOr<TokenLayout> ReadTokens(const EncodeInput& input, const PreparationContext& context);
 
 // Tokens of the body that share at least one byte with `bytes` of the text.

@@ -8,6 +8,7 @@
 namespace longspan {
 namespace {
 
+// `room`: tokens of the body that one window holds.
 absl::StatusOr<BodyRanges> WindowRanges(const EncodeInput& input, TokenRange body, int64_t room) {
   const int64_t overlap = input.window_overlap;
   if (2 * overlap >= room) {
@@ -15,10 +16,10 @@ absl::StatusOr<BodyRanges> WindowRanges(const EncodeInput& input, TokenRange bod
         "options.window_overlap_tokens",
         absl::StrCat("is ", overlap, "; allowed: below half the window of ", room, " tokens"));
   }
-  BodyRanges parts;
+  BodyRanges windows;
   for (int64_t begin = body.begin;; begin += room - overlap) {
-    parts.push_back({{begin, std::min(begin + room, body.end)}});
-    if (begin + room >= body.end) return parts;
+    windows.push_back({{begin, std::min(begin + room, body.end)}});
+    if (begin + room >= body.end) return windows;
   }
 }
 
@@ -36,7 +37,7 @@ absl::StatusOr<BodyRanges> Truncate(const EncodeInput& input, const TokenLayout&
                      room < 1 ? " (prompt included)" : " (set truncation)"));
   }
   switch (input.truncation) {
-    case Truncation::kReject:
+    case Truncation::kReject:  // has returned above
     case Truncation::kHead:
       return BodyRanges{{{body.begin, body.begin + room}}};
     case Truncation::kTail:

@@ -9,7 +9,6 @@
 namespace longspan {
 namespace {
 
-// The spans as asked for, in text and tokens of the whole input.
 absl::StatusOr<std::vector<PreparedSpan>> GivenTokenSpans(const EncodeInput& input,
                                                           const TokenLayout& layout) {
   std::vector<PreparedSpan> spans;
@@ -42,6 +41,7 @@ absl::StatusOr<std::vector<PreparedSpan>> GivenTextSpans(const EncodeInput& inpu
   return spans;
 }
 
+// A segment without a token (a line of control characters, say) is no span.
 std::vector<PreparedSpan> SegmentSpans(const std::vector<TextSegment>& segments,
                                        const TokenLayout& layout) {
   std::vector<PreparedSpan> spans;

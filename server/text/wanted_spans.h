@@ -1,5 +1,6 @@
 // The spans that an input asks for, as ranges of its text and of its tokens: given ones, sentences,
-// paragraphs, or so many tokens each. Which part of a cut text holds them is not decided here.
+// paragraphs, or a fixed number of tokens each. Which pieces hold them is decided later
+// (text_preparation.cc), so `parts` of each span is still empty.
 //
 // A free function without state: thread safe.
 #pragma once
@@ -12,6 +13,8 @@
 
 namespace longspan {
 
+// In the order given, or in the order of the text. INVALID_ARGUMENT names the given span that is
+// empty, outside the text, or touches no token.
 absl::StatusOr<std::vector<PreparedSpan>> WantedSpans(const EncodeInput& input,
                                                       const TokenLayout& layout);
 

@@ -65,7 +65,7 @@ void FillTimings(const StageTimings& timings, v1::Timings* out) {
   out->set_queue_ns(Nanoseconds(timings.queue));
   out->set_compute_ns(Nanoseconds(timings.compute));
   out->set_total_ns(Nanoseconds(timings.total));
-  out->set_batch_texts(timings.batch_texts);
+  out->set_batch_texts(timings.batch_pieces);
   out->set_batch_tokens(timings.batch_tokens);
 }
 
@@ -74,7 +74,7 @@ void MaxTimings(const StageTimings& one, StageTimings* total) {
   total->queue = std::max(total->queue, one.queue);
   total->compute = std::max(total->compute, one.compute);
   total->total = std::max(total->total, one.total);
-  total->batch_texts = std::max(total->batch_texts, one.batch_texts);
+  total->batch_pieces = std::max(total->batch_pieces, one.batch_pieces);
   total->batch_tokens = std::max(total->batch_tokens, one.batch_tokens);
   total->stage = std::max(total->stage, one.stage);
 }

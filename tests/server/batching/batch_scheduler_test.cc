@@ -56,8 +56,8 @@ TEST_F(BatchSchedulerTest, NextBatch_ClosesByPredictedSeconds) {
 }
 
 TEST_F(BatchSchedulerTest, NextBatch_CountsTheTokenBudgetAsTextsOf512_ByTheCostModelOfTheMoment) {
-  double seconds_per_square =
-      1;  // dense attention: cost n^2; calibrated after the scheduler was made
+  // Dense attention, cost n^2; calibrated after the scheduler was made.
+  double seconds_per_square = 1;
   scheduler_.emplace(
       BatchSchedulerOptions{.max_batch_tokens = 2048, .lanes = {.short_up_to = 4096}},
       BatchCost{.text_seconds =
@@ -110,7 +110,7 @@ TEST_F(BatchSchedulerTest, NextBatch_ReturnsPartialBatch_WhenOldestIsDue) {
   clock_.AwaitWaiters(1);
   clock_.Advance(absl::Milliseconds(1));
   clock_.AwaitWaiters(1);
-  EXPECT_EQ(scheduler_->depth().texts, 2);
+  EXPECT_EQ(scheduler_->depth().pieces, 2);
   clock_.Advance(absl::Milliseconds(1));
   worker.join();
   EXPECT_THAT(batch, ElementsAre(1, 2));
@@ -226,7 +226,7 @@ TEST_F(BatchSchedulerTest, Reap_AnswersExpiredTexts_WhileAllWorkersAreBusy) {
   clock_.Advance(absl::Seconds(3));
   outcomes_.AwaitTotal(2);
   EXPECT_EQ(outcomes_.code(1), absl::StatusCode::kDeadlineExceeded);
-  EXPECT_EQ(scheduler_->depth().texts, 1);
+  EXPECT_EQ(scheduler_->depth().pieces, 1);
   scheduler_->Shutdown();
   reaper.join();
 }
@@ -296,24 +296,23 @@ TEST_F(BatchSchedulerTest, TryNextBatchBefore_GivesShortTexts_ButNeverOfTheSameL
   EXPECT_EQ(scheduler_->TryNextBatchBefore(running->lane), std::nullopt);
 }
 
-TEST_F(BatchSchedulerTest, Depth_CountsTextsTokensSecondsAndAge) {
+TEST_F(BatchSchedulerTest, Depth_CountsPiecesTokensSecondsAndAge) {
   Start();
   Submit({.number = 1, .lengths = {30}});
   clock_.Advance(absl::Seconds(4));
   Submit({.number = 2, .lengths = {1000}});
   const BatchScheduler::Depth depth = scheduler_->depth();
-  EXPECT_EQ(depth.texts, 2);
+  EXPECT_EQ(depth.pieces, 2);
   EXPECT_EQ(depth.tokens, 1030);
   EXPECT_THAT(depth.predicted_seconds, DoubleNear(1.03, 1e-9));
   EXPECT_EQ(depth.oldest, absl::Seconds(4));
-  EXPECT_THAT(depth.lane_texts, ElementsAre(1, 1, 0));
+  EXPECT_THAT(depth.lane_pieces, ElementsAre(1, 1, 0));
   Next();
   Next();
   EXPECT_EQ(scheduler_->depth().oldest, absl::ZeroDuration());
 }
 
-// However many short texts keep coming, a bulk text starts within bounded work, and the other way
-// round.
+// However many short texts keep coming, a bulk text starts within bounded work.
 TEST_F(BatchSchedulerTest, NextBatch_StarvesNoLane) {
   Start({.max_batch_tokens = 100, .lanes = {.short_up_to = 50, .long_up_to = 500}});
   for (int number = 1; number <= 10; ++number) Submit({.number = number, .lengths = {10}});

@@ -13,8 +13,8 @@ using ::testing::HasSubstr;
 
 class EncodeTaskTest : public ::testing::Test {
  protected:
-  EncodeTask::BatchShape Shape(int32_t texts = 1) const {
-    return {clock_.Now(), texts, 10 * texts};
+  EncodeTask::BatchShape Shape(int32_t pieces = 1) const {
+    return {clock_.Now(), pieces, 10 * pieces};
   }
   static absl::StatusOr<EncodedText> Vector(std::vector<float> values) {
     return EncodedText{.vector = std::move(values)};
@@ -45,12 +45,12 @@ TEST_F(EncodeTaskTest, Complete_GivesThePermitBackBeforeDone) {
   Admission admission({}, MillisecondPerToken, &clock_);
   EncodeTask::Params params{.permit =
                                 *admission.TryAcquire({.tokens = 10}, absl::InfiniteFuture())};
-  int64_t texts_left = -1;
+  int64_t tasks_left = -1;
   params.done = [&](absl::StatusOr<EncodedDocument>, const StageTimings&) {
-    texts_left = admission.backlog().texts;
+    tasks_left = admission.backlog().tasks;
   };
   EncodeTask(std::move(params), &clock_).Complete(absl::CancelledError("gone"));
-  EXPECT_EQ(texts_left, 0);
+  EXPECT_EQ(tasks_left, 0);
 }
 
 TEST_F(EncodeTaskTest, Complete_FreesWhatDoneHolds_BeforeTheTaskIsFreed) {
@@ -117,7 +117,7 @@ TEST_F(EncodeTaskTest, Timings_AddUpToTheTotal_OverTwoBatches) {
   EXPECT_EQ(timings.queue, absl::Milliseconds(21));
   EXPECT_EQ(timings.compute, absl::Milliseconds(200));
   EXPECT_EQ(timings.total, absl::Milliseconds(223));
-  EXPECT_EQ(timings.batch_texts, 3);
+  EXPECT_EQ(timings.batch_pieces, 3);
   EXPECT_EQ(timings.batch_tokens, 99);
   EXPECT_EQ(timings.stage, Stage::kCompute);
 }
@@ -134,44 +134,6 @@ TEST_F(EncodeTaskTest, Timings_NameTheStageThatTheTaskEndedIn) {
   running->Complete(absl::CancelledError(""));
   EXPECT_EQ(outcomes_.only(3).timings.stage, Stage::kCompute);
   EXPECT_EQ(outcomes_.only(3).timings.compute, absl::Seconds(1));
-}
-
-TEST(JoinPieces, NormalizesTheMean_NotTheParts) {
-  PreparedText prepared;
-  prepared.pieces.resize(2);
-  prepared.document = {{0, -1, 3}, {1, -1, 1}};
-  prepared.normalize_joined = true;
-  prepared.tokens_total = prepared.tokens_used = 4;
-  const EncodedDocument document =
-      JoinPieces(prepared, {{.vector = {4, 0}}, {.vector = {0, 16}}});  // mean (3, 4)
-  EXPECT_THAT(document.vector, ElementsAre(FloatNear(0.6, 1e-6), FloatNear(0.8, 1e-6)));
-  EXPECT_FALSE(document.truncated);
-}
-
-TEST(JoinPieces, TakesSpansFromTheirPieces_AndTellsTruncation) {
-  PreparedText prepared;
-  prepared.pieces.resize(2);
-  prepared.spans = {{{0, 5}, {0, 5}, {1, 3}, {{0, 0, 2}}},
-                    {{5, 9}, {5, 9}, {3, 5}, {{0, 1, 1}, {1, 0, 3}}}};
-  prepared.tokens_total = 9;
-  prepared.tokens_used = 6;
-  prepared.used_text = {{0, 9}};
-  const EncodedDocument document =
-      JoinPieces(prepared, {{.span_vectors = {{1, 2}, {4, 4}}}, {.span_vectors = {{8, 0}}}});
-  EXPECT_TRUE(document.vector.empty());
-  ASSERT_EQ(document.spans.size(), 2u);
-  EXPECT_THAT(document.spans[0].vector, ElementsAre(1, 2));
-  EXPECT_THAT(document.spans[1].vector, ElementsAre(7, 1));
-  EXPECT_EQ(document.spans[1].tokens, (TokenRange{3, 5}));
-  EXPECT_TRUE(document.truncated);
-}
-
-TEST(JoinPieces, LeavesAZeroVectorZero) {
-  PreparedText prepared;
-  prepared.pieces.resize(1);
-  prepared.document = {{0, -1, 1}};
-  prepared.normalize_joined = true;
-  EXPECT_THAT(JoinPieces(prepared, {{.vector = {0, 0}}}).vector, ElementsAre(0, 0));
 }
 
 }  // namespace

@@ -1,6 +1,6 @@
-// FakeClock: a clock that stands still until a test moves it, for the engine's tests. Waits end
-// when their condition becomes true or the test has moved the time past their deadline; no real
-// time is involved but that of thread switches.
+// FakeClock: a clock for the engine's tests that stands still until a test moves it. A wait ends
+// when its condition becomes true or the test has moved the time past its deadline. No real time is
+// involved but that of thread switches.
 #pragma once
 
 #include <atomic>
@@ -22,8 +22,8 @@ class FakeClock final : public Clock {
       absl::MutexLock lock(&mu_);
       for (const auto& [mu, waits] : waiting_) waiting.push_back(mu);
     }
-    for (absl::Mutex* mu : waiting)
-      absl::MutexLock lock(mu);  // releasing it has the conditions looked at again
+    // A mutex that is released evaluates the conditions of those who wait for it.
+    for (absl::Mutex* mu : waiting) absl::MutexLock lock(mu);
   }
 
   bool AwaitUntil(absl::Mutex& mu, const absl::Condition& condition,

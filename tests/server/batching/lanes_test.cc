@@ -4,20 +4,14 @@
 
 #include <map>
 
+#include "tests/server/batching/queued_pieces.h"
+
 namespace longspan {
 namespace {
 
 using ::testing::DoubleNear;
-using ::testing::ElementsAre;
 
 constexpr auto kEveryLane = [](Lane) { return true; };
-constexpr auto kNobodyLeft = [](const QueuedPiece&) { return false; };
-
-absl::Time At(double seconds) { return absl::UnixEpoch() + absl::Seconds(seconds); }
-
-QueuedPiece Piece(double seconds, int64_t tokens = 1, double queued = 0) {
-  return {.tokens = tokens, .padded_tokens = tokens, .seconds = seconds, .queued = At(queued)};
-}
 
 LaneOptions NoAgeing(std::array<double, kNumLanes> weights) {
   return {.weights = weights, .ageing = 0};
@@ -29,6 +23,11 @@ TEST(Lanes, LaneOf_PutsBoundariesIntoTheShorterLane) {
   EXPECT_EQ(LaneOf(513, options), Lane::kLong);
   EXPECT_EQ(LaneOf(8192, options), Lane::kLong);
   EXPECT_EQ(LaneOf(8193, options), Lane::kBulk);
+}
+
+TEST(Lanes, LaneOf_UsesTheScaleOfLengthClasses_UnlessTold) {
+  for (const int64_t bound : {LaneOptions().short_up_to, LaneOptions().long_up_to})
+    EXPECT_NE(LengthClassOf(bound), LengthClassOf(bound + 1)) << bound;
 }
 
 TEST(Lanes, NextLane_SharesPredictedSecondsByWeight) {
@@ -82,8 +81,8 @@ TEST(Lanes, NextLane_GivesNoCreditForTimeAway) {
   EXPECT_THAT(longs, ::testing::AllOf(::testing::Ge(4), ::testing::Le(6)));
 }
 
-// The bulk lane has a thousandth of the share; by share alone its second text would wait for 1000 s
-// of short ones.
+// The bulk lane has a thousandth of the short lane's share. By the shares alone its second text
+// would wait for 1000 s of short ones.
 TEST(Lanes, NextLane_ServesALaneOfSmallWeightInBoundedTime_WhenItAges) {
   Lanes lanes({.weights = {1000, 1, 1}, .ageing = 0.1}, kNobodyLeft);
   lanes.Push(Lane::kBulk, Piece(1), "");
@@ -132,108 +131,6 @@ TEST(Lanes, NextLaneBefore_OffersOnlyShorterLanes_UntilTheirShareIsUsedUp) {
   }
   EXPECT_THAT(passed, DoubleNear(80, 2));  // eight times as much as the long text itself
   EXPECT_EQ(lanes.NextLaneBefore(At(0), Lane::kShort), std::nullopt);
-}
-
-TEST(LaneQueue, Take_SharesSecondsAmongClients_HoweverManyTextsTheySend) {
-  LaneQueue queue(kNobodyLeft);
-  for (int i = 0; i < 1000; ++i) queue.Push(Piece(1), "greedy");
-  for (int i = 0; i < 10; ++i) queue.Push(Piece(1, 2), "modest");
-  int modest = 0;
-  for (int i = 0; i < 20; ++i) modest += queue.Take().tokens == 2;
-  EXPECT_EQ(modest, 10);
-}
-
-TEST(LaneQueue, Take_CountsSecondsNotTexts) {
-  LaneQueue queue(kNobodyLeft);
-  for (int i = 0; i < 100; ++i) {
-    queue.Push(Piece(10, 1), "large");
-    queue.Push(Piece(1, 2), "small");
-  }
-  double large = 0, small = 0;
-  for (int i = 0; i < 55; ++i) {
-    const QueuedPiece piece = queue.Take();
-    (piece.tokens == 1 ? large : small) += piece.seconds;
-  }
-  EXPECT_THAT(large, DoubleNear(small, 10));
-}
-
-// One text at a time, each sent when the last was taken: must not get more than half beside one
-// other client.
-TEST(LaneQueue, Take_GivesNothingForSendingOneAtATime) {
-  LaneQueue queue(kNobodyLeft);
-  for (int i = 0; i < 1000; ++i) queue.Push(Piece(1, 1), "steady");
-  queue.Push(Piece(5, 2), "sly");
-  double sly = 0, steady = 0;
-  while (sly + steady < 200) {
-    const QueuedPiece piece = queue.Take();
-    (piece.tokens == 2 ? sly : steady) += piece.seconds;
-    if (piece.tokens == 2) queue.Push(Piece(5, 2), "sly");
-  }
-  EXPECT_THAT(sly, DoubleNear(100, 6));
-}
-
-// The other way round: small texts one at a time beside a client with large ones must get their
-// half too.
-TEST(LaneQueue, Take_TakesNothingForSendingOneAtATime) {
-  LaneQueue queue(kNobodyLeft);
-  for (int i = 0; i < 1000; ++i) queue.Push(Piece(5, 1), "steady");
-  queue.Push(Piece(0.1, 2), "modest");
-  double modest = 0, steady = 0;
-  while (modest + steady < 200) {
-    const QueuedPiece piece = queue.Take();
-    (piece.tokens == 2 ? modest : steady) += piece.seconds;
-    if (piece.tokens == 2) queue.Push(Piece(0.1, 2), "modest");
-  }
-  EXPECT_THAT(modest, DoubleNear(100, 6));
-}
-
-TEST(LaneQueue, Take_IsFirstComeFirstServed_InsideAClient) {
-  LaneQueue queue(kNobodyLeft);
-  for (int tokens = 1; tokens <= 5; ++tokens) queue.Push(Piece(1, tokens), "one");
-  for (int tokens = 1; tokens <= 5; ++tokens) EXPECT_EQ(queue.Take().tokens, tokens);
-  EXPECT_TRUE(queue.empty());
-  EXPECT_EQ(queue.seconds(), 0);
-  EXPECT_EQ(queue.oldest(), absl::InfiniteFuture());
-}
-
-TEST(LaneQueue, Take_ChargesNothingForAbandonedTexts) {
-  LaneQueue queue([](const QueuedPiece& piece) { return piece.tokens == 9; });
-  for (int i = 0; i < 50; ++i) queue.Push(Piece(1, 9), "unlucky");
-  for (int i = 0; i < 5; ++i) {
-    queue.Push(Piece(1, 1), "unlucky");
-    queue.Push(Piece(1, 2), "other");
-  }
-  int unlucky = 0, taken = 0;
-  while (taken < 6) {
-    const QueuedPiece piece = queue.Take();
-    if (piece.abandoned) continue;
-    ++taken;
-    unlucky += piece.tokens == 1;
-  }
-  EXPECT_EQ(unlucky, 3);
-}
-
-TEST(LaneQueue, TakePadded_FindsEqualLengthsBehindOthers) {
-  LaneQueue queue(kNobodyLeft);
-  for (const int64_t tokens : {64, 128, 64, 192, 64}) queue.Push(Piece(1, tokens), "one");
-  queue.Push(Piece(1, 64), "two");
-  std::vector<int64_t> taken;
-  while (const auto piece = queue.TakePadded(64)) taken.push_back(piece->tokens);
-  EXPECT_THAT(taken, ElementsAre(64, 64, 64, 64));
-  EXPECT_EQ(queue.texts(), 2);
-}
-
-TEST(LaneQueue, RemoveIf_LeavesTheOthersInOrder) {
-  LaneQueue queue(kNobodyLeft);
-  for (int tokens = 1; tokens <= 6; ++tokens) queue.Push(Piece(1, tokens, tokens), "one");
-  queue.Push(Piece(1, 7, 7), "gone");
-  std::vector<QueuedPiece> removed;
-  queue.RemoveIf([](const QueuedPiece& piece) { return piece.tokens % 2 == 1; }, &removed);
-  EXPECT_EQ(removed.size(), 4u);
-  EXPECT_EQ(queue.oldest(), At(2));
-  std::vector<int64_t> rest;
-  while (!queue.empty()) rest.push_back(queue.Take().tokens);
-  EXPECT_THAT(rest, ElementsAre(2, 4, 6));
 }
 
 }  // namespace

@@ -22,7 +22,7 @@ class OnlineCostModelTest : public ::testing::Test {
   void Observe(OnlineCostModel& model, int64_t tokens, double ratio, bool complete = true) {
     const std::vector<int64_t> lengths = {tokens};
     model.OnBatch({.lane = LaneOf(tokens, {}),
-                   .texts = 1,
+                   .pieces = 1,
                    .lengths = lengths,
                    .complete = complete,
                    .tokens = tokens,
@@ -81,9 +81,9 @@ TEST_F(OnlineCostModelTest, APassThatLostTexts_OnlyEverRaises) {
   EXPECT_GT(model_.factor(Lane::kShort), 1.5);
 }
 
-// The whole loop with real parts and a clock of its own: a server whose warm-up ran 6 times too
-// slow refuses a deadline behind a backlog that it could keep; a few finished batches later it
-// takes it.
+// The whole loop with real parts and a clock moved by hand. A server whose warm-up ran 6 times too
+// slow refuses a deadline behind a backlog, though it could keep it. A few finished batches later
+// it accepts the same deadline.
 TEST_F(OnlineCostModelTest, ABadWarmUpHealsItself_ThroughWorkerAndAdmission) {
   FakeClock clock;
   Outcomes outcomes;

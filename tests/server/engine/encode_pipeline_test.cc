@@ -31,13 +31,14 @@ class EncodePipelineTest : public ::testing::Test {
         PreparationContext{.model = &model_, .tokenize = TokenPerByte, .max_tokens = 100},
         &admission_, &tokenizers_, &scheduler_);
   }
-  void Submit(int64_t number, EncodeInput input,
-              absl::Duration timeout = absl::InfiniteDuration()) {
+  void Submit(int64_t number, EncodeInput input, absl::Duration timeout = absl::InfiniteDuration(),
+              std::shared_ptr<TokenVectorBuffer> token_vectors = nullptr) {
     input.field = "inputs[" + std::to_string(number) + "]";
     EncodeTask::Params params{.input = std::move(input),
                               .arrival = clock_.Now(),
                               .deadline = clock_.FromTimeout(timeout),
                               .cancel = cancel_,
+                              .token_vectors = std::move(token_vectors),
                               .done = outcomes_.Record(number)};
     params.permit = *admission_.TryAcquire(ClaimFor(params.input, 100), absl::InfiniteFuture());
     pipeline_->Submit(std::make_shared<EncodeTask>(std::move(params), &clock_));
@@ -61,7 +62,7 @@ TEST_F(EncodePipelineTest, Submit_QueuesATextWithItsExactTokens) {
   EXPECT_EQ(admission_.backlog().tokens, 70);
   Answer(*batch, clock_);
   EXPECT_EQ(outcomes_.only(1).result->tokens_total, 70);
-  EXPECT_EQ(admission_.backlog().texts, 0);
+  EXPECT_EQ(admission_.backlog().tasks, 0);
 }
 
 TEST_F(EncodePipelineTest, Submit_TakesFewTokenIdsStraightToTheQueue) {
@@ -97,11 +98,18 @@ TEST_F(EncodePipelineTest, Submit_RefusesADeadlineThatTheExactTokensMakeUnreacha
 }
 
 TEST_F(EncodePipelineTest, Submit_ReservesRoomForTokenVectors_OrRefuses) {
-  auto buffer = std::make_shared<TokenVectorBuffer>(10, nullptr);
-  Submit(1, {.text = std::string(30, 'a'),
-             .token_vectors = buffer});  // 30 tokens x 8 floats = 960 bytes
-  Submit(2, {.text = std::string(2, 'a'),
-             .token_vectors = std::make_shared<TokenVectorBuffer>(10, nullptr)});
+  const auto submit = [&](int64_t number, size_t tokens) {
+    auto buffer = std::make_shared<TokenVectorBuffer>(10, nullptr);
+    EncodeInput input{.text = std::string(tokens, 'a')};
+    input.options.document_vector = false;
+    input.options.token_sink = [buffer](int64_t first, int64_t count, const float* values) {
+      buffer->Push(first, count, 8, values);
+    };
+    Submit(number, std::move(input), absl::InfiniteDuration(), buffer);
+    return buffer;
+  };
+  const auto buffer = submit(1, 30);  // 30 tokens x 8 floats = 960 bytes
+  submit(2, 2);
   outcomes_.AwaitTotal(1);
   EXPECT_EQ(outcomes_.code(2), absl::StatusCode::kResourceExhausted);
   EXPECT_EQ(admission_.backlog().token_vector_bytes, 960);

@@ -71,7 +71,7 @@ TEST_F(EncoderWorkerTest, Run_GivesEachTextItsOwnAnswer_AndReportsTheBatch) {
   for (int number = 1; number <= 3; ++number) EXPECT_EQ(Value(number), number);
   ASSERT_EQ(observer_.reports.size(), 1u);
   const BatchReport& report = observer_.reports[0];
-  EXPECT_EQ(report.texts, 3);
+  EXPECT_EQ(report.pieces, 3);
   EXPECT_EQ(report.tokens, 60);
   EXPECT_EQ(report.wasted_ratio(), 0);
   EXPECT_TRUE(report.complete);

@@ -1,5 +1,5 @@
-// What the engine's tests share: tasks whose only token value is a number, and a record of what
-// became of them.
+// What the engine's tests share: prepared tasks, all tokens of which are the task's number, and a
+// record of what became of them.
 #pragma once
 
 #include <map>
@@ -20,7 +20,8 @@ struct Outcome {
   StageTimings timings;
 };
 
-// Outcomes by number of the text; counts each call of `done`, so that a doubled answer shows.
+// What became of each task, by its number. Every call of `done` is kept, so that a second answer
+// shows.
 class Outcomes {
  public:
   EncodeTask::Done Record(int64_t number) {
@@ -38,7 +39,7 @@ class Outcomes {
     absl::MutexLock lock(&mu_);
     return total_;
   }
-  // The only outcome of a text, which must be there.
+  // The outcome of a task, which must be there.
   Outcome only(int64_t number) const {
     absl::MutexLock lock(&mu_);
     return outcomes_.at(number).at(0);
@@ -69,7 +70,8 @@ struct TaskParams {
   AdmissionPermit permit = {};
 };
 
-// A prepared task; all its tokens are `number`, the document vector is the mean of its pieces.
+// A prepared task. All its tokens are `number`; its document vector is the mean of its pieces,
+// weighted by their lengths.
 inline std::shared_ptr<EncodeTask> MakeTask(TaskParams params, const Clock& clock,
                                             Outcomes& outcomes) {
   EncodeTask::Params task{.arrival = clock.Now(),
@@ -93,7 +95,7 @@ inline std::shared_ptr<EncodeTask> MakeTask(TaskParams params, const Clock& cloc
   return made;
 }
 
-// One millisecond a token, nothing for the batch as such.
+// One millisecond a token. A batch costs what its texts cost together.
 inline double MillisecondPerToken(int64_t num_tokens) {
   return static_cast<double>(num_tokens) * 1e-3;
 }
@@ -106,7 +108,7 @@ inline BatchCost LinearCost() {
           }};
 }
 
-// Numbers of the texts of a batch, in order.
+// The number of each piece's task, in the order of the batch.
 inline std::vector<int64_t> Numbers(const PackedBatch& batch) {
   std::vector<int64_t> numbers;
   for (const QueuedPiece& piece : batch.pieces)
@@ -114,7 +116,7 @@ inline std::vector<int64_t> Numbers(const PackedBatch& batch) {
   return numbers;
 }
 
-// Answers every text of a batch with its number, as a worker would.
+// Completes every piece of a batch with its task's number, as a worker would.
 inline void Answer(const PackedBatch& batch, const Clock& clock) {
   const EncodeTask::BatchShape shape{clock.Now(), static_cast<int32_t>(batch.pieces.size()),
                                      batch.tokens};

@@ -1,6 +1,6 @@
-// Many producers, several workers, random cancels, deadlines, memory failures, shutdowns, while the
-// clock is moved by hand: no text is lost, none is answered twice, each answer is that of its own
-// text, and every permit comes back.
+// Many producers and several workers, with cancels, deadlines, memory failures and shutdowns at
+// random, while the clock is moved by hand. No text is lost, none is answered twice, each answer is
+// that of its own text, and every permit comes back.
 #include <gmock/gmock.h>
 
 #include <functional>
@@ -17,8 +17,8 @@ namespace {
 
 constexpr int kProducers = 4, kTextsEach = 2500, kWorkers = 2;
 
-// Vector of a text: its number and length, so that a mixed-up answer shows. Fails and forgets at
-// random like a real device.
+// Answers each text with its number, so that a mixed-up answer shows. Throws and runs out of memory
+// at random, like a real device.
 class FakeEncoder {
  public:
   explicit FakeEncoder(uint64_t seed) : random_(seed) {}
@@ -116,8 +116,8 @@ class EngineStressTest : public ::testing::Test {
  protected:
   static constexpr LaneOptions kLanes = {.short_up_to = 50, .long_up_to = 500};
 
-  // Runs all producers; `end` is called once they are done, with the engine still running;
-  // `half_way` by one of them.
+  // Runs all producers and returns how many texts admission refused. `half_way` is called by one of
+  // them before its second half, `end` once all are done, with the engine still running.
   int64_t RunProducers(const std::function<void()>& half_way, const std::function<void()>& end) {
     QueueReaper reaper(&scheduler_);
     std::vector<std::unique_ptr<EncoderWorker>> workers;
@@ -142,7 +142,7 @@ class EngineStressTest : public ::testing::Test {
     return refused;
   }
 
-  // Every admitted text has one outcome, of an allowed code, and the right vector.
+  // Every admitted text has one outcome: its own vector, or an error of an allowed code.
   void CheckOutcomes(int64_t refused, bool may_be_unavailable) const {
     int64_t answered = 0, ok = 0;
     for (int64_t number = 0; number < kProducers * kTextsEach; ++number) {
@@ -165,7 +165,7 @@ class EngineStressTest : public ::testing::Test {
     }
     EXPECT_EQ(answered + refused, kProducers * kTextsEach) << "lost";
     EXPECT_GT(ok, may_be_unavailable ? 0 : kProducers * kTextsEach / 4);  // most have no deadline
-    EXPECT_EQ(admission_.backlog().texts, 0);
+    EXPECT_EQ(admission_.backlog().tasks, 0);
     EXPECT_EQ(admission_.backlog().tokens, 0);
   }
 

@@ -1,5 +1,5 @@
-// What the server looks at once a second: workers that are stuck or dead, and idle time in which
-// memory goes back.
+// What the server does once a second: it looks for workers that are stuck or dead, and gives memory
+// back when it is idle.
 #include <gmock/gmock.h>
 
 #include "absl/synchronization/notification.h"
@@ -62,7 +62,7 @@ class IdleTrimmerTest : public ::testing::Test {
 };
 
 TEST_F(IdleTrimmerTest, TrimsOnce_AfterIdleTime) {
-  activity_.texts = 3;
+  activity_.tasks = 3;
   for (int second = 0; second < 5; ++second) trimmer_.Look(At(second));
   EXPECT_EQ(trims_, 0);
   for (int second = 5; second < 100; ++second) trimmer_.Look(At(second));
@@ -72,7 +72,7 @@ TEST_F(IdleTrimmerTest, TrimsOnce_AfterIdleTime) {
 TEST_F(IdleTrimmerTest, NeverTrimsUnderLoad_NorBetweenShortTexts) {
   for (int second = 0; second < 100; ++second) {
     activity_.busy = second < 50;         // one long text
-    if (second >= 50) ++activity_.texts;  // then texts that come and go between two looks
+    if (second >= 50) ++activity_.tasks;  // then texts that come and go between two looks
     trimmer_.Look(At(second));
   }
   EXPECT_EQ(trims_, 0);
@@ -80,7 +80,7 @@ TEST_F(IdleTrimmerTest, NeverTrimsUnderLoad_NorBetweenShortTexts) {
 
 TEST_F(IdleTrimmerTest, TrimsAgain_AfterWorkThatCameMeanwhile) {
   for (int second = 0; second < 10; ++second) trimmer_.Look(At(second));
-  activity_.texts = 1;
+  activity_.tasks = 1;
   for (int second = 10; second < 20; ++second) trimmer_.Look(At(second));
   EXPECT_EQ(trims_, 2);
 }

@@ -85,7 +85,7 @@ TEST_F(MetricsTest, QueueSeconds_ByLane) {
 }
 
 TEST_F(MetricsTest, Batches_CountTextsTokensWasteAndTime) {
-  metrics_.OnBatch({.texts = 3,
+  metrics_.OnBatch({.pieces = 3,
                     .tokens = 75,
                     .padded_tokens = 100,
                     .predicted_seconds = 0.3,
@@ -252,7 +252,7 @@ TEST_F(TeiMetricsTest, Durations_OfAnsweredRequests_AndOfTexts) {
 
 TEST_F(TeiMetricsTest, BatchesAndQueue) {
   metrics_.OnBatch(
-      {.texts = 3, .tokens = 75, .padded_tokens = 75, .compute = absl::Milliseconds(200)});
+      {.pieces = 3, .tokens = 75, .padded_tokens = 75, .compute = absl::Milliseconds(200)});
   metrics_.SetGaugeSource([] { return ServerGauges{.queue_texts = 4}; });
   EXPECT_EQ(Value("te_batch_next_size_sum"), 3);
   EXPECT_EQ(Value("te_batch_next_tokens_sum"), 75);

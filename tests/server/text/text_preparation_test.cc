@@ -14,7 +14,7 @@ using ::testing::HasSubstr;
 
 constexpr int32_t kCls = 1, kSep = 2;
 
-// One token a word (its length + 100), between [CLS] and [SEP].
+// Makes one token of each word, whose id is the word's length + 100, between [CLS] and [SEP].
 absl::StatusOr<Tokenization> Words(std::string_view text) {
   Tokenization out;
   const auto add = [&](int32_t id, int64_t begin, int64_t end, bool special) {
@@ -126,8 +126,8 @@ TEST_F(TextPreparationTest, GivenSpansBecomeTokenRanges) {
 TEST_F(TextPreparationTest, ASpanAcrossWindowsIsAMeanOfItsParts) {
   input_.truncation = Truncation::kWindows;
   input_.span_policy = SpanPolicy::kGiven;
-  input_.spans = {
-      {5, 19}};  // ccc dddd eeeee: tokens 3..6, windows of 3 without overlap: [1 4) [4 7)
+  // "ccc dddd eeeee" is the tokens 3..6; windows of 3 without overlap are [1 4) and [4 7).
+  input_.spans = {{5, 19}};
   const auto prepared = Prepare(5);
   ASSERT_TRUE(prepared.ok()) << prepared.status();
   ASSERT_EQ(prepared->spans[0].parts.size(), 2u);
@@ -158,8 +158,8 @@ TEST_F(TextPreparationTest, PromptStandsInFrontAndOutOfOffsets) {
       << "the prompt is never cut";
 }
 
-// As a byte-level tokenizer: a blank belongs to the word behind it (its range leaves the blank
-// out), and one at the end is a token of its own.
+// Splits like a byte-level tokenizer: a blank belongs to the token of the word behind it, though
+// the token's range leaves the blank out. A blank at the end is a token of its own.
 absl::StatusOr<Tokenization> BlankBeforeWord(std::string_view text) {
   Tokenization out;
   const auto add = [&](int32_t id, size_t begin, size_t end, bool special) {
@@ -191,8 +191,8 @@ TEST_F(TextPreparationTest, APromptLeftOutOfPooling_IsCountedAlone_AsSentenceTra
     EXPECT_TRUE(prepared.ok()) << prepared.status();
     return prepared->pieces[0].options.pooling_begin;
   };
-  // Alone: [CLS] "query:" " " [SEP] -> 3; in front of a text the blank joins the first word, which
-  // the count takes out with it.
+  // Alone the prompt is [CLS] "query:" " " [SEP], so its count is 3. In front of a text the blank
+  // joins the first word, which the count takes out of pooling with it.
   EXPECT_EQ(pooling_begin("what is this"), 3);
   EXPECT_EQ(pooling_begin("x"), 3);  // [CLS] "query:" " x" [SEP]: [SEP] alone is pooled
   model_.pool_prompt = true;
@@ -217,6 +217,24 @@ TEST_F(TextPreparationTest, IndependentSpansAreTextsOfTheirOwn) {
   EXPECT_TRUE(prepared->document.empty());
 }
 
+TEST_F(TextPreparationTest, TokenVectorsAreThoseOfTheDocument_NeverOfIndependentSpans) {
+  input_.options.document_vector = false;
+  input_.options.token_sink = [](int64_t, int64_t, const float*) {};
+  const auto prepared = Prepare();
+  ASSERT_TRUE(prepared.ok()) << prepared.status();
+  ASSERT_EQ(prepared->pieces.size(), 1u);
+  EXPECT_TRUE(prepared->pieces[0].options.token_sink);
+  EXPECT_TRUE(prepared->document.empty());
+  input_.span_policy = SpanPolicy::kFixed;
+  input_.span_tokens = 4;
+  input_.independent_spans = true;
+  const auto with_spans = Prepare();
+  ASSERT_TRUE(with_spans.ok()) << with_spans.status();
+  ASSERT_EQ(with_spans->pieces.size(), 3u);
+  EXPECT_TRUE(with_spans->pieces[0].options.token_sink);
+  for (const size_t span : {1, 2}) EXPECT_FALSE(with_spans->pieces[span].options.token_sink);
+}
+
 TEST_F(TextPreparationTest, IdsOfTheCallerKeepTheirOwnSpecialTokens) {
   input_.text.clear();
   input_.token_ids = {kCls, 11, 12, 13, 14, kSep};
@@ -227,37 +245,6 @@ TEST_F(TextPreparationTest, IdsOfTheCallerKeepTheirOwnSpecialTokens) {
 TEST_F(TextPreparationTest, ATextWithoutTokenizerIsFailedPrecondition) {
   EXPECT_EQ(PrepareText(input_, {.model = &model_}).status().code(),
             absl::StatusCode::kFailedPrecondition);
-}
-
-std::vector<std::string> Pieces(const std::string& text, const std::vector<TextSegment>& segments) {
-  std::vector<std::string> pieces;
-  for (const TextSegment& segment : segments)
-    pieces.push_back(text.substr(segment.bytes.begin, segment.bytes.end - segment.bytes.begin));
-  return pieces;
-}
-
-TEST(TextSegmentsTest, Sentences) {
-  const std::string text = "One. Two e.g. three! \"Four?\" Five\n\n six";
-  EXPECT_THAT(Pieces(text, SplitSentences(text)),
-              ElementsAre("One.", "Two e.g. three!", "\"Four?\"", "Five", "six"));
-  const std::string wide = "一。二！三";
-  EXPECT_THAT(Pieces(wide, SplitSentences(wide)), ElementsAre("一。", "二！", "三"));
-  EXPECT_EQ(SplitSentences(wide)[1].characters, (TextRange{2, 4}));
-  EXPECT_TRUE(SplitSentences(" \n ").empty());
-}
-
-TEST(TextSegmentsTest, ParagraphsEndAtBlankLines) {
-  const std::string text = "a. b\nc\n\n d \n \n\ne";
-  EXPECT_THAT(Pieces(text, SplitParagraphs(text)), ElementsAre("a. b\nc", "d", "e"));
-}
-
-TEST(TextSegmentsTest, CharactersAreFoundInBytes) {
-  const auto located = LocateCharacters("äöü€x", {{1, 3}, {3, 5}});
-  ASSERT_TRUE(located.ok());
-  EXPECT_EQ((*located)[0].bytes, (TextRange{2, 6}));
-  EXPECT_EQ((*located)[1].bytes, (TextRange{6, 10}));
-  EXPECT_FALSE(LocateCharacters("ab", {{1, 1}}).ok());
-  EXPECT_FALSE(LocateCharacters("ab", {{0, 3}}).ok());
 }
 
 }  // namespace

@@ -1,0 +1,43 @@
+// PreparationContext: what text preparation has to know of the served model: its values, its
+// tokenizer, and the check that the encoder makes of each piece. Functions instead of a Tokenizer
+// and an Encoder, so that tests can prepare texts without a model.
+//
+// Filled once before the first text, then constant. Both functions are called from several threads
+// at once.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "core/encoder.h"
+#include "core/model_info.h"
+#include "core/token_batch.h"
+#include "core/tokenizer/tokenizer.h"
+
+namespace longspan {
+
+// Most spans of one text. Each is a vector of the answer: 65,536 vectors of 768 float32 values are
+// 192 MiB.
+inline constexpr int64_t kMaxSpansPerText = 65536;
+
+struct PreparationContext {
+  const ModelInfo* model = nullptr;
+
+  // Tokenizer::Encode with special tokens. Empty where the model has no tokenizer: a text is then
+  // FAILED_PRECONDITION, token ids still work.
+  std::function<absl::StatusOr<Tokenization>(std::string_view text)> tokenize;
+  std::vector<int32_t> prefix_ids;  // Tokenizer::prefix_ids
+  std::vector<int32_t> suffix_ids;  // Tokenizer::suffix_ids
+
+  // Encoder::Validate, called for each piece. Empty = no check.
+  std::function<absl::Status(const TokenBatch::Text& text, const EncodeOptions& options)> validate;
+
+  int64_t max_tokens = 0;  // longest text in force, special tokens included; 0 = no bound
+  int64_t max_spans = kMaxSpansPerText;
+};
+
+}  // namespace longspan
