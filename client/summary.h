@@ -18,8 +18,8 @@ std::string SummaryText(const std::string& text, const v1::EncodeResponse& respo
                         absl::Duration wall);
 
 // `text` as one line: each run of white space becomes one space, and there is none at the
-// beginning.
-// What is longer than max_bytes is cut in front of a character of UTF-8, and "..." is appended.
+// beginning. What is longer than max_bytes is cut in front of a UTF-8 character, and "..." is
+// appended.
 std::string OneLine(const std::string& text, size_t max_bytes);
 
 }  // namespace longspan

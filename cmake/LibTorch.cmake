@@ -1,9 +1,9 @@
 # The targets torch_cpu and c10: the CPU part of LibTorch 2.11.0, out of its pinned wheels.
 #
 # It consists of libtorch_cpu.so, libc10.so, libgomp.so.1 and the two CUDA libraries that
-# libtorch_cpu.so is linked against. It finds those by its own RPATH, so torch/ and nvidia/ stay
-# side by side, without symlinks. An official LibTorch folder with include/ and lib/ can be used
-# instead: -DLONGSPAN_LIBTORCH=DIR.
+# libtorch_cpu.so is linked against. libtorch_cpu.so finds them by its own RPATH, so torch/ and
+# nvidia/ stay side by side, without symlinks. An official LibTorch folder with include/ and lib/
+# can be used instead: -DLONGSPAN_LIBTORCH=DIR.
 set(LONGSPAN_LIBTORCH "" CACHE PATH "Folder of a LibTorch 2.11 with include/ and lib/; empty = fetch the pinned wheels")
 set(LONGSPAN_LIBTORCH_VERSION 2.11.0)
 

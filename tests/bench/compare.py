@@ -107,7 +107,8 @@ class Comparison:
             except Refused as refusal:
                 print(f"{model} {dtype}: longspan refuses: {refusal}", flush=True)
                 self.results["refused"][dtype] = str(refusal)
-                # The other engines have nothing to be compared with in this dtype, except in int8.
+                # The other engines' figures in this dtype are of no use alone. Only those in int8
+                # are measured all the same.
                 wanted = [other for other in wanted if dtype == "int8" and other is not engine]
                 if not wanted:
                     return
