@@ -1,14 +1,15 @@
-# longspan-server with its embedded model. Built from Debian packages and pinned wheels by the same
-# script as everywhere:
-#   docker build -t longspan .          (BASE: a Debian 12 image; elsewhere debian:bookworm-slim)
-# The image runs as user 10001, needs no writable root (/tmp may be a tmpfs) and drains on SIGTERM.
+# longspan-server with its embedded model. It is built from Debian packages and pinned wheels, by
+# the same script as everywhere:
+#   docker build -t longspan .
+# --build-arg BASE=IMAGE names another Debian 12 image to build on. The server runs as user 10001,
+# needs no writable root (/tmp may be a tmpfs) and drains on SIGTERM.
 ARG BASE=debian:bookworm-slim
 
 # hadolint ignore=DL3006
 FROM ${BASE} AS build
 ENV LONGSPAN_CACHE=/cache LONGSPAN_CMAKE_ARGS="-DLONGSPAN_BUILD_TESTS=OFF"
 WORKDIR /src
-# Packages first, by what the script lists: this layer outlives a change of the sources.
+# The packages that the script lists come first, so that a change of the sources keeps this layer.
 COPY dev ./
 RUN apt-get update && apt-get install -y --no-install-recommends python3 python3-pip ca-certificates && ./dev setup && rm -rf /var/lib/apt/lists/*
 COPY CMakeLists.txt CMakePresets.json LICENSE NOTICE ./
@@ -24,7 +25,7 @@ FROM ${BASE}
 RUN apt-get update && apt-get install -y --no-install-recommends \
       libgrpc++1.51 libprotobuf32 libspdlog1.10 libfmt9 libprometheus-cpp-core1.0 libcivetweb1 libabsl20220623 libcairo2 fonts-dejavu-core ca-certificates \
     && rm -rf /var/lib/apt/lists/*
-# What changes least comes first: LibTorch, the model, the programs
+# What changes least comes first, so that a new version keeps the layers of LibTorch and the model.
 COPY --from=build /opt/longspan/lib /opt/longspan/lib
 COPY --from=build /opt/longspan/model /opt/longspan/model
 COPY --from=build /opt/longspan/LICENSE /opt/longspan/NOTICE /opt/longspan/
@@ -34,7 +35,7 @@ ENV PATH=/opt/longspan/bin:$PATH LONGSPAN_MODEL=/opt/longspan/model
 USER 10001:10001
 EXPOSE 50051 8080
 STOPSIGNAL SIGTERM
-# LONGSPAN_SERVER tells it another port
+# The environment variable LONGSPAN_SERVER names another port to check.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s CMD ["longspan", "health"]
 ENTRYPOINT ["longspan-server"]
 CMD ["--listen=0.0.0.0:50051", "--http=0.0.0.0:8080"]

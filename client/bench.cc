@@ -22,13 +22,16 @@
 namespace longspan {
 namespace {
 
+// The callers of the closed loop that measures the capacity. So many texts at once keep a queue
+// before the server, so that it never waits for a text.
 constexpr int kCapacityCallers = 32;
-constexpr absl::Duration kCapacityDeadline =
-    absl::Minutes(10);  // of one request: each is to be answered
+// The deadline of their requests. Each of them must be answered to count, also a whole book that
+// waits behind the other texts.
+constexpr absl::Duration kCapacityDeadline = absl::Minutes(10);
 
-// What is sent, and where to.
+// What is sent, and to whom.
 struct Target {
-  std::vector<std::unique_ptr<Client>> clients;  // a connection each
+  std::vector<std::unique_ptr<Client>> clients;  // each with a connection of its own
   v1::GetModelInfoResponse model;
   LengthMix lengths;
   absl::Duration deadline;  // of one request
@@ -36,6 +39,8 @@ struct Target {
   int64_t max_tokens() const { return static_cast<int64_t>(model.limits().max_tokens()); }
 };
 
+// A request with one text of random words, of as many tokens as the mix says. A server without a
+// tokenizer gets random ids instead.
 v1::EncodeRequest RandomRequest(const Target& target, std::mt19937_64* random) {
   constexpr const char* kWords[] = {"the",   "court", "shall", "report", "a",  "long",  "river",
                                     "under", "seven", "and",   "paper",  "of", "night", "people"};
@@ -43,12 +48,15 @@ v1::EncodeRequest RandomRequest(const Target& target, std::mt19937_64* random) {
   v1::EncodeRequest request;
   v1::Input* input = request.add_inputs();
   if (target.model.has_tokenizer()) {
+    // The words are so common that each is one token as a rule. Most tokenizers add two special
+    // tokens to a text.
+    const int64_t words = std::max<int64_t>(1, length - 2);
     std::string text;
-    for (int64_t i = 0; i < std::max<int64_t>(1, length - 2);
-         ++i)  // two special tokens come on top
+    for (int64_t i = 0; i < words; ++i)
       text.append(kWords[(*random)() % std::size(kWords)]).append(" ");
     input->set_text(std::move(text));
   } else {
+    // The first ids of a vocabulary are usually its special tokens, so they are left out.
     const uint64_t first = std::min<uint64_t>(5, target.model.vocab_size() - 1);
     for (int64_t i = 0; i < length; ++i) {
       input->mutable_token_ids()->add_ids(
@@ -58,14 +66,15 @@ v1::EncodeRequest RandomRequest(const Target& target, std::mt19937_64* random) {
   return request;
 }
 
-// One request under way; frees itself when it is answered.
+// One request under way. It owns itself: the callback of its answer deletes it.
 struct Shot {
   grpc::ClientContext context;
   v1::EncodeRequest request;
   v1::EncodeResponse response;
 };
 
-// Sends now what was due at `due`; `then` runs after the answer is counted.
+// Sends the request, which was due at `due`. When it is answered, `then` runs (where it is given),
+// and then the answer is counted in `tally`.
 void Fire(Client& client, v1::EncodeRequest request, absl::Duration deadline, absl::Time due,
           BenchTally* tally, std::function<void()> then) {
   auto shot = std::make_unique<Shot>();
@@ -82,14 +91,12 @@ void Fire(Client& client, v1::EncodeRequest request, absl::Duration deadline, ab
           answer.tokens = static_cast<int64_t>(owned->response.encodings(0).tokens_used());
           answer.timings = owned->response.timings();
         }
-        owned
-            // holds the channel: must be gone before the last answer is counted and the connections
-            // are closed
-            .reset();
-        if (then)
-          // before the count, so that the last caller has sent its next request before all seem
-          // answered
-          then();
+        // The context holds the channel. It must be gone before the last answer is counted, because
+        // the caller of AwaitAll then closes the connections.
+        owned.reset();
+        // `then` may send the next request. It runs before the count, or AwaitAll could find all
+        // requests answered in between.
+        if (then) then();
         tally->Answered(answer);
       });
 }
@@ -107,11 +114,12 @@ void PrintProgress(const BenchTally& tally, const char* what, double elapsed, do
   if (elapsed >= total) std::fputc('\n', stderr);
 }
 
-// Sleeps until `until`, redrawing the bar every second.
+// The progress bar of one measurement.
 class Progress {
  public:
   Progress(const BenchTally* tally, const char* what, absl::Time start, absl::Time end)
       : tally_(tally), what_(what), start_(start), end_(end) {}
+  // Sleeps until `until`, and draws the bar anew once a second.
   void SleepUntil(absl::Time until) {
     for (absl::Time now = absl::Now(); now < until; now = absl::Now()) {
       if (now - shown_ >= absl::Seconds(1)) {
@@ -136,8 +144,8 @@ class Progress {
 
 nlohmann::ordered_json OpenLoop(const Target& target, const BenchCommand& command, double rate) {
   const absl::Time start = absl::Now();
-  const absl::Time begin = start + absl::Seconds(command.warmup_seconds),
-                   end = begin + absl::Seconds(command.seconds);
+  const absl::Time begin = start + absl::Seconds(command.warmup_seconds);
+  const absl::Time end = begin + absl::Seconds(command.seconds);
   BenchTally tally(begin, end);
   Progress progress(&tally, "open loop", start, end);
   std::mt19937_64 random(command.seed);
@@ -145,7 +153,8 @@ nlohmann::ordered_json OpenLoop(const Target& target, const BenchCommand& comman
   size_t turn = 0;
   for (absl::Time due = start + absl::Seconds(gap(random)); due < end;
        due += absl::Seconds(gap(random))) {
-    v1::EncodeRequest request = RandomRequest(target, &random);  // made before it is due
+    // The text is made before it is due, so that making it does not delay it.
+    v1::EncodeRequest request = RandomRequest(target, &random);
     progress.SleepUntil(due);
     Fire(*target.clients[turn++ % target.clients.size()], std::move(request), target.deadline, due,
          &tally, nullptr);
@@ -156,7 +165,7 @@ nlohmann::ordered_json OpenLoop(const Target& target, const BenchCommand& comman
   return tally.Report();
 }
 
-// One caller of a closed loop. Lives until its last answer.
+// One caller of a closed loop. It must live until its last request is answered.
 struct Caller {
   const Target* target;
   BenchTally* tally;
@@ -172,7 +181,7 @@ struct Caller {
   }
 };
 
-// `concurrency` callers that send until `end`; returns when all they sent is answered.
+// Lets `concurrency` callers send until `end`. Returns when everything they sent is answered.
 void RunCallers(const Target& target, absl::Duration deadline, uint64_t seed, int concurrency,
                 absl::Time end, const char* what, BenchTally* tally) {
   const absl::Time start = absl::Now();
@@ -191,22 +200,27 @@ void RunCallers(const Target& target, absl::Duration deadline, uint64_t seed, in
 }
 
 nlohmann::ordered_json ClosedLoop(const Target& target, const BenchCommand& command) {
-  const absl::Time begin = absl::Now() + absl::Seconds(command.warmup_seconds),
-                   end = begin + absl::Seconds(command.seconds);
+  const absl::Time begin = absl::Now() + absl::Seconds(command.warmup_seconds);
+  const absl::Time end = begin + absl::Seconds(command.seconds);
   BenchTally tally(begin, end);
   RunCallers(target, target.deadline, command.seed, command.concurrency, end, "closed loop",
              &tally);
   return tally.Report();
 }
 
+// What the server can do when it is always busy.
 struct Capacity {
   double per_second;  // requests of this mix
   double tokens_per_second;
 };
 
-// From the first text sent to the last one answered: a window in between would count the short
-// texts that pass and miss the long ones under way. Tokens over the mix's mean length, because the
-// few long texts of one run are a small sample of it.
+// Measures the capacity with a closed loop.
+//
+// The time counts from the first text sent to the last one answered. A window in between would
+// count the short texts that are answered in it and miss the long ones that are still under way.
+// Requests a second are the measured tokens a second over the mean length of the mix. The requests
+// themselves are not counted, because a run holds few long texts: their share in it is left to
+// chance.
 absl::StatusOr<Capacity> MeasureCapacity(const Target& target, const BenchCommand& command) {
   const absl::Time start = absl::Now();
   BenchTally tally(start, absl::InfiniteFuture());
@@ -230,14 +244,14 @@ absl::StatusOr<Target> Connect(const CommonOptions& common, const BenchCommand& 
   Target target{.lengths = *std::move(lengths),
                 .deadline = absl::Seconds(command.request_deadline_seconds)};
   ClientOptions options = common.client;
-  options.retry = false;  // a retry would hide the refusal that is to be counted
+  options.retry = false;  // a retry would hide the refusal, and refusals are counted
   options.own_connection = true;
   for (int i = 0; i < command.connections; ++i) {
     auto client = Client::Connect(options);
     if (!client.ok()) return client.status();
     target.clients.push_back(*std::move(client));
-    auto model = target.clients.back()->GetModelInfo(
-        common.deadline);  // also: no request pays for the handshake
+    // Each client asks for the model, so that its connection stands before the first request.
+    auto model = target.clients.back()->GetModelInfo(common.deadline);
     if (!model.ok()) return model.status();
     target.model = *std::move(model);
   }

@@ -6,6 +6,7 @@
 namespace longspan {
 namespace {
 
+// The share `p` (0 to 1) of the samples is below the result.
 double Percentile(const std::vector<double>& sorted, double p) {
   return sorted[std::min(sorted.size() - 1,
                          static_cast<size_t>(p * static_cast<double>(sorted.size())))];
@@ -56,9 +57,7 @@ void BenchTally::Answered(const Answer& answer) {
     return;
   }
   ++good_;
-  const auto* const bound =
-      std::lower_bound(kClassBounds.begin(), kClassBounds.end(), answer.tokens);
-  latencies_[bound - kClassBounds.begin()].push_back(latency);
+  latencies_[LengthClassOf(answer.tokens)].push_back(latency);
   const v1::Timings& timings = answer.timings;
   tokenize_.push_back(Milliseconds(timings.tokenize_ns()));
   queue_.push_back(Milliseconds(timings.queue_ns()));
@@ -85,11 +84,11 @@ BenchTally::Totals BenchTally::totals() const {
 
 nlohmann::ordered_json BenchTally::ClassesLocked() const {
   nlohmann::ordered_json classes = nlohmann::ordered_json::array();
-  for (size_t c = 0; c < kClassBounds.size(); ++c) {
+  for (size_t c = 0; c < latencies_.size(); ++c) {
     if (latencies_[c].empty()) continue;
     nlohmann::ordered_json row;
-    row["tokens_up_to"] = nullptr;  // null = no bound
-    if (kClassBounds[c] != INT64_MAX) row["tokens_up_to"] = kClassBounds[c];
+    row["tokens_up_to"] = nullptr;  // the last class has no bound
+    if (c < kLengthClassBounds.size()) row["tokens_up_to"] = kLengthClassBounds[c];
     row["answers"] = latencies_[c].size();
     row["latency_ms"] = Percentiles(latencies_[c]);
     classes.push_back(std::move(row));
@@ -101,8 +100,8 @@ nlohmann::ordered_json BenchTally::Report() const {
   absl::MutexLock lock(&mu_);
   const double seconds = absl::ToDoubleSeconds(end_ - begin_);
   nlohmann::ordered_json lateness = Percentiles(lateness_);
-  // Above a tenth of a second the load was not the one that was asked for: look for CPU time, not
-  // at the server.
+  // A generator that is more than a tenth of a second late offers another load than it was asked
+  // for. It lacks processor time, and the figures say nothing about the server.
   const bool late = !lateness.is_null() && lateness["p99"].get<double>() > 100;
   return {{"seconds", seconds},
           {"requests", requests_},

@@ -1,10 +1,13 @@
-// BenchTally: what came of the requests of one measurement. Latencies count from the moment a
-// request was due, so that a generator that falls behind shows as lateness of its own
-// (`generator_lateness_ms`) and never as a fast server.
+// BenchTally: counts how the requests of one measurement ended, and makes the report of it.
 //
-// A window [begin, end) is measured: percentiles and counts are those of the requests due in it,
-// rates those of the answers that arrived in it (under overload the two differ by what waits at
-// both ends).
+// A latency counts from the moment when the request was due, not from when it left. A load
+// generator that falls behind therefore shows as lateness of its own (`generator_lateness_ms`), and
+// never as a fast server.
+//
+// The measured window is [begin, end). Percentiles and counts are those of the requests that were
+// due in it. Rates are those of the answers that arrived in it. Under overload the two differ by
+// the requests that wait at either end of the window.
+//
 // Thread safety: all methods may be called from any thread.
 #pragma once
 
@@ -21,6 +24,7 @@
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 #include "nlohmann/json.hpp"
+#include "proto/longspan/v1/length_classes.h"
 
 namespace longspan {
 
@@ -31,53 +35,68 @@ class BenchTally {
   // How a request ended.
   struct Answer {
     absl::Status status;
-    int64_t tokens = 0;     // read by the server
-    v1::Timings timings;    // of an OK answer
-    absl::Time due, ended;  // when it should have left, when its answer was there
+    int64_t tokens = 0;   // that the server read; 0 where the status is an error
+    v1::Timings timings;  // of an OK answer
+    absl::Time due;       // when the request should have left
+    absl::Time ended;     // when its answer was there
   };
+  // Each request is reported twice: as sent, and later as answered.
   void Sent(absl::Time due, absl::Time sent);
   void Answered(const Answer& answer);
-  // Until every request sent is answered.
+  // Waits until every request that was sent is answered.
   void AwaitAll();
 
+  // What a progress bar shows: all requests so far, inside the window or not.
   struct Progress {
-    int64_t sent = 0, answered = 0, errors = 0;
+    int64_t sent = 0;
+    int64_t answered = 0;
+    int64_t errors = 0;  // of the answered ones
   };
   Progress progress() const;
 
-  // Of all answers, in the window or not.
+  // Sums over all answers so far, inside the window or not.
   struct Totals {
-    int64_t good = 0, good_tokens = 0;
-    std::map<std::string, int64_t> errors;  // by code
-    absl::Time last = absl::InfinitePast();
+    int64_t good = 0;                        // OK answers
+    int64_t good_tokens = 0;                 // tokens of these
+    std::map<std::string, int64_t> errors;   // number by status code
+    absl::Time last = absl::InfinitePast();  // when the last answer arrived
   };
   Totals totals() const;
 
+  // The report that `longspan bench` prints (times in ms). `classes` has an entry for each length
+  // class with an answer: `tokens_up_to` is its bound of length_classes.h, or null where it has
+  // none.
   nlohmann::ordered_json Report() const;
-
-  // Upper bounds of the length classes, in tokens.
-  static constexpr std::array<int64_t, 5> kClassBounds = {128, 512, 4096, 32768, INT64_MAX};
 
  private:
   using Samples = std::vector<double>;  // ms
   nlohmann::ordered_json ClassesLocked() const ABSL_SHARED_LOCKS_REQUIRED(mu_);
 
+  // Constant after construction: the measured window.
   const absl::Time begin_, end_;
 
   mutable absl::Mutex mu_;
   Progress progress_ ABSL_GUARDED_BY(mu_);
-  int64_t requests_ ABSL_GUARDED_BY(mu_) = 0;       // due in the window
-  int64_t good_ ABSL_GUARDED_BY(mu_) = 0;           // of these, answered OK
-  int64_t window_good_ ABSL_GUARDED_BY(mu_) = 0;    // OK answers that arrived in the window
-  int64_t window_tokens_ ABSL_GUARDED_BY(mu_) = 0;  // likewise
-  double batch_texts_ ABSL_GUARDED_BY(mu_) = 0;     // sum over OK answers
   Totals totals_ ABSL_GUARDED_BY(mu_);
-  std::map<std::string, int64_t> errors_ ABSL_GUARDED_BY(mu_);
-  std::array<Samples, kClassBounds.size()> latencies_ ABSL_GUARDED_BY(mu_);
-  Samples lateness_ ABSL_GUARDED_BY(mu_);
-  Samples refusals_ ABSL_GUARDED_BY(mu_);
-  Samples tokenize_ ABSL_GUARDED_BY(mu_), queue_ ABSL_GUARDED_BY(mu_),
-      compute_ ABSL_GUARDED_BY(mu_), beyond_ ABSL_GUARDED_BY(mu_);
+
+  // The answers that arrived in the window.
+  int64_t window_good_ ABSL_GUARDED_BY(mu_) = 0;    // OK answers
+  int64_t window_tokens_ ABSL_GUARDED_BY(mu_) = 0;  // tokens of these
+
+  // The requests that were due in the window.
+  int64_t requests_ ABSL_GUARDED_BY(mu_) = 0;
+  Samples lateness_ ABSL_GUARDED_BY(mu_);                       // from due to sent
+  std::map<std::string, int64_t> errors_ ABSL_GUARDED_BY(mu_);  // number by status code
+  Samples refusals_ ABSL_GUARDED_BY(mu_);                       // from due to a refusal
+
+  // Those of them that were answered OK.
+  int64_t good_ ABSL_GUARDED_BY(mu_) = 0;
+  double batch_texts_ ABSL_GUARDED_BY(mu_) = 0;  // sum of the texts in the batch of each
+  std::array<Samples, kLengthClassBounds.size() + 1> latencies_ ABSL_GUARDED_BY(mu_);  // by class
+  Samples tokenize_ ABSL_GUARDED_BY(mu_);
+  Samples queue_ ABSL_GUARDED_BY(mu_);
+  Samples compute_ ABSL_GUARDED_BY(mu_);
+  Samples beyond_ ABSL_GUARDED_BY(mu_);  // the latency without tokenize_ and compute_
 };
 
 }  // namespace longspan

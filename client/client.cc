@@ -15,9 +15,10 @@
 namespace longspan {
 namespace {
 
-// The three calls that may be repeated without harm. An overloaded server (RESOURCE_EXHAUSTED)
-// names the pause itself in the trailer grpc-retry-pushback-ms, which gRPC obeys instead of the
-// backoff here. A deadline stands over all attempts together.
+// Names the three calls that may be repeated without harm, and when gRPC repeats them. A server
+// that is overloaded (RESOURCE_EXHAUSTED) may name the pause in the trailer grpc-retry-pushback-ms;
+// gRPC then obeys the trailer and not the backoff here. The deadline of a call covers all attempts
+// together.
 constexpr char kServiceConfig[] = R"({
   "methodConfig": [{
     "name": [{"service": "longspan.v1.EncoderService", "method": "Encode"},
@@ -28,7 +29,13 @@ constexpr char kServiceConfig[] = R"({
   }]
 })";
 
+// Limit of a message in each direction. gRPC's default for a received one is 4 MiB, which the
+// vectors of many spans exceed.
 constexpr int kMaxMessageBytes = 64 << 20;
+
+// gRPC's default is two minutes. With one second, a server that is just starting is found within a
+// second.
+constexpr int kMaxReconnectBackoffMs = 1000;
 
 absl::StatusOr<std::shared_ptr<grpc::ChannelCredentials>> Credentials(const std::string& ca_file) {
   if (ca_file.empty()) return grpc::InsecureChannelCredentials();
@@ -41,6 +48,7 @@ absl::StatusOr<std::shared_ptr<grpc::ChannelCredentials>> Credentials(const std:
   return grpc::SslCredentials({.pem_root_certs = pem.str()});
 }
 
+// What the google.rpc details of the status say, as " [...]" each; empty where there are none.
 std::string DetailText(const grpc::Status& status) {
   google::rpc::Status detailed;
   if (!detailed.ParseFromString(status.error_details())) return "";
@@ -82,12 +90,11 @@ absl::StatusOr<std::unique_ptr<Client>> Client::Connect(const ClientOptions& opt
   grpc::ChannelArguments arguments;
   arguments.SetMaxReceiveMessageSize(kMaxMessageBytes);
   arguments.SetMaxSendMessageSize(kMaxMessageBytes);
-  // gRPC keeps what it may have to send again; beyond its default of 256 KiB it silently stops
-  // retrying, which long texts exceed.
+  // gRPC buffers a request in order to send it again. Its default buffer of 256 KiB is less than a
+  // long text, and a request that does not fit is silently not retried.
   arguments.SetInt(GRPC_ARG_PER_RPC_RETRY_BUFFER_SIZE, kMaxMessageBytes);
   if (options.retry) arguments.SetServiceConfigJSON(kServiceConfig);
-  arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS,
-                   1000);  // a server that is just starting is found within a second
+  arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, kMaxReconnectBackoffMs);
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, options.own_connection ? 1 : 0);
   arguments.SetInt(GRPC_ARG_ENABLE_RETRIES, options.retry ? 1 : 0);
   return std::unique_ptr<Client>(

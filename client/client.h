@@ -1,12 +1,24 @@
-// Client: longspan over gRPC for C++ programs and for the command line. Every call has a deadline.
-// Encode, Tokenize and GetModelInfo change nothing, so gRPC tries them up to 4 times where the
-// server is UNAVAILABLE or overloaded (RESOURCE_EXHAUSTED). Messages may have 64 MiB each way. An
-// error keeps the server's code and message.
+// Client: calls a longspan server over gRPC, from C++ programs and from the command line.
 //
-//   auto client = Client::Connect({.server = "127.0.0.1:50051"});
-//   auto reply = client->Encode(request, absl::Seconds(60));
+// Every call has a deadline, which covers all attempts of the call together. Encode, Tokenize and
+// GetModelInfo change nothing on the server, so gRPC makes up to 4 attempts while the server is
+// UNAVAILABLE or overloaded (RESOURCE_EXHAUSTED). A message may have 64 MiB in each direction. An
+// error has the code and the message that the server gave.
+//
+// This example is compiled and run by tests/client/client_example_test.cc:
+//
+//   absl::StatusOr<v1::Vector> VectorOf(const std::string& server, const std::string& text) {
+//     const auto client = Client::Connect({.server = server});
+//     if (!client.ok()) return client.status();
+//     v1::EncodeRequest request;
+//     request.add_inputs()->set_text(text);
+//     const auto response = (*client)->Encode(request, absl::Seconds(60));
+//     if (!response.ok()) return response.status();
+//     return response->encodings(0).vector();
+//   }
 //
 // Thread safety: all methods may be called from any thread.
+// Ownership: the client holds its channel, and shares it with whoever keeps what channel() returns.
 #pragma once
 
 #include <grpc/health/v1/health.pb.h>
@@ -24,50 +36,62 @@
 namespace longspan {
 
 struct ClientOptions {
+  // HOST:PORT, or any other target name that gRPC resolves (dns:///NAME:PORT).
   std::string server = "127.0.0.1:50051";
-  std::string ca_file;  // PEM; TLS where it is set
-  std::string key;      // bearer key; empty = none
+  // PEM file with the authorities that may sign the server's certificate. Empty = no TLS.
+  std::string ca_file;
+  // Key that every call sends as "authorization: Bearer KEY". Empty = none is sent.
+  std::string key;
+  // Whether gRPC makes further attempts, as the class comment says.
   bool retry = true;
-  bool own_connection =
-      false;  // true: never shares a connection with another Client of this process
+  // Whether this client keeps a connection to itself. By default gRPC lets the clients of one
+  // process share a connection to the same server.
+  bool own_connection = false;
 };
 
 class Client {
  public:
-  // Connects lazily: a server that is not there shows at the first call. INVALID_ARGUMENT where the
-  // CA file cannot be read.
+  // Returns before the connection is made, so a server that is not there shows at the first call.
+  // INVALID_ARGUMENT where the CA file cannot be read.
   static absl::StatusOr<std::unique_ptr<Client>> Connect(const ClientOptions& options);
 
+  // The calls of longspan.v1.EncoderService; proto/longspan/v1/encoder.proto describes each
+  // request, response and error. `deadline` counts from now; when it passes, the call ends with
+  // DEADLINE_EXCEEDED.
   absl::StatusOr<v1::EncodeResponse> Encode(const v1::EncodeRequest& request,
                                             absl::Duration deadline);
   absl::StatusOr<v1::TokenizeResponse> Tokenize(const v1::TokenizeRequest& request,
                                                 absl::Duration deadline);
   absl::StatusOr<v1::GetModelInfoResponse> GetModelInfo(absl::Duration deadline);
-  // Calls `take` for each message in order.
+  // Calls `take` once for each message of the stream, in order, on the calling thread. Is never
+  // tried again.
   absl::Status EncodeTokens(const v1::EncodeTokensRequest& request, absl::Duration deadline,
                             const std::function<void(const v1::EncodeTokensResponse&)>& take);
-  // "SERVING", "NOT_SERVING", ...; NOT_FOUND for a service that the server does not know.
+  // Asks grpc.health.v1.Health, once: "SERVING" or "NOT_SERVING". An empty `service` asks for the
+  // whole server. NOT_FOUND for a service that the server does not know.
   absl::StatusOr<std::string> Health(const std::string& service, absl::Duration deadline);
-  // Waits for the connection itself and tells whether it stands. Between calls nobody else drives
-  // gRPC's sockets: a connection that is being made while the caller merely sleeps is seen up to 5
-  // s late.
+  // Waits until the connection stands, for at most `limit`; false where it does not stand by then.
+  // A caller that merely sleeps between its calls would see a new connection up to 5 s late,
+  // because nothing then drives gRPC's sockets.
   bool AwaitConnection(absl::Duration limit);
 
+  // For calls that this class has no method for, such as EncodeStream: the stub, its channel, and
+  // Prepare, which puts the deadline and the key into the context of such a call.
   v1::EncoderService::Stub& stub() { return *stub_; }
   const std::shared_ptr<grpc::Channel>& channel() const { return channel_; }
-  void Prepare(grpc::ClientContext* context,
-               absl::Duration deadline) const;  // deadline and key, for calls of one's own
+  void Prepare(grpc::ClientContext* context, absl::Duration deadline) const;
 
  private:
   Client(std::shared_ptr<grpc::Channel> channel, std::string key);
 
+  // Constant after construction.
   const std::shared_ptr<grpc::Channel> channel_;
   const std::string key_;
   const std::unique_ptr<v1::EncoderService::Stub> stub_;
 };
 
-// gRPC's status as absl's, with what the details say (field, reason, when to try again) put behind
-// the text.
+// gRPC's status as absl's. What its details say (the field that is at fault, the reason, when to
+// try again) is appended to the message in square brackets.
 absl::Status FromGrpc(const grpc::Status& status);
 
 }  // namespace longspan

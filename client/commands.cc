@@ -22,21 +22,23 @@ namespace {
 constexpr char kExitCodes[] =
     "Exit codes:\n"
     "  0    done\n"
-    "  1    the server answered with an error (code and message on stderr)\n"
+    "  1    the server answered with an error (code and message on stderr);\n"
+    "       bench: also where its --lengths are wrong or its CA file cannot be read\n"
     "  2    the server cannot be reached, is not SERVING, or the deadline passed\n"
-    "  3    a file cannot be read, or the text is not UTF-8\n"
+    "  3    the text file or the CA file cannot be read, or the text is not UTF-8\n"
     "  100+ wrong usage\n"
     "Environment: LONGSPAN_SERVER (--server), LONGSPAN_KEY (bearer key).";
 
 enum ExitCode { kDone = 0, kServerError = 1, kNoAnswer = 2, kBadFile = 3 };
 
-// One line on stderr, whatever the message holds.
+// Prints the code and the message as one line on stderr, also where the message has several lines.
 int Fail(ExitCode code, const absl::Status& status) {
   std::fprintf(stderr, "longspan: %s: %s\n", absl::StatusCodeToString(status.code()).c_str(),
                OneLine(std::string(status.message()), std::string::npos).c_str());
   return code;
 }
 
+// Fail for a call that ended with an error: the exit code says whether there was an answer at all.
 int FailCall(const absl::Status& status) {
   const bool no_answer = absl::IsUnavailable(status) || absl::IsDeadlineExceeded(status);
   return Fail(no_answer ? kNoAnswer : kServerError, status);
@@ -45,13 +47,15 @@ int FailCall(const absl::Status& status) {
 void PrintJson(const google::protobuf::Message& message) {
   google::protobuf::util::JsonPrintOptions options;
   options.preserve_proto_field_names = true;
-  options.always_print_primitive_fields =
-      true;  // "truncated": false is an answer, not a default to leave out
+  // Without this, proto3 would leave out "truncated": false, which is an answer.
+  options.always_print_primitive_fields = true;
   std::string json;
   if (google::protobuf::util::MessageToJsonString(message, &json, options).ok())
     std::printf("%s\n", json.c_str());
 }
 
+// The request that the options of the command ask for. A name that is empty leaves the default of
+// the contract.
 v1::EncodeRequest BuildRequest(const EncodeCommand& command, const std::string& text) {
   v1::EncodeRequest request;
   v1::Input* input = request.add_inputs();
@@ -73,7 +77,8 @@ v1::EncodeRequest BuildRequest(const EncodeCommand& command, const std::string& 
   return request;
 }
 
-double Dot(const v1::Vector& a, const v1::Vector& b) {
+// The cosine of the angle between two vectors; 0 where one of them is zero.
+double Cosine(const v1::Vector& a, const v1::Vector& b) {
   double sum = 0, aa = 0, bb = 0;
   for (int i = 0; i < std::min(a.values_size(), b.values_size()); ++i) {
     sum += static_cast<double>(a.values(i)) * b.values(i);
@@ -83,7 +88,9 @@ double Dot(const v1::Vector& a, const v1::Vector& b) {
   return aa > 0 && bb > 0 ? sum / std::sqrt(aa * bb) : 0;
 }
 
-// The spans of the document, nearest to the query first: what late chunking is for.
+// Prints the 5 spans of the document that are nearest to the query, the nearest first. The vector
+// of a span has seen the whole document (late chunking), so a span can match although the words
+// that make it match stand elsewhere.
 int PrintRanking(Client* client, const CommonOptions& common, const EncodeCommand& command,
                  const std::string& text, const v1::Encoding& document) {
   EncodeCommand plain = command;
@@ -93,7 +100,7 @@ int PrintRanking(Client* client, const CommonOptions& common, const EncodeComman
   std::vector<std::pair<double, int>> ranking;
   ranking.reserve(document.spans_size());
   for (int i = 0; i < document.spans_size(); ++i)
-    ranking.emplace_back(Dot(query->encodings(0).vector(), document.spans(i).vector()), i);
+    ranking.emplace_back(Cosine(query->encodings(0).vector(), document.spans(i).vector()), i);
   std::sort(ranking.rbegin(), ranking.rend());
   for (size_t r = 0; r < std::min<size_t>(ranking.size(), 5); ++r) {
     const v1::Range& bytes = document.spans(ranking[r].second).bytes();
@@ -105,7 +112,7 @@ int PrintRanking(Client* client, const CommonOptions& common, const EncodeComman
   return 0;
 }
 
-// One of `choices`; "-" may stand for "_".
+// Adds an option that takes one of `choices`; "-" may be written for "_".
 void AddChoice(CLI::App* app, const std::string& name, std::string* value,
                const std::vector<std::string>& choices, const std::string& description) {
   const auto underscored = [](std::string given) {
@@ -115,8 +122,8 @@ void AddChoice(CLI::App* app, const std::string& name, std::string* value,
   app->add_option(name, *value, description)->transform(CLI::IsMember(choices, underscored));
 }
 
-// A time as Go and absl write it (500ms, 120s, 5m), or a plain number of seconds; above zero, or
-// not below it.
+// Adds an option that takes a time: a plain number of seconds, or what absl::ParseDuration reads
+// (500ms, 120s, 5m). It must be above zero; with `allow_zero`, zero is allowed too.
 void AddDuration(CLI::App* app, const std::string& name, absl::Duration* value, bool allow_zero,
                  const std::string& description) {
   const CLI::callback_t take = [value, allow_zero, name](const CLI::results_t& all) {
@@ -145,16 +152,19 @@ void AddEncode(CLI::App* app, EncodeCommand* command) {
   app->add_option("FILE", command->file, "text file, or - for standard input");
   app->add_flag("--summary", command->summary,
                 "print for people: tokens read, vector head, time by stage, tokens/s");
-  AddChoice(app, "--spans", &command->spans, {"sentences", "paragraphs"}, "one vector each");
+  AddChoice(app, "--spans", &command->spans, {"sentences", "paragraphs"},
+            "one vector for each, beside the vector of the text");
   app->add_option("--query", command->query,
-                  "print the spans nearest to this text (sentences where --spans is not given)");
+                  "print only the 5 spans nearest to this text (sentences where --spans is not "
+                  "given)");
   AddChoice(app, "--truncation", &command->truncation,
             {"reject", "head", "tail", "head_tail", "windows"},
-            "for a text longer than the model takes");
+            "for a text longer than the model takes; default: reject");
   AddChoice(app, "--pooling", &command->pooling,
             {"cls", "mean", "max", "mean_sqrt_len", "weighted_mean", "last_token"},
             "default: the model's own");
-  app->add_option("--prompt", command->prompt_name, "name of one of the model's prompts");
+  app->add_option("--prompt", command->prompt_name,
+                  "name of one of the model's prompts; default: the model's own, if it has one");
   app->add_option("--dimensions", command->dimensions, "keep the first so many values; 0 = all")
       ->check(CLI::NonNegativeNumber);
 }
@@ -176,25 +186,27 @@ void AddBench(CLI::App* app, BenchCommand* command) {
       ->excludes("--rate");
   app->add_option(
          "--capacity-seconds", command->capacity_seconds,
-         "how long --load sends texts to measure the capacity, before it awaits their answers")
+         "seconds for which --load sends texts to measure the capacity, before it awaits their "
+         "answers")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
   app->add_option("--concurrency", command->concurrency,
-                  "closed loop: so many callers that wait for their answers")
+                  "instead: closed loop of so many callers, each waiting for its answer")
       ->check(CLI::Range(1, 4096))
       ->excludes("--rate")
       ->excludes("--load");
   app->add_option("--connections", command->connections, "connections that share the requests")
       ->check(CLI::Range(1, 256))
       ->capture_default_str();
-  app->add_option("--seconds", command->seconds, "how long is measured")
+  app->add_option("--seconds", command->seconds, "how long is measured, in seconds")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
-  app->add_option("--warmup", command->warmup_seconds, "seconds of load before that")
+  app->add_option("--warmup", command->warmup_seconds,
+                  "seconds of load before that, which are not measured")
       ->check(CLI::NonNegativeNumber)
       ->capture_default_str();
   app->add_option("--request-deadline", command->request_deadline_seconds,
-                  "seconds until an answer is too late")
+                  "seconds from sending until an answer is too late and counts as an error")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
   app->add_option("--seed", command->seed, "of arrival times, lengths and words")
@@ -238,8 +250,9 @@ int RunHealth(const CommonOptions& common, const std::string& service, absl::Dur
   if (!client.ok()) return Fail(kBadFile, client.status());
   const absl::Time until = absl::Now() + wait;
   while (true) {
-    // One question may not take longer than the wait itself, or --wait 1 would hang on a host that
-    // swallows packets.
+    // A server that is well answers at once, so a question gets 10 s at most. Nor may it take
+    // longer than the rest of the wait, or --wait 1 would hang on a host that swallows packets. The
+    // last question gets 100 ms even where less of the wait is left.
     absl::Duration deadline = std::min(common.deadline, absl::Seconds(10));
     if (wait > absl::ZeroDuration())
       deadline = std::min(deadline, std::max(until - absl::Now(), absl::Milliseconds(100)));
@@ -248,6 +261,9 @@ int RunHealth(const CommonOptions& common, const std::string& service, absl::Dur
     const bool may_change = health.ok() || absl::IsUnavailable(health.status()) ||
                             absl::IsDeadlineExceeded(health.status());
     if (!serving && may_change && absl::Now() < until) {
+      // Five questions a second. While there is no server, AwaitConnection is the pause; it returns
+      // early when the server appears, and then a short sleep keeps a server that accepts the
+      // connection but does not answer from being asked without a pause.
       constexpr absl::Duration kPause = absl::Milliseconds(200);
       if (!absl::IsUnavailable(health.status()) || (*client)->AwaitConnection(kPause))
         absl::SleepFor(kPause);
@@ -276,29 +292,33 @@ int RunCommandLine(int argc, char** argv, const std::string& environment_server,
   app.set_version_flag("--version", std::string("longspan " LONGSPAN_VERSION));
   app.footer(kExitCodes);
   app.require_subcommand(1);
-  app.fallthrough();  // --server may stand before or behind the command
+  app.fallthrough();  // --server and the like may stand before or behind the command
   CommonOptions common;
   if (!environment_server.empty()) common.client.server = environment_server;
   common.client.key = environment_key;
   app.add_option("--server", common.client.server, "HOST:PORT [LONGSPAN_SERVER]")
       ->capture_default_str();
   AddDuration(&app, "--deadline", &common.deadline, /*allow_zero=*/false,
-              "what a call may take, all attempts together");
-  app.add_option("--ca", common.client.ca_file,
-                 "PEM authority of the server's certificate: use TLS");
+              "what a call may take, all attempts together (health: at most 10s; bench: only for "
+              "connecting)");
+  app.add_option(
+      "--ca", common.client.ca_file,
+      "PEM file with the authority of the server's certificate; without it no TLS is used");
   EncodeCommand encode;
   std::string service;
   absl::Duration wait;
-  CLI::App* encode_app = app.add_subcommand("encode", "encode a text and print JSON");
+  CLI::App* encode_app = app.add_subcommand("encode", "encode a text and print the answer as JSON");
   AddEncode(encode_app, &encode);
-  CLI::App* info_app = app.add_subcommand("info", "print the model and the limits in force");
+  CLI::App* info_app =
+      app.add_subcommand("info", "print the model and the limits in force as JSON");
   CLI::App* health_app = app.add_subcommand("health", "print SERVING or NOT_SERVING");
   health_app->add_option("--service", service, "name to ask for; default: the whole server");
   AddDuration(health_app, "--wait", &wait, /*allow_zero=*/true,
-              "ask until SERVING, for at most so long");
+              "ask again until SERVING, for at most so long; default: ask once");
   BenchCommand bench;
   CLI::App* bench_app = app.add_subcommand(
-      "bench", "load a server and print JSON: goodput, percentiles, errors by code");
+      "bench",
+      "load a server and print JSON: goodput, percentiles by length class, errors by code");
   AddBench(bench_app, &bench);
   CLI11_PARSE(app, argc, argv);
   if (encode_app->parsed()) return RunEncode(common, encode);

@@ -1,10 +1,15 @@
-// The commands of `longspan`: each reads its options, makes its calls, prints, and gives the exit
-// code.
-//   0 done
-//   1 the server answered with an error: its code and message are one line on stderr
-//   2 the server cannot be reached, is not SERVING, or the deadline passed
-//   3 the input (or CA) file cannot be read, or the text is not UTF-8
-//   100 and above: wrong usage, as CLI11 numbers it
+// The commands of the program `longspan`. Each reads its options, makes its calls, prints the
+// result on stdout and returns the exit code of the program:
+//
+//   0     done
+//   1     the server answered with an error, or `bench` cannot make the load that is asked for
+//   2     the server cannot be reached, is not SERVING, or the deadline passed
+//   3     the input file or the CA file cannot be read, or the text is not UTF-8; `bench` returns 1
+//         for a CA file that cannot be read
+//   100+  wrong usage, with the numbers of CLI11
+//
+// Codes 1 to 3 come with one line on stderr, which has the status code and the message. The one
+// exception is `health`, which prints the state of a server that is not SERVING on stdout.
 #pragma once
 
 #include <string>
@@ -16,27 +21,28 @@ namespace longspan {
 
 struct CommonOptions {
   ClientOptions client;
-  absl::Duration deadline = absl::Seconds(120);  // of one call, all its attempts together
+  absl::Duration deadline = absl::Seconds(120);  // of one call, with all its attempts
 };
 
 struct EncodeCommand {
   std::string file = "-";  // - = standard input
-  bool summary = false;    // for people instead of JSON
-  std::string spans;       // "", sentences, paragraphs
+  bool summary = false;    // print a summary for people instead of JSON
+  std::string spans;       // sentences | paragraphs; empty = no spans
   std::string truncation = "reject";
-  std::string pooling;
-  std::string prompt_name;
-  std::string query;  // rank spans by similarity with this text
-  int dimensions = 0;
+  std::string pooling;      // empty = the model's own
+  std::string prompt_name;  // empty = the model's default
+  std::string query;        // print the spans that are nearest to this text instead of JSON
+  int dimensions = 0;       // values to keep of each vector; 0 = all
 };
 
 int RunEncode(const CommonOptions& common, const EncodeCommand& command);
 int RunInfo(const CommonOptions& common);
-// Asks once, or until SERVING for at most `wait`.
+// Asks once where `wait` is 0. Else it asks again until the answer is SERVING, for at most `wait`;
+// an error that time cannot heal, such as an unknown service, ends it at once.
 int RunHealth(const CommonOptions& common, const std::string& service, absl::Duration wait);
 
-// Parses the command line and runs; what main() returns. `environment_server` is LONGSPAN_SERVER or
-// empty, `environment_key` LONGSPAN_KEY.
+// Parses the command line, runs the command and returns the exit code. `environment_server` is the
+// value of LONGSPAN_SERVER and `environment_key` that of LONGSPAN_KEY; empty = not set.
 int RunCommandLine(int argc, char** argv, const std::string& environment_server,
                    const std::string& environment_key);
 

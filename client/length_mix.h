@@ -1,10 +1,18 @@
-// LengthMix: how long the texts of a load are, in tokens: a mixture of log-normal lengths (most
-// near the median, a tail that is long but not endless). Named profiles, or one's own:
+// LengthMix: how long the texts of a load are, in tokens.
 //
-//   [SHARE%:]MEDIAN[~SIGMA][/MIN-MAX], ...     128   74~0.8/8-250   95%:74~0.8/8-250,5%:32768
+// It is a mixture of log-normal distributions. In each, most lengths lie near the median, and a
+// long tail of longer ones is rare. A mix is one of the named profiles, or it is written as text:
 //
-// SIGMA is the standard deviation of the logarithm (0 = every text has MEDIAN tokens); shares must
-// sum to 100 %. Plain value; const methods are thread safe.
+//   [SHARE%:]MEDIAN[~SIGMA][/MIN-MAX], ...
+//
+//   128                          every text has 128 tokens
+//   74~0.8/8-250                 median 74, SIGMA 0.8, between 8 and 250 tokens
+//   95%:74~0.8/8-250,5%:32768    the same for 95 % of the texts; the others have 32,768 tokens
+//
+// SIGMA is the standard deviation of the logarithm of the length; without it every text has MEDIAN
+// tokens. The shares must sum to 100 %.
+//
+// A plain value. Thread safety: const methods may be called from any thread.
 #pragma once
 
 #include <cstdint>
@@ -18,29 +26,33 @@ namespace longspan {
 
 class LengthMix {
  public:
-  struct Part {
-    double share = 1;
-    double median = 0;
-    double sigma = 0;
-    int64_t min = 1, max = INT64_MAX;  // lengths outside are moved to the nearer end
+  // One distribution of the mixture.
+  struct Component {
+    double share = 1;   // of all texts, 0 to 1
+    double median = 0;  // tokens
+    double sigma = 0;   // of the natural logarithm of the length
+    // Bounds in tokens; a length outside of them becomes the nearer bound.
+    int64_t min = 1;
+    int64_t max = INT64_MAX;
   };
 
   // chat | rag | contracts | books; INVALID_ARGUMENT for other names.
   static absl::StatusOr<LengthMix> OfProfile(const std::string& name);
-  // The form above; INVALID_ARGUMENT says which part is wrong.
+  // Reads the form above. INVALID_ARGUMENT says which component is wrong.
   static absl::StatusOr<LengthMix> Parse(const std::string& text);
 
-  // Tokens of the next text: at least 1, at most max_tokens (0 = no bound).
+  // The length of the next text in tokens: at least 1 and at most max_tokens, where 0 = no bound.
   int64_t Draw(int64_t max_tokens, std::mt19937_64* random) const;
 
-  // Mean of many draws (a million, always the same).
+  // The mean length under the same bound. It is that of a million draws from a fixed seed, so that
+  // the same mix always has the same mean.
   double Mean(int64_t max_tokens) const;
 
-  const std::vector<Part>& parts() const { return parts_; }
+  const std::vector<Component>& components() const { return components_; }
 
  private:
-  explicit LengthMix(std::vector<Part> parts) : parts_(std::move(parts)) {}
-  std::vector<Part> parts_;
+  explicit LengthMix(std::vector<Component> components) : components_(std::move(components)) {}
+  std::vector<Component> components_;
 };
 
 }  // namespace longspan

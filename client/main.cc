@@ -1,4 +1,4 @@
-// longspan: the command line client. See commands.h for commands and exit codes.
+// The program `longspan`, the command line client. Its commands and exit codes: client/commands.h.
 #include <cstdlib>
 
 #include "client/commands.h"

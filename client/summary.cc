@@ -8,10 +8,11 @@
 namespace longspan {
 namespace {
 
-constexpr int kHeadValues = 8;
+constexpr int kHeadValues = 8;  // values of the vector that are shown: as many as one line holds
 
 double Milliseconds(uint64_t nanoseconds) { return static_cast<double>(nanoseconds) * 1e-6; }
 
+// The first values of the vector, as "[0.125000, -0.250000, ...]".
 std::string VectorHead(const v1::Vector& vector) {
   std::string head;
   for (int i = 0; i < std::min(vector.values_size(), kHeadValues); ++i)
@@ -57,7 +58,8 @@ std::string SummaryText(const std::string& text, const v1::EncodeResponse& respo
                         absl::ToDoubleMilliseconds(wall));
   if (compute_seconds > 0)
     absl::StrAppendFormat(&out, "speed    %.0f tokens/s\n", used / compute_seconds);
-  constexpr uint64_t kUsualLimit = 512;  // where servers built on dense BERT models stop reading
+  // Dense BERT models have 512 positions; servers built on them read no further.
+  constexpr uint64_t kUsualLimit = 512;
   if (encoding.tokens_total() > kUsualLimit)
     absl::StrAppendFormat(&out,
                           "a server that truncates at 512 tokens would have read %.1f %% of this "

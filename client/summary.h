@@ -1,5 +1,5 @@
-// What `longspan encode --summary` prints: one document, read whole, and beside it what a server
-// that stops at 512 tokens would have read. Pure functions of the answer.
+// The text that `longspan encode --summary` prints. The functions depend on nothing but their
+// arguments.
 #pragma once
 
 #include <longspan/v1/encoder.pb.h>
@@ -10,11 +10,16 @@
 
 namespace longspan {
 
+// The summary of `response`, which is the answer for the one text `text`: tokens read, the first
+// values of the vector, time by stage, speed, and for a longer text the share of it that a server
+// which truncates at 512 tokens would have read. `wall` is the time of the call as the client saw
+// it, the network included. Each line ends with "\n".
 std::string SummaryText(const std::string& text, const v1::EncodeResponse& response,
                         absl::Duration wall);
 
-// White space runs become one space; cut with "..." at a character's border where longer than
-// max_bytes.
+// `text` as one line: each run of white space becomes one space, and there is none at the
+// beginning. What is longer than max_bytes is cut in front of a UTF-8 character, and "..." is
+// appended.
 std::string OneLine(const std::string& text, size_t max_bytes);
 
 }  // namespace longspan

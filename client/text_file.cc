@@ -11,21 +11,21 @@
 namespace longspan {
 namespace {
 
-// Bytes of the character at the front of `text`, or 0 where it is not well formed.
+// Bytes of the character at the front of `text`, which is not empty; 0 where it is not well-formed.
 size_t CharacterBytes(std::string_view text) {
   const auto byte = [text](size_t i) { return static_cast<uint8_t>(text[i]); };
   const uint8_t first = byte(0);
   if (first < 0x80) return 1;
-  // 0x80..0xC1 never begin a character (continuation bytes; C0 and C1 would be overlong), nor do
-  // 0xF5 and above.
+  // The first byte tells the number of bytes. No character begins with 0x80..0xBF (continuation
+  // bytes), with 0xC0 or 0xC1 (overlong forms), or with 0xF5 and above (beyond U+10FFFF).
   const size_t bytes = first < 0xC2   ? 0
                        : first < 0xE0 ? 2
                        : first < 0xF0 ? 3
                        : first < 0xF5 ? 4
                                       : 0;
   if (bytes == 0 || text.size() < bytes) return 0;
-  // The second byte carries what would make the form overlong (E0, F0), a surrogate (ED) or too
-  // large (F4).
+  // The second byte decides whether the form is overlong (after E0 and F0), a surrogate (after ED)
+  // or too large (after F4); its range is narrower there.
   const uint8_t low = first == 0xE0 ? 0xA0 : first == 0xF0 ? 0x90 : 0x80;
   const uint8_t high = first == 0xED ? 0x9F : first == 0xF4 ? 0x8F : 0xBF;
   if (byte(1) < low || byte(1) > high) return 0;
@@ -60,7 +60,7 @@ absl::StatusOr<std::string> ReadTextFile(const std::string& path) {
   char block[1 << 16];
   while (const size_t bytes = std::fread(block, 1, sizeof(block), file.get()))
     text.append(block, bytes);
-  if (std::ferror(file.get()) != 0) return unreadable();  // a folder opens, but does not read
+  if (std::ferror(file.get()) != 0) return unreadable();  // fopen takes a folder, fread does not
   const size_t bad = FindInvalidUtf8(text);
   if (bad == std::string_view::npos) return text;
   return absl::InvalidArgumentError(

@@ -1,7 +1,11 @@
-# cmake -DCARGO=.. -DFFI=.. -DCACHE=.. -DARCHIVE=.. -P BuildTokenizers.cmake: builds the crate in
-# FFI and puts its archive at ARCHIVE. Archives are kept in CACHE under the hash of their sources,
-# so several checkouts can share CACHE: cargo tells two copies of one crate apart by their times
-# only, hence the clean build of our own crate (seconds; its dependencies stay) behind a lock.
+# Builds the crate in the folder FFI and puts its archive at ARCHIVE.
+#   cmake -DCARGO=.. -DFFI=.. -DCACHE=.. -DARCHIVE=.. -P BuildTokenizers.cmake
+#
+# Archives are kept in CACHE under the hash of their sources, so that several checkouts can share
+# it.
+#
+# cargo tells two copies of one crate apart by their times only. Our own crate is therefore built
+# anew each time (some seconds; its dependencies stay), behind a lock.
 file(GLOB_RECURSE sources RELATIVE "${FFI}" "${FFI}/src/*.rs" "${FFI}/Cargo.toml" "${FFI}/Cargo.lock")
 list(SORT sources)
 execute_process(COMMAND "${CARGO}" --version OUTPUT_VARIABLE state)

@@ -1,5 +1,5 @@
-# ./dev install DIR: bin/ (longspan_add_program), lib/ (LibTorch's CPU part, laid out as its RPATH
-# wants it), licenses/ and model/.
+# What `./dev install DIR` puts into DIR, beside the programs in bin/ (longspan_add_program): lib/
+# with the CPU part of LibTorch, laid out as its RPATH wants it; licenses/; and model/.
 install(CODE "file(GLOB openmp \"${LONGSPAN_LIBTORCH_LIB}/libgomp*.so*\")
   file(INSTALL DESTINATION \"\${CMAKE_INSTALL_PREFIX}/lib/torch/lib\" TYPE FILE FILES
     \"${LONGSPAN_LIBTORCH_LIB}/libtorch_cpu.so\" \"${LONGSPAN_LIBTORCH_LIB}/libc10.so\" \${openmp})

@@ -1,7 +1,9 @@
-# LibTorch 2.11.0 out of its pinned wheels, CPU part: libtorch_cpu.so, libc10.so, libgomp.so.1 and
-# the two CUDA libraries that libtorch_cpu.so is linked against (found by its own RPATH: torch/ and
-# nvidia/ stay side by side, without symlinks). Targets: torch_cpu, c10. An official LibTorch folder
-# can be used instead: -DLONGSPAN_LIBTORCH=DIR (with include/ and lib/).
+# The targets torch_cpu and c10: the CPU part of LibTorch 2.11.0, out of its pinned wheels.
+#
+# It consists of libtorch_cpu.so, libc10.so, libgomp.so.1 and the two CUDA libraries that
+# libtorch_cpu.so is linked against. libtorch_cpu.so finds them by its own RPATH, so torch/ and
+# nvidia/ stay side by side, without symlinks. An official LibTorch folder with include/ and lib/
+# can be used instead: -DLONGSPAN_LIBTORCH=DIR.
 set(LONGSPAN_LIBTORCH "" CACHE PATH "Folder of a LibTorch 2.11 with include/ and lib/; empty = fetch the pinned wheels")
 set(LONGSPAN_LIBTORCH_VERSION 2.11.0)
 
@@ -31,10 +33,11 @@ foreach(_library torch_cpu c10)
   set_target_properties(${_library} PROPERTIES IMPORTED_LOCATION "${_torch}/lib/lib${_library}.so"
     INTERFACE_INCLUDE_DIRECTORIES "${_torch}/include;${_torch}/include/torch/csrc/api/include")
 endforeach()
-# libtorch_cpu.so resolves its own libraries by RPATH at run time, which the linker does not follow.
+# libtorch_cpu.so finds its own libraries by its RPATH at run time. The linker does not follow it.
 target_link_options(torch_cpu INTERFACE -Wl,--allow-shlib-undefined)
-# One OpenMP runtime: our -fopenmp code links the libgomp that lies beside LibTorch (libgomp.so.1 in
-# wheels, libgomp-HASH.so.1 in the official archives). Target: openmp_runtime.
+# The target openmp_runtime. A process must have one OpenMP runtime, so our -fopenmp code links the
+# libgomp that lies beside LibTorch (libgomp.so.1 in wheels, libgomp-HASH.so.1 in the official
+# archives).
 add_library(openmp_runtime INTERFACE IMPORTED GLOBAL)
 file(GLOB _gomp "${_torch}/lib/libgomp*.so*")
 if(_gomp)

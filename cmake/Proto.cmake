@@ -1,5 +1,6 @@
-# longspan_proto: C++ of our protos, of google.rpc (error details; out of a pinned wheel, Debian has
-# none), and of gRPC's reflection (Debian's grpc-proto).
+# The target longspan_proto: C++ of our protos, of google.rpc (error details) and of gRPC's
+# reflection. google.rpc comes out of a pinned wheel, because Debian has no package of it. gRPC's
+# reflection comes out of Debian's package grpc-proto.
 find_package(Protobuf REQUIRED)
 find_program(GRPC_CPP_PLUGIN grpc_cpp_plugin REQUIRED)
 longspan_fetch_wheel(_googleapis_wheel googleapis-common-protos 1.76.0 59e13344a9f3651aa201a03e2bee815a3bf43a4baf1f9ff8a9b62a840ce25fac)
@@ -9,6 +10,7 @@ longspan_unpack("${_googleapis_wheel}" "${_googleapis}" "google/rpc/*.proto" "*/
 set(_out "${CMAKE_BINARY_DIR}/proto")
 file(MAKE_DIRECTORY "${_out}")
 set(_generated)
+# Adds the C++ of the proto FILE in the folder ROOT to _generated, with gRPC stubs where SERVICES.
 function(_longspan_protoc root file services)
   string(REGEX REPLACE "\\.proto$" "" stem "${file}")
   set(outputs "${_out}/${stem}.pb.cc" "${_out}/${stem}.pb.h")

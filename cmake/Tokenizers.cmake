@@ -1,5 +1,5 @@
-# longspan_tokenizers_ffi: the Hugging Face tokenizers crate behind our C ABI (core/tokenizer/ffi),
-# as a static library.
+# The target longspan_tokenizers_ffi: the Hugging Face tokenizers crate behind our C ABI
+# (core/tokenizer/ffi), as a static library.
 set(_ffi "${CMAKE_SOURCE_DIR}/core/tokenizer/ffi")
 if(NOT EXISTS "${_ffi}/Cargo.toml")
   add_library(longspan_tokenizers_ffi INTERFACE)

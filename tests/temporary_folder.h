@@ -1,3 +1,5 @@
+// TemporaryFolder: a folder of its own for a test. ctest runs tests side by side, so no test may
+// write to a name that another could choose.
 #pragma once
 
 #include <stdlib.h>
@@ -8,8 +10,7 @@
 
 namespace longspan {
 
-// A folder that lives as long as the object. No test may write to a name that another one could
-// choose: ctest runs them side by side.
+// The constructor makes the folder, and the destructor removes it with all that is in it.
 class TemporaryFolder {
  public:
   TemporaryFolder() {
@@ -25,7 +26,7 @@ class TemporaryFolder {
   TemporaryFolder& operator=(const TemporaryFolder&) = delete;
 
   const std::string& path() const { return path_; }
-  // Returns the path of the file.
+  // Writes a file, with the folders in `name` that are missing, and returns its path.
   std::string WriteText(const std::string& name, const std::string& text) const {
     const std::filesystem::path path = std::filesystem::path(path_) / name;
     std::filesystem::create_directories(path.parent_path());

@@ -1,22 +1,26 @@
-"""What ./dev bench compares: models, engines, lengths, and how the checkpoints are made.
+"""What ./dev bench compares: models, engines and lengths, and how the checkpoints are made.
 
-Checkpoints of published geometries have random weights (speed does not depend on their values) and are the same files for every engine.
+A checkpoint has the geometry of a published model and random weights, because the speed does not
+depend on their values. Every engine reads the same files.
 """
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
-# glibc keeps freed memory instead of giving it back and faulting it in again: what serves
-# transformers best (1.5 times faster at 4,096).
+# Settings of glibc's malloc that serve transformers best (1.5 times faster at 4,096 tokens): it
+# keeps the memory that is freed. By default it gives large blocks back to the kernel, which has to
+# map them in again at the next use.
 KEPT = {"MALLOC_MMAP_THRESHOLD_": "4294967296", "MALLOC_TRIM_THRESHOLD_": "17179869184", "MALLOC_TOP_PAD_": "67108864"}
 
 
 @dataclass(frozen=True)
 class Engine:
     label: str
-    worker: str             # longspan, or ENGINE of engine_worker.py
-    model: str              # a checkpoint below, "dense" (the published MiniLM), "embedded" (converted), "onnx-float32" | "onnx-int8"
-    lengths: tuple          # that it is measured at
+    worker: str             # "longspan" for throughput_worker, else the ENGINE of engine_worker.py
+    # A name that make_checkpoint knows; or "dense" (MiniLM as published), "embedded" (MiniLM as
+    # longspan converts it), "onnx-float32", "onnx-int8" (MiniLM as ONNX).
+    model: str
+    lengths: tuple          # tokens of a text, at which it is measured
     dtypes: tuple = ("float32", "bfloat16")
     environment: dict = field(default_factory=dict, hash=False)
 
@@ -33,8 +37,8 @@ def transformers(attention, model, lengths, label=None):
     return Engine(label or f"transformers {attention}", attention, model, lengths, environment=KEPT)
 
 
-# By model: longspan first. int8 of transformers does not exist; it is compared with bfloat16 (or
-# float32 where that is faster).
+# The engines of each model, longspan first. transformers has no int8, so longspan's int8 is
+# compared with its bfloat16, or with its float32 where that is faster.
 MODELS = {
     "all-MiniLM-L6-v2": [
         longspan("embedded", (*LONG, 65536)),
@@ -62,7 +66,11 @@ MODELS = {
 
 
 def make_checkpoint(name, folder):
-    """Configs: the models' cards; more positions where the card's end before the longest length."""
+    """Saves a random model of that geometry into the folder.
+
+    The configurations are those of the published models. Where a published model has fewer
+    positions than the longest text that is measured, this one has more.
+    """
     import torch
     import transformers as hf
     torch.manual_seed(0)
@@ -82,14 +90,20 @@ def make_checkpoint(name, folder):
     else:
         raise SystemExit(f"no checkpoint is called {name}")
     model.save_pretrained(folder)
-    if name == "longformer-2-layers":    # positions repeat, so that half a million tokens need no table of half a million rows
+    if name == "longformer-2-layers":
+        # Positions repeat after 4,095 tokens, so that a text of half a million tokens needs no
+        # table of half a million rows.
         config = json.loads((folder / "config.json").read_text())
         config["longspan"] = {"position_period": 4095}
         (folder / "config.json").write_text(json.dumps(config, indent=1))
 
 
 def make_onnx(dense, folder):
-    """float32 as exported (the session fuses attention, GELU and LayerNorm), int8 by dynamic quantisation."""
+    """Writes the two ONNX models of the folder `dense`: float32.onnx and int8.onnx.
+
+    float32 stays as it is exported; ONNX Runtime fuses attention, GELU and LayerNorm when it loads
+    the model. int8 is made by dynamic quantisation.
+    """
     import logging
     import warnings
     import onnx
@@ -125,7 +139,7 @@ def make_onnx(dense, folder):
 
 
 class Checkpoints:
-    """Where each engine's model lies; made on first use in CACHE/bench."""
+    """The paths of the models. Those that are not given are made on first use, in CACHE/bench."""
 
     def __init__(self, embedded, dense, cache):
         self.known = {"embedded": Path(embedded), "dense": Path(dense)}

@@ -1,13 +1,19 @@
 #!/usr/bin/env python3
-"""tokens/s and peak memory of longspan and of other engines by model, dtype and length: same weights, same texts, same threads, in turn
-A B A B in one run. Every figure is the best of all passes; each engine's vector is compared with longspan's (column "cosine").
+"""Measures tokens/s and peak memory of longspan and of other engines by model, dtype and length.
 
-    compare.py --worker BUILD/tests/throughput_worker --embedded DIR --dense DIR --cache DIR [--models NAME ...] [--lengths N ...]
-               [--dtypes float32 ...] [--rounds N] [--seconds S] [--minutes M] [--threads N] [--out results.json]
+    compare.py --worker BUILD/tests/throughput_worker --embedded DIR --dense DIR --cache DIR
+               [--models NAME ...] [--lengths N ...] [--dtypes float32 ...] [--rounds N]
+               [--seconds S] [--minutes M] [--threads N] [--out results.json]
 
-A batch has 2,048 tokens in equal texts, or one longer text. At each length all engines run in turn, twice (above 8,192 tokens once) and
-then again until --seconds have passed or --rounds are done. After --minutes nothing new is begun and what is missing is named. Rows of earlier runs on the same
-processor stay in the file until measured anew.
+All engines get the same weights, the same texts and the same number of threads. They run in turn
+(A B A B) in one run, so that what disturbs the machine disturbs all of them. Every figure is the
+best of all passes. Each engine's vector is compared with longspan's (column "cosine").
+
+A batch has 2,048 tokens in texts of equal length, or one longer text. At each length every engine
+makes two passes (one above 8,192 tokens), and then further ones until --seconds have passed or
+--rounds are done. After --minutes no new model, dtype or length is begun, and those that are
+missing are named. Rows of earlier runs stay in the file until they are measured anew, unless the
+processor, the threads or a version has changed.
 """
 import argparse
 import importlib.metadata
@@ -26,10 +32,12 @@ LENGTHS = sorted({n for engines in MODELS.values() for engine in engines for n i
 
 
 class Refused(Exception):
-    pass
+    """The engine refuses this model and dtype, for the reason given."""
 
 
 class Worker:
+    """A process that encodes batches: throughput_worker, or engine_worker.py."""
+
     def __init__(self, command, environment):
         command = [str(part) for part in command]
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env={**os.environ, **environment})
@@ -40,6 +48,7 @@ class Worker:
             raise SystemExit(f"{' '.join(command)} did not start")
 
     def measure(self, length, texts):
+        """One batch: seconds, peak MiB, and the vector of its first text."""
         self.process.stdin.write(f"{length} {texts}\n")
         self.process.stdin.flush()
         answer = [float(word) for word in self.process.stdout.readline().split()]
@@ -98,7 +107,9 @@ class Comparison:
             except Refused as refusal:
                 print(f"{model} {dtype}: longspan refuses: {refusal}", flush=True)
                 self.results["refused"][dtype] = str(refusal)
-                wanted = [other for other in wanted if dtype == "int8" and other is not engine]  # only what no dtype of longspan covers
+                # The other engines' figures in this dtype are of no use alone. Only those in int8
+                # are measured all the same.
+                wanted = [other for other in wanted if dtype == "int8" and other is not engine]
                 if not wanted:
                     return
         for length in sorted({n for engine in workers for n in engine.lengths} & set(self.arguments.lengths)):

@@ -1,10 +1,13 @@
 #!/usr/bin/env python3
-"""What each division of the cores among replicas does with 1, 2, 8, 32 texts at once: the real server, closed loop, over loopback.
+"""Measures each division of the cores among replicas with 1, 2, 8 and 32 texts at once.
 
-    concurrency.py --build BUILD [--model DIR] [--dtype float32] [--tokens 512] [--seconds 4] [--rounds 2] [--texts 1 2 8 32] [--out FILE]
+    concurrency.py --build BUILD [--model DIR] [--dtype float32] [--tokens 512] [--seconds 4]
+                   [--rounds 2] [--texts 1 2 8 32] [--out FILE]
 
-Modes: one replica with a thread a core, and one replica a core, in turn A B A B; the round with the higher rate counts. The file is read
-by readme_table.py.
+The load is a closed loop (closed_loop_load) on the real server, over the loopback interface. There
+are two divisions: one replica with a thread for each core, and one replica for each core with one
+thread. They run in turn (A B A B), and the round with the higher rate counts. readme_table.py reads
+the file.
 """
 import argparse
 import json
@@ -15,6 +18,8 @@ from pathlib import Path
 
 
 class Server:
+    """A longspan-server on a free port of 127.0.0.1."""
+
     def __init__(self, build, model, dtype, replicas, threads):
         self.process = subprocess.Popen([f"{build}/longspan-server", "--model", model, "--dtype", dtype, "--replicas", str(replicas), "--threads", str(threads),
                                          "--listen", "127.0.0.1:0", "--http", "off", "--drain-delay", "0", "--log-level", "error"], stdout=subprocess.PIPE, text=True)

@@ -1,6 +1,9 @@
-"""engine_worker.py ENGINE MODEL DTYPE THREADS: the same protocol as throughput_worker, by another engine; mean pooled like it.
+"""Speaks the protocol of throughput_worker for another engine, and pools by the mean as it does.
 
-ENGINE: eager | sdpa (transformers' two attention implementations) | sentence-transformers | onnx (ONNX Runtime; MODEL is the .onnx file).
+    engine_worker.py ENGINE MODEL DTYPE THREADS
+
+ENGINE is eager or sdpa (the two attention implementations of transformers), sentence-transformers,
+or onnx (ONNX Runtime; MODEL is then the .onnx file).
 """
 import sys
 import time
@@ -9,7 +12,7 @@ import numpy as np
 
 
 def peak_mib():
-    """Peak resident set since the last call."""
+    """Peak of the resident set since the last call, in MiB."""
     for line in open("/proc/self/status", encoding="ascii"):
         if line.startswith("VmHWM:"):
             mib = float(line.split()[1]) / 1024
@@ -19,13 +22,16 @@ def peak_mib():
 
 
 def random_ids(count, vocabulary, state):
-    """The ids of throughput_worker's RandomIds."""
+    """The same ids as RandomIds of throughput_worker."""
     ids = np.empty(count, np.int64)
     for i in range(count):
         state = (state * 1664525 + 1013904223) & 0xFFFFFFFF
         ids[i] = 3 + (state >> 8) % (vocabulary - 3)
     return ids
 
+
+# Each loader returns a function that encodes ids [texts, length] and gives the first text's vector,
+# and the size of the vocabulary.
 
 def load_transformers(folder, dtype, threads, attention):
     import torch

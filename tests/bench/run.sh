@@ -1,5 +1,7 @@
 #!/bin/bash
-# ./dev bench: measures engines, then divisions of the cores, then writes the README's tables.   run.sh BUILD_DIR [compare.py arguments]
+# ./dev bench: compares the engines, then the divisions of the cores among replicas, and writes the
+# README's tables.
+#   run.sh BUILD_DIR [ARGUMENTS OF compare.py]
 set -euo pipefail
 cd "$(dirname "$0")"
 build=$1; shift

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <utility>
+#include <vector>
 
 namespace longspan {
 namespace {
@@ -38,13 +39,33 @@ TEST(BenchTallyTest, PercentilesAreThoseOfEachLengthClass) {
   EXPECT_NEAR(classes[1]["latency_ms"]["max"].get<double>(), 900, 1e-6);
 }
 
+TEST(BenchTallyTest, LengthClassesAreThoseOfTheContract_TheLastWithoutABound) {
+  BenchTally tally(kBegin, kEnd);
+  for (const int64_t bound : kLengthClassBounds)
+    Count(&tally, Answer(absl::Seconds(1), absl::Milliseconds(1), bound));
+  Count(&tally, Answer(absl::Seconds(1), absl::Milliseconds(1), kLengthClassBounds.back() + 1));
+  const auto report = tally.Report();
+  std::vector<nlohmann::ordered_json> bounds;
+  for (const auto& row : report["classes"]) {
+    EXPECT_EQ(row["answers"], 1);
+    bounds.push_back(row["tokens_up_to"]);
+  }
+  const std::vector<nlohmann::ordered_json> want = {128,   512,    2048,   8192,
+                                                    32768, 131072, 524288, nullptr};
+  EXPECT_EQ(bounds, want);
+}
+
 TEST(BenchTallyTest, RatesCountWhatArrivedInTheWindow_PercentilesWhatWasDueInIt) {
   BenchTally tally(kBegin, kEnd);
-  Count(&tally,
-        Answer(absl::Seconds(-1), absl::Seconds(2)));  // due in the warm-up, arrived in the window
-  Count(&tally, Answer(absl::Seconds(9), absl::Seconds(2)));  // due in the window, arrived after it
-  Count(&tally, Answer(absl::Seconds(-2), absl::Seconds(1)));  // before
-  Count(&tally, Answer(absl::Seconds(10), absl::Seconds(1)));  // after
+  // Due in the warm-up, arrived in the window.
+  Count(&tally, Answer(absl::Seconds(-1), absl::Seconds(2)));
+  // Due in the window, arrived after it.
+  Count(&tally, Answer(absl::Seconds(9), absl::Seconds(2)));
+  // Due and arrived before the window.
+  Count(&tally, Answer(absl::Seconds(-2), absl::Seconds(1)));
+  // Due and arrived after the window.
+  Count(&tally, Answer(absl::Seconds(10), absl::Seconds(1)));
+  // Due and arrived in the window.
   Count(&tally, Answer(absl::Seconds(5), absl::Seconds(1), 50));
   const auto report = tally.Report();
   EXPECT_EQ(report["requests"], 2);
@@ -65,8 +86,8 @@ TEST(BenchTallyTest, ErrorsAreCountedByCode_AndNeverGood) {
   EXPECT_EQ(report["good"], 0);
   EXPECT_EQ(report["errors"]["RESOURCE_EXHAUSTED"], 2);
   EXPECT_EQ(report["errors"]["DEADLINE_EXCEEDED"], 1);
-  EXPECT_NEAR(report["refusal_ms"]["max"].get<double>(), 4,
-              1e-6);  // a deadline that passed is no refusal
+  // A deadline that passed is not a refusal.
+  EXPECT_NEAR(report["refusal_ms"]["max"].get<double>(), 4, 1e-6);
   EXPECT_TRUE(report["classes"].empty());
 }
 

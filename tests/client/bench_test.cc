@@ -61,7 +61,8 @@ TEST(BenchTest, EveryRequestIsCountedOnce_WithTheTokensTheServerRead) {
   EXPECT_TRUE(report["errors"].empty());
 }
 
-// A closed loop of one would wait for ever for the answer that only the fifth request brings.
+// The server answers nobody before the fifth request has arrived. A closed loop of one caller would
+// wait for ever.
 TEST(BenchTest, OpenLoop_GoesOnSending_WhileNobodyAnswers) {
   FakeServer server;
   std::mutex mu;
@@ -119,8 +120,8 @@ TEST(BenchTest, Load_OffersThatMultipleOfTheMeasuredCapacity) {
                    0.1 * report["capacity_per_second"].get<double>());
 }
 
-// A server that lets short texts pass while long ones wait, as ours does: until the callers stop,
-// no long text is answered.
+// The server lets short texts pass while long ones wait, as ours does: it answers no long text
+// before the callers have stopped.
 TEST(BenchTest, Capacity_CountsTheTextsThatWereStillUnderWayToo) {
   FakeServer server;
   absl::Mutex one_at_a_time;
@@ -171,8 +172,8 @@ TEST(BenchTest, RefusalsAndPassedDeadlinesAreErrorsByCode_NotRetriedNorGood) {
                                      .seconds = 0.5,
                                      .warmup_seconds = 0,
                                      .request_deadline_seconds = 0.2});
-  const int refused = report["errors"].value("RESOURCE_EXHAUSTED", 0),
-            late = report["errors"].value("DEADLINE_EXCEEDED", 0);
+  const int refused = report["errors"].value("RESOURCE_EXHAUSTED", 0);
+  const int late = report["errors"].value("DEADLINE_EXCEEDED", 0);
   EXPECT_GT(refused, 0);
   EXPECT_GT(late, 0);
   EXPECT_EQ(report["good"].get<int>() + refused + late, report["requests"].get<int>());

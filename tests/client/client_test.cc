@@ -1,5 +1,5 @@
-// The client library against a fake server: retries, deadlines, errors kept as the server gave
-// them, message sizes.
+// The client library against a fake server: it retries, keeps to deadlines, returns errors as the
+// server gave them, and takes large messages.
 #include "client/client.h"
 
 #include <gmock/gmock.h>
@@ -28,7 +28,7 @@ class ClientTest : public testing::Test {
     request.add_inputs()->set_text(text);
     return request;
   }
-  // Fails with `code` before attempt `succeeds_at`.
+  // Makes the attempts before number `succeeds_at` fail with `code`.
   void FailUntil(int succeeds_at, grpc::StatusCode code) {
     server_.set_on_encode([=](int attempt, grpc::ServerContext*, const v1::EncodeRequest&,
                               v1::EncodeResponse* response) {
@@ -55,7 +55,8 @@ TEST_F(ClientTest, Encode_IsTriedAgain_WhileTheServerIsOverloaded) {
   EXPECT_EQ(server_.encode_calls(), 2);
 }
 
-// gRPC keeps 256 KiB for retries unless told otherwise: a long text would be tried once only.
+// gRPC buffers at most 256 KiB for retries unless it is told otherwise. A longer text would then be
+// tried only once.
 TEST_F(ClientTest, Encode_OfALongText_IsTriedAgainToo) {
   FailUntil(2, grpc::StatusCode::UNAVAILABLE);
   const auto response = Connect()->Encode(Request(std::string(4 << 20, 'x')), kLong);
@@ -81,7 +82,8 @@ TEST_F(ClientTest, Encode_IsTriedOnce_WhereTheTextIsAtFaultOrRetryIsOff) {
   EXPECT_EQ(server_.encode_calls(), 2);
 }
 
-// The server's own pause wins over the backoff, and a negative one forbids the next attempt.
+// The pause that the server names wins over the client's backoff. A negative one forbids the next
+// attempt.
 TEST_F(ClientTest, Encode_ObeysTheServersPushback) {
   server_.set_on_encode(
       [](int, grpc::ServerContext* context, const v1::EncodeRequest&, v1::EncodeResponse*) {

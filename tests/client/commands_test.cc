@@ -1,5 +1,5 @@
-// The command line as a user meets it: exit codes, what stands on stdout and on stderr, options
-// turned into requests.
+// The command line as a user meets it: the exit codes, what is printed on stdout and on stderr, and
+// the requests that the options make.
 #include "client/commands.h"
 
 #include <gmock/gmock.h>

@@ -1,5 +1,8 @@
-// A server on 127.0.0.1 that answers as a test tells it: EncoderService and grpc.health.v1.Health
-// from the generated headers, nothing of server/. Thread safe; stops in the destructor.
+// FakeServer: a server on a free port of 127.0.0.1 that answers as a test tells it. It implements
+// EncoderService and grpc.health.v1.Health from the generated headers, and uses nothing of server/.
+// It listens from the constructor until the destructor.
+//
+// Thread safety: all methods may be called from any thread.
 #pragma once
 
 #include <grpc/health/v1/health.grpc.pb.h>
@@ -18,7 +21,8 @@ class FakeServer final : public v1::EncoderService::Service,
                          public grpc::health::v1::Health::Service {
  public:
   using Health = grpc::health::v1::HealthCheckResponse;
-  // What Encode does; `attempt` counts from 1.
+  // What a call of Encode does; `attempt` is the number of the call, from 1. Without it Encode
+  // answers OK with an empty response.
   using OnEncode = std::function<grpc::Status(int attempt, grpc::ServerContext*,
                                               const v1::EncodeRequest&, v1::EncodeResponse*)>;
 
@@ -37,7 +41,7 @@ class FakeServer final : public v1::EncoderService::Service,
     const std::lock_guard lock(mu_);
     on_encode_ = std::move(on_encode);
   }
-  // NOT_SERVING for the first `checks` questions, SERVING from then on.
+  // Makes the first `checks` health checks answer NOT_SERVING, and later ones SERVING.
   void set_not_serving_for(int checks) {
     const std::lock_guard lock(mu_);
     not_serving_for_ = checks;

@@ -66,11 +66,11 @@ TEST(LengthMixTest, Mean_IsThatOfTheMixture_WithinTheModelsBound) {
   EXPECT_EQ(LengthMix::Parse("128")->Mean(0), 128);
   EXPECT_NEAR(LengthMix::Parse("90%:100,10%:1000")->Mean(0), 190, 1);
   EXPECT_NEAR(LengthMix::Parse("90%:100,10%:1000")->Mean(500), 140, 1);
-  EXPECT_NEAR(LengthMix::Parse("100~0.6")->Mean(0), 100 * std::exp(0.6 * 0.6 / 2),
-              1);  // the mean of a log-normal, rounded down
+  // The mean of a log-normal is exp(mu + sigma^2 / 2); lengths are rounded down to whole tokens.
+  EXPECT_NEAR(LengthMix::Parse("100~0.6")->Mean(0), 100 * std::exp(0.6 * 0.6 / 2), 1);
 }
 
-TEST(LengthMixTest, Parse_NamesThePartThatIsWrong) {
+TEST(LengthMixTest, Parse_NamesTheComponentThatIsWrong) {
   for (const char* bad : {"", "x", "0", "-5", "128~", "128/9", "128/9-8", "128/0-8", "5:128",
                           "101%:128", "nan", "128~inf", "0%:1,100%:2"}) {
     const auto mix = LengthMix::Parse(bad);

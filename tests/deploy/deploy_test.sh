@@ -1,9 +1,10 @@
 #!/bin/bash
-# The deploy folder, checked by the real tools: the kustomize base renders and every object fits the
-# Kubernetes schema; the pods are restricted and probed; Prometheus rules and scrape config are
-# valid and the alerts fire when they should; the Dockerfile lints. Each check must also refuse
-# planted mistakes: one that accepts them checks nothing.
+# Checks the deploy folder and the Dockerfile by the real tools.
 #   deploy_test.sh SOURCE_DIR TOOLS_BIN
+# The kustomize base renders, and every object fits the Kubernetes schema. The pods are restricted
+# and probed. Prometheus's rules and scrape config are valid, and the alerts fire when they should.
+# The Dockerfile passes hadolint. Each check must also refuse planted mistakes, because a check that
+# accepts them checks nothing.
 set -euo pipefail
 cd "$1"; tools=$2; scratch=$(mktemp -d); trap 'rm -rf "$scratch"' EXIT
 PATH=$PATH:$tools

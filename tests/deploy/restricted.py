@@ -1,4 +1,10 @@
-"""The rendered Deployment meets the Pod Security Standard "restricted" and names its three probes.   restricted.py RENDERED.yaml"""
+"""Checks that the rendered Deployment meets the Pod Security Standard "restricted".
+
+    restricted.py RENDERED.yaml
+
+It must also name its three probes and give its drain enough time, and the other objects must select
+its pods.
+"""
 import sys
 
 import yaml

@@ -1,14 +1,20 @@
 #!/bin/bash
-# Format of every C++ file of ours; clang-tidy on the ones that changed; thread safety of all that
-# locks; buf lint on the protos where npm is there.
-#   lint.sh BUILD_DIR      LONGSPAN_LINT_BASE=COMMIT|all: what "changed" compares with. By default where this branch left origin's
-#                          main branch, else the last commit's parent.
+# Lints our files: the format of every C++ file, the width of every comment, clang-tidy on the C++
+# files that changed, the thread safety of all that locks, and, where there is npm, buf on the
+# protos.
+#   lint.sh BUILD_DIR
+# LONGSPAN_LINT_BASE=COMMIT|all says what "changed" compares with. The default is the commit where
+# this branch left origin's main branch, or else the parent of the last commit.
 set -uo pipefail
 cd "$(dirname "$0")/../.." || exit 2
 build=$1 failed=0
 
 echo "==> clang-format"
 git ls-files '*.cc' '*.h' '*.cu' | xargs clang-format-16 --dry-run --Werror || { echo "lint: run clang-format-16 -i on the files above"; failed=1; }
+
+echo "==> comments wrap at 100 columns"
+git ls-files '*.cc' '*.h' '*.cu' '*.rs' '*.proto' '*.py' '*.sh' '*.cmake' '*CMakeLists.txt' '*.yaml' '*.yml' dev Dockerfile .ci/run |
+  xargs python3 tests/lint/comment_width.py || { echo "lint: wrap the comments above"; failed=1; }
 
 base=${LONGSPAN_LINT_BASE:-$(git merge-base HEAD origin/HEAD 2>/dev/null)}
 if [ "$base" = all ]; then base=$(git hash-object -t tree /dev/null)
@@ -35,8 +41,8 @@ if command -v npm >/dev/null; then
   folder=${LONGSPAN_CACHE:-$HOME/.cache/longspan}/buf-$(sha256sum tests/lint/package-lock.json | cut -c1-12)
   [ -x "$folder/node_modules/.bin/buf" ] || { mkdir -p "$folder" && cp tests/lint/package*.json "$folder" && npm ci --silent --prefix "$folder"; } ||
     { echo "lint: npm could not fetch buf: check that its registry is reachable"; failed=1; }
-  # google/rpc/status.proto comes from the pinned wheel: a second module of a workspace made for the
-  # occasion, not linted itself
+  # Our protos import google/rpc/status.proto, which comes from the pinned wheel. buf finds it as a
+  # second module, which is not linted, of a workspace that is made here.
   workspace=$(mktemp -d); cp -r proto "$workspace/proto"; cp -r "${LONGSPAN_CACHE:-$HOME/.cache/longspan}/googleapis-1.76.0" "$workspace/googleapis"
   cp tests/lint/buf.yaml "$workspace"; (cd "$workspace" && "$folder/node_modules/.bin/buf" lint) || failed=1
   rm -rf "$workspace"

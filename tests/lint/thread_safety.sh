@@ -1,7 +1,7 @@
 #!/bin/bash
-# Clang's thread safety analysis over every file of server/ and client/ that has to do with a lock,
-# changed or not: an annotation in a header binds all who include it. Nothing is compiled.
-# clang-tidy wants one check of its own beside: the cheapest.
+# Runs Clang's thread safety analysis over every file of server/ and client/ that has to do with a
+# lock, changed or not, because an annotation in a header binds all files that include it. Nothing
+# is compiled. clang-tidy demands at least one check of its own, so the cheapest runs beside.
 #   thread_safety.sh BUILD_DIR
 set -uo pipefail
 cd "$(dirname "$0")/../.."

@@ -1,7 +1,12 @@
-// A real server on a tiny Longformer under calls and streams with random cancels and deadlines,
-// until so many requests have been answered. Checks that none is lost, none is answered twice, each
-// vector is that of its text encoded alone, no permit leaks, and prints one JSON object.
-//   answered_requests MODEL_DIR [ANSWERS] [SEED]       exit code 1 where anything is wrong
+// Puts calls and streams with random cancels and deadlines on a real server with a tiny Longformer,
+// until ANSWERS requests are answered.
+//
+//   answered_requests MODEL_DIR [ANSWERS] [SEED]
+//
+// It checks that no request is lost, that none is answered twice, and that each vector is that of
+// its text encoded alone. In the end the server must drain, which it cannot do while a permit of
+// the admission is out: so no permit has leaked. It prints one JSON object; the exit code is 1
+// where anything is wrong.
 #include <grpcpp/grpcpp.h>
 
 #include <atomic>
@@ -29,9 +34,13 @@
 namespace longspan {
 namespace {
 
-constexpr int kTexts = 512, kCallers = 4, kCallsAtOnce = 16, kStreams = 2, kStreamItems = 5000;
+constexpr int kTexts = 512;         // different texts
+constexpr int kCallers = 4;         // threads that send unary calls
+constexpr int kCallsAtOnce = 16;    // calls under way of each of them
+constexpr int kStreams = 2;         // threads that send streams, one after the other
+constexpr int kStreamItems = 5000;  // texts of a stream
 
-// The texts that are sent, and what each encodes to alone.
+// The texts that are sent, and the vector of each when it is encoded alone.
 class Corpus {
  public:
   Corpus(const std::string& model_dir, uint64_t seed) {
@@ -54,6 +63,8 @@ class Corpus {
     }
   }
   const v1::Input& input(size_t text) const { return inputs_[text]; }
+  // Whether `got` has the direction of the text's own vector. The bound on the cosine leaves room
+  // for float sums in another order, as batches of other shapes take them.
   bool Matches(size_t text, const v1::Vector& got) const {
     const std::vector<float>& want = vectors_[text];
     if (got.values_size() != static_cast<int>(want.size())) return false;
@@ -71,13 +82,14 @@ class Corpus {
   std::vector<std::vector<float>> vectors_;
 };
 
+// What came of all requests. In the second line stands what must not happen.
 struct Tally {
   std::atomic<int64_t> sent = 0, ended = 0, answered = 0, cancelled = 0, expired = 0, refused = 0;
   std::atomic<int64_t> wrong_vector = 0, wrong_code = 0, lost = 0, doubled = 0;
   bool good() const { return wrong_vector + wrong_code + lost + doubled == 0 && sent == ended; }
 };
 
-// One unary call; shared by its callback and by the caller that may cancel it.
+// One unary call. Its callback and the caller that may cancel it share it.
 struct Shot {
   size_t text = 0;
   bool may_be_cancelled = false, may_expire = false;
@@ -86,7 +98,8 @@ struct Shot {
   v1::EncodeResponse response;
 };
 
-// Sends unary calls, kCallsAtOnce at a time.
+// Sends unary calls and keeps kCallsAtOnce of them under way. One in eight is cancelled a little
+// later, and one in eight has a deadline that may pass.
 class Caller {
  public:
   Caller(const std::string& address, const Corpus& corpus, Tally& tally, int64_t answers,
@@ -148,7 +161,8 @@ class Caller {
       ++tally_.cancelled;
     } else if (code == grpc::DEADLINE_EXCEEDED && shot.may_expire) {
       ++tally_.expired;
-    } else if (code == grpc::RESOURCE_EXHAUSTED && shot.may_expire) {  // DEADLINE_UNREACHABLE
+    } else if (code == grpc::RESOURCE_EXHAUSTED && shot.may_expire) {
+      // The server refuses a request at once whose deadline it cannot keep (DEADLINE_UNREACHABLE).
       ++tally_.refused;
     } else {
       ++tally_.wrong_code;
@@ -169,8 +183,8 @@ class Caller {
   int running_ = 0;
 };
 
-// One EncodeStream after the other; every fourth is cancelled in the middle. Ids show what is lost
-// or doubled.
+// Sends one EncodeStream after the other and cancels every fourth in the middle. The ids of the
+// answers show which texts are lost and which are answered twice.
 void RunStreams(const std::string& address, const Corpus& corpus, Tally& tally, int64_t answers,
                 uint64_t seed) {
   const auto client = *Client::Connect({.server = address, .retry = false});

@@ -1,7 +1,10 @@
-// bare_encoder MODEL DTYPE THREADS LENGTHS TEXTS: the encoder without a server. Answers each line
-// "SECONDS" with "TOKENS SECONDS": packed batches of TEXTS texts, lengths as `longspan bench
-// --lengths` draws them, one behind the other. load.py compares it with what the server makes of
-// the same load.
+// The encoder without a server, for load.py, which compares it with the server under the same load.
+//
+//   bare_encoder MODEL DTYPE THREADS LENGTHS TEXTS
+//
+// Each line "SECONDS" on stdin asks it to encode packed batches, one after the other, for so many
+// seconds. A batch holds TEXTS texts, whose lengths are drawn as `longspan bench --lengths LENGTHS`
+// draws them. The answer is "TOKENS SECONDS": what was encoded, and how long that took.
 #include <chrono>
 #include <iostream>
 #include <random>
@@ -34,7 +37,7 @@ int Serve(const Encoder& encoder, const LengthMix& lengths, int texts) {
   std::cout << "ready" << std::endl;
   for (double seconds = 0; std::cin >> seconds;) {
     int64_t tokens = 0;
-    double encoding = 0;  // making the texts is not counted
+    double encoding = 0;  // seconds; the time to make the texts does not count
     while (encoding < seconds) {
       const TokenBatch batch = RandomBatch(encoder.info(), lengths, texts, &random);
       const auto start = Clock::now();

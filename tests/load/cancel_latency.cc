@@ -1,8 +1,11 @@
-// How long after a cancel the core is free again: a text of so many tokens runs through scheduler,
-// worker and encoder, is cancelled at a random moment of its pass, and the time is taken until its
-// caller has the answer and until the worker is idle. The pass stops at a seam between layers, so
-// the bound is one layer.
-//   cancel_latency MODEL_DIR [TOKENS] [ROUNDS]         prints one JSON object
+// Measures how long after a cancel the cores are free again, and prints one JSON object.
+//
+//   cancel_latency MODEL_DIR [TOKENS] [ROUNDS]
+//
+// In each round a text of TOKENS tokens runs through scheduler, worker and encoder, and is
+// cancelled at a random moment of its pass. Two times are taken from there: until the caller has
+// its answer, and until the worker is idle. A pass stops between two layers, so either time is at
+// most that of one layer, as a rule.
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
@@ -38,14 +41,15 @@ class Bench {
         tokens_(tokens) {}
   ~Bench() { scheduler_.Drain(); }
 
-  // Seconds of a whole pass.
+  // Seconds of a pass that nobody cancels.
   double WholePass() {
     const absl::Time start = absl::Now();
     Submitted whole = Submit();
     whole.answered->WaitForNotification();
     return absl::ToDoubleSeconds(absl::Now() - start);
   }
-  // Seconds from the cancel until the caller has its answer, and until the worker is idle.
+  // Cancels a pass `after` seconds after its text was submitted. Returns the seconds from the cancel
+  // until the caller has its answer, and until the worker is idle.
   std::pair<double, double> Cancel(double after) {
     Submitted text = Submit();
     absl::SleepFor(absl::Seconds(after));
@@ -88,6 +92,7 @@ class Bench {
   const int64_t tokens_;
 };
 
+// The share `share` (0 to 1) of the samples is below the result, in ms. Sorts the samples.
 double At(std::vector<double>& seconds, double share) {
   std::sort(seconds.begin(), seconds.end());
   return 1000 * seconds[std::min(seconds.size() - 1,
@@ -99,7 +104,7 @@ int Main(const std::string& model_dir, int64_t tokens, int rounds) {
   if (!encoder.ok())
     return std::fprintf(stderr, "%s\n", std::string(encoder.status().message()).c_str()), 1;
   Bench bench(**encoder, tokens);
-  bench.WholePass();
+  bench.WholePass();  // the first pass maps the memory in and does not count
   const double whole = bench.WholePass();
   std::mt19937_64 random(1);
   std::vector<double> answered, freed;

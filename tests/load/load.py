@@ -1,16 +1,23 @@
 #!/usr/bin/env python3
-"""The server under load: starts longspan-server on free loopback ports, loads it with `longspan bench`, writes results.json.
+"""Measures the server under load and writes the figures to results.json.
 
-    load.py --build BUILD_DIR --model MODEL_DIR [--only PHASE ...] [--out results.json] [--server-arg=--flag=value ...]
+    load.py --build BUILD_DIR --model MODEL_DIR [--only PHASE ...] [--out results.json]
+            [--server-arg=--flag=value ...]
 
-Phases (each names its figures in results.json; ratios hold figures of one run only, measured in turn A B A B):
-  lone        what one caller waits for beyond tokenising and computing
-  saturation  16 callers: uniform 128 tokens, mixed lengths, the bare encoder on the mixed ones, and ONNX Runtime (float32, no
-              server) on padded batches of both; float32
-  int8        the same loads in int8, against the same ONNX Runtime
-  lanes       short texts alone, then with 5 % texts of 32,768 tokens at 80 % of capacity
-  rag         profile rag at 0.7 and 3 times the capacity: latencies, goodput, refusals, memory
-  cancel      from the end of a caller of a long text to the processor being free
+longspan-server runs on free ports of 127.0.0.1, and `longspan bench` puts load on it. Each phase
+writes its figures under its own name:
+
+  lone        one caller: how long it waits beyond tokenising and computing
+  saturation  16 callers in float32: texts of 128 tokens, texts of mixed lengths, the encoder
+              without a server on the mixed ones, and ONNX Runtime (float32, without a server) on
+              padded batches of both
+  int8        the same loads in int8, compared with the same ONNX Runtime
+  lanes       short texts alone, then with 5 % texts of 32,768 tokens, at 80 % of the capacity
+  rag         profile rag at 0.7 and at 3 times the capacity: latencies, goodput, refusals, memory
+  cancel      the time from the end of the caller of a long text until the processor is free
+
+A ratio holds figures of one run only. Those of `saturation` and `int8` are measured in turn (A B A
+B), so that what disturbs the machine disturbs all of them.
 """
 import argparse
 import json
@@ -53,6 +60,7 @@ class Server:
         self.process.wait()
 
     def bench(self, *options):
+        """The report of `longspan bench` with these options."""
         done = subprocess.run([self.client, "bench", "--server", self.address, *map(str, options)], stdout=subprocess.PIPE, text=True, check=True)
         report = json.loads(done.stdout)
         if report["generator_too_late"]:
@@ -60,25 +68,27 @@ class Server:
         return report
 
     def teams(self):
-        """Replicas x threads that the server chose, or was told."""
+        """The replicas and the threads of each, as "2 x 1"."""
         info = json.loads(subprocess.run([self.client, "info", "--server", self.address], stdout=subprocess.PIPE, text=True, check=True).stdout)
         return f"{info['num_replicas']} x {info['threads_per_replica']}"
 
     def rss_mib(self):
+        """Resident set of the server, in MiB."""
         return int(re.search(r"VmRSS:\s+(\d+)", Path(f"/proc/{self.pid}/status").read_text())[1]) / 1024
 
     def cpu_seconds(self):
+        """Processor time of all threads that the server has now."""
         total = 0
         for task in Path(f"/proc/{self.pid}/task").iterdir():
             try:
                 total += int((task / "schedstat").read_text().split()[0])
             except OSError:
-                pass    # the thread has ended
+                pass    # the thread has ended meanwhile
         return total * 1e-9
 
 
 class Watch:
-    """Samples the server's resident set while a phase runs."""
+    """Samples the server's resident set twice a second while its block runs."""
 
     def __init__(self, server):
         self.samples, self.over = [], threading.Event()
@@ -98,9 +108,10 @@ class Watch:
 
 
 class Engine:
-    """A process that computes without a server: a line in starts it, "TOKENS SECONDS" comes out."""
+    """A process that encodes without a server: it answers each line with "TOKENS SECONDS"."""
 
     def __init__(self, *command):
+        # Its OpenMP threads wait as those of the server do (core/runtime/runtime_environment.h).
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env={**os.environ, "OMP_WAIT_POLICY": "passive", "GOMP_SPINCOUNT": "2000"})
         if self.process.stdout.readline().strip() != "ready":
             sys.exit(f"{command[0]} did not start: its message stands above")
@@ -117,11 +128,15 @@ class Engine:
 
 
 def p(report, name, which="p99"):
+    """A percentile of the report, or None where nothing was measured."""
     return round(report[name][which], 3) if report[name] else None
 
 
 def short_class(report):
-    """Latencies of the requests up to 512 tokens: both classes, the slower p99."""
+    """Latencies of the requests of up to 512 tokens, which are two length classes.
+
+    p50 is that of the faster class and p99 that of the slower one.
+    """
     rows = [row for row in report["classes"] if row["tokens_up_to"] in (128, 512)]
     return {"answers": sum(row["answers"] for row in rows), "p50_ms": round(min(row["latency_ms"]["p50"] for row in rows), 2), "p99_ms": round(max(row["latency_ms"]["p99"] for row in rows), 2)}
 
@@ -134,6 +149,7 @@ def lone(arguments, server):
 
 
 def callers16(arguments, server, dtype):
+    """The phases saturation and int8: 16 callers, and the engines that they are compared with."""
     rates = {"uniform": [], "mixed": [], "bare": [], "padded_uniform": [], "padded_mixed": []}
     bare = Engine(arguments.build / "tests/bare_encoder", arguments.model, dtype, str(arguments.threads), MIXED, "16") if dtype == "float32" else None
     padded = Engine(arguments.peer_python, HERE / "padded_engine.py", arguments.peer_model, str(arguments.threads), "16") if arguments.peer_python else None
@@ -162,7 +178,11 @@ def callers16(arguments, server, dtype):
 
 
 def lanes(arguments, server):
-    """The rate is that of 80 % utilisation: 0.8 / mean seconds of work of a request, from both kinds measured apart."""
+    """Short texts with and without long ones among them, at 80 % utilisation.
+
+    The rate is 0.8 / the mean seconds of work of a request. The seconds of a long and of a short
+    request are measured first, each kind by itself.
+    """
     alone_long = server.bench("--concurrency", 1, "--lengths", LONG, "--seconds", 9, "--warmup", 0, "--request-deadline", 60)
     busy = server.bench("--load", 0.8, "--lengths", MIXED, "--capacity-seconds", 5, "--seconds", 12)
     long_ms = p(alone_long, "compute_ms", "p50")
@@ -192,14 +212,20 @@ def rag(arguments, server):
 
 
 def cancel(arguments, server):
-    """Kills a caller in the middle of its text; free = when the server's threads stop to use the processor."""
+    """Kills a caller in the middle of its text, several times.
+
+    The processor counts as free again from when the server's threads last used it. A thread that is
+    merely awake takes less than 2.5 ms in the 5 ms between two samples, and the processor must stay
+    free for 0.3 s.
+    """
     with tempfile.NamedTemporaryFile("w", suffix=".txt") as text:
         text.write("the court shall report a long river " * 15000)
         text.flush()
         freed = []
         for attempt in range(6):
             client = subprocess.Popen([server.client, "encode", "--server", server.address, text.name], stdout=subprocess.DEVNULL)
-            time.sleep(1.5 + 0.23 * attempt)     # tokenised by now; somewhere in a layer
+            # By now the text is tokenised. Each attempt stops it at another place of its layers.
+            time.sleep(1.5 + 0.23 * attempt)
             if client.poll() is not None:
                 sys.exit("the text was encoded before it could be cancelled")
             client.kill()

@@ -1,6 +1,11 @@
-"""padded_engine.py MODEL.onnx THREADS TEXTS: ONNX Runtime as servers with padding run it, without the server: batches of TEXTS texts,
-each filled up to its longest one, mean pooled over the real tokens. Answers each line "SECONDS MEDIAN SIGMA MIN MAX" (lengths as
-`longspan bench --lengths MEDIAN~SIGMA/MIN-MAX` draws them) with "TOKENS SECONDS"; padding is no token.
+"""ONNX Runtime as a server with padded batches runs it, but without the server.
+
+    padded_engine.py MODEL.onnx THREADS TEXTS
+
+A batch holds TEXTS texts, and each is padded to the length of the longest. The vectors are the
+means over the real tokens. Each line "SECONDS MEDIAN SIGMA MIN MAX" on stdin asks for batches for
+so many seconds, with lengths as `longspan bench --lengths MEDIAN~SIGMA/MIN-MAX` draws them. The
+answer is "TOKENS SECONDS"; padding does not count as tokens.
 """
 import sys
 import time
@@ -9,6 +14,7 @@ import numpy as np
 import onnxruntime as ort
 
 
+# The inputs of a BERT for `texts` random texts, [texts, longest] each.
 def batch(random, texts, median, sigma, low, high, vocabulary):
     lengths = np.clip(np.exp(random.normal(np.log(median), sigma, texts)).astype(np.int64), low, high)
     mask = (np.arange(lengths.max()) < lengths[:, None]).astype(np.int64)

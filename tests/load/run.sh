@@ -1,6 +1,7 @@
 #!/bin/bash
-# ./dev load: the server under load, then the README's section.   run.sh BUILD_DIR [load.py arguments]
-# ONNX Runtime comes from the environment of ./dev bench (1.9 GB, once).
+# ./dev load: measures the server under load and writes the README's section about it.
+#   run.sh BUILD_DIR [ARGUMENTS OF load.py]
+# ONNX Runtime comes from the environment of ./dev bench, which is fetched once (1.9 GB).
 set -euo pipefail
 cd "$(dirname "$0")"
 build=$1; shift

@@ -1,15 +1,19 @@
 #!/usr/bin/env python3
-"""Checkpoints in the forms that users have on disk: what the published libraries make of each folder, and what longspan makes of it.
+"""Compares what longspan and the published libraries make of the folders that users have on disk.
 
     compare_folders.py --build BUILD      (./dev parity folders; versions: requirements.txt)
 
-1. Task checkpoints of every family (MaskedLM, SequenceClassification, QuestionAnswering, ...), whole and in shards, in float16 and
-   bfloat16, with the names and keys of old files: every token vector against transformers, 2e-5 (Reformer 1e-4).
-2. sentence-transformers folders, old and new spellings, saved by hand and by the library: texts through longspan-server and `longspan
-   encode`, 2e-5 against SentenceTransformer(folder).encode(text).
-3. Folders that cannot be served: longspan-server must end before it listens, with code 1 and one line that says what to do.
+1. Task checkpoints of every family (MaskedLM, SequenceClassification, QuestionAnswering, ...),
+   whole and in shards, in float16 and bfloat16, with the names and keys of old files. Every token
+   vector is compared with that of transformers; the bound is 2e-5, for Reformer 1e-4.
+2. sentence-transformers folders, in old and new spellings, saved by hand and by the library. Texts
+   go through longspan-server and `longspan encode`, and are compared with
+   SentenceTransformer(folder).encode(text); the bound is 2e-5.
+3. Folders that cannot be served. longspan-server must end before it listens, with exit code 1 and
+   one line that says what to do.
 
-Prints a line a folder and leaves 1 if any is off. Every folder lies in a temporary directory that is removed at the end.
+Prints one line for each folder, and exits with 1 if any is off. Every folder lies in a temporary
+directory that is removed at the end.
 """
 import argparse
 import json
@@ -34,22 +38,23 @@ TEXTS = ["Hello world", "The quick brown fox jumps over the lazy dog. " * 3, "ca
          "a window of local tokens and a few global ones"]
 
 
-# --- folders
-# -----------------------------------------------------------------------------------------------------------------
+# --- checkpoints ----------------------------------------------------------------------------------
 
 def edit_json(path, **changes):
-    """Changes keys; None removes one."""
+    """Sets keys of a JSON file, which is made if there is none. The value None removes a key."""
     document = json.loads(path.read_text()) if path.exists() else {}
     document.update(changes)
     path.write_text(json.dumps({key: value for key, value in document.items() if value is not None}))
 
 
 def edit_weights(folder, change):
+    """Replaces the weights of the folder by what `change` makes of them."""
     path = folder / "model.safetensors"
     save_file({name: tensor.contiguous() for name, tensor in change(load_file(path)).items()}, path, metadata={"format": "pt"})
 
 
 def small(kind, **more):
+    """The configuration of a tiny model of that kind, with texts of up to 96 tokens."""
     common = dict(vocab_size=60, hidden_size=24, num_hidden_layers=2, num_attention_heads=3, intermediate_size=40)
     led = dict(vocab_size=60, d_model=24, encoder_layers=2, encoder_attention_heads=3, encoder_ffn_dim=40, decoder_layers=1, decoder_attention_heads=3,
                decoder_ffn_dim=8, attention_window=[8, 4], max_encoder_position_embeddings=96, max_decoder_position_embeddings=8, eos_token_id=2)
@@ -72,16 +77,19 @@ TASKS = ("ForMaskedLM", "ForSequenceClassification", "ForQuestionAnswering", "Fo
 
 
 def save(kind, task, folder, dtype=torch.float32, shard="10GB", **config):
+    """Saves a random model for that task; the default `shard` is larger than any of them."""
     more = {"is_decoder": True} if task == "ModelWithLMHead" else {}
     model = getattr(hf, kind + task)(small(kind, **more, **config))
     random_models.randomise(model, np.random.default_rng([len(kind), len(task), len(config)])).to(dtype).save_pretrained(folder, max_shard_size=shard)
 
 
 def old_names(weights):
+    """The names that the first BERT checkpoints, which came from TensorFlow, have for LayerNorm."""
     return {name.replace("LayerNorm.weight", "LayerNorm.gamma").replace("LayerNorm.bias", "LayerNorm.beta"): tensor for name, tensor in weights.items()}
 
 
 def old_reformer_buffers(weights):
+    """With the buffers that old versions of transformers saved beside the weights."""
     for name in [name for name in weights if name.endswith("self_attention.value.weight")]:
         for buffer in ("mask_value_float16", "mask_value_float32"):
             weights[name.replace("value.weight", buffer)] = torch.tensor(-1e9 if buffer.endswith("32") else -1e4)
@@ -89,13 +97,17 @@ def old_reformer_buffers(weights):
 
 
 def modernbert_of_2024(folder):
+    """With the keys that config.json had when ModernBERT came out."""
     edit_json(folder / "config.json", layer_types=None, rope_parameters=None, global_attn_every_n_layers=2, global_rope_theta=160000.0,
               local_rope_theta=10000.0, dtype=None, torch_dtype="float32")
 
 
 def checkpoints():
-    """name, family, function that fills a folder, the bare model's class; where transformers would not read the names, a change made after
-    it has."""
+    """Yields name, family, a function that fills a folder, and the class of the bare model.
+
+    A fifth value, where there is one, changes the folder after transformers has read it: it gives
+    the folder a form that transformers does not read.
+    """
     for kind, family in FAMILY.items():
         yield f"{kind}Model", family, lambda f, k=kind: save(k, "Model", f), f"{kind}Model"
         for task in TASKS:
@@ -106,6 +118,7 @@ def checkpoints():
         yield f"{kind}Model float16", family, lambda f, k=kind: save(k, "Model", f, torch.float16), f"{kind}Model"
 
     def then(kind, task, change, **config):
+        """A function that saves such a model and then changes the folder."""
         def fill(folder):
             save(kind, task, folder, **config)
             change(folder)
@@ -130,6 +143,7 @@ def checkpoints():
 
 
 def compare_checkpoint(encoder, folder, family, fill, kind, change_after=None):
+    """The largest difference between the token vectors, or what is wrong."""
     fill(folder)
     rng, gaps, expected = np.random.default_rng(5), [], {}
     config = hf.AutoConfig.from_pretrained(folder)
@@ -152,11 +166,13 @@ def compare_checkpoint(encoder, folder, family, fill, kind, change_after=None):
     return worst if worst <= random_models.BOUNDS.get(family, 2e-5) else f"differs by {worst:.1e}"
 
 
-# --- sentence-transformers
-# ---------------------------------------------------------------------------------------------------
+# --- sentence-transformers folders ----------------------------------------------------------------
 
 def with_tokenizer(kind, tokenizer, folder, config=None, **more):
-    """A bare model with one of the tokenizer fixtures and the tokenizer_config.json that loads it in Python."""
+    """Saves a bare model with one of the tokenizer fixtures.
+
+    tokenizer_config.json makes the tokenizer's Python class load it.
+    """
     sizes = {"bert-uncased": 500, "bert-cased": 500, "roberta": 480, "modernbert": 480, "unigram": 400}
     random_models.randomise(getattr(hf, kind + "Model")(small(kind, vocab_size=sizes[tokenizer], **(config or {}))),
                             np.random.default_rng(7)).save_pretrained(folder)
@@ -171,7 +187,7 @@ def with_tokenizer(kind, tokenizer, folder, config=None, **more):
 
 
 def old_modules(folder, pooling, dense=None, normalize=False, **bert_config):
-    """As versions of 2019 to 2023 wrote it."""
+    """Adds the modules as sentence-transformers of 2019 to 2023 wrote them."""
     modules = [("", "Transformer"), ("1_Pooling", "Pooling")]
     (folder / "1_Pooling").mkdir()
     edit_json(folder / "1_Pooling" / "config.json", **pooling)
@@ -189,6 +205,7 @@ def old_modules(folder, pooling, dense=None, normalize=False, **bert_config):
 
 
 def old_pooling(*modes, **more):
+    """The config.json of a Pooling module of those years: a flag for each mode."""
     keys = ("cls_token", "max_tokens", "mean_tokens", "mean_sqrt_len_tokens", "weightedmean_tokens", "lasttoken")
     return {"word_embedding_dimension": 24, **{f"pooling_mode_{key}": key in modes for key in keys}, **more}
 
@@ -199,7 +216,7 @@ def dense(inputs, outputs, activation, **more):
 
 
 def resave(folder, modules, **more):
-    """Saved by the library of requirements.txt: the newest spellings."""
+    """Saves the folder anew with the library of requirements.txt, which writes new spellings."""
     plain = folder.parent / (folder.name + ".plain")
     shutil.move(folder, plain)
     transformer = st_modules.Transformer(str(plain))
@@ -209,7 +226,7 @@ def resave(folder, modules, **more):
 
 
 def sentence_folders():
-    """name, function that fills a folder, options of encode for both sides."""
+    """Yields name, a function that fills a folder, and options of encode for both sides."""
     def bert(folder, *arguments, **more):
         with_tokenizer("Bert", "bert-uncased", folder)
         old_modules(folder, *arguments, **more)
@@ -265,6 +282,7 @@ def sentence_folders():
 
 
 def own_folder(folder, bert):
+    """A folder whose Transformer module lies in a folder of its own."""
     bert(folder, old_pooling("mean_tokens"))
     (folder / "0_Transformer").mkdir()
     for name in ("config.json", "model.safetensors", "vocab.txt", "tokenizer_config.json"):
@@ -274,7 +292,10 @@ def own_folder(folder, bert):
 
 
 class Server:
-    """longspan-server on one folder; `error` holds its last lines where it ended before it listened."""
+    """longspan-server on one folder.
+
+    Where it ended before it listened, `address` is None and `error` holds what it wrote to stderr.
+    """
 
     def __init__(self, build, folder):
         self.process = subprocess.Popen([f"{build}/longspan-server", "--model", str(folder), "--listen", "127.0.0.1:0", "--http", "off", "--log-level",
@@ -300,6 +321,7 @@ class Server:
 
 
 def compare_sentences(fill, options, folder, build):
+    """The largest difference between the vectors of TEXTS, or what is wrong."""
     fill(folder)
     model = st.SentenceTransformer(str(folder), device="cpu")
     server = Server(build, folder)
@@ -320,11 +342,10 @@ def compare_sentences(fill, options, folder, build):
         server.stop()
 
 
-# --- what cannot be served
-# ---------------------------------------------------------------------------------------------------
+# --- folders that cannot be served ----------------------------------------------------------------
 
 def hopeless_folders():
-    """name, function that fills a folder, words that the error must hold."""
+    """Yields name, a function that fills a folder, and words that the error must hold."""
     def bert(change):
         def fill(folder):
             with_tokenizer("Bert", "bert-uncased", folder)
@@ -365,6 +386,7 @@ def hopeless_folders():
 
 
 def refuse(fill, words, folder, build):
+    """0 where the server refuses the folder as it should, else what is wrong."""
     fill(folder)
     server = Server(build, folder)
     code = server.stop() if server.address else server.process.wait()
@@ -378,7 +400,7 @@ def refuse(fill, words, folder, build):
     return 0.0
 
 
-# -----------------------------------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------------------
 
 def main():
     parser = argparse.ArgumentParser()

@@ -1,14 +1,22 @@
 #!/usr/bin/env python3
-"""Random configurations of every family, encoded by transformers and by longspan, compared value by value.
+"""Encodes random configurations of every family by transformers and by longspan, value by value.
 
-    compare_transformers.py --encoder BUILD/tests/parity_encode [--configurations 200] [--family NAME ...] [--seed 0] [--readme README.md]
+    compare_transformers.py --encoder BUILD/tests/parity_encode [--configurations 200]
+                            [--family NAME ...] [--seed 0] [--readme README.md]
 
-Every configuration is a fresh random checkpoint (weights much larger than trained ones, so that attention is sharp): tiny and odd
-sizes, heads that are no multiple of 16, all activations, windows for each layer; Reformers with several hash rounds, bucket numbers
-given, factorised or automatic, chunks before and after, causal or not, axial or plain positions. Its texts: one token, lengths around a
-window or chunk, the longest, a batch of mixed lengths; with holes in the mask, pad ids inside, scattered, all or no global tokens. Bound:
-2e-5, for Reformer 1e-4, on every value. Prints one line a family and leaves 1 if any value is off; such a checkpoint stays in
-the temporary folder. Versions: requirements.txt (./dev parity makes the environment).
+Every configuration is a fresh random checkpoint. Its weights are much larger than trained ones, so
+that attention is sharp. Sizes are tiny and odd, heads are no multiple of 16, all activations occur,
+and each layer has a window of its own. Reformers have several hash rounds; numbers of buckets that
+are given, factorised or automatic; chunks before and after; causal masks or none; axial or plain
+positions.
+
+Its texts are one of one token, some with lengths around a window or chunk, the longest, and a batch
+of mixed lengths. There are holes in masks, pad ids inside of texts, and global tokens that are
+scattered, all tokens or none.
+
+The bound on every value is 2e-5, for Reformer 1e-4. Prints one line for each family, and exits with
+1 if any value is off; such a checkpoint stays in the temporary folder. ./dev parity makes the
+environment; its versions: requirements.txt.
 """
 import argparse
 import copy
@@ -28,10 +36,13 @@ from safetensors.numpy import load_file
 
 VOCABULARY = 60
 BOUNDS = {"reformer": 1e-4}   # largest absolute difference; 2e-5 for all others
-CLOSEST_BUCKETS = 3e-5        # two LSH buckets whose scores differ by less: float32 sums in another order may choose the other
+# Where the scores of two LSH buckets differ by less, float32 sums in another order may choose the
+# other bucket. Such a configuration says nothing and is drawn again.
+CLOSEST_BUCKETS = 3e-5
 
 
 def randomise(model, rng):
+    """Gives the model random weights, much larger than trained ones."""
     with torch.no_grad():
         for name, p in model.named_parameters():
             z = torch.from_numpy(rng.standard_normal(tuple(p.shape)).astype(np.float32))
@@ -41,7 +52,9 @@ def randomise(model, rng):
                 p.copy_(0.6 * z)
             else:
                 p.copy_(z * (1.6 if any(s in name for s in ("query", "key")) else 1.0) / p.shape[-1] ** 0.5)
-            if "Wqkv" in name:   # no LayerNorm behind the layers: sharper, and float32 of either side is off by the bound itself
+            if "Wqkv" in name:
+                # ModernBERT has no LayerNorm behind its layers. With the factor 1.6 of the others,
+                # the rounding of float32 alone would reach the bound on either side.
                 p[: 2 * p.shape[0] // 3] *= 1.2
     return model.eval()
 
@@ -51,8 +64,11 @@ def pick(rng, *values):
 
 
 def shape(rng, large, multiple=1):
-    """Heads, hidden size, layers, feed-forward width. Head sizes: 1 and odd ones, multiples of the vector width and between.
-    At least 8 wide: LayerNorm over two or three values blows rounding up."""
+    """Heads, hidden size, layers, feed-forward width.
+
+    Head sizes are 1, odd ones, multiples of the vector width and sizes between. The hidden size is
+    at least 8, because LayerNorm over two or three values blows rounding up.
+    """
     size = 64 if large else multiple * int(pick(rng, 1, 2, 3, 4, 5, 8, 12, 16, 20, 33))
     heads = max(int(rng.integers(1, 3 if size > 16 else 6)), -(-8 // size))
     return heads, heads * size, int(rng.integers(1, 4)), int(pick(rng, 5, 8, 24, 50))
@@ -63,15 +79,22 @@ def activation(rng):
 
 
 def is_large(rng):
-    """One configuration in eight has heads of 64, windows, blocks and chunks of published sizes and texts of hundreds of tokens."""
+    """True for one configuration in eight.
+
+    It gets heads of 64, windows, blocks and chunks of published sizes, and texts of hundreds of
+    tokens.
+    """
     return int(rng.integers(8) == 0)
 
+
+# Each of the following functions returns a random model of its family, the widths of its windows,
+# blocks or chunks in tokens, and the longest text that it takes.
 
 def longformer(rng):
     large = is_large(rng)
     heads, hidden, layers, wide = shape(rng, large)
-    # transformers wants each window to divide the largest and none to be 2 (its own chunking,
-    # models.md 1.5)
+    # transformers pads a text to the largest window and cuts it into chunks for each layer. That
+    # works only where each window divides the largest and none is 2.
     largest = int(pick(rng, *((64, 128, 256) if large else (4, 8, 12, 16, 24))))
     windows = [int(pick(rng, *[w for w in range(4, largest + 1, 2) if largest % w == 0])) for _ in range(layers)]
     windows[int(rng.integers(layers))] = largest
@@ -88,7 +111,9 @@ def led(rng):
     largest = int(pick(rng, *((64, 128) if large else (4, 8, 16))))
     windows = [int(pick(rng, *[w for w in range(4, largest + 1, 2) if largest % w == 0])) for _ in range(layers)]
     windows[int(rng.integers(layers))] = largest
-    longest = 512 if large else 96   # whole windows: transformers pads and looks the padding's positions up as well
+    # A whole number of windows: transformers pads a text to one and looks up the positions of the
+    # padding as well.
+    longest = 512 if large else 96
     config = hf.LEDConfig(vocab_size=VOCABULARY, d_model=hidden, encoder_layers=layers, encoder_attention_heads=heads, encoder_ffn_dim=wide, decoder_layers=1,
                           decoder_attention_heads=heads, decoder_ffn_dim=8, attention_window=windows, max_encoder_position_embeddings=longest,
                           max_decoder_position_embeddings=8, decoder_start_token_id=2, activation_function=activation(rng))
@@ -125,8 +150,9 @@ def bigbird(rng):
     large = is_large(rng)
     heads, hidden, layers, wide = shape(rng, large)
     block, blocks = (int(pick(rng, 16, 32)), 1) if large else (int(pick(rng, 1, 2, 4, 5, 6)), int(rng.integers(1, 4)))
-    # sparse only above (5 + 2r) blocks: aim at both sides of it. transformers looks up the
-    # padding's positions too.
+    # Attention is sparse only above (5 + 2r) blocks, where r is the number of random blocks, so
+    # texts lie on both sides of that length. One block of positions more than the longest text,
+    # because transformers looks up the positions of the padding as well.
     longest = 480 if large else 150
     config = hf.BigBirdConfig(vocab_size=VOCABULARY, hidden_size=hidden, num_hidden_layers=layers, num_attention_heads=heads, intermediate_size=wide,
                               max_position_embeddings=longest + block, block_size=block, num_random_blocks=blocks, use_bias=bool(rng.integers(2)),
@@ -142,8 +168,8 @@ def reformer(rng):
     first = int(pick(rng, 1, 4, 7, 12))
     hidden = first + (12 if first == 1 else int(pick(rng, 4, 5, 12)))
     chunk_local, chunk_lsh = (64, int(pick(rng, 32, 64))) if large else (int(pick(rng, 1, 2, 4, 6, 7, 8)), int(pick(rng, 2, 4, 5, 8, 12)))
-    # The table may be larger or smaller than max_position_embeddings: the padded length must fit
-    # both.
+    # The table of axial positions may be larger or smaller than max_position_embeddings. A padded
+    # text must fit into both.
     axial = [int(pick(rng, 24, 40)), 16] if large else [int(pick(rng, 13, 16, 20)), int(pick(rng, 10, 12))]
     positions = int(pick(rng, axial[0] * axial[1], 640 if large else 192))
     multiple = math.lcm(*{chunk_local if kind == "local" else chunk_lsh for kind in kinds})
@@ -161,13 +187,21 @@ def reformer(rng):
 FAMILIES = {"longformer": longformer, "led": led, "bert": bert, "roberta": lambda rng: bert(rng, "roberta"),
             "xlm-roberta": lambda rng: bert(rng, "xlm-roberta"), "modernbert": modernbert, "bigbird": bigbird, "reformer": reformer}
 WINDOWED = ("longformer", "led")
-EAGER_ON_DEMAND = ("bert", "roberta", "xlm-roberta", "modernbert")   # the others have no other attention
-DEPENDS_ON_PADDING = ("reformer", "bigbird")   # transformers encodes each text of a batch alone, longspan all in one batch
+# Families that have several attention implementations in transformers; "eager" is the plain one.
+EAGER_ON_DEMAND = ("bert", "roberta", "xlm-roberta", "modernbert")
+# Families whose vectors depend on the padded length. transformers gets each of their texts alone,
+# longspan gets all of them in one batch, and the results must agree.
+DEPENDS_ON_PADDING = ("reformer", "bigbird")
+# Families that count positions by the ids that are not the pad id.
 POSITIONS_FROM_IDS = ("longformer", "roberta", "xlm-roberta")
 
 
 def make_cases(family, rng, config, widths, longest):
-    """A short text, one around a window or chunk, a long one, the longest, and a batch of mixed lengths."""
+    """The texts of a configuration.
+
+    One of one token, one around a window or chunk, one of any length, sometimes the longest, and a
+    batch of mixed lengths.
+    """
     ids = [i for i in range(VOCABULARY) if i != config.pad_token_id]
     around = int(np.clip(pick(rng, *widths) * int(rng.integers(1, 4)) + rng.integers(-1, 2), 1, longest))
     batches = [[1], [around], [int(rng.integers(1, longest + 1))]] + ([[longest]] if rng.integers(4) == 0 else [])
@@ -181,10 +215,11 @@ def make_cases(family, rng, config, widths, longest):
         if rng.integers(3) == 0:
             for row, n in zip(mask, lengths):
                 for hole in rng.integers(1, n - 1, int(rng.integers(1, 4))) if n > 4 else []:
-                    row[int(hole)] = 0    # a token that nobody reads
+                    row[int(hole)] = 0    # a token that no other attends to
         if family in POSITIONS_FROM_IDS and rng.integers(4) == 0:
             for row, n in zip(rows, lengths):
-                row[int(rng.integers(n))] = config.pad_token_id   # read, but not counted by the positions
+                # A token that is read, but that the positions do not count.
+                row[int(rng.integers(n))] = config.pad_token_id
         if family in WINDOWED:
             most = 0 if rng.integers(4) == 0 else 7
             case["global_positions"] = [sorted(rng.choice(n, int(rng.integers(0, min(n, most) + 1)), replace=False).tolist()) for n in lengths]
@@ -195,6 +230,11 @@ def make_cases(family, rng, config, widths, longest):
 
 
 def forward(model, family, rows, mask, globals_, gaps):
+    """What transformers makes of a batch: [rows, tokens, width], zero where the mask is 0.
+
+    Appends to `gaps` the smallest difference between the scores of the best and the second-best LSH
+    bucket, for each call of torch.argmax: only the hashing of Reformer calls it.
+    """
     ids, mask, more = torch.tensor(rows), torch.tensor(mask), {}
     if any(globals_):
         more["global_attention_mask"] = torch.zeros_like(ids)
@@ -221,7 +261,11 @@ def forward(model, family, rows, mask, globals_, gaps):
 
 
 def expect(fresh, family, case, gaps):
-    """`fresh` gives a model that has seen no text: some keep state from the lengths they have seen."""
+    """What transformers makes of the case.
+
+    `fresh` returns a model that has seen no text: some models keep state from the lengths they have
+    seen. Families that depend on padding get each text of the batch alone.
+    """
     rows, mask = case["input_ids"], case["attention_mask"]
     globals_ = case.get("global_positions", [[]] * len(rows))
     if family not in DEPENDS_ON_PADDING or len(rows) == 1:
@@ -234,11 +278,16 @@ def expect(fresh, family, case, gaps):
 
 
 def write_configuration(family, seed, folder):
-    """One checkpoint with its cases and expected values; drawn again while two LSH buckets are too close to call in float32."""
+    """Writes one checkpoint with its cases and returns the expected values by case.
+
+    It is drawn again while two LSH buckets are too close to tell apart in float32.
+    """
     for attempt in range(50):
         rng = np.random.default_rng([seed, attempt])
         model, widths, longest = FAMILIES[family](rng)
-        randomise(model, rng).save_pretrained(folder)   # saved first: the library changes configs as models see lengths
+        # Saved before it sees a text, because the library changes a configuration as its model sees
+        # lengths.
+        randomise(model, rng).save_pretrained(folder)
         cases, gaps, expected = make_cases(family, rng, model.config, widths, longest), [], {}
         if family in EAGER_ON_DEMAND:
             model.set_attn_implementation("eager")
@@ -256,13 +305,13 @@ def write_configuration(family, seed, folder):
 
 
 class Encoder:
-    """parity_encode, started again where a folder kills it."""
+    """The program parity_encode. It is started again after a folder that kills it."""
 
     def __init__(self, program):
         self.program, self.process = program, None
 
     def encode(self, folder):
-        """The outputs by case, or the error."""
+        """The outputs by case, or the error as text."""
         if self.process is None or self.process.poll() is not None:
             self.process = subprocess.Popen([self.program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.process.stdin.write(f"{folder}\n")
@@ -272,7 +321,7 @@ class Encoder:
 
 
 def compare(family, arguments, encoder):
-    """All configurations of one family: (worst difference, texts, what is off)."""
+    """Compares all configurations of one family: (largest difference, texts, what is off)."""
     bound, worst, texts, off = BOUNDS.get(family, 2e-5), 0.0, 0, []
     for number in range(arguments.first, arguments.first + arguments.configurations):
         folder = Path(tempfile.mkdtemp(prefix="parity_"))
@@ -283,7 +332,7 @@ def compare(family, arguments, encoder):
         for name, want in expected.items() if not wrong else ():
             difference = float(np.abs(got[name] - want).max())
             worst, texts = max(worst, difference), texts + want.shape[0]
-            if not difference <= bound:   # NaN is wrong too
+            if not difference <= bound:   # true for NaN as well
                 wrong.append(f"configuration {number} {name}: {difference:.2e}")
         if wrong:
             shutil.copytree(folder, f"{tempfile.gettempdir()}/parity_failed_{family}_{number}", dirs_exist_ok=True)
@@ -293,6 +342,7 @@ def compare(family, arguments, encoder):
 
 
 def write_readme(path, lines):
+    """Replaces the table between its two marks in the README."""
     text = Path(path).read_text()
     begin, end = "<!-- parity: made by ./dev parity --readme -->\n", "<!-- /parity -->"
     head, tail = text.index(begin) + len(begin), text.index(end)

@@ -1,6 +1,8 @@
-// parity_encode: reads model folders, one a line, encodes every case of FOLDER/cases.json as one
-// packed batch and writes FOLDER/got.safetensors ([B, L, W] float32 per case, rows without a token
-// zero). Answers each line with "ok" or the error. The other half is compare_transformers.py.
+// Encodes the cases of model folders for compare_transformers.py and compare_folders.py.
+//
+// Each line on stdin names a folder. Every case of FOLDER/cases.json is encoded as one packed
+// batch, and FOLDER/got.safetensors gets its token vectors: [B, L, W] float32, with zeros in the
+// rows of the tokens that the mask hides. The answer to the line is "ok" or the error.
 #include <fstream>
 #include <iostream>
 #include <string>
@@ -15,15 +17,18 @@
 namespace longspan {
 namespace {
 
+// Token vectors and their shapes, by the name of the case.
 struct Outputs {
-  std::map<std::string, std::vector<float>> values;  // by case
+  std::map<std::string, std::vector<float>> values;
   std::map<std::string, std::vector<int64_t>> shapes;
 };
 
 absl::Status EncodeCase(const Encoder& encoder, const nlohmann::json& test_case, Outputs& outputs) {
   const auto ids = test_case.at("input_ids").get<std::vector<std::vector<int32_t>>>();
   const auto masks = test_case.at("attention_mask").get<std::vector<std::vector<uint8_t>>>();
-  const int64_t rows = ids.size(), length = ids[0].size(), width = encoder.info().token_dimensions;
+  const int64_t rows = ids.size();
+  const int64_t length = ids[0].size();
+  const int64_t width = encoder.info().token_dimensions;
   const std::string name = test_case.at("name");
   std::vector<float>& values = outputs.values[name];
   values.assign(rows * length * width, 0.0f);
@@ -32,9 +37,9 @@ absl::Status EncodeCase(const Encoder& encoder, const nlohmann::json& test_case,
   TokenBatch batch;
   std::vector<EncodeOptions> options(rows);
   for (int64_t row = 0; row < rows; ++row) {
+    // Padding on the right is dropped; holes in the mask stay.
     int64_t tokens = length;
-    while (tokens > 1 && masks[row][tokens - 1] == 0)
-      --tokens;  // padding on the right is dropped, holes stay
+    while (tokens > 1 && masks[row][tokens - 1] == 0) --tokens;
     std::vector<int32_t> globals;
     if (test_case.contains("global_positions"))
       globals = test_case["global_positions"][row].get<std::vector<int32_t>>();

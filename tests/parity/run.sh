@@ -1,11 +1,12 @@
 #!/bin/bash
-# ./dev parity: compare_transformers.py (or, where the first argument is "folders",
-# compare_folders.py) in the reference environment.
+# ./dev parity: runs compare_transformers.py in the reference environment, or compare_folders.py
+# where the first argument after BUILD_DIR is "folders".
 #   run.sh BUILD_DIR [folders] [ARGS]
 set -euo pipefail
 cd "$(dirname "$0")"
 build=$1; shift
-export OMP_WAIT_POLICY=passive   # two libraries take turns on the same cores
+# Two libraries take turns on the same cores: threads that wait must not spin.
+export OMP_WAIT_POLICY=passive
 python=$(bash environment.sh)
 if [ "${1:-}" = folders ]; then
   shift

@@ -1,6 +1,10 @@
-"""The README is true: its Python call runs as printed, its limits are the server's defaults, the files it names exist.
+"""Checks that the README is true.
 
-readme_test.py SOURCE_DIR BUILD_DIR MODEL       run by the tools' Python, which has what the README tells to install
+    readme_test.py SOURCE_DIR BUILD_DIR MODEL
+
+Its Python call runs as printed, its limits are the defaults of the server, and the files that it
+names exist. The Python of the test tools runs this script, because it has the packages that the
+README tells its readers to install.
 """
 import os
 import re
@@ -17,13 +21,13 @@ SITE = sysconfig.get_path("purelib")
 
 
 def block(section, language):
-    """The first code block of `language` in the section."""
+    """The first code block in that language of the section."""
     text = README.split(f"## {section}\n", 1)[1].split("\n## ", 1)[0]
     return text.split(f"```{language}\n", 1)[1].split("```", 1)[0]
 
 
 def number(text):
-    """'8 MiB' -> 8388608, '1m30s' -> 90"""
+    """The value of a size in bytes or of a time in seconds: '8 MiB' -> 8388608, '1m30s' -> 90."""
     units = {"": 1, "s": 1, "Ki": 2**10, "Mi": 2**20, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
     plain = re.fullmatch(r"([\d.]+) ?([A-Za-z]*)", text)
     if plain and plain[2] in units:
@@ -44,7 +48,8 @@ class ReadmeTest(unittest.TestCase):
                 self.assertIn('"127.0.0.1:50051"', call)
                 with open(os.path.join(folder, "call.py"), "w", encoding="utf-8") as script:
                     script.write(call.replace("127.0.0.1:50051", address))
-                # pip: what it would install is there, one virtual environment further
+                # The README makes a virtual environment and installs packages there. This pip
+                # notes their names and links them from the environment that runs this test.
                 pip = f'pip() {{ echo "$@" > pip.txt; ln -s {SITE}/* "$(python -c "import sysconfig; print(sysconfig.get_path(\'purelib\'))")" 2>/dev/null || true; }}\n'
                 environment = dict(os.environ, PATH=os.path.dirname(sys.executable) + ":" + os.environ["PATH"], no_grpc_proxy="127.0.0.1")
                 done = subprocess.run(["bash", "-ec", pip + block("Call it", "sh") + "python call.py"], cwd=folder, env=environment,

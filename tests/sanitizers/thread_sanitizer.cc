@@ -1,14 +1,17 @@
-// What ThreadSanitizer has to be told about libraries that are not built with it; linked into every
-// program of the tsan preset.
+// Tells ThreadSanitizer what libraries do that are not built with it. This file is linked into
+// every program of the tsan preset.
 //
-// absl::Mutex sleeps on a futex inside libabsl_synchronization.so, so that the sanitizer sees
-// neither lock nor unlock and calls everything a mutex guards a race. The definitions here come
-// before the library's in the dynamic linker's order, for callers in our code, in gRPC and in absl
-// alike; each calls the library's own and adds the order that it makes. Conditions are evaluated by
-// whichever thread unlocks, behind the order that is noted for it: their reads are not looked at.
+// absl::Mutex sleeps on a futex inside libabsl_synchronization.so. The sanitizer therefore sees
+// neither lock nor unlock, and reports a race on everything that a mutex guards. The definitions
+// here come before those of the library in the order of the dynamic linker, for callers in our
+// code, in gRPC and in absl alike. Each calls the function of the library and tells the sanitizer
+// which order it makes: unlocking releases what the thread has written, locking acquires it.
 //
-// OpenMP teams meet inside libgomp, out of sight as well: run with OMP_THREAD_LIMIT=1 (./dev test
-// does for this preset).
+// absl evaluates the condition of a waiting thread on whichever thread unlocks, after the order of
+// that unlock is told. The reads inside of the library's functions are therefore ignored.
+//
+// The threads of an OpenMP team meet inside libgomp, which the sanitizer does not see either. Run
+// these programs with OMP_THREAD_LIMIT=1, as ./dev test does for this preset.
 #include <dlfcn.h>
 #include <sanitizer/tsan_interface.h>
 
@@ -27,8 +30,8 @@ void AnnotateIgnoreReadsEnd(const char* file, int line);
 
 namespace {
 
-// The library's function by the rest of its mangled name: _ZN4absl, the inline namespace with its
-// length, then `rest`.
+// The function of the library whose mangled name is `prefix` (_ZN4absl or _ZNK4absl), then absl's
+// inline namespace with its length in front, then `rest`.
 template <typename Function>
 Function* Real(const char* prefix, const char* rest) {
   const std::string space = ABSL_INTERNAL_TOKEN_STR(ABSL_OPTION_INLINE_NAMESPACE_NAME);
@@ -41,6 +44,7 @@ Function* Real(const char* prefix, const char* rest) {
   return reinterpret_cast<Function*>(found);
 }
 
+// While it lives, the sanitizer ignores the reads of this thread.
 struct IgnoredReads {
   IgnoredReads() { AnnotateIgnoreReadsBegin(__FILE__, __LINE__); }
   ~IgnoredReads() { AnnotateIgnoreReadsEnd(__FILE__, __LINE__); }
