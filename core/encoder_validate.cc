@@ -10,8 +10,6 @@
 namespace longspan {
 namespace {
 
-constexpr int32_t kMaxHashes = 64;
-
 absl::Status CheckTokens(const TokenBatch::Text& text, const ModelInfo& info) {
   const int64_t n = static_cast<int64_t>(text.token_ids.size());
   if (n == 0) return absl::InvalidArgumentError("the text has no tokens; at least 1 is needed");
@@ -81,7 +79,7 @@ absl::Status CheckSpans(const EncodeOptions& options, const ModelInfo& info, int
   }
   if (options.pooling.has_value()) return absl::OkStatus();
   for (PoolingMode mode : info.pooling) {
-    if (mode != PoolingMode::kCls && mode != PoolingMode::kLastToken) continue;
+    if (!PoolsOneToken(mode)) continue;
     return absl::FailedPreconditionError(absl::StrCat(
         "this model pools by one token (", std::string(PoolingModeName(mode)),
         "), which says nothing of a span; name a pooling such as mean for vectors of spans"));

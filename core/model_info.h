@@ -20,6 +20,11 @@ enum class PoolingMode { kCls, kMax, kMean, kMeanSqrtLen, kWeightedMean, kLastTo
 std::string_view PoolingModeName(
     PoolingMode mode);  // "cls", "max", "mean", "mean_sqrt_len_tokens", "weightedmean", "lasttoken"
 
+// True for the poolings that take one token's vector: such a vector says nothing of a span.
+constexpr bool PoolsOneToken(PoolingMode mode) {
+  return mode == PoolingMode::kCls || mode == PoolingMode::kLastToken;
+}
+
 // Which tokens attend to, and are attended by, every token of their text.
 enum class GlobalAttention { kNone, kCls, kPositions };
 

@@ -22,6 +22,9 @@ struct TokenRange {
   friend bool operator==(const TokenRange&, const TokenRange&) = default;
 };
 
+// Most hash rounds that a text may ask for. Memory and time of LSH attention grow with the rounds.
+inline constexpr int32_t kMaxHashes = 64;
+
 // LSH attention settings of one text (Reformer); other architectures ignore them.
 struct LshOptions {
   int32_t num_hashes = 0;             // hash rounds; 0 = the model's own

@@ -1,6 +1,8 @@
-// Lifecycle: the one word of where the server is in its life, read by every call, set by Server
-// alone.
-//   starting -> serving -> leaving (SIGTERM: not ready, still answering) -> refusing (UNAVAILABLE for new work)
+// Lifecycle: the phase of the server's life. Every call reads it, Server alone sets it.
+//   kStarting   the model warms up; new work is UNAVAILABLE
+//   kServing    ready for work
+//   kLeaving    from SIGTERM on: no longer ready, but still answering, until load balancers know
+//   kRefusing   new work is UNAVAILABLE; what was accepted is finished
 //
 // Thread safety: all methods may be called from any thread.
 #pragma once

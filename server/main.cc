@@ -1,6 +1,9 @@
-// longspan-server: parse, load, listen, serve until SIGTERM or SIGINT, drain.
-// Exit codes: 0 drained; 1 cannot start; 2 bad settings; 3 second signal, or the drain limit passed
-// with work left; 4 the computing device is lost, or a worker hangs.
+// longspan-server: parses the settings, loads the model, listens, serves until SIGTERM or SIGINT,
+// and drains.
+// Exit codes:
+//   0  drained                    3  a second signal, or the drain limit passed with work left
+//   1  cannot start               4  the computing device is lost, or a worker hangs
+//   2  bad settings
 #include <pthread.h>
 #include <signal.h>
 #include <unistd.h>
@@ -20,8 +23,8 @@ int Fail(const absl::Status& status, int code) {
   return code;
 }
 
-sigset_t
-BlockStopSignals() {  // before any thread exists, so that all inherit it and only sigwait sees them
+// Called before any thread exists: all threads inherit the mask, so only sigwait sees the signals.
+sigset_t BlockStopSignals() {
   sigset_t signals;
   sigemptyset(&signals);
   sigaddset(&signals, SIGTERM);
@@ -44,7 +47,7 @@ int main(int argc, char** argv) {
 
   longspan::RaiseOpenFileLimit();
   longspan::Log log(options.log_format, options.log_level);
-  auto model = longspan::LoadModel(&options);
+  auto model = longspan::LoadServedModel(&options);
   if (!model.ok()) return Fail(model.status(), 1);
   if (!model->team_speeds.empty())
     parsed->origins["replicas"] = parsed->origins["threads"] = "measured at start";
@@ -58,6 +61,7 @@ int main(int argc, char** argv) {
 
   int signal = 0;
   sigwait(&signals, &signal);
+  // A second signal ends the process at once, whatever the drain is waiting for.
   std::thread([signals] {
     int again = 0;
     sigwait(&signals, &again);

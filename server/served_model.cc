@@ -21,7 +21,7 @@ absl::StatusOr<std::unique_ptr<Tokenizer>> LoadTokenizer(const std::string& fold
 
 }  // namespace
 
-absl::StatusOr<LoadedModel> LoadModel(ServerOptions* options) {
+absl::StatusOr<ServedModel> LoadServedModel(ServerOptions* options) {
   const auto folder = ModelFolder::Open(options->model);
   if (!folder.ok()) return folder.status();
   auto tokenizer = LoadTokenizer(options->model);
@@ -32,6 +32,7 @@ absl::StatusOr<LoadedModel> LoadModel(ServerOptions* options) {
         std::max<int64_t>(1, options->threads == 0 ? 1 : AvailableCores() / options->threads);
   if (options->threads == 0)
     options->threads = std::max<int64_t>(1, AvailableCores() / options->replicas);
+  // A tenth of the cgroup's limit is left for what is not a tensor: texts, answers, gRPC's buffers.
   const int64_t budget = options->memory_budget > 0 ? options->memory_budget
                                                     : CgroupMemoryLimit().value_or(0) / 10 * 9;
   SetMemoryBudget(budget);
@@ -42,7 +43,7 @@ absl::StatusOr<LoadedModel> LoadModel(ServerOptions* options) {
   if (!loaded.ok()) return loaded.status();
   const std::shared_ptr<Encoder> encoder = *std::move(loaded);
 
-  LoadedModel model;
+  ServedModel model;
   if (measure) {
     auto speeds = MeasureTeams(*encoder, TeamCandidates(AvailableCores()));
     if (!speeds.ok()) return speeds.status();

@@ -1,8 +1,8 @@
-// LoadedModel: a model as the serving engine needs it: what it is, how a batch is encoded and
-// priced, its tokenizer. Functions instead of an Encoder, so that the engine and its tests run the
-// same code over a real model and over a fake one.
+// ServedModel: a model as the serving engine needs it: what it is, how a batch is encoded and
+// priced, its tokenizer. It holds functions instead of an Encoder, so that the engine and its tests
+// run the same code over a real model and over a fake one.
 //
-// Owned by Server. All functions are thread safe once warm_up has returned.
+// Owned by Server. Thread safety: all functions are thread safe once warm_up has returned.
 #pragma once
 
 #include <functional>
@@ -20,20 +20,22 @@
 
 namespace longspan {
 
-struct LoadedModel {
+struct ServedModel {
   ModelInfo info;
-  std::unique_ptr<Tokenizer> tokenizer;  // null: the folder has none; token_ids only
+  std::unique_ptr<Tokenizer> tokenizer;  // null where the folder has none: token_ids only
   EncodeFunction encode;
   BatchCost cost;
+  // Encoder::Validate; empty = nothing is checked.
   std::function<absl::Status(const TokenBatch::Text& text, const EncodeOptions& options)> validate;
+  // Encoder::WarmUp; empty = nothing to warm up.
   std::function<absl::Status()> warm_up;
-  std::vector<TeamSpeed>
-      // what replicas x threads were chosen from; empty = settings or the cores decided
-      team_speeds;
+  // What replicas x threads were chosen from. Empty where settings, or a single core, decided.
+  std::vector<TeamSpeed> team_speeds;
 };
 
-// Opens options.model: folder, tokenizer, weights. Fills options.replicas and options.threads in
-// where they are 0, by measurement where both are. Errors are one line: what, where, what to do.
-absl::StatusOr<LoadedModel> LoadModel(ServerOptions* options);
+// Opens options.model: folder, tokenizer, weights. Where options.replicas or options.threads are 0
+// it fills them in: by measurement where both are 0, else from the other one and the cores. Errors
+// are one line: what, where, what to do.
+absl::StatusOr<ServedModel> LoadServedModel(ServerOptions* options);
 
 }  // namespace longspan

@@ -12,6 +12,7 @@
 #include "absl/strings/str_cat.h"
 #include "core/runtime/memory.h"
 #include "server/http/probes.h"
+#include "server/rpc/grpc_dial.h"
 
 namespace longspan {
 namespace {
@@ -34,11 +35,11 @@ BatchSchedulerOptions SchedulerOf(const ServerOptions& options, const ModelInfo&
   return out;
 }
 
-PreparationContext PreparationOf(const ServerOptions& options, const LoadedModel& model) {
+PreparationContext PreparationOf(const ServerOptions& options, const ServedModel& model) {
   PreparationContext out;
   out.model = &model.info;
   out.validate = model.validate;
-  out.max_tokens = options.max_tokens > 0 ? options.max_tokens : model.info.max_tokens;
+  out.max_tokens = MaxTokensInForce(options, model.info);
   if (model.tokenizer == nullptr) return out;
   out.tokenize = [tokenizer = model.tokenizer.get()](std::string_view text) {
     return tokenizer->Encode(text);
@@ -48,11 +49,29 @@ PreparationContext PreparationOf(const ServerOptions& options, const LoadedModel
   return out;
 }
 
-constexpr auto kShutdownGrace = std::chrono::seconds(2);
+// How long finished answers may take to leave the process, once no work is left: a reader that is
+// well takes milliseconds.
+// In the destructor, and at the least after a drain, also where that has used up its limit:
+constexpr absl::Duration kMinShutdownGrace = absl::Seconds(2);
+// At the most after a drain. A caller that does not read its answer must not hold the exit for the
+// rest of a long drain limit.
+constexpr absl::Duration kMaxShutdownGrace = absl::Seconds(30);
+// After a lost device. The process must end soon, so that another takes its place.
 constexpr absl::Duration kLastAnswersGrace = absl::Milliseconds(500);
+
+// How often gRPC re-reads the PEM files. A new certificate is in force that soon, without a
+// restart.
+constexpr unsigned kRefreshCertificatesSeconds = 10;
+
+// How long /healthz waits for the gRPC port. A port that is well answers within milliseconds. What
+// probes /healthz needs a timeout above this one.
+constexpr absl::Duration kDialTimeout = absl::Seconds(2);
+
+// A server that has been idle for so long gives memory back: pauses between the requests of a busy
+// server are shorter.
 constexpr absl::Duration kIdleBeforeTrim = absl::Seconds(5);
-constexpr int64_t kKeptWhenIdle =
-    int64_t{64} << 20;  // so that a short text after a pause still finds its memory warm
+// Bytes that it keeps, so that a short text after a pause still finds its memory warm.
+constexpr int64_t kKeptWhenIdle = int64_t{64} << 20;
 
 }  // namespace
 
@@ -63,7 +82,7 @@ void RaiseOpenFileLimit() {
   setrlimit(RLIMIT_NOFILE, &limit);
 }
 
-Server::Server(ServerOptions options, LoadedModel model, Log* log, std::function<void()> on_lost)
+Server::Server(ServerOptions options, ServedModel model, Log* log, std::function<void()> on_lost)
     : options_(std::move(options)),
       model_(std::move(model)),
       log_(log),
@@ -85,10 +104,10 @@ Server::Server(ServerOptions options, LoadedModel model, Log* log, std::function
   metrics_.SetGaugeSource([this] { return ReadGauges(); });
 }
 
-absl::StatusOr<std::unique_ptr<Server>> Server::Create(ServerOptions options, LoadedModel model,
+absl::StatusOr<std::unique_ptr<Server>> Server::Create(ServerOptions options, ServedModel model,
                                                        Log* log, std::function<void()> on_lost) {
   if (absl::Status status = Validate(options); !status.ok()) return status;
-  options.replicas = std::max<int64_t>(1, options.replicas);  // 0 = LoadModel did not choose: one
+  options.replicas = std::max<int64_t>(1, options.replicas);  // 0 where LoadServedModel did not run
   std::unique_ptr<Server> server(
       new Server(std::move(options), std::move(model), log, std::move(on_lost)));
   if (absl::Status status = server->keys_.Load(); !status.ok()) return status;
@@ -99,9 +118,8 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Create(ServerOptions options, Lo
 
 absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> Server::Credentials() const {
   if (options_.tls_cert.empty()) return grpc::InsecureServerCredentials();
-  constexpr unsigned kRefreshSeconds = 10;  // files are looked at so often, without a restart
   const auto provider = std::make_shared<grpc::experimental::FileWatcherCertificateProvider>(
-      options_.tls_key, options_.tls_cert, options_.tls_client_ca, kRefreshSeconds);
+      options_.tls_key, options_.tls_cert, options_.tls_client_ca, kRefreshCertificatesSeconds);
   grpc::experimental::TlsServerCredentialsOptions tls(provider);
   tls.watch_identity_key_cert_pairs();
   if (!options_.tls_client_ca.empty()) {
@@ -111,27 +129,34 @@ absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> Server::Credentials() c
   return grpc::experimental::TlsServerCredentials(tls);
 }
 
-// Each line is a measured need of gRPC 1.51 (a gzip bomb grows the process before the size limit
-// applies; idle peers hold sockets; one connection must not pin a client to one server for ever).
+// Each setting is a measured need of gRPC 1.51.
 void Server::ConfigureBuilder(grpc::ServerBuilder* builder) const {
+  // A compressed message is unpacked before its size limit applies: a small one could take all
+  // memory.
   builder->SetCompressionAlgorithmSupportStatus(GRPC_COMPRESS_GZIP, false);
   builder->SetCompressionAlgorithmSupportStatus(GRPC_COMPRESS_DEFLATE, false);
   builder->SetMaxReceiveMessageSize(static_cast<int>(options_.max_request_bytes));
-  builder->SetMaxSendMessageSize(-1);
+  builder->SetMaxSendMessageSize(-1);  // no limit: an answer is as large as its request made it
   builder->AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS,
                               static_cast<int>(options_.max_concurrent_streams));
+  // Headers of a call: a key, a trace, a request id. 8 KiB is gRPC's own default, said aloud.
   builder->AddChannelArgument(GRPC_ARG_MAX_METADATA_SIZE, 8 << 10);
+  // Peers that connect and say nothing hold sockets: 10 s for the handshake, and a peer that has
+  // been silent for 60 s must answer a ping within 20 s.
   builder->AddChannelArgument(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS, 10'000);
   builder->AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, 60'000);
   builder->AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 20'000);
   builder->AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
+  // Clients may ping every 20 s while they wait for a long text. By default gRPC takes that for
+  // abuse and closes the connection.
   builder->AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 20'000);
-  builder->AddChannelArgument(GRPC_ARG_MAX_CONNECTION_AGE_MS,
-                              30 * 60'000);  // gRPC adds +-10 % of jitter
-  builder->AddChannelArgument(GRPC_ARG_MAX_CONNECTION_AGE_GRACE_MS,
-                              60 * 60'000);  // streams of a bulk run may end in peace
-  builder->AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT,
-                              0);  // a second server on the port is an error
+  // A connection must not pin its client to one server for ever: after 30 minutes (gRPC adds 10 %
+  // of jitter either way) the client connects anew and may land elsewhere. Calls under way have an
+  // hour to end, so that the streams of a bulk run end in peace.
+  builder->AddChannelArgument(GRPC_ARG_MAX_CONNECTION_AGE_MS, 30 * 60'000);
+  builder->AddChannelArgument(GRPC_ARG_MAX_CONNECTION_AGE_GRACE_MS, 60 * 60'000);
+  // A second server on the same port is an error, not a silent sharing of the connections.
+  builder->AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
 }
 
 absl::Status Server::Listen() {
@@ -154,10 +179,14 @@ absl::Status Server::Listen() {
 absl::Status Server::ListenHttp() {
   if (options_.http == "off") return absl::OkStatus();
   AddProbeRoutes({.lifecycle = &lifecycle_,
-                  .health = &health_,
-                  .metrics = &metrics_,
-                  .grpc_target = absl::StrCat("127.0.0.1:", grpc_port_),
-                  .grpc_uses_tls = !options_.tls_cert.empty()},
+                  .ready = [this] { return health_.ready(); },
+                  .live = [this] { return health_.live(); },
+                  .dial =
+                      [target = absl::StrCat("127.0.0.1:", grpc_port_),
+                       uses_tls = !options_.tls_cert.empty()] {
+                        return DialGrpc(target, uses_tls, kDialTimeout);
+                      },
+                  .metrics = [this] { return metrics_.Text(); }},
                  &http_);
   return http_.Start(options_.http);
 }
@@ -221,7 +250,7 @@ void Server::OnWorkerState(WorkerState state) {
   if (state == WorkerState::kDead) GiveUp();
 }
 
-// Everybody gets an answer before the process ends; a hung worker itself cannot be waited for.
+// Every caller gets an answer before the process ends. A worker that hangs cannot be waited for.
 void Server::GiveUp() {
   lifecycle_.Set(Lifecycle::Phase::kRefusing);
   admission_.StopAdmitting();
@@ -229,7 +258,7 @@ void Server::GiveUp() {
     worker->FailRunning(absl::InternalError("the computing device is lost or hangs"));
   scheduler_.Shutdown();
   admission_.AwaitIdle(clock_.Now() + kLastAnswersGrace);
-  absl::SleepFor(kLastAnswersGrace);  // what was answered is on its way, and probes see NOT_SERVING
+  absl::SleepFor(kLastAnswersGrace);  // the answers leave the process, and probes see NOT_SERVING
   log_->Flush();
   if (on_lost_) on_lost_();
 }
@@ -262,17 +291,17 @@ bool Server::Drain() {
   admission_.StopAdmitting();
   const absl::Time limit = clock_.Now() + options_.drain_limit;
   const bool finished = admission_.AwaitIdle(limit);
-  const absl::Duration left = std::max(limit - clock_.Now(), absl::Seconds(2));
+  const absl::Duration grace =
+      std::clamp(limit - clock_.Now(), kMinShutdownGrace, kMaxShutdownGrace);
   reflection_.FinishStreams();
-  grpc_->Shutdown(std::chrono::system_clock::now() +
-                  absl::ToChronoMilliseconds(std::min(left, absl::Seconds(30))));
+  grpc_->Shutdown(std::chrono::system_clock::now() + absl::ToChronoMilliseconds(grace));
   log_->Write(finished ? LogLevel::kInfo : LogLevel::kError, "drained",
               {{"all_answered", finished}});
   return finished;
 }
 
-// Ends the parts so that nobody is left waiting for a part that is gone: first the probes, then the
-// calls, then the engine.
+// Ends the parts in an order in which none waits for one that is gone: first the probes, then what
+// waits for the engine, then its workers, and last the gRPC server, when every call has its answer.
 Server::~Server() {
   http_.Stop();
   every_second_.reset();
@@ -284,7 +313,10 @@ Server::~Server() {
   scheduler_.Shutdown();
   workers_.clear();
   reaper_.reset();
-  if (grpc_ != nullptr) grpc_->Shutdown(std::chrono::system_clock::now() + kShutdownGrace);
+  if (grpc_ != nullptr) {
+    grpc_->Shutdown(std::chrono::system_clock::now() +
+                    absl::ToChronoMilliseconds(kMinShutdownGrace));
+  }
   grpc_.reset();
   log_->Flush();
 }

@@ -1,10 +1,14 @@
-// Server: owns the parts in construction order and takes them through life:
-//   Create   builds the engine and listens; health says NOT_SERVING           (a start that cannot work fails here, in one line)
-//   Start    warms the model up, then SERVING
-//   Drain    NOT_SERVING at once, still answering for drain_delay, then refuses, finishes what was accepted
-//   ~Server  drops what is left and joins everything
-// A lost device or a dead worker ends it early: health NOT_SERVING, what runs is answered INTERNAL,
-// what waits UNAVAILABLE, then `on_lost` is called: the process can only end.
+// Server: owns the parts in construction order and takes them through their life:
+//   Create   builds the engine and listens; health says NOT_SERVING. A start that cannot work fails
+//            here, in one line.
+//   Start    warms the model up, then health says SERVING
+//   Drain    health says NOT_SERVING at once; the server still answers for drain_delay, then
+//            refuses new work and finishes what was accepted
+//   ~Server  drops what is left and joins all threads
+//
+// A lost device or a dead worker ends the server early: health says NOT_SERVING, running texts are
+// answered INTERNAL, waiting ones UNAVAILABLE. Then `on_lost` is called, because the process can
+// only end.
 //
 // Thread safety: Create, Start, Drain and destruction from one thread; the getters from any.
 #pragma once
@@ -35,7 +39,7 @@
 #include "server/rpc/health_service.h"
 #include "server/rpc/key_ring.h"
 #include "server/rpc/reflection.h"
-#include "server/rpc/rpc_call.h"
+#include "server/rpc/service_parts.h"
 #include "server/served_model.h"
 #include "server/server_options.h"
 #include "server/telemetry/log.h"
@@ -47,7 +51,7 @@ class Server {
  public:
   // `log` must outlive the server. `on_lost` is called once, on a thread of the server; a hung
   // worker cannot be joined, so it must not destroy the server but end the process.
-  static absl::StatusOr<std::unique_ptr<Server>> Create(ServerOptions options, LoadedModel model,
+  static absl::StatusOr<std::unique_ptr<Server>> Create(ServerOptions options, ServedModel model,
                                                         Log* log,
                                                         std::function<void()> on_lost = {});
   ~Server();
@@ -57,15 +61,16 @@ class Server {
   bool Drain();
 
   int grpc_port() const { return grpc_port_; }
-  int http_port() const { return http_.port(); }  // 0 = off
+  int http_port() const { return http_.port(); }  // 0 where HTTP is off
   std::string grpc_address() const;
   const ModelInfo& model_info() const { return model_.info; }
 
  private:
-  Server(ServerOptions options, LoadedModel model, Log* log, std::function<void()> on_lost);
+  Server(ServerOptions options, ServedModel model, Log* log, std::function<void()> on_lost);
   absl::Status Listen();
   absl::Status ListenHttp();
-  void ReportComputeTeams();  // log and metrics: replicas x threads, and what they were chosen from
+  // Tells log and metrics replicas x threads, and what they were chosen from.
+  void ReportComputeTeams();
   void StartWorkers();
   void StartWatching();
   void OnWorkerState(WorkerState state);
@@ -75,7 +80,7 @@ class Server {
   ServerGauges ReadGauges() const;
 
   const ServerOptions options_;
-  LoadedModel model_;
+  ServedModel model_;
   Log* const log_;
   const std::function<void()> on_lost_;
   SteadyClock clock_;
@@ -96,14 +101,15 @@ class Server {
   std::unique_ptr<QueueReaper> reaper_;
   std::unique_ptr<Watchdog> watchdog_;
   std::unique_ptr<IdleTrimmer> trimmer_;
-  std::unique_ptr<Periodic> every_second_;  // the two above look
+  // Calls Watchdog::Look and IdleTrimmer::Look once a second.
+  std::unique_ptr<Periodic> every_second_;
   HttpServer http_;
   std::unique_ptr<grpc::Server> grpc_;
   int grpc_port_ = 0;
 };
 
-// Raises the limit of open files to what the system allows: a gRPC 1.51 listener that runs out of
-// them never recovers.
+// Raises the limit of open files to what the system allows. A listener of gRPC 1.51 that has run
+// out of file descriptors never recovers.
 void RaiseOpenFileLimit();
 
 }  // namespace longspan

@@ -13,12 +13,13 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_replace.h"
 #include "absl/strings/str_split.h"
+#include "core/model_info.h"
 #include "nlohmann/json.hpp"
 
 namespace longspan {
 namespace {
 
-// The kinds of settings: a pointer to the member and what is allowed.
+// The kinds of settings: each holds a pointer to the member of ServerOptions, and what is allowed.
 struct Text {
   std::string ServerOptions::*member;
 };
@@ -28,18 +29,21 @@ struct Choice {
 };
 struct Integer {
   int64_t ServerOptions::*member;
-  int64_t min, max;
+  int64_t min;
+  int64_t max;
 };
 struct Real {
   double ServerOptions::*member;
-  double min, max;
+  double min;
+  double max;
 };
 struct Switch {
   bool ServerOptions::*member;
 };
 struct Time {
   absl::Duration ServerOptions::*member;
-  absl::Duration min, max;
+  absl::Duration min;
+  absl::Duration max;
 };
 using Kind = std::variant<Text, Choice, Integer, Real, Switch, Time>;
 
@@ -49,6 +53,8 @@ struct Setting {
   Kind kind;
 };
 
+// Largest count of tokens or bytes that may be set: beyond any machine, and far from where sums of
+// a few such values overflow int64.
 constexpr int64_t kMost = int64_t{1} << 40;
 
 constexpr char kExitCodes[] =
@@ -137,7 +143,8 @@ bool ParseTime(const std::string& text, absl::Duration* out) {
   return absl::ParseDuration(text, out);
 }
 
-// Sets a value from its text; nullopt = done, else what is allowed.
+// Sets the value of a setting from its text. Returns nullopt where that worked, else what is
+// allowed.
 struct Setter {
   ServerOptions& options;
   const std::string& text;
@@ -183,6 +190,7 @@ struct Setter {
   }
 };
 
+// The value of a setting as text, in the form that Setter reads.
 struct Getter {
   const ServerOptions& options;
   std::string operator()(const Text& kind) const { return options.*kind.member; }
@@ -272,11 +280,11 @@ std::string EnvironmentName(const std::string& setting) {
   return "LONGSPAN_" + absl::AsciiStrToUpper(absl::StrReplaceAll(setting, {{"-", "_"}}));
 }
 
-// The command line as text per setting; everything that is not a setting ends in `app`.
+// The command line: the text given for each setting, and the flags that are no settings.
 struct CommandLine {
   CLI::App app{"longspan-server: long text into vectors over gRPC", "longspan-server"};
-  std::vector<std::string> values;
-  std::vector<CLI::Option*> given;
+  std::vector<std::string> values;  // by setting, in the order of Settings()
+  std::vector<CLI::Option*> given;  // likewise; counts how often the setting was given
   std::string config;
   bool print_config = false;
 
@@ -325,6 +333,10 @@ absl::Status ApplyLayers(const CommandLine& line, const Environment& environment
 
 }  // namespace
 
+int64_t MaxTokensInForce(const ServerOptions& options, const ModelInfo& model) {
+  return options.max_tokens > 0 ? options.max_tokens : model.max_tokens;
+}
+
 std::optional<std::string> ProcessEnvironment(const std::string& name) {
   const char* value = std::getenv(name.c_str());
   if (value == nullptr) return std::nullopt;
@@ -336,8 +348,8 @@ absl::StatusOr<ParsedOptions> ParseServerOptions(const std::vector<std::string>&
   ParsedOptions parsed;
   CommandLine line;
   try {
-    line.app.parse(std::vector<std::string>(arguments.rbegin(),
-                                            arguments.rend()));  // CLI11 takes them last one first
+    // CLI11 takes the arguments last one first.
+    line.app.parse(std::vector<std::string>(arguments.rbegin(), arguments.rend()));
   } catch (const CLI::CallForHelp&) {
     parsed.print_and_exit = line.app.help();
     return parsed;
@@ -376,13 +388,15 @@ absl::Status Validate(const ServerOptions& options) {
 }
 
 std::string DescribeOptions(const ParsedOptions& parsed) {
+  constexpr size_t kOriginColumn = 44;  // behind the longest name with its default
   std::string text;
   for (const Setting& setting : Settings()) {
     const std::string line =
         absl::StrCat(setting.name, " = ", std::visit(Getter{parsed.options}, setting.kind));
     const auto origin = parsed.origins.find(setting.name);
-    absl::StrAppend(&text, line, std::string(line.size() < 44 ? 44 - line.size() : 1, ' '), "# ",
-                    origin == parsed.origins.end() ? "default" : origin->second, "\n");
+    absl::StrAppend(&text, line,
+                    std::string(line.size() < kOriginColumn ? kOriginColumn - line.size() : 1, ' '),
+                    "# ", origin == parsed.origins.end() ? "default" : origin->second, "\n");
   }
   return text;
 }

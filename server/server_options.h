@@ -1,9 +1,10 @@
-// ServerOptions: everything that can be set, with its default. Four layers, later ones win: the
-// struct, --config FILE (a JSON object or `key = value` lines), the environment
-// (LONGSPAN_MAX_BATCH_TOKENS), the command line (--max-batch-tokens). One table in the .cc holds
-// name, range and help of each; errors name the setting, the value, what is allowed and its origin.
+// ServerOptions: everything that can be set, with its default. Values come from four layers, and
+// later ones win: the defaults in this struct, --config FILE (a JSON object or `key = value`
+// lines), the environment (LONGSPAN_MAX_BATCH_TOKENS), the command line (--max-batch-tokens). One
+// table in the .cc file holds name, range and help of each setting. Errors name the setting, its
+// value, where the value came from and what is allowed.
 //
-// Plain values; parsing is a pure function of arguments and the given environment.
+// Plain values. Parsing is a pure function of the arguments and the given environment.
 #pragma once
 
 #include <cstdint>
@@ -19,67 +20,75 @@
 
 namespace longspan {
 
+struct ModelInfo;
+
 struct ServerOptions {
-  // what is served, where
+  // What is served, and where.
   std::string model;  // folder
   std::string device = "cpu";
   std::string dtype = "float32";         // float32 | bfloat16 | int8 | auto
   std::string listen = "0.0.0.0:50051";  // port 0 picks a free one
   std::string http = "0.0.0.0:8080";     // or "off"
 
-  // compute
-  int64_t replicas =
-      // worker threads with a compute team each; 0 = measured at start (quota / threads where that
-      // is set)
-      0;
+  // Compute.
+  // Worker threads, each with a compute team. 0 = CPU quota / threads where threads is set, else
+  // measured at start.
+  int64_t replicas = 0;
   int64_t threads = 0;  // of one compute team; 0 = CPU quota / replicas
   int64_t tokenizer_threads = 2;
-  int64_t memory_budget =
-      0;  // bytes of tensors, weights included; 0 = 90 % of the cgroup's limit, if any
+  // Bytes of tensors, weights included. 0 = 90 % of the cgroup's memory limit; none where it has
+  // none.
+  int64_t memory_budget = 0;
   bool preempt = true;  // short texts may run between the layers of a long one
 
-  // limits
-  int64_t max_tokens = 0;  // longest text; 0 = the model's own bound
-  int64_t max_batch_tokens = 16384;
+  // Limits.
+  int64_t max_tokens = 0;            // longest text; 0 = the model's own bound
+  int64_t max_batch_tokens = 16384;  // of one forward pass; a longer text runs alone
   absl::Duration batch_timeout = absl::ZeroDuration();
-  int64_t max_queue_tokens = int64_t{4} << 20;
-  int64_t max_queue_bytes = int64_t{256} << 20;
-  double max_queue_seconds = 60;  // predicted
+  int64_t max_queue_tokens = int64_t{4} << 20;   // accepted and not done
+  int64_t max_queue_bytes = int64_t{256} << 20;  // of texts accepted and not done
+  double max_queue_seconds = 60;                 // predicted wait
   int64_t max_texts_per_request = 128;
   int64_t max_text_bytes = int64_t{8} << 20;
-  int64_t max_request_bytes = int64_t{16} << 20;
-  int64_t max_concurrent_streams = 256;
+  int64_t max_request_bytes = int64_t{16} << 20;  // of one message
+  int64_t max_concurrent_streams = 256;           // calls at once on one connection
   int64_t max_stream_inputs = 64;  // EncodeStream: inputs of one stream in work or unsent
-  int64_t max_token_vector_bytes = int64_t{2} << 30;
+  int64_t max_token_vector_bytes = int64_t{2} << 30;  // computed and not yet sent, of all calls
   absl::Duration max_deadline = absl::Seconds(600);
-  absl::Duration default_deadline = absl::Seconds(60);
+  absl::Duration default_deadline = absl::Seconds(60);  // of calls that bring none
 
-  // life
-  absl::Duration drain_delay = absl::Seconds(5);  // NOT_SERVING, still answering
-  absl::Duration drain_limit =
-      absl::Seconds(60);  // then whatever is left is dropped and the exit code is 3
-  double watchdog_factor =
-      20;  // a batch silent for longer than this x predicted (at least 60 s) = dead device
+  // Life.
+  // After SIGTERM the server says NOT_SERVING and still answers for so long.
+  absl::Duration drain_delay = absl::Seconds(5);
+  // Then accepted work may take so long. What is left after it is dropped, and the exit code is 3.
+  absl::Duration drain_limit = absl::Seconds(60);
+  // A batch that is silent for longer than this times its predicted time, and for at least 60 s,
+  // means a dead device.
+  double watchdog_factor = 20;
 
-  // security
-  std::string tls_cert;  // PEM files, re-read when they change
+  // Security. The files are PEM and are read again when they change.
+  std::string tls_cert;
   std::string tls_key;
-  std::string tls_client_ca;   // asks clients for certificates of this authority
-  std::string auth_keys_file;  // one bearer key a line, re-read when it changes
+  std::string tls_client_ca;   // clients must show a certificate of this authority
+  std::string auth_keys_file;  // one bearer key a line, read again when it changes
   bool reflection = false;
-  bool tei_metric_names = false;
 
-  // output
+  // Output.
+  bool tei_metric_names = false;    // metrics under the names of text-embeddings-inference, too
   std::string log_format = "json";  // json | text
   std::string log_level = "info";   // debug | info | warning | error
 };
 
+// The longest text in force, in tokens: options.max_tokens where it is set, else the model's own
+// bound. 0 = none.
+int64_t MaxTokensInForce(const ServerOptions& options, const ModelInfo& model);
+
 struct ParsedOptions {
   ServerOptions options;
-  std::map<std::string, std::string>
-      origins;  // by setting: "default", "config FILE", "environment NAME", "command line"
-  std::optional<std::string>
-      print_and_exit;  // --help, --version, --print-config: print this, exit 0
+  // By setting: "default", "config FILE", "environment NAME" or "command line".
+  std::map<std::string, std::string> origins;
+  // With --help, --version and --print-config: print this and exit with 0.
+  std::optional<std::string> print_and_exit;
 };
 
 using Environment = std::function<std::optional<std::string>(const std::string& name)>;
@@ -87,12 +96,12 @@ using Environment = std::function<std::optional<std::string>(const std::string& 
 // The real environment; the only reader of it in the server.
 std::optional<std::string> ProcessEnvironment(const std::string& name);
 
-// Parses all layers and checks each value; INVALID_ARGUMENT in one line.
+// Parses all layers and checks each value by itself. INVALID_ARGUMENT in one line.
 absl::StatusOr<ParsedOptions> ParseServerOptions(const std::vector<std::string>& arguments,
                                                  const Environment& environment);
 
-// Checks that need more than one value: the model is named, certificates come with keys, ranges
-// that depend on each other.
+// Checks that need more than one value, or a choice of this build: the model is named, certificates
+// come with keys, the default deadline is within the longest, the device can be computed on.
 absl::Status Validate(const ServerOptions& options);
 
 // One line per setting: `max-batch-tokens = 16384    # default`.

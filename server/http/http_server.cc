@@ -18,6 +18,12 @@
 namespace longspan {
 namespace {
 
+// Threads that answer. Scrapes and probes are few; one that waits for the gRPC port leaves three.
+constexpr char kNumThreads[] = "4";
+// How long a peer may take over its request. Without a bound, four slow ones would hold all
+// threads.
+constexpr char kRequestTimeoutMs[] = "10000";
+
 const char* ReasonOfCode(int code) {
   switch (code) {
     case 200:
@@ -51,7 +57,7 @@ void Send(mg_connection* connection, const HttpResponse& response, bool head_onl
   mg_write(connection, message.data(), message.size());
 }
 
-// Connects to a port of this machine and hangs up.
+// Connects to a port of this machine and hangs up again.
 void Knock(int port) {
   const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
   if (fd < 0) return;
@@ -64,7 +70,7 @@ void Knock(int port) {
   close(fd);
 }
 
-// civetweb starts its library once per process; every server holds a count.
+// civetweb's library, started with the first server and ended with the process.
 class Library {
  public:
   Library() { mg_init_library(0); }
@@ -84,13 +90,16 @@ absl::Status HttpServer::Start(const std::string& address) {
   if (address.rfind(':') == std::string::npos)
     return absl::InvalidArgumentError(
         absl::StrCat("http is '", address, "'; allowed: HOST:PORT or off"));
-  const char* options[] = {
-      "listening_ports", address.c_str(),     "num_threads", "4",    "request_timeout_ms",
-      "10000",           "enable_keep_alive", "no",          nullptr};
+  // clang-format off
+  const char* options[] = {"listening_ports", address.c_str(),
+                           "num_threads", kNumThreads,
+                           "request_timeout_ms", kRequestTimeoutMs,
+                           "enable_keep_alive", "no",
+                           nullptr};
+  // clang-format on
   mg_callbacks callbacks{};
-  callbacks.log_message = [](const mg_connection*, const char*) {
-    return 1;
-  };  // the caller gets one line from us instead
+  // civetweb would print its own lines; the caller gets one line from us instead.
+  callbacks.log_message = [](const mg_connection*, const char*) { return 1; };
   context_ = mg_start(&callbacks, this, options);
   if (context_ == nullptr) {
     return absl::UnavailableError(absl::StrCat(
@@ -102,8 +111,8 @@ absl::Status HttpServer::Start(const std::string& address) {
   return absl::OkStatus();
 }
 
-// civetweb's listener looks for the end every two seconds, or when somebody connects: so somebody
-// does.
+// civetweb's listener looks for its end every two seconds, and whenever somebody connects. So a
+// thread of ours connects until it has seen it.
 void HttpServer::Stop() {
   if (context_ == nullptr) return;
   std::atomic<bool> stopped{false};
@@ -149,7 +158,7 @@ absl::StatusOr<HttpRequest> HttpServer::ReadRequest(mg_connection* connection) c
     return absl::ResourceExhaustedError(absl::StrCat("the body has ", from->content_length,
                                                      " bytes; allowed: at most ", max_body_bytes_));
   }
-  char buffer[16384];
+  char buffer[16 << 10];  // read at once; a larger body takes several reads
   while (true) {
     const int count = mg_read(connection, buffer, sizeof(buffer));
     if (count <= 0) return request;

@@ -1,13 +1,14 @@
-// HttpServer: a small HTTP/1.1 server over civetweb: routes to functions, nothing else. Metrics and
-// probes live on it. A handler runs on one of a few threads of its own, so it may wait a little
-// (the probe that dials the gRPC port does).
+// HttpServer: a small HTTP/1.1 server over civetweb that maps routes to functions. Metrics and
+// probes are served by it. Handlers run on the four threads of the HTTP server, so a handler may
+// wait a little, as the probe that dials the gRPC port does.
 //
-// Thread safety: AddRoute before Start; the rest from any thread. The destructor stops and joins.
+// Thread safety: AddRoute before Start; the other methods from any thread. The destructor stops the
+// server and joins its threads.
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <map>
-#include <memory>
 #include <string>
 
 #include "absl/status/status.h"
@@ -20,8 +21,8 @@ namespace longspan {
 
 struct HttpRequest {
   std::string method;  // "GET"
-  std::string path;
-  std::string query;
+  std::string path;    // "/metrics"
+  std::string query;   // behind the question mark, without it
   std::string body;
   std::map<std::string, std::string> headers;  // names in lower case
 };
@@ -37,17 +38,20 @@ class HttpServer {
  public:
   using Handler = std::function<HttpResponse(const HttpRequest&)>;
 
+  // A request with a larger body is answered with 413. The default, 1 MiB, is far beyond what a
+  // probe or a scrape sends.
   explicit HttpServer(int64_t max_body_bytes = 1 << 20) : max_body_bytes_(max_body_bytes) {}
   ~HttpServer();
   HttpServer(const HttpServer&) = delete;
   HttpServer& operator=(const HttpServer&) = delete;
 
+  // A route for GET answers HEAD, too.
   void AddRoute(const std::string& method, const std::string& path, Handler handler);
-  // Listens on HOST:PORT (port 0 picks a free one). UNAVAILABLE in one line where that does not
-  // work.
+  // Listens on HOST:PORT; port 0 picks a free one. INVALID_ARGUMENT where the address has no port,
+  // UNAVAILABLE where it cannot be listened on, both in one line.
   absl::Status Start(const std::string& address);
   void Stop();
-  int port() const { return port_; }
+  int port() const { return port_; }  // 0 before Start
 
  private:
   static int OnRequest(mg_connection* connection, void* self);

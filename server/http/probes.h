@@ -1,33 +1,32 @@
-// The operator's pages: /metrics (Prometheus text), /startupz, /readyz, /healthz.
-//   /startupz   200 once the server has been ready          /readyz   200 while it takes work
-//   /healthz    200 while it is not broken: liveness is good and the gRPC port really answers when dialled
-// A listener whose process ran out of file descriptors stays dead in gRPC 1.51 while the process
-// lives: only a dial shows it.
+// The operator's pages:
+//   /metrics    the metrics in Prometheus' text form
+//   /startupz   200 once the server has been ready, else 503
+//   /readyz     200 while it takes work, else 503
+//   /healthz    200 while it is not broken, else 503: no worker is stuck, and the gRPC port answers
+//               a new connection
+//
+// Thread safety: AddProbeRoutes before HttpServer::Start. The sources are called from the HTTP
+// server's threads, several at once.
 #pragma once
 
+#include <functional>
 #include <string>
 
 #include "absl/status/status.h"
-#include "absl/time/time.h"
 #include "server/http/http_server.h"
 #include "server/lifecycle.h"
-#include "server/rpc/health_service.h"
-#include "server/telemetry/metrics.h"
 
 namespace longspan {
 
+// Where the pages come from. All are set; the lifecycle outlives the HTTP server.
 struct ProbeSources {
   const Lifecycle* lifecycle = nullptr;
-  const HealthService* health = nullptr;
-  Metrics* metrics = nullptr;
-  std::string grpc_target;     // "127.0.0.1:50051"
-  bool grpc_uses_tls = false;  // then the dial ends with the TCP handshake
+  std::function<bool()> ready;         // the server takes work
+  std::function<bool()> live;          // no worker is stuck
+  std::function<absl::Status()> dial;  // OK where the gRPC port answers; may wait for it
+  std::function<std::string()> metrics;
 };
 
 void AddProbeRoutes(const ProbeSources& sources, HttpServer* http);
-
-// Opens a new connection and, without TLS, asks grpc.health.v1.Health/Check for "liveness". OK =
-// somebody answered.
-absl::Status DialGrpc(const std::string& target, bool uses_tls, absl::Duration timeout);
 
 }  // namespace longspan

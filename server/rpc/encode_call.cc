@@ -24,7 +24,7 @@ absl::Status EncodeCall::Run(const grpc::ByteBuffer& request) {
   if (absl::Status status = call_.Admit(); !status.ok()) return status;
   if (absl::Status status = call_.Parse(request, &message); !status.ok()) return status;
   for (v1::Input& input : *message.mutable_inputs()) ids_.push_back(std::move(*input.mutable_id()));
-  auto decoded = DecodeEncodeRequest(&message, call_.parts().codec());
+  auto decoded = DecodeEncodeRequest(&message, call_.parts().decoding());
   if (!decoded.ok()) return decoded.status();
   format_ = decoded->format;
   return Submit(std::move(decoded->inputs));
@@ -77,7 +77,7 @@ void EncodeCall::OnText(size_t index, absl::StatusOr<EncodedDocument> result,
 
 void EncodeCall::EndLocked(const absl::Status& status) {
   ended_ = true;
-  if (!status.ok()) cancel_->Cancel();  // siblings that still wait
+  if (!status.ok()) cancel_->Cancel();  // the other texts of the request
   Finish(call_.Finish(status));
 }
 
@@ -85,10 +85,7 @@ void EncodeCall::OnCancel() {
   cancel_->Cancel();
   call_.parts().scheduler->NotifyCancelled();
   absl::MutexLock lock(&mu_);
-  const bool late = call_.parts().clock->Now() >= call_.deadline();
-  if (!ended_)
-    EndLocked(late ? absl::DeadlineExceededError("the deadline passed")
-                   : absl::CancelledError("the caller went away"));
+  if (!ended_) EndLocked(call_.WhyCancelled());
 }
 
 }  // namespace longspan

@@ -1,10 +1,10 @@
-// EncodeCall: one unary Encode. Decodes, acquires permits for all texts or none, hands one task per
-// text over; the last answer finishes the call, the first error does too and cancels the rest: all
-// or nothing.
+// EncodeCall: one unary Encode, all or nothing. It decodes the request, acquires permits for all
+// texts or none, and hands one task per text over. The last answer finishes the call. The first
+// error finishes it too, and cancels the texts that still wait.
 //
-// Lifetime: shared by gRPC (until OnDone) and the tasks' callbacks, freed with the last; a task
-// that ends after the call has finished finds `ended_` and does nothing. Thread safety: internally
-// synchronised.
+// Lifetime: shared by gRPC (until OnDone) and the tasks' callbacks, freed with the last of them. A
+// task that ends after the call has finished finds `ended_` and does nothing.
+// Thread safety: internally synchronised.
 #pragma once
 
 #include <grpcpp/grpcpp.h>
@@ -31,7 +31,7 @@ class EncodeCall final : public grpc::ServerUnaryReactor,
 
   EncodeCall(grpc::CallbackServerContext* context, grpc::ByteBuffer* response,
              const ServiceParts* parts)
-      : call_("Encode", context, parts), wire_response_(response) {}
+      : call_(RpcMethod::kEncode, context, parts), wire_response_(response) {}
 
   void OnCancel() override;
   void OnDone() override { self_.reset(); }
@@ -43,16 +43,17 @@ class EncodeCall final : public grpc::ServerUnaryReactor,
   void EndLocked(const absl::Status& status) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
   RpcCall call_;
-  grpc::ByteBuffer* const wire_response_;  // gRPC's; good until OnDone
+  grpc::ByteBuffer* const wire_response_;  // gRPC's own; may be written until OnDone
   const std::shared_ptr<CancelFlag> cancel_ = std::make_shared<CancelFlag>();
-  std::shared_ptr<EncodeCall> self_;              // gRPC's share
-  VectorFormat format_ = VectorFormat::kFloat32;  // set before the first task
-  std::vector<std::string> ids_;                  // likewise
+  std::shared_ptr<EncodeCall> self_;  // gRPC's share of this object, given back in OnDone
+  // Set before the first task is handed over, then constant.
+  VectorFormat format_ = VectorFormat::kFloat32;
+  std::vector<std::string> ids_;
 
   absl::Mutex mu_;
   v1::EncodeResponse response_ ABSL_GUARDED_BY(mu_);
   StageTimings timings_ ABSL_GUARDED_BY(mu_);
-  size_t missing_ ABSL_GUARDED_BY(mu_) = 0;
+  size_t missing_ ABSL_GUARDED_BY(mu_) = 0;  // texts without an answer yet
   bool ended_ ABSL_GUARDED_BY(mu_) = false;
 };
 

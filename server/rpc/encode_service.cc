@@ -3,6 +3,7 @@
 #include "server/rpc/encode_call.h"
 #include "server/rpc/encode_stream_call.h"
 #include "server/rpc/encode_tokens_call.h"
+#include "server/rpc/rpc_call.h"
 #include "server/rpc/tokenize_call.h"
 #include "server/wire/model_info_encoder.h"
 
@@ -34,7 +35,7 @@ grpc::ServerUnaryReactor* EncodeService::GetModelInfo(grpc::CallbackServerContex
                                                       const grpc::ByteBuffer* request,
                                                       grpc::ByteBuffer* response) {
   grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
-  RpcCall call("GetModelInfo", context, parts_);
+  RpcCall call(RpcMethod::kGetModelInfo, context, parts_);
   v1::GetModelInfoRequest parsed;
   absl::Status status = call.Admit();
   if (status.ok()) status = call.Parse(*request, &parsed);

@@ -1,14 +1,17 @@
-// EncodeService: the handlers of longspan.v1.EncoderService. Each one makes a reactor
-// (encode_call.h, encode_stream_call.h, encode_tokens_call.h) that decodes, asks for admission,
-// hands tasks over and returns: no handler blocks or computes. Messages arrive as bytes and are
-// parsed here, so that a bad one is INVALID_ARGUMENT and not gRPC's INTERNAL.
+// EncodeService: the handlers of longspan.v1.EncoderService. Encode, EncodeStream, EncodeTokens and
+// Tokenize each make a reactor of their own (encode_call.h, encode_stream_call.h,
+// encode_tokens_call.h, tokenize_call.h), which decodes the request, asks for admission, hands the
+// work over and returns. GetModelInfo answers at once. No handler blocks or computes.
+//
+// Messages arrive as bytes and the reactors parse them (RpcCall::Parse), so that a malformed one is
+// INVALID_ARGUMENT with a reason. Parsed by gRPC it would be INTERNAL.
 //
 // Thread safety: gRPC calls the handlers from many threads.
 #pragma once
 
 #include <longspan/v1/encoder.grpc.pb.h>
 
-#include "server/rpc/rpc_call.h"
+#include "server/rpc/service_parts.h"
 
 namespace longspan {
 
@@ -19,6 +22,7 @@ class EncodeService final : public v1::EncoderService::WithRawCallbackMethod_Enc
                                             v1::EncoderService::WithRawCallbackMethod_GetModelInfo<
                                                 v1::EncoderService::Service>>>>> {
  public:
+  // `parts` outlives the service.
   explicit EncodeService(const ServiceParts* parts) : parts_(parts) {}
 
   grpc::ServerUnaryReactor* Encode(grpc::CallbackServerContext* context,

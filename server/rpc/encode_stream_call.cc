@@ -9,6 +9,8 @@
 namespace longspan {
 namespace {
 
+// Bytes of answers that may wait for a slow reader before the next input is read. The vectors of a
+// thousand texts of 1,024 floats fit, so only a reader that lags behind meets the bound.
 constexpr int64_t kMaxUnsentBytes = 4 << 20;
 
 }  // namespace
@@ -66,7 +68,7 @@ absl::StatusOr<EncodeInput> EncodeStreamCall::Decode(v1::EncodeStreamRequest* me
   const auto decoded = DecodeVectorFormat(options_.vector_format());
   if (!decoded.ok()) return decoded.status();
   *format = *decoded;
-  return DecodeInput(message->mutable_input(), options_, "input", call_.parts().codec());
+  return DecodeInput(message->mutable_input(), options_, "input", call_.parts().decoding());
 }
 
 void EncodeStreamCall::Dispatch(Item item) {

@@ -1,14 +1,16 @@
-// EncodeStreamCall: one EncodeStream: texts in, encodings out as they are ready, each with its own
-// status: a bad item never ends the stream.
+// EncodeStreamCall: one EncodeStream. Texts come in, encodings go out as they are ready, each with
+// its own status. A bad item never ends the stream.
 //
-// Flow control, so that neither a fast writer nor a slow reader costs unbounded memory: the next
-// input is read only while fewer than --max-stream-inputs are in work or unsent and less than 4 MiB
-// of answers wait. An item that admission refuses while others of this stream are running is parked
-// and tried again when one of them ends: the stream is slowed, not refused. Only where it is alone
-// does the refusal become its status.
+// Flow control bounds the memory that a fast writer or a slow reader can take: the next input is
+// read only while fewer than --max-stream-inputs are in work or unsent and less than 4 MiB of
+// answers wait. An item that admission refuses while others of this stream are running is parked
+// and tried again when one of them ends, so the stream is slowed and not refused. Where the item is
+// alone, the refusal becomes its status.
 //
-// Each item has the server's default deadline from when it is handed over; the stream's own
-// deadline is gRPC's to enforce. Lifetime: as EncodeCall. No callback of the engine runs under mu_.
+// Each item has the server's default deadline, counted from when it is handed over. gRPC enforces
+// the deadline of the stream itself.
+//
+// Lifetime: as EncodeCall. No callback of the engine runs under mu_.
 // Thread safety: internally synchronised.
 #pragma once
 
@@ -22,6 +24,7 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
+#include "server/batching/admission.h"
 #include "server/batching/cancel_flag.h"
 #include "server/rpc/rpc_call.h"
 #include "server/wire/vector_format.h"
@@ -35,7 +38,7 @@ class EncodeStreamCall final : public grpc::ServerBidiReactor<grpc::ByteBuffer, 
       grpc::CallbackServerContext* context, const ServiceParts* parts);
 
   EncodeStreamCall(grpc::CallbackServerContext* context, const ServiceParts* parts)
-      : call_("EncodeStream", context, parts) {}
+      : call_(RpcMethod::kEncodeStream, context, parts) {}
 
   void OnReadDone(bool ok) override;
   void OnWriteDone(bool ok) override;
@@ -49,6 +52,7 @@ class EncodeStreamCall final : public grpc::ServerBidiReactor<grpc::ByteBuffer, 
     EncodeInput input;
     VectorFormat format = VectorFormat::kFloat32;
   };
+
   void Receive();
   absl::StatusOr<EncodeInput> Decode(v1::EncodeStreamRequest* message, VectorFormat* format);
   void Dispatch(Item item);
@@ -62,21 +66,22 @@ class EncodeStreamCall final : public grpc::ServerBidiReactor<grpc::ByteBuffer, 
 
   RpcCall call_;
   const std::shared_ptr<CancelFlag> cancel_ = std::make_shared<CancelFlag>();
-  std::shared_ptr<EncodeStreamCall> self_;
-  v1::EncodeOptions options_;  // reading side only; one read at a time
-  grpc::ByteBuffer incoming_;  // likewise
+  std::shared_ptr<EncodeStreamCall> self_;  // gRPC's share of this object, given back in OnDone
+  // Touched by the reading side alone, which has one read under way at a time.
+  v1::EncodeOptions options_;  // of the latest message that brought options
+  grpc::ByteBuffer incoming_;
 
   absl::Mutex mu_;
-  grpc::ByteBuffer outgoing_ ABSL_GUARDED_BY(mu_);           // of the write under way
+  grpc::ByteBuffer outgoing_ ABSL_GUARDED_BY(mu_);           // the answer being written
   std::deque<grpc::ByteBuffer> ready_ ABSL_GUARDED_BY(mu_);  // answers not yet written
   int64_t ready_bytes_ ABSL_GUARDED_BY(mu_) = 0;
   int64_t pending_ ABSL_GUARDED_BY(mu_) = 0;  // inputs read and not yet in ready_
-  int64_t running_ ABSL_GUARDED_BY(mu_) = 0;  // of them, handed to the engine
-  std::optional<Item> parked_ ABSL_GUARDED_BY(mu_);
+  int64_t running_ ABSL_GUARDED_BY(mu_) = 0;  // those of the pending ones that the engine has
+  std::optional<Item> parked_ ABSL_GUARDED_BY(mu_);  // refused by admission, waits for a retry
   bool reading_ ABSL_GUARDED_BY(mu_) = false;
   bool writing_ ABSL_GUARDED_BY(mu_) = false;
   bool no_more_inputs_ ABSL_GUARDED_BY(mu_) = false;
-  bool gone_ ABSL_GUARDED_BY(mu_) = false;
+  bool gone_ ABSL_GUARDED_BY(mu_) = false;  // nobody reads the answers any more
   bool ended_ ABSL_GUARDED_BY(mu_) = false;
 };
 

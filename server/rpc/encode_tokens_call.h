@@ -1,7 +1,7 @@
-// EncodeTokensCall: one EncodeTokens: the token vectors of one text, in messages under 1 MiB, in
-// order. The worker pushes rows into a TokenVectorBuffer whose room was reserved; this reactor
-// takes a block whenever its last write is done. One block is held back until the next one or the
-// end is known, so that the last message can carry timings.
+// EncodeTokensCall: one EncodeTokens: the token vectors of one text, in order, in messages under
+// 1 MiB. The worker pushes rows into a TokenVectorBuffer, whose memory admission has reserved. This
+// reactor takes a block out whenever its last write is done. It holds one block back until the next
+// block or the end of the text has come, because the last message carries the timings.
 //
 // Lifetime and thread safety: as EncodeCall.
 #pragma once
@@ -29,7 +29,7 @@ class EncodeTokensCall final : public grpc::ServerWriteReactor<grpc::ByteBuffer>
                                                            const ServiceParts* parts);
 
   EncodeTokensCall(grpc::CallbackServerContext* context, const ServiceParts* parts)
-      : call_("EncodeTokens", context, parts) {}
+      : call_(RpcMethod::kEncodeTokens, context, parts) {}
 
   void OnWriteDone(bool ok) override;
   void OnCancel() override;
@@ -45,13 +45,14 @@ class EncodeTokensCall final : public grpc::ServerWriteReactor<grpc::ByteBuffer>
 
   RpcCall call_;
   const std::shared_ptr<CancelFlag> cancel_ = std::make_shared<CancelFlag>();
-  std::shared_ptr<EncodeTokensCall> self_;
-  std::shared_ptr<TokenVectorBuffer> rows_;       // set before the task is handed over
-  VectorFormat format_ = VectorFormat::kFloat32;  // likewise
+  std::shared_ptr<EncodeTokensCall> self_;  // gRPC's share of this object, given back in OnDone
+  // Set before the task is handed over, then constant.
+  std::shared_ptr<TokenVectorBuffer> rows_;
+  VectorFormat format_ = VectorFormat::kFloat32;
 
   absl::Mutex mu_;
-  grpc::ByteBuffer message_ ABSL_GUARDED_BY(mu_);  // of the write under way
-  std::optional<TokenVectorBuffer::Block> held_ ABSL_GUARDED_BY(mu_);
+  grpc::ByteBuffer message_ ABSL_GUARDED_BY(mu_);                      // the message being written
+  std::optional<TokenVectorBuffer::Block> held_ ABSL_GUARDED_BY(mu_);  // the block held back
   std::optional<absl::StatusOr<EncodedDocument>> result_ ABSL_GUARDED_BY(mu_);
   StageTimings timings_ ABSL_GUARDED_BY(mu_);
   bool writing_ ABSL_GUARDED_BY(mu_) = false;

@@ -11,9 +11,11 @@ using grpc::health::v1::HealthCheckResponse;
 using grpc::health::v1::HealthListRequest;
 using grpc::health::v1::HealthListResponse;
 
-// One open Watch. All its state is guarded by the service's mutex: writes are rare and tiny. At
-// most one write is under way; what changes meanwhile is seen by the comparison when it is done, so
-// a quick flap costs no message.
+// One open Watch. The service's mutex guards all its state: writes are rare and tiny.
+//
+// At most one write is under way. When it is done, AdvanceLocked compares what was sent with the
+// status of now. So a change during the write is not lost, and one that was undone meanwhile costs
+// no message.
 class HealthService::Watcher final : public grpc::ServerWriteReactor<HealthCheckResponse> {
  public:
   Watcher(HealthService* health, std::string service)

@@ -1,11 +1,14 @@
-// HealthService: our own grpc.health.v1.Health. gRPC 1.51's built-in one holds Server::Shutdown for
-// its whole deadline while a Watch is open; here FinishWatches ends them. Names: "" and each
-// service = readiness; "liveness" = the process is not broken. A probe reads one flag: it never
-// touches the compute queue.
+// HealthService: our own grpc.health.v1.Health. The one built into gRPC 1.51 holds Server::Shutdown
+// for its whole deadline while a Watch is open; here FinishWatches ends them.
 //
-// Watch sends the status at once and then each change; an unknown name gets SERVICE_UNKNOWN and
-// stays open. Thread safety: all methods may be called from any thread. Must outlive the gRPC
-// server it is registered with.
+// The names "" and that of each service tell readiness: the server takes work. The name "liveness"
+// tells that the process is not broken. A probe reads a flag and never touches the compute queue.
+//
+// Watch sends the status at once and then each change. An unknown name gets SERVICE_UNKNOWN and its
+// Watch stays open.
+//
+// Thread safety: all methods may be called from any thread. Must outlive the gRPC server that it is
+// registered with.
 #pragma once
 
 #include <grpc/health/v1/health.grpc.pb.h>
@@ -25,14 +28,15 @@ class HealthService final : public grpc::health::v1::Health::CallbackService {
  public:
   using Status = grpc::health::v1::HealthCheckResponse::ServingStatus;
 
-  explicit HealthService(std::set<std::string> services);  // names that mean readiness, beside ""
+  // `services`: the names that tell readiness, beside "".
+  explicit HealthService(std::set<std::string> services);
 
   void SetReady(bool ready);
   void SetLive(bool live);
   bool ready() const;
   bool live() const;
-  // Every open Watch gets the last status and ends with OK; later ones end at once after their
-  // first message.
+  // Sends the last status to every open Watch and ends it with OK. A Watch that comes later ends
+  // after its first message.
   void FinishWatches();
 
   grpc::ServerUnaryReactor* Check(grpc::CallbackServerContext* context,

@@ -11,6 +11,12 @@
 namespace longspan {
 namespace {
 
+// How often the file is looked at for a change, at most: a look is a system call, and calls may
+// come by the thousand a second.
+constexpr absl::Duration kLookEvery = absl::Seconds(1);
+
+// Takes the same time wherever the keys differ, so that the time of an answer tells nothing of a
+// key.
 bool SameKey(std::string_view a, std::string_view b) {
   return a.size() == b.size() && CRYPTO_memcmp(a.data(), b.data(), a.size()) == 0;
 }
@@ -41,12 +47,13 @@ absl::Status KeyRing::ReadLocked() {
 
 void KeyRing::RefreshLocked() {
   const absl::Time now = absl::Now();
-  if (now - looked_ < absl::Seconds(1)) return;
+  if (now - looked_ < kLookEvery) return;
   looked_ = now;
   std::error_code error;
   const auto changed = std::filesystem::last_write_time(path_, error);
-  if (!error && changed != changed_)
-    ReadLocked().IgnoreError();  // an empty file in the middle of a change keeps the old keys
+  // A file that is empty in the middle of a change is an error here, and the old keys stay in
+  // force.
+  if (!error && changed != changed_) ReadLocked().IgnoreError();
 }
 
 absl::Status KeyRing::Check(std::string_view authorization) {

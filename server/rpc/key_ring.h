@@ -1,5 +1,6 @@
-// Bearer keys from a file, one a line, read again when the file changes (looked at most once a
-// second), compared in constant time. Without a file everybody is let in. Keys are never logged.
+// KeyRing: the bearer keys that callers may show. They come from a file with one key a line, where
+// empty lines and those that begin with # do not count. The file is read again when it has changed.
+// Without a file everybody is let in. Keys are compared in constant time and never logged.
 //
 // Thread safety: all methods may be called from any thread.
 #pragma once
@@ -7,6 +8,7 @@
 #include <filesystem>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
@@ -18,13 +20,14 @@ namespace longspan {
 
 class KeyRing {
  public:
+  // `path` empty = no keys are asked for.
   explicit KeyRing(std::string path) : path_(std::move(path)) {}
 
-  // Reads the file for the first time: INVALID_ARGUMENT where it cannot be read or holds no key.
+  // Reads the file for the first time. INVALID_ARGUMENT where it cannot be read or holds no key.
   absl::Status Load();
   bool required() const { return !path_.empty(); }
-  // `authorization` is the header's value, "Bearer KEY". UNAUTHENTICATED without or with a wrong
-  // key.
+  // `authorization` is the header's value, "Bearer KEY". UNAUTHENTICATED where no key is given, or
+  // a wrong one.
   absl::Status Check(std::string_view authorization);
 
  private:
@@ -34,8 +37,8 @@ class KeyRing {
   const std::string path_;
   absl::Mutex mu_;
   std::vector<std::string> keys_ ABSL_GUARDED_BY(mu_);
-  std::filesystem::file_time_type changed_ ABSL_GUARDED_BY(mu_);
-  absl::Time looked_ ABSL_GUARDED_BY(mu_) = absl::InfinitePast();
+  std::filesystem::file_time_type changed_ ABSL_GUARDED_BY(mu_);   // of the file that was read
+  absl::Time looked_ ABSL_GUARDED_BY(mu_) = absl::InfinitePast();  // at the file, for a change
 };
 
 }  // namespace longspan

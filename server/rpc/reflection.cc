@@ -34,7 +34,7 @@ class FileSender {
     file->CopyTo(&proto);
     proto.SerializeToString(response->add_file_descriptor_proto());
   }
-  // The file that was asked for comes even if an earlier answer had it.
+  // The file that was asked for is sent even where an earlier answer held it.
   template <typename Response>
   void AddAskedFor(const FileDescriptor* file, Response* response) {
     sent_.erase(file);
@@ -95,8 +95,7 @@ void Answer(const Request& request, const std::vector<std::string>& services, Fi
       response->mutable_error_response()->set_error_code(grpc::StatusCode::INVALID_ARGUMENT);
       response->mutable_error_response()->set_error_message(
           "the request asks for nothing; allowed: file_by_filename, file_containing_symbol, "
-          "file_containing_extension, "
-          "all_extension_numbers_of_type, list_services");
+          "file_containing_extension, all_extension_numbers_of_type, list_services");
       return;
   }
 }
@@ -141,7 +140,8 @@ class Stream final : public grpc::ServerBidiReactor<Request, Response> {
   void OnWriteDone(bool ok) override {
     ok ? this->StartRead(&request_) : this->Finish(grpc::Status::CANCELLED);
   }
-  void OnCancel() override {}  // the read or write under way fails
+  // Nothing to do: the read or write under way fails, and its callback ends the stream.
+  void OnCancel() override {}
   void OnDone() override {
     {
       absl::MutexLock lock(&streams_->mu);

@@ -1,11 +1,14 @@
-// ReflectionServices: grpc.reflection.v1 and its older twin v1alpha, whose messages differ in their
-// package only, so that tools such as grpcurl need no .proto file. Answers come from the
-// descriptors linked into this process. gRPC 1.51's own library speaks v1alpha alone, asks for no
-// key, and switches itself on for every server of the process by being loaded.
+// ReflectionServices: gRPC reflection, so that tools such as grpcurl need no .proto file. It serves
+// grpc.reflection.v1 and the older v1alpha, whose messages differ in their package only. Answers
+// come from the descriptors that are linked into this process.
+//
+// Why our own: the library of gRPC 1.51 speaks v1alpha alone, asks for no key, and switches itself
+// on for every server of the process by being loaded.
 //
 // A wrong or missing key gets UNAUTHENTICATED, as from every service but health. Unknown names and
-// extensions are error responses (NOT_FOUND) inside an open stream, as the protocol has it.
-// Thread safety: all methods may be called from any thread. Must outlive the gRPC server it is
+// extensions get an error response (NOT_FOUND) inside the open stream, as the protocol says.
+//
+// Thread safety: all methods may be called from any thread. Must outlive the gRPC server that it is
 // registered with.
 #pragma once
 
@@ -21,13 +24,13 @@ namespace longspan {
 
 class ReflectionServices {
  public:
-  // `services`: full names that list_services answers, beside the two of reflection itself. `keys`
-  // outlives this object.
+  // `services`: the full names that list_services answers, beside the two of reflection itself.
+  // `keys` outlives this object.
   ReflectionServices(std::vector<std::string> services, KeyRing* keys);
   ~ReflectionServices();
 
   void RegisterWith(grpc::ServerBuilder* builder);
-  // Ends open streams, so that none of them holds a shutdown; later ones end at once.
+  // Ends the open streams, so that none of them holds a shutdown. Later ones end at once.
   void FinishStreams();
 
  private:

@@ -12,7 +12,6 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
-#include "absl/strings/strip.h"
 #include "core/error_details.h"
 #include "server/wire/response_encoder.h"
 #include "server/wire/status.h"
@@ -20,8 +19,8 @@
 namespace longspan {
 namespace {
 
-// protobuf says which string field is not UTF-8 only in a log line: kept per thread instead of
-// printed.
+// protobuf tells which string field is not UTF-8 in a log line only. The line is kept, per thread,
+// instead of printed.
 thread_local std::string last_protobuf_message;
 void KeepProtobufMessage(google::protobuf::LogLevel, const char*, int, const std::string& message) {
   last_protobuf_message = message;
@@ -38,7 +37,15 @@ std::string WhyUnparsable(const std::string& type) {
   return absl::StrCat("string field ", field, " is not valid UTF-8; allowed: UTF-8");
 }
 
-// Peer address without its port, so that a client's connections share its part of the queue.
+// Longest x-request-id and traceparent that are taken over, in bytes. The log is no place for
+// longer ones. A traceparent of today's version has 55.
+constexpr size_t kMaxRequestIdBytes = 128;
+constexpr size_t kMaxTraceparentBytes = 64;
+
+// When a caller that is refused at the start or the end of a server's life should try again.
+constexpr absl::Duration kRetryUnavailable = absl::Seconds(1);
+
+// Peer address without its port, so that all connections of a client share one part of the queue.
 std::string ClientOf(const std::string& peer) {
   const size_t colon = peer.rfind(':');
   return colon == std::string::npos || peer.rfind("unix", 0) == 0 ? peer : peer.substr(0, colon);
@@ -58,19 +65,17 @@ double Seconds(absl::Duration duration) { return absl::ToDoubleSeconds(duration)
 
 }  // namespace
 
-RpcCall::RpcCall(std::string_view method, grpc::CallbackServerContext* context,
-                 const ServiceParts* parts)
-    : method_(method),
-      context_(context),
+RpcCall::RpcCall(RpcMethod method, grpc::CallbackServerContext* context, const ServiceParts* parts)
+    : context_(context),
       parts_(parts),
       arrival_(parts->clock->Now()),
       client_(ClientOf(context->peer())) {
-  outcome_.method = method_;
+  outcome_.method = method;
   ReadDeadline();
   request_id_ = Metadata("x-request-id");
-  if (!PlainAscii(request_id_, 128)) request_id_ = NewRequestId();
+  if (!PlainAscii(request_id_, kMaxRequestIdBytes)) request_id_ = NewRequestId();
   traceparent_ = Metadata("traceparent");
-  if (!PlainAscii(traceparent_, 64)) traceparent_.clear();
+  if (!PlainAscii(traceparent_, kMaxTraceparentBytes)) traceparent_.clear();
   context_->AddInitialMetadata("x-request-id", request_id_);
 }
 
@@ -83,11 +88,11 @@ std::string RpcCall::Metadata(const char* name) const {
 
 void RpcCall::ReadDeadline() {
   const auto deadline = context_->deadline();
-  has_own_deadline_ = deadline != std::chrono::system_clock::time_point::max();
   absl::Duration left = parts_->options->default_deadline;
-  if (has_own_deadline_)
+  if (deadline != std::chrono::system_clock::time_point::max()) {
     left = std::min(absl::FromChrono(deadline - std::chrono::system_clock::now()),
                     parts_->options->max_deadline);
+  }
   deadline_ = parts_->clock->FromTimeout(left);
 }
 
@@ -96,7 +101,7 @@ absl::Status RpcCall::Admit() const {
     return WithRetryAfter(absl::UnavailableError(parts_->lifecycle->draining()
                                                      ? "the server is draining; use another one"
                                                      : "the server is still loading its model"),
-                          absl::Seconds(1));
+                          kRetryUnavailable);
   }
   return parts_->keys->Check(Metadata("authorization"));
 }
@@ -115,7 +120,7 @@ absl::Status RpcCall::Parse(const grpc::ByteBuffer& bytes, google::protobuf::Mes
 
 void RpcCall::NoteInput(const EncodeInput& input) {
   ++outcome_.texts;
-  bytes_ +=
+  text_bytes_ +=
       static_cast<int64_t>(input.text.empty() ? 4 * input.token_ids.size() : input.text.size());
   outcome_.tokenized = outcome_.tokenized || !input.text.empty();
 }
@@ -132,7 +137,7 @@ void RpcCall::NoteText(const absl::StatusOr<EncodedDocument>& result, const Stag
 void RpcCall::CountItem(const absl::StatusOr<EncodedDocument>& result,
                         const StageTimings& timings) {
   outcome_.itemised = true;
-  CallOutcome item{.method = method_,
+  CallOutcome item{.method = outcome_.method,
                    .status = result.status(),
                    .total = timings.total,
                    .texts = 1,
@@ -143,6 +148,11 @@ void RpcCall::CountItem(const absl::StatusOr<EncodedDocument>& result,
     item.truncated_texts = result->truncated ? 1 : 0;
   }
   parts_->metrics->OnStreamItem(item);
+}
+
+absl::Status RpcCall::WhyCancelled() const {
+  return parts_->clock->Now() >= deadline_ ? absl::DeadlineExceededError("the deadline passed")
+                                           : absl::CancelledError("the caller went away");
 }
 
 grpc::Status RpcCall::Finish(const absl::Status& status) {
@@ -157,13 +167,13 @@ grpc::Status RpcCall::Finish(const absl::Status& status) {
 }
 
 void RpcCall::WriteLog(const absl::Status& status, absl::Duration total) const {
-  Log::Fields fields = {{"method", method_},
+  Log::Fields fields = {{"method", RpcMethodName(outcome_.method)},
                         {"code", CodeName(status.code())},
                         {"request_id", request_id_},
                         {"client", client_},
                         {"request_bytes", request_bytes_},
                         {"texts", outcome_.texts},
-                        {"text_bytes", bytes_},
+                        {"text_bytes", text_bytes_},
                         {"tokens", outcome_.tokens},
                         {"total_seconds", Seconds(total)},
                         {"tokenize_seconds", Seconds(outcome_.timings.tokenize)},

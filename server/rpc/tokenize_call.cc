@@ -23,11 +23,12 @@ absl::Status TokenizeCall::Run(const grpc::ByteBuffer& request) {
   const ServiceParts& parts = call_.parts();
   if (absl::Status status = call_.Admit(); !status.ok()) return status;
   if (absl::Status status = call_.Parse(request, &request_); !status.ok()) return status;
-  if (absl::Status status = CheckTokenizeRequest(request_, parts.codec()); !status.ok())
+  if (absl::Status status = CheckTokenizeRequest(request_, parts.decoding()); !status.ok())
     return status;
   int64_t bytes = 0;
   for (const std::string& text : request_.texts()) bytes += static_cast<int64_t>(text.size());
   auto permit = parts.admission->TryAcquire(
+      // One token: nothing of these texts is ever computed, only their bytes are held.
       AdmissionClaim{.bytes = bytes, .tokens = 1, .max_tokens = 1}, call_.deadline());
   if (!permit.ok()) return permit.status();
   permit_ = *std::move(permit);
@@ -60,11 +61,12 @@ absl::Status TokenizeCall::ReadOne(const std::string& text, const std::string& p
   const auto tokens = prompt.empty() ? tokenizer.Encode(text, add_special)
                                      : tokenizer.Encode(prompt + text, add_special);
   if (!tokens.ok()) return AtField(tokens.status(), field);
+  // Positions in the caller's text; those of the prompt's own tokens become 0.
   const auto shift = [](int64_t at, int64_t by) {
     return static_cast<uint64_t>(std::max<int64_t>(0, at - by));
   };
-  const auto prompt_bytes = static_cast<int64_t>(prompt.size()),
-             prompt_characters = CountCharacters(prompt);
+  const auto prompt_bytes = static_cast<int64_t>(prompt.size());
+  const int64_t prompt_characters = CountCharacters(prompt);
   for (size_t i = 0; i < tokens->ids.size(); ++i) {
     v1::Token* token = out->add_tokens();
     token->set_id(static_cast<uint32_t>(tokens->ids[i]));

@@ -1,12 +1,16 @@
-// TokenizeCall: one unary Tokenize, done on a tokenizer thread. Holds a permit for its bytes, so
-// that it counts in admission.
+// TokenizeCall: one unary Tokenize, done on a tokenizer thread. It holds a permit for the bytes of
+// its texts, so that admission counts them like those of any other call.
+//
+// Lifetime: gRPC's until OnDone, where the object deletes itself.
+// Thread safety: one thread at a time: the handler's, then the tokenizer's.
 #pragma once
 
 #include <grpcpp/grpcpp.h>
 #include <longspan/v1/encoder.pb.h>
 
-#include <vector>
+#include <string>
 
+#include "server/batching/admission.h"
 #include "server/rpc/rpc_call.h"
 
 namespace longspan {
@@ -19,7 +23,7 @@ class TokenizeCall final : public grpc::ServerUnaryReactor {
 
   TokenizeCall(grpc::CallbackServerContext* context, grpc::ByteBuffer* response,
                const ServiceParts* parts)
-      : call_("Tokenize", context, parts), context_(context), response_(response) {}
+      : call_(RpcMethod::kTokenize, context, parts), context_(context), response_(response) {}
 
   void OnDone() override { delete this; }
 
@@ -32,7 +36,7 @@ class TokenizeCall final : public grpc::ServerUnaryReactor {
 
   RpcCall call_;
   grpc::CallbackServerContext* const context_;
-  grpc::ByteBuffer* const response_;
+  grpc::ByteBuffer* const response_;  // gRPC's own; may be written until OnDone
   v1::TokenizeRequest request_;
   AdmissionPermit permit_;
 };

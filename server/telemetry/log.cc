@@ -17,6 +17,9 @@ constexpr const char* kNames[] = {"debug", "info", "warning", "error"};
 constexpr spdlog::level::level_enum kLevels[] = {spdlog::level::debug, spdlog::level::info,
                                                  spdlog::level::warn, spdlog::level::err};
 
+// Lines that may wait to be written: some seconds of requests on a busy server, in a few megabytes.
+constexpr size_t kMaxWaitingLines = 8192;
+
 spdlog::level::level_enum LevelOf(const std::string& name) {
   for (int i = 0; i < 4; ++i) {
     if (name == kNames[i]) return kLevels[i];
@@ -47,7 +50,8 @@ std::string JsonLine(LogLevel level, std::string_view event, const Log::Fields& 
 }  // namespace
 
 Log::Log(const std::string& format, const std::string& level, const std::string& path)
-    : json_(format != "text"), writer_(std::make_shared<spdlog::details::thread_pool>(8192, 1)) {
+    : json_(format != "text"),
+      writer_(std::make_shared<spdlog::details::thread_pool>(kMaxWaitingLines, 1)) {
   spdlog::sink_ptr sink;
   if (path.empty()) {
     sink = std::make_shared<spdlog::sinks::stderr_sink_mt>();

@@ -1,7 +1,11 @@
-// Metrics: what the server counts, in Prometheus' text form, prefix longspan_. Counters and
-// histograms are fed by the service (OnCall, one place that every outcome passes) and by the
-// workers (BatchObserver); gauges are read when somebody scrapes. No label ever holds a tenant, a
-// text or an id.
+// Metrics: what the server counts, in Prometheus' text form, prefix longspan_. The service feeds
+// counters and histograms (OnCall, the one place that every outcome passes), and so do the workers
+// (BatchObserver). Gauges are read when somebody scrapes. No label ever holds a tenant, a text or
+// an id.
+//
+// The children of small label sets (method, lane, stage, length class, reason) are looked up once
+// and exported from the start, with 0. requests_total has a child only for each pair of method and
+// code that has occurred.
 //
 // Thread safety: all methods may be called from any thread.
 #pragma once
@@ -12,6 +16,9 @@
 #include <prometheus/registry.h>
 
 #include <array>
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <span>
@@ -24,24 +31,34 @@
 #include "absl/time/time.h"
 #include "core/compute_teams.h"
 #include "core/model_info.h"
+#include "proto/longspan/v1/length_classes.h"
 #include "server/batching/batch_observer.h"
 #include "server/batching/encode_task.h"
+#include "server/telemetry/labelled_children.h"
+#include "server/telemetry/process_metrics.h"
 #include "server/telemetry/tei_metrics.h"
+#include "server/wire/status.h"
 
 namespace longspan {
 
+// The methods of longspan.v1.EncoderService: the label `method`.
+enum class RpcMethod { kEncode, kEncodeStream, kEncodeTokens, kTokenize, kGetModelInfo };
+inline constexpr size_t kNumRpcMethods = 5;
+std::string_view RpcMethodName(RpcMethod method);  // "Encode", "EncodeStream", ...
+
 // How one call ended.
 struct CallOutcome {
-  std::string_view method;  // "Encode"
+  RpcMethod method = RpcMethod::kEncode;
   absl::Status status;
   absl::Duration total;
-  int64_t texts = 0;         // handed in
-  int64_t tokens = 0;        // read by the model, all texts
-  int64_t longest_text = 0;  // tokens
-  int64_t truncated_texts = 0;
-  StageTimings timings;    // longest of each stage over the texts; stage = the last one reached
+  int64_t texts = 0;            // handed in
+  int64_t tokens = 0;           // read by the model, all texts
+  int64_t longest_text = 0;     // tokens
+  int64_t truncated_texts = 0;  // cut to fit the model
+  // The longest of each stage over the texts; `stage` is the last one that any of them reached.
+  StageTimings timings;
   bool tokenized = false;  // a text was tokenised
-  bool itemised = false;   // a stream, whose texts are counted one by one: OnStreamItem
+  bool itemised = false;   // a stream, whose texts are counted one by one (OnStreamItem)
 };
 
 // Gauges, read at each scrape.
@@ -57,14 +74,15 @@ struct ServerGauges {
 
 class Metrics final : public BatchObserver {
  public:
-  // `tei_names`: serve the names of text-embeddings-inference too.
+  // `tei_names`: serve the names of text-embeddings-inference, too.
   explicit Metrics(const ModelInfo& model, bool tei_names = false);
 
   void OnCall(const CallOutcome& outcome);
-  void OnText(int64_t tokens, const StageTimings& timings);  // one text of any call was encoded
-  void OnStreamItem(
-      const CallOutcome&
-          outcome);  // one text of EncodeStream: like a call, without the call's count
+  // One text of any call was encoded.
+  void OnText(int64_t tokens, const StageTimings& timings);
+  // One text of EncodeStream has ended. It counts like a call, but not in requests_total and
+  // request_seconds.
+  void OnStreamItem(const CallOutcome& outcome);
 
   void OnBatch(const BatchReport& report) override;
   void OnQueueTime(Lane lane, absl::Duration waited) override;
@@ -73,50 +91,57 @@ class Metrics final : public BatchObserver {
   // Replicas x threads in force, and what was measured to choose them (may be empty). Call once.
   void SetComputeTeams(const ComputeTeams& teams, std::span<const TeamSpeed> measured);
   void SetGaugeSource(std::function<ServerGauges()> source);
+  // The whole scrape.
   std::string Text();
 
  private:
+  using Counter = prometheus::Counter;
+  using Gauge = prometheus::Gauge;
+  using Histogram = prometheus::Histogram;
+  static constexpr size_t kNumStages = static_cast<size_t>(Stage::kCompute) + 1;
+  static constexpr size_t kNumLengthClasses = kLengthClassBounds.size() + 1;
+  static constexpr size_t kNumReasons = 6;
+
+  Counter& Requests(RpcMethod method, absl::StatusCode code);
   void CountEnd(const CallOutcome& outcome);
+  void CountRejected(const absl::Status& status);
   void CountWork(const CallOutcome& outcome);
   void ReadGauges() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  void ReadProcess() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
   prometheus::Registry registry_;
-  const std::string device_;
-  prometheus::Family<prometheus::Counter>& requests_;
-  prometheus::Family<prometheus::Histogram>& request_seconds_;
-  prometheus::Family<prometheus::Histogram>& seconds_by_length_;
-  prometheus::Histogram& tokenize_seconds_;
-  prometheus::Family<prometheus::Histogram>& queue_seconds_;
-  prometheus::Histogram& compute_seconds_;
-  prometheus::Histogram& request_tokens_;
-  prometheus::Histogram& batch_texts_;
-  prometheus::Histogram& batch_tokens_;
-  prometheus::Histogram& batch_wasted_ratio_;
-  prometheus::Histogram& batch_prediction_ratio_;
-  prometheus::Counter& tokens_;
-  prometheus::Family<prometheus::Counter>& rejected_;
-  prometheus::Family<prometheus::Counter>& cancelled_;
-  prometheus::Family<prometheus::Counter>& expired_;
-  prometheus::Counter& truncated_;
-  prometheus::Counter& oom_splits_;
-  prometheus::Gauge& queue_texts_;
-  prometheus::Gauge& queue_tokens_;
-  prometheus::Gauge& queue_predicted_seconds_;
-  prometheus::Gauge& queue_oldest_seconds_;
-  prometheus::Family<prometheus::Gauge>& cost_correction_;
-  prometheus::Gauge& draining_;
-  prometheus::Gauge& arena_bytes_;
-  prometheus::Gauge& resident_bytes_;
-  prometheus::Gauge& peak_bytes_;
-  prometheus::Gauge& process_resident_;
-  prometheus::Gauge& process_virtual_;
-  prometheus::Gauge& process_open_fds_;
-  prometheus::Gauge& process_max_fds_;
-  prometheus::Gauge& process_threads_;
-  prometheus::Counter& process_cpu_seconds_;
+  // Calls.
+  prometheus::Family<Counter>& requests_;
+  // Children of requests_ by method and code; null until the first such call.
+  std::array<std::array<std::atomic<Counter*>, kNumCodes>, kNumRpcMethods> requests_by_code_ = {};
+  const LabelledChildren<Histogram, kNumRpcMethods> request_seconds_;
+  const LabelledChildren<Histogram, kNumLengthClasses> seconds_by_length_;
+  Histogram& request_tokens_;
+  prometheus::Family<Counter>& rejected_;
+  const LabelledChildren<Counter, kNumReasons> rejected_by_reason_;
+  const LabelledChildren<Counter, kNumStages> cancelled_;
+  const LabelledChildren<Counter, kNumStages> expired_;
+  // Texts.
+  Histogram& tokenize_seconds_;
+  const LabelledChildren<Histogram, kNumLanes> queue_seconds_;
+  Counter& tokens_;
+  Counter& truncated_;
+  // Batches.
+  Histogram& compute_seconds_;
+  Histogram& batch_texts_;
+  Histogram& batch_tokens_;
+  Histogram& batch_wasted_ratio_;
+  Histogram& batch_prediction_ratio_;
+  Counter& oom_splits_;
+  // Read at each scrape.
+  Gauge& queue_texts_;
+  Gauge& queue_tokens_;
+  Gauge& queue_predicted_seconds_;
+  Gauge& queue_oldest_seconds_;
+  const LabelledChildren<Gauge, kNumLanes> cost_correction_;
+  Gauge& draining_;
+  ProcessMetrics process_;
 
-  const std::unique_ptr<TeiMetrics> tei_;  // null: not served
+  const std::unique_ptr<TeiMetrics> tei_;  // null where these names are not served
 
   absl::Mutex mu_;
   std::function<ServerGauges()> source_ ABSL_GUARDED_BY(mu_);

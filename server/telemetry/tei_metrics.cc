@@ -1,6 +1,8 @@
 #include "server/telemetry/tei_metrics.h"
 
+#include <array>
 #include <iterator>
+#include <optional>
 
 namespace longspan {
 namespace {
@@ -11,6 +13,7 @@ using prometheus::Histogram;
 using prometheus::Registry;
 using Buckets = Histogram::BucketBoundaries;
 
+// `count` bounds, each `factor` times the one before.
 Buckets Geometric(double first, double factor, int count) {
   Buckets bounds = {first};
   while (std::ssize(bounds) < count) bounds.push_back(bounds.back() * factor);
@@ -24,31 +27,38 @@ Histogram& OneHistogram(Registry* registry, const std::string& name, const std::
                         const Buckets& buckets) {
   return prometheus::BuildHistogram().Name(name).Help(help).Register(*registry).Add({}, buckets);
 }
+// 44 bounds from 15 microseconds to 560 s.
 Histogram& Duration(Registry* registry, const std::string& name, const std::string& help) {
   return OneHistogram(registry, name, help, Geometric(1.5e-5, 1.5, 44));
 }
 
-const char* Method(int64_t texts) { return texts > 1 ? "batch" : "single"; }
+// The label `method`, and its index.
+const std::array<std::string, 2> kMethods = {"single", "batch"};
+size_t MethodOf(int64_t texts) { return texts > 1 ? 1 : 0; }
+
+// The label `err`, in the order of Failure.
+const std::array<std::string, 3> kFailures = {"overloaded", "validation", "inference"};
+enum class Failure { kOverloaded, kValidation, kInference };
 
 bool IsOverload(const absl::Status& status) {
   return absl::IsResourceExhausted(status) || absl::IsUnavailable(status);
 }
 
-// The label err; null where the caller went away or its deadline passed: such requests are dropped
-// there, not failed.
-const char* FailureOf(const absl::Status& status) {
-  if (IsOverload(status)) return "overloaded";
+// nullopt where the request was answered, and where its caller went away or its deadline passed:
+// text-embeddings-inference drops those without counting a failure.
+std::optional<Failure> FailureOf(const absl::Status& status) {
+  if (IsOverload(status)) return Failure::kOverloaded;
   switch (status.code()) {
     case absl::StatusCode::kOk:
     case absl::StatusCode::kCancelled:
     case absl::StatusCode::kDeadlineExceeded:
-      return nullptr;
+      return std::nullopt;
     case absl::StatusCode::kInvalidArgument:
     case absl::StatusCode::kFailedPrecondition:
     case absl::StatusCode::kUnauthenticated:
-      return "validation";
+      return Failure::kValidation;
     default:
-      return "inference";
+      return Failure::kInference;
   }
 }
 
@@ -72,11 +82,14 @@ void TeiMetrics::Durations::Observe(absl::Duration whole, const StageTimings& ti
 }
 
 TeiMetrics::TeiMetrics(Registry* registry)
-    : request_count_(Counters(registry, "te_request_count",
-                              "Requests, by method: of one text or of several.")),
-      request_success_(Counters(registry, "te_request_success", "Requests answered with vectors.")),
-      request_failure_(Counters(registry, "te_request_failure",
-                                "Requests answered with an error, by its kind.")),
+    : request_count_(
+          Counters(registry, "te_request_count", "Requests, by method: of one text or of several."),
+          "method", kMethods),
+      request_success_(Counters(registry, "te_request_success", "Requests answered with vectors."),
+                       "method", kMethods),
+      request_failure_(
+          Counters(registry, "te_request_failure", "Requests answered with an error, by its kind."),
+          "err", kFailures),
       embed_count_(
           Counters(registry, "te_embed_count", "Texts handed in and not refused for overload.")
               .Add({})),
@@ -97,12 +110,12 @@ TeiMetrics::TeiMetrics(Registry* registry)
 
 void TeiMetrics::OnRequest(int64_t texts, const absl::Status& status, absl::Duration total,
                            const StageTimings& timings) {
-  request_count_.Add({{"method", Method(texts)}}).Increment();
-  if (const char* const failure = FailureOf(status); failure != nullptr)
-    request_failure_.Add({{"err", failure}}).Increment();
+  request_count_[MethodOf(texts)].Increment();
+  if (const auto failure = FailureOf(status); failure.has_value())
+    request_failure_[static_cast<size_t>(*failure)].Increment();
   if (!IsOverload(status)) embed_count_.Increment(static_cast<double>(texts));
   if (!status.ok()) return;
-  request_success_.Add({{"method", Method(texts)}}).Increment();
+  request_success_[MethodOf(texts)].Increment();
   request_.Observe(total, timings);
 }
 

@@ -1,9 +1,11 @@
-// TeiMetrics: the server's counts once more under the names of text-embeddings-inference
+// TeiMetrics: the server's counts once more, under the names of text-embeddings-inference
 // (te_request_count, te_embed_duration, ...), so that dashboards and alerts built on those keep
-// working; switched on by --tei-metric-names. Their meaning is kept: a request is one call, or one
-// item of a stream; an embed is one text; durations, in seconds, are of what was answered; a call
-// that was cancelled or ran out of time counts as neither success nor failure. Buckets go on to ten
-// minutes, because long texts do.
+// working. Switched on by --tei-metric-names.
+//
+// The names keep their meaning: a request is one call, or one item of a stream; an embed is one
+// text; durations, in seconds, are of what was answered. A call that was cancelled or ran out of
+// time counts as neither success nor failure. The buckets of durations go on to 560 s, because long
+// texts take that long.
 //
 // Thread safety: all methods may be called from any thread.
 #pragma once
@@ -19,6 +21,7 @@
 #include "absl/time/time.h"
 #include "server/batching/batch_observer.h"
 #include "server/batching/encode_task.h"
+#include "server/telemetry/labelled_children.h"
 
 namespace longspan {
 
@@ -27,16 +30,17 @@ class TeiMetrics {
   // Registers the families there. The registry outlives this object.
   explicit TeiMetrics(prometheus::Registry* registry);
 
-  // One call that brought `texts` texts, or one item of a stream; `timings`: the longest of each
-  // stage over its texts.
+  // One call that brought `texts` texts, or one item of a stream. `timings` holds the longest of
+  // each stage over its texts.
   void OnRequest(int64_t texts, const absl::Status& status, absl::Duration total,
                  const StageTimings& timings);
-  void OnText(int64_t tokens, const StageTimings& timings);  // one text was encoded
+  // One text was encoded.
+  void OnText(int64_t tokens, const StageTimings& timings);
   void OnBatch(const BatchReport& report);
   void SetQueueSize(int64_t texts);
 
  private:
-  // te_NAME_duration and its shares.
+  // te_NAME_duration, and te_NAME_tokenization_duration and so on for its shares.
   struct Durations {
     Durations(prometheus::Registry* registry, const std::string& name, const std::string& of);
     void Observe(absl::Duration whole, const StageTimings& timings);
@@ -47,9 +51,9 @@ class TeiMetrics {
     prometheus::Histogram& inference;
   };
 
-  prometheus::Family<prometheus::Counter>& request_count_;
-  prometheus::Family<prometheus::Counter>& request_success_;
-  prometheus::Family<prometheus::Counter>& request_failure_;
+  const LabelledChildren<prometheus::Counter, 2> request_count_;    // by method
+  const LabelledChildren<prometheus::Counter, 2> request_success_;  // by method
+  const LabelledChildren<prometheus::Counter, 3> request_failure_;  // by kind of failure
   prometheus::Counter& embed_count_;
   prometheus::Counter& embed_success_;
   Durations request_;

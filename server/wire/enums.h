@@ -1,5 +1,5 @@
-// The enums of longspan.v1 and the engine's own, both ways. An unknown number is INVALID_ARGUMENT
-// with the field, the number and what is allowed.
+// The enums of longspan.v1 turned into those of the engine, and back. An unknown number is
+// INVALID_ARGUMENT with the field, the number and what is allowed.
 //
 // Free functions without state: thread safe.
 #pragma once
@@ -18,12 +18,14 @@
 
 namespace longspan {
 
+// INVALID_ARGUMENT for a number that the enum of `field` does not have.
 absl::Status BadEnum(const std::string& field, int got, absl::string_view allowed);
 
+// nullopt, for pooling and global attention: unset, so the model's own.
 absl::StatusOr<std::optional<PoolingMode>> DecodePooling(v1::Pooling pooling);
 absl::StatusOr<Truncation> DecodeTruncation(v1::Truncation truncation);
-absl::StatusOr<SpanPolicy> DecodeSpanPolicy(
-    v1::SpanPolicy policy, bool has_spans);  // unset: GIVEN where the input has spans
+// An unset policy is GIVEN where the input has spans, else NONE.
+absl::StatusOr<SpanPolicy> DecodeSpanPolicy(v1::SpanPolicy policy, bool has_spans);
 absl::StatusOr<std::optional<GlobalAttention>> DecodeGlobalAttention(v1::GlobalAttention policy);
 absl::StatusOr<VectorFormat> DecodeVectorFormat(v1::VectorFormat format);
 

@@ -7,11 +7,15 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "core/error_details.h"
+#include "core/token_batch.h"
 #include "server/wire/enums.h"
 
 namespace longspan {
 namespace {
 
+constexpr int64_t kBytesPerId = sizeof(int32_t);  // as the engine holds them
+
+// Ends beyond int64 become negative, which text preparation refuses as outside the text.
 std::vector<TextRange> DecodeRanges(const google::protobuf::RepeatedPtrField<v1::Range>& ranges) {
   std::vector<TextRange> out;
   out.reserve(ranges.size());
@@ -20,11 +24,11 @@ std::vector<TextRange> DecodeRanges(const google::protobuf::RepeatedPtrField<v1:
   return out;
 }
 
-// Decodes one input step by step; the first thing wrong ends it.
+// Decodes one input step by step. The first fault ends it.
 class InputDecoder {
  public:
   InputDecoder(v1::Input* wire, const v1::EncodeOptions& options, const std::string& field,
-               const CodecContext& context)
+               const DecodingContext& context)
       : wire_(wire), options_(options), context_(context), model_(*context.model) {
     input_.field = field;
   }
@@ -72,9 +76,9 @@ class InputDecoder {
     const auto& ids = wire_->token_ids().ids();
     const std::string field = input_.field + ".token_ids.ids";
     if (ids.empty()) return InvalidField(field, "is empty; allowed: at least 1 id");
-    if (static_cast<int64_t>(ids.size()) * 4 > context_.max_text_bytes) {
+    if (static_cast<int64_t>(ids.size()) * kBytesPerId > context_.max_text_bytes) {
       return InvalidField(field, absl::StrCat("has ", ids.size(), " ids; allowed: at most ",
-                                              context_.max_text_bytes / 4));
+                                              context_.max_text_bytes / kBytesPerId));
     }
     for (int i = 0; i < ids.size(); ++i) {
       if (ids[i] >= static_cast<uint64_t>(model_.vocab_size)) {
@@ -153,6 +157,7 @@ class InputDecoder {
           "are characters of a text; allowed with token_ids: global_token_positions");
     }
     input_.global_spans = DecodeRanges(wire_->global_attention_spans());
+    // A position beyond int32 is beyond any text too: text preparation refuses both alike.
     for (const uint32_t position : wire_->global_token_positions()) {
       input_.global_positions.push_back(
           static_cast<int32_t>(std::min<uint32_t>(position, INT32_MAX)));
@@ -167,10 +172,10 @@ class InputDecoder {
                                                                 " does not hash; allowed: unset")),
                      options_.num_hashes() > 0 ? "options.num_hashes" : "options.hash_seed");
     }
-    if (options_.num_hashes() > 64) {
+    if (options_.num_hashes() > static_cast<uint32_t>(kMaxHashes)) {
       return InvalidField("options.num_hashes",
-                          absl::StrCat("is ", options_.num_hashes(),
-                                       "; allowed: 1 to 64, 0 = the model's ", model_.num_hashes));
+                          absl::StrCat("is ", options_.num_hashes(), "; allowed: 1 to ", kMaxHashes,
+                                       ", 0 = the model's ", model_.num_hashes));
     }
     input_.lsh.num_hashes = static_cast<int32_t>(options_.num_hashes());
     if (options_.has_hash_seed()) input_.lsh.hash_seed = options_.hash_seed();
@@ -219,14 +224,15 @@ class InputDecoder {
     return absl::OkStatus();
   }
 
-  // A slice of hidden states pooled by one special token would be that token's row or nothing.
+  // A span is a slice of the text's hidden states. A pooling that takes one special token's vector
+  // finds that token in no slice, or in one only.
   absl::Status SpanPooling() {
     if (input_.span_policy == SpanPolicy::kNone || input_.independent_spans)
       return absl::OkStatus();
     std::vector<PoolingMode> modes = model_.pooling;
     if (input_.options.pooling.has_value()) modes = {*input_.options.pooling};
     for (const PoolingMode mode : modes) {
-      if (mode != PoolingMode::kCls && mode != PoolingMode::kLastToken) continue;
+      if (!PoolsOneToken(mode)) continue;
       return AtField(
           absl::FailedPreconditionError(absl::StrCat(
               "is ", std::string(PoolingModeName(mode)),
@@ -236,9 +242,9 @@ class InputDecoder {
     return absl::OkStatus();
   }
 
-  v1::Input* wire_;
+  v1::Input* const wire_;
   const v1::EncodeOptions& options_;
-  const CodecContext& context_;
+  const DecodingContext& context_;
   const ModelInfo& model_;
   EncodeInput input_;
 };
@@ -260,7 +266,7 @@ absl::StatusOr<const std::string*> FindPrompt(const std::string& name, const std
 }
 
 absl::StatusOr<EncodeInput> DecodeInput(v1::Input* input, const v1::EncodeOptions& options,
-                                        const std::string& field, const CodecContext& context) {
+                                        const std::string& field, const DecodingContext& context) {
   return InputDecoder(input, options, field, context).Run();
 }
 

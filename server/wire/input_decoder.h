@@ -1,13 +1,17 @@
-// One longspan.v1.Input with its options, checked field by field and turned into the engine's
-// EncodeInput. All checks that need no tokenizer are here; the first thing wrong ends it, with the
-// field's path, what was got and what is allowed ("inputs[3].token_ids.ids[7] is 40000; allowed:
-// below 30522").
+// DecodeInput: one longspan.v1.Input with its options, checked field by field and turned into the
+// engine's EncodeInput. All checks that need no tokenizer are made here; text_preparation.h makes
+// the others. The first fault ends it, with the field's path, what was got and what is allowed:
+// "inputs[3].token_ids.ids[7] is 40000; allowed: below 30522".
+//
+// Messages come from anybody: proven by input_decoder_test and by the fuzz target
+// input_decoder_fuzz.
 //
 // Free functions without state: thread safe. Texts are moved out of the messages, never copied.
 #pragma once
 
 #include <longspan/v1/encoder.pb.h>
 
+#include <cstdint>
 #include <string>
 
 #include "absl/status/statusor.h"
@@ -16,19 +20,21 @@
 
 namespace longspan {
 
-// What requests are checked against.
-struct CodecContext {
+// What requests are checked against. Both limits come from the server's options.
+struct DecodingContext {
   const ModelInfo* model = nullptr;
-  bool has_tokenizer = false;
-  int64_t max_texts_per_request = 128;
-  int64_t max_text_bytes = int64_t{8} << 20;
+  bool has_tokenizer = false;  // false: token_ids only
+  int64_t max_texts_per_request = 0;
+  int64_t max_text_bytes = 0;  // of one text; token ids count 4 bytes each
 };
 
-// `field` is the input's path ("input", "inputs[3]").
+// `field` is the input's path, "input" or "inputs[3]". INVALID_ARGUMENT where a value is not
+// allowed, FAILED_PRECONDITION where this model cannot do what is asked for; both name the field.
 absl::StatusOr<EncodeInput> DecodeInput(v1::Input* input, const v1::EncodeOptions& options,
-                                        const std::string& field, const CodecContext& context);
+                                        const std::string& field, const DecodingContext& context);
 
-// Prompt of that name (empty name = the model's default); nullptr = none.
+// The prompt of that name; the model's default where `name` is empty. nullptr = no prompt.
+// INVALID_ARGUMENT, which names `field`, where the model has no such prompt.
 absl::StatusOr<const std::string*> FindPrompt(const std::string& name, const std::string& field,
                                               const ModelInfo& model);
 

@@ -10,7 +10,7 @@ namespace longspan {
 namespace {
 
 void FillLimits(const ModelInfo& model, const ServerOptions& options, v1::Limits* out) {
-  out->set_max_tokens(options.max_tokens > 0 ? options.max_tokens : model.max_tokens);
+  out->set_max_tokens(MaxTokensInForce(options, model));
   out->set_max_text_bytes(options.max_text_bytes);
   out->set_max_request_bytes(options.max_request_bytes);
   out->set_max_texts_per_request(options.max_texts_per_request);

@@ -1,4 +1,4 @@
-// GetModelInfo's answer: the model, its attention, and every limit in force.
+// FillModelInfo: the answer of GetModelInfo: the model, its attention, and every limit in force.
 //
 // A free function without state: thread safe.
 #pragma once

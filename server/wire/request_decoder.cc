@@ -10,7 +10,7 @@
 namespace longspan {
 
 absl::StatusOr<DecodedRequest> DecodeEncodeRequest(v1::EncodeRequest* request,
-                                                   const CodecContext& context) {
+                                                   const DecodingContext& context) {
   const int num_inputs = request->inputs_size();
   if (num_inputs == 0 || num_inputs > context.max_texts_per_request) {
     return InvalidField(
@@ -25,13 +25,13 @@ absl::StatusOr<DecodedRequest> DecodeEncodeRequest(v1::EncodeRequest* request,
     if (!input.ok()) return input.status();
     decoded.inputs.push_back(*std::move(input));
   }
-  decoded.format =
-      DecodeVectorFormat(request->options().vector_format()).value();  // every input checked it
+  // DecodeInput has checked the format with each input.
+  decoded.format = DecodeVectorFormat(request->options().vector_format()).value();
   return decoded;
 }
 
 absl::StatusOr<EncodeInput> DecodeTokensInput(v1::EncodeTokensRequest* request,
-                                              const CodecContext& context) {
+                                              const DecodingContext& context) {
   const v1::EncodeOptions& options = request->options();
   if (options.pooling() != v1::POOLING_UNSPECIFIED)
     return InvalidField("options.pooling", "is set; allowed for token vectors: unset");
@@ -51,7 +51,8 @@ absl::StatusOr<EncodeInput> DecodeTokensInput(v1::EncodeTokensRequest* request,
   return input;
 }
 
-absl::Status CheckTokenizeRequest(const v1::TokenizeRequest& request, const CodecContext& context) {
+absl::Status CheckTokenizeRequest(const v1::TokenizeRequest& request,
+                                  const DecodingContext& context) {
   if (!context.has_tokenizer) {
     return absl::FailedPreconditionError(
         "this model has no tokenizer: texts cannot be read; allowed: Encode with token_ids");

@@ -1,5 +1,5 @@
-// The requests of longspan.v1: what holds for a message as a whole, and each of its inputs
-// (input_decoder.h).
+// The requests of longspan.v1, checked and decoded: what holds for a message as a whole is checked
+// here, each of its inputs by input_decoder.h. Refusals are as there.
 //
 // Free functions without state: thread safe. Texts are moved out of the messages, never copied.
 #pragma once
@@ -16,17 +16,20 @@
 
 namespace longspan {
 
-// A decoded request: one entry per input, and the form of the answer.
+// A decoded EncodeRequest: one entry per input, in order, and the format of the answer's vectors.
 struct DecodedRequest {
   std::vector<EncodeInput> inputs;
   VectorFormat format = VectorFormat::kFloat32;
 };
 
 absl::StatusOr<DecodedRequest> DecodeEncodeRequest(v1::EncodeRequest* request,
-                                                   const CodecContext& context);
-// As DecodeInput, refusing what does not apply to token vectors; normalise is off unless asked for.
+                                                   const DecodingContext& context);
+// As DecodeInput, but refuses what does not apply to token vectors. They are normalised only where
+// the caller asks for it.
 absl::StatusOr<EncodeInput> DecodeTokensInput(v1::EncodeTokensRequest* request,
-                                              const CodecContext& context);
-absl::Status CheckTokenizeRequest(const v1::TokenizeRequest& request, const CodecContext& context);
+                                              const DecodingContext& context);
+// FAILED_PRECONDITION, without a field, where the model has no tokenizer.
+absl::Status CheckTokenizeRequest(const v1::TokenizeRequest& request,
+                                  const DecodingContext& context);
 
 }  // namespace longspan

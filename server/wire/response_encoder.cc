@@ -18,6 +18,7 @@ void FillRanges(const std::vector<TextRange>& ranges,
   for (const TextRange& range : ranges) FillRange(range.begin, range.end, out->Add());
 }
 
+// `of_text`: the span is one of a text; a span of token_ids has neither bytes nor characters.
 void FillSpan(EncodedSpan span, bool of_text, VectorFormat format, v1::SpanEncoding* out) {
   if (of_text) {
     FillRange(span.bytes.begin, span.bytes.end, out->mutable_bytes());

@@ -1,4 +1,4 @@
-// The answers of longspan.v1: the engine's results put into messages.
+// The answers of longspan.v1: fills messages with the engine's results.
 //
 // Free functions without state: thread safe.
 #pragma once
@@ -16,12 +16,13 @@ namespace longspan {
 void FillVector(std::vector<float> values, VectorFormat format, v1::Vector* out);
 void FillEncoding(EncodedDocument document, std::string id, VectorFormat format, v1::Encoding* out);
 void FillTimings(const StageTimings& timings, v1::Timings* out);
-// The longest of each stage over the inputs of a request, into `total`.
+// Raises each stage of `total` to that of `one`: the longest of each stage over a request's inputs.
 void MaxTimings(const StageTimings& one, StageTimings* total);
-// Token rows of one block: values, or packed data with one scale per row for INT8.
+// A block of token vectors, [num_tokens, width] in `values`: sent as values, or as packed data with
+// one scale per row for INT8.
 void FillTokens(int64_t first_token, int64_t num_tokens, std::vector<float> values,
                 VectorFormat format, v1::EncodeTokensResponse* out);
-// What the last message of a text says about the whole of it.
+// What the last message of EncodeTokens says of the whole text.
 void FillTokensEnd(const EncodedDocument& document, v1::EncodeTokensResponse* out);
 
 }  // namespace longspan

@@ -17,10 +17,9 @@ struct Row {
   int http;
 };
 
-// absl's codes are gRPC's codes, number by number; HTTP follows google.rpc.Code except
-// FAILED_PRECONDITION (400 there and here) and CANCELLED, which has no listener left (499 as
-// proxies log it).
-constexpr std::array<Row, 17> kTable = {{
+// In the order of the numbers. The HTTP codes are those that google.rpc.Code names; for CANCELLED,
+// whose caller is gone, that is the 499 that proxies log.
+constexpr std::array<Row, kNumCodes> kTable = {{
     {absl::StatusCode::kOk, "OK", 200},
     {absl::StatusCode::kCancelled, "CANCELLED", 499},
     {absl::StatusCode::kUnknown, "UNKNOWN", 500},
@@ -40,12 +39,7 @@ constexpr std::array<Row, 17> kTable = {{
     {absl::StatusCode::kUnauthenticated, "UNAUTHENTICATED", 401},
 }};
 
-const Row& RowOf(absl::StatusCode code) {
-  for (const Row& row : kTable) {
-    if (row.code == code) return row;
-  }
-  return kTable[2];  // a code from the future is UNKNOWN
-}
+const Row& RowOf(absl::StatusCode code) { return kTable[CodeIndex(code)]; }
 
 void AddBadRequest(const absl::Status& status, google::rpc::Status* out) {
   const std::optional<std::string> field = FieldOf(status);
@@ -76,8 +70,10 @@ void AddErrorInfo(const absl::Status& status, google::rpc::Status* out) {
   out->add_details()->PackFrom(detail);
 }
 
-// A status text travels in an HTTP/2 header of limited size and inside a proto string: valid UTF-8,
-// not longer than this.
+// A status text travels in HTTP/2 headers: as it is, and again inside the details, which are a
+// protobuf message in base64. Clients of gRPC refuse headers of more than 8 KiB together, and a
+// protobuf string must be valid UTF-8. So the text is cut at 1 KiB, and what is not ASCII becomes
+// '?'.
 std::string SafeMessage(absl::string_view message) {
   constexpr size_t kMaxBytes = 1024;
   std::string text(message.substr(0, kMaxBytes));
@@ -88,6 +84,11 @@ std::string SafeMessage(absl::string_view message) {
 }
 
 }  // namespace
+
+size_t CodeIndex(absl::StatusCode code) {
+  const auto number = static_cast<size_t>(code);
+  return number < kNumCodes ? number : static_cast<size_t>(absl::StatusCode::kUnknown);
+}
 
 std::string_view CodeName(absl::StatusCode code) { return RowOf(code).name; }
 

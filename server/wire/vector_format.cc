@@ -36,6 +36,7 @@ void AppendBits(std::span<const float> values, std::string* out) {
 
 uint16_t ToBFloat16(float value) {
   const auto bits = std::bit_cast<uint32_t>(value);
+  // A NaN whose payload is cut off would become infinity: one bit of the payload is set.
   if (std::isnan(value)) return static_cast<uint16_t>((bits >> 16) | 0x40);
   return static_cast<uint16_t>((bits + 0x7fff + ((bits >> 16) & 1)) >> 16);
 }
@@ -59,7 +60,7 @@ void AppendPacked(std::span<const float> values, VectorFormat format, std::strin
   *scale = 0;
   switch (format) {
     case VectorFormat::kFloat32:
-      break;  // travels as numbers
+      break;  // these travel as numbers, not as bytes
     case VectorFormat::kFloat16:
       for (const float value : values) AppendLittleEndian(ToFloat16(value), out);
       break;

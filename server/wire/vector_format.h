@@ -1,7 +1,10 @@
-// Vectors as they travel: FLOAT32 as numbers, every other format as little-endian bytes.
+// VectorFormat: vectors as they travel: FLOAT32 as numbers, every other format as little-endian
+// bytes.
 //   FLOAT16, BFLOAT16   2 bytes a value, rounded to nearest even
-//   INT8                round(value / scale), scale = max|value| / 127 (1 for a zero vector), so value ~ int8 * scale
-//   BINARY              1 bit a value, 1 where value > 0, first value in the highest bit of the first byte
+//   INT8                1 byte a value, round(value / scale); scale = max|value| / 127, or 1 for a
+//                       zero vector, so that value ~ int8 * scale
+//   BINARY              1 bit a value, 1 where value > 0; the first value in the highest bit of the
+//                       first byte
 //
 // Free functions without state: thread safe.
 #pragma once
@@ -14,12 +17,12 @@ namespace longspan {
 
 enum class VectorFormat { kFloat32, kFloat16, kBFloat16, kInt8, kBinary };
 
-uint16_t ToFloat16(
-    float value);  // IEEE 754 binary16: overflow gives infinity, small values subnormals
+// IEEE 754 binary16: what is too large becomes infinity, what is small a subnormal.
+uint16_t ToFloat16(float value);
 uint16_t ToBFloat16(float value);
 
-// Bytes of `values` in `format` (not kFloat32), appended to `out`. `scale` is set for kInt8, 0
-// otherwise.
+// Appends the bytes of `values` in `format` to `out`; nothing for kFloat32. Sets `scale` to that of
+// kInt8, and to 0 for the other formats.
 void AppendPacked(std::span<const float> values, VectorFormat format, std::string* out,
                   float* scale);
 

@@ -1,7 +1,8 @@
-// Runs a libFuzzer target without libFuzzer, so that its corpus is a test of every build:   NAME_replay CORPUS_DIR [MUTATIONS]
-// Each file of the corpus as it is, then MUTATIONS seeded mutations of it (bytes changed, cut out,
-// doubled, numbers enlarged, two files crossed). The same seed gives the same inputs on every
-// machine.
+// Runs a libFuzzer target without libFuzzer, so that its corpus is a test of every build.
+//   NAME_replay CORPUS_DIR [MUTATIONS]
+// Each file of the corpus is run as it is, and then MUTATIONS seeded mutations of it (bytes changed,
+// cut out, doubled, numbers enlarged, two files crossed). The same seed gives the same inputs on
+// every machine.
 #include <algorithm>
 #include <cstdint>
 #include <cstdio>
@@ -28,8 +29,8 @@ void Run(const Input& input) {
 Input Mutate(Input input, const Input& other, std::mt19937* random) {
   const auto below = [&](size_t n) { return n == 0 ? 0 : (*random)() % n; };
   for (size_t changes = 1 + below(4); changes > 0; --changes) {
-    const size_t at = below(input.size()),
-                 length = below(std::min<size_t>(input.size() - at, 64) + 1);
+    const size_t at = below(input.size());
+    const size_t length = below(std::min<size_t>(input.size() - at, 64) + 1);
     switch (below(6)) {
       case 0:
         if (!input.empty()) input[at] = static_cast<char>((*random)());

@@ -67,8 +67,8 @@ struct FakeModel {
   std::map<std::string, std::string> prompts;
   bool supports_global_attention = false;
 
-  LoadedModel Load() const {
-    LoadedModel model;
+  ServedModel Load() const {
+    ServedModel model;
     model.info.name = "fake";
     model.info.architecture = "fake";
     model.info.hidden_size = model.info.token_dimensions = model.info.output_dimensions = width;

@@ -242,7 +242,7 @@ int Main(const std::string& model_dir, int64_t answers, uint64_t seed) {
   options.listen = "127.0.0.1:0";
   options.http = "off";
   options.drain_delay = absl::ZeroDuration();
-  auto model = LoadModel(&options);
+  auto model = LoadServedModel(&options);
   if (!model.ok())
     return std::fprintf(stderr, "%s\n", std::string(model.status().message()).c_str()), 1;
   const Corpus corpus(model_dir, seed);

@@ -19,9 +19,9 @@ ServerOptions Options(int64_t replicas, int64_t threads) {
   return options;
 }
 
-TEST(LoadModelTest, MeasuresHowToDivideTheCores_WhereNeitherReplicasNorThreadsAreSet) {
+TEST(LoadServedModelTest, MeasuresHowToDivideTheCores_WhereNeitherReplicasNorThreadsAreSet) {
   ServerOptions options = Options(0, 0);
-  const auto model = LoadModel(&options);
+  const auto model = LoadServedModel(&options);
   ASSERT_TRUE(model.ok()) << model.status();
   EXPECT_EQ(options.replicas * options.threads, AvailableCores());
   EXPECT_EQ(model->team_speeds.size(),
@@ -29,9 +29,9 @@ TEST(LoadModelTest, MeasuresHowToDivideTheCores_WhereNeitherReplicasNorThreadsAr
   EXPECT_EQ(ComputeThreads(), options.threads);
 }
 
-TEST(LoadModelTest, MeasuresNothing_WhereSettingsDecide) {
+TEST(LoadServedModelTest, MeasuresNothing_WhereSettingsDecide) {
   ServerOptions options = Options(3, 2);
-  auto model = LoadModel(&options);
+  auto model = LoadServedModel(&options);
   ASSERT_TRUE(model.ok()) << model.status();
   EXPECT_EQ(options.replicas, 3);
   EXPECT_EQ(options.threads, 2);
@@ -39,40 +39,40 @@ TEST(LoadModelTest, MeasuresNothing_WhereSettingsDecide) {
   EXPECT_EQ(ComputeThreads(), 2);
 
   options = Options(0, 1);  // as many replicas as such teams fit into the cores
-  model = LoadModel(&options);
+  model = LoadServedModel(&options);
   ASSERT_TRUE(model.ok()) << model.status();
   EXPECT_EQ(options.replicas, AvailableCores());
   EXPECT_EQ(options.threads, 1);
   EXPECT_TRUE(model->team_speeds.empty());
 
   options = Options(1, 0);
-  model = LoadModel(&options);
+  model = LoadServedModel(&options);
   ASSERT_TRUE(model.ok()) << model.status();
   EXPECT_EQ(options.threads, AvailableCores());
   EXPECT_TRUE(model->team_speeds.empty());
 }
 
-// What GetModelInfo tells comes from LoadedModel::info.
-TEST(LoadModelTest, TheModelTellsTheTypeInForce_NotAuto) {
+// What GetModelInfo tells comes from ServedModel::info.
+TEST(LoadServedModelTest, TheModelTellsTheTypeInForce_NotAuto) {
   ServerOptions options;
   options.model = LONGSPAN_FIXTURES "/longformer-windows";
   options.dtype = "auto";
-  const auto loaded = LoadModel(&options);
+  const auto loaded = LoadServedModel(&options);
   ASSERT_TRUE(loaded.ok()) << loaded.status();
   EXPECT_THAT(std::string(DataTypeName(loaded->info.dtype)), AnyOf("bfloat16", "float32"));
   options.dtype = "float32";
-  const auto float32 = LoadModel(&options);
+  const auto float32 = LoadServedModel(&options);
   ASSERT_TRUE(float32.ok()) << float32.status();
   EXPECT_EQ(float32->info.dtype, DataType::kFloat32);
 }
 
 // A type that the processor lacks is refused before listening, with what to do instead.
-TEST(LoadModelTest, ATypeIsThereOrRefusedByName) {
+TEST(LoadServedModelTest, ATypeIsThereOrRefusedByName) {
   for (const std::string dtype : {"bfloat16", "int8"}) {
     ServerOptions options;
     options.model = LONGSPAN_FIXTURES "/bert";
     options.dtype = dtype;
-    const auto loaded = LoadModel(&options);
+    const auto loaded = LoadServedModel(&options);
     if (loaded.ok()) {
       EXPECT_EQ(DataTypeName(loaded->info.dtype), dtype);
     } else {

@@ -1,5 +1,5 @@
 // Every metric that operators are promised: its name, labels and value after one known event.
-// promtool has its say in operations_test, on a scrape of a real server.
+// operations_test has promtool check a scrape of a real server.
 #include "server/telemetry/metrics.h"
 
 #include <gmock/gmock.h>
@@ -7,6 +7,7 @@
 #include <map>
 #include <string>
 
+#include "absl/strings/str_cat.h"
 #include "core/error_details.h"
 
 namespace longspan {
@@ -25,7 +26,7 @@ ModelInfo Model() {
 }
 
 CallOutcome Answered() {
-  return {.method = "Encode",
+  return {.method = RpcMethod::kEncode,
           .status = absl::OkStatus(),
           .total = absl::Milliseconds(20),
           .tokens = 600,
@@ -39,7 +40,8 @@ class MetricsTest : public ::testing::Test {
  protected:
   explicit MetricsTest(bool tei_names = false) : metrics_(Model(), tei_names) {}
   void Call(absl::Status status, Stage stage = Stage::kQueue) {
-    metrics_.OnCall({.method = "Encode", .status = std::move(status), .timings = {.stage = stage}});
+    metrics_.OnCall(
+        {.method = RpcMethod::kEncode, .status = std::move(status), .timings = {.stage = stage}});
   }
   // The value of one line of the scrape, name and labels as they stand there.
   double Value(const std::string& series) {
@@ -58,6 +60,36 @@ TEST_F(MetricsTest, RequestsTotal_CountsByMethodAndCode) {
   EXPECT_EQ(Value("longspan_requests_total{code=\"INVALID_ARGUMENT\",method=\"Encode\"}"), 1);
 }
 
+TEST_F(MetricsTest, RequestsTotal_CountsOn_AndNamesOnlyWhatOccurred) {
+  for (int i = 0; i < 3; ++i) metrics_.OnCall(Answered());
+  metrics_.OnCall({.method = RpcMethod::kTokenize, .status = absl::OkStatus()});
+  EXPECT_EQ(Value("longspan_requests_total{code=\"OK\",method=\"Encode\"}"), 3);
+  EXPECT_EQ(Value("longspan_requests_total{code=\"OK\",method=\"Tokenize\"}"), 1);
+  EXPECT_THAT(metrics_.Text(), Not(HasSubstr("longspan_requests_total{code=\"INTERNAL\"")));
+}
+
+// A counter that appears with its first event starts at 1: its rate never shows that event.
+TEST_F(MetricsTest, SmallLabelSets_AreExportedFromTheStart_With0) {
+  for (const char* method : {"Encode", "EncodeStream", "EncodeTokens", "Tokenize", "GetModelInfo"})
+    EXPECT_EQ(Value(absl::StrCat("longspan_request_seconds_count{method=\"", method, "\"}")), 0);
+  for (const char* bucket : {"128", "512", "2048", "8192", "32768", "131072", "524288", "more"}) {
+    EXPECT_EQ(
+        Value(absl::StrCat("longspan_request_seconds_by_length_count{bucket=\"", bucket, "\"}")),
+        0);
+  }
+  for (const char* lane : {"short", "long", "bulk"}) {
+    EXPECT_EQ(Value(absl::StrCat("longspan_queue_seconds_count{lane=\"", lane, "\"}")), 0);
+    EXPECT_EQ(Value(absl::StrCat("longspan_cost_correction_ratio{lane=\"", lane, "\"}")), 1);
+  }
+  for (const char* stage : {"tokenize", "queue", "compute"}) {
+    EXPECT_EQ(Value(absl::StrCat("longspan_cancelled_total{stage=\"", stage, "\"}")), 0);
+    EXPECT_EQ(Value(absl::StrCat("longspan_expired_total{stage=\"", stage, "\"}")), 0);
+  }
+  for (const char* reason : {"RESOURCE_EXHAUSTED", "DEADLINE_UNREACHABLE", "UNAVAILABLE",
+                             "INVALID_ARGUMENT", "FAILED_PRECONDITION", "UNAUTHENTICATED"})
+    EXPECT_EQ(Value(absl::StrCat("longspan_rejected_total{reason=\"", reason, "\"}")), 0);
+}
+
 TEST_F(MetricsTest, RequestSeconds_IsTheTimeOfEveryCall) {
   metrics_.OnCall(Answered());
   EXPECT_NEAR(Value("longspan_request_seconds_sum{method=\"Encode\"}"), 0.02, 1e-9);
@@ -68,6 +100,19 @@ TEST_F(MetricsTest, RequestSecondsByLength_GoesByTheLongestText_UpToMinutes) {
   metrics_.OnCall(Answered());
   EXPECT_EQ(Value("longspan_request_seconds_by_length_count{bucket=\"512\"}"), 1);
   EXPECT_EQ(Value("longspan_request_seconds_by_length_bucket{bucket=\"512\",le=\"600\"}"), 1);
+}
+
+TEST_F(MetricsTest, RequestSecondsByLength_AClassHoldsItsBound) {
+  for (const int64_t tokens : {128, 129, 524288, 524289}) {
+    CallOutcome call = Answered();
+    call.longest_text = tokens;
+    metrics_.OnCall(call);
+  }
+  for (const char* bucket : {"128", "512", "524288", "more"}) {
+    EXPECT_EQ(
+        Value(absl::StrCat("longspan_request_seconds_by_length_count{bucket=\"", bucket, "\"}")),
+        1);
+  }
 }
 
 TEST_F(MetricsTest, TokenizeSeconds_IsOfCallsThatBroughtText) {
@@ -118,6 +163,12 @@ TEST_F(MetricsTest, RejectedTotal_ByReason) {
     EXPECT_EQ(Value(absl::StrCat("longspan_rejected_total{reason=\"", reason, "\"}")), 1) << reason;
 }
 
+TEST_F(MetricsTest, RejectedTotal_CountsAReasonThatIsNew) {
+  Call(WithReason(absl::ResourceExhaustedError("full"), "MOON_PHASE"));
+  Call(WithReason(absl::ResourceExhaustedError("full"), "MOON_PHASE"));
+  EXPECT_EQ(Value("longspan_rejected_total{reason=\"MOON_PHASE\"}"), 2);
+}
+
 TEST_F(MetricsTest, CancelledAndExpired_ByStage) {
   Call(absl::CancelledError("gone"), Stage::kCompute);
   Call(absl::DeadlineExceededError("late"), Stage::kQueue);
@@ -134,7 +185,7 @@ TEST_F(MetricsTest, OutOfMemorySplits) {
 
 TEST_F(MetricsTest, AStreamsTexts_CountAsWork_NotAsCalls) {
   CallOutcome item = Answered();
-  item.method = "EncodeStream";
+  item.method = RpcMethod::kEncodeStream;
   metrics_.OnStreamItem(item);
   EXPECT_THAT(metrics_.Text(), Not(HasSubstr("longspan_requests_total{")));
   item.itemised = true;  // the call itself, at its end
@@ -202,7 +253,7 @@ TEST_F(MetricsTest, TeiNames_AreServedOnlyWhenAskedFor) {
 
 TEST_F(TeiMetricsTest, Requests_ByMethod_AndFailuresByKind) {
   const auto call = [&](int64_t texts, absl::Status status) {
-    metrics_.OnCall({.method = "Encode", .status = std::move(status), .texts = texts});
+    metrics_.OnCall({.method = RpcMethod::kEncode, .status = std::move(status), .texts = texts});
   };
   call(1, absl::OkStatus());
   call(3, absl::OkStatus());
@@ -210,11 +261,12 @@ TEST_F(TeiMetricsTest, Requests_ByMethod_AndFailuresByKind) {
   call(1, absl::InvalidArgumentError("too long"));
   call(1, absl::InternalError("broken"));
   call(1, absl::CancelledError("gone"));
-  metrics_.OnCall({.method = "Tokenize", .status = absl::OkStatus(), .texts = 1});
-  metrics_.OnCall({.method = "EncodeStream",
+  metrics_.OnCall({.method = RpcMethod::kTokenize, .status = absl::OkStatus(), .texts = 1});
+  metrics_.OnCall({.method = RpcMethod::kEncodeStream,
                    .status = absl::OkStatus(),
                    .texts = 9});  // its items count, the call does not
-  metrics_.OnStreamItem({.method = "EncodeStream", .status = absl::OkStatus(), .texts = 1});
+  metrics_.OnStreamItem(
+      {.method = RpcMethod::kEncodeStream, .status = absl::OkStatus(), .texts = 1});
   EXPECT_EQ(Value("te_request_count{method=\"single\"}"), 5);
   EXPECT_EQ(Value("te_request_count{method=\"batch\"}"), 2);
   EXPECT_EQ(Value("te_request_success{method=\"single\"}"), 2);
@@ -224,13 +276,22 @@ TEST_F(TeiMetricsTest, Requests_ByMethod_AndFailuresByKind) {
   EXPECT_EQ(Value("te_embed_count"), 8) << "texts, less those refused for overload";
 }
 
+TEST_F(TeiMetricsTest, Requests_AreExportedFromTheStart_With0) {
+  for (const char* series :
+       {"te_request_count{method=\"single\"}", "te_request_count{method=\"batch\"}",
+        "te_request_success{method=\"single\"}", "te_request_success{method=\"batch\"}",
+        "te_request_failure{err=\"overloaded\"}", "te_request_failure{err=\"validation\"}",
+        "te_request_failure{err=\"inference\"}"})
+    EXPECT_EQ(Value(series), 0) << series;
+}
+
 TEST_F(TeiMetricsTest, Durations_OfAnsweredRequests_AndOfTexts) {
-  metrics_.OnCall({.method = "Encode",
+  metrics_.OnCall({.method = RpcMethod::kEncode,
                    .status = absl::OkStatus(),
                    .total = absl::Milliseconds(8),
                    .texts = 2,
                    .timings = Timings()});
-  metrics_.OnCall({.method = "Encode",
+  metrics_.OnCall({.method = RpcMethod::kEncode,
                    .status = absl::InternalError("broken"),
                    .total = absl::Seconds(9),
                    .timings = Timings()});

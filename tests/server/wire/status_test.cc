@@ -3,11 +3,10 @@
 #include <google/rpc/error_details.pb.h>
 #include <gtest/gtest.h>
 
-#include <cmath>
-#include <cstring>
+#include <utility>
+#include <vector>
 
 #include "core/error_details.h"
-#include "server/wire/vector_format.h"
 
 namespace longspan {
 namespace {
@@ -22,6 +21,16 @@ TEST(StatusTest, EveryCodeHasItsRow) {
   for (const auto& [status, http] : rows) {
     EXPECT_EQ(static_cast<int>(ToGrpcStatus(status).error_code()), static_cast<int>(status.code()));
     EXPECT_EQ(ToHttpCode(status), http) << status;
+  }
+}
+
+TEST(StatusTest, ACodeOutsideTheTable_CountsAsUnknown) {
+  for (size_t code = 0; code < kNumCodes; ++code)
+    EXPECT_EQ(CodeIndex(static_cast<absl::StatusCode>(code)), code);
+  EXPECT_EQ(CodeName(absl::StatusCode::kUnauthenticated), "UNAUTHENTICATED");
+  for (const int code : {-1, 17, 99}) {
+    EXPECT_EQ(CodeIndex(static_cast<absl::StatusCode>(code)), 2u) << code;
+    EXPECT_EQ(CodeName(static_cast<absl::StatusCode>(code)), "UNKNOWN") << code;
   }
 }
 
@@ -46,40 +55,6 @@ TEST(StatusTest, DetailsTravel) {
   EXPECT_EQ(error.reason(), "WHY");
   EXPECT_EQ(RetryPushbackMs(status), "1500");
   EXPECT_EQ(RetryAfterSeconds(status), "2");
-}
-
-TEST(VectorFormatTest, Float16RoundsToNearestEven) {
-  EXPECT_EQ(ToFloat16(1.0f), 0x3c00);
-  EXPECT_EQ(ToFloat16(-2.0f), 0xc000);
-  EXPECT_EQ(ToFloat16(65504.0f), 0x7bff);
-  EXPECT_EQ(ToFloat16(65520.0f), 0x7c00);
-  EXPECT_EQ(ToFloat16(5.9604645e-8f), 0x0001);
-  EXPECT_EQ(ToFloat16(1.0f + 1.0f / 2048), 0x3c00);
-  EXPECT_EQ(ToFloat16(1.0f + 3.0f / 2048), 0x3c02);
-  EXPECT_EQ(ToFloat16(NAN) & 0x7c00, 0x7c00);
-  for (int i = 1; i < 2000; ++i) {  // against the compiler's own conversion
-    const float value = std::ldexp(1.0f + static_cast<float>(i) / 2000, i % 40 - 24);
-    const auto expected = static_cast<_Float16>(value);
-    uint16_t bits = 0;
-    std::memcpy(&bits, &expected, 2);
-    EXPECT_EQ(ToFloat16(value), bits) << value;
-  }
-}
-
-TEST(VectorFormatTest, PackedFormsAreLittleEndian) {
-  const std::vector<float> values = {1, -0.5f, 0, 0.25f, 2, -1, 0, 0, 3};
-  std::string out;
-  float scale = 0;
-  AppendPacked(values, VectorFormat::kBFloat16, &out, &scale);
-  EXPECT_EQ(out.substr(0, 4), std::string("\x80\x3f\x00\xbf", 4));
-  out.clear();
-  AppendPacked(values, VectorFormat::kInt8, &out, &scale);
-  EXPECT_FLOAT_EQ(scale, 3.0f / 127);
-  EXPECT_EQ(static_cast<int8_t>(out[8]), 127);
-  EXPECT_EQ(static_cast<int8_t>(out[1]), -21);
-  out.clear();
-  AppendPacked(values, VectorFormat::kBinary, &out, &scale);
-  EXPECT_EQ(out, std::string("\x98\x80", 2));
 }
 
 }  // namespace
