@@ -20,7 +20,7 @@
 #include "absl/strings/str_cat.h"
 #include "core/cost_model.h"
 #include "core/models/model.h"
-#include "core/output_head.h"
+#include "core/models/output_head.h"
 #include "core/pooling.h"
 #include "core/runtime/compute_threads.h"
 #include "core/runtime/memory.h"

@@ -15,7 +15,7 @@
 #include "core/encoder.h"
 #include "core/layers/linear.h"
 #include "core/models/model.h"
-#include "core/output_head.h"
+#include "core/models/output_head.h"
 #include "core/runtime/compute_threads.h"
 #include "core/runtime/memory.h"
 #include "core/weights/int8_weights.h"

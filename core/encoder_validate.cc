@@ -5,7 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "core/encoder.h"
-#include "core/output_head.h"
+#include "core/models/output_head.h"
 
 namespace longspan {
 namespace {
