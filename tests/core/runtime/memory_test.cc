@@ -14,7 +14,6 @@
 
 #include <algorithm>
 #include <atomic>
-#include <filesystem>
 #include <fstream>
 #include <memory>
 #include <optional>
@@ -213,27 +212,6 @@ TEST_F(MemoryTest, Stats_CountLiveTensors) {
   EXPECT_EQ(GetMemoryStats().live_bytes - before.live_bytes, 4 * kMiB);
   tensor.reset();
   EXPECT_EQ(GetMemoryStats().live_bytes, before.live_bytes);
-}
-
-namespace fs = std::filesystem;
-
-TEST(CgroupMemoryLimit, TightestLevelOfEitherVersion) {
-  std::string root = (fs::temp_directory_path() / "longspan_cgroup_XXXXXX").string();
-  ASSERT_NE(mkdtemp(root.data()), nullptr);
-  const auto write = [&](const std::string& path, const std::string& text) {
-    fs::create_directories(fs::path(root + path).parent_path());
-    std::ofstream(root + path) << text;
-  };
-  EXPECT_EQ(CgroupMemoryLimit(root), std::nullopt);
-  write("/proc/self/cgroup", "4:memory:/a\n0::/b/c\n");
-  write("/sys/fs/cgroup/memory/a/memory.limit_in_bytes", "9223372036854771712\n");
-  EXPECT_EQ(CgroupMemoryLimit(root), std::nullopt);
-  write("/sys/fs/cgroup/b/c/memory.max", "max\n");
-  write("/sys/fs/cgroup/b/memory.max", "8589934592\n");
-  EXPECT_EQ(CgroupMemoryLimit(root), int64_t{8} << 30);
-  write("/sys/fs/cgroup/memory/a/memory.limit_in_bytes", "1073741824\n");
-  EXPECT_EQ(CgroupMemoryLimit(root), int64_t{1} << 30);
-  fs::remove_all(root);
 }
 
 }  // namespace
