@@ -18,8 +18,8 @@ namespace longspan {
 class OutputHead {
  public:
   // pooled_width: how many values the model's own pooling gives; the first Dense must take as many.
-  // INVALID_ARGUMENT names the module whose width or weights do not fit, UNIMPLEMENTED the one whose
-  // activation is not known.
+  // INVALID_ARGUMENT names the module whose width or weights do not fit, UNIMPLEMENTED the one
+  // whose activation is not known.
   static absl::StatusOr<std::unique_ptr<OutputHead>> Load(const ModelFolder& folder,
                                                           int64_t pooled_width);
   ~OutputHead();

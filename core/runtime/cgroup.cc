@@ -94,8 +94,8 @@ std::optional<double> CgroupCpuQuota(const std::string& root) {
 }
 
 std::optional<int64_t> CgroupMemoryLimit(const std::string& root) {
-  const std::optional<double> limit = TightestLimit(
-      root, "memory", {.v2_file = "memory.max", .v1_file = "memory.limit_in_bytes"});
+  const std::optional<double> limit =
+      TightestLimit(root, "memory", {.v2_file = "memory.max", .v1_file = "memory.limit_in_bytes"});
   // cgroup v1 writes "no limit" as the largest multiple of a page: 9,223,372,036,854,771,712 bytes.
   constexpr double kUnlimited = 9e18;
   return limit && *limit < kUnlimited ? std::optional<int64_t>(static_cast<int64_t>(*limit))

@@ -28,8 +28,8 @@ int AffinityCores() {
 int AvailableCores() {
   const int cores = AffinityCores();
   const std::optional<double> quota = CgroupCpuQuota();
-  // The quota is rounded down to whole cores: a team that uses up its quota is stopped until the next
-  // period begins, and then all of its threads wait at a barrier.
+  // The quota is rounded down to whole cores: a team that uses up its quota is stopped until the
+  // next period begins, and then all of its threads wait at a barrier.
   return quota ? std::clamp(static_cast<int>(*quota), 1, cores) : cores;
 }
 

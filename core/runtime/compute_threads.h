@@ -2,8 +2,8 @@
 // joins them.
 //
 // OpenMP and MKL keep the size of the team per thread. A worker thread that never called
-// JoinComputeTeam would start as many threads as the host has cores, whatever the container's quota,
-// and twice the cores that a process may use means half the speed.
+// JoinComputeTeam would start as many threads as the host has cores, whatever the container's
+// quota, and twice the cores that a process may use means half the speed.
 //
 // Thread safe.
 #pragma once
@@ -20,8 +20,8 @@ void SetComputeThreads(int num_threads);
 // The size that was set, AvailableCores() where none was.
 int ComputeThreads();
 
-// Gives the calling thread's parallel regions the size of the team. It is cheap from the second call
-// of a thread on; Encoder calls it at the start of each forward pass.
+// Gives the calling thread's parallel regions the size of the team. It is cheap from the second
+// call of a thread on; Encoder calls it at the start of each forward pass.
 void JoinComputeTeam();
 
 }  // namespace longspan

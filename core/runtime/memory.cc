@@ -16,8 +16,8 @@
 namespace longspan {
 namespace {
 
-// Smaller blocks stay with malloc, which reuses them without a mapping (its threshold for one is 128
-// KiB), while in the arena each would take whole pages of 4 KiB.
+// Smaller blocks stay with malloc, which reuses them without a mapping (its threshold for one is
+// 128 KiB), while in the arena each would take whole pages of 4 KiB.
 constexpr size_t kSmallestArenaBlock = 64 * 1024;
 constexpr size_t kAlignment = 64;  // bytes; a cache line, and a register of AVX-512
 // What passes usually need counts as 16 MiB at least, so that passes of up to 32 MiB never trim.
@@ -31,8 +31,8 @@ TensorArena& Arena() {
 
 void FreeTensor(void* pointer) {
   // What is not the arena's came from malloc: small tensors, and tensors that were made before the
-  // arena was installed. The latter come here too, because oneDNN's binding frees through the current
-  // allocator, whichever allocator made the block.
+  // arena was installed. The latter come here too, because oneDNN's binding frees through the
+  // current allocator, whichever allocator made the block.
   if (pointer != nullptr && !Arena().Free(pointer)) std::free(pointer);
 }
 

@@ -4,8 +4,8 @@
 // Tensors of 64 KiB and more live in one TensorArena of the process. Smaller ones, and everything
 // that is no tensor, stay with malloc. A warm forward pass therefore maps no memory (memory_test
 // proves it). An allocation that does not fit, because of the budget or because the system refuses
-// it, throws c10::OutOfMemoryError; Encoder answers it with RESOURCE_EXHAUSTED and the process lives
-// on.
+// it, throws c10::OutOfMemoryError; Encoder answers it with RESOURCE_EXHAUSTED and the process
+// lives on.
 //
 // All functions are thread safe.
 #pragma once
@@ -36,9 +36,9 @@ MemoryStats GetMemoryStats();
 // worker that is idle.
 void TrimMemory(int64_t keep_bytes = 0);
 
-// Stands around one forward pass. Where the pass needed more than twice what passes usually need, its
-// end trims the cache to the usual size, so that one text of 64K tokens does not leave its memory
-// behind. A run of such passes becomes the usual case and is left alone.
+// Stands around one forward pass. Where the pass needed more than twice what passes usually need,
+// its end trims the cache to the usual size, so that one text of 64K tokens does not leave its
+// memory behind. A run of such passes becomes the usual case and is left alone.
 class MemoryPass {
  public:
   MemoryPass();
