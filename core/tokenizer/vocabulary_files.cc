@@ -11,7 +11,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "core/checkpoint/json_fields.h"
+#include "core/checkpoint/json_reader.h"
 #include "core/tokenizer/special_tokens.h"
 #include "nlohmann/json.hpp"
 
@@ -24,15 +24,15 @@ absl::Status Bad(const std::string& folder, const std::string& what) {
   return absl::InvalidArgumentError(absl::StrCat(folder, ": ", what));
 }
 
-absl::StatusOr<JsonFields> ReadConfig(const std::string& folder) {
-  return JsonFields::ReadOptional(
+absl::StatusOr<JsonReader> ReadConfig(const std::string& folder) {
+  return JsonReader::ReadOptional(
       (std::filesystem::path(folder) / "tokenizer_config.json").string());
 }
 
 // The same vocabulary files are read otherwise by other classes (GPT-2 adds no special tokens,
 // DeBERTa others).
-absl::Status CheckClass(JsonFields* config, const std::vector<std::string>& families) {
-  std::string name = config->Text("tokenizer_class", "");
+absl::Status CheckClass(JsonReader* config, const std::vector<std::string>& families) {
+  std::string name = config->String("tokenizer_class", "");
   if (!config->status().ok() || name.empty()) return config->status();
   if (absl::EndsWith(name, "Fast")) name.resize(name.size() - 4);
   const bool known = std::any_of(families.begin(), families.end(), [&](const std::string& family) {
@@ -40,7 +40,7 @@ absl::Status CheckClass(JsonFields* config, const std::vector<std::string>& fami
   });
   if (known) return absl::OkStatus();
   return absl::UnimplementedError(
-      absl::StrCat(config->where(), ": tokenizer_class ", name,
+      absl::StrCat(config->source(), ": tokenizer_class ", name,
                    " cannot be built from vocabulary files (can: ", absl::StrJoin(families, ", "),
                    "); save the tokenizer as tokenizer.json with Python's transformers: "
                    "AutoTokenizer.from_pretrained(DIR).save_pretrained(DIR)"));
@@ -106,13 +106,13 @@ std::string Dump(const json& document) {
 absl::StatusOr<std::string> BuildByteLevelBpe(const std::string& folder,
                                               std::string_view vocab_json,
                                               std::string_view merges_txt) {
-  absl::StatusOr<JsonFields> config = ReadConfig(folder);
+  absl::StatusOr<JsonReader> config = ReadConfig(folder);
   if (!config.ok()) return config.status();
   if (absl::Status status = CheckClass(&*config, {"Roberta", "Longformer", "LED", "Bart"});
       !status.ok())
     return status;
-  const bool prefix = config->Bool("add_prefix_space", false),
-             trim = config->Bool("trim_offsets", true);
+  const bool prefix = config->Boolean("add_prefix_space", false),
+             trim = config->Boolean("trim_offsets", true);
   if (!config->status().ok()) return config->status();
 
   const absl::StatusOr<json> vocabulary = ParseVocabulary(folder, vocab_json);
@@ -163,18 +163,18 @@ absl::StatusOr<std::string> BuildByteLevelBpe(const std::string& folder,
 }
 
 absl::StatusOr<std::string> BuildWordPiece(const std::string& folder, std::string_view vocab_txt) {
-  absl::StatusOr<JsonFields> config = ReadConfig(folder);
+  absl::StatusOr<JsonReader> config = ReadConfig(folder);
   if (!config.ok()) return config.status();
   if (absl::Status status = CheckClass(
           &*config, {"Bert", "DistilBert", "Electra", "MobileBert", "Funnel", "LayoutLM"});
       !status.ok())
     return status;
-  if (!config->Bool("do_basic_tokenize", true))
+  if (!config->Boolean("do_basic_tokenize", true))
     config->Fail("do_basic_tokenize", "true: words come from BERT's pre-tokeniser");
-  const bool lower = config->Bool("do_lower_case", true),
-             chinese = config->Bool("tokenize_chinese_chars", true);
+  const bool lower = config->Boolean("do_lower_case", true),
+             chinese = config->Boolean("tokenize_chinese_chars", true);
   json strip_accents = nullptr;  // null: as do_lower_case
-  if (config->Has("strip_accents")) strip_accents = config->Bool("strip_accents", true);
+  if (config->Has("strip_accents")) strip_accents = config->Boolean("strip_accents", true);
   if (!config->status().ok()) return config->status();
 
   json vocabulary = json::object();
