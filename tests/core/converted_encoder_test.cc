@@ -1,10 +1,11 @@
-// A converted model's encoder: any length by repeated positions, long passes that pause and stop
-// inside their layers, warm-up and what does not fit in memory.
+// The encoder of a converted model: texts of any length by repeated positions, long passes that
+// pause and stop inside their layers, warm-up, and batches that do not fit in memory.
 #include <cmath>
 #include <vector>
 
 #include "core/cost_model.h"
 #include "core/encoder.h"
+#include "core/models/packed_pass.h"
 #include "core/runtime/memory.h"
 #include "tests/core/encoder_fixture.h"
 
@@ -49,8 +50,8 @@ TEST_F(ConvertedEncoderTest, ShortTexts_SeeAllOfThemselves) {
   EXPECT_GT(std::abs(banded17[0] - full17[0]) + std::abs(banded17[1] - full17[1]), 1e-3f);
 }
 
-// With a period of 15 and tokens that repeat likewise, what lies beyond a window's reach of both
-// ends repeats too.
+// With positions and tokens that both repeat after 15, the vectors repeat too, except near the
+// ends, where windows are cut.
 TEST_F(ConvertedEncoderTest, Positions_RepeatForEver) {
   std::vector<int32_t> ids = {7};
   for (int i = 0; i < 150; ++i) ids.push_back(10 + i % 15);
@@ -86,8 +87,8 @@ TEST_F(ConvertedEncoderTest, WarmUp_TellsThatTheLargestBatchDoesNotFit) {
   EXPECT_TRUE(encoder_->WarmUp(60000).ok());
 }
 
-// A long pass asks inside its layers too: whoever answers may run other passes there, and one that
-// nobody wants ends there.
+// A long pass asks inside its layers too. Whoever answers may run another pass there, and a pass
+// that nobody wants any more ends there.
 TEST_F(ConvertedEncoderTest, LongPass_PausesInsideItsLayers_AndIsTheSame) {
   const std::vector<int32_t> ids(40000, 9);
   TokenBatch batch;
@@ -104,20 +105,17 @@ TEST_F(ConvertedEncoderTest, LongPass_PausesInsideItsLayers_AndIsTheSame) {
   const auto results = encoder_->Encode(batch, std::vector<EncodeOptions>(1), control);
   ASSERT_TRUE(results[0].ok()) << results[0].status();
   ExpectNear(results[0]->vector, expected);
-  EXPECT_GT(
-      asked,
-      2 * 2 *
-          (40000 /
-           2048));  // two layers, each with the blocks of its projections and of its feed-forward
+  // Two layers, and each pauses in its projections and in its feed-forward.
+  EXPECT_GT(asked, 2 * 2 * (40000 / PackedPass::kRowsPerPause));
 }
 
 TEST_F(ConvertedEncoderTest, LongPass_DroppedInsideALayer_DoesNoMore) {
   const std::vector<int32_t> ids(40000, 9);
   TokenBatch batch;
   batch.Add({.token_ids = ids});
-  for (const int last :
-       {1, 2, 10, 19, 20, 21, 22, 30,
-        40}) {  // in the projections, in the attention, in the feed-forward, in layer two
+  // After so many questions the pass is in the projections, in the attention, in the feed-forward
+  // or in the second layer.
+  for (const int last : {1, 2, 10, 19, 20, 21, 22, 30, 40}) {
     int asked = 0;
     const EncodeControl control{.is_dropped = [&](int32_t) { return ++asked > last; }};
     EXPECT_EQ(encoder_->Encode(batch, std::vector<EncodeOptions>(1), control)[0].status().code(),

@@ -8,6 +8,8 @@
 #include <limits>
 #include <random>
 
+#include "tests/core/header_example.h"
+
 namespace longspan {
 namespace {
 
@@ -281,6 +283,21 @@ TEST(CutAndNormalize, CutsFirstThenNormalises) {
   EXPECT_THAT(vector, ElementsAre(FloatEq(0.6F), FloatEq(0.8F)));
   EXPECT_THAT(all, ElementsAre(FloatEq(0.6F), FloatEq(0.8F)));
   EXPECT_THAT(raw, ElementsAre(3, 4));
+}
+
+TEST(StreamingPooler, ExampleOfTheHeader) {
+  const std::vector<PoolingMode> modes = {PoolingMode::kMean};
+  const int64_t n = 4, D = 2;
+  const std::vector<float> rows = {1, 10, 2, 20, 3, 30, 6, 60};
+  // Example of core/pooling.h: begin
+  StreamingPooler pooler({.modes = modes, .dimensions = D, .ranges = {{0, n}, {2, 4}}});
+  for (int64_t row = 0; row < pooler.rows_needed(); ++row) pooler.Add(&rows[row * D], 1);
+  const std::vector<float> document = pooler.TakeVector(0);
+  const std::vector<float> span = pooler.TakeVector(1);
+  // Example of core/pooling.h: end
+  EXPECT_THAT(document, ElementsAre(3, 30));
+  EXPECT_THAT(span, ElementsAre(4.5, 45));
+  ExpectExampleOfHeader("core/pooling.h", "tests/core/pooling_test.cc");
 }
 
 }  // namespace
