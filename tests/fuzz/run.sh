@@ -6,8 +6,8 @@ set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd); root=$here/../..
 out=${1:?run.sh BUILD_DIR [SECONDS]}; seconds=${2:-60}
 mkdir -p "$out"
-weights="core/weights/safetensors_header.cc core/weights/safetensors_reader.cc core/weights/safetensors_writer.cc core/weights/float_conversion.cc"
-folder="core/checkpoint/model_folder.cc core/checkpoint/sentence_layout.cc core/checkpoint/bounded_file.cc core/checkpoint/json_file.cc core/checkpoint/json_reader.cc core/model_info.cc"
+weights=$(echo core/weights/{safetensors_header,safetensors_reader,safetensors_writer,float_conversion}.cc)
+folder=$(echo core/checkpoint/{model_folder,sentence_layout,bounded_file,json_file,json_reader}.cc core/model_info.cc)
 for target in safetensors model_folder; do
   sources=$weights; [ $target = model_folder ] && sources="$weights $folder"
   echo "==> building ${target}_fuzz"
