@@ -13,8 +13,9 @@ namespace {
 
 using json = nlohmann::json;
 
-// A special token is written as its text, or as an object with the text and the rules of its
-// search. Without rules: exact, on the raw text.
+// The "added_tokens" entry of one special token, which a file gives as its text, or as an object
+// with the text and the rules by which it is found. A token without rules is found exactly, in the
+// raw text.
 absl::StatusOr<json> Entry(const std::string& role, const json& value, bool lstrip,
                            const std::string& where) {
   json entry = {{"content", ""},   {"single_word", false}, {"lstrip", lstrip},
@@ -107,7 +108,7 @@ json SpecialTokens::AddedTokens(const json& vocabulary) const {
     } else if (const auto added = added_ids_.find(text); added != added_ids_.end()) {
       token["id"] = added->second;
     } else {
-      continue;  // a role that this vocabulary does not have
+      continue;  // this vocabulary has no token for the role
     }
     list.push_back(std::move(token));
   }

@@ -36,7 +36,8 @@ absl::StatusOr<TokenizerFiles> FromTokenizerJson(const fs::path& path) {
 }
 
 absl::StatusOr<TokenizerFiles> FromVocabularyAndMerges(const fs::path& folder) {
-  const fs::path vocabulary_path = folder / "vocab.json", merges_path = folder / "merges.txt";
+  const fs::path vocabulary_path = folder / "vocab.json";
+  const fs::path merges_path = folder / "merges.txt";
   const absl::StatusOr<std::string> vocabulary = ReadFile(vocabulary_path);
   if (!vocabulary.ok()) return vocabulary.status();
   const absl::StatusOr<std::string> merges = ReadFile(merges_path);

@@ -29,8 +29,8 @@ absl::StatusOr<JsonReader> ReadConfig(const std::string& folder) {
       (std::filesystem::path(folder) / "tokenizer_config.json").string());
 }
 
-// The same vocabulary files are read otherwise by other classes (GPT-2 adds no special tokens,
-// DeBERTa others).
+// Checks that tokenizer_config.json names a class that this file follows. Other classes read the
+// same vocabulary files otherwise: GPT-2 adds no special tokens, DeBERTa adds others.
 absl::Status CheckClass(JsonReader* config, const std::vector<std::string>& families) {
   std::string name = config->String("tokenizer_class", "");
   if (!config->status().ok() || name.empty()) return config->status();
@@ -46,7 +46,8 @@ absl::Status CheckClass(JsonReader* config, const std::vector<std::string>& fami
                    "AutoTokenizer.from_pretrained(DIR).save_pretrained(DIR)"));
 }
 
-// Lines without their ends; "\r\n" counts as one end, an end at the end of the text starts no line.
+// The lines of a text without their ends. "\r\n" counts as one end, and an end at the end of the
+// text begins no further line.
 std::vector<std::string_view> Lines(std::string_view text) {
   std::vector<std::string_view> lines;
   while (!text.empty()) {
@@ -111,8 +112,8 @@ absl::StatusOr<std::string> BuildByteLevelBpe(const std::string& folder,
   if (absl::Status status = CheckClass(&*config, {"Roberta", "Longformer", "LED", "Bart"});
       !status.ok())
     return status;
-  const bool prefix = config->Boolean("add_prefix_space", false),
-             trim = config->Boolean("trim_offsets", true);
+  const bool prefix = config->Boolean("add_prefix_space", false);
+  const bool trim = config->Boolean("trim_offsets", true);
   if (!config->status().ok()) return config->status();
 
   const absl::StatusOr<json> vocabulary = ParseVocabulary(folder, vocab_json);
@@ -152,7 +153,7 @@ absl::StatusOr<std::string> BuildByteLevelBpe(const std::string& folder,
                {"model",
                 {{"type", "BPE"},
                  {"dropout", nullptr},
-                 {"unk_token", nullptr},  // bytes outside the vocabulary are dropped
+                 {"unk_token", nullptr},  // so bytes outside the vocabulary are dropped
                  {"continuing_subword_prefix", ""},
                  {"end_of_word_suffix", ""},
                  {"fuse_unk", false},
@@ -171,9 +172,9 @@ absl::StatusOr<std::string> BuildWordPiece(const std::string& folder, std::strin
     return status;
   if (!config->Boolean("do_basic_tokenize", true))
     config->Fail("do_basic_tokenize", "true: words come from BERT's pre-tokeniser");
-  const bool lower = config->Boolean("do_lower_case", true),
-             chinese = config->Boolean("tokenize_chinese_chars", true);
-  json strip_accents = nullptr;  // null: as do_lower_case
+  const bool lower = config->Boolean("do_lower_case", true);
+  const bool chinese = config->Boolean("tokenize_chinese_chars", true);
+  json strip_accents = nullptr;  // null: accents are stripped where do_lower_case is true
   if (config->Has("strip_accents")) strip_accents = config->Boolean("strip_accents", true);
   if (!config->status().ok()) return config->status();
 
@@ -188,8 +189,9 @@ absl::StatusOr<std::string> BuildWordPiece(const std::string& folder, std::strin
                                                                      {"mask_token", "[MASK]"}},
                                                                     /*mask_swallows_blanks=*/false);
   if (!special.ok()) return special.status();
-  const std::string unk = special->Text("unk_token"), cls = special->Text("cls_token"),
-                    sep = special->Text("sep_token");
+  const std::string unk = special->Text("unk_token");
+  const std::string cls = special->Text("cls_token");
+  const std::string sep = special->Text("sep_token");
   for (const char* role : {"unk_token", "cls_token", "sep_token"}) {
     if (const auto found = RequiredId(folder, *special, role, vocabulary); !found.ok())
       return found.status();
