@@ -1,11 +1,12 @@
-// The example in a header's comment, held to code that compiles and runs: the test marks its lines,
+// Holds the example in a header's comment to code that compiles and runs. The test that runs the
+// same lines marks them,
 //
 //     // Example of core/encoder.h: begin
 //     ...
 //     // Example of core/encoder.h: end
 //
-// and ExampleOfHeader and ExampleOfTest give the lines of either side without their indentation, so
-// that a test can compare them. Paths begin at the source folder.
+// and ExpectExampleOfHeader compares the two, so that they cannot drift apart. Paths begin at the
+// source folder.
 #pragma once
 
 #include <fstream>
@@ -57,6 +58,7 @@ inline std::vector<std::string> ExampleOfHeader(const std::string& header,
   return example;
 }
 
+// Expects that `header` shows exactly the lines that `test` marks.
 inline void ExpectExampleOfHeader(const std::string& header, const std::string& test) {
   const std::vector<std::string> lines = ExampleOfTest(test, header);
   ASSERT_FALSE(lines.empty()) << test << " marks no example of " << header;

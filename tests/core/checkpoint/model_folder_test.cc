@@ -77,7 +77,7 @@ class ModelFolderTest : public ::testing::Test {
   std::string folder_;
 };
 
-// --- Hugging Face layout ---
+// The Hugging Face layout.
 
 TEST_F(ModelFolderTest, Open_APlainCheckpointIsMeanPooledAndNotNormalised) {
   const ModelFolder folder = Folder();
@@ -108,7 +108,7 @@ TEST_F(ModelFolderTest, Path_HasTheModelsNameAsItsLastComponent) {
 TEST_F(ModelFolderTest, Open_ReadsEveryFixture) {
   for (const auto& entry : std::filesystem::directory_iterator(LONGSPAN_FIXTURES)) {
     if (!std::filesystem::exists(entry.path() / "config.json"))
-      continue;  // tokenizers/ holds no models
+      continue;  // tokenizers/ is no model
     const auto folder = ModelFolder::Open(entry.path());
     ASSERT_TRUE(folder.ok()) << folder.status();
     const bool causal = entry.path().filename() == "reformer-causal";
@@ -162,7 +162,7 @@ TEST_F(ModelFolderTest, Open_RefusesAFolderWithoutWeights) {
   EXPECT_THAT(Error(), HasSubstr("neither model.safetensors nor model.safetensors.index.json"));
 }
 
-// --- shards ---
+// Shards.
 
 class ShardedFolderTest : public ModelFolderTest {
  protected:
@@ -221,7 +221,7 @@ TEST_F(ShardedFolderTest, Open_RefusesADamagedShard) {
   EXPECT_THAT(Error(), HasSubstr("has at least 8 bytes"));
 }
 
-// --- sentence-transformers layout ---
+// The sentence-transformers layout.
 
 TEST_F(ModelFolderTest, Modules_OldLayoutWithEverything) {
   PutModules({kOldTransformer, kOldPooling, kDense,
@@ -262,7 +262,7 @@ TEST_F(ModelFolderTest, Modules_NewLayout) {
   const ModelFolder folder = Folder();
   EXPECT_THAT(folder.pooling(),
               ElementsAre(PoolingMode::kWeightedMean, PoolingMode::kCls, PoolingMode::kLastToken));
-  EXPECT_TRUE(folder.normalize());  // 2_Normalize need not even exist
+  EXPECT_TRUE(folder.normalize());  // though there is no folder 2_Normalize
 }
 
 TEST_F(ModelFolderTest, Modules_TransformerInAFolderOfItsOwn) {

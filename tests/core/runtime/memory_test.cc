@@ -38,7 +38,7 @@ void Count(size_t size) {
 
 }  // namespace
 
-// These replace libc's in this program, LibTorch's calls included.
+// These replace the functions of libc in this program; LibTorch calls them too.
 extern "C" int posix_memalign(void** pointer, size_t alignment, size_t size) noexcept {
   static const auto real =
       reinterpret_cast<int (*)(void**, size_t, size_t)>(dlsym(RTLD_NEXT, "posix_memalign"));

@@ -178,7 +178,7 @@ TEST_F(WeightMapTest, Shape_IsEmptyForAnAbsentWeight) {
 TEST_F(WeightMapTest, Open_ReadsEveryFixture) {
   for (const auto& entry : std::filesystem::directory_iterator(LONGSPAN_FIXTURES)) {
     if (!std::filesystem::exists(entry.path() / "config.json"))
-      continue;  // tokenizers/ holds no models
+      continue;  // tokenizers/ is no model
     const auto weights = WeightMap::Open({entry.path() / "model.safetensors"}, {});
     EXPECT_TRUE(weights.ok()) << weights.status();
   }
@@ -206,7 +206,7 @@ TEST_F(WeightMapTest, Take_DoesNotKeepTheFileResidentBesideTheCopy) {
     taken.push_back(weights->Take(std::to_string(i), {kElements}));
   const int64_t copied = kTensors * kElements * 4;
   EXPECT_LT(ResidentBytes() - before,
-            copied + (8 << 20));  // with the file's own pages it would be twice the copy
+            copied + (8 << 20));  // with the pages of the file it would be twice the copy
 }
 
 absl::StatusOr<at::Tensor> TakeOneWeight(const std::vector<std::string>& files) {

@@ -9,7 +9,7 @@
 //! bytes, so "abbbbbbb" tries "abbb" first, and not "abbbbbbb", "abbbbbb", "abbbbb", "abbbb".
 //!
 //! Cost: word x longest piece^2 instead of word^3. Everything else (limits, unknown words) is as in
-//! the crate. Proven by TokenizerParityTest (bert-uncased, bert-cased) and
+//! the crate. Proven by TokenizerParityTest (bert-uncased, bert-cased), PublishedTokenizerTest and
 //! TokenizerFolderTest.WordPiece*.
 
 use tokenizers::models::wordpiece::WordPiece;
