@@ -32,9 +32,9 @@ struct TeamSpeed {
 std::vector<ComputeTeams> TeamCandidates(int cores);
 
 // Measures the candidates in turn, A B A B; the best turn of each counts. In a turn, all replicas
-// run passes of one text at once for some tenths of a second; the text is as long as a pass of
-// about a tenth of a second takes. Leaves SetComputeThreads at the last candidate's threads. An
-// error is that of a pass.
+// run passes of one text at once for some tenths of a second. The text has a length for which a
+// pass takes about a tenth of a second. Leaves SetComputeThreads at the last candidate's threads.
+// An error is that of a pass.
 absl::StatusOr<std::vector<TeamSpeed>> MeasureTeams(const Encoder& encoder,
                                                     std::span<const ComputeTeams> candidates);
 
