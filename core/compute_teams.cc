@@ -12,10 +12,11 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-constexpr double kPassSeconds = 0.1;  // aimed at, with all cores
-constexpr double kMeasuredSeconds =
-    0.2;  // of one turn of a candidate, beside a pass that pays for set-up
-constexpr int kTurns = 2;
+constexpr double kPassSeconds = 0.1;  // what a pass should take, with all cores
+// How long one turn of a candidate is measured; a pass that pays for set-up runs before that.
+constexpr double kMeasuredSeconds = 0.2;
+constexpr int kTurns = 2;  // of each candidate
+// How many times more than a larger team a division must move to be chosen.
 constexpr double kWorthwhile = 1.25;
 
 double Seconds(Clock::time_point begin) {
@@ -33,14 +34,14 @@ absl::Status EncodeOne(const Encoder& encoder, int64_t num_tokens) {
   return encoder.Encode(batch, std::vector<EncodeOptions>(1))[0].status();
 }
 
-// Length of a text that takes about kPassSeconds.
+// The length of a text that takes about kPassSeconds, scaled from the time of a short one.
 absl::StatusOr<int64_t> ProbeLength(const Encoder& encoder) {
-  constexpr int64_t kFirst = 64, kLongest = 2048;
-  const int64_t limit =
-      encoder.info().max_tokens > 0 ? std::min(encoder.info().max_tokens, kLongest) : kLongest;
+  constexpr int64_t kFirst = 64;
+  constexpr int64_t kLongest = 2048;
+  const int64_t limit = encoder.info().CutToLongest(kLongest);
   const int64_t first = std::min(kFirst, limit);
   double seconds = 0;
-  for (int pass = 0; pass < 2; ++pass) {  // the first pays for set-up
+  for (int pass = 0; pass < 2; ++pass) {  // the first pass pays for set-up
     const Clock::time_point begin = Clock::now();
     if (absl::Status status = EncodeOne(encoder, first); !status.ok()) return status;
     seconds = Seconds(begin);
@@ -49,8 +50,8 @@ absl::StatusOr<int64_t> ProbeLength(const Encoder& encoder) {
                     first, limit);
 }
 
-// tokens/s of one turn: every replica runs passes from the common start until kMeasuredSeconds are
-// over.
+// The tokens per second of one turn: from the common start on, every replica runs passes until
+// kMeasuredSeconds are over, at least one.
 absl::StatusOr<double> Turn(const Encoder& encoder, const ComputeTeams& teams, int64_t num_tokens) {
   SetComputeThreads(teams.threads);
   std::barrier start(teams.replicas);

@@ -1,9 +1,11 @@
-// Compute teams: how the cores are divided among the replicas of a server, each a thread that runs
-// forward passes with a team of its own. One replica with all cores answers a lone text soonest;
-// one replica a core has no barriers and moves more texts where many wait. Which is worth it
-// depends on the model, the cores and their neighbours, so it is measured.
+// Compute teams: how the cores are divided among the replicas of a server. A replica is a thread
+// that runs forward passes with a team of its own.
 //
-// Free functions; MeasureTeams must run while nothing else computes.
+// One replica with all cores answers a lone text soonest. One replica for each core has no barriers
+// and moves more texts where many wait. Which of them is worth it depends on the model, the cores
+// and what else runs on them, so it is measured.
+//
+// Free functions. MeasureTeams must run while nothing else computes. Proven by compute_teams_test.
 #pragma once
 
 #include <span>
@@ -16,7 +18,7 @@ namespace longspan {
 
 struct ComputeTeams {
   int replicas = 1;  // forward passes at once
-  int threads = 1;   // of each
+  int threads = 1;   // of each replica
   bool operator==(const ComputeTeams&) const = default;
 };
 
@@ -25,19 +27,20 @@ struct TeamSpeed {
   double tokens_per_second = 0;  // of all replicas together
 };
 
-// The divisions of the cores that are tried: 1, 2, 4, ... replicas as far as they divide them, and
-// one a core.
+// The divisions of the cores that are tried: 1, 2, 4, ... replicas, as far as they divide the cores
+// evenly, and one replica for each core.
 std::vector<ComputeTeams> TeamCandidates(int cores);
 
-// Runs passes of one text in every replica at once, of a length that takes about a tenth of a
-// second, some tenths for each candidate, in turn A B A B; the best of its turns counts. Leaves
-// SetComputeThreads at the last candidate's. An error is a pass's.
+// Measures the candidates in turn, A B A B; the best turn of each counts. In a turn, all replicas
+// run passes of one text at once for some tenths of a second. The text has a length for which a
+// pass takes about a tenth of a second. Leaves SetComputeThreads at the last candidate's threads.
+// An error is that of a pass.
 absl::StatusOr<std::vector<TeamSpeed>> MeasureTeams(const Encoder& encoder,
                                                     std::span<const ComputeTeams> candidates);
 
-// The fewest replicas that move at least 1 / 1.25 of what the fastest division moves: a team that
-// is nearly as fast wins, since it answers a lone text in a fraction of the time. `speeds` is not
-// empty.
+// The division with the fewest replicas that moves at least 1 / 1.25 of what the fastest one moves:
+// a larger team that is nearly as fast wins, since it answers a lone text in a fraction of the
+// time. `speeds` is not empty.
 ComputeTeams ChooseTeams(std::span<const TeamSpeed> speeds);
 
 }  // namespace longspan

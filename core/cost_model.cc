@@ -1,17 +1,21 @@
-// Counts the work of a text from the layers' shapes, and fits the three prices of it.
+// Counts the work of a text from the shapes of the layers, and fits the three prices of it.
 //
-// Example, Longformer-base (E 768, I 3072, 12 layers, window 256 each side), 4,096 tokens:
-//   linear     4096 · 12 · 2 · (4·768^2 + 2·768·3072) = 696 GFLOP        attention  12 · 4·768 · (513·4096 - 256·257) = 75 GFLOP
-// Calibration is least squares with non-negative prices on relative errors (a batch of 10 ms counts
-// as much as one of 10 s), plus a weak pull towards the usual proportion of the prices, so that two
-// samples already give something sane. Non-negative least squares with three unknowns is solved by
-// trying every set of prices that are not zero (Lawson & Hanson 1974, ch. 23, by
-// exhaustion).   Proven by cost_model_test.
+// Example: Longformer-base (E 768, I 3072, 12 layers, window 256 on each side), 4,096 tokens
+//   linear      4096 · 12 · 2 · (4·768^2 + 2·768·3072)    = 696 GFLOP
+//   attention   12 · 4·768 · (513·4096 - 256·257)         =  75 GFLOP
+//
+// Calibration is least squares with prices that are not negative. It runs on relative errors, so
+// that a batch of 10 ms counts as much as one of 10 s. A weak pull towards the usual proportion of
+// the prices makes even two samples give something sane. With three unknowns, non-negative least
+// squares is solved by trying each set of prices that may differ from zero (Lawson & Hanson 1974,
+// ch. 23, by exhaustion). Proven by cost_model_test.
 #include "core/cost_model.h"
 
 #include <algorithm>
 #include <array>
 #include <cmath>
+
+#include "core/models/packed_pass.h"
 
 namespace longspan {
 namespace {
@@ -22,7 +26,8 @@ double PaddedLength(const ModelInfo& info, int64_t num_tokens) {
   return static_cast<double>(padded);
 }
 
-// Number of (query, key) pairs that one head scores for n tokens.
+// The number of (query, key) pairs that one head scores for a text of num_tokens tokens; `n` is its
+// padded length.
 double Pairs(const LayerAttention& layer, const ModelInfo& info, int64_t num_tokens, double n) {
   const double all = n * n;
   const double span =
@@ -34,13 +39,13 @@ double Pairs(const LayerAttention& layer, const ModelInfo& info, int64_t num_tok
       if (num_tokens <= info.dense_up_to) return all;
       const double w = std::min(static_cast<double>(layer.window), n - 1);
       const double global_columns = info.default_global_attention == GlobalAttention::kNone ? 0 : 1;
-      return std::min(all,
-                      n * (2 * w + 1) - w * (w + 1) + global_columns * n);  // the two ends see less
+      // A window is cut at both ends of the text: together these windows miss w * (w + 1) keys.
+      return std::min(all, n * (2 * w + 1) - w * (w + 1) + global_columns * n);
     }
     case AttentionKind::kBlockSparse: {
       if (num_tokens <= info.dense_up_to) return all;
-      // A middle block sees itself, its neighbours and the first and last block; these two see
-      // everything.
+      // A middle block sees five blocks: itself, its two neighbours, the first and the last. The
+      // first and the last block see all blocks, which adds two for each block.
       return std::min(all, n * static_cast<double>(layer.chunk_length) * (5 + 2));
     }
     case AttentionKind::kLsh:
@@ -52,19 +57,19 @@ double Pairs(const LayerAttention& layer, const ModelInfo& info, int64_t num_tok
   return all;
 }
 
-// A global row with projections of its own, reassociated: every head scores and sums the hidden
-// rows, E wide, not D.
+// The FLOP of one global row with projections of its own. The products are reassociated: every head
+// scores and sums the hidden rows, which are E wide, and not their projections, which are D wide.
 double GlobalRowFlop(const ModelInfo& info, int64_t num_tokens, double n) {
   const bool has_global =
       info.default_global_attention != GlobalAttention::kNone && num_tokens > info.dense_up_to;
   return has_global ? 4.0 * static_cast<double>(info.num_heads * info.hidden_size) * n : 0;
 }
 
-constexpr int kPrices = 3;  // a batch, a linear FLOP, an attention FLOP
+constexpr int kPrices = 3;  // of a batch, of a linear FLOP, of an attention FLOP
 using Row = std::array<double, kPrices>;
 
-// Solves the symmetric positive definite system of the chosen unknowns by Gaussian elimination;
-// false if it is singular.
+// Solves the symmetric positive definite system of the chosen unknowns by Gaussian elimination; the
+// other unknowns become 0. False where the system is singular.
 bool SolveSubset(const std::array<Row, kPrices>& normal, const Row& right, unsigned chosen,
                  Row& solution) {
   std::array<std::array<double, kPrices + 1>, kPrices> m{};
@@ -89,7 +94,7 @@ bool SolveSubset(const std::array<Row, kPrices>& normal, const Row& right, unsig
   return true;
 }
 
-// argmin over x >= 0 of sum_rows (row·x - target)^2.
+// The x >= 0 with the smallest sum over rows of (row·x - target)^2.
 Row NonNegativeLeastSquares(std::span<const Row> rows, std::span<const double> targets) {
   std::array<Row, kPrices> normal{};
   Row right{}, best{};
@@ -124,15 +129,16 @@ double Median(std::vector<double> values) {
 CostModel::CostModel(const ModelInfo& info) : info_(info) {}
 
 double CostModel::LinearFlop(int64_t num_tokens) const {
-  const double n = PaddedLength(info_, num_tokens), width = static_cast<double>(info_.hidden_size);
+  const double n = PaddedLength(info_, num_tokens);
+  const double width = static_cast<double>(info_.hidden_size);
   const double heads_width = static_cast<double>(info_.num_heads * info_.head_size);
   const double wide = static_cast<double>(info_.intermediate_size);
-  const double feed_forward_matrices =
-      info_.architecture == "modernbert" ? 3 : 2;  // gated: up, gate, down
+  // A gated feed-forward has three matrices (up, gate, down).
+  const double feed_forward_matrices = info_.architecture == "modernbert" ? 3 : 2;
   double multiply_adds = 0;
   for (const LayerAttention& layer : info_.layers) {
-    const double attention_matrices =
-        layer.kind == AttentionKind::kLsh ? 3 : 4;  // queries and keys share one
+    // LSH attention's queries and keys share one matrix.
+    const double attention_matrices = layer.kind == AttentionKind::kLsh ? 3 : 4;
     multiply_adds += n * width * (attention_matrices * heads_width + feed_forward_matrices * wide);
   }
   return 2 * multiply_adds;
@@ -160,36 +166,39 @@ double CostModel::BatchSeconds(std::span<const int64_t> lengths) const {
   return seconds;
 }
 
-// What lives at once at the widest point of a layer: the layer's input, packed q k v, the
-// attention's output and the projected output, plus the wide rows of the feed-forward that are
-// under way. Reformer keeps two residual streams and sorts per round.
+// What lives at once at the widest point of a layer: the layer's input, the packed q, k and v, the
+// attention's output, the projected output, and the wide rows of the feed-forward that are under
+// way between two pauses. A Reformer keeps two residual streams and sorts in each hash round.
 int64_t CostModel::BatchBytes(std::span<const int64_t> lengths) const {
-  constexpr int64_t kFeedForwardRows =
-      2048;  // between two pauses; 512 on each of up to four threads
   double tokens = 0;
   for (int64_t length : lengths) tokens += PaddedLength(info_, length);
   const double element = info_.dtype == DataType::kBFloat16 ? 2 : 4;
-  const double width = static_cast<double>(info_.hidden_size),
-               heads_width = static_cast<double>(info_.num_heads * info_.head_size);
+  const double width = static_cast<double>(info_.hidden_size);
+  const double heads_width = static_cast<double>(info_.num_heads * info_.head_size);
   double per_token = element * (3 * width + 4 * heads_width);
   const bool has_lsh =
       std::any_of(info_.layers.begin(), info_.layers.end(),
                   [](const LayerAttention& layer) { return layer.kind == AttentionKind::kLsh; });
-  // Per round and head: an output row with its log-sum-exp, the bucket and the sorted position.
-  if (has_lsh)
+  if (has_lsh) {
+    // For each round and head: an output row, and 20 bytes for its log-sum-exp, the bucket and the
+    // sorted position.
     per_token +=
         element * width + std::max(1, info_.num_hashes) *
                               (element * heads_width + static_cast<double>(info_.num_heads) * 20);
-  const double block = std::min(tokens, static_cast<double>(kFeedForwardRows)) * 4 *
+  }
+  const double block = std::min(tokens, static_cast<double>(PackedPass::kRowsPerPause)) * 4 *
                        (2 * static_cast<double>(info_.intermediate_size) + width);
   return static_cast<int64_t>(tokens * per_token + block);
 }
 
 void CostModel::Calibrate(std::span<const Sample> samples) {
+  // The weight of the pull: a thousandth of a sample's, so that it decides only what the samples
+  // leave open.
   constexpr double kPull = 1e-3;
   const Row prior = {fixed_seconds_, seconds_per_linear_flop_, seconds_per_attention_flop_};
-  std::vector<Row>
-      rows;  // in units of the prior, each divided by the seconds measured: the target is 1
+  // One row for each sample, in units of the prior prices and divided by the measured seconds, so
+  // that the target of each row is 1.
+  std::vector<Row> rows;
   std::vector<double> speed;
   for (const Sample& sample : samples) {
     if (!(sample.seconds > 0) || sample.lengths.empty()) continue;
@@ -204,8 +213,7 @@ void CostModel::Calibrate(std::span<const Sample> samples) {
   }
   if (rows.empty()) return;
   std::vector<double> targets(rows.size(), 1.0);
-  const double usual =
-      Median(speed);  // how many times slower this machine is than the prior prices say
+  const double usual = Median(speed);  // how many times slower this machine is than the prior says
   for (int i = 0; i < kPrices; ++i) {
     Row pull{};
     pull[i] = kPull / usual;

@@ -1,8 +1,14 @@
-// CostModel: predicted seconds and bytes of a batch from its lengths alone, per architecture; what
-// admission and batching count in.
-//   seconds = a + b * sum(linear FLOP) + c * sum(attention FLOP)        FLOP from the layers' shapes (n*w + g*n for windows,
-//   n * rounds * chunk for LSH, n^2 for dense); a, b, c are set by Calibrate from measured batches at warm-up.
-// Const methods are thread safe once Calibrate has returned.
+// CostModel: the predicted seconds and bytes of a batch, from its lengths alone. Admission and
+// batching count in them.
+//
+//   seconds = a + b * sum(linear FLOP) + c * sum(attention FLOP)
+//
+// The FLOP follow from the shapes of the layers, for a text of n tokens: n * w + g * n score pairs
+// for windows, n * rounds * chunk for LSH, n^2 for dense attention. Calibrate sets the prices a, b
+// and c from batches that were measured at warm-up; before that they are guesses.
+//
+// Thread safety: const methods may be called from any thread once Calibrate has returned. Proven by
+// cost_model_test.
 #pragma once
 
 #include <cstdint>
@@ -22,17 +28,21 @@ class CostModel {
     std::vector<int64_t> lengths;  // tokens of each text
     double seconds = 0;
   };
+  // Fits the prices to the samples; samples without texts or time are left out, and without any
+  // usable sample nothing changes.
   void Calibrate(std::span<const Sample> samples);
 
-  double LinearFlop(int64_t num_tokens) const;     // linear layers of one text
-  double AttentionFlop(int64_t num_tokens) const;  // scores and values of one text
-  double TextSeconds(
-      int64_t num_tokens) const;  // marginal predicted seconds of one text in a batch
+  double LinearFlop(int64_t num_tokens) const;     // of the linear layers, for one text
+  double AttentionFlop(int64_t num_tokens) const;  // of scores and values, for one text
+  // By how many seconds one more text makes a batch longer.
+  double TextSeconds(int64_t num_tokens) const;
   double BatchSeconds(std::span<const int64_t> lengths) const;
-  int64_t BatchBytes(std::span<const int64_t> lengths) const;  // activations at their peak
+  int64_t BatchBytes(std::span<const int64_t> lengths) const;  // of activations, at their peak
 
  private:
   ModelInfo info_;
+  // Before Calibrate: a millisecond for each batch, 100 GFLOP/s in linear layers and half of that
+  // in attention.
   double fixed_seconds_ = 1e-3;
   double seconds_per_linear_flop_ = 1.0 / 100e9;
   double seconds_per_attention_flop_ = 1.0 / 50e9;

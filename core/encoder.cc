@@ -1,11 +1,13 @@
 // One Encode, from packed ids to vectors:
 //
-//   JoinComputeTeam -> model Forward (layers; dropped texts leave between them) -> for each text, in blocks of rows:
-//   token_sink, StreamingPooler -> Dense -> cut -> normalise -> finite?
+//   1. JoinComputeTeam
+//   2. the model's Forward: all layers; dropped texts leave between them
+//   3. for each text, the hidden states in blocks of kRowsPerRead rows: token_sink, StreamingPooler
+//   4. for each vector: Dense, Matryoshka cut, normalise, check that all values are finite
 //
-// Hidden states are read in blocks of kRowsPerBlock, so that a model that makes its last rows on
-// demand (Reformer) never holds them all. Everything LibTorch throws ends here and becomes one
-// status for each text that has no result yet.
+// Hidden states are read in blocks, so that a model that makes its last rows on demand (Reformer)
+// never holds them all. Everything that LibTorch throws ends here and becomes one status for each
+// text that has no result yet.
 #include "core/encoder.h"
 
 #include <ATen/core/Tensor.h>
@@ -20,7 +22,7 @@
 #include "absl/strings/str_cat.h"
 #include "core/cost_model.h"
 #include "core/models/model.h"
-#include "core/output_head.h"
+#include "core/models/output_head.h"
 #include "core/pooling.h"
 #include "core/runtime/compute_threads.h"
 #include "core/runtime/memory.h"
@@ -28,7 +30,9 @@
 namespace longspan {
 namespace {
 
-constexpr int64_t kRowsPerBlock = 1024;
+// Rows of hidden states that are read at once, however long the text is: 3 MiB of float32 at 768
+// dimensions.
+constexpr int64_t kRowsPerRead = 1024;
 
 bool AllFinite(const float* values, int64_t count) {
   return std::all_of(values, values + count, [](float value) { return std::isfinite(value); });
@@ -59,7 +63,7 @@ absl::Status CatchLibTorch(Compute compute) {
   }
 }
 
-// The texts that nobody waits for. Sticky: a text once reported as dropped stays dropped for the
+// The texts that nobody waits for. A text that was once reported as dropped stays dropped for the
 // rest of the pass.
 class DroppedTexts {
  public:
@@ -69,7 +73,6 @@ class DroppedTexts {
     if (!dropped_[text] && control_.is_dropped && control_.is_dropped(text)) dropped_[text] = true;
     return dropped_[text];
   }
-  bool active() const { return static_cast<bool>(control_.is_dropped); }
 
  private:
   const EncodeControl& control_;
@@ -78,14 +81,14 @@ class DroppedTexts {
 
 }  // namespace
 
-// What becomes of the hidden states of one text.
+// Turns the hidden states of one text into what its options ask for.
 class Encoder::TextOutput {
  public:
   TextOutput(const Encoder& encoder, const EncodeOptions& options, std::span<const uint8_t> mask,
              int64_t num_tokens)
       : encoder_(encoder), options_(options), num_tokens_(num_tokens), pooler_(Task(mask)) {}
 
-  // True: nothing but the first row is read.
+  // True where nothing but the first row of the text is read.
   bool first_row_only() const { return rows_needed() <= 1; }
   absl::StatusOr<EncodedText> Read(const HiddenStates& hidden, int32_t text);
 
@@ -135,10 +138,13 @@ absl::StatusOr<std::vector<float>> Encoder::TextOutput::Finish(std::vector<float
   bool normalize = options_.normalize.value_or(encoder_.info_.normalize);
   int64_t dimensions = options_.dimensions;
   if (dimensions == 0 && !options_.pooling.has_value()) {
-    // The folder's truncate_dim cuts behind its Normalize module, and what is left is not made
-    // longer again unless that is asked for.
+    // The folder's truncate_dim cuts behind its Normalize module. What is left has then less than
+    // unit length, and it is normalised again only where the caller asks for it.
     dimensions = encoder_.info_.output_dimensions;
-    if (normalize && !options_.normalize.has_value()) NormalizeL2(vector), normalize = false;
+    if (normalize && !options_.normalize.has_value()) {
+      NormalizeL2(vector);
+      normalize = false;
+    }
   }
   CutAndNormalize(dimensions, normalize, &vector);
   if (!AllFinite(vector.data(), static_cast<int64_t>(vector.size()))) return NotFinite();
@@ -146,8 +152,8 @@ absl::StatusOr<std::vector<float>> Encoder::TextOutput::Finish(std::vector<float
 }
 
 absl::StatusOr<EncodedText> Encoder::TextOutput::Read(const HiddenStates& hidden, int32_t text) {
-  for (int64_t begin = 0; begin < rows_needed(); begin += kRowsPerBlock) {
-    const int64_t end = std::min(begin + kRowsPerBlock, rows_needed());
+  for (int64_t begin = 0; begin < rows_needed(); begin += kRowsPerRead) {
+    const int64_t end = std::min(begin + kRowsPerRead, rows_needed());
     const at::Tensor rows = hidden.Rows(text, begin, end).to(at::kFloat).contiguous();
     const float* values = rows.data_ptr<float>();
     if (options_.token_sink) {

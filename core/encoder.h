@@ -1,11 +1,18 @@
-// Encoder: the one public compute entry of the library. Token ids in, vectors out; one forward pass
-// per call.
+// Encoder: the one public compute entry of the library. Token ids go in and vectors come out; each
+// call of Encode is one forward pass.
 //
-//   auto encoder = Encoder::Load({.model_dir = "..."});
-//   TokenBatch batch;  batch.Add({.token_ids = ids});
-//   std::vector<absl::StatusOr<EncodedText>> results = (*encoder)->Encode(batch, {options}, {});
+//   const absl::StatusOr<std::unique_ptr<Encoder>> encoder = Encoder::Load(model_dir);
+//   if (!encoder.ok()) return encoder.status();
+//   TokenBatch batch;
+//   batch.Add({.token_ids = ids});
+//   const std::vector<EncodeOptions> options(1);  // one per text; these: the model's own pooling
+//   const std::vector<absl::StatusOr<EncodedText>> results = (*encoder)->Encode(batch, options);
+//   if (!results[0].ok()) return results[0].status();
+//   return results[0]->vector;
 //
-// Thread safety: const methods may be called from any thread, but Encode uses all threads of the
+// encoder_example_test compiles and runs these lines.
+//
+// Thread safety: const methods may be called from any thread. Encode uses all threads of the
 // compute team, so a server calls it from one worker thread per replica. No LibTorch type and no
 // exception leaves this class.
 #pragma once
@@ -30,40 +37,40 @@ class EncoderModel;
 class ModelFolder;
 class OutputHead;
 
-// "float32", "bfloat16", "int8" or "auto": int8 where the folder holds int8 weights, else bfloat16
-// where this processor has it, else float32. INVALID_ARGUMENT names what is allowed; whether this
-// processor has the type is said by Encoder::Load.
+// The data type that `name` means: "float32", "bfloat16", "int8" or "auto". "auto" is int8 where
+// the folder holds int8 weights, else bfloat16 where this processor has it, else float32.
+// INVALID_ARGUMENT names what is allowed. Whether this processor has the type is not checked here
+// but in Encoder::Load.
 absl::StatusOr<DataType> ResolveDataType(const std::string& name, const ModelFolder& folder);
 
 struct EncoderOptions {
   DataType dtype = DataType::kFloat32;
-  int num_threads =
-      // threads of the compute team; 0 = the cgroup's CPU quota, at most the cores this process may
-      // use
-      0;
+  // Threads of the compute team; 0 = the cores that this process may use (AvailableCores).
+  int num_threads = 0;
 };
 
 // What is wanted of one text of a batch.
 struct EncodeOptions {
-  std::optional<PoolingMode>
-      pooling;  // nullopt = the model's own pooling and Dense; otherwise this mode and no Dense
-  std::optional<bool> normalize;  // nullopt = the model's own
-  int32_t dimensions =
-      0;  // Matryoshka: keep the first so many values, then normalise if asked; 0 = all
-  bool document_vector = true;  // compute EncodedText::vector
-  std::vector<TokenRange>
-      spans;  // one vector each, pooled from the whole text's hidden states (late chunking)
-  int64_t pooling_begin = 0;  // tokens before this one take no part in pooling (a prompt left out)
+  // nullopt = the model's own pooling and its Dense modules; otherwise this mode and no Dense.
+  std::optional<PoolingMode> pooling;
+  std::optional<bool> normalize;  // nullopt = as the model does
+  // Matryoshka: keep the first so many values and then normalise, if that is asked for; 0 = all.
+  int32_t dimensions = 0;
+  bool document_vector = true;  // false: EncodedText::vector is not computed
+  // One vector each, pooled from the hidden states of the whole text (late chunking).
+  std::vector<TokenRange> spans;
+  // Tokens before this one take no part in pooling (a prompt that is left out).
+  int64_t pooling_begin = 0;
 
-  // Receives the token vectors in order, in blocks of rows: first token, then rows x
-  // token_dimensions values, valid only during the call. Empty = not wanted. `normalize` applies to
-  // each row only where it is set to true.
+  // Receives the token vectors in order, in blocks of rows: the first row's token, the number of
+  // rows, and rows x token_dimensions values, which are valid only during the call. Empty = the
+  // token vectors are not wanted. A row is normalised only where `normalize` is set to true.
   std::function<void(int64_t first_token, int64_t num_tokens, const float* values)> token_sink;
 };
 
 struct EncodedText {
   std::vector<float> vector;                     // empty where no document vector was wanted
-  std::vector<std::vector<float>> span_vectors;  // one per EncodeOptions::spans
+  std::vector<std::vector<float>> span_vectors;  // one for each of EncodeOptions::spans
 };
 
 // How a running forward pass is steered from outside. Both functions run on the computing thread;
@@ -80,14 +87,17 @@ struct EncodeControl {
   std::function<bool(int32_t text)> is_dropped;
 };
 
-// Code of a result where the computing device is gone and no later call can succeed. Never on the
-// CPU.
+// The code of a result where the computing device is gone, so that no later call can succeed. It
+// never occurs on the CPU.
 inline constexpr absl::StatusCode kDeviceLost = absl::StatusCode::kDataLoss;
 
 class Encoder {
  public:
-  // Reads config and weights and gets ready to encode. Errors are one line: what, where, what to
-  // do.
+  // Reads config and weights and gets ready to encode. Errors are one line that says what, where
+  // and what to do. NOT_FOUND, INVALID_ARGUMENT: files that are missing or wrong. UNIMPLEMENTED: an
+  // architecture that is not known. FAILED_PRECONDITION: weights in another format, or a data type
+  // that this processor lacks. RESOURCE_EXHAUSTED: the weights do not fit in memory. INTERNAL: an
+  // exception inside LibTorch.
   static absl::StatusOr<std::unique_ptr<Encoder>> Load(const ModelFolder& folder,
                                                        const EncoderOptions& options);
   static absl::StatusOr<std::unique_ptr<Encoder>> Load(const std::string& model_dir,
@@ -98,34 +108,38 @@ class Encoder {
   const CostModel& cost_model() const { return *cost_model_; }
 
   // Checks one text and what is wanted of it against the model, before anything costly.
-  // INVALID_ARGUMENT (empty text, id outside the vocabulary, too long, position or span outside the
-  // text, dimensions too large), FAILED_PRECONDITION (global attention or hashing the model does
-  // not have, spans where the model pools by cls or lasttoken and no pooling is named).
+  // INVALID_ARGUMENT: an empty text, an id outside the vocabulary, a text that is too long, a
+  // position or span outside the text, too many dimensions. FAILED_PRECONDITION: global attention
+  // or hashing that the model does not have, spans where the model pools by cls or lasttoken and no
+  // pooling is named. A message that begins with a field ("spans[1] is ...") has the field attached
+  // (core/error_details.h).
   absl::Status Validate(const TokenBatch::Text& text, const EncodeOptions& options) const;
 
-  // One result per text of the batch, in order; options has one entry per text. A text's result
-  // does not depend on its neighbours. Errors per text: CANCELLED (dropped), RESOURCE_EXHAUSTED
-  // (out of memory), INTERNAL (NaN or Inf output, exception inside LibTorch), kDeviceLost.
+  // One result for each text of the batch, in order; `options` has one entry for each text. A
+  // text's result does not depend on the other texts. Errors of a text: CANCELLED (it was dropped),
+  // RESOURCE_EXHAUSTED (out of memory), INTERNAL (NaN or Inf in the output, or an exception inside
+  // LibTorch), kDeviceLost.
   std::vector<absl::StatusOr<EncodedText>> Encode(const TokenBatch& batch,
                                                   std::span<const EncodeOptions> options,
                                                   const EncodeControl& control = {}) const;
 
-  // Runs batches from the smallest on and the first layers of the largest (max_batch_tokens in
-  // texts as long as the model takes; 0 = none that large), so that no request pays for lazy set-up
-  // and a batch that does not fit in memory shows before the first request, and calibrates
-  // cost_model().
+  // Runs batches of growing size, so that no request pays for lazy set-up, and calibrates
+  // cost_model() by them. Then it runs the first layers of the largest batch (max_batch_tokens
+  // tokens in texts as long as the model takes; 0 = this step is left out), so that a batch that
+  // does not fit in memory shows before the first request: RESOURCE_EXHAUSTED.
   absl::Status WarmUp(int64_t max_batch_tokens = 0);
 
  private:
   class TextOutput;
 
   Encoder();
+  // The seconds of a pass over texts of these lengths.
   absl::StatusOr<double> MeasurePass(std::span<const int64_t> lengths,
                                      const EncodeControl& control = {}) const;
   absl::Status TouchLargestBatch(std::span<const int64_t> lengths) const;
-  // Values of a vector before the Matryoshka cut.
+  // How many values a vector has before the Matryoshka cut.
   int64_t VectorWidth(const EncodeOptions& options) const;
-  // Fills results[0, done); what it returns, or LibTorch throws, is the result of the others.
+  // Fills results[0, done). What it returns, or LibTorch throws, is the result of the other texts.
   absl::Status EncodeTexts(const TokenBatch& batch, std::span<const EncodeOptions> options,
                            const EncodeControl& control,
                            std::vector<absl::StatusOr<EncodedText>>& results, int32_t& done) const;
@@ -133,12 +147,12 @@ class Encoder {
   ModelInfo info_;
   std::unique_ptr<EncoderModel> model_;
   std::unique_ptr<CostModel> cost_model_;
-  std::unique_ptr<OutputHead> head_;  // the Dense modules of this model
+  std::unique_ptr<OutputHead> head_;  // the model's Dense modules
 };
 
-// Global positions of a text of n tokens under a policy. `positions` are used for kPositions. kCls
-// above dense_up_to (or asked for by name) gives {0}; the model's default gives none for texts that
-// are dense anyway.
+// The global positions of a text of num_tokens tokens under a policy; nullopt = the model's
+// default. kPositions gives `positions`, kCls gives {0}, kNone none. A default of kCls gives none
+// to texts that are dense anyway (dense_up_to).
 std::vector<int32_t> ResolveGlobalPositions(const ModelInfo& info,
                                             std::optional<GlobalAttention> policy,
                                             std::span<const int32_t> positions, int64_t num_tokens);

@@ -1,5 +1,5 @@
-// Encoder::Load and WarmUp: from a folder to an encoder that is ready, its model info complete and
-// its cost model calibrated.
+// Encoder::Load and WarmUp: from a folder to an encoder that is ready, with complete model info and
+// a calibrated cost model.
 #include <c10/util/Exception.h>
 
 #include <algorithm>
@@ -15,7 +15,7 @@
 #include "core/encoder.h"
 #include "core/layers/linear.h"
 #include "core/models/model.h"
-#include "core/output_head.h"
+#include "core/models/output_head.h"
 #include "core/runtime/compute_threads.h"
 #include "core/runtime/memory.h"
 #include "core/weights/int8_weights.h"
@@ -25,17 +25,19 @@ namespace {
 
 using WarmUpClock = std::chrono::steady_clock;
 
-constexpr double kWarmUpSeconds = 0.7;  // no new shape is begun after this long
-constexpr int kMeasuredPasses = 3;
-constexpr double kLongPassSeconds = 0.05;  // longer ones are measured once
+constexpr double kWarmUpSeconds = 0.7;     // no new shape is begun once so much time has passed
+constexpr int kMeasuredPasses = 3;         // of each shape
+constexpr double kLongPassSeconds = 0.05;  // a longer pass is measured once, to keep this short
+// The pass over the largest batch is not stopped before this time: it would save little.
 constexpr double kLargestBatchSeconds = 0.5;
-constexpr double kPredictionMargin = 1.1;
+constexpr double kPredictionMargin = 1.1;  // by how much a pass may take longer than predicted
 
 double SecondsSince(WarmUpClock::time_point begin) {
   return std::chrono::duration<double>(WarmUpClock::now() - begin).count();
 }
 
-// The name in the config where it has one: "owner/model" as it is, of a path the last component.
+// The name that the config gives, or the folder's path where it gives none. "owner/model" stays as
+// it is; of a path the last component is taken.
 std::string ModelName(const ModelFolder& folder) {
   const auto found = folder.config().find("_name_or_path");
   std::string name =
@@ -50,13 +52,13 @@ std::string ModelName(const ModelFolder& folder) {
   return (error ? std::filesystem::path(name) : absolute.lexically_normal()).filename().string();
 }
 
-// The smaller of two bounds of which 0 means none.
+// The smaller of two bounds, where 0 means that there is none.
 int64_t TighterLimit(int64_t a, int64_t b) {
   if (a == 0 || b == 0) return std::max(a, b);
   return std::min(a, b);
 }
 
-// Adds to the architecture's part of the info what the folder says around it.
+// The architecture's part of the info with what the folder says around it.
 ModelInfo CompleteInfo(ModelInfo info, const ModelFolder& folder, const OutputHead& head) {
   info.name = ModelName(folder);
   info.max_tokens = TighterLimit(info.max_tokens, folder.max_seq_length().value_or(0));
@@ -72,7 +74,7 @@ ModelInfo CompleteInfo(ModelInfo info, const ModelFolder& folder, const OutputHe
   return info;
 }
 
-// Text of n tokens out of the vocabulary, without padding ids.
+// A text of n tokens of the vocabulary, without padding ids.
 std::vector<int32_t> SampleIds(const ModelInfo& info, int64_t n) {
   std::vector<int32_t> ids(n);
   for (int64_t i = 0; i < n; ++i) {
@@ -82,14 +84,14 @@ std::vector<int32_t> SampleIds(const ModelInfo& info, int64_t n) {
   return ids;
 }
 
-// max_batch_tokens tokens in texts of at most the length that the model takes.
+// The lengths of texts that have max_batch_tokens tokens together, each as long as the model takes.
 std::vector<int64_t> LargestBatch(const ModelInfo& info, int64_t max_batch_tokens) {
-  const int64_t longest =
-      info.max_tokens > 0 ? std::min(info.max_tokens, max_batch_tokens) : max_batch_tokens;
+  const int64_t longest = info.CutToLongest(max_batch_tokens);
   return std::vector<int64_t>(std::max<int64_t>(1, max_batch_tokens / longest), longest);
 }
 
-// Layers differ in what they allocate by their kind of attention; models mix kinds in any order.
+// What a layer allocates depends on its kind of attention, and models mix the kinds in any order:
+// this is how many layers must run until each kind has run once.
 size_t LayersUntilEachKindRan(std::span<const LayerAttention> layers) {
   std::set<AttentionKind> seen;
   size_t ran = 0;
@@ -139,7 +141,7 @@ absl::StatusOr<std::unique_ptr<Encoder>> Encoder::Load(const ModelFolder& folder
   encoder->model_ = *std::move(model);
   encoder->head_ = *std::move(head);
   encoder->cost_model_ = std::make_unique<CostModel>(encoder->info_);
-  TrimMemory();  // what loading held beyond the weights
+  TrimMemory();  // gives back what loading held beyond the weights
   return encoder;
 } catch (const c10::OutOfMemoryError& error) {
   return absl::ResourceExhaustedError(absl::StrCat(
@@ -152,7 +154,6 @@ absl::StatusOr<std::unique_ptr<Encoder>> Encoder::Load(const ModelFolder& folder
       absl::StrCat(folder.path(), ": LibTorch: ", error.what_without_backtrace()));
 }
 
-// The seconds of a pass over texts of these lengths.
 absl::StatusOr<double> Encoder::MeasurePass(std::span<const int64_t> lengths,
                                             const EncodeControl& control) const {
   TokenBatch batch;
@@ -168,10 +169,10 @@ absl::StatusOr<double> Encoder::MeasurePass(std::span<const int64_t> lengths,
   return SecondsSince(begin);
 }
 
-// The first pass of a shape pays for lazy set-up (oneDNN primitives, arena, page faults), the next
-// are measured; the quickest of the short ones counts, since whatever else the machine does at the
-// moment only ever makes a pass slower. One short text, many short ones and longer ones tell the
-// fixed cost, the linear layers and attention apart.
+// The first pass of a shape pays for lazy set-up (oneDNN primitives, arena, page faults); the next
+// ones are measured. The quickest of them counts, since whatever else the machine does at that
+// moment can only make a pass slower. One short text, many short texts and longer texts tell the
+// fixed cost of a batch, the linear layers and the attention apart.
 absl::Status Encoder::WarmUp(int64_t max_batch_tokens) {
   const std::vector<std::vector<int64_t>> shapes = {
       {8},    {128},  std::vector<int64_t>(16, 32), {512},
@@ -180,7 +181,7 @@ absl::Status Encoder::WarmUp(int64_t max_batch_tokens) {
   const WarmUpClock::time_point start = WarmUpClock::now();
   for (const std::vector<int64_t>& lengths : shapes) {
     const int64_t longest = *std::max_element(lengths.begin(), lengths.end());
-    if (info_.max_tokens > 0 && longest > info_.max_tokens) continue;
+    if (!info_.TakesLength(longest)) continue;
     if (SecondsSince(start) > kWarmUpSeconds && samples.size() >= 2) break;
     CostModel::Sample sample{.lengths = lengths, .seconds = INFINITY};
     const absl::StatusOr<double> first = MeasurePass(lengths);
@@ -198,9 +199,9 @@ absl::Status Encoder::WarmUp(int64_t max_batch_tokens) {
   return TouchLargestBatch(LargestBatch(info_, max_batch_tokens));
 }
 
-// Begins a pass over texts of these lengths and stops it once, by the cost model, each kind of
-// layer has run, and not before kLargestBatchSeconds: a later layer takes the same memory and the
-// same primitives again.
+// Begins a pass over texts of these lengths and stops it once each kind of layer has run, as the
+// cost model predicts it, but not before kLargestBatchSeconds. The other layers take the same
+// memory and the same primitives again.
 absl::Status Encoder::TouchLargestBatch(std::span<const int64_t> lengths) const {
   const double share = static_cast<double>(LayersUntilEachKindRan(info_.layers)) /
                        static_cast<double>(info_.layers.size());

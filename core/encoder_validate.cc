@@ -1,39 +1,43 @@
-// Encoder::Validate: everything that can be wrong with one text and what is wanted of it, before
-// anything costly.
+// Encoder::Validate: everything that can be wrong with one text and with what is wanted of it,
+// checked before anything costly. Where a message begins with the field at fault, the status
+// carries that field too (core/error_details.h).
 #include <algorithm>
 #include <string>
 
 #include "absl/strings/str_cat.h"
 #include "core/encoder.h"
-#include "core/output_head.h"
+#include "core/error_details.h"
+#include "core/models/output_head.h"
 
 namespace longspan {
 namespace {
 
+absl::Status CheckMask(std::span<const uint8_t> mask, int64_t num_tokens) {
+  if (mask.empty()) return absl::OkStatus();
+  if (static_cast<int64_t>(mask.size()) != num_tokens) {
+    return InvalidField("attention_mask",
+                        absl::StrCat("has ", mask.size(), " values for ", num_tokens, " tokens"));
+  }
+  if (std::ranges::none_of(mask, [](uint8_t m) { return m != 0; }))
+    return InvalidField("attention_mask", "is 0 everywhere; at least one token must be read");
+  return absl::OkStatus();
+}
+
 absl::Status CheckTokens(const TokenBatch::Text& text, const ModelInfo& info) {
   const int64_t n = static_cast<int64_t>(text.token_ids.size());
   if (n == 0) return absl::InvalidArgumentError("the text has no tokens; at least 1 is needed");
-  if (info.max_tokens > 0 && n > info.max_tokens) {
+  if (!info.TakesLength(n)) {
     return absl::InvalidArgumentError(absl::StrCat("the text has ", n,
                                                    " tokens; this model takes at most ",
                                                    info.max_tokens, " (set truncation)"));
   }
   for (int64_t i = 0; i < n; ++i) {
     if (text.token_ids[i] >= 0 && text.token_ids[i] < info.vocab_size) continue;
-    return absl::InvalidArgumentError(absl::StrCat("token_ids[", i, "] is ", text.token_ids[i],
-                                                   "; allowed: 0 to ", info.vocab_size - 1,
-                                                   " (the vocabulary)"));
+    return InvalidField(absl::StrCat("token_ids[", i, "]"),
+                        absl::StrCat("is ", text.token_ids[i], "; allowed: 0 to ",
+                                     info.vocab_size - 1, " (the vocabulary)"));
   }
-  if (text.attention_mask.empty()) return absl::OkStatus();
-  if (static_cast<int64_t>(text.attention_mask.size()) != n) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "attention_mask has ", text.attention_mask.size(), " values for ", n, " tokens"));
-  }
-  if (std::ranges::none_of(text.attention_mask, [](uint8_t m) { return m != 0; })) {
-    return absl::InvalidArgumentError(
-        "attention_mask is 0 everywhere; at least one token must be read");
-  }
-  return absl::OkStatus();
+  return CheckMask(text.attention_mask, n);
 }
 
 absl::Status CheckGlobals(const TokenBatch::Text& text, const ModelInfo& info) {
@@ -49,9 +53,9 @@ absl::Status CheckGlobals(const TokenBatch::Text& text, const ModelInfo& info) {
       last = position;
       continue;
     }
-    return absl::InvalidArgumentError(absl::StrCat("global_positions[", i, "] is ", position,
-                                                   "; allowed: ascending, each once, from 0 to ",
-                                                   text.token_ids.size() - 1));
+    return InvalidField(absl::StrCat("global_positions[", i, "]"),
+                        absl::StrCat("is ", position, "; allowed: ascending, each once, from 0 to ",
+                                     text.token_ids.size() - 1));
   }
   return absl::OkStatus();
 }
@@ -62,29 +66,26 @@ absl::Status CheckHashing(const LshOptions& lsh, const ModelInfo& info) {
     return absl::FailedPreconditionError(absl::StrCat("num_hashes or hash_seed is given, but this ",
                                                       info.architecture, " has no LSH attention"));
   }
-  if (lsh.num_hashes >= 0 && lsh.num_hashes <= kMaxHashes) return absl::OkStatus();
-  return absl::InvalidArgumentError(absl::StrCat("num_hashes is ", lsh.num_hashes,
-                                                 "; allowed: 1 to ", kMaxHashes,
-                                                 ", or 0 for the model's own"));
+  if (lsh.num_hashes >= 0 && lsh.num_hashes <= LshOptions::kMaxHashes) return absl::OkStatus();
+  return InvalidField(
+      "num_hashes", absl::StrCat("is ", lsh.num_hashes, "; allowed: 1 to ", LshOptions::kMaxHashes,
+                                 ", or 0 for the model's own"));
 }
 
 absl::Status CheckSpans(const EncodeOptions& options, const ModelInfo& info, int64_t n) {
-  if (options.spans.empty()) return absl::OkStatus();
   for (size_t i = 0; i < options.spans.size(); ++i) {
     const TokenRange span = options.spans[i];
     if (span.begin >= 0 && span.begin < span.end && span.end <= n) continue;
-    return absl::InvalidArgumentError(absl::StrCat("spans[", i, "] is [", span.begin, ", ",
-                                                   span.end, "); allowed: not empty, inside [0, ",
-                                                   n, ")"));
+    return InvalidField(absl::StrCat("spans[", i, "]"),
+                        absl::StrCat("is [", span.begin, ", ", span.end,
+                                     "); allowed: not empty, inside [0, ", n, ")"));
   }
-  if (options.pooling.has_value()) return absl::OkStatus();
-  for (PoolingMode mode : info.pooling) {
-    if (!PoolsOneToken(mode)) continue;
-    return absl::FailedPreconditionError(absl::StrCat(
-        "this model pools by one token (", std::string(PoolingModeName(mode)),
-        "), which says nothing of a span; name a pooling such as mean for vectors of spans"));
-  }
-  return absl::OkStatus();
+  if (options.spans.empty() || options.pooling.has_value()) return absl::OkStatus();
+  const auto one_token = std::ranges::find_if(info.pooling, PoolsOneToken);
+  if (one_token == info.pooling.end()) return absl::OkStatus();
+  return absl::FailedPreconditionError(absl::StrCat(
+      "this model pools by one token (", std::string(PoolingModeName(*one_token)),
+      "), which says nothing of a span; name a pooling such as mean for vectors of spans"));
 }
 
 }  // namespace
@@ -96,14 +97,14 @@ absl::Status Encoder::Validate(const TokenBatch::Text& text, const EncodeOptions
   if (absl::Status status = CheckHashing(text.lsh, info_); !status.ok()) return status;
   if (absl::Status status = CheckSpans(options, info_, n); !status.ok()) return status;
   if (options.pooling_begin < 0 || options.pooling_begin >= n) {
-    return absl::InvalidArgumentError(absl::StrCat("pooling_begin is ", options.pooling_begin,
-                                                   "; allowed: 0 to ", n - 1,
-                                                   " (a token must be left to pool)"));
+    return InvalidField("pooling_begin",
+                        absl::StrCat("is ", options.pooling_begin, "; allowed: 0 to ", n - 1,
+                                     " (a token must be left to pool)"));
   }
   const int64_t width = VectorWidth(options);
   if (options.dimensions < 0 || options.dimensions > width) {
-    return absl::InvalidArgumentError(absl::StrCat("dimensions is ", options.dimensions,
-                                                   "; allowed: 1 to ", width, ", or 0 for all"));
+    return InvalidField("dimensions", absl::StrCat("is ", options.dimensions, "; allowed: 1 to ",
+                                                   width, ", or 0 for all"));
   }
   return absl::OkStatus();
 }

@@ -11,6 +11,7 @@ constexpr char kFieldUrl[] = "longspan/field";
 constexpr char kRetryAfterUrl[] = "longspan/retry-after-ms";
 constexpr char kReasonUrl[] = "longspan/reason";
 
+// In this Abseil, absl::string_view is a type of its own.
 absl::string_view View(std::string_view text) { return {text.data(), text.size()}; }
 
 std::optional<std::string> Payload(const absl::Status& status, const char* url) {

@@ -32,6 +32,10 @@ std::string_view PoolingModeName(PoolingMode mode) {
   return "unknown";
 }
 
+bool PoolsOneToken(PoolingMode mode) {
+  return mode == PoolingMode::kCls || mode == PoolingMode::kLastToken;
+}
+
 std::string_view AttentionKindName(AttentionKind kind) {
   switch (kind) {
     case AttentionKind::kDense:

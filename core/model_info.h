@@ -1,8 +1,9 @@
-// ModelInfo: what a loaded model is and allows, in plain values: the one source for GetModelInfo,
-// `longspan info`, `longspan-model inspect`, admission and validation. Filled once at load, then
-// constant.
+// ModelInfo: what a loaded model is and what it allows, in plain values. It is the one source for
+// GetModelInfo, `longspan info`, `longspan-model inspect`, admission and validation. Filled once
+// when the model is loaded, then constant.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <map>
 #include <string>
@@ -14,38 +15,37 @@ namespace longspan {
 enum class DataType { kFloat32, kBFloat16, kInt8 };
 std::string_view DataTypeName(DataType dtype);  // "float32", "bfloat16", "int8"
 
-// How the token vectors of a text become one vector (sentence-transformers' names). Several are
-// concatenated.
+// How the token vectors of a text become one vector. Where a model names several modes, their
+// vectors are concatenated.
 enum class PoolingMode { kCls, kMax, kMean, kMeanSqrtLen, kWeightedMean, kLastToken };
-std::string_view PoolingModeName(
-    PoolingMode mode);  // "cls", "max", "mean", "mean_sqrt_len_tokens", "weightedmean", "lasttoken"
+// The names of sentence-transformers: "cls", "max", "mean", "mean_sqrt_len_tokens", "weightedmean",
+// "lasttoken".
+std::string_view PoolingModeName(PoolingMode mode);
+// True for cls and lasttoken, whose vector is that of one special token. It says nothing of a span
+// of the text.
+bool PoolsOneToken(PoolingMode mode);
 
-// True for the poolings that take one token's vector: such a vector says nothing of a span.
-constexpr bool PoolsOneToken(PoolingMode mode) {
-  return mode == PoolingMode::kCls || mode == PoolingMode::kLastToken;
-}
-
-// Which tokens attend to, and are attended by, every token of their text.
+// Which tokens attend to every token of their text and are attended by all of them.
 enum class GlobalAttention { kNone, kCls, kPositions };
 
 enum class AttentionKind { kDense, kSlidingWindow, kBlockSparse, kLsh, kLocalChunk };
-std::string_view AttentionKindName(
-    AttentionKind kind);  // "dense", "sliding_window", "block_sparse", "lsh", "local_chunk"
+// "dense", "sliding_window", "block_sparse", "lsh", "local_chunk".
+std::string_view AttentionKindName(AttentionKind kind);
 
-// Attention of one layer. Fields that its kind does not use are 0.
+// The attention of one layer. Fields that its kind does not use are 0.
 struct LayerAttention {
   AttentionKind kind = AttentionKind::kDense;
   int64_t window = 0;  // kSlidingWindow: one-sided, in tokens: query t sees t-window..t+window
-  int64_t chunk_length = 0;   // kLsh, kLocalChunk: tokens a chunk; kBlockSparse: tokens a block
-  int64_t chunks_before = 0;  // kLsh, kLocalChunk
-  int64_t chunks_after = 0;   // kLsh, kLocalChunk
-  int64_t random_blocks =
-      0;  // kBlockSparse: r of the published config (block 0 counts 1 + r times at inference)
+  int64_t chunk_length = 0;   // kLsh, kLocalChunk: tokens of a chunk; kBlockSparse: of a block
+  int64_t chunks_before = 0;  // kLsh, kLocalChunk: chunks that a query sees before its own
+  int64_t chunks_after = 0;   // kLsh, kLocalChunk: chunks that a query sees behind its own
+  // kBlockSparse: r of the published config. At inference its blocks are not random: block 0 counts
+  // 1 + r times instead.
+  int64_t random_blocks = 0;
 };
 
 struct ModelInfo {
-  std::string
-      name;  // last component of the folder's path, or _name_or_path where the config has one
+  std::string name;          // _name_or_path of the config, or the last component of the folder
   std::string architecture;  // model_type of config.json: "longformer", "reformer", ...
   DataType dtype = DataType::kFloat32;
   std::string device = "cpu";
@@ -57,9 +57,9 @@ struct ModelInfo {
   int64_t head_size = 0;
   int64_t intermediate_size = 0;
   int64_t vocab_size = 0;
-  int64_t max_tokens = 0;  // longest text, special tokens included; 0 = the model sets no bound
+  int64_t max_tokens = 0;  // of one text, special tokens included; 0 = the model sets no bound
   int64_t num_parameters = 0;
-  int64_t weight_bytes = 0;  // as held in memory
+  int64_t weight_bytes = 0;  // as they are held in memory
   int32_t pad_token_id = 0;
   std::vector<LayerAttention> layers;
 
@@ -67,19 +67,27 @@ struct ModelInfo {
   bool normalize = false;
   bool supports_global_attention = false;
   GlobalAttention default_global_attention = GlobalAttention::kNone;
-  int64_t dense_up_to =
-      0;  // texts up to this many tokens get full attention and no default globals; 0 = never
-  bool supports_hashing = false;  // num_hashes and hash_seed may be chosen per text
+  // Texts of up to so many tokens get full attention and no global tokens by default; 0 = no text
+  // does.
+  int64_t dense_up_to = 0;
+  bool supports_hashing = false;  // num_hashes and hash_seed may be chosen for each text
   int32_t num_hashes = 0;
   uint64_t hash_seed = 0;
   bool is_causal = false;
-  int64_t length_multiple =
-      // the model pads each text to a multiple of this (Reformer, BigBird); results depend on it
-      1;
+  // The model pads each text to a multiple of so many tokens (Reformer, BigBird), and its results
+  // depend on that.
+  int64_t length_multiple = 1;
 
   std::map<std::string, std::string> prompts;  // prompt_name -> text put in front of the input
   std::string default_prompt_name;             // empty = none
-  bool pool_prompt = true;  // false: tokens of the prompt are left out of pooling
+  bool pool_prompt = true;  // false: the tokens of the prompt are left out of pooling
+
+  // Whether a text of so many tokens, special tokens included, is not too long for the model.
+  bool TakesLength(int64_t num_tokens) const { return max_tokens == 0 || num_tokens <= max_tokens; }
+  // `num_tokens`, or as many as the model takes where that is less.
+  int64_t CutToLongest(int64_t num_tokens) const {
+    return max_tokens == 0 ? num_tokens : std::min(num_tokens, max_tokens);
+  }
 };
 
 }  // namespace longspan

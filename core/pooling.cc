@@ -1,16 +1,22 @@
-// How many ranges share one pass. Ranges of a text may overlap in any way, and adding each row to
-// each range that covers it would cost the sum of all range lengths: 4096 overlapping ranges of a
-// 64K text are 268 million row additions. Instead the text is cut at every begin and end of a
-// range. Between two such boundaries all open ranges see the same rows, so these are accumulated
-// once, into a segment, and the segment is merged into the open ranges when the boundary comes:
+// How many ranges share one pass over the rows.
+//
+// The ranges of a text may overlap in any way. Adding each row to each range that covers it would
+// cost the sum of all their lengths: for 4096 overlapping ranges of a text of 64K tokens, 268
+// million row additions. Instead the text is cut at every begin and end of a range. Between two
+// such boundaries all open ranges see the same rows, so these are accumulated once, into a segment,
+// and the segment is merged into the open ranges at the next boundary:
 //
 //   ranges  [0,6) and [4,9)      boundaries 0 4 6 9      segments [0,4) [4,6) [6,9)
 //   [0,6) = segment 0 + segment 1                        [4,9) = segment 1 + segment 2
 //
 // Merging is exact for every mode. Only weightedmean needs thought: the segment weighs its rows 1,
-// 2, 3, ... from its own first slot; behind k slots of the range they must weigh k+1, k+2, ...:
-// weighted_sum(range) += weighted_sum(segment) + k * sum(segment). Nothing is ever subtracted (as
-// prefix sums would), so no digits cancel, and a NaN or Inf row spoils only ranges that hold it.
+// 2, 3, ... from its own first slot on, but behind k slots of the range they must weigh k+1, k+2,
+// ...:
+//
+//   weighted_sum(range) += weighted_sum(segment) + k * sum(segment)
+//
+// Nothing is ever subtracted, as prefix sums would do it, so no digits cancel, and a row with NaN
+// or Inf spoils only the ranges that hold it.
 #include "core/pooling.h"
 
 #include <algorithm>
@@ -22,8 +28,8 @@
 namespace longspan {
 namespace {
 
-constexpr double kMinCount = 1e-9;
-constexpr double kMinNorm = 1e-12;
+constexpr double kMinCount = 1e-9;  // sentence-transformers' guard against a division by zero
+constexpr double kMinNorm = 1e-12;  // the same of torch.nn.functional.normalize
 
 void AppendScaled(const std::vector<double>& sum, double divisor, std::vector<float>* out) {
   for (const double value : sum) out->push_back(static_cast<float>(value / divisor));
@@ -146,7 +152,7 @@ void StreamingPooler::CrossBoundary() {
        next_range_ < by_begin_.size() && task_.ranges[by_begin_[next_range_]].begin == next_token_;
        ++next_range_) {
     const size_t range = by_begin_[next_range_];
-    if (task_.ranges[range].size() == 0) continue;  // TakeVector gives zeros
+    if (task_.ranges[range].size() == 0) continue;  // TakeVector gives zeros for it
     Reset(&accumulators_[range]);
     open_.push_back(range);
   }
@@ -187,7 +193,7 @@ std::vector<float> StreamingPooler::Pool(const Accumulator& range) const {
 }
 
 std::vector<float> StreamingPooler::TakeVector(size_t range) {
-  // Open still: its cls row is here and the rest of the range was not needed.
+  // A range that is still open: its cls row was read, and the rest of it was not needed.
   if (std::find(open_.begin(), open_.end(), range) != open_.end()) {
     Accumulator so_far = accumulators_[range];
     Merge(segment_, &so_far);

@@ -1,26 +1,32 @@
-// Pooling: the token vectors of one text become one vector per range of tokens, by the rules of
-// sentence-transformers.
+// Pooling: the token vectors of one text become one vector for each range of tokens, by the rules
+// of sentence-transformers.
 //
-// StreamingPooler takes the rows in order, in blocks of any size, and reads each of them once, so
-// that neither the rows of a half-million-token text nor a copy of them ever has to exist as a
-// whole. With m(t) = 1 where token t is read (attention mask, prompt left out) and 0 elsewhere,
-// over the tokens t of a range:
-//   cls                   first row with m = 1                    lasttoken    last row with m = 1
-//   mean                  sum(m x) / max(sum(m), 1e-9)            max          per column, rows with m = 1
+// StreamingPooler takes the rows in order, in blocks of any size, and reads each of them once. So
+// neither the rows of a text of half a million tokens nor a copy of them ever has to exist as a
+// whole. Over the tokens t of a range, with m(t) = 1 where token t is read and 0 elsewhere
+// (attention mask, prompt left out), and w(t) = 1, 2, 3, ... by its slot in the range (slots with m
+// = 0 count):
+//
+//   cls                   the first row with m = 1
+//   lasttoken             the last row with m = 1
+//   max                   for each column, over the rows with m = 1
+//   mean                  sum(m x) / max(sum(m), 1e-9)
 //   mean_sqrt_len_tokens  sum(m x) / sqrt(max(sum(m), 1e-9))
-//   weightedmean          sum(w m x) / max(sum(w m), 1e-9)        w = 1, 2, 3, ... by slot in the range, slots with m = 0 counted
-// Several modes are concatenated in their order. A range without any m = 1 gives zeros, never NaN.
-// Sums are kept in double: the result is that of exact arithmetic to float32 rounding, however long
-// the text is and however its rows are cut into blocks.
+//   weightedmean          sum(w m x) / max(sum(w m), 1e-9)
 //
-//   StreamingPooler pooler({.modes = info.pooling, .dimensions = D, .ranges = {{0, n}, {10, 90}}, .pooling_begin = prompt});
-//   for (begin = 0; begin < pooler.rows_needed(); begin = end)  pooler.Add(rows(begin, end), end - begin);
-//   std::vector<float> document = pooler.TakeVector(0), span = pooler.TakeVector(1);
+// The vectors of several modes are concatenated in their order. A range without any m = 1 gives
+// zeros, never NaN. Sums are kept in double: the result is that of exact arithmetic, rounded to
+// float32, however long the text is and however its rows are cut into blocks.
 //
-// Cost: T rows x D once, and for each range one merge per range boundary inside it (ranges that do
-// not overlap: none). Not thread safe: one pooler belongs to one thread. Source: the Pooling module
-// of sentence-transformers. Proven by pooling_test (against a two-line double reference, all modes
-// x masks x blocks x overlapping ranges).
+//   StreamingPooler pooler({.modes = modes, .dimensions = D, .ranges = {{0, n}, {2, 4}}});
+//   for (int64_t row = 0; row < pooler.rows_needed(); ++row) pooler.Add(&rows[row * D], 1);
+//   const std::vector<float> document = pooler.TakeVector(0);
+//   const std::vector<float> span = pooler.TakeVector(1);
+//
+// Cost: T rows x D once, and for each range one merge for each boundary of a range inside it (none,
+// where ranges do not overlap). Not thread safe: one pooler belongs to one thread. Source: the
+// Pooling module of sentence-transformers. Proven by pooling_test (against a reference of two lines
+// in double, over all modes x masks x blocks x overlapping ranges).
 #pragma once
 
 #include <cstdint>
@@ -35,52 +41,59 @@ namespace longspan {
 struct PoolingTask {
   std::vector<PoolingMode> modes = {PoolingMode::kMean};  // concatenated in this order
   int64_t dimensions = 0;                                 // D, width of one row
-  std::vector<TokenRange>
-      ranges;  // one vector each, begin <= end; may overlap; {0, n} is the whole text
-  int64_t pooling_begin =
-      0;  // tokens before this one have m = 0 in every range (a prompt left out)
-  std::span<const uint8_t> attention_mask =
-      {};  // empty (all 1) or one value per token; must outlive the pooler
+  // One vector each; begin <= end. They may overlap; {0, n} is the whole text.
+  std::vector<TokenRange> ranges;
+  // Tokens before this one have m = 0 in every range (a prompt that is left out).
+  int64_t pooling_begin = 0;
+  // One value for each token, or empty (all 1). It must outlive the pooler.
+  std::span<const uint8_t> attention_mask = {};
 };
 
 class StreamingPooler {
  public:
   explicit StreamingPooler(PoolingTask task);
 
-  // How many leading rows of the text are read: the last range's end, or less where every mode is
-  // cls (a text that is pooled by its first token needs 1). Rows that are added beyond are ignored.
+  // How many rows of the text are read, from its first on: up to the end of the last range, or
+  // fewer where every mode is cls (a text that is pooled by its first token needs 1). Rows that are
+  // added beyond that are ignored.
   int64_t rows_needed() const { return rows_needed_; }
 
   // The next `num_rows` rows of the text, [num_rows, D] row-major. They are not kept.
   void Add(const float* rows, int64_t num_rows);
 
-  // The vector of range i, [modes * D]; valid once rows_needed() rows were added. Takes it out of
-  // the pooler.
+  // Takes the vector of range i, [modes * D], out of the pooler. Call it once for each range, after
+  // rows_needed() rows were added.
   std::vector<float> TakeVector(size_t range);
 
  private:
-  // Running results over some consecutive slots of a text; only the arrays that the modes need are
-  // filled.
+  // Running results over some consecutive slots of a text. Only those arrays are filled that the
+  // modes need; each is [D].
   struct Accumulator {
-    std::vector<double> sum,
-        weighted_sum;  // [D]; weighted by 1, 2, 3, ... from the accumulator's own first slot
-    std::vector<float> max, first, last;  // [D]
-    int64_t num_read = 0;                 // slots with m = 1
-    double weight = 0;                    // sum of their weights
+    std::vector<double> sum;
+    std::vector<double> weighted_sum;  // weights 1, 2, 3, ... from the accumulator's first slot on
+    std::vector<float> max;
+    std::vector<float> first;
+    std::vector<float> last;
+    int64_t num_read = 0;  // slots with m = 1
+    double weight = 0;     // the sum of their weights
     int64_t num_slots = 0;
   };
   struct Needs {
-    bool sum = false, weighted_sum = false, max = false, first = false, last = false;
+    bool sum = false;
+    bool weighted_sum = false;
+    bool max = false;
+    bool first = false;
+    bool last = false;
   };
 
   bool IsRead(int64_t token) const;
   int64_t CountRowsNeeded() const;
   void Reset(Accumulator* accumulator) const;
   void AddRow(const float* row, bool is_read);  // to segment_
-  void Merge(const Accumulator& segment,
-             Accumulator* range) const;  // segment follows what range has seen
+  // Adds a segment that follows directly behind what `range` has seen.
+  void Merge(const Accumulator& segment, Accumulator* range) const;
   std::vector<float> Pool(const Accumulator& range) const;
-  void CrossBoundary();  // at next_token_: ends and begins ranges
+  void CrossBoundary();  // ends and begins the ranges that end or begin at next_token_
 
   // Constant after construction.
   PoolingTask task_;
@@ -92,16 +105,17 @@ class StreamingPooler {
   int64_t next_token_ = 0;
   size_t next_boundary_ = 0;  // in boundaries_
   size_t next_range_ = 0;     // in by_begin_
-  Accumulator segment_;  // rows since the last boundary: all ranges that are open see the same ones
-  std::vector<size_t> open_;               // ranges that have begun and not ended
-  std::vector<Accumulator> accumulators_;  // per range; empty unless open
-  std::vector<std::vector<float>> vectors_;
+  Accumulator segment_;       // rows since the last boundary; all open ranges see the same ones
+  std::vector<size_t> open_;  // ranges that have begun and not ended
+  std::vector<Accumulator> accumulators_;    // of each range; empty unless it is open
+  std::vector<std::vector<float>> vectors_;  // of each range that has ended
 };
 
-// x / max(|x|, 1e-12): a vector of zeros stays zeros.
+// x / max(|x|, 1e-12), in place: a vector of zeros stays zeros.
 void NormalizeL2(std::span<float> vector);
 
-// Matryoshka cut to the first `dimensions` values (0 = all), then NormalizeL2 if asked.
+// The Matryoshka cut to the first `dimensions` values (0 = all), then NormalizeL2 where `normalize`
+// says so.
 void CutAndNormalize(int64_t dimensions, bool normalize, std::vector<float>* vector);
 
 }  // namespace longspan

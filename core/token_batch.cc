@@ -1,7 +1,5 @@
 #include "core/token_batch.h"
 
-#include <algorithm>
-
 namespace longspan {
 
 int32_t TokenBatch::Add(const Text& text) {
@@ -9,8 +7,8 @@ int32_t TokenBatch::Add(const Text& text) {
   token_ids_.insert(token_ids_.end(), text.token_ids.begin(), text.token_ids.end());
   for (int32_t position : text.global_positions) globals_.push_back(offset + position);
   cu_globals_.push_back(static_cast<int32_t>(globals_.size()));
-  if (!text.attention_mask.empty() && mask_.empty())
-    mask_.assign(offset, 1);  // texts before this one are read whole
+  // The first text with a mask: all tokens of the texts before it are read.
+  if (!text.attention_mask.empty() && mask_.empty()) mask_.assign(offset, 1);
   if (!text.attention_mask.empty()) {
     mask_.insert(mask_.end(), text.attention_mask.begin(), text.attention_mask.end());
   } else if (!mask_.empty()) {
@@ -19,12 +17,6 @@ int32_t TokenBatch::Add(const Text& text) {
   lsh_.push_back(text.lsh);
   cu_seqlens_.push_back(static_cast<int32_t>(token_ids_.size()));
   return num_texts() - 1;
-}
-
-int64_t TokenBatch::max_length() const {
-  int64_t longest = 0;
-  for (int32_t text = 0; text < num_texts(); ++text) longest = std::max(longest, length(text));
-  return longest;
 }
 
 }  // namespace longspan

@@ -1,10 +1,11 @@
-// TokenBatch: the packed input of one forward pass. No padding: T tokens of B texts lie one behind
-// the other and cu_seqlens marks the seams; attention never crosses a seam.
+// TokenBatch: the packed input of one forward pass. There is no padding: the T tokens of B texts
+// lie one behind the other and cu_seqlens marks the seams; attention never crosses a seam.
 //
-//   two texts of 3 and 2 tokens:   token_ids  = [a b c | d e]   cu_seqlens = [0 3 5]
-//   globals {0} of the second:     globals    = [3]             cu_globals = [0 0 1]      (positions in the packed batch)
+//   two texts of 3 and 2 tokens:        token_ids = [a b c | d e]   cu_seqlens = [0 3 5]
+//   the second one's token 0 global:    globals   = [3]             cu_globals = [0 0 1]
 //
-// A value type without synchronisation: fill it on one thread, then only read it.
+// The numbers in globals are positions in the packed batch. A value type without synchronisation:
+// fill it on one thread, then only read it. Proven by token_batch_test.
 #pragma once
 
 #include <cstdint>
@@ -22,23 +23,23 @@ struct TokenRange {
   friend bool operator==(const TokenRange&, const TokenRange&) = default;
 };
 
-// Most hash rounds that a text may ask for. Memory and time of LSH attention grow with the rounds.
-inline constexpr int32_t kMaxHashes = 64;
-
-// LSH attention settings of one text (Reformer); other architectures ignore them.
+// LSH attention settings of one text (Reformer); other architectures have none.
 struct LshOptions {
-  int32_t num_hashes = 0;             // hash rounds; 0 = the model's own
+  // The most rounds that Encoder::Validate lets a caller ask for: time and memory grow with them.
+  static constexpr int32_t kMaxHashes = 64;
+
+  int32_t num_hashes = 0;             // hash rounds, up to kMaxHashes; 0 = the model's own number
   std::optional<uint64_t> hash_seed;  // seed of the rotations; nullopt = the model's own
 };
 
 class TokenBatch {
  public:
-  // One text as the caller hands it over. The spans must live only during Add.
+  // One text as the caller hands it over. The spans need to live only until Add returns.
   struct Text {
     std::span<const int32_t> token_ids;              // [n], n >= 1, special tokens included
     std::span<const int32_t> global_positions = {};  // ascending, unique, in [0, n)
-    std::span<const uint8_t> attention_mask =
-        {};  // empty (all read) or [n]: 0 = the token is not read (padding)
+    // [n], 0 = the token is not read (padding); empty = every token is read.
+    std::span<const uint8_t> attention_mask = {};
     LshOptions lsh = {};
   };
 
@@ -48,19 +49,15 @@ class TokenBatch {
   int32_t num_texts() const { return static_cast<int32_t>(cu_seqlens_.size()) - 1; }
   int64_t num_tokens() const { return cu_seqlens_.back(); }
   int64_t length(int32_t text) const { return cu_seqlens_[text + 1] - cu_seqlens_[text]; }
-  int64_t max_length() const;
 
   const std::vector<int32_t>& token_ids() const { return token_ids_; }    // [T]
   const std::vector<int32_t>& cu_seqlens() const { return cu_seqlens_; }  // [B+1]
-  const std::vector<int32_t>& globals() const {
-    return globals_;
-  }  // [G], positions in the packed batch, ascending
-  const std::vector<int32_t>& cu_globals() const {
-    return cu_globals_;
-  }  // [B+1], seams of globals()
-  const std::vector<uint8_t>& attention_mask() const {
-    return mask_;
-  }  // empty = every token is read, or [T]
+  // [G], positions in the packed batch, ascending.
+  const std::vector<int32_t>& globals() const { return globals_; }
+  // [B+1], the seams of globals().
+  const std::vector<int32_t>& cu_globals() const { return cu_globals_; }
+  // [T]; empty = every token is read.
+  const std::vector<uint8_t>& attention_mask() const { return mask_; }
   const LshOptions& lsh(int32_t text) const { return lsh_[text]; }
 
  private:

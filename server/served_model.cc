@@ -7,6 +7,7 @@
 #include "core/checkpoint/model_folder.h"
 #include "core/cost_model.h"
 #include "core/encoder.h"
+#include "core/runtime/cgroup.h"
 #include "core/runtime/compute_threads.h"
 #include "core/runtime/memory.h"
 

@@ -1,20 +1,17 @@
-// ReadJsonFile: one of a checkpoint's small JSON files (config.json, modules.json, ...), read with
-// bounds.
-//   NOT_FOUND: no such file.  INVALID_ARGUMENT: not a regular file, over 16 MiB, nested deeper than 64, or not JSON; one line
-//   that names the file, and for bad JSON the byte.
+// ReadJsonFile: one of a checkpoint's small JSON files (config.json, modules.json, ...), read
+// within bounds, since checkpoints come from strangers. Thread safe.
 #pragma once
 
 #include <string>
-#include <string_view>
 
 #include "absl/status/statusor.h"
 #include "nlohmann/json.hpp"
 
 namespace longspan {
 
+// NOT_FOUND: no such file. INVALID_ARGUMENT: not a regular file, larger than 16 MiB, nested deeper
+// than 64 levels, or not JSON. The message is one line that names the file, and for bad JSON the
+// byte.
 absl::StatusOr<nlohmann::json> ReadJsonFile(const std::string& path);
-
-// The same over text in memory; `name` stands in for the path in errors.
-absl::StatusOr<nlohmann::json> ParseJson(std::string_view text, const std::string& name);
 
 }  // namespace longspan

@@ -29,7 +29,8 @@ absl::Status Bad(const std::string& where, const std::string& what) {
   return absl::InvalidArgumentError(OneLine(absl::StrCat(where, ": ", what)));
 }
 
-// Absolute, without "." and a trailing "/", so that the last component is the model's name.
+// The path made absolute and without "." and a trailing "/", so that its last component is the
+// model's name.
 std::string CleanPath(const std::string& path) {
   const fs::path clean = fs::absolute(path).lexically_normal();
   return clean.has_filename() ? clean.string() : clean.parent_path().string();
@@ -44,15 +45,16 @@ absl::Status CheckFolder(const std::string& path) {
   return Bad(path, "is not a folder; give the folder that holds config.json");
 }
 
-// A file name from a JSON file of strangers: it must stay in its folder, and be fit for an error's
-// line.
+// Whether a file name from a JSON file of strangers stays in its folder and can be quoted in an
+// error of one line.
 bool IsPlainFileName(const std::string& name) {
   const auto is_bad = [](char c) { return c == '/' || static_cast<unsigned char>(c) < 0x20; };
   return !name.empty() && name != "." && name != ".." &&
          std::none_of(name.begin(), name.end(), is_bad);
 }
 
-// Every weight of the index must lie in the shard that the index names.
+// Checks that the shard which the index names is there and holds the weights that the index places
+// in it.
 absl::Status CheckShard(const std::string& index_path, const std::string& shard,
                         const std::vector<std::string>& weights) {
   if (!IsPlainFileName(shard))
@@ -73,6 +75,7 @@ absl::Status CheckShard(const std::string& index_path, const std::string& shard,
   return absl::OkStatus();
 }
 
+// The paths of the shards that model.safetensors.index.json names.
 absl::StatusOr<std::vector<std::string>> ReadIndex(const std::string& index_path) {
   const absl::StatusOr<json> index = ReadJsonFile(index_path);
   if (!index.ok()) return index.status();
@@ -135,8 +138,9 @@ absl::Status ModelFolder::ReadTransformer() {
   return absl::OkStatus();
 }
 
-// Each module must take what the one before gives. The transformer's own width is known here only
-// by its config.
+// Checks that each module takes as many values as the one before it gives. The width of the
+// transformer's token vectors is known here from its config only; a Reformer's are twice as wide as
+// its hidden_size.
 absl::Status ModelFolder::CheckWidths(std::optional<int64_t> pooled_width) const {
   const json& size =
       config_.contains("hidden_size") ? config_["hidden_size"] : config_.value("d_model", json());
@@ -204,7 +208,6 @@ absl::StatusOr<ModelFolder> ModelFolder::Open(const std::string& path) {
   const absl::StatusOr<LengthAndCase> length = ReadLengthAndCase(folder.transformer_path_);
   if (!length.ok()) return length.status();
   folder.max_seq_length_ = length->max_seq_length;
-  folder.do_lower_case_ = length->do_lower_case;
   return folder;
 }
 

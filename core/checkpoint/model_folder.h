@@ -1,7 +1,9 @@
-// ModelFolder: a checkpoint as users have it on disk: Hugging Face layout (config.json,
-// model.safetensors or shards with an index) with, where present, the sentence-transformers layout
-// around it (modules.json, Pooling, Dense, Normalize, prompts). Opening reads and checks the small
-// JSON files only; no weights. Errors are one line: what, where, what to do.
+// ModelFolder: a checkpoint as users have it on disk. That is the Hugging Face layout (config.json,
+// model.safetensors or shards with an index) and, where it is there, the sentence-transformers
+// layout around it (modules.json, Pooling, Dense, Normalize, prompts).
+//
+// Opening reads and checks the small JSON files and the shards' headers; it loads no weights. A
+// value type, constant after Open: const methods are thread safe. Proven by model_folder_test.
 #pragma once
 
 #include <cstdint>
@@ -11,50 +13,40 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "core/checkpoint/dense_module.h"
 #include "core/model_info.h"
 #include "nlohmann/json.hpp"
 
 namespace longspan {
 
-// A Dense module of sentence-transformers: y = activation(x W^T + b), with use_residual + x, or + x
-// R^T where the file holds "residual.weight" (the sizes differ). Weights "linear.weight" [out, in],
-// "linear.bias" [out].
-struct DenseModule {
-  std::string weights_path;  // model.safetensors of the module
-  int64_t in_features = 0;
-  int64_t out_features = 0;
-  bool bias = true;
-  std::string activation;  // "Identity", "Tanh", "ReLU", "GELU" (erf) or "SiLU"
-  bool use_residual = false;
-};
-
 struct SentenceModules;
 
 class ModelFolder {
  public:
+  // NOT_FOUND: no such folder, or no config.json or no weights in it. FAILED_PRECONDITION: weights
+  // that must be converted first. INVALID_ARGUMENT: files that do not say what they should. Each
+  // message is one line that says what, where and what to do.
   static absl::StatusOr<ModelFolder> Open(const std::string& path);
 
-  const std::string& path() const { return path_; }  // as opened
-  // Where config.json, weights and tokenizer files lie: path(), or a folder in it that modules.json
-  // names ("0_Transformer").
+  const std::string& path() const { return path_; }  // absolute; its last component names the model
+  // Where config.json, weights and tokenizer files lie: path(), or the folder in it that
+  // modules.json names ("0_Transformer").
   const std::string& transformer_path() const { return transformer_path_; }
   const nlohmann::json& config() const { return config_; }       // config.json of the transformer
   const std::string& model_type() const { return model_type_; }  // "longformer", ...
   const std::vector<std::string>& weight_files() const { return weight_files_; }  // absolute paths
 
-  // From the sentence-transformers layout; without one: mean pooling (lasttoken for causal LMs), no
-  // Dense, not normalised.
+  // What the sentence-transformers layout says. A folder without it is pooled by mean (by lasttoken
+  // where it is a causal language model), has no Dense module and does not normalise.
   const std::vector<PoolingMode>& pooling() const { return pooling_; }
   bool pool_prompt() const { return pool_prompt_; }
   const std::vector<DenseModule>& dense() const { return dense_; }
   bool normalize() const { return normalize_; }
-  std::optional<int64_t> max_seq_length() const {
-    return max_seq_length_;
-  }  // sentence_bert_config, else model_max_length
-  bool do_lower_case() const { return do_lower_case_; }
+  // max_seq_length of sentence_bert_config.json, else the tokenizer's model_max_length.
+  std::optional<int64_t> max_seq_length() const { return max_seq_length_; }
   const std::map<std::string, std::string>& prompts() const { return prompts_; }
   const std::string& default_prompt_name() const { return default_prompt_name_; }
-  // Width the final vector is cut to, after Normalize; nullopt = all of it.
+  // How many values of the final vector are kept, after Normalize; nullopt = all of them.
   std::optional<int64_t> truncate_dim() const { return truncate_dim_; }
 
  private:
@@ -72,7 +64,6 @@ class ModelFolder {
   std::vector<DenseModule> dense_;
   bool normalize_ = false;
   std::optional<int64_t> max_seq_length_;
-  bool do_lower_case_ = false;
   std::map<std::string, std::string> prompts_;
   std::string default_prompt_name_;
   std::optional<int64_t> truncate_dim_;

@@ -9,8 +9,8 @@
 #include "absl/status/status.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "core/checkpoint/json_fields.h"
 #include "core/checkpoint/json_file.h"
+#include "core/checkpoint/json_reader.h"
 #include "core/weights/one_line.h"
 
 namespace longspan {
@@ -35,7 +35,7 @@ std::string LastComponent(const std::string& dotted) {
 
 bool IsControl(char c) { return static_cast<unsigned char>(c) < 0x20; }
 
-// A module's path must stay in the model's folder.
+// The absolute path of a module's folder, which must lie in the model's folder.
 absl::StatusOr<std::string> ModulePath(const std::string& folder, const std::string& path,
                                        const std::string& where) {
   const fs::path relative = fs::path(path).lexically_normal();
@@ -45,8 +45,8 @@ absl::StatusOr<std::string> ModulePath(const std::string& folder, const std::str
   return (fs::path(folder) / relative).lexically_normal().string();
 }
 
-// Places one module behind those before it. Ranks: 0 nothing yet, 1 transformer, 2 pooling and
-// Dense, 3 normalised.
+// Places one module behind those before it. `rank` says how far the chain is: 0 = nothing yet, 1 =
+// transformer, 2 = pooling and perhaps Dense, 3 = normalised.
 absl::Status PlaceModule(const std::string& kind, const std::string& path, int* rank,
                          SentenceModules* modules) {
   if (kind == "Transformer" && *rank == 0) {
@@ -61,7 +61,7 @@ absl::Status PlaceModule(const std::string& kind, const std::string& path, int* 
     modules->normalize = path;
     *rank = 3;
   } else if (kind == "Dropout" && *rank >= 2) {
-    // does nothing at inference
+    // Dropout does nothing at inference.
   } else {
     const bool known = kind == "Transformer" || kind == "Pooling" || kind == "Dense" ||
                        kind == "Normalize" || kind == "Dropout";
@@ -92,38 +92,38 @@ std::optional<PoolingMode> ModeOfName(const json& name) {
   return std::nullopt;
 }
 
-std::vector<PoolingMode> ReadModes(JsonFields* fields) {
+std::vector<PoolingMode> ReadModes(JsonReader* fields) {
   std::vector<PoolingMode> modes;
   if (fields->Has("pooling_mode")) {
     const json& value = fields->Value("pooling_mode");
     for (const json& name : value.is_array() ? value : json::array({value})) {
       const std::optional<PoolingMode> mode = ModeOfName(name);
       if (mode.has_value()) modes.push_back(*mode);
-      if (!mode.has_value()) fields->Fail("pooling_mode", std::string(kPoolingModes));
+      if (!mode.has_value()) fields->Fail("pooling_mode", kPoolingModes);
     }
-    if (modes.empty()) fields->Fail("pooling_mode", std::string(kPoolingModes));
+    if (modes.empty()) fields->Fail("pooling_mode", kPoolingModes);
     return modes;
   }
   for (const auto& [key, mode] : kOldPoolingKeys) {
-    if (fields->Bool(key, false)) modes.push_back(mode);
+    if (fields->Boolean(key, false)) modes.push_back(mode);
   }
   if (modes.empty()) modes = {PoolingMode::kMean};
   return modes;
 }
 
-// New versions can point a module at another output of the one before ("token_embeddings"): that is
-// another model.
-void CheckFeatureKeys(JsonFields* fields) {
+// New versions of the library can point a module at another output of the one before it
+// ("token_embeddings"). That would be another model, so only the usual one is read.
+void CheckFeatureKeys(JsonReader* fields) {
   for (const char* key : {"module_input_name", "module_output_name", "input_key", "output_key"}) {
-    if (fields->Text(key, "sentence_embedding") != "sentence_embedding")
+    if (fields->String(key, "sentence_embedding") != "sentence_embedding")
       fields->Fail(key, "sentence_embedding, the only one that is read");
   }
 }
 
-std::string ReadActivation(JsonFields* fields) {
+std::string ReadActivation(JsonReader* fields) {
   if (!fields->Has("activation_function"))
-    return fields->Given("activation_function") ? "Identity" : "Tanh";  // null, absent
-  std::string activation = LastComponent(fields->Text("activation_function", "Tanh"));
+    return fields->Contains("activation_function") ? "Identity" : "Tanh";  // null : absent
+  std::string activation = LastComponent(fields->String("activation_function", "Tanh"));
   const std::array<std::string_view, 5> known = {"Identity", "Tanh", "ReLU", "GELU", "SiLU"};
   if (std::find(known.begin(), known.end(), activation) == known.end())
     fields->Fail("activation_function", "Identity, Tanh, ReLU, GELU or SiLU of torch.nn");
@@ -142,9 +142,9 @@ absl::StatusOr<std::optional<SentenceModules>> ReadModules(const std::string& fo
   int rank = 0;
   for (const json& module : *list) {
     if (!module.is_object()) return Bad(where, "holds a module that is not a JSON object");
-    JsonFields fields(module, where);
-    const std::string kind = LastComponent(fields.Text("type", ""));
-    const absl::StatusOr<std::string> path = ModulePath(folder, fields.Text("path", ""), where);
+    JsonReader fields(module, where, JsonReader::Wording::kShouldBe);
+    const std::string kind = LastComponent(fields.String("type", ""));
+    const absl::StatusOr<std::string> path = ModulePath(folder, fields.String("path", ""), where);
     if (!fields.status().ok()) return fields.status();
     if (!path.ok()) return path.status();
     const absl::Status placed = PlaceModule(kind, *path, &rank, &modules);
@@ -158,11 +158,11 @@ absl::StatusOr<std::optional<SentenceModules>> ReadModules(const std::string& fo
 
 absl::StatusOr<PoolingConfig> ReadPooling(const std::string& module_path) {
   const std::string where = Join(module_path, "config.json");
-  absl::StatusOr<JsonFields> fields = JsonFields::ReadOptional(where);
+  absl::StatusOr<JsonReader> fields = JsonReader::ReadOptional(where);
   if (!fields.ok()) return fields.status();
   PoolingConfig pooling;
   pooling.modes = ReadModes(&*fields);
-  pooling.include_prompt = fields->Bool("include_prompt", true);
+  pooling.include_prompt = fields->Boolean("include_prompt", true);
   pooling.dimensions = fields->Size(
       fields->Has("embedding_dimension") ? "embedding_dimension" : "word_embedding_dimension");
   if (!fields->status().ok()) return fields->status();
@@ -171,13 +171,13 @@ absl::StatusOr<PoolingConfig> ReadPooling(const std::string& module_path) {
 
 absl::StatusOr<DenseModule> ReadDense(const std::string& module_path) {
   const std::string where = Join(module_path, "config.json");
-  absl::StatusOr<JsonFields> fields = JsonFields::ReadOptional(where);
+  absl::StatusOr<JsonReader> fields = JsonReader::ReadOptional(where);
   if (!fields.ok()) return fields.status();
   DenseModule dense;
   dense.in_features = fields->Size("in_features").value_or(0);
   dense.out_features = fields->Size("out_features").value_or(0);
-  dense.bias = fields->Bool("bias", true);
-  dense.use_residual = fields->Bool("use_residual", false);
+  dense.bias = fields->Boolean("bias", true);
+  dense.use_residual = fields->Boolean("use_residual", false);
   dense.activation = ReadActivation(&*fields);
   CheckFeatureKeys(&*fields);
   if (!fields->status().ok()) return fields->status();
@@ -194,7 +194,7 @@ absl::StatusOr<DenseModule> ReadDense(const std::string& module_path) {
 }
 
 absl::Status CheckNormalize(const std::string& module_path) {
-  absl::StatusOr<JsonFields> fields = JsonFields::ReadOptional(Join(module_path, "config.json"));
+  absl::StatusOr<JsonReader> fields = JsonReader::ReadOptional(Join(module_path, "config.json"));
   if (!fields.ok()) return fields.status();
   CheckFeatureKeys(&*fields);
   return fields->status();
@@ -217,19 +217,20 @@ absl::StatusOr<LengthAndCase> ReadLengthAndCase(const std::string& transformer_p
     const std::string path =
         Join(transformer_path, absl::StrCat("sentence_", infix, "_config.json"));
     if (!fs::exists(path)) continue;
-    absl::StatusOr<JsonFields> fields = JsonFields::ReadOptional(path);
+    absl::StatusOr<JsonReader> fields = JsonReader::ReadOptional(path);
     if (!fields.ok()) return fields.status();
     result.max_seq_length = fields->Size("max_seq_length");
-    result.do_lower_case = fields->Bool("do_lower_case", false);
+    result.do_lower_case = fields->Boolean("do_lower_case", false);
     if (!fields->status().ok()) return fields->status();
     break;
   }
   if (result.max_seq_length.has_value()) return result;
 
-  const absl::StatusOr<JsonFields> tokenizer =
-      JsonFields::ReadOptional(Join(transformer_path, "tokenizer_config.json"));
+  const absl::StatusOr<JsonReader> tokenizer =
+      JsonReader::ReadOptional(Join(transformer_path, "tokenizer_config.json"));
   if (!tokenizer.ok()) return tokenizer.status();
-  // Unset is written as int(1e30); so any number that no text can have is "unset".
+  // transformers writes int(1e30) where no length is set; so a number that no text can have means
+  // that none is set.
   const json& length = tokenizer->Value("model_max_length");
   const double value = length.is_number() ? length.get<double>() : 0;
   if (value >= 1 && value < 2147483648.0) result.max_seq_length = static_cast<int64_t>(value);
@@ -237,8 +238,8 @@ absl::StatusOr<LengthAndCase> ReadLengthAndCase(const std::string& transformer_p
 }
 
 absl::StatusOr<SentencePrompts> ReadPrompts(const std::string& folder) {
-  absl::StatusOr<JsonFields> fields =
-      JsonFields::ReadOptional(Join(folder, "config_sentence_transformers.json"));
+  absl::StatusOr<JsonReader> fields =
+      JsonReader::ReadOptional(Join(folder, "config_sentence_transformers.json"));
   if (!fields.ok()) return fields.status();
   SentencePrompts result;
   const json& prompts = fields->Value("prompts");
@@ -251,11 +252,11 @@ absl::StatusOr<SentencePrompts> ReadPrompts(const std::string& folder) {
         fields->Fail("prompts", "an object of names and texts");
     }
   }
-  result.default_prompt_name = fields->Text("default_prompt_name", "");
+  result.default_prompt_name = fields->String("default_prompt_name", "");
   result.truncate_dim = fields->Size("truncate_dim");
   if (!fields->status().ok()) return fields->status();
   if (!result.default_prompt_name.empty() && !result.prompts.contains(result.default_prompt_name)) {
-    return Bad(fields->where(),
+    return Bad(fields->source(),
                absl::StrCat("\"default_prompt_name\" is \"", result.default_prompt_name,
                             "\", which \"prompts\" does not hold"));
   }

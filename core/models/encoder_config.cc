@@ -1,20 +1,37 @@
 #include "core/models/encoder_config.h"
 
+#include <string>
 #include <utility>
 
+#include "absl/status/statusor.h"
+#include "absl/strings/str_cat.h"
 #include "core/models/take_layers.h"
 
 namespace longspan {
 namespace {
 
-int64_t Read(ConfigReader& reader, const EncoderConfigKeys::Key& key, int64_t min, int64_t max) {
+int64_t Read(JsonReader& reader, const EncoderConfigKeys::Key& key, int64_t min, int64_t max) {
   if (key.name.empty()) return key.fallback;
   return reader.Integer(key.name, {.fallback = key.fallback, .min = min, .max = max});
 }
 
+// The width of the hidden rows must split evenly into heads.
+void CheckHeads(JsonReader& reader, std::string_view key, const EncoderConfig& config) {
+  if (config.hidden_size % config.num_heads == 0) return;
+  reader.Fail(key, std::to_string(config.hidden_size),
+              absl::StrCat("multiples of the ", config.num_heads, " attention heads"));
+}
+
 }  // namespace
 
-void ReadEncoderConfig(ConfigReader& reader, const EncoderConfigKeys& keys, EncoderConfig& config) {
+Activation ReadActivation(JsonReader& reader, std::string_view key, std::string_view fallback) {
+  const absl::StatusOr<Activation> activation = ParseActivation(reader.String(key, fallback));
+  if (activation.ok()) return *activation;
+  reader.FailBecause(key, std::string(activation.status().message()));
+  return Activation::kNone;
+}
+
+void ReadEncoderConfig(JsonReader& reader, const EncoderConfigKeys& keys, EncoderConfig& config) {
   config.positions_behind_pad = keys.positions_behind_pad;
   config.vocab_size = Read(reader, keys.vocab_size, 1, int64_t{1} << 31);
   config.hidden_size = Read(reader, keys.hidden_size, 1, 1 << 16);
@@ -28,12 +45,13 @@ void ReadEncoderConfig(ConfigReader& reader, const EncoderConfigKeys& keys, Enco
       keys.layer_norm_eps.empty()
           ? keys.layer_norm_eps_fallback
           : reader.PositiveNumber(keys.layer_norm_eps, keys.layer_norm_eps_fallback);
-  // A row must be left behind the pad row where tokens start there.
+  // The largest pad id that is allowed. Where tokens take the rows behind the pad row, at least one
+  // row must be left there.
   const int64_t last_pad =
       keys.positions_behind_pad ? config.max_position_embeddings - 2 : config.vocab_size - 1;
   config.pad_token_id = Read(reader, keys.pad_token_id, 0, last_pad);
-  config.activation = reader.ReadActivation(keys.activation, keys.activation_fallback);
-  reader.CheckHeads(keys.hidden_size.name, config.hidden_size, config.num_heads);
+  config.activation = ReadActivation(reader, keys.activation, keys.activation_fallback);
+  CheckHeads(reader, keys.hidden_size.name, config);
 }
 
 ModelInfo MakeModelInfo(std::string architecture, const EncoderConfig& config,

@@ -1,15 +1,15 @@
-// EncoderConfig: what every encoder's config.json but the Reformer's says, under whatever keys. The
-// architectures' own configs derive from it, so that layers, embeddings and ModelInfo are made from
-// one kind of value.
+// EncoderConfig: what config.json says of every encoder but the Reformer, whatever its keys are
+// called there. The configs of the architectures derive from it, so that layers, embeddings and
+// ModelInfo are made from one kind of value. Plain values and free functions.
 #pragma once
 
 #include <cstdint>
 #include <string>
 #include <string_view>
 
+#include "core/checkpoint/json_reader.h"
 #include "core/layers/linear.h"
 #include "core/model_info.h"
-#include "core/models/config_reader.h"
 #include "core/weights/weight_map.h"
 
 namespace longspan {
@@ -25,22 +25,22 @@ struct EncoderConfig {
   double layer_norm_eps = 0;
   int64_t pad_token_id = 0;
   Activation activation = Activation::kGelu;
-  // Positions come from the ids: tokens take rows pad + 1 upward, the pad id row pad (Longformer,
-  // RoBERTa). Else 0, 1, 2, ...
+  // True (Longformer, RoBERTa): positions come from the ids; tokens take the rows from pad + 1 on
+  // and the pad id takes row pad. False: they are 0, 1, 2, ...
   bool positions_behind_pad = false;
 
-  int64_t head_size() const {
-    return hidden_size / num_heads;
-  }  // the readers refuse what does not divide
-  // Longest text that the position table serves.
+  // ReadEncoderConfig refuses a hidden_size that does not divide evenly.
+  int64_t head_size() const { return hidden_size / num_heads; }
+  // The longest text that the position table serves, in tokens.
   int64_t max_tokens() const {
     return positions_behind_pad ? max_position_embeddings - pad_token_id - 1
                                 : max_position_embeddings;
   }
 };
 
-// What an architecture calls the keys, and the published library's value where a file lacks one. An
-// empty name: no such key, the value is the fallback.
+// What an architecture calls its keys, and the value that the published library takes where a file
+// lacks the key. An empty name means that the architecture has no such key: the value is then the
+// fallback.
 struct EncoderConfigKeys {
   struct Key {
     std::string_view name;
@@ -61,11 +61,15 @@ struct EncoderConfigKeys {
   bool positions_behind_pad = false;
 };
 
-// Errors stay in the reader.
-void ReadEncoderConfig(ConfigReader& reader, const EncoderConfigKeys& keys, EncoderConfig& config);
+// Reads and checks the keys; errors stay in the reader.
+void ReadEncoderConfig(JsonReader& reader, const EncoderConfigKeys& keys, EncoderConfig& config);
 
-// The part of ModelInfo that follows from an EncoderConfig: no layers, no globals.
-// `num_linear_parameters`: of those weights, the ones of linear layers (held in `dtype`).
+// The activation that `key` names. Where the name is not known, the error stays in the reader.
+Activation ReadActivation(JsonReader& reader, std::string_view key, std::string_view fallback);
+
+// The part of ModelInfo that follows from an EncoderConfig; layers and global attention are left to
+// the architecture. `num_linear_parameters` of the weights belong to linear layers, whose weights
+// are held in `dtype`.
 ModelInfo MakeModelInfo(std::string architecture, const EncoderConfig& config,
                         const WeightMap& weights, int64_t num_linear_parameters, DataType dtype);
 

@@ -10,12 +10,21 @@
 namespace longspan {
 namespace {
 
+// The files that hold one limit. Where a period file is named, the limit is quota / period; v2
+// keeps both numbers in one file ("150000 100000").
+struct CgroupFiles {
+  std::string v2_file;
+  std::string v1_file;
+  std::string v1_period_file = {};
+};
+
 std::optional<double> Tighter(std::optional<double> a, std::optional<double> b) {
   if (!a || !b) return a ? a : b;
   return std::min(*a, *b);
 }
 
-// "max" and numbers below 1 are no limit; a second number in the file is the period.
+// The limit in one file, divided by the second number (the period) where the file holds one. "max",
+// zero and negative numbers mean that there is no limit: nullopt, as for a file that is absent.
 std::optional<double> ReadLimit(const std::string& path) {
   std::ifstream file(path);
   std::string limit;
@@ -33,7 +42,7 @@ std::optional<double> ReadV1(const std::string& folder, const CgroupFiles& files
   return period ? std::optional<double>(*limit / *period) : std::nullopt;
 }
 
-// The tightest limit from mount/path up to the mount itself.
+// The tightest limit of all levels from mount/path up to the mount itself.
 template <typename LimitOf>
 std::optional<double> TightestUpwards(const std::string& mount, std::string path,
                                       LimitOf limit_of) {
@@ -45,17 +54,17 @@ std::optional<double> TightestUpwards(const std::string& mount, std::string path
   return tightest;
 }
 
-}  // namespace
-
-std::optional<double> TightestCgroupValue(const std::string& root, const std::string& controller,
-                                          const CgroupFiles& files) {
+// The tightest limit of either cgroup version; nullopt = none is set. `controller` is the name of
+// the cgroup v1 controller: "cpu" or "memory".
+std::optional<double> TightestLimit(const std::string& root, const std::string& controller,
+                                    const CgroupFiles& files) {
   const auto v2 = [&](const std::string& folder) {
     return ReadLimit(folder + "/" + files.v2_file);
   };
   const auto v1 = [&](const std::string& folder) { return ReadV1(folder, files); };
   std::ifstream file(root + "/proc/self/cgroup");
   std::optional<double> tightest;
-  // Lines are "hierarchy:controllers:path"; v2 is "0::path", v1 "4:cpu,cpuacct:path".
+  // A line is "hierarchy:controllers:path": "0::path" for v2, "4:cpu,cpuacct:path" for v1.
   for (std::string line; std::getline(file, line);) {
     std::istringstream fields(line);
     std::string hierarchy, controllers, path;
@@ -66,12 +75,31 @@ std::optional<double> TightestCgroupValue(const std::string& root, const std::st
     if (controllers.empty())
       tightest = Tighter(tightest, TightestUpwards(root + "/sys/fs/cgroup", path, v2));
     if (("," + controllers + ",").find("," + controller + ",") == std::string::npos) continue;
-    for (const std::string& mount :
-         {controller, controllers})  // "cpu" is usually a link to "cpu,cpuacct"
+    // Controllers that share a hierarchy are mounted under both names as a rule: "cpu" is a link to
+    // "cpu,cpuacct".
+    for (const std::string& mount : {controller, controllers}) {
       tightest = Tighter(tightest,
                          TightestUpwards(absl::StrCat(root, "/sys/fs/cgroup/", mount), path, v1));
+    }
   }
   return tightest;
+}
+
+}  // namespace
+
+std::optional<double> CgroupCpuQuota(const std::string& root) {
+  return TightestLimit(
+      root, "cpu",
+      {.v2_file = "cpu.max", .v1_file = "cpu.cfs_quota_us", .v1_period_file = "cpu.cfs_period_us"});
+}
+
+std::optional<int64_t> CgroupMemoryLimit(const std::string& root) {
+  const std::optional<double> limit =
+      TightestLimit(root, "memory", {.v2_file = "memory.max", .v1_file = "memory.limit_in_bytes"});
+  // cgroup v1 writes "no limit" as the largest multiple of a page: 9,223,372,036,854,771,712 bytes.
+  constexpr double kUnlimited = 9e18;
+  return limit && *limit < kUnlimited ? std::optional<int64_t>(static_cast<int64_t>(*limit))
+                                      : std::nullopt;
 }
 
 }  // namespace longspan

@@ -1,24 +1,23 @@
-// Limits that the control group of this process sets, cgroup v1 or v2, the tightest of all levels
-// from its own group up to the root. A container's path may be the host's and not exist inside: the
-// levels that do exist still count.
+// The limits that the control group (cgroup) of this process sets, in cgroup v1 and in v2.
+//
+// A limit may be set at any level from the process's own group up to the root; the tightest one
+// counts. A container often sees the path of its group on the host, which does not exist inside:
+// the levels that do exist still count.
+//
+// Free functions without state: thread safe. `root` stands in front of /proc and /sys, so that a
+// test can bring files of its own. Proven by cgroup_test.
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <string>
 
 namespace longspan {
 
-// Files of one limit. Where period files are named, the limit is quota / period (v2 keeps both in
-// one file, "150000 100000").
-struct CgroupFiles {
-  std::string v2_file;
-  std::string v1_file;
-  std::string v1_period_file = {};
-};
+// The CPU quota in cores, for example 2.5; nullopt = no quota is set.
+std::optional<double> CgroupCpuQuota(const std::string& root = "");
 
-// nullopt = no limit ("max", -1, or no such file). `root` stands in front of /proc and /sys, for
-// tests.
-std::optional<double> TightestCgroupValue(const std::string& root, const std::string& controller,
-                                          const CgroupFiles& files);
+// The memory limit in bytes; nullopt = no limit is set.
+std::optional<int64_t> CgroupMemoryLimit(const std::string& root = "");
 
 }  // namespace longspan

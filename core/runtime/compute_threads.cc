@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <optional>
 #include <thread>
 
 #include "core/runtime/cgroup.h"
@@ -14,6 +15,7 @@ namespace {
 
 std::atomic<int> team_size = 0;  // 0 = not set yet
 
+// The cores of this process's affinity mask, or of the machine where the mask cannot be read.
 int AffinityCores() {
   cpu_set_t cores;
   CPU_ZERO(&cores);
@@ -23,17 +25,11 @@ int AffinityCores() {
 
 }  // namespace
 
-std::optional<double> CgroupCpuQuota(const std::string& root) {
-  return TightestCgroupValue(
-      root, "cpu",
-      {.v2_file = "cpu.max", .v1_file = "cpu.cfs_quota_us", .v1_period_file = "cpu.cfs_period_us"});
-}
-
 int AvailableCores() {
   const int cores = AffinityCores();
   const std::optional<double> quota = CgroupCpuQuota();
-  // Whole cores: a team that runs longer than its quota is stopped for the rest of the period, all
-  // of it at a barrier.
+  // The quota is rounded down to whole cores: a team that uses up its quota is stopped until the
+  // next period begins, and then all of its threads wait at a barrier.
   return quota ? std::clamp(static_cast<int>(*quota), 1, cores) : cores;
 }
 
@@ -51,7 +47,7 @@ void JoinComputeTeam() {
   thread_local int joined = 0;
   const int size = team_size != 0 ? team_size.load() : ComputeThreads();
   if (joined == size) return;
-  at::set_num_threads(size);  // OpenMP's and MKL's size of this thread
+  at::set_num_threads(size);  // sets OpenMP's and MKL's team size, which belong to the thread
   joined = size;
 }
 

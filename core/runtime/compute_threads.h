@@ -1,31 +1,27 @@
-// The compute team: how many threads the layers and kernels of this process use, and how each
-// computing thread joins it.
+// The compute team: the threads that share the work of one forward pass, and how a computing thread
+// joins them.
 //
-// OpenMP and MKL keep the team's size per thread, so a worker that never called JoinComputeTeam
-// would start as many threads as the host has cores, whatever the container's quota: twice the
-// cores it may use means half the speed. Thread safe.
+// OpenMP and MKL keep the size of the team per thread. A worker thread that never called
+// JoinComputeTeam would start as many threads as the host has cores, whatever the container's
+// quota, and twice the cores that a process may use means half the speed.
+//
+// Thread safe.
 #pragma once
-
-#include <optional>
-#include <string>
 
 namespace longspan {
 
-// Cores this process may use: its affinity mask, cut to the whole cores of the cgroup's CPU quota;
-// at least 1.
+// The cores that this process may use: those of its affinity mask, but no more than the whole cores
+// of the cgroup's CPU quota. At least 1.
 int AvailableCores();
 
-// Sets the team's size for the process; 0 = AvailableCores(). Call before computing; a running
-// forward pass keeps its size.
+// Sets the size of every team of this process; 0 = AvailableCores(). Call it before anything
+// computes: a forward pass that is running keeps its size.
 void SetComputeThreads(int num_threads);
+// The size that was set, AvailableCores() where none was.
 int ComputeThreads();
 
-// Gives the calling thread the team's size for its parallel regions. Cheap after the first call on
-// a thread; Encoder calls it at the start of each forward pass.
+// Gives the calling thread's parallel regions the size of the team. It is cheap from the second
+// call of a thread on; Encoder calls it at the start of each forward pass.
 void JoinComputeTeam();
-
-// The CPU quota in cores of the cgroup this process runs in, the tightest of all levels (cgroup v1
-// or v2); nullopt = none. `root` stands in front of /proc and /sys, for tests.
-std::optional<double> CgroupCpuQuota(const std::string& root = "");
 
 }  // namespace longspan

@@ -1,4 +1,4 @@
-// Version of the LibTorch that this library was built with, for GetModelInfo and logs.
+// The version of the LibTorch that this library was built with, for GetModelInfo.
 #pragma once
 
 #include <string_view>

@@ -11,26 +11,28 @@
 #include <mutex>
 #include <new>
 
-#include "core/runtime/cgroup.h"
 #include "core/runtime/tensor_arena.h"
 
 namespace longspan {
 namespace {
 
+// Smaller blocks stay with malloc, which reuses them without a mapping (its threshold for one is
+// 128 KiB), while in the arena each would take whole pages of 4 KiB.
 constexpr size_t kSmallestArenaBlock = 64 * 1024;
-constexpr size_t kAlignment = 64;
-constexpr int64_t kUsualFloor = int64_t{16} << 20;  // passes below this are all alike
+constexpr size_t kAlignment = 64;  // bytes; a cache line, and a register of AVX-512
+// What passes usually need counts as 16 MiB at least, so that passes of up to 32 MiB never trim.
+constexpr int64_t kUsualFloor = int64_t{16} << 20;
 
-// Never destroyed: tensors with static lifetime are freed after main.
+// The arena is never destroyed: tensors of static storage are freed after main.
 TensorArena& Arena() {
   static TensorArena* const arena = new TensorArena;
   return *arena;
 }
 
 void FreeTensor(void* pointer) {
-  // Everything that is not the arena's came from malloc: small tensors, and tensors made before the
-  // arena was installed (oneDNN's binding frees through the current allocator, whichever made the
-  // block).
+  // What is not the arena's came from malloc: small tensors, and tensors that were made before the
+  // arena was installed. The latter come here too, because oneDNN's binding frees through the
+  // current allocator, whichever allocator made the block.
   if (pointer != nullptr && !Arena().Free(pointer)) std::free(pointer);
 }
 
@@ -59,18 +61,18 @@ class ArenaAllocator final : public c10::Allocator {
   }
 };
 
-// What passes usually need beyond the weights: a running mean of their peaks.
 std::mutex usual_mu;
-double usual_pass_bytes = 0;  // guarded by usual_mu
+// What passes usually need beyond the weights: a running mean of their peaks. Guarded by usual_mu.
+double usual_pass_bytes = 0;
 
 }  // namespace
 
 void InstallTensorAllocator() {
   static std::once_flag installed;
   std::call_once(installed, [] {
-    constexpr uint8_t kAboveDefault = 1;
-    static auto* const allocator =
-        new ArenaAllocator;  // never destroyed: tensors of static storage are freed later still
+    constexpr uint8_t kAboveDefault = 1;  // LibTorch's own allocator has priority 0
+    // Never destroyed: tensors of static storage are freed later still.
+    static auto* const allocator = new ArenaAllocator;
     c10::SetCPUAllocator(allocator, kAboveDefault);
   });
 }
@@ -81,8 +83,6 @@ MemoryStats GetMemoryStats() {
   const ArenaStats stats = Arena().stats();
   return {stats.live_bytes, stats.free_bytes, stats.peak_bytes, stats.num_mappings};
 }
-
-void ResetPeakMemory() { Arena().ResetPeak(); }
 
 void TrimMemory(int64_t keep_bytes) {
   Arena().Trim(keep_bytes);
@@ -100,18 +100,9 @@ MemoryPass::~MemoryPass() {
   {
     const std::lock_guard lock(usual_mu);
     usual = std::max(usual_pass_bytes, static_cast<double>(kUsualFloor));
-    usual_pass_bytes += (needed - usual_pass_bytes) / 4;
+    usual_pass_bytes += (needed - usual_pass_bytes) / 4;  // each pass counts a quarter
   }
   if (needed > 2 * usual) TrimMemory(static_cast<int64_t>(usual));
-}
-
-std::optional<int64_t> CgroupMemoryLimit(const std::string& root) {
-  const std::optional<double> limit = TightestCgroupValue(
-      root, "memory", {.v2_file = "memory.max", .v1_file = "memory.limit_in_bytes"});
-  // cgroup v1 writes "no limit" as the largest multiple of a page.
-  constexpr double kUnlimited = 9e18;
-  return limit && *limit < kUnlimited ? std::optional<int64_t>(static_cast<int64_t>(*limit))
-                                      : std::nullopt;
 }
 
 }  // namespace longspan

@@ -1,7 +1,10 @@
 // ParallelBlocks: runs block(0) ... block(n - 1) on the compute team, each block whole on one
-// thread (LibTorch and oneDNN calls inside run serially there). One barrier for a pass over the
-// whole batch instead of one for each matrix product, and a slow core takes fewer blocks. The first
-// exception ends the pass and is thrown to the caller.
+// thread; LibTorch and oneDNN calls inside a block run on that thread alone.
+//
+// All blocks together cost one barrier, where matrix products that are shared by the team cost one
+// each, and a core that is slow takes fewer blocks. After the first exception no further block
+// begins, and the caller gets that exception. Inside a parallel region, or where the team has one
+// thread, the caller's thread runs all blocks.
 #pragma once
 
 #include <ATen/Parallel.h>
@@ -23,7 +26,7 @@ void ParallelBlocks(int64_t n, const Block& block) {
   std::atomic<bool> failed = false;
 #pragma omp parallel
   {
-    c10::InferenceMode inference;  // thread-local, so the caller's does not reach here
+    c10::InferenceMode inference;  // the mode belongs to a thread: the caller's does not hold here
 #pragma omp for schedule(dynamic)
     for (int64_t i = 0; i < n; ++i) {
       if (failed.load(std::memory_order_relaxed)) continue;

@@ -28,8 +28,8 @@ void EnterRuntimeEnvironment(char** argv) {
   bool added = false;
   for (const auto& [name, value] : kDefaults) {
     if (IsSet(name)) continue;
-    if (setenv(name, value, /*overwrite=*/0) != 0)
-      return;  // without it the second start would start a third
+    // Without the setting, the second start would find it missing again and start a third.
+    if (setenv(name, value, /*overwrite=*/0) != 0) return;
     added = true;
   }
   if (added) execv("/proc/self/exe", argv);

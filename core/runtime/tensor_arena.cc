@@ -16,11 +16,11 @@ namespace {
 
 constexpr size_t kPage = 4096;
 constexpr size_t kHugePage = size_t{2} << 20;
-constexpr size_t kSmallestSegment = size_t{32} << 20;
+constexpr size_t kSmallestSegment = size_t{32} << 20;  // few mappings, even for small passes
 
 size_t RoundUp(size_t size, size_t multiple) { return (size + multiple - 1) / multiple * multiple; }
 
-// A mapping that starts on a huge page; null if refused.
+// A mapping of `size` bytes that starts on a huge page; null where the system refuses it.
 char* MapAligned(size_t size) {
   void* mapped = mmap(nullptr, size + kHugePage, PROT_READ | PROT_WRITE,
                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -30,7 +30,7 @@ char* MapAligned(size_t size) {
   char* const aligned = begin + (RoundUp(address, kHugePage) - address);
   if (aligned > begin) munmap(begin, aligned - begin);
   munmap(aligned + size, kHugePage - (aligned - begin));
-  madvise(aligned, size, MADV_HUGEPAGE);  // one fault per 2 MiB where the system allows it
+  madvise(aligned, size, MADV_HUGEPAGE);  // one page fault per 2 MiB where the system allows it
   return aligned;
 }
 
@@ -58,9 +58,9 @@ void TensorArena::EraseFree(Blocks::iterator block) {
 }
 
 bool TensorArena::Grow(size_t size) {
-  // What is free did not fit. Whole free segments go back and their size joins the new one:
-  // outgrown segments do not pile up, and after a few passes one segment holds a pass, so that none
-  // has to grow again.
+  // No free block is large enough. Segments that are free as a whole go back to the system, and the
+  // new segment is larger by their size. So outgrown segments do not pile up, and after a few
+  // passes one segment holds a whole pass and nothing has to grow again.
   const int64_t free_before = stats_.free_bytes;
   UnmapFreeSegments(0);
   size = std::max(kSmallestSegment,
@@ -101,7 +101,7 @@ void* TensorArena::Allocate(size_t size) {
   return block->first;
 }
 
-// Joins a free block with the block behind it if that is free too and of the same segment.
+// Joins a free block with the block behind it where that is free too and of the same segment.
 TensorArena::Blocks::iterator TensorArena::MergeWithNext(Blocks::iterator block) {
   const auto next = std::next(block);
   if (next == blocks_.end() || !next->second.is_free ||
@@ -149,7 +149,7 @@ void TensorArena::UnmapFreeSegments(int64_t keep_bytes) {
 void TensorArena::Trim(int64_t keep_bytes) {
   const std::lock_guard lock(mu_);
   UnmapFreeSegments(keep_bytes);
-  // Largest first: few calls give back most.
+  // The largest blocks first, so that few system calls give back most.
   for (auto entry = free_.rbegin(); entry != free_.rend() && resident_free_bytes_ > keep_bytes;
        ++entry) {
     Block& block = blocks_.find(entry->second)->second;

@@ -6,15 +6,16 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
-#include "core/checkpoint/json_fields.h"
+#include "core/checkpoint/json_reader.h"
 
 namespace longspan {
 namespace {
 
 using json = nlohmann::json;
 
-// A special token is written as its text, or as an object with the text and the rules of its
-// search. Without rules: exact, on the raw text.
+// The "added_tokens" entry of one special token, which a file gives as its text, or as an object
+// with the text and the rules by which it is found. A token without rules is found exactly, in the
+// raw text.
 absl::StatusOr<json> Entry(const std::string& role, const json& value, bool lstrip,
                            const std::string& where) {
   json entry = {{"content", ""},   {"single_word", false}, {"lstrip", lstrip},
@@ -33,8 +34,8 @@ absl::StatusOr<json> Entry(const std::string& role, const json& value, bool lstr
   return entry;
 }
 
-const JsonFields* FirstWith(const std::string& key, const std::vector<JsonFields>& files) {
-  for (const JsonFields& file : files) {
+const JsonReader* FirstWith(const std::string& key, const std::vector<JsonReader>& files) {
+  for (const JsonReader& file : files) {
     if (file.Has(key)) return &file;
   }
   return nullptr;
@@ -45,15 +46,15 @@ const JsonFields* FirstWith(const std::string& key, const std::vector<JsonFields
 absl::StatusOr<SpecialTokens> SpecialTokens::Read(
     const std::string& folder, const std::map<std::string, std::string>& defaults,
     bool mask_swallows_blanks) {
-  std::vector<JsonFields> files;
+  std::vector<JsonReader> files;
   for (const char* name :
        {"special_tokens_map.json", "tokenizer_config.json", "added_tokens.json"}) {
-    absl::StatusOr<JsonFields> file =
-        JsonFields::ReadOptional((std::filesystem::path(folder) / name).string());
+    absl::StatusOr<JsonReader> file =
+        JsonReader::ReadOptional((std::filesystem::path(folder) / name).string());
     if (!file.ok()) return file.status();
     files.push_back(*std::move(file));
   }
-  const JsonFields added = std::move(files.back());
+  const JsonReader added = std::move(files.back());
   files.pop_back();
 
   SpecialTokens result;
@@ -70,18 +71,18 @@ absl::StatusOr<SpecialTokens> SpecialTokens::Read(
     return absl::OkStatus();
   };
   for (const auto& [role, text] : defaults) {
-    const JsonFields* file = FirstWith(role, files);
+    const JsonReader* file = FirstWith(role, files);
     const absl::Status status =
-        file ? add(role, file->Value(role), file->where()) : add(role, json(text), folder);
+        file ? add(role, file->Value(role), file->source()) : add(role, json(text), folder);
     if (!status.ok()) return status;
   }
-  if (const JsonFields* file = FirstWith("additional_special_tokens", files)) {
+  if (const JsonReader* file = FirstWith("additional_special_tokens", files)) {
     const json& list = file->Value("additional_special_tokens");
     if (!list.is_array())
       return absl::InvalidArgumentError(
-          absl::StrCat(file->where(), ": \"additional_special_tokens\" should be a list"));
+          absl::StrCat(file->source(), ": \"additional_special_tokens\" should be a list"));
     for (const json& token : list) {
-      if (const absl::Status status = add("additional_special_tokens", token, file->where());
+      if (const absl::Status status = add("additional_special_tokens", token, file->source());
           !status.ok())
         return status;
     }
@@ -89,10 +90,10 @@ absl::StatusOr<SpecialTokens> SpecialTokens::Read(
   for (const auto& [text, id] : added.object().items()) {
     if (!id.is_number_unsigned())
       return absl::InvalidArgumentError(
-          absl::StrCat(added.where(), ": \"", text, "\" has no whole number as its id"));
+          absl::StrCat(added.source(), ": \"", text, "\" has no whole number as its id"));
     result.added_ids_[text] = id.get<int64_t>();
     const absl::Status status =
-        add("added_tokens", json{{"content", text}, {"normalized", true}}, added.where());
+        add("added_tokens", json{{"content", text}, {"normalized", true}}, added.source());
     if (!status.ok()) return status;
   }
   return result;
@@ -107,7 +108,7 @@ json SpecialTokens::AddedTokens(const json& vocabulary) const {
     } else if (const auto added = added_ids_.find(text); added != added_ids_.end()) {
       token["id"] = added->second;
     } else {
-      continue;  // a role that this vocabulary does not have
+      continue;  // this vocabulary has no token for the role
     }
     list.push_back(std::move(token));
   }

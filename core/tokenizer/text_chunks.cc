@@ -5,23 +5,26 @@
 namespace longspan {
 namespace {
 
-constexpr size_t kLongestLeadWord = 64;
+constexpr size_t kLongestLeadWord = 64;  // bytes; the search for a word's begin must end
 
 bool IsLetter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
 
+// Whether the text may be cut in front of byte `at`.
 bool IsSafe(std::string_view text, size_t at) {
   return at > 0 && at + 1 < text.size() && text[at] == ' ' && IsLetter(text[at - 1]) &&
          IsLetter(text[at + 1]);
 }
 
-// Begin of the word of letters in front of a safe place, itself a safe place; npos = none.
+// Where the word of letters in front of a safe place begins, with its blank, if that is a safe
+// place too; npos = it is none.
 size_t LeadOf(std::string_view text, size_t at) {
   size_t begin = at - 1;
   while (begin > 0 && at - begin < kLongestLeadWord && IsLetter(text[begin])) --begin;
   return IsSafe(text, begin) ? begin : std::string_view::npos;
 }
 
-// The last place in (low, high] to cut, with its lead.
+// Finds the last place in (low, high] where the text may be cut, and the lead of the part behind
+// it.
 bool FindBefore(std::string_view text, size_t low, size_t high, TextChunk* chunk) {
   for (size_t at = high; at > low; --at) {
     if (!IsSafe(text, at)) continue;
@@ -37,7 +40,7 @@ bool FindBefore(std::string_view text, size_t low, size_t high, TextChunk* chunk
 
 std::vector<TextChunk> CutAtBlanks(std::string_view text, size_t chunk_bytes) {
   std::vector<TextChunk> chunks = {{0, 0, text.size()}};
-  // Blocks without a place to cut are looked at once: the part goes on through them.
+  // A block without a place to cut is looked at once; the part that has begun goes on through it.
   for (size_t low = 0; text.size() - low > 2 * chunk_bytes; low += chunk_bytes) {
     TextChunk next;
     if (!FindBefore(text, low, low + chunk_bytes, &next)) continue;

@@ -18,7 +18,7 @@ using Handle = std::unique_ptr<longspan_tokenizers_tokenizer, decltype(&longspan
 using EncodingHandle =
     std::unique_ptr<longspan_tokenizers_encoding, decltype(&longspan_tokenizers_encoding_free)>;
 
-// The crate's answer to one call: a status and the buffer of its message.
+// The buffer for the message of one call of the crate, and its status as an absl::Status.
 class Answer {
  public:
   longspan_tokenizers_message message() { return {text_, sizeof(text_)}; }
@@ -43,9 +43,9 @@ absl::StatusOr<Handle> LoadCrate(const TokenizerFiles& files, bool lowercase_fir
   return Handle(raw, longspan_tokenizers_free);
 }
 
-// The crate numbers added tokens itself where the model has no such token: by the order of the
-// list, from the end of the vocabulary. A file that says otherwise would give ids that the model
-// was not trained with.
+// Checks that added tokens get the ids that the file gives them. Where the model has no such token,
+// the crate numbers added tokens itself, in the order of the list from the end of the vocabulary
+// on; for a file that says otherwise, that would be ids that the model was not trained with.
 absl::Status CheckAddedTokens(const longspan_tokenizers_tokenizer* tokenizer,
                               const TokenizerJsonSummary& summary, const std::string& name) {
   for (const AddedToken& token : summary.added_tokens) {
@@ -78,6 +78,7 @@ Tokenization Copy(const longspan_tokenizers_encoding* encoding) {
   return result;
 }
 
+// Of one part of a long text: the crate takes about 40 MiB for it (text_chunks.h).
 constexpr size_t kChunkBytes = 256 << 10;
 
 int64_t CountCharacters(std::string_view text) {
@@ -101,8 +102,8 @@ void AppendSpecial(const std::vector<int32_t>& ids, Tokenization* all) {
   }
 }
 
-// The tokens of a part that begin at byte `begin` of the text or behind; the part begins at `bytes`
-// and `characters` of it.
+// Appends those tokens of a part that begin at byte `begin` of the whole text or behind it. The
+// part itself begins `bytes` bytes and `characters` characters into the text.
 void AppendShifted(const Tokenization& part, int64_t bytes, int64_t characters, int64_t begin,
                    Tokenization* all) {
   for (size_t i = 0; i < part.ids.size(); ++i) {
@@ -115,7 +116,8 @@ void AppendShifted(const Tokenization& part, int64_t bytes, int64_t characters, 
   }
 }
 
-// Calls `write(buffer, capacity, &length)` with a buffer that is large enough, at most twice.
+// The text that `write(buffer, capacity, &length)` writes. It is called a second time, with a
+// buffer of the length that it gave, where the first buffer is too small.
 template <typename Write>
 absl::StatusOr<std::string> WrittenText(size_t first_guess, const Write& write) {
   std::string text(first_guess, '\0');
@@ -154,7 +156,7 @@ absl::Status Tokenizer::Impl::ReadVocabSize() {
   return answer.Check(code);
 }
 
-// [CLS] x [SEP] -> prefix [CLS], suffix [SEP].
+// Reads from the post-processor's "[CLS] x [SEP]" for one token x: prefix [CLS], suffix [SEP].
 absl::Status Tokenizer::Impl::ReadFrame(const std::string& name) {
   longspan_tokenizers_encoding* raw = nullptr;
   Answer answer;
@@ -204,8 +206,9 @@ absl::StatusOr<Tokenization> Tokenizer::Encode(std::string_view text,
     const std::vector<TextChunk> parts = CutAtBlanks(text, kChunkBytes);
     if (parts.size() > 1) {
       absl::StatusOr<Tokenization> tokens = impl_->EncodeParts(text, parts, add_special_tokens);
-      if (tokens.ok())
-        return tokens;  // an error names a byte of its part: told again below, of the whole text
+      // An error names a byte of its part; below, the whole text gives the same error with the
+      // right byte.
+      if (tokens.ok()) return tokens;
     }
   }
   return impl_->EncodeWhole(text, add_special_tokens);
@@ -216,17 +219,18 @@ absl::StatusOr<Tokenization> Tokenizer::Impl::EncodeParts(std::string_view text,
                                                           bool add_special_tokens) const {
   Tokenization all;
   if (add_special_tokens) AppendSpecial(prefix_ids, &all);
-  int64_t characters = 0;  // in front of the part's lead
-  size_t counted = 0;
+  int64_t characters = 0;  // of the text in front of the part's lead
+  size_t counted = 0;      // bytes of the text whose characters were counted
   for (const TextChunk& part : parts) {
     absl::StatusOr<Tokenization> tokens =
         EncodeWhole(text.substr(part.lead, part.end - part.lead), false);
     if (!tokens.ok()) return tokens;
     characters += CountCharacters(text.substr(counted, part.lead - counted));
     counted = part.lead;
-    if (all.ids.size() <=
-        prefix_ids
-            .size()) {  // the parts are alike: room for all of them at once, instead of by doubling
+    const bool is_first = all.ids.size() <= prefix_ids.size();
+    if (is_first) {
+      // Parts have about the same number of tokens: with a tenth more, there is room for all of
+      // them at once and the arrays need not double.
       Reserve(static_cast<size_t>(1.1 * static_cast<double>(tokens->ids.size() * parts.size())),
               &all);
     }

@@ -1,9 +1,12 @@
-// Tokenizer: text to token ids with byte and character offsets, over the Hugging Face `tokenizers`
-// crate behind our own C ABI (ffi/). Built from tokenizer.json, or from vocab.json + merges.txt, or
-// from vocab.txt. Truncation and padding stored in tokenizer.json are always switched off: limits
-// are the service's business, never silent.
+// Tokenizer: text to token ids with byte and character offsets, by the Hugging Face `tokenizers`
+// crate behind a C ABI of our own (ffi/).
 //
-// Thread safety: const methods may be called from many threads at once.
+// It is built from tokenizer.json, or from vocab.json and merges.txt, or from vocab.txt. Truncation
+// and padding that are stored in tokenizer.json are always switched off: the service itself has
+// limits, and it does not apply them silently.
+//
+// Thread safety: const methods may be called from many threads at once. Proven by
+// tokenizer_parity_test, against the Python package.
 #pragma once
 
 #include <cstdint>
@@ -25,30 +28,35 @@ struct TextRange {
 };
 
 struct Tokenization {
-  std::vector<int32_t> ids;      // [n]
-  std::vector<TextRange> bytes;  // [n], of the input; (0, 0) for special tokens that were added
-  std::vector<TextRange> characters;  // [n]
-  std::vector<uint8_t>
-      special;  // [n], 1 = added by the post-processor ([CLS], </s>, ...), not read from the text
+  // All are [n], one value for each token. Ranges are those of the input; a special token that was
+  // added has (0, 0).
+  std::vector<int32_t> ids;
+  std::vector<TextRange> bytes;
+  std::vector<TextRange> characters;
+  // 1 = added by the post-processor ([CLS], </s>, ...), 0 = read from the text.
+  std::vector<uint8_t> special;
 };
 
 class Tokenizer {
  public:
-  // Loads from a model folder (see the class comment). NOT_FOUND if the folder has no tokenizer
-  // files, INVALID_ARGUMENT / UNIMPLEMENTED with the component's name if they cannot be used.
+  // Loads from a model folder (see the class comment). NOT_FOUND: the folder has no tokenizer
+  // files. FAILED_PRECONDITION: it has only a SentencePiece model, which must be converted first.
+  // INVALID_ARGUMENT, UNIMPLEMENTED: files that cannot be used; the message names the component.
   static absl::StatusOr<std::unique_ptr<Tokenizer>> Load(const std::string& model_dir);
   ~Tokenizer();
 
-  // Linear in the text's length. INVALID_ARGUMENT names the byte where the text is not UTF-8. A
-  // text of more than half a mebibyte is tokenised in parts where its tokenizer and its blanks
-  // allow it (text_chunks.h): the same tokens, in bounded memory.
+  // Takes time linear in the text's length. INVALID_ARGUMENT names the byte where the text is not
+  // UTF-8. A text of more than half a mebibyte is tokenised in parts, where the tokenizer and the
+  // blanks of the text allow that (text_chunks.h): it gives the same tokens in bounded memory.
   absl::StatusOr<Tokenization> Encode(std::string_view text, bool add_special_tokens = true) const;
+  // The text of the ids. INVALID_ARGUMENT names an id that the vocabulary does not have.
   absl::StatusOr<std::string> Decode(const std::vector<int32_t>& ids,
                                      bool skip_special_tokens) const;
 
   int64_t vocab_size() const;  // added tokens included
+  // The vocabulary's text of one id; INVALID_ARGUMENT where no token has it.
   absl::StatusOr<std::string> TokenText(int32_t id) const;
-  // Special tokens that the post-processor puts in front of and behind one text.
+  // The special tokens that the post-processor puts in front of and behind a text.
   const std::vector<int32_t>& prefix_ids() const;
   const std::vector<int32_t>& suffix_ids() const;
 

@@ -2,11 +2,11 @@
 
 #include <cstdint>
 #include <filesystem>
-#include <fstream>
 #include <optional>
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "core/checkpoint/bounded_file.h"
 #include "core/checkpoint/sentence_layout.h"
 #include "core/tokenizer/vocabulary_files.h"
 
@@ -15,26 +15,14 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr int64_t kMaxFileBytes = 256 << 20;
+constexpr int64_t kMaxFileBytes = 256 << 20;  // far above any published file
 
 absl::StatusOr<std::string> ReadFile(const fs::path& path) {
-  std::error_code error;
-  if (!fs::is_regular_file(path, error))
-    return absl::InvalidArgumentError(absl::StrCat(path.string(), ": is not a regular file"));
-  const auto bytes = static_cast<int64_t>(fs::file_size(path, error));
-  if (error || bytes > kMaxFileBytes) {
-    return absl::InvalidArgumentError(absl::StrCat(path.string(), ": has ", bytes,
-                                                   " bytes; at most ", kMaxFileBytes, " are read"));
-  }
-  std::string text(static_cast<size_t>(bytes), '\0');
-  std::ifstream file(path, std::ios::binary);
-  if (!file.read(text.data(), bytes))
-    return absl::InvalidArgumentError(absl::StrCat(path.string(), ": cannot be read"));
-  return text;
+  return ReadBoundedFile(path.string(), kMaxFileBytes);
 }
 
-// Where the tokenizer's files lie: the folder itself, or the transformer's module in it
-// ("0_Transformer").
+// The folder in which the tokenizer's files lie: the model's own, or the one of its transformer
+// module ("0_Transformer").
 absl::StatusOr<fs::path> TransformerFolder(const std::string& model_dir) {
   const absl::StatusOr<std::optional<SentenceModules>> modules = ReadModules(model_dir);
   if (!modules.ok()) return modules.status();
@@ -48,7 +36,8 @@ absl::StatusOr<TokenizerFiles> FromTokenizerJson(const fs::path& path) {
 }
 
 absl::StatusOr<TokenizerFiles> FromVocabularyAndMerges(const fs::path& folder) {
-  const fs::path vocabulary_path = folder / "vocab.json", merges_path = folder / "merges.txt";
+  const fs::path vocabulary_path = folder / "vocab.json";
+  const fs::path merges_path = folder / "merges.txt";
   const absl::StatusOr<std::string> vocabulary = ReadFile(vocabulary_path);
   if (!vocabulary.ok()) return vocabulary.status();
   const absl::StatusOr<std::string> merges = ReadFile(merges_path);

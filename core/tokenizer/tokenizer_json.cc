@@ -13,17 +13,16 @@ namespace {
 
 using json = nlohmann::json;
 
-constexpr int kMaxDepth = 64;
-// The crate keeps the pieces of a Unigram vocabulary in a trie that it frees by recursion, one call
-// a byte.
+constexpr int kMaxDepth = 64;  // published files are nested a few levels
+// The crate keeps the pieces of a Unigram vocabulary in a trie and frees it by recursion, one call
+// for each byte of a piece: longer strings could overflow the stack.
 constexpr size_t kMaxStringBytes = 16384;
 
-// One kind of component: its key, the key of the list inside its "Sequence", the types that the
-// crate reads.
+// One kind of component.
 struct ComponentKind {
   const char* key;
-  const char* steps;
-  std::vector<std::string> types;
+  const char* steps;               // the key of the list in a component of type "Sequence"
+  std::vector<std::string> types;  // that the crate reads
 };
 
 const std::vector<ComponentKind>& ComponentKinds() {
@@ -51,14 +50,14 @@ absl::Status Bad(const std::string& name, const std::string& what) {
   return absl::InvalidArgumentError(absl::StrCat(name, ": ", what));
 }
 
-// The one string that may be long: the charsmap of a Precompiled normaliser, a binary table in base
-// 64.
+// Whether the string behind `before` is the one that may be long: the charsmap of a Precompiled
+// normaliser, a binary table in base 64.
 bool IsCharsmap(std::string_view before) {
   while (!before.empty() && (before.back() == ' ' || before.back() == ':')) before.remove_suffix(1);
   return before.ends_with("\"precompiled_charsmap\"");
 }
 
-// Nesting and string lengths, in one pass before any parser builds something.
+// Checks nesting and lengths of strings in one pass, before a parser builds anything.
 absl::Status CheckBounds(std::string_view text, const std::string& name) {
   int depth = 0;
   for (size_t i = 0; i < text.size(); ++i) {
@@ -80,7 +79,7 @@ absl::Status CheckBounds(std::string_view text, const std::string& name) {
   return absl::OkStatus();
 }
 
-// Everything but the model's vocabulary and merges, which are most of the file.
+// The document without the model's vocabulary and merges, which are most of the file.
 absl::StatusOr<json> ParseWithoutVocabulary(std::string_view text, const std::string& name) {
   bool in_model = false;
   const auto keep = [&](int depth, json::parse_event_t event, json& parsed) {
@@ -102,7 +101,8 @@ std::string TypeOf(const json& component) {
   return type != component.end() && type->is_string() ? type->get<std::string>() : "";
 }
 
-// A component and, for a Sequence, its steps. Calls `seen(step)` for each that is not a Sequence.
+// Checks a component and, where it is a Sequence, the steps in it. Calls `seen(step)` for each one
+// that is not a Sequence.
 template <typename Seen>
 absl::Status CheckComponent(const json& component, const ComponentKind& kind,
                             const std::string& name, const Seen& seen) {
@@ -128,9 +128,9 @@ absl::Status CheckComponent(const json& component, const ComponentKind& kind,
   return absl::OkStatus();
 }
 
-// Whether no component reaches over a blank between two ASCII letters, and none treats the
-// beginning of a text differently where it begins with a blank. What is not known to be so is taken
-// not to be.
+// Finds out whether a text may be cut in front of a blank between two ASCII letters: no component
+// may reach over such a blank, and none may treat the beginning of a text differently where it
+// begins with a blank. A component of which this is not known counts as one that does.
 class BlankRule {
  public:
   void SeeNormalizer(const json& step) {
@@ -153,11 +153,11 @@ class BlankRule {
   }
   void SeeAddedToken(const json& token) {
     const std::string content = token["content"].get<std::string>();
-    bool over_a_cut = false;  // it holds a letter and the blank behind it
+    bool over_a_cut = false;  // the token holds a letter and the blank behind it
     for (size_t i = 0; i + 1 < content.size(); ++i)
       over_a_cut |= IsLetter(content, i) && content[i + 1] == ' ';
-    // One that swallows the blanks beside it must not end in a letter: then no cut can be beside
-    // it.
+    // A token that swallows the blanks beside it must not have a letter there: then no cut can lie
+    // beside it.
     const bool swallows = (token.value("lstrip", false) && IsLetter(content, 0)) ||
                           (token.value("rstrip", false) && IsLetter(content, content.size() - 1));
     local_ = local_ && !over_a_cut && !swallows;
@@ -179,8 +179,8 @@ class BlankRule {
 absl::Status CheckModel(const json& document, const std::string& name) {
   const auto model = document.find("model");
   if (model == document.end() || !model->is_object()) return Bad(name, "has no \"model\"");
-  if (!model->contains("type"))
-    return absl::OkStatus();  // old files: the crate infers it from the fields
+  // Old files name no type; the crate infers it from the fields.
+  if (!model->contains("type")) return absl::OkStatus();
   const std::string type = TypeOf(*model);
   for (const char* known : {"BPE", "WordPiece", "Unigram", "WordLevel"}) {
     if (type == known) return absl::OkStatus();
@@ -224,8 +224,8 @@ absl::StatusOr<TokenizerJsonSummary> InspectTokenizerJson(std::string_view text,
   for (const ComponentKind& kind : ComponentKinds()) {
     const auto component = document->find(kind.key);
     if (component == document->end()) continue;
-    const bool normalizer = kind.key == std::string_view("normalizer"),
-               splitter = kind.key == std::string_view("pre_tokenizer");
+    const bool normalizer = kind.key == std::string_view("normalizer");
+    const bool splitter = kind.key == std::string_view("pre_tokenizer");
     const absl::Status status = CheckComponent(*component, kind, name, [&](const json& step) {
       note_lower_case(step);
       if (normalizer) blanks.SeeNormalizer(step);

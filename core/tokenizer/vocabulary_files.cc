@@ -11,7 +11,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "core/checkpoint/json_fields.h"
+#include "core/checkpoint/json_reader.h"
 #include "core/tokenizer/special_tokens.h"
 #include "nlohmann/json.hpp"
 
@@ -24,15 +24,15 @@ absl::Status Bad(const std::string& folder, const std::string& what) {
   return absl::InvalidArgumentError(absl::StrCat(folder, ": ", what));
 }
 
-absl::StatusOr<JsonFields> ReadConfig(const std::string& folder) {
-  return JsonFields::ReadOptional(
+absl::StatusOr<JsonReader> ReadConfig(const std::string& folder) {
+  return JsonReader::ReadOptional(
       (std::filesystem::path(folder) / "tokenizer_config.json").string());
 }
 
-// The same vocabulary files are read otherwise by other classes (GPT-2 adds no special tokens,
-// DeBERTa others).
-absl::Status CheckClass(JsonFields* config, const std::vector<std::string>& families) {
-  std::string name = config->Text("tokenizer_class", "");
+// Checks that tokenizer_config.json names a class that this file follows. Other classes read the
+// same vocabulary files otherwise: GPT-2 adds no special tokens, DeBERTa adds others.
+absl::Status CheckClass(JsonReader* config, const std::vector<std::string>& families) {
+  std::string name = config->String("tokenizer_class", "");
   if (!config->status().ok() || name.empty()) return config->status();
   if (absl::EndsWith(name, "Fast")) name.resize(name.size() - 4);
   const bool known = std::any_of(families.begin(), families.end(), [&](const std::string& family) {
@@ -40,13 +40,14 @@ absl::Status CheckClass(JsonFields* config, const std::vector<std::string>& fami
   });
   if (known) return absl::OkStatus();
   return absl::UnimplementedError(
-      absl::StrCat(config->where(), ": tokenizer_class ", name,
+      absl::StrCat(config->source(), ": tokenizer_class ", name,
                    " cannot be built from vocabulary files (can: ", absl::StrJoin(families, ", "),
                    "); save the tokenizer as tokenizer.json with Python's transformers: "
                    "AutoTokenizer.from_pretrained(DIR).save_pretrained(DIR)"));
 }
 
-// Lines without their ends; "\r\n" counts as one end, an end at the end of the text starts no line.
+// The lines of a text without their ends. "\r\n" counts as one end, and an end at the end of the
+// text begins no further line.
 std::vector<std::string_view> Lines(std::string_view text) {
   std::vector<std::string_view> lines;
   while (!text.empty()) {
@@ -106,13 +107,13 @@ std::string Dump(const json& document) {
 absl::StatusOr<std::string> BuildByteLevelBpe(const std::string& folder,
                                               std::string_view vocab_json,
                                               std::string_view merges_txt) {
-  absl::StatusOr<JsonFields> config = ReadConfig(folder);
+  absl::StatusOr<JsonReader> config = ReadConfig(folder);
   if (!config.ok()) return config.status();
   if (absl::Status status = CheckClass(&*config, {"Roberta", "Longformer", "LED", "Bart"});
       !status.ok())
     return status;
-  const bool prefix = config->Bool("add_prefix_space", false),
-             trim = config->Bool("trim_offsets", true);
+  const bool prefix = config->Boolean("add_prefix_space", false);
+  const bool trim = config->Boolean("trim_offsets", true);
   if (!config->status().ok()) return config->status();
 
   const absl::StatusOr<json> vocabulary = ParseVocabulary(folder, vocab_json);
@@ -152,7 +153,7 @@ absl::StatusOr<std::string> BuildByteLevelBpe(const std::string& folder,
                {"model",
                 {{"type", "BPE"},
                  {"dropout", nullptr},
-                 {"unk_token", nullptr},  // bytes outside the vocabulary are dropped
+                 {"unk_token", nullptr},  // so bytes outside the vocabulary are dropped
                  {"continuing_subword_prefix", ""},
                  {"end_of_word_suffix", ""},
                  {"fuse_unk", false},
@@ -163,18 +164,18 @@ absl::StatusOr<std::string> BuildByteLevelBpe(const std::string& folder,
 }
 
 absl::StatusOr<std::string> BuildWordPiece(const std::string& folder, std::string_view vocab_txt) {
-  absl::StatusOr<JsonFields> config = ReadConfig(folder);
+  absl::StatusOr<JsonReader> config = ReadConfig(folder);
   if (!config.ok()) return config.status();
   if (absl::Status status = CheckClass(
           &*config, {"Bert", "DistilBert", "Electra", "MobileBert", "Funnel", "LayoutLM"});
       !status.ok())
     return status;
-  if (!config->Bool("do_basic_tokenize", true))
+  if (!config->Boolean("do_basic_tokenize", true))
     config->Fail("do_basic_tokenize", "true: words come from BERT's pre-tokeniser");
-  const bool lower = config->Bool("do_lower_case", true),
-             chinese = config->Bool("tokenize_chinese_chars", true);
-  json strip_accents = nullptr;  // null: as do_lower_case
-  if (config->Has("strip_accents")) strip_accents = config->Bool("strip_accents", true);
+  const bool lower = config->Boolean("do_lower_case", true);
+  const bool chinese = config->Boolean("tokenize_chinese_chars", true);
+  json strip_accents = nullptr;  // null: accents are stripped where do_lower_case is true
+  if (config->Has("strip_accents")) strip_accents = config->Boolean("strip_accents", true);
   if (!config->status().ok()) return config->status();
 
   json vocabulary = json::object();
@@ -188,8 +189,9 @@ absl::StatusOr<std::string> BuildWordPiece(const std::string& folder, std::strin
                                                                      {"mask_token", "[MASK]"}},
                                                                     /*mask_swallows_blanks=*/false);
   if (!special.ok()) return special.status();
-  const std::string unk = special->Text("unk_token"), cls = special->Text("cls_token"),
-                    sep = special->Text("sep_token");
+  const std::string unk = special->Text("unk_token");
+  const std::string cls = special->Text("cls_token");
+  const std::string sep = special->Text("sep_token");
   for (const char* role : {"unk_token", "cls_token", "sep_token"}) {
     if (const auto found = RequiredId(folder, *special, role, vocabulary); !found.ok())
       return found.status();

@@ -1,8 +1,13 @@
-// Tokenizers of folders without a tokenizer.json, built from their vocabulary files as the
-// tokenizer classes of `transformers` do. Both return the text of a tokenizer.json. `folder` is
-// where special_tokens_map.json, tokenizer_config.json and added_tokens.json are looked for (all
-// optional) and the name in errors.
-// UNIMPLEMENTED: tokenizer_config.json names a class that reads these files otherwise.
+// Tokenizers of folders that have no tokenizer.json, built from their vocabulary files as the
+// tokenizer classes of `transformers` do it.
+//
+// Both functions return the text of a tokenizer.json. In `folder` they look for
+// special_tokens_map.json, tokenizer_config.json and added_tokens.json (all optional), and errors
+// name it. INVALID_ARGUMENT: files that do not say what they should. UNIMPLEMENTED:
+// tokenizer_config.json names a class that reads these files otherwise.
+//
+// Free functions without state: thread safe. Proven by tokenizer_folder_test and
+// tokenizer_parity_test.
 #pragma once
 
 #include <string>
@@ -12,14 +17,14 @@
 
 namespace longspan {
 
-// vocab.json (token -> id) and merges.txt ("left right" a line, rank = line): byte-level BPE,
-// RobertaProcessing.
+// Byte-level BPE with RobertaProcessing (<s> A </s>), from vocab.json (token -> id) and merges.txt
+// (each line is "left right", and its number is the rank of the merge).
 absl::StatusOr<std::string> BuildByteLevelBpe(const std::string& folder,
                                               std::string_view vocab_json,
                                               std::string_view merges_txt);
 
-// vocab.txt (one token a line, id = line): BertNormalizer, BertPreTokenizer, WordPiece, [CLS] A
-// [SEP].
+// BertNormalizer, BertPreTokenizer, WordPiece and [CLS] A [SEP], from vocab.txt (each line is a
+// token, and its number is the id).
 absl::StatusOr<std::string> BuildWordPiece(const std::string& folder, std::string_view vocab_txt);
 
 }  // namespace longspan

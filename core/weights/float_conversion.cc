@@ -10,9 +10,10 @@ float FromBFloat16(uint16_t bits) {
   return std::bit_cast<float>(static_cast<uint32_t>(bits) << 16);
 }
 
-// Moves exponent and fraction to their float32 places, then repairs the exponent by a
-// multiplication with 2^112 (= 2^(127-15)), which is exact and turns subnormals into normal
-// numbers; infinities and NaNs get the largest exponent.
+// Moves exponent and fraction to their places in a float32 and then corrects the exponent by a
+// multiplication with 2^112: the bias of the exponent is 15 in F16 and 127 in float32. The product
+// is exact and turns subnormal numbers into normal ones. Infinities and NaNs get the largest
+// exponent.
 float FromFloat16(uint16_t bits) {
   const uint32_t sign = static_cast<uint32_t>(bits & 0x8000) << 16;
   const uint32_t magnitude = static_cast<uint32_t>(bits & 0x7FFF) << 13;

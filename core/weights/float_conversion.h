@@ -1,6 +1,7 @@
-// Stored floating point numbers to float32, exactly: every F16 and BF16 value is a float32 value,
-// F64 is rounded to nearest even.
-// `stored` need not be aligned. Pure functions, thread safe.  Proven by float_conversion_test (every F16 and BF16 value).
+// Stored floating point numbers to float32. F16 and BF16 are converted exactly, since each of their
+// values is a float32 value; F64 is rounded to nearest even.
+//
+// Pure functions, thread safe. Proven by float_conversion_test, over every F16 and BF16 value.
 #pragma once
 
 #include <cstddef>
@@ -13,7 +14,8 @@ namespace longspan {
 
 bool IsFloatingPoint(StoredType type);
 
-// Converts stored.size() / StoredTypeBytes(type) values. `type` must be a floating point type.
+// Converts stored.size() / StoredTypeBytes(type) values, for which `out` has room. `type` must be a
+// floating point type; `stored` need not be aligned.
 void ConvertToFloat32(StoredType type, std::span<const std::byte> stored, float* out);
 
 }  // namespace longspan

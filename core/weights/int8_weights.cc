@@ -10,11 +10,13 @@
 namespace longspan {
 namespace {
 
-// The float whose 127th part is `scale`. Three candidates are enough: 127 * scale is rounded once.
+// The float m with m / 127 == scale. 127 * scale was rounded once, so m is that product or one of
+// the two floats beside it.
 float LargestOf(float scale) {
-  const float product = 127.0f * scale, infinity = std::numeric_limits<float>::infinity();
+  const float product = 127.0f * scale;
+  constexpr float kInfinity = std::numeric_limits<float>::infinity();
   for (float candidate :
-       {product, std::nextafter(product, 0.0f), std::nextafter(product, infinity)}) {
+       {product, std::nextafter(product, 0.0f), std::nextafter(product, kInfinity)}) {
     if (candidate / 127.0f == scale) return candidate;
   }
   return product;

@@ -1,6 +1,6 @@
-// OneLine: an error's text that quotes strings of a file of strangers, made fit for one line of a
-// log: control characters become '?', and what is longer than a thousand bytes is cut (between
-// UTF-8 characters).
+// OneLine: makes the text of an error fit for one line of a log, where the text quotes strings of a
+// file of strangers. Control characters become '?', and a text of more than a thousand bytes is cut
+// between two UTF-8 characters. A pure function.
 #pragma once
 
 #include <string>

@@ -35,23 +35,25 @@ void AppendUtf8(uint32_t code, std::string* out) {
   }
 }
 
-// Of a string: neither its end, nor an escape, nor a control character.
+// Whether a character of a string stands for itself: it is neither the string's end, nor the begin
+// of an escape, nor a control character.
 bool IsPlain(char c) { return c != '"' && c != '\\' && static_cast<unsigned char>(c) >= 0x20; }
 
-std::string Shown(std::string_view text) {  // a name in an error: short and printable
+// A name as an error shows it: at most 80 bytes, and printable.
+std::string Shown(std::string_view text) {
   return absl::StrCat("\"", absl::CHexEscape({text.data(), std::min<size_t>(text.size(), 80)}),
                       text.size() > 80 ? "..." : "", "\"");
 }
 
-// Recursive descent without recursion: the grammar is three levels deep. Every method returns false
-// after the first error.
+// Descends through the grammar with one method for each of its rules. The grammar is three levels
+// deep, so nothing recurses. Each method returns false after the first error.
 class HeaderScanner {
  public:
   explicit HeaderScanner(std::string_view json) : json_(json) {}
 
   absl::StatusOr<SafetensorsHeader> Scan() {
     SafetensorsHeader header;
-    // No white space in front: "{" is the format's own mark.
+    // No white space may stand in front: "{" as the first byte is the format's own mark.
     if ((json_.empty() || json_[0] != '{') ? Fail("expected '{'") : ScanEntries(&header)) {
       if (Next() == kEndOfHeader && at_ >= json_.size()) return header;
       Fail("expected nothing after the last '}'");
@@ -150,7 +152,7 @@ class HeaderScanner {
     return true;
   }
 
-  // { key : value, ... }; `value` is called with each key and scans its value.
+  // { key : value, ... }. `value` is called with each key and scans the value behind it.
   template <typename ScanValue>
   bool ScanObject(const ScanValue& value) {
     if (!Take('{')) return false;
@@ -163,7 +165,7 @@ class HeaderScanner {
     }
   }
 
-  // [ n, ... ] with at most `most` whole numbers.
+  // [ n, ... ], at most `most` whole numbers.
   bool ScanNumbers(int64_t most, std::vector<uint64_t>* numbers) {
     numbers->clear();
     if (!Take('[')) return false;
@@ -236,7 +238,7 @@ class HeaderScanner {
         return Fail("half a surrogate pair in a string");
       code = 0x10000 + ((code - 0xD800) << 10) + (low - 0xDC00);
     }
-    AppendUtf8(code, out);  // a lone second half becomes bytes that IsUtf8 refuses
+    AppendUtf8(code, out);  // of a second half alone, these are bytes that IsUtf8 refuses
     return true;
   }
 
@@ -283,7 +285,7 @@ class HeaderScanner {
   size_t at_ = 0;
   int64_t white_space_bytes_ = 0;
   int64_t string_bytes_ = 0;
-  std::vector<uint64_t> numbers_;  // of the last list, kept for its memory
+  std::vector<uint64_t> numbers_;  // of the last list; a member, so that its memory is used again
   std::string error_;
 };
 
@@ -305,10 +307,10 @@ bool IsUtf8(std::string_view text) {
       if ((byte(i + k) & 0xC0) != 0x80) return false;
     }
     const uint32_t second = byte(i + 1);
-    if ((lead == 0xE0 && second < 0xA0) || (lead == 0xED && second > 0x9F))
-      return false;  // overlong, surrogate
-    if ((lead == 0xF0 && second < 0x90) || (lead == 0xF4 && second > 0x8F))
-      return false;  // overlong, over 10FFFF
+    // Three bytes for what fits in two, or a surrogate.
+    if ((lead == 0xE0 && second < 0xA0) || (lead == 0xED && second > 0x9F)) return false;
+    // Four bytes for what fits in three, or a number beyond U+10FFFF.
+    if ((lead == 0xF0 && second < 0x90) || (lead == 0xF4 && second > 0x8F)) return false;
     i += length;
   }
   return true;

@@ -3,14 +3,16 @@
 //
 // The header is input from strangers, so a general JSON parser is the wrong tool: it must build (or
 // at least lex) whatever it is given before anyone can object. Here the grammar itself is the
-// guard: at each byte only a few characters may follow, so a header that nests 100,000 brackets is
+// guard. At each byte only a few characters may follow, so a header that nests 100,000 brackets is
 // refused at the second one, and a name, a number or white space without end is refused at its
 // limit.
-//   header   = { entry, ... }  white space
-//   entry    = "__metadata__" : { string : string, ... }   |   name : { "dtype": "F32", "shape": [2, 3], "data_offsets": [0, 24]
-//   }
-// Cost: one pass, at most kHeaderLimits of memory. Proven by safetensors_reader_test (Header_*) and
-// tests/fuzz.
+//
+//   header = { entry, ... } white space
+//   entry  = "__metadata__" : { string : string, ... }
+//          | name : { "dtype": "F32", "shape": [2, 3], "data_offsets": [0, 24] }
+//
+// Cost: one pass over the header, and memory within kHeaderLimits. Pure functions, thread safe.
+// Proven by safetensors_reader_test (Header_*) and tests/fuzz.
 #pragma once
 
 #include <cstdint>
@@ -24,9 +26,9 @@
 
 namespace longspan {
 
-// What a header may hold. The format itself bounds only its length; the other bounds keep time and
-// memory small (the largest published encoders have a few thousand tensors with names of some sixty
-// bytes).
+// What a header may hold. The format itself bounds only its length. The other bounds keep time and
+// memory small; the largest published encoders have a few thousand tensors with names of some sixty
+// bytes.
 struct HeaderLimits {
   uint64_t header_bytes = 100'000'000;  // the format's own bound
   int64_t tensors = 65'536;
@@ -46,14 +48,15 @@ struct HeaderTensor {
 };
 
 struct SafetensorsHeader {
-  std::vector<HeaderTensor> tensors;  // in the header's order; names are not yet known to be unique
+  std::vector<HeaderTensor> tensors;  // in the order of the header; two may have the same name
   std::map<std::string, std::string> metadata;
 };
 
-// INVALID_ARGUMENT says at which byte what was expected.
+// INVALID_ARGUMENT says at which byte what is wrong or what was expected.
 absl::StatusOr<SafetensorsHeader> ParseSafetensorsHeader(std::string_view json);
 
-// True where `text` is well-formed UTF-8 (no surrogates, nothing overlong).
+// True where `text` is well-formed UTF-8: no surrogates, and no character in more bytes than it
+// needs.
 bool IsUtf8(std::string_view text);
 
 }  // namespace longspan

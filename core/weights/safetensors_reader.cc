@@ -20,7 +20,7 @@
 namespace longspan {
 namespace {
 
-constexpr size_t kLengthBytes = 8;  // the header's length, in front
+constexpr size_t kLengthBytes = 8;  // of the header's length, which stands in front of it
 
 absl::Status AtFile(const std::string& name, const std::string& what) {
   return absl::InvalidArgumentError(absl::StrCat(name, ": ", OneLine(what)));
@@ -32,18 +32,18 @@ std::string ShapeText(const std::vector<int64_t>& shape) {
   return text + "]";
 }
 
-// Bytes of a tensor by its shape; nullopt where the product does not fit.
+// The bytes that a tensor of this shape and type has; nullopt where there are more than 2^62.
 std::optional<uint64_t> ShapeBytes(const HeaderTensor& tensor) {
   auto bytes = static_cast<uint64_t>(StoredTypeBytes(tensor.type));
   for (const int64_t size : tensor.shape) {
-    if (__builtin_mul_overflow(bytes, static_cast<uint64_t>(size), &bytes) || bytes > uint64_t{1}
-                                                                                          << 62)
-      return std::nullopt;
+    const bool overflows = __builtin_mul_overflow(bytes, static_cast<uint64_t>(size), &bytes);
+    if (overflows || bytes > uint64_t{1} << 62) return std::nullopt;
   }
   return bytes;
 }
 
-// Texts are made only for errors: a header may hold 65,536 tensors.
+// Checks that a tensor's bytes lie in the data and are as many as its shape needs. A header may
+// hold 65,536 tensors, so texts are made for errors only.
 absl::Status CheckSize(const HeaderTensor& tensor, uint64_t data_bytes) {
   const auto bad = [&](const auto&... what) {
     return absl::InvalidArgumentError(
@@ -63,7 +63,8 @@ absl::Status CheckSize(const HeaderTensor& tensor, uint64_t data_bytes) {
   return bad("hold ", held, " bytes, ", shape, " needs ", *bytes);
 }
 
-// The tensors must tile the data section: sorted by place, each begins where the one before ends.
+// Checks that the tensors tile the data section: in the order of their place, each begins where the
+// one before it ends.
 absl::Status CheckTiling(const std::vector<HeaderTensor>& tensors, uint64_t data_bytes) {
   std::vector<const HeaderTensor*> order;
   order.reserve(tensors.size());
@@ -93,7 +94,7 @@ absl::Status CheckTiling(const std::vector<HeaderTensor>& tensors, uint64_t data
   return absl::OkStatus();
 }
 
-// The header's text, after checking the eight bytes in front of it.
+// The text of the header; the eight bytes in front of it are checked before.
 absl::StatusOr<std::string_view> HeaderText(std::span<const std::byte> file) {
   if (file.size() < kLengthBytes) {
     return absl::InvalidArgumentError(
@@ -197,9 +198,8 @@ absl::StatusOr<std::unique_ptr<SafetensorsReader>> SafetensorsReader::Parse(
 
 absl::StatusOr<std::unique_ptr<SafetensorsReader>> SafetensorsReader::Open(
     const std::string& path) {
-  const int file =
-      open(path.c_str(),
-           O_RDONLY | O_CLOEXEC | O_NONBLOCK);  // O_NONBLOCK: a pipe must not hang the start
+  // O_NONBLOCK: a pipe under this name must not hang the start.
+  const int file = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   if (file < 0) {
     const std::string why = absl::StrCat(path, ": cannot be opened: ", strerror(errno));
     return errno == ENOENT ? absl::NotFoundError(why) : absl::InvalidArgumentError(why);
@@ -209,7 +209,8 @@ absl::StatusOr<std::unique_ptr<SafetensorsReader>> SafetensorsReader::Open(
   if (fstat(file, &status) != 0 || !S_ISREG(status.st_mode))
     return AtFile(path, "is not a regular file");
   const auto bytes = static_cast<size_t>(status.st_size);
-  if (bytes < kLengthBytes) return Parse({}, path);  // says so; an empty file cannot be mapped
+  // An empty file cannot be mapped; for one that is too short, Parse gives the error.
+  if (bytes < kLengthBytes) return Parse({}, path);
   void* mapping = mmap(nullptr, bytes, PROT_READ, MAP_SHARED, file, 0);
   if (mapping == MAP_FAILED)
     return AtFile(path, absl::StrCat("cannot be mapped into memory: ", strerror(errno)));
@@ -233,7 +234,8 @@ void SafetensorsReader::DropPages(const StoredTensor& tensor) const {
   const auto page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
   const size_t offset =
       static_cast<size_t>(tensor.data.data() - static_cast<const std::byte*>(mapping_));
-  const size_t first = offset / page * page;  // a page shared with a neighbour is merely read again
+  // The first page may hold bytes of another tensor; where they are needed, they are read again.
+  const size_t first = offset / page * page;
   madvise(static_cast<std::byte*>(mapping_) + first, offset + tensor.data.size() - first,
           MADV_DONTNEED);
 }

@@ -1,9 +1,14 @@
-// SafetensorsReader: strict reader of one .safetensors file, mapped into memory (read-only,
-// shared).
-//   file = [8 bytes: header length N, little-endian] [N bytes: JSON {name: {dtype, shape, data_offsets}}] [data]
-// The file is input from strangers: overlaps, holes, overflow, duplicate names, a header over 100
-// MB, deep nesting, a truncated file and wrong sizes are each a clear INVALID_ARGUMENT in bounded
-// time and memory. Const methods are thread safe.
+// SafetensorsReader: a strict reader of one .safetensors file, which it maps into memory
+// (read-only, shared).
+//
+//   8 bytes   N, the length of the header, little-endian
+//   N bytes   the header, JSON: {name: {dtype, shape, data_offsets}, ...}
+//   the rest  the data: the tensors' bytes, one behind the other
+//
+// The file is input from strangers. Overlaps, holes, overflow, duplicate names, a header of more
+// than 100 MB, deep nesting, a truncated file and wrong sizes are each a clear INVALID_ARGUMENT, in
+// bounded time and memory. Const methods are thread safe. Proven by safetensors_reader_test and
+// tests/fuzz.
 #pragma once
 
 #include <cstddef>
@@ -33,21 +38,22 @@ struct StoredTensor {
 
 class SafetensorsReader {
  public:
+  // NOT_FOUND: no such file. INVALID_ARGUMENT: it cannot be opened, or it is not a valid
+  // safetensors file. The message is one line that names the file.
   static absl::StatusOr<std::unique_ptr<SafetensorsReader>> Open(const std::string& path);
-  // Over bytes that the caller keeps alive (tests, fuzzing). `name` stands in for the path in
+  // The same over bytes that the caller keeps alive (tests, fuzzing). `name` is the file's name in
   // errors.
   static absl::StatusOr<std::unique_ptr<SafetensorsReader>> Parse(std::span<const std::byte> file,
                                                                   const std::string& name);
   ~SafetensorsReader();
 
   const std::map<std::string, StoredTensor>& tensors() const { return tensors_; }
-  const std::map<std::string, std::string>& metadata() const {
-    return metadata_;
-  }  // "__metadata__"
+  // What "__metadata__" holds.
+  const std::map<std::string, std::string>& metadata() const { return metadata_; }
 
-  // Tells the system that the tensor's bytes were read and their pages may go: without it a loaded
-  // model counts twice in the resident set, once as pages of the file. The bytes stay readable.
-  // Does nothing for a Parse'd file.
+  // Tells the system that the tensor's bytes were read and that their pages may go. Without it a
+  // loaded model counts twice in the resident set, once as pages of the file. The bytes stay
+  // readable. It does nothing for a file from Parse.
   void DropPages(const StoredTensor& tensor) const;
 
  private:
@@ -58,9 +64,10 @@ class SafetensorsReader {
   size_t mapping_bytes_ = 0;
 };
 
-// Writes a file that SafetensorsReader and the Hugging Face library read: the data section is
-// 8-byte aligned and the widest types come first, so that each tensor is aligned to its own type.
-// Appears under `path` only when whole.
+// Writes a file that SafetensorsReader and the Hugging Face library read. The data section is
+// aligned to 8 bytes and the widest types come first, so that each tensor is aligned to its own
+// type. The file appears under `path` only when it is whole. INVALID_ARGUMENT: a tensor whose bytes
+// do not fit its shape, or a name that is not allowed; INTERNAL: the file cannot be written.
 absl::Status WriteSafetensors(const std::string& path,
                               const std::map<std::string, StoredTensor>& tensors,
                               const std::map<std::string, std::string>& metadata = {});

@@ -1,4 +1,4 @@
-// WriteSafetensors (declared in safetensors_reader.h).
+// WriteSafetensors, which safetensors_reader.h declares.
 #include <algorithm>
 #include <cerrno>
 #include <cstdio>
@@ -17,8 +17,8 @@ namespace {
 
 using NamedTensor = std::pair<const std::string, StoredTensor>;
 
-// Widest type first, then by name: without padding between them, each tensor is then aligned to its
-// own type.
+// The widest types first, then by name. Then each tensor is aligned to its own type, without
+// padding between them.
 std::vector<const NamedTensor*> DataOrder(const std::map<std::string, StoredTensor>& tensors) {
   std::vector<const NamedTensor*> order;
   order.reserve(tensors.size());

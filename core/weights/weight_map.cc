@@ -16,8 +16,9 @@
 namespace longspan {
 namespace {
 
-// `pattern` with '*' for any run of characters. Greedy with one way back, so linear in practice and
-// never exponential.
+// Whether `name` matches `pattern`, in which '*' stands for any run of characters. Each '*' first
+// takes as little as possible, and only the last one is ever extended: at most name x pattern
+// steps.
 bool MatchesPattern(std::string_view name, std::string_view pattern) {
   size_t n = 0, p = 0, star = std::string_view::npos, resume = 0;
   while (n < name.size()) {
@@ -52,7 +53,7 @@ bool ShapeFits(const std::vector<int64_t>& shape, const std::vector<int64_t>& wa
                     [](int64_t got, int64_t want) { return want < 0 || got == want; });
 }
 
-// Checkpoints of 2018-2020 spell LayerNorm's parameters as TensorFlow did.
+// Checkpoints of 2018 to 2020 spell LayerNorm's parameters as TensorFlow did.
 std::string ModernName(absl::string_view name) {
   if (absl::ConsumeSuffix(&name, "LayerNorm.gamma")) return absl::StrCat(name, "LayerNorm.weight");
   if (absl::ConsumeSuffix(&name, "LayerNorm.beta")) return absl::StrCat(name, "LayerNorm.bias");
@@ -100,11 +101,6 @@ std::string WeightMap::FindPrefix(const std::vector<std::string>& prefixes) cons
 
 bool WeightMap::Contains(std::string_view name) const {
   return entries_.find(name) != entries_.end();
-}
-
-std::vector<int64_t> WeightMap::Shape(std::string_view name) const {
-  const auto entry = entries_.find(name);
-  return entry == entries_.end() ? std::vector<int64_t>{} : entry->second.tensor->shape;
 }
 
 at::Tensor WeightMap::TakeOptional(std::string_view name, const std::vector<int64_t>& shape) {

@@ -1,13 +1,19 @@
-// WeightMap: the weights of one checkpoint by their bare names, with strict accounting: a weight
-// that is missing, has another shape, or is left over after loading is an error that names it. Task
-// prefixes ("longformer.", "bert.", ...) are stripped, LayerNorm gamma/beta renamed, and heads and
-// buffers that an encoder does not read are ignored by pattern.
+// WeightMap: the weights of one checkpoint by their bare names, with strict accounting. A weight
+// that is missing, has another shape, or is left over after loading is an error that names it.
 //
-//   WeightMap::Open(folder, {.prefixes = {"longformer.", "roberta."}, .ignored = {"lm_head.*", "embeddings.position_ids"}})
-//   at::Tensor w = weights.Take("encoder.layer.0.output.dense.weight", {768, 3072}, &status)     // float32
-//   weights.Finish()                                                                             // error if any is left over
+// The prefix of the task model ("longformer.", "bert.", ...) is stripped from the names and
+// LayerNorm's gamma and beta are renamed to weight and bias. Heads and buffers that an encoder does
+// not read are ignored by pattern.
 //
-// Not thread safe; lives only while a model is built.
+//   absl::StatusOr<WeightMap> weights =
+//       WeightMap::Open(files, {.prefixes = {"bert.", "roberta."}, .ignored = {"lm_head.*"}});
+//   if (!weights.ok()) return weights.status();
+//   const at::Tensor weight = weights->Take("encoder.layer.0.output.dense.weight", {2, 3});
+//   if (absl::Status status = weights->Finish(); !status.ok()) return status;
+//   return weight;  // [2, 3], float32
+//
+// weight_map_test compiles and runs these lines. Not thread safe; a map lives only while a model is
+// built.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -28,29 +34,30 @@ namespace longspan {
 class WeightMap {
  public:
   struct Rules {
-    std::vector<std::string>
-        // tried in order: the first that some name of the file carries is stripped from all
-        prefixes;
-    std::vector<std::string>
-        // bare names or patterns with '*' (any run of characters) that may be present and unread
-        ignored;
+    // Tried in this order: the first that some name begins with is stripped from all names that do.
+    std::vector<std::string> prefixes;
+    // Bare names, or patterns with '*' for any run of characters, of weights that may be there and
+    // need not be read.
+    std::vector<std::string> ignored;
   };
+  // Opens all files of the checkpoint. Errors: those of SafetensorsReader::Open; INVALID_ARGUMENT
+  // where two weights get the same bare name.
   static absl::StatusOr<WeightMap> Open(const std::vector<std::string>& files, const Rules& rules);
 
   bool Contains(std::string_view name) const;
-  std::vector<int64_t> Shape(std::string_view name) const;  // empty if absent
 
-  // The weight as a contiguous float32 tensor (F16, BF16, F64 converted; float32 is copied out of
-  // the mapping, so that the file can be unmapped). On a missing weight or another shape returns an
-  // undefined tensor and records the error; later calls go on, and Finish reports the first. -1 in
-  // `shape` accepts any size there.
+  // The weight as a contiguous float32 tensor. F16, BF16 and F64 are converted; F32 is copied out
+  // of the mapping too, so that the file can be unmapped. Where the weight is missing or has
+  // another shape, the tensor is undefined and the error is kept: later calls go on, and Finish
+  // gives the first error. -1 in `shape` accepts any size there.
   at::Tensor Take(std::string_view name, const std::vector<int64_t>& shape);
-  // Like Take, for the matrix of a linear layer: may also be stored as int8 (int8_weights.h).
+  // Like Take, for the matrix of a linear layer, which may also be stored as int8 (int8_weights.h).
   at::Tensor TakeMatrix(std::string_view name, const std::vector<int64_t>& shape);
   // Like Take, but an absent weight gives an undefined tensor without error.
   at::Tensor TakeOptional(std::string_view name, const std::vector<int64_t>& shape);
 
-  // First error of any Take, else an error naming the weights that were neither taken nor ignored.
+  // INVALID_ARGUMENT: the first error of any Take, else the names of weights that were neither
+  // taken nor ignored.
   absl::Status Finish() const;
 
   int64_t num_parameters() const { return num_parameters_; }  // elements taken so far
@@ -63,15 +70,15 @@ class WeightMap {
   };
   std::string FindPrefix(const std::vector<std::string>& prefixes) const;
   at::Tensor TakeInt8(std::string_view name, Entry& entry);
-  at::Tensor Refuse(std::string_view name,
-                    const std::string& why);  // records the error, gives an undefined tensor
+  // Keeps the error, if it is the first, and gives an undefined tensor.
+  at::Tensor Refuse(std::string_view name, const std::string& why);
 
   std::vector<std::unique_ptr<SafetensorsReader>> readers_;
   std::map<std::string, Entry, std::less<>> entries_;
   std::vector<std::string> ignored_;
   absl::Status first_error_;
   int64_t num_parameters_ = 0;
-  std::string source_;  // first file's path, for errors
+  std::string source_;  // the first file's path, for errors
 };
 
 }  // namespace longspan

@@ -98,8 +98,7 @@ class Planner {
                                   .global_positions = piece.global_positions,
                                   .lsh = input_.lsh};
       const absl::Status status = context_.validate(text, piece.options);
-      if (!status.ok())
-        return FieldOf(status).has_value() ? status : AtField(status, ContentField(input_));
+      if (!status.ok()) return AtField(status, ContentField(input_));
     }
     prepared_.pieces.push_back(std::move(piece));
     return absl::OkStatus();

@@ -52,7 +52,8 @@ class ReplicasTest : public ::testing::Test {
   std::unique_ptr<Encoder> encoder_;
 };
 
-// Weights, oneDNN's primitives and the arena are shared; teams are per thread.
+// Passes at once share the weights, oneDNN's primitives and the arena; each thread has its own
+// team.
 TEST_F(ReplicasTest, PassesAtOnce_GiveWhatOneTeamGives_InEitherDivision) {
   constexpr int kTexts = 24;
   SetComputeThreads(2);

@@ -1,10 +1,11 @@
-// A converted model's encoder: any length by repeated positions, long passes that pause and stop
-// inside their layers, warm-up and what does not fit in memory.
+// The encoder of a converted model: texts of any length by repeated positions, long passes that
+// pause and stop inside their layers, warm-up, and batches that do not fit in memory.
 #include <cmath>
 #include <vector>
 
 #include "core/cost_model.h"
 #include "core/encoder.h"
+#include "core/models/packed_pass.h"
 #include "core/runtime/memory.h"
 #include "tests/core/encoder_fixture.h"
 
@@ -49,8 +50,8 @@ TEST_F(ConvertedEncoderTest, ShortTexts_SeeAllOfThemselves) {
   EXPECT_GT(std::abs(banded17[0] - full17[0]) + std::abs(banded17[1] - full17[1]), 1e-3f);
 }
 
-// With a period of 15 and tokens that repeat likewise, what lies beyond a window's reach of both
-// ends repeats too.
+// With positions and tokens that both repeat after 15, the vectors repeat too, except near the
+// ends, where windows are cut.
 TEST_F(ConvertedEncoderTest, Positions_RepeatForEver) {
   std::vector<int32_t> ids = {7};
   for (int i = 0; i < 150; ++i) ids.push_back(10 + i % 15);

@@ -52,8 +52,8 @@ constexpr AttentionKind kKinds[] = {AttentionKind::kDense, AttentionKind::kSlidi
                                     AttentionKind::kBlockSparse, AttentionKind::kLsh,
                                     AttentionKind::kLocalChunk};
 
-// The published figures per token: 169.9 + 18.9 MFLOP for Longformer-base, 4.6 + 0.39 for the
-// Reformer.
+// The published figures for each token, linear layers + attention: 169.9 + 18.9 MFLOP of
+// Longformer-base, 4.6 + 0.39 MFLOP of the Reformer.
 TEST(CostModel, FlopPerToken_AreThoseOfTheGeometry) {
   const CostModel longformer(Longformer());
   EXPECT_THAT(longformer.LinearFlop(1 << 20) / (1 << 20), DoubleNear(169.9e6, 0.1e6));
@@ -153,7 +153,7 @@ TEST(CostModel, Calibrate_RecoversThePrices_ThatMadeTheSamples) {
   }
 }
 
-// Noise that would make the fixed cost negative in plain least squares.
+// With the noise of these samples, plain least squares would make the fixed cost negative.
 TEST(CostModel, Calibrate_NeverGivesANegativePrice) {
   CostModel model(Longformer());
   const std::vector<CostModel::Sample> samples = {{{16}, 0.0005}, {{512}, 0.4}, {{2048}, 2.2}};

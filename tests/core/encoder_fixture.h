@@ -1,5 +1,5 @@
-// EncoderTest: an encoder over a tiny Longformer with formula weights (tests/golden/checkpoints.h)
-// that a test may write anew.
+// EncoderTest: an encoder over a tiny Longformer whose weights follow a formula
+// (tests/golden/checkpoints.h). A test may change its files and load it again.
 #pragma once
 
 #include <cmath>
@@ -39,7 +39,7 @@ class EncoderTest : public testing::Test {
     const absl::Status status = TryLoad();
     ASSERT_TRUE(status.ok()) << status;
   }
-  // A file of the sentence-transformers layout around the model.
+  // Writes a file of the sentence-transformers layout around the model.
   void Write(const std::string& name, const nlohmann::json& json) {
     checkpoint_.folder().WriteText(name, json.dump());
   }
@@ -52,7 +52,7 @@ class EncoderTest : public testing::Test {
     EXPECT_TRUE(results[0].ok()) << results[0].status();
     return results[0].ok() ? *results[0] : EncodedText{};
   }
-  // The token vectors as token_sink gives them.
+  // The token vectors that token_sink receives.
   std::vector<std::vector<float>> TokenRows(const std::vector<int32_t>& ids) {
     std::vector<std::vector<float>> rows;
     EncodeOptions options{.document_vector = false};

@@ -1,8 +1,11 @@
-// What an encoder refuses, in inputs and in configs: the text says what, got and allowed.
+// What an encoder refuses in inputs and in configs. The message says what is wrong, what was got
+// and what is allowed.
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "core/encoder.h"
+#include "core/error_details.h"
 #include "tests/core/encoder_fixture.h"
 
 namespace longspan {
@@ -99,6 +102,28 @@ TEST_F(EncoderTest, Validate_SaysWhatGotAllowed) {
                   ->Validate({.token_ids = ids, .global_positions = std::vector<int32_t>{0, 9}},
                              {.dimensions = 24})
                   .ok());
+}
+
+// Where a message begins with the field at fault, the status carries that field too.
+TEST_F(EncoderTest, Validate_AttachesTheFieldThatItsMessageNames) {
+  const std::vector<int32_t> ids = FormulaIds(0, 10, 3, 40), wild = {3, 40}, globals = {2, 10};
+  const std::vector<uint8_t> mask = {1};
+  const auto field = [&](const TokenBatch::Text& text, const EncodeOptions& options = {}) {
+    const absl::Status status = encoder_->Validate(text, options);
+    const std::optional<std::string> name = FieldOf(status);
+    if (name.has_value()) {
+      EXPECT_THAT(std::string(status.message()), testing::StartsWith(*name + " "));
+    }
+    return name.value_or("none");
+  };
+  EXPECT_EQ(field({.token_ids = wild}), "token_ids[1]");
+  EXPECT_EQ(field({.token_ids = ids, .global_positions = globals}), "global_positions[1]");
+  EXPECT_EQ(field({.token_ids = ids, .attention_mask = mask}), "attention_mask");
+  EXPECT_EQ(field({.token_ids = ids}, {.spans = {{0, 4}, {4, 4}}}), "spans[1]");
+  EXPECT_EQ(field({.token_ids = ids}, {.dimensions = 25}), "dimensions");
+  EXPECT_EQ(field({.token_ids = ids}, {.pooling_begin = 10}), "pooling_begin");
+  EXPECT_EQ(field({.token_ids = {}}), "none");
+  EXPECT_EQ(field({.token_ids = ids, .lsh = {.num_hashes = 2}}), "none");
 }
 
 TEST_F(EncoderTest, BadConfigs_NameKeyValueAndWhatIsAllowed) {

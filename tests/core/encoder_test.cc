@@ -1,4 +1,4 @@
-// Encoder: from a folder and token ids to vectors. What the encoder gives is compared with values
+// Encoder: from a folder and token ids to vectors. Its results are compared with values that are
 // computed here from the model's own hidden states.
 #include "core/encoder.h"
 
@@ -165,8 +165,8 @@ TEST_F(EncoderTest, SentenceFolder_PoolsThenDenseThenNormalises) {
       encoder_->Validate({.token_ids = ids}, {.pooling = PoolingMode::kMean, .spans = {{0, 3}}})
           .ok());
 
-  // The folder's own cut comes behind its Normalize; only a caller who asks for it gets unit length
-  // again.
+  // The folder's own cut comes behind its Normalize, so the vector has unit length again only for a
+  // caller who asks for it.
   Write("config_sentence_transformers.json", {{"truncate_dim", 3}});
   Load();
   EXPECT_EQ(encoder_->info().output_dimensions, 3);
@@ -204,7 +204,7 @@ TEST_F(EncoderTest, DroppedText_IsCancelledAndLeavesTheOthersAlone) {
   batch.Add({.token_ids = ids[0]});
   batch.Add({.token_ids = ids[1], .global_positions = std::vector<int32_t>{0, 4}});
   batch.Add({.token_ids = ids[2], .global_positions = std::vector<int32_t>{3}});
-  int asked = 0;  // text 1 is dropped before the second layer, not before the first
+  int asked = 0;  // text 1 is dropped before the second layer and not before the first
   EncodeControl control{.is_dropped = [&](int32_t text) { return text == 1 && ++asked > 1; }};
   const auto results = encoder_->Encode(batch, std::vector<EncodeOptions>(3), control);
   EXPECT_EQ(results[1].status().code(), absl::StatusCode::kCancelled);
@@ -225,7 +225,7 @@ TEST_F(EncoderTest, AllDropped_StopsBeforeTheNextLayer) {
   for (const auto& result : encoder_->Encode(batch, std::vector<EncodeOptions>(2), control)) {
     EXPECT_EQ(result.status().code(), absl::StatusCode::kCancelled);
   }
-  EXPECT_EQ(asked, 2);  // once a text before the first layer, never again
+  EXPECT_EQ(asked, 2);  // once for each text before the first layer, and never again
 }
 
 // Two layers: one seam before the first, one between them, one after the last.
@@ -259,6 +259,7 @@ TEST_F(EncoderTest, AtSeam_IsCalledOnceMore_WhenAPassFails) {
 }
 
 // Below the encoder: the model itself does no layer more once the last text is dropped.
+// One level below the encoder: the model runs no further layer once the last text is dropped.
 TEST_F(EncoderTest, Forward_StopsBetweenLayersWhenAllAreDropped) {
   const auto folder = ModelFolder::Open(checkpoint_.folder().path());
   const auto model = LoadEncoderModel(*folder, DataType::kFloat32);
@@ -268,9 +269,8 @@ TEST_F(EncoderTest, Forward_StopsBetweenLayersWhenAllAreDropped) {
   batch.Add({.token_ids = ids});
   int last_layer = -1;
   ForwardOptions options;
-  options.is_dropped = [&](int32_t) {
-    return last_layer >= 1;
-  };  // dropped while the first of two layers ran
+  // The text is dropped while the first of two layers runs.
+  options.is_dropped = [&](int32_t) { return last_layer >= 1; };
   options.observe_layer = [&](int layer, const at::Tensor&) { last_layer = layer; };
   EXPECT_EQ((*model)->Forward(batch, options).status().code(), absl::StatusCode::kCancelled);
   EXPECT_EQ(last_layer, 1);

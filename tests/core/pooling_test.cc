@@ -8,6 +8,8 @@
 #include <limits>
 #include <random>
 
+#include "tests/core/header_example.h"
+
 namespace longspan {
 namespace {
 
@@ -144,8 +146,8 @@ TEST(StreamingPooler, ARangeWithoutTokens_GivesZerosNeverNaN) {
   }
 }
 
-// Any ranges, overlapping or not, any mask, any cut into blocks: the same as each range pooled by
-// itself.
+// Whatever the ranges (overlapping or not), the mask and the cut into blocks are: the vectors are
+// those of each range pooled by itself.
 TEST(StreamingPooler, EveryRange_EqualsTheReference_HoweverRowsAreCutIntoBlocks) {
   std::mt19937 random(7);
   const auto below = [&](int64_t n) {
@@ -182,7 +184,7 @@ TEST(StreamingPooler, EveryRange_EqualsTheReference_HoweverRowsAreCutIntoBlocks)
   }
 }
 
-// In float32 a running sum of half a million ones-and-a-bit is off in the third digit.
+// In float32 a running sum of half a million values a little above one is off in the third digit.
 TEST(StreamingPooler, Mean_OfHalfAMillionRowsKeepsSixDigits) {
   constexpr int64_t kRows = 524'288, kWidth = 3;
   std::vector<float> block(512 * kWidth);
@@ -239,13 +241,13 @@ TEST(StreamingPooler, ABadRow_SpoilsOnlyTheRangesThatHoldIt) {
         {.modes = {mode}, .dimensions = 1, .ranges = {{0, 2}, {2, 4}, {0, 4}}}, rows, 4);
     EXPECT_TRUE(std::isnan(vectors[0][0]));
     EXPECT_FALSE(std::isnan(vectors[1][0]));
-    EXPECT_TRUE(
-        std::isnan(vectors[2][0]));  // a NaN must reach the check of the output, also through max
+    // A NaN must reach the encoder's check of the output, through max too.
+    EXPECT_TRUE(std::isnan(vectors[2][0]));
   }
 }
 
-// 4096 overlapping ranges of a long text: the sum of their lengths is 134 million rows, which must
-// not be what it costs.
+// The lengths of 4096 overlapping ranges of a long text sum up to 268 million rows; pooling must
+// not cost that many row additions.
 TEST(StreamingPooler, ManyNestedRanges_CostFarLessThanTheSumOfTheirLengths) {
   constexpr int64_t kRows = 65'536, kWidth = 16;
   PoolingTask task{.dimensions = kWidth};
@@ -254,8 +256,8 @@ TEST(StreamingPooler, ManyNestedRanges_CostFarLessThanTheSumOfTheirLengths) {
   const std::vector<float> rows = RandomRows(kRows, kWidth, &random);
   const std::clock_t start = std::clock();
   const auto vectors = PoolInBlocks(task, rows, 1024);
-  EXPECT_LT(static_cast<double>(std::clock() - start) / CLOCKS_PER_SEC,
-            1.0);  // adding each row to each range takes many seconds
+  // Adding each row to each range would take many seconds.
+  EXPECT_LT(static_cast<double>(std::clock() - start) / CLOCKS_PER_SEC, 1.0);
   const std::vector<uint8_t> read(kRows, 1);
   EXPECT_THAT(vectors[4095], Pointwise(FloatNear(1e-6F), Reference(PoolingMode::kMean, rows, kWidth,
                                                                    task.ranges[4095], read)));
@@ -281,6 +283,21 @@ TEST(CutAndNormalize, CutsFirstThenNormalises) {
   EXPECT_THAT(vector, ElementsAre(FloatEq(0.6F), FloatEq(0.8F)));
   EXPECT_THAT(all, ElementsAre(FloatEq(0.6F), FloatEq(0.8F)));
   EXPECT_THAT(raw, ElementsAre(3, 4));
+}
+
+TEST(StreamingPooler, ExampleOfTheHeader) {
+  const std::vector<PoolingMode> modes = {PoolingMode::kMean};
+  const int64_t n = 4, D = 2;
+  const std::vector<float> rows = {1, 10, 2, 20, 3, 30, 6, 60};
+  // Example of core/pooling.h: begin
+  StreamingPooler pooler({.modes = modes, .dimensions = D, .ranges = {{0, n}, {2, 4}}});
+  for (int64_t row = 0; row < pooler.rows_needed(); ++row) pooler.Add(&rows[row * D], 1);
+  const std::vector<float> document = pooler.TakeVector(0);
+  const std::vector<float> span = pooler.TakeVector(1);
+  // Example of core/pooling.h: end
+  EXPECT_THAT(document, ElementsAre(3, 30));
+  EXPECT_THAT(span, ElementsAre(4.5, 45));
+  ExpectExampleOfHeader("core/pooling.h", "tests/core/pooling_test.cc");
 }
 
 }  // namespace

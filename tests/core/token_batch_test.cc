@@ -17,7 +17,8 @@ TEST(TokenBatch, Add_MarksSeamsAndShiftsGlobals) {
   EXPECT_THAT(batch.cu_seqlens(), ElementsAre(0, 3, 5));
   EXPECT_THAT(batch.globals(), ElementsAre(3, 4));
   EXPECT_THAT(batch.cu_globals(), ElementsAre(0, 0, 2));
-  EXPECT_EQ(batch.max_length(), 3);
+  EXPECT_EQ(batch.length(0), 3);
+  EXPECT_EQ(batch.length(1), 2);
   EXPECT_TRUE(batch.attention_mask().empty());
 }
 

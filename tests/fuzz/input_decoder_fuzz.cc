@@ -68,7 +68,7 @@ void CheckInput(const EncodeInput& input, const DecodingContext& context) {
     Require(input.global_spans.empty() && input.global_positions.empty());
     Require(input.global_attention.value_or(GlobalAttention::kNone) == GlobalAttention::kNone);
   }
-  Require(input.lsh.num_hashes >= 0 && input.lsh.num_hashes <= kMaxHashes);
+  Require(input.lsh.num_hashes >= 0 && input.lsh.num_hashes <= LshOptions::kMaxHashes);
   Require(model.supports_hashing ||
           (input.lsh.num_hashes == 0 && !input.lsh.hash_seed.has_value()));
 

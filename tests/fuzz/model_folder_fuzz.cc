@@ -1,7 +1,8 @@
-// Any texts as the JSON files of a model folder: ModelFolder::Open refuses them in one line, or
-// reads them. The input is cut at bytes 0x1E into config.json, modules.json, 1_Pooling/config.json,
+// Any texts as the JSON files of a model folder: ModelFolder::Open reads them, or refuses them in
+// one line. The input is cut at bytes 0x1E into config.json, modules.json, 1_Pooling/config.json,
 // 2_Dense/config.json, config_sentence_transformers.json, sentence_bert_config.json,
-// tokenizer_config.json and model.safetensors.index.json (a part that is empty: no such file).
+// tokenizer_config.json and model.safetensors.index.json. Where a part is empty, that file is
+// absent.
 #include <unistd.h>
 
 #include <algorithm>
@@ -28,7 +29,7 @@ constexpr std::array<const char*, 8> kFiles = {"config.json",
                                                "tokenizer_config.json",
                                                "model.safetensors.index.json"};
 
-// A folder of this process, with empty but valid weights.
+// A folder that belongs to this process, with weights that are valid but empty.
 const std::string& Folder() {
   static const std::string& folder = *[] {  // never destroyed: the clean-up at exit still reads it
     const std::string root = std::filesystem::exists("/dev/shm")

@@ -1,8 +1,10 @@
-// Runs a libFuzzer target without libFuzzer, so that its corpus is a test of every build.
+// Runs a fuzz target without libFuzzer, so that its corpus is a test of every build:
+//
 //   NAME_replay CORPUS_DIR [MUTATIONS]
-// Each file of the corpus is run as it is, and then MUTATIONS seeded mutations of it (bytes changed,
-// cut out, doubled, numbers enlarged, two files crossed). The same seed gives the same inputs on
-// every machine.
+//
+// It runs each file of the corpus as it is and then MUTATIONS seeded mutations of it: bytes
+// changed, cut out or doubled, numbers enlarged, two files crossed. The seed is fixed, so the
+// inputs are the same on every machine.
 #include <algorithm>
 #include <cstdint>
 #include <cstdio>
@@ -21,7 +23,7 @@ namespace {
 using Input = std::string;
 
 void Run(const Input& input) {
-  // A copy of exactly its size on the heap, so that a sanitizer sees a read behind it.
+  // A copy on the heap of exactly the input's size, so that a sanitizer sees a read behind it.
   const std::vector<uint8_t> bytes(input.begin(), input.end());
   LLVMFuzzerTestOneInput(bytes.data(), bytes.size());
 }

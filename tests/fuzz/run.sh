@@ -13,7 +13,7 @@ mkdir -p "$out"
 weights="core/weights/safetensors_header.cc core/weights/safetensors_reader.cc
  core/weights/safetensors_writer.cc core/weights/float_conversion.cc"
 folder="core/checkpoint/model_folder.cc core/checkpoint/sentence_layout.cc
- core/checkpoint/json_file.cc core/checkpoint/json_fields.cc core/model_info.cc"
+ core/checkpoint/json_file.cc core/checkpoint/json_reader.cc core/checkpoint/bounded_file.cc core/model_info.cc"
 decoder="server/wire/request_decoder.cc server/wire/input_decoder.cc server/wire/enums.cc
  core/error_details.cc core/model_info.cc
  $proto/longspan/v1/encoder.pb.cc $proto/google/rpc/status.pb.cc"

@@ -1,5 +1,5 @@
-// Any bytes as a .safetensors file: refused, or read with every promise of SafetensorsReader kept.
-// An abort is a find.
+// Any bytes as a .safetensors file: it is refused, or it is read and every promise of
+// SafetensorsReader holds. The target aborts where a promise is broken.
 #include <cstdint>
 #include <cstdlib>
 #include <span>
@@ -40,7 +40,7 @@ void CheckFile(std::span<const std::byte> file) {
     CheckTensor(tensor, file);
     bytes += tensor.data.size();
   }
-  Require(bytes <= file.size() - 8);  // they tile the data: no byte twice
+  Require(bytes <= file.size() - 8);  // the tensors tile the data: no byte belongs to two
 }
 
 }  // namespace

@@ -1,6 +1,6 @@
 #include "core/models/bert/config.h"
 
-#include "core/models/config_reader.h"
+#include "core/checkpoint/json_reader.h"
 
 namespace longspan {
 namespace {
@@ -14,14 +14,13 @@ constexpr EncoderConfigKeys kRobertaKeys = {.vocab_size = {"vocab_size", 50265},
 
 absl::StatusOr<BertConfig> ParseBertConfig(const nlohmann::json& json, BertFamily family,
                                            const std::string& source) {
-  ConfigReader reader(json, source);
+  JsonReader reader(json, source);
   BertConfig config;
   ReadEncoderConfig(reader, family == BertFamily::kRoberta ? kRobertaKeys : kBertKeys, config);
   reader.String("position_embedding_type", "absolute", {"absolute"});
-  if (reader.Boolean("is_decoder", false))
-    reader.Fail("is_decoder", "true", "false (encoders only)");
+  if (reader.Boolean("is_decoder", false)) reader.Fail("is_decoder", "false (encoders only)");
 
-  ConfigReader ours = reader.Object("longspan");
+  JsonReader ours = reader.Object("longspan");
   const int64_t window = ours.Integer("window", {.fallback = 0, .max = 1 << 24});
   if (window % 2 != 0)
     ours.Fail("window", std::to_string(window),

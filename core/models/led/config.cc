@@ -1,12 +1,12 @@
 #include "core/models/led/config.h"
 
-#include "core/models/config_reader.h"
+#include "core/checkpoint/json_reader.h"
 #include "core/models/longformer/config.h"
 
 namespace longspan {
 namespace {
 
-// The eps is not in the file: the published code uses its library's default.
+// The file does not say the epsilon of the norms: the published code takes its library's default.
 constexpr EncoderConfigKeys kKeys = {
     .vocab_size = {"vocab_size", 50265},
     .hidden_size = {"d_model", 1024},
@@ -23,7 +23,7 @@ constexpr EncoderConfigKeys kKeys = {
 }  // namespace
 
 absl::StatusOr<LedConfig> ParseLedConfig(const nlohmann::json& json, const std::string& source) {
-  ConfigReader reader(json, source);
+  JsonReader reader(json, source);
   LedConfig config;
   ReadEncoderConfig(reader, kKeys, config);
   config.windows = ReadOneSidedWindows(reader, config.num_layers);

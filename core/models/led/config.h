@@ -1,4 +1,4 @@
-// LedConfig: the encoder's part of a LED config.json, checked.
+// LedConfig: the encoder's part of what config.json of a LED says, checked. A plain value.
 #pragma once
 
 #include <cstdint>
@@ -12,9 +12,11 @@
 namespace longspan {
 
 struct LedConfig : EncoderConfig {
-  std::vector<int64_t> windows;  // one-sided, per layer
+  std::vector<int64_t> windows;  // one-sided, in tokens, per layer: half of attention_window
 };
 
+// INVALID_ARGUMENT names the key, what it holds and what is allowed. `source` is the file's name in
+// errors.
 absl::StatusOr<LedConfig> ParseLedConfig(const nlohmann::json& config, const std::string& source);
 
 }  // namespace longspan

@@ -1,7 +1,7 @@
 #include "core/models/longformer/config.h"
 
 #include "absl/strings/str_cat.h"
-#include "core/models/config_reader.h"
+#include "core/checkpoint/json_reader.h"
 
 namespace longspan {
 namespace {
@@ -12,7 +12,7 @@ constexpr EncoderConfigKeys kKeys = {.vocab_size = {"vocab_size", 30522},
 
 }  // namespace
 
-std::vector<int64_t> ReadOneSidedWindows(ConfigReader& reader, int64_t num_layers) {
+std::vector<int64_t> ReadOneSidedWindows(JsonReader& reader, int64_t num_layers) {
   std::vector<int64_t> windows = reader.IntegerPerLayer(
       "attention_window", num_layers, {.fallback = 512, .min = 2, .max = 1 << 24});
   for (int64_t& window : windows) {
@@ -34,16 +34,16 @@ std::vector<LayerAttention> SlidingWindowLayers(const std::vector<int64_t>& one_
 
 namespace {
 
-void ReadLongspanKeys(ConfigReader& reader, LongformerConfig& config) {
-  ConfigReader ours = reader.Object("longspan");
+void ReadLongspanKeys(JsonReader& reader, LongformerConfig& config) {
+  JsonReader ours = reader.Object("longspan");
   config.dense_up_to = ours.Integer("dense_up_to", {.fallback = 0});
   config.position_period = ours.Integer("position_period", {.fallback = 0});
   config.positions_skip_pad = ours.Boolean("positions_skip_pad", true);
   const std::string globals = ours.String("default_global_attention", "none", {"none", "cls"});
   config.default_global_attention =
       globals == "cls" ? GlobalAttention::kCls : GlobalAttention::kNone;
-  const int64_t rows_left =
-      config.max_position_embeddings - config.pad_token_id - 2;  // rows behind the first token's
+  // The rows of the position table behind the one that a text's first token takes.
+  const int64_t rows_left = config.max_position_embeddings - config.pad_token_id - 2;
   if (config.position_period > rows_left) {
     ours.Fail("position_period", std::to_string(config.position_period),
               absl::StrCat("0 to ", rows_left, " (max_position_embeddings - pad_token_id - 2)"));
@@ -55,7 +55,7 @@ void ReadLongspanKeys(ConfigReader& reader, LongformerConfig& config) {
 
 absl::StatusOr<LongformerConfig> ParseLongformerConfig(const nlohmann::json& json,
                                                        const std::string& source) {
-  ConfigReader reader(json, source);
+  JsonReader reader(json, source);
   LongformerConfig config;
   ReadEncoderConfig(reader, kKeys, config);
   config.windows = ReadOneSidedWindows(reader, config.num_layers);

@@ -1,6 +1,6 @@
 #include "core/models/modernbert/config.h"
 
-#include "core/models/config_reader.h"
+#include "core/checkpoint/json_reader.h"
 
 namespace longspan {
 namespace {
@@ -15,8 +15,9 @@ constexpr EncoderConfigKeys kKeys = {.vocab_size = {"vocab_size", 50368},
                                      .pad_token_id = {"pad_token_id", 50283},
                                      .activation = "hidden_activation"};
 
-// layer_types where it is there; else every n-th layer from 0 on sees the whole text.
-std::vector<bool> ReadSlidingLayers(ConfigReader& reader, int64_t num_layers) {
+// Which layers have a window: what layer_types says, and where it is absent all but layer 0 and
+// every n-th layer behind it, which see the whole text.
+std::vector<bool> ReadSlidingLayers(JsonReader& reader, int64_t num_layers) {
   const int64_t every = reader.Integer("global_attn_every_n_layers", {.fallback = 3, .min = 1});
   const std::vector<std::string> types =
       reader.StringPerLayer("layer_types", num_layers, {"full_attention", "sliding_attention"});
@@ -26,10 +27,10 @@ std::vector<bool> ReadSlidingLayers(ConfigReader& reader, int64_t num_layers) {
   return sliding;
 }
 
-// rope_parameters.KIND.rope_theta, else the old key's value.
-double ReadTheta(ConfigReader& reader, const char* kind, double old_value) {
-  ConfigReader all = reader.Object("rope_parameters");
-  ConfigReader rope = all.Object(kind);
+// rope_parameters.KIND.rope_theta, or the value of the old key where that is absent.
+double ReadTheta(JsonReader& reader, const char* kind, double old_value) {
+  JsonReader all = reader.Object("rope_parameters");
+  JsonReader rope = all.Object(kind);
   rope.String("rope_type", "default", {"default"});
   const double theta = rope.PositiveNumber("rope_theta", old_value);
   all.Merge(rope);
@@ -41,13 +42,14 @@ double ReadTheta(ConfigReader& reader, const char* kind, double old_value) {
 
 absl::StatusOr<ModernBertConfig> ParseModernBertConfig(const nlohmann::json& json,
                                                        const std::string& source) {
-  ConfigReader reader(json, source);
+  JsonReader reader(json, source);
   ModernBertConfig config;
   EncoderConfigKeys keys = kKeys;
   const int64_t vocab_size =
       reader.Integer("vocab_size", {.fallback = kKeys.vocab_size.fallback, .min = 1});
-  if (vocab_size <= keys.pad_token_id.fallback)
-    keys.pad_token_id.fallback = 0;  // a small test model that names no pad id
+  // A small vocabulary does not have the published pad id; where its file names none either, it is
+  // 0.
+  if (vocab_size <= keys.pad_token_id.fallback) keys.pad_token_id.fallback = 0;
   ReadEncoderConfig(reader, keys, config);
   config.attention_bias = reader.Boolean("attention_bias", false);
   config.mlp_bias = reader.Boolean("mlp_bias", false);
@@ -56,7 +58,8 @@ absl::StatusOr<ModernBertConfig> ParseModernBertConfig(const nlohmann::json& jso
   config.window =
       reader.Integer("local_attention", {.fallback = 128, .min = 2, .max = 1 << 24}) / 2;
   const double old_full = reader.PositiveNumber("global_rope_theta", 160000.0);
-  const bool one_theta = json.contains("local_rope_theta") && json["local_rope_theta"].is_null();
+  // null says that the windows' base is that of the other layers; an absent key, that it is 10,000.
+  const bool one_theta = reader.Contains("local_rope_theta") && !reader.Has("local_rope_theta");
   const double old_sliding =
       reader.PositiveNumber("local_rope_theta", one_theta ? old_full : 10000.0);
   config.full_theta = ReadTheta(reader, "full_attention", old_full);

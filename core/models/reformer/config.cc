@@ -5,22 +5,24 @@
 #include <numeric>
 
 #include "absl/strings/str_cat.h"
-#include "core/models/config_reader.h"
+#include "core/checkpoint/json_reader.h"
+#include "core/models/encoder_config.h"
 
 namespace longspan {
 namespace {
 
 using LayerKind = ReformerConfig::LayerKind;
 
-constexpr int64_t kMaxChunk = 1 << 16;
-constexpr int64_t kMaxBuckets = 1 << 24;
+// Bounds far above any published config, which keep sizes and products of them from overflowing.
+constexpr int64_t kMaxChunk = 1 << 16;    // tokens
+constexpr int64_t kMaxBuckets = 1 << 24;  // of one hash round
 
-std::vector<LayerKind> ReadLayers(ConfigReader& reader, const nlohmann::json& config) {
-  if (!reader.Contains("attn_layers"))
+std::vector<LayerKind> ReadLayers(JsonReader& reader) {
+  if (!reader.Has("attn_layers"))
     return {LayerKind::kLocal, LayerKind::kLsh,   LayerKind::kLocal,
             LayerKind::kLsh,   LayerKind::kLocal, LayerKind::kLsh};
   std::vector<LayerKind> layers;
-  const nlohmann::json& names = config.at("attn_layers");
+  const nlohmann::json& names = reader.Value("attn_layers");
   bool good = names.is_array() && !names.empty();
   if (good) {
     for (const nlohmann::json& name : names) {
@@ -33,7 +35,7 @@ std::vector<LayerKind> ReadLayers(ConfigReader& reader, const nlohmann::json& co
   return layers;
 }
 
-ChunkShape ReadChunks(ConfigReader& reader, const std::string& kind, bool causal) {
+ChunkShape ReadChunks(JsonReader& reader, const std::string& kind, bool causal) {
   ChunkShape shape{.causal = causal};
   shape.chunk_length = static_cast<int32_t>(
       reader.Integer(kind + "_attn_chunk_length", {.fallback = 64, .min = 1, .max = kMaxChunk}));
@@ -44,10 +46,11 @@ ChunkShape ReadChunks(ConfigReader& reader, const std::string& kind, bool causal
   return shape;
 }
 
-// A number or a list of factors, all even; null = none.
-std::vector<int32_t> ReadBuckets(ConfigReader& reader, const nlohmann::json& config) {
-  if (!reader.Contains("num_buckets")) return {};
-  const nlohmann::json& value = config.at("num_buckets");
+// The factors of num_buckets, which is an even number or a list of even factors. Empty where the
+// key is null or absent: the number of buckets then follows from each text's length.
+std::vector<int32_t> ReadBuckets(JsonReader& reader) {
+  if (!reader.Has("num_buckets")) return {};
+  const nlohmann::json& value = reader.Value("num_buckets");
   const nlohmann::json list = value.is_array() ? value : nlohmann::json::array({value});
   std::vector<int32_t> factors;
   int64_t product = 1;
@@ -69,10 +72,9 @@ std::vector<int32_t> ReadBuckets(ConfigReader& reader, const nlohmann::json& con
   return factors;
 }
 
-std::vector<int64_t> ReadPair(ConfigReader& reader, const nlohmann::json& config, const char* key,
-                              std::vector<int64_t> fallback) {
-  if (!reader.Contains(key)) return fallback;
-  const nlohmann::json& value = config.at(key);
+std::vector<int64_t> ReadPair(JsonReader& reader, const char* key, std::vector<int64_t> fallback) {
+  if (!reader.Has(key)) return fallback;
+  const nlohmann::json& value = reader.Value(key);
   bool good = value.is_array() && value.size() == 2;
   if (good) {
     for (const nlohmann::json& entry : value)
@@ -83,13 +85,13 @@ std::vector<int64_t> ReadPair(ConfigReader& reader, const nlohmann::json& config
   return fallback;
 }
 
-void ReadPositions(ConfigReader& reader, const nlohmann::json& json, ReformerConfig& config) {
+void ReadPositions(JsonReader& reader, ReformerConfig& config) {
   config.max_position_embeddings =
       reader.Integer("max_position_embeddings", {.fallback = 4096, .min = 1});
   config.axial = reader.Boolean("axial_pos_embds", true);
   if (!config.axial) return;
-  config.axial_shape = ReadPair(reader, json, "axial_pos_shape", {64, 64});
-  config.axial_widths = ReadPair(reader, json, "axial_pos_embds_dim", {64, 192});
+  config.axial_shape = ReadPair(reader, "axial_pos_shape", {64, 64});
+  config.axial_widths = ReadPair(reader, "axial_pos_embds_dim", {64, 192});
   const bool column_major = reader.String("axial_pos_order", "row_major",
                                           {"row_major", "column_major"}) == "column_major";
   config.axial_order = column_major ? AxialOrder::kColumnMajor : AxialOrder::kRowMajor;
@@ -130,19 +132,21 @@ int64_t ReformerConfig::num_positions() const {
 
 int64_t ReformerConfig::max_tokens() const {
   const int64_t multiple = length_multiple();
-  // NOLINTNEXTLINE(clang-analyzer-core.DivideZero): the reader takes chunk lengths from 1 only
+  // NOLINTNEXTLINE(clang-analyzer-core.DivideZero): the reader refuses chunk lengths below 1
   const int64_t whole = num_positions() / multiple * multiple;
   if (whole > 0) return whole;
-  int64_t num_tokens = num_positions();  // not even one padded text fits: only what runs unpadded
+  // The position tables do not serve even one padded text: what is left are texts so short that
+  // they run without padding.
+  int64_t num_tokens = num_positions();
   while (num_tokens > 0 && PaddedLength(num_tokens) > num_positions()) --num_tokens;
   return num_tokens;
 }
 
 absl::StatusOr<ReformerConfig> ParseReformerConfig(const nlohmann::json& json,
                                                    const std::string& source) {
-  ConfigReader reader(json, source);
+  JsonReader reader(json, source);
   ReformerConfig config;
-  config.layers = ReadLayers(reader, json);
+  config.layers = ReadLayers(reader);
   config.vocab_size = reader.Integer("vocab_size", {.fallback = 320, .min = 1});
   config.hidden_size = reader.Integer("hidden_size", {.fallback = 256, .min = 1, .max = 1 << 16});
   config.num_heads =
@@ -151,19 +155,19 @@ absl::StatusOr<ReformerConfig> ParseReformerConfig(const nlohmann::json& json,
       reader.Integer("attention_head_size", {.fallback = 64, .min = 1, .max = 1 << 12});
   config.intermediate_size =
       reader.Integer("feed_forward_size", {.fallback = 512, .min = 1, .max = 1 << 20});
-  config.activation = reader.ReadActivation("hidden_act", "relu");
+  config.activation = ReadActivation(reader, "hidden_act", "relu");
   config.layer_norm_eps = reader.PositiveNumber("layer_norm_eps", 1e-12);
   config.pad_token_id =
       reader.Integer("pad_token_id", {.fallback = 0, .max = config.vocab_size - 1});
   const bool causal = reader.Boolean("is_decoder", false);
   config.local = ReadChunks(reader, "local", causal);
   config.lsh = ReadChunks(reader, "lsh", causal);
-  config.num_buckets = ReadBuckets(reader, json);
+  config.num_buckets = ReadBuckets(reader);
   config.num_hashes =
       static_cast<int32_t>(reader.Integer("num_hashes", {.fallback = 1, .min = 1, .max = 1024}));
   config.hash_seed = static_cast<uint64_t>(
       reader.Integer("hash_seed", {.fallback = 0, .max = std::numeric_limits<int64_t>::max()}));
-  ReadPositions(reader, json, config);
+  ReadPositions(reader, config);
   if (!reader.status().ok()) return reader.status();
   return config;
 }

@@ -1,5 +1,5 @@
-// ReformerConfig: what config.json of a Reformer says, checked (Reformer, arXiv 2001.04451; keys as
-// in transformers, and one of ours: axial_pos_order).
+// ReformerConfig: what config.json of a Reformer says, checked. The method is Reformer, arXiv
+// 2001.04451; the keys are those of transformers and one of ours, axial_pos_order. A plain value.
 #pragma once
 
 #include <cstdint>
@@ -23,8 +23,8 @@ struct ReformerConfig {
   std::vector<LayerKind> layers;  // attn_layers
   int64_t vocab_size = 0;
   int64_t hidden_size = 0;  // E; a token vector has 2E values
-  int64_t num_heads = 0;
-  int64_t head_size = 0;  // H * D need not be E
+  int64_t num_heads = 0;    // H
+  int64_t head_size = 0;    // D; H * D may differ from E
   int64_t intermediate_size = 0;
   Activation activation = Activation::kRelu;
   double layer_norm_eps = 0;
@@ -38,26 +38,26 @@ struct ReformerConfig {
 
   ChunkShape local;
   ChunkShape lsh;
-  std::vector<int32_t> num_buckets;  // factors; empty = from each text's padded length
+  std::vector<int32_t> num_buckets;  // factors; empty = they follow from each text's padded length
   int32_t num_hashes = 1;
-  uint64_t hash_seed =
-      0;  // null in the config becomes 0: the same text always gives the same vector
+  // null in the config becomes 0, so that the same text always gives the same vector.
+  uint64_t hash_seed = 0;
 
   bool Has(LayerKind kind) const;
-  // Texts longer than the shortest chunk are padded to a multiple of the chunk lengths of the kinds
-  // of layers that occur.
+  // Texts longer than the shortest chunk are padded to a multiple of this: the least common
+  // multiple of the chunk lengths of those kinds of layers that occur.
   int64_t length_multiple() const;
   int64_t PaddedLength(int64_t num_tokens) const;
-  // Rows that a padded text may have. Factors whose product is not max_position_embeddings are fine
-  // at inference (only training needs the equality): the smaller number is the limit, as in the
+  // How many rows a padded text may have. The product of the axial factors need not be
+  // max_position_embeddings (only training needs that): the smaller number is the limit, as in the
   // published code.
   int64_t num_positions() const;
-  // Longest text whose padded length the position tables serve.
+  // The longest text whose padded length the position tables serve, in tokens.
   int64_t max_tokens() const;
 };
 
-// INVALID_ARGUMENT names the key, what it holds and what is allowed. `source` stands for the file
-// in errors.
+// INVALID_ARGUMENT names the key, what it holds and what is allowed. `source` is the file's name in
+// errors.
 absl::StatusOr<ReformerConfig> ParseReformerConfig(const nlohmann::json& config,
                                                    const std::string& source);
 

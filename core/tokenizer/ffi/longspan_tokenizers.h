@@ -1,8 +1,10 @@
-/* C ABI of the tokenizers crate (src/lib.rs), written by hand; the two files change together.
+/* The C ABI of the tokenizers crate (src/lib.rs), written by hand; the two files change together.
  *
- * Every function returns a status and never unwinds: a panic of the crate becomes LONGSPAN_TOKENIZERS_BUG. On failure the
- * reason is written to `message` (always NUL-terminated, cut at its capacity). Results go to memory of the caller. No globals.
- * Thread safety: functions that take a `const` tokenizer may run at once in many threads. */
+ * A function that can fail returns a status, and none unwinds: a panic of the crate becomes
+ * LONGSPAN_TOKENIZERS_BUG. On failure the reason is written to `message`, always NUL-terminated and
+ * cut at its capacity. Results go to memory of the caller. There are no globals.
+ *
+ * Thread safety: functions that take a `const` tokenizer may run in many threads at once. */
 #ifndef LONGSPAN_TOKENIZERS_H_
 #define LONGSPAN_TOKENIZERS_H_
 
@@ -27,7 +29,8 @@ typedef struct {
   size_t capacity; /* bytes, the terminating NUL included; 0 = no message wanted */
 } longspan_tokenizers_message;
 
-/* Arrays of the caller, each of longspan_tokenizers_encoding_size() entries (ranges: twice that, begin and end by turns). */
+/* Arrays of the caller, each with longspan_tokenizers_encoding_size() entries. The arrays of ranges
+ * have twice as many: begin and end by turns. */
 typedef struct {
   int32_t* ids;
   uint8_t* special;    /* 1 = added by the post-processor */
@@ -35,8 +38,8 @@ typedef struct {
   int64_t* characters; /* half-open ranges of the input, in code points */
 } longspan_tokenizers_tokens;
 
-/* Reads a tokenizer.json. Truncation and padding stored there are switched off, and so is BPE dropout.
- * lowercase_first != 0: a lower-case normaliser runs in front of the file's own. */
+/* Reads a tokenizer.json. Truncation and padding that are stored there are switched off, and so is
+ * BPE dropout. lowercase_first != 0: a lower-case normaliser runs in front of the file's own. */
 int32_t longspan_tokenizers_load(const char* json, size_t length, int32_t lowercase_first,
                                  longspan_tokenizers_tokenizer** tokenizer,
                                  longspan_tokenizers_message message);
@@ -47,8 +50,8 @@ int32_t longspan_tokenizers_encode(const longspan_tokenizers_tokenizer* tokenize
                                    size_t length, int32_t add_special_tokens,
                                    longspan_tokenizers_encoding** encoding,
                                    longspan_tokenizers_message message);
-/* What the post-processor makes of one text of one token with id 0: that token (special = 0) among those it puts around a text.
- */
+/* What the post-processor makes of a text of one token with id 0: that token (special = 0) among
+ * the tokens that it puts around a text. */
 int32_t longspan_tokenizers_frame(const longspan_tokenizers_tokenizer* tokenizer,
                                   longspan_tokenizers_encoding** encoding,
                                   longspan_tokenizers_message message);
@@ -57,7 +60,8 @@ void longspan_tokenizers_encoding_copy(const longspan_tokenizers_encoding* encod
                                        longspan_tokenizers_tokens tokens);
 void longspan_tokenizers_encoding_free(longspan_tokenizers_encoding* encoding);
 
-/* Writes the text of the ids if it fits in `capacity` bytes (no NUL), and its length in any case. */
+/* Writes the text of the ids, without a NUL, if it fits in `capacity` bytes, and its length in any
+ * case. */
 int32_t longspan_tokenizers_decode(const longspan_tokenizers_tokenizer* tokenizer,
                                    const int32_t* ids, size_t count, int32_t skip_special_tokens,
                                    char* text, size_t capacity, size_t* length,

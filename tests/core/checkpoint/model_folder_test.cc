@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "core/checkpoint/sentence_layout.h"
 #include "core/weights/safetensors_reader.h"
 
 namespace longspan {
@@ -76,7 +77,7 @@ class ModelFolderTest : public ::testing::Test {
   std::string folder_;
 };
 
-// --- Hugging Face layout ---
+// The Hugging Face layout.
 
 TEST_F(ModelFolderTest, Open_APlainCheckpointIsMeanPooledAndNotNormalised) {
   const ModelFolder folder = Folder();
@@ -107,7 +108,7 @@ TEST_F(ModelFolderTest, Path_HasTheModelsNameAsItsLastComponent) {
 TEST_F(ModelFolderTest, Open_ReadsEveryFixture) {
   for (const auto& entry : std::filesystem::directory_iterator(LONGSPAN_FIXTURES)) {
     if (!std::filesystem::exists(entry.path() / "config.json"))
-      continue;  // tokenizers/ holds no models
+      continue;  // tokenizers/ is no model
     const auto folder = ModelFolder::Open(entry.path());
     ASSERT_TRUE(folder.ok()) << folder.status();
     const bool causal = entry.path().filename() == "reformer-causal";
@@ -161,7 +162,7 @@ TEST_F(ModelFolderTest, Open_RefusesAFolderWithoutWeights) {
   EXPECT_THAT(Error(), HasSubstr("neither model.safetensors nor model.safetensors.index.json"));
 }
 
-// --- shards ---
+// Shards.
 
 class ShardedFolderTest : public ModelFolderTest {
  protected:
@@ -220,7 +221,7 @@ TEST_F(ShardedFolderTest, Open_RefusesADamagedShard) {
   EXPECT_THAT(Error(), HasSubstr("has at least 8 bytes"));
 }
 
-// --- sentence-transformers layout ---
+// The sentence-transformers layout.
 
 TEST_F(ModelFolderTest, Modules_OldLayoutWithEverything) {
   PutModules({kOldTransformer, kOldPooling, kDense,
@@ -245,7 +246,7 @@ TEST_F(ModelFolderTest, Modules_OldLayoutWithEverything) {
   EXPECT_EQ(folder.dense()[0].weights_path, folder_ + "/2_Dense/model.safetensors");
   EXPECT_TRUE(folder.normalize());
   EXPECT_EQ(folder.max_seq_length(), 256);
-  EXPECT_TRUE(folder.do_lower_case());
+  EXPECT_TRUE(ReadLengthAndCase(folder.transformer_path())->do_lower_case);
   EXPECT_THAT(folder.prompts(), ElementsAre(Pair("document", ""), Pair("query", "q: ")));
   EXPECT_EQ(folder.default_prompt_name(), "query");
   EXPECT_EQ(folder.truncate_dim(), 3);
@@ -261,7 +262,7 @@ TEST_F(ModelFolderTest, Modules_NewLayout) {
   const ModelFolder folder = Folder();
   EXPECT_THAT(folder.pooling(),
               ElementsAre(PoolingMode::kWeightedMean, PoolingMode::kCls, PoolingMode::kLastToken));
-  EXPECT_TRUE(folder.normalize());  // 2_Normalize need not even exist
+  EXPECT_TRUE(folder.normalize());  // though there is no folder 2_Normalize
 }
 
 TEST_F(ModelFolderTest, Modules_TransformerInAFolderOfItsOwn) {

@@ -14,13 +14,14 @@ namespace {
 using ::testing::HasSubstr;
 using ::testing::Not;
 
-// The environment this process was started with, as the libraries saw it.
+// The environment with which this process was started, as the libraries saw it.
 std::string InitialEnvironment() {
   std::ifstream file("/proc/self/environ");
   return {std::istreambuf_iterator<char>(file), {}};
 }
 
-// Runs in a child program only: enters the environment and writes what its (second) start saw.
+// This test runs in a child program only. It enters the environment and prints what its second
+// start saw.
 TEST(RuntimeEnvironment, DISABLED_Child) {
   std::string self = "child", all = "--gtest_also_run_disabled_tests",
               filter = "--gtest_filter=*DISABLED_Child";

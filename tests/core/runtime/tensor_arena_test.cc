@@ -46,8 +46,8 @@ TEST(TensorArena, Allocate_TakesTheBestFit) {
 TEST(TensorArena, Free_MergesNeighboursOnBothSides) {
   TensorArena arena;
   std::vector<void*> blocks;
-  for (int i = 0; i < 4; ++i)
-    blocks.push_back(arena.Allocate(8 * kMiB));  // fills the first segment of 32 MiB
+  // Together they fill the first segment of 32 MiB.
+  for (int i = 0; i < 4; ++i) blocks.push_back(arena.Allocate(8 * kMiB));
   for (int i : {0, 2, 1, 3}) EXPECT_TRUE(arena.Free(blocks[i]));
   EXPECT_EQ(arena.Allocate(32 * kMiB), blocks[0]);
   EXPECT_EQ(arena.stats().num_mappings, 1);
@@ -138,8 +138,8 @@ TEST(TensorArena, Peak_IsTheHighestSinceReset) {
   arena.Free(first);
 }
 
-// Blocks never overlap, whatever the order: each is filled with its own byte and checked when it is
-// freed.
+// Blocks never overlap, in whatever order they are used: each is filled with a byte of its own,
+// which is checked when the block is freed.
 TEST(TensorArena, RandomUse_FromSeveralThreads_NeverOverlaps) {
   TensorArena arena;
   std::vector<std::thread> threads;

@@ -1,6 +1,6 @@
-// A long text is tokenised in parts: ids, offsets and special flags are those that the crate itself
-// gives for the whole, for every family and texts full of what might reach over a seam; and the
-// memory that it takes does not grow with the text.
+// A long text is tokenised in parts. Its ids, offsets and special flags are those that the crate
+// gives for the whole text, for every family and for texts full of what might reach over a cut, and
+// the memory beside the tokens does not grow with the text.
 #include <sys/resource.h>
 
 #include <algorithm>
@@ -25,7 +25,7 @@ std::string Folder(const std::string& name) {
   return std::string(LONGSPAN_FIXTURES) + "/tokenizers/" + name;
 }
 
-// The crate on the whole text, past Tokenizer::Encode.
+// What the crate gives for the whole text, without Tokenizer::Encode.
 Tokenization WholeByTheCrate(const std::string& folder, const std::string& text) {
   const auto files = ReadTokenizerFolder(folder);
   longspan_tokenizers_tokenizer* tokenizer = nullptr;
@@ -46,8 +46,8 @@ Tokenization WholeByTheCrate(const std::string& folder, const std::string& text)
   return out;
 }
 
-// Words of every kind between single blanks, so that places to cut abound next to what might
-// misbehave.
+// A text of words of every kind between single blanks. It has many places to cut beside tokens that
+// might reach over them.
 std::string MixedText(size_t bytes, uint64_t seed) {
   const std::vector<std::string> words = {
       "the",   "Agreement", "shall", "it's",      "we'll", "naïve", "Ünïcode", "e\xCC\x81t\xC3\xA9",
@@ -107,9 +107,8 @@ TEST(TokenizerJsonTest, CutsAtBlanks_IsKnownOfTheFamiliesThatSplitThere) {
 TEST(TextChunksTest, CutsBetweenLettersAroundOneBlank_WithTheWordBefore) {
   const std::string text = "aa bb, cc dd ee ff";
   const std::vector<TextChunk> chunks = CutAtBlanks(text, 8);
-  ASSERT_EQ(
-      chunks.size(),
-      1u);  // no place in the first 8 bytes has a word of letters between two blanks before it
+  // No place in the first 8 bytes has a word of letters between two blanks before it.
+  ASSERT_EQ(chunks.size(), 1u);
   const std::string longer = text + " gg hh ii jj kk";
   const std::vector<TextChunk> more = CutAtBlanks(longer, 8);
   ASSERT_GE(more.size(), 2u);
@@ -133,8 +132,8 @@ int64_t PeakMiB() {
   return usage.ru_maxrss / 1024;
 }
 
-// In one piece each of the two takes about 600 MiB; in parts, both together stay below half of
-// that: most of it the tokens themselves, 37 bytes each.
+// In one piece each of the two texts takes about 600 MiB. In parts, both together stay below half
+// of that, and most of it are the tokens themselves, with 37 bytes each.
 TEST(TokenizerMemoryTest, LongTextsSideBySideTakeLittleBesideTheirTokens) {
   const auto tokenizer = Tokenizer::Load(Folder("roberta"));
   ASSERT_TRUE(tokenizer.ok());

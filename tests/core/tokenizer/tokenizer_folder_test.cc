@@ -1,5 +1,5 @@
-// The forms in which a model folder holds its tokenizer, and what is said about those that cannot
-// be used.
+// The forms in which a model folder may hold its tokenizer, and the errors of those that cannot be
+// used.
 #include <string>
 
 #include "core/tokenizer/tokenizer.h"
@@ -15,7 +15,7 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using json = nlohmann::json;
 
-// A model folder of its own for one test.
+// Each test has a model folder of its own.
 class TokenizerFolderTest : public ::testing::Test {
  protected:
   void Write(const std::string& name, const std::string& text) { temporary_.WriteText(name, text); }
@@ -49,7 +49,7 @@ class TokenizerFolderTest : public ::testing::Test {
   TemporaryFolder temporary_;
 };
 
-// A WordPiece tokenizer.json whose parts a test replaces.
+// A small tokenizer.json with a WordPiece model; tests replace parts of it.
 json SmallTokenizer() {
   return {{"version", "1.0"},
           {"truncation", nullptr},
@@ -203,8 +203,8 @@ TEST_F(TokenizerFolderTest, DropoutIsOff) {
                    {"vocab", {{"a", 0}, {"b", 1}, {"ab", 2}}},
                    {"merges", {"a b"}}};
   Write("tokenizer.json", file.dump());
-  EXPECT_THAT(Ids("abababab"),
-              ElementsAre(2, 2, 2, 2));  // and merges in the old form, as one string
+  // The merges above are in the old form, each as one string.
+  EXPECT_THAT(Ids("abababab"), ElementsAre(2, 2, 2, 2));
 }
 
 TEST_F(TokenizerFolderTest, LowerCaseOfSentenceBertConfigComesFirst) {
@@ -270,7 +270,7 @@ TEST_F(TokenizerFolderTest, BrokenFilesAreErrors) {
               HasSubstr("\"<x>\" should have id 77"));
 }
 
-// A word of 200,000 characters: trying each of its prefixes from the longest down would take hours.
+// To try each prefix of a word of 200,000 characters, from the longest down, would take hours.
 TEST_F(TokenizerFolderTest, WordPiece_TakesTheLongestPieceOfALongWord) {
   json file = SmallTokenizer();
   file["model"] = {
@@ -286,8 +286,8 @@ TEST_F(TokenizerFolderTest, WordPiece_TakesTheLongestPieceOfALongWord) {
   EXPECT_EQ(Ids(std::string(200000, 'a')), want);
   want.push_back(3);
   EXPECT_EQ(Ids(std::string(200001, 'a')), want);
-  EXPECT_EQ(Ids(std::string(200000, 'a') + "b"),
-            std::vector<int32_t>{0});         // one wrong end makes the whole word unknown
+  // An end that no piece matches makes the whole word unknown.
+  EXPECT_EQ(Ids(std::string(200000, 'a') + "b"), std::vector<int32_t>{0});
   EXPECT_THAT(Ids("##aaa"), ElementsAre(4));  // the text's own "##", at the start of a word
   EXPECT_THAT(Ids("a\xC3\xA9"
                   "a"),

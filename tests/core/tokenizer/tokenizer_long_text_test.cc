@@ -2,11 +2,13 @@
 // without blanks): the crate's merges, lattices and regular expressions must neither recurse nor go
 // over the whole text again for each token.
 //
-// No clock is read. The ids prove that nothing was cut or chunked: they must be those of a short
-// text of the same unit, drawn out. Say 3 'a' make one token: a^6 -> [A A], a^9 -> [A A A]. With n
-// and N units, N = n (mod 5040), the long text starts and ends as the short one and repeats with
-// one period between. Work that grew with the square of the length would be 1,000 to 40,000 times
-// that of the short text and end at the test's time limit.
+// The ids prove that nothing was cut or left out: they must be those of a short text of the same
+// unit, drawn out. Say that 3 'a' make one token: a^6 -> [A A], a^9 -> [A A A]. With n units in the
+// short text and N in the long one, N = n (mod 5040), both begin and end with the same tokens and
+// repeat with the same period in between.
+//
+// No clock is read. Work that grew with the square of the length would be 1,000 to 40,000 times
+// that of the short text, and the test would end at its time limit.
 #include <algorithm>
 #include <string>
 #include <vector>
@@ -18,8 +20,8 @@
 namespace longspan {
 namespace {
 
-constexpr size_t kUnits =
-    5040;  // a multiple of every number up to 10: tokens of up to 10 units leave no rest
+// A multiple of every number up to 10, so that tokens of up to 10 units leave no rest.
+constexpr size_t kUnits = 5040;
 
 std::string Repeat(const std::string& unit, size_t count) {
   std::string text;
@@ -28,7 +30,7 @@ std::string Repeat(const std::string& unit, size_t count) {
   return text;
 }
 
-// Smallest p with ids[i] == ids[i + p] between the two ends.
+// The smallest p with ids[i] == ids[i + p] from `begin` to `end`; 0 = none up to 64.
 size_t Period(const std::vector<int32_t>& ids, size_t begin, size_t end) {
   for (size_t period = 1; period <= 64; ++period) {
     bool holds = true;
@@ -40,11 +42,11 @@ size_t Period(const std::vector<int32_t>& ids, size_t begin, size_t end) {
 
 void ExpectDrawnOut(const std::vector<int32_t>& small, const std::vector<int32_t>& large,
                     size_t times) {
-  if (small.size() < 300) {  // one token for all: [UNK], or blanks that were dropped
+  if (small.size() < 300) {  // one token for all units: [UNK], or blanks that were dropped
     EXPECT_EQ(large, small);
     return;
   }
-  const size_t end = 64;  // tokens at either end that the text's edges may shape
+  const size_t end = 64;  // tokens at either end that may differ because of the text's edge
   EXPECT_TRUE(std::equal(small.begin(), small.begin() + end, large.begin()));
   EXPECT_TRUE(std::equal(small.end() - end, small.end(), large.end() - end));
   const size_t period = Period(small, end, small.size() - end);

@@ -1,5 +1,6 @@
-// Ids and offsets of hard texts against the Python package: every family of tokenizers, in every
-// form of folder. Expectations: tests/fixtures/tokenizers, written by make_tokenizers.py.
+// Ids and offsets of hard texts against those of the Python package, for every family of tokenizers
+// in every form of folder. make_tokenizers.py has written the expected values to
+// tests/fixtures/tokenizers.
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
@@ -52,7 +53,7 @@ std::vector<TextRange> Ranges(const json& flat) {
   return ranges;
 }
 
-// "0-1 1-3 ": ranges as a message shows them.
+// Ranges as the message of a test shows them: "0-1 1-3 ".
 std::string Describe(const std::vector<TextRange>& ranges) {
   std::string text;
   for (const TextRange& range : ranges)
@@ -189,16 +190,16 @@ TEST(TokenizerTest, IdsOutsideTheVocabularyAreErrors) {
 TEST(TokenizerTest, OffsetsOfAWordInTheMiddle) {
   const auto tokenizer = LoadOrDie(kFixtures + "bert-uncased");
   ASSERT_TRUE(tokenizer);
-  const auto got =
-      tokenizer->Encode("\xE4\xBD\xA0 world");  // one character of three bytes, a blank, a word
+  // One character of three bytes, a blank, a word.
+  const auto got = tokenizer->Encode("\xE4\xBD\xA0 world");
   ASSERT_TRUE(got.ok());
   ASSERT_EQ(got->ids.size(), 4u);
   EXPECT_EQ(got->bytes[2], (TextRange{4, 9}));
   EXPECT_EQ(got->characters[2], (TextRange{2, 7}));
 }
 
-// The published tokenizer of the embedded model, from its package: as tokenizer.json (which has
-// truncation and padding at 128 switched on), and built from its vocab.txt alone.
+// The published tokenizer of a model, from its package: as the tokenizer.json, which has truncation
+// and padding at 128 switched on, and built from its vocab.txt alone.
 TEST(PublishedTokenizerTest, MiniLmEqualsThePythonPackage) {
   const auto tokenizer = LoadOrDie(LONGSPAN_DENSE_MODEL);
   ASSERT_TRUE(tokenizer);

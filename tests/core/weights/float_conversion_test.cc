@@ -20,7 +20,7 @@ std::vector<float> Convert(StoredType type, const std::vector<Stored>& stored,
   return out;
 }
 
-// By the definition of the format: (-1)^s 2^(e-bias) (1 + f), subnormal where e = 0.
+// The value by the definition of the format: (-1)^s 2^(e-bias) (1 + f), subnormal where e = 0.
 float ByDefinition(uint32_t bits, int exponent_bits, int fraction_bits) {
   const uint32_t fraction = bits & ((1U << fraction_bits) - 1),
                  exponent = bits >> fraction_bits & ((1U << exponent_bits) - 1);

@@ -47,7 +47,7 @@ std::string Header(const std::vector<std::string>& entries) {
   return header.append("}");
 }
 
-// The one-line error of a file that must be refused.
+// The error of a file that must be refused; it is one line.
 std::string Refusal(const std::string& file) {
   const auto reader = Parse(file);
   EXPECT_FALSE(reader.ok());
@@ -63,7 +63,7 @@ std::string Entry(const std::string& name, const std::string& shape, int begin, 
          R"(,"data_offsets":[)" + std::to_string(begin) + "," + std::to_string(end) + "]}";
 }
 
-// --- good files ---
+// Good files.
 
 TEST(SafetensorsReader, Parse_GivesTensorsInPlaceAndMetadata) {
   const std::string file =
@@ -99,7 +99,7 @@ TEST(SafetensorsReader, Parse_ReadsEscapesInNames) {
   EXPECT_EQ((*reader)->tensors().begin()->first, "\"\\/\n\xC3\xA9\xF0\x9F\x98\x80");
 }
 
-// --- the frame ---
+// The frame: the length of the header, and the header within the file.
 
 TEST(SafetensorsReader, Parse_RefusesATruncatedFile) {
   EXPECT_THAT(Refusal(""), HasSubstr("at least 8 bytes, this one has 0"));
@@ -132,7 +132,7 @@ TEST(SafetensorsReader, Parse_RefusesBytesBehindTheTensors) {
   EXPECT_THAT(Refusal(File("{}", 3)), HasSubstr("the last 3 bytes"));
 }
 
-// --- the tensors' places ---
+// The places of the tensors in the data.
 
 TEST(SafetensorsReader, Parse_RefusesOverlaps) {
   EXPECT_THAT(Refusal(File(Header({Entry("a", "[2]", 0, 8), Entry("b", "[2]", 4, 12)}), 12)),
@@ -180,7 +180,7 @@ TEST(SafetensorsReader, Parse_QuotesAHostileNameInOneShortLine) {
             1100U);
 }
 
-// --- the header's grammar ---
+// The grammar of the header.
 
 TEST(SafetensorsReader, Header_RefusesDuplicates) {
   EXPECT_THAT(Refusal(File(Header({Entry("a", "[0]", 0, 0), Entry("a", "[0]", 0, 0)}))),
@@ -280,7 +280,7 @@ TEST(SafetensorsReader, Header_RefusesMoreThanItsLimits) {
               HasSubstr("a string of more than"));
 }
 
-// --- time and memory: what a header of almost 100 MB may cost before it is refused ---
+// The time and memory that a header of almost 100 MB may cost before it is refused.
 
 struct Hostile {
   const char* name;
@@ -322,7 +322,7 @@ std::string DistinctMetadata() {
   return text;
 }
 
-// As much as the limits let through, and wrong only in its last entry.
+// A header as large as the limits allow, in which only the last entry is wrong.
 std::string DuplicateAtTheEnd() {
   std::string text = "{";
   for (int64_t i = 0; i + 1 < kHeaderLimits.tensors; ++i) {
@@ -360,7 +360,7 @@ INSTANTIATE_TEST_SUITE_P(SafetensorsReader, HostileHeaderTest, ::testing::Values
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 constexpr double kMaxSeconds = 3.0;
-constexpr int64_t kMaxBytes = int64_t{1} << 40;  // the sanitizer's own memory counts
+constexpr int64_t kMaxBytes = int64_t{1} << 40;  // no bound: the sanitizer's own memory would count
 #else
 constexpr double kMaxSeconds = 0.1;
 constexpr int64_t kMaxBytes = 64 << 20;
@@ -372,7 +372,8 @@ int64_t PeakBytes() {
   return usage.ru_maxrss * int64_t{1024};
 }
 
-// In a child process, whose peak is its own: 0 good, else what was wrong.
+// Runs in a child process, which has a peak of its own. Returns 0 where all is well, else what was
+// wrong (see the end of the test below).
 int OpenWithinBounds(const std::string& path) {
   double seconds = 1e9;
   int64_t grown = 0;
@@ -399,7 +400,8 @@ TEST_P(HostileHeaderTest, IsRefusedWithin100MillisecondsAnd64MiB) {
     out << File(header);
     ASSERT_TRUE(out.good());
   }
-  malloc_trim(0);  // what the parent has freed must not serve the child's reader unseen
+  // Memory that the parent has freed would serve the child's reader without being counted.
+  malloc_trim(0);
   const pid_t child = fork();
   if (child == 0) _exit(OpenWithinBounds(path));
   int status = 0;
@@ -409,7 +411,7 @@ TEST_P(HostileHeaderTest, IsRefusedWithin100MillisecondsAnd64MiB) {
   EXPECT_EQ(WEXITSTATUS(status), 0) << "1: not refused, 2: too slow, 3: too much memory";
 }
 
-// --- files ---
+// Files.
 
 class SafetensorsFileTest : public ::testing::Test {
  protected:

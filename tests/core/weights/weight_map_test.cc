@@ -8,6 +8,8 @@
 #include <fstream>
 #include <list>
 
+#include "tests/core/header_example.h"
+
 namespace longspan {
 namespace {
 
@@ -176,7 +178,7 @@ TEST_F(WeightMapTest, Shape_IsEmptyForAnAbsentWeight) {
 TEST_F(WeightMapTest, Open_ReadsEveryFixture) {
   for (const auto& entry : std::filesystem::directory_iterator(LONGSPAN_FIXTURES)) {
     if (!std::filesystem::exists(entry.path() / "config.json"))
-      continue;  // tokenizers/ holds no models
+      continue;  // tokenizers/ is no model
     const auto weights = WeightMap::Open({entry.path() / "model.safetensors"}, {});
     EXPECT_TRUE(weights.ok()) << weights.status();
   }
@@ -204,7 +206,29 @@ TEST_F(WeightMapTest, Take_DoesNotKeepTheFileResidentBesideTheCopy) {
     taken.push_back(weights->Take(std::to_string(i), {kElements}));
   const int64_t copied = kTensors * kElements * 4;
   EXPECT_LT(ResidentBytes() - before,
-            copied + (8 << 20));  // with the file's own pages it would be twice the copy
+            copied + (8 << 20));  // with the pages of the file it would be twice the copy
+}
+
+absl::StatusOr<at::Tensor> TakeOneWeight(const std::vector<std::string>& files) {
+  // Example of core/weights/weight_map.h: begin
+  absl::StatusOr<WeightMap> weights =
+      WeightMap::Open(files, {.prefixes = {"bert.", "roberta."}, .ignored = {"lm_head.*"}});
+  if (!weights.ok()) return weights.status();
+  const at::Tensor weight = weights->Take("encoder.layer.0.output.dense.weight", {2, 3});
+  if (absl::Status status = weights->Finish(); !status.ok()) return status;
+  return weight;  // [2, 3], float32
+  // Example of core/weights/weight_map.h: end
+}
+
+TEST_F(WeightMapTest, ExampleOfTheHeader) {
+  ExpectExampleOfHeader("core/weights/weight_map.h", "tests/core/weights/weight_map_test.cc");
+  const std::string name = "roberta.encoder.layer.0.output.dense.weight";
+  const auto taken = TakeOneWeight(
+      {Write("m.safetensors", {{name, Counting({2, 3})}, {"lm_head.bias", Counting({1})}})});
+  ASSERT_TRUE(taken.ok()) << taken.status();
+  EXPECT_EQ(taken->sizes(), at::IntArrayRef({2, 3}));
+  EXPECT_FALSE(TakeOneWeight({Write("other.safetensors", {{name, Counting({3, 2})}})}).ok());
+  EXPECT_FALSE(TakeOneWeight({folder_ + "/none.safetensors"}).ok());
 }
 
 }  // namespace

@@ -1,4 +1,5 @@
-//! What every entry of the C ABI needs: statuses, messages, borrowed and given memory.
+//! What every entry of the C ABI needs: statuses, messages, memory that is borrowed from the caller
+//! and memory that is given to it.
 
 use std::ffi::c_char;
 use std::panic::{catch_unwind, AssertUnwindSafe};
@@ -15,10 +16,10 @@ pub struct Message {
     capacity: usize,
 }
 
-/// Runs `body`; an error's text and a panic's text go to the message.
+/// Runs `body`. The text of an error or of a panic goes to the message.
 pub fn entry(message: Message, body: impl FnOnce() -> Result<(), String>) -> Status {
-    // AssertUnwindSafe: a tokenizer is read only, and what a panic leaves half written is never
-    // looked at again.
+    // AssertUnwindSafe: a tokenizer is only read, and what a panic leaves half written is never
+    // read again.
     let (status, reason) = match catch_unwind(AssertUnwindSafe(body)) {
         Ok(Ok(())) => return OK,
         Ok(Err(reason)) => (INVALID, reason),
@@ -30,7 +31,10 @@ pub fn entry(message: Message, body: impl FnOnce() -> Result<(), String>) -> Sta
 }
 
 fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().map(|s| s.to_string()).or(panic.downcast_ref::<String>().cloned());
+    let text = panic
+        .downcast_ref::<&str>()
+        .map(|s| s.to_string())
+        .or(panic.downcast_ref::<String>().cloned());
     format!("panic in the tokenizers crate: {}", text.unwrap_or("no reason given".into()))
 }
 
@@ -49,7 +53,8 @@ impl Message {
 }
 
 /// # Safety
-/// `length` readable elements stand at `start` (which may be null when there are none) for as long as the result is used.
+/// `length` readable elements stand at `start` for as long as the result is used; `start` may be
+/// null where there are none.
 pub unsafe fn borrow<'a, T>(start: *const T, length: usize) -> &'a [T] {
     if length == 0 {
         return &[];
@@ -57,6 +62,7 @@ pub unsafe fn borrow<'a, T>(start: *const T, length: usize) -> &'a [T] {
     std::slice::from_raw_parts(start, length)
 }
 
+/// The bytes as a text, or an error that names the first byte that is not UTF-8.
 pub fn utf8(bytes: &[u8]) -> Result<&str, String> {
     std::str::from_utf8(bytes).map_err(|e| {
         let at = e.valid_up_to();
@@ -64,6 +70,8 @@ pub fn utf8(bytes: &[u8]) -> Result<&str, String> {
     })
 }
 
+/// Writes the text if it fits, and its length in any case.
+///
 /// # Safety
 /// `capacity` writable bytes stand at `to`, and a writable size at `length`.
 pub unsafe fn give(text: &str, to: *mut c_char, capacity: usize, length: *mut usize) {
@@ -73,9 +81,10 @@ pub unsafe fn give(text: &str, to: *mut c_char, capacity: usize, length: *mut us
     }
 }
 
+/// Frees what `Box::into_raw` gave; null is left alone.
 pub fn free<T>(object: *mut T) {
     if !object.is_null() {
-        // A destructor that panics leaks the rest, which is the lesser evil across a C ABI.
+        // A destructor that panics leaks the rest: a panic must not cross the C ABI.
         // SAFETY: the pointer came from Box::into_raw and is given back once.
         let _ = catch_unwind(AssertUnwindSafe(|| drop(unsafe { Box::from_raw(object) })));
     }

@@ -1,7 +1,8 @@
-//! C ABI over the Hugging Face `tokenizers` crate; longspan_tokenizers.h is its contract.
+//! The C ABI over the Hugging Face `tokenizers` crate; longspan_tokenizers.h is its contract.
 //!
-//! Nothing here starts a thread: single texts are encoded one by one, and the crate's batch entry points, the only users of
-//! rayon, are never called (its switch is set to "off" as well).
+//! Nothing here starts a thread. Texts are encoded one by one; the crate's batch entry points,
+//! which alone use rayon, are never called, and the crate's switch for parallelism is set to "off"
+//! as well.
 
 mod abi;
 mod encode;
@@ -55,15 +56,24 @@ pub extern "C" fn longspan_tokenizers_encode(
     entry(message, || {
         // SAFETY: the caller passes `length` readable bytes and one writable pointer.
         let text = abi::utf8(unsafe { borrow(text.cast::<u8>(), length) })?;
-        let tokens = encode::encode(&tokenizer.tokenizer, tokenizer.longest_piece, text, add_special_tokens != 0)
-            .map_err(|e| e.to_string())?;
+        let tokens = encode::encode(
+            &tokenizer.tokenizer,
+            tokenizer.longest_piece,
+            text,
+            add_special_tokens != 0,
+        )
+        .map_err(|e| e.to_string())?;
         unsafe { *encoding = Box::into_raw(Box::new(tokens)) };
         Ok(())
     })
 }
 
 #[no_mangle]
-pub extern "C" fn longspan_tokenizers_frame(tokenizer: &Loaded, encoding: *mut *mut Tokens, message: Message) -> Status {
+pub extern "C" fn longspan_tokenizers_frame(
+    tokenizer: &Loaded,
+    encoding: *mut *mut Tokens,
+    message: Message,
+) -> Status {
     entry(message, || {
         let tokens = encode::frame(&tokenizer.tokenizer).map_err(|e| e.to_string())?;
         // SAFETY: the caller passes one writable pointer.
@@ -84,7 +94,8 @@ pub unsafe extern "C" fn longspan_tokenizers_encoding_copy(encoding: &Tokens, to
     for i in 0..encoding.ids.len() {
         *to.ids.add(i) = encoding.ids[i] as i32;
         *to.special.add(i) = (encoding.special[i] != 0) as u8;
-        for (to, range) in [(to.bytes, encoding.bytes[i]), (to.characters, encoding.characters[i])] {
+        for (to, range) in [(to.bytes, encoding.bytes[i]), (to.characters, encoding.characters[i])]
+        {
             *to.add(2 * i) = range.0 as i64;
             *to.add(2 * i + 1) = range.1 as i64;
         }
@@ -112,9 +123,15 @@ pub extern "C" fn longspan_tokenizers_decode(
         // writable size.
         let ids: Vec<u32> = unsafe { borrow(ids, count) }.iter().map(|&id| id as u32).collect();
         if let Some(at) = ids.iter().position(|&id| tokenizer.tokenizer.id_to_token(id).is_none()) {
-            return Err(format!("ids[{at}] is {}; the vocabulary has no token with this id", ids[at] as i32));
+            return Err(format!(
+                "ids[{at}] is {}; the vocabulary has no token with this id",
+                ids[at] as i32
+            ));
         }
-        let decoded = tokenizer.tokenizer.decode(&ids, skip_special_tokens != 0).map_err(|e| e.to_string())?;
+        let decoded = tokenizer
+            .tokenizer
+            .decode(&ids, skip_special_tokens != 0)
+            .map_err(|e| e.to_string())?;
         unsafe { abi::give(&decoded, text, capacity, length) };
         Ok(())
     })
@@ -130,7 +147,10 @@ pub extern "C" fn longspan_tokenizers_token_text(
     message: Message,
 ) -> Status {
     entry(message, || {
-        let token = tokenizer.tokenizer.id_to_token(id as u32).ok_or(format!("the vocabulary has no token with id {id}"))?;
+        let token = tokenizer
+            .tokenizer
+            .id_to_token(id as u32)
+            .ok_or(format!("the vocabulary has no token with id {id}"))?;
         // SAFETY: the caller passes `capacity` writable bytes and one writable size.
         unsafe { abi::give(&token, text, capacity, length) };
         Ok(())
@@ -154,7 +174,11 @@ pub extern "C" fn longspan_tokenizers_token_id(
 }
 
 #[no_mangle]
-pub extern "C" fn longspan_tokenizers_vocab_size(tokenizer: &Loaded, size: *mut usize, message: Message) -> Status {
+pub extern "C" fn longspan_tokenizers_vocab_size(
+    tokenizer: &Loaded,
+    size: *mut usize,
+    message: Message,
+) -> Status {
     entry(message, || {
         // SAFETY: the caller passes one writable size.
         unsafe { *size = tokenizer.tokenizer.get_vocab_size(true) };

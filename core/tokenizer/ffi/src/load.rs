@@ -1,4 +1,5 @@
-//! tokenizer.json to a tokenizer that a service can use: no truncation, no padding, no chance.
+//! From a tokenizer.json to a tokenizer that a service can use: it does not truncate, does not pad,
+//! and gives the same tokens for the same text.
 
 use crate::word_piece;
 use tokenizers::models::ModelWrapper;
@@ -28,15 +29,18 @@ pub fn load(json: &[u8], lowercase_first: bool) -> Result<Loaded, String> {
     Ok(Loaded { tokenizer, longest_piece })
 }
 
-/// Ids travel as 32-bit signed numbers.
+/// Refuses ids that do not fit in 32-bit signed numbers, as which they travel.
 fn check_ids(tokenizer: &Tokenizer) -> Result<(), String> {
     match tokenizer.get_vocab(true).into_iter().find(|(_, id)| *id > i32::MAX as u32) {
-        Some((token, id)) => Err(format!("token {token:?} has id {id}; at most {} is allowed", i32::MAX)),
+        Some((token, id)) => {
+            Err(format!("token {token:?} has id {id}; at most {} is allowed", i32::MAX))
+        }
         None => Ok(()),
     }
 }
 
-/// BPE dropout leaves merges out at random. It is a means of training; a text must always give the same ids.
+/// BPE dropout leaves merges out at random. That helps training, but here a text must always give
+/// the same ids.
 fn switch_dropout_off(tokenizer: &mut Tokenizer) {
     if let ModelWrapper::BPE(bpe) = tokenizer.get_model() {
         if bpe.dropout.is_some() {

@@ -1,23 +1,29 @@
 //! WordPiece with candidates no longer than the vocabulary's longest piece.
 //!
-//! The rule: a word's next token is its longest prefix in the vocabulary. The crate tries every prefix from the whole word down, and
-//! copies and hashes each: a word of 100 characters that splits into single letters costs 5,000 look-ups of 50 bytes each. No prefix longer than the longest piece can be in the vocabulary, so the search may
-//! start there and finds the same token: with the pieces {a, b, ab, ##b, ##ab} the longest has 4 bytes, so
-//! "abbbbbbb" tries "abbb" first, not "abbbbbbb", "abbbbbb", "abbbbb", "abbbb".
-//! Cost: word x longest piece^2 instead of word^3. Everything else (limits, unknown words) is as in the crate.
-//! Proven by TokenizerParityTest (bert-uncased, bert-cased), PublishedTokenizerTest and TokenizerFolderTest.WordPiece*.
+//! The rule: a word's next token is its longest prefix in the vocabulary. The crate tries every
+//! prefix from the whole word down, and it copies and hashes each: a word of 100 characters that
+//! splits into single letters costs 5,000 look-ups of 50 bytes each.
+//!
+//! No prefix that is longer than the longest piece can be in the vocabulary, so the search may
+//! start there and finds the same token. With the pieces {a, b, ab, ##b, ##ab} the longest has 4
+//! bytes, so "abbbbbbb" tries "abbb" first, and not "abbbbbbb", "abbbbbb", "abbbbb", "abbbb".
+//!
+//! Cost: word x longest piece^2 instead of word^3. Everything else (limits, unknown words) is as in
+//! the crate. Proven by TokenizerParityTest (bert-uncased, bert-cased), PublishedTokenizerTest and
+//! TokenizerFolderTest.WordPiece*.
 
 use tokenizers::models::wordpiece::WordPiece;
 use tokenizers::{Model, Result, Token};
 
-/// Length in bytes of the longest piece, prefixes included: a text may hold a "##" of its own at the start of a word.
+/// The length in bytes of the longest piece, with its prefix: a text may hold a "##" of its own at
+/// the start of a word.
 pub fn longest_piece(model: &WordPiece) -> usize {
     model.get_vocab().keys().map(String::len).max().unwrap_or(0)
 }
 
 pub fn tokenize(model: &WordPiece, longest: usize, word: &str) -> Result<Vec<Token>> {
     if word.chars().count() > model.max_input_chars_per_word {
-        return model.tokenize(word); // one unknown word
+        return model.tokenize(word); // which gives the unknown token for the whole word
     }
     let mut tokens = vec![];
     let mut begin = 0;
@@ -48,6 +54,7 @@ fn unknown(model: &WordPiece, word: &str) -> Result<Vec<Token>> {
     Ok(vec![Token::new(id, model.unk_token.clone(), (0, word.len()))])
 }
 
+/// The last boundary between characters at or before `at`.
 fn floor_char_boundary(text: &str, mut at: usize) -> usize {
     at = at.min(text.len());
     while !text.is_char_boundary(at) {

@@ -1,4 +1,4 @@
-#include "core/output_head.h"
+#include "core/models/output_head.h"
 
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/from_blob.h>
@@ -15,8 +15,8 @@ namespace longspan {
 struct OutputHead::Dense {
   at::Tensor weight;       // [out, in]
   at::Tensor bias;         // [out] or undefined
-  at::Tensor residual;     // [out, in] or undefined
-  bool add_input = false;  // residual without weights: in == out
+  at::Tensor residual;     // R, [out, in], or undefined
+  bool add_input = false;  // a residual without weights adds x itself; then in == out
   Activation activation = Activation::kNone;
 };
 
