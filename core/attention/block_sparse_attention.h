@@ -1,5 +1,5 @@
-// BigBird's block-sparse attention at inference: shape checks for core/kernels/
-// block_sparse_attention.h, which describes the pattern and its cost. Thread safe. Proven by
+// BlockSparseAttention: BigBird's attention at inference. It checks shapes and calls the kernel;
+// core/kernels/block_sparse_attention.h describes the pattern and its cost. Thread safe. Proven by
 // block_sparse_attention_test and relatives_golden_test.
 #pragma once
 

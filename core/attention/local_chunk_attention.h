@@ -53,7 +53,7 @@ struct ChunkWindow {
 };
 
 // Windows over all texts, of at most max_queries queries each, but of at least one chunk or one
-// short text. A text whose window would meet itself around the circle is one window, however long.
+// short text. A text that is shorter than such a window with its neighbours is taken whole.
 std::vector<ChunkWindow> PlanChunkWindows(std::span<const ChunkedText> texts,
                                           const ChunkShape& shape, int64_t max_queries);
 

@@ -1,6 +1,6 @@
-// Sliding-window attention with global keys: shape checks for core/kernels/
-// sliding_window_attention.h, which describes the method and its cost. Thread safe. Proven by
-// sliding_window_attention_test and longformer_golden_test.
+// SlidingWindowAttention: attention to the tokens of a window and to global keys. It checks shapes
+// and calls the kernel; core/kernels/sliding_window_attention.h describes the method and its cost.
+// Thread safe. Proven by sliding_window_attention_test and longformer_golden_test.
 #pragma once
 
 #include <ATen/core/Tensor.h>

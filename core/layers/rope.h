@@ -2,6 +2,8 @@
 // head and value i + D/2 are turned by the angle position · theta^(-2i / D), the rotate-half form.
 // Positions are counted from 0 in each text. The table of cosines and sines grows with the longest
 // text that was seen. Copies of an object share it.
+// Example, D = 4 and theta = 10,000: at position 3 the pair of values 0 and 2 is turned by 3 · 1,
+// and the pair 1 and 3 by 3 · 0.01.
 // Source: RoFormer, arXiv 2104.09864, sec. 3.2.2. Apply may be called from any thread. Proven by
 // rope_test.
 #pragma once

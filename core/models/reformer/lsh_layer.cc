@@ -7,6 +7,8 @@
 //        of it is added to x1 where it belongs.
 //      - several rounds: the rounds of a head are merged one after the other. The product follows
 //        in text order.
+// Example: 2 heads, texts of 64 and 128 rows, 2 rounds: step 2 sorts 2 · 2 · 2 = 8 sequences of 64
+// or 128 rows.
 // With one round no result [rows, D] of a whole text ever exists.
 // The product that gives qk is float32 in every model, because in bfloat16 some tokens would fall
 // into other buckets. How hashing and chunks work stands in core/attention/lsh_attention.h.
