@@ -17,7 +17,6 @@ class Lifecycle {
 
   void Set(Phase phase) { phase_.store(phase, std::memory_order_release); }
   Phase phase() const { return phase_.load(std::memory_order_acquire); }
-  bool ready() const { return phase() == Phase::kServing; }
   bool answering() const { return phase() == Phase::kServing || phase() == Phase::kLeaving; }
   bool draining() const { return phase() == Phase::kLeaving || phase() == Phase::kRefusing; }
 

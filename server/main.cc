@@ -11,7 +11,6 @@
 #include <cstdio>
 #include <thread>
 
-#include "absl/strings/str_cat.h"
 #include "core/runtime/runtime_environment.h"
 #include "server/served_model.h"
 #include "server/server.h"

@@ -25,12 +25,12 @@ class KeyRing {
 
   // Reads the file for the first time. INVALID_ARGUMENT where it cannot be read or holds no key.
   absl::Status Load();
-  bool required() const { return !path_.empty(); }
   // `authorization` is the header's value, "Bearer KEY". UNAUTHENTICATED where no key is given, or
   // a wrong one.
   absl::Status Check(std::string_view authorization);
 
  private:
+  bool required() const { return !path_.empty(); }
   absl::Status ReadLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void RefreshLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 

@@ -68,8 +68,8 @@ struct ServerGauges {
   double queue_predicted_seconds = 0;
   double queue_oldest_seconds = 0;
   bool draining = false;
-  std::array<double, kNumLanes> cost_correction = {1, 1,
-                                                   1};  // OnlineCostModel::factor of each lane
+  // OnlineCostModel::factor of each lane.
+  std::array<double, kNumLanes> cost_correction = {1, 1, 1};
 };
 
 class Metrics final : public BatchObserver {

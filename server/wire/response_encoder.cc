@@ -18,6 +18,18 @@ void FillRanges(const std::vector<TextRange>& ranges,
   for (const TextRange& range : ranges) FillRange(range.begin, range.end, out->Add());
 }
 
+void FillVector(std::vector<float> values, VectorFormat format, v1::Vector* out) {
+  out->set_format(WireFormat(format));
+  out->set_dimensions(static_cast<uint32_t>(values.size()));
+  if (format == VectorFormat::kFloat32) {
+    out->mutable_values()->Add(values.begin(), values.end());
+    return;
+  }
+  float scale = 0;
+  AppendPacked(values, format, out->mutable_data(), &scale);
+  out->set_scale(scale);
+}
+
 // `of_text`: the span is one of a text; a span of token_ids has neither bytes nor characters.
 void FillSpan(EncodedSpan span, bool of_text, VectorFormat format, v1::SpanEncoding* out) {
   if (of_text) {
@@ -33,18 +45,6 @@ uint64_t Nanoseconds(absl::Duration duration) {
 }
 
 }  // namespace
-
-void FillVector(std::vector<float> values, VectorFormat format, v1::Vector* out) {
-  out->set_format(WireFormat(format));
-  out->set_dimensions(static_cast<uint32_t>(values.size()));
-  if (format == VectorFormat::kFloat32) {
-    out->mutable_values()->Add(values.begin(), values.end());
-    return;
-  }
-  float scale = 0;
-  AppendPacked(values, format, out->mutable_data(), &scale);
-  out->set_scale(scale);
-}
 
 void FillEncoding(EncodedDocument document, std::string id, VectorFormat format,
                   v1::Encoding* out) {

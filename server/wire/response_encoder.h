@@ -13,7 +13,6 @@
 
 namespace longspan {
 
-void FillVector(std::vector<float> values, VectorFormat format, v1::Vector* out);
 void FillEncoding(EncodedDocument document, std::string id, VectorFormat format, v1::Encoding* out);
 void FillTimings(const StageTimings& timings, v1::Timings* out);
 // Raises each stage of `total` to that of `one`: the longest of each stage over a request's inputs.

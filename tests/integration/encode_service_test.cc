@@ -1,5 +1,5 @@
-// The service on a real server: answers, exact codes and details of the error table, deadline,
-// cancel, overload, drain, streams.
+// The service on a real server: answers, codes and details of refusals, deadlines, cancels,
+// overload, drain, streams.
 #include <gmock/gmock.h>
 #include <grpcpp/generic/generic_stub.h>
 #include <grpcpp/grpcpp.h>
@@ -124,8 +124,8 @@ TEST(EncodeServiceTest, BadInput_IsRefusedWithCodeFieldAndAllowedRange) {
 TEST(EncodeServiceTest, InvalidUtf8_IsInvalidArgumentAndNamesTheField) {
   TestServer server;
   grpc::GenericStub stub(server.client().channel());
-  const std::string bytes("\x0a\x04\x12\x02\xff\xfe",
-                          6);  // inputs { text: <two bytes that are no UTF-8> }
+  // inputs { text: <two bytes that are no UTF-8> }
+  const std::string bytes("\x0a\x04\x12\x02\xff\xfe", 6);
   grpc::Slice slice(bytes);
   const grpc::ByteBuffer request(&slice, 1);
   grpc::ByteBuffer response;
@@ -276,9 +276,8 @@ TEST(EncodeServiceTest, EncodeStream_AnswersEachItemOnceAndOutlivesBadOnes) {
     for (int i = 0; i < kItems; ++i) {
       v1::EncodeStreamRequest request;
       request.mutable_input()->set_id(std::to_string(i));
-      if (i % 10 != 3)
-        FillIds({static_cast<uint32_t>(i), static_cast<uint32_t>(i)},
-                request.mutable_input());  // every tenth has no content
+      if (i % 10 != 3)  // every tenth has no content
+        FillIds({static_cast<uint32_t>(i), static_cast<uint32_t>(i)}, request.mutable_input());
       ASSERT_TRUE(stream->Write(request));
     }
     stream->WritesDone();

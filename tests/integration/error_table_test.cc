@@ -17,7 +17,7 @@ using ::testing::HasSubstr;
 
 constexpr absl::Duration kLong = absl::Seconds(20);
 
-// One call that waits behind the closed gate.
+// Starts a call that waits behind the closed gate, and gives it time to get there.
 std::future<RawResult> Occupy(TestServer& server, std::vector<uint32_t> ids) {
   auto call = std::async(std::launch::async, [&server, ids = std::move(ids)] {
     return CallEncode(server.client(), IdsRequest({ids}));
@@ -77,8 +77,8 @@ TEST(ErrorTableTest, UnreachableDeadline_StartsNothing) {
   EXPECT_EQ(*fake.texts_computed, 0);
 }
 
-// The text was refused by a server whose warm-up ran on a busy machine: 30 s predicted, 20 s left,
-// nothing else to do.
+// Warm-up on a busy machine predicts too much. A server that believed it here, with 30 s predicted
+// and 20 s left, would refuse a text although it has nothing else to do.
 TEST(ErrorTableTest, ALoneTextOnAnIdleServer_IsTriedInSpiteOfItsPrediction) {
   FakeModel fake;
   fake.seconds_per_token = 3;
@@ -146,8 +146,8 @@ TEST(ErrorTableTest, AUnaryCallIsAllOrNothing) {
   EXPECT_EQ(result.response.encodings_size(), 0);
 }
 
-// main() ends the process with 4 where its server says that the device is lost; here with the same
-// callback, in a process of its own.
+// main() ends the process with 4 where its server says that the device is lost. Here the same
+// callback runs in a process of its own.
 TEST(ErrorTableDeathTest, ALostDevice_EndsTheProcessWith4) {
   GTEST_FLAG_SET(death_test_style, "threadsafe");
   EXPECT_EXIT(

@@ -253,9 +253,9 @@ TEST(ProcessTest, EncodesThenDrainsOnSigterm_WithOneOpenMpRuntime) {
   ASSERT_TRUE(together.ok()) << together.status();
   const auto alone = client->Encode(IdsRequest({{52, 44, 17}}), kLong);
   ASSERT_TRUE(alone.ok());
-  for (int i = 0; i < 32; ++i) {
+  for (int i = 0; i < 32; ++i) {  // in a batch as alone
     EXPECT_NEAR(together->encodings(0).vector().values(i), alone->encodings(0).vector().values(i),
-                1e-5);  // in a batch == alone
+                1e-5);
   }
   std::set<std::string> runtimes;
   std::ifstream maps(absl::StrCat("/proc/", process.pid(), "/maps"));

@@ -1,5 +1,5 @@
 // Every message of the API, with every field set, survives the wire in a process that has run
-// LibTorch (which carries protobuf of its own age).
+// LibTorch. LibTorch carries an older protobuf, and the two must not get into each other's way.
 #include <google/protobuf/descriptor.h>
 #include <google/protobuf/descriptor.pb.h>
 #include <google/protobuf/message.h>
@@ -18,8 +18,8 @@
 namespace longspan {
 namespace {
 
-// Sets every field to a value of its own, down to `depth` messages: of a oneof the member that
-// `choice` picks, so that a few choices reach all of them.
+// Sets every field to a value of its own, down to `depth` messages. Of a oneof it sets the member
+// that `choice` picks, so that a few choices reach all members.
 void FillEveryField(google::protobuf::Message* message, int depth, uint32_t choice,
                     uint32_t* count) {
   using google::protobuf::FieldDescriptor;

@@ -1,5 +1,6 @@
-// gRPC reflection, both versions of the protocol: a client that has no .proto file finds services,
-// files and symbols, and can build a request from them; off unless asked for; closed without a key.
+// gRPC reflection, both versions of the protocol. A client that has no .proto file finds services,
+// files and symbols, and can build a request from them. It is off unless asked for, and closed
+// without a key.
 #include <gmock/gmock.h>
 #include <google/protobuf/descriptor.h>
 #include <google/protobuf/descriptor.pb.h>
@@ -99,8 +100,8 @@ TYPED_TEST(ReflectionTest, ASymbolsFiles_BuildARequestThatTheServerAnswers) {
   EXPECT_EQ(response.valid_host(), "some.host");
   EXPECT_EQ(response.original_request().file_containing_symbol(),
             "longspan.v1.EncoderService.Encode");
-  google::protobuf::DescriptorPool
-      pool;  // knows nothing but what came; each file's imports come before it
+  // Knows nothing but what came. Each file's imports must come before it.
+  google::protobuf::DescriptorPool pool;
   for (const std::string& bytes : response.file_descriptor_response().file_descriptor_proto()) {
     google::protobuf::FileDescriptorProto file;
     ASSERT_TRUE(file.ParseFromString(bytes));

@@ -15,9 +15,11 @@ constexpr int kLongText = 65536;  // tokens
 v1::EncodeRequest TextOfTokens(int num_tokens) {
   v1::EncodeRequest request;
   auto* ids = request.add_inputs()->mutable_token_ids()->mutable_ids();
-  ids->Add(101);                                                                          // [CLS]
-  for (int i = 2; i < num_tokens; ++i) ids->Add(static_cast<uint32_t>(2000 + i % 7919));  // words
-  ids->Add(102);                                                                          // [SEP]
+  constexpr uint32_t kCls = 101;
+  constexpr uint32_t kSep = 102;
+  ids->Add(kCls);
+  for (int i = 2; i < num_tokens; ++i) ids->Add(static_cast<uint32_t>(2000 + i % 7919));
+  ids->Add(kSep);
   return request;
 }
 
@@ -40,7 +42,7 @@ TEST(MemoryTest, ResidentSetIsBoundedByTheWeights_AndReturnsAfterALongText) {
   const auto answer = client->Encode(TextOfTokens(kLongText), kLong);
   ASSERT_TRUE(answer.ok()) << answer.status();
   ASSERT_EQ(answer->encodings(0).tokens_used(), kLongText);
-  // Memory goes back when the server falls idle; how soon is its own affair.
+  // Memory goes back once the server has been idle for a while. The test does not ask how long.
   int64_t resident = process.ResidentBytes();
   for (int i = 0; i < 600 && resident > loaded + loaded / 10; ++i) {
     absl::SleepFor(absl::Milliseconds(100));

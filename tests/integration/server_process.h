@@ -1,5 +1,6 @@
-// ServerProcess: longspan-server as a process of its own, on a free port; killed with the object.
-// One thread uses it.
+// ServerProcess: longspan-server as a process of its own, on a free port. The destructor kills it.
+//
+// Thread safety: none; one thread uses it.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -53,7 +54,7 @@ class ServerProcess {
     fclose(output_);
   }
 
-  // Reads until the line that names the port; 0 = it ended before.
+  // Waits for the line that names the port; 0 = the process ended before it.
   int Port() {
     char line[4096];
     while (fgets(line, sizeof(line), output_) != nullptr) {

@@ -1,6 +1,5 @@
-// EncodeStream and EncodeTokens on a real server: flow control, slow readers, long texts, every
-// vector format; and what a request may ask of a text: prompts, global attention by characters,
-// truncation that says what was read.
+// EncodeStream and EncodeTokens on a real server: flow control, slow readers, long texts. Beside
+// them what crosses the wire with any call: vector formats, prompts, what truncation left.
 #include <gmock/gmock.h>
 #include <grpcpp/grpcpp.h>
 #include <gtest/gtest.h>
@@ -20,7 +19,7 @@ using ::testing::HasSubstr;
 constexpr absl::Duration kLong = absl::Seconds(120);
 const std::string kBert = LONGSPAN_FIXTURES "/tokenizers/bert-uncased";
 
-// 1 GiB of vectors through a channel as everybody makes it, with gRPC's own limit of 4 MiB a
+// 1 GiB of vectors through a channel made without any option, so with gRPC's own limit of 4 MiB a
 // message.
 TEST(EncodeTokensTest, HalfAMillionTokensTimes512_PassADefaultClient) {
   constexpr uint64_t kTokens = 524'288, kWidth = 512;
@@ -85,7 +84,7 @@ TEST(EncodeTokensTest, AReaderThatDoesNotRead_HoldsNoMoreThanItsReservation) {
   server.client().Prepare(&slow, kLong);
   const auto unread = server.client().stub().EncodeTokens(&slow, request);
   v1::EncodeTokensResponse part;
-  ASSERT_TRUE(unread->Read(&part));  // it runs, and is not read on
+  ASSERT_TRUE(unread->Read(&part));  // it runs; nothing more is read of it
   const absl::Status refused =
       server.client().EncodeTokens(request, kLong, [](const v1::EncodeTokensResponse&) {});
   EXPECT_EQ(refused.code(), absl::StatusCode::kResourceExhausted) << refused;
@@ -104,8 +103,8 @@ TEST(EncodeTokensTest, AReaderThatDoesNotRead_HoldsNoMoreThanItsReservation) {
   EXPECT_TRUE(again.ok()) << "the room of a caller that went away comes back: " << again;
 }
 
-// A writer that never reads: the server stops reading once its answers do not leave, far below what
-// is sent.
+// A caller that writes and does not read: the server stops reading once its answers do not leave,
+// long before it has all inputs.
 TEST(EncodeStreamTest, AReaderThatDoesNotRead_StopsTheIntake) {
   FakeModel fake{.width = 65'536};  // 256 KiB an answer
   TestServer server(fake, {.max_stream_inputs = 32});
@@ -121,11 +120,11 @@ TEST(EncodeStreamTest, AReaderThatDoesNotRead_StopsTheIntake) {
     stream->WritesDone();
   });
   int64_t before = -1;
-  while (before != *fake.texts_computed) {  // until it stands still
+  while (before != *fake.texts_computed) {  // until the server stands still
     before = *fake.texts_computed;
     absl::SleepFor(absl::Milliseconds(500));
   }
-  // 32 in work, 4 MiB of answers unsent (16), and what gRPC's own window takes
+  // 32 inputs in work, 16 answers in the 4 MiB that may be unsent, and what gRPC's window takes.
   EXPECT_LT(before, 200);
   EXPECT_GT(before, 0);
   int answers = 0;

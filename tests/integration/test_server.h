@@ -1,6 +1,6 @@
-// A real Server on free ports in this process, over a model that is easy to check: the vector of a
-// text is [mean of its ids, number of its tokens, 0, ...], the row of a token is [id, position, 0,
-// ...]. A gate holds the compute so that queues can be filled at will.
+// TestServer: a real Server on free ports in this process, over a FakeModel that is easy to check.
+// The vector of a text is [mean of its ids, number of its tokens, 0, ...]; the row of a token is
+// [id, position, 0, ...]. A Gate holds the computation, so that a test can fill the queues.
 #pragma once
 
 #include <google/rpc/error_details.pb.h>
@@ -29,8 +29,8 @@ class Gate {
  public:
   void Close() { Set(false); }
   void Open() { Set(true); }
-  // Waits until open, or until every text of the batch is dropped, as a pass between its layers
-  // would.
+  // Waits until the gate is open, or until every text of the batch is dropped: a real pass looks
+  // between its layers.
   void Pass(int32_t texts, const EncodeControl& control) {
     while (true) {
       {
@@ -56,7 +56,7 @@ class Gate {
 struct FakeModel {
   std::shared_ptr<Gate> gate = std::make_shared<Gate>();
   std::shared_ptr<std::atomic<int64_t>> texts_computed = std::make_shared<std::atomic<int64_t>>(0);
-  // What goes wrong with a text in a batch of so many; by its first id.
+  // What goes wrong with the text that begins with this id, in a batch of so many texts.
   std::function<absl::Status(int32_t first_id, int32_t batch_texts)> fault;
   int64_t width = 4;
   int64_t vocab_size = 1000;
@@ -129,8 +129,8 @@ struct FakeModel {
     if (options.document_vector) out.vector = mean({0, n});
     for (const TokenRange& span : options.spans) out.span_vectors.push_back(mean(span));
     if (options.token_sink) {
-      constexpr int64_t kBlock =
-          1024;  // rows at once, so that a long text needs no memory of its own
+      // Rows handed over at once, so that a long text needs little memory.
+      constexpr int64_t kBlock = 1024;
       std::vector<float> rows(std::min(n, kBlock) * width);
       for (int64_t first = 0; first < n; first += kBlock) {
         const int64_t count = std::min(kBlock, n - first);
@@ -147,7 +147,7 @@ struct FakeModel {
 
 class TestServer {
  public:
-  // `start` = false: it listens, but has not warmed up.
+  // `start` = false: the server listens, but has not warmed up.
   explicit TestServer(const FakeModel& fake = {}, ServerOptions options = {}, bool start = true,
                       std::function<void()> on_lost = {})
       : log_path_(LogPath()), log_("json", "debug", log_path_) {
