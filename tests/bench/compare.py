@@ -3,7 +3,7 @@
 A B A B in one run. Every figure is the best of all passes; each engine's vector is compared with longspan's (column "cosine").
 
     compare.py --worker BUILD/tests/throughput_worker --embedded DIR --dense DIR --cache DIR [--models NAME ...] [--lengths N ...]
-               [--dtypes float32 ...] [--rounds N] [--seconds S] [--minutes M] [--threads N] [--out results.json]
+               [--dtypes float32 ...] [--rounds N] [--seconds S] [--minutes M] [--threads N] [--out results/CLASS.json]
 
 A batch has 2,048 tokens in equal texts, or one longer text. At each length all engines run in turn, twice (above 8,192 tokens once) and
 then again until --seconds have passed or --rounds are done. After --minutes nothing new is begun and what is missing is named. Rows of earlier runs on the same
@@ -21,6 +21,7 @@ import tempfile
 import time
 from pathlib import Path
 
+import processor
 from cases import MODELS, Checkpoints
 
 HERE = Path(__file__).parent
@@ -94,14 +95,12 @@ class Comparison:
         self.checkpoints = Checkpoints(arguments.embedded, arguments.dense, arguments.cache)
         self.out = Path(arguments.out)
         self.results = json.loads(self.out.read_text()) if self.out.exists() else {}
-        machine = next(line.split(":")[1].strip() for line in open("/proc/cpuinfo", encoding="ascii") if line.startswith("model name"))
-        flags = next(line.split(":")[1].split() for line in open("/proc/cpuinfo", encoding="ascii") if line.startswith("flags"))
-        units = [flag for flag in ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16") if flag in flags]
         versions = {name: importlib.metadata.version(name) for name in ("torch", "transformers", "sentence-transformers", "onnxruntime")}
-        head = {"machine": machine, "units": units, "threads": arguments.threads, "versions": versions}
+        head = {**processor.describe(), "threads": arguments.threads, "versions": versions}
         if any(self.results.get(key) != head[key] for key in head):
-            self.results = {**head, "refused": {}, "rows": []}
-        self.results.setdefault("refusals", [])  # who could not run what: model, dtype, engine, length unless it did not load, error
+            self.results = {**head, "rows": []}
+        # Who could not run what: model, dtype, engine, length unless it did not load, error.
+        self.results.setdefault("refusals", [])
 
     def late(self):
         return time.monotonic() - self.started > 60 * self.arguments.minutes
@@ -131,10 +130,10 @@ class Comparison:
                 self.forget_refusal(same)
             except Refused as refusal:
                 self.refuse(same, refusal)
-                if engine.worker == "longspan":
-                    self.results["refused"][dtype] = str(refusal)
-                    if dtype != "int8":  # the others are measured beside longspan; only int8 of another engine has no dtype of longspan to stand beside
-                        break
+                # The others are measured beside longspan in its own dtype; int8 of ONNX Runtime stands
+                # beside whatever longspan runs.
+                if engine.worker == "longspan" and dtype != "int8":
+                    break
         for length in sorted({n for engine in workers for n in engine.lengths} & set(self.arguments.lengths)):
             if self.late():
                 print(f"skipped, --minutes is over: {model} {dtype} from length {length}")
@@ -153,6 +152,8 @@ class Comparison:
         self.results["refusals"] = [other for other in self.results["refusals"] if {**other, "error": ""} != {**same, "error": ""}]
 
     def write(self):
+        rows, refusals = (self.results.pop(key) for key in ("rows", "refusals"))
+        self.results |= {**processor.when(), "refusals": refusals, "rows": rows}
         self.out.write_text(json.dumps(self.results, indent=1) + "\n")
 
     def run_length(self, model, dtype, length, workers):
@@ -198,7 +199,7 @@ def main():
     parser.add_argument("--seconds", type=float, default=12, help="no new round at a length after so long")
     parser.add_argument("--minutes", type=float, default=40, help="nothing new is begun after so long")
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
-    parser.add_argument("--out", default=str(HERE / "results.json"))
+    parser.add_argument("--out", default=str(processor.results_file(HERE / "results")), help="default: the file of this processor's class")
     Comparison(parser.parse_args()).run()
 
 

@@ -3,8 +3,8 @@
 
     concurrency.py --build BUILD [--model DIR] [--dtype float32] [--tokens 512] [--seconds 4] [--rounds 2] [--texts 1 2 8 32] [--out FILE]
 
-Modes: one replica with a thread a core, and one replica a core, in turn A B A B; the round with the higher rate counts. The file is read
-by readme_table.py.
+Modes: one replica with a thread a core, and one replica a core, in turn A B A B; the round with the higher rate counts. The file is
+read by speed_tables.py.
 """
 import argparse
 import json
@@ -12,6 +12,8 @@ import os
 import re
 import subprocess
 from pathlib import Path
+
+import processor
 
 
 class Server:
@@ -40,7 +42,8 @@ def main():
     parser.add_argument("--seconds", type=float, default=4)
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--texts", type=int, nargs="*", default=[1, 2, 8, 32])
-    parser.add_argument("--out", default=str(Path(__file__).parent / "concurrency_results.json"))
+    parser.add_argument("--out", default=str(processor.results_file(Path(__file__).parent / "results/concurrency")),
+                        help="default: the file of this processor's class")
     arguments = parser.parse_args()
     model = arguments.model or Path(f"{arguments.build}/embedded_model.path").read_text().strip()
     modes = [(1, cores), (cores, 1)] if cores > 1 else [(1, 1)]
@@ -58,7 +61,7 @@ def main():
                         best[mode, texts] = row
             finally:
                 server.stop()
-    results = {"model": Path(model).name, "dtype": arguments.dtype, "tokens": arguments.tokens, "rows": [best[mode, texts] for mode in modes for texts in arguments.texts]}
+    results = {**processor.describe(), **processor.when(), "model": Path(model).name, "dtype": arguments.dtype, "tokens": arguments.tokens, "rows": [best[mode, texts] for mode in modes for texts in arguments.texts]}
     Path(arguments.out).write_text(json.dumps(results, indent=1) + "\n")
 
 

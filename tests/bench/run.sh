@@ -1,5 +1,5 @@
 #!/bin/bash
-# ./dev bench: measures engines, then divisions of the cores, then writes the README's tables.   run.sh BUILD_DIR [compare.py arguments]
+# ./dev bench: measures engines, then divisions of the cores, then writes the documents' tables.   run.sh BUILD_DIR [compare.py arguments]
 set -euo pipefail
 cd "$(dirname "$0")"
 build=$1; shift
@@ -7,4 +7,4 @@ python=$(bash environment.sh)
 PYTHONDONTWRITEBYTECODE=1 "$python" compare.py --worker "$build/tests/throughput_worker" --embedded "$(cat "$build/embedded_model.path")" \
   --dense "$(cat "$build/dense_model.path")" --cache "${LONGSPAN_CACHE:-$HOME/.cache/longspan}" "$@"
 "$python" concurrency.py --build "$build"
-python3 readme_table.py results.json ../../README.md
+python3 speed_tables.py

@@ -1,5 +1,5 @@
 #!/bin/bash
-# ./dev load: the server under load, then the README's section.   run.sh BUILD_DIR [load.py arguments]
+# ./dev load: the server under load, then its tables in docs/performance.md.   run.sh BUILD_DIR [load.py arguments]
 # ONNX Runtime comes from the environment of ./dev bench (1.9 GB, once).
 set -euo pipefail
 cd "$(dirname "$0")"
@@ -10,4 +10,4 @@ python=$(bash ../bench/environment.sh)
 onnx=$(PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=../bench "$python" -c 'import sys; from cases import Checkpoints; print(Checkpoints(*sys.argv[1:]).path("onnx-float32"))' \
   "$embedded" "$(cat "$build/dense_model.path")" "$cache" | tail -1)
 python3 load.py --build "$build" --model "$embedded" --peer-python "$python" --peer-model "$onnx" "$@"
-python3 readme_table.py results.json ../../README.md
+python3 load_tables.py
