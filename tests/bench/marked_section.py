@@ -5,6 +5,12 @@
     <!-- /speed -->
 """
 import sys
+import textwrap
+
+
+def prose(text):
+    """Lines of at most 100 columns, as the documents have them."""
+    return textwrap.wrap(text, 100, break_long_words=False, break_on_hyphens=False)
 
 
 def put(path, name, script, body):

@@ -150,16 +150,17 @@ def concurrency_table(results):
     for mode in dict.fromkeys((r["replicas"], r["threads"]) for r in results["rows"]):
         cells = {r["concurrent_texts"]: r for r in results["rows"] if (r["replicas"], r["threads"]) == mode}
         rows.append([f"{mode[0]} x {mode[1]}", *(f"{cells[n]['tokens_per_second']:,} tokens/s, p50 {cells[n]['p50_ms']:g} ms" if n in cells else "" for n in counts)])
-    yield from [f"A server's cores divided among replicas: texts of {results['tokens']} tokens from so many callers at once, each of which waits for its",
-                f"answer ({results['model']}, {results['dtype']}):", ""]
+    yield from marked_section.prose(f"A server's cores divided among replicas: texts of {results['tokens']} tokens from so many callers at once, each of which "
+                                    f"waits for its answer ({results['model']}, {results['dtype']}):")
+    yield ""
     yield from [*table(["replicas x threads", *(f"{n} at once" for n in counts)], ["---"] + ["---:"] * len(counts), rows), ""]
 
 
 def section(name, results, concurrency):
-    out = [f"### {processor.title(name, results.facts)}", "", provenance(results.facts), ""]
+    out = [f"### {processor.title(name, results.facts)}", "", *marked_section.prose(provenance(results.facts)), ""]
     out += [*comparison_table(results), ""]
     for line in (*long_text_facts(results), *refusals(results)):
-        out += [line, ""]
+        out += [*marked_section.prose(line), ""]
     out += model_tables(results)
     return out + (list(concurrency_table(concurrency)) if concurrency else [])
 

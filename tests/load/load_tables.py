@@ -77,8 +77,9 @@ def facts(results):
 
 def rag_table(rag):
     scale = scale_of(rag)
-    yield from [f"`longspan bench --profile rag` in float32, capacity {rag['capacity_per_second']} requests/s ({rag['capacity_tokens_per_second']:,} tokens/s), "
-                f"deadline {rag['request_deadline_seconds']} s:", "",
+    yield from marked_section.prose(f"`longspan bench --profile rag` in float32, capacity {rag['capacity_per_second']} requests/s "
+                                    f"({rag['capacity_tokens_per_second']:,} tokens/s), deadline {rag['request_deadline_seconds']} s:")
+    yield from ["",
                 "| load | answered in time | errors | tokens | p50 | p95 | p99 |", "| --- | --- | --- | --- | ---: | ---: | ---: |"]
     for load, run in rag["load"].items():
         errors = ", ".join(f"{count:,} {code}" for code, count in run["errors"].items()) or "none"
