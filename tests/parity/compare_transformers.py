@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Random configurations of every family, encoded by transformers and by longspan, compared value by value.
 
-    compare_transformers.py --encoder BUILD/tests/parity_encode [--configurations 200] [--family NAME ...] [--seed 0] [--readme README.md]
+    compare_transformers.py --encoder BUILD/tests/parity_encode [--configurations 200] [--family NAME ...] [--seed 0] [--readme [docs/exactness.md]]
 
 Every configuration is a fresh random checkpoint (weights much larger than trained ones, so that attention is sharp): tiny and odd
 sizes, heads that are no multiple of 16, all activations, windows for each layer; Reformers with several hash rounds, bucket numbers
@@ -292,7 +292,7 @@ def compare(family, arguments, encoder):
     return worst, texts, off
 
 
-def write_readme(path, lines):
+def write_table(path, lines):
     text = Path(path).read_text()
     begin, end = "<!-- parity: made by ./dev parity --readme -->\n", "<!-- /parity -->"
     head, tail = text.index(begin) + len(begin), text.index(end)
@@ -306,7 +306,8 @@ def main():
     parser.add_argument("--first", type=int, default=0, help="number of the first configuration, to run one again")
     parser.add_argument("--family", nargs="*", default=list(FAMILIES), choices=list(FAMILIES))
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--readme", help="README.md whose table is to be replaced, where all is well")
+    parser.add_argument("--readme", nargs="?", const=str(Path(__file__).parents[2] / "docs/exactness.md"),
+                        help="write the table into this document, where all is well; docs/exactness.md if none is named")
     arguments = parser.parse_args()
     hf.logging.set_verbosity_error()
     hf.logging.disable_progress_bar()
@@ -324,7 +325,7 @@ def main():
         for line in off[:10]:
             print("   ", line, flush=True)
     if arguments.readme and not failed:
-        write_readme(arguments.readme, table)
+        write_table(arguments.readme, table)
     sys.exit(failed)
 
 
