@@ -12,7 +12,7 @@ import unittest
 import urllib.request
 from pathlib import Path
 
-SOURCE, BUILD, MODEL = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
+SOURCE, BUILD, MODEL = Path(sys.argv[1]).resolve(), sys.argv[2], sys.argv[3]
 SITE = sysconfig.get_path("purelib")
 DOCUMENTS = {path.relative_to(SOURCE).as_posix(): path.read_text(encoding="utf-8")
              for path in [SOURCE / "README.md", SOURCE / "CONTRIBUTING.md", SOURCE / "CHANGELOG.md", *sorted((SOURCE / "docs").glob("*.md"))]}
