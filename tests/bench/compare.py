@@ -3,7 +3,7 @@
 
     compare.py --worker BUILD/tests/throughput_worker --embedded DIR --dense DIR --cache DIR
                [--models NAME ...] [--lengths N ...] [--dtypes float32 ...] [--rounds N]
-               [--seconds S] [--minutes M] [--threads N] [--out results.json]
+               [--seconds S] [--minutes M] [--threads N] [--out results/CLASS.json]
 
 All engines get the same weights, the same texts and the same number of threads. They run in turn
 (A B A B) in one run, so that what disturbs the machine disturbs all of them. Every figure is the
@@ -14,6 +14,9 @@ makes two passes (one above 8,192 tokens), and then further ones until --seconds
 --rounds are done. After --minutes no new model, dtype or length is begun, and those that are
 missing are named. Rows of earlier runs stay in the file until they are measured anew, unless the
 processor, the threads or a version has changed.
+
+An engine that cannot load a model in a dtype, cannot run a length, or dies, is named with its
+reason in the file ("refusals"), and the run goes on with the other engines and lengths.
 """
 import argparse
 import importlib.metadata
@@ -22,9 +25,11 @@ import math
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
+import processor
 from cases import MODELS, Checkpoints
 
 HERE = Path(__file__).parent
@@ -32,32 +37,58 @@ LENGTHS = sorted({n for engines in MODELS.values() for engine in engines for n i
 
 
 class Refused(Exception):
-    """The engine refuses this model and dtype, for the reason given."""
+    """An engine cannot load a model, cannot run a pass, or died; says why in one line."""
 
 
 class Worker:
-    """A process that encodes batches: throughput_worker, or engine_worker.py."""
+    """One engine in a process of its own. Speaks the protocol of throughput_worker.cc."""
 
     def __init__(self, command, environment):
-        command = [str(part) for part in command]
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env={**os.environ, **environment})
-        first = self.process.stdout.readline().split(maxsplit=1)
-        if first and first[0] == "refused":
-            raise Refused(first[1].strip())
-        if not first or first[0] != "ready":
-            raise SystemExit(f"{' '.join(command)} did not start")
+        # What the engine writes to stderr matters only if it dies; then its last line is the reason.
+        self.errors = tempfile.TemporaryFile("w+")
+        self.process = subprocess.Popen([str(part) for part in command], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.errors, text=True,
+                                        env={**os.environ, **environment})
+        try:
+            self.answer()  # "ready"
+        except Refused:
+            self.close()
+            raise
 
     def measure(self, length, texts):
-        """One batch: seconds, peak MiB, and the vector of its first text."""
-        self.process.stdin.write(f"{length} {texts}\n")
-        self.process.stdin.flush()
-        answer = [float(word) for word in self.process.stdout.readline().split()]
-        if len(answer) < 3:
-            raise SystemExit("a worker died: its message stands above")
-        return answer[0], answer[1], answer[2:]
+        """(seconds, peak MiB, vector of the first text)"""
+        try:
+            self.process.stdin.write(f"{length} {texts}\n")
+            self.process.stdin.flush()
+        except BrokenPipeError:
+            pass  # it died after its last answer: answer() finds the end of its output
+        seconds, mib, *vector = map(float, self.answer())
+        return seconds, mib, vector
+
+    def answer(self):
+        words = self.process.stdout.readline().split()
+        if not words:
+            self.close()
+            raise Refused(self.why_it_died())
+        if words[0] == "refused":
+            raise Refused(" ".join(words[1:]))
+        return words
+
+    def why_it_died(self):
+        self.errors.seek(0)
+        lines = [line.strip() for line in self.errors if line.strip()]
+        print("\n".join(lines[-40:]), file=sys.stderr, flush=True)
+        code = self.process.returncode
+        how = f"killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
+        return f"{how}: {lines[-1]}" if lines else how
+
+    def is_dead(self):
+        return self.process.poll() is not None
 
     def close(self):
-        self.process.stdin.close()
+        try:
+            self.process.stdin.close()
+        except BrokenPipeError:
+            pass
         self.process.wait()
 
 
@@ -72,13 +103,12 @@ class Comparison:
         self.checkpoints = Checkpoints(arguments.embedded, arguments.dense, arguments.cache)
         self.out = Path(arguments.out)
         self.results = json.loads(self.out.read_text()) if self.out.exists() else {}
-        machine = next(line.split(":")[1].strip() for line in open("/proc/cpuinfo", encoding="ascii") if line.startswith("model name"))
-        flags = next(line.split(":")[1].split() for line in open("/proc/cpuinfo", encoding="ascii") if line.startswith("flags"))
-        units = [flag for flag in ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16") if flag in flags]
         versions = {name: importlib.metadata.version(name) for name in ("torch", "transformers", "sentence-transformers", "onnxruntime")}
-        head = {"machine": machine, "units": units, "threads": arguments.threads, "versions": versions}
+        head = {**processor.describe(), "threads": arguments.threads, "versions": versions}
         if any(self.results.get(key) != head[key] for key in head):
-            self.results = {**head, "refused": {}, "rows": []}
+            self.results = {**head, "rows": []}
+        # Who could not run what: model, dtype, engine, length unless it did not load, error.
+        self.results.setdefault("refusals", [])
 
     def late(self):
         return time.monotonic() - self.started > 60 * self.arguments.minutes
@@ -102,44 +132,66 @@ class Comparison:
             return
         workers = {}
         for engine in wanted:
+            same = {"model": model, "dtype": dtype, "engine": engine.label}
             try:
                 workers[engine] = self.start(engine, dtype)
+                self.forget_refusal(same)
             except Refused as refusal:
-                print(f"{model} {dtype}: longspan refuses: {refusal}", flush=True)
-                self.results["refused"][dtype] = str(refusal)
-                # The other engines' figures in this dtype are of no use alone. Only those in int8
-                # are measured all the same.
-                wanted = [other for other in wanted if dtype == "int8" and other is not engine]
-                if not wanted:
-                    return
+                self.refuse(same, refusal)
+                # The others are measured beside longspan in its own dtype; int8 of ONNX Runtime stands
+                # beside whatever longspan runs.
+                if engine.worker == "longspan" and dtype != "int8":
+                    break
         for length in sorted({n for engine in workers for n in engine.lengths} & set(self.arguments.lengths)):
             if self.late():
                 print(f"skipped, --minutes is over: {model} {dtype} from length {length}")
                 break
-            self.run_length(model, dtype, length, {engine: worker for engine, worker in workers.items() if length in engine.lengths})
+            self.run_length(model, dtype, length, {engine: worker for engine, worker in workers.items() if length in engine.lengths and not worker.is_dead()})
         for worker in workers.values():
             worker.close()
+        self.write()
+
+    def refuse(self, same, refusal):
+        print(f"{', '.join(str(value) for value in same.values())}: refused: {refusal}", flush=True)
+        self.forget_refusal(same)
+        self.results["refusals"].append({**same, "error": str(refusal)})
+
+    def forget_refusal(self, same):
+        self.results["refusals"] = [other for other in self.results["refusals"] if {**other, "error": ""} != {**same, "error": ""}]
+
+    def write(self):
+        rows, refusals = (self.results.pop(key) for key in ("rows", "refusals"))
+        self.results |= {**processor.when(), "refusals": refusals, "rows": rows}
+        self.out.write_text(json.dumps(self.results, indent=1) + "\n")
 
     def run_length(self, model, dtype, length, workers):
         texts, passes, vectors, begin = max(1, 2048 // length), {engine: [] for engine in workers}, {}, time.monotonic()
         for round_ in range(self.arguments.rounds):
             if round_ >= (2 if length <= 8192 else 1) and time.monotonic() - begin > self.arguments.seconds:
                 break
-            for engine, worker in workers.items():
-                seconds, mib, vectors[engine] = worker.measure(length, texts)
-                passes[engine].append((seconds, mib))
+            for engine, worker in list(workers.items()):
+                try:
+                    seconds, mib, vectors[engine] = worker.measure(length, texts)
+                    passes[engine].append((seconds, mib))
+                except Refused as refusal:  # the others go on; its passes so far count
+                    self.refuse({"model": model, "dtype": dtype, "engine": engine.label, "length": length}, refusal)
+                    del workers[engine]
         for engine, measured in passes.items():
+            if not measured:
+                continue
             row = {"model": model, "dtype": dtype, "length": length, "engine": engine.label, "passes": len(measured),
                    "tokens_per_second": round(length * texts / min(seconds for seconds, _ in measured)), "peak_mib": round(max(mib for _, mib in measured))}
             first = next(iter(vectors))
-            if engine is not first and engine.model in (first.model, "dense", "onnx-float32", "onnx-int8"):
+            if first.worker == "longspan" and engine is not first and engine.model in (first.model, "dense", "onnx-float32", "onnx-int8"):
                 row["cosine"] = round(cosine(vectors[engine], vectors[first]), 6)
             same = ("model", "dtype", "length", "engine")
+            if engine in workers:
+                self.forget_refusal({key: row[key] for key in same})
             self.results["rows"] = [other for other in self.results["rows"] if any(other[key] != row[key] for key in same)] + [row]
             elapsed = time.monotonic() - self.started
             print(f"[{elapsed:5.0f} s] {model[:30]:30s} {dtype:9s} {length:7,d}  {row['engine']:34s} {row['tokens_per_second']:8,d} tok/s {row['peak_mib']:7,d} MiB"
                   f"  {row['passes']} passes  {row.get('cosine', '')}", flush=True)
-        self.out.write_text(json.dumps(self.results, indent=1) + "\n")
+        self.write()
 
 
 def main():
@@ -155,7 +207,7 @@ def main():
     parser.add_argument("--seconds", type=float, default=12, help="no new round at a length after so long")
     parser.add_argument("--minutes", type=float, default=40, help="nothing new is begun after so long")
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
-    parser.add_argument("--out", default=str(HERE / "results.json"))
+    parser.add_argument("--out", default=str(processor.results_file(HERE / "results")), help="default: the file of this processor's class")
     Comparison(parser.parse_args()).run()
 
 

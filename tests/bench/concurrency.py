@@ -6,7 +6,7 @@
 
 The load is a closed loop (closed_loop_load) on the real server, over the loopback interface. There
 are two divisions: one replica with a thread for each core, and one replica for each core with one
-thread. They run in turn (A B A B), and the round with the higher rate counts. readme_table.py reads
+thread. They run in turn (A B A B), and the round with the higher rate counts. speed_tables.py reads
 the file.
 """
 import argparse
@@ -15,6 +15,8 @@ import os
 import re
 import subprocess
 from pathlib import Path
+
+import processor
 
 
 class Server:
@@ -45,7 +47,8 @@ def main():
     parser.add_argument("--seconds", type=float, default=4)
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--texts", type=int, nargs="*", default=[1, 2, 8, 32])
-    parser.add_argument("--out", default=str(Path(__file__).parent / "concurrency_results.json"))
+    parser.add_argument("--out", default=str(processor.results_file(Path(__file__).parent / "results/concurrency")),
+                        help="default: the file of this processor's class")
     arguments = parser.parse_args()
     model = arguments.model or Path(f"{arguments.build}/embedded_model.path").read_text().strip()
     modes = [(1, cores), (cores, 1)] if cores > 1 else [(1, 1)]
@@ -63,7 +66,7 @@ def main():
                         best[mode, texts] = row
             finally:
                 server.stop()
-    results = {"model": Path(model).name, "dtype": arguments.dtype, "tokens": arguments.tokens, "rows": [best[mode, texts] for mode in modes for texts in arguments.texts]}
+    results = {**processor.describe(), **processor.when(), "model": Path(model).name, "dtype": arguments.dtype, "tokens": arguments.tokens, "rows": [best[mode, texts] for mode in modes for texts in arguments.texts]}
     Path(arguments.out).write_text(json.dumps(results, indent=1) + "\n")
 
 

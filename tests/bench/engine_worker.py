@@ -4,9 +4,11 @@
 
 ENGINE is eager or sdpa (the two attention implementations of transformers), sentence-transformers,
 or onnx (ONNX Runtime; MODEL is then the .onnx file).
+A model or a length that the engine cannot run is answered "refused REASON".
 """
 import sys
 import time
+import traceback
 
 import numpy as np
 
@@ -75,23 +77,41 @@ def load_onnx(path, threads):
     return run, int(session.get_modelmeta().custom_metadata_map["vocab_size"])
 
 
+def load(engine, model, dtype, threads):
+    if engine == "onnx":
+        return load_onnx(model, threads)
+    if engine == "sentence-transformers":
+        return load_sentence_transformers(model, dtype, threads)
+    return load_transformers(model, dtype, threads, engine)
+
+
+def refuse(error):
+    """One line on stdout for compare.py, the whole story on stderr."""
+    traceback.print_exception(error)
+    print("refused", *traceback.format_exception_only(error)[-1].split("\n")[:1], flush=True)
+
+
 def main():
     engine, model, dtype, threads = sys.argv[1:5]
-    if engine == "onnx":
-        run, vocabulary = load_onnx(model, int(threads))
-    elif engine == "sentence-transformers":
-        run, vocabulary = load_sentence_transformers(model, dtype, int(threads))
-    else:
-        run, vocabulary = load_transformers(model, dtype, int(threads), engine)
+    try:
+        run, vocabulary = load(engine, model, dtype, int(threads))
+    except Exception as error:
+        refuse(error)
+        return 1
     print("ready", flush=True)
     for line in sys.stdin:
         length, texts = map(int, line.split())
         ids = np.stack([random_ids(length, vocabulary, text + 1) for text in range(texts)])
         peak_mib()
         start = time.perf_counter()
-        vector = run(ids)
+        try:
+            vector = run(ids)
+        except Exception as error:  # this length, perhaps every length, is beyond the engine
+            refuse(error)
+            continue
         seconds = time.perf_counter() - start
         print(seconds, peak_mib(), *vector, flush=True)
+    return 0
 
 
-main()
+sys.exit(main())

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Measures the server under load and writes the figures to results.json.
+"""Measures the server under load and writes the figures to results/CLASS.json.
 
-    load.py --build BUILD_DIR --model MODEL_DIR [--only PHASE ...] [--out results.json]
+    load.py --build BUILD_DIR --model MODEL_DIR [--only PHASE ...] [--out results/CLASS.json]
             [--server-arg=--flag=value ...]
 
 longspan-server runs on free ports of 127.0.0.1, and `longspan bench` puts load on it. Each phase
@@ -32,6 +32,10 @@ import time
 from pathlib import Path
 
 HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE.parent / "bench"))
+import processor  # noqa: E402
+from load_tables import current_scale  # noqa: E402
+
 UNIFORM, MIXED, LONG = "128", "74~0.8/8-250", 32768
 PHASES = ["lone", "saturation", "int8", "lanes", "rag", "cancel"]
 
@@ -206,7 +210,8 @@ def rag(arguments, server):
     for name, report in (("0.7x", calm), ("3x", over)):
         rows[name] = {"offered_per_second": round(report["offered_per_second"], 1), "goodput_per_second": round(report["goodput_per_second"], 1), "tokens_per_second": round(report["tokens_per_second"]),
                       "errors": report["errors"], "classes": report["classes"], "generator_lateness_p99_ms": p(report, "generator_lateness_ms")}
-    return {"capacity_per_second": round(peak, 1), "capacity_tokens_per_second": round(calm["capacity_tokens_per_second"]), "request_deadline_seconds": 5, "load": rows,
+    return {"capacity_per_second": round(peak, 1), "capacity_tokens_per_second": round(calm["capacity_tokens_per_second"]), "request_deadline_seconds": 5,
+            "class_bounds": current_scale(), "load": rows,
             "goodput_to_peak": round(over["goodput_per_second"] / peak, 3), "tokens_to_peak": round(over["tokens_per_second"] / calm["capacity_tokens_per_second"], 3), "refusal_p50_ms": p(over, "refusal_ms", "p50"), "refusal_p99_ms": p(over, "refusal_ms"),
             "rss_mib_before": round(before), "rss_mib_first_half_max": round(max(watch.samples[:half])), "rss_mib_second_half_max": round(max(watch.samples[half:]))}
 
@@ -254,15 +259,18 @@ def main():
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--layers", type=int, default=6, help="of the model, for what one layer of a long text costs")
     parser.add_argument("--server-arg", action="append", default=[])
-    parser.add_argument("--out", type=Path, default=HERE / "results.json")
+    parser.add_argument("--out", type=Path, default=processor.results_file(HERE / "results"), help="default: the file of this processor's class")
     arguments = parser.parse_args()
-    results = json.loads(arguments.out.read_text()) if arguments.out.exists() else {}
-    results["machine"] = next(line.split(":")[1].strip() for line in open("/proc/cpuinfo", encoding="ascii") if line.startswith("model name"))
-    results["threads"] = arguments.threads
+    measured = json.loads(arguments.out.read_text()) if arguments.out.exists() else {}
+    head = {**processor.describe(), "threads": arguments.threads}
+    if any(measured.get(key) != head[key] for key in head):
+        measured = {}  # another machine's figures say nothing about this one
+    results = {**head, **processor.when(), **{phase: measured[phase] for phase in PHASES if phase in measured}}
 
     def keep(phase, figures):
         results[phase] = figures
         print(phase, json.dumps(figures), flush=True)
+        arguments.out.parent.mkdir(exist_ok=True)
         arguments.out.write_text(json.dumps(results, indent=1) + "\n")
 
     if set(arguments.only) - {"int8"}:

@@ -1,5 +1,5 @@
 #!/bin/bash
-# ./dev load: measures the server under load and writes the README's section about it.
+# ./dev load: measures the server under load and writes its tables in docs/performance.md.
 #   run.sh BUILD_DIR [ARGUMENTS OF load.py]
 # ONNX Runtime comes from the environment of ./dev bench, which is fetched once (1.9 GB).
 set -euo pipefail
@@ -11,4 +11,4 @@ python=$(bash ../bench/environment.sh)
 onnx=$(PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=../bench "$python" -c 'import sys; from cases import Checkpoints; print(Checkpoints(*sys.argv[1:]).path("onnx-float32"))' \
   "$embedded" "$(cat "$build/dense_model.path")" "$cache" | tail -1)
 python3 load.py --build "$build" --model "$embedded" --peer-python "$python" --peer-model "$onnx" "$@"
-python3 readme_table.py results.json ../../README.md
+python3 load_tables.py

@@ -2,7 +2,7 @@
 """Encodes random configurations of every family by transformers and by longspan, value by value.
 
     compare_transformers.py --encoder BUILD/tests/parity_encode [--configurations 200]
-                            [--family NAME ...] [--seed 0] [--readme README.md]
+                            [--family NAME ...] [--seed 0] [--readme [docs/exactness.md]]
 
 Every configuration is a fresh random checkpoint. Its weights are much larger than trained ones, so
 that attention is sharp. Sizes are tiny and odd, heads are no multiple of 16, all activations occur,
@@ -341,8 +341,7 @@ def compare(family, arguments, encoder):
     return worst, texts, off
 
 
-def write_readme(path, lines):
-    """Replaces the table between its two marks in the README."""
+def write_table(path, lines):
     text = Path(path).read_text()
     begin, end = "<!-- parity: made by ./dev parity --readme -->\n", "<!-- /parity -->"
     head, tail = text.index(begin) + len(begin), text.index(end)
@@ -356,7 +355,8 @@ def main():
     parser.add_argument("--first", type=int, default=0, help="number of the first configuration, to run one again")
     parser.add_argument("--family", nargs="*", default=list(FAMILIES), choices=list(FAMILIES))
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--readme", help="README.md whose table is to be replaced, where all is well")
+    parser.add_argument("--readme", nargs="?", const=str(Path(__file__).parents[2] / "docs/exactness.md"),
+                        help="write the table into this document, where all is well; docs/exactness.md if none is named")
     arguments = parser.parse_args()
     hf.logging.set_verbosity_error()
     hf.logging.disable_progress_bar()
@@ -374,7 +374,7 @@ def main():
         for line in off[:10]:
             print("   ", line, flush=True)
     if arguments.readme and not failed:
-        write_readme(arguments.readme, table)
+        write_table(arguments.readme, table)
     sys.exit(failed)
 
 

@@ -2,7 +2,7 @@
 # pictures_test.sh SOURCE LONGSPAN_MODEL EMBEDDED_MODEL: the committed pictures are what the tool
 # draws now, and all are drawn.
 set -euo pipefail
-pictures=$1/core/tools/pictures
+pictures=$1/docs/pictures
 drawn=$(mktemp -d)
 trap 'rm -rf "$drawn"' EXIT
 "$pictures/draw.sh" "$2" "$3" "$drawn"
@@ -10,7 +10,7 @@ failed=0
 for picture in "$pictures"/*.svg "$drawn"/*.svg; do
   name=$(basename "$picture")
   cmp -s "$pictures/$name" "$drawn/$name" && continue
-  echo "$name differs from what longspan-model mask draws: look at it, then core/tools/pictures/draw.sh $2 $3"
+  echo "$name differs from what longspan-model mask draws: look at it, then docs/pictures/draw.sh $2 $3"
   failed=1
 done
 # The same drawing as PNG: a picture that a PNG reader opens, twice the size.
