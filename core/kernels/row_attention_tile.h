@@ -84,7 +84,7 @@ class RowTaskTile {
   static constexpr int kMaxChunkKeys = 2112;
   // How far ahead the rows of keys and values are prefetched while keys are packed.
   static constexpr int kKeysAhead = 8;
-  static constexpr int kStateRows = (kTaskRows + kRows - 1) / kRows * kRows;
+  static constexpr int kStateRows = (kMaxTaskRows + kRows - 1) / kRows * kRows;
 
  public:
   RowTaskTile(const SlidingWindowAttentionParams& params, Scratch& scratch) : p_(params) {

@@ -1,0 +1,88 @@
+// The lists from which kernels choose their code: which entries a processor gets, and what the
+// lists of this build hold on this processor. The last test prints them, so that the output of a
+// test run shows what was tested.
+#include "core/kernels/implementation.h"
+
+#include <gmock/gmock.h>
+
+#include <iostream>
+#include <string>
+#include <vector>
+
+#include "core/kernels/layer_norm.h"
+#include "core/kernels/local_chunk_attention.h"
+#include "core/kernels/lsh_hash.h"
+#include "core/kernels/packed_gemm.h"
+#include "core/kernels/quantize.h"
+#include "core/kernels/rope.h"
+#include "core/kernels/row_attention.h"
+
+namespace longspan::kernels {
+namespace {
+
+using testing::ElementsAre;
+
+template <class Function>
+std::vector<std::string> Names(const std::vector<Implementation<Function>>& list) {
+  std::vector<std::string> names;
+  for (const auto& one : list) names.emplace_back(one.name);
+  return names;
+}
+
+TEST(Supported, KeepsWhatTheProcessorHas_InOrder) {
+  const std::vector<Implementation<void()>> all = {{"avx512_bf16", &CpuFeatures::avx512_bf16, {}},
+                                                   {"avx512", &CpuFeatures::avx512, {}},
+                                                   {"avx2", &CpuFeatures::avx2, {}},
+                                                   {"portable", nullptr, {}}};
+  EXPECT_THAT(Names(Supported(all, {})), ElementsAre("portable"));
+  EXPECT_THAT(Names(Supported(all, {.avx2 = true})), ElementsAre("avx2", "portable"));
+  EXPECT_THAT(Names(Supported(all, {.avx2 = true, .avx512 = true})),
+              ElementsAre("avx512", "avx2", "portable"));
+  EXPECT_THAT(Names(Supported(all, {.avx2 = true, .avx512 = true, .avx512_bf16 = true})),
+              ElementsAre("avx512_bf16", "avx512", "avx2", "portable"));
+}
+
+// The names that a kernel's list must have on this processor.
+std::vector<std::string> NamesHere(bool has_bf16, bool has_avx2, bool has_portable) {
+  const CpuFeatures& features = GetCpuFeatures();
+  std::vector<std::string> names;
+  if (has_bf16 && features.avx512_bf16) names.emplace_back("avx512_bf16");
+  if (has_portable && features.avx512) names.emplace_back("avx512");
+  if (has_avx2 && features.avx2) names.emplace_back("avx2");
+  if (has_portable) names.emplace_back("portable");
+  return names;
+}
+
+TEST(Implementations, OfEveryKernel_AreThoseOfThisProcessor_FastestFirst) {
+  const auto float32 = ElementType::kFloat32, bfloat16 = ElementType::kBFloat16;
+  struct List {
+    const char* kernel;
+    std::vector<std::string> names, want;
+  };
+  const List lists[] = {
+      {"RowAttention of float32", Names(RowAttentionImplementations(float32)),
+       NamesHere(false, true, true)},
+      {"RowAttention of bfloat16", Names(RowAttentionImplementations(bfloat16)),
+       NamesHere(true, true, true)},
+      {"ChunkAttention of float32", Names(ChunkAttentionImplementations(float32)),
+       NamesHere(false, true, true)},
+      {"ChunkAttention of bfloat16", Names(ChunkAttentionImplementations(bfloat16)),
+       NamesHere(true, true, true)},
+      {"LshHash", Names(LshHashImplementations()), NamesHere(false, true, true)},
+      {"LayerNorm", Names(LayerNormImplementations()), NamesHere(false, true, true)},
+      {"Rope", Names(RopeImplementations()), NamesHere(false, true, true)},
+      {"QuantizeRows", Names(QuantizeImplementations()), NamesHere(false, true, true)},
+      {"DequantizeRows", Names(DequantizeImplementations()), NamesHere(false, false, true)},
+      {"PackedGemm", Names(PackedGemmImplementations()), NamesHere(false, true, false)},
+      {"PackedInt8Gemm", Names(PackedInt8GemmImplementations()), NamesHere(false, true, false)},
+  };
+  for (const List& list : lists) {
+    EXPECT_EQ(list.names, list.want) << list.kernel;
+    std::cout << list.kernel << ":";
+    for (const std::string& name : list.names) std::cout << " " << name;
+    std::cout << "\n";
+  }
+}
+
+}  // namespace
+}  // namespace longspan::kernels
