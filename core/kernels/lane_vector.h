@@ -182,8 +182,8 @@ struct Vector {
 
 // Calls step(i, count) for each vector of a row of `width` elements, where i is its first element:
 // first for the whole ones, with count = kLanes, and then for the `count` elements that are left.
-// The compiler sees that the whole ones need no partial loads and stores; LayerNorm takes 5 to 15 %
-// less time than with one loop for both.
+// The compiler sees that the whole ones need no partial loads and stores, which takes about a tenth
+// off the time of LayerNorm.
 template <int64_t kLanes, class Step>
 [[gnu::always_inline]] inline void ForEachVector(int64_t width, const Step& step) {
   int64_t i = 0;

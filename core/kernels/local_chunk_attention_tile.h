@@ -2,10 +2,10 @@
 // (local_chunk_attention_isa.h). Each instruction set includes it in one file of its own;
 // everything is in an unnamed namespace, so that no code of one set leaks into another.
 //
-// The score tile lies on its side: for kRows queries, S^T [keys, kRows] = K Q^T has the queries
-// along the vector lanes. Keys are used as they lie in memory (a number of K is broadcast against a
-// vector of queries), the maximum and the sum of a query's softmax are plain lane-wise operations,
-// and the masks compare one key's position with a vector of query positions.
+// The score tile lies on its side: S^T = K Q^T, of shape [keys, kRows] for kRows queries, has the
+// queries along the vector lanes. Keys are used as they lie in memory (a number of K is broadcast
+// against a vector of queries), the maximum and the sum of a query's softmax are plain lane-wise
+// operations, and the masks compare one key's position with a vector of query positions.
 //
 // Keys and values are copied chunk by chunk, so that the rows of a bucket, which lie anywhere, are
 // gathered once. A copied chunk stays in a small ring, because the next query chunk sees most of

@@ -2,10 +2,10 @@
 // file of its own; everything is in an unnamed namespace, so that no code of one set leaks into
 // another.
 //
-// The idea is to turn the score tile on its side. For kRows queries of one head, S^T [keys, kRows]
-// = K Q^T has the queries along the vector lanes. K and V are used as they lie in memory (one
-// number of K is broadcast against kRows queries), the maximum and the sum of each row's softmax
-// are plain lane-wise operations, and the mask of a key is a range of lanes.
+// The idea is to turn the score tile on its side: S^T = K Q^T, of shape [keys, kRows] for kRows
+// queries of one head, has the queries along the vector lanes. K and V are used as they lie in
+// memory (one number of K is broadcast against kRows queries), the maximum and the sum of each
+// row's softmax are plain lane-wise operations, and the mask of a key is a range of lanes.
 //
 //   S^T for w = 2, rows 4..7 of a tile of four, keys 2..9 (. = hidden):
 //     key 2: 4 . . .     key 4: 4 5 6 .     key 6: 4 5 6 7     key 8: . . 6 7
