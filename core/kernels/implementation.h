@@ -3,7 +3,7 @@
 //
 //   - Each form is a function in a file of its own, which is compiled for its instruction set:
 //     *_portable.cc, *_avx2.cc, *_avx512.cc.
-//   - The kernel lists its forms, the fastest first, in a function named after it, such as
+//   - The kernel lists its forms, the preferred first, in a function named after it, such as
 //     LshHashImplementations(). The list leaves out what this processor does not support.
 //   - The kernel's public function runs the first of the list. Tests run all of them, by name.
 //

@@ -49,7 +49,7 @@ void LayerNormRowsAvx512(const LayerNormParams& params, int64_t begin, int64_t e
 using LayerNormRowsFunction = void(const LayerNormParams& params, int64_t begin, int64_t end,
                                    float* scratch);
 using LayerNormImplementation = Implementation<LayerNormRowsFunction>;
-// The implementations that this processor runs, the fastest first. LayerNorm uses the first.
+// The implementations that this processor runs, the preferred first. LayerNorm uses the first.
 std::vector<LayerNormImplementation> LayerNormImplementations();
 
 }  // namespace longspan::kernels

@@ -81,7 +81,7 @@ void ChunkAttentionAvx512Bf16(const ChunkAttentionParams& params);  // bfloat16 
 
 using ChunkAttentionFunction = void(const ChunkAttentionParams&);
 using ChunkAttentionImplementation = Implementation<ChunkAttentionFunction>;
-// The implementations that this processor runs for elements of `type`, the fastest first.
+// The implementations that this processor runs for elements of `type`, the preferred first.
 // ChunkAttention uses the first.
 std::vector<ChunkAttentionImplementation> ChunkAttentionImplementations(ElementType type);
 

@@ -48,7 +48,7 @@ void LshHashAvx512(const LshHashParams& params);
 
 using LshHashFunction = void(const LshHashParams&);
 using LshHashImplementation = Implementation<LshHashFunction>;
-// The implementations that this processor runs, the fastest first. LshHash uses the first.
+// The implementations that this processor runs, the preferred first. LshHash uses the first.
 std::vector<LshHashImplementation> LshHashImplementations();
 
 }  // namespace longspan::kernels

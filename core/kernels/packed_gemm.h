@@ -98,7 +98,7 @@ using PackedGemmFunction = void(const PackedGemmParams& params, const GemmPart& 
 using PackedInt8GemmFunction = void(const PackedInt8GemmParams& params, const GemmPart& part);
 using PackedGemmImplementation = Implementation<PackedGemmFunction>;
 using PackedInt8GemmImplementation = Implementation<PackedInt8GemmFunction>;
-// The implementations that this processor runs, the fastest first; none without AVX2. PackedGemm
+// The implementations that this processor runs, the preferred first; none without AVX2. PackedGemm
 // and PackedInt8Gemm use the first.
 std::vector<PackedGemmImplementation> PackedGemmImplementations();
 std::vector<PackedInt8GemmImplementation> PackedInt8GemmImplementations();

@@ -77,8 +77,8 @@ using DequantizeRowsFunction = void(const DequantizeParams& params, int64_t begi
                                     float* scratch);
 using QuantizeImplementation = Implementation<QuantizeRowsFunction>;
 using DequantizeImplementation = Implementation<DequantizeRowsFunction>;
-// The implementations that this processor runs, the fastest first. QuantizeRows, DequantizeRows and
-// LayerNorm use the first.
+// The implementations that this processor runs, the preferred first. QuantizeRows, DequantizeRows
+// and LayerNorm use the first.
 std::vector<QuantizeImplementation> QuantizeImplementations();
 std::vector<DequantizeImplementation> DequantizeImplementations();
 

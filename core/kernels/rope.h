@@ -38,7 +38,7 @@ void RopeTokenAvx512(const RopeParams& params, int64_t token, int64_t position);
 
 using RopeTokenFunction = void(const RopeParams& params, int64_t token, int64_t position);
 using RopeImplementation = Implementation<RopeTokenFunction>;
-// The implementations that this processor runs, the fastest first. Rope uses the first.
+// The implementations that this processor runs, the preferred first. Rope uses the first.
 std::vector<RopeImplementation> RopeImplementations();
 
 }  // namespace longspan::kernels

@@ -83,7 +83,7 @@ void RunRowTasksAvx512Bf16(const SlidingWindowAttentionParams& tensors, const Ro
 using RowTasksFunction = void(const SlidingWindowAttentionParams& tensors, const RowTask* tasks,
                               int64_t num_tasks);
 using RowAttentionImplementation = Implementation<RowTasksFunction>;
-// The implementations that this processor runs for tensors of `type`, the fastest first.
+// The implementations that this processor runs for tensors of `type`, the preferred first.
 // RunRowTasks uses the first.
 std::vector<RowAttentionImplementation> RowAttentionImplementations(ElementType type);
 

@@ -52,7 +52,7 @@ std::vector<std::string> Here(std::vector<std::string> names) {
   return names;
 }
 
-TEST(Implementations, OfEveryKernel_AreThoseOfThisProcessor_FastestFirst) {
+TEST(Implementations, OfEveryKernel_AreThoseOfThisProcessor_PreferredFirst) {
   const auto float32 = ElementType::kFloat32, bfloat16 = ElementType::kBFloat16;
   struct List {
     const char* kernel;
