@@ -6,7 +6,6 @@
 #include "core/attention/attention_observer.h"
 #include "core/attention/attention_tensors.h"
 #include "core/kernels/block_sparse_attention.h"
-#include "core/kernels/block_sparse_attention_impl.h"
 
 namespace longspan {
 

@@ -1,9 +1,10 @@
-// Activations that kernels apply on the fly.
+// The activations that kernels apply to a value before they store it.
 #pragma once
 
 namespace longspan::kernels {
 
-// kGelu is the erf form; kGeluTanh is gelu_new / gelu_pytorch_tanh.
+// kGelu is the form with erf; kGeluTanh is the one that checkpoints call gelu_new or
+// gelu_pytorch_tanh.
 enum class Activation { kNone, kGelu, kGeluTanh, kRelu, kSilu, kTanh };
 
 }  // namespace longspan::kernels

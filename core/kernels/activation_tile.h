@@ -1,7 +1,7 @@
 // Activate<kActivation>(x) on vectors of one instruction set (V is a Vector<kLanes>), for kernels
-// that apply an activation on the fly. Absolute error 4e-7 (1 + |x|). Of two operands of V::Max the
-// second is kept if either is NaN: NaN passes through all of them. Internal linkage on purpose, as
-// lane_vector.h. Proven by quantize_rows_test and packed_gemm_test.
+// that apply an activation before they store. The absolute error is 4e-7 (1 + |x|), and NaN stays
+// NaN: where an operand of V::Max is NaN it gives the second, which therefore is x. Internal
+// linkage on purpose, as lane_vector.h. Proven by quantize_rows_test and packed_gemm_test.
 #pragma once
 
 #include "core/kernels/activation.h"
@@ -25,25 +25,25 @@ class Activations {
       const Float half = x * 0.5f;
       return half * Erf(x * 0.70710678f) + half;
     }
-    if constexpr (kActivation == Activation::kGeluTanh)  // x (1 + tanh u) / 2 = x sigmoid(2u)
+    // x (1 + tanh u) / 2 = x sigmoid(2u) with u = sqrt(2/pi) (x + 0.044715 x^3).
+    if constexpr (kActivation == Activation::kGeluTanh)
       return x * Sigmoid(x * (2 * 0.79788456f) * (x * x * 0.044715f + 1.0f));
   }
 
  private:
   static Float Abs(Float x) { return V::FromBits(V::Bits(x) & 0x7fffffff); }
 
-  static Float Exp(Float x) {
-    return V::ExpNonPositive(V::Max(V::Set(-128.0f), x));
-  }  // x <= 0, -inf too
+  // e^x for x <= 0, -inf included: below -128 it is 0 in any case.
+  static Float Exp(Float x) { return V::ExpNonPositive(V::Max(V::Set(-128.0f), x)); }
 
   static Float Sigmoid(Float x) {
     const Float e = Exp(-Abs(x));
     return (x < 0.0f ? e : V::Set(1.0f)) / (1.0f + e);
   }
 
-  // x P(x^2) / Q(x^2), fitted to the least largest relative error (2e-8) on |x| <= 3.925, where erf
-  // rounds to 1; of float32 arithmetic the error is 3e-7. Beyond, exactly 1, so that gelu(x) is
-  // exactly 0 or x.
+  // x P(x^2) / Q(x^2) for |x| <= 3.925, where erf rounds to 1, fitted for the least relative error
+  // (2e-8 at most; with float32 arithmetic 3e-7). Beyond that it is exactly 1 or -1, so that
+  // gelu(x) is exactly x or 0.
   static Float Erf(Float x) {
     const Float t = x * x;
     Float p = t * 2.0460229e-6f + 2.8484486e-4f;

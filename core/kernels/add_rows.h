@@ -1,7 +1,8 @@
-// AddRows: to[rows[i]] += from[i], rows of float32 anywhere in memory: how results in the order of
-// some sorting come back to the residual stream. Rows ahead are prefetched, because the processor
-// does not see them coming. Serial; the rows of two calls that run at once must differ. Proven by
-// add_rows_test.
+// AddRows: to[rows[i]] += from[i] for rows that lie anywhere in memory. This is how results that
+// were computed in a sorted order come back to the residual stream, which is float32. Rows ahead
+// are prefetched, because the processor cannot foresee them.
+// Runs on the calling thread; two calls that run at once must write different rows.
+// Cost O(count · width), no scratch. Proven by add_rows_test.
 #pragma once
 
 #include <cstdint>
@@ -11,10 +12,10 @@
 namespace longspan::kernels {
 
 struct AddRowsParams {
-  const void* from = nullptr;  // [count, width]
-  ElementType type = ElementType::kFloat32;
-  float* to = nullptr;            // row r at to + r * width
-  const int32_t* rows = nullptr;  // [count]; null = 0, 1, 2, ...
+  const void* from = nullptr;                // [count, width]
+  ElementType type = ElementType::kFloat32;  // of from
+  float* to = nullptr;                       // row r at to + r * width; may not alias from
+  const int32_t* rows = nullptr;             // [count], all different; null = 0, 1, 2, ...
   int64_t count = 0;
   int64_t width = 0;
 };

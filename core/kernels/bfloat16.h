@@ -21,7 +21,7 @@ static inline float ToFloat(BFloat16 value) {
 }
 
 static inline void FromFloat(float value, float* out) { *out = value; }
-// Rounds to nearest, ties to even; NaN stays NaN.
+// Rounds to the nearest bfloat16, ties to even; NaN stays NaN.
 static inline void FromFloat(float value, BFloat16* out) {
   uint32_t bits;
   std::memcpy(&bits, &value, sizeof bits);

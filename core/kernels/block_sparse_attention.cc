@@ -4,14 +4,11 @@
 #include <numeric>
 #include <vector>
 
-#include "core/kernels/block_sparse_attention_impl.h"
-#include "core/kernels/row_attention.h"
-
 namespace longspan::kernels {
 namespace {
 
-// Three kinds of rows: first block, blocks between, last block. `edges` holds the positions of both
-// edge blocks.
+// A text has three kinds of rows: those of the first block, of the last block, and of the blocks
+// between. `edges` holds the positions of the first and of the last block.
 void AppendTextTasks(const BlockSparseAttentionParams& params, int32_t begin, int32_t end,
                      const std::vector<int32_t>& edges, std::vector<RowTask>* tasks) {
   const int32_t block = params.block_size;
@@ -47,8 +44,8 @@ BlockSparseTasks MakeBlockSparseTasks(const BlockSparseAttentionParams& params) 
   BlockSparseTasks made;
   made.edges.resize(params.tensors.num_texts);
   for (int32_t text = 0; text < params.tensors.num_texts; ++text) {
-    const int32_t begin = params.tensors.cu_seqlens[text],
-                  end = params.tensors.cu_seqlens[text + 1];
+    const int32_t begin = params.tensors.cu_seqlens[text];
+    const int32_t end = params.tensors.cu_seqlens[text + 1];
     std::vector<int32_t>& edges = made.edges[text];
     edges.resize(2 * static_cast<size_t>(block));
     std::iota(edges.begin(), edges.begin() + block, begin);
@@ -58,13 +55,8 @@ BlockSparseTasks MakeBlockSparseTasks(const BlockSparseAttentionParams& params) 
   return made;
 }
 
-void BlockSparseAttention(const BlockSparseAttentionParams& params,
-                          AttentionImplementation implementation) {
-  RunRowTasks(implementation, params.tensors, MakeBlockSparseTasks(params).tasks);
-}
-
 void BlockSparseAttention(const BlockSparseAttentionParams& params) {
-  BlockSparseAttention(params, FastestAttention(params.tensors.type));
+  RunRowTasks(params.tensors, MakeBlockSparseTasks(params).tasks);
 }
 
 }  // namespace longspan::kernels

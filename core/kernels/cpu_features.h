@@ -1,13 +1,14 @@
-// Which kernel implementation this processor runs, found once by cpuid.
+// The instruction sets of this processor that kernels are written for, found once by cpuid. The
+// operating system must support them as well. implementation.h chooses a kernel's code by them.
 #pragma once
 
 namespace longspan::kernels {
 
 struct CpuFeatures {
   bool avx2 = false;         // AVX2 and FMA
-  bool avx512 = false;       // F, BW, DQ, VL with OS support
-  bool avx512_bf16 = false;  // VDPBF16PS
-  bool avx512_vnni = false;  // VPDPBUSD
+  bool avx512 = false;       // AVX-512 F, BW, DQ and VL, and FMA
+  bool avx512_bf16 = false;  // avx512, and VDPBF16PS: products of bfloat16
+  bool avx512_vnni = false;  // avx512, and VPDPBUSD: products of int8
 };
 
 const CpuFeatures& GetCpuFeatures();

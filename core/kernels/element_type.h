@@ -1,4 +1,4 @@
-// The element types that kernels read and write; sums are float32 in both.
+// The element types that kernels read and write. Sums are float32 for both.
 #pragma once
 
 namespace longspan::kernels {

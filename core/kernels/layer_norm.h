@@ -1,14 +1,19 @@
-// LayerNorm over the last axis, with the residual addition in the same pass:  s = x + residual;  out = (s - mean) / std * weight
-// + bias. Biased variance, eps inside the square root, sums in float32 whatever the element types.
-// One read of x and residual, one write; for an int8 GEMM behind it rows are quantised (quantize.h)
-// while they are in the first-level cache, to the very bytes that QuantizeRows of `out` gives.
-// Implementations are chosen once by cpuid: _avx512, _avx2 and _portable; rows are shared among the
-// OpenMP team. Proven by layer_norm_test and layer_norm_rows_test.
+// LayerNorm over the last axis, with the residual addition in the same pass:
+//   s = x + residual      out = (s - mean(s)) / sqrt(var(s) + eps) * weight + bias
+// The variance is the biased one. Sums are float32 whatever the element types.
+//
+// x and residual are read once and out is written once. Where an int8 GEMM follows, rows are also
+// quantised (quantize.h) while they are in the first-level cache, to the very bytes that
+// QuantizeRows of `out` would give. Rows are shared among the OpenMP team.
+//   Cost O(rows · width); scratch is one row of float32 a thread.
+// Proven by layer_norm_test and, one implementation at a time, by layer_norm_rows_test.
 #pragma once
 
 #include <cstdint>
+#include <vector>
 
 #include "core/kernels/element_type.h"
+#include "core/kernels/implementation.h"
 
 namespace longspan::kernels {
 
@@ -18,8 +23,9 @@ struct LayerNormParams {
   const void* x = nullptr;         // [rows, width]
   const void* residual = nullptr;  // [rows, width] added to x, or null
   void* out = nullptr;             // [rows, width]
-  void* sum =
-      nullptr;  // null, or [rows, width] of residual_type: receives x + residual (pre-norm models)
+  // Null, or [rows, width] of residual_type: receives x + residual, which pre-norm models go on
+  // with.
+  void* sum = nullptr;
   uint8_t* q = nullptr;           // null, or [rows, width]: receives `out` as u8 ...
   float* q_scales = nullptr;      // [rows] ... with a scale for each row
   const float* weight = nullptr;  // [width]
@@ -34,11 +40,16 @@ struct LayerNormParams {
 
 void LayerNorm(const LayerNormParams& params);
 
-// Rows [begin, end) on the calling thread, without q; scratch holds `width` floats. The first two
-// need a processor that has them.
-void LayerNormRowsAvx512(const LayerNormParams& params, int64_t begin, int64_t end, float* scratch);
-void LayerNormRowsAvx2(const LayerNormParams& params, int64_t begin, int64_t end, float* scratch);
+// The rows [begin, end) on the calling thread. q is not written. `scratch` holds `width` floats.
 void LayerNormRowsPortable(const LayerNormParams& params, int64_t begin, int64_t end,
                            float* scratch);
+void LayerNormRowsAvx2(const LayerNormParams& params, int64_t begin, int64_t end, float* scratch);
+void LayerNormRowsAvx512(const LayerNormParams& params, int64_t begin, int64_t end, float* scratch);
+
+using LayerNormRowsFunction = void(const LayerNormParams& params, int64_t begin, int64_t end,
+                                   float* scratch);
+using LayerNormImplementation = Implementation<LayerNormRowsFunction>;
+// The implementations that this processor runs, the preferred first. LayerNorm uses the first.
+std::vector<LayerNormImplementation> LayerNormImplementations();
 
 }  // namespace longspan::kernels

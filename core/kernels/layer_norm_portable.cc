@@ -1,3 +1,5 @@
+// LayerNormRows as plain loops over elements: for processors without AVX2, and what tests compare
+// the other implementations with.
 #include <cmath>
 
 #include "core/kernels/bfloat16.h"

@@ -2,25 +2,23 @@
 
 #include <cstdlib>
 
-#include "core/kernels/cpu_features.h"
-
 namespace longspan::kernels {
 
 std::vector<ChunkAttentionImplementation> ChunkAttentionImplementations(ElementType type) {
-  std::vector<ChunkAttentionImplementation> all = {{"portable", ChunkAttentionPortable}};
-#if defined(__x86_64__)
-  const CpuFeatures& features = GetCpuFeatures();
-  if (features.avx2) all.push_back({"avx2", ChunkAttentionAvx2});
-  if (features.avx512) all.push_back({"avx512", ChunkAttentionAvx512});
-  if (features.avx512_bf16 && type == ElementType::kBFloat16)
-    all.push_back({"avx512_bf16", ChunkAttentionAvx512Bf16});
-#endif
-  return all;
+  std::vector<ChunkAttentionImplementation> all = {
+      {"avx512", &CpuFeatures::avx512, ChunkAttentionAvx512},
+      {"avx2", &CpuFeatures::avx2, ChunkAttentionAvx2},
+      {"portable", nullptr, ChunkAttentionPortable},
+  };
+  if (type == ElementType::kBFloat16)
+    all.insert(all.begin(), {"avx512_bf16", &CpuFeatures::avx512_bf16, ChunkAttentionAvx512Bf16});
+  return Supported(all);
 }
 
 void ChunkAttention(const ChunkAttentionParams& params) {
-  static const auto run_float32 = ChunkAttentionImplementations(ElementType::kFloat32).back().run;
-  static const auto run_bfloat16 = ChunkAttentionImplementations(ElementType::kBFloat16).back().run;
+  static const auto run_float32 = ChunkAttentionImplementations(ElementType::kFloat32).front().run;
+  static const auto run_bfloat16 =
+      ChunkAttentionImplementations(ElementType::kBFloat16).front().run;
   params.type == ElementType::kFloat32 ? run_float32(params) : run_bfloat16(params);
 }
 

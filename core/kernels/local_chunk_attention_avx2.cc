@@ -1,4 +1,3 @@
-#if defined(__x86_64__)
 #include "core/kernels/local_chunk_attention_tile.h"
 
 namespace longspan::kernels {
@@ -9,4 +8,3 @@ void ChunkAttentionAvx2(const ChunkAttentionParams& params) {
 }
 
 }  // namespace longspan::kernels
-#endif

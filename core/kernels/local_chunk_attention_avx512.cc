@@ -1,24 +1,15 @@
-#if defined(__x86_64__)
 #include "core/kernels/local_chunk_attention_tile.h"
 #include "core/kernels/vector_avx512.h"
 
 namespace longspan::kernels {
 namespace {
 
-// Pairs of bfloat16 are multiplied by VDPBF16PS, which does two multiply-adds a lane, and rounded
-// by VCVTNE2PS2BF16.
+// Pairs of bfloat16 by the instructions made for them: VDPBF16PS multiplies, with two multiply-adds
+// a lane, and VCVTNE2PS2BF16 rounds.
 struct Avx512Bf16 : ChunkIsa<16, BFloat16> {
-  static Float Dot(Float sum, Float a, Float b) {
-    return _mm512_dpbf16_ps(sum, (__m512bh)(__m512)a, (__m512bh)(__m512)b);
-  }
+  static Float Dot(Float sum, Float a, Float b) { return DotPairs(sum, a, b); }
 
-  static Float PackWeights(const Float (&p)[2]) {
-    alignas(64) static constexpr int16_t kInterleave[32] = {
-        0, 16, 1, 17, 2,  18, 3,  19, 4,  20, 5,  21, 6,  22, 7,  23,
-        8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31};
-    const __m512i halves = (__m512i)_mm512_cvtne2ps_pbh(p[1], p[0]);
-    return _mm512_castsi512_ps(_mm512_permutexvar_epi16(_mm512_load_si512(kInterleave), halves));
-  }
+  static Float PackWeights(const Float (&p)[2]) { return RoundToPairs(p[0], p[1]); }
 
   using ChunkIsa::StoreSome;
   static void StoreSome(BFloat16* target, Float v, int count) {
@@ -26,7 +17,6 @@ struct Avx512Bf16 : ChunkIsa<16, BFloat16> {
       _mm256_mask_storeu_epi16(target, LaneMask(count, 0), (__m256i)_mm512_cvtneps_pbh(v));
   }
 
-  // The dot products of a row with itself.
   static float SumOfSquares(const BFloat16* row, int32_t count) {
     Float squares = {};
     for (int32_t d = 0; d < count; d += 32) {
@@ -65,4 +55,3 @@ void ChunkAttentionAvx512Bf16(const ChunkAttentionParams& params) {
 }
 
 }  // namespace longspan::kernels
-#endif

@@ -1,8 +1,12 @@
-// What ChunkAttentionTile (local_chunk_tile.h) needs to know of an instruction set and an element
-// type. A unit is 32 bits: one float, or a pair of bfloat16 (two dimensions of a query or key, or
-// the same dimension of two values, the first in the low half). ChunkIsa is written in the
-// compiler's vector types for any number of lanes; what an instruction set does better derives from
-// it in the file of that set.
+// What ChunkAttentionTile (local_chunk_attention_tile.h) needs to know of an instruction set and an
+// element type. ChunkIsa is written in the compiler's vector types for any number of lanes. Where
+// an instruction set can do something better, a struct in the file of that set derives from it.
+//
+// A unit is 32 bits: one float32, or a pair of bfloat16. A pair holds two neighbouring dimensions
+// of a query or key, or one dimension of the values of two neighbouring keys. The first of a pair
+// lies in the low half. Units pass through vectors of floats, whatever they mean.
+//
+// Internal linkage on purpose, as lane_vector.h.
 #pragma once
 
 #include <algorithm>
@@ -15,13 +19,14 @@
 namespace longspan::kernels {
 namespace {
 
-// Micro tiles. Scores: keys x vectors of queries; values: rows x vectors of dimensions. 16
-// registers hold 6 x 2 accumulators, two vectors and a broadcast; 32 hold 6 x 4.
+// The micro tiles: kGroupKeys keys by kQueryVectors vectors of queries for the scores, kValueRows
+// rows by kValueVectors vectors of dimensions for the values. Sixteen registers hold 6 x 2 sums,
+// two vectors and a broadcast; the 32 of AVX-512 hold 6 x 4 sums.
 template <int kLanes>
 struct ChunkTileShape {
   static constexpr int kGroupKeys = kLanes == 4 ? 4 : 6;
   static constexpr int kQueryVectors = kLanes == 16 ? 4 : 2;
-  static constexpr int kRows = kLanes == 4 ? 16 : kLanes == 8 ? 32 : 64;  // queries of a block
+  static constexpr int kRows = kLanes == 4 ? 16 : kLanes == 8 ? 32 : 64;  // queries in a block
   static constexpr int kValueRows = kLanes == 4 ? 4 : 6;
   static constexpr int kValueVectors = kLanes == 16 ? 4 : 2;
 };
@@ -32,9 +37,9 @@ struct ChunkIsa {
   using Float = typename V::Float;
   using Element = ElementT;
   static constexpr int kLanes = kLanesT;
-  static constexpr int kPack = sizeof(int32_t) / sizeof(Element);
+  static constexpr int kPack = sizeof(int32_t) / sizeof(Element);  // elements in a unit
 
-  // sum + a b over the elements of a unit.
+  // sum + a b, summed over the elements of a unit.
   static Float Dot(Float sum, Float a, Float b) {
     if constexpr (kPack == 1)
       return sum + a * b;
@@ -46,7 +51,7 @@ struct ChunkIsa {
     return V::FromBits(V::Bits(units) & static_cast<int32_t>(0xffff0000u));
   }
 
-  // Probabilities of the keys of a unit.
+  // The weights of kPack neighbouring keys as units, rounded to the element type.
   static Float PackWeights(const Float (&p)[kPack]) {
     if constexpr (kPack == 1) {
       return p[0];
@@ -55,13 +60,14 @@ struct ChunkIsa {
       return V::FromBits(((low >> 16) & 0xffff) | (high & static_cast<int32_t>(0xffff0000u)));
     }
   }
-  // Nearest bfloat16, ties to even, in the upper half; the lower half is what is left.
+  // The nearest bfloat16 of finite p, ties to even, in the upper half. The lower half holds a rest
+  // without meaning.
   static typename V::Int Round(Float p) {
     const auto bits = V::Bits(p);
     return bits + 0x7fff + ((bits >> 16) & 1);
   }
 
-  // The first `count` elements (kLanes at most).
+  // Stores the first `count` lanes (all where count is larger) as elements, and nothing else.
   static void StoreSome(float* target, Float v, int count) {
     if (count >= kLanes) return V::Store(target, v);
     for (int i = 0; i < count; ++i) target[i] = v[i];
@@ -72,7 +78,8 @@ struct ChunkIsa {
     for (int i = 0; i < std::min(count, kLanes); ++i) FromFloat(values[i], target + i);
   }
 
-  // One row as it lies in memory, zeros up to whole units.
+  // Copies a row of `count` elements as it lies in memory. A last unit that is not whole is filled
+  // with zeros.
   static void CopyRow(const Element* source, int32_t count, float* units) {
     int32_t d = 0;
     for (; d + kLanes * kPack <= count; d += kLanes * kPack)
@@ -82,8 +89,9 @@ struct ChunkIsa {
     std::memcpy(units + d / kPack, source + d, (count - d) * sizeof(Element));
   }
 
-  // Dimensions [first, first + width) of the values of a unit's keys side by side; zeros behind
-  // dimension `count`. A source may be null: zeros.
+  // Writes `width` units: the dimensions [first, first + width) of the values of a unit's keys.
+  // `sources` are the kPack rows of values, of `count` dimensions. What lies behind dimension
+  // `count` is zeros, and so is a source that is null.
   static void CopyValues(const Element* const* sources, int32_t first, int32_t count, int32_t width,
                          float* units) {
     const int32_t some = sources[0] ? std::clamp(count - first, 0, width) : 0;
@@ -101,6 +109,7 @@ struct ChunkIsa {
     }
   }
 
+  // Of the `count` elements of a row.
   static float SumOfSquares(const Element* row, int32_t count) {
     Float squares = {};
     float rest = 0;

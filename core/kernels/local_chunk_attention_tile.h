@@ -1,21 +1,27 @@
 // The loop nest behind ChunkAttention, for any vector width and for float32 or bfloat16 elements
-// (local_chunk_isa.h). Each instruction set includes it in one file of its own; everything is in an
-// unnamed namespace, so that no code of one set leaks into another.
+// (local_chunk_attention_isa.h). Each instruction set includes it in one file of its own;
+// everything is in an unnamed namespace, so that no code of one set leaks into another.
 //
-// The score tile lies on its side: for kRows queries, S^T [keys, kRows] = K Q^T has the queries
-// along the vector lanes. Keys are used as they lie in memory (a number of K is broadcast against a
-// vector of queries), the maximum and the sum of a query's softmax are plain lane-wise operations,
-// and the masks compare one key's position with a vector of query positions.
+// The score tile lies on its side: S^T = K Q^T, of shape [keys, kRows] for kRows queries, has the
+// queries along the vector lanes. Keys are used as they lie in memory (a number of K is broadcast
+// against a vector of queries), the maximum and the sum of a query's softmax are plain lane-wise
+// operations, and the masks compare one key's position with a vector of query positions.
 //
 // Keys and values are copied chunk by chunk, so that the rows of a bucket, which lie anywhere, are
-// gathered once: a copied chunk stays in a small ring, because the next query chunk sees most of
-// the same chunks. While a task computes, the rows of the chunk that the next one will copy are
-// prefetched, a row for each group of keys.
+// gathered once. A copied chunk stays in a small ring, because the next query chunk sees most of
+// the same chunks. While a task computes, it prefetches the rows of the chunk that the next task
+// will copy, one row for each group of keys.
 //
-//   task c sees chunks {c-1, c}:   ring [c-1 | c]    ->   task c+1 copies c+1 over c-1:   ring [c+1 | c]
+//   task c sees the chunks {c-1, c}:  ring [c-1 | c]
+//   task c+1 copies c+1 over c-1:     ring [c+1 | c]
 //
-// Stages for kRows queries:  1 scores, masks and the maximum, micro tile [kGroupKeys, kQueryVectors]
-//                            2 weights exp(s - maximum) and their sum    3 values [kRows, D] += P V, [kValueRows, kValueVectors]
+// The stages for kRows queries:
+//   1 scores   S^T with masks, and the maximum of each query;
+//              micro tile [kGroupKeys, kQueryVectors vectors]
+//   2 weights  exp(s - maximum), and their sum
+//   3 values   O [kRows, D] = P V; micro tile [kValueRows, kValueVectors vectors]
+//
+// Cost, scratch, source and tests: local_chunk_attention.h.
 #pragma once
 
 #include <algorithm>
@@ -26,15 +32,13 @@
 
 #include "core/kernels/local_chunk_attention.h"
 #include "core/kernels/local_chunk_attention_isa.h"
+#include "core/kernels/scratch.h"
+#include "core/kernels/softmax_constants.h"
 
 namespace longspan::kernels {
 namespace {
 
-// Score of what stands behind the last key of a chunk of odd length: below every masked score, and
-// finite.
-constexpr float kBehindTheChunk = -1e30f;
-
-// The next smaller micro tile for what is left: 6, 4, 2, 1.
+// The size of the next smaller micro tile, for what a larger one leaves over: 6, 4, 2, 1.
 constexpr int Smaller(int count) { return count > 2 ? (count - 1) / 2 * 2 : 1; }
 
 template <class Isa>
@@ -48,15 +52,16 @@ class ChunkAttentionTile {
   static constexpr int kPack = Isa::kPack;
   static constexpr int kRows = Shape::kRows;
   static constexpr int kVectors = kRows / kLanes;
-  static constexpr int kPanel =
-      Shape::kValueVectors * kLanes;  // dimensions of values that stay in the first cache together
+  // Dimensions of the values that are computed together, so that they stay in the first-level
+  // cache.
+  static constexpr int kPanel = Shape::kValueVectors * kLanes;
 
  public:
   ChunkAttentionTile(const ChunkAttentionParams& params, Scratch& scratch) : p_(params) {
     int32_t length = 0;
     for (int32_t t = 0; t < p_.num_tasks; ++t) {
       length = std::max(length, p_.tasks[t].length);
-      max_keys_ = std::max(max_keys_, p_.tasks[t].num_key_chunks);
+      max_key_chunks_ = std::max(max_key_chunks_, p_.tasks[t].num_key_chunks);
     }
     capacity_ = PaddedKeys(length);
     depth_ = (p_.head_size + kPack - 1) / kPack;
@@ -75,34 +80,35 @@ class ChunkAttentionTile {
 
  private:
   struct Chunk {
-    int32_t slot = -1;  // first slot copied here, -1 = none
+    int32_t slot = -1;  // first slot of what is copied here, -1 = nothing is
     int32_t length = 0;
-    int32_t last_visible_from = 0;  // the latest of visible_from
+    int32_t last_visible_from = 0;  // the largest of visible_from
     float* keys;                    // [capacity_, depth_] units
     float* values;                  // panels of [keys / kPack, kPanel] units, the last one narrower
     float* scale;                   // [capacity_] what a key's scores are multiplied by
-    int32_t* position;              // [capacity_] in the text
+    int32_t* position;              // [capacity_] of the key in its text
     int32_t* visible_from;          // [capacity_] queries at this position and later see the key
   };
 
-  // An even number of keys: whole units of values, whole micro tiles of 6, 4 and 2 keys.
+  // An even number of keys, which makes whole units of values and whole micro tiles of 6, 4 and 2
+  // keys.
   static int32_t PaddedKeys(int32_t length) { return (length + 1) / 2 * 2; }
 
   void LayOut(Scratch& scratch) {
     const auto lines = [](size_t floats) { return (floats + 15) / 16 * 16; };
     const size_t keys = lines(static_cast<size_t>(capacity_) * depth_);
-    const size_t values = lines(static_cast<size_t>(capacity_ / kPack) * width_),
-                 flat = lines(capacity_);
-    const size_t queries = static_cast<size_t>(depth_) * kRows,
-                 scores = static_cast<size_t>(capacity_) * max_keys_ * kRows;
-    float* next = scratch.Floats((keys + values + 3 * flat) * max_keys_ + queries + scores);
+    const size_t values = lines(static_cast<size_t>(capacity_ / kPack) * width_);
+    const size_t flat = lines(capacity_);
+    const size_t queries = static_cast<size_t>(depth_) * kRows;
+    const size_t scores = static_cast<size_t>(capacity_) * max_key_chunks_ * kRows;
+    float* next = scratch.Floats((keys + values + 3 * flat) * max_key_chunks_ + queries + scores);
     const auto take = [&next](size_t floats) {
       float* part = next;
       next += floats;
       return part;
     };
-    ring_.resize(max_keys_);
-    used_.resize(max_keys_);
+    ring_.resize(max_key_chunks_);
+    used_.resize(max_key_chunks_);
     for (Chunk& chunk : ring_) {
       chunk.keys = take(keys);
       chunk.values = take(values);
@@ -127,7 +133,7 @@ class ChunkAttentionTile {
       used_[i] = Find(task.key_slots[i], task.length);
     for (int32_t i = 0; i < task.num_key_chunks; ++i) {
       if (used_[i]) continue;
-      used_[i] = Find(task.key_slots[i], task.length);  // copied just now for an equal neighbour
+      used_[i] = Find(task.key_slots[i], task.length);  // an equal neighbour was just copied
       if (!used_[i])
         Copy(*(used_[i] = Unused(task.num_key_chunks)), task.key_slots[i], task.length);
     }
@@ -148,7 +154,7 @@ class ChunkAttentionTile {
       for (int32_t i = 0; i < num_key_chunks; ++i) used |= used_[i] == &chunk;
       if (!used) return &chunk;
     }
-    return nullptr;  // cannot be: the ring has as many chunks as a task has keys
+    return nullptr;  // does not happen: the ring has as many chunks as a task has key chunks
   }
 
   void Copy(Chunk& chunk, int32_t slot, int32_t length) {
@@ -183,7 +189,8 @@ class ChunkAttentionTile {
     }
   }
 
-  // LSH keys have norm about 1 (mean square 1, over sqrt(D)); the raw query's length then acts as a
+  // The scale turns q·k into the score: 1 / sqrt(D), for LSH over the root of the key's mean square
+  // as well. LSH keys so have norm about 1, while the query keeps its length, which acts as a
   // learned temperature.
   void ScaleKeys(Chunk& chunk) const {
     const float size = static_cast<float>(p_.head_size);
@@ -192,7 +199,8 @@ class ChunkAttentionTile {
     for (int32_t i = chunk.length; i < PaddedKeys(chunk.length); ++i) chunk.scale[i] = 0.0f;
   }
 
-  // The rows of the first chunk of the next task that is not here yet, where rows lie anywhere.
+  // Chooses what PrefetchRow fetches: the rows of the first chunk of the next task that is not in
+  // the ring yet. Rows that lie in order need none of it.
   void PlanPrefetch(const ChunkTask* next) {
     prefetch_slot_ = prefetch_end_ = 0;
     if (!next || !p_.slot_rows) return;
@@ -206,8 +214,8 @@ class ChunkAttentionTile {
   void PrefetchRow() {
     if (prefetch_slot_ == prefetch_end_) return;
     const int32_t row = Row(prefetch_slot_++);
-    const char *key = reinterpret_cast<const char*>(At(p_.k, p_.k_stride, row)),
-               *value = reinterpret_cast<const char*>(At(p_.v, p_.v_stride, row));
+    const char* key = reinterpret_cast<const char*>(At(p_.k, p_.k_stride, row));
+    const char* value = reinterpret_cast<const char*>(At(p_.v, p_.v_stride, row));
     for (size_t byte = 0; byte < p_.head_size * sizeof(Element); byte += 64) {
       __builtin_prefetch(key + byte);
       __builtin_prefetch(value + byte);
@@ -237,7 +245,7 @@ class ChunkAttentionTile {
     }
   }
 
-  // Q^T of the block: [depth_, kRows] units, by transposing kLanes rows at a time; lanes behind the
+  // Q^T of the block, [depth_, kRows] units, by transposing kLanes rows at a time. Lanes behind the
   // last row repeat it.
   void PackQueries(const ChunkTask& task, int32_t first) {
     first_position_ = std::numeric_limits<int32_t>::max();
@@ -271,7 +279,7 @@ class ChunkAttentionTile {
     }
   }
 
-  // Stage 1 for the keys [key, end) of a chunk in groups of kKeys, then of fewer.
+  // Stage 1 for the keys [key, end) of a chunk: groups of kKeys, then smaller ones for the rest.
   template <int kKeys, bool kMasks>
   void Scores(const Chunk& chunk, int32_t key, int32_t end, float* scores) {
     for (; key + kKeys <= end; key += kKeys) {
@@ -316,15 +324,17 @@ class ChunkAttentionTile {
     }
   }
 
+  // The rules of local_chunk_attention.h for one key and the queries at `position`. A key behind
+  // the last one of a chunk of odd length scores lower than any of them gives.
   Float Mask(Float score, const Chunk& chunk, int32_t key, Int position) const {
-    if (key >= chunk.length) return V::Set(kBehindTheChunk);
+    if (key >= chunk.length) return V::Set(kHiddenScore);
     score = position < chunk.visible_from[key] ? V::Set(-1e9f) : score;
     return p_.lsh ? (position == chunk.position[key] ? V::Set(-1e5f) : score) : score;
   }
 
-  // Stage 2 for one vector of queries: scores become units of exp(s - maximum). `factor_` =
-  // exp(maximum - z) makes probabilities of them: exp(s - z) with z rounded to float, because
-  // maximum - z is exact (the two are close).
+  // Stage 2 for one vector of queries: scores become units of exp(s - maximum). Multiplied by
+  // factor_ = exp(maximum - z) these are the probabilities exp(s - z) with z rounded to float32:
+  // maximum and z are close, so their difference is exact.
   void Weigh(int32_t num_keys, int v, int32_t out_row) {
     const Float maximum = maximum_[v];
     Float sum = {};
@@ -332,8 +342,8 @@ class ChunkAttentionTile {
     float* weights = scores_ + v * kLanes;
     for (int32_t key = 0; key < num_keys;
          key += 2, scores += 2 * kRows, weights += 2 / kPack * kRows) {
-      const Float p0 = V::ExpNonPositive(V::Load(scores) - maximum),
-                  p1 = V::ExpNonPositive(V::Load(scores + kRows) - maximum);
+      const Float p0 = V::ExpNonPositive(V::Load(scores) - maximum);
+      const Float p1 = V::ExpNonPositive(V::Load(scores + kRows) - maximum);
       sum += p0;
       sum += p1;
       if constexpr (kPack == 1) {
@@ -350,7 +360,8 @@ class ChunkAttentionTile {
       p_.lse[static_cast<int64_t>(out_row + v * kLanes + i) * p_.num_heads + head_] = z[i];
   }
 
-  // Stage 3 for the rows [row, num_rows_) and the panel at d, in tiles of kTileRows, then of fewer.
+  // Stage 3 for the rows [row, num_rows_) and the panel that begins at dimension d: tiles of
+  // kTileRows rows, then smaller ones for the rest.
   template <int kTileRows, class Out>
   void Values(const ChunkTask& task, int32_t first, int row, int32_t d) {
     const int32_t panel = std::min(kPanel, width_ - d);
@@ -365,7 +376,7 @@ class ChunkAttentionTile {
     if constexpr (kTileRows > 1) Values<Smaller(kTileRows), Out>(task, first, row, d);
   }
 
-  // kCount vectors from dimension `begin` of a panel on.
+  // One tile of kCount vectors, from dimension `begin` of the panel on.
   template <int kTileRows, int kCount, class Out>
   void ValueTile(const ChunkTask& task, int32_t first, int row, int32_t d, int32_t panel,
                  int32_t begin) {
@@ -400,22 +411,26 @@ class ChunkAttentionTile {
 
   const ChunkAttentionParams& p_;
   int32_t head_ = 0;
-  int32_t max_keys_ = 0;
+  int32_t max_key_chunks_ = 0;
   int32_t capacity_ = 0;  // keys of a copied chunk
   int32_t depth_ = 0;     // units of a query or key
-  int32_t width_ = 0;     // head size in whole vectors
-  float scale_ = 1.0f;
+  int32_t width_ = 0;     // head size, rounded up to whole vectors
+  float scale_ = 1.0f;    // 1 / sqrt(D)
   std::vector<Chunk> ring_;
-  std::vector<Chunk*> used_;  // the chunks of the task at hand, in key order
-  int32_t prefetch_slot_ = 0, prefetch_end_ = 0;
+  std::vector<Chunk*> used_;   // the chunks of the task at hand, in the order of its keys
+  int32_t prefetch_slot_ = 0;  // slots [prefetch_slot_, prefetch_end_) are still to be prefetched
+  int32_t prefetch_end_ = 0;
 
-  // Of the block of queries.
-  int32_t num_rows_ = 0, num_vectors_ = 0, first_position_ = 0;
+  // The block of queries at hand.
+  int32_t num_rows_ = 0;
+  int32_t num_vectors_ = 0;
+  int32_t first_position_ = 0;  // the smallest position among them
   alignas(64) int32_t query_position_[kRows];
   alignas(64) float factor_[kRows];
   Float maximum_[kVectors];
   float* queries_ = nullptr;  // [depth_, kRows] units
-  float* scores_ = nullptr;   // [keys, kRows]; then the weights, [keys / kPack, kRows] units
+  // [keys, kRows] scores, which stage 2 overwrites with the weights, [keys / kPack, kRows] units.
+  float* scores_ = nullptr;
 };
 
 template <class Isa>

@@ -1,15 +1,18 @@
 #include "core/kernels/lsh_hash.h"
 
-#include "core/kernels/cpu_features.h"
-
 namespace longspan::kernels {
 
+std::vector<LshHashImplementation> LshHashImplementations() {
+  return Supported<LshHashFunction>({
+      {"avx512", &CpuFeatures::avx512, LshHashAvx512},
+      {"avx2", &CpuFeatures::avx2, LshHashAvx2},
+      {"portable", nullptr, LshHashPortable},
+  });
+}
+
 void LshHash(const LshHashParams& params) {
-#if defined(__x86_64__)
-  if (GetCpuFeatures().avx512) return LshHashAvx512(params);
-  if (GetCpuFeatures().avx2) return LshHashAvx2(params);
-#endif
-  LshHashPortable(params);
+  static const auto run = LshHashImplementations().front().run;
+  run(params);
 }
 
 }  // namespace longspan::kernels

@@ -1,15 +1,17 @@
-// The loop nest behind LshHash (lane_vector.h: the vector types): kRows rows times all columns by
-// the micro kernel into a scratch of [kRows, columns], then for each row and factor the first
-// maximum and the first minimum.
+// The loop nest behind LshHash, over the vectors of lane_vector.h. kRows rows are multiplied by all
+// columns into a scratch of [kRows, columns]; then the first maximum and the first minimum of each
+// row and factor are found there. Internal linkage on purpose, as lane_vector.h.
 #pragma once
 
 #include "core/kernels/lane_vector.h"
 #include "core/kernels/lsh_hash.h"
+#include "core/kernels/scratch.h"
 
 namespace longspan::kernels {
 namespace {
 
-// acc[r][v] += sum_i a[r][i] * b[i * b_stride + v * kLanes],  i < depth.
+// acc[r][v] += sum over i < depth of a[r][i] * b[i * b_stride + v * kLanes ...], kLanes columns of
+// b in each vector.
 template <int kLanes, int kRows, int kVectors>
 inline void MultiplyAdd(const float* const* a, const float* b, int64_t b_stride, int depth,
                         typename Vector<kLanes>::Float (&acc)[kRows][kVectors]) {
@@ -29,7 +31,7 @@ inline void MultiplyAdd(const float* const* a, const float* b, int64_t b_stride,
   }
 }
 
-// Index of the first maximum of the 2 * half values [y, -y].
+// The index of the first maximum of the 2 * half values [y, -y].
 template <int kLanes>
 int32_t ArgMaxBothSigns(const float* y, int32_t half) {
   using V = Vector<kLanes>;

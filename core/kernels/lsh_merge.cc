@@ -4,16 +4,16 @@
 #include <cstring>
 
 namespace longspan::kernels {
-
 namespace {
 
-constexpr int32_t kAhead = 8;  // rows that are prefetched: they lie anywhere
+// How far ahead rows are prefetched; the processor cannot foresee them, since they lie anywhere.
+constexpr int32_t kRowsAhead = 8;
 
 void Prefetch(const LshMergeState& state, int64_t row) {
   for (int32_t d = 0; d < state.head_size; d += 16)
     __builtin_prefetch(state.sum + row * state.head_size + d, /*for writing*/ 1);
-  __builtin_prefetch(state.maximum + row, 1);
-  __builtin_prefetch(state.weight + row, 1);
+  __builtin_prefetch(state.maximum + row, /*for writing*/ 1);
+  __builtin_prefetch(state.weight + row, /*for writing*/ 1);
 }
 
 }  // namespace
@@ -22,7 +22,7 @@ void LshMergeRound(const LshMergeState& state, const float* out, const float* ls
                    const int32_t* slots, int32_t count, bool first) {
   const int32_t D = state.head_size;
   for (int32_t i = 0; i < count; ++i) {
-    if (slots && i + kAhead < count) Prefetch(state, begin + slots[i + kAhead]);
+    if (slots && i + kRowsAhead < count) Prefetch(state, begin + slots[i + kRowsAhead]);
     const int64_t row = begin + (slots ? slots[i] : i);
     float* sum = state.sum + row * D;
     float& maximum = state.maximum[row];

@@ -9,7 +9,8 @@ namespace {
 constexpr int kDigitBits = 11;
 constexpr int32_t kDigits = 1 << kDigitBits;
 
-// One stable pass over the digit at `shift`: order `from` (null = 0, 1, 2, ...) into order `to`.
+// One stable pass over the digit that begins at bit `shift`. Brings the slots, which come in the
+// order `from` (null = 0, 1, 2, ...), into the order `to`.
 void SortByDigit(const int32_t* buckets, int32_t n, int shift, const int32_t* from, int32_t* to) {
   int32_t begin[kDigits + 1] = {};
   for (int32_t i = 0; i < n; ++i) ++begin[((buckets[i] >> shift) & (kDigits - 1)) + 1];

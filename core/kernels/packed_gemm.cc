@@ -4,18 +4,20 @@
 
 #include <algorithm>
 
-#include "core/kernels/cpu_features.h"
 #include "core/kernels/packed_gemm_layout.h"
+#include "core/kernels/useful_threads.h"
 
 namespace longspan::kernels {
 namespace {
 
-constexpr int64_t kProductsWorthAThread = 1 << 19;  // 10 microseconds
-constexpr int64_t kFewestRowsOfAThread =
-    128;  // below, threads share the panels: each piece of W is then read by one
+// About 10 microseconds of work.
+constexpr int64_t kProductsWorthAThread = 1 << 19;
+// With fewer rows a thread, threads share the panels instead: each piece of W is then read by one
+// thread.
+constexpr int64_t kFewestRowsOfAThread = 128;
 
-// write(column, k) in the order in which the tiles read: by depth, panel, word, column, and the
-// `per_word` values of a word.
+// Calls write(column, k) in the order in which the tiles read: by depth, then panel, then word,
+// then column, and at last the `per_word` values of a word.
 template <class Write>
 void ForEachPacked(int64_t n, int64_t words, int64_t per_word, const Write& write) {
   const int64_t depth = GemmDepth(words);
@@ -30,14 +32,11 @@ void ForEachPacked(int64_t n, int64_t words, int64_t per_word, const Write& writ
   }
 }
 
-// run_part(params, GemmPart) on each thread of a team that the product is worth.
+// Calls run_part(params, GemmPart) on each of as many threads as the product keeps busy.
 template <class Params, class RunPart>
 void ShareAmongTeam(const Params& params, const RunPart& run_part) {
   const int64_t panels = NumGemmPanels(params.n);
-  const int64_t useful_threads =
-      std::max<int64_t>(1, params.rows * params.n * params.k / kProductsWorthAThread);
-  const int num_threads =
-      static_cast<int>(std::min<int64_t>(omp_get_max_threads(), useful_threads));
+  const int num_threads = UsefulThreads(params.rows * params.n * params.k, kProductsWorthAThread);
 #pragma omp parallel num_threads(num_threads) if (num_threads > 1)
   {
     const int64_t team = omp_get_num_threads(), me = omp_get_thread_num();
@@ -70,10 +69,22 @@ void PackInt8GemmWeight(const int8_t* w, int64_t n, int64_t k, int8_t* packed) {
   });
 }
 
-void PackedGemm(const PackedGemmParams& params) { ShareAmongTeam(params, PackedGemmAvx2); }
+std::vector<PackedGemmImplementation> PackedGemmImplementations() {
+  return Supported<PackedGemmFunction>({{"avx2", &CpuFeatures::avx2, PackedGemmAvx2}});
+}
+
+std::vector<PackedInt8GemmImplementation> PackedInt8GemmImplementations() {
+  return Supported<PackedInt8GemmFunction>({{"avx2", &CpuFeatures::avx2, PackedInt8GemmAvx2}});
+}
+
+void PackedGemm(const PackedGemmParams& params) {
+  static const auto run_part = PackedGemmImplementations().front().run;
+  ShareAmongTeam(params, run_part);
+}
 
 void PackedInt8Gemm(const PackedInt8GemmParams& params) {
-  ShareAmongTeam(params, PackedInt8GemmAvx2);
+  static const auto run_part = PackedInt8GemmImplementations().front().run;
+  ShareAmongTeam(params, run_part);
 }
 
 }  // namespace longspan::kernels

@@ -1,3 +1,5 @@
+// The tiles of PackedGemm for AVX2 and FMA: 6 x 16 sums in twelve of the sixteen registers. The
+// scheme is described in packed_gemm.h.
 #include <algorithm>
 #include <cstring>
 #include <type_traits>
@@ -5,6 +7,7 @@
 #include "core/kernels/activation_tile.h"
 #include "core/kernels/packed_gemm.h"
 #include "core/kernels/packed_gemm_layout.h"
+#include "core/kernels/scratch.h"
 #include "core/kernels/vector_avx2.h"
 
 namespace longspan::kernels {
@@ -13,31 +16,37 @@ namespace {
 using V = Vector<8>;
 
 constexpr int kTileRows = 6;
-constexpr int64_t kRowsAtOnce = 192;  // of x, copied: 300 KiB, which stay in the L2 cache
-constexpr int64_t kRowStride = kLargestGemmDepth + 16;  // of the copy, in words
-constexpr int64_t kCacheLine = 64;
-constexpr int kSteps = 8;  // of k in a turn of the innermost loop
+constexpr int64_t kCopiedRows = 192;  // of x: 300 KiB, which stay in the L2 cache
+// Words from row to row of the copy. A stride of 384 words or more that is a multiple of 4 KiB
+// would put many rows into the same sets of the cache.
+constexpr int64_t kRowStride = kLargestGemmDepth + 16;
+constexpr int64_t kCacheLine = 64;  // bytes
+constexpr int kSteps = 8;           // steps of k in a turn of the innermost loop
 constexpr int64_t kWordBytes = sizeof(float);
 
 // A product in words of 32 bits, which are a float32 or four int8. Words pass through as floats,
 // whatever they mean.
 struct Gemm {
-  const char* x = nullptr;  // rows x_stride bytes apart, of x_bytes each
-  int64_t x_stride = 0, x_bytes = 0;
+  const char* x = nullptr;  // rows of x_bytes bytes, x_stride bytes apart
+  int64_t x_stride = 0;
+  int64_t x_bytes = 0;
   const float* w = nullptr;      // packed
-  const float* start = nullptr;  // [N] what sums begin with, or null: zeros
-  int64_t words = 0;             // of a row of x
-  int64_t n = 0;
-  float* y = nullptr;  // [rows, n]; while depths are missing, sums of the arithmetic's own type
+  const float* start = nullptr;  // [N] what sums begin with; null = zeros
+  int64_t words = 0;             // in a row of x
+  int64_t n = 0;                 // columns of y
+  // [rows, n]. Until the last depth is added it holds sums in the arithmetic's own type.
+  float* y = nullptr;
 
-  // What follows the product.
+  // What follows the product; scales and bias for int8 only.
   Activation activation = Activation::kNone;
-  const float *x_scales = nullptr, *w_scales = nullptr, *bias = nullptr;  // int8 alone
+  const float* x_scales = nullptr;
+  const float* w_scales = nullptr;
+  const float* bias = nullptr;
 };
 
-// sum += a w. As instructions with the sum tied to its register: of the intrinsics, g++ 12 chooses
-// forms that overwrite a factor, and moves sums about, some through memory (7 % of the rate in
-// float32, 20 % in int8).
+// The two arithmetics: sum += a w. They are written as instructions with the sum tied to its
+// register. Given intrinsics, g++ 12 chooses forms that overwrite a factor and moves sums about,
+// some of them through memory, which costs 7 % of the rate in float32 and 20 % in int8.
 struct Float32 {
   using Weights = __m256;
   static Weights Load(const float* w) { return _mm256_load_ps(w); }
@@ -48,9 +57,9 @@ struct Float32 {
 };
 
 struct Int8 {
-  using Weights =
-      // read from memory each time: 12 sums, a, the ones and the products leave no register
-      const __m256*;
+  // Weights are read from memory each time: twelve sums, a, the ones and the products leave no
+  // register for them.
+  using Weights = const __m256*;
   static Weights Load(const float* w) { return reinterpret_cast<Weights>(w); }
   [[gnu::always_inline]] static inline void MultiplyAdd(__m256 a, Weights w, __m256& sum) {
     __m256i products;
@@ -63,16 +72,16 @@ struct Int8 {
   }
 };
 
-// One tile: y[r][0..16) = start + sum over k of x[r][k] w[k][0..16). The next piece of W is on its
-// way meanwhile.
+// One tile: y[r][0..16) = start + sum over k of x[r][k] w[k][0..16). Meanwhile the next piece of W
+// is prefetched.
 struct Tile {
-  const float* x;  // [rows][depth], kRowStride apart
-  const float* w;  // [depth][16]
+  const float* x;  // [rows][depth] words, rows kRowStride apart
+  const float* w;  // [depth][16] words
   int64_t depth;
   const float* start;  // [16], or null: what y holds
-  float* y;
+  float* y;            // [rows][16], rows y_stride apart
   int64_t y_stride;
-  const char* next;  // read soon
+  const char* next;  // the next_bytes bytes to prefetch
   int64_t next_bytes;
 };
 
@@ -90,10 +99,12 @@ template <class Arithmetic, int kRows>
 
 template <class Arithmetic, int kRows>
 void RunTile(const Tile& tile) {
-  const float *const start = tile.start, *const w_end = tile.w + tile.depth * kGemmPanel;
+  const float* const start = tile.start;
+  const float* const w_end = tile.w + tile.depth * kGemmPanel;
   float* const y = tile.y;
   const int64_t y_stride = tile.y_stride;
-  __m256 low[kRows], high[kRows];  // unrolled everywhere: an array that is indexed lives in memory
+  // Every loop over the sums is unrolled, because an array with an index lives in memory.
+  __m256 low[kRows], high[kRows];
   const __m256 start_low = start ? _mm256_loadu_ps(start) : _mm256_setzero_ps();
   const __m256 start_high = start ? _mm256_loadu_ps(start + 8) : _mm256_setzero_ps();
 #pragma GCC unroll 6
@@ -105,7 +116,8 @@ void RunTile(const Tile& tile) {
   }
   for (int64_t i = 0; i < tile.next_bytes; i += kCacheLine)
     _mm_prefetch(tile.next + i, _MM_HINT_T1);
-  const float *x = tile.x, *w = tile.w;
+  const float* x = tile.x;
+  const float* w = tile.w;
   for (const float* const last = w_end - (kSteps - 1) * kGemmPanel; w < last;
        x += kSteps, w += kSteps * kGemmPanel) {
 #pragma GCC unroll 8
@@ -130,13 +142,15 @@ constexpr TileFn kTiles[kTileRows + 1] = {nullptr,
                                           RunTile<Arithmetic, 5>,
                                           RunTile<Arithmetic, 6>};
 
-// Of a tile whose sums are complete, and still lie in the L1 cache.
+// What follows the product, for a tile whose sums are complete and still lie in the L1 cache.
 struct Finish {
   Activation activation;
-  const float* x_scales;         // [rows], int8 alone
-  const float *w_scales, *bias;  // [16], int8 alone
-  float* y;
-  int64_t y_stride, rows;
+  const float* x_scales;  // [rows], int8 only
+  const float* w_scales;  // [16], int8 only
+  const float* bias;      // [16], int8 only
+  float* y;               // [rows][16], rows y_stride apart
+  int64_t y_stride;
+  int64_t rows;
 };
 
 template <class Arithmetic, Activation kActivation>
@@ -174,15 +188,17 @@ void FinishTile(const Finish& f) {
   }
 }
 
-// Rows of x against one depth of W.
+// Some rows of x against one depth of W.
 struct Block {
   const float* x = nullptr;  // the copy
-  int64_t first_row = 0, rows = 0;
-  int64_t depth = 0;
-  bool is_first = false, is_last = false;  // depth
+  int64_t first_row = 0;
+  int64_t rows = 0;
+  int64_t depth = 0;      // words
+  bool is_first = false;  // of the depths
+  bool is_last = false;
 };
 
-// Sixteen values of a panel, zeros behind the last column.
+// A value for each of the sixteen columns of a panel, zeros behind the last column of y.
 struct PanelValues {
   PanelValues(const float* values, int64_t first, int64_t count) {
     if (values != nullptr) std::memcpy(of, values + first, count * sizeof(float));
@@ -190,7 +206,7 @@ struct PanelValues {
   alignas(32) float of[kGemmPanel] = {};
 };
 
-// The columns of one panel. A panel that is cut off by the end of y is computed aside.
+// Computes the block's rows of one panel. A panel that the end of y cuts off is computed aside.
 template <class Arithmetic>
 void RunPanel(const Gemm& g, const Block& block, int64_t panel, const float* w, bool has_next) {
   const int64_t tiles = (block.rows + kTileRows - 1) / kTileRows;
@@ -235,8 +251,8 @@ void RunPanel(const Gemm& g, const Block& block, int64_t panel, const float* w, 
   }
 }
 
-// Words [begin, begin + block.depth) of the block's rows. Bytes that a row lacks in its last word
-// meet weights of zero.
+// Copies the words [begin, begin + block.depth) of the block's rows. Bytes that a row lacks in its
+// last word keep what was there: they meet weights of zero.
 void CopyRows(const Gemm& g, const Block& block, int64_t begin, float* to) {
   const int64_t bytes = std::min(block.depth * kWordBytes, g.x_bytes - begin * kWordBytes);
   for (int64_t r = 0; r < block.rows; ++r) {
@@ -248,10 +264,10 @@ void CopyRows(const Gemm& g, const Block& block, int64_t begin, float* to) {
 template <class Arithmetic>
 void RunPart(const Gemm& g, const GemmPart& part) {
   thread_local Scratch scratch;
-  float* const x = scratch.Floats(kRowsAtOnce * kRowStride);
-  const int64_t depth = GemmDepth(g.words), panels = NumGemmPanels(g.n),
-                rows = part.end_row - part.first_row;
-  const int64_t blocks = (rows + kRowsAtOnce - 1) / kRowsAtOnce;
+  float* const x = scratch.Floats(kCopiedRows * kRowStride);
+  const int64_t depth = GemmDepth(g.words), panels = NumGemmPanels(g.n);
+  const int64_t rows = part.end_row - part.first_row;
+  const int64_t blocks = (rows + kCopiedRows - 1) / kCopiedRows;
   for (int64_t b = 0; b < blocks; ++b) {
     Block block;
     block.x = x;

@@ -4,14 +4,7 @@
 namespace longspan::kernels {
 namespace {
 
-struct Avx2 {
-  using V = Vector<8>;
-  static constexpr int64_t kLanes = 8;
-
-  template <typename T>
-  static __m256 Load(const T* p, int64_t count) {
-    return Load8(p, count);
-  }
+struct ByteElements : Avx2Elements {
   static void StoreBytes(uint8_t* q, int64_t count, __m256 v) {
     const __m256i shifted = _mm256_add_epi32(_mm256_cvtps_epi32(v), _mm256_set1_epi32(128));
     const __m128i words =
@@ -27,7 +20,7 @@ struct Avx2 {
 }  // namespace
 
 void QuantizeRowsAvx2(const QuantizeParams& params, int64_t begin, int64_t end) {
-  RowQuantizer<Avx2>::Quantize(params, begin, end);
+  RowQuantizer<ByteElements>::Quantize(params, begin, end);
 }
 
 }  // namespace longspan::kernels

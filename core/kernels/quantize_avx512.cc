@@ -4,21 +4,7 @@
 namespace longspan::kernels {
 namespace {
 
-struct Avx512 {
-  using V = Vector<16>;
-  static constexpr int64_t kLanes = 16;
-
-  template <typename T>
-  static __m512 Load(const T* p, int64_t count) {
-    return Load16(p, LaneMask(count, 0));
-  }
-  template <typename T>
-  static void Store(T* p, int64_t count, __m512 v) {
-    Store16(p, LaneMask(count, 0), v);
-  }
-  static __m512 FirstLanes(__m512 v, int64_t count) {
-    return _mm512_maskz_mov_ps(LaneMask(count, 0), v);
-  }
+struct ByteElements : Avx512Elements {
   static void StoreBytes(uint8_t* q, int64_t count, __m512 v) {
     const __m512i shifted = _mm512_add_epi32(_mm512_cvtps_epi32(v), _mm512_set1_epi32(128));
     const __m512i from_zero = _mm512_max_epi32(shifted, _mm512_setzero_si512());
@@ -29,11 +15,11 @@ struct Avx512 {
 }  // namespace
 
 void QuantizeRowsAvx512(const QuantizeParams& params, int64_t begin, int64_t end) {
-  RowQuantizer<Avx512>::Quantize(params, begin, end);
+  RowQuantizer<ByteElements>::Quantize(params, begin, end);
 }
 void DequantizeRowsAvx512(const DequantizeParams& params, int64_t begin, int64_t end,
                           float* scratch) {
-  RowQuantizer<Avx512>::Dequantize(params, begin, end, scratch);
+  RowQuantizer<ByteElements>::Dequantize(params, begin, end, scratch);
 }
 
 }  // namespace longspan::kernels

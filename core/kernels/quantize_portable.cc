@@ -1,3 +1,5 @@
+// QuantizeRows and DequantizeRows as plain loops over elements: for processors without AVX2, and
+// what tests compare the other implementations with.
 #include <algorithm>
 #include <cmath>
 
@@ -27,7 +29,8 @@ float Activate(Activation activation, float x) {
 
 template <typename T>
 float QuantizeRow(const T* x, int64_t width, uint8_t* q) {
-  float largest = 0, poison = 0;  // poison: 0, or NaN where some value is not finite
+  float largest = 0;
+  float poison = 0;  // 0, or NaN once a value was NaN or infinite
   for (int64_t i = 0; i < width; ++i) {
     largest = std::max(largest, std::fabs(ToFloat(x[i])));
     poison += ToFloat(x[i]) * 0.0f;

@@ -1,9 +1,18 @@
 // QuantizeRows and DequantizeRows over vectors of one instruction set: the arithmetic is written
-// once, an Isa gives
-//   V (Vector<kLanes>), Load(p, count): the first `count` elements, zeros behind them, and
-//   StoreBytes(q, count, v): round(v) + 128 clamped to 0..255;
-// for Dequantize also Store(p, count, v) and FirstLanes(v, count).
-// Of two operands of V::Max the second is kept if either is NaN.
+// once. `Elements` says how an instruction set reads and writes rows:
+//
+//   V, kLanes                 Vector<kLanes>
+//   Load(p, count)            the first `count` elements at p, float32 or bfloat16, or kLanes where
+//                             count is larger, with zeros behind them
+//   Store(p, count, v)        writes that many elements and nothing else, rounded to the type of p
+//   FirstLanes(v, count)      the first `count` lanes of v, zeros behind them
+//   StoreBytes(q, count, v)   writes round(v) + 128, clamped to 0..255; for this file only
+//
+// layer_norm_tile.h and rope_tile.h take the same, from vector_avx512.h and vector_avx2.h. Quantize
+// needs neither Store nor FirstLanes.
+//
+// The order of the operands of V::Max matters here: where one of them is NaN it gives the second.
+// Internal linkage on purpose, as lane_vector.h.
 #pragma once
 
 #include "core/kernels/activation_tile.h"
@@ -14,7 +23,7 @@
 namespace longspan::kernels {
 namespace {
 
-template <class Isa>
+template <class Elements>
 class RowQuantizer {
  public:
   static void Quantize(const QuantizeParams& p, int64_t begin, int64_t end) {
@@ -40,15 +49,15 @@ class RowQuantizer {
   }
 
  private:
-  using V = typename Isa::V;
+  using V = typename Elements::V;
   using Float = typename V::Float;
 
   static Float Abs(Float x) { return V::FromBits(V::Bits(x) & 0x7fffffff); }
 
-  // Of the values seen so far: the largest magnitude, and 0 or NaN.
+  // What a row's scale is made of, in each lane.
   struct Range {
-    Float largest = {};
-    Float poison = {};
+    Float largest = {};  // magnitude so far
+    Float poison = {};   // 0, or NaN once a value was NaN or infinite
     void Include(Float v) {
       largest = V::Max(Abs(v), largest);
       poison = v * Float{} + poison;
@@ -60,8 +69,8 @@ class RowQuantizer {
     const float largest = V::ReduceMax(range.largest);
     const float inverse =
         largest >= kLeastQuantized && largest < __builtin_inff() ? 127.0f / largest : 0.0f;
-    for (int64_t i = 0; i < width; i += Isa::kLanes)
-      Isa::StoreBytes(q + i, width - i, Isa::Load(x + i, width - i) * inverse);
+    for (int64_t i = 0; i < width; i += Elements::kLanes)
+      Elements::StoreBytes(q + i, width - i, Elements::Load(x + i, width - i) * inverse);
     return largest / 127.0f + V::ReduceAdd(range.poison);
   }
 
@@ -70,8 +79,8 @@ class RowQuantizer {
     for (int64_t row = begin; row < end; ++row) {
       const T* x = static_cast<const T*>(p.x) + row * p.width;
       Range range;
-      for (int64_t i = 0; i < p.width; i += Isa::kLanes)
-        range.Include(Isa::Load(x + i, p.width - i));
+      for (int64_t i = 0; i < p.width; i += Elements::kLanes)
+        range.Include(Elements::Load(x + i, p.width - i));
       p.scales[row] = QuantizeRow(x, range, p.width, p.q + row * p.width);
     }
   }
@@ -79,8 +88,8 @@ class RowQuantizer {
   static Float Value(const Accumulators& from, float scale, int64_t row, int64_t width, int64_t i) {
     const int64_t count = width - i;
     const Float centred =
-        Isa::Load(from.acc + row * width + i, count) - Isa::Load(from.offset + i, count);
-    return scale * centred + (from.bias ? Isa::Load(from.bias + i, count) : Float{});
+        Elements::Load(from.acc + row * width + i, count) - Elements::Load(from.offset + i, count);
+    return scale * centred + (from.bias ? Elements::Load(from.bias + i, count) : Float{});
   }
 
   template <Activation kActivation>
@@ -89,18 +98,18 @@ class RowQuantizer {
     for (int64_t row = begin; row < end; ++row) {
       const float scale = p.scales[row];
       Range range;
-      for (int64_t i = 0; i < p.width; i += Isa::kLanes) {
+      for (int64_t i = 0; i < p.width; i += Elements::kLanes) {
         const int64_t count = p.width - i;
         Float v =
             Activations<V>::template Activate<kActivation>(Value(p.main, scale, row, p.width, i));
         if (p.gate.acc) v *= Value(p.gate, scale, row, p.width, i);
         if (p.q) {
-          range.Include(Isa::FirstLanes(v, count));
-          Isa::Store(scratch + i, count, v);
+          range.Include(Elements::FirstLanes(v, count));
+          Elements::Store(scratch + i, count, v);
         } else if (p.out_type == ElementType::kFloat32) {
-          Isa::Store(static_cast<float*>(p.out) + row * p.width + i, count, v);
+          Elements::Store(static_cast<float*>(p.out) + row * p.width + i, count, v);
         } else {
-          Isa::Store(static_cast<BFloat16*>(p.out) + row * p.width + i, count, v);
+          Elements::Store(static_cast<BFloat16*>(p.out) + row * p.width + i, count, v);
         }
       }
       if (p.q) p.q_scales[row] = QuantizeRow(scratch, range, p.width, p.q + row * p.width);

@@ -4,24 +4,28 @@
 
 #include <algorithm>
 
-#include "core/kernels/cpu_features.h"
+#include "core/kernels/useful_threads.h"
 
 namespace longspan::kernels {
 
+std::vector<RopeImplementation> RopeImplementations() {
+  return Supported<RopeTokenFunction>({
+      {"avx512", &CpuFeatures::avx512, RopeTokenAvx512},
+      {"avx2", &CpuFeatures::avx2, RopeTokenAvx2},
+      {"portable", nullptr, RopeTokenPortable},
+  });
+}
+
 void Rope(const RopeParams& params) {
-  constexpr int64_t kElementsWorthAThread = 16 * 1024;
-  const CpuFeatures& features = GetCpuFeatures();
-  const auto rotate_token = features.avx512 ? RopeTokenAvx512
-                            : features.avx2 ? RopeTokenAvx2
-                                            : RopeTokenPortable;
+  static const auto rotate_token = RopeImplementations().front().run;
   const int64_t num_tokens = params.cu_seqlens[params.num_texts];
-  const bool parallel =
-      num_tokens * params.num_heads * params.head_size > 2 * kElementsWorthAThread;
+  const int64_t elements = num_tokens * params.num_heads * params.head_size;
+  const bool parallel = elements > 2 * kElementsWorthAThread;  // the whole team, or one thread
 #pragma omp parallel if (parallel)
   {
     const int64_t team = omp_get_num_threads(), me = omp_get_thread_num();
     const int64_t begin = num_tokens * me / team, end = num_tokens * (me + 1) / team;
-    // The text of token `begin`: the last seam at or before it.
+    // Where the text of token `begin` starts: the last seam at or before it.
     const int32_t* seam =
         std::upper_bound(params.cu_seqlens, params.cu_seqlens + params.num_texts, begin) - 1;
     for (int64_t token = begin; token < end; ++token) {

@@ -1,3 +1,5 @@
+// RopeToken as plain loops over elements: for processors without AVX2, and what tests compare the
+// other implementations with.
 #include "core/kernels/bfloat16.h"
 #include "core/kernels/rope.h"
 

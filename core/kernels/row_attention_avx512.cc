@@ -1,7 +1,6 @@
-// RowTaskTile for AVX-512: 64 rows a block, 24 accumulators, e^x by a polynomial of degree 5 and
-// VSCALEFPS; and the form that multiplies pairs of bfloat16 with VDPBF16PS, which does two
+// RowTaskTile for AVX-512: 64 rows a block, 24 sums in the 32 registers, 2^x by a polynomial of
+// degree 5 and VSCALEFPS. A second form multiplies pairs of bfloat16 by VDPBF16PS, which does two
 // multiply-adds a lane.
-#if defined(__x86_64__)
 #include "core/kernels/row_attention_tile.h"
 #include "core/kernels/vector_avx512.h"
 
@@ -14,7 +13,7 @@ struct Avx512Base {
   static constexpr int kRowVectors = 4;
   static constexpr int kGroupKeys = 6;
   static constexpr int kValueVectors = 4;
-  // Accumulators: 4 x 4, 5 x 3, 8 x 2, 16 x 1 at most, which leaves registers for the values.
+  // Sums: 4 rows x 4 or 3 vectors, 8 x 2 or 8 x 1, which leaves registers for the values.
   static constexpr int ValueRows(int vectors) { return vectors <= 2 ? 8 : 4; }
 
   static Float Load(const float* p) { return _mm512_loadu_ps(p); }
@@ -24,15 +23,15 @@ struct Avx512Base {
   static Float Max(Float a, Float b) { return _mm512_max_ps(a, b); }
   static Float MultiplyAdd(Float a, Float b, Float c) { return _mm512_fmadd_ps(a, b, c); }
 
-  // 2^x for x <= 0 by 2^n 2^r, |r| <= 1/2: relative error 1e-7; NaN stays NaN.
+  // 2^x for x <= 0, as 2^n 2^r with |r| <= 1/2: the relative error is 1e-7. NaN stays NaN.
   static Float Exp2(Float x) {
     const Float n = _mm512_roundscale_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
     const Float r = _mm512_sub_ps(x, n);
-    Float p = _mm512_fmadd_ps(r, Set(kExp2[5]), Set(kExp2[4]));
-    p = _mm512_fmadd_ps(p, r, Set(kExp2[3]));
-    p = _mm512_fmadd_ps(p, r, Set(kExp2[2]));
-    p = _mm512_fmadd_ps(p, r, Set(kExp2[1]));
-    p = _mm512_fmadd_ps(p, r, Set(kExp2[0]));
+    Float p = _mm512_fmadd_ps(r, Set(kExp2Terms[5]), Set(kExp2Terms[4]));
+    p = _mm512_fmadd_ps(p, r, Set(kExp2Terms[3]));
+    p = _mm512_fmadd_ps(p, r, Set(kExp2Terms[2]));
+    p = _mm512_fmadd_ps(p, r, Set(kExp2Terms[1]));
+    p = _mm512_fmadd_ps(p, r, Set(kExp2Terms[0]));
     return _mm512_scalef_ps(p, n);
   }
 
@@ -41,7 +40,7 @@ struct Avx512Base {
     _mm512_mask_storeu_ps(target, FirstLanes(count), v);
   }
 
-  // Rows become columns in four steps of two-input shuffles.
+  // Four steps of shuffles of two vectors.
   static void Transpose(Float (&rows)[16]) {
     Float a[16], b[16];
 #pragma GCC unroll 8
@@ -49,7 +48,7 @@ struct Avx512Base {
       a[i] = _mm512_unpacklo_ps(rows[i], rows[i + 1]);
       a[i + 1] = _mm512_unpackhi_ps(rows[i], rows[i + 1]);
     }
-    // b[4g + c]: column c of each 4 x 4 block in rows 4g .. 4g + 3.
+    // b[g + c] is column c of each 4 x 4 block in the rows g .. g + 3.
 #pragma GCC unroll 4
     for (int g = 0; g < 16; g += 4) {
       b[g] = _mm512_shuffle_ps(a[g], a[g + 2], 0x44);
@@ -59,8 +58,8 @@ struct Avx512Base {
     }
 #pragma GCC unroll 4
     for (int c = 0; c < 4; ++c) {
-      const Float low_even = _mm512_shuffle_f32x4(b[c], b[4 + c], 0x88),
-                  low_odd = _mm512_shuffle_f32x4(b[c], b[4 + c], 0xdd);
+      const Float low_even = _mm512_shuffle_f32x4(b[c], b[4 + c], 0x88);
+      const Float low_odd = _mm512_shuffle_f32x4(b[c], b[4 + c], 0xdd);
       const Float high_even = _mm512_shuffle_f32x4(b[8 + c], b[12 + c], 0x88);
       const Float high_odd = _mm512_shuffle_f32x4(b[8 + c], b[12 + c], 0xdd);
       rows[c] = _mm512_shuffle_f32x4(low_even, high_even, 0x88);
@@ -75,7 +74,7 @@ struct Avx512Base {
     const __m512i row = _mm512_add_epi32(_mm512_set1_epi32(first_row), lane);
     const __mmask16 seen = _mm512_cmpge_epi32_mask(row, _mm512_set1_epi32(lo)) &
                            _mm512_cmple_epi32_mask(row, _mm512_set1_epi32(hi));
-    return _mm512_mask_mov_ps(_mm512_set1_ps(kMasked), seen, s);
+    return _mm512_mask_mov_ps(_mm512_set1_ps(kHiddenScore), seen, s);
   }
 };
 
@@ -102,16 +101,14 @@ struct Avx512Bf16 : Avx512Base {
   using Element = BFloat16;
   static constexpr int kPack = 2;
 
-  static Float Dot(Float sum, Float a, Float b) {
-    return _mm512_dpbf16_ps(sum, (__m512bh)a, (__m512bh)b);
-  }
+  static Float Dot(Float sum, Float a, Float b) { return DotPairs(sum, a, b); }
 
-  // A pair of dimensions a unit: the row as it lies in memory.
+  // A unit is a pair of dimensions: the row as it lies in memory.
   static Float LoadUnits(const Element* source, int count) {
     const __mmask32 read = count >= 32 ? 0xffffffffu : (1u << count) - 1;
     return _mm512_castsi512_ps(_mm512_maskz_loadu_epi16(read, source));
   }
-  // A pair of keys a unit, the first in the low half.
+  // A unit is a pair of keys, the first in the low half.
   static Float LoadValues(const Element* const* sources, int first, int count) {
     const __m512i low =
         _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(FirstLanes(count), sources[0] + first));
@@ -122,13 +119,7 @@ struct Avx512Bf16 : Avx512Base {
   static void StoreElements(Element* target, int count, Float v) {
     _mm256_mask_storeu_epi16(target, FirstLanes(count), (__m256i)_mm512_cvtneps_pbh(v));
   }
-  static Float PackWeights(const Float (&p)[2]) {
-    alignas(64) static constexpr int16_t kInterleave[32] = {
-        0, 16, 1, 17, 2,  18, 3,  19, 4,  20, 5,  21, 6,  22, 7,  23,
-        8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31};
-    const __m512i halves = (__m512i)_mm512_cvtne2ps_pbh(p[1], p[0]);
-    return _mm512_castsi512_ps(_mm512_permutexvar_epi16(_mm512_load_si512(kInterleave), halves));
-  }
+  static Float PackWeights(const Float (&p)[2]) { return RoundToPairs(p[0], p[1]); }
 };
 
 }  // namespace
@@ -146,4 +137,3 @@ void RunRowTasksAvx512Bf16(const SlidingWindowAttentionParams& tensors, const Ro
 }
 
 }  // namespace longspan::kernels
-#endif

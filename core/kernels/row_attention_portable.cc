@@ -1,5 +1,7 @@
-// RowTaskTile for any processor: vectors of 4 floats (SSE2, NEON) by the compiler's own vector
-// types.
+// RowTaskTile for any processor: vectors of four floats (SSE2, NEON) by the compiler's own vector
+// types. 16 rows a block; 3 x 4 and 4 x 2 sums.
+#include <cstring>
+
 #include "core/kernels/row_attention_tile.h"
 
 namespace longspan::kernels {
@@ -31,12 +33,13 @@ struct Portable {
   static Float MultiplyAdd(Float a, Float b, Float c) { return a * b + c; }
   static Float Dot(Float sum, Float a, Float b) { return sum + a * b; }
 
-  // 2^x for x <= 0 by 2^n 2^r, |r| <= 1/2: relative error 1e-7; 0 below -126; NaN stays NaN.
+  // 2^x for x <= 0, as 2^n 2^r with |r| <= 1/2: the relative error is 1e-7. The result is 0 below
+  // -126, and NaN stays NaN.
   static Float Exp2(Float x) {
-    const Float n = (x + 12582912.0f) - 12582912.0f;  // 1.5 * 2^23: rounds to an integer
+    const Float n = (x + kRoundToInteger) - kRoundToInteger;
     const Float r = x - n;
-    Float p = r * kExp2[5] + kExp2[4];
-    for (int i = 3; i >= 0; --i) p = p * r + kExp2[i];
+    Float p = r * kExp2Terms[5] + kExp2Terms[4];
+    for (int i = 3; i >= 0; --i) p = p * r + kExp2Terms[i];
     const Float in_range = x < -126.0f ? Set(-126.0f) : n;
     const Int4 bits = (__builtin_convertvector(in_range, Int4) + 127) << 23;
     Float power;
@@ -44,13 +47,11 @@ struct Portable {
     return x < -126.0f ? Float{} : p * power;
   }
 
-  // s where lo <= row <= hi, else kMasked; row = first_row, first_row + 1, ...
   static Float MaskRows(Float s, int32_t first_row, int32_t lo, int32_t hi) {
     const Int4 row = Int4{0, 1, 2, 3} + first_row;
-    return ((row >= lo) & (row <= hi)) ? s : Set(kMasked);
+    return ((row >= lo) & (row <= hi)) ? s : Set(kHiddenScore);
   }
 
-  // The first `count` elements (all lanes at most) as units; zeros behind them.
   static Float LoadUnits(const Element* source, int count) {
     Float v = {};
     for (int i = 0; i < std::min(count, kLanes); ++i) v[i] = ToFloat(source[i]);
@@ -66,10 +67,10 @@ struct Portable {
     for (int i = 0; i < std::min(count, kLanes); ++i) FromFloat(v[i], target + i);
   }
   static void Transpose(Float (&rows)[kLanes]) {
-    const Float a = __builtin_shufflevector(rows[0], rows[1], 0, 4, 1, 5),
-                b = __builtin_shufflevector(rows[2], rows[3], 0, 4, 1, 5);
-    const Float c = __builtin_shufflevector(rows[0], rows[1], 2, 6, 3, 7),
-                d = __builtin_shufflevector(rows[2], rows[3], 2, 6, 3, 7);
+    const Float a = __builtin_shufflevector(rows[0], rows[1], 0, 4, 1, 5);
+    const Float b = __builtin_shufflevector(rows[2], rows[3], 0, 4, 1, 5);
+    const Float c = __builtin_shufflevector(rows[0], rows[1], 2, 6, 3, 7);
+    const Float d = __builtin_shufflevector(rows[2], rows[3], 2, 6, 3, 7);
     rows[0] = __builtin_shufflevector(a, b, 0, 1, 4, 5);
     rows[1] = __builtin_shufflevector(a, b, 2, 3, 6, 7);
     rows[2] = __builtin_shufflevector(c, d, 0, 1, 4, 5);

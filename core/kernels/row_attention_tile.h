@@ -2,74 +2,69 @@
 // file of its own; everything is in an unnamed namespace, so that no code of one set leaks into
 // another.
 //
-// Idea: turn the score tile on its side. For kRows queries of one head, S^T [keys, kRows] = K Q^T
-// has the queries along the vector lanes: K and V are used as they lie in memory (one number of K
-// is broadcast against kRows queries), the maximum and the sum of each row's softmax are plain
-// lane-wise operations, and a key's mask is a range of lanes.
+// The idea is to turn the score tile on its side: S^T = K Q^T, of shape [keys, kRows] for kRows
+// queries of one head, has the queries along the vector lanes. K and V are used as they lie in
+// memory (one number of K is broadcast against kRows queries), the maximum and the sum of each
+// row's softmax are plain lane-wise operations, and the mask of a key is a range of lanes.
 //
-//   S^T, w = 2, rows 4..7 of a tile of 4, keys 2..9 (. = hidden):          key 2: 4 . . .      key 6: 4 5 6 7
-//   most keys of a wide window are seen by all rows: no mask.              key 3: 4 5 . .      key 7: . 5 6 7
-//   The others are the two edge triangles; lane blocks that see            key 4: 4 5 6 .      key 8: . . 6 7
-//   nothing there are not computed at all.                                 key 5: 4 5 6 7      key 9: . . . 7
+//   S^T for w = 2, rows 4..7 of a tile of four, keys 2..9 (. = hidden):
+//     key 2: 4 . . .     key 4: 4 5 6 .     key 6: 4 5 6 7     key 8: . . 6 7
+//     key 3: 4 5 . .     key 5: 4 5 6 7     key 7: . 5 6 7     key 9: . . . 7
 //
-// Stages. A task packs the keys that its rows can see once (columns first, then the band without
-// masked keys), a chunk of kChunkUnits numbers at a time. For each block of kRows rows of the task:
-//   1 scores   S^T of all its keys in the chunk, micro tile [kGroupKeys, <= kRowVectors vectors], maximum on the way
-//   2 weights  P = 2^(S log2(e) scale - max), the sum on the way, a key block at a time, so that P is still in the first cache
-//   for 3 values   O [kRows, D] += P V, micro tile [rows, <= kValueVectors vectors]
-// Where one chunk holds all keys (windows up to 256 and more) nothing is ever rescaled; otherwise
-// chunks merge by the running maximum (online softmax, arXiv 1805.02867).
-// With kPack = 2 a 32-bit unit holds a pair of bfloat16: two dimensions of q and k in stage 1, two
-// keys of P and V in stage 3.
+// Most keys of a wide window are seen by all rows and need no mask. The others form two triangles
+// at the edges. Lane blocks that see nothing there are not computed at all.
 //
-// Cost: 2 D multiply-adds a visible key and head, plus at most one lane block per row block edge.
-// Scratch per thread: a constant (about 1 MiB), whatever the length of the text.
-// Source: Longformer, arXiv 2004.05150, sec. 3.1.  Proven by sliding_window_attention_test and block_sparse_attention_test.
+// A task packs the keys that its rows can see once: the columns first, then the band without masked
+// keys, a chunk of kChunkUnits units at a time. Then, for each block of kRows rows of the task:
+//   1 scores   S^T of all its keys in the chunk, and the maximum of each row;
+//              micro tile [kGroupKeys, at most kRowVectors vectors]
+//   2 weights  P = 2^(S log2(e) scale - max), and the sum of each row, for one key block at a time,
+//              so that P is still in the first-level cache for stage 3
+//   3 values   O [kRows, D] += P V; micro tile [rows, at most kValueVectors vectors]
+// Where one chunk holds all keys nothing is ever rescaled. Heads of 64 and windows up to 256 are
+// such a case: 512 rows with 256 keys on each side take 1,024 of the 1,056 keys of a chunk.
+// Otherwise chunks are merged by the running maximum (online softmax, arXiv 1805.02867).
+//
+// A unit is 32 bits: a float32, or with kPack = 2 a pair of bfloat16, which is two dimensions of q
+// and k in stage 1 and two keys of P and V in stage 3.
+//
+// What an `Isa` gives to the loop nest (row_attention_portable.cc has the plainest one):
+//   Element, Float, kLanes, kPack    element type; vector of floats or units; its lanes; elements
+//                                    in a unit
+//   kRowVectors, kGroupKeys,         shapes of the micro tiles; ValueRows(n) is the number of rows
+//   kValueVectors, ValueRows         that go with n vectors of values
+//   Load, Store                      a whole vector
+//   Set(x), Broadcast(p)             a float, or the unit at p, in every lane
+//   Max, MultiplyAdd, Exp2           lane by lane; where an operand of Max is NaN, the second
+//   Dot(sum, a, b)                   sum + a b, summed over the elements of a unit
+//   MaskRows(s, first, lo, hi)       lane i is row first + i: s where lo <= row <= hi, else
+//                                    kHiddenScore
+//   LoadUnits(p, count)              `count` elements at p as units, zeros behind them
+//   StoreUnits(p, count, v)          the first `count` units of v
+//   LoadValues(rows, first, count)   kPack rows of values as units: `count` dimensions from `first`
+//   StoreElements(p, count, v)       the first `count` lanes of v, rounded to elements
+//   PackWeights(p)                   the weights of kPack keys as units
+//   Transpose(rows)                  turns kLanes rows into columns
+// A count above what a vector holds means the whole vector.
+//
+// Cost: 2 D multiply-adds a visible key and head, plus at most one lane block at each edge of a
+// block of rows. Scratch a thread: a constant of about 1 MiB, whatever the length of the text.
+// Source: Longformer, arXiv 2004.05150, sec. 3.1. Proven by sliding_window_attention_test and
+// block_sparse_attention_test.
 #pragma once
 
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
-#include <cstdlib>
-#include <cstring>
 #include <limits>
 
 #include "core/kernels/bfloat16.h"
 #include "core/kernels/row_attention.h"
+#include "core/kernels/scratch.h"
+#include "core/kernels/softmax_constants.h"
 
 namespace longspan::kernels {
 namespace {
-
-// Score of a hidden key. Finite, so that no infinity meets another one: 2^(kMasked * scale) is 0
-// for any scale of practice.
-constexpr float kMasked = -1e30f;
-constexpr float kLog2E = 1.44269504f;
-// 2^r for |r| <= 1/2, minimax in relative error: 7.5e-8.
-constexpr float kExp2[6] = {1.00000012f,   0.693146944f,   0.240221202f,
-                            0.0555071309f, 0.00967554096f, 0.00132764725f};
-
-// Memory of one thread that only grows; 64-byte aligned.
-class TileScratch {
- public:
-  TileScratch() = default;
-  TileScratch(const TileScratch&) = delete;
-  TileScratch& operator=(const TileScratch&) = delete;
-  ~TileScratch() { std::free(buffer_); }
-
-  float* Reserve(size_t floats) {
-    if (floats > size_) {
-      std::free(buffer_);
-      buffer_ =
-          static_cast<float*>(std::aligned_alloc(64, (floats * sizeof(float) + 63) / 64 * 64));
-      size_ = floats;
-    }
-    return buffer_;
-  }
-
- private:
-  float* buffer_ = nullptr;
-  size_t size_ = 0;
-};
 
 template <class Isa>
 class RowTaskTile {
@@ -77,20 +72,25 @@ class RowTaskTile {
   using Element = typename Isa::Element;
   static constexpr int kLanes = Isa::kLanes;
   static constexpr int kVectors = Isa::kRowVectors;
-  static constexpr int kRows = kLanes * kVectors;  // rows of a block
-  static constexpr int kGroup = Isa::kGroupKeys;   // keys of a micro tile
-  static constexpr int kPack = Isa::kPack;
+  static constexpr int kRows = kLanes * kVectors;  // rows in a block
+  static constexpr int kGroup = Isa::kGroupKeys;   // keys in a micro tile
+  static constexpr int kPack = Isa::kPack;         // elements in a unit
   static_assert(kGroup % kPack == 0);
-  static constexpr int kKeyBlock = 48 / kGroup * kGroup;  // keys between stages 2 and 3
-  static constexpr int kChunkUnits = 67584;  // of packed K: 1,056 keys of 64 floats, 264 KiB
-  static constexpr int kPrefetchKeys = 8;
-  static constexpr int kStateRows = (kTaskRows + kRows - 1) / kRows * kRows;
+  // Keys between stages 2 and 3: the weights of 48 keys by 64 rows are 12 KiB.
+  static constexpr int kKeyBlock = 48 / kGroup * kGroup;
+  // Units of packed K in a chunk: 1,056 keys of 64 floats are 264 KiB.
+  static constexpr int kChunkUnits = 67584;
+  // The most keys of a chunk, which small heads would exceed.
+  static constexpr int kMaxChunkKeys = 2112;
+  // How far ahead the rows of keys and values are prefetched while keys are packed.
+  static constexpr int kKeysAhead = 8;
+  static constexpr int kStateRows = (kMaxTaskRows + kRows - 1) / kRows * kRows;
 
  public:
-  RowTaskTile(const SlidingWindowAttentionParams& params, TileScratch& scratch) : p_(params) {
+  RowTaskTile(const SlidingWindowAttentionParams& params, Scratch& scratch) : p_(params) {
     depth_ = (p_.head_size + kPack - 1) / kPack;
     width_ = (p_.head_size + kLanes - 1) / kLanes * kLanes;
-    chunk_keys_ = std::clamp(kChunkUnits / width_, 4 * kGroup, 2112) / kGroup * kGroup;
+    chunk_keys_ = std::clamp(kChunkUnits / width_, 4 * kGroup, kMaxChunkKeys) / kGroup * kGroup;
     LayOut(scratch);
   }
 
@@ -105,15 +105,16 @@ class RowTaskTile {
   }
 
  private:
-  void LayOut(TileScratch& scratch) {
+  void LayOut(Scratch& scratch) {
     const auto lines = [](size_t floats) { return (floats + 15) / 16 * 16; };
     const size_t keys = lines(static_cast<size_t>(chunk_keys_) * depth_);
     const size_t values = lines(static_cast<size_t>(chunk_keys_) / kPack * width_);
-    const size_t scores = static_cast<size_t>(chunk_keys_) * kRows,
-                 queries = static_cast<size_t>(depth_) * kRows;
-    const size_t sums = static_cast<size_t>(kStateRows) * width_, ints = lines(chunk_keys_);
+    const size_t scores = static_cast<size_t>(chunk_keys_) * kRows;
+    const size_t queries = static_cast<size_t>(depth_) * kRows;
+    const size_t sums = static_cast<size_t>(kStateRows) * width_;
+    const size_t ints = lines(chunk_keys_);
     float* next =
-        scratch.Reserve(keys + values + scores + queries + sums + 2 * kStateRows + 3 * ints);
+        scratch.Floats(keys + values + scores + queries + sums + 2 * kStateRows + 3 * ints);
     const auto take = [&next](size_t floats) {
       float* part = next;
       next += floats;
@@ -138,8 +139,9 @@ class RowTaskTile {
   bool IsRead(int32_t key) const { return !p_.key_mask || p_.key_mask[key]; }
 
   void BeginTask() {
-    const int32_t rows = task_->row_end - task_->row_begin, blocks = (rows + kRows - 1) / kRows;
-    std::fill(maximum_, maximum_ + blocks * kRows, kMasked);
+    const int32_t rows = task_->row_end - task_->row_begin;
+    const int32_t blocks = (rows + kRows - 1) / kRows;
+    std::fill(maximum_, maximum_ + blocks * kRows, kHiddenScore);
     std::fill(sum_, sum_ + blocks * kRows, 0.0f);
     std::fill(out_, out_ + static_cast<size_t>(blocks) * kRows * width_, 0.0f);
     next_column_ = 0;
@@ -149,7 +151,7 @@ class RowTaskTile {
     next_hidden_ = task_->num_columns ? std::lower_bound(task_->columns, end, next_key_) : end;
   }
 
-  // Packs the next keys of the task: columns, then band. False when there are none left.
+  // Packs the next keys of the task: columns, then band. Returns false when none are left.
   bool FillChunk() {
     num_weighted_ = 0;
     count_ = 0;
@@ -175,14 +177,14 @@ class RowTaskTile {
     return count_ > 0;
   }
 
-  // Key seen by rows lo..hi.
+  // Adds a key that the rows lo..hi see.
   void AddKey(int32_t key, int32_t lo, int32_t hi) {
     position_[count_] = key;
     lo_[count_] = lo;
     hi_[count_++] = hi;
   }
-  // Keys that nobody sees make the group whole. They repeat a real key, so that their numbers are
-  // finite if the text's are.
+  // Makes the last group whole with keys that no row sees. They repeat a real key, so that their
+  // numbers are finite if those of the text are.
   void PadGroup() {
     for (; count_ % kGroup != 0; ++count_) {
       position_[count_] = position_[count_ - 1];
@@ -191,7 +193,7 @@ class RowTaskTile {
     }
   }
   void PackKeys(int32_t first) {
-    const int32_t ahead = position_[std::min(first + kPrefetchKeys, count_ - 1)];
+    const int32_t ahead = position_[std::min(first + kKeysAhead, count_ - 1)];
     Prefetch(Row(p_.k, p_.k_stride, ahead));
     Prefetch(Row(p_.v, p_.v_stride, ahead));
     const Element* values[kPack];
@@ -209,14 +211,14 @@ class RowTaskTile {
       Isa::Store(target + d, Isa::LoadValues(values, d, p_.head_size - d));
   }
 
-  // Rows lie far apart, where the processor's own prefetch does not see them coming.
+  // Rows lie far apart, where the processor's own prefetch does not foresee them.
   void Prefetch(const Element* row) const {
     for (size_t byte = 0; byte < p_.head_size * sizeof(Element); byte += 64)
       __builtin_prefetch(reinterpret_cast<const char*>(row) + byte);
   }
 
-  // Q^T of the block: [depth, kRows], by transposing kLanes rows at a time; lanes behind the last
-  // row repeat it.
+  // Q^T of the block, [depth_, kRows] units, by transposing kLanes rows at a time. Lanes behind the
+  // last row repeat it.
   void PackQueries() {
     for (int r = 0; r < num_vectors_ * kLanes; r += kLanes) {
       for (int32_t d = 0; d < depth_; d += kLanes) {
@@ -242,7 +244,8 @@ class RowTaskTile {
     num_rows_ = std::min(kRows, task_->row_end - first_row);
     num_vectors_ = (num_rows_ + kLanes - 1) / kLanes;
     // Keys of the band that some row of the block sees; lo and hi ascend with the key.
-    const int32_t *lo = lo_ + num_columns_, *hi = hi_ + num_columns_;
+    const int32_t* lo = lo_ + num_columns_;
+    const int32_t* hi = hi_ + num_columns_;
     const auto begin = static_cast<int32_t>(std::lower_bound(hi, hi + band_keys_, first_row) - hi);
     const auto end =
         static_cast<int32_t>(std::upper_bound(lo, lo + band_keys_, first_row + num_rows_ - 1) - lo);
@@ -268,13 +271,13 @@ class RowTaskTile {
   VectorRange SeenBy(int32_t group) const {
     if (group < num_columns_) return {0, num_vectors_};
     const int32_t last = std::min(group + kGroup, num_columns_ + band_keys_) - 1;
-    const int32_t begin = std::max(lo_[group] - first_row_, 0),
-                  end = std::min(hi_[last] - first_row_, num_rows_ - 1);
+    const int32_t begin = std::max(lo_[group] - first_row_, 0);
+    const int32_t end = std::min(hi_[last] - first_row_, num_rows_ - 1);
     if (end < begin) return {0, 0};
     return {begin / kLanes, end / kLanes + 1};
   }
 
-  // Stage 1.
+  // Stage 1 for the keys [begin, end), both at the edge of a group.
   void Scores(int32_t begin, int32_t end) {
     for (int32_t group = begin; group < end; group += kGroup) {
       const VectorRange seen = SeenBy(group);
@@ -335,16 +338,16 @@ class RowTaskTile {
     }
   }
 
-  // What earlier chunks left is brought to the new maximum.
+  // Brings what earlier chunks left to the new maximum.
   void Rescale(int32_t state, bool first_chunk) {
-    const float scale = p_.scale * kLog2E;
+    const float scale = p_.scale * kLog2OfE;
     for (int v = 0; v < num_vectors_; ++v) {
       float* maximum = maximum_ + state + v * kLanes;
       alignas(64) float factor[kLanes], shift[kLanes];
       Isa::Store(factor, Isa::Exp2((Isa::Load(maximum) - block_maximum_[v]) * Isa::Set(scale)));
       Isa::Store(maximum, block_maximum_[v]);
       for (int i = 0; i < kLanes; ++i) {
-        shift[i] = maximum[i] == kMasked ? 0.0f : -maximum[i] * scale;
+        shift[i] = maximum[i] == kHiddenScore ? 0.0f : -maximum[i] * scale;
         if (first_chunk || factor[i] == 1.0f) continue;
         float* row = out_ + static_cast<size_t>(state + v * kLanes + i) * width_;
         for (int32_t d = 0; d < width_; d += kLanes)
@@ -359,8 +362,8 @@ class RowTaskTile {
   void WeighAndAdd(int32_t begin, int32_t end, int32_t state) {
     for (int32_t key = begin; key < end; key += kKeyBlock) {
       const int32_t block_end = std::min(key + kKeyBlock, end);
-      int32_t first[kVectors],
-          last[kVectors];  // keys of the block that lane block v has weights for
+      // Lane block v has weights for the keys [first[v], last[v]) of the key block.
+      int32_t first[kVectors], last[kVectors];
       for (int v = 0; v < kVectors; ++v) first[v] = block_end, last[v] = key;
       for (int32_t group = key; group < block_end; group += kGroup) {
         const VectorRange seen = SeenBy(group);
@@ -377,7 +380,7 @@ class RowTaskTile {
   }
 
   void WeighGroup(int32_t group, int v) {
-    const Float scale = Isa::Set(p_.scale * kLog2E), shift = block_shift_[v];
+    const Float scale = Isa::Set(p_.scale * kLog2OfE), shift = block_shift_[v];
     Float sum = block_sum_[v];
     const bool weighted = group < num_weighted_;
     float* scores = scores_ + static_cast<size_t>(group) * kRows + v * kLanes;
@@ -397,7 +400,7 @@ class RowTaskTile {
     block_sum_[v] = sum;
   }
 
-  // Stage 3 for the rows of lane block v.
+  // Stage 3 for the rows of lane block v and `units` units of keys.
   void AddValues(int32_t first_unit, int32_t units, int v, int32_t state) {
     for (int32_t d = 0; d < width_; d += Isa::kValueVectors * kLanes) {
       const int vectors = std::min(Isa::kValueVectors, (width_ - d) / kLanes);
@@ -475,43 +478,50 @@ class RowTaskTile {
 
   const SlidingWindowAttentionParams& p_;
   int32_t depth_ = 0;       // units of one query or key
-  int32_t width_ = 0;       // head size in whole vectors
-  int32_t chunk_keys_ = 0;  // capacity of a chunk
+  int32_t width_ = 0;       // head size, rounded up to whole vectors
+  int32_t chunk_keys_ = 0;  // the most keys of a chunk
 
-  // Of the task.
+  // The task at hand.
   const RowTask* task_ = nullptr;
   int32_t head_ = 0;
   int32_t next_column_ = 0;               // index of the column to pack next
-  int32_t next_key_ = 0, band_end_ = 0;   // position of the band to pack next, and its end
+  int32_t next_key_ = 0;                  // position of the key of the band to pack next
+  int32_t band_end_ = 0;                  // behind the last position of the band
   const int32_t* next_hidden_ = nullptr;  // first column at or after next_key_
   float* out_ = nullptr;                  // [kStateRows, width_] sums of values
   float* maximum_ = nullptr;              // [kStateRows] of the raw scores q·k
   float* sum_ = nullptr;                  // [kStateRows] of the weights
 
-  // Of the chunk: columns, then band, each padded to whole groups.
-  int32_t count_ = 0, num_columns_ = 0, band_keys_ = 0;
+  // The chunk at hand: columns, then band, each padded to whole groups.
+  int32_t count_ = 0;            // keys, with padding
+  int32_t num_columns_ = 0;      // of them columns, with padding
+  int32_t band_keys_ = 0;        // of them in the band, without padding
   int32_t num_weighted_ = 0;     // leading columns that count task_->weight times
   int32_t* position_ = nullptr;  // [chunk_keys_]
-  int32_t* lo_ = nullptr;        // [chunk_keys_] first and last row that see the key
-  int32_t* hi_ = nullptr;
-  float* keys_ = nullptr;    // [chunk_keys_, depth_] units
-  float* values_ = nullptr;  // [chunk_keys_ / kPack, width_] units
+  int32_t* lo_ = nullptr;        // [chunk_keys_] first row that sees the key
+  int32_t* hi_ = nullptr;        // [chunk_keys_] last row that sees the key
+  float* keys_ = nullptr;        // [chunk_keys_, depth_] units
+  float* values_ = nullptr;      // [chunk_keys_ / kPack, width_] units
 
-  // Of the block of rows.
-  int32_t first_row_ = 0, num_rows_ = 0, num_vectors_ = 0;
+  // The block of rows at hand.
+  int32_t first_row_ = 0;
+  int32_t num_rows_ = 0;
+  int32_t num_vectors_ = 0;
   float* queries_ = nullptr;  // [depth_, kRows] units
-  float* scores_ =
-      nullptr;  // [chunk_keys_, kRows]; then the weights, [chunk_keys_ / kPack, kRows] units
+  // [chunk_keys_, kRows] scores, which stage 2 overwrites with the weights,
+  // [chunk_keys_ / kPack, kRows] units.
+  float* scores_ = nullptr;
   Float block_maximum_[kVectors], block_shift_[kVectors], block_sum_[kVectors];
 };
 
-// Task i is task i / H, head i % H: neighbours in time share rows of the same tensors.
+// Runs every task for every head. Heads come first, so that what runs at the same time shares rows
+// of the same tensors.
 template <class Isa>
 void RunTasks(const SlidingWindowAttentionParams& params, const RowTask* tasks, int64_t num_tasks) {
   const int64_t count = num_tasks * params.num_heads;
 #pragma omp parallel if (count > 1)
   {
-    thread_local TileScratch scratch;
+    thread_local Scratch scratch;
     RowTaskTile<Isa> tile(params, scratch);
 #pragma omp for schedule(dynamic)
     for (int64_t i = 0; i < count; ++i)

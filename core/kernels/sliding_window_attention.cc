@@ -2,7 +2,6 @@
 
 #include <algorithm>
 
-#include "core/kernels/cpu_features.h"
 #include "core/kernels/row_attention.h"
 
 namespace longspan::kernels {
@@ -24,57 +23,8 @@ std::vector<RowTask> SlidingWindowTasks(const SlidingWindowAttentionParams& para
   return tasks;
 }
 
-bool IsSupported(AttentionImplementation implementation, ElementType type) {
-#if defined(__x86_64__)
-  if (implementation == AttentionImplementation::kAvx2) return GetCpuFeatures().avx2;
-  if (implementation == AttentionImplementation::kAvx512) return GetCpuFeatures().avx512;
-  if (implementation == AttentionImplementation::kAvx512Bf16)
-    return GetCpuFeatures().avx512_bf16 && type == ElementType::kBFloat16;
-#endif
-  return implementation == AttentionImplementation::kPortable;
-}
-
-AttentionImplementation FastestAttention(ElementType type) {
-  for (AttentionImplementation implementation :
-       {AttentionImplementation::kAvx512Bf16, AttentionImplementation::kAvx512,
-        AttentionImplementation::kAvx2}) {
-    if (IsSupported(implementation, type)) return implementation;
-  }
-  return AttentionImplementation::kPortable;
-}
-
-void AppendRowTasks(const RowTask& task, std::vector<RowTask>* tasks) {
-  for (int32_t row = task.row_begin; row < task.row_end; row += kTaskRows) {
-    tasks->push_back(task);
-    tasks->back().row_begin = row;
-    tasks->back().row_end = std::min(row + kTaskRows, task.row_end);
-  }
-}
-
-void RunRowTasks(AttentionImplementation implementation,
-                 const SlidingWindowAttentionParams& tensors, const std::vector<RowTask>& tasks) {
-  const int64_t count = static_cast<int64_t>(tasks.size());
-  switch (implementation) {
-#if defined(__x86_64__)
-    case AttentionImplementation::kAvx2:
-      return RunRowTasksAvx2(tensors, tasks.data(), count);
-    case AttentionImplementation::kAvx512:
-      return RunRowTasksAvx512(tensors, tasks.data(), count);
-    case AttentionImplementation::kAvx512Bf16:
-      return RunRowTasksAvx512Bf16(tensors, tasks.data(), count);
-#endif
-    default:
-      return RunRowTasksPortable(tensors, tasks.data(), count);
-  }
-}
-
-void SlidingWindowAttention(const SlidingWindowAttentionParams& params,
-                            AttentionImplementation implementation) {
-  RunRowTasks(implementation, params, SlidingWindowTasks(params));
-}
-
 void SlidingWindowAttention(const SlidingWindowAttentionParams& params) {
-  SlidingWindowAttention(params, FastestAttention(params.type));
+  RunRowTasks(params, SlidingWindowTasks(params));
 }
 
 }  // namespace longspan::kernels

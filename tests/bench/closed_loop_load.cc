@@ -1,7 +1,9 @@
-// closed_loop_load SERVER TEXTS TOKENS SECONDS: TEXTS callers at once, each sending one text of
-// TOKENS ids and waiting for its answer before it sends the next. Prints "TOKENS_PER_SECOND P50_MS
-// P99_MS". The open-loop load, for capacity with deadlines, is `longspan bench`; this one keeps a
-// number of texts in the server, whatever its speed. The other half is concurrency.py.
+// closed_loop_load SERVER TEXTS TOKENS SECONDS
+//
+// Runs TEXTS callers at once. Each sends one text of TOKENS ids and waits for its answer before it
+// sends the next, so the server holds a fixed number of texts, whatever its speed. Prints
+// "TOKENS_PER_SECOND P50_MS P99_MS", for concurrency.py. The open-loop load, which finds the
+// capacity with deadlines, is `longspan bench`.
 #include <algorithm>
 #include <barrier>
 #include <chrono>
@@ -32,8 +34,8 @@ v1::EncodeRequest RequestOf(int64_t tokens, int64_t vocab_size, uint32_t seed) {
   return request;
 }
 
-// The times of one caller's answers after a first one that warms up: for `seconds` from the common
-// start, two at least.
+// How long the answers to one caller took, in seconds. A first request warms up and is not counted;
+// then requests follow for `seconds` from the common start, at least two.
 absl::StatusOr<std::vector<double>> Call(Client& client, const v1::EncodeRequest& request,
                                          std::barrier<>& start, double seconds) {
   constexpr absl::Duration kDeadline = absl::Seconds(300);

@@ -1,8 +1,11 @@
-// Reformer: its kernels by themselves (useful GFLOP/s, share of the roofline; single-threaded
-// kernels run one call a thread), a layer of each kind, and the whole model with the geometry of
-// crime-and-punishment (6 layers local/lsh, E 256, 2 heads of 64, ffn 512, chunks of 64 + 64
-// before, axial [512, 1024]) and random weights: tokens a second of one text and the peak of the
-// resident set beyond what was there before.
+// Reformer on three scales:
+//   - its kernels by themselves: useful GFLOP/s and share of the roofline; kernels that run on the
+//     calling thread are called once on each thread;
+//   - a layer of each kind, with random weights;
+//   - the whole model with the geometry of crime-and-punishment (6 layers local/lsh, E 256, 2 heads
+//     of 64, ffn 512, chunks of 64 with 64 before, axial [512, 1024]), with random weights.
+// Layers and model report tokens a second, and how far the peak of the resident set rose above what
+// was resident before.
 #include <benchmark/benchmark.h>
 #include <c10/core/InferenceMode.h>
 #include <omp.h>
@@ -54,14 +57,14 @@ void OnTheTeam(int32_t n, const Block& block) {
   for (int32_t i = 0; i < n; ++i) block(i);
 }
 
-// Chunks of one head with one chunk before, causal, rows anywhere (lsh) or in order: blocks of 512
-// slots as the layers make them.
+// Chunks of one head that see themselves and the chunk before, causal, in blocks of 512 slots as
+// the layers make them. The rows lie anywhere for lsh and in order otherwise.
 void BM_ChunkAttention(benchmark::State& state,
                        kernels::ChunkAttentionImplementation implementation, ElementType type,
                        bool lsh) {
-  const int32_t tokens = static_cast<int32_t>(state.range(0)),
-                C = static_cast<int32_t>(state.range(1)), D = static_cast<int32_t>(state.range(2)),
-                chunks = tokens / C, chunks_a_block = std::max(1, 512 / C);
+  const int32_t tokens = static_cast<int32_t>(state.range(0));
+  const int32_t C = static_cast<int32_t>(state.range(1)), D = static_cast<int32_t>(state.range(2));
+  const int32_t chunks = tokens / C, chunks_a_block = std::max(1, 512 / C);
   const std::vector<float> qkv = Normal(static_cast<size_t>(tokens) * 2 * D);
   std::vector<BFloat16> halves(qkv.size());
   for (size_t i = 0; i < qkv.size(); ++i) kernels::FromFloat(qkv[i], &halves[i]);
@@ -113,10 +116,10 @@ void BM_ChunkAttention(benchmark::State& state,
 
 void BM_LshHash(benchmark::State& state) {
   constexpr int32_t kTokens = 65536, kHeadSize = 64, kBlock = 256, kColumns = 96;
-  const int32_t hashes = static_cast<int32_t>(state.range(0)), columns = hashes * kColumns,
-                stride = (columns + 31) / 32 * 32;
-  const std::vector<float> x = Normal(static_cast<size_t>(kTokens) * kHeadSize),
-                           rotations = Normal(kHeadSize * stride);
+  const int32_t hashes = static_cast<int32_t>(state.range(0)), columns = hashes * kColumns;
+  const int32_t stride = (columns + 31) / 32 * 32;
+  const std::vector<float> x = Normal(static_cast<size_t>(kTokens) * kHeadSize);
+  const std::vector<float> rotations = Normal(kHeadSize * stride);
   std::vector<int32_t> buckets(static_cast<size_t>(kTokens) * hashes);
   const int32_t factors[] = {64, 128};
   bench::MeasureAgainstRoofline(state, {.flop = 2.0 * kTokens * kHeadSize * columns}, [&] {
@@ -136,7 +139,7 @@ void BM_LshHash(benchmark::State& state) {
   });
 }
 
-// One thread a (head, round).
+// One head and round, on one thread as in the layers.
 void BM_LshSort(benchmark::State& state) {
   const int32_t tokens = static_cast<int32_t>(state.range(0));
   std::mt19937 random(3);
@@ -147,16 +150,16 @@ void BM_LshSort(benchmark::State& state) {
                                                 benchmark::Counter::kIsRate);
 }
 
-// A later round of one head, rows anywhere.
+// A round of one head that is not its first, with rows that lie anywhere.
 void BM_LshMerge(benchmark::State& state) {
   const int32_t tokens = static_cast<int32_t>(state.range(0));
   constexpr int32_t kHeadSize = 64, kBlock = 512;
   const std::vector<float> out = Normal(kBlock * kHeadSize), lse = Normal(kBlock);
-  std::vector<float> sum(static_cast<size_t>(tokens) * kHeadSize), maximum(tokens),
-      weight(tokens, 1.0f);
+  std::vector<float> sum(static_cast<size_t>(tokens) * kHeadSize);
+  std::vector<float> maximum(tokens), weight(tokens, 1.0f);
   const std::vector<int32_t> slots = Shuffled(tokens);
   const kernels::LshMergeState merged{sum.data(), maximum.data(), weight.data(), kHeadSize};
-  // Reads and writes the sum, reads the result.
+  // It reads and writes the sum and reads the results.
   bench::MeasureAgainstRoofline(state, {.bytes = 3.0 * tokens * kHeadSize * sizeof(float)}, [&] {
     OnTheTeam(tokens / kBlock, [&](int32_t block) {
       kernels::LshMergeRound(merged, out.data(), lse.data(), 0, &slots[block * kBlock], kBlock,
@@ -165,7 +168,7 @@ void BM_LshMerge(benchmark::State& state) {
   });
 }
 
-// A line of /proc/self/status, in MiB.
+// The value of a line of /proc/self/status, in MiB.
 double StatusMiB(const std::string& key) {
   std::ifstream status("/proc/self/status");
   for (std::string line; std::getline(status, line);) {
@@ -174,7 +177,7 @@ double StatusMiB(const std::string& key) {
   return 0;
 }
 
-// Forgets the peak so far.
+// Makes the kernel forget the peak of the resident set so far.
 void ResetPeak() { std::ofstream("/proc/self/clear_refs") << "5"; }
 
 nlohmann::json Config(const std::vector<std::string>& layers) {
@@ -253,8 +256,8 @@ std::unique_ptr<EncoderModel> MakeModel(DataType dtype, const std::vector<std::s
   return *std::move(model);
 }
 
-// FLOP of a token in the linear layers, the hashing and the attention (performance.md has the
-// table).
+// FLOP of a token in the linear layers, the hashing and the attention. A chunk of 64 sees 128 keys;
+// factors of 64 and 128 are 96 columns of hashing.
 double FlopAToken(const std::vector<std::string>& layers, int32_t num_hashes) {
   constexpr double E = 256, HD = 128, F = 512, kKeys = 128, kColumns = 96;
   double flop = 0;
@@ -283,8 +286,8 @@ void BM_Reformer(benchmark::State& state, DataType dtype, const std::vector<std:
     return state.SkipWithError(std::string(supported.message()).c_str());
   const std::unique_ptr<EncoderModel> model = MakeModel(dtype, layers);
   const int64_t length = state.range(0);
-  const int32_t num_hashes = static_cast<int32_t>(state.range(1)),
-                num_texts = static_cast<int32_t>(state.range(2));
+  const int32_t num_hashes = static_cast<int32_t>(state.range(1));
+  const int32_t num_texts = static_cast<int32_t>(state.range(2));
   const TokenBatch batch = RandomTexts(num_texts, length, num_hashes);
   c10::InferenceMode inference;
   ResetPeak();
@@ -349,8 +352,8 @@ const int kRegistered = [] {
       ->Arg(4096)
       ->Arg(524288)
       ->UseRealTime();
-  const std::vector<std::string> local = {"local"}, lsh = {"lsh"},
-                                 all = {"local", "lsh", "local", "lsh", "local", "lsh"};
+  const std::vector<std::string> local = {"local"}, lsh = {"lsh"};
+  const std::vector<std::string> all = {"local", "lsh", "local", "lsh", "local", "lsh"};
   for (const auto& [name, dtype] : {std::pair{"float32", DataType::kFloat32},
                                     {"bfloat16", DataType::kBFloat16},
                                     {"int8", DataType::kInt8}}) {

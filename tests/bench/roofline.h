@@ -1,17 +1,20 @@
-// The machine's own limits, measured by the benchmark that compares itself with them: multiply-adds
-// a second of the vector units in float32, bfloat16 and int8, and bytes a second of memory. A
-// kernel's share of the roofline is its rate over what the limits
-// allow at its arithmetic intensity:  min(peak, FLOP / bytes * bandwidth)   (Williams, Waterman, Patterson 2009).
+// The limits of the machine, measured by the benchmark that compares a kernel with them:
+// multiply-adds a second of the vector units in float32, bfloat16 and int8, and bytes a second of
+// memory. A kernel's share of the roofline is its rate over what the limits allow at its arithmetic
+// intensity,
+//   min(peak, FLOP / bytes * bandwidth)      (Williams, Waterman and Patterson 2009).
 //
 // A slice is some milliseconds of nothing but multiply-adds on every thread of the OpenMP team.
-// MeasureAgainstRoofline runs slices in turn with the passes of the kernel: what disturbs the
-// machine disturbs both. Wall time is what the reader gets; the share compares processor time of
-// all threads, which a busy machine disturbs little. OMP_NUM_THREADS chooses the threads;
-// OMP_WAIT_POLICY=passive keeps waiting threads out of the processor time.
-// The vector units are used as the kernels use them: AVX-512 (VDPBF16PS, VPDPBUSD where present),
-// else AVX2 with FMA, else what the compiler makes of four floats. A processor without bfloat16
-// units gets its float32 peak (values are widened), one without VNNI the int8 peak of VPMADDUBSW +
-// VPMADDWD. Tile units (AMX) do not count. Multiply and add count 2.
+// MeasureAgainstRoofline runs slices in turn with passes of the kernel, so that what disturbs the
+// machine disturbs both. Rates by wall time are what a reader gets. The share compares the
+// processor time of all threads, which a busy machine disturbs little. OMP_NUM_THREADS chooses the
+// threads; with OMP_WAIT_POLICY=passive, waiting threads take no processor time.
+//
+// The vector units are used as the kernels use them: AVX-512 (with VDPBF16PS and VPDPBUSD where
+// present), else AVX2 with FMA, else what the compiler makes of four floats. For a processor
+// without bfloat16 units the bfloat16 peak is that of float32, because values are widened. For one
+// without VNNI the int8 peak is that of VPMADDUBSW and VPMADDWD. Tile units (AMX) are left out. A
+// multiply and an add count 2.
 #pragma once
 
 #include <benchmark/benchmark.h>
@@ -40,14 +43,13 @@ struct Stopwatch {
     return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch())
         .count();
   }
-  static double CpuSeconds() {
-    return static_cast<double>(std::clock()) / CLOCKS_PER_SEC;
-  }  // of all threads together
+  // Of all threads together.
+  static double CpuSeconds() { return static_cast<double>(std::clock()) / CLOCKS_PER_SEC; }
 };
 
-// Work a second. By the wall the best pass counts, since other processes only ever make a pass
-// slower; by processor time (all threads together) the mean of all, since the clock of a thread
-// that sleeps at a barrier lags within one pass.
+// Work a second. By wall time the best pass counts, because other processes only ever make a pass
+// slower. By the processor time of all threads the mean of all passes counts, because the clock of
+// a thread that sleeps at a barrier lags within one pass.
 class Rate {
  public:
   void Add(double work, const Stopwatch& begin) {
@@ -65,13 +67,14 @@ class Rate {
 
 namespace internal {
 
-constexpr int64_t kSteps =
-    400000;                // a slice of 1.3 ms or more: the processor clock ticks in microseconds
-constexpr int kSums = 12;  // independent chains: two units, up to 5 cycles of latency
+// A slice takes 1.3 ms or more: the processor clock ticks in microseconds.
+constexpr int64_t kSteps = 400000;
+// Independent chains of multiply-adds. Ten keep two units with a latency of five cycles busy.
+constexpr int kSums = 12;
 
 #if defined(__x86_64__)
-// All loops over sums are unrolled: an array that is indexed lives in memory. The asm keeps the
-// compiler from folding the steps.
+// All loops over the sums are unrolled, because an array with an index lives in memory. The asm
+// keeps the compiler from folding the steps into one.
 __attribute__((target("avx512f"))) inline double Float32Avx512() {
   const __m512 factor = _mm512_set1_ps(0.5f);
   __m512 sum[kSums];
@@ -141,7 +144,7 @@ __attribute__((target("avx2"))) inline double Int8Avx2() {
   for (int64_t step = 0; step < kSteps; ++step) {
 #pragma GCC unroll 12
     for (int i = 0; i < kSums; ++i) {
-      asm volatile("" : "+v"(factor));  // each step multiplies anew
+      asm volatile("" : "+v"(factor));  // so that each step multiplies anew
       sum[i] =
           _mm256_add_epi32(sum[i], _mm256_madd_epi16(_mm256_maddubs_epi16(factor, factor), ones));
       asm volatile("" : "+v"(sum[i]));
@@ -190,9 +193,9 @@ inline double PeakSlice(Arithmetic arithmetic) {
   return flop;
 }
 
-// Copies through buffers that no cache holds, on every thread of the team; returns the bytes read
-// and written. A store first reads its cache line unless it goes around the cache, as the large
-// copies of the C library do: those two streams are what counts.
+// Copies between buffers that no cache holds, on every thread of the team. Returns the bytes read
+// and written. A store reads its cache line first unless it goes around the cache, as the large
+// copies of the C library do, so these two streams are all there are.
 class MemorySlice {
  public:
   double operator()() {
@@ -211,7 +214,7 @@ class MemorySlice {
                        to_ = std::vector<uint8_t>(kBytes, 2);
 };
 
-// The limits by themselves; measured at each call.
+// The limits by themselves. Every call measures anew.
 inline Rate MeasurePeak(Arithmetic arithmetic, int slices = 20) {
   Rate rate;
   for (int i = 0; i < slices; ++i) {
@@ -231,21 +234,20 @@ inline Rate MeasureBandwidth(int slices = 5) {
   return rate;
 }
 
-// What one pass of a kernel does: useful FLOP, and the bytes that it must move to and from memory.
-// 0 = does not limit it.
+// What one pass of a kernel does.
 struct Work {
   Arithmetic arithmetic = Arithmetic::kFloat32;
-  double flop = 0;
-  double bytes = 0;
+  double flop = 0;   // useful FLOP; 0 = the units do not limit it
+  double bytes = 0;  // that it must move to and from memory; 0 = memory does not limit it
 };
 
-// Runs `pass` as the benchmark's loop, once before it, and sets the counters
-//   GFLOP/s and peak, GB/s and memory (its peak)   wall time
-//   GFLOP/s/core, peak/core                        processor time
-//   %roofline                                      the rate over the limit that binds: of processor time for FLOP; of wall time
-//   for
-//                                                  bytes, since waiting for memory is processor time too
-// Returns passes a second of wall time (the best), for counters in other units.
+// Runs `pass` as the benchmark's loop, and once before it, and sets these counters:
+//   GFLOP/s and peak, GB/s and memory (its peak)   by wall time
+//   GFLOP/s/core, peak/core                        by processor time
+//   %roofline                                      the rate over the limit that binds
+// The share is one of processor time for FLOP. For bytes it is one of wall time, because waiting
+// for memory is processor time too. Returns passes a second of wall time (the best), for counters
+// in other units.
 template <class Pass>
 double MeasureAgainstRoofline(benchmark::State& state, const Work& work, const Pass& pass) {
   Rate passes, peak, memory;

@@ -1,6 +1,6 @@
-// Useful GFLOP/s of the attention kernels, and their share of what this machine's own FMA units do
-// in the same run (roofline.h).
-//   useful FLOP = 4 * H * D * (keys seen, summed over rows): hidden keys, softmax and packing count for nothing.
+// Useful GFLOP/s of the attention kernels, and their share of what the FMA units of this machine do
+// in the same run (roofline.h). Useful are 4 * H * D * (keys seen, summed over rows) FLOP: hidden
+// keys, the softmax and packing do not count.
 #include <benchmark/benchmark.h>
 #include <sys/mman.h>
 
@@ -9,6 +9,7 @@
 #include <cstring>
 #include <memory>
 #include <random>
+#include <string_view>
 #include <vector>
 
 #include "core/kernels/bfloat16.h"
@@ -29,8 +30,8 @@ struct Shape {
   int num_globals = 0;
 };
 
-// Memory as the server's arena has it: a row of q, k or v is a page of its own, so that small pages
-// would miss the TLB.
+// Huge pages, as the server's arena has them. Rows of q, k and v lie about a small page apart, so
+// with small pages nearly every row would miss the TLB.
 struct Free {
   void operator()(uint8_t* pages) const { std::free(pages); }
 };
@@ -43,12 +44,12 @@ Pages HugePages(size_t bytes) {
   return pages;
 }
 
-// Packed tensors [T, 3, H, D] of normal numbers.
+// Packed q, k and v [T, 3, H, D] of normal numbers.
 class Inputs {
  public:
   Inputs(const Shape& shape, ElementType type) : shape_(shape), type_(type) {
-    const size_t tokens = static_cast<size_t>(shape.length) * shape.num_texts,
-                 row = shape.num_heads * shape.head_size;
+    const size_t tokens = static_cast<size_t>(shape.length) * shape.num_texts;
+    const size_t row = shape.num_heads * shape.head_size;
     const size_t width = type == ElementType::kFloat32 ? 4 : 2;
     qkv_ = HugePages(tokens * 3 * row * width);
     out_ = HugePages(tokens * row * width);
@@ -118,13 +119,18 @@ void Measure(benchmark::State& state, ElementType type, double useful_flop, int6
   state.counters["Mtoken/s"] = static_cast<double>(tokens) * passes * 1e-6;
 }
 
+// By the implementation of that name.
 void BM_SlidingWindow(benchmark::State& state, Shape shape, ElementType type,
-                      AttentionImplementation implementation) {
-  if (!IsSupported(implementation, type))
-    return state.SkipWithError("this processor has no such instructions");
-  const Inputs inputs(shape, type);
-  Measure(state, type, inputs.UsefulFlop(), shape.length * shape.num_texts,
-          [&] { SlidingWindowAttention(inputs.params(), implementation); });
+                      std::string_view name) {
+  for (const RowAttentionImplementation& implementation : RowAttentionImplementations(type)) {
+    if (implementation.name != name) continue;
+    const Inputs inputs(shape, type);
+    return Measure(state, type, inputs.UsefulFlop(), shape.length * shape.num_texts, [&] {
+      const std::vector<RowTask> tasks = SlidingWindowTasks(inputs.params());
+      implementation.run(inputs.params(), tasks.data(), static_cast<int64_t>(tasks.size()));
+    });
+  }
+  state.SkipWithError("this processor has no such instructions");
 }
 
 void BM_BlockSparse(benchmark::State& state, Shape shape, ElementType type) {
@@ -134,29 +140,36 @@ void BM_BlockSparse(benchmark::State& state, Shape shape, ElementType type) {
   params.block_size = 64;
   params.random_blocks = 3;
   const double blocks = static_cast<double>(shape.length) / 64, middle = blocks - 2;
-  const double keys =
-      64.0 * 64 * (2 * blocks + 5 * middle - 2);  // the blocks beside the first and the last see 4
+  // The first and the last block see all blocks and the others five, but the two beside the first
+  // and the last see four.
+  const double keys = 64.0 * 64 * (2 * blocks + 5 * middle - 2);
   Measure(state, type, 4.0 * shape.num_heads * shape.head_size * keys, shape.length,
           [&] { BlockSparseAttention(params); });
 }
 
 constexpr ElementType kFloat32 = ElementType::kFloat32, kBFloat16 = ElementType::kBFloat16;
-constexpr AttentionImplementation kAvx2 = AttentionImplementation::kAvx2,
-                                  kAvx512Bf16 = AttentionImplementation::kAvx512Bf16,
-                                  kPortable = AttentionImplementation::kPortable;
-constexpr Shape kLongformer = {4096, 256, 12, 64}, kLongformer16K = {16384, 256, 12, 64},
-                kLongformerGlobal = {4096, 256, 12, 64, 1, 1}, kModernBert = {4096, 64, 12, 64},
-                kDense512 = {512, kUnlimitedWindow, 12, 64, 4},
-                kDense4096 = {4096, kUnlimitedWindow, 12, 64},
-                kMiniLm128 = {128, kUnlimitedWindow, 12, 32, 32},
-                kMiniLmBand = {4096, 128, 12, 32, 1, 1}, kLed = {4096, 512, 12, 64};
+const char* const kPreferred = RowAttentionImplementations(kFloat32).front().name;
+constexpr Shape kLongformer = {.length = 4096, .window = 256, .num_heads = 12, .head_size = 64};
+constexpr Shape kLongformer16K = {.length = 16384, .window = 256, .num_heads = 12, .head_size = 64};
+constexpr Shape kLongformerGlobal = {
+    .length = 4096, .window = 256, .num_heads = 12, .head_size = 64, .num_globals = 1};
+constexpr Shape kModernBert = {.length = 4096, .window = 64, .num_heads = 12, .head_size = 64};
+constexpr Shape kDense512 = {
+    .length = 512, .window = kUnlimitedWindow, .num_heads = 12, .head_size = 64, .num_texts = 4};
+constexpr Shape kDense4096 = {
+    .length = 4096, .window = kUnlimitedWindow, .num_heads = 12, .head_size = 64};
+constexpr Shape kMiniLm128 = {
+    .length = 128, .window = kUnlimitedWindow, .num_heads = 12, .head_size = 32, .num_texts = 32};
+constexpr Shape kMiniLmBand = {
+    .length = 4096, .window = 128, .num_heads = 12, .head_size = 32, .num_globals = 1};
+constexpr Shape kLed = {.length = 4096, .window = 512, .num_heads = 12, .head_size = 64};
 
-#define LONGSPAN_SHAPES(name, shape)                                                            \
-  BENCHMARK_CAPTURE(BM_SlidingWindow, name##_fp32, shape, kFloat32, FastestAttention(kFloat32)) \
-      ->UseRealTime()                                                                           \
-      ->MinTime(0.7);                                                                           \
-  BENCHMARK_CAPTURE(BM_SlidingWindow, name##_bf16, shape, kBFloat16, kAvx512Bf16)               \
-      ->UseRealTime()                                                                           \
+#define LONGSPAN_SHAPES(name, shape)                                                \
+  BENCHMARK_CAPTURE(BM_SlidingWindow, name##_fp32, shape, kFloat32, kPreferred)     \
+      ->UseRealTime()                                                               \
+      ->MinTime(0.7);                                                               \
+  BENCHMARK_CAPTURE(BM_SlidingWindow, name##_bf16, shape, kBFloat16, "avx512_bf16") \
+      ->UseRealTime()                                                               \
       ->MinTime(0.7)
 
 LONGSPAN_SHAPES(longformer_4096, kLongformer);
@@ -168,10 +181,11 @@ LONGSPAN_SHAPES(minilm_band_4096, kMiniLmBand);
 LONGSPAN_SHAPES(minilm_dense_32x128, kMiniLm128);
 LONGSPAN_SHAPES(dense_4x512, kDense512);
 LONGSPAN_SHAPES(dense_4096, kDense4096);
-BENCHMARK_CAPTURE(BM_SlidingWindow, avx2_longformer_4096_fp32, kLongformer, kFloat32, kAvx2)
+BENCHMARK_CAPTURE(BM_SlidingWindow, avx2_longformer_4096_fp32, kLongformer, kFloat32, "avx2")
     ->UseRealTime()
     ->MinTime(0.7);
-BENCHMARK_CAPTURE(BM_SlidingWindow, portable_longformer_4096_fp32, kLongformer, kFloat32, kPortable)
+BENCHMARK_CAPTURE(BM_SlidingWindow, portable_longformer_4096_fp32, kLongformer, kFloat32,
+                  "portable")
     ->UseRealTime()
     ->MinTime(0.7);
 BENCHMARK_CAPTURE(BM_BlockSparse, bigbird_4096_fp32, kLongformer, kFloat32)

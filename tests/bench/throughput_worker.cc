@@ -1,7 +1,9 @@
-// throughput_worker MODEL DTYPE THREADS: loads a model and says "ready" (or "refused REASON"), then
-// answers each line "LENGTH TEXTS" with "SECONDS PEAK_MIB VALUE..." of one packed batch of TEXTS
-// random texts of LENGTH tokens, mean pooled; the values are the first text's vector, so that
-// compare.py sees that all engines computed the same thing.
+// throughput_worker MODEL DTYPE THREADS
+//
+// Loads a model and prints "ready", or "refused REASON". Then it answers each line "LENGTH TEXTS"
+// with "SECONDS PEAK_MIB VALUE...": it encodes one packed batch of TEXTS random texts of LENGTH
+// tokens with mean pooling. The values are the vector of the first text, by which compare.py sees
+// that all engines computed the same thing.
 #include <chrono>
 #include <fstream>
 #include <iostream>
@@ -14,7 +16,7 @@
 namespace longspan {
 namespace {
 
-// Peak resident set since the last call, MiB.
+// The peak of the resident set since the last call, in MiB.
 double TakePeakMib() {
   double mib = 0;
   std::ifstream status("/proc/self/status");
@@ -25,8 +27,8 @@ double TakePeakMib() {
   return mib;
 }
 
-// Ids 3 .. vocabulary - 1 by a linear congruential generator (Numerical Recipes, 7.1); protocol.py
-// makes the same.
+// Random ids in 3 .. vocabulary - 1, by a linear congruential generator (Numerical Recipes, 7.1).
+// engine_worker.py draws the same ones.
 std::vector<int32_t> RandomIds(int64_t count, int64_t vocabulary, uint32_t state) {
   std::vector<int32_t> ids(count);
   for (int32_t& id : ids)
@@ -46,8 +48,8 @@ int Serve(const Encoder& encoder) {
       batch.Add({.token_ids = ids, .global_positions = globals});
     }
     EncodeOptions wanted;
-    wanted.pooling =
-        PoolingMode::kMean;  // of all tokens: cls would let the last layer skip most rows
+    // Of all tokens: with cls the last layer would skip most rows.
+    wanted.pooling = PoolingMode::kMean;
     wanted.normalize = false;
     const std::vector<EncodeOptions> options(texts, wanted);
     TakePeakMib();

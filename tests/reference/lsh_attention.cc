@@ -13,7 +13,7 @@ double Dot(const float* a, const float* b, int n) {
   return sum;
 }
 
-// m + log(sum exp(s - m)), the result rounded to float32.
+// m + log(sum exp(s - m)) with m the maximum, rounded to float32.
 float LogSumExp(const std::vector<float>& s) {
   const float m = *std::max_element(s.begin(), s.end());
   double sum = 0;
@@ -21,7 +21,7 @@ float LogSumExp(const std::vector<float>& s) {
   return m + static_cast<float>(std::log(sum));
 }
 
-// sum_j exp(s_j - z) v_j over the keys listed; returns z.
+// Writes sum_j exp(s_j - z) v_j over `keys`, of which scores[j] is that of keys[j]. Returns z.
 float Attend(const std::vector<float>& scores, const std::vector<int>& keys,
              const std::vector<float>& v, int head_size, double* out) {
   const float z = LogSumExp(scores);
@@ -47,7 +47,7 @@ std::vector<int> AllSlots(int n) {
   return slots;
 }
 
-// Key positions of the chunk that holds `slot`, where `order` lists the position of each slot.
+// The key positions that the chunk of `slot` sees, where order[s] is the position of slot s.
 std::vector<int> KeysOfSlot(const ChunkedText& text, const std::vector<int>& order, int slot) {
   if (text.length <= text.chunk_length) return order;
   const int num_chunks = static_cast<int>(order.size()) / text.chunk_length;

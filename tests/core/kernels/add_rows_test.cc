@@ -12,8 +12,8 @@ namespace {
 TEST(AddRows, AddsEachRowWhereItBelongs) {
   constexpr int kRows = 40, kWidth = 19;
   std::vector<int32_t> rows;
-  for (int i = 0; i < kRows / 2; ++i)
-    rows.push_back((i * 7) % kRows);  // 7 and 40 have no common factor: all differ
+  // All rows differ, because 7 and 40 have no common factor.
+  for (int i = 0; i < kRows / 2; ++i) rows.push_back((i * 7) % kRows);
   for (ElementType type : {ElementType::kFloat32, ElementType::kBFloat16}) {
     std::vector<float> from, to(kRows * kWidth, 0.5f);
     std::vector<BFloat16> halves;

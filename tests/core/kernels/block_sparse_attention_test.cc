@@ -9,21 +9,11 @@
 #include <vector>
 
 #include "core/kernels/bfloat16.h"
-#include "core/kernels/block_sparse_attention_impl.h"
+#include "core/kernels/row_attention.h"
 #include "tests/reference/attention.h"
 
 namespace longspan::kernels {
 namespace {
-
-std::vector<AttentionImplementation> Implementations(ElementType type) {
-  std::vector<AttentionImplementation> all;
-  for (AttentionImplementation one :
-       {AttentionImplementation::kPortable, AttentionImplementation::kAvx2,
-        AttentionImplementation::kAvx512, AttentionImplementation::kAvx512Bf16}) {
-    if (IsSupported(one, type)) all.push_back(one);
-  }
-  return all;
-}
 
 struct Text {
   int blocks = 2;
@@ -32,6 +22,7 @@ struct Text {
   std::vector<uint8_t> read = {};  // [length]
 };
 
+// Packed texts of normal numbers.
 struct Batch {
   int block_size, random_blocks, num_heads, head_size;
   ElementType type;
@@ -56,7 +47,7 @@ struct Batch {
     }
   }
 
-  std::vector<float> Run(AttentionImplementation implementation) const {
+  std::vector<float> Run(const RowAttentionImplementation& implementation) const {
     std::vector<float> packed[3];
     std::vector<int32_t> cu_seqlens = {0};
     std::vector<uint8_t> mask;
@@ -91,7 +82,8 @@ struct Batch {
     params.tensors.key_mask = mask.data();
     params.block_size = block_size;
     params.random_blocks = random_blocks;
-    BlockSparseAttention(params, implementation);
+    const BlockSparseTasks made = MakeBlockSparseTasks(params);
+    implementation.run(params.tensors, made.tasks.data(), static_cast<int64_t>(made.tasks.size()));
     if (!full)
       std::transform(half_out.begin(), half_out.end(), out.begin(),
                      [](BFloat16 x) { return ToFloat(x); });
@@ -99,6 +91,7 @@ struct Batch {
   }
 };
 
+// The rows of one head of x [T, H, D].
 std::vector<float> HeadOf(const Batch& batch, const std::vector<float>& x, int head) {
   std::vector<float> rows;
   for (size_t t = 0; t < x.size() / batch.row(); ++t) {
@@ -109,7 +102,7 @@ std::vector<float> HeadOf(const Batch& batch, const std::vector<float>& x, int h
 }
 
 void ExpectEqualsReference(const Batch& batch, double error) {
-  for (AttentionImplementation implementation : Implementations(batch.type)) {
+  for (const auto& implementation : RowAttentionImplementations(batch.type)) {
     const std::vector<float> got = batch.Run(implementation);
     size_t first = 0;
     double worst = 0;
@@ -135,9 +128,8 @@ void ExpectEqualsReference(const Batch& batch, double error) {
       }
       first += length;
     }
-    EXPECT_LT(worst, error) << "implementation " << static_cast<int>(implementation) << " block "
-                            << batch.block_size << " r " << batch.random_blocks << " D "
-                            << batch.head_size;
+    EXPECT_LT(worst, error) << implementation.name << " block " << batch.block_size << " r "
+                            << batch.random_blocks << " D " << batch.head_size;
   }
 }
 
@@ -184,7 +176,7 @@ TEST(BlockSparseAttention, TextInABatch_IsBitIdenticalToTheTextAlone) {
                  ElementType::kFloat32,
                  {{.blocks = 80, .padding = 5}, {.blocks = 7}, {.blocks = 12, .padding = 1}}};
   batch.Fill(random);
-  for (AttentionImplementation implementation : Implementations(batch.type)) {
+  for (const auto& implementation : RowAttentionImplementations(batch.type)) {
     const std::vector<float> all = batch.Run(implementation);
     size_t first = 0;
     for (const Text& text : batch.texts) {
@@ -192,7 +184,7 @@ TEST(BlockSparseAttention, TextInABatch_IsBitIdenticalToTheTextAlone) {
       single.texts = {text};
       const std::vector<float> alone = single.Run(implementation);
       EXPECT_TRUE(std::equal(alone.begin(), alone.end(), all.begin() + first))
-          << static_cast<int>(implementation);
+          << implementation.name;
       first += alone.size();
     }
   }

@@ -1,5 +1,5 @@
 // Elements: numbers as a kernel reads and writes them, float32 or bfloat16, for tests that run a
-// kernel in both types. Behind the last one lie kGuard elements that no kernel may change.
+// kernel with both types. Behind the last one lie kGuard elements that no kernel may change.
 #pragma once
 
 #include <cstddef>
@@ -16,21 +16,17 @@ class Elements {
  public:
   static constexpr size_t kGuard = 40;  // more than a vector of the widest instruction set
 
-  // `values`, rounded to the type.
+  // Holds `values`, rounded to the type.
   Elements(const std::vector<float>& values, ElementType type) : Elements(values.size(), type) {
-    for (size_t i = 0; i < values.size(); ++i) {
-      if (type == ElementType::kFloat32)
-        FromFloat(values[i], &floats_[i]);
-      else
-        FromFloat(values[i], &halves_[i]);
-    }
+    for (size_t i = 0; i < values.size(); ++i) Set(i, values[i]);
   }
-  // `size` places to write to.
+  // Holds `size` elements that count as untouched until they are written.
   Elements(size_t size, ElementType type) : size_(size), type_(type) {
+    FromFloat(kUntouched, &half_untouched_);
     if (type == ElementType::kFloat32)
       floats_.assign(size + kGuard, kUntouched);
     else
-      FromFloat(kUntouched, &half_untouched_), halves_.assign(size + kGuard, half_untouched_);
+      halves_.assign(size + kGuard, half_untouched_);
   }
 
   ElementType type() const { return type_; }
@@ -38,6 +34,12 @@ class Elements {
   void* at(size_t i) {
     return type_ == ElementType::kFloat32 ? static_cast<void*>(&floats_[i])
                                           : static_cast<void*>(&halves_[i]);
+  }
+  void Set(size_t i, float value) {
+    if (type_ == ElementType::kFloat32)
+      FromFloat(value, &floats_[i]);
+    else
+      FromFloat(value, &halves_[i]);
   }
   float operator[](size_t i) const {
     return type_ == ElementType::kFloat32 ? floats_[i] : ToFloat(halves_[i]);

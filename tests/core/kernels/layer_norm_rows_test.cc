@@ -1,5 +1,5 @@
-// Every implementation of LayerNormRows against the portable one, which layer_norm_test holds
-// against the formula.
+// Every implementation of LayerNormRows that this processor runs against the portable one, which is
+// the formula written out. layer_norm_test compares LayerNorm with a formula of its own.
 #include <gmock/gmock.h>
 
 #include <cmath>
@@ -8,7 +8,6 @@
 #include <string>
 #include <vector>
 
-#include "core/kernels/cpu_features.h"
 #include "core/kernels/layer_norm.h"
 #include "tests/core/kernels/elements.h"
 
@@ -17,14 +16,7 @@ namespace {
 
 constexpr ElementType kTypes[] = {ElementType::kFloat32, ElementType::kBFloat16};
 
-using RowsOf = void (*)(const LayerNormParams&, int64_t, int64_t, float*);
-
-std::vector<std::pair<const char*, RowsOf>> Implementations() {
-  std::vector<std::pair<const char*, RowsOf>> all;
-  if (GetCpuFeatures().avx2) all.push_back({"avx2", LayerNormRowsAvx2});
-  if (GetCpuFeatures().avx512) all.push_back({"avx512", LayerNormRowsAvx512});
-  return all;
-}
+const LayerNormImplementation kPortable = {"portable", nullptr, LayerNormRowsPortable};
 
 struct Case {
   int64_t width;
@@ -63,11 +55,11 @@ struct Input {
   std::vector<float> weight, bias;
 };
 
-Output Normalise(const Case& c, Input& input, RowsOf rows_of) {
+Output Normalise(const Case& c, Input& input, const LayerNormImplementation& one) {
   Output output = {Elements(kRows * c.width, c.out_type),
                    Elements(kRows * c.width, c.residual_type)};
   std::vector<float> scratch(c.width);
-  rows_of({.x = input.x.at(0),
+  one.run({.x = input.x.at(0),
            .residual = c.has_residual ? input.residual.at(0) : nullptr,
            .out = output.out.at(0),
            .sum = c.has_sum ? output.sum.at(0) : nullptr,
@@ -82,8 +74,8 @@ Output Normalise(const Case& c, Input& input, RowsOf rows_of) {
   return output;
 }
 
-// Equal but for the order of sums (and for bfloat16 one step of rounding), and written where it was
-// asked for alone.
+// Expects equal numbers, but for the order of sums and, in bfloat16, one step of rounding, and that
+// the same elements were written.
 void ExpectSame(const Elements& got, const Elements& want, int64_t width) {
   for (size_t i = 0; i < got.size(); ++i) {
     ASSERT_EQ(got.IsUntouched(i), want.IsUntouched(i)) << "element " << i;
@@ -110,10 +102,10 @@ TEST(LayerNormRows, EqualsPortable_ForEveryTypeWidthAndOptionalPart) {
                       kind & 16 ? true : false,
                       kind & 32 ? true : false};
       Input input(c, random);
-      const Output want = Normalise(c, input, LayerNormRowsPortable);
-      for (const auto& [name, rows_of] : Implementations()) {
-        SCOPED_TRACE(testing::Message() << name << " " << c.Describe());
-        const Output got = Normalise(c, input, rows_of);
+      const Output want = Normalise(c, input, kPortable);
+      for (const auto& one : LayerNormImplementations()) {
+        SCOPED_TRACE(testing::Message() << one.name << " " << c.Describe());
+        const Output got = Normalise(c, input, one);
         ExpectSame(got.out, want.out, width);
         ExpectSame(got.sum, want.sum, width);
       }
@@ -128,10 +120,10 @@ TEST(LayerNormRows, EqualsPortable_WhereTheMeanIsLarge) {
       90, ElementType::kFloat32, ElementType::kFloat32, ElementType::kFloat32, false, false, true};
   Input input(c, random);
   input.x = Elements(Normal(kRows * c.width, 4096.0f, random), c.x_type);
-  const Output want = Normalise(c, input, LayerNormRowsPortable);
-  for (const auto& [name, rows_of] : Implementations()) {
-    SCOPED_TRACE(name);
-    const Output got = Normalise(c, input, rows_of);
+  const Output want = Normalise(c, input, kPortable);
+  for (const auto& one : LayerNormImplementations()) {
+    SCOPED_TRACE(one.name);
+    const Output got = Normalise(c, input, one);
     for (size_t i = 0; i < got.out.size(); ++i) ASSERT_NEAR(got.out[i], want.out[i], 3e-3);
   }
 }
@@ -144,10 +136,10 @@ TEST(LayerNormRows, NaN_StaysInItsRow) {
     std::vector<float> values = Normal(kRows * c.width, 0.0f, random);
     values[c.width + 36] = NAN;
     input.x = Elements(values, type);
-    for (const auto& [name, rows_of] : Implementations()) {
-      const Output got = Normalise(c, input, rows_of);
+    for (const auto& one : LayerNormImplementations()) {
+      const Output got = Normalise(c, input, one);
       for (int64_t i = c.width; i < 3 * c.width; ++i)
-        ASSERT_EQ(std::isnan(got.out[i]), i < 2 * c.width) << name << " " << i;
+        ASSERT_EQ(std::isnan(got.out[i]), i < 2 * c.width) << one.name << " " << i;
     }
   }
 }

@@ -12,15 +12,15 @@
 namespace longspan::kernels {
 namespace {
 
-// What this processor runs, and how it is chosen.
+// The implementations of this processor, and the public function, which chooses among them.
 std::vector<ChunkAttentionImplementation> Implementations(ElementType type) {
   std::vector<ChunkAttentionImplementation> all = ChunkAttentionImplementations(type);
-  all.push_back({"dispatched", ChunkAttention});
+  all.push_back({"ChunkAttention", nullptr, ChunkAttention});
   return all;
 }
 
-// Values as an element type holds them: the floats that they are, and the bytes that a kernel
-// reads.
+// Values rounded to an element type: `floats` are what they are worth, `halves` the bytes that a
+// kernel reads where the type is bfloat16.
 struct Elements {
   ElementType type;
   std::vector<float> floats;
@@ -51,8 +51,9 @@ std::vector<float> Normal(size_t count, float scale, std::mt19937& random) {
 std::vector<ChunkTask> Tasks(const reference::ChunkedText& text, std::vector<int32_t>& key_slots) {
   const bool full = text.length <= text.chunk_length;
   const int32_t C = full ? text.length : text.chunk_length, num_chunks = text.length / C;
-  const int32_t before = full ? 0 : text.chunks_before, after = full ? 0 : text.chunks_after,
-                keys = before + 1 + after;
+  const int32_t before = full ? 0 : text.chunks_before;
+  const int32_t after = full ? 0 : text.chunks_after;
+  const int32_t keys = before + 1 + after;
   key_slots.resize(num_chunks * keys);
   std::vector<ChunkTask> tasks;
   for (int32_t c = 0; c < num_chunks; ++c) {
@@ -68,8 +69,8 @@ std::vector<ChunkTask> Tasks(const reference::ChunkedText& text, std::vector<int
   return tasks;
 }
 
-// With bfloat16 elements only the rounding of the probabilities (2^-9) and of the result is left to
-// differ.
+// The reference gets the rounded elements. So with bfloat16 only the rounding of the probabilities
+// (2^-9) and of the result is left to differ.
 double Bound(ElementType type, ElementType out_type) {
   return type == ElementType::kFloat32 && out_type == ElementType::kFloat32 ? 2e-5 : 1e-2;
 }
@@ -94,7 +95,7 @@ void ExpectEqualsReference(const reference::ChunkedText& text, std::mt19937& ran
     }
     want[h] = reference::LocalChunkAttention(text, part[0], part[1], part[2]);
   }
-  for (const auto& [name, attention] : Implementations(type)) {
+  for (const auto& [name, needs, attention] : Implementations(type)) {
     std::vector<float> out(static_cast<size_t>(L) * H * D, NAN);
     std::vector<BFloat16> out_halves(out.size(), BFloat16{0x7fc0});
     attention({.type = type,
@@ -120,7 +121,7 @@ void ExpectEqualsReference(const reference::ChunkedText& text, std::mt19937& ran
     for (size_t i = 0; i < out.size(); ++i) {
       const double value = want[i / D % H][i / (H * D) * D + i % D];
       const double error = std::abs(value - out[i]) / (1 + std::abs(value));
-      worst = error <= worst ? worst : error;  // NaN too
+      worst = error <= worst ? worst : error;  // a NaN becomes the worst, and then stays it
     }
     EXPECT_LT(worst, Bound(type, out_type))
         << name << " L " << L << " C " << text.chunk_length << " before " << text.chunks_before
@@ -160,8 +161,8 @@ TEST_P(LocalChunkAttention, EqualsReference_OverShapes) {
   }
 }
 
-// 2.9: where every key is masked, exp(s - z) with z = -1e9 + log n rounded back to -1e9 gives the
-// sum of the values, not the mean.
+// Where every key is masked, z = -1e9 + log n is rounded back to -1e9, so exp(s - z) is 1 for each
+// key: the result is the sum of the values, not their mean.
 TEST_P(LocalChunkAttention, AllKeysMasked_GivesTheSumOfTheValues) {
   const auto [type, out_type] = GetParam();
   if (out_type == ElementType::kBFloat16) return;
@@ -170,7 +171,7 @@ TEST_P(LocalChunkAttention, AllKeysMasked_GivesTheSumOfTheValues) {
   const int32_t key = 0;
   const ChunkTask task = {
       .query_slot = 0, .length = 4, .out_row = 0, .num_key_chunks = 1, .key_slots = &key};
-  for (const auto& [name, attention] : Implementations(type)) {
+  for (const auto& [name, needs, attention] : Implementations(type)) {
     std::vector<float> out(4);
     attention({.type = type,
                .q = zeros.at(0),

@@ -5,19 +5,15 @@
 #include <numeric>
 #include <random>
 
-#include "core/kernels/cpu_features.h"
 #include "tests/reference/lsh_attention.h"
 
 namespace longspan::kernels {
 namespace {
 
-using Hash = void (*)(const LshHashParams&);
-
-std::vector<std::pair<const char*, Hash>> Implementations() {
-  std::vector<std::pair<const char*, Hash>> all = {{"portable", LshHashPortable},
-                                                   {"dispatched", LshHash}};
-  if (GetCpuFeatures().avx2) all.push_back({"avx2", LshHashAvx2});
-  if (GetCpuFeatures().avx512) all.push_back({"avx512", LshHashAvx512});
+// The implementations of this processor, and the public function, which chooses among them.
+std::vector<LshHashImplementation> Implementations() {
+  std::vector<LshHashImplementation> all = LshHashImplementations();
+  all.push_back({"LshHash", nullptr, LshHash});
   return all;
 }
 
@@ -27,7 +23,8 @@ struct Case {
   double share_masked;
 };
 
-// Rotations padded as the kernel wants them; what lies between is poison.
+// The rotations in rows of `stride` floats, as the kernel wants them. What lies behind the columns
+// is poison, which would win every maximum.
 std::vector<float> Padded(const std::vector<float>& rotations, int head_size, int columns,
                           int stride) {
   std::vector<float> padded(static_cast<size_t>(head_size) * stride, 1e30f);
@@ -38,8 +35,8 @@ std::vector<float> Padded(const std::vector<float>& rotations, int head_size, in
 
 void ExpectEqualsReference(const Case& c, std::mt19937& random) {
   std::normal_distribution<float> normal;
-  const int half_sum = std::accumulate(c.factors.begin(), c.factors.end(), 0) / 2,
-            columns = c.num_hashes * half_sum;
+  const int half_sum = std::accumulate(c.factors.begin(), c.factors.end(), 0) / 2;
+  const int columns = c.num_hashes * half_sum;
   std::vector<float> x(c.rows * c.head_size), rotations(c.head_size * columns);
   for (float& value : x) value = normal(random);
   for (float& value : rotations) value = normal(random);
@@ -51,7 +48,7 @@ void ExpectEqualsReference(const Case& c, std::mt19937& random) {
 
   const int stride = (columns + 31) / 32 * 32;
   const std::vector<float> padded = Padded(rotations, c.head_size, columns, stride);
-  for (const auto& [name, hash] : Implementations()) {
+  for (const auto& [name, needs, hash] : Implementations()) {
     std::vector<int32_t> buckets(c.num_hashes * c.rows, -1);
     hash({.x = x.data(),
           .x_stride = c.head_size,
@@ -65,8 +62,8 @@ void ExpectEqualsReference(const Case& c, std::mt19937& random) {
           .key_mask = c.share_masked > 0 ? read.data() : nullptr,
           .buckets = buckets.data(),
           .bucket_stride = c.rows});
-    // A tie within rounding may go either way: none is expected in so few draws, one in ten
-    // thousand is let pass.
+    // Values that are equal within rounding may go either way. None are expected in so few draws;
+    // one bucket in ten thousand may differ.
     int different = 0;
     for (size_t i = 0; i < buckets.size(); ++i) different += buckets[i] != want[i];
     EXPECT_LE(different, static_cast<int>(buckets.size() / 10000))
@@ -93,9 +90,11 @@ TEST(LshHash, TakesTheFirstMaximum_WhenValuesAreEqual) {
   // y = (2, 2, -2 | ...): values (2, 2, -2, -2, -2, 2): indices 0, 1 and 5 are equal, 0 is first.
   const std::vector<float> x = {1.0f, 0.0f};
   std::vector<float> rotations(2 * 32, 0.0f);
-  rotations[0] = 2.0f, rotations[1] = 2.0f, rotations[2] = -2.0f;
+  rotations[0] = 2.0f;
+  rotations[1] = 2.0f;
+  rotations[2] = -2.0f;
   const int32_t factors[] = {6};
-  for (const auto& [name, hash] : Implementations()) {
+  for (const auto& [name, needs, hash] : Implementations()) {
     int32_t bucket = -1;
     hash({.x = x.data(),
           .x_stride = 2,

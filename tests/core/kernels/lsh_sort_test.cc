@@ -31,8 +31,11 @@ TEST(LshSort, EqualsStableSort_ForAnyNumberOfBuckets) {
       std::vector<int32_t> buckets(n);
       for (int32_t& bucket : buckets)
         bucket = std::uniform_int_distribution<int32_t>(0, num_buckets - 1)(random);
-      if (n > 2)
-        buckets[n / 2] = num_buckets - 1, buckets[n - 1] = num_buckets - 1, buckets[0] = buckets[1];
+      if (n > 2) {  // equal buckets, and the largest
+        buckets[0] = buckets[1];
+        buckets[n / 2] = num_buckets - 1;
+        buckets[n - 1] = num_buckets - 1;
+      }
       std::vector<int32_t> slots(n, -1);
       LshSort(buckets.data(), n, num_buckets, slots.data());
       EXPECT_EQ(slots, StableOrder(buckets)) << n << " slots, " << num_buckets << " buckets";

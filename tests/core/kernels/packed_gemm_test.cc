@@ -1,5 +1,5 @@
-// PackedGemm against its definition in double precision, for every way in which a shape fails to be
-// a multiple of a tile.
+// Every implementation of PackedGemm and PackedInt8Gemm that this processor runs against the
+// definition in double precision, for every way in which a shape fails to be a multiple of a tile.
 #include "core/kernels/packed_gemm.h"
 
 #include <gmock/gmock.h>
@@ -10,8 +10,6 @@
 #include <random>
 #include <tuple>
 #include <vector>
-
-#include "core/kernels/cpu_features.h"
 
 namespace longspan::kernels {
 namespace {
@@ -47,7 +45,8 @@ double Activate(Activation activation, double x) {
   return x;
 }
 
-// One product with weights and rows of its own; x lies in wider rows whose rest is NaN.
+// One product with weights and rows of its own. The rows of x are `gap` floats wider than K, and
+// NaN there.
 struct Product {
   Product(int64_t rows, int64_t k, int64_t n, int64_t gap = 0, uint32_t seed = 1)
       : rows(rows), k(k), n(n), x_stride(k + gap), x(rows * (k + gap), NAN) {
@@ -74,7 +73,7 @@ struct Product {
             .k = k,
             .n = n};
   }
-  // The whole y by `run(params)`; what lies before and behind it stays as it was.
+  // The whole y by `run(params)`, which must not change what lies before and behind it.
   template <class RunFn>
   std::vector<float> Run(RunFn run) const {
     constexpr int64_t kMargin = 32;
@@ -84,9 +83,9 @@ struct Product {
     EXPECT_THAT(std::vector<float>(y.end() - kMargin, y.end()), testing::Each(kUntouched));
     return {y.begin() + kMargin, y.end() - kMargin};
   }
-  std::vector<float> Run() const {
-    return Run([](const PackedGemmParams& p) {
-      PackedGemmAvx2(p, {0, p.rows, 0, (p.n + kGemmPanel - 1) / kGemmPanel});
+  std::vector<float> Run(const PackedGemmImplementation& one) const {
+    return Run([&](const PackedGemmParams& p) {
+      one.run(p, {0, p.rows, 0, (p.n + kGemmPanel - 1) / kGemmPanel});
     });
   }
   double Want(int64_t row, int64_t column) const {
@@ -95,11 +94,15 @@ struct Product {
       sum += static_cast<double>(x[row * x_stride + i]) * w[column * k + i];
     return Activate(activation, sum);
   }
-  void ExpectTheDefinition(const std::vector<float>& y) const {
+  void ExpectTheDefinition() const {
     const double tolerance = 5e-6 * (1 + std::sqrt(static_cast<double>(k)));
-    for (int64_t r = 0; r < rows; ++r) {
-      for (int64_t c = 0; c < n; ++c)
-        ASSERT_NEAR(y[r * n + c], Want(r, c), tolerance) << "row " << r << " column " << c;
+    for (const auto& one : PackedGemmImplementations()) {
+      const std::vector<float> y = Run(one);
+      for (int64_t r = 0; r < rows; ++r) {
+        for (int64_t c = 0; c < n; ++c)
+          ASSERT_NEAR(y[r * n + c], Want(r, c), tolerance)
+              << one.name << " row " << r << " column " << c;
+      }
     }
   }
 
@@ -113,7 +116,7 @@ struct Product {
 class PackedGemm : public testing::Test {
  protected:
   void SetUp() override {
-    if (!GetCpuFeatures().avx2) GTEST_SKIP() << "this processor has no AVX2";
+    if (PackedGemmImplementations().empty()) GTEST_SKIP() << "this processor has no AVX2";
   }
 };
 
@@ -121,7 +124,7 @@ TEST_F(PackedGemm, EqualsTheDefinition_ForEveryNumberOfRowsOfATile) {
   for (int64_t rows : {1, 2, 3, 4, 5, 6, 7, 8, 11, 12, 13, 19, 191, 192, 193, 390}) {
     SCOPED_TRACE(rows);
     const Product product(rows, 24, 33);
-    product.ExpectTheDefinition(product.Run());
+    product.ExpectTheDefinition();
   }
 }
 
@@ -129,30 +132,30 @@ TEST_F(PackedGemm, EqualsTheDefinition_ForEveryDepth) {
   for (int64_t k : {1, 2, 3, 4, 7, 8, 9, 383, 384, 385, 391, 768, 769, 1000, 3072}) {
     SCOPED_TRACE(k);
     const Product product(14, k, 32);
-    product.ExpectTheDefinition(product.Run());
+    product.ExpectTheDefinition();
   }
 }
 
 TEST_F(PackedGemm, EqualsTheDefinition_ForEveryWidth_AndWritesNothingElse) {
   for (int64_t n : {1, 2, 8, 15, 16, 17, 24, 31, 32, 33, 48, 100}) {
-    for (int64_t k : {20, 800}) {  // one depth, and several, whose sums meet in y
+    for (int64_t k : {20, 800}) {  // one depth, and several, whose sums are added up in y
       SCOPED_TRACE(testing::Message() << n << " columns, k " << k);
       const Product product(9, k, n);
-      product.ExpectTheDefinition(product.Run());
+      product.ExpectTheDefinition();
     }
   }
 }
 
 TEST_F(PackedGemm, RowsOfX_MayLieApart) {
   const Product product(20, 60, 40, /*gap=*/13);
-  product.ExpectTheDefinition(product.Run());
+  product.ExpectTheDefinition();
 }
 
 TEST_F(PackedGemm, WithoutBias_SumsBeginAtZero) {
   for (int64_t k : {20, 800}) {
     Product product(9, k, 40);
     product.has_bias = false;
-    product.ExpectTheDefinition(product.Run());
+    product.ExpectTheDefinition();
   }
 }
 
@@ -165,12 +168,12 @@ TEST_F(PackedGemm, Activations_AreAppliedOnce_BehindTheLastDepth) {
                    << "activation " << static_cast<int>(activation) << " k " << k << " n " << n);
       Product product(15, k, n);
       product.activation = activation;
-      product.ExpectTheDefinition(product.Run());
+      product.ExpectTheDefinition();
     }
   }
 }
 
-// Where exponentials overflow and vanish, and what is not a number: one product of x and 1 is x.
+// Values at which exponentials overflow or vanish, and NaN. One product of x and 1 is x itself.
 TEST_F(PackedGemm, Activations_HoldAtTheEdges) {
   const std::vector<float> edges = {0.0f,   -0.0f,   1e-40f, -1e-40f, 3.92f,  -3.92f, 5.55f,
                                     -5.55f, 9.0f,    -9.0f,  87.0f,   -87.0f, 88.5f,  -88.5f,
@@ -184,18 +187,20 @@ TEST_F(PackedGemm, Activations_HoldAtTheEdges) {
   for (Activation activation : {Activation::kGelu, Activation::kGeluTanh, Activation::kRelu,
                                 Activation::kSilu, Activation::kTanh}) {
     product.activation = activation;
-    const std::vector<float> y = product.Run();
-    EXPECT_TRUE(std::isnan(y.back())) << static_cast<int>(activation);
-    for (size_t i = 0; i < edges.size(); ++i) {
-      const double want = Activate(activation, edges[i]);
-      EXPECT_NEAR(y[i], want, 1e-6 * (1 + std::fabs(want)))
-          << static_cast<int>(activation) << " of " << edges[i];
+    for (const auto& one : PackedGemmImplementations()) {
+      const std::vector<float> y = product.Run(one);
+      EXPECT_TRUE(std::isnan(y.back())) << one.name << " " << static_cast<int>(activation);
+      for (size_t i = 0; i < edges.size(); ++i) {
+        const double want = Activate(activation, edges[i]);
+        EXPECT_NEAR(y[i], want, 1e-6 * (1 + std::fabs(want)))
+            << one.name << " " << static_cast<int>(activation) << " of " << edges[i];
+      }
     }
   }
 }
 
-// int8: u8 rows with a scale each, s8 weights in -63..63 with a scale a column. Sums are exact, so
-// the bound is one of rounding.
+// A product in int8: u8 rows with a scale each, and s8 weights in -63..63 with a scale for each
+// column. Sums are exact, so only the rounding of what follows them is left to differ.
 struct Int8Product {
   Int8Product(int64_t rows, int64_t k, int64_t n) : rows(rows), k(k), n(n) {
     std::mt19937 random(7);
@@ -234,21 +239,27 @@ struct Int8Product {
     EXPECT_THAT(std::vector<float>(y.end() - kMargin, y.end()), testing::Each(kUntouched));
     return {y.begin() + kMargin, y.end() - kMargin};
   }
-  std::vector<float> Run() const {
-    return Run([](const PackedInt8GemmParams& p) {
-      PackedInt8GemmAvx2(p, {0, p.rows, 0, (p.n + kGemmPanel - 1) / kGemmPanel});
+  std::vector<float> Run(const PackedInt8GemmImplementation& one) const {
+    return Run([&](const PackedInt8GemmParams& p) {
+      one.run(p, {0, p.rows, 0, (p.n + kGemmPanel - 1) / kGemmPanel});
     });
   }
-  void ExpectTheDefinition(const std::vector<float>& y) const {
-    for (int64_t r = 0; r < rows; ++r) {
-      for (int64_t c = 0; c < n; ++c) {
-        int64_t sum = 0;
-        for (int64_t i = 0; i < k; ++i) sum += (x[r * k + i] - 128) * w[c * k + i];
-        const double want =
-            static_cast<double>(x_scales[r]) * w_scales[c] * static_cast<double>(sum) +
-            (has_bias ? bias[c] : 0);
-        ASSERT_NEAR(y[r * n + c], Activate(activation, want), 1e-6 * (1 + std::fabs(want)))
-            << "row " << r << " column " << c;
+  // What y is before the activation.
+  double Want(int64_t row, int64_t column) const {
+    int64_t sum = 0;
+    for (int64_t i = 0; i < k; ++i) sum += (x[row * k + i] - 128) * w[column * k + i];
+    return static_cast<double>(x_scales[row]) * w_scales[column] * static_cast<double>(sum) +
+           (has_bias ? bias[column] : 0);
+  }
+  void ExpectTheDefinition() const {
+    for (const auto& one : PackedInt8GemmImplementations()) {
+      const std::vector<float> y = Run(one);
+      for (int64_t r = 0; r < rows; ++r) {
+        for (int64_t c = 0; c < n; ++c) {
+          const double want = Want(r, c);
+          ASSERT_NEAR(y[r * n + c], Activate(activation, want), 1e-6 * (1 + std::fabs(want)))
+              << one.name << " row " << r << " column " << c;
+        }
       }
     }
   }
@@ -269,7 +280,7 @@ TEST_F(PackedGemm, Int8_EqualsTheDefinition_ForEveryShape) {
       for (int64_t n : {1, 16, 37}) {
         SCOPED_TRACE(testing::Message() << rows << " rows, k " << k << ", n " << n);
         const Int8Product product(rows, k, n);
-        product.ExpectTheDefinition(product.Run());
+        product.ExpectTheDefinition();
       }
     }
   }
@@ -280,7 +291,7 @@ TEST_F(PackedGemm, Int8_LargestSums_DoNotSaturate) {
   std::fill(product.x.begin(), product.x.end(), uint8_t{255});
   for (int64_t i = 0; i < product.n * product.k; ++i) product.w[i] = i / product.k % 2 ? 63 : -63;
   product.Pack();
-  product.ExpectTheDefinition(product.Run());
+  product.ExpectTheDefinition();
 }
 
 TEST_F(PackedGemm, Int8_ActivationsFollowScalesAndBias) {
@@ -291,7 +302,7 @@ TEST_F(PackedGemm, Int8_ActivationsFollowScalesAndBias) {
       Int8Product product(9, 1600, 37);
       product.has_bias = has_bias;
       product.activation = activation;
-      product.ExpectTheDefinition(product.Run());
+      product.ExpectTheDefinition();
     }
   }
 }
@@ -302,52 +313,58 @@ TEST_F(PackedGemm, Int8_TheTeamGivesWhatOneThreadGives) {
   for (const auto& [rows, k, n] : std::vector<std::tuple<int64_t, int64_t, int64_t>>{
            {1100, 256, 80}, {30, 512, 400}, {1, 4, 3}}) {
     const Int8Product product(rows, k, n);
-    EXPECT_EQ(product.Run([](const PackedInt8GemmParams& p) { PackedInt8Gemm(p); }), product.Run())
-        << rows << " rows";
+    const auto together = product.Run([](const PackedInt8GemmParams& p) { PackedInt8Gemm(p); });
+    EXPECT_EQ(together, product.Run(PackedInt8GemmImplementations().front())) << rows << " rows";
   }
   omp_set_num_threads(before);
 }
 
-// A row that QuantizeRows found broken has the scale NaN.
+// QuantizeRows gives a row that is not finite the scale NaN.
 TEST_F(PackedGemm, Int8_NaNScale_MakesThatRowNaN) {
   Int8Product product(8, 64, 20);
   product.activation = Activation::kRelu;
   product.x_scales[3] = NAN;
-  const std::vector<float> y = product.Run();
-  for (int64_t i = 0; i < static_cast<int64_t>(y.size()); ++i)
-    ASSERT_EQ(std::isnan(y[i]), i / 20 == 3) << i;
+  for (const auto& one : PackedInt8GemmImplementations()) {
+    const std::vector<float> y = product.Run(one);
+    for (int64_t i = 0; i < static_cast<int64_t>(y.size()); ++i)
+      ASSERT_EQ(std::isnan(y[i]), i / 20 == 3) << one.name << " " << i;
+  }
 }
 
-// What a text gets must not depend on what shares its batch: the same bits.
+// A text gets the same bits whatever else is in its batch.
 TEST_F(PackedGemm, ARow_DoesNotDependOnTheOthers) {
   Product product(400, 800, 40);
   product.activation = Activation::kGelu;
-  const std::vector<float> together = product.Run();
-  for (int64_t row : {0, 1, 5, 6, 191, 200, 399}) {
-    Product alone(1, 800, 40);
-    alone.activation = Activation::kGelu;
-    std::copy_n(product.x.begin() + row * 800, 800, alone.x.begin());
-    EXPECT_EQ(alone.Run(),
-              std::vector<float>(together.begin() + row * 40, together.begin() + (row + 1) * 40))
-        << row;
+  for (const auto& one : PackedGemmImplementations()) {
+    const std::vector<float> together = product.Run(one);
+    for (int64_t row : {0, 1, 5, 6, 191, 200, 399}) {
+      Product alone(1, 800, 40);
+      alone.activation = Activation::kGelu;
+      std::copy_n(product.x.begin() + row * 800, 800, alone.x.begin());
+      EXPECT_EQ(alone.Run(one),
+                std::vector<float>(together.begin() + row * 40, together.begin() + (row + 1) * 40))
+          << one.name << " row " << row;
+    }
   }
 }
 
 TEST_F(PackedGemm, AThreadsPart_IsThatPartAlone) {
   const Product product(50, 800, 70);
-  const std::vector<float> whole = product.Run();
   const GemmPart part = {.first_row = 7, .end_row = 31, .first_panel = 1, .end_panel = 3};
-  const std::vector<float> y =
-      product.Run([&](const PackedGemmParams& p) { PackedGemmAvx2(p, part); });
-  for (int64_t i = 0; i < static_cast<int64_t>(y.size()); ++i) {
-    const int64_t row = i / 70, panel = i % 70 / kGemmPanel;
-    const bool inside = row >= 7 && row < 31 && panel >= 1 && panel < 3;
-    ASSERT_EQ(y[i], inside ? whole[i] : kUntouched) << "row " << row << " column " << i % 70;
+  for (const auto& one : PackedGemmImplementations()) {
+    const std::vector<float> whole = product.Run(one);
+    const std::vector<float> y = product.Run([&](const PackedGemmParams& p) { one.run(p, part); });
+    for (int64_t i = 0; i < static_cast<int64_t>(y.size()); ++i) {
+      const int64_t row = i / 70, panel = i % 70 / kGemmPanel;
+      const bool inside = row >= 7 && row < 31 && panel >= 1 && panel < 3;
+      ASSERT_EQ(y[i], inside ? whole[i] : kUntouched)
+          << one.name << " row " << row << " column " << i % 70;
+    }
   }
 }
 
-// Rows are shared where there are many, panels where there are few, and fewer panels than threads
-// are no fault.
+// Rows are shared where there are many and panels where there are few. There may be fewer panels
+// than threads.
 TEST_F(PackedGemm, TheTeamGivesWhatOneThreadGives) {
   const int before = omp_get_max_threads();
   for (int threads : {2, 3, 8}) {
@@ -355,8 +372,8 @@ TEST_F(PackedGemm, TheTeamGivesWhatOneThreadGives) {
     for (const auto& [rows, k, n] : std::vector<std::tuple<int64_t, int64_t, int64_t>>{
              {1100, 256, 80}, {30, 512, 400}, {300, 1000, 16}, {1, 4, 3}}) {
       const Product product(rows, k, n);
-      EXPECT_EQ(product.Run([](const PackedGemmParams& p) { kernels::PackedGemm(p); }),
-                product.Run())
+      const auto together = product.Run([](const PackedGemmParams& p) { kernels::PackedGemm(p); });
+      EXPECT_EQ(together, product.Run(PackedGemmImplementations().front()))
           << threads << " threads, " << rows << " rows";
     }
   }
@@ -367,20 +384,23 @@ TEST_F(PackedGemm, NaNInARow_StaysInThatRow) {
   Product product(14, 100, 21);
   product.activation = Activation::kRelu;
   product.x[5 * 100 + 40] = NAN;
-  const std::vector<float> y = product.Run();
-  for (int64_t i = 0; i < static_cast<int64_t>(y.size()); ++i)
-    ASSERT_EQ(std::isnan(y[i]), i / 21 == 5) << i;
+  for (const auto& one : PackedGemmImplementations()) {
+    const std::vector<float> y = product.Run(one);
+    for (int64_t i = 0; i < static_cast<int64_t>(y.size()); ++i)
+      ASSERT_EQ(std::isnan(y[i]), i / 21 == 5) << one.name << " " << i;
+  }
 }
 
-// Weights that are not a number, and infinite rows, reach no column that is not theirs: panels are
-// filled up with zeros.
+// The last panel is filled up with zeros. An infinite x times such a zero is NaN, which must not
+// reach the columns of y.
 TEST_F(PackedGemm, InfiniteRows_GiveNoNaN_BesideTheFillOfTheLastPanel) {
   Product product(3, 10, 21);
   product.has_bias = false;
   for (float& value : product.x) value = INFINITY;
   for (float& value : product.w) value = std::fabs(value) + 1;
   PackGemmWeight(product.w.data(), product.n, product.k, product.packed.get());
-  EXPECT_THAT(product.Run(), testing::Each(INFINITY));
+  for (const auto& one : PackedGemmImplementations())
+    EXPECT_THAT(product.Run(one), testing::Each(INFINITY)) << one.name;
 }
 
 TEST(PackedGemmFloats, AreWholePanels_AndInt8WholeWords) {

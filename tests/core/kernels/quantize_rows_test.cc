@@ -1,5 +1,5 @@
-// Every implementation of QuantizeRows and DequantizeRows against the portable one, and what both
-// owe at the edges.
+// Every implementation of QuantizeRows and DequantizeRows that this processor runs against the
+// portable one, and what each of them must do at the edges.
 #include <gmock/gmock.h>
 
 #include <algorithm>
@@ -9,7 +9,6 @@
 #include <random>
 #include <vector>
 
-#include "core/kernels/cpu_features.h"
 #include "core/kernels/quantize.h"
 #include "tests/core/kernels/elements.h"
 
@@ -21,39 +20,22 @@ constexpr Activation kActivations[] = {Activation::kNone, Activation::kGelu, Act
                                        Activation::kRelu, Activation::kSilu, Activation::kTanh};
 constexpr uint8_t kUntouched = 7;
 
-struct Implementation {
-  const char* name;
-  void (*quantize)(const QuantizeParams&, int64_t, int64_t);
-  void (*dequantize)(const DequantizeParams&, int64_t, int64_t, float*);  // null: has none
-};
-constexpr Implementation kPortable = {"portable", QuantizeRowsPortable, DequantizeRowsPortable};
+const QuantizeImplementation kPortableQuantize = {"portable", nullptr, QuantizeRowsPortable};
+const DequantizeImplementation kPortableDequantize = {"portable", nullptr, DequantizeRowsPortable};
 
-std::vector<Implementation> Implementations() {
-  std::vector<Implementation> all = {kPortable};
-  if (GetCpuFeatures().avx2) all.push_back({"avx2", QuantizeRowsAvx2, nullptr});
-  if (GetCpuFeatures().avx512) all.push_back({"avx512", QuantizeRowsAvx512, DequantizeRowsAvx512});
-  return all;
-}
-
-std::vector<Implementation> Dequantizers() {
-  std::vector<Implementation> all = Implementations();
-  std::erase_if(all, [](const Implementation& one) { return one.dequantize == nullptr; });
-  return all;
-}
-
-// Three rows of which only the one in the middle is asked for: the others are NaN and must not be
-// read.
+// `row` as the middle one of three rows. Only that one is asked for; the others are NaN and must
+// not be read.
 std::vector<float> AmongOthers(const std::vector<float>& row) {
   std::vector<float> rows(3 * row.size(), NAN);
   std::copy(row.begin(), row.end(), rows.begin() + row.size());
   return rows;
 }
 
-// Room for three rows of q and their scales.
+// Receives q and the scale of the middle one of three rows.
 struct Quantized {
   explicit Quantized(size_t width) : q(3 * width, kUntouched) {}
 
-  // The row in the middle is what stays.
+  // Expects that the other rows are untouched, and drops them.
   void KeepTheMiddle(const char* name) {
     const size_t width = q.size() / 3;
     EXPECT_THAT(std::vector<uint8_t>(q.begin(), q.begin() + width), testing::Each(kUntouched))
@@ -69,16 +51,17 @@ struct Quantized {
   float scale = -1;
 };
 
-Quantized QuantizeRow(const Implementation& one, const std::vector<float>& row, ElementType type) {
+Quantized QuantizeRow(const QuantizeImplementation& one, const std::vector<float>& row,
+                      ElementType type) {
   Elements x(AmongOthers(row), type);
   Quantized result(row.size());
-  one.quantize({.x = x.at(0),
-                .x_type = type,
-                .q = result.q.data(),
-                .scales = result.scales.data(),
-                .rows = 3,
-                .width = static_cast<int64_t>(row.size())},
-               1, 2);
+  one.run({.x = x.at(0),
+           .x_type = type,
+           .q = result.q.data(),
+           .scales = result.scales.data(),
+           .rows = 3,
+           .width = static_cast<int64_t>(row.size())},
+          1, 2);
   result.KeepTheMiddle(one.name);
   return result;
 }
@@ -95,8 +78,8 @@ TEST(QuantizeRows, EqualsPortable_ForEveryWidthAndType) {
   for (int width : {1, 2, 15, 16, 17, 31, 32, 33, 45, 100, 768}) {
     for (ElementType type : kTypes) {
       const std::vector<float> row = Normal(width, 2.0f, random);
-      const Quantized want = QuantizeRow(kPortable, row, type);
-      for (const Implementation& one : Implementations()) {
+      const Quantized want = QuantizeRow(kPortableQuantize, row, type);
+      for (const auto& one : QuantizeImplementations()) {
         const Quantized got = QuantizeRow(one, row, type);
         EXPECT_EQ(got.q, want.q) << one.name << " width " << width;
         EXPECT_EQ(got.scale, want.scale) << one.name << " width " << width;
@@ -112,7 +95,7 @@ TEST(QuantizeRows, LargestMagnitudes_Are1And255_AndHalvesGoToEven) {
   for (size_t width : {13, 26, 39}) {
     std::vector<float> repeated;
     for (size_t i = 0; i < width; ++i) repeated.push_back(row[i % row.size()]);
-    for (const Implementation& one : Implementations()) {
+    for (const auto& one : QuantizeImplementations()) {
       const Quantized got = QuantizeRow(one, repeated, ElementType::kFloat32);
       EXPECT_EQ(got.scale, 1.0f) << one.name;
       for (size_t i = 0; i < width; ++i)
@@ -122,7 +105,7 @@ TEST(QuantizeRows, LargestMagnitudes_Are1And255_AndHalvesGoToEven) {
 }
 
 TEST(QuantizeRows, RowOfZeros_IsAll128) {
-  for (const Implementation& one : Implementations()) {
+  for (const auto& one : QuantizeImplementations()) {
     for (ElementType type : kTypes) {
       const Quantized got = QuantizeRow(one, std::vector<float>(35, 0.0f), type);
       EXPECT_THAT(got.q, testing::Each(128)) << one.name;
@@ -131,8 +114,8 @@ TEST(QuantizeRows, RowOfZeros_IsAll128) {
   }
 }
 
-// A broken weight must not vanish: the row's scale says so, wherever it lies and whatever follows
-// it.
+// A broken weight must not vanish: the scale of the row says that a value was not finite, wherever
+// it lies and whatever follows it.
 TEST(QuantizeRows, NaNOrInfinityAnywhere_MakesTheScaleNaN) {
   std::mt19937 random(2);
   for (ElementType type : kTypes) {
@@ -140,7 +123,7 @@ TEST(QuantizeRows, NaNOrInfinityAnywhere_MakesTheScaleNaN) {
       for (int place : {0, 15, 16, 31, 36}) {
         std::vector<float> row = Normal(37, 1.0f, random);
         row[place] = bad;
-        for (const Implementation& one : Implementations())
+        for (const auto& one : QuantizeImplementations())
           EXPECT_TRUE(std::isnan(QuantizeRow(one, row, type).scale))
               << one.name << " " << bad << " at " << place;
       }
@@ -148,8 +131,8 @@ TEST(QuantizeRows, NaNOrInfinityAnywhere_MakesTheScaleNaN) {
   }
 }
 
-// From the least denormal to the largest finite number: what comes back, (q - 128) scale, is within
-// half a step of the row, or below 1e-36 zero.
+// From the least denormal to the largest finite number: (q - 128) scale is within half a step of
+// the row, and zero for rows below 1e-36.
 TEST(QuantizeRows, ComesBackWithinHalfAStep_OverAllMagnitudes) {
   std::mt19937 random(3);
   for (ElementType type : kTypes) {
@@ -160,8 +143,8 @@ TEST(QuantizeRows, ComesBackWithinHalfAStep_OverAllMagnitudes) {
         value = largest * std::uniform_real_distribution<float>(-1, 1)(random);
       row[20] = largest;
       const Elements x(row, type);
-      const Quantized want = QuantizeRow(kPortable, row, type);
-      for (const Implementation& one : Implementations()) {
+      const Quantized want = QuantizeRow(kPortableQuantize, row, type);
+      for (const auto& one : QuantizeImplementations()) {
         const Quantized got = QuantizeRow(one, row, type);
         EXPECT_EQ(got.q, want.q) << one.name << " " << largest;
         EXPECT_EQ(got.scale, want.scale) << one.name << " " << largest;
@@ -175,18 +158,20 @@ TEST(QuantizeRows, ComesBackWithinHalfAStep_OverAllMagnitudes) {
   }
 }
 
-// One step of rounding for bfloat16.
+// How far a result may be from `value`; in bfloat16 one step of rounding.
 float Error(ElementType type, float value) {
   return type == ElementType::kFloat32 ? 1e-5f * (1 + std::fabs(value))
                                        : 8e-3f * std::fabs(value) + 1e-4f;
 }
 
+// One row of accumulators, as the middle one of three rows.
 struct Row {
-  std::vector<float> acc, gate, offset, bias;  // gate, bias: empty = absent
+  std::vector<float> acc, offset;
+  std::vector<float> gate, bias;  // empty = absent
   float scale = 1.0f;
   int width() const { return static_cast<int>(acc.size()); }
 
-  Elements Run(const Implementation& one, Activation activation, ElementType type) const {
+  Elements Run(const DequantizeImplementation& one, Activation activation, ElementType type) const {
     Elements out(3 * acc.size(), type);
     DequantizeParams params;
     params.out = out.at(0);
@@ -202,7 +187,7 @@ struct Row {
     return Elements(middle, type);
   }
 
-  Quantized RunQuantized(const Implementation& one, Activation activation) const {
+  Quantized RunQuantized(const DequantizeImplementation& one, Activation activation) const {
     Quantized result(acc.size());
     DequantizeParams params;
     params.q = result.q.data();
@@ -212,9 +197,10 @@ struct Row {
     return result;
   }
 
-  void Run(const Implementation& one, Activation activation, DequantizeParams params) const {
-    const std::vector<float> accs = AmongOthers(acc), gates = AmongOthers(gate),
-                             scales = {NAN, scale, NAN};
+  void Run(const DequantizeImplementation& one, Activation activation,
+           DequantizeParams params) const {
+    const std::vector<float> accs = AmongOthers(acc), gates = AmongOthers(gate);
+    const std::vector<float> scales = {NAN, scale, NAN};
     std::vector<float> scratch(acc.size());
     params.main = {accs.data(), offset.data(), bias.empty() ? nullptr : bias.data()};
     if (!gate.empty()) params.gate = {gates.data(), offset.data(), nullptr};
@@ -222,7 +208,7 @@ struct Row {
     params.activation = activation;
     params.rows = 3;
     params.width = width();
-    one.dequantize(params, 1, 2, scratch.data());
+    one.run(params, 1, 2, scratch.data());
   }
 };
 
@@ -236,19 +222,19 @@ TEST(DequantizeRows, EqualsPortable_ForEveryActivationWidthAndType) {
                    .scale = 0.07f};
         if (kind & 1) row.gate = Normal(width, 50.0f, random);
         if (kind & 2) row.bias = Normal(width, 1.0f, random);
-        for (const Implementation& one : Dequantizers()) {
+        for (const auto& one : DequantizeImplementations()) {
           SCOPED_TRACE(testing::Message() << one.name << " activation "
                                           << static_cast<int>(activation) << " width " << width);
           for (ElementType type : kTypes) {
-            const Elements got = row.Run(one, activation, type),
-                           want = row.Run(kPortable, activation, type);
+            const Elements got = row.Run(one, activation, type);
+            const Elements want = row.Run(kPortableDequantize, activation, type);
             for (int i = 0; i < width; ++i) ASSERT_NEAR(got[i], want[i], Error(type, want[i])) << i;
           }
-          const Quantized got = row.RunQuantized(one, activation),
-                          want = row.RunQuantized(kPortable, activation);
+          const Quantized got = row.RunQuantized(one, activation);
+          const Quantized want = row.RunQuantized(kPortableDequantize, activation);
           EXPECT_NEAR(got.scale, want.scale, 1e-4 * want.scale + 1e-7);
-          if (want.scale < 1e-4)
-            continue;  // nothing but what is left of the activation far below zero
+          // Of a row that small nothing is left but the tails of the activation far below zero.
+          if (want.scale < 1e-4) continue;
           for (int i = 0; i < width; ++i) ASSERT_NEAR(got.q[i], want.q[i], 1) << i;
         }
       }
@@ -256,17 +242,17 @@ TEST(DequantizeRows, EqualsPortable_ForEveryActivationWidthAndType) {
   }
 }
 
-// Where exponentials overflow and vanish, and what is not a number.
+// Values at which exponentials overflow or vanish, and NaN.
 TEST(DequantizeRows, EqualsPortable_AtTheEdgesOfEveryActivation) {
   Row row = {.acc = {NAN,     0.0f,  -0.0f,  1e-40f, -1e-40f, 9.0f,  -9.0f,  50.0f,
                      -50.0f,  87.0f, -87.0f, 88.5f,  -88.5f,  89.5f, -89.5f, 104.0f,
                      -104.0f, 1e4f,  -1e4f,  1e18f,  -1e18f,  NAN}};
   row.offset.assign(row.acc.size(), 0.0f);
   for (Activation activation : kActivations) {
-    for (const Implementation& one : Dequantizers()) {
+    for (const auto& one : DequantizeImplementations()) {
       for (ElementType type : kTypes) {
-        const Elements got = row.Run(one, activation, type),
-                       want = row.Run(kPortable, activation, type);
+        const Elements got = row.Run(one, activation, type);
+        const Elements want = row.Run(kPortableDequantize, activation, type);
         for (int i = 0; i < row.width(); ++i) {
           if (std::isnan(want[i]))
             EXPECT_TRUE(std::isnan(got[i]))
@@ -283,7 +269,7 @@ TEST(DequantizeRows, EqualsPortable_AtTheEdgesOfEveryActivation) {
   }
 }
 
-// Ties, denormals, overflow to infinity and NaN: the bits of FromFloat.
+// The bits are those of FromFloat, for ties, denormals, overflow to infinity and NaN too.
 TEST(DequantizeRows, RoundsToBFloat16_AsFromFloat) {
   std::vector<uint32_t> patterns = {
       0x00000001, 0x00007fff, 0x00008000, 0x00008001, 0x00018000, 0x007fffff, 0x00800000,
@@ -297,7 +283,7 @@ TEST(DequantizeRows, RoundsToBFloat16_AsFromFloat) {
     std::memcpy(&row.acc.back(), &bits, 4);
   }
   row.offset.assign(row.acc.size(), 0.0f);
-  for (const Implementation& one : Dequantizers()) {
+  for (const auto& one : DequantizeImplementations()) {
     const Elements got = row.Run(one, Activation::kNone, ElementType::kBFloat16);
     for (int i = 0; i < row.width(); ++i) {
       BFloat16 want;

@@ -1,26 +1,16 @@
-// Every implementation of RopeToken against the portable one, which rope_test holds against the
-// formula.
+// Every implementation of RopeToken that this processor runs against the portable one, which is the
+// formula written out. rope_test compares Rope with a formula of its own.
 #include <gmock/gmock.h>
 
 #include <cmath>
 #include <random>
 #include <vector>
 
-#include "core/kernels/cpu_features.h"
 #include "core/kernels/rope.h"
 #include "tests/core/kernels/elements.h"
 
 namespace longspan::kernels {
 namespace {
-
-using RotateToken = void (*)(const RopeParams&, int64_t, int64_t);
-
-std::vector<std::pair<const char*, RotateToken>> Implementations() {
-  std::vector<std::pair<const char*, RotateToken>> all;
-  if (GetCpuFeatures().avx2) all.push_back({"avx2", RopeTokenAvx2});
-  if (GetCpuFeatures().avx512) all.push_back({"avx512", RopeTokenAvx512});
-  return all;
-}
 
 TEST(RopeToken, EqualsPortable_ForEveryHeadSize_AndLeavesTheRest) {
   constexpr int64_t kTokens = 3, kHeads = 2, kToken = 1, kPosition = 4;
@@ -28,10 +18,9 @@ TEST(RopeToken, EqualsPortable_ForEveryHeadSize_AndLeavesTheRest) {
   std::normal_distribution<float> normal;
   for (ElementType type : {ElementType::kFloat32, ElementType::kBFloat16}) {
     for (int64_t head_size : {2, 6, 24, 30, 32, 34, 48, 64, 66, 80, 96, 128, 200}) {
-      const int64_t stride =
-          (kHeads + 1) * head_size;  // the last head holds values, which must not turn
-      std::vector<float> values(kTokens * stride), cos((kPosition + 1) * head_size / 2),
-          sin(cos.size());
+      const int64_t stride = (kHeads + 1) * head_size;  // the last head is not to be rotated
+      std::vector<float> values(kTokens * stride);
+      std::vector<float> cos((kPosition + 1) * head_size / 2), sin(cos.size());
       for (std::vector<float>* x : {&values, &cos, &sin})
         for (float& value : *x) value = normal(random);
       RopeParams params = {.type = type,
@@ -44,12 +33,12 @@ TEST(RopeToken, EqualsPortable_ForEveryHeadSize_AndLeavesTheRest) {
       Elements want(values, type);
       params.x = want.at(0);
       RopeTokenPortable(params, kToken, kPosition);
-      for (const auto& [name, rotate_token] : Implementations()) {
+      for (const auto& [name, needs, rotate_token] : RopeImplementations()) {
         Elements got(values, type);
         params.x = got.at(0);
         rotate_token(params, kToken, kPosition);
-        const float error = type == ElementType::kFloat32 ? 1e-6f : 8e-3f,
-                    least = type == ElementType::kFloat32 ? 1e-6f : 1e-4f;
+        const float error = type == ElementType::kFloat32 ? 1e-6f : 8e-3f;  // relative
+        const float least = type == ElementType::kFloat32 ? 1e-6f : 1e-4f;  // absolute
         for (int64_t i = 0; i < kTokens * stride; ++i) {
           if (i < stride || i >= stride + kHeads * head_size)
             ASSERT_EQ(got.bits(i), before.bits(i))

@@ -1,6 +1,6 @@
-// Memory of the attention kernels does not grow with the square of the length: peak resident set
-// before and after, tensors already in place. An n x n matrix of one byte a pair would be 64 MiB
-// for the dense text and 4 GiB for the long one.
+// The memory of the attention kernels does not grow with the square of the length. The tests
+// compare the peak of the resident set before and after a run, with the tensors already in place. A
+// matrix of one byte a pair would be 64 MiB for the dense text and 4 GiB for the long one.
 #include <gmock/gmock.h>
 #include <sys/resource.h>
 
@@ -39,7 +39,7 @@ struct LongText {
     return values;
   }
 
-  void Run(AttentionImplementation implementation, int64_t window) {
+  void Run(const RowAttentionImplementation& implementation, int64_t window) {
     const int32_t cu_seqlens[2] = {0, length};
     SlidingWindowAttentionParams params;
     params.q = q.data();
@@ -53,24 +53,17 @@ struct LongText {
     params.num_texts = 1;
     params.cu_seqlens = cu_seqlens;
     params.windows = &window;
-    SlidingWindowAttention(params, implementation);
+    const std::vector<RowTask> tasks = SlidingWindowTasks(params);
+    implementation.run(params, tasks.data(), static_cast<int64_t>(tasks.size()));
   }
 
   int length;
   std::vector<float> q, k, v, out;
 };
 
-std::vector<AttentionImplementation> Implementations() {
-  std::vector<AttentionImplementation> all = {AttentionImplementation::kPortable};
-  for (AttentionImplementation one :
-       {AttentionImplementation::kAvx2, AttentionImplementation::kAvx512}) {
-    if (IsSupported(one, ElementType::kFloat32)) all.push_back(one);
-  }
-  return all;
-}
-
-// Peak growth of a run on `text`, after a shorter run has given every thread its scratch.
-int64_t PeakGrowth(AttentionImplementation implementation, LongText& text, int64_t window) {
+// How much a run on `text` raises the peak, after a shorter run has given every thread its scratch.
+int64_t PeakGrowth(const RowAttentionImplementation& implementation, LongText& text,
+                   int64_t window) {
   LongText warm_up(4096);
   warm_up.Run(implementation, 64);
   const int64_t before = PeakResidentBytes();
@@ -81,9 +74,8 @@ int64_t PeakGrowth(AttentionImplementation implementation, LongText& text, int64
 TEST(SlidingWindowAttentionMemory, BandOf64KTokens_TakesNoMoreThanAFewMiB_AndIsRightAtItsEnd) {
   constexpr int kTokens = 65536, kWindow = 256, kTail = 400;
   LongText text(kTokens);
-  for (AttentionImplementation implementation : Implementations()) {
-    EXPECT_LT(PeakGrowth(implementation, text, kWindow), 4 << 20)
-        << static_cast<int>(implementation);
+  for (const auto& implementation : RowAttentionImplementations(ElementType::kFloat32)) {
+    EXPECT_LT(PeakGrowth(implementation, text, kWindow), 4 << 20) << implementation.name;
     // The last rows see nothing before the tail, so the tail alone is their reference.
     const auto tail = [](const std::vector<float>& x) {
       return std::vector<float>(x.end() - kTail * kHeadSize, x.end());
@@ -99,9 +91,8 @@ TEST(SlidingWindowAttentionMemory, BandOf64KTokens_TakesNoMoreThanAFewMiB_AndIsR
 
 TEST(SlidingWindowAttentionMemory, DenseTextOf8KTokens_TakesNoMoreThanAFewMiB) {
   LongText text(8192);
-  for (AttentionImplementation implementation : Implementations())
-    EXPECT_LT(PeakGrowth(implementation, text, kUnlimitedWindow), 4 << 20)
-        << static_cast<int>(implementation);
+  for (const auto& implementation : RowAttentionImplementations(ElementType::kFloat32))
+    EXPECT_LT(PeakGrowth(implementation, text, kUnlimitedWindow), 4 << 20) << implementation.name;
 }
 
 }  // namespace

@@ -15,32 +15,15 @@
 namespace longspan::kernels {
 namespace {
 
-struct NamedImplementation {
-  const char* name;
-  AttentionImplementation implementation;
-};
-
-std::vector<NamedImplementation> Implementations(ElementType type) {
-  std::vector<NamedImplementation> all;
-  for (const NamedImplementation& one :
-       {NamedImplementation{"portable", AttentionImplementation::kPortable},
-        {"avx2", AttentionImplementation::kAvx2},
-        {"avx512", AttentionImplementation::kAvx512},
-        {"avx512_bf16", AttentionImplementation::kAvx512Bf16}}) {
-    if (IsSupported(one.implementation, type)) all.push_back(one);
-  }
-  return all;
-}
-
 struct Text {
   int length = 1;
   int64_t window = kUnlimitedWindow;
   std::vector<int> globals = {};   // positions in the text
-  std::vector<uint8_t> read = {};  // empty = all
+  std::vector<uint8_t> read = {};  // [length]; empty = all are read
   std::vector<float> qkv = {};     // [length, 3, H, D], filled by Case
 };
 
-// Packed tensors of one [T, 3, H, D] buffer, with what the kernel wants to know about the texts.
+// Texts whose q, k and v lie in one packed buffer [T, 3, H, D].
 struct Case {
   Case(std::vector<Text> texts, int num_heads, int head_size, ElementType type)
       : texts(std::move(texts)), num_heads(num_heads), head_size(head_size), type(type) {}
@@ -65,7 +48,7 @@ struct Case {
     std::vector<float> lse;  // [T, H]
   };
 
-  Output Run(AttentionImplementation implementation) const {
+  Output Run(const RowAttentionImplementation& implementation) const {
     std::vector<float> qkv;
     std::vector<int32_t> cu_seqlens = {0}, globals, cu_globals = {0};
     std::vector<int64_t> windows;
@@ -108,7 +91,8 @@ struct Case {
     params.globals = globals.empty() ? nullptr : globals.data();
     params.cu_globals = globals.empty() ? nullptr : cu_globals.data();
     params.key_mask = any_mask ? mask.data() : nullptr;
-    SlidingWindowAttention(params, implementation);
+    const std::vector<RowTask> tasks = SlidingWindowTasks(params);
+    implementation.run(params, tasks.data(), static_cast<int64_t>(tasks.size()));
     if (type == ElementType::kBFloat16) {
       for (size_t i = 0; i < half_out.size(); ++i) output.out[i] = ToFloat(half_out[i]);
     }
@@ -131,6 +115,7 @@ struct Case {
   ElementType type;
 };
 
+// q (part 0), k (1) or v (2) of one head: [length, D].
 std::vector<float> Part(const Case& c, const Text& text, int part, int head) {
   std::vector<float> rows;
   for (int t = 0; t < text.length; ++t) {
@@ -141,11 +126,11 @@ std::vector<float> Part(const Case& c, const Text& text, int part, int head) {
   return rows;
 }
 
-// Largest difference from the reference over all texts and heads: out against `out_error`, lse
-// against `lse_error`.
+// Expects that no element of any text and head is further from the reference than `out_error`, and
+// no lse further than `lse_error`, both relative to 1 + the magnitude of what is expected.
 void ExpectEqualsReference(const Case& c, double out_error, double lse_error) {
-  for (const NamedImplementation& one : Implementations(c.type)) {
-    const Case::Output got = c.Run(one.implementation);
+  for (const auto& one : RowAttentionImplementations(c.type)) {
+    const Case::Output got = c.Run(one);
     double worst_out = 0, worst_lse = 0;
     size_t first = 0;
     for (const Text& text : c.texts) {
@@ -301,11 +286,11 @@ TEST(SlidingWindowAttention, TextInABatch_IsBitIdenticalToTheTextAlone) {
   for (ElementType type : {ElementType::kFloat32, ElementType::kBFloat16}) {
     Case batch(MixedBatch(random), 3, 40, type);
     batch.FillNormal(random, 1.0f);
-    for (const NamedImplementation& one : Implementations(type)) {
-      const Case::Output all = batch.Run(one.implementation);
+    for (const auto& one : RowAttentionImplementations(type)) {
+      const Case::Output all = batch.Run(one);
       size_t first = 0;
       for (const Text& text : batch.texts) {
-        const Case::Output alone = Case({text}, 3, 40, type).Run(one.implementation);
+        const Case::Output alone = Case({text}, 3, 40, type).Run(one);
         const size_t size = static_cast<size_t>(text.length) * batch.row(),
                      lse_size = static_cast<size_t>(text.length) * 3;
         EXPECT_TRUE(
@@ -327,8 +312,8 @@ TEST(SlidingWindowAttention, TextWithoutReadKeys_IsZeros) {
     Case c({{.length = 100, .window = 9, .globals = {0, 50}, .read = std::vector<uint8_t>(100, 0)}},
            2, 32, type);
     c.FillNormal(random, 1.0f);
-    for (const NamedImplementation& one : Implementations(type)) {
-      const Case::Output output = c.Run(one.implementation);
+    for (const auto& one : RowAttentionImplementations(type)) {
+      const Case::Output output = c.Run(one);
       EXPECT_THAT(output.out, testing::Each(0.0f)) << one.name;
       EXPECT_THAT(output.lse, testing::Each(-std::numeric_limits<float>::infinity())) << one.name;
     }
@@ -342,8 +327,8 @@ TEST(SlidingWindowAttention, NaNInAQuery_IsNaNInItsRow) {
     Case c({{.length = 80, .window = 9}}, 1, 32, type);
     c.FillNormal(random, 1.0f);
     c.texts[0].qkv[static_cast<size_t>(40) * 3 * 32 + 5] = NAN;
-    for (const NamedImplementation& one : Implementations(type)) {
-      const Case::Output output = c.Run(one.implementation);
+    for (const auto& one : RowAttentionImplementations(type)) {
+      const Case::Output output = c.Run(one);
       for (int t = 0; t < 80; ++t)
         EXPECT_EQ(std::isnan(output.out[t * 32]), t == 40) << one.name << " row " << t;
     }

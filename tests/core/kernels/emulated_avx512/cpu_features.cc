@@ -1,4 +1,5 @@
-// In place of core/kernels/cpu_features.cc: AVX-512 is there wherever its emulation runs.
+// Takes the place of core/kernels/cpu_features.cc in the emulated tests: AVX-512 counts as present
+// wherever its emulation runs.
 #include "core/kernels/cpu_features.h"
 
 namespace longspan::kernels {

@@ -1,26 +1,26 @@
-// Found in place of the compiler's <immintrin.h> where core/kernels/*_avx512.cc are compiled a
-// second time, for tests on processors without AVX-512: the compiler's header, then each AVX-512
-// intrinsic that the kernels use as a function that gives the same bits with AVX2 and FMA. So those
-// files run here as they are, unchanged, but for registers and timing.
+// A stand-in for the compiler's <immintrin.h>, which is found first where core/kernels/*_avx512.cc
+// are compiled a second time, for tests on processors without AVX-512. It includes the compiler's
+// header and then gives each AVX-512 intrinsic that the kernels use as a function that computes the
+// same bits with AVX2 and FMA. So those files run there unchanged, but for registers and timing.
 //
-// Semantics are those of the Intel SDM, volume 2 (masked lanes of memory are neither read nor
-// written; default rounding to nearest, ties to even; MXCSR as the system sets it: denormals are
-// kept). VDPBF16PS and VCVTNE*PS2BF16 do not consult MXCSR: they treat denormals as zero. NaN
-// payloads are not kept apart, except where a conversion to bfloat16 shows them. An intrinsic that
-// is missing here fails to compile: add it, and a case to avx512_intrinsics_test, which compares
-// these functions with the rules written out, and on a processor with AVX-512 the instructions
-// themselves too.
+// The semantics are those of the Intel SDM, volume 2: masked lanes of memory are neither read nor
+// written; results are rounded to nearest, ties to even; denormals are kept, as MXCSR says by
+// default. VDPBF16PS and VCVTNE*PS2BF16 do not consult MXCSR: they treat denormals as zero. NaN may
+// have another payload than the processor's, except in VSCALEFPS and in conversions to bfloat16.
+//
+// An intrinsic that is missing here fails to compile. Add it, and a case to avx512_intrinsics_test,
+// which compares these functions with the rules written out, and on a processor with AVX-512 the
+// instructions themselves too.
 #pragma once
 
 #include_next <immintrin.h>
 
-#if !defined(__AVX512F__)  // else the compiler's own intrinsics do
-#define __AVX512F__ 1      // lane_vector.h asks for it
+#if !defined(__AVX512F__)  // otherwise the compiler's own intrinsics are there
+#define __AVX512F__ 1      // for lane_vector.h, which asks for it
 
 #include <cmath>
 #include <cstdint>
 #include <cstring>
-#include <limits>
 
 namespace emulated_avx512 {
 
@@ -32,7 +32,7 @@ typedef uint16_t UInt16x32 __attribute__((vector_size(64)));
 typedef uint16_t UInt16x16 __attribute__((vector_size(32)));
 typedef uint8_t UInt8x16 __attribute__((vector_size(16)));
 
-// ---- Two halves of AVX2.
+// ---- A vector of 512 bits as two halves of AVX2.
 EMULATED_AVX512 __m256 Low(__m512 v) {
   return __builtin_shufflevector(v, v, 0, 1, 2, 3, 4, 5, 6, 7);
 }
@@ -46,7 +46,7 @@ EMULATED_AVX512 Int32x16 Join(__m256i low, __m256i high) {
   return (Int32x16)Join((__m256)low, (__m256)high);
 }
 
-// All ones in the lanes of a mask.
+// All bits set in the lanes of a mask, none in the others.
 EMULATED_AVX512 Int32x16 Lanes(__mmask16 mask) {
   constexpr Int32x16 kBits = {1,   2,   4,    8,    16,   32,   64,    128,
                               256, 512, 1024, 2048, 4096, 8192, 16384, 32768};
@@ -130,7 +130,7 @@ EMULATED_AVX512 __m512 fnmadd_ps(__m512 a, __m512 b, __m512 c) {
   return Join(_mm256_fnmadd_ps(Low(a), Low(b), Low(c)),
               _mm256_fnmadd_ps(High(a), High(b), High(c)));
 }
-// The second operand where either is NaN or both are zero, as of the AVX instructions.
+// Where an operand is NaN or both are zero, the second one, as the AVX instructions give it.
 EMULATED_AVX512 __m512 max_ps(__m512 a, __m512 b) {
   return Join(_mm256_max_ps(Low(a), Low(b)), _mm256_max_ps(High(a), High(b)));
 }
@@ -141,27 +141,46 @@ EMULATED_AVX512 __m512 abs_ps(__m512 v) { return (__m512)((Int32x16)v & 0x7fffff
 EMULATED_AVX512 __m512 and_ps(__m512 a, __m512 b) { return (__m512)((Int32x16)a & (Int32x16)b); }
 EMULATED_AVX512 __m512 or_ps(__m512 a, __m512 b) { return (__m512)((Int32x16)a | (Int32x16)b); }
 
-// VRNDSCALEPS that keeps no fraction bits (imm8[7:4] = 0) is the rounding of AVX.
+// VRNDSCALEPS that keeps no fraction bits (imm8[7:4] = 0) rounds as AVX does.
 template <int kImmediate>
 EMULATED_AVX512 __m512 roundscale_ps(__m512 v) {
   static_assert(kImmediate >> 4 == 0, "fraction bits are not emulated");
   return Join(_mm256_round_ps(Low(v), kImmediate), _mm256_round_ps(High(v), kImmediate));
 }
 
-// VSCALEFPS, a 2^floor(b): rounded once, also into the denormals. Special operands: table 5-44 of
-// the SDM's volume 2C.
+EMULATED_AVX512 float FloatOfBits(uint32_t bits) {
+  float value;
+  std::memcpy(&value, &bits, sizeof value);
+  return value;
+}
+EMULATED_AVX512 uint32_t BitsOfFloat(float value) {
+  uint32_t bits;
+  std::memcpy(&bits, &value, sizeof bits);
+  return bits;
+}
+// VSCALEFPS, a 2^floor(b), rounded once, also into the denormals. One lane, any operands: the table
+// of special cases of the instruction in the SDM's volume 2C, with the payloads of NaN.
 EMULATED_AVX512 float ScaleLane(float a, float b) {
-  if (std::isnan(a) || std::isnan(b)) return a + b;
+  constexpr uint32_t kQuiet = 0x00400000;       // set in a quiet NaN, not in a signalling one
+  constexpr uint32_t kIndefinite = 0xffc00000;  // the NaN of an invalid operation
+  const uint32_t a_bits = BitsOfFloat(a), b_bits = BitsOfFloat(b);
+  if (std::isnan(a)) {
+    // Only a quiet NaN gives way to an infinite power.
+    const bool is_quiet = (a_bits & kQuiet) != 0;
+    return is_quiet && std::isinf(b) ? (b > 0 ? b : 0.0f) : FloatOfBits(a_bits | kQuiet);
+  }
+  if (std::isnan(b)) return FloatOfBits(b_bits | kQuiet);
   if (std::isinf(b)) {
-    if (b > 0 ? a == 0 : std::isinf(a)) return std::numeric_limits<float>::quiet_NaN();
+    if (b > 0 ? a == 0 : std::isinf(a)) return FloatOfBits(kIndefinite);
     return std::copysign(b > 0 ? b : 0.0f, a);
   }
-  // As a double the product is exact: beyond 2^+-400 every float overflows or vanishes.
+  // As a double the product is exact. Beyond 2^+-400 every float overflows or vanishes.
   const double power = std::fmin(std::fmax(std::floor(b), -400.0f), 400.0f);
   return static_cast<float>(std::ldexp(static_cast<double>(a), static_cast<int>(power)));
 }
 EMULATED_AVX512 __m512 scalef_ps(__m512 a, __m512 b) {
-  // Most calls: a normal (or zero) times a power that leaves it normal.
+  // The common case: every lane is a normal number times a power that leaves it normal, so the
+  // power is added to its exponent.
   const Int32x16 exponent = ((Int32x16)a >> 23) & 255;
   const __m512 whole = Join(_mm256_floor_ps(Low(b)), _mm256_floor_ps(High(b)));
   const Int32x16 small = (whole >= -1000.0f) & (whole <= 1000.0f);
@@ -175,7 +194,7 @@ EMULATED_AVX512 __m512 scalef_ps(__m512 a, __m512 b) {
   return result;
 }
 
-// Sums of halves, in the order of the compilers' sequences.
+// Halves are combined in the order of the compilers' sequences.
 EMULATED_AVX512 float reduce_add_ps(__m512 v) {
   const __m256 eight = _mm256_add_ps(High(v), Low(v));
   const __m128 four = _mm_add_ps(_mm256_extractf128_ps(eight, 1), _mm256_castps256_ps128(eight));
@@ -232,7 +251,7 @@ EMULATED_AVX512 __m512 maskz_sub_ps(__mmask16 k, __m512 a, __m512 b) {
 }
 
 // ---- Conversions between integers and from float32.
-// 0x80000000 where the rounded value does not fit, or of NaN.
+// 0x80000000 for NaN and where the rounded value does not fit.
 EMULATED_AVX512 __m512i cvtps_epi32(__m512 v) {
   return (__m512i)Join(_mm256_cvtps_epi32(Low(v)), _mm256_cvtps_epi32(High(v)));
 }
@@ -243,14 +262,15 @@ EMULATED_AVX512 __m512i cvtepu16_epi32(__m256i v) {
 EMULATED_AVX512 __m256i cvtepi32_epi16(__m512i v) {
   return (__m256i) __builtin_convertvector((UInt32x16)v, UInt16x16);
 }
-// Unsigned saturation: what lies above 255 is 255, and so is every lane with the sign bit.
+// Lanes are unsigned and saturate: above 255 they are 255, and so is every lane with its sign bit
+// set.
 EMULATED_AVX512 __m128i cvtusepi32_epi8(__m512i v) {
   const UInt32x16 lanes = (UInt32x16)v, most = UInt32x16{} + 255u;
   return (__m128i) __builtin_convertvector(lanes < most ? lanes : most, UInt8x16);
 }
 
-// ---- Shuffles. The immediates select from the first operand for the lower two places, from the
-// second for the upper two.
+// ---- Shuffles. The immediates select two places from the first operand for the lower half and two
+// from the second for the upper half.
 template <int kImmediate>
 EMULATED_AVX512 __m512 shuffle_ps(__m512 a, __m512 b) {  // floats within each 128 bits
   return Join(_mm256_shuffle_ps(Low(a), Low(b), kImmediate),
@@ -284,8 +304,8 @@ EMULATED_AVX512 __m512 DenormalsAreZero(__m512 v) {
   const Int32x16 bits = (Int32x16)v, normal = (bits & 0x7f800000) != 0;
   return (__m512)(bits & (normal | static_cast<int32_t>(0x80000000)));  // the sign stays
 }
-// convert_fp32_to_bfloat16 of the SDM, in the low half of each lane: ties to even, denormals to
-// zero, NaN quieted.
+// convert_fp32_to_bfloat16 of the SDM, in the low half of each lane. Ties go to even, denormals
+// become zero, and NaN becomes quiet.
 EMULATED_AVX512 UInt32x16 ToBFloat16(__m512 v) {
   const UInt32x16 bits = (UInt32x16)DenormalsAreZero(v), high = bits >> 16;
   const UInt32x16 rounded = (bits + 0x7fffu + (high & 1u)) >> 16;
@@ -301,9 +321,9 @@ EMULATED_AVX512 __m512bh cvtne2ps_pbh(__m512 high, __m512 low) {
   std::memcpy(&result, halves, sizeof result);
   return result;
 }
-// Two fused multiply-adds a lane, the odd elements first. Denormal operands and results are zero.
-// (The processor judges a result before it is rounded to denormal precision: one within 2^-150 of
-// the least normal number may stay here and vanish there.)
+// Two fused multiply-adds a lane, the odd elements first. Denormal operands and results become
+// zero. The processor decides whether a result is denormal before it rounds it, so a result within
+// 2^-150 of the least normal number may stay here and vanish there.
 EMULATED_AVX512 __m512 dpbf16_ps(__m512 sum, __m512bh a, __m512bh b) {
   const Int32x16 a_bits = (Int32x16)a, b_bits = (Int32x16)b;
   constexpr int32_t kUpper = static_cast<int32_t>(0xffff0000u);
@@ -318,7 +338,7 @@ EMULATED_AVX512 __m512 dpbf16_ps(__m512 sum, __m512bh a, __m512bh b) {
 
 }  // namespace emulated_avx512
 
-// Some of the compiler's intrinsics are macros themselves.
+// Some of the compiler's intrinsics are macros themselves, so all names are freed first.
 #undef _mm512_loadu_ps
 #undef _mm512_storeu_ps
 #undef _mm512_load_si512

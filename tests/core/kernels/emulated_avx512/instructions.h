@@ -9,13 +9,13 @@ namespace longspan::kernels {
 
 struct Operands {
   alignas(64) uint32_t a[16], b[16], c[16];
-  uint32_t mask;
+  uint32_t mask;  // bit i belongs to element i
 };
 
 struct Instruction {
   const char* name;
-  void (*run)(const Operands& operands,
-              uint32_t* out);  // out: [16], 64-byte aligned, holds operands.c before
+  // Writes the result to `out`, which holds operands.c before: [16], aligned to 64 bytes.
+  void (*run)(const Operands& operands, uint32_t* out);
 };
 
 struct InstructionList {
