@@ -212,8 +212,8 @@ absl::Status Admission::CheckRoom(const Backlog& others, std::span<const Cost> c
     bytes += cost.bytes;
     tokens += cost.tokens;
   }
-  // The retry time takes the backlog to shrink evenly: what is over the limit, as a share of the
-  // backlog, is gone after the same share of the backlog's seconds.
+  // The retry time assumes that the backlog shrinks evenly: what is over the limit, as a share of
+  // the backlog, is gone after the same share of the backlog's seconds.
   const double seconds = others.seconds() / options_.num_replicas;
   if (const int64_t over = others.bytes + bytes - options_.max_queue_bytes; over > 0) {
     return Refuse(
