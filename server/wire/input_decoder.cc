@@ -173,9 +173,10 @@ class InputDecoder {
                      options_.num_hashes() > 0 ? "options.num_hashes" : "options.hash_seed");
     }
     if (options_.num_hashes() > static_cast<uint32_t>(LshOptions::kMaxHashes)) {
-      return InvalidField("options.num_hashes",
-                          absl::StrCat("is ", options_.num_hashes(), "; allowed: 1 to ", LshOptions::kMaxHashes,
-                                       ", 0 = the model's ", model_.num_hashes));
+      return InvalidField(
+          "options.num_hashes",
+          absl::StrCat("is ", options_.num_hashes(), "; allowed: 1 to ", LshOptions::kMaxHashes,
+                       ", 0 = the model's ", model_.num_hashes));
     }
     input_.lsh.num_hashes = static_cast<int32_t>(options_.num_hashes());
     if (options_.has_hash_seed()) input_.lsh.hash_seed = options_.hash_seed();
