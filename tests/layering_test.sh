@@ -1,14 +1,17 @@
 #!/bin/bash
-# The rule of the rooms: which folder may include which. Prints each include that breaks it and fails.
+# The rule of the rooms: which folder may include which. Prints each include that breaks it, and
+# fails.
 #   layering_test.sh SOURCE_DIR
 # A room is a folder of core/ or server/ with all below it, the files that lie in core/ or server/
-# itself, client/, or the contract in proto/. README.md shows the table below; readme_test.py compares.
+# itself, client/, or the contract in proto/. README.md shows the table below, and readme_test.py
+# compares the two.
 set -u
 cd "$1" || exit 2
 broken=0
 
 # ROOM: what it may include beside its own files, as rooms or as single headers. The headers named
-# alone are plain values (model_info.h, token_batch.h, ...) that lower rooms share with the API above.
+# alone are plain values (model_info.h, token_batch.h, ...) that lower rooms share with the API
+# above.
 rooms=$(cat <<'TABLE'
 core/kernels:
 core/runtime:

@@ -17,15 +17,11 @@
 
 namespace longspan::kernels {
 
-// Rows are contiguous, `width` elements apart. out may alias x or residual; sum may alias residual
-// or x.
+// Rows are contiguous, `width` elements apart. out may alias x or residual.
 struct LayerNormParams {
   const void* x = nullptr;         // [rows, width]
   const void* residual = nullptr;  // [rows, width] added to x, or null
   void* out = nullptr;             // [rows, width]
-  // Null, or [rows, width] of residual_type: receives x + residual, which pre-norm models go on
-  // with.
-  void* sum = nullptr;
   uint8_t* q = nullptr;           // null, or [rows, width]: receives `out` as u8 ...
   float* q_scales = nullptr;      // [rows] ... with a scale for each row
   const float* weight = nullptr;  // [width]

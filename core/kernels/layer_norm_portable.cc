@@ -13,13 +13,11 @@ void Rows(const LayerNormParams& p, int64_t begin, int64_t end, float* scratch) 
   for (int64_t row = begin; row < end; ++row) {
     const X* x = static_cast<const X*>(p.x) + row * p.width;
     const R* residual = p.residual ? static_cast<const R*>(p.residual) + row * p.width : nullptr;
-    R* sum_out = p.sum ? static_cast<R*>(p.sum) + row * p.width : nullptr;
     Out* out = static_cast<Out*>(p.out) + row * p.width;
     float sum = 0;
     for (int64_t i = 0; i < p.width; ++i) {
       scratch[i] = ToFloat(x[i]) + (residual ? ToFloat(residual[i]) : 0.0f);
       sum += scratch[i];
-      if (sum_out) FromFloat(scratch[i], &sum_out[i]);
     }
     const float mean = sum / static_cast<float>(p.width);
     float squares = 0;

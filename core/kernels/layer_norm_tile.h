@@ -48,14 +48,12 @@ class RowNormalizer {
     for (int64_t row = begin; row < end; ++row) {
       const X* x = static_cast<const X*>(p.x) + row * width;
       const R* residual = p.residual ? static_cast<const R*>(p.residual) + row * width : nullptr;
-      R* sum_out = p.sum ? static_cast<R*>(p.sum) + row * width : nullptr;
       Out* out = static_cast<Out*>(p.out) + row * width;
 
       Float sum = {};
       ForEachVector<Elements::kLanes>(width, [&](int64_t i, int64_t count) [[gnu::always_inline]] {
         Float v = Elements::Load(x + i, count);
         if (residual) v += Elements::Load(residual + i, count);
-        if (sum_out) Elements::Store(sum_out + i, count, v);
         Elements::Store(scratch + i, count, v);
         sum += v;
       });

@@ -14,8 +14,8 @@ namespace longspan {
 //                                        With threads that spin on, a busy machine ran 3 times
 //                                        slower; with threads that sleep at once, a lone text of 16
 //                                        tokens ran 1.7 times slower.
-//   ONEDNN_PRIMITIVE_CACHE_CAPACITY=512  Bounds how many compiled GEMMs are kept: each length of text
-//                                        that is seen adds some.
+//   ONEDNN_PRIMITIVE_CACHE_CAPACITY=512  Bounds how many compiled GEMMs are kept: each length of
+//                                        text that is seen adds some.
 void EnterRuntimeEnvironment(char** argv);
 
 }  // namespace longspan

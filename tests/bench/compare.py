@@ -44,7 +44,7 @@ class Worker:
     """One engine in a process of its own. Speaks the protocol of throughput_worker.cc."""
 
     def __init__(self, command, environment):
-        # What the engine writes to stderr matters only if it dies; then its last line is the reason.
+        # What the engine writes to stderr matters only if it dies: its last line is the reason.
         self.errors = tempfile.TemporaryFile("w+")
         self.process = subprocess.Popen([str(part) for part in command], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.errors, text=True,
                                         env={**os.environ, **environment})
@@ -138,8 +138,8 @@ class Comparison:
                 self.forget_refusal(same)
             except Refused as refusal:
                 self.refuse(same, refusal)
-                # The others are measured beside longspan in its own dtype; int8 of ONNX Runtime stands
-                # beside whatever longspan runs.
+                # The others are measured beside longspan in its own dtype. int8 of ONNX Runtime
+                # stands beside whatever longspan runs.
                 if engine.worker == "longspan" and dtype != "int8":
                     break
         for length in sorted({n for engine in workers for n in engine.lengths} & set(self.arguments.lengths)):

@@ -1,8 +1,8 @@
 """This machine's processor as the results files know it: its name, its vector units, and its class.
 
-A class is a set of units that decides which kernels and which of oneDNN's products run. Each class has
-one results file in results/ here, in results/concurrency/ and in ../load/results/, and one section in
-docs/performance.md.
+A class is a set of units that decides which kernels and which of oneDNN's products run. Each class
+has one results file in results/ here, in results/concurrency/ and in ../load/results/, and one
+section in docs/performance.md.
 """
 import re
 import time

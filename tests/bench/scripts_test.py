@@ -1,6 +1,9 @@
 #!/usr/bin/env python3
-"""What the measuring scripts promise, without measuring: an engine that refuses or dies is named and the run goes on; a
-processor's class follows from its units; length classes print right in files of either scale."""
+"""What the measuring scripts promise, without measuring anything.
+
+An engine that refuses or dies is named and the run goes on. A processor's class follows from its
+units. Length classes print right in files of either scale.
+"""
 import contextlib
 import importlib.metadata
 import io

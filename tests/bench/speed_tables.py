@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
-"""Writes the tables of measured speed: all of them into docs/performance.md, a short one into README.md.
+"""Writes the tables of measured speed: all into docs/performance.md, a short one into README.md.
 
-    speed_tables.py [--check]        --check: only tells whether the documents are what the results files say
+    speed_tables.py [--check]
 
-Source: results/CLASS.json (compare.py), results/concurrency/CLASS.json (concurrency.py) and, for one row of the
-README, ../load/results/CLASS.json. A row or column without a figure is left out; a cell without one is blank.
+--check only tells whether the documents are what the results files say. Those are
+results/CLASS.json (compare.py), results/concurrency/CLASS.json (concurrency.py) and, for one row of
+the README, ../load/results/CLASS.json. A row or column without a figure is left out; a cell without
+one is blank.
 """
 import json
 from pathlib import Path
@@ -37,7 +39,7 @@ class Results:
         return max(known, key=lambda d: self.speed(model, d, length, engine), default=None)
 
     def compare(self, model, length, dtype, engine, other_dtype=None):
-        """(longspan's tokens/s, the other's dtype, the other's tokens/s), or None where a figure is missing."""
+        """(longspan's tokens/s, the other's dtype and tokens/s), or None without both figures."""
         other_dtype = self.fastest_dtype(model, length, engine) if other_dtype == FASTEST else other_dtype or dtype
         mine, other = self.speed(model, dtype, length, "longspan"), self.speed(model, other_dtype, length, engine)
         return (mine, other_dtype, other) if mine and other else None
@@ -135,7 +137,7 @@ def model_tables(results):
 
 
 def refusals(results):
-    """One line for each engine, model and dtype that did not run, with the lengths where it ran at others."""
+    """A line for each engine, model and dtype that did not run (with lengths, if it ran others)."""
     by_engine = {}
     for refusal in results.facts.get("refusals", []):
         by_engine.setdefault((refusal["engine"], refusal["model"], refusal["dtype"], refusal["error"]), []).append(refusal.get("length"))

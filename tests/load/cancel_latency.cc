@@ -48,8 +48,8 @@ class Bench {
     whole.answered->WaitForNotification();
     return absl::ToDoubleSeconds(absl::Now() - start);
   }
-  // Cancels a pass `after` seconds after its text was submitted. Returns the seconds from the cancel
-  // until the caller has its answer, and until the worker is idle.
+  // Cancels a pass `after` seconds after its text was submitted. Returns the seconds from the
+  // cancel until the caller has its answer, and until the worker is idle.
   std::pair<double, double> Cancel(double after) {
     Submitted text = Submit();
     absl::SleepFor(absl::Seconds(after));

@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
-"""Writes the part "load" of docs/performance.md from results/CLASS.json, a section for each class of processor.
+"""Writes the part "load" of docs/performance.md, a section for each class of processor.
 
-    load_tables.py [--check]        --check: only tells whether the document is what the results files say
+    load_tables.py [--check]
+
+--check only tells whether the document is what the results files say (results/CLASS.json).
 """
 import json
 import re
@@ -24,7 +26,7 @@ def current_scale():
 
 
 def scale_of(rag):
-    """The length classes of a measurement: those that it names, else a known scale that has all it uses."""
+    """The length classes of a measurement: those that it names, or a known scale that has all."""
     used = {row["tokens_up_to"] for run in rag["load"].values() for row in run["classes"]} - {None}
     return next(scale for scale in (rag.get("class_bounds", []), current_scale(), FIRST_SCALE) if scale and used <= set(scale))
 

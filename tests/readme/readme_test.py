@@ -1,4 +1,4 @@
-"""The documents are true: README.md, CONTRIBUTING.md, CHANGELOG.md and docs/*.md against the tree and a running server.
+"""Checks README.md, CONTRIBUTING.md, CHANGELOG.md and docs/*.md against the tree and a server.
 
     readme_test.py SOURCE_DIR BUILD_DIR MODEL
 
@@ -138,7 +138,7 @@ class ReadmeTest(unittest.TestCase):
 
 class RoomsTest(unittest.TestCase):
     def test_table_of_rooms_is_the_tree_and_the_rule(self):
-        """The rooms are the folders of core/ and server/ that hold sources; "may use" is the table of layering_test.sh."""
+        """The rooms are the folders that hold sources; "may use" is that of layering_test.sh."""
         script = (SOURCE / "tests/layering_test.sh").read_text(encoding="utf-8")
         rule = {line.split(":")[0]: set(line.split(":")[1].split()) for line in script.split("<<'TABLE'\n")[1].split("\nTABLE")[0].splitlines()}
         tree = {"client"}
@@ -178,7 +178,7 @@ class OperationsTest(unittest.TestCase):
         served = set(re.findall(r"^# TYPE ([a-z_]+) ", page, re.M))
         self.assertGreater(len(served), 15)
         self.assertEqual(served - documented, set(), "not in docs/operations.md")
-        # Families without a sample yet are not on the page: those must at least be named in the source.
+        # Families without a sample yet are not on the page. The source must at least name them.
         source = "".join(path.read_text(encoding="utf-8") for path in (SOURCE / "server/telemetry").glob("*.cc"))
         for name in documented:
             self.assertIn(f'"{name.removeprefix("longspan_")}"', source, name)
