@@ -5,10 +5,10 @@
 // string for each token): 1.2 GiB for 8 MiB of English in one piece, but 40 MiB for a quarter of a
 // mebibyte at a time.
 //
-// A cut lies between a letter and a blank that a letter follows, all three ASCII: "in this|
-// Agreement". A pre-tokeniser that splits at blanks never makes a token across that place, and no
-// normaliser joins such a letter with what stands around it. The part behind the cut begins with a
-// blank, so nothing is put in front of it.
+// A cut lies between a letter and a blank that a letter follows, all three ASCII, as in
+// "this| Agreement". A pre-tokeniser that splits at blanks never makes a token across that place,
+// and no normaliser joins such a letter with what stands around it. The part behind the cut begins
+// with a blank, so nothing is put in front of it.
 //
 // One thing still looks different from inside a part: its first token counts as the first token of
 // a text, whose blank the byte-level post-processors trim differently. So each part begins one word
