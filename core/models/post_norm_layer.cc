@@ -96,8 +96,7 @@ void PostNormLayer::Finish(at::Tensor& x, const at::Tensor& attended,
     const at::Tensor a = attention_norm_.AddNorm(attention_output_(merged.slice(0, begin, end)),
                                                  rows, int8 ? &quantized : nullptr);
     output_norm_.Run(
-        int8 ? feed_forward_.OfQuantized(quantized, a.scalar_type()) : feed_forward_(a), a,
-        /*update_residual=*/false, rows);
+        int8 ? feed_forward_.OfQuantized(quantized, a.scalar_type()) : feed_forward_(a), a, rows);
   });
 }
 
