@@ -77,8 +77,8 @@ struct EncodedText {
 // either may be empty.
 struct EncodeControl {
   // Called at each seam of the pass: before the first layer, after each layer, and after each 2,048
-  // rows or as much other work inside the layers of a long pass (BERT, RoBERTa, Longformer, LED,
-  // BigBird). The caller may do other work here, even another pass of the same encoder.
+  // rows or as much other work inside the layers of a long pass (all models but Reformer). The
+  // caller may do other work here, even another pass of the same encoder.
   std::function<void()> at_seam;
 
   // True once nobody waits for this text of the batch any more (cancelled, deadline passed). A pure
