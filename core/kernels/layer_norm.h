@@ -22,10 +22,10 @@ struct LayerNormParams {
   const void* x = nullptr;         // [rows, width]
   const void* residual = nullptr;  // [rows, width] added to x, or null
   void* out = nullptr;             // [rows, width]
-  uint8_t* q = nullptr;           // null, or [rows, width]: receives `out` as u8 ...
-  float* q_scales = nullptr;      // [rows] ... with a scale for each row
-  const float* weight = nullptr;  // [width]
-  const float* bias = nullptr;    // [width] or null
+  uint8_t* q = nullptr;            // null, or [rows, width]: receives `out` as u8 ...
+  float* q_scales = nullptr;       // [rows] ... with a scale for each row
+  const float* weight = nullptr;   // [width]
+  const float* bias = nullptr;     // [width] or null
   ElementType x_type = ElementType::kFloat32;
   ElementType residual_type = ElementType::kFloat32;
   ElementType out_type = ElementType::kFloat32;

@@ -112,8 +112,8 @@ TEST(LayerNormRows, EqualsPortable_ForEveryTypeWidthAndOptionalPart) {
 // The variance is summed about the mean: a large mean costs no digits of it.
 TEST(LayerNormRows, EqualsPortable_WhereTheMeanIsLarge) {
   std::mt19937 random(2);
-  const Case c = {
-      90, ElementType::kFloat32, ElementType::kFloat32, ElementType::kFloat32, false, true};
+  const Case c = {90,  ElementType::kFloat32, ElementType::kFloat32, ElementType::kFloat32, false,
+                  true};
   Input input(c, random);
   input.x = Elements(Normal(kRows * c.width, 4096.0f, random), c.x_type);
   const Output want = Normalise(c, input, kPortable);

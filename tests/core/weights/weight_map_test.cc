@@ -169,12 +169,6 @@ TEST_F(WeightMapTest, Take_OfATiedWeightCountsItsParametersOnce) {
   EXPECT_EQ(weights->num_parameters(), 5);
 }
 
-TEST_F(WeightMapTest, Shape_IsEmptyForAnAbsentWeight) {
-  auto weights = WeightMap::Open({Write("m.safetensors", {{"a", Counting({4, 1})}})}, {});
-  EXPECT_THAT(weights->Shape("a"), ElementsAre(4, 1));
-  EXPECT_THAT(weights->Shape("b"), IsEmpty());
-}
-
 TEST_F(WeightMapTest, Open_ReadsEveryFixture) {
   for (const auto& entry : std::filesystem::directory_iterator(LONGSPAN_FIXTURES)) {
     if (!std::filesystem::exists(entry.path() / "config.json"))
