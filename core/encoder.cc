@@ -189,17 +189,19 @@ std::vector<absl::StatusOr<EncodedText>> Encoder::Encode(const TokenBatch& batch
   }
   int32_t done = 0;  // texts with a result, in order
   DroppedTexts dropped(control, num_texts);
-  const absl::Status status = CatchLibTorch([&] {
-    return EncodeTexts(
-        batch, options, [&](int32_t text) { return dropped.Ask(text); }, results, done);
-  });
+  const EncodeControl sticky{.at_seam = control.at_seam,
+                             .is_dropped = [&](int32_t text) { return dropped.Ask(text); }};
+  const absl::Status status =
+      CatchLibTorch([&] { return EncodeTexts(batch, options, sticky, results, done); });
+  // A pass that failed half way ends at a seam too. One whose texts are all dropped was just there.
+  if (!status.ok() && !absl::IsCancelled(status) && control.at_seam) control.at_seam();
   for (; done < num_texts; ++done)
     results[done] = dropped.Ask(done) ? absl::CancelledError("dropped by the caller") : status;
   return results;
 }
 
 absl::Status Encoder::EncodeTexts(const TokenBatch& batch, std::span<const EncodeOptions> options,
-                                  const std::function<bool(int32_t)>& is_dropped,
+                                  const EncodeControl& control,
                                   std::vector<absl::StatusOr<EncodedText>>& results,
                                   int32_t& done) const {
   JoinComputeTeam();
@@ -207,7 +209,8 @@ absl::Status Encoder::EncodeTexts(const TokenBatch& batch, std::span<const Encod
   const c10::InferenceMode inference;
   std::vector<TextOutput> outputs;
   ForwardOptions forward;
-  forward.is_dropped = is_dropped;
+  forward.at_seam = control.at_seam;
+  forward.is_dropped = control.is_dropped;
   for (int32_t text = 0; text < batch.num_texts(); ++text) {
     std::span<const uint8_t> mask = batch.attention_mask();
     if (!mask.empty()) mask = mask.subspan(batch.cu_seqlens()[text], batch.length(text));
@@ -216,8 +219,9 @@ absl::Status Encoder::EncodeTexts(const TokenBatch& batch, std::span<const Encod
   }
   const absl::StatusOr<HiddenStates> hidden = model_->Forward(batch, forward);
   if (!hidden.ok()) return hidden.status();
+  if (control.at_seam) control.at_seam();  // after the last layer
   for (; done < batch.num_texts(); ++done) {
-    if (is_dropped(done)) {
+    if (control.is_dropped(done)) {
       results[done] = absl::CancelledError("dropped by the caller");
     } else {
       results[done] = outputs[done].Read(*hidden, done);

@@ -66,12 +66,17 @@ struct EncodedText {
   std::vector<std::vector<float>> span_vectors;  // one per EncodeOptions::spans
 };
 
-// How a running forward pass is steered from outside. Called on the computing thread, between
-// layers; in passes of more than some thousand rows also inside them (BERT, RoBERTa, Longformer,
-// LED, BigBird).
+// How a running forward pass is steered from outside. Both functions run on the computing thread;
+// either may be empty.
 struct EncodeControl {
-  // True once nobody waits for this text of the batch any more (cancelled, deadline passed). Its
-  // result is then CANCELLED. A pass whose texts are all dropped stops before its next layer.
+  // Called at each seam of the pass: before the first layer, after each layer, and after each 2,048
+  // rows or as much other work inside the layers of a long pass (all models but Reformer). The
+  // caller may do other work here, even another pass of the same encoder.
+  std::function<void()> at_seam;
+
+  // True once nobody waits for this text of the batch any more (cancelled, deadline passed). A pure
+  // question: it is asked behind each seam and again before a text's result is made. The result of
+  // such a text is CANCELLED. A pass whose texts are all dropped stops at that seam.
   std::function<bool(int32_t text)> is_dropped;
 };
 
@@ -122,7 +127,7 @@ class Encoder {
   int64_t VectorWidth(const EncodeOptions& options) const;
   // Fills results[0, done); what it returns, or LibTorch throws, is the result of the others.
   absl::Status EncodeTexts(const TokenBatch& batch, std::span<const EncodeOptions> options,
-                           const std::function<bool(int32_t)>& is_dropped,
+                           const EncodeControl& control,
                            std::vector<absl::StatusOr<EncodedText>>& results, int32_t& done) const;
 
   ModelInfo info_;

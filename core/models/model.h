@@ -42,8 +42,12 @@ class HiddenStates {
 };
 
 struct ForwardOptions {
-  // Asked between layers, and in a long pass inside them (PackedPass::Continue); true = this text's
-  // rows need not be right any more. All texts dropped: Forward returns CANCELLED.
+  // Called before each layer, and at the pauses inside the layers of a long pass
+  // (PackedPass::Continue). Empty = nobody listens. The encoder itself calls it after the last
+  // layer.
+  std::function<void()> at_seam;
+  // A pure question, asked behind each seam. True = this text's rows need not be right any more.
+  // Once all texts are dropped, Forward returns CANCELLED. Empty = every text is wanted.
   std::function<bool(int32_t text)> is_dropped;
   // Per text: true = only row 0 of the last layer will be read (cls pooling), so a model may skip
   // the others. Empty = all rows.

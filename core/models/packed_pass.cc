@@ -2,6 +2,7 @@
 
 #include <ATen/ops/cat.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "core/kernels/sliding_window_attention.h"
@@ -24,7 +25,12 @@ PackedPass::PackedPass(const TokenBatch& batch, const ForwardOptions& options)
   }
 }
 
+void PackedPass::AtSeam() const {
+  if (options_.at_seam) options_.at_seam();
+}
+
 absl::Status PackedPass::DropTexts(at::Tensor& hidden) {
+  AtSeam();
   if (!options_.is_dropped) return absl::OkStatus();
   std::vector<int32_t> kept;
   for (int32_t position = 0; position < static_cast<int32_t>(texts_.size()); ++position) {
@@ -36,12 +42,10 @@ absl::Status PackedPass::DropTexts(at::Tensor& hidden) {
 }
 
 bool PackedPass::Continue() const {
+  AtSeam();
   if (!options_.is_dropped) return true;
-  bool wanted = false;
-  for (const int32_t text : texts_)
-    wanted =
-        !options_.is_dropped(text) || wanted;  // all are asked: each may have an end of its own
-  return wanted;
+  return std::any_of(texts_.begin(), texts_.end(),
+                     [&](int32_t text) { return !options_.is_dropped(text); });
 }
 
 void PackedPass::KeepTexts(const std::vector<int32_t>& positions, at::Tensor& hidden) {

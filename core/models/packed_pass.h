@@ -33,13 +33,13 @@ class PackedPass {
   // must outlive the pass.
   PackedPass(const TokenBatch& batch, const ForwardOptions& options);
 
-  // Between layers. CANCELLED once every text is dropped.
+  // The seam before a layer: calls at_seam, then takes out the rows of the texts that are dropped.
+  // CANCELLED once every text is dropped.
   absl::Status DropTexts(at::Tensor& hidden);
 
-  // Inside a layer of a long pass, after each kRowsPerPause rows or as much other work: here
-  // waiting short texts run (the worker lets them when is_dropped asks) and a pass that nobody
-  // waits for any more ends. False: stop, the rows need not be right; the next DropTexts is
-  // CANCELLED. Layouts stay valid.
+  // The seam inside a layer of a long pass, after each kRowsPerPause rows or as much other work:
+  // calls at_seam, where the caller may run other passes. False: every text is dropped, so stop;
+  // the rows need not be right, and the next DropTexts is CANCELLED. Layouts stay valid.
   bool Continue() const;
   static constexpr int64_t kRowsPerPause = 2048;
 
@@ -69,6 +69,7 @@ class PackedPass {
   HiddenStates Result(at::Tensor hidden, RowFunction last = {}) const;
 
  private:
+  void AtSeam() const;
   void KeepTexts(const std::vector<int32_t>& positions, at::Tensor& hidden);
 
   const TokenBatch& batch_;

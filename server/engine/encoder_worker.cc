@@ -34,9 +34,8 @@ absl::Status TooLargeAlone(const QueuedPiece& piece, const absl::Status& cause) 
 struct EncoderWorker::Pass {
   Lane lane;
   EncodeTask::BatchShape shape;
-  bool complete = true;  // no text was dropped or failed, nothing was run again
-  int32_t last_asked =
-      -1;  // text that the encoder asked about last: asking one not above it means a new layer
+  bool complete = true;           // no text was dropped or failed, nothing was run again
+  bool begun = false;             // the running call of the encoder has reached its first seam
   absl::Duration between_layers;  // spent on other batches
 };
 
@@ -91,7 +90,7 @@ void EncoderWorker::RunBatch(const PackedBatch& batch) {
 }
 
 void EncoderWorker::EncodePieces(Pass& pass, std::span<const QueuedPiece> pieces) {
-  pass.last_asked = -1;
+  pass.begun = false;
   std::vector<absl::StatusOr<EncodedText>> results = CallEncode(pass, pieces);
   if (results.size() != pieces.size()) {
     results = FailAll(pieces.size(),
@@ -104,6 +103,11 @@ void EncoderWorker::EncodePieces(Pass& pass, std::span<const QueuedPiece> pieces
     const bool out_of_memory = absl::IsResourceExhausted(results[i].status());
     pass.complete = pass.complete && results[i].ok();
     if (results[i].status().code() == kDeviceLost) results[i] = LoseDevice(results[i].status());
+    if (absl::IsCancelled(results[i].status())) {
+      // A text that was dropped after the last seam has no answer yet. The task knows the reason.
+      absl::Status reason = piece.task->Abandoned();
+      if (!reason.ok()) results[i] = std::move(reason);
+    }
     if (out_of_memory && pieces.size() > 1) {
       again.push_back(piece);
     } else {
@@ -154,7 +158,8 @@ std::vector<absl::StatusOr<EncodedText>> EncoderWorker::CallEncode(
       options.push_back(piece.options);
     }
     const EncodeControl control{
-        .is_dropped = [&](int32_t text) { return IsDropped(pass, pieces, text); }};
+        .at_seam = [&] { AtSeam(pass, pieces); },
+        .is_dropped = [&](int32_t text) { return !pieces[text].task->Abandoned().ok(); }};
     return encode_(batch, options, control);
   } catch (const std::bad_alloc&) {
     return FailAll(pieces.size(), absl::ResourceExhaustedError("out of memory"));
@@ -166,24 +171,29 @@ std::vector<absl::StatusOr<EncodedText>> EncoderWorker::CallEncode(
   }
 }
 
-bool EncoderWorker::IsDropped(Pass& pass, std::span<const QueuedPiece> pieces, int32_t text) {
-  if (text <= pass.last_asked) AtSeam(pass);
-  pass.last_asked = text;
-  EncodeTask& task = *pieces[text].task;
-  absl::Status status = task.Abandoned();
-  if (status.ok()) return false;
-  pass.complete = false;
-  task.Complete(std::move(status));
-  return true;
+// The first seam of a call lies before its first layer. The scheduler has only just chosen this
+// batch, so nothing is let ahead of it there.
+void EncoderWorker::AtSeam(Pass& pass, std::span<const QueuedPiece> pieces) {
+  if (pass.begun) {
+    const absl::Time now = clock_->Now();
+    BeatHeartbeat(now);
+    if (options_.preempt) LetShortTextsRun(pass, now);
+  }
+  pass.begun = true;
+  for (const QueuedPiece& piece : pieces) {
+    absl::Status status = piece.task->Abandoned();
+    if (status.ok()) continue;
+    pass.complete = false;
+    piece.task->Complete(std::move(status));
+  }
 }
 
-void EncoderWorker::AtSeam(Pass& pass) {
-  const absl::Time now = clock_->Now();
-  {
-    absl::MutexLock lock(&mu_);
-    heartbeat_.last_sign = now;
-  }
-  if (!options_.preempt) return;
+void EncoderWorker::BeatHeartbeat(absl::Time now) {
+  absl::MutexLock lock(&mu_);
+  heartbeat_.last_sign = now;
+}
+
+void EncoderWorker::LetShortTextsRun(Pass& pass, absl::Time now) {
   while (std::optional<PackedBatch> batch = scheduler_->TryNextBatchBefore(pass.lane))
     RunBatch(*batch);
   pass.between_layers += clock_->Now() - now;

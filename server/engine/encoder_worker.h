@@ -1,7 +1,8 @@
 // EncoderWorker: the thread of one replica: takes batches, encodes them, hands each text its
-// answer. Between layers it asks who still waits: a text cancelled or past its deadline is answered
-// at once and dropped from the pass. Waiting short texts may run between the layers of a long pass
-// (WorkerOptions::preempt), as far as their lane's share goes. Out of memory: what failed is run
+// answer. The encoder calls it back at each seam of a pass (EncodeControl::at_seam). There a text
+// that is cancelled or past its deadline is answered at once, and the encoder drops it from the
+// pass. Waiting short texts may run at the seams of a long pass (WorkerOptions::preempt), as far as
+// their lane's share goes. Out of memory: what failed is run
 // again in halves; a text that fails alone is named. Nothing thrown by the encode function escapes:
 // it becomes INTERNAL for the texts of that batch. A lost device (kDeviceLost) ends all computing:
 // INTERNAL for that batch and for every later one.
@@ -48,9 +49,8 @@ class EncoderWorker {
   struct Heartbeat {
     bool busy = false;
     bool device_lost = false;
-    absl::Time since;  // start of the running batch, or when the worker became idle
-    absl::Time
-        last_sign;  // last time that the pass reached a seam between layers, at least `since`
+    absl::Time since;              // start of the running batch, or when the worker became idle
+    absl::Time last_sign;          // when the pass reached its last seam, at least `since`
     double predicted_seconds = 0;  // of the running batch and of those that ran between its layers
     int64_t batches = 0;           // finished so far
   };
@@ -68,8 +68,10 @@ class EncoderWorker {
   std::vector<absl::StatusOr<EncodedText>> CallEncode(Pass& pass,
                                                       std::span<const QueuedPiece> pieces);
   absl::Status LoseDevice(const absl::Status& cause);
-  bool IsDropped(Pass& pass, std::span<const QueuedPiece> pieces, int32_t text);
-  void AtSeam(Pass& pass);
+  // The seam of a pass over `pieces`: lets short texts run, then answers the abandoned texts.
+  void AtSeam(Pass& pass, std::span<const QueuedPiece> pieces);
+  void BeatHeartbeat(absl::Time now);
+  void LetShortTextsRun(Pass& pass, absl::Time now);
   void BeginHeartbeat(absl::Time now, const PackedBatch& batch);
   void EndHeartbeat(absl::Time now, const PackedBatch* batch);
 

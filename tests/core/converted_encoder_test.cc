@@ -86,8 +86,8 @@ TEST_F(ConvertedEncoderTest, WarmUp_TellsThatTheLargestBatchDoesNotFit) {
   EXPECT_TRUE(encoder_->WarmUp(60000).ok());
 }
 
-// A long pass asks inside its layers too: whoever answers may run other passes there, and one that
-// nobody wants ends there.
+// A long pass has seams inside its layers too: whoever listens may run other passes there, and a
+// pass that nobody wants ends there.
 TEST_F(ConvertedEncoderTest, LongPass_PausesInsideItsLayers_AndIsTheSame) {
   const std::vector<int32_t> ids(40000, 9);
   TokenBatch batch;
@@ -95,29 +95,24 @@ TEST_F(ConvertedEncoderTest, LongPass_PausesInsideItsLayers_AndIsTheSame) {
   const std::vector<float> expected = Encode(ids).vector;
   const std::vector<int32_t> short_ids = FormulaIds(1, 30, 3, 40);
   const std::vector<float> short_expected = Encode(short_ids).vector;
-  int asked = 0;
-  const EncodeControl control{.is_dropped = [&](int32_t) {
-    ++asked;
+  int seams = 0;
+  const EncodeControl control{.at_seam = [&] {
+    ++seams;
     ExpectNear(Encode(short_ids).vector, short_expected);  // another pass inside this one
-    return false;
   }};
   const auto results = encoder_->Encode(batch, std::vector<EncodeOptions>(1), control);
   ASSERT_TRUE(results[0].ok()) << results[0].status();
   ExpectNear(results[0]->vector, expected);
-  EXPECT_GT(
-      asked,
-      2 * 2 *
-          (40000 /
-           2048));  // two layers, each with the blocks of its projections and of its feed-forward
+  // Two layers, each with the blocks of its projections and those of its feed-forward part.
+  EXPECT_GT(seams, 2 * 2 * (40000 / 2048));
 }
 
 TEST_F(ConvertedEncoderTest, LongPass_DroppedInsideALayer_DoesNoMore) {
   const std::vector<int32_t> ids(40000, 9);
   TokenBatch batch;
   batch.Add({.token_ids = ids});
-  for (const int last :
-       {1, 2, 10, 19, 20, 21, 22, 30,
-        40}) {  // in the projections, in the attention, in the feed-forward, in layer two
+  // In the projections, in the attention, in the feed-forward part, in layer two.
+  for (const int last : {1, 2, 10, 19, 20, 21, 22, 30, 40}) {
     int asked = 0;
     const EncodeControl control{.is_dropped = [&](int32_t) { return ++asked > last; }};
     EXPECT_EQ(encoder_->Encode(batch, std::vector<EncodeOptions>(1), control)[0].status().code(),

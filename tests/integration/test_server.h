@@ -37,6 +37,7 @@ class Gate {
         absl::MutexLock lock(&mu_);
         if (mu_.AwaitWithTimeout(absl::Condition(&open_), absl::Milliseconds(2))) return;
       }
+      if (control.at_seam) control.at_seam();
       int32_t dropped = 0;
       for (int32_t i = 0; i < texts; ++i) dropped += control.is_dropped && control.is_dropped(i);
       if (dropped == texts) return;

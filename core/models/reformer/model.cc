@@ -128,6 +128,7 @@ class ReformerModel : public EncoderModel {
     std::vector<int32_t> wanted;
     ReformerPass pass{.key_mask = padded.key_mask(), .observer = options.observe_attention};
     for (size_t i = 0; i < layers_.size(); ++i) {
+      if (options.at_seam) options.at_seam();
       std::vector<int32_t> still = StillWanted(batch, options);
       if (still.empty()) return absl::CancelledError("all texts of the batch were dropped");
       if (still != wanted) Plan(batch, padded, still, rotations, pass);

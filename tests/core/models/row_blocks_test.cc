@@ -68,15 +68,17 @@ TEST_F(RowBlocksTest, ThreadsTakeWholeBlocksOfTheSameSize_WhereThereAreRowsEnoug
 TEST_F(RowBlocksTest, Pauses_AndStopsWithThePass) {
   TokenBatch batch;
   batch.Add({.token_ids = std::vector<int32_t>(5000, 1)});
-  int asked = 0, stop_at = 0;
+  int seams = 0, stop_at = 0;
   ForwardOptions options;
-  options.is_dropped = [&](int32_t) { return ++asked == stop_at; };
+  options.at_seam = [&] { ++seams; };
+  options.is_dropped = [&](int32_t) { return seams == stop_at; };
   const PackedPass pass(batch, options);
   for (const int threads : {1, 2}) {
-    asked = stop_at = 0;
+    seams = 0;
+    stop_at = -1;
     EXPECT_EQ(Blocks(5000, threads, &pass).rbegin()->second, 5000);
-    EXPECT_EQ(asked, 2) << "after 2,048 and 4,096 rows";
-    asked = 0;
+    EXPECT_EQ(seams, 2) << "after 2,048 and 4,096 rows";
+    seams = 0;
     stop_at = 2;
     EXPECT_EQ(Blocks(5000, threads, &pass).rbegin()->second, 2 * PackedPass::kRowsPerPause)
         << "the rest is left undone";

@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 
+#include <atomic>
 #include <new>
 #include <stdexcept>
 
@@ -86,8 +87,10 @@ TEST_F(EncoderWorkerTest, Run_AnswersACancelledTextWithinOneLayer_AndDropsItFrom
   Submit({.number = 1, .cancel = cancel});
   Submit({.number = 2});
   Run([&](const TokenBatch& batch, std::span<const EncodeOptions>, const EncodeControl& control) {
+    control.at_seam();
     EXPECT_FALSE(control.is_dropped(0));
     cancel->Cancel();
+    control.at_seam();
     EXPECT_TRUE(control.is_dropped(0));
     EXPECT_FALSE(control.is_dropped(1));
     EXPECT_EQ(outcomes_.count(1), 1u) << "answered while the pass still runs";
@@ -104,7 +107,21 @@ TEST_F(EncoderWorkerTest, Run_TellsExpiredFromCancelled_BetweenLayers) {
   Submit({.number = 1, .timeout = absl::Seconds(1)});
   Run([&](const TokenBatch&, std::span<const EncodeOptions>, const EncodeControl& control) {
     clock_.Advance(absl::Seconds(1));
+    control.at_seam();
     EXPECT_TRUE(control.is_dropped(0));
+    EXPECT_EQ(outcomes_.count(1), 1u) << "answered while the pass still runs";
+    return Results{absl::CancelledError("dropped")};
+  });
+  EXPECT_EQ(outcomes_.code(1), absl::StatusCode::kDeadlineExceeded);
+}
+
+TEST_F(EncoderWorkerTest, Run_GivesATextDroppedAfterTheLastSeamItsOwnReason) {
+  Submit({.number = 1, .timeout = absl::Seconds(1)});
+  Run([&](const TokenBatch&, std::span<const EncodeOptions>, const EncodeControl& control) {
+    control.at_seam();
+    clock_.Advance(absl::Seconds(1));
+    EXPECT_TRUE(control.is_dropped(0));
+    EXPECT_EQ(outcomes_.count(1), 0u) << "a question answers nobody";
     return Results{absl::CancelledError("dropped")};
   });
   EXPECT_EQ(outcomes_.code(1), absl::StatusCode::kDeadlineExceeded);
@@ -164,7 +181,7 @@ TEST_F(EncoderWorkerTest, Run_ReportsAPassThatLostATextAsIncomplete) {
   Submit({.number = 2});
   Run([&](const TokenBatch& batch, std::span<const EncodeOptions>, const EncodeControl& control) {
     cancel->Cancel();
-    for (int32_t i = 0; i < batch.num_texts(); ++i) control.is_dropped(i);
+    control.at_seam();
     return Echo(batch);
   });
   EXPECT_FALSE(observer_.reports.at(0).complete);
@@ -222,9 +239,9 @@ TEST_F(EncoderWorkerTest, Run_LetsShortTextsPassBetweenTheLayersOfALongOne) {
   Run([&](const TokenBatch& batch, std::span<const EncodeOptions>, const EncodeControl& control) {
     lengths.push_back(batch.num_tokens());
     if (batch.num_tokens() == 200) {
-      control.is_dropped(0);  // layer 0
+      control.at_seam();  // before layer 0
       clock_.Advance(absl::Seconds(1));
-      control.is_dropped(0);  // layer 1
+      control.at_seam();  // before layer 1
     } else {
       clock_.Advance(absl::Milliseconds(10));
     }
@@ -243,10 +260,10 @@ TEST_F(EncoderWorkerTest, Run_LetsShortTextsPassBetweenTheLayersOfALongOne) {
           lengths.push_back(batch.num_tokens());
           clock_.Advance(absl::Milliseconds(10));
           if (batch.num_tokens() != 200) return Echo(batch);
-          control.is_dropped(0);
+          control.at_seam();
           scheduler.Submit(MakeTask({.number = 3, .lengths = {20}}, clock_, outcomes_));
           EXPECT_EQ(outcomes_.count(3), 0u);
-          control.is_dropped(0);
+          control.at_seam();
           EXPECT_EQ(outcomes_.count(3), 1u) << "answered before the long text";
           EXPECT_EQ(outcomes_.count(2), 0u);
           return Echo(batch);
@@ -264,13 +281,86 @@ TEST_F(EncoderWorkerTest, Run_LetsShortTextsPassBetweenTheLayersOfALongOne) {
       << "the long pass is not charged with the short one";
 }
 
+// is_dropped is a question without side effects: whatever is asked and how often, no other batch
+// runs, nobody is answered and the heart does not beat. The next seam does all three.
+TEST_F(EncoderWorkerTest, IsDropped_IsAPureQuestion) {
+  auto cancel = std::make_shared<CancelFlag>();
+  BatchScheduler scheduler({.lanes = {.short_up_to = 50, .long_up_to = 100}}, LinearCost(),
+                           &clock_);
+  const absl::Time start = clock_.Now();
+  scheduler.Submit(MakeTask({.number = 1, .lengths = {200}}, clock_, outcomes_));
+  scheduler.Submit(MakeTask({.number = 2, .lengths = {200}, .cancel = cancel}, clock_, outcomes_));
+  std::atomic<EncoderWorker*> worker = nullptr;
+  absl::Notification made;
+  std::vector<int64_t> lengths;
+  {
+    EncoderWorker encoder_worker(
+        [&](const TokenBatch& batch, std::span<const EncodeOptions>, const EncodeControl& control) {
+          lengths.push_back(batch.num_tokens());
+          if (batch.num_tokens() != 400) return Echo(batch);
+          made.WaitForNotification();
+          control.at_seam();
+          scheduler.Submit(MakeTask({.number = 3, .lengths = {20}}, clock_, outcomes_));
+          clock_.Advance(absl::Seconds(1));
+          cancel->Cancel();
+          for (int layer = 0; layer < 3; ++layer) {
+            EXPECT_FALSE(control.is_dropped(0));
+            EXPECT_TRUE(control.is_dropped(1));
+          }
+          EXPECT_EQ(outcomes_.total(), 0);
+          EXPECT_EQ(worker.load()->heartbeat().last_sign, start);
+          control.at_seam();
+          EXPECT_EQ(outcomes_.count(2), 1u);
+          EXPECT_EQ(outcomes_.count(3), 1u);
+          EXPECT_EQ(worker.load()->heartbeat().last_sign, start + absl::Seconds(1));
+          Results results = Echo(batch);
+          results[1] = absl::CancelledError("dropped");
+          return results;
+        },
+        &scheduler, &observer_, &clock_);
+    worker = &encoder_worker;
+    made.Notify();
+    outcomes_.AwaitTotal(3);
+    scheduler.Drain();
+  }
+  EXPECT_THAT(lengths, ElementsAre(400, 20));
+  EXPECT_EQ(outcomes_.code(2), absl::StatusCode::kCancelled);
+}
+
+// The scheduler chose the long batch a moment ago, so nothing is let ahead of it before it begins;
+// nor before a half of it that is run again.
+TEST_F(EncoderWorkerTest, AtSeam_LetsNothingAheadBeforeTheFirstLayer) {
+  BatchScheduler scheduler({.lanes = {.short_up_to = 50, .long_up_to = 100}}, LinearCost(),
+                           &clock_);
+  for (int number = 1; number <= 2; ++number)
+    scheduler.Submit(MakeTask({.number = number, .lengths = {200}}, clock_, outcomes_));
+  std::vector<int64_t> lengths;
+  {
+    EncoderWorker worker(
+        [&](const TokenBatch& batch, std::span<const EncodeOptions>, const EncodeControl& control) {
+          lengths.push_back(batch.num_tokens());
+          if (batch.num_tokens() == 20) return Echo(batch);
+          if (batch.num_tokens() == 400)
+            scheduler.Submit(MakeTask({.number = 3, .lengths = {20}}, clock_, outcomes_));
+          control.at_seam();
+          EXPECT_EQ(outcomes_.count(3), 0u);
+          if (batch.num_tokens() == 200) return Echo(batch);
+          return Results(2, absl::ResourceExhaustedError("out of memory"));
+        },
+        &scheduler, &observer_, &clock_);
+    outcomes_.AwaitTotal(3);
+    scheduler.Drain();
+  }
+  EXPECT_THAT(lengths, ElementsAre(400, 200, 200, 20));
+}
+
 TEST_F(EncoderWorkerTest, Heartbeat_ShowsTheRunningBatch_AndItsLastSeam) {
   absl::Notification running, seen;
   EncoderWorker worker(
       [&](const TokenBatch& batch, std::span<const EncodeOptions>, const EncodeControl& control) {
-        control.is_dropped(0);
+        control.at_seam();
         clock_.Advance(absl::Seconds(3));
-        control.is_dropped(0);
+        control.at_seam();
         running.Notify();
         seen.WaitForNotification();
         return Echo(batch);

@@ -28,6 +28,7 @@ class FakeEncoder {
                                                       const EncodeControl& control) {
     std::vector<bool> dropped(batch.num_texts());
     for (int layer = 0; layer < 3; ++layer) {
+      control.at_seam();
       for (int32_t i = 0; i < batch.num_texts(); ++i)
         dropped[i] = dropped[i] || control.is_dropped(i);
     }
