@@ -13,8 +13,8 @@ LayerNorm::LayerNorm(const at::Tensor& weight, const at::Tensor& bias, double ep
   if (bias.defined()) bias_ = bias.to(at::kFloat).contiguous();
 }
 
-void LayerNorm::Run(const at::Tensor& x, const at::Tensor& residual, bool update_residual,
-                    at::Tensor& out, QuantizedRows* quantized) const {
+void LayerNorm::Run(const at::Tensor& x, const at::Tensor& residual, at::Tensor& out,
+                    QuantizedRows* quantized) const {
   TORCH_CHECK(x.dim() == 2 && x.size(1) == width(), "LayerNorm takes [T, ", width(), "], got ",
               x.sizes());
   TORCH_CHECK(x.is_contiguous() && out.is_contiguous() && out.sizes() == x.sizes(),
@@ -27,7 +27,6 @@ void LayerNorm::Run(const at::Tensor& x, const at::Tensor& residual, bool update
                 "LayerNorm: residual is ", residual.sizes(), ", x is ", x.sizes());
     params.residual = residual.const_data_ptr();
     params.residual_type = ElementTypeOf(residual);
-    if (update_residual) params.sum = residual.data_ptr();
   }
   params.out = out.data_ptr();
   params.out_type = ElementTypeOf(out);
@@ -47,14 +46,14 @@ void LayerNorm::Run(const at::Tensor& x, const at::Tensor& residual, bool update
 at::Tensor LayerNorm::operator()(const at::Tensor& x) const {
   const at::Tensor rows = x.contiguous();
   at::Tensor out = at::empty_like(rows);
-  Run(rows, {}, false, out);
+  Run(rows, /*residual=*/{}, out);
   return out;
 }
 
 at::Tensor LayerNorm::AddNorm(const at::Tensor& x, const at::Tensor& residual,
                               QuantizedRows* quantized) const {
   at::Tensor out = at::empty_like(residual);
-  Run(x.contiguous(), residual, false, out, quantized);
+  Run(x.contiguous(), residual, out, quantized);
   return out;
 }
 
@@ -62,15 +61,8 @@ QuantizedRows LayerNorm::NormQuantized(const at::Tensor& x) const {
   const at::Tensor rows = x.contiguous();
   at::Tensor floats = at::empty_like(rows);
   QuantizedRows quantized;
-  Run(rows, {}, false, floats, &quantized);
+  Run(rows, /*residual=*/{}, floats, &quantized);
   return quantized;
-}
-
-at::Tensor LayerNorm::AddInPlaceNorm(const at::Tensor& x, at::Tensor& stream) const {
-  const at::Tensor rows = x.contiguous();
-  at::Tensor out = at::empty_like(rows);
-  Run(rows, stream, true, out);
-  return out;
 }
 
 }  // namespace longspan

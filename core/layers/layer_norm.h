@@ -1,5 +1,6 @@
-// LayerNorm over the last axis of [T, E], alone or fused with the addition before it. Thread safe
-// after construction.
+// LayerNorm over the last axis of [T, E], alone or fused with the addition before it:
+//   y = (x - mean(x)) / sqrt(variance(x) + eps) * weight + bias
+// Source: Ba, Kiros, Hinton, arXiv 1607.06450. Thread safe after construction.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -16,18 +17,17 @@ class LayerNorm {
 
   // x [T, E] float32 or bfloat16 -> the same shape and type.
   at::Tensor operator()(const at::Tensor& x) const;
-  // LN(x + residual) in one pass, of residual's type (post-norm models); with `quantized` also as
-  // u8 rows, the same that QuantizeRows makes of the result.
+  // LN(x + residual) in one pass, of residual's type (post-norm models). Where `quantized` is not
+  // null, it gets the same rows as u8: the bytes and scales that QuantizeRows makes of the result.
   at::Tensor AddNorm(const at::Tensor& x, const at::Tensor& residual,
                      QuantizedRows* quantized = nullptr) const;
   // LN(x) as u8 rows alone (pre-norm models in int8).
   QuantizedRows NormQuantized(const at::Tensor& x) const;
-  // stream += x; returns LN(stream), of x's type (pre-norm models).
-  at::Tensor AddInPlaceNorm(const at::Tensor& x, at::Tensor& stream) const;
 
-  // The building block of them: writes to `out` [T, E] (may be x or residual); residual may be
-  // undefined.
-  void Run(const at::Tensor& x, const at::Tensor& residual, bool update_residual, at::Tensor& out,
+  // The functions above are made of this one. Writes LN(x + residual) to `out` [T, E], which may be
+  // residual itself. An undefined residual counts as zeros. All tensors are contiguous; each may be
+  // float32 or bfloat16.
+  void Run(const at::Tensor& x, const at::Tensor& residual, at::Tensor& out,
            QuantizedRows* quantized = nullptr) const;
 
   int64_t width() const { return weight_.defined() ? weight_.size(0) : 0; }

@@ -45,7 +45,6 @@ class Linear {
   at::Tensor operator()(const at::Tensor& x) const { return (*this)(x, x.scalar_type()); }
   at::Tensor operator()(const at::Tensor& x, at::ScalarType out_type) const;
 
-  int64_t in_features() const { return in_features_; }
   int64_t out_features() const { return out_features_; }
   Activation activation() const { return activation_; }
   bool defined() const { return out_features_ > 0; }

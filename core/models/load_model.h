@@ -1,9 +1,12 @@
-// LoadModel: what every architecture's loader does around its own part: config.json read and
-// checked, the weight files opened under the rules of the architecture's checkpoints, and once the
-// model is built every weight of the file accounted for.
+// LoadModel: what every architecture's loader does around its own part. It reads and checks
+// config.json, opens the weight files under the rules of the architecture's checkpoints, lets the
+// architecture build its model, and then sees that every weight of the files was used.
 //
-//   return LoadModel<LedConfig>(folder, ParseLedConfig, {.prefixes = {"led."}, .ignored = {"lm_head.*"}},
-//                               [&](const LedConfig& config, WeightMap& weights) { return std::make_unique<Led>(...); });
+//   return LoadModel<ModernBertConfig>(
+//       folder, ParseModernBertConfig, {.prefixes = {"model."}, .ignored = {"head.*"}},
+//       [&](const ModernBertConfig& config, WeightMap& weights) {
+//         return std::make_unique<ModernBert>(weights, config, dtype);
+//       });
 #pragma once
 
 #include <memory>
@@ -19,8 +22,9 @@
 
 namespace longspan {
 
-// parse(config.json, its path for errors) -> StatusOr<Config>;  build(config, weights) -> the model, as a unique_ptr. A weight
-// that build misses is recorded in the map; the model is then thrown away and the error returned.
+// parse(json, path) -> absl::StatusOr<Config>; the path of config.json stands in its errors.
+// build(config, weights) -> std::unique_ptr of the model. A weight that build does not find is
+// recorded in the map. The model is then thrown away, and the error is returned.
 template <typename Config, typename Parse, typename Build>
 absl::StatusOr<std::unique_ptr<EncoderModel>> LoadModel(const ModelFolder& folder,
                                                         const Parse& parse,

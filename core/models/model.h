@@ -1,5 +1,6 @@
-// EncoderModel: what every architecture gives to Encoder: packed token ids in, hidden states out.
-// Written once per architecture, never per device; all attention goes through core/attention.
+// EncoderModel: what every architecture gives to Encoder. Packed token ids go in, hidden states come
+// out. A model is written once per architecture, never per device: all attention goes through
+// core/attention.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -20,13 +21,14 @@ namespace longspan {
 class AttentionObserver;
 class ModelFolder;
 
-// The token vectors of one forward pass. Rows may be made on demand (Reformer's last LayerNorm over
-// both streams), so that [T, token_dimensions] never has to exist as a whole: read them in blocks.
+// The token vectors of one forward pass. Rows may be made only when they are read, as Reformer's last
+// LayerNorm over both streams is. So read them in blocks: [T, token_dimensions] then never exists as
+// a whole.
 class HiddenStates {
  public:
-  // `rows(begin, end)` gives [end - begin, token_dimensions] float32 of the model's own layout;
-  // `text_begin[i]` is the first row of text i there (a model that pads its texts has more rows
-  // than the batch has tokens).
+  // `rows(begin, end)` gives [end - begin, token_dimensions] float32 of the model's own layout.
+  // `text_begin[i]` is the first row of text i there. A model that pads its texts has more rows
+  // than the batch has tokens.
   using RowSource = std::function<at::Tensor(int64_t begin, int64_t end)>;
   HiddenStates(RowSource rows, std::vector<int64_t> text_begin)
       : rows_(std::move(rows)), text_begin_(std::move(text_begin)) {}
@@ -49,14 +51,14 @@ struct ForwardOptions {
   // A pure question, asked behind each seam. True = this text's rows need not be right any more.
   // Once all texts are dropped, Forward returns CANCELLED. Empty = every text is wanted.
   std::function<bool(int32_t text)> is_dropped;
-  // Per text: true = only row 0 of the last layer will be read (cls pooling), so a model may skip
-  // the others. Empty = all rows.
+  // Per text: true = only row 0 of the last layer will be read (cls pooling). A model may skip the
+  // other rows where all texts say so. Empty = all rows are read.
   std::vector<bool> first_row_only;
-  // For tests: called with the embedding output (layer 0) and after each layer (1..N), [T,
-  // hidden_size] packed without padding.
+  // For tests and tools: called with the embedding output (layer 0) and after each layer (1..N).
+  // `hidden` is [T, hidden_size], packed without padding.
   std::function<void(int layer, const at::Tensor& hidden)> observe_layer;
-  // Null, or told of every attention before it runs, layer by layer
-  // (core/attention/attention_observer.h).
+  // For tests and tools: is told of every attention before it runs, layer by layer
+  // (core/attention/attention_observer.h). Null = nobody watches.
   AttentionObserver* observe_attention = nullptr;
 };
 
@@ -64,17 +66,18 @@ class EncoderModel {
  public:
   virtual ~EncoderModel() = default;
 
-  // Architecture part of ModelInfo: shapes, layers, limits (not pooling, prompts or the folder's
-  // name).
+  // The part of ModelInfo that the architecture knows: shapes, layers, limits. Pooling, prompts and
+  // the folder's name are not in it.
   virtual const ModelInfo& info() const = 0;
-  // Thread safe. Texts were validated before. Exceptions of LibTorch pass through and end in
-  // Encoder.
+  // Thread safe. The texts were validated before (Encoder::Validate). CANCELLED once all texts are
+  // dropped. Exceptions of LibTorch pass through; Encoder catches them.
   virtual absl::StatusOr<HiddenStates> Forward(const TokenBatch& batch,
                                                const ForwardOptions& options) const = 0;
 };
 
-// Builds the model of folder.model_type() (registry.cc: one explicit array). UNIMPLEMENTED names
-// the type and the ones known.
+// Builds the model of folder.model_type() (registry.cc has the list). UNIMPLEMENTED names the type
+// and the known ones. FAILED_PRECONDITION: the folder holds int8 weights and `dtype` is another.
+// Errors of the config and the weights pass through.
 absl::StatusOr<std::unique_ptr<EncoderModel>> LoadEncoderModel(const ModelFolder& folder,
                                                                DataType dtype);
 

@@ -1,5 +1,6 @@
-// PackedModel: token embeddings, then layers of one type over packed texts that need no padding:
-// BERT, RoBERTa, Longformer, LED. Thread safe after construction.
+// PackedModel: token embeddings, then layers of one type, over packed texts that need no padding
+// (BERT, RoBERTa, Longformer, LED). `Layer` is a layer type of run_layers.h. Thread safe after
+// construction.
 #pragma once
 
 #include <utility>

@@ -57,8 +57,9 @@ void PackedPass::KeepTexts(const std::vector<int32_t>& positions, at::Tensor& hi
   rest.mask_.clear();
   std::vector<at::Tensor> rows;
   for (int32_t position : positions) {
-    const int32_t begin = cu_seqlens_[position], end = cu_seqlens_[position + 1];
-    const int32_t shift = rest.cu_seqlens_.back() - begin;
+    const int32_t begin = cu_seqlens_[position];
+    const int32_t end = cu_seqlens_[position + 1];
+    const int32_t shift = rest.cu_seqlens_.back() - begin;  // where the rows move, at most 0
     rest.texts_.push_back(texts_[position]);
     rest.cu_seqlens_.push_back(end + shift);
     for (int32_t g = cu_globals_[position]; g < cu_globals_[position + 1]; ++g)

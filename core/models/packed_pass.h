@@ -1,17 +1,22 @@
-// PackedPass: who is still in a running forward pass, and where their rows lie. Every model drives
-// its layers through it:
+// PackedPass: which texts are still in a running forward pass, and where their rows lie. Every model
+// but Reformer drives its layers through it (run_layers.h):
 //
 //   PackedPass pass(batch, options);
-//   at::Tensor x = embeddings(batch);
-//   for (each layer) { RETURN_IF_ERROR(pass.DropTexts(x)); x = layer(x, pass.Layout(window)); }
+//   at::Tensor x = embeddings(batch);  // [T, E]
+//   for (const Layer& layer : layers) {
+//     if (absl::Status status = pass.DropTexts(x); !status.ok()) return status;
+//     layer.Forward(pass, x);  // takes pass.Layout(window) for its attention
+//   }
 //   return pass.Result(x);
 //
-// Texts that nobody waits for any more leave between layers with their rows, so that the rest of
-// the pass is cheaper by them; attention never crosses a seam, so the others do not notice.
-// Example, texts of 3, 2, 4 tokens, the middle one dropped:
+// A text that nobody waits for any more leaves between two layers, and its rows leave with it, so
+// the rest of the pass costs less. Attention never crosses from one text to another, so the texts
+// that stay get the same result. Example with texts of 3, 2 and 4 tokens, the middle one dropped:
 //   cu_seqlens [0 3 5 9] -> [0 3 7],  rows of x 0 1 2 [3 4] 5 6 7 8 -> 0 1 2 5 6 7 8
-// Lives for one pass on one thread. Proven by encoder_test, converted_encoder_test and
-// batch_mixes_test.
+// Taking rows out copies those that stay once: O(T·E) for each layer after which a text leaves.
+//
+// Lives for one pass on one thread. The batch and the options must outlive it. Proven by
+// encoder_test, converted_encoder_test, row_blocks_test and batch_mixes_test.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -29,8 +34,7 @@ namespace longspan {
 
 class PackedPass {
  public:
-  // Global flags on tokens that are not read are dropped here (padding wins). The batch and options
-  // must outlive the pass.
+  // A global token that the attention mask leaves out is not global.
   PackedPass(const TokenBatch& batch, const ForwardOptions& options);
 
   // The seam before a layer: calls at_seam, then takes out the rows of the texts that are dropped.
@@ -41,45 +45,46 @@ class PackedPass {
   // calls at_seam, where the caller may run other passes. False: every text is dropped, so stop;
   // the rows need not be right, and the next DropTexts is CANCELLED. Layouts stay valid.
   bool Continue() const;
+  // A long pass pauses often this way, and the matrix products still run at full speed.
   static constexpr int64_t kRowsPerPause = 2048;
 
-  // The seams, globals and mask of the rows as they lie now, with one window for all texts, but the
-  // whole text for texts of at most dense_up_to tokens. Valid until the next call of Layout or
-  // DropTexts.
+  // Borders of texts, globals and mask of the rows as they lie now. Every text gets the one-sided
+  // `window`, but a text of at most `dense_up_to` tokens sees all of itself. Valid until the next
+  // call of Layout or DropTexts.
   PackedLayout Layout(int64_t window, int64_t dense_up_to = 0);
 
-  // True: every text still in wants only row 0 of the last layer.
+  // True: of each text that is still in, only row 0 of the last layer is wanted.
   bool first_row_only() const;
   bool has_globals() const { return !globals_.empty(); }
   const std::vector<int32_t>& cu_seqlens() const { return cu_seqlens_; }
   int64_t num_texts() const { return static_cast<int64_t>(texts_.size()); }
   int64_t num_rows() const { return cu_seqlens_.back(); }
-  // Index in the batch of the text that now lies at `position`.
-  int32_t text(int64_t position) const { return texts_[position]; }
   int64_t length(int64_t position) const {
     return cu_seqlens_[position + 1] - cu_seqlens_[position];
   }
 
-  // For tests: hands the rows to options.observe_layer.
+  // Hands the rows to options.observe_layer, where a test or a tool has set it.
   void Observe(int layer, const at::Tensor& hidden) const;
 
-  // All rows [T, E], or, after a last layer that made one row for each text, [num_texts(), E].
-  // `last` is applied to each block of rows as it is read (a final norm).
+  // `hidden` has all rows [T, E], or, after a last layer that made one row for each text,
+  // [num_texts(), E]. `last` is applied to each block of rows as it is read (a final norm).
   using RowFunction = std::function<at::Tensor(const at::Tensor& rows)>;
   HiddenStates Result(at::Tensor hidden, RowFunction last = {}) const;
 
  private:
   void AtSeam() const;
+  // Keeps the texts at these positions, and their rows of `hidden`.
   void KeepTexts(const std::vector<int32_t>& positions, at::Tensor& hidden);
 
   const TokenBatch& batch_;
   const ForwardOptions& options_;
-  std::vector<int32_t> texts_;
-  std::vector<int32_t> cu_seqlens_;
-  std::vector<int32_t> globals_;
-  std::vector<int32_t> cu_globals_;
-  std::vector<uint8_t> mask_;
-  std::vector<int64_t> windows_;
+  // Of the texts that are still in, in order.
+  std::vector<int32_t> texts_;       // index in the batch
+  std::vector<int32_t> cu_seqlens_;  // [num_texts() + 1]
+  std::vector<int32_t> globals_;     // rows of global tokens, ascending
+  std::vector<int32_t> cu_globals_;  // [num_texts() + 1], borders of texts in globals_
+  std::vector<uint8_t> mask_;        // [num_rows()], 0 = not read; empty = all are read
+  std::vector<int64_t> windows_;     // [num_texts()], of the last Layout
 };
 
 }  // namespace longspan

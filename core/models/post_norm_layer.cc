@@ -64,12 +64,13 @@ int64_t PostNormLayer::NumLinearParameters(const EncoderConfig& config) {
                               2 * config.hidden_size * config.intermediate_size);
 }
 
-// In int8 the stream stays float32 and attention runs in bfloat16, where this processor has it:
-// half the memory to move, and eight bits of the product are all that int8 gave anyway.
+// In an int8 model x stays float32, and attention runs in bfloat16 where this processor has it. That
+// halves the memory to move, and costs little: the products of int8 are good to about eight bits,
+// which is what bfloat16 holds.
 at::Tensor PostNormLayer::Qkv(const at::Tensor& x, const PackedPass* pass) const {
-  const bool halves =
+  const bool uses_bfloat16 =
       qkv_.quantized() != nullptr && CheckDataTypeSupported(DataType::kBFloat16).ok();
-  const at::ScalarType type = halves ? at::kBFloat16 : x.scalar_type();
+  const at::ScalarType type = uses_bfloat16 ? at::kBFloat16 : x.scalar_type();
   const int64_t rows = x.size(0);
   at::Tensor qkv;
   if (pass == nullptr || rows <= PackedPass::kRowsPerPause) {
@@ -95,8 +96,7 @@ void PostNormLayer::Finish(at::Tensor& x, const at::Tensor& attended,
     const at::Tensor a = attention_norm_.AddNorm(attention_output_(merged.slice(0, begin, end)),
                                                  rows, int8 ? &quantized : nullptr);
     output_norm_.Run(
-        int8 ? feed_forward_.OfQuantized(quantized, a.scalar_type()) : feed_forward_(a), a,
-        /*update_residual=*/false, rows);
+        int8 ? feed_forward_.OfQuantized(quantized, a.scalar_type()) : feed_forward_(a), a, rows);
   });
 }
 

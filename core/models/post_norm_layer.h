@@ -1,8 +1,10 @@
-// PostNormLayer: the encoder layer of BERT and of its sparse relatives (Longformer, LED, BigBird),
-// which differ in the attention between its two halves and in the names of the weights:
+// PostNormLayer: the encoder layer of BERT and of its sparse relatives (Longformer, LED, BigBird).
+// The models differ in the attention between the two halves of the layer, and in the names of the
+// weights:
 //
-//   [T, E] -> Qkv -> [T, 3, H, D] -> (attention of the model) -> [T, H, D] -> Finish:
-//     a = LayerNorm(o Wo + bo + x)        y = LayerNorm(act(a Wi + bi) Wout + bout + a)
+//   x [T, E] -> Qkv -> [T, 3, H, D] -> (attention of the model) -> o [T, H, D] -> Finish:
+//     a = LayerNorm(o Wo + bo + x)
+//     y = LayerNorm(act(a Wi + bi) Wout + bout + a)
 //
 // Finish goes through blocks of rows, so that the wide middle of the feed-forward part ([rows, 4E])
 // stays small: 64K tokens of a base model would otherwise need 800 MB there. It overwrites x.
@@ -26,12 +28,18 @@ namespace longspan {
 
 class PostNormLayer {
  public:
-  // Weight names without ".weight" and ".bias".
+  // Names of the weights, without ".weight" and ".bias".
   struct Names {
-    std::string query, key, value, attention_output, attention_norm, intermediate, output,
-        output_norm;
+    std::string query;
+    std::string key;
+    std::string value;
+    std::string attention_output;
+    std::string attention_norm;
+    std::string intermediate;
+    std::string output;
+    std::string output_norm;
   };
-  // BERT's own: "encoder.layer.N." + attention.self.query, ...
+  // BERT's names: "encoder.layer.N.attention.self.query" and so on.
   static Names BertNames(int64_t layer);
 
   // Missing weights are recorded in the map; the layer must not be used unless weights.Finish() is
@@ -39,14 +47,15 @@ class PostNormLayer {
   PostNormLayer(WeightMap& weights, const Names& names, const EncoderConfig& config, DataType dtype,
                 bool qkv_bias = true);
 
-  // x [T, E] -> [T, 3, H, D]: query, key, value. With a `pass` it pauses between blocks of rows;
-  // undefined = the pass is to stop.
+  // x [T, E] -> [T, 3, H, D]: query, key, value. With a `pass` it pauses between blocks of rows
+  // (PackedPass::Continue). An undefined tensor = the pass is to stop.
   at::Tensor Qkv(const at::Tensor& x, const PackedPass* pass = nullptr) const;
-  // x [T, E] is the layer's input and becomes its output; attended [T, H, D]. Pauses as Qkv;
-  // stopped, it leaves x half done.
+  // x [T, E] is the layer's input and becomes its output; attended [T, H, D]. With a `pass` it
+  // pauses as Qkv does. If the pass is to stop, x is left half done.
   void Finish(at::Tensor& x, const at::Tensor& attended, const PackedPass* pass = nullptr) const;
 
-  // Weights of the linear layers of a whole model (held in its dtype).
+  // Number of weights in the linear layers of a whole model. They are the ones that the model's
+  // dtype is about.
   static int64_t NumLinearParameters(const EncoderConfig& config);
 
  private:

@@ -1,5 +1,5 @@
-// The models this library knows: one explicit array. Adding an architecture = one folder under
-// core/models + one line here + one fixture.
+// The models that this library knows, in one explicit array. An architecture is added by one folder
+// under core/models, one line here and one fixture (tests/fixtures).
 #include <string>
 
 #include "absl/strings/str_cat.h"
@@ -22,15 +22,15 @@ struct Architecture {
 };
 
 constexpr Architecture kArchitectures[] = {
-    {"longformer", LoadLongformer},  // band and global tokens
-    {"led", LoadLed},            // Longformer's attention, encoder of a sequence-to-sequence model
-    {"reformer", LoadReformer},  // hashed and local chunks, reversible streams, axial positions
-    {"modernbert", LoadModernBert},  // band and dense layers in turn, rotary positions
-    {"big_bird", LoadBigBird},       // blocks: first, last, neighbours
+    {"longformer", LoadLongformer},  // sliding window and global tokens
+    {"led", LoadLed},                // Longformer's attention in BART's encoder
+    {"reformer", LoadReformer},      // local and hashed chunks, two streams, axial positions
+    {"modernbert", LoadModernBert},  // windowed and dense layers in turn, rotary positions
+    {"big_bird", LoadBigBird},       // blocks see the first, the last and their neighbours
     {"bert", LoadBert},              // dense
     {"roberta", LoadRoberta},        // dense, positions from the ids
-    {"xlm-roberta", LoadRoberta},    // the same with another vocabulary
-    {"camembert", LoadRoberta},      // the same with another vocabulary
+    {"xlm-roberta", LoadRoberta},    // RoBERTa with another vocabulary
+    {"camembert", LoadRoberta},      // RoBERTa with another vocabulary
 };
 
 }  // namespace

@@ -1,7 +1,10 @@
-// The run through the layers of a model, the same for every architecture without a reversible
-// stack. A layer type has
-//   void Forward(PackedPass& pass, at::Tensor& x) const;                               x [T, E] becomes the layer's output
-//   at::Tensor ForwardFirstRows(PackedPass& pass, const at::Tensor& x) const;          [B, E]: the texts' first rows alone
+// RunLayers: the run through the layers of a model. It is the same for every architecture but
+// Reformer, whose layers work on two streams. A layer type has
+//
+//   // x [T, E] becomes the layer's output.
+//   void Forward(PackedPass& pass, at::Tensor& x) const;
+//   // The output rows of the first token of each text alone, [B, E].
+//   at::Tensor ForwardFirstRows(PackedPass& pass, const at::Tensor& x) const;
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -16,8 +19,9 @@
 
 namespace longspan {
 
-// x [T, E] float32: the embedding output. Between layers dropped texts leave the pass. `last`: see
-// PackedPass::Result.
+// x [T, E] float32 is the embedding output. Between layers dropped texts leave the pass; CANCELLED
+// once all of them are dropped. Where only first rows are wanted, the last layer computes no others.
+// `last`: see PackedPass::Result.
 template <typename Layer>
 absl::StatusOr<HiddenStates> RunLayers(const std::vector<Layer>& layers, at::Tensor x,
                                        DataType dtype, PackedPass& pass,

@@ -11,8 +11,9 @@
 namespace longspan {
 namespace {
 
-constexpr int64_t kRowsPerBlock =
-    2048;  // the sum of three tables stays in cache until it is normalised
+// The sums of the three tables for so many rows (6 MiB for E = 768) stay in the cache until they are
+// normalised.
+constexpr int64_t kEmbeddingBlockRows = 2048;
 
 }  // namespace
 
@@ -25,7 +26,7 @@ std::vector<int64_t> PositionRows(const TokenBatch& batch, const PositionRule& r
   std::vector<int64_t> rows;
   rows.reserve(batch.num_tokens());
   for (int32_t text = 0; text < batch.num_texts(); ++text) {
-    int64_t count = 0;  // tokens so far
+    int64_t count = 0;  // tokens of the text so far that count
     for (int64_t t = batch.cu_seqlens()[text]; t < batch.cu_seqlens()[text + 1]; ++t) {
       if (batch.token_ids()[t] == rule.pad_token_id) {
         rows.push_back(rule.pad_token_id);
@@ -62,14 +63,14 @@ at::Tensor TokenEmbeddings::operator()(const TokenBatch& batch) const {
   const at::Tensor ids =
       at::from_blob(const_cast<int32_t*>(batch.token_ids().data()), {num_tokens}, at::kInt);
   at::Tensor out = at::empty({num_tokens, word_.size(1)}, at::kFloat);
-  for (int64_t begin = 0; begin < num_tokens; begin += kRowsPerBlock) {
-    const int64_t end = std::min(begin + kRowsPerBlock, num_tokens);
+  for (int64_t begin = 0; begin < num_tokens; begin += kEmbeddingBlockRows) {
+    const int64_t end = std::min(begin + kEmbeddingBlockRows, num_tokens);
     at::Tensor rows = at::embedding(word_, ids.slice(0, begin, end));
     if (word_scale_ != 1) rows.mul_(word_scale_);
     rows.add_(at::embedding(position_, positions.slice(0, begin, end)));
     if (type_.defined()) rows.add_(type_);
     at::Tensor normed = out.slice(0, begin, end);
-    norm_.Run(rows, /*residual=*/{}, /*update_residual=*/false, normed);
+    norm_.Run(rows, /*residual=*/{}, normed);
   }
   return out;
 }

@@ -1,4 +1,6 @@
-// BERT (arXiv 1810.04805), RoBERTa (arXiv 1907.11692) and XLM-RoBERTa: README.md of this folder.
+// LoadBert, LoadRoberta: load a BERT (arXiv 1810.04805) or a RoBERTa (arXiv 1907.11692) and its
+// relatives. Shapes and deviations: README.md of this folder. Errors are those of LoadModel
+// (core/models/load_model.h).
 #pragma once
 
 #include <memory>
@@ -9,7 +11,8 @@
 namespace longspan {
 
 absl::StatusOr<std::unique_ptr<EncoderModel>> LoadBert(const ModelFolder& folder, DataType dtype);
+// Also XLM-RoBERTa and CamemBERT.
 absl::StatusOr<std::unique_ptr<EncoderModel>> LoadRoberta(const ModelFolder& folder,
-                                                          DataType dtype);  // also XLM-R, CamemBERT
+                                                          DataType dtype);
 
 }  // namespace longspan

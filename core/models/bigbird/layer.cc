@@ -42,9 +42,10 @@ void BigBirdLayer::Forward(PackedPass& pass, at::Tensor& x) const {
   at::Tensor qkv = layer_.Qkv(x, &pass);
   if (!qkv.defined()) return;
   const PackedLayout layout = pass.Layout(kernels::kUnlimitedWindow);
-  // Padding does not carry a text over the border: only texts beyond it are padded.
+  // Only texts above the limit are padded, so the padded length gives the same answer as the text's
+  // own.
   auto is_sparse = [&](int64_t text) { return pass.length(text) > full_up_to_; };
-  std::vector<at::Tensor> parts;  // one for each run of texts of the same kind
+  std::vector<at::Tensor> parts;  // one for each run of neighbouring texts of the same kind
   for (int64_t begin = 0, end = 0; begin < pass.num_texts(); begin = end) {
     for (end = begin + 1; end < pass.num_texts() && is_sparse(end) == is_sparse(begin);) ++end;
     parts.push_back(Attend(qkv, layout, begin, end, is_sparse(begin)));

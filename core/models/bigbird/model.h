@@ -1,4 +1,5 @@
-// BigBird (arXiv 2007.14062) at inference: README.md of this folder.
+// LoadBigBird: loads a BigBird (arXiv 2007.14062) for inference. Shapes and deviations: README.md of
+// this folder. Errors are those of LoadModel (core/models/load_model.h).
 #pragma once
 
 #include <memory>

@@ -31,13 +31,14 @@ LongformerLayer::LongformerLayer(WeightMap& weights, const PostNormLayer::Names&
 
 double LongformerLayer::Scale() const { return 1.0 / std::sqrt(static_cast<double>(head_size_)); }
 
-// A long pass attends a few heads at a time, so that it can pause between them: one head of 32K
+// A long pass attends a few heads at a time, so that it can pause between them. One head of 32K
 // tokens costs some 10 ms.
 at::Tensor LongformerLayer::Attend(const at::Tensor& qkv, const PackedLayout& layout,
                                    const PackedPass& pass) const {
-  constexpr int64_t kRowsPerPause =
-      32 * PackedPass::kRowsPerPause;  // a row of one head costs a small part of a row of the layer
-  const int64_t rows = qkv.size(0), heads_at_once = std::max<int64_t>(1, kRowsPerPause / rows);
+  // Rows of one head between two pauses. One such row costs a small part of a row of the layer.
+  constexpr int64_t kHeadRowsPerPause = 32 * PackedPass::kRowsPerPause;
+  const int64_t rows = qkv.size(0);
+  const int64_t heads_at_once = std::max<int64_t>(1, kHeadRowsPerPause / rows);
   const at::Tensor q = qkv.select(1, 0), k = qkv.select(1, 1), v = qkv.select(1, 2);
   if (heads_at_once >= num_heads_) return SlidingWindowAttention(q, k, v, layout, Scale());
   at::Tensor attended = at::empty({rows, num_heads_, head_size_}, qkv.options());
@@ -56,7 +57,7 @@ void LongformerLayer::Forward(PackedPass& pass, at::Tensor& x) const {
   if (!qkv.defined()) return;
   at::Tensor attended = Attend(qkv, layout, pass);
   if (!attended.defined()) return;
-  qkv.reset();  // three quarters of the pass's memory; free it before the next big tensor
+  qkv.reset();  // the largest tensor of the layer, [T, 3E]; freed before the next large one
   if (pass.has_globals()) GlobalRowAttention(x, global_, num_heads_, layout, attended);
   layer_.Finish(x, attended, &pass);
 }
@@ -73,8 +74,8 @@ at::Tensor LongformerLayer::ForwardFirstRows(PackedPass& pass, const at::Tensor&
   if (!keys.global_firsts.empty()) {
     layout.globals = keys.global_firsts;
     layout.cu_globals = keys.cu_global_firsts;
-    at::Tensor all_rows = at::empty({x.size(0), num_heads_, head_size_},
-                                    x.options());  // only the global rows are touched
+    // Only the rows of the globals are written and read, so the memory of the others is not touched.
+    at::Tensor all_rows = at::empty({x.size(0), num_heads_, head_size_}, x.options());
     GlobalRowAttention(x, global_, num_heads_, layout, all_rows);
     for (int64_t text = 0; text < pass.num_texts(); ++text) {
       const bool is_global = keys.cu_global_firsts[text] < keys.cu_global_firsts[text + 1];

@@ -1,4 +1,5 @@
-// Longformer (arXiv 2004.05150): README.md of this folder.
+// LoadLongformer: loads a Longformer (arXiv 2004.05150). Shapes and deviations: README.md of this
+// folder. Errors are those of LoadModel (core/models/load_model.h).
 #pragma once
 
 #include <memory>

@@ -15,8 +15,8 @@
 namespace longspan {
 namespace {
 
-// Wi holds both halves of the gated unit: rows [0, I) feed the activation, rows [I, 2I) are the
-// gate.
+// Wi [2I, E] holds both halves of the gated unit: rows [0, I) feed the activation, rows [I, 2I) are
+// the gate.
 FeedForward TakeGated(WeightMap& weights, const std::string& prefix, const ModernBertConfig& config,
                       DataType dtype) {
   const int64_t width = config.intermediate_size;
@@ -89,8 +89,8 @@ void ModernBertLayer::Forward(PackedPass& pass, at::Tensor& x) const {
 }
 
 at::Tensor ModernBertLayer::ForwardFirstRows(PackedPass& pass, const at::Tensor& x) const {
-  const FirstRowKeys keys =
-      KeysOfFirstRows(pass.Layout(window_));  // without globals: each text's rows from its first on
+  // There are no globals, so these are the rows of each text from its first on, as rope needs them.
+  const FirstRowKeys keys = KeysOfFirstRows(pass.Layout(window_));
   const at::Tensor qkv = RotatedQkv(x.index_select(0, at::tensor(keys.rows)), keys.cu_seqlens);
   const at::Tensor attended = FirstRowAttention(
       qkv.select(1, 0), qkv.select(1, 1), qkv.select(1, 2), keys.cu_seqlens, keys.key_mask, scale_);

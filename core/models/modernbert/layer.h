@@ -1,9 +1,11 @@
 // ModernBertLayer: a pre-norm layer with rotary positions and a gated feed-forward half. x is the
 // residual stream:
-//   x += Wo attention(rope(Wqkv LN(x)))         layer 0 has no LN here: its input comes from the embedding norm
-//   x += Wout (gelu(a) * g),  [a | g] = Wi LN(x)
-// Attention sees the whole text or |i - j| <= window. Source: ModernBERT, arXiv 2412.13663, sec.
-// 2.1. Thread safe. Proven by modernbert_golden_test and fixtures_test.
+//   x += Wo attention(rope(Wqkv LN(x)))
+//   x += Wout (act(a) * g),  [a | g] = Wi LN(x)
+// Layer 0 has no first LN, since its input comes from the LayerNorm of the embeddings. A query sees
+// the whole text, or the keys at most `window` away.
+// Source: ModernBERT, arXiv 2412.13663, sec. 2.1. Thread safe. Proven by relatives_golden_test,
+// fixtures_test and first_row_test.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -22,6 +24,7 @@ namespace longspan {
 
 class ModernBertLayer {
  public:
+  // Missing weights are recorded in the map.
   ModernBertLayer(WeightMap& weights, const ModernBertConfig& config, int64_t index,
                   const RotaryEmbedding& rope, DataType dtype);
 
@@ -31,9 +34,11 @@ class ModernBertLayer {
   at::Tensor ForwardFirstRows(PackedPass& pass, const at::Tensor& x) const;
 
  private:
-  // LN(rows) Wqkv, rotated: [rows, 3, H, D]; each text's rows start at its first token.
+  // Wqkv LN(rows), rotated: [rows, 3, H, D]. The rows of a text must start at its first token, since
+  // its positions are counted from 0.
   at::Tensor RotatedQkv(const at::Tensor& rows, std::span<const int32_t> cu_seqlens) const;
-  // With a `pass` it pauses between blocks of rows; stopped, it leaves x half done.
+  // Both additions to x [T, E]; attended [T, H, D]. With a `pass` it pauses between blocks of rows.
+  // If the pass is to stop, x is left half done.
   void Finish(at::Tensor& x, const at::Tensor& attended, const PackedPass* pass = nullptr) const;
 
   int64_t num_heads_;

@@ -20,9 +20,11 @@ WeightMap::Rules WeightRules() {
 }
 
 ModelInfo MakeInfo(const ModernBertConfig& config, const WeightMap& weights, DataType dtype) {
-  const int64_t a_layer = 4 * config.hidden_size * config.hidden_size +
-                          3 * config.hidden_size * config.intermediate_size;
-  ModelInfo info = MakeModelInfo("modernbert", config, weights, config.num_layers * a_layer, dtype);
+  // Wqkv [3E, E] and Wo [E, E], then Wi [2I, E] and Wout [E, I].
+  const int64_t linear_parameters_of_a_layer = 4 * config.hidden_size * config.hidden_size +
+                                               3 * config.hidden_size * config.intermediate_size;
+  ModelInfo info = MakeModelInfo("modernbert", config, weights,
+                                 config.num_layers * linear_parameters_of_a_layer, dtype);
   for (bool sliding : config.sliding) {
     LayerAttention attention{.kind = AttentionKind::kDense};
     if (sliding) attention = {.kind = AttentionKind::kSlidingWindow, .window = config.window};
@@ -41,8 +43,8 @@ class ModernBert final : public EncoderModel {
         final_norm_(TakeLayerNorm(weights, "final_norm", config.hidden_size, config.layer_norm_eps,
                                   config.norm_bias)) {
     const int64_t head_size = config.head_size();
-    const RotaryEmbedding full(head_size, config.full_theta),
-        sliding(head_size, config.sliding_theta);
+    const RotaryEmbedding full(head_size, config.full_theta);
+    const RotaryEmbedding sliding(head_size, config.sliding_theta);
     for (int64_t i = 0; i < config.num_layers; ++i) {
       layers_.emplace_back(weights, config, i, config.sliding[i] ? sliding : full, dtype);
     }

@@ -1,4 +1,5 @@
-// ModernBERT (arXiv 2412.13663): README.md of this folder.
+// LoadModernBert: loads a ModernBERT (arXiv 2412.13663). Shapes and deviations: README.md of this
+// folder. Errors are those of LoadModel (core/models/load_model.h).
 #pragma once
 
 #include <memory>

@@ -7,6 +7,8 @@
 namespace longspan {
 namespace {
 
+// Rows that one thread embeds at a time. A row is a few copies, so a block must be large against the
+// cost of handing it out.
 constexpr int64_t kRowsABlock = 1024;
 
 void Add(const float* from, int64_t count, float* to) {
@@ -34,13 +36,13 @@ void ReformerEmbeddings::AddPosition(int64_t position, float* row) const {
   if (!config_.axial)
     return Add(positions_.const_data_ptr<float>() + position * config_.hidden_size,
                config_.hidden_size, row);
-  const int64_t s0 = config_.axial_shape[0], s1 = config_.axial_shape[1],
-                d0 = config_.axial_widths[0], d1 = config_.axial_widths[1];
+  const int64_t l1 = config_.axial_shape[0], l2 = config_.axial_shape[1];
+  const int64_t d1 = config_.axial_widths[0], d2 = config_.axial_widths[1];
   const bool row_major = config_.axial_order == AxialOrder::kRowMajor;
-  const int64_t first = row_major ? position / s1 : position % s0,
-                second = row_major ? position % s1 : position / s0;
-  Add(axial_[0].const_data_ptr<float>() + first * d0, d0, row);
-  Add(axial_[1].const_data_ptr<float>() + second * d1, d1, row + d0);
+  const int64_t first = row_major ? position / l2 : position % l1;
+  const int64_t second = row_major ? position % l2 : position / l1;
+  Add(axial_[0].const_data_ptr<float>() + first * d1, d1, row);
+  Add(axial_[1].const_data_ptr<float>() + second * d2, d2, row + d1);
 }
 
 void ReformerEmbeddings::Run(const PaddedBatch& batch, at::Tensor& x1, at::Tensor& x2) const {

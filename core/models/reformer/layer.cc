@@ -21,7 +21,7 @@ at::ScalarType AttentionType(DataType dtype) {
 
 at::Tensor NormTo(const LayerNorm& norm, const at::Tensor& x, at::ScalarType type) {
   at::Tensor out = at::empty(x.sizes(), type);
-  norm.Run(x, {}, /*update_residual=*/false, out);
+  norm.Run(x, /*residual=*/{}, out);
   return out;
 }
 

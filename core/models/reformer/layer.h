@@ -1,14 +1,21 @@
-// One layer of the reversible stack. Two streams x1, x2 [rows, E], both starting as the embedding:
+// ReformerLayer: one layer of the reversible stack. There are two streams x1, x2 [rows, E], and both
+// start as the embedding:
 //
-//   x1 += Attention(LN(x2))        x2 += FeedForward(LN(x1))        (the second with the updated x1)
+//   x1 += Attention(LN(x2))
+//   x2 += FeedForward(LN(x1))       with the new x1
 //
-// Each half reads one stream and adds to the other, so it can be computed for a few hundred rows at
-// a time and in place: besides the streams only the keys and values of the heads at hand exist for
-// the whole text (LSH looks anywhere), and not even those in a local layer. Half a million tokens
-// of the published geometry: 2 x 512 MiB streams + 256 MiB. Every pass is one loop over blocks of
-// rows, each block whole on one thread, so that rows stay in that core's cache from the LayerNorm
-// to the addition. Source: Reformer, arXiv 2001.04451, sec. 3. Proven by reformer_golden_test,
-// reformer_fixture_test.
+// Training uses that a layer can be undone, so that no activations are kept. Here another property
+// counts: each half reads one stream and adds to the other, so it is computed in place, a few hundred
+// rows at a time. Besides the streams, only queries, keys and values of the heads at hand exist for
+// the whole text in an LSH layer, which looks anywhere. In a local layer not even those do. Example:
+// half a million tokens of the published geometry (E = 256) take 2 x 512 MiB for the streams and 256
+// MiB for queries, keys and values.
+//
+// Each half is one loop over blocks of rows. A block runs whole on one thread, so its rows stay in
+// that core's cache from the LayerNorm to the addition. Cost O(T·E·I) for the feed-forward half of
+// width I; the attention's is in core/attention/lsh_attention.h and local_chunk_attention.h.
+// Source: Reformer, arXiv 2001.04451, sec. 3. Deviations: README.md of this folder. Proven by
+// reformer_golden_test and reformer_fixture_test.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -33,14 +40,15 @@ class AttentionObserver;
 
 // What the layers of one pass share: which rows are computed and how they are cut.
 struct ReformerPass {
-  std::span<const uint8_t> key_mask;  // by row; empty = all are read
-  std::vector<std::pair<int64_t, int64_t>>
-      row_blocks;                     // rows [begin, end) of the texts still wanted
-  std::vector<ChunkWindow> windows;   // the same rows, cut for the local layers
-  std::unique_ptr<LshAttention> lsh;  // buffers of the LSH layers
-  AttentionObserver* observer = nullptr;
+  std::span<const uint8_t> key_mask;  // [rows], 0 = not read; empty = all are read
+  // The rows of the texts that are still wanted, in blocks [begin, end).
+  std::vector<std::pair<int64_t, int64_t>> row_blocks;
+  std::vector<ChunkWindow> windows;       // the same rows, cut for the local layers
+  std::unique_ptr<LshAttention> lsh;      // buffers of the LSH layers; null where there are none
+  AttentionObserver* observer = nullptr;  // null = nobody watches
 };
 
+// The attention half of a layer. Thread safe after construction.
 class ReformerAttention {
  public:
   virtual ~ReformerAttention() = default;
@@ -50,7 +58,8 @@ class ReformerAttention {
 
 class ReformerLayer {
  public:
-  // Errors are recorded in `weights`. `name`: "encoder.layers.0".
+  // Missing weights are recorded in the map. `name` is the prefix of the weights, such as
+  // "encoder.layers.0".
   ReformerLayer(WeightMap& weights, const std::string& name, const ReformerConfig& config,
                 ReformerConfig::LayerKind kind, DataType dtype);
 
@@ -63,25 +72,26 @@ class ReformerLayer {
   FeedForward feed_forward_;
 };
 
-// The two kinds. Projections have no bias.
+// The two kinds of attention. `name` is the prefix of the weights, such as
+// "encoder.layers.0.attention". The projections have no bias.
 std::unique_ptr<ReformerAttention> MakeLocalAttention(WeightMap& weights, const std::string& name,
                                                       const ReformerConfig& config, DataType dtype);
 std::unique_ptr<ReformerAttention> MakeLshAttention(WeightMap& weights, const std::string& name,
                                                     const ReformerConfig& config, DataType dtype);
 
-// Heads whose queries, keys and values an LSH pass over so many rows holds at once: all of them for
-// short batches, one for a book.
+// The number of heads whose queries, keys and values an LSH pass over so many rows holds at once: as
+// many as fit 256 MiB, at least one. That is all of them for short batches and one for a book.
 int64_t LshHeadsAtOnce(const ReformerConfig& config, DataType dtype, int64_t num_rows);
 
-// What goes into and comes out of the linear layers of a model of `dtype`: bfloat16 in a bfloat16
-// model.
+// The type of what goes into and comes out of the linear layers: bfloat16 in a bfloat16 model,
+// float32 in all others.
 at::ScalarType LinearType(DataType dtype);
-// What queries, keys and values of the attention are: bfloat16 too in an int8 model where the
-// processor multiplies it.
+// The type of queries, keys and values. As LinearType, and bfloat16 also in an int8 model where the
+// processor has AVX512-BF16.
 at::ScalarType AttentionType(DataType dtype);
-// LN(x) of that type, without a second pass.
+// LN(x) in `type`, made in one pass over the rows.
 at::Tensor NormTo(const LayerNorm& norm, const at::Tensor& x, at::ScalarType type);
-// Rows of a stream += from [n, E]. rows[i] = where row i goes, counted from `begin`; null = 0, 1,
+// Adds from [n, E] to rows of stream [rows, E]. Row i goes to row begin + rows[i]; null rows = 0, 1,
 // 2, ...
 void AddToStream(const at::Tensor& from, int64_t begin, const int32_t* rows, at::Tensor& stream);
 

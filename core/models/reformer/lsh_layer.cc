@@ -1,11 +1,16 @@
-// The LSH attention half of a layer, some heads at a time:
-//   rows:    LayerNorm, qk and v of each head, hash                   -> buckets
-//   sort:    every (head, text, round)                                -> slots
-//   blocks:  attention of some chunks in sorted order, then
-//              one round everywhere:  product with the head's part of the output matrix, rows added to x1 where they belong
-//              several rounds:        merged per head, round by round, then the product in text order
-// With one round no result [rows, D] ever exists. The product of qk is float32 in every model
-// (buckets flip in bfloat16).
+// The LSH attention half of a layer, for some heads at a time, in three steps:
+//   1. Rows: LayerNorm, qk and v of each head. The hash of qk gives each row its bucket in each round.
+//   2. Sort: for every head, text and round, the rows in the order of their buckets (slots).
+//   3. Blocks: attention of some chunks in sorted order, and then
+//        one round in every text:  the product with the head's part of the output matrix; each row is
+//                                  added to x1 where it belongs
+//        several rounds:           the rounds of a head are merged one after the other; the product
+//                                  follows in text order
+// With one round no result [rows, D] of a whole text ever exists.
+// The product that gives qk is float32 in every model, because in bfloat16 some tokens would fall
+// into other buckets. How hashing and chunks work stands in core/attention/lsh_attention.h.
+// Cost O(T·H·D·E) for the products. Source: Reformer, arXiv 2001.04451, sec. 2. Proven by
+// lsh_attention_test, reformer_golden_test and reformer_fixture_test.
 #include <ATen/ops/cat.h>
 #include <ATen/ops/empty.h>
 
@@ -18,6 +23,8 @@
 namespace longspan {
 namespace {
 
+// Most memory for queries, keys and values of the heads at hand, unless one head needs more: a
+// quarter of what the two streams of half a million tokens take (2 x 512 MiB with E = 256).
 constexpr int64_t kQueryKeyValueBytes = int64_t{256} << 20;
 
 class LshLayerAttention : public ReformerAttention {
@@ -35,6 +42,7 @@ class LshLayerAttention : public ReformerAttention {
     if (!qk.defined() || !v.defined() || !output.defined()) return;
     for (int64_t h = 0; h < H; ++h) {
       const at::Tensor query_key = qk.narrow(0, h * D, D), value = v.narrow(0, h * D, D);
+      // Where v is float32 too, one product gives both.
       const bool together = dtype == DataType::kFloat32;
       heads_.push_back({Linear(together ? at::cat({query_key, value}) : query_key, at::Tensor(),
                                DataType::kFloat32),
@@ -63,11 +71,12 @@ class LshLayerAttention : public ReformerAttention {
 
  private:
   struct Head {
-    Linear query_key;  // [E] -> [D]; in a float32 model [2, D], values behind
+    Linear query_key;  // [E] -> [D]; in a float32 model [E] -> [2, D], the values behind
     Linear value;      // [E] -> [D]; undefined in a float32 model
     Linear output;     // [D] -> [E]
   };
 
+  // Step 1 for `count` heads from `first` on.
   void Project(const at::Tensor& x2, int64_t first, int64_t count, ReformerPass& pass) const {
     ParallelBlocks(static_cast<int64_t>(pass.row_blocks.size()), [&](int64_t i) {
       const auto [begin, end] = pass.row_blocks[i];
@@ -83,6 +92,7 @@ class LshLayerAttention : public ReformerAttention {
     });
   }
 
+  // Step 3 where every text has one round. `h` is the place of the head among those at hand.
   void AddSingleRound(int64_t h, const Head& head, const LshAttention& lsh, at::Tensor& x1) const {
     ParallelBlocks(static_cast<int64_t>(lsh.blocks(0).size()), [&](int64_t i) {
       const LshAttention::Block& block = lsh.blocks(0)[i];
@@ -92,10 +102,11 @@ class LshLayerAttention : public ReformerAttention {
     });
   }
 
+  // Step 3 where some text has several rounds.
   void AddRounds(int64_t h, const Head& head, const ReformerPass& pass, at::Tensor& x1) const {
     const LshAttention& lsh = *pass.lsh;
-    at::Tensor sum = at::empty({x1.size(0), head_size_}, at::kFloat),
-               maximum = at::empty({x1.size(0)}, at::kFloat);
+    at::Tensor sum = at::empty({x1.size(0), head_size_}, at::kFloat);
+    at::Tensor maximum = at::empty({x1.size(0)}, at::kFloat);
     at::Tensor weight = at::empty({x1.size(0)}, at::kFloat);
     const kernels::LshMergeState state{
         sum.mutable_data_ptr<float>(), maximum.mutable_data_ptr<float>(),
@@ -114,8 +125,8 @@ class LshLayerAttention : public ReformerAttention {
 
   void MergeBlock(int64_t h, const LshAttention& lsh, const LshAttention::Block& block,
                   int32_t round, const kernels::LshMergeState& state) const {
-    at::Tensor out = at::empty({block.num_slots, head_size_}, at::kFloat),
-               lse = at::empty({block.num_slots}, at::kFloat);
+    at::Tensor out = at::empty({block.num_slots, head_size_}, at::kFloat);
+    at::Tensor lse = at::empty({block.num_slots}, at::kFloat);
     lsh.Attend(h, block, out, lse.mutable_data_ptr<float>());
     kernels::LshMergeRound(state, out.const_data_ptr<float>(), lse.const_data_ptr<float>(),
                            lsh.row_begin(block), lsh.slots(h, block), block.num_slots, round == 0);

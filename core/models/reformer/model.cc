@@ -23,20 +23,21 @@
 namespace longspan {
 namespace {
 
-// Rows from LayerNorm to addition in one core's cache, enough for a matrix product at full speed.
+// Most rows of a block. So many stay in one core's cache from the LayerNorm to the addition, and they
+// are enough for matrix products at full speed.
 constexpr int64_t kMaxRowsABlock = 256;
-// Queries of a window of local layers: with one chunk of 64 beside them a sixteenth is projected
-// twice.
+// Most queries of a window of local layers. With one chunk of 64 beside them, a sixteenth of the rows
+// is projected twice.
 constexpr int64_t kMaxWindowQueries = 1024;
 
-// Rows a block when few rows are shared by the compute team: whole multiples of 64, so that block
-// sizes repeat.
+// Rows of a block: at most `most`, and fewer where the compute team shares few rows. They are
+// multiples of 64, so that sizes of blocks repeat.
 int64_t BlockRows(int64_t num_rows, int64_t most) {
   const int64_t share = (num_rows + at::get_num_threads() - 1) / at::get_num_threads();
   return std::clamp<int64_t>((share + 63) / 64 * 64, 64, most);
 }
 
-// Buffers of old checkpoints and the heads of task models are not read.
+// The buffers that old checkpoints hold and the heads of task models are not read.
 WeightMap::Rules WeightRules() {
   return {.prefixes = {"reformer."},
           .ignored = {"*.self_attention.self_mask_value_float16",
@@ -74,12 +75,13 @@ ModelInfo MakeInfo(const ReformerConfig& config, DataType dtype) {
   return info;
 }
 
-// The rotations of one forward pass: each (seed, rounds, buckets) drawn once, for all layers and
-// texts that share it.
+// The rotations of one forward pass. Those of one seed, number of rounds and number of buckets are
+// drawn once, for all layers and texts that share them.
 class Rotations {
  public:
   explicit Rotations(const ReformerConfig& config) : config_(config) {}
 
+  // Null for a text of at most one chunk, which is not hashed. Valid as long as this object.
   const LshRotations* For(int64_t padded_length, const LshOptions& options) {
     if (padded_length <= config_.lsh.chunk_length) return nullptr;
     const uint64_t seed = options.hash_seed.value_or(config_.hash_seed);
@@ -120,12 +122,12 @@ class ReformerModel : public EncoderModel {
     if (absl::Status status = CheckRounds(batch); !status.ok()) return status;
     const PaddedBatch padded(batch, config_);
     Rotations rotations(config_);
-    at::Tensor x1 = at::empty({padded.num_rows(), config_.hidden_size}, at::kFloat),
-               x2 = at::empty_like(x1);
+    at::Tensor x1 = at::empty({padded.num_rows(), config_.hidden_size}, at::kFloat);
+    at::Tensor x2 = at::empty_like(x1);
     embeddings_.Run(padded, x1, x2);
     Observe(batch, padded, options, 0, x2);
 
-    std::vector<int32_t> wanted;
+    std::vector<int32_t> wanted;  // the texts that `pass` was planned for
     ReformerPass pass{.key_mask = padded.key_mask(), .observer = options.observe_attention};
     for (size_t i = 0; i < layers_.size(); ++i) {
       if (options.at_seam) options.at_seam();
@@ -142,14 +144,14 @@ class ReformerModel : public EncoderModel {
   }
 
  private:
-  // The last LayerNorm spans both streams and is made for the rows that are read: [rows, 2E] never
-  // exists as a whole.
+  // The last LayerNorm spans both streams. It is made for the rows that are read alone, so [rows, 2E]
+  // never exists as a whole.
   at::Tensor Rows(const at::Tensor& x1, const at::Tensor& x2, int64_t begin, int64_t end) const {
     c10::InferenceMode inference;
     return norm_(at::cat({x1.narrow(0, begin, end - begin), x2.narrow(0, begin, end - begin)}, 1));
   }
 
-  // Slots of all rounds of a text are counted in 32 bits.
+  // The slots of a text, of all its rounds together, are counted in 32 bits.
   absl::Status CheckRounds(const TokenBatch& batch) const {
     for (int32_t text = 0; text < batch.num_texts(); ++text) {
       const int64_t rounds =
@@ -172,6 +174,7 @@ class ReformerModel : public EncoderModel {
     return texts;
   }
 
+  // Cuts the rows of these texts for the layers. Must be called again when texts leave.
   void Plan(const TokenBatch& batch, const PaddedBatch& padded, const std::vector<int32_t>& texts,
             Rotations& rotations, ReformerPass& pass) const {
     std::vector<ChunkedText> rows;
@@ -197,7 +200,8 @@ class ReformerModel : public EncoderModel {
                                        std::move(hashed), padded.key_mask(), padded.num_rows());
   }
 
-  // Blocks of rows_a_block, across the seams of texts that follow each other.
+  // Adds rows [begin, end) in blocks of at most rows_a_block. The last block before them is filled up
+  // first where it ends at `begin`, so blocks run across the borders of neighbouring texts.
   static void AddRowBlocks(int64_t begin, int64_t end, int64_t rows_a_block, ReformerPass& pass) {
     while (begin < end) {
       auto& blocks = pass.row_blocks;
@@ -211,6 +215,7 @@ class ReformerModel : public EncoderModel {
     }
   }
 
+  // Hands x2 to the observer, without the padding.
   static void Observe(const TokenBatch& batch, const PaddedBatch& padded,
                       const ForwardOptions& options, int layer, const at::Tensor& x2) {
     if (!options.observe_layer) return;
@@ -225,8 +230,8 @@ class ReformerModel : public EncoderModel {
     const int64_t inner = config_.num_heads * config_.head_size;
     int64_t count = 0;
     for (ReformerConfig::LayerKind kind : config_.layers) {
-      count += config_.hidden_size * inner *
-               (kind == ReformerConfig::LayerKind::kLocal ? 4 : 2);  // LSH: qk stays float32
+      // Local: query, key, value, output. LSH: value and output, since qk stays float32.
+      count += config_.hidden_size * inner * (kind == ReformerConfig::LayerKind::kLocal ? 4 : 2);
       count += 2 * config_.hidden_size * config_.intermediate_size;
     }
     return count;

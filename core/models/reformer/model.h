@@ -1,4 +1,5 @@
-// Loads a Reformer encoder (README.md of this folder: the method, shapes, deviations).
+// LoadReformer: loads a Reformer encoder (arXiv 2001.04451). The method, shapes and deviations:
+// README.md of this folder. Errors are those of LoadModel (core/models/load_model.h).
 #pragma once
 
 #include <memory>

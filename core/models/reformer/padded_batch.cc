@@ -16,8 +16,9 @@ PaddedBatch::PaddedBatch(const TokenBatch& batch, const ReformerConfig& config) 
   const bool all_read = rows == batch.num_tokens() && std::count(mask.begin(), mask.end(), 0) == 0;
   if (!all_read) key_mask_.assign(rows, 0);
   for (int32_t text = 0; text < batch.num_texts(); ++text) {
-    const int64_t begin = batch.cu_seqlens()[text], count = batch.length(text),
-                  row = texts_[text].row_begin;
+    const int64_t begin = batch.cu_seqlens()[text];
+    const int64_t count = batch.length(text);
+    const int64_t row = texts_[text].row_begin;
     std::copy_n(batch.token_ids().begin() + begin, count, token_ids_.begin() + row);
     if (all_read) continue;
     if (mask.empty()) {

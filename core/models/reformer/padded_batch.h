@@ -1,11 +1,12 @@
-// PaddedBatch: the texts of a TokenBatch, each padded to its own multiple, one behind the other. A
-// Reformer's output depends on the padded length (the chunks are a circle, and the last chunk is
-// what the first one sees), so every text gets exactly the padding it would get alone, and
-// neighbours in the batch do not matter.
+// PaddedBatch: the texts of a TokenBatch one behind the other, each with its padding
+// (ReformerConfig::PaddedLength). A Reformer's output depends on the padded length: the chunks are a
+// circle, so the first chunk sees the last one. Every text therefore gets exactly the padding that it
+// would get alone, and its neighbours in the batch do not matter.
 //
-//   multiple 4, texts of 6 and 3 tokens:   rows a b c d e f . . | g h i        (3 tokens fit one chunk: no padding)
+//   multiple 4, texts of 6 and 3 tokens:   rows a b c d e f . . | g h i
+//   the second text fits one chunk, so it gets no padding
 //
-// A value type, constant after construction.
+// A value type, constant after construction. Proven by reformer_model_test.
 #pragma once
 
 #include <cstdint>
@@ -22,13 +23,13 @@ class PaddedBatch {
   PaddedBatch(const TokenBatch& batch, const ReformerConfig& config);
 
   int64_t num_rows() const { return static_cast<int64_t>(token_ids_.size()); }
-  const std::vector<ChunkedText>& texts() const {
-    return texts_;
-  }  // by text of the batch, padded lengths
-  const std::vector<int32_t>& token_ids() const { return token_ids_; }  // [rows], pads included
-  const std::vector<uint8_t>& key_mask() const {
-    return key_mask_;
-  }  // empty where every row is read, or [rows]
+  // [B], with padded lengths.
+  const std::vector<ChunkedText>& texts() const { return texts_; }
+  // [rows], padding included.
+  const std::vector<int32_t>& token_ids() const { return token_ids_; }
+  // [rows], 0 = not read; empty where every row is read.
+  const std::vector<uint8_t>& key_mask() const { return key_mask_; }
+  // First row of each text, [B].
   std::vector<int64_t> text_begin() const;
 
  private:

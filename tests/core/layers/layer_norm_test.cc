@@ -7,6 +7,7 @@
 #include <ATen/ops/layer_norm.h>
 #include <ATen/ops/ones.h>
 #include <ATen/ops/randn.h>
+#include <ATen/ops/zeros.h>
 #include <gmock/gmock.h>
 
 #include <limits>
@@ -29,8 +30,8 @@ TEST(LayerNorm, EqualsTheFormula_ForEveryWidth) {
   for (int64_t width : {1, 8, 15, 16, 17, 64, 384, 768, 1000}) {
     const at::Tensor weight = at::randn({width}), bias = at::randn({width});
     for (int64_t rows : {0, 1, 3, 200}) {
-      const at::Tensor x = at::randn({rows, width}) * 3 +
-                           100;  // a mean far from zero: the variance must not be E[x^2] - mean^2
+      // A mean far from zero: the variance must not be computed as E[x^2] - mean^2.
+      const at::Tensor x = at::randn({rows, width}) * 3 + 100;
       EXPECT_TRUE(at::allclose(LayerNorm(weight, bias, 1e-5)(x), Reference(x, weight, bias, 1e-5),
                                1e-4, 2e-4))
           << rows << "x" << width;
@@ -65,15 +66,22 @@ TEST(LayerNorm, AddNorm_NormalisesTheSum_InBothTypes) {
   EXPECT_EQ(norm.AddNorm(x16, residual).scalar_type(), at::kFloat);
 }
 
-TEST(LayerNorm, AddInPlaceNorm_KeepsTheSumInTheStream) {
+TEST(LayerNorm, Run_WritesWhereItIsTold_AndNowhereElse) {
   const at::Tensor weight = at::randn({72});
   const LayerNorm norm(weight, {}, 1e-5);
-  const at::Tensor x = at::randn({90, 72});
-  at::Tensor stream = at::randn({90, 72});
-  const at::Tensor sum = x + stream;
-  const at::Tensor y = norm.AddInPlaceNorm(x, stream);
-  EXPECT_TRUE(at::equal(stream, sum));
-  EXPECT_TRUE(at::allclose(y, Reference(sum, weight, {}, 1e-5), 1e-5, 1e-5));
+  const at::Tensor x = at::randn({90, 72}), residual = at::randn({90, 72});
+  const at::Tensor want = Reference(x + residual, weight, {}, 1e-5);
+  const at::Tensor x_before = x.clone(), residual_before = residual.clone();
+  at::Tensor larger = at::zeros({100, 72}), rows = larger.slice(0, 5, 95);
+  norm.Run(x, residual, rows);
+  EXPECT_TRUE(at::allclose(rows, want, 1e-5, 1e-5));
+  EXPECT_TRUE(at::equal(larger.slice(0, 0, 5), at::zeros({5, 72})));
+  EXPECT_TRUE(at::equal(larger.slice(0, 95, 100), at::zeros({5, 72})));
+  EXPECT_TRUE(at::equal(x, x_before));
+  EXPECT_TRUE(at::equal(residual, residual_before));
+  at::Tensor over = residual.clone();
+  norm.Run(x, over, over);
+  EXPECT_TRUE(at::allclose(over, want, 1e-5, 1e-5)) << "the residual may be overwritten";
 }
 
 TEST(LayerNorm, NaN_StaysInItsRow) {
@@ -88,8 +96,8 @@ TEST(LayerNorm, NaN_StaysInItsRow) {
   }
 }
 
-// In one pass the bytes and scales of two: normalise, then quantise what was written. More rows
-// than one thread's share.
+// One pass gives the bytes and scales of two passes: normalise, then quantise what was written.
+// 700 rows are more than one thread's share.
 TEST(LayerNorm, QuantizedRows_AreThoseOfTheResult) {
   for (const auto& [rows, width] :
        std::vector<std::pair<int64_t, int64_t>>{{1, 1}, {5, 7}, {3, 100}, {700, 72}}) {

@@ -1,5 +1,5 @@
-// ForEachRowBlock: every row once, whatever the number of rows and threads; blocks of one thread
-// where there are rows enough for all; pauses, and stops where the pass does.
+// ForEachRowBlock takes every row once, whatever the number of rows and threads. A block runs on one
+// thread where there are rows enough for all threads. It pauses, and stops where the pass does.
 #include "core/models/row_blocks.h"
 
 #include <ATen/Parallel.h>
@@ -45,7 +45,7 @@ TEST_F(RowBlocksTest, EveryRowIsInOneBlock) {
       for (const auto& [begin, end] : Blocks(rows, threads)) {
         EXPECT_EQ(begin, next);
         EXPECT_GT(end, begin);
-        EXPECT_LE(end - begin, kRowsPerBlock);
+        EXPECT_LE(end - begin, kLayerBlockRows);
         next = end;
       }
       EXPECT_EQ(next, rows) << threads << " threads";
