@@ -1,9 +1,9 @@
-// AttentionObserver: is told what each attention of a forward pass computes, in the very structures
-// that the kernels take: who sees whom is read off them, never from a second formula. For
-// longspan-model mask, and for tests; a pass without one pays a comparison with null for each
-// attention.
-// Called on the thread that runs the pass, before the attention of a layer; pointers and spans live
-// during the call.
+// AttentionObserver: is told what each attention of a forward pass computes. It is given the very
+// structures that the kernels take, so who sees whom is read off them and never from a second
+// formula. `longspan-model mask` and tests use it. A pass without an observer pays one comparison
+// with null for each attention.
+// Called on the thread that runs the pass, before each attention of a layer. Pointers and spans are
+// valid during the call.
 #pragma once
 
 #include <cstdint>
@@ -14,30 +14,31 @@
 
 namespace longspan {
 
-// One head of a text that is hashed: buckets and slots of all its rounds, one behind the other.
+// How one head of a text was hashed and sorted: buckets and slots of all its rounds, one round
+// behind the other.
 struct LshOrder {
-  int32_t num_hashes = 0;
+  int32_t num_hashes = 0;            // rounds
   int32_t num_buckets = 0;           // of one round; a token that is not read has this bucket
   int32_t length = 0;                // rows of the text, padding included
-  const int32_t* buckets = nullptr;  // [num_hashes, length] by position
-  const int32_t* slots = nullptr;    // [num_hashes, length] position of each slot
+  const int32_t* buckets = nullptr;  // [num_hashes, length], the bucket of each position
+  const int32_t* slots = nullptr;    // [num_hashes, length], the position at each slot
 };
 
 class AttentionObserver {
  public:
   virtual ~AttentionObserver() = default;
-  // Windows and blocks, all heads alike. Positions are rows of the packed batch; key_mask is by
-  // row, empty = all are read.
+  // Windows and blocks; the same for all heads. Positions are rows of the packed batch. key_mask
+  // [T], 0 = not read; empty = all are read.
   virtual void OnRowTasks(std::span<const kernels::RowTask> tasks,
                           std::span<const uint8_t> key_mask) = 0;
-  // These rows see all keys of [begin, end) that are read, by projections of their own, and not
-  // what OnRowTasks said.
+  // These rows see all keys of [begin, end) that are read, through projections of their own. What
+  // OnRowTasks said of them is void.
   virtual void OnGlobalRows(std::span<const int64_t> rows, int64_t begin, int64_t end,
                             std::span<const uint8_t> key_mask) = 0;
-  // Local chunks, all heads alike: positions of params are those in the text.
+  // Local chunks; the same for all heads. Positions in `params` are positions in the text.
   virtual void OnLocalChunks(const kernels::ChunkAttentionParams& params) = 0;
-  // LSH, one head of one text: rows of params count from the text's first. `order` is null where
-  // the text is no longer than a chunk and nothing is hashed.
+  // LSH, some chunks of one head of one text. Rows in `params` count from the text's first. `order`
+  // is null where the text is no longer than a chunk, so that nothing is hashed.
   virtual void OnLshChunks(int64_t head, const kernels::ChunkAttentionParams& params,
                            const LshOrder* order) = 0;
 };

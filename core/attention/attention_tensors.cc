@@ -2,6 +2,8 @@
 
 #include <c10/util/Exception.h>
 
+#include "core/layers/element_type_of.h"
+
 namespace longspan {
 namespace {
 
@@ -32,8 +34,7 @@ kernels::SlidingWindowAttentionParams AttentionTensors(const at::Tensor& q, cons
   TORCH_CHECK(layout.key_mask.empty() || static_cast<int64_t>(layout.key_mask.size()) == tokens,
               "key_mask has ", layout.key_mask.size(), " entries for ", tokens, " tokens");
   kernels::SlidingWindowAttentionParams params;
-  params.type = q.scalar_type() == at::kFloat ? kernels::ElementType::kFloat32
-                                              : kernels::ElementType::kBFloat16;
+  params.type = ElementTypeOf(q);
   params.q = q.data_ptr();
   params.k = k.data_ptr();
   params.v = v.data_ptr();

@@ -11,6 +11,7 @@ std::span<const int32_t> GlobalsOfText(const PackedLayout& layout, size_t text) 
                                 layout.cu_globals[text + 1] - layout.cu_globals[text]);
 }
 
+// Appends the rows that the first token of a text sees. Its window has no tokens on the left.
 void AddVisibleRows(const PackedLayout& layout, size_t text, std::vector<int64_t>& rows) {
   const int64_t begin = layout.cu_seqlens[text], end = layout.cu_seqlens[text + 1];
   const int64_t window_end =

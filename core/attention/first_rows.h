@@ -1,6 +1,6 @@
 // What the last layer needs when only the first token of each text is read (cls pooling): the rows
-// its attention sees.
-//   text of 9 tokens, w = 2, globals {5}:   rows 0 1 2 | 5     of 9
+// that this token sees.
+//   text of 9 tokens, window W = 2, token 5 is global:  rows 0 1 2 5 of 9
 // Proven by first_row_test.
 #pragma once
 
@@ -16,15 +16,16 @@ namespace longspan {
 
 struct FirstRowKeys {
   std::vector<int64_t> rows;              // rows of the packed batch, text after text
-  std::vector<int32_t> cu_seqlens = {0};  // seams among `rows`
-  std::vector<uint8_t> key_mask;          // of `rows`; empty = all read
-  std::vector<int32_t>
-      global_firsts;  // first tokens that are global themselves: they need no key of `rows`
-  std::vector<int32_t> cu_global_firsts = {0};  // per text: 0 or 1 of them
+  std::vector<int32_t> cu_seqlens = {0};  // [B+1], borders of texts in `rows`
+  std::vector<uint8_t> key_mask;          // of `rows`, 0 = not read; empty = all are read
+  // First tokens that are global themselves. They see their text through projections of their own
+  // (global_row_attention.h), so their texts have no rows in `rows`.
+  std::vector<int32_t> global_firsts;
+  std::vector<int32_t> cu_global_firsts = {0};  // [B+1], borders of texts: 0 or 1 of them each
 };
 FirstRowKeys KeysOfFirstRows(const PackedLayout& layout);
 
-// Row cu_seqlens[i] of x for each text i.
+// The first row of each text: x [T, E], cu_seqlens [B+1] -> [B, E].
 at::Tensor FirstRows(const at::Tensor& x, std::span<const int32_t> cu_seqlens);
 
 }  // namespace longspan

@@ -1,18 +1,23 @@
 // The rows of global tokens without projecting every token.
 //
-// Idea. A global query g of head h scores token j by  s_j = q·(W_k x_j + b_k), with W_k the head's D x E slice. Reassociated:
-//   s_j = (W_k^T q)·x_j + q·b_k      and, since the p_j sum to 1,      o = sum_j p_j (W_v x_j + b_v) = W_v (sum_j p_j x_j) + b_v
-// q·b_k is the same for every j and leaves the softmax as it is, so b_k is never read. What is left
-// per text is one pass over the hidden rows: [R, E] queries u = W_k^T q against [n, E], R = globals
-// x heads.
-// Example, Longformer-base, n = 4,096, one global: two projections of all tokens 2·2·4096·768^2 =
-// 9.7 GFLOP, here 4·12·4096·768 = 0.15 GFLOP. The direct form (project keys and values, then dense
-// attention) wins from R ~ E on: globals x heads >= hidden + globals. Both are exact; they differ
-// in rounding only.
-// The pass goes through the keys in blocks with a running maximum (as in FlashAttention, arXiv
-// 2205.14135, algorithm 1), so scratch is O(R·(block + E)), not O(R·n). Source: Longformer, arXiv
-// 2004.05150, sec. 3.1 ("linear projections for global
-// attention").  Proven by global_row_attention_test.
+// Idea. A global query q of one head scores token j by s_j = q·(W_k x_j + b_k), where W_k is the
+// head's D x E part of the key projection. The products can be reassociated:
+//   s_j = (W_k^T q)·x_j + q·b_k
+//   o   = sum_j p_j (W_v x_j + b_v) = W_v (sum_j p_j x_j) + b_v      since the p_j sum to 1
+// q·b_k is the same for every j and leaves the softmax as it is, so b_k is not read. What is left
+// for each text is one pass over its hidden rows: the queries u = W_k^T q, [R, E] with R = globals
+// x heads, against the rows [T, E].
+//
+// Example, Longformer-base, T = 4,096, one global: projecting the keys and values of all tokens
+// takes 2·2·4096·768^2 = 9.7 GFLOP, and this form 4·12·4096·768 = 0.15 GFLOP. The direct form
+// (project keys and values, then dense attention) is cheaper from about R = E on: globals x heads
+// >= hidden size + globals. Both forms are exact and differ in rounding only; the published code
+// has the direct one.
+//
+// The pass goes through the keys in blocks with a running maximum, as in FlashAttention (arXiv
+// 2205.14135, algorithm 1). Scratch is therefore O(R·(block + E)) and not O(R·T).
+// Source: Longformer, arXiv 2004.05150, sec. 3.1, "linear projections for global attention".
+// Proven by global_row_attention_test.
 #include "core/attention/global_row_attention.h"
 
 #include <ATen/ops/_scaled_dot_product_flash_attention_for_cpu.h>
@@ -40,17 +45,19 @@
 namespace longspan {
 namespace {
 
-constexpr int64_t kBlockKeys =
-    512;  // rows of hidden that stay in the second-level cache between scores and sums
-constexpr int64_t kGlobalsPerGroup =
-    128;  // globals whose queries are projected together: bounds u to [128 H, E]
+// Rows of hidden that stay in the second-level cache between the scores and the sums: 1.5 MiB for
+// E = 768.
+constexpr int64_t kBlockKeys = 512;
+// Globals whose queries are projected together. This bounds u to [128 H, E].
+constexpr int64_t kGlobalsPerGroup = 128;
 
 struct TextGlobals {
-  int64_t begin = 0, end = 0;      // tokens of the text
-  std::vector<int64_t> positions;  // packed positions of its globals that are read
+  int64_t begin = 0;               // rows [begin, end) of the text
+  int64_t end = 0;
+  std::vector<int64_t> positions;  // rows of its globals that are read
 };
 
-// Texts that have globals. A global that the mask takes out is no global (padding wins).
+// Texts that have globals. A global token that the mask leaves out is not global.
 std::vector<TextGlobals> TextsWithGlobals(const PackedLayout& layout) {
   std::vector<TextGlobals> texts;
   if (layout.globals.empty()) return texts;
@@ -77,12 +84,12 @@ class GlobalRows {
         heads_(num_heads),
         head_size_(width_ / num_heads) {}
 
-  // Flops per key: reassociated 4 R E, direct 4 E^2 + 4 G E.
+  // Floating-point operations for each key, with R = G H: reassociated 4 R E, direct 4 E^2 + 4 G E.
   bool IsReassociationCheaper(int64_t num_globals) const {
     return num_globals * heads_ < width_ + num_globals;
   }
 
-  // Rows of the globals of these texts, in order: [sum G, H, D].
+  // The rows of the globals of these texts, in order: [sum G, H, D].
   at::Tensor Reassociated(std::span<const TextGlobals> texts) const {
     const at::Tensor q = Queries(texts).transpose(0, 1);  // [H, sum G, D]
     const at::Tensor u =
@@ -103,7 +110,7 @@ class GlobalRows {
     return at::baddbmm(value_bias, averages, value_weight).transpose(0, 1);  // [sum G, H, D]
   }
 
-  // The plain form: keys and values of every token that is read, then dense attention.
+  // The direct form: keys and values of every token that is read, then dense attention. [G, H, D].
   at::Tensor Direct(const TextGlobals& text) const {
     const at::Tensor rows = ReadRows(text);                                 // [n, E]
     const at::Tensor q = Queries({&text, 1}).transpose(0, 1).unsqueeze(0);  // [1, H, G, D]
@@ -138,7 +145,7 @@ class GlobalRows {
                layout_.key_mask.begin() + end;
   }
 
-  // Positions in [begin, end) that are read.
+  // Rows in [begin, end) that are read.
   at::Tensor ReadPositions(int64_t begin, int64_t end) const {
     std::vector<int64_t> positions;
     for (int64_t j = begin; j < end; ++j)
@@ -152,7 +159,7 @@ class GlobalRows {
   }
   at::Tensor ReadRows(const TextGlobals& text) const { return ReadRows(text.begin, text.end); }
 
-  // sum_j softmax_j(u x_j) x_j over the keys of a text that are read: [R, E] -> [R, E].
+  // sum_j softmax_j(u x_j) x_j over the keys of a text that are read: u [R, E] -> [R, E].
   at::Tensor AverageOfKeys(const at::Tensor& u, const TextGlobals& text) const {
     at::Tensor highest =
         at::full({u.size(0), 1}, -std::numeric_limits<float>::infinity(), u.options());

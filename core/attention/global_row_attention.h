@@ -1,6 +1,8 @@
-// The rows of global tokens: each sees every key of its own text through projections of its own.
-// Reassociated, so that no token but the globals is projected:  s_gj = (W_kg^T q_g)·x_j + q_g·b_k   and
-// o_g = W_vg (sum_j p_gj x_j) + b_v (the p sum to 1).  Cost O(G·H·n·E) multiply-adds instead of O(n·E^2); exact, other rounding.
+// GlobalRowAttention: the rows of global tokens. A global token sees every key of its own text
+// through query, key and value projections that only global tokens have. The products are
+// reassociated, so that no token but the globals is projected; global_row_attention.cc says how.
+// Cost O(G·H·T·E) multiply-adds for G globals, instead of O(T·E^2). Thread safe. Source:
+// Longformer, arXiv 2004.05150, sec. 3.1. Proven by global_row_attention_test.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -9,13 +11,15 @@
 
 namespace longspan {
 
+// Weights are [E, E] float32, biases are [E] float32.
 struct GlobalProjections {
-  at::Tensor query_weight, query_bias;  // [E, E], [E]
+  at::Tensor query_weight, query_bias;
   at::Tensor key_weight, key_bias;
   at::Tensor value_weight, value_bias;
 };
 
-// hidden : [T, E] the layer's input, float32 or bfloat16.  Writes the rows layout.globals of out [T, H, D].
+// hidden : [T, E] the layer's input, float32 or bfloat16
+// out    : [T, H, D]; the rows layout.globals are written, but for globals that the mask leaves out
 void GlobalRowAttention(const at::Tensor& hidden, const GlobalProjections& projections,
                         int64_t num_heads, const PackedLayout& layout, at::Tensor& out);
 

@@ -10,17 +10,20 @@
 namespace longspan {
 namespace {
 
-// Appends the tasks of one text whose chunk `first_chunk` - before lies at row `row` of the window
-// ... a whole text has its chunk 0 there and wraps around by itself; a part of a text has its
-// neighbours beside it and does not wrap.
+// Appends the tasks of one text to a window. In a window that holds the whole text, the chunks wrap
+// around. In a window that holds a part of the text, its neighbours lie beside it, and nothing
+// wraps.
 struct TaskWriter {
   ChunkWindow& window;
   const ChunkShape& shape;
 
+  // The text's first row is row `row` of the window.
   void WholeText(const ChunkedText& text, int32_t row) {
-    const bool full = text.length <= shape.chunk_length;
-    const int32_t C = full ? text.length : shape.chunk_length, num_chunks = text.length / C;
-    const int32_t before = full ? 0 : shape.chunks_before, after = full ? 0 : shape.chunks_after;
+    const bool is_one_chunk = text.length <= shape.chunk_length;
+    const int32_t C = is_one_chunk ? text.length : shape.chunk_length;
+    const int32_t num_chunks = text.length / C;
+    const int32_t before = is_one_chunk ? 0 : shape.chunks_before;
+    const int32_t after = is_one_chunk ? 0 : shape.chunks_after;
     std::vector<int32_t> chunks(before + 1 + after);
     for (int32_t c = 0; c < num_chunks; ++c) {
       kernels::CircularChunks(c, num_chunks, before, after, chunks.data());
@@ -29,11 +32,12 @@ struct TaskWriter {
     }
   }
 
-  // num_queries chunks, the first of them at `row`, their neighbours on both sides of them.
-  void Part(int32_t row, int32_t num_queries) {
+  // The queries are num_chunks chunks from row `row` of the window on. Their neighbours lie on both
+  // sides of them.
+  void Part(int32_t row, int32_t num_chunks) {
     const int32_t C = shape.chunk_length;
     std::vector<int32_t> chunks;
-    for (int32_t c = 0; c < num_queries; ++c) {
+    for (int32_t c = 0; c < num_chunks; ++c) {
       chunks.clear();
       for (int32_t offset = -shape.chunks_before; offset <= shape.chunks_after; ++offset)
         chunks.push_back(row + (c + offset) * C);
@@ -41,6 +45,7 @@ struct TaskWriter {
     }
   }
 
+  // One chunk of queries and the first rows of the chunks of keys that it sees.
   void Add(int32_t query_slot, int32_t length, const std::vector<int32_t>& key_slots) {
     window.tasks.push_back({.query_slot = query_slot,
                             .length = length,
@@ -50,8 +55,8 @@ struct TaskWriter {
   }
 };
 
-// Rows [begin, end) of a text, from position `begin` on; joined to the range before where they
-// follow it.
+// Appends the positions [begin, end) of a text to the rows of a window. They are joined to the last
+// range where they follow it.
 void AddRows(ChunkWindow& window, const ChunkedText& text, int32_t begin, int32_t end) {
   if (begin == end) return;
   if (!window.row_ranges.empty() && window.row_ranges.back().second == text.row_begin + begin) {
@@ -63,6 +68,7 @@ void AddRows(ChunkWindow& window, const ChunkedText& text, int32_t begin, int32_
   window.num_rows += end - begin;
 }
 
+// Sets the pointers of the tasks and appends the window.
 void Finish(ChunkWindow window, std::vector<ChunkWindow>& windows) {
   if (window.tasks.empty()) return;
   const int32_t* key_slots = window.key_slots.data();  // moving the vector keeps its buffer
@@ -73,7 +79,8 @@ void Finish(ChunkWindow window, std::vector<ChunkWindow>& windows) {
   windows.push_back(std::move(window));
 }
 
-// Chunks [first, last) of a long text with their neighbours, around the ends of the text.
+// The window of the chunks [first, last) of a long text. Their neighbours are taken from the other
+// end of the text where they lie beyond its ends.
 ChunkWindow PartOfText(const ChunkedText& text, const ChunkShape& shape, int32_t first,
                        int32_t last) {
   const int32_t C = shape.chunk_length, num_chunks = text.length / C;
@@ -93,13 +100,13 @@ ChunkWindow PartOfText(const ChunkedText& text, const ChunkShape& shape, int32_t
 std::vector<ChunkWindow> PlanChunkWindows(std::span<const ChunkedText> texts,
                                           const ChunkShape& shape, int64_t max_queries) {
   std::vector<ChunkWindow> windows;
-  ChunkWindow group;  // short texts, whole, one behind the other
+  ChunkWindow group;  // whole texts, one behind the other
   const auto finish_group = [&] { Finish(std::exchange(group, ChunkWindow{}), windows); };
   const int32_t chunks_a_window =
       static_cast<int32_t>(std::max<int64_t>(1, max_queries / shape.chunk_length));
   for (const ChunkedText& text : texts) {
     const int32_t num_chunks = text.length / shape.chunk_length;
-    // A window must not meet itself around the circle: then the text is taken whole.
+    // A window must not meet itself around the circle. Where it would, the text is taken whole.
     if (text.length > max_queries &&
         num_chunks >= chunks_a_window + shape.chunks_before + shape.chunks_after) {
       finish_group();
@@ -122,7 +129,7 @@ std::vector<ChunkWindow> PlanChunkWindows(std::span<const ChunkedText> texts,
 
 namespace {
 
-// The mask of the window's rows.
+// The mask of the window's rows, [num_rows]; empty = all are read.
 std::vector<uint8_t> WindowMask(const ChunkWindow& window, std::span<const uint8_t> key_mask) {
   std::vector<uint8_t> mask;
   if (key_mask.empty()) return mask;

@@ -19,10 +19,11 @@
 namespace longspan {
 namespace {
 
-constexpr int64_t kMaxSlotsABlock =
-    512;  // results of a block stay in the L2 cache until they are projected
+// Most slots of a block. Its results stay in the second-level cache until they are projected.
+constexpr int64_t kMaxSlotsABlock = 512;
 
-// Slots a block when few of them are shared by the compute team.
+// Slots of a block: whole chunks, at most kMaxSlotsABlock or one chunk, and fewer where the compute
+// team shares few rows.
 int32_t SlotsABlock(int64_t num_rows, int32_t chunk_length) {
   const int64_t share = std::clamp<int64_t>(
       (num_rows + at::get_num_threads() - 1) / at::get_num_threads(), 1, kMaxSlotsABlock);
@@ -35,8 +36,8 @@ bool IsHashed(const LshAttention::Text& text) { return text.rotations != nullptr
 
 LshRotations DrawLshRotations(uint64_t seed, int64_t num_heads, int64_t head_size,
                               int32_t num_hashes, const std::vector<int32_t>& factors) {
-  const int64_t half = std::accumulate(factors.begin(), factors.end(), int64_t{0}) / 2,
-                columns = num_hashes * half;
+  const int64_t half = std::accumulate(factors.begin(), factors.end(), int64_t{0}) / 2;
+  const int64_t columns = num_hashes * half;
   const at::Tensor drawn = at::randn({num_heads, head_size, num_hashes, half},
                                      at::detail::createCPUGenerator(seed), at::kFloat);
   LshRotations rotations{
@@ -71,8 +72,8 @@ LshAttention::LshAttention(const ChunkShape& shape, at::ScalarType type, int64_t
       slot_begin_{0} {
   const int32_t slots_a_block = SlotsABlock(num_rows, shape_.chunk_length);
   for (int32_t t = 0; t < static_cast<int32_t>(texts_.size()); ++t) {
-    const int32_t length = texts_[t].rows.length,
-                  rounds = IsHashed(texts_[t]) ? texts_[t].rotations->num_hashes : 1;
+    const int32_t length = texts_[t].rows.length;
+    const int32_t rounds = IsHashed(texts_[t]) ? texts_[t].rotations->num_hashes : 1;
     TORCH_CHECK(IsHashed(texts_[t]) == (length > shape_.chunk_length),
                 "a text is hashed if and only if it is longer than a chunk");
     TORCH_CHECK(!IsHashed(texts_[t]) || length % shape_.chunk_length == 0,
@@ -108,8 +109,8 @@ void LshAttention::Hash(int64_t h, int64_t head, int64_t row_begin, const at::Te
                                [](int64_t row, const Text& t) { return row < t.rows.row_begin; });
   for (text -= text != texts_.begin(); text != texts_.end() && text->rows.row_begin < row_end;
        ++text) {
-    const int64_t begin = std::max(row_begin, text->rows.row_begin),
-                  end = std::min(row_end, text->rows.row_begin + text->rows.length);
+    const int64_t begin = std::max(row_begin, text->rows.row_begin);
+    const int64_t end = std::min(row_end, text->rows.row_begin + text->rows.length);
     if (!IsHashed(*text) || begin >= end) continue;
     const LshRotations& rotations = *text->rotations;
     kernels::LshHash({.x = qk.const_data_ptr<float>() + (begin - row_begin) * qk.stride(0),
@@ -138,9 +139,8 @@ void LshAttention::Sort(int64_t num_heads) {
     for (size_t t = 0; t < texts_.size(); ++t) {
       const int32_t length = texts_[t].rows.length;
       for (int64_t begin = slot_begin_[t]; begin < slot_begin_[t + 1]; begin += length) {
-        units.push_back(
-            {h, begin, length,
-             texts_[t].rotations->num_buckets + 1});  // one more: tokens that are not read
+        // One bucket more, for the tokens that are not read.
+        units.push_back({h, begin, length, texts_[t].rotations->num_buckets + 1});
       }
     }
   }
@@ -161,10 +161,11 @@ LshAttention::BlockTasks LshAttention::MakeTasks(int64_t h, const Block& block) 
   const Text& text = texts_[block.text];
   const bool hashed = IsHashed(text);
   const int32_t C = hashed ? shape_.chunk_length : text.rows.length;
-  const int32_t num_chunks = hashed ? text.rotations->num_hashes * (text.rows.length / C)
-                                    : 1;  // of all rounds: one circle
-  const int32_t before = hashed ? shape_.chunks_before : 0,
-                after = hashed ? shape_.chunks_after : 0, keys = before + 1 + after;
+  // Of all rounds, since they form one circle.
+  const int32_t num_chunks = hashed ? text.rotations->num_hashes * (text.rows.length / C) : 1;
+  const int32_t before = hashed ? shape_.chunks_before : 0;
+  const int32_t after = hashed ? shape_.chunks_after : 0;
+  const int32_t keys = before + 1 + after;
   BlockTasks made;
   made.key_slots.resize(static_cast<size_t>(block.num_slots / C) * keys);
   for (int32_t slot = 0; slot < block.num_slots; slot += C) {

@@ -1,5 +1,6 @@
-// PackedLayout: who may see whom in a packed batch, shared by every attention of one layer. Plain
-// views; the batch owns the data.
+// PackedLayout: which tokens may see which in a packed batch. Every attention over packed texts
+// takes one. The spans are views; whoever made the layout (core/models/packed_pass.h) owns what
+// they show.
 #pragma once
 
 #include <cstdint>
@@ -10,14 +11,13 @@ namespace longspan {
 class AttentionObserver;
 
 struct PackedLayout {
-  std::span<const int32_t> cu_seqlens;  // [B+1]
-  std::span<const int64_t>
-      windows;  // [B] one-sided window of each text, kernels::kUnlimitedWindow = whole text
-  std::span<const int32_t>
-      globals;  // [G] packed positions of global tokens, ascending; may be empty
-  std::span<const int32_t> cu_globals;  // [B+1], or empty where globals is
-  std::span<const uint8_t> key_mask;    // [T] 0 = not read; empty = all read
-  AttentionObserver* observer = nullptr;
+  std::span<const int32_t> cu_seqlens;  // [B+1], first row of each text, and T
+  // [B], the one-sided window of each text; kernels::kUnlimitedWindow = the whole text.
+  std::span<const int64_t> windows;
+  std::span<const int32_t> globals;       // [G], rows of global tokens, ascending; may be empty
+  std::span<const int32_t> cu_globals;    // [B+1], borders of texts in globals; empty where that is
+  std::span<const uint8_t> key_mask;      // [T], 0 = not read; empty = all are read
+  AttentionObserver* observer = nullptr;  // null = nobody watches
 };
 
 }  // namespace longspan

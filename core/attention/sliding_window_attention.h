@@ -1,5 +1,6 @@
-// Band attention with global key columns: shape checks and device dispatch for
-// kernels/sliding_window_attention.h.
+// SlidingWindowAttention: attention to the tokens of a window and to global keys. It checks shapes
+// and calls the kernel; core/kernels/sliding_window_attention.h describes the method and its cost.
+// Thread safe. Proven by sliding_window_attention_test and longformer_golden_test.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -8,11 +9,11 @@
 
 namespace longspan {
 
-// q, k, v : [T, H, D] float32 or bfloat16, last dimension contiguous, any token stride (views of a
-// packed [T, 3, H, D] are fine). Returns [T, H, D] of the same type. `lse`, where not null, becomes
-// [T, H] float32.
-// The query rows of global tokens are computed like any other (window + globals); a model with
-// separate global projections overwrites them by GlobalRowAttention.
+// q, k, v : [T, H, D] float32 or bfloat16, the heads of a token side by side, any token stride.
+// Views of a packed [T, 3, H, D] are fine. Returns [T, H, D] of the same type. `lse`, where not
+// null, becomes the logsumexp of the scores, [T, H] float32. Throws c10::Error for other shapes.
+// The rows of global tokens are computed like any other, from their window and the global keys. A
+// model with separate global projections overwrites them by GlobalRowAttention.
 at::Tensor SlidingWindowAttention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                                   const PackedLayout& layout, double scale,
                                   at::Tensor* lse = nullptr);

@@ -1,4 +1,5 @@
-// The kernels' name for a tensor's type.
+// ElementTypeOf: the kernels' name for a tensor's type. Throws c10::Error for other types than
+// float32 and bfloat16.
 #pragma once
 
 #include <ATen/core/Tensor.h>

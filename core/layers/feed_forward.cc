@@ -13,7 +13,7 @@ at::Tensor FeedForward::operator()(const at::Tensor& x) const {
   return down_(wide);  // [rows, E]
 }
 
-// The wide rows go from one GEMM to the next as u8.
+// The wide rows go from one product to the next as u8.
 at::Tensor FeedForward::OfQuantized(const QuantizedRows& x, at::ScalarType out_type) const {
   const QuantizedRows wide =
       QuantizedLinear::RunQuantized(*up_.quantized(), gate_.quantized(), x, up_.activation());

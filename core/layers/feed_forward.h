@@ -1,8 +1,11 @@
-// FeedForward: the wide half of a transformer layer. All rows at once: callers cut long inputs into
-// blocks (ForEachRowBlock), so that the wide rows never leave the cache.
-//   dense:  down(act(up(x)))                     the activation is part of `up`
-//   gated:  down(act(up(x)) * gate(x))           GeGLU and its kin (ModernBERT: Wi's first half is up, its second half gate)
-// Thread safe after construction.
+// FeedForward: the wide half of a transformer layer. There are two forms; the activation is part of
+// `up`:
+//   dense:  down(act(up(x)))
+//   gated:  down(act(up(x)) * gate(x))     GeGLU and its relatives; ModernBERT has it
+// It takes all its rows at once. Callers cut long inputs into blocks (core/models/row_blocks.h), so
+// that the wide rows [rows, I] stay in the cache.
+// Sources: arXiv 1706.03762, sec. 3.3 (dense); Shazeer, arXiv 2002.05202 (gated). Thread safe after
+// construction. Proven by feed_forward_test.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -17,13 +20,14 @@ namespace longspan {
 class FeedForward {
  public:
   FeedForward() = default;
+  // up and gate: [E] -> [I], down: [I] -> [E]; all of one dtype.
   FeedForward(Linear up, Linear down) : up_(std::move(up)), down_(std::move(down)) {}
   FeedForward(Linear up, Linear gate, Linear down)
       : up_(std::move(up)), gate_(std::move(gate)), down_(std::move(down)) {}
 
   // x [T, E] -> [T, E] of x's type.
   at::Tensor operator()(const at::Tensor& x) const;
-  // int8 alone: of rows that a norm has quantised already.
+  // True for the int8 form. It can take rows that a LayerNorm has quantised already.
   bool takes_quantized() const { return up_.quantized() != nullptr; }
   at::Tensor OfQuantized(const QuantizedRows& x, at::ScalarType out_type) const;
   // stream += FeedForward(norm(stream)): the second half of a pre-norm layer (ModernBERT).

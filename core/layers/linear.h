@@ -1,6 +1,7 @@
-// Linear: y = activation(x W^T + b) with weights packed once at load: float32, bfloat16 and int8
-// through LibTorch's own oneDNN, float32 on processors with AVX2 alone through
-// kernels/packed_gemm.h. Thread safe after construction.
+// Linear: y = activation(x W^T + b), with weights that are packed once at load. The products run
+// through the oneDNN that is inside LibTorch; on processors with AVX2 but without AVX-512, float32
+// and int8 run through core/kernels/packed_gemm.h. linear.cc and quantized_linear.cc say how.
+// Thread safe after construction. Proven by linear_test and quantized_linear_test.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -17,19 +18,19 @@
 
 namespace longspan {
 
-// hidden_act of the configs.
 using kernels::Activation;
-// INVALID_ARGUMENT names the ones known.
+// The activation that a config's hidden_act names. INVALID_ARGUMENT names the known ones.
 absl::StatusOr<Activation> ParseActivation(std::string_view hidden_act);
-// In place.
+// Applies the activation to x in place.
 void ApplyActivation(Activation activation, at::Tensor& x);
 
-// FAILED_PRECONDITION where this processor lacks the instructions that the type needs (bfloat16:
-// AVX512-BF16, int8: AVX512-VNNI or AVX2): emulated, bfloat16 is many times slower than float32,
-// and int8 gains nothing. For Encoder::Load.
+// FAILED_PRECONDITION where the processor lacks the instructions that the type needs: AVX512-BF16
+// for bfloat16, AVX512-VNNI or AVX2 for int8. Without them bfloat16 would be many times slower than
+// float32, and int8 would gain nothing.
 absl::Status CheckDataTypeSupported(
     DataType dtype, const kernels::CpuFeatures& features = kernels::GetCpuFeatures());
-// What `auto` means: bfloat16 where this processor has it, else float32.
+// bfloat16 where this processor has it, else float32. This is what the dtype "auto" means for a
+// folder without int8 weights.
 DataType FastestAccurateDataType();
 
 class QuantizedLinear;
@@ -37,19 +38,20 @@ class QuantizedLinear;
 class Linear {
  public:
   Linear() = default;
-  // weight [out, in] float32; bias [out] float32 or undefined.
+  // weight [out, in] float32; bias [out] float32 or undefined. The dtype must be supported
+  // (CheckDataTypeSupported).
   Linear(const at::Tensor& weight, const at::Tensor& bias, DataType dtype,
          Activation activation = Activation::kNone);
 
-  // x [M, in] float32 or bfloat16 -> [M, out] of x's type, or of the type asked for.
+  // x [M, in] float32 or bfloat16 -> [M, out] of x's type, or of out_type.
   at::Tensor operator()(const at::Tensor& x) const { return (*this)(x, x.scalar_type()); }
   at::Tensor operator()(const at::Tensor& x, at::ScalarType out_type) const;
 
   int64_t out_features() const { return out_features_; }
   Activation activation() const { return activation_; }
   bool defined() const { return out_features_ > 0; }
-  // The int8 form, so that neighbours hand over rows without going through floats; null in the
-  // other types.
+  // The int8 form, so that one layer can hand u8 rows to the next without going through floats.
+  // Null in the other types.
   const QuantizedLinear* quantized() const { return quantized_.get(); }
 
  private:
@@ -60,9 +62,9 @@ class Linear {
   DataType dtype_ = DataType::kFloat32;
   Activation activation_ = Activation::kNone;
   bool uses_packed_gemm_ = false;
-  at::Tensor packed_;  // float32 and bfloat16: oneDNN's, or [panels, in, 16] of PackGemmWeight
-  at::Tensor bias_;
-  std::shared_ptr<const QuantizedLinear> quantized_;  // int8
+  at::Tensor packed_;  // float32 and bfloat16: oneDNN's layout, or that of PackGemmWeight
+  at::Tensor bias_;    // [out], or undefined; unused in int8
+  std::shared_ptr<const QuantizedLinear> quantized_;  // int8; else null
 };
 
 }  // namespace longspan

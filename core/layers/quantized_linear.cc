@@ -1,10 +1,18 @@
-// The GEMM is oneDNN's u8 x s8 matmul (brg_matmul:avx512_core_vnni), reached through LibTorch's
-// dispatcher, or on processors with AVX2 alone kernels/packed_gemm.h, which applies scales, bias
-// and activation in its tiles. Two traps of oneDNN's: s8 activations fall to a reference loop five
-// thousand times slower, so activations are always u8; and the zero point is passed as 0 and taken
-// away afterwards (kernels/quantize.h), because oneDNN would sum the weights' columns again on
-// every call. Proven by quantized_linear_test; that no reference implementation runs is proven by
-// onednn_implementation_test.
+// The product is oneDNN's u8 x s8 matmul (brg_matmul:avx512_core_vnni), reached through LibTorch's
+// dispatcher. On processors with AVX2 but without AVX-512 it is core/kernels/packed_gemm.h, which
+// applies scales, bias and activation in its tiles.
+//
+// oneDNN has two traps:
+//   - Activations of s8 fall to a reference loop that is five thousand times slower. So activations
+//     are always u8, with 128 as the zero point.
+//   - Given that zero point, oneDNN would sum the columns of the weight again on every call. So it is
+//     passed as 0, and its contribution, 128 times the sum of a column, is computed once at load and
+//     taken away afterwards (core/kernels/quantize.h).
+// Example: x = [160 1 192] with W = [1 2 3] gives 160 + 2 + 576 = 738; less 128 · 6 = 768 that is
+// -30, and indeed (32)·1 + (-127)·2 + (64)·3 = -30.
+//
+// Cost 2·M·in·out integer operations. Proven by quantized_linear_test; that no reference loop runs
+// is proven by onednn_implementation_test.
 #include "core/layers/quantized_linear.h"
 
 #include <ATen/TensorOperators.h>
@@ -23,8 +31,9 @@
 namespace longspan {
 namespace {
 
-constexpr int64_t kBlockRows =
-    512;  // accumulators of 512 x 3072 floats stay in the last-level cache until they are read
+// Float rows that are quantised and multiplied at a time. The accumulators of 512 x 3072 floats
+// stay in the last-level cache until they are read.
+constexpr int64_t kQuantizedBlockRows = 512;
 
 using Prepack = at::Tensor(at::Tensor, std::optional<c10::List<int64_t>>);
 using Pointwise = at::Tensor(at::Tensor, double, int64_t, at::Tensor, at::Tensor, at::Tensor,
@@ -61,7 +70,7 @@ QuantizedRows QuantizeRows(const at::Tensor& x) {
 
 namespace {
 
-// g++ 12 thinks an empty optional's list may be read.
+// g++ 12 warns that the list in an empty optional may be read, which it is not.
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
 at::Tensor PackWeight(const at::Tensor& weight) {
@@ -77,8 +86,8 @@ at::Tensor PackWeight(const at::Tensor& weight) {
 QuantizedWeight QuantizeWeight(const at::Tensor& weight) {
   const at::Tensor w = weight.to(at::kFloat);
   const at::Tensor scales = w.abs().amax(1).div(127.0);  // [out]
-  const at::Tensor nonzero =
-      at::where(scales.gt(0), scales, at::ones_like(scales));  // a channel of zeros stays zero
+  // A channel of zeros stays zero.
+  const at::Tensor nonzero = at::where(scales.gt(0), scales, at::ones_like(scales));
   return {w.div(nonzero.unsqueeze(1)).round_().to(at::kChar).contiguous(), nonzero};
 }
 
@@ -96,8 +105,8 @@ QuantizedLinear::QuantizedLinear(const at::Tensor& weight, const at::Tensor& bia
   if (!kernels::GetCpuFeatures().avx512_vnni) quantized = NarrowWeight(quantized);
   weight_scales_ = quantized.scales;
   if (bias.defined()) bias_ = bias.to(at::kFloat).contiguous();
-  const at::Tensor zero_point =
-      quantized.values.to(at::kInt).sum(1).mul_(128);  // what it adds to a sum
+  // What the 128 of the activations contributes to each column.
+  const at::Tensor zero_point = quantized.values.to(at::kInt).sum(1).mul_(128);
   if (uses_packed_gemm_) {
     offset_ = zero_point.neg().to(at::kInt);
     packed_ = at::empty({kernels::PackedInt8GemmBytes(out_features_, in_features_)}, at::kChar);
@@ -107,7 +116,7 @@ QuantizedLinear::QuantizedLinear(const at::Tensor& weight, const at::Tensor& bia
   }
   offset_ = zero_point.to(at::kFloat).mul_(weight_scales_);
   weight_zero_points_ = at::zeros({weight.size(0)}, at::kLong);
-  packed_ = PackWeight(quantized.values);  // [out, in]: it is transposed inside
+  packed_ = PackWeight(quantized.values);  // takes [out, in] and transposes it
 }
 
 at::Tensor QuantizedLinear::Accumulate(const QuantizedRows& x) const {
@@ -165,8 +174,8 @@ void QuantizedLinear::Run(const QuantizedRows& x, kernels::Activation activation
 
 void QuantizedLinear::Run(const at::Tensor& x, kernels::Activation activation,
                           at::Tensor& out) const {
-  for (int64_t first = 0; first < x.size(0); first += kBlockRows) {
-    const int64_t rows = std::min(kBlockRows, x.size(0) - first);
+  for (int64_t first = 0; first < x.size(0); first += kQuantizedBlockRows) {
+    const int64_t rows = std::min(kQuantizedBlockRows, x.size(0) - first);
     at::Tensor block = out.narrow(0, first, rows);
     Run(QuantizeRows(x.narrow(0, first, rows)), activation, block);
   }

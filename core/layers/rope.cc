@@ -12,8 +12,8 @@
 
 namespace longspan {
 
-// Angles are float32 products, as in transformers: computed in double they would differ by 3e-4 at
-// position 8,192.
+// The angles are float32 products, as in transformers. Computed in double they would differ by 3e-4
+// at position 8,192.
 RotaryEmbedding::RotaryEmbedding(int64_t head_size, double theta) : head_size_(head_size) {
   TORCH_CHECK(head_size % 2 == 0, "rotary embedding needs an even head size, got ", head_size);
   const at::Tensor exponents =
@@ -25,6 +25,7 @@ std::shared_ptr<const RotaryEmbedding::Table> RotaryEmbedding::TableFor(
     int64_t num_positions) const {
   const std::lock_guard lock(cache_->mu);
   if (cache_->table == nullptr || cache_->table->cos.size(0) < num_positions) {
+    // A power of two, so that the table grows seldom.
     const int64_t size = static_cast<int64_t>(
         std::bit_ceil(static_cast<uint64_t>(std::max<int64_t>(512, num_positions))));
     const at::Tensor angles =

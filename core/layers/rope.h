@@ -1,6 +1,11 @@
-// RotaryEmbedding: rotate-half RoPE on the q and k of a packed batch, in place, positions counted
-// from 0 in each text. The table of cosines and sines grows with the longest text seen and is
-// shared; Apply may be called from any thread.
+// RotaryEmbedding: rotary positions (RoPE) on the q and k of a packed batch, in place. Value i of a
+// head and value i + D/2 are turned by the angle position · theta^(-2i / D), the rotate-half form.
+// Positions are counted from 0 in each text. The table of cosines and sines grows with the longest
+// text that was seen. Copies of an object share it.
+// Example, D = 4 and theta = 10,000: at position 3 the pair of values 0 and 2 is turned by 3 · 1,
+// and the pair 1 and 3 by 3 · 0.01.
+// Source: RoFormer, arXiv 2104.09864, sec. 3.2.2. Apply may be called from any thread. Proven by
+// rope_test.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -14,17 +19,19 @@ namespace longspan {
 
 class RotaryEmbedding {
  public:
-  // theta: base of the frequencies (rope_theta of the config). head_size must be even.
+  // theta: base of the frequencies (rope_theta of the config). Throws c10::Error where head_size is
+  // odd.
   RotaryEmbedding(int64_t head_size, double theta);
 
   // qkv [T, 3, H, D] float32 or bfloat16, contiguous: rotates qkv[:, 0] and qkv[:, 1]. cu_seqlens
-  // [B+1].
+  // [B+1] are the borders of the texts. Throws c10::Error for other shapes.
   void Apply(at::Tensor& qkv, std::span<const int32_t> cu_seqlens) const;
 
  private:
   struct Table {
     at::Tensor cos, sin;  // [positions, D/2]
   };
+  // A table of at least so many positions.
   std::shared_ptr<const Table> TableFor(int64_t num_positions) const;
 
   int64_t head_size_ = 0;

@@ -1,5 +1,5 @@
-// EncoderModel: what every architecture gives to Encoder. Packed token ids go in, hidden states come
-// out. A model is written once per architecture, never per device: all attention goes through
+// EncoderModel: what every architecture gives to Encoder. Packed token ids go in, hidden states
+// come out. A model is written once per architecture, never per device: all attention goes through
 // core/attention.
 #pragma once
 
@@ -21,9 +21,9 @@ namespace longspan {
 class AttentionObserver;
 class ModelFolder;
 
-// The token vectors of one forward pass. Rows may be made only when they are read, as Reformer's last
-// LayerNorm over both streams is. So read them in blocks: [T, token_dimensions] then never exists as
-// a whole.
+// The token vectors of one forward pass. Rows may be made only when they are read, as Reformer's
+// last LayerNorm over both streams is. So read them in blocks: [T, token_dimensions] then never
+// exists as a whole.
 class HiddenStates {
  public:
   // `rows(begin, end)` gives [end - begin, token_dimensions] float32 of the model's own layout.

@@ -1,5 +1,5 @@
-// PackedPass: which texts are still in a running forward pass, and where their rows lie. Every model
-// but Reformer drives its layers through it (run_layers.h):
+// PackedPass: which texts are still in a running forward pass, and where their rows lie. Every
+// model but Reformer drives its layers through it (run_layers.h):
 //
 //   PackedPass pass(batch, options);
 //   at::Tensor x = embeddings(batch);  // [T, E]

@@ -64,9 +64,9 @@ int64_t PostNormLayer::NumLinearParameters(const EncoderConfig& config) {
                               2 * config.hidden_size * config.intermediate_size);
 }
 
-// In an int8 model x stays float32, and attention runs in bfloat16 where this processor has it. That
-// halves the memory to move, and costs little: the products of int8 are good to about eight bits,
-// which is what bfloat16 holds.
+// In an int8 model x stays float32, and attention runs in bfloat16 where this processor has it.
+// That halves the memory to move, and costs little: the products of int8 are good to about eight
+// bits, which is what bfloat16 holds.
 at::Tensor PostNormLayer::Qkv(const at::Tensor& x, const PackedPass* pass) const {
   const bool uses_bfloat16 =
       qkv_.quantized() != nullptr && CheckDataTypeSupported(DataType::kBFloat16).ok();

@@ -40,8 +40,8 @@ inline int64_t RowsOfThreadBlock(int64_t rows, int64_t threads) {
 }
 
 // Calls block(begin, end) for all rows, in parallel where that pays. With a `pass` it pauses after
-// each PackedPass::kRowsPerPause rows (PackedPass::Continue). If the pass is to stop there, the rows
-// behind are left undone. `pass` may be null.
+// each PackedPass::kRowsPerPause rows (PackedPass::Continue). If the pass is to stop there, the
+// rows behind are left undone. `pass` may be null.
 template <typename Block>
 void ForEachRowBlock(int64_t rows, const PackedPass* pass, const Block& block) {
   const int64_t rows_at_once = pass == nullptr ? rows : PackedPass::kRowsPerPause;

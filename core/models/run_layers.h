@@ -20,8 +20,8 @@
 namespace longspan {
 
 // x [T, E] float32 is the embedding output. Between layers dropped texts leave the pass; CANCELLED
-// once all of them are dropped. Where only first rows are wanted, the last layer computes no others.
-// `last`: see PackedPass::Result.
+// once all of them are dropped. Where only first rows are wanted, the last layer computes no
+// others. `last`: see PackedPass::Result.
 template <typename Layer>
 absl::StatusOr<HiddenStates> RunLayers(const std::vector<Layer>& layers, at::Tensor x,
                                        DataType dtype, PackedPass& pass,

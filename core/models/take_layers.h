@@ -1,6 +1,6 @@
-// Layers built straight from a WeightMap. A weight that is missing or of another shape is recorded in
-// the map, and the layer cannot be used. The loader calls weights.Finish() before anyone uses the
-// model (load_model.h).
+// Layers built straight from a WeightMap. A weight that is missing or of another shape is recorded
+// in the map, and the layer cannot be used. The loader calls weights.Finish() before anyone uses
+// the model (load_model.h).
 #pragma once
 
 #include <string>
@@ -20,8 +20,8 @@ Linear TakeLinear(WeightMap& weights, const std::string& name, int64_t out, int6
 LayerNorm TakeLayerNorm(WeightMap& weights, const std::string& name, int64_t size, double eps,
                         bool bias = true);
 
-// Bytes that the weights of a model take in memory: those of linear layers in `dtype`, all others in
-// float32.
+// Bytes that the weights of a model take in memory: those of linear layers in `dtype`, all others
+// in float32.
 int64_t WeightBytes(int64_t num_parameters, int64_t num_linear_parameters, DataType dtype);
 
 }  // namespace longspan

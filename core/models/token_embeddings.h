@@ -1,5 +1,5 @@
-// TokenEmbeddings: word + position + token type 0, then LayerNorm. Used by BERT, RoBERTa, Longformer,
-// LED and BigBird; Reformer and ModernBERT have embeddings of their own.
+// TokenEmbeddings: word + position + token type 0, then LayerNorm. Used by BERT, RoBERTa,
+// Longformer, LED and BigBird; Reformer and ModernBERT have embeddings of their own.
 //
 // A PositionRule says which row of the position table a token takes. Examples, pad = 1:
 //   BERT, LED, BigBird: rows 0 1 2 3 ... whatever the ids are.

@@ -2,10 +2,10 @@
 // answer. The encoder calls it back at each seam of a pass (EncodeControl::at_seam). There a text
 // that is cancelled or past its deadline is answered at once, and the encoder drops it from the
 // pass. Waiting short texts may run at the seams of a long pass (WorkerOptions::preempt), as far as
-// their lane's share goes. Out of memory: what failed is run
-// again in halves; a text that fails alone is named. Nothing thrown by the encode function escapes:
-// it becomes INTERNAL for the texts of that batch. A lost device (kDeviceLost) ends all computing:
-// INTERNAL for that batch and for every later one.
+// their lane's share goes. Out of memory: what failed is run again in halves; a text that fails
+// alone is named. Nothing thrown by the encode function escapes: it becomes INTERNAL for the texts
+// of that batch. A lost device (kDeviceLost) ends all computing: INTERNAL for that batch and for
+// every later one.
 //
 // Ends when the scheduler has no more work (Drain or Shutdown); the destructor joins, so call one
 // of them first. Thread safety: heartbeat() from any thread.

@@ -142,8 +142,8 @@ TEST(ReformerModel, AxialPositions_EqualAPlainTableInEitherOrder) {
     AddReformerWeights(plain, plain_config);
     std::vector<float>& table = plain.values("embeddings.position_embeddings.embedding.weight");
     for (int j = 0; j < 64; ++j) {
-      const int first = order == "row_major" ? j / 16 : j % 4,
-                second = order == "row_major" ? j % 16 : j / 4;
+      const int first = order == "row_major" ? j / 16 : j % 4;
+      const int second = order == "row_major" ? j % 16 : j / 4;
       std::copy_n(&axial.values("embeddings.position_embeddings.weights.0")[first * 4], 4,
                   &table[j * 16]);
       std::copy_n(&axial.values("embeddings.position_embeddings.weights.1")[second * 12], 12,

@@ -14,8 +14,8 @@ namespace longspan {
 
 class BertLayer {
  public:
-  // `window` is one-sided, in tokens; kernels::kUnlimitedWindow = the whole text. Missing weights are
-  // recorded in the map.
+  // `window` is one-sided, in tokens; kernels::kUnlimitedWindow = the whole text. Missing weights
+  // are recorded in the map.
   BertLayer(WeightMap& weights, int64_t index, const EncoderConfig& config, int64_t window,
             DataType dtype);
 

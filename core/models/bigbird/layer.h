@@ -1,7 +1,7 @@
 // BigBirdLayer: block-sparse attention inside the post-norm layer; a short text sees all of itself.
 // Source: BigBird, arXiv 2007.14062. The pattern stands in core/kernels/block_sparse_attention.h,
-// deviations in README.md of this folder. Thread safe. Proven by relatives_golden_test, fixtures_test
-// and first_row_test.
+// deviations in README.md of this folder. Thread safe. Proven by relatives_golden_test,
+// fixtures_test and first_row_test.
 #pragma once
 
 #include <ATen/core/Tensor.h>

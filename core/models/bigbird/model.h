@@ -1,5 +1,5 @@
-// LoadBigBird: loads a BigBird (arXiv 2007.14062) for inference. Shapes and deviations: README.md of
-// this folder. Errors are those of LoadModel (core/models/load_model.h).
+// LoadBigBird: loads a BigBird (arXiv 2007.14062) for inference. Shapes and deviations: README.md
+// of this folder. Errors are those of LoadModel (core/models/load_model.h).
 #pragma once
 
 #include <memory>

@@ -19,8 +19,8 @@ WeightMap::Rules WeightRules() {
                       "classification_head.*", "qa_outputs.*"}};
 }
 
-// Positions are rows 0, 1, 2, ... whatever the ids are, and word vectors are not scaled. The table of
-// tokens is shared with the decoder, and most checkpoints save it only once, as "shared.weight".
+// Positions are rows 0, 1, 2, ... whatever the ids are, and word vectors are not scaled. The table
+// of tokens is shared with the decoder, and most checkpoints save it only once, as "shared.weight".
 TokenEmbeddings TakeEmbeddings(WeightMap& weights, const LedConfig& config) {
   const TokenEmbeddings::Names names = {.word = weights.Contains("encoder.embed_tokens.weight")
                                                     ? "encoder.embed_tokens.weight"

@@ -1,5 +1,5 @@
-// LoadLed: loads the encoder of an LED, Longformer's attention inside BART (arXiv 2004.05150, sec. 7).
-// Shapes and deviations: README.md of this folder. Errors are those of LoadModel
+// LoadLed: loads the encoder of an LED, Longformer's attention inside BART (arXiv 2004.05150, sec.
+// 7). Shapes and deviations: README.md of this folder. Errors are those of LoadModel
 // (core/models/load_model.h).
 #pragma once
 

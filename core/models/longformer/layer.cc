@@ -74,7 +74,7 @@ at::Tensor LongformerLayer::ForwardFirstRows(PackedPass& pass, const at::Tensor&
   if (!keys.global_firsts.empty()) {
     layout.globals = keys.global_firsts;
     layout.cu_globals = keys.cu_global_firsts;
-    // Only the rows of the globals are written and read, so the memory of the others is not touched.
+    // Only the rows of the globals are written and read. The memory of the others is not touched.
     at::Tensor all_rows = at::empty({x.size(0), num_heads_, head_size_}, x.options());
     GlobalRowAttention(x, global_, num_heads_, layout, all_rows);
     for (int64_t text = 0; text < pass.num_texts(); ++text) {

@@ -1,8 +1,9 @@
 // LongformerLayer: sliding-window attention with global tokens inside BERT's post-norm layer. LED's
 // encoder uses it too, with other names of the weights.
 //
-// Each token sees the tokens up to W away on both sides, and all global tokens of its text. A global
-// token sees all of its text, through projections of its own. Example, W = 1, token 3 is global:
+// Each token sees the tokens up to W away on both sides, and all global tokens of its text. A
+// global token sees all of its text, through projections of its own. Example, W = 1, token 3 is
+// global:
 //   query 0 sees keys 0 1 3            its window and the global key, by the local projections
 //   query 2 sees keys 1 2 3            the global key lies in its window and counts once
 //   query 3 sees keys 0 1 2 3 4 5 ...  all of its text, by the *_global projections
@@ -41,14 +42,14 @@ class LongformerLayer {
 
   // x [T, E] becomes the layer's output.
   void Forward(PackedPass& pass, at::Tensor& x) const;
-  // The output rows of the first token of each text alone, [B, E]. Only the keys that these rows see
-  // are projected.
+  // The output rows of the first token of each text alone, [B, E]. Only the keys that these rows
+  // see are projected.
   at::Tensor ForwardFirstRows(PackedPass& pass, const at::Tensor& x) const;
 
  private:
   double Scale() const;
-  // The window and the global keys: qkv [T, 3, H, D] -> [T, H, D]. An undefined tensor = the pass is
-  // to stop.
+  // The window and the global keys: qkv [T, 3, H, D] -> [T, H, D]. An undefined tensor = the pass
+  // is to stop.
   at::Tensor Attend(const at::Tensor& qkv, const PackedLayout& layout,
                     const PackedPass& pass) const;
 

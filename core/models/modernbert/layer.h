@@ -34,8 +34,8 @@ class ModernBertLayer {
   at::Tensor ForwardFirstRows(PackedPass& pass, const at::Tensor& x) const;
 
  private:
-  // Wqkv LN(rows), rotated: [rows, 3, H, D]. The rows of a text must start at its first token, since
-  // its positions are counted from 0.
+  // Wqkv LN(rows), rotated: [rows, 3, H, D]. The rows of a text must start at its first token,
+  // since its positions are counted from 0.
   at::Tensor RotatedQkv(const at::Tensor& rows, std::span<const int32_t> cu_seqlens) const;
   // Both additions to x [T, E]; attended [T, H, D]. With a `pass` it pauses between blocks of rows.
   // If the pass is to stop, x is left half done.

@@ -7,8 +7,8 @@
 namespace longspan {
 namespace {
 
-// Rows that one thread embeds at a time. A row is a few copies, so a block must be large against the
-// cost of handing it out.
+// Rows that one thread embeds at a time. A row is a few copies, so a block must be large against
+// the cost of handing it out.
 constexpr int64_t kRowsABlock = 1024;
 
 void Add(const float* from, int64_t count, float* to) {

@@ -2,9 +2,9 @@
 // counted over all rows of a text, padding included.
 //
 // Axial positions replace one table of n rows by two small tables E1 and E2 of l1 and l2 rows, with
-// l1 · l2 = n. Position j takes one row of each table, side by side; their widths add up to d1 + d2 =
-// E. Example: 524,288 positions of 256 values would be 512 MiB, while the factors [512, 1024] with
-// the widths [64, 192] are 0.9 MiB.
+// l1 · l2 = n. Position j takes one row of each table, side by side; their widths add up to d1 + d2
+// = E. Example: 524,288 positions of 256 values would be 512 MiB, while the factors [512, 1024]
+// with the widths [64, 192] are 0.9 MiB.
 //
 // Which row of each table, for l1 = 2 and l2 = 3:
 //   position j                        0 1 2 3 4 5
@@ -12,13 +12,13 @@
 //                 E2 row j mod l2     0 1 2 0 1 2
 //   column-major  E1 row j mod l1     0 1 0 1 0 1
 //                 E2 row j / l1       0 0 1 1 2 2
-// Row-major is the order of the published code and of every published checkpoint, though descriptions
-// of the method print the column-major formula. Column-major (axial_pos_order) serves checkpoints
-// that were trained by that formula.
+// Row-major is the order of the published code and of every published checkpoint, though
+// descriptions of the method print the column-major formula. Column-major (axial_pos_order) serves
+// checkpoints that were trained by that formula.
 //
-// Cost O(rows · E). Source: Reformer, arXiv 2001.04451, appendix; Ho et al., arXiv 1912.12180. Thread
-// safe after construction. Proven by reformer_golden_test (row-major) and reformer_model_test
-// (column-major, against a plain table).
+// Cost O(rows · E). Source: Reformer, arXiv 2001.04451, appendix; Ho et al., arXiv 1912.12180.
+// Thread safe after construction. Proven by reformer_golden_test (row-major) and
+// reformer_model_test (column-major, against a plain table).
 #pragma once
 
 #include <ATen/core/Tensor.h>

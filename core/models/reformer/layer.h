@@ -1,15 +1,15 @@
-// ReformerLayer: one layer of the reversible stack. There are two streams x1, x2 [rows, E], and both
-// start as the embedding:
+// ReformerLayer: one layer of the reversible stack. There are two streams x1, x2 [rows, E], and
+// both start as the embedding:
 //
 //   x1 += Attention(LN(x2))
 //   x2 += FeedForward(LN(x1))       with the new x1
 //
 // Training uses that a layer can be undone, so that no activations are kept. Here another property
-// counts: each half reads one stream and adds to the other, so it is computed in place, a few hundred
-// rows at a time. Besides the streams, only queries, keys and values of the heads at hand exist for
-// the whole text in an LSH layer, which looks anywhere. In a local layer not even those do. Example:
-// half a million tokens of the published geometry (E = 256) take 2 x 512 MiB for the streams and 256
-// MiB for queries, keys and values.
+// counts: each half reads one stream and adds to the other, so it is computed in place, a few
+// hundred rows at a time. Besides the streams, only queries, keys and values of the heads at hand
+// exist for the whole text in an LSH layer, which looks anywhere. In a local layer not even those
+// do. Example: half a million tokens of the published geometry (E = 256) take 2 x 512 MiB for the
+// streams and 256 MiB for queries, keys and values.
 //
 // Each half is one loop over blocks of rows. A block runs whole on one thread, so its rows stay in
 // that core's cache from the LayerNorm to the addition. Cost O(T·E·I) for the feed-forward half of
@@ -79,8 +79,8 @@ std::unique_ptr<ReformerAttention> MakeLocalAttention(WeightMap& weights, const 
 std::unique_ptr<ReformerAttention> MakeLshAttention(WeightMap& weights, const std::string& name,
                                                     const ReformerConfig& config, DataType dtype);
 
-// The number of heads whose queries, keys and values an LSH pass over so many rows holds at once: as
-// many as fit 256 MiB, at least one. That is all of them for short batches and one for a book.
+// The number of heads whose queries, keys and values an LSH pass over so many rows holds at once:
+// as many as fit 256 MiB, at least one. That is all of them for short batches and one for a book.
 int64_t LshHeadsAtOnce(const ReformerConfig& config, DataType dtype, int64_t num_rows);
 
 // The type of what goes into and comes out of the linear layers: bfloat16 in a bfloat16 model,
@@ -91,8 +91,8 @@ at::ScalarType LinearType(DataType dtype);
 at::ScalarType AttentionType(DataType dtype);
 // LN(x) in `type`, made in one pass over the rows.
 at::Tensor NormTo(const LayerNorm& norm, const at::Tensor& x, at::ScalarType type);
-// Adds from [n, E] to rows of stream [rows, E]. Row i goes to row begin + rows[i]; null rows = 0, 1,
-// 2, ...
+// Adds from [n, E] to rows of stream [rows, E]. Row i goes to row begin + rows[i]; null rows = 0,
+// 1, 2, ...
 void AddToStream(const at::Tensor& from, int64_t begin, const int32_t* rows, at::Tensor& stream);
 
 }  // namespace longspan

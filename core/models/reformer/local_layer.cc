@@ -1,5 +1,5 @@
-// The local attention half of a layer, window by window: LayerNorm, one product for queries, keys and
-// values of all heads, chunk attention, output product, addition to x1.
+// The local attention half of a layer, window by window: LayerNorm, one product for queries, keys
+// and values of all heads, chunk attention, output product, addition to x1.
 // The chunks beside a window are projected once more with the window that they belong to. That is a
 // sixteenth more work in these products (one chunk of 64 beside a window of 1,024 queries), and it
 // spares keys and values of the whole text in memory.

@@ -1,11 +1,14 @@
 // The LSH attention half of a layer, for some heads at a time, in three steps:
-//   1. Rows: LayerNorm, qk and v of each head. The hash of qk gives each row its bucket in each round.
+//   1. Rows: LayerNorm, qk and v of each head. The hash of qk gives each row its bucket in each
+//      round.
 //   2. Sort: for every head, text and round, the rows in the order of their buckets (slots).
 //   3. Blocks: attention of some chunks in sorted order, and then
-//        one round in every text:  the product with the head's part of the output matrix; each row is
-//                                  added to x1 where it belongs
-//        several rounds:           the rounds of a head are merged one after the other; the product
-//                                  follows in text order
+//      - one round in every text: the product with the head's part of the output matrix. Each row
+//        of it is added to x1 where it belongs.
+//      - several rounds: the rounds of a head are merged one after the other. The product follows
+//        in text order.
+// Example: 2 heads, texts of 64 and 128 rows, 2 rounds: step 2 sorts 2 · 2 · 2 = 8 sequences of 64
+// or 128 rows.
 // With one round no result [rows, D] of a whole text ever exists.
 // The product that gives qk is float32 in every model, because in bfloat16 some tokens would fall
 // into other buckets. How hashing and chunks work stands in core/attention/lsh_attention.h.

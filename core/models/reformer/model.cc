@@ -23,11 +23,11 @@
 namespace longspan {
 namespace {
 
-// Most rows of a block. So many stay in one core's cache from the LayerNorm to the addition, and they
-// are enough for matrix products at full speed.
+// Most rows of a block. So many stay in one core's cache from the LayerNorm to the addition, and
+// they are enough for matrix products at full speed.
 constexpr int64_t kMaxRowsABlock = 256;
-// Most queries of a window of local layers. With one chunk of 64 beside them, a sixteenth of the rows
-// is projected twice.
+// Most queries of a window of local layers. With one chunk of 64 beside them, a sixteenth of the
+// rows is projected twice.
 constexpr int64_t kMaxWindowQueries = 1024;
 
 // Rows of a block: at most `most`, and fewer where the compute team shares few rows. They are
@@ -144,8 +144,8 @@ class ReformerModel : public EncoderModel {
   }
 
  private:
-  // The last LayerNorm spans both streams. It is made for the rows that are read alone, so [rows, 2E]
-  // never exists as a whole.
+  // The last LayerNorm spans both streams. It is made for the rows that are read alone, so [rows,
+  // 2E] never exists as a whole.
   at::Tensor Rows(const at::Tensor& x1, const at::Tensor& x2, int64_t begin, int64_t end) const {
     c10::InferenceMode inference;
     return norm_(at::cat({x1.narrow(0, begin, end - begin), x2.narrow(0, begin, end - begin)}, 1));
@@ -200,8 +200,8 @@ class ReformerModel : public EncoderModel {
                                        std::move(hashed), padded.key_mask(), padded.num_rows());
   }
 
-  // Adds rows [begin, end) in blocks of at most rows_a_block. The last block before them is filled up
-  // first where it ends at `begin`, so blocks run across the borders of neighbouring texts.
+  // Adds rows [begin, end) in blocks of at most rows_a_block. The last block before them is filled
+  // up first where it ends at `begin`, so blocks run across the borders of neighbouring texts.
   static void AddRowBlocks(int64_t begin, int64_t end, int64_t rows_a_block, ReformerPass& pass) {
     while (begin < end) {
       auto& blocks = pass.row_blocks;

@@ -1,7 +1,7 @@
 // PaddedBatch: the texts of a TokenBatch one behind the other, each with its padding
-// (ReformerConfig::PaddedLength). A Reformer's output depends on the padded length: the chunks are a
-// circle, so the first chunk sees the last one. Every text therefore gets exactly the padding that it
-// would get alone, and its neighbours in the batch do not matter.
+// (ReformerConfig::PaddedLength). A Reformer's output depends on the padded length: the chunks are
+// a circle, so the first chunk sees the last one. Every text therefore gets exactly the padding
+// that it would get alone, and its neighbours in the batch do not matter.
 //
 //   multiple 4, texts of 6 and 3 tokens:   rows a b c d e f . . | g h i
 //   the second text fits one chunk, so it gets no padding

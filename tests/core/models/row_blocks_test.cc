@@ -1,5 +1,5 @@
-// ForEachRowBlock takes every row once, whatever the number of rows and threads. A block runs on one
-// thread where there are rows enough for all threads. It pauses, and stops where the pass does.
+// ForEachRowBlock takes every row once, whatever the number of rows and threads. A block runs on
+// one thread where there are rows enough for all threads. It pauses, and stops where the pass does.
 #include "core/models/row_blocks.h"
 
 #include <ATen/Parallel.h>
