@@ -52,7 +52,7 @@ constexpr int64_t kBlockKeys = 512;
 constexpr int64_t kGlobalsPerGroup = 128;
 
 struct TextGlobals {
-  int64_t begin = 0;               // rows [begin, end) of the text
+  int64_t begin = 0;  // rows [begin, end) of the text
   int64_t end = 0;
   std::vector<int64_t> positions;  // rows of its globals that are read
 };

@@ -49,10 +49,10 @@ LshRotations DrawLshRotations(uint64_t seed, int64_t num_heads, int64_t head_siz
                               int32_t num_hashes, const std::vector<int32_t>& factors);
 
 // The factors of the number of buckets for a model whose config leaves it open. The number is the
-// largest power of two that is at most twice the number of chunks, so a chunk meets about two
-// buckets. It becomes two factors where one would need too many columns of rotations. Example,
-// chunks of 64 and 524,288 positions: a padded length of 1,024 gives {32}, one of 16,384 gives {16,
-// 32}.
+// largest power of two that is at most twice the number of chunks, so a bucket holds between half a
+// chunk and one chunk of tokens on average. It becomes two factors where one would need too many
+// columns of rotations. Example, chunks of 64 and 524,288 positions: a padded length of 1,024 gives
+// {32}, one of 16,384 gives {16, 32}.
 std::vector<int32_t> AutomaticLshBuckets(int64_t padded_length, int64_t chunk_length,
                                          int64_t max_position_embeddings);
 

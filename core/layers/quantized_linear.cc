@@ -5,9 +5,9 @@
 // oneDNN has two traps:
 //   - Activations of s8 fall to a reference loop that is five thousand times slower. So activations
 //     are always u8, with 128 as the zero point.
-//   - Given that zero point, oneDNN would sum the columns of the weight again on every call. So it is
-//     passed as 0, and its contribution, 128 times the sum of a column, is computed once at load and
-//     taken away afterwards (core/kernels/quantize.h).
+//   - Given that zero point, oneDNN would sum the columns of the weight again on every call. So it
+//     is passed as 0. Its contribution, 128 times the sum of a column, is computed once at load and
+//     taken away after the product (core/kernels/quantize.h).
 // Example: x = [160 1 192] with W = [1 2 3] gives 160 + 2 + 576 = 738; less 128 · 6 = 768 that is
 // -30, and indeed (32)·1 + (-127)·2 + (64)·3 = -30.
 //

@@ -1,6 +1,6 @@
-// The subcommands of longspan-model. Each adds itself to the command line; its callback returns by
-// exit code: 0 done, 1 could not (one line on stderr says what, where and what to do); wrong usage
-// is CLI11's 100-120.
+// The subcommands of longspan-model. Each function adds one to the command line. The subcommand's
+// callback does the work. Exit codes are 0 for done and 1 for could not, with one line on stderr
+// that says what, where and what to do. Wrong usage gives CLI11's codes, 100 to 120.
 #pragma once
 
 #include "CLI/CLI.hpp"
@@ -17,7 +17,7 @@ void AddInspectCommand(CLI::App& app);
 void AddMaskCommand(CLI::App& app);
 void AddQuantizeCommand(CLI::App& app);
 
-// Prints the status' message and leaves the process with 1 unless it is OK.
+// Unless the status is OK, prints its message on stderr and ends the process with exit code 1.
 void ExitUnlessOk(const absl::Status& status);
 
 }  // namespace longspan

@@ -22,13 +22,14 @@ using nlohmann::json;
 
 constexpr std::string_view kPositionTable = "embeddings.position_embeddings.weight";
 
-// A checkpoint's tensors by bare name; the readers keep the mappings alive.
+// A checkpoint's tensors by name without the prefix of the task. The readers keep the mapped files
+// open that the tensors point into.
 struct Source {
   std::vector<std::unique_ptr<SafetensorsReader>> readers;
   std::map<std::string, StoredTensor> tensors;
 };
 
-// Heads and buffers that an encoder does not read.
+// False for heads and buffers, which an encoder does not read.
 bool IsEncoderWeight(std::string_view name) {
   const absl::string_view bare(name.data(), name.size());
   return (absl::StartsWith(bare, "embeddings.") &&
@@ -59,8 +60,8 @@ absl::StatusOr<Source> ReadSource(const ModelFolder& folder) {
   return source;
 }
 
-// [rows of the source moved by `shift`]: row r of the source becomes row r + shift; the rows in
-// front repeat row 0.
+// The table with its rows moved by `shift`: row r of the source becomes row r + shift. The rows in
+// front repeat row 0; no token takes them. `storage` holds the result.
 StoredTensor ShiftRows(const StoredTensor& table, int64_t shift, std::vector<std::byte>& storage) {
   const size_t row_bytes = table.data.size() / table.shape[0];
   storage.clear();
@@ -73,6 +74,7 @@ StoredTensor ShiftRows(const StoredTensor& table, int64_t shift, std::vector<std
   return shifted;
 }
 
+// Adds a copy of each query, key and value projection as the global one.
 void CopyGlobalProjections(std::map<std::string, StoredTensor>& tensors) {
   std::map<std::string, StoredTensor> copies;
   for (const auto& [name, tensor] : tensors) {
@@ -90,7 +92,7 @@ void CopyGlobalProjections(std::map<std::string, StoredTensor>& tensors) {
   tensors.merge(copies);
 }
 
-// Limits that belong to the source's position table are dropped.
+// Drops the limits that belong to the source's position table.
 absl::Status DropLimits(const fs::path& to) {
   struct Limit {
     std::string_view file, key;
@@ -117,10 +119,11 @@ json LongformerConfig(const json& source, int64_t layers, int64_t pad, int64_t r
   config["attention_window"] = std::vector<int64_t>(layers, options.window);
   config["pad_token_id"] = pad;
   config["max_position_embeddings"] = rows;
+  // The id of [SEP] in BERT's published vocabularies, and of </s> in RoBERTa's.
   if (!config.contains("sep_token_id"))
     config["sep_token_id"] = source.value("model_type", "") == "bert" ? 102 : 2;
-  // BERT numbers every token, a pad id inside the text included; RoBERTa and its relatives skip it,
-  // as a Longformer does.
+  // BERT numbers every token, a pad id inside the text included. RoBERTa and its relatives skip a
+  // pad id, as a Longformer does.
   config["longspan"] = {{"dense_up_to", positions},
                         {"position_period", positions - 1},
                         {"positions_skip_pad", source.value("model_type", "") != "bert"},

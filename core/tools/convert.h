@@ -1,16 +1,24 @@
-// ConvertToWindowed: a dense BERT / RoBERTa / XLM-RoBERTa / MiniLM folder into the Longformer
-// layout, for texts of any length.
+// ConvertToWindowed: makes a Longformer folder, for texts of any length, out of a dense BERT,
+// RoBERTa, XLM-RoBERTa or MiniLM folder.
 //
-// The weights stay as they are; three things are added (the recipe of arXiv 2004.05150, sec. 5):
-//   - attention_window on every layer, and local projections copied to the global ones;
-//   - the position table moved to where a Longformer looks (row pad + 1 + i for the i-th token);
-//   - config.json's object "longspan": {"dense_up_to": N, "position_period": N - 1, "positions_skip_pad": false for BERT, which
-//     numbers pad ids inside a text like any token, else true, "default_global_attention": "cls"}.
-// Texts up to N tokens (all positions that the source was trained on) run with full attention: the
-// source model exactly. In longer texts position 0 keeps its row and 1..N-1 repeat for ever: row of
-// token i = i == 0 ? 0 : 1 + (i - 1) mod (N - 1). The table is never enlarged: length is bounded by
-// memory and limits, not by positions. Limits of the source's tokenizer and sentence-transformers
-// files (max_seq_length, model_max_length) are dropped, everything else is copied.
+// The weights stay as they are. Three things are added (the recipe of arXiv 2004.05150, sec. 5):
+//   - attention_window on every layer, and a copy of the local projections as the global ones;
+//   - the position table in the place where a Longformer looks, row pad + 1 + i for token i;
+//   - the object "longspan" in config.json, for a source with N positions:
+//       "dense_up_to": N
+//       "position_period": N - 1
+//       "positions_skip_pad": false for BERT, which numbers a pad id inside a text like any token,
+//                             else true
+//       "default_global_attention": "cls", or as ConvertOptions says
+// Texts up to N tokens, the lengths that the source was trained on, run with full attention and
+// give what the source gives. In longer texts token 0 keeps its row and the rows 1 ... N - 1
+// repeat: token i > 0 takes row 1 + (i - 1) mod (N - 1). Example, N = 512: token 511 takes row 511,
+// token 512 row 1. The table is not enlarged; memory and the server's limits bound the length,
+// positions do not.
+//
+// The limits in the source's tokenizer and sentence-transformers files (max_seq_length,
+// model_max_length) are dropped. Everything else is copied. Proven by convert_test,
+// converted_model_test and converted_encoder_test.
 #pragma once
 
 #include <cstdint>
@@ -21,12 +29,13 @@
 namespace longspan {
 
 struct ConvertOptions {
-  int64_t window = 256;  // total, as in attention_window: half on each side; even, >= 2
-  std::string default_global_attention = "cls";  // above dense_up_to: "cls" or "none"
+  int64_t window = 256;  // tokens on both sides together, as in attention_window; even, >= 2
+  std::string default_global_attention = "cls";  // of texts above dense_up_to: "cls" or "none"
 };
 
-// Errors are one line: unsupported source, unreadable or missing weights, an output folder that is
-// not empty.
+// Errors are one line. INVALID_ARGUMENT: a source that cannot be converted, a window or a policy
+// that is not allowed. ALREADY_EXISTS: the output folder is not empty. Errors of reading and
+// writing pass through.
 absl::Status ConvertToWindowed(const std::string& source_dir, const std::string& output_dir,
                                const ConvertOptions& options);
 

@@ -15,11 +15,13 @@ namespace {
 
 using nlohmann::json;
 
+// Lengths that are reported: a published Longformer's longest text, a long document, and the
+// longest text of published Reformers.
 constexpr std::array<int64_t, 3> kLengths = {4096, 65536, 524288};
 
 constexpr int64_t kEverything = -1;
 
-// What one layer adds on each side, in the middle of a text.
+// What one layer adds to the reach on each side, in the middle of a text.
 Reach LayerReach(const LayerAttention& layer, bool is_causal) {
   Reach reach;
   switch (layer.kind) {
@@ -117,7 +119,8 @@ std::vector<Reach> ReceptiveField(const ModelInfo& info) {
   Reach total;
   for (const LayerAttention& layer : info.layers) {
     const Reach reach = LayerReach(layer, info.is_causal);
-    // What the end blocks know: after one BigBird layer all of the text.
+    // After one BigBird layer the end blocks depend on all of the text, so whoever sees them next
+    // does too.
     const bool all = total.ends && reach.ends;
     total = {all ? kEverything : AddReach(total.before, reach.before),
              all ? kEverything : AddReach(total.after, reach.after), total.ends || reach.ends};

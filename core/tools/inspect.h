@@ -1,6 +1,6 @@
-// InspectModel: what a model folder holds and will cost, for people (text) and programs (JSON):
-// architecture, layers and how far each sees, parameters, longest text, memory by length, memory
-// saved by axial positions, predicted tokens/s.
+// InspectModel: what a model folder holds and what it will cost, as JSON for programs and as text
+// for people: architecture, layers and how far each sees, parameters, the longest text, memory by
+// length, memory saved by axial positions, predicted tokens/s. Proven by inspect_test.
 #pragma once
 
 #include <string>
@@ -11,40 +11,42 @@
 
 namespace longspan {
 
-// How far the vector of a token in the middle of a long text can depend on others after a layer; -1
-// = on every token of its text.
+// How far away the tokens can lie that a token's vector depends on, after some layers, in the
+// middle of a long text. -1 = every token of its text.
 struct Reach {
   int64_t before = 0;  // tokens to the left
   int64_t after = 0;   // tokens to the right
-  bool ends = false;   // and on the first and the last block of the text (BigBird)
+  bool ends = false;   // and the first and the last block of the text (BigBird)
 };
 
 // Reach after each layer, [layers].
-//   window, local chunks   widths add up: windows 2 and 4 (one-sided) give 2, then 6 tokens on each side. Global tokens, where
-//   used,
-//                          carry anything anywhere within two layers and are not counted; nor is the circle that joins the first
+//   window, local chunks   The widths add up: one-sided windows of 2 and 4 give 2 and then 6 tokens
+//                          on each side. Two things are not counted: global tokens, which carry
+//                          anything anywhere within two layers, and the circle that joins the first
 //                          chunk of a Reformer to the last.
-//   BigBird                one layer: three blocks, the first and the last; two layers: everything, through those two
-//   LSH                    any token may fall into the same bucket: everything, though each query sees few (KeysSeen)
+//   BigBird                One layer reaches three blocks, the first and the last. Two layers reach
+//                          everything, through those two.
+//   LSH                    Any token may fall into the same bucket, so a layer reaches everything,
+//                          though each query sees few keys (KeysSeen).
 std::vector<Reach> ReceptiveField(const ModelInfo& info);
 
-// Keys that one query in the middle of a long text scores in one layer, at most; -1 = every token
-// of its text. Global tokens and repetitions are not counted; LSH counts its rounds.
+// The most keys that one query in the middle of a long text scores in one layer. -1 = every token
+// of its text. Global tokens are not counted, and neither is that a key may count several times.
+// LSH counts the keys of all its rounds.
 int64_t KeysSeen(const LayerAttention& layer, const ModelInfo& info);
 
-// Bytes of a full position table beyond the two axial factors; 0 for models without axial
-// positions.
-// `config` is config.json of the folder.
+// Bytes of a full position table less those of the axial factors; 0 for models without axial
+// positions. `config` is the folder's config.json.
 int64_t AxialBytesSaved(const nlohmann::json& config);
 
-// Loads the model (dtype: see ResolveDataType) and, where `measure` is set, runs its warm-up, which
-// calibrates the cost model that predicts the speed here. Keys of the result: see tests/core/tools.
-// "lengths" has the model's longest text, where it is below the others, and 4K, 64K, 512K; those
-// that the model does not take have "allowed": false and nothing more.
+// Loads the model; `dtype` is as in ResolveDataType. With `measure` it runs the model's warm-up,
+// which calibrates the cost model on this machine, and predicts the speed. inspect_test shows the
+// keys of the result. "lengths" has 4K, 64K and 512K tokens, and the model's longest text where
+// that is below them. Lengths that the model does not take have "allowed": false and nothing more.
 absl::StatusOr<nlohmann::json> InspectModel(const std::string& model_dir, const std::string& dtype,
                                             bool measure);
 
-// The same for people: a few aligned lines.
+// The same as aligned lines of text.
 std::string InspectionText(const nlohmann::json& inspection);
 
 }  // namespace longspan

@@ -1,4 +1,4 @@
-// longspan-model: offline work on model folders.
+// longspan-model: the program for offline work on model folders. Its subcommands are in commands.h.
 #include <cstdlib>
 #include <iostream>
 

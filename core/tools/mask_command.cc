@@ -12,7 +12,7 @@
 namespace longspan {
 namespace {
 
-// "0,8" -> {0, 8}; "none" -> {}.
+// "0,8" gives {0, 8}, and "none" gives {}.
 absl::StatusOr<std::vector<int32_t>> ParsePositions(const std::string& text) {
   std::vector<int32_t> positions;
   if (text == "none") return positions;

@@ -10,7 +10,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// Of the folder that holds the transformer: what is written anew or belongs to the old weights.
+// True for files of the transformer's folder that the tool writes anew, or that describe the old
+// weights.
 bool BelongsToWeights(const std::string& name) {
   return name.ends_with(".safetensors") || name.ends_with(".safetensors.index.json") ||
          name.ends_with(".bin") || name.ends_with(".bin.index.json") || name == "config.json" ||

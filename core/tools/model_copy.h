@@ -1,4 +1,5 @@
-// The files around the weights of a model folder, for tools that make one folder out of another.
+// Copies the files around the weights of a model folder, for tools that make one folder out of
+// another.
 #pragma once
 
 #include <filesystem>
@@ -14,12 +15,14 @@ namespace longspan {
 // ALREADY_EXISTS unless `output` is absent or an empty folder.
 absl::Status CheckIsNewFolder(const std::string& output);
 
-// Copies all files but the transformer's weights and its config.json, links followed and hidden
-// files left out. Returns the folder in `output` where the transformer's files go: `output` itself,
-// or the folder in it that modules.json names.
+// Copies all files but the transformer's weights and its config.json. Links are followed, hidden
+// files are left out. Returns the folder where the transformer's files go: `output` itself, or the
+// folder in it that modules.json names. INTERNAL names the file that cannot be copied and the
+// reason.
 absl::StatusOr<std::filesystem::path> CopyAroundWeights(const ModelFolder& folder,
                                                         const std::string& output);
 
+// Writes `value` with an indentation of two. INTERNAL where the file cannot be written.
 absl::Status WriteJsonFile(const std::filesystem::path& path, const nlohmann::json& value);
 
 }  // namespace longspan

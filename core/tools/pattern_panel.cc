@@ -61,8 +61,8 @@ int MostTimes(const AttentionPattern& pattern) {
 
 bool IsCausal(const RecordedPatterns& recorded) { return recorded.info.is_causal; }
 
-// What the colours and the first line say depends on the kind of attention and on the length of
-// this text.
+// The panel in text order. What its colours and its lines say depends on the kind of attention and
+// on the length of this text.
 PatternPanel TextPanel(const RecordedPatterns& recorded, const LayerPattern& layer) {
   const LayerAttention& attention = layer.attention;
   PatternPanel panel;
@@ -138,6 +138,7 @@ PatternPanel TextPanel(const RecordedPatterns& recorded, const LayerPattern& lay
   return panel;
 }
 
+// The panel of an LSH layer in sorted order.
 PatternPanel SortedPanel(const RecordedPatterns& recorded, const LayerPattern& layer) {
   PatternPanel panel = TextPanel(recorded, layer);
   panel.pattern = &layer.sorting->pattern;
@@ -157,7 +158,7 @@ PatternPanel SortedPanel(const RecordedPatterns& recorded, const LayerPattern& l
   return panel;
 }
 
-// Colour of a cell; null = hidden.
+// The colour of a cell; null where it is hidden.
 const char* CellColor(const PatternPanel& panel, int64_t query, int64_t key) {
   const Sight sight = panel.pattern->sight(query, key);
   if (sight == Sight::kHidden) return nullptr;
@@ -185,7 +186,8 @@ std::vector<PatternPanel> MakePanels(const RecordedPatterns& recorded) {
   return panels;
 }
 
-// Rectangles of equal cells: runs of a row, grown downward while the next row has the same one.
+// Equal cells side by side in a row form a run. A run grows into a rectangle while the next row has
+// the same run.
 std::map<std::string, std::vector<Drawing::Cells::Run>> CellRuns(const PatternPanel& panel) {
   std::map<std::string, std::vector<Drawing::Cells::Run>> done;
   std::map<std::pair<int64_t, std::string>, Drawing::Cells::Run> open, next;

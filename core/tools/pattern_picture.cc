@@ -1,7 +1,10 @@
-// Layout, from above: title; the panels side by side, each with its title, what it says in words,
-// the matrix with its axes (rows are queries, columns are keys) and, for LSH, a strip with the
-// bucket of each token; the legend of all colours used. All on a card of its own, so that the page
-// around it may be light or dark.
+// The layout of a picture, from above:
+//   - the title;
+//   - the panels side by side, three in a row. Each has a title, lines of text and the matrix with
+//     its axes: rows are queries, columns are keys. An LSH panel has strips with the bucket of each
+//     token.
+//   - the legend of all colours that are used.
+// Everything lies on a white card, so that the page around it may be light or dark.
 #include "core/tools/pattern_picture.h"
 
 #include <algorithm>
@@ -15,17 +18,19 @@
 namespace longspan {
 namespace {
 
-constexpr double kMatrix = 352;  // pixels of a matrix, at most a little less
-constexpr double kLeft = 58;     // of it: axis title, ticks, strip
-constexpr double kRight = 18;
-constexpr double kMargin = 22;       // of the card
-constexpr double kHeader = 50;       // above the panels
-constexpr double kPanelHeader = 78;  // panel title and its lines
-constexpr double kAxis = 44;         // below the matrix
-constexpr double kStrip = 7;         // thickness of the bucket strip
-constexpr double kLegend = 26;       // a row of the legend
+// In pixels, chosen by eye.
+constexpr double kMatrix = 352;      // side of a matrix
+constexpr double kLeft = 58;         // left of a matrix: title of the axis, ticks, strip
+constexpr double kRight = 18;        // right of a matrix
+constexpr double kMargin = 22;       // inside the card
+constexpr double kHeader = 50;       // height above the panels
+constexpr double kPanelHeader = 78;  // height of a panel's title and its lines
+constexpr double kAxis = 44;         // height below a matrix: ticks, title of the axis
+constexpr double kStrip = 7;         // thickness of a strip of buckets
+constexpr double kLegend = 26;       // height of a row of the legend
 constexpr int kPanelsARow = 3;
-constexpr double kCharacter = 0.62;  // width of a letter in sizes of the font: a bound, no measure
+// Width of a letter as a part of the font's size. An upper bound, so that the legend's entries fit.
+constexpr double kCharacter = 0.62;
 
 constexpr const char* kCard = "#ffffff";
 constexpr const char* kBorder = "#d0d7de";
@@ -33,7 +38,7 @@ constexpr const char* kInk = "#1f2328";
 constexpr const char* kFaint = "#59636e";
 constexpr const char* kGrid = "#ffffff";
 
-// Buckets, in turn.
+// The colours of buckets 0 ... 7; the next buckets take them again.
 constexpr std::array<const char*, 8> kBuckets = {"#332288", "#88ccee", "#117733", "#ddcc77",
                                                  "#cc6677", "#44aa99", "#882255", "#999933"};
 
@@ -44,10 +49,10 @@ class PictureMaker {
 
   Drawing Make() {
     const auto count = static_cast<int>(panels_.size());
-    const int columns = std::min(count, kPanelsARow),
-              rows = (count + kPanelsARow - 1) / kPanelsARow;
-    const double panel_width = kLeft + kMatrix + kRight,
-                 panel_height = kPanelHeader + kMatrix + kAxis;
+    const int columns = std::min(count, kPanelsARow);
+    const int rows = (count + kPanelsARow - 1) / kPanelsARow;
+    const double panel_width = kLeft + kMatrix + kRight;
+    const double panel_height = kPanelHeader + kMatrix + kAxis;
     drawing_.width = 2 * kMargin + columns * panel_width;
     const std::vector<std::vector<LegendEntry>> legend = Legend(drawing_.width - 2 * kMargin);
     drawing_.height = kMargin + kHeader + rows * panel_height +
@@ -119,8 +124,8 @@ class PictureMaker {
     if (panel.sorted) AddGridLines(x, y, cell, n, panel.sorting->length, kInk, 1.4);
   }
 
-  // The bucket of each row, left of the matrix, and of each column, above it: one strip for a round
-  // in text order.
+  // The bucket of each row, left of the matrix, and of each column, above it. In text order there
+  // is a strip for each of the first two rounds.
   void DrawStrips(const PatternPanel& panel, double x, double y, double cell) {
     const LshSorting& sorting = *panel.sorting;
     const int strips = panel.sorted ? 1 : std::min(sorting.num_hashes, 2);
@@ -167,14 +172,14 @@ class PictureMaker {
           false, true);
   }
 
-  // Eight ticks or a few more, at round numbers.
+  // Distance of the ticks, a power of two. There are at most eleven.
   static int64_t TickStep(int64_t n) {
     int64_t step = 1;
     while (n / step > 10) step *= 2;
     return step;
   }
 
-  // Entries of all panels, in rows that fit.
+  // The entries of all panels, in rows of at most `width`.
   std::vector<std::vector<LegendEntry>> Legend(double width) const {
     std::vector<LegendEntry> entries;
     std::set<std::pair<std::string, std::string>> known;

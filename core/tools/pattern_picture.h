@@ -1,5 +1,4 @@
-// The picture of recorded attention patterns: one panel for each kind of layer, an LSH layer twice
-// (text order, sorted order).
+// DrawPatterns: the picture of recorded attention patterns, with the panels of pattern_panel.h.
 #pragma once
 
 #include "core/tools/attention_pattern.h"

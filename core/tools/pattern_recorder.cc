@@ -10,7 +10,8 @@ bool IsRead(std::span<const uint8_t> key_mask, int32_t row) {
   return key_mask.empty() || key_mask[row] != 0;
 }
 
-// Calls pair(query slot, key slot, same chunk) for all that the tasks bring together, seen or not.
+// Calls pair(query slot, key slot, same chunk) for all pairs that the tasks bring together, whether
+// the query sees the key or not.
 template <typename Pair>
 void ForEachPair(const kernels::ChunkAttentionParams& params, const Pair& pair) {
   for (int32_t t = 0; t < params.num_tasks; ++t) {
@@ -30,7 +31,7 @@ int32_t PositionOf(const kernels::ChunkAttentionParams& params, int32_t slot) {
   return params.positions ? params.positions[row] : row;
 }
 
-// Whether the kernel scores the pair by q·k and not by -1e9.
+// True where the kernel scores the pair by q·k and not by -1e9.
 bool IsVisible(const kernels::ChunkAttentionParams& params, int32_t query_position,
                int32_t key_slot) {
   const int32_t row = params.slot_rows ? params.slot_rows[key_slot] : key_slot;
@@ -54,7 +55,8 @@ PatternRecorder::Layer PatternRecorder::TakeLayer(int64_t layer) {
 void PatternRecorder::OnRowTasks(std::span<const kernels::RowTask> tasks,
                                  std::span<const uint8_t> key_mask) {
   if (!IsWanted()) return;
-  // BigBird's first and last block: tasks without columns beside tasks that have them as columns.
+  // BigBird's first and last block are columns of the other blocks' tasks. Their own tasks have no
+  // columns, since their rows see everything.
   const bool has_columns = std::any_of(tasks.begin(), tasks.end(),
                                        [](const auto& task) { return task.num_columns > 0; });
   for (const kernels::RowTask& task : tasks) {
@@ -71,8 +73,8 @@ void PatternRecorder::AddRow(const kernels::RowTask& task, int32_t row, bool see
   const int32_t* columns_end = task.columns + task.num_columns;
   const kernels::BandRange band = kernels::BandAround(task, row);
   for (int32_t key = band.begin; key < band.end; ++key) {
-    const bool is_column =
-        std::binary_search(task.columns, columns_end, key);  // counts there and not here
+    // A column inside the band counts once, as a column.
+    const bool is_column = std::binary_search(task.columns, columns_end, key);
     if (IsToken(key) && IsRead(key_mask, key) && !is_column)
       pattern.Add(row, key, sees_all ? Sight::kGlobalQuery : Sight::kNear, 1);
   }
@@ -128,7 +130,7 @@ void PatternRecorder::OnLshChunks(int64_t head, const kernels::ChunkAttentionPar
     if (!IsToken(query) || !IsToken(key)) return;
     Sight sight = Sight::kNear;
     if (query == key) {
-      sight = Sight::kSelfOnly;  // whatever the mask says: its score is -1e5
+      sight = Sight::kSelfOnly;  // its score is -1e5, whatever the mask says
     } else if (!IsVisible(params, query, key_slot)) {
       return;
     } else if (order != nullptr) {

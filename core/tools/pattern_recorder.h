@@ -1,5 +1,5 @@
-// PatternRecorder: writes down what the attentions of a forward pass over one text see, for the
-// layers that are wanted. One pass, one thread.
+// PatternRecorder: writes down what each attention of a forward pass over one text sees, for the
+// layers that are wanted. It serves one pass on one thread. Proven by attention_pattern_test.
 #pragma once
 
 #include <cstdint>
@@ -18,10 +18,13 @@ class PatternRecorder : public AttentionObserver {
     AttentionPattern pattern;
     std::optional<LshSorting> sorting;
   };
-  // `wanted` by layer. Rows from `tokens` on are padding that a model adds and are left out.
+  // wanted[i]: layer i is recorded. Rows from `tokens` on are padding that a model adds; they are
+  // left out. `head` is the one whose LSH buckets are recorded.
   PatternRecorder(int64_t tokens, std::vector<bool> wanted, int64_t head);
 
-  void NextLayer() { ++layer_; }  // after each layer
+  // To be called after each layer.
+  void NextLayer() { ++layer_; }
+  // What was recorded of a layer, once.
   Layer TakeLayer(int64_t layer);
 
   void OnRowTasks(std::span<const kernels::RowTask> tasks,
@@ -35,10 +38,12 @@ class PatternRecorder : public AttentionObserver {
  private:
   bool IsWanted() const { return wanted_[layer_]; }
   bool IsToken(int64_t position) const { return position < tokens_; }
+  // One row of a task. sees_all: the row is a query that sees every key.
   void AddRow(const kernels::RowTask& task, int32_t row, bool sees_all,
               std::span<const uint8_t> key_mask);
 
-  const int64_t tokens_, head_;
+  const int64_t tokens_;
+  const int64_t head_;
   const std::vector<bool> wanted_;
   int64_t layer_ = 0;
   std::vector<Layer> layers_;

@@ -10,12 +10,13 @@
 namespace longspan {
 namespace {
 
-constexpr double kPixelsPerUnit = 2;  // sharp on screens of high density
+constexpr double kPixelsPerUnit = 2;  // so that it is sharp on screens of high density
 
 struct Painter {
   cairo_t* cairo;
 
-  void SetColor(const std::string& color) const {  // "#rrggbb"
+  // color: "#rrggbb".
+  void SetColor(const std::string& color) const {
     const long rgb = std::strtol(color.c_str() + 1, nullptr, 16);
     cairo_set_source_rgb(cairo, static_cast<double>(rgb >> 16 & 255) / 255,
                          static_cast<double>(rgb >> 8 & 255) / 255,
@@ -41,7 +42,7 @@ struct Painter {
   }
   void operator()(const Drawing::Cells& cells) const {
     cairo_save(cairo);
-    cairo_set_antialias(cairo, CAIRO_ANTIALIAS_NONE);  // no seams between neighbours
+    cairo_set_antialias(cairo, CAIRO_ANTIALIAS_NONE);  // no gaps between neighbouring cells
     cairo_translate(cairo, cells.x, cells.y);
     cairo_scale(cairo, cells.scale_x, cells.scale_y);
     for (const Drawing::Cells::Run& run : cells.runs) {

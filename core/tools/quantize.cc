@@ -25,31 +25,35 @@
 namespace longspan {
 namespace {
 
-// Weights that the models take by WeightMap::TakeMatrix, whatever prefix a task put in front. A
-// name too many here is refused by every load of the result; quantize_test loads one of each
-// family.
+// The weights that models take by WeightMap::TakeMatrix, after whatever prefix a task put in front.
+// A weight that is listed here but taken otherwise would be refused by every load of the result;
+// quantize_test loads one model of each family.
 constexpr std::array kLinearWeights = {
-    "*encoder.layer.*.attention.self.query.weight",  // BERT and its relatives, Longformer, BigBird
+    // BERT, RoBERTa, Longformer, BigBird
+    "*encoder.layer.*.attention.self.query.weight",
     "*encoder.layer.*.attention.self.key.weight",
     "*encoder.layer.*.attention.self.value.weight",
     "*encoder.layer.*.dense.weight",
-    "*encoder.layers.*.self_attn.longformer_self_attn.query.weight",  // LED
+    // LED
+    "*encoder.layers.*.self_attn.longformer_self_attn.query.weight",
     "*encoder.layers.*.self_attn.longformer_self_attn.key.weight",
     "*encoder.layers.*.self_attn.longformer_self_attn.value.weight",
     "*encoder.layers.*.self_attn.output.weight",
     "*encoder.layers.*.fc1.weight",
     "*encoder.layers.*.fc2.weight",
-    "*layers.*.attn.Wqkv.weight",  // ModernBERT
+    // ModernBERT
+    "*layers.*.attn.Wqkv.weight",
     "*layers.*.attn.Wo.weight",
     "*layers.*.mlp.Wi.weight",
     "*layers.*.mlp.Wo.weight",
-    "*encoder.layers.*.feed_forward.*dense.weight",  // Reformer; its attention: IsOfLocalLayer
+    // Reformer's feed-forward part; IsOfLocalLayer is about its attention
+    "*encoder.layers.*.feed_forward.*dense.weight",
 };
 
 using Tensors = std::map<std::string, StoredTensor>;
 
-// Reformer's local layers have a query of their own; LSH layers, whose attention stays float32, a
-// shared query_key.
+// True for a weight in the attention of one of Reformer's local layers. These have a query
+// projection, while LSH layers, whose weights stay as they are, have a shared query_key.
 bool IsOfLocalLayer(const std::string& name, const Tensors& tensors) {
   const size_t attention = name.find(".attention.");
   if (attention == std::string::npos ||
@@ -68,6 +72,7 @@ bool IsLinearWeight(const std::string& name, const StoredTensor& tensor, const T
   return is_listed || IsOfLocalLayer(name, tensors);
 }
 
+// The float32 weight that a reader makes of an int8 one.
 at::Tensor Restore(const QuantizedWeight& weight) {
   at::Tensor restored = at::empty(weight.values.sizes(), at::kFloat);
   const int64_t width = weight.values.size(1);
@@ -80,8 +85,8 @@ at::Tensor Restore(const QuantizedWeight& weight) {
   return restored;
 }
 
-// nullopt where int8 would not give back what quantising at load does (numbers next to the smallest
-// of float32, NaN): it stays as it is.
+// nullopt where the int8 weight, read back, would not quantise to itself: with NaN, and with
+// numbers near the smallest of float32. Such a weight stays as it is.
 std::optional<QuantizedWeight> Quantize(const StoredTensor& stored) {
   at::Tensor weight = at::empty(stored.shape, at::kFloat);
   ConvertToFloat32(stored.type, stored.data, weight.mutable_data_ptr<float>());

@@ -20,8 +20,8 @@
 namespace longspan {
 namespace {
 
-constexpr int64_t kDefaultTokens = 64;
-constexpr int64_t kMostHashes = 8;  // rounds in one picture
+constexpr int64_t kDefaultTokens = 64;  // few enough to see single cells
+constexpr int64_t kMostHashes = 8;      // rounds in one picture, which grows with their square
 
 struct Tokens {
   std::vector<int32_t> ids;
@@ -33,7 +33,7 @@ absl::Status OutOfRange(const std::string& what, int64_t got, int64_t first, int
       absl::StrCat(what, " is ", got, "; allowed: ", first, " to ", last));
 }
 
-// Longest text that the model takes and a picture can show.
+// The longest text that the model takes and a picture can show.
 int64_t MostTokens(const ModelInfo& info, const ModelFolder& folder) {
   int64_t most = kMaxPatternTokens;
   for (int64_t limit : {info.max_tokens, folder.max_seq_length().value_or(0)}) {
@@ -42,7 +42,7 @@ int64_t MostTokens(const ModelInfo& info, const ModelFolder& folder) {
   return most;
 }
 
-// Ids out of the vocabulary, without padding ids.
+// Ids from the vocabulary, none of which is the padding id. 7 and 3 make neighbours differ.
 Tokens MakeUpTokens(const ModelInfo& info, int64_t count) {
   Tokens tokens;
   for (int64_t i = 0; i < count; ++i) {
@@ -114,7 +114,7 @@ bool IsSameKind(const LayerAttention& a, const LayerAttention& b) {
          a.random_blocks == b.random_blocks;
 }
 
-// The layers by kind, in the order of their first ones; or the one asked for alone.
+// The layers by kind, in the order of their first ones. With `only`, that layer alone.
 std::vector<LayerPattern> LayersToRecord(const ModelInfo& info, std::optional<int> only) {
   std::vector<LayerPattern> kinds;
   for (int i = 0; i < static_cast<int>(info.layers.size()); ++i) {
@@ -134,6 +134,7 @@ std::vector<LayerPattern> LayersToRecord(const ModelInfo& info, std::optional<in
   return kinds;
 }
 
+// Runs the pass and fills the patterns of recorded.layers.
 absl::Status Record(const EncoderModel& model, const Tokens& tokens, const PatternRequest& request,
                     RecordedPatterns& recorded) try {
   const c10::InferenceMode inference;

@@ -11,7 +11,7 @@
 namespace longspan {
 namespace {
 
-// At most two decimals, none that are zeros.
+// The number with at most two decimals, and without zeros at their end.
 std::string Number(double value) {
   std::string text = absl::StrFormat("%.2f", value);
   text.erase(text.find_last_not_of('0') + 1);
