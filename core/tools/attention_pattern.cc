@@ -19,9 +19,8 @@ void AttentionPattern::HideRow(int64_t query) {
 void AttentionPattern::SettleSelf() {
   for (int64_t row = 0; row < rows_; ++row) {
     if (sight(row, row) != Sight::kSelfOnly) continue;
-    const auto begin = sight_.begin() + row * rows_;
-    const bool sees_others =
-        std::any_of(begin, begin + rows_, [](Sight sight) { return sight > Sight::kSelfOnly; });
+    bool sees_others = false;
+    for (int64_t key = 0; key < rows_ && !sees_others; ++key) sees_others = sees(row, key);
     if (!sees_others) Add(row, row, Sight::kNear, 1);
   }
 }

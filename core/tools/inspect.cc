@@ -15,8 +15,8 @@ namespace {
 
 using nlohmann::json;
 
-// Lengths that are reported: a published Longformer's longest text, a long document, and the
-// longest text of published Reformers.
+// The lengths that are reported: the longest texts of published Longformers and of the two
+// published Reformers.
 constexpr std::array<int64_t, 3> kLengths = {4096, 65536, 524288};
 
 constexpr int64_t kEverything = -1;

@@ -42,7 +42,7 @@ int64_t MostTokens(const ModelInfo& info, const ModelFolder& folder) {
   return most;
 }
 
-// Ids from the vocabulary, none of which is the padding id. 7 and 3 make neighbours differ.
+// Ids from the vocabulary, none of which is the padding id. Neighbours differ by 7.
 Tokens MakeUpTokens(const ModelInfo& info, int64_t count) {
   Tokens tokens;
   for (int64_t i = 0; i < count; ++i) {
