@@ -1,6 +1,6 @@
-// In a batch == alone, as a property: every family, random mixes of lengths (one token, around
-// windows, chunks and blocks, the longest), of masks with holes, of global tokens and of hash
-// rounds; and some texts of the batch leave half way.
+// A text in a batch gives what it gives alone. Checked for every family with random mixes: of
+// lengths (one token, around windows, chunks and blocks, the longest), of masks with holes, of
+// global tokens and of hash rounds. Also where some texts of the batch leave half way.
 #include <ATen/core/Tensor.h>
 
 #include <algorithm>
@@ -46,7 +46,8 @@ class BatchMixesTest : public testing::TestWithParam<std::string> {
 
   int64_t Below(int64_t n) { return static_cast<int64_t>(random_() % static_cast<uint64_t>(n)); }
 
-  // A length at which some layer's pattern changes, one token, or any.
+  // Half of the time a length at or beside one token, the longest text, or a length where some
+  // layer's pattern changes. Else any length.
   int64_t RandomLength() {
     const ModelInfo& info = model_->info();
     std::vector<int64_t> edges = {1, 2, info.max_tokens, info.length_multiple, info.dense_up_to};
@@ -69,8 +70,8 @@ class BatchMixesTest : public testing::TestWithParam<std::string> {
     if (Below(3) == 0) {
       for (int64_t i = 0; i < n; ++i) text.mask.push_back(i == 0 || Below(5) != 0);
     }
-    const int64_t one_in =
-        info.supports_global_attention ? 1 + Below(30) : 0;  // 1: every token is global
+    // Of so many tokens one is global, on average; 1 = every token, 0 = none.
+    const int64_t one_in = info.supports_global_attention ? 1 + Below(30) : 0;
     for (int32_t i = 0; i < n && one_in > 0 && Below(4) != 0; ++i) {
       if (Below(one_in) == 0) text.globals.push_back(i);
     }
@@ -106,9 +107,8 @@ TEST_P(BatchMixesTest, InABatch_EqualsAlone_ForRandomMixes) {
     std::vector<RandomText> texts;
     TokenBatch batch;
     for (int64_t i = 2 + Below(9); i > 0; --i) {
-      texts.push_back(texts.empty() || Below(4) != 0
-                          ? Draw()
-                          : texts.back());  // equal lengths stand together too
+      // One time in four the same text again, so that equal lengths stand together too.
+      texts.push_back(texts.empty() || Below(4) != 0 ? Draw() : texts.back());
       batch.Add(texts.back().view());
     }
     const auto states = model_->Forward(batch, {});
@@ -118,7 +118,7 @@ TEST_P(BatchMixesTest, InABatch_EqualsAlone_ForRandomMixes) {
   }
 }
 
-// Rows enough that each thread takes whole blocks of them (row_blocks.h), masks and all.
+// There are so many rows here that each thread takes whole blocks of them (row_blocks.h).
 TEST_P(BatchMixesTest, ManyShortTexts_EqualAlone) {
   std::vector<RandomText> texts;
   TokenBatch batch;

@@ -1,5 +1,6 @@
-// How far a text in a batch may be from the same text alone. The rule is equality: no padding, no
-// seam is crossed. What is left is the order in which one row's products are summed.
+// How far a text in a batch may be from the same text alone. The rule is equality, since there is
+// no padding and attention never crosses from one text to another. What may differ is the order in
+// which the products of one row are summed.
 #pragma once
 
 #include "core/kernels/cpu_features.h"
@@ -9,15 +10,15 @@
 namespace longspan {
 
 inline float InABatchTolerance(const ModelInfo& info) {
-  // The products of global rows sum in another order for another number of globals.
+  // With another number of globals, the products of global rows are summed in another order.
   constexpr float kGlobalRows = 4e-6f;
-  // Our own matrix products sum a row in one order, whatever stands beside it: all else is the same
-  // bit for bit.
+  // The packed products of core/kernels sum a row in one order, whatever stands beside it. All else
+  // is then the same bit for bit.
   if (kernels::PackedGemmIsFastest()) return info.supports_global_attention ? kGlobalRows : 0;
-  // A Reformer's blocks of rows lie elsewhere in another batch.
+  // In another batch a Reformer's rows are cut into other blocks.
   if (info.architecture == "reformer") return 2e-5f;
-  // Without AVX-512 and AVX2, oneDNN's matrix products sum a row otherwise at another number of
-  // rows.
+  // Without AVX-512 and AVX2, oneDNN sums a row in another order where the number of rows is
+  // another.
   if (!kernels::GetCpuFeatures().avx512) return 1e-5f;
   return info.supports_global_attention ? kGlobalRows : 1e-6f;
 }

@@ -1,5 +1,5 @@
-// Formula checkpoints of the families that share BERT's names: what the golden cases and the
-// encoder tests load.
+// Formula checkpoints of the families that share BERT's names. The golden cases and the encoder
+// tests load them.
 #pragma once
 
 #include <string>
@@ -12,12 +12,17 @@ namespace longspan {
 inline const std::vector<std::string> kBertNorms = {"LayerNorm.weight", "layer_norm.weight"};
 
 struct BertShape {
-  int64_t vocab_size = 40, hidden_size = 24, num_layers = 2, num_heads = 3, intermediate_size = 32,
-          max_positions = 66, types = 1;
+  int64_t vocab_size = 40;
+  int64_t hidden_size = 24;
+  int64_t num_layers = 2;
+  int64_t num_heads = 3;
+  int64_t intermediate_size = 32;
+  int64_t max_positions = 66;
+  int64_t types = 1;
 };
 
-// embeddings.* and encoder.layer.N.*; `global_projections` adds Longformer's query_global,
-// key_global, value_global.
+// Adds embeddings.* and encoder.layer.N.*. `global_projections` adds Longformer's query_global,
+// key_global and value_global.
 inline void AddBertWeights(FormulaCheckpoint& checkpoint, const BertShape& shape,
                            bool global_projections) {
   const int64_t width = shape.hidden_size;
@@ -52,7 +57,7 @@ inline nlohmann::json BertConfigJson(const std::string& model_type, const BertSh
           {"hidden_act", "gelu"}};
 }
 
-// The golden Longformer: windows 4 and 8 in all, 66 positions, pad 1.
+// The golden Longformer: windows of 4 and 8 on both sides together, 66 positions, pad 1.
 inline nlohmann::json LongformerConfigJson(const BertShape& shape = {}) {
   nlohmann::json config = BertConfigJson("longformer", shape);
   config["attention_window"] = {4, 8};

@@ -1,6 +1,6 @@
-// What `longspan-model convert` makes: short texts give the dense source model exactly, long ones
-// what a Longformer gives whose position table was written out, tile by tile. The real embedded
-// model is compared with its published original.
+// What `longspan-model convert` makes. Short texts give exactly what the dense source gives. Long
+// ones give what a Longformer gives whose repeating positions are written out in its table. The
+// real embedded model is compared with its published original.
 #include <gmock/gmock.h>
 
 #include <cmath>
@@ -69,14 +69,14 @@ class ConvertedModelTest : public ::testing::Test {
   }
   ~ConvertedModelTest() override { fs::remove_all(root_); }
 
-  // A Longformer folder of the converted weights with `positions` rows written out as the period
-  // says, without any longspan key.
+  // A Longformer folder of the converted weights. Its table has a row for each of `positions`,
+  // repeated as the period says, and its config has no object "longspan".
   fs::path WriteOutTiledTable(const fs::path& converted, int64_t positions) {
     const fs::path folder = root_ / "written_out";
     fs::create_directories(folder);
     nlohmann::json config = nlohmann::json::parse(std::ifstream(converted / "config.json"));
-    const int64_t pad = config.at("pad_token_id"),
-                  period = config.at("longspan").at("position_period");
+    const int64_t pad = config.at("pad_token_id");
+    const int64_t period = config.at("longspan").at("position_period");
     config.erase("longspan");
     config["max_position_embeddings"] = pad + 1 + positions;
     std::ofstream(folder / "config.json") << config;
@@ -144,8 +144,8 @@ TEST_F(ConvertedModelTest, TextsThatFitAreTheSourceModelAndLongOnesTheTiledLongf
   }
 }
 
-// A pad id that stands inside a text and is read: BERT numbers it like any token, RoBERTa gives it
-// the pad row and does not count it. The converted model must follow its source.
+// A pad id may stand inside a text and be read. BERT numbers it like any token, while RoBERTa gives
+// it the pad row and does not count it. The converted model must follow its source.
 TEST_F(ConvertedModelTest, PadIdsInsideATextTakeTheSourcesPositions) {
   for (const std::string source : {"bert", "roberta", "xlm-roberta"}) {
     fs::path dense_dir = fs::path(LONGSPAN_FIXTURES) / source;
@@ -190,8 +190,7 @@ TEST(EmbeddedModel, EqualsItsPublishedOriginalOnTextsThatFit) {
   }
 }
 
-// The published model's own figures, made with transformers 5.23 (mean pooling over all tokens,
-// then L2).
+// The published model's values, made with transformers 5.23: mean pooling over all tokens, then L2.
 TEST(EmbeddedModel, KnownSentenceGivesThePublishedVector) {
   const auto embedded = Encoder::Load(LONGSPAN_EMBEDDED_MODEL);
   const auto tokenizer = Tokenizer::Load(LONGSPAN_EMBEDDED_MODEL);

@@ -1,7 +1,7 @@
-// What bfloat16 and int8 cost in accuracy: every architecture stays near float32 on its fixture,
-// and on real passages the embedded model keeps its vectors (cosine >= 0.999 and >= 0.99) and its
-// rankings (top-10 overlap >= 95 % and >= 90 %). The fixtures' weights are far larger than a
-// trained model's, so that their worst cases get wider gates.
+// What bfloat16 and int8 cost in accuracy. Every architecture stays near float32 on its fixture. On
+// real passages the embedded model keeps its vectors (cosine >= 0.999 in bfloat16 and >= 0.99 in
+// int8) and its rankings (top-10 overlap >= 95 % and >= 90 %). The fixtures' weights are far larger
+// than a trained model's, so their worst cases get wider bounds.
 #include <gmock/gmock.h>
 
 #include <algorithm>
@@ -35,7 +35,7 @@ double Cosine(const std::vector<float>& a, const std::vector<float>& b) {
                          std::inner_product(b.begin(), b.end(), b.begin(), 0.0));
 }
 
-// Mean-pooled vectors, batches of at most 4,096 tokens.
+// Mean-pooled vectors, made in batches of at most 4,096 tokens.
 Vectors EncodeAll(const Encoder& encoder, const Texts& texts) {
   constexpr int64_t kBatchTokens = 4096;
   Vectors vectors;
@@ -63,8 +63,8 @@ std::unique_ptr<Encoder> LoadAs(const std::string& folder, DataType dtype) {
   return encoder.ok() ? *std::move(encoder) : nullptr;
 }
 
-// Mean and first-token vectors of the texts in a fixture's cases.json, with their masks and global
-// tokens, as one batch.
+// Mean and first-token vectors of all texts in a fixture's cases.json, with their masks and global
+// tokens, in one batch.
 Vectors EncodeCases(const Encoder& encoder, const std::string& folder) {
   const nlohmann::json cases = nlohmann::json::parse(std::ifstream(folder + "/cases.json"));
   TokenBatch batch;
@@ -98,7 +98,7 @@ std::vector<double> SortedCosines(const Vectors& want, const Vectors& got) {
   return cosines;
 }
 
-// Every architecture, in float32 and in the type under test.
+// A fixture in float32 and in the type under test.
 class FixtureDataTypeTest : public ::testing::TestWithParam<std::tuple<std::string, DataType>> {
  protected:
   void SetUp() override {
@@ -160,8 +160,8 @@ class DataTypeTest : public ::testing::TestWithParam<DataType> {
   }
 };
 
-// 200 passages of 50 to 8,000 tokens out of the licences every Debian carries, and the queries:
-// short pieces out of their middle.
+// 200 passages of 50 to 8,000 tokens, taken from the licences that every Debian has. The queries
+// are short pieces of them.
 struct Passages {
   Texts documents, queries;
 };
@@ -190,9 +190,8 @@ Passages ReadPassages(const Tokenizer& tokenizer) {
   for (size_t i = 0; i < 200; ++i) {
     const size_t begin = i * all.size() / 200;
     const double spread = static_cast<double>(i % 20) / 19;
-    const size_t length =
-        i % 100 == 66 ? 8000
-                      : static_cast<size_t>(50 * std::pow(10.0, spread));  // mostly 50 to 500
+    // 50 to 500 tokens, and twice 8,000.
+    const size_t length = i % 100 == 66 ? 8000 : static_cast<size_t>(50 * std::pow(10.0, spread));
     passages.documents.push_back(piece(begin, length));
     if (i % 5 == 0) passages.queries.push_back(piece(begin + 20, 25));
   }
@@ -224,13 +223,13 @@ TEST_P(DataTypeTest, EmbeddedModel_KeepsVectorsAndRankings) {
       Tokenizer::Load(LONGSPAN_EMBEDDED_MODEL);
   ASSERT_TRUE(tokenizer.ok()) << tokenizer.status();
   const Passages passages = ReadPassages(**tokenizer);
-  const std::unique_ptr<Encoder> exact = LoadAs(LONGSPAN_EMBEDDED_MODEL, DataType::kFloat32),
-                                 fast = LoadAs(LONGSPAN_EMBEDDED_MODEL, GetParam());
+  const std::unique_ptr<Encoder> exact = LoadAs(LONGSPAN_EMBEDDED_MODEL, DataType::kFloat32);
+  const std::unique_ptr<Encoder> fast = LoadAs(LONGSPAN_EMBEDDED_MODEL, GetParam());
   ASSERT_TRUE(exact && fast);
-  const Vectors want = EncodeAll(*exact, passages.documents),
-                got = EncodeAll(*fast, passages.documents);
-  const Vectors want_queries = EncodeAll(*exact, passages.queries),
-                got_queries = EncodeAll(*fast, passages.queries);
+  const Vectors want = EncodeAll(*exact, passages.documents);
+  const Vectors got = EncodeAll(*fast, passages.documents);
+  const Vectors want_queries = EncodeAll(*exact, passages.queries);
+  const Vectors got_queries = EncodeAll(*fast, passages.queries);
   double lowest = 1, sum = 0;
   for (size_t i = 0; i < want.size(); ++i) {
     const double cosine = Cosine(want[i], got[i]);
@@ -249,7 +248,7 @@ INSTANTIATE_TEST_SUITE_P(Types, DataTypeTest,
                          ::testing::Values(DataType::kBFloat16, DataType::kInt8),
                          [](const auto& info) { return std::string(DataTypeName(info.param)); });
 
-// The whole forward pass of a real model, not only its layers.
+// A warm encoder's whole forward pass allocates no large block: the process has no new mappings.
 TEST(WarmEncoder, MapsNothingMore) {
   const std::unique_ptr<Encoder> encoder = LoadAs(LONGSPAN_EMBEDDED_MODEL, DataType::kFloat32);
   ASSERT_TRUE(encoder);

@@ -1,5 +1,5 @@
-// FirstRowOnly_EqualsAllRows, for every family: the shortcut of cls pooling gives the row that the
-// full pass gives.
+// The shortcut of cls pooling, which computes the first row alone in the last layer, gives the row
+// that the full pass gives. For every family but Reformer, which has no such shortcut.
 #include <ATen/core/Tensor.h>
 
 #include <algorithm>
@@ -24,8 +24,8 @@ TEST_P(FirstRowTest, FirstRowOnly_EqualsAllRows) {
   const auto model = LoadEncoderModel(*folder, DataType::kFloat32);
   ASSERT_TRUE(model.ok()) << model.status();
   const nlohmann::json cases = nlohmann::json::parse(std::ifstream(path + "/cases.json"));
-  TokenBatch
-      all;  // every text of every case, those with a global first token and those without mixed
+  // Every text of every case: those with a global first token among those without.
+  TokenBatch all;
   std::vector<TokenBatch> batches(1);
   for (const nlohmann::json& c : cases["cases"]) {
     TokenBatch batch;
@@ -54,7 +54,7 @@ TEST_P(FirstRowTest, FirstRowOnly_EqualsAllRows) {
     for (int32_t text = 0; text < batch.num_texts(); ++text) {
       EXPECT_TRUE(short_cut->Rows(text, 0, 1).allclose(full->Rows(text, 0, 1), 1e-5, 1e-5)) << text;
     }
-    // One text that wants all its rows: all of them are there.
+    // One text wants all its rows, and they are all there.
     first_rows.first_row_only.back() = false;
     const auto mixed = (*model)->Forward(batch, first_rows);
     ASSERT_TRUE(mixed.ok());

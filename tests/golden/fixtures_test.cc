@@ -1,6 +1,7 @@
-// Every fixture folder against the reference encoder's outputs: max abs error <= 2e-5 on the rows
-// that are read, with the padding dropped and with the padding kept under an attention mask; the
-// hidden states of the case "odd" say which layer differs first.
+// Compares the models on every fixture folder with the published code's outputs: the largest
+// absolute error on the rows that are read is at most 2e-5. This holds with the padding dropped,
+// and with the padding kept under an attention mask. The hidden states of the case "odd" say which
+// layer differs first.
 #include <ATen/core/Tensor.h>
 
 #include <algorithm>
@@ -57,7 +58,7 @@ class Fixture {
     return model.ok() ? *std::move(model) : nullptr;
   }
   bool Has(const std::string& tensor) const { return expected_->tensors().contains(tensor); }
-  // Row `t` of text `b` of an expected [B, L, W].
+  // Row `t` of text `b` of an expected tensor [B, L, W].
   std::span<const float> Row(const std::string& tensor, int64_t b, int64_t t) const {
     const StoredTensor& stored = expected_->tensors().at(tensor);
     const int64_t length = stored.shape[1], width = stored.shape[2];
@@ -80,7 +81,7 @@ float MaxError(const float* got, std::span<const float> want) {
   return worst;
 }
 
-// The texts of a case packed without padding, or with all slots and the mask.
+// The texts of a case, packed without their padding, or with it and with the mask.
 TokenBatch Pack(const FixtureCase& c, bool keep_padding) {
   TokenBatch batch;
   for (size_t b = 0; b < c.input_ids.size(); ++b) {
@@ -97,8 +98,8 @@ void ExpectCase(const Fixture& fixture, const FixtureCase& c, const EncoderModel
                 bool keep_padding) {
   SCOPED_TRACE(c.name + (keep_padding ? " (padding kept)" : " (padding dropped)"));
   const TokenBatch batch = Pack(c, keep_padding);
-  std::map<int, float>
-      layer_error;  // of the first text, where the reference's hidden states are there
+  // Of the first text, where the file has the hidden states.
+  std::map<int, float> layer_error;
   ForwardOptions options;
   options.observe_layer = [&](int layer, const at::Tensor& hidden) {
     const std::string tensor = c.name + ".hidden." + std::to_string(layer);
@@ -124,8 +125,8 @@ void ExpectCase(const Fixture& fixture, const FixtureCase& c, const EncoderModel
   }
   EXPECT_LE(worst, kTolerance) << "max abs error by layer (0 = embeddings): "
                                << testing::PrintToString(layer_error);
-  // ModernBERT's last hidden state has the final norm in the reference, ours may not: the output
-  // was compared above.
+  // ModernBERT's last hidden state is after the final norm in the published code, and before it
+  // here. The output was compared above.
   const int last = static_cast<int>(model.info().layers.size());
   for (const auto& [layer, error] : layer_error) {
     if (layer == last) continue;
@@ -145,7 +146,7 @@ TEST_P(FixturesTest, Forward_EqualsReference) {
   }
 }
 
-// All texts of all cases in one batch, twice over and reversed, against each text alone.
+// Compares all texts of all cases in one batch, in order and then reversed, with each text alone.
 TEST_P(FixturesTest, Forward_InABatch_EqualsAlone) {
   const Fixture fixture(GetParam());
   const std::unique_ptr<EncoderModel> model = fixture.LoadModel();

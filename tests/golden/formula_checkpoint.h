@@ -1,8 +1,11 @@
 // FormulaCheckpoint: a checkpoint whose weights come from a formula over their names, so that
-// golden vectors need no files.
-//   h = FNV-1a(name);  x = mix((k + 1) * 0x9E3779B1 + h);  u = 2x / 2^32 - 1;  value = scale * u, norm weights 1 + 0.25 u
-// Written into a temporary folder, loaded from there like any checkpoint, and removed with the
-// object.
+// golden vectors need no files of weights. Value k of a tensor is
+//   h = FNV-1a(name)
+//   x = mix((k + 1) * 0x9E3779B1 + h)      in 32 bits
+//   u = 2x / 2^32 - 1
+//   value = scale * u, and 1 + 0.25 u for the weights of norms
+// It is written into a temporary folder, loaded from there like any checkpoint, and removed with
+// the object.
 #pragma once
 
 #include <cstdint>
@@ -47,7 +50,7 @@ inline std::vector<int32_t> FormulaIds(int64_t row, int64_t length, int64_t lo,
 
 class FormulaCheckpoint {
  public:
-  // `norm_suffixes`: names that end so are norm weights.
+  // Tensors whose names end with one of `norm_suffixes` are weights of norms.
   FormulaCheckpoint(double scale, std::vector<std::string> norm_suffixes)
       : scale_(scale), norm_suffixes_(std::move(norm_suffixes)) {}
 
@@ -62,7 +65,7 @@ class FormulaCheckpoint {
     }
     shapes_[name] = shape;
   }
-  // NAME.weight [out, in] and NAME.bias [out].
+  // Adds NAME.weight [out, in] and NAME.bias [out].
   void AddLinear(const std::string& name, int64_t out, int64_t in) {
     Add(name + ".weight", {out, in});
     Add(name + ".bias", {out});
@@ -78,8 +81,8 @@ class FormulaCheckpoint {
     shapes_.erase(name);
   }
 
-  // Writes config.json and model.safetensors (each name with `prefix` in front) into the folder and
-  // returns its path.
+  // Writes config.json and model.safetensors into the folder and returns its path. Each name of a
+  // tensor gets `prefix` in front.
   const std::string& Write(const nlohmann::json& config, const std::string& prefix = "") {
     folder_.WriteText("config.json", config.dump());
     std::map<std::string, StoredTensor> tensors;

@@ -1,5 +1,5 @@
-// Longformer's golden vectors: a tiny model whose weights come from a formula (checkpoints.h),
-// outputs of the published code.
+// Longformer's golden vectors: outputs of the published code for a tiny model whose weights come
+// from a formula (checkpoints.h).
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/cat.h>
 #include <ATen/ops/eye.h>
@@ -146,7 +146,7 @@ TEST_F(LongformerGoldenTest, CaseC_BatchWithPaddingAndScatteredGlobals) {
   second.resize(21, 1);
   std::vector<uint8_t> mask(13, 1);
   mask.resize(21, 0);
-  // 15 lies in the padding: not a global.
+  // 15 lies in the padding, so it is not global.
   const std::vector<at::Tensor> out = Run({{.ids = FormulaIds(0, 21, 3, 40), .globals = {0, 5, 20}},
                                            {.ids = second, .globals = {0, 2, 15}, .mask = mask}});
   ExpectSums(out, 26.590005, 1071.119564);
@@ -177,8 +177,8 @@ TEST_F(LongformerGoldenTest, CaseE_OneToken) {
   ExpectRow(out[0], 0, {-1.303560, -0.729187, 0.896798, 2.896067});
 }
 
-// Attention of layer 0 in case B, read out of the kernels: values that are unit vectors turn the
-// output of head 0 into its probabilities, eight keys at a time (the head is eight wide).
+// The attention of layer 0 in case B, read out of the kernels. With unit vectors as values, the
+// output of head 0 is its probabilities, eight keys at a time, since the head is eight wide.
 TEST_F(LongformerGoldenTest, CaseB_ProbabilitiesOfLayer0) {
   Run({{.ids = FormulaIds(0, 21, 3, 40), .globals = {0}}});
   const at::Tensor x = layers_[0];  // [21, 24]
@@ -189,8 +189,8 @@ TEST_F(LongformerGoldenTest, CaseB_ProbabilitiesOfLayer0) {
   const at::Tensor q = Project(x, "query").view({21, 3, 8}), k = Project(x, "key").view({21, 3, 8});
   std::vector<at::Tensor> parts;
   for (int64_t first = 0; first < 24; first += 8) {
-    const at::Tensor keys =
-        at::eye(24, at::kFloat).slice(0, 0, 21).slice(1, first, first + 8);  // [21, 8]
+    // [21, 8]
+    const at::Tensor keys = at::eye(24, at::kFloat).slice(0, 0, 21).slice(1, first, first + 8);
     const at::Tensor v = keys.unsqueeze(1).expand({21, 3, 8}).contiguous();
     parts.push_back(SlidingWindowAttention(q, k, v, layout, 1.0 / std::sqrt(8.0)).select(1, 0));
   }
@@ -199,15 +199,14 @@ TEST_F(LongformerGoldenTest, CaseB_ProbabilitiesOfLayer0) {
   const std::vector<double> query10 = {0.875865, 0.081897, 0.009784, 0.016175, 0.003933};
   EXPECT_NEAR(p(10, 0), 0.012345, 2e-6);
   for (int64_t i = 0; i < 5; ++i) EXPECT_NEAR(p(10, 8 + i), query10[i], 2e-6);
-  const std::vector<double> query1 = {0.125819, 0.529291, 0.276850,
-                                      0.068040};  // the global key lies in the window: once
+  // The global key lies in the window and counts once.
+  const std::vector<double> query1 = {0.125819, 0.529291, 0.276850, 0.068040};
   for (int64_t i = 0; i < 4; ++i) EXPECT_NEAR(p(1, i), query1[i], 2e-6);
   EXPECT_EQ(p(1, 4), 0.0);
 
-  // The global row: value weights chosen so that token j's value in head 0 is unit vector j, for
-  // the first eight tokens.
-  const at::Tensor inverse =
-      at::linalg_pinv(x.to(at::kDouble), 1e-12, /*hermitian=*/false);  // [24, 21]
+  // The global row. The value weights are chosen so that the value of token j in head 0 is unit
+  // vector j, for the first eight tokens. inverse [24, 21].
+  const at::Tensor inverse = at::linalg_pinv(x.to(at::kDouble), 1e-12, /*hermitian=*/false);
   at::Tensor value_weight = at::zeros({24, 24}, at::kFloat);
   value_weight.slice(0, 0, 8).copy_(inverse.slice(1, 0, 8).t());
   const std::string self = "encoder.layer.0.attention.self.";
@@ -224,8 +223,8 @@ TEST_F(LongformerGoldenTest, CaseB_ProbabilitiesOfLayer0) {
   for (int64_t i = 0; i < 4; ++i) EXPECT_NEAR(out[0][0][i].item<double>(), first_keys[i], 1e-5);
 }
 
-// A row that is not read has an attention output of exactly zero: its output is that of the layers
-// without attention.
+// The attention output of a row that is not read is exactly zero. So the row's output does not
+// depend on other tokens.
 TEST_F(LongformerGoldenTest, MaskedRows_DoNotSeeAnything) {
   const std::vector<uint8_t> mask = {1, 1, 1, 0, 1, 1, 1, 1};
   std::vector<int32_t> ids = FormulaIds(0, 8, 3, 40);

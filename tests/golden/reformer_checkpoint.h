@@ -1,5 +1,5 @@
-// The golden Reformer (weights from the formula of formula_checkpoint.h, scale 0.6) and how its
-// tests run a model.
+// The golden Reformer, whose weights come from the formula of formula_checkpoint.h with a scale of
+// 0.6, and how its tests run a model.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -41,7 +41,7 @@ inline nlohmann::json ReformerConfigJson() {
           {"pad_token_id", 0}};
 }
 
-// Every weight that the config asks for.
+// Adds every weight that the config asks for.
 inline void AddReformerWeights(FormulaCheckpoint& checkpoint, const nlohmann::json& config) {
   const int64_t E = config["hidden_size"], F = config["feed_forward_size"];
   const int64_t inner =

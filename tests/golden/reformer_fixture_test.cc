@@ -1,5 +1,5 @@
-// The Reformer fixtures: checkpoints as transformers writes them, its outputs for every case, and
-// the first layer that differs.
+// The Reformer fixtures: checkpoints as transformers writes them, with its outputs for every case.
+// The hidden states of the case "odd" say which layer differs first.
 #include <gmock/gmock.h>
 
 #include <algorithm>
@@ -65,8 +65,8 @@ TEST_P(ReformerFixture, EveryCase_EqualsTransformers) {
     for (int32_t text = 0; text < batch.num_texts(); ++text) {
       std::vector<float> got = TokenVectors(*model_, batch, text);
       const size_t width = got.size() / batch.length(text);
-      for (int64_t i = 0; i < batch.length(text);
-           ++i) {  // rows that are not read are zeros in the file
+      // Rows that are not read are zeros in the file.
+      for (int64_t i = 0; i < batch.length(text); ++i) {
         if (golden["attention_mask"][text][i] == 0)
           std::fill_n(got.begin() + i * width, width, 0.0f);
       }
@@ -95,7 +95,7 @@ TEST_P(ReformerFixture, EveryLayerOfCaseOdd_EqualsTransformers) {
   FAIL() << "no case odd";
 }
 
-// Mean of the token vectors that are read.
+// The mean of the token vectors that are read.
 std::vector<double> MeanVector(const EncoderModel& model, const TokenBatch& batch, int32_t text,
                                const nlohmann::json& mask) {
   const std::vector<float> rows = TokenVectors(model, batch, text);
@@ -113,8 +113,8 @@ double Cosine(const std::vector<double>& a, const std::vector<double>& b) {
   return dot(a, b) / std::sqrt(dot(a, a) * dot(b, b));
 }
 
-// Weights of this size are far harsher than trained ones, and a token that changes its bucket
-// changes all of its attention.
+// The bounds are wide because these weights are far larger than trained ones, and because a token
+// that changes its bucket changes all of its attention.
 TEST_P(ReformerFixture, BFloat16AndInt8_StayCloseToFloat32) {
   for (const auto& [dtype, least] :
        {std::pair{DataType::kBFloat16, 0.99}, {DataType::kInt8, 0.95}}) {

@@ -1,5 +1,5 @@
-// Outputs and intermediate values of the published Reformer for weights from a formula: no files
-// needed.
+// Outputs and intermediate values of the published Reformer, for weights that come from a formula
+// (reformer_checkpoint.h).
 #include <ATen/ops/from_blob.h>
 #include <ATen/ops/layer_norm.h>
 #include <ATen/ops/matmul.h>
@@ -129,8 +129,8 @@ TEST(ReformerGolden, EveryCase) {
   }
 }
 
-// Case F: a batch of two, the second masked from token 20 on; its sums hold the rows that are not
-// read too (models.md 2.9).
+// Case F: a batch of two texts, the second masked from token 20 on. The published sums are over all
+// rows, also those that are not read.
 TEST(ReformerGolden, CaseF_MaskedTail) {
   const auto model = FormulaReformer(ReformerConfigJson());
   ASSERT_NE(model, nullptr);
@@ -182,8 +182,8 @@ TEST(ReformerGolden, EmbeddingsAndLayersOfCaseA) {
   expect(2, 17, {1.370919, -1.735117, -1.508717, -2.251205});
 }
 
-// Layer 1, head 0 of case A: LayerNorm and query_key of the formula, then our rotations, hash and
-// sort.
+// Layer 1, head 0 of case A: LayerNorm and query_key with the formula's weights, then the
+// rotations, the hash and the sort of this library.
 TEST(ReformerGolden, BucketsAndSortedIndicesOfCaseA) {
   FormulaCheckpoint checkpoint(0.6, {"layer_norm.weight"});
   AddReformerWeights(checkpoint, ReformerConfigJson());
@@ -214,8 +214,8 @@ TEST(ReformerGolden, BucketsAndSortedIndicesOfCaseA) {
                     .buckets = buckets.data(),
                     .bucket_stride = 32});
   for (int round : {0, 1}) kernels::LshSort(&buckets[round * 32], 32, 5, &slots[round * 32]);
-  for (int i = 32; i < 64; ++i)
-    buckets[i] += 4, slots[i] += 32;  // as the published code counts them: rounds apart
+  // The published code counts buckets and slots through all rounds.
+  for (int i = 32; i < 64; ++i) buckets[i] += 4, slots[i] += 32;
   EXPECT_THAT(buckets, testing::ElementsAreArray({3, 0, 3, 2, 0, 3, 2, 2, 3, 3, 3, 3, 2, 3, 2, 2,
                                                   3, 3, 3, 3, 3, 3, 2, 2, 3, 3, 3, 3, 1, 3, 1, 3,
                                                   4, 5, 5, 7, 5, 5, 6, 6, 6, 6, 6, 6, 6, 5, 7, 4,

@@ -1,5 +1,5 @@
-// Rules of the Reformer that no golden vector holds: batches, hashing per text, axial orders,
-// limits, loading errors.
+// Rules of the Reformer that no golden vector covers: batches, hashing per text, axial orders,
+// limits, errors of loading.
 #include <ATen/Parallel.h>
 #include <gmock/gmock.h>
 
@@ -74,7 +74,8 @@ TEST(ReformerModel, InABatch_EqualsAlone_ForRandomMixes) {
   }
 }
 
-// The compute team's size decides how rows, windows and slots are cut into blocks.
+// The size of the compute team decides how rows, windows and slots are cut into blocks. Results do
+// not depend on it, but for rounding.
 TEST(ReformerModel, AnyNumberOfThreads_GivesTheSame) {
   const auto model = FormulaReformer(ReformerConfigJson());
   std::mt19937 random(13);
@@ -131,8 +132,8 @@ TEST(ReformerModel, MoreHashRoundsThan32BitsCount_AreRefused) {
               HasSubstr("num_hashes is 1073741824; a text of 60 tokens takes at most"));
 }
 
-// A plain table that holds what the axial factors give must give the same model; column_major: E1[j
-// % s0], E2[j // s0].
+// A plain table that holds what the axial factors give must give the same model. In column-major
+// order position j takes E1[j mod l1] and E2[j / l1].
 TEST(ReformerModel, AxialPositions_EqualAPlainTableInEitherOrder) {
   for (const std::string order : {"row_major", "column_major"}) {
     const nlohmann::json config = With({{"axial_pos_shape", {4, 16}}, {"axial_pos_order", order}});
@@ -168,11 +169,13 @@ TEST(ReformerModel, Info_CountsTheLimitInPaddedTokens) {
   EXPECT_EQ(model->info().max_tokens, 64);
   EXPECT_EQ(model->info().length_multiple, 8);
   EXPECT_EQ(model->info().token_dimensions, 32);
-  // Chunks of 4 and 12 -> multiples of 12: 64 positions serve 60 tokens, 61 would be padded to 72.
+  // Chunks of 4 and 12 ask for multiples of 12: 64 positions serve 60 tokens, and 61 would be
+  // padded to 72.
   const auto other = FormulaReformer(With({{"lsh_attn_chunk_length", 12}}));
   EXPECT_EQ(other->info().length_multiple, 12);
   EXPECT_EQ(other->info().max_tokens, 60);
-  // Multiples of 36 * 8 = 72 do not fit at all: only texts of one chunk run.
+  // The least common multiple of 9 and 8 is 72, which does not fit at all. Only texts of one chunk
+  // run.
   const auto none =
       FormulaReformer(With({{"lsh_attn_chunk_length", 9}, {"local_attn_chunk_length", 8}}));
   EXPECT_EQ(none->info().max_tokens, 8);
@@ -184,7 +187,8 @@ TEST(ReformerModel, Info_LimitIsTheSmallerOfPositionsAndAxialFactors) {
   EXPECT_EQ(FormulaReformer(With({{"axial_pos_shape", {8, 9}}}))->info().max_tokens, 64);
   const auto small_table = FormulaReformer(With({{"axial_pos_shape", {4, 8}}}));
   EXPECT_EQ(small_table->info().max_tokens, 32);
-  // Its rows are those of a model whose limit is the table's: the limit changes nothing else.
+  // Its rows are those of a model whose max_position_embeddings is 32, so nothing but the limit
+  // changes.
   const auto equal =
       FormulaReformer(With({{"axial_pos_shape", {4, 8}}, {"max_position_embeddings", 32}}));
   const MixedText text{.ids = FormulaIds(0, 29, 1, 40)};
@@ -219,7 +223,7 @@ TEST(ReformerModel, DroppedTexts_LeaveTheOthersAlone_AndAllDroppedIsCancelled) {
             absl::StatusCode::kCancelled);
 }
 
-// Random weights of this size are far harsher than trained ones, so the bound is wide.
+// Random weights of this size are far larger than trained ones, so the bound is wide.
 TEST(ReformerModel, BFloat16AndInt8_StayClose) {
   const MixedText text{.ids = FormulaIds(0, 61, 1, 40)};
   const std::vector<float> want = Alone(*FormulaReformer(ReformerConfigJson()), text);
@@ -234,7 +238,7 @@ TEST(ReformerModel, BFloat16AndInt8_StayClose) {
   }
 }
 
-// Loading.
+// Errors of loading.
 
 std::string LoadError(const nlohmann::json& config) {
   FormulaCheckpoint checkpoint(0.6, {"layer_norm.weight"});

@@ -1,5 +1,5 @@
-// Golden vectors of ModernBERT and BigBird: tiny models whose weights come from a formula, outputs
-// of the published code.
+// Golden vectors of ModernBERT and BigBird: outputs of the published code for tiny models whose
+// weights come from a formula.
 #include <ATen/core/Tensor.h>
 
 #include <vector>
@@ -21,7 +21,7 @@ std::unique_ptr<EncoderModel> LoadFrom(const std::string& path) {
   return *std::move(model);
 }
 
-// Two texts of the same padded length, the second masked from `real` on.
+// Two texts of the same padded length. The second is masked from token `real` on.
 std::vector<at::Tensor> RunTwo(const EncoderModel& model, int64_t length, int64_t real) {
   TokenBatch batch;
   const std::vector<int32_t> first = FormulaIds(0, length, 3, 40);
@@ -129,8 +129,8 @@ TEST_F(BigBirdGoldenTest, SparseAndPaddedToWholeBlocks) {
   ExpectRow(out[1], 62, {-1.350093, 0.812955, -0.018054, 2.863105});
 }
 
-// attention_type "original_full": every text sees all of itself, which is what a sparse model does
-// up to (5 + 2r) blocks.
+// With attention_type "original_full" every text sees all of itself. A sparse model does so up to
+// (5 + 2r) blocks.
 TEST_F(BigBirdGoldenTest, OriginalFull_EqualsSparseWithWiderBlocks) {
   config_["attention_type"] = "original_full";
   const std::unique_ptr<EncoderModel> full = LoadFrom(checkpoint_.Write(config_));
@@ -143,8 +143,8 @@ TEST_F(BigBirdGoldenTest, OriginalFull_EqualsSparseWithWiderBlocks) {
   EXPECT_FALSE(got.allclose(sparse, 1e-3, 1e-3));
 }
 
-// rescale_embeddings multiplies the word vectors by sqrt(E): the same as a table that is already
-// multiplied.
+// rescale_embeddings multiplies the word vectors by sqrt(E). A table that is already multiplied
+// gives the same.
 TEST_F(BigBirdGoldenTest, RescaleEmbeddings_MultipliesWordVectors) {
   config_["rescale_embeddings"] = true;
   const at::Tensor got = RunTwo(*LoadFrom(checkpoint_.Write(config_)), 30, 20)[0];
@@ -155,7 +155,8 @@ TEST_F(BigBirdGoldenTest, RescaleEmbeddings_MultipliesWordVectors) {
   EXPECT_TRUE(got.allclose(want, 1e-5, 1e-5));
 }
 
-// use_bias false: query, key and value have none, and a file that holds them anyway is refused.
+// With use_bias false query, key and value have no bias, and a file that holds them anyway is
+// refused.
 TEST_F(BigBirdGoldenTest, WithoutBias_TakesNoBias) {
   config_["use_bias"] = false;
   const auto folder = ModelFolder::Open(checkpoint_.Write(config_));

@@ -12,7 +12,7 @@
 namespace longspan {
 namespace {
 
-// Window by window over qkv of all rows, put together again.
+// The attention of all rows, computed window by window. Checks that each row is computed once.
 at::Tensor AllWindows(const at::Tensor& qkv, std::span<const ChunkedText> texts,
                       const ChunkShape& shape, int64_t max_queries, std::span<const uint8_t> mask) {
   at::Tensor out = at::empty_like(qkv.select(1, 0));
@@ -29,8 +29,8 @@ at::Tensor AllWindows(const at::Tensor& qkv, std::span<const ChunkedText> texts,
   return out;
 }
 
-// Any cut into windows gives what one window over everything gives (which
-// local_chunk_attention_test compares with the reference).
+// Any cut into windows gives what one window over everything gives. That one is compared with the
+// reference by local_chunk_attention_test.
 TEST(ChunkWindows, AnyCut_GivesTheSame) {
   std::mt19937 random(7);
   for (int before : {0, 1, 2}) {
@@ -56,8 +56,8 @@ TEST(ChunkWindows, AnyCut_GivesTheSame) {
 }
 
 TEST(ChunkWindows, RowsOfADroppedTextAreLeftOut) {
-  const std::vector<ChunkedText> texts = {
-      {0, 4}, {12, 4}};  // rows 4..11 belong to a text that nobody waits for
+  // Rows 4 ... 11 belong to a text that nobody waits for.
+  const std::vector<ChunkedText> texts = {{0, 4}, {12, 4}};
   const std::vector<ChunkWindow> windows = PlanChunkWindows(texts, {4, 1, 0, false}, 64);
   ASSERT_EQ(windows.size(), 2u);
   EXPECT_EQ(windows[1].query_begin, 12);

@@ -36,7 +36,7 @@ GlobalProjections RandomProjections(int64_t width) {
           .value_bias = at::randn({width})};
 }
 
-// The rule of the paper in double, one global token and head at a time, every token projected.
+// The rule of the paper in double: one global token and one head at a time, every token projected.
 at::Tensor ReferenceRow(const at::Tensor& x, const GlobalProjections& w, int64_t heads,
                         int64_t begin, int64_t end, int64_t global,
                         const std::vector<uint8_t>& mask) {
@@ -44,8 +44,9 @@ at::Tensor ReferenceRow(const at::Tensor& x, const GlobalProjections& w, int64_t
     return at::linear(x.to(at::kDouble), weight.to(at::kDouble), bias.to(at::kDouble))
         .view({x.size(0), heads, -1});
   };
-  const at::Tensor q = project(w.query_weight, w.query_bias), k = project(w.key_weight, w.key_bias),
-                   v = project(w.value_weight, w.value_bias);
+  const at::Tensor q = project(w.query_weight, w.query_bias);
+  const at::Tensor k = project(w.key_weight, w.key_bias);
+  const at::Tensor v = project(w.value_weight, w.value_bias);
   const int64_t head_size = q.size(2);
   at::Tensor row = at::zeros({heads, head_size}, at::kDouble);
   for (int64_t h = 0; h < heads; ++h) {
@@ -120,7 +121,7 @@ TEST(GlobalRowAttention, NoGlobals_WritesNothing) {
   ExpectEqualsReference({.lengths = {5, 3}, .globals = {{}, {}}});
 }
 
-// 2 heads, width 8: the direct form from 8 globals on.
+// With 2 heads and a width of 8 the direct form is taken from 8 globals on.
 TEST(GlobalRowAttention, ManyGlobals_TakeTheDirectForm) {
   ExpectEqualsReference(
       {.lengths = {10, 12},
@@ -138,7 +139,7 @@ TEST(GlobalRowAttention, Holes_AreNotRead_AndAHoleIsNoGlobal) {
       {.lengths = {3, 12}, .globals = {{0}, {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10}}, .holes = {4, 14}});
 }
 
-// More keys than one block of 512, a block of holes only, and a maximum that rises late.
+// More keys than one block of 512, a block that is all holes, and a maximum that rises late.
 TEST(GlobalRowAttention, KeysInSeveralBlocks) {
   ExpectEqualsReference({.lengths = {1100}, .globals = {{3, 1090}}});
   std::vector<int64_t> holes;

@@ -23,7 +23,7 @@ std::vector<float> Slice(const at::Tensor& x) {
   return {dense.const_data_ptr<float>(), dense.const_data_ptr<float>() + dense.numel()};
 }
 
-// All heads of a batch as a layer drives them, in one go: [rows, H, D].
+// Drives all heads of a batch at once, as a layer does: [rows, H, D].
 class Layer {
  public:
   Layer(const ChunkShape& shape, at::ScalarType type, int head_size,
@@ -95,8 +95,9 @@ class Layer {
   std::optional<LshAttention> attention_;
 };
 
-// A batch of texts against the reference, text by text, head by head, with the buckets of the
-// reference. bfloat16: of qk and v as bfloat16 holds them; buckets still come from the float32 qk.
+// Compares a batch of texts with the reference, text by text and head by head, with the buckets of
+// the reference. For bfloat16 the reference gets qk and v as bfloat16 holds them; the buckets still
+// come from the float32 qk.
 void ExpectEqualsReference(const ChunkShape& shape, at::ScalarType type, int D,
                            const std::vector<TextCase>& cases, int mask_kind,
                            std::mt19937& random) {
@@ -180,7 +181,7 @@ TEST_P(LshAttentionTest, EqualsReference_WhenTextsOfABatchDiffer) {
   std::mt19937 random(6);
   for (bool causal : {false, true}) {
     for (int mask : {0, 1}) {
-      // Full attention, one and several rounds, other buckets, all in one batch; text 2 is longer
+      // Full attention, one round, several rounds and other buckets in one batch. Text 2 is longer
       // than a block of 512 slots.
       ExpectEqualsReference(
           {64, 1, 0, causal}, GetParam(), 64,
@@ -198,7 +199,7 @@ INSTANTIATE_TEST_SUITE_P(Types, LshAttentionTest, testing::Values(at::kFloat, at
                            return info.param == at::kFloat ? "Float32" : "BFloat16";
                          });
 
-// models.md 9.3: the first numbers of seed 0 for [2, 8, 2, 2].
+// The first numbers that the published code draws with seed 0 for the shape [2, 8, 2, 2].
 TEST(DrawLshRotations, GivesTheStreamOfThePublishedModels) {
   const LshRotations rotations = DrawLshRotations(0, 2, 8, 2, {4});
   const float want[] = {-1.125840f, -1.152360f, -0.250579f, -0.433879f,

@@ -15,10 +15,10 @@ constexpr int64_t kWidth = 24, kWide = 40;
 
 class FeedForwardTest : public ::testing::Test {
  protected:
-  at::Tensor up_ = at::randn({kWide, kWidth}) / 4, gate_ = at::randn({kWide, kWidth}) / 4,
-             down_ = at::randn({kWidth, kWide}) / 4;
-  at::Tensor up_bias_ = at::randn({kWide}), down_bias_ = at::randn({kWidth}),
-             norm_weight_ = at::randn({kWidth});
+  at::Tensor up_ = at::randn({kWide, kWidth}) / 4, up_bias_ = at::randn({kWide});
+  at::Tensor gate_ = at::randn({kWide, kWidth}) / 4;
+  at::Tensor down_ = at::randn({kWidth, kWide}) / 4, down_bias_ = at::randn({kWidth});
+  at::Tensor norm_weight_ = at::randn({kWidth});
   FeedForward dense_{Linear(up_, up_bias_, DataType::kFloat32, Activation::kGelu),
                      Linear(down_, down_bias_, DataType::kFloat32)};
   FeedForward gated_{Linear(up_, {}, DataType::kFloat32, Activation::kGelu),

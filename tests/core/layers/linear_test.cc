@@ -82,8 +82,10 @@ TEST(Linear, StridedInput_IsReadByItsStrides) {
 }
 
 TEST(CheckDataTypeSupported, RefusesWhatTheProcessorLacks_AndNamesIt) {
-  const kernels::CpuFeatures none, avx2{.avx2 = true}, no_vnni{.avx512 = true, .avx512_bf16 = true},
-      all{.avx512 = true, .avx512_bf16 = true, .avx512_vnni = true};
+  const kernels::CpuFeatures none;
+  const kernels::CpuFeatures avx2{.avx2 = true};
+  const kernels::CpuFeatures no_vnni{.avx512 = true, .avx512_bf16 = true};
+  const kernels::CpuFeatures all{.avx512 = true, .avx512_bf16 = true, .avx512_vnni = true};
   EXPECT_TRUE(CheckDataTypeSupported(DataType::kFloat32, none).ok());
   for (DataType dtype : {DataType::kBFloat16, DataType::kInt8}) {
     EXPECT_TRUE(CheckDataTypeSupported(dtype, all).ok());

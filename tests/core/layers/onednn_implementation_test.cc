@@ -1,6 +1,6 @@
-// Which oneDNN implementation runs is invisible in the results: a reference loop is right and five
-// thousand times slower. oneDNN prints it where ONEDNN_VERBOSE is set before the process starts, so
-// this test runs itself again and reads.
+// Which implementation oneDNN runs cannot be seen in the results: a reference loop gives the right
+// ones, five thousand times slower. oneDNN prints the name where ONEDNN_VERBOSE is set before the
+// process starts, so this test runs itself again and reads what it prints.
 #include <ATen/ops/randn.h>
 #include <gmock/gmock.h>
 

@@ -50,11 +50,11 @@ TEST(QuantizeRows, ErrorIsAtMostHalfAStep_InBothTypesAndForEveryWidth) {
   }
 }
 
-// Levels of a weight on this processor: without VNNI it is narrower by one bit, so that sums of
-// pairs do not saturate.
+// The largest value of a weight on this processor. Without VNNI a weight is narrower by one bit, so
+// that sums of pairs do not saturate.
 int WeightLevels() { return kernels::GetCpuFeatures().avx512_vnni ? 127 : 63; }
-// A bound of the error with 127 levels, for this processor: half the levels double one of the two
-// parts of the error.
+// The bound for this processor, given the one for 127 levels. The error has two parts, of
+// activations and of weights; half the levels double the second.
 double Bound(double of_127_levels) {
   return WeightLevels() == 127 ? of_127_levels : 1.5 * of_127_levels;
 }
@@ -69,8 +69,8 @@ class QuantizedLinearTest : public ::testing::Test {
 
 TEST_F(QuantizedLinearTest, EqualsFloat_WithinTheQuantisationError) {
   for (int64_t rows : {1, 2, 7, 64, 500, 1100}) {
-    const at::Tensor weight = at::randn({96, 160}), bias = at::randn({96}),
-                     x = at::randn({rows, 160});
+    const at::Tensor weight = at::randn({96, 160}), bias = at::randn({96});
+    const at::Tensor x = at::randn({rows, 160});
     for (const at::Tensor& b : {bias, at::Tensor()}) {
       const Linear linear(weight, b, DataType::kInt8);
       const at::Tensor want = at::linear(x, weight, b);
@@ -83,22 +83,22 @@ TEST_F(QuantizedLinearTest, EqualsFloat_WithinTheQuantisationError) {
   }
 }
 
-// Values that int8 holds exactly: nothing but float32 rounding may differ, so a wrong offset or a
-// saturated sum cannot hide.
+// int8 holds these values exactly. Nothing but the rounding of float32 may differ, so a wrong
+// offset or a saturated sum cannot hide.
 TEST_F(QuantizedLinearTest, IsExact_OnIntegers) {
   for (int64_t width : {16, 77, 3072}) {
     const int levels = WeightLevels();
-    at::Tensor x = at::randint(-127, 128, {70, width}).to(at::kFloat),
-               weight = at::randint(-levels, levels + 1, {40, width}).to(at::kFloat);
-    x.select(1, 0).fill_(127);  // scale 1
+    at::Tensor x = at::randint(-127, 128, {70, width}).to(at::kFloat);
+    at::Tensor weight = at::randint(-levels, levels + 1, {40, width}).to(at::kFloat);
+    x.select(1, 0).fill_(127);  // so that the scale is 1
     weight.select(1, 0).fill_(-levels);
     x[0].fill_(127);  // the largest sums there are, of either sign
     weight[0].fill_(-levels);
     weight[1].fill_(levels);
     const at::Tensor want = at::linear(x.to(at::kDouble), weight.to(at::kDouble)).to(at::kFloat);
     const at::Tensor got = Linear(weight, {}, DataType::kInt8)(x);
-    EXPECT_LT((got - want).abs().max().item<float>(), 1 + width / 100.0)
-        << width;  // sums reach 49,000,000: 8 steps of float32
+    // Sums reach 49,000,000, where the bound is 8 steps of float32.
+    EXPECT_LT((got - want).abs().max().item<float>(), 1 + width / 100.0) << width;
   }
 }
 
@@ -116,8 +116,8 @@ TEST(NarrowWeight, PairsOfProductsFit16Bits_AndHalfAStepIsTheError) {
 }
 
 TEST_F(QuantizedLinearTest, Activations_EqualTheSeparateOnes) {
-  const at::Tensor weight = at::randn({130, 64}).div_(4), bias = at::randn({130}),
-                   x = at::randn({90, 64});
+  const at::Tensor weight = at::randn({130, 64}).div_(4), bias = at::randn({130});
+  const at::Tensor x = at::randn({90, 64});
   const at::Tensor plain = Linear(weight, bias, DataType::kInt8)(x);
   for (Activation activation : kActivations) {
     at::Tensor want = plain.clone();
@@ -153,10 +153,10 @@ class QuantizedFeedForwardTest : public QuantizedLinearTest,
 
 TEST_P(QuantizedFeedForwardTest, DenseAndGated_AreNearTheFloatForm) {
   const int64_t tokens = GetParam();
-  const at::Tensor up = at::randn({200, 64}).div_(8), gate = at::randn({200, 64}).div_(8),
-                   down = at::randn({64, 200}).div_(14);
-  const at::Tensor up_bias = at::randn({200}).div_(4), down_bias = at::randn({64}).div_(4),
-                   x = at::randn({tokens, 64});
+  const at::Tensor up = at::randn({200, 64}).div_(8), up_bias = at::randn({200}).div_(4);
+  const at::Tensor gate = at::randn({200, 64}).div_(8);
+  const at::Tensor down = at::randn({64, 200}).div_(14), down_bias = at::randn({64}).div_(4);
+  const at::Tensor x = at::randn({tokens, 64});
   const auto dense = [&](DataType dtype) {
     return FeedForward(Linear(up, up_bias, dtype, Activation::kGelu),
                        Linear(down, down_bias, dtype));

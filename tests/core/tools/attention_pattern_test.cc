@@ -1,5 +1,5 @@
-// What is drawn against what attention does: a token is changed, and the rows that change must be
-// those that see it.
+// Compares what is drawn with what attention does: a token is changed, and the rows that change
+// must be those that see it.
 #include "core/tools/attention_pattern.h"
 
 #include <ATen/core/Tensor.h>
@@ -33,8 +33,8 @@ using Matrix = std::vector<std::vector<bool>>;
 
 fs::path Fixture(const std::string& name) { return fs::path(LONGSPAN_FIXTURES) / name; }
 
-// The fixture with queries of zero: every key that is seen gets the same weight, so that none is
-// too small to notice.
+// A fixture whose queries are zero. Every key that is seen then gets the same weight, so that none
+// is too small to notice.
 class EvenAttention {
  public:
   explicit EvenAttention(const std::string& fixture) {
@@ -62,7 +62,7 @@ class EvenAttention {
   TemporaryFolder folder_;
 };
 
-// Rows of the stream after each layer, [layers + 1][tokens, width], of one text.
+// The rows of one text after each layer, the embeddings first: layers + 1 of [tokens, width].
 std::vector<at::Tensor> LayerOutputs(const EncoderModel& model, const std::vector<int32_t>& ids,
                                      const std::vector<int32_t>& globals) {
   std::vector<at::Tensor> outputs;
@@ -87,7 +87,8 @@ std::vector<int32_t> Ids(int64_t count, int64_t vocab_size) {
   return ids;
 }
 
-// Which rows depend on which tokens after one more layer: what it sees, and its own input.
+// Which rows depend on which tokens after one more layer: those of all rows that a row sees, and
+// its own.
 Matrix Compose(const AttentionPattern& sees, const Matrix& before) {
   const auto n = static_cast<size_t>(sees.rows());
   Matrix after = before;
@@ -133,8 +134,8 @@ TEST_P(PatternOfModelTest, TheRowsThatSeeATokenAreThoseThatChangeWithIt) {
     if (info.supports_global_attention) request.globals = param.globals;
     const auto recorded = RecordPatterns(request);
     ASSERT_TRUE(recorded.ok()) << recorded.status();
-    if (info.layers[layer].kind == AttentionKind::kLsh)
-      break;  // another token, another order: proven below
+    // Another token gives another order here. PatternOfReformer is about these layers.
+    if (info.layers[layer].kind == AttentionKind::kLsh) break;
     depends = Compose(recorded->layers[0].pattern, depends);
     for (int64_t i = 0; i < param.tokens; ++i) {
       for (int64_t j = 0; j < param.tokens; ++j) {
@@ -161,8 +162,8 @@ INSTANTIATE_TEST_SUITE_P(
       return name;
     });
 
-// One head of LSH attention over one text as a layer drives it, with values that say which key a
-// row took: column j of the result is the weight of key j.
+// Drives one head of LSH attention over one text, as a layer does. The values are unit vectors, so
+// that column j of the result is the weight of key j.
 class LshProbe {
  public:
   LshProbe(const ChunkShape& shape, int length, int num_hashes, std::span<const uint8_t> mask,
@@ -181,7 +182,7 @@ class LshProbe {
   }
   const LshAttention& attention() const { return *attention_; }
 
-  // [length, length] weights of keys, rows are queries.
+  // The weights of the keys, [length, length]; rows are queries.
   std::vector<float> Weights() {
     std::vector<float> weights(length_ * length_);
     for (int first = 0; first < length_; first += kWidth) {
@@ -199,8 +200,8 @@ class LshProbe {
   static constexpr int kWidth = 8;
 
   void TakeValues(int first) {
-    const at::Tensor qk = at::from_blob(qk_.data(), {length_, kWidth}, at::kFloat).clone(),
-                     v = at::zeros_like(qk);
+    const at::Tensor qk = at::from_blob(qk_.data(), {length_, kWidth}, at::kFloat).clone();
+    const at::Tensor v = at::zeros_like(qk);
     for (int i = first; i < std::min(length_, first + kWidth); ++i)
       v.mutable_data_ptr<float>()[i * kWidth + i - first] = 1.0f;
     attention_->Take(0, 0, 0, qk, v);  // hashes again, to the same buckets
@@ -261,8 +262,8 @@ TEST(PatternOfLshAttention, TheKeysThatARowSeesAreThoseWhoseValuesItTakes) {
   }
 }
 
-// The sorted picture is the same pattern with its rows and columns in another order, its cells
-// spread over the rounds.
+// The sorted picture is the same pattern with its rows and columns in another order, and with its
+// cells spread over the rounds.
 TEST(PatternOfLshAttention, SortedOrderHoldsTheSamePairs) {
   LshProbe probe({4, 1, 0, false}, 40, 3, {}, 7);
   PatternRecorder recorder(40, {true}, 0);
@@ -287,8 +288,8 @@ TEST(PatternOfLshAttention, SortedOrderHoldsTheSamePairs) {
   }
 }
 
-// In the model itself: a token is exchanged for one that hashes to the same buckets, so that the
-// order stays, and only rows that see it in some head may change.
+// In the model itself a token is exchanged for one that hashes to the same buckets. The order then
+// stays, and only rows that see the token in some head may change.
 TEST(PatternOfReformer, OnlyRowsThatSeeATokenChangeWithIt) {
   const std::string path = Fixture("reformer-lsh").string();
   const auto folder = ModelFolder::Open(path);
@@ -387,7 +388,7 @@ TEST(RecordPatterns, AnLshLayerHasTwoPanelsAndEachKindOfLayerOne) {
   EXPECT_EQ(panels[2].pattern->rows(), 3 * 48);
 }
 
-// The rectangles are the matrix, cell by cell.
+// The rectangles cover the matrix cell by cell.
 TEST(CellRuns, CoverTheCellsThatAreSeenAndNoOther) {
   for (const std::string fixture : {"bigbird", "longformer-windows", "reformer-mixed"}) {
     const auto recorded = RecordPatterns({.model_dir = Fixture(fixture).string(), .tokens = 61});

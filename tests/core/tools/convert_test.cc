@@ -98,8 +98,8 @@ TEST_F(ConvertToWindowedTest, PadIdsCountAsPositionsForBertAlone) {
   EXPECT_EQ(ModelFolder::Open(output_)->config().at("longspan").at("positions_skip_pad"), true);
 }
 
-// The transformer in a folder of its own, as modules.json may say: it is converted there, and
-// nothing of the old one stays.
+// The transformer may lie in a folder of its own, which modules.json names. It is converted there,
+// and nothing of the old one stays.
 TEST_F(ConvertToWindowedTest, ATransformerInItsOwnFolderIsConvertedThere) {
   const fs::path source = output_.string() + "_source";
   fs::remove_all(source);

@@ -85,11 +85,11 @@ TEST(InspectModel, TellsLayersReachAndMemoryOfAFixture) {
   EXPECT_EQ(inspection->at("architecture"), "longformer");
   EXPECT_EQ(inspection->at("max_tokens"), 101);
   EXPECT_EQ(inspection->at("layers").size(), 3u);
-  EXPECT_EQ(inspection->at("layers")[2].at("reach").at("after"),
-            4 + 2 + 8);  // windows 8, 4, 16 in total
+  // The windows are 8, 4 and 16 tokens on both sides together.
+  EXPECT_EQ(inspection->at("layers")[2].at("reach").at("after"), 4 + 2 + 8);
   EXPECT_THAT(InspectionText(*inspection), HasSubstr("sliding_window 4 each side"));
-  ASSERT_EQ(inspection->at("lengths").size(),
-            4u);  // its longest, then 4K, 64K and 512K, which it does not take
+  // The model's longest text, then 4K, 64K and 512K, which it does not take.
+  ASSERT_EQ(inspection->at("lengths").size(), 4u);
   EXPECT_EQ(inspection->at("lengths")[0].at("tokens"), 101);
   EXPECT_EQ(inspection->at("lengths")[0].at("total_bytes").get<int64_t>(),
             inspection->at("lengths")[0].at("activation_bytes").get<int64_t>() +

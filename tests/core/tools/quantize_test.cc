@@ -1,5 +1,5 @@
-// `longspan-model quantize`: the quantised folder computes bit for bit what the source does in
-// int8, from a smaller file.
+// `longspan-model quantize`: the quantised folder has a smaller file, and computes bit for bit what
+// the source computes in int8.
 #include "core/tools/quantize.h"
 
 #include <ATen/core/Tensor.h>
@@ -24,8 +24,8 @@ namespace {
 namespace fs = std::filesystem;
 using ::testing::HasSubstr;
 
-// All token vectors of one text. The model itself, not Encoder, so that processors without
-// AVX512_VNNI run this too (slowly).
+// All token vectors of one text. They come from the model itself and not from Encoder, which
+// refuses int8 on some processors; these run it too, slowly.
 std::vector<float> TokenVectors(const EncoderModel& model) {
   const ModelInfo& info = model.info();
   std::vector<int32_t> ids, globals;
@@ -75,14 +75,14 @@ INSTANTIATE_TEST_SUITE_P(Families, QuantizeModelTest,
                            return name;
                          });
 
-// Every linear weight of the layers is int8: no name was forgotten.
+// Every linear weight of the layers is int8, so no name was forgotten.
 TEST(QuantizeModel, AllLinearWeightsOfTheEmbeddedModelAreInt8) {
   const TemporaryFolder folder;
   const std::string output = folder.path() + "/int8";
   const auto made = QuantizeModel(LONGSPAN_EMBEDDED_MODEL, output);
   ASSERT_TRUE(made.ok()) << made.status();
-  EXPECT_EQ(made->num_quantized,
-            6 * 6);  // query, key, value, attention output, intermediate, output
+  // Six layers with query, key, value, attention output, intermediate and output each.
+  EXPECT_EQ(made->num_quantized, 6 * 6);
   const auto reader = SafetensorsReader::Open(output + "/model.safetensors");
   ASSERT_TRUE(reader.ok());
   for (const auto& [name, tensor] : (*reader)->tensors()) {
@@ -113,13 +113,14 @@ TEST(QuantizeModel, QuantisedFoldersAreRefusedInOtherTypesAndTakenByAuto) {
               HasSubstr("holds int8 weights already"));
 }
 
-// What strangers may put into such a file.
+// A file from a stranger may hold any of these.
 TEST(QuantizeModel, DamagedInt8WeightsAreRefused) {
   const TemporaryFolder folder;
   const std::string output = folder.path() + "/int8";
   ASSERT_TRUE(QuantizeModel(std::string(LONGSPAN_FIXTURES) + "/bert", output).ok());
-  const std::string file = output + "/model.safetensors",
-                    weight = "encoder.layer.0.output.dense.weight", scale = weight + "_scale";
+  const std::string file = output + "/model.safetensors";
+  const std::string weight = "encoder.layer.0.output.dense.weight";
+  const std::string scale = weight + "_scale";
   const auto reader = SafetensorsReader::Open(file);
   ASSERT_TRUE(reader.ok());
   const auto& whole = (*reader)->tensors();
@@ -167,7 +168,7 @@ TEST(QuantizeModel, DamagedInt8WeightsAreRefused) {
   EXPECT_THAT(load(tensors), HasSubstr("has dtype I8"));
 }
 
-// Over scales of every size: quantising what was restored gives the same channel again.
+// Quantising what was restored gives the same channel again, for scales of every size.
 TEST(RestoreInt8Channel, TheLargestValueGivesItsScaleBack) {
   uint32_t state = 1;
   for (int i = 0; i < 200000; ++i) {

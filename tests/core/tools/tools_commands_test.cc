@@ -1,5 +1,4 @@
-// The command line of longspan-model, run as people run it: exit codes, one line of error, --help
-// of every command.
+// Runs longspan-model as people run it: exit codes, one line of error, --help of every command.
 #include <gmock/gmock.h>
 #include <sys/wait.h>
 
