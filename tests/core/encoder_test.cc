@@ -258,37 +258,6 @@ TEST_F(EncoderTest, AtSeam_IsCalledOnceMore_WhenAPassFails) {
   EXPECT_EQ(seams, 4) << "three of a whole pass, and one where it failed";
 }
 
-// Two layers: one seam before the first, one between them, one after the last.
-TEST_F(EncoderTest, AtSeam_IsCalledBeforeTheFirstLayerAndAfterEach_AndBeforeTheQuestions) {
-  TokenBatch batch;
-  const std::vector<int32_t> ids = FormulaIds(0, 10, 3, 40);
-  for (int text = 0; text < 2; ++text) batch.Add({.token_ids = ids});
-  std::string calls;
-  EncodeControl control;
-  control.at_seam = [&] { calls += " seam"; };
-  control.is_dropped = [&](int32_t text) {
-    calls += " " + std::to_string(text);
-    return false;
-  };
-  for (const auto& result : encoder_->Encode(batch, std::vector<EncodeOptions>(2), control))
-    EXPECT_TRUE(result.ok()) << result.status();
-  EXPECT_EQ(calls, " seam 0 1 seam 0 1 seam 0 1");
-}
-
-TEST_F(EncoderTest, AtSeam_IsCalledOnceMore_WhenAPassFails) {
-  TokenBatch batch;
-  const std::vector<int32_t> ids = FormulaIds(0, 10, 3, 40);
-  batch.Add({.token_ids = ids});
-  int seams = 0;
-  EncodeOptions options;
-  options.token_sink = [](int64_t, int64_t, const float*) { throw std::bad_alloc(); };
-  const EncodeControl control{.at_seam = [&] { ++seams; }};
-  EXPECT_EQ(encoder_->Encode(batch, {&options, 1}, control)[0].status().code(),
-            absl::StatusCode::kResourceExhausted);
-  EXPECT_EQ(seams, 4) << "three of a whole pass, and one where it failed";
-}
-
-// Below the encoder: the model itself does no layer more once the last text is dropped.
 // One level below the encoder: the model runs no further layer once the last text is dropped.
 TEST_F(EncoderTest, Forward_StopsBetweenLayersWhenAllAreDropped) {
   const auto folder = ModelFolder::Open(checkpoint_.folder().path());
