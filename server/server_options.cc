@@ -2,8 +2,6 @@
 
 #include <CLI/CLI.hpp>
 #include <cstdlib>
-#include <fstream>
-#include <sstream>
 #include <variant>
 
 #include "absl/strings/ascii.h"
@@ -11,9 +9,8 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_replace.h"
-#include "absl/strings/str_split.h"
 #include "core/model_info.h"
-#include "nlohmann/json.hpp"
+#include "server/config_file.h"
 
 namespace longspan {
 namespace {
@@ -215,50 +212,8 @@ absl::Status Apply(const Setting& setting, const std::string& text, const std::s
   return absl::OkStatus();
 }
 
-using Values = std::map<std::string, std::string>;
-
-absl::StatusOr<Values> ParseJsonConfig(const std::string& content, const std::string& path) {
-  const auto json = nlohmann::json::parse(content, nullptr, /*allow_exceptions=*/false);
-  if (!json.is_object())
-    return absl::InvalidArgumentError(absl::StrCat("config ", path, " is not a JSON object"));
-  Values values;
-  for (const auto& [key, value] : json.items()) {
-    if (value.is_structured())
-      return absl::InvalidArgumentError(
-          absl::StrCat("config ", path, ": ", key, " is not a plain value"));
-    values[key] = value.is_string() ? value.get<std::string>() : value.dump();
-  }
-  return values;
-}
-
-absl::StatusOr<Values> ParseLinesConfig(const std::string& content, const std::string& path) {
-  Values values;
-  int number = 0;
-  for (absl::string_view line : absl::StrSplit(content, '\n')) {
-    ++number;
-    line = absl::StripAsciiWhitespace(line);
-    if (line.empty() || line[0] == '#' || line[0] == ';' || line[0] == '[') continue;
-    const std::pair<std::string, std::string> pair = absl::StrSplit(line, absl::MaxSplits('=', 1));
-    if (!absl::StrContains(line, "=")) {
-      return absl::InvalidArgumentError(absl::StrCat("config ", path, " line ", number, " is '",
-                                                     line, "'; allowed: key = value"));
-    }
-    values[std::string(absl::StripAsciiWhitespace(pair.first))] =
-        std::string(absl::StripAsciiWhitespace(pair.second));
-  }
-  return values;
-}
-
 absl::Status ApplyConfigFile(const std::string& path, ParsedOptions* parsed) {
-  std::ifstream file(path);
-  if (!file)
-    return absl::InvalidArgumentError(
-        absl::StrCat("config ", path, " cannot be read; give a JSON or key = value file"));
-  std::stringstream content;
-  content << file.rdbuf();
-  const std::string trimmed(absl::StripLeadingAsciiWhitespace(content.str()));
-  auto values = !trimmed.empty() && trimmed[0] == '{' ? ParseJsonConfig(content.str(), path)
-                                                      : ParseLinesConfig(content.str(), path);
+  auto values = ReadConfigFile(path);
   if (!values.ok()) return values.status();
   for (const Setting& setting : Settings()) {
     for (const std::string& key : {setting.name, absl::StrReplaceAll(setting.name, {{"-", "_"}})}) {

@@ -29,7 +29,7 @@ server/engine: core server/text server/batching
 server/wire: core core/runtime server/text server/batching server/server_options.h proto
 server/telemetry: core core/runtime server/batching server/wire proto/longspan/v1/length_classes.h
 server/rpc: core core/tokenizer server/text server/batching server/engine server/wire server/telemetry server/lifecycle.h server/server_options.h proto
-server/http: server/telemetry server/rpc/health_service.h server/lifecycle.h
+server/http: server/lifecycle.h
 server: core core/tokenizer core/checkpoint core/runtime server/batching server/engine server/telemetry server/rpc server/http
 client: proto
 TABLE
@@ -72,6 +72,7 @@ forbid "core/kernels must not know torch or absl" '#include *[<"](torch|ATen|c10
 forbid "public headers of core must be free of torch" "$torch" core/encoder.h core/token_batch.h core/model_info.h core/cost_model.h core/pooling.h core/tokenizer core/checkpoint/model_folder.h
 forbid "server must not include torch" "$torch" server
 forbid "the engine (server/text, server/batching, server/engine) must not know gRPC, protobuf or Prometheus" "$rpc" server/text server/batching server/engine
+forbid "server/http must not know gRPC, protobuf or Prometheus" "$rpc" server/http
 forbid "client must not include torch" "$torch" client
 forbid "tests/reference must stand alone" '#include *"(core|server|client)/' tests/reference
 while IFS= read -r file; do

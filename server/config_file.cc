@@ -1,0 +1,64 @@
+#include "server/config_file.h"
+
+#include <fstream>
+#include <sstream>
+#include <utility>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "nlohmann/json.hpp"
+
+namespace longspan {
+namespace {
+
+using Values = std::map<std::string, std::string>;
+
+absl::StatusOr<Values> ParseJsonConfig(const std::string& content, const std::string& path) {
+  const auto json = nlohmann::json::parse(content, nullptr, /*allow_exceptions=*/false);
+  if (!json.is_object())
+    return absl::InvalidArgumentError(absl::StrCat("config ", path, " is not a JSON object"));
+  Values values;
+  for (const auto& [key, value] : json.items()) {
+    if (value.is_structured())
+      return absl::InvalidArgumentError(
+          absl::StrCat("config ", path, ": ", key, " is not a plain value"));
+    values[key] = value.is_string() ? value.get<std::string>() : value.dump();
+  }
+  return values;
+}
+
+absl::StatusOr<Values> ParseLinesConfig(const std::string& content, const std::string& path) {
+  Values values;
+  int number = 0;
+  for (absl::string_view line : absl::StrSplit(content, '\n')) {
+    ++number;
+    line = absl::StripAsciiWhitespace(line);
+    if (line.empty() || line[0] == '#' || line[0] == ';' || line[0] == '[') continue;
+    const std::pair<std::string, std::string> pair = absl::StrSplit(line, absl::MaxSplits('=', 1));
+    if (!absl::StrContains(line, "=")) {
+      return absl::InvalidArgumentError(absl::StrCat("config ", path, " line ", number, " is '",
+                                                     line, "'; allowed: key = value"));
+    }
+    values[std::string(absl::StripAsciiWhitespace(pair.first))] =
+        std::string(absl::StripAsciiWhitespace(pair.second));
+  }
+  return values;
+}
+
+}  // namespace
+
+absl::StatusOr<Values> ReadConfigFile(const std::string& path) {
+  std::ifstream file(path);
+  if (!file)
+    return absl::InvalidArgumentError(
+        absl::StrCat("config ", path, " cannot be read; give a JSON or key = value file"));
+  std::stringstream content;
+  content << file.rdbuf();
+  const std::string trimmed(absl::StripLeadingAsciiWhitespace(content.str()));
+  return !trimmed.empty() && trimmed[0] == '{' ? ParseJsonConfig(content.str(), path)
+                                               : ParseLinesConfig(content.str(), path);
+}
+
+}  // namespace longspan
