@@ -15,10 +15,11 @@ WIDTH = 100
 SLASHES = (".cc", ".h", ".cu", ".rs", ".proto")    # languages whose comments start with //; else #
 
 
-def comment_lines_of_python(text):
+def comment_lines_of_python(path, text):
     """The numbers of the lines that hold a comment or belong to a docstring."""
+    tree = ast.parse(text, path)    # an error of syntax names the file
     numbers = {token.start[0] for token in tokenize.generate_tokens(io.StringIO(text).readline) if token.type == tokenize.COMMENT}
-    for node in ast.walk(ast.parse(text)):
+    for node in ast.walk(tree):
         if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)) and ast.get_docstring(node) is not None:
             numbers.update(range(node.body[0].lineno, node.body[0].end_lineno + 1))
     return numbers
@@ -27,7 +28,7 @@ def comment_lines_of_python(text):
 def comment_lines(path, text):
     """The numbers of the lines that hold a comment, from 1."""
     if path.endswith(".py"):
-        return comment_lines_of_python(text)
+        return comment_lines_of_python(path, text)
     mark = "//" if path.endswith(SLASHES) else "#"
     # Behind code a mark stands between blanks, or it may be part of an address or of $#.
     comment = re.compile(rf"(^|\s){mark}(\s|$)|^\s*{mark}")

@@ -1,6 +1,6 @@
-// Length classes: the one scale by which texts are told short from long. The lanes of the scheduler,
-// the label `bucket` of longspan_request_seconds_by_length and the percentiles of `longspan bench`
-// use it. It stands beside the contract because dashboards read it too.
+// Length classes: the one scale by which texts are told short from long. The lanes of the
+// scheduler, the label `bucket` of longspan_request_seconds_by_length and the percentiles of
+// `longspan bench` use it. It stands beside the contract because dashboards read it too.
 #pragma once
 
 #include <array>
