@@ -215,11 +215,7 @@ void EncoderWorker::EndHeartbeat(absl::Time now, const PackedBatch* batch) {
   absl::MutexLock lock(&mu_);
   std::erase(running_, batch);
   heartbeat_.last_sign = now;
-  if (depth_ > 0) {
-    ++heartbeat_.batches;
-    return;
-  }
-  heartbeat_.batches += heartbeat_.busy ? 1 : 0;
+  if (depth_ > 0) return;  // the batch ran between the layers of one that goes on
   heartbeat_.busy = false;
   heartbeat_.since = now;
   heartbeat_.predicted_seconds = 0;

@@ -1,14 +1,22 @@
-// EncoderWorker: the thread of one replica: takes batches, encodes them, hands each text its
-// answer. The encoder calls it back at each seam of a pass (EncodeControl::at_seam). There a text
-// that is cancelled or past its deadline is answered at once, and the encoder drops it from the
-// pass. Waiting short texts may run at the seams of a long pass (WorkerOptions::preempt), as far as
-// their lane's share goes. Out of memory: what failed is run again in halves; a text that fails
-// alone is named. Nothing thrown by the encode function escapes: it becomes INTERNAL for the texts
-// of that batch. A lost device (kDeviceLost) ends all computing: INTERNAL for that batch and for
-// every later one.
+// EncoderWorker: the thread of one replica. It takes batches from the scheduler, encodes them, and
+// hands each text its answer.
 //
-// Ends when the scheduler has no more work (Drain or Shutdown); the destructor joins, so call one
-// of them first. Thread safety: heartbeat() from any thread.
+//   Seams            The encoder calls the worker back at each seam of a pass
+//                    (EncodeControl::at_seam). There a text that is cancelled or past its deadline
+//                    is answered at once, and the encoder drops it from the pass. Waiting short
+//                    texts may run at the seams of a long pass (WorkerOptions::preempt), as far as
+//                    their lane's share goes.
+//   Out of memory    What failed is run again in halves; a text that fails alone is named.
+//   Exceptions       Nothing that the encode function throws escapes: it becomes INTERNAL for the
+//                    texts of that batch.
+//   Lost device      kDeviceLost ends all computing: INTERNAL for that batch and for every later
+//                    one.
+//
+// Ends when the scheduler has no more work (Drain or Shutdown). The destructor joins the thread, so
+// call one of them first.
+//
+// Thread safety: heartbeat and FailRunning may be called from any thread. Proven by
+// encoder_worker_test.
 #pragma once
 
 #include <cstdint>
@@ -44,15 +52,14 @@ class EncoderWorker {
                 const Clock* clock, WorkerOptions options = {});
   ~EncoderWorker();
 
-  // For the watchdog: a batch that runs much longer than predicted means a dead device, not a busy
-  // one.
+  // What the watchdog looks at: a batch that runs much longer than predicted means a dead device,
+  // not a busy one.
   struct Heartbeat {
     bool busy = false;
     bool device_lost = false;
     absl::Time since;              // start of the running batch, or when the worker became idle
     absl::Time last_sign;          // when the pass reached its last seam, at least `since`
     double predicted_seconds = 0;  // of the running batch and of those that ran between its layers
-    int64_t batches = 0;           // finished so far
   };
   Heartbeat heartbeat() const;
 
