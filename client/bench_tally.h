@@ -5,8 +5,8 @@
 // never as a fast server.
 //
 // The measured window is [begin, end). Percentiles and counts are those of the requests that were
-// due in it. Rates are those of the answers that arrived in it. Under overload the two differ by
-// the requests that wait at either end of the window.
+// due in it. Rates are those of the answers that arrived in it. Under overload these are not the
+// same requests: some wait when the window begins, and some still wait when it ends.
 //
 // Thread safety: all methods may be called from any thread.
 #pragma once
@@ -57,7 +57,7 @@ class BenchTally {
   // Sums over all answers so far, inside the window or not.
   struct Totals {
     int64_t good = 0;                        // OK answers
-    int64_t good_tokens = 0;                 // tokens of these
+    int64_t good_tokens = 0;                 // tokens of the OK answers
     std::map<std::string, int64_t> errors;   // number by status code
     absl::Time last = absl::InfinitePast();  // when the last answer arrived
   };
@@ -81,7 +81,7 @@ class BenchTally {
 
   // The answers that arrived in the window.
   int64_t window_good_ ABSL_GUARDED_BY(mu_) = 0;    // OK answers
-  int64_t window_tokens_ ABSL_GUARDED_BY(mu_) = 0;  // tokens of these
+  int64_t window_tokens_ ABSL_GUARDED_BY(mu_) = 0;  // tokens of the OK answers
 
   // The requests that were due in the window.
   int64_t requests_ ABSL_GUARDED_BY(mu_) = 0;
@@ -89,7 +89,7 @@ class BenchTally {
   std::map<std::string, int64_t> errors_ ABSL_GUARDED_BY(mu_);  // number by status code
   Samples refusals_ ABSL_GUARDED_BY(mu_);                       // from due to a refusal
 
-  // Those of them that were answered OK.
+  // Of the requests that were due in the window, those that were answered OK.
   int64_t good_ ABSL_GUARDED_BY(mu_) = 0;
   double batch_texts_ ABSL_GUARDED_BY(mu_) = 0;  // sum of the texts in the batch of each
   std::array<Samples, kLengthClassBounds.size() + 1> latencies_ ABSL_GUARDED_BY(mu_);  // by class

@@ -63,8 +63,8 @@ class Client {
   absl::StatusOr<v1::TokenizeResponse> Tokenize(const v1::TokenizeRequest& request,
                                                 absl::Duration deadline);
   absl::StatusOr<v1::GetModelInfoResponse> GetModelInfo(absl::Duration deadline);
-  // Calls `take` once for each message of the stream, in order, on the calling thread. Is never
-  // tried again.
+  // Calls `take` once for each message of the stream, in order, on the calling thread. gRPC makes
+  // one attempt only.
   absl::Status EncodeTokens(const v1::EncodeTokensRequest& request, absl::Duration deadline,
                             const std::function<void(const v1::EncodeTokensResponse&)>& take);
   // Asks grpc.health.v1.Health, once: "SERVING" or "NOT_SERVING". An empty `service` asks for the

@@ -38,7 +38,8 @@ class LengthMix {
 
   // chat | rag | contracts | books; INVALID_ARGUMENT for other names.
   static absl::StatusOr<LengthMix> OfProfile(const std::string& name);
-  // Reads the form above. INVALID_ARGUMENT says which component is wrong.
+  // Reads a mix in the form that the class comment shows. INVALID_ARGUMENT says which component is
+  // wrong.
   static absl::StatusOr<LengthMix> Parse(const std::string& text);
 
   // The length of the next text in tokens: at least 1 and at most max_tokens, where 0 = no bound.

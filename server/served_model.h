@@ -29,7 +29,8 @@ struct ServedModel {
   std::function<absl::Status(const TokenBatch::Text& text, const EncodeOptions& options)> validate;
   // Encoder::WarmUp; empty = nothing to warm up.
   std::function<absl::Status()> warm_up;
-  // What replicas x threads were chosen from. Empty where settings, or a single core, decided.
+  // The measured speeds from which replicas and threads were chosen. Empty where the settings, or a
+  // single core, decided.
   std::vector<TeamSpeed> team_speeds;
 };
 

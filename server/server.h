@@ -69,7 +69,8 @@ class Server {
   Server(ServerOptions options, ServedModel model, Log* log, std::function<void()> on_lost);
   absl::Status Listen();
   absl::Status ListenHttp();
-  // Tells log and metrics replicas x threads, and what they were chosen from.
+  // Tells the log and the metrics how many replicas and threads there are, and the measured speeds
+  // that they were chosen from.
   void ReportComputeTeams();
   void StartWorkers();
   void StartWatching();

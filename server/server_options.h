@@ -39,7 +39,7 @@ struct ServerOptions {
   // Bytes of tensors, weights included. 0 = 90 % of the cgroup's memory limit; none where it has
   // none.
   int64_t memory_budget = 0;
-  bool preempt = true;  // short texts may run between the layers of a long one
+  bool preempt = true;  // short texts may run inside the passes of long ones
 
   // Limits.
   int64_t max_tokens = 0;            // longest text; 0 = the model's own bound
@@ -58,15 +58,16 @@ struct ServerOptions {
   absl::Duration default_deadline = absl::Seconds(60);  // of calls that bring none
 
   // Life.
-  // After SIGTERM the server says NOT_SERVING and still answers for so long.
+  // After SIGTERM the server says NOT_SERVING and still answers for this long.
   absl::Duration drain_delay = absl::Seconds(5);
-  // Then accepted work may take so long. What is left after it is dropped, and the exit code is 3.
+  // After drain_delay, accepted work may take this long. What is left after it is dropped, and the
+  // exit code is 3.
   absl::Duration drain_limit = absl::Seconds(60);
-  // A batch that is silent for longer than this times its predicted time, and for at least 60 s,
-  // means a dead device.
+  // A worker is stuck when its pass is silent for longer than this times its predicted time, and
+  // for at least 60 s.
   double watchdog_factor = 20;
 
-  // Security. The files are PEM and are read again when they change.
+  // Security. The tls_... files are PEM and are read again every ten seconds.
   std::string tls_cert;
   std::string tls_key;
   std::string tls_client_ca;   // clients must show a certificate of this authority

@@ -15,8 +15,8 @@
 // An idle server takes any text that its other limits allow, however small the limits of the queue
 // are: they bound what waits behind it. Nor does it trust a prediction alone: a request that finds
 // the server idle is DEADLINE_UNREACHABLE only where its predicted time is more than 4 times what
-// it has left. If it expires after all, only idle time is lost, and the pass teaches the cost
-// model.
+// it has left. The 4 is how far a warm-up on a busy machine may be off. If the request expires
+// after all, only idle time is lost, and the pass teaches the cost model.
 //
 // Predicted wait of a text of own cost c, in a lane of weight w with a backlog of b seconds: b,
 // plus for each other lane of weight w' the smaller of its backlog and (b + c) * w' / w, all
@@ -57,19 +57,19 @@ struct AdmissionOptions {
 
   int64_t max_queue_bytes = kNoLimit;                        // text bytes let in and not yet done
   int64_t max_queue_tokens = kNoLimit;                       // tokens let in and not yet done
-  absl::Duration max_queue_wait = absl::InfiniteDuration();  // predicted, of any lane
+  absl::Duration max_queue_wait = absl::InfiniteDuration();  // longest predicted wait
   // Token vectors that are being computed, or are computed and not yet sent.
   int64_t max_token_vector_bytes = kNoLimit;
   int num_replicas = 1;  // workers that share the backlog
-  LaneOptions lanes;     // as the scheduler's
+  LaneOptions lanes;     // the same as those of the scheduler
 };
 
 // What one text will cost.
 struct AdmissionClaim {
-  int64_t bytes = 0;         // of the text, or 4 per token id
+  int64_t bytes = 0;         // of the text and its prompt, or 4 per token id
   int64_t tokens = 0;        // exact number where known; 0 = estimate from bytes
   int64_t max_tokens = 0;    // most that will be read of it (truncation); 0 = all
-  int64_t piece_tokens = 0;  // longest piece it is cut into (windows); 0 = one piece
+  int64_t piece_tokens = 0;  // longest piece that it is cut into (windows); 0 = one piece
 };
 
 // What an admitted text holds. Move only; the destructor gives it back.
@@ -105,7 +105,7 @@ class OutputReservation {
   OutputReservation& operator=(OutputReservation&& other) noexcept;
   ~OutputReservation() { Shrink(bytes_); }
 
-  void Shrink(int64_t bytes);  // gives so many bytes back
+  void Shrink(int64_t bytes);  // gives this many bytes back
 
  private:
   friend class Admission;
@@ -115,20 +115,21 @@ class OutputReservation {
 
 class Admission {
  public:
-  // Predicted seconds of one text of so many tokens (BatchCost::text_seconds). Thread safe.
+  // The predicted seconds of one text of num_tokens tokens (BatchCost::text_seconds). Thread safe.
   using TextSeconds = std::function<double(int64_t num_tokens)>;
 
   Admission(AdmissionOptions options, TextSeconds text_seconds, const Clock* clock);
 
-  // All texts of a request or none: one permit per claim, in order.
+  // Lets in all texts of a request or none. Returns one permit per claim, in order; the refusals
+  // are those of the class comment.
   absl::StatusOr<std::vector<AdmissionPermit>> TryAcquire(std::span<const AdmissionClaim> claims,
                                                           absl::Time deadline);
   absl::StatusOr<AdmissionPermit> TryAcquire(const AdmissionClaim& claim, absl::Time deadline);
 
   // After the tokenizer: replaces the estimate by the exact lengths of the pieces. Checks the
   // deadline again, and the limits too where there are more tokens than estimated; on refusal the
-  // permit is unchanged. `total_tokens`: of the whole text, from which the estimate of later texts
-  // learns; 0 = ids were given, there is nothing to learn.
+  // permit is unchanged. `total_tokens` is the number of tokens of the whole text, from which the
+  // estimate for later texts learns; 0 = token ids were given, so there is nothing to learn.
   absl::Status Resize(AdmissionPermit& permit, std::span<const int64_t> piece_tokens,
                       int64_t total_tokens, absl::Time deadline);
 

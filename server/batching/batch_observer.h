@@ -21,15 +21,15 @@ struct BatchReport {
   // Every piece was computed to its end: none dropped, none failed, nothing run twice.
   bool complete = true;
   int64_t tokens = 0;
-  int64_t padded_tokens = 0;     // as the model computes them
-  double predicted_seconds = 0;  // when the batch was made
-  absl::Duration compute;        // less the batches that ran between its layers
+  int64_t padded_tokens = 0;     // tokens, and the padding that the model adds
+  double predicted_seconds = 0;  // as predicted when the batch was made
+  absl::Duration compute;        // without the time of the batches that ran at its seams
 
   // Share of the computed tokens that were padding.
   double wasted_ratio() const {
     return padded_tokens == 0 ? 0 : 1.0 - static_cast<double>(tokens) / padded_tokens;
   }
-  // 0 = exact, 1 = twice too much.
+  // 0 = exact; 1 = the prediction was twice the measured time.
   double prediction_error() const { return predicted_seconds / absl::ToDoubleSeconds(compute) - 1; }
 };
 
@@ -39,7 +39,7 @@ class BatchObserver {
   virtual void OnBatch(const BatchReport& report) {}
   // How long a piece waited; called for each one when its batch starts.
   virtual void OnQueueTime(Lane lane, absl::Duration waited) {}
-  // A batch ran out of memory; so many of its pieces are run again in halves.
+  // A batch ran out of memory. `pieces` is how many of its pieces are run again in halves.
   virtual void OnOutOfMemorySplit(int32_t pieces) {}
 };
 

@@ -1,5 +1,6 @@
 // BatchScheduler: the queue between tokenizer and workers. Submit takes prepared tasks; NextBatch
-// gives a worker the next packed batch, closed by predicted seconds and tokens, never by rows.
+// gives a worker the next packed batch. A batch has a budget of predicted seconds and of tokens;
+// its number of texts does not matter.
 //
 //   - A worker that finds the queue not empty gets a batch at once: a lone text starts immediately,
 //     and under load batches form by themselves while the workers are busy. With batch_timeout > 0
@@ -37,9 +38,9 @@ namespace longspan {
 // Limits of a batch; without a value there is no limit. The server's own defaults are in
 // ServerOptions.
 struct BatchSchedulerOptions {
-  // --max-batch-tokens; counts padded tokens.
+  // --max-batch-tokens; padding counts.
   int64_t max_batch_tokens = std::numeric_limits<int64_t>::max();
-  // Predicted; 0 = what max_batch_tokens cost as texts of 512 tokens.
+  // Predicted seconds of a batch; 0 = those of max_batch_tokens tokens in texts of 512 tokens.
   double max_batch_seconds = 0;
   absl::Duration batch_timeout = absl::ZeroDuration();  // --batch-timeout
   int64_t length_multiple = 1;  // above 1 (Reformer, BigBird) a batch holds one padded length only
@@ -51,7 +52,7 @@ struct PackedBatch {
   std::vector<QueuedPiece> pieces;
   Lane lane = Lane::kShort;      // of all pieces
   int64_t tokens = 0;            // of all pieces
-  int64_t padded_tokens = 0;     // as the model computes them
+  int64_t padded_tokens = 0;     // of all pieces, with the padding that the model adds
   double predicted_seconds = 0;  // of the whole batch (BatchCost::batch_seconds)
 };
 
@@ -68,8 +69,8 @@ class BatchScheduler {
   // worker should end.
   std::optional<PackedBatch> NextBatch();
   // A batch of the lanes of shorter pieces than `running` that may run now; does not wait. This is
-  // how a worker lets short texts pass between the layers of a long one. It is charged to its lane
-  // like any batch, so the long lane keeps its share.
+  // how a worker lets short texts run at the seams of a long pass. The batch is charged to its lane
+  // like any other, so the long lane keeps its share.
   std::optional<PackedBatch> TryNextBatchBefore(Lane running);
 
   // Wakes Reap, because a task was cancelled.
@@ -108,7 +109,7 @@ class BatchScheduler {
   // so the batch may come out empty.
   PackedBatch TakeBatchLocked(Lane lane, std::vector<QueuedPiece>* abandoned)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  // Adds pieces to a batch of one, up to the budget.
+  // Adds pieces to a batch that has only its first one, up to the budget.
   void FillBatchLocked(PackedBatch* batch, std::vector<QueuedPiece>* abandoned)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // Takes all abandoned pieces out of the queue.
@@ -124,7 +125,8 @@ class BatchScheduler {
   Lanes lanes_ ABSL_GUARDED_BY(mu_);
   int idle_workers_ ABSL_GUARDED_BY(mu_) = 0;  // waiting in NextBatch
   int64_t changes_ ABSL_GUARDED_BY(mu_) = 0;   // counts what may end a wait of NextBatch
-  // Of the queued tasks; may be that of a task whose pieces are all taken by now.
+  // The earliest deadline of the queued tasks. It may be that of a task whose pieces are all taken
+  // by now.
   absl::Time earliest_deadline_ ABSL_GUARDED_BY(mu_) = absl::InfiniteFuture();
   bool cancelled_ ABSL_GUARDED_BY(mu_) = false;  // NotifyCancelled was called since the last sweep
   bool draining_ ABSL_GUARDED_BY(mu_) = false;

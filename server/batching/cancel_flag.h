@@ -1,7 +1,7 @@
-// CancelFlag: one per request, shared by the call and all its tasks. Set once by whoever learns
-// that nobody waits any more: the client went away, or another text of the same unary request
-// failed.
-// Read wherever the work can be given up: before the tokenizer, in the queue, between layers.
+// CancelFlag: one per request, shared by the call and all its tasks. Whoever learns that nobody
+// waits any more sets it, once: the client went away, or another text of the same unary request
+// failed. It is read wherever the work can be given up: before the tokenizer, in the queue, and at
+// the seams of a pass.
 //
 // Thread safety: all methods may be called from any thread; none blocks.
 #pragma once

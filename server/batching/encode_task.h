@@ -47,7 +47,7 @@ std::string_view StageName(Stage stage);  // "tokenize", "queue", "compute"
 
 // Where the time of one task went; tokenize + queue + compute = total.
 struct StageTimings {
-  absl::Duration tokenize;  // tokenising, truncation, mapping of ranges
+  absl::Duration tokenize;  // tokenising, truncation, mapping of characters to tokens
   absl::Duration queue;     // waiting, before the tokenizer and before the worker
   // From the first batch's start to the last batch's end, less the waiting between them.
   absl::Duration compute;
@@ -68,7 +68,8 @@ class EncodeTask {
     absl::Time arrival;                            // when the request came, by the engine's clock
     absl::Time deadline = absl::InfiniteFuture();  // by the engine's clock (Clock::FromTimeout)
     std::shared_ptr<CancelFlag> cancel;            // null = cannot be cancelled
-    std::string client;  // peer or key among which the shares are counted; may be empty
+    // Who shares the queue (lane_queue.h): the caller's address without its port; may be empty.
+    std::string client;
     AdmissionPermit permit;
     // Where input.options.token_sink puts the token vectors, so that room for them is reserved
     // before the task is queued (EncodePipeline). Null = none are wanted.

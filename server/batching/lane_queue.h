@@ -3,13 +3,14 @@
 //
 // Each client has a virtual time, which grows by the predicted seconds of its pieces as they are
 // taken; the waiting client with the smallest virtual time goes next (start-time fair queueing with
-// equal weights, as between the lanes: lanes.h). First come, first served inside a client.
+// equal weights; lanes.h shares between the lanes by the same rule). Inside a client it is first
+// come, first served.
 //
-// A client that was away comes back at the virtual time of those who stayed: idle time is not saved
-// up. Its own virtual time is kept while it is ahead of theirs, so that sending texts one at a time
-// wins nothing.
+// A client that had nothing waiting comes back at the virtual time of those that had: idle time is
+// not saved up. Its own virtual time is kept while it is ahead of theirs, so that sending texts one
+// at a time wins nothing.
 //
-// Cost: O(log clients) per piece taken; TakePadded and RemoveIf look at more. Proven by
+// Cost: O(log clients) per piece taken; TakePadded and RemoveIf look at more pieces. Proven by
 // lane_queue_test. Thread safety: none; the scheduler's mutex guards it.
 #pragma once
 
@@ -59,12 +60,12 @@ class LaneQueue {
     return arrivals_.empty() ? absl::InfiniteFuture() : *arrivals_.begin();
   }
 
-  // The lane must not be empty for these two.
+  // Next and Take need a lane that is not empty.
   const QueuedPiece& Next() const;  // the piece that Take would take
   QueuedPiece Take();
 
-  // As Take, but only a piece of this padded length: the first such piece of the clients in the
-  // order of their turns. Looks at most kLookAhead pieces deep into each client's queue.
+  // Takes a piece of this padded length only: the first such piece of the clients, in the order of
+  // their turns. Looks at most kLookAhead pieces deep into each client's queue.
   std::optional<QueuedPiece> TakePadded(int64_t padded_tokens);
 
   // Moves all pieces for which `condition` holds to `removed`; nobody is charged for them.

@@ -7,17 +7,18 @@
 // (Goyal, Vin and Cheng 1996, section 2), which gives the shares of deficit round robin without its
 // rounds.
 //
-//   weights 3 : 1, every piece costs 1 s, both lanes full; virtual times before each choice,
-//   A first on a tie:
-//   A 0 B 0 -> A | 1/3 0 -> B | 1/3 1 -> A | 2/3 1 -> A | 1 1 -> A | 4/3 1 -> B ...
-//   three of A for one of B
+//   Example: two lanes A and B of weights 3 and 1, both full. Every piece costs 1 s, and A goes
+//   first on a tie. The virtual times before each choice, and the choice:
+//     A       0    1/3  1/3  2/3  1    4/3
+//     B       0    0    1    1    1    1
+//     choice  A    B    A    A    A    B    and so on: three pieces of A for one of B
 //
 // A waiting lane also ages: each second that its oldest piece has waited takes `ageing` seconds off
 // its virtual time. So the wait of a lane of small weight is bounded, and in the long run the
 // shares still hold.
 //
-// A lane that was away comes back at the virtual time of those who stayed: idle time is not saved
-// up. Inside a lane the same rule runs among clients (lane_queue.h).
+// A lane that was empty comes back at the virtual time of those that were not: idle time is not
+// saved up. Inside a lane the same rule holds among clients (lane_queue.h).
 //
 // Proven by lanes_test. Thread safety: none; the scheduler's mutex guards it.
 #pragma once
@@ -71,13 +72,13 @@ class Lanes {
 
   // The lane to serve at `now` among those for which `eligible` holds; nullopt = none.
   std::optional<Lane> NextLane(absl::Time now, const std::function<bool(Lane)>& eligible) const;
-  // The lane of shorter pieces that may run between the layers of a batch of lane `running`, whose
-  // cost is charged already: one whose share is not used up.
+  // The lane of shorter pieces that may run at the seams of a pass of lane `running`: one that has
+  // not used up its share, where the cost of that pass counts as charged. nullopt = none.
   std::optional<Lane> NextLaneBefore(absl::Time now, Lane running) const;
 
   const LaneQueue& operator[](Lane lane) const { return queues_[static_cast<int>(lane)]; }
 
-  // As the methods of LaneQueue, with the lane charged for what is taken.
+  // Like the methods of LaneQueue; the lane is charged for what is taken.
   QueuedPiece Take(Lane lane);
   std::optional<QueuedPiece> TakePadded(Lane lane, int64_t padded_tokens);
   void RemoveIf(const std::function<bool(const QueuedPiece&)>& condition,

@@ -9,10 +9,10 @@
 //   log f += gain * clamp(log(measured / (f * calibrated)), -log 4, log 4)
 //   gain 1/2 for the first 4 batches, then 1/8
 //
-// Damped: one odd batch among many moves f by at most 4^(1/8) = 1.19. Bounded: f stays in [1/32,
-// 32]. A lane that has not run yet borrows the factor that all batches together taught. Example: a
-// warm-up that was 8 times too slow. The first four batches take the error from 8 to 4, 2, 1.4 and
-// 1.2.
+// One odd batch among many moves f by at most 4^(1/8) = 1.19. f stays in [1/32, 32], so that absurd
+// measurements cannot take it to zero or infinity. A lane that has not run yet borrows the factor
+// that all batches together taught. Example: a warm-up that was 8 times too slow. The first four
+// batches take the error from 8 to 4, 2, 1.4 and 1.2.
 //
 // A pass that dropped or failed texts ran shorter than a full one, so its time is a lower bound: it
 // may raise f, never lower it. If it were ignored, passes that all expire would never teach that

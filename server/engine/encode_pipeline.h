@@ -1,5 +1,5 @@
 // EncodePipeline: the way of a task from the service to the queue: tokenizer thread, PrepareText,
-// exact admission, BatchScheduler::Submit. The two calls of a handler:
+// admission by exact lengths, BatchScheduler::Submit. A handler makes two calls:
 //
 //   permits = admission.TryAcquire(claims, deadline)      refuses before any work
 //   pipeline.Submit(std::make_shared<EncodeTask>(...))    the task's `done` runs later, once

@@ -42,7 +42,7 @@ using EncodeFunction = std::function<std::vector<absl::StatusOr<EncodedText>>(
     const TokenBatch& batch, std::span<const EncodeOptions> options, const EncodeControl& control)>;
 
 struct WorkerOptions {
-  bool preempt = true;  // lets waiting short texts run between the layers of longer passes
+  bool preempt = true;  // lets waiting short texts run at the seams of longer passes
 };
 
 class EncoderWorker {
@@ -58,8 +58,8 @@ class EncoderWorker {
     bool busy = false;
     bool device_lost = false;
     absl::Time since;              // start of the running batch, or when the worker became idle
-    absl::Time last_sign;          // when the pass reached its last seam, at least `since`
-    double predicted_seconds = 0;  // of the running batch and of those that ran between its layers
+    absl::Time last_sign;          // when the pass was at its latest seam; not before `since`
+    double predicted_seconds = 0;  // of the running batch and of those that ran at its seams
   };
   Heartbeat heartbeat() const;
 
@@ -89,12 +89,12 @@ class EncoderWorker {
   const Clock* const clock_;
   const WorkerOptions options_;
 
-  // Batches that are running: one, and those between its layers. Used by the worker's thread only.
+  // Batches that are running: one, and those at its seams. Used by the worker's thread only.
   int depth_ = 0;
 
   mutable absl::Mutex mu_;
   Heartbeat heartbeat_ ABSL_GUARDED_BY(mu_);
-  // The running batch, and behind it those that run between its layers.
+  // The running batch, and behind it those that run at its seams.
   std::vector<const PackedBatch*> running_ ABSL_GUARDED_BY(mu_);
 
   std::thread thread_;  // last: it uses all of the above

@@ -1,6 +1,7 @@
 // IdleTrimmer: gives memory back to the system once the server has been idle for a while, once per
 // idle time. Otherwise, what a text of a million tokens left behind in the caches of the allocators
-// would stay until the next large one. Work that follows before that finds its memory warm.
+// would stay until the next large one. Work that comes before that time still finds its memory
+// warm.
 //
 // Look is called once a second (Periodic). Thread safety: Look from one thread.
 #pragma once

@@ -1,11 +1,11 @@
 // TokenizerPool: a few threads for the work before the queue: tokenising, truncation, mapping of
-// ranges. They sleep when there is nothing to do. The pool has no limit of its own: whoever submits
-// holds an admission permit.
+// characters to tokens. They sleep when there is nothing to do. The pool has no limit of its own:
+// whoever submits holds an admission permit.
 //
-// Large texts may occupy all threads but one, so that short ones never wait behind them (with one
-// thread they do); otherwise first come, first served.
+// Large texts may occupy all threads but one, so that small ones never wait behind them (with one
+// thread they do). Otherwise it is first come, first served.
 //
-// Memory: the tokenizer takes up to 150 bytes a byte of a text that cannot be cut
+// Memory: the tokenizer takes up to 150 bytes per byte of a text that cannot be cut
 // (core/tokenizer/text_chunks.h). So large texts run beside one another only up to
 // max_running_bytes together; a larger one runs without other large ones. With 8 MiB the tokenizers
 // take at most about 1.2 GiB, however many threads and texts there are.

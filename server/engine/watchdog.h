@@ -1,7 +1,7 @@
-// Watchdog: tells a busy worker from a dead one. A worker is taken for stuck when its batch has
-// given no sign (a seam between layers) for longer than its predicted time x factor, and for at
-// least a minute. Liveness is then bad, and good again if the batch moves after all. A worker that
-// has been silent for twice as long, or whose device is lost, is dead: the process has to end.
+// Watchdog: tells a busy worker from a dead one. A worker is taken for stuck when its pass has
+// reached no seam for longer than its predicted time x factor, and for at least a minute. Liveness
+// is then bad, and good again if the pass moves after all. A worker that has been silent for twice
+// as long, or whose device is lost, is dead: the process has to end.
 //
 // Look is called once a second (Periodic). It reads heartbeats and never touches the queue. Thread
 // safety: Look from one thread.

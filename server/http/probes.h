@@ -2,8 +2,8 @@
 //   /metrics    the metrics in Prometheus' text form
 //   /startupz   200 once the server has been ready, else 503
 //   /readyz     200 while it takes work, else 503
-//   /healthz    200 while it is not broken, else 503: no worker is stuck, and the gRPC port answers
-//               a new connection
+//   /healthz    200 while it is not broken, else 503: no worker is stuck or dead, and the gRPC port
+//               answers a new connection
 //
 // Thread safety: AddProbeRoutes before HttpServer::Start. The sources are called from the HTTP
 // server's threads, several at once.
@@ -22,7 +22,7 @@ namespace longspan {
 struct ProbeSources {
   const Lifecycle* lifecycle = nullptr;
   std::function<bool()> ready;         // the server takes work
-  std::function<bool()> live;          // no worker is stuck
+  std::function<bool()> live;          // no worker is stuck or dead
   std::function<absl::Status()> dial;  // OK where the gRPC port answers; may wait for it
   std::function<std::string()> metrics;
 };

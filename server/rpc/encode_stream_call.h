@@ -10,7 +10,7 @@
 // Each item has the server's default deadline, counted from when it is handed over. gRPC enforces
 // the deadline of the stream itself.
 //
-// Lifetime: as EncodeCall. No callback of the engine runs under mu_.
+// Lifetime: that of an EncodeCall (encode_call.h). No callback of the engine runs under mu_.
 // Thread safety: internally synchronised.
 #pragma once
 

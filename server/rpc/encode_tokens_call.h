@@ -3,7 +3,7 @@
 // reactor takes a block out whenever its last write is done. It holds one block back until the next
 // block or the end of the text has come, because the last message carries the timings.
 //
-// Lifetime and thread safety: as EncodeCall.
+// Lifetime and thread safety: those of an EncodeCall (encode_call.h).
 #pragma once
 
 #include <grpcpp/grpcpp.h>

@@ -1,5 +1,5 @@
 // HealthService: our own grpc.health.v1.Health. The one built into gRPC 1.51 holds Server::Shutdown
-// for its whole deadline while a Watch is open; here FinishWatches ends them.
+// for its whole deadline while a Watch is open; here FinishWatches ends every Watch.
 //
 // The names "" and that of each service tell readiness: the server takes work. The name "liveness"
 // tells that the process is not broken. A probe reads a flag and never touches the compute queue.

@@ -31,7 +31,8 @@ class RpcCall {
   absl::Status Parse(const grpc::ByteBuffer& bytes, google::protobuf::Message* message);
 
   const ServiceParts& parts() const { return *parts_; }
-  // Both by the engine's clock. A call that brings no deadline has the server's default one.
+  // The arrival and the deadline are by the engine's clock. A call that brings no deadline has the
+  // server's default one.
   absl::Time arrival() const { return arrival_; }
   absl::Time deadline() const { return deadline_; }
   const std::string& client() const { return client_; }
@@ -62,7 +63,7 @@ class RpcCall {
   std::string request_id_;
   std::string traceparent_;
   CallOutcome outcome_;
-  int64_t text_bytes_ = 0;  // of all texts; 4 per token id
+  int64_t text_bytes_ = 0;  // of all texts; a token id counts 4
   int64_t request_bytes_ = 0;
 };
 

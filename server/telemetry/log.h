@@ -1,6 +1,6 @@
 // Log: one line per event on stderr, as a JSON object or as text. A thread of its own writes the
-// lines, so no caller waits for whoever reads the log. When 8192 lines wait, the oldest ones are
-// dropped. The texts that callers send are never logged.
+// lines, so no caller waits for whoever reads the log. When 8192 lines wait, a few megabytes, the
+// oldest ones are dropped. The texts that callers send are never logged.
 //
 //   log.Write(LogLevel::kInfo, "serving", {{"port", 50051}});
 //   {"time":"2026-07-01T10:00:00.123Z","level":"info","event":"serving","port":50051}

@@ -88,7 +88,8 @@ class Metrics final : public BatchObserver {
   void OnQueueTime(Lane lane, absl::Duration waited) override;
   void OnOutOfMemorySplit(int32_t texts) override;
 
-  // Replicas x threads in force, and what was measured to choose them (may be empty). Call once.
+  // The replicas and threads in force, and the speeds that were measured to choose them (may be
+  // empty). Call once.
   void SetComputeTeams(const ComputeTeams& teams, std::span<const TeamSpeed> measured);
   void SetGaugeSource(std::function<ServerGauges()> source);
   // The whole scrape.

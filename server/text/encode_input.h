@@ -27,8 +27,8 @@ struct EncodeInput {
   // Path that errors name: "inputs[3]"; they append ".text", ".spans[1]", ...
   std::string field;
 
-  // Exactly one of the two is not empty. Ids are used as they are: their special tokens are
-  // included, and no prompt is put in front.
+  // Exactly one of `text` and `token_ids` is not empty. Ids are used as they are: their special
+  // tokens are included, and no prompt is put in front.
   std::string text;
   std::vector<int32_t> token_ids;
   std::string prompt;  // put in front of `text`; empty = none
@@ -36,9 +36,10 @@ struct EncodeInput {
   Truncation truncation = Truncation::kReject;
   int64_t window_overlap = 0;  // kWindows: text tokens shared by neighbours, below half the window
 
-  // Spans or positions that are given win over the policy.
+  // Where global_spans or global_positions are given, they win over global_attention.
   std::optional<GlobalAttention> global_attention;  // nullopt = the model's default
-  std::vector<TextRange> global_spans;    // characters of `text`; every token of every word touched
+  // Ranges in characters of `text`. Each token of each word that a range touches becomes global.
+  std::vector<TextRange> global_spans;
   std::vector<int32_t> global_positions;  // token indices of the whole text, special tokens counted
 
   SpanPolicy span_policy = SpanPolicy::kNone;

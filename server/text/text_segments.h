@@ -38,10 +38,10 @@ absl::StatusOr<std::vector<TextSegment>> LocateCharacters(std::string_view text,
                                                           const std::vector<TextRange>& ranges);
 
 // A byte range widened to whole words. A word is a run of letters, digits and _ of scripts that
-// write spaces between words; Chinese and Japanese characters are none.
+// write spaces between words. Chinese and Japanese characters belong to no word.
 TextRange WidenToWords(std::string_view text, TextRange bytes);
 
-// Unicode code points.
+// The number of Unicode code points.
 int64_t CountCharacters(std::string_view text);
 
 }  // namespace longspan

@@ -42,7 +42,7 @@ absl::StatusOr<TokenLayout> ReadTokens(const EncodeInput& input, const Preparati
 TokenRange TokensOf(const TokenLayout& layout, TextRange bytes);
 
 // Every global token that the input asks for, by position or by characters (widened to whole
-// words), in order, each once.
+// words), in order, each once. INVALID_ARGUMENT names a position or span outside the text.
 absl::StatusOr<std::vector<int32_t>> GlobalPositions(const EncodeInput& input,
                                                      const TokenLayout& layout);
 

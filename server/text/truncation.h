@@ -23,6 +23,7 @@ namespace longspan {
 using BodyRanges = std::vector<std::vector<TokenRange>>;
 
 // All of the body in one piece where the text fits into max_tokens (0 = no bound).
+// INVALID_ARGUMENT: a text that is too long and may not be cut, or windows with too much overlap.
 absl::StatusOr<BodyRanges> Truncate(const EncodeInput& input, const TokenLayout& layout,
                                     int64_t max_tokens);
 

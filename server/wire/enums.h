@@ -21,7 +21,7 @@ namespace longspan {
 // INVALID_ARGUMENT for a number that the enum of `field` does not have.
 absl::Status BadEnum(const std::string& field, int got, absl::string_view allowed);
 
-// nullopt, for pooling and global attention: unset, so the model's own.
+// For pooling and global attention, nullopt = the caller left it unset, so the model's own holds.
 absl::StatusOr<std::optional<PoolingMode>> DecodePooling(v1::Pooling pooling);
 absl::StatusOr<Truncation> DecodeTruncation(v1::Truncation truncation);
 // An unset policy is GIVEN where the input has spans, else NONE.

@@ -1,5 +1,5 @@
 // The requests of longspan.v1, checked and decoded: what holds for a message as a whole is checked
-// here, each of its inputs by input_decoder.h. Refusals are as there.
+// here, each of its inputs by input_decoder.h. Errors are the same as there.
 //
 // Free functions without state: thread safe. Texts are moved out of the messages, never copied.
 #pragma once
@@ -24,8 +24,8 @@ struct DecodedRequest {
 
 absl::StatusOr<DecodedRequest> DecodeEncodeRequest(v1::EncodeRequest* request,
                                                    const DecodingContext& context);
-// As DecodeInput, but refuses what does not apply to token vectors. They are normalised only where
-// the caller asks for it.
+// Like DecodeInput, but refuses what does not apply to token vectors. Token vectors are normalised
+// only where the caller asks for it.
 absl::StatusOr<EncodeInput> DecodeTokensInput(v1::EncodeTokensRequest* request,
                                               const DecodingContext& context);
 // FAILED_PRECONDITION, without a field, where the model has no tokenizer.
