@@ -3,9 +3,11 @@
 //
 //   seconds = a + b * sum(linear FLOP) + c * sum(attention FLOP)
 //
-// The FLOP follow from the shapes of the layers, for a text of n tokens: n * w + g * n score pairs
-// for windows, n * rounds * chunk for LSH, n^2 for dense attention. Calibrate sets the prices a, b
-// and c from batches that were measured at warm-up; before that they are guesses.
+// The FLOP follow from the shapes of the layers. Those of attention count pairs of a query and a
+// key. A text of n tokens has about n * (2 w + 1) pairs with a window of w tokens on each side, n
+// more with a global token, n * k in each LSH round whose queries see k keys, and n^2 with dense
+// attention. Calibrate sets the prices a, b and c from batches that were measured at warm-up;
+// before that they are guesses.
 //
 // Thread safety: const methods may be called from any thread once Calibrate has returned. Proven by
 // cost_model_test.
@@ -34,7 +36,7 @@ class CostModel {
 
   double LinearFlop(int64_t num_tokens) const;     // of the linear layers, for one text
   double AttentionFlop(int64_t num_tokens) const;  // of scores and values, for one text
-  // By how many seconds one more text makes a batch longer.
+  // The seconds by which one more text makes a batch longer.
   double TextSeconds(int64_t num_tokens) const;
   double BatchSeconds(std::span<const int64_t> lengths) const;
   int64_t BatchBytes(std::span<const int64_t> lengths) const;  // of activations, at their peak

@@ -54,10 +54,11 @@ struct EncodeOptions {
   // nullopt = the model's own pooling and its Dense modules; otherwise this mode and no Dense.
   std::optional<PoolingMode> pooling;
   std::optional<bool> normalize;  // nullopt = as the model does
-  // Matryoshka: keep the first so many values and then normalise, if that is asked for; 0 = all.
+  // Matryoshka: keep this many values, the first ones, and then normalise, if that is asked for; 0
+  // = all.
   int32_t dimensions = 0;
   bool document_vector = true;  // false: EncodedText::vector is not computed
-  // One vector each, pooled from the hidden states of the whole text (late chunking).
+  // Each gets one vector, pooled from the hidden states of the whole text (late chunking).
   std::vector<TokenRange> spans;
   // Tokens before this one take no part in pooling (a prompt that is left out).
   int64_t pooling_begin = 0;
@@ -81,9 +82,9 @@ struct EncodeControl {
   // caller may do other work here, even another pass of the same encoder.
   std::function<void()> at_seam;
 
-  // True once nobody waits for this text of the batch any more (cancelled, deadline passed). A pure
-  // question: it is asked behind each seam and again before a text's result is made. The result of
-  // such a text is CANCELLED. A pass whose texts are all dropped stops at that seam.
+  // True once nobody waits for this text of the batch any more (cancelled, deadline passed). It
+  // must change nothing: it is asked after each seam and again before a text's result is made. The
+  // result of such a text is CANCELLED. A pass whose texts are all dropped stops at that seam.
   std::function<bool(int32_t text)> is_dropped;
 };
 

@@ -67,14 +67,14 @@ struct ModelInfo {
   bool normalize = false;
   bool supports_global_attention = false;
   GlobalAttention default_global_attention = GlobalAttention::kNone;
-  // Texts of up to so many tokens get full attention and no global tokens by default; 0 = no text
-  // does.
+  // The longest text, in tokens, that gets full attention and, by default, no global tokens; 0 = no
+  // text does.
   int64_t dense_up_to = 0;
   bool supports_hashing = false;  // num_hashes and hash_seed may be chosen for each text
   int32_t num_hashes = 0;
   uint64_t hash_seed = 0;
   bool is_causal = false;
-  // The model pads each text to a multiple of so many tokens (Reformer, BigBird), and its results
+  // The model pads each text to a multiple of this, in tokens (Reformer, BigBird), and its results
   // depend on that.
   int64_t length_multiple = 1;
 
@@ -82,7 +82,7 @@ struct ModelInfo {
   std::string default_prompt_name;             // empty = none
   bool pool_prompt = true;  // false: the tokens of the prompt are left out of pooling
 
-  // Whether a text of so many tokens, special tokens included, is not too long for the model.
+  // Whether the model takes a text of num_tokens tokens, special tokens included.
   bool TakesLength(int64_t num_tokens) const { return max_tokens == 0 || num_tokens <= max_tokens; }
   // `num_tokens`, or as many as the model takes where that is less.
   int64_t CutToLongest(int64_t num_tokens) const {

@@ -4,8 +4,8 @@
 // StreamingPooler takes the rows in order, in blocks of any size, and reads each of them once. So
 // neither the rows of a text of half a million tokens nor a copy of them ever has to exist as a
 // whole. Over the tokens t of a range, with m(t) = 1 where token t is read and 0 elsewhere
-// (attention mask, prompt left out), and w(t) = 1, 2, 3, ... by its slot in the range (slots with m
-// = 0 count):
+// (attention mask, prompt left out), and w(t) = 1, 2, 3, ... by its place in the range (tokens with
+// m = 0 count):
 //
 //   cls                   the first row with m = 1
 //   lasttoken             the last row with m = 1
@@ -23,10 +23,11 @@
 //   const std::vector<float> document = pooler.TakeVector(0);
 //   const std::vector<float> span = pooler.TakeVector(1);
 //
-// Cost: T rows x D once, and for each range one merge for each boundary of a range inside it (none,
-// where ranges do not overlap). Not thread safe: one pooler belongs to one thread. Source: the
-// Pooling module of sentence-transformers. Proven by pooling_test (against a reference of two lines
-// in double, over all modes x masks x blocks x overlapping ranges).
+// Cost: each of T rows of D values once. Besides, a range costs a merge of D values for each begin
+// and end of another range inside it; ranges that do not overlap cost none. Not thread safe: one
+// pooler belongs to one thread. Source: the Pooling module of sentence-transformers. Proven by
+// pooling_test (against a reference of two lines in double, over all modes, masks, blocks and
+// overlapping ranges).
 #pragma once
 
 #include <cstdint>
@@ -66,17 +67,17 @@ class StreamingPooler {
   std::vector<float> TakeVector(size_t range);
 
  private:
-  // Running results over some consecutive slots of a text. Only those arrays are filled that the
+  // Running results over some consecutive tokens of a text. Only those arrays are filled that the
   // modes need; each is [D].
   struct Accumulator {
     std::vector<double> sum;
-    std::vector<double> weighted_sum;  // weights 1, 2, 3, ... from the accumulator's first slot on
+    std::vector<double> weighted_sum;  // weights 1, 2, 3, ... from the accumulator's first token on
     std::vector<float> max;
     std::vector<float> first;
     std::vector<float> last;
-    int64_t num_read = 0;  // slots with m = 1
-    double weight = 0;     // the sum of their weights
-    int64_t num_slots = 0;
+    int64_t num_read = 0;   // tokens with m = 1
+    double weight = 0;      // the sum of their weights
+    int64_t num_slots = 0;  // tokens, whatever their m
   };
   struct Needs {
     bool sum = false;

@@ -1,5 +1,6 @@
 // TokenBatch: the packed input of one forward pass. There is no padding: the T tokens of B texts
-// lie one behind the other and cu_seqlens marks the seams; attention never crosses a seam.
+// lie one behind the other. cu_seqlens marks the borders of the texts, which attention never
+// crosses.
 //
 //   two texts of 3 and 2 tokens:        token_ids = [a b c | d e]   cu_seqlens = [0 3 5]
 //   the second one's token 0 global:    globals   = [3]             cu_globals = [0 0 1]
@@ -54,7 +55,7 @@ class TokenBatch {
   const std::vector<int32_t>& cu_seqlens() const { return cu_seqlens_; }  // [B+1]
   // [G], positions in the packed batch, ascending.
   const std::vector<int32_t>& globals() const { return globals_; }
-  // [B+1], the seams of globals().
+  // [B+1], the borders of the texts in globals().
   const std::vector<int32_t>& cu_globals() const { return cu_globals_; }
   // [T]; empty = every token is read.
   const std::vector<uint8_t>& attention_mask() const { return mask_; }

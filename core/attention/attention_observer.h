@@ -2,6 +2,7 @@
 // structures that the kernels take, so who sees whom is read off them and never from a second
 // formula. `longspan-model mask` and tests use it. A pass without an observer pays one comparison
 // with null for each attention.
+//
 // Called on the thread that runs the pass, before each attention of a layer. Pointers and spans are
 // valid during the call.
 #pragma once
@@ -27,8 +28,8 @@ struct LshOrder {
 class AttentionObserver {
  public:
   virtual ~AttentionObserver() = default;
-  // Windows and blocks; the same for all heads. Positions are rows of the packed batch. key_mask
-  // [T], 0 = not read; empty = all are read.
+  // Sliding windows and BigBird's blocks; the same for all heads. Positions are rows of the packed
+  // batch. key_mask [T], 0 = not read; empty = all are read.
   virtual void OnRowTasks(std::span<const kernels::RowTask> tasks,
                           std::span<const uint8_t> key_mask) = 0;
   // These rows see all keys of [begin, end) that are read, through projections of their own. What

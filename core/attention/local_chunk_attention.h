@@ -8,7 +8,8 @@
 //
 // A layer is computed window by window. A window is some chunks of one text with their neighbours,
 // or several short texts as a whole. Queries, keys and values of no more than about a thousand
-// tokens exist at once on a thread.
+// tokens exist at once on each thread.
+//
 // Cost O(T·H·C·(before + 1 + after)·D). Source: Reformer, arXiv 2001.04451. Rules that are easy to
 // get wrong: core/models/reformer/README.md. Proven by local_chunk_attention_test,
 // chunk_window_test and reformer_golden_test.
@@ -28,8 +29,8 @@ namespace longspan {
 // The chunks of one kind of layer.
 struct ChunkShape {
   int32_t chunk_length = 0;   // C, in tokens
-  int32_t chunks_before = 0;  // that a chunk sees before itself
-  int32_t chunks_after = 0;   // and after
+  int32_t chunks_before = 0;  // chunks that a chunk sees before itself
+  int32_t chunks_after = 0;   // chunks that a chunk sees behind itself
   bool causal = false;        // a query sees no later key
 };
 
@@ -48,8 +49,8 @@ struct ChunkWindow {
   // Packed rows [begin, end) that make the window, in order.
   std::vector<std::pair<int64_t, int64_t>> row_ranges;
   std::vector<int32_t> positions;         // [num_rows], position of each row in its text
-  std::vector<int32_t> key_slots;         // of all tasks
-  std::vector<kernels::ChunkTask> tasks;  // their key_slots point into the vector above
+  std::vector<int32_t> key_slots;         // those of all tasks, one behind the other
+  std::vector<kernels::ChunkTask> tasks;  // their key_slots point into key_slots
 };
 
 // Windows over all texts, of at most max_queries queries each, but of at least one chunk or one

@@ -7,11 +7,11 @@
 //     Dense         "2_Dense", ...           any number of them, none as a rule
 //     Normalize     "3_Normalize"            if at all
 //
-// A module is told by the last component of its type, so the module paths of old and new versions
-// of the library read the same. A module, pooling mode or activation that is not known here is an
-// error, since a vector without it would be another vector. A folder without modules.json is a
-// plain transformer: mean pooling (lasttoken for a causal language model), not normalised, no
-// prompts.
+// A module is recognised by the last component of its type, so the module paths of old and new
+// versions of the library read the same. A module, pooling mode or activation that is not known
+// here is an error, since a vector without it would be another vector. A folder without
+// modules.json is a plain transformer: mean pooling (lasttoken for a causal language model), not
+// normalised, no prompts.
 //
 // Free functions without state: thread safe. Errors are one line that names the file. Proven by
 // model_folder_test.
@@ -45,7 +45,7 @@ struct PoolingConfig {
   bool include_prompt = true;
   std::optional<int64_t> dimensions;  // width of one token vector, where the file says it
 };
-// The three below read config.json of a module's folder.
+// ReadPooling, ReadDense and CheckNormalize read config.json of a module's folder.
 absl::StatusOr<PoolingConfig> ReadPooling(const std::string& module_path);
 absl::StatusOr<DenseModule> ReadDense(const std::string& module_path);
 // A Normalize module has nothing to set; this checks that it reads what stands before it.
@@ -55,7 +55,8 @@ absl::Status CheckNormalize(const std::string& module_path);
 bool IsCausalLanguageModel(const nlohmann::json& config);
 
 struct LengthAndCase {
-  // Tokens; of sentence_bert_config.json or its namesakes, else model_max_length of the tokenizer.
+  // Tokens, as sentence_bert_config.json says (or sentence_roberta_config.json and the like), else
+  // the tokenizer's model_max_length.
   std::optional<int64_t> max_seq_length;
   bool do_lower_case = false;
 };

@@ -1,7 +1,8 @@
 // Activate<kActivation>(x) on vectors of one instruction set (V is a Vector<kLanes>), for kernels
 // that apply an activation before they store. The absolute error is 4e-7 (1 + |x|), and NaN stays
 // NaN: where an operand of V::Max is NaN it gives the second, which therefore is x. Internal
-// linkage on purpose, as lane_vector.h. Proven by quantize_rows_test and packed_gemm_test.
+// linkage on purpose, for the reason in lane_vector.h. Proven by quantize_rows_test and
+// packed_gemm_test.
 #pragma once
 
 #include "core/kernels/activation.h"

@@ -5,7 +5,7 @@
 // x and residual are read once and out is written once. Where an int8 GEMM follows, rows are also
 // quantised (quantize.h) while they are in the first-level cache, to the very bytes that
 // QuantizeRows of `out` would give. Rows are shared among the OpenMP team.
-//   Cost O(rows · width); scratch is one row of float32 a thread.
+//   Cost O(rows · width); scratch is one row of float32 per thread.
 // Proven by layer_norm_test and, one implementation at a time, by layer_norm_rows_test.
 #pragma once
 
@@ -22,8 +22,8 @@ struct LayerNormParams {
   const void* x = nullptr;         // [rows, width]
   const void* residual = nullptr;  // [rows, width] added to x, or null
   void* out = nullptr;             // [rows, width]
-  uint8_t* q = nullptr;            // null, or [rows, width]: receives `out` as u8 ...
-  float* q_scales = nullptr;       // [rows] ... with a scale for each row
+  uint8_t* q = nullptr;            // null, or [rows, width]: receives the rows of `out` as u8
+  float* q_scales = nullptr;       // [rows]: receives the scale of each row of q
   const float* weight = nullptr;   // [width]
   const float* bias = nullptr;     // [width] or null
   ElementType x_type = ElementType::kFloat32;

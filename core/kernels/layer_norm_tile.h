@@ -1,6 +1,6 @@
 // LayerNormRows over vectors of one instruction set: the arithmetic is written once. `Elements` is
 // Avx512Elements or Avx2Elements; quantize_tile.h says what they give. Internal linkage on purpose,
-// as lane_vector.h.
+// for the reason in lane_vector.h.
 //
 // A row is read three times: for the sum, for the variance about the mean, so that a large mean
 // costs no digits of it, and for the result. The second and the third time it comes from scratch,

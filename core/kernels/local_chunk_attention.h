@@ -17,8 +17,8 @@
 // and z are float32 whatever the element type.
 //
 // Runs on the calling thread: the caller gives each thread tasks of its own.
-//   Cost O(tasks · C · keys · D) for chunks of C slots. Scratch O(keys · D) a thread; the score
-//   matrix has 64 rows at most.
+//   Cost O(tasks · C · keys · D) for chunks of C slots. Scratch O(keys · D) per thread, because
+//   the score matrix has 64 rows at most.
 // Source: Reformer, arXiv 2001.04451, sec. 2. Proven by local_chunk_attention_test and
 // lsh_attention_test (against tests/reference).
 #pragma once

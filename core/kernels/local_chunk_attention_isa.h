@@ -6,7 +6,7 @@
 // of a query or key, or one dimension of the values of two neighbouring keys. The first of a pair
 // lies in the low half. Units pass through vectors of floats, whatever they mean.
 //
-// Internal linkage on purpose, as lane_vector.h.
+// Internal linkage on purpose, for the reason in lane_vector.h.
 #pragma once
 
 #include <algorithm>

@@ -6,12 +6,12 @@
 // Vectors that are close point along the same direction and share a bucket with high probability.
 //
 // Factors f0, f1, ... hash several times with fewer columns: bucket = a0 + f0 a1 + f0 f1 a2 + ...
-// takes sum f_i / 2 columns instead of prod f_i / 2. Tokens that are not read get the bucket
-// prod f_i, which lies behind all others.
+// takes sum f_i / 2 columns per round instead of prod f_i / 2. Tokens that are not read get the
+// bucket prod f_i, which lies behind all others.
 //
 // Hashing is always float32: with bfloat16 inputs about one token in a hundred changes its bucket.
-// Runs on the calling thread. Cost O(rows · D · columns), scratch O(columns) a thread.
-// Source: Reformer, arXiv 2001.04451, sec. 2 (after Andoni et al. 2015). Proven by lsh_hash_test.
+// Runs on the calling thread. Cost O(rows · D · columns), scratch O(columns) per thread. Source:
+// Reformer, arXiv 2001.04451, sec. 2 (after Andoni et al. 2015). Proven by lsh_hash_test.
 #pragma once
 
 #include <cstdint>

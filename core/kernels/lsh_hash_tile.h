@@ -1,6 +1,6 @@
 // The loop nest behind LshHash, over the vectors of lane_vector.h. kRows rows are multiplied by all
 // columns into a scratch of [kRows, columns]; then the first maximum and the first minimum of each
-// row and factor are found there. Internal linkage on purpose, as lane_vector.h.
+// row and factor are found there. Internal linkage on purpose, for the reason in lane_vector.h.
 #pragma once
 
 #include "core/kernels/lane_vector.h"

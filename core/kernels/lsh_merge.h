@@ -9,10 +9,9 @@
 // of rounds in which a token sees nothing but itself do not sum to 1, and must not. m and Z are
 // close, so their difference is exact.
 //
-// Runs on the calling thread; a row may be touched by one thread at a time.
-// Cost O(rows · D) a round, no scratch.
-// Source: Reformer, arXiv 2001.04451, sec. 2 (multi-round LSH attention). Proven by
-// lsh_attention_test.
+// Runs on the calling thread; a row may be touched by one thread at a time. Cost O(rows · D) per
+// round, no scratch. Source: Reformer, arXiv 2001.04451, sec. 2 (multi-round LSH attention). Proven
+// by lsh_attention_test.
 #pragma once
 
 #include <cstdint>

@@ -24,7 +24,7 @@
 // A row's result does not depend on the other rows: every tile adds in the same order. In int8,
 // VPMADDUBSW adds two products of u8 and s8 in 16 bits and saturates, so weights must lie in
 // -63..63 (NarrowWeight of core/layers/quantized_linear.h makes them so).
-//   Cost O(M·N·K); scratch 300 KiB a thread.
+//   Cost O(M·N·K); scratch 300 KiB per thread.
 // Source of the scheme: Goto and van de Geijn, Anatomy of high-performance matrix multiplication,
 // ACM TOMS 34(3), 2008. Proven by packed_gemm_test.
 #pragma once

@@ -12,7 +12,7 @@
 // needs neither Store nor FirstLanes.
 //
 // The order of the operands of V::Max matters here: where one of them is NaN it gives the second.
-// Internal linkage on purpose, as lane_vector.h.
+// Internal linkage on purpose, for the reason in lane_vector.h.
 #pragma once
 
 #include "core/kernels/activation_tile.h"

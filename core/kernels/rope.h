@@ -4,7 +4,7 @@
 // The arithmetic is float32 whatever the element type. Positions count from 0 at the first token of
 // each text. Tokens are shared among the OpenMP team.
 //   Cost O(T · heads · D); no scratch.
-// Source: RoFormer, arXiv 2104.09864, sec. 3.4. Proven by rope_test and, one implementation at a
+// Source: RoFormer, arXiv 2104.09864, sec. 3.4.2. Proven by rope_test and, one implementation at a
 // time, by rope_token_test.
 #pragma once
 

@@ -1,6 +1,6 @@
 // RopeToken over vectors of one instruction set: the arithmetic is written once. `Elements` is
 // Avx512Elements or Avx2Elements; quantize_tile.h says what they give. Internal linkage on purpose,
-// as lane_vector.h.
+// for the reason in lane_vector.h.
 #pragma once
 
 #include "core/kernels/bfloat16.h"

@@ -9,8 +9,8 @@
 //               block = 64, reach = 1: three blocks of 64 tokens
 //
 // A key that is a column is left out of the band, so that it counts once.
-//   Cost O(rows · keys · D) multiply-adds a head. Scratch is about 1 MiB a thread, whatever the
-//   lengths.
+//   Cost O(rows · keys · D) multiply-adds per head. Scratch is about 1 MiB per thread, whatever
+//   the lengths.
 // The loop nest and its source are described in row_attention_tile.h. Proven, one implementation at
 // a time, by sliding_window_attention_test and block_sparse_attention_test.
 #pragma once
@@ -31,7 +31,8 @@ struct RowTask {
   int32_t row_begin = 0;  // the rows that this task writes: [row_begin, row_end)
   int32_t row_end = 0;
   int32_t block = 1;  // tokens in a block of the band
-  int32_t reach = 0;  // blocks on each side; the text's length in blocks, or more, is every key
+  // Blocks on each side. The text's length in blocks, or more, stands for every key.
+  int32_t reach = 0;
   const int32_t* columns = nullptr;  // [num_columns] positions, ascending
   int32_t num_columns = 0;
   int32_t weighted_end = 0;  // columns before this position count `weight` times in the softmax

@@ -47,10 +47,10 @@
 //   Transpose(rows)                  turns kLanes rows into columns
 // A count above what a vector holds means the whole vector.
 //
-// Cost: 2 D multiply-adds a visible key and head, plus at most one lane block at each edge of a
-// block of rows. Scratch a thread: a constant of about 1 MiB, whatever the length of the text.
-// Source: Longformer, arXiv 2004.05150, sec. 3.1. Proven by sliding_window_attention_test and
-// block_sparse_attention_test.
+// Cost: 2 D multiply-adds for each key that a row sees, per head, plus at most one lane block at
+// each edge of a block of rows. Scratch per thread: a constant of about 1 MiB, whatever the length
+// of the text. Source: Longformer, arXiv 2004.05150, sec. 3.1. Proven by
+// sliding_window_attention_test and block_sparse_attention_test.
 #pragma once
 
 #include <algorithm>

@@ -1,8 +1,8 @@
 // Softmax attention over packed texts where query t sees keys t-w..t+w of its own text, plus every
 // global key of its text. Each key counts once, also where a global key lies inside the window. A
 // row with no visible key yields zeros, never NaN.
-//   Cost O(T·H·(w + G)·D) multiply-adds for G global keys a text. Scratch is about 1 MiB a thread,
-//   whatever the lengths: there is never an n x n mask.
+//   Cost O(T·H·(w + G)·D) multiply-adds for G global keys per text. Scratch is about 1 MiB per
+//   thread, whatever the lengths: there is never an n x n mask.
 // The result of a text is bit-identical alone and in any batch, and for any number of threads. The
 // work is done by row_attention.h, which also chooses the instruction set.
 // Source: Longformer, arXiv 2004.05150, sec. 3.1. Proven by sliding_window_attention_test (against

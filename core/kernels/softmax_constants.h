@@ -10,13 +10,13 @@ constexpr float kLog2OfE = 1.44269504f;
 // at that size a step of float32 is 1.
 constexpr float kRoundToInteger = 12582912.0f;
 
-// 2^r for |r| <= 1/2 as a polynomial, factors of 1, r, r^2, ... r^5: minimax in relative error,
-// 7.5e-8. At r = 0 it is 1.00000012.
+// 2^r for |r| <= 1/2 as a polynomial: the coefficients of 1, r, r^2, ... r^5. They make the largest
+// relative error as small as it can be, 7.5e-8. At r = 0 the polynomial is 1.00000012.
 constexpr float kExp2Terms[6] = {1.00000012f,   0.693146944f,   0.240221202f,
                                  0.0555071309f, 0.00967554096f, 0.00132764725f};
 
-// The same with relative error 1e-7, as 1 plus factors of r, r^2, ... r^6, so that it is exactly 1
-// at r = 0: Reformer's rule needs e^0 = 1. Source: Cephes, exp2f.
+// The same with a relative error of 1e-7, as 1 plus a polynomial: the coefficients of r, r^2, ...
+// r^6. It is exactly 1 at r = 0: Reformer's rule needs e^0 = 1. Source: Cephes, exp2f.
 constexpr float kExp2TermsAboveOne[6] = {6.931472028550421e-1f, 2.402264791363012e-1f,
                                          5.550332471162809e-2f, 9.618437357674640e-3f,
                                          1.339887440266574e-3f, 1.535336188319500e-4f};

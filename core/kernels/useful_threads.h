@@ -9,7 +9,7 @@
 
 namespace longspan::kernels {
 
-// Of a pass over memory: 16 Ki elements are 64 KiB of float32.
+// What is worth a thread in a pass over memory: 16 Ki elements are 64 KiB of float32.
 inline constexpr int64_t kElementsWorthAThread = 16 * 1024;
 
 // One thread for each `worth_a_thread` of `work`: at least one, at most the team.

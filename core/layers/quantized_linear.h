@@ -37,7 +37,8 @@ QuantizedWeight QuantizeWeight(const at::Tensor& weight);
 
 // The same weight in -63 ... 63, for processors without VNNI. Their instruction (VPMADDUBSW) adds
 // pairs of u8 x s8 products in 16 bits and saturates; 2 x 255 x 63 = 32,130 fits. It is made from
-// the 127 levels, so that a folder of int8 weights gives the same as quantising at load.
+// the values in -127 ... 127, so that a folder of int8 weights gives the same as quantising at
+// load.
 QuantizedWeight NarrowWeight(const QuantizedWeight& weight);
 
 class QuantizedLinear {

@@ -31,7 +31,7 @@ class RotaryEmbedding {
   struct Table {
     at::Tensor cos, sin;  // [positions, D/2]
   };
-  // A table of at least so many positions.
+  // A table of at least num_positions positions.
   std::shared_ptr<const Table> TableFor(int64_t num_positions) const;
 
   int64_t head_size_ = 0;

@@ -48,8 +48,8 @@ struct ForwardOptions {
   // (PackedPass::Continue). Empty = nobody listens. The encoder itself calls it after the last
   // layer.
   std::function<void()> at_seam;
-  // A pure question, asked behind each seam. True = this text's rows need not be right any more.
-  // Once all texts are dropped, Forward returns CANCELLED. Empty = every text is wanted.
+  // Asked after each seam; it must change nothing. True = this text's rows need not be right any
+  // more. Once all texts are dropped, Forward returns CANCELLED. Empty = every text is wanted.
   std::function<bool(int32_t text)> is_dropped;
   // Per text: true = only row 0 of the last layer will be read (cls pooling). A model may skip the
   // other rows where all texts say so. Empty = all rows are read.

@@ -54,8 +54,8 @@ class PostNormLayer {
   // pauses as Qkv does. If the pass is to stop, x is left half done.
   void Finish(at::Tensor& x, const at::Tensor& attended, const PackedPass* pass = nullptr) const;
 
-  // Number of weights in the linear layers of a whole model. They are the ones that the model's
-  // dtype is about.
+  // Number of weights in the linear layers of a whole model. Only these are held in the model's
+  // dtype.
   static int64_t NumLinearParameters(const EncoderConfig& config);
 
  private:

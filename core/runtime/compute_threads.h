@@ -3,7 +3,7 @@
 //
 // OpenMP and MKL keep the size of the team per thread. A worker thread that never called
 // JoinComputeTeam would start as many threads as the host has cores, whatever the container's
-// quota, and twice the cores that a process may use means half the speed.
+// quota. Twice as many threads as cores that the process may use halve its speed.
 //
 // Thread safe.
 #pragma once

@@ -38,7 +38,7 @@ class AttentionPattern {
   int times(int64_t query, int64_t key) const { return times_[query * rows_ + key]; }
   bool sees(int64_t query, int64_t key) const { return sight(query, key) > Sight::kSelfOnly; }
 
-  // The query sees the key so many times more. The strongest reason is kept.
+  // The query sees the key `times` more times. The strongest reason is kept.
   void Add(int64_t query, int64_t key, Sight sight, int times);
   // The query sees nothing.
   void HideRow(int64_t query);
@@ -92,7 +92,7 @@ struct RecordedPatterns {
   std::vector<LayerPattern> layers;
 };
 
-// A pattern of so many tokens takes 32 MiB.
+// The longest text of a pattern: 4,096 tokens take 2 * 4096^2 bytes, which are 32 MiB.
 inline constexpr int64_t kMaxPatternTokens = 4096;
 
 // Loads the model and runs one forward pass. Errors are one line: what, got, allowed.

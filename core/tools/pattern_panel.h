@@ -13,7 +13,7 @@ namespace longspan {
 
 struct SightStyle {
   const char* color;  // "#rrggbb"
-  const char* often;  // where a key counts more than once
+  const char* often;  // the same, where a key counts more than once
 };
 const SightStyle& StyleOf(Sight sight);
 

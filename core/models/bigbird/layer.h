@@ -33,7 +33,7 @@ class BigBirdLayer {
                     bool sparse) const;
 
   PostNormLayer layer_;
-  int64_t full_up_to_;  // texts up to so many tokens see all of themselves
+  int64_t full_up_to_;  // the longest text that sees all of itself, in tokens
   int64_t block_size_;
   int64_t random_blocks_;  // r of the published config
   double scale_;

@@ -16,7 +16,7 @@ namespace longspan {
 
 struct PaddingRule {
   int64_t block_size = 64;
-  int64_t full_up_to = 0;  // texts up to so many tokens are left as they are
+  int64_t full_up_to = 0;  // the longest text that is left as it is, in tokens
   int32_t pad_token_id = 0;
 };
 

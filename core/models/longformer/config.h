@@ -19,7 +19,7 @@ struct LongformerConfig : EncoderConfig {
 
   // The keys of the object "longspan".
 
-  // Texts of up to so many tokens see all of themselves; 0 = no text does.
+  // The longest text that sees all of itself, in tokens; 0 = no text does.
   int64_t dense_up_to = 0;
   // The position rows behind the first repeat with this period, so that no text is too long; 0 =
   // each row serves one position, as published.
@@ -37,7 +37,7 @@ absl::StatusOr<LongformerConfig> ParseLongformerConfig(const nlohmann::json& con
 // Reads attention_window, one number or one per layer, each even and positive, and halves it to
 // one-sided windows. LED shares it.
 std::vector<int64_t> ReadOneSidedWindows(JsonReader& reader, int64_t num_layers);
-// Those windows in the form that ModelInfo has.
+// One-sided windows in the form that ModelInfo has.
 std::vector<LayerAttention> SlidingWindowLayers(const std::vector<int64_t>& one_sided_windows);
 
 }  // namespace longspan

@@ -33,7 +33,7 @@ class LongformerLayer {
   };
   struct Window {
     int64_t one_sided = 0;    // tokens on each side
-    int64_t dense_up_to = 0;  // texts up to so many tokens see all of themselves; 0 = none
+    int64_t dense_up_to = 0;  // the longest text that sees all of itself, in tokens; 0 = none
   };
   // Missing weights are recorded in the map.
   LongformerLayer(WeightMap& weights, const PostNormLayer::Names& names,

@@ -13,8 +13,9 @@
 
 namespace longspan {
 
-// Which factor of the axial position table moves fast. Row-major is what the published code
-// computes; column-major is what descriptions of the method print (E1[j % l1], E2[j // l1]).
+// Which of the two axial tables takes another row at each position (example in embeddings.h).
+// Row-major, the second one, is what the published code computes. Column-major, the first one, is
+// what descriptions of the method print (E1[j % l1], E2[j // l1]).
 enum class AxialOrder { kRowMajor, kColumnMajor };
 
 struct ReformerConfig {
@@ -33,8 +34,8 @@ struct ReformerConfig {
 
   bool axial = true;
   AxialOrder axial_order = AxialOrder::kRowMajor;
-  std::vector<int64_t> axial_shape;   // {s0, s1}: s0 * s1 positions
-  std::vector<int64_t> axial_widths;  // {d0, d1}: d0 + d1 = E
+  std::vector<int64_t> axial_shape;   // {l1, l2}: l1 * l2 positions
+  std::vector<int64_t> axial_widths;  // {d1, d2}: d1 + d2 = E
 
   ChunkShape local;
   ChunkShape lsh;

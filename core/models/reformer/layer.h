@@ -4,12 +4,12 @@
 //   x1 += Attention(LN(x2))
 //   x2 += FeedForward(LN(x1))       with the new x1
 //
-// Training uses that a layer can be undone, so that no activations are kept. Here another property
-// counts: each half reads one stream and adds to the other, so it is computed in place, a few
-// hundred rows at a time. Besides the streams, only queries, keys and values of the heads at hand
-// exist for the whole text in an LSH layer, which looks anywhere. In a local layer not even those
-// do. Example: half a million tokens of the published geometry (E = 256) take 2 x 512 MiB for the
-// streams and 256 MiB for queries, keys and values.
+// In training a layer can be undone, so that no activations are kept. Here another property counts:
+// each half reads one stream and adds to the other, so it is computed in place, a few hundred rows
+// at a time. Besides the streams, only queries, keys and values of the heads at hand exist for the
+// whole text in an LSH layer, which looks anywhere. In a local layer not even those do. Example:
+// half a million tokens of the published geometry (E = 256) take 2 x 512 MiB for the streams and
+// 256 MiB for queries, keys and values.
 //
 // Each half is one loop over blocks of rows. A block runs whole on one thread, so its rows stay in
 // that core's cache from the LayerNorm to the addition. Cost O(T·E·I) for the feed-forward half of
@@ -86,8 +86,8 @@ int64_t LshHeadsAtOnce(const ReformerConfig& config, DataType dtype, int64_t num
 // The type of what goes into and comes out of the linear layers: bfloat16 in a bfloat16 model,
 // float32 in all others.
 at::ScalarType LinearType(DataType dtype);
-// The type of queries, keys and values. As LinearType, and bfloat16 also in an int8 model where the
-// processor has AVX512-BF16.
+// The type of queries, keys and values: that of LinearType, but bfloat16 also in an int8 model
+// where the processor has AVX512-BF16.
 at::ScalarType AttentionType(DataType dtype);
 // LN(x) in `type`, made in one pass over the rows.
 at::Tensor NormTo(const LayerNorm& norm, const at::Tensor& x, at::ScalarType type);
