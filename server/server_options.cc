@@ -238,7 +238,7 @@ std::string EnvironmentName(const std::string& setting) {
 struct CommandLine {
   CLI::App app{"longspan-server: long text into vectors over gRPC", "longspan-server"};
   std::vector<std::string> values;  // by setting, in the order of Settings()
-  std::vector<CLI::Option*> given;  // likewise; counts how often the setting was given
+  std::vector<CLI::Option*> given;  // in the same order; counts how often each was given
   std::string config;
   bool print_config = false;
 

@@ -16,15 +16,15 @@
 // of W with six broadcasts of x.
 //
 //   packed : for each depth, for each panel: [depth][16] words
-//   x      : copied by depth, 192 rows at once, to rows 400 words apart. At multiples of 4 KiB they
-//            would share few sets of the cache.
+//   x      : copied by depth, 192 rows at once (300 KiB, which stay in the L2 cache), to rows 400
+//            words apart. At multiples of 4 KiB they would share few sets of the cache.
 //   M = 14 : tiles of 5, 5 and 4 rows, not of 6, 6 and 2, because below 4 rows the multiply units
 //            wait for their own results.
 //
 // A row's result does not depend on the other rows: every tile adds in the same order. In int8,
 // VPMADDUBSW adds two products of u8 and s8 in 16 bits and saturates, so weights must lie in
 // -63..63 (NarrowWeight of core/layers/quantized_linear.h makes them so).
-//   Cost O(M·N·K); scratch 300 KiB per thread.
+//   Cost O(M·N·K); scratch is the copy of x, 300 KiB per thread.
 // Source of the scheme: Goto and van de Geijn, Anatomy of high-performance matrix multiplication,
 // ACM TOMS 34(3), 2008. Proven by packed_gemm_test.
 #pragma once

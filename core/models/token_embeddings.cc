@@ -11,8 +11,8 @@
 namespace longspan {
 namespace {
 
-// The sums of the three tables for so many rows (6 MiB for E = 768) stay in the cache until they
-// are normalised.
+// Rows whose embeddings are added up together. Their sums (6 MiB for E = 768) stay in the cache
+// until they are normalised.
 constexpr int64_t kEmbeddingBlockRows = 2048;
 
 }  // namespace

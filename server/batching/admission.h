@@ -172,7 +172,7 @@ class Admission {
   void GiveBack(const Cost& cost);
   void GiveBackOutput(int64_t bytes);
 
-  // constant after construction
+  // Constant after construction.
   const AdmissionOptions options_;
   const TextSeconds text_seconds_;
   const Clock* const clock_;

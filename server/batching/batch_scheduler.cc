@@ -8,9 +8,9 @@
 namespace longspan {
 namespace {
 
-// --max-batch-tokens bounds the predicted seconds of a batch to what so many tokens cost as texts
-// of this length. 512 is the usual longest text of dense encoders, and so the length for which
-// people know what a batch of so many tokens costs; longer texts cost more per token.
+// The predicted seconds of a batch are bounded by what --max-batch-tokens tokens cost as texts of
+// this length. 512 is the usual longest text of dense encoders, and so the length for which people
+// know what a batch costs; longer texts cost more per token.
 constexpr int64_t kReferenceLength = 512;
 
 void CompleteAbandoned(const std::vector<QueuedPiece>& pieces) {

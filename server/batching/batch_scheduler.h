@@ -116,7 +116,7 @@ class BatchScheduler {
   void SweepLocked(std::vector<QueuedPiece>* abandoned) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   PackedBatch Predict(PackedBatch batch) const;  // fills in predicted_seconds
 
-  // constant after construction
+  // Constant after construction.
   const BatchSchedulerOptions options_;
   const BatchCost cost_;
   const Clock* const clock_;

@@ -95,12 +95,12 @@ class EncodeTask {
   // Ends the task. The first call wins and runs `done`; later ones return false and do nothing.
   bool Complete(absl::StatusOr<EncodedDocument> result);
 
-  // --- tokenizer thread, before the task is shared ---
+  // For the tokenizer thread, before the task is shared.
   void BeginPreparation();
   void SetPrepared(PreparedText prepared);
   const PreparedText& prepared() const { return prepared_; }
 
-  // --- worker threads ---
+  // For the worker threads.
   struct BatchShape {
     absl::Time start;  // of the batch's computation
     int32_t pieces = 0;
@@ -115,7 +115,7 @@ class EncodeTask {
   StageTimings MeasureLocked(absl::Time now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void NoteBatchLocked(const BatchShape& batch, absl::Time end) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
-  // constant after construction
+  // Constant after construction.
   const Clock* const clock_;
   const EncodeInput input_;
   const absl::Time arrival_;
@@ -124,7 +124,7 @@ class EncodeTask {
   const std::string client_;
   const std::shared_ptr<TokenVectorBuffer> token_vectors_;
 
-  // constant once the task is shared
+  // Constant once the task is shared.
   PreparedText prepared_;
 
   std::atomic<bool> completed_{false};

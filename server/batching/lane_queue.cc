@@ -65,8 +65,8 @@ void LaneQueue::Forget(const QueuedPiece& piece) {
 }
 
 // Forgets the clients that wait for nothing and whose virtual time the others have reached: they
-// would come back at Now() like a new client. Looks only once per so many pieces taken as there are
-// clients, so that a piece costs O(1); the 16 keep it from looking at every piece where clients are
+// would come back at Now() like a new client. Looks only once in as many pieces as there are
+// clients, so that a piece costs O(1). The 16 keep it from looking at every piece where clients are
 // few.
 void LaneQueue::DropIdleClients() {
   if (++taken_since_drop_ < clients_.size() + 16) return;

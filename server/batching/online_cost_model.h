@@ -59,7 +59,7 @@ class OnlineCostModel final : public BatchObserver {
   };
   void Learn(Factor* factor, double log_error) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
-  // constant after construction
+  // Constant after construction.
   const BatchCost calibrated_;
   const LaneOptions lanes_;
 

@@ -12,7 +12,7 @@
 namespace longspan {
 namespace {
 
-// Token ids need no tokenizer. Up to so many are cut and checked on the calling thread, in less
+// Token ids need no tokenizer. Up to this many are cut and checked on the calling thread, in less
 // time than it takes to hand them to another one.
 constexpr size_t kInlineTokenIds = 4096;
 

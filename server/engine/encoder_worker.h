@@ -82,7 +82,7 @@ class EncoderWorker {
   void BeginHeartbeat(absl::Time now, const PackedBatch& batch);
   void EndHeartbeat(absl::Time now, const PackedBatch* batch);
 
-  // constant after construction
+  // Constant after construction.
   const EncodeFunction encode_;
   BatchScheduler* const scheduler_;
   BatchObserver* const observer_;

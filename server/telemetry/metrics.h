@@ -61,7 +61,8 @@ struct CallOutcome {
   bool itemised = false;   // a stream, whose texts are counted one by one (OnStreamItem)
 };
 
-// Gauges, read at each scrape.
+// Gauges, read at each scrape. Those of the queue are BatchScheduler::Depth, so a text that is cut
+// into pieces counts once for each piece.
 struct ServerGauges {
   int64_t queue_texts = 0;
   int64_t queue_tokens = 0;
