@@ -1,5 +1,5 @@
 // AttentionObserver: is told what each attention of a forward pass computes. It is given the very
-// structures that the kernels take, so who sees whom is read off them and never from a second
+// structures that the kernels take, so what it learns of who sees whom does not come from a second
 // formula. `longspan-model mask` and tests use it. A pass without an observer pays one comparison
 // with null for each attention.
 //

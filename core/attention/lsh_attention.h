@@ -89,7 +89,8 @@ class LshAttention {
 
   int64_t heads_at_once() const { return heads_at_once_; }
   // Takes the packed rows from row_begin on, for the head at place h, which is `head` in the model.
-  // qk : [rows, D] float32     v : [rows, D]
+  //   qk : [rows, D] float32
+  //   v  : [rows, D]
   void Take(int64_t h, int64_t head, int64_t row_begin, const at::Tensor& qk, const at::Tensor& v);
   // Sorts the rows of the heads at the first num_heads places.
   void Sort(int64_t num_heads);
@@ -101,11 +102,12 @@ class LshAttention {
   // Tells the observer of the head at place h, which is `head` in the model, block by block. After
   // Sort.
   void Observe(int64_t h, int64_t head, AttentionObserver& observer) const;
-  // Attention of a block, in slot order. out : [num_slots, D] float32 or bfloat16     lse : null,
-  // or [num_slots], becomes the logsumexp of the scores. Runs on the calling thread alone.
+  // Attention of a block, in slot order, on the calling thread alone.
+  //   out : [num_slots, D] float32 or bfloat16
+  //   lse : null, or [num_slots], becomes the logsumexp of the scores
   void Attend(int64_t h, const Block& block, at::Tensor& out, float* lse) const;
-  // The packed row of slot i of a block is row_begin(block) + slots(h, block)[i]. Null slots = 0,
-  // 1, 2, ...
+  // The packed row of slot i of a block is row_begin(block) + slots(h, block)[i]. Null stands for
+  // the slots 0, 1, 2, ...
   const int32_t* slots(int64_t h, const Block& block) const;
   int64_t row_begin(const Block& block) const { return texts_[block.text].rows.row_begin; }
 

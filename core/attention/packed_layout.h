@@ -11,7 +11,7 @@ namespace longspan {
 class AttentionObserver;
 
 struct PackedLayout {
-  std::span<const int32_t> cu_seqlens;  // [B+1], first row of each text, and T
+  std::span<const int32_t> cu_seqlens;  // [B+1], first row of each text, then T, the number of rows
   // [B], the one-sided window of each text; kernels::kUnlimitedWindow = the whole text.
   std::span<const int64_t> windows;
   std::span<const int32_t> globals;       // [G], rows of global tokens, ascending; may be empty

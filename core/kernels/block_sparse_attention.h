@@ -11,7 +11,7 @@
 //
 // Padding keys are left out. The published code adds -10000 to their scores instead. In float32
 // that is the same to the last bit, because a row that is read always sees itself. Rows of padding
-// are zeros, as they are there.
+// are zeros, as in the published code.
 //   Cost O(T·H·block_size·D), plus two blocks of rows that see the whole text. Scratch is that of
 //   row_attention.h, which does the work.
 // Source: BigBird, arXiv 2007.14062, sec. 2, without random blocks. Proven by

@@ -21,9 +21,9 @@ namespace longspan {
 class AttentionObserver;
 class ModelFolder;
 
-// The token vectors of one forward pass. Rows may be made only when they are read, as Reformer's
-// last LayerNorm over both streams is. So read them in blocks: [T, token_dimensions] then never
-// exists as a whole.
+// The token vectors of one forward pass. A model may make the rows only when they are read;
+// Reformer applies its last LayerNorm then. Read them in blocks, so that [T, token_dimensions]
+// never exists as a whole.
 class HiddenStates {
  public:
   // `rows(begin, end)` gives [end - begin, token_dimensions] float32 of the model's own layout.

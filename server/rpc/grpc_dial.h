@@ -1,6 +1,6 @@
 // DialGrpc: whether the gRPC port of this process really answers. A listener whose process ran out
-// of file descriptors stays dead in gRPC 1.51 while the process lives: nothing inside the process
-// tells, only a new connection does.
+// of file descriptors stays dead in gRPC 1.51 while the process lives. Nothing inside the process
+// shows it; only a new connection does.
 //
 // A free function without state: thread safe. It blocks for at most `timeout`.
 #pragma once

@@ -91,8 +91,8 @@ at::ScalarType LinearType(DataType dtype);
 at::ScalarType AttentionType(DataType dtype);
 // LN(x) in `type`, made in one pass over the rows.
 at::Tensor NormTo(const LayerNorm& norm, const at::Tensor& x, at::ScalarType type);
-// Adds from [n, E] to rows of stream [rows, E]. Row i goes to row begin + rows[i]; null rows = 0,
-// 1, 2, ...
+// Adds from [n, E] to rows of stream [rows, E]. Row i goes to row begin + rows[i]; null stands for
+// the rows 0, 1, 2, ...
 void AddToStream(const at::Tensor& from, int64_t begin, const int32_t* rows, at::Tensor& stream);
 
 }  // namespace longspan
