@@ -12,10 +12,11 @@ namespace longspan {
 at::Tensor SlidingWindowAttention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                                   const PackedLayout& layout, double scale, at::Tensor* lse) {
   TORCH_CHECK(layout.windows.size() + 1 == layout.cu_seqlens.size(), "the layout has ",
-              layout.windows.size(), " windows for ", layout.cu_seqlens.size(), " seams of texts");
+              layout.windows.size(), " windows for ", layout.cu_seqlens.size(),
+              " borders of texts");
   TORCH_CHECK(layout.globals.empty() || layout.cu_globals.size() == layout.cu_seqlens.size(),
-              "the layout has ", layout.cu_globals.size(), " seams of globals for ",
-              layout.cu_seqlens.size(), " seams of texts");
+              "the layout has ", layout.cu_globals.size(), " borders of globals for ",
+              layout.cu_seqlens.size(), " borders of texts");
   at::Tensor out = at::empty(q.sizes(), q.options().memory_format(at::MemoryFormat::Contiguous));
   kernels::SlidingWindowAttentionParams params = AttentionTensors(q, k, v, out, layout, scale);
   if (lse) *lse = at::empty({q.size(0), q.size(1)}, q.options().dtype(at::kFloat));

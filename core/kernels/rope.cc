@@ -26,11 +26,11 @@ void Rope(const RopeParams& params) {
     const int64_t team = omp_get_num_threads(), me = omp_get_thread_num();
     const int64_t begin = num_tokens * me / team, end = num_tokens * (me + 1) / team;
     // Where the text of token `begin` starts: the last border at or before it.
-    const int32_t* seam =
+    const int32_t* border =
         std::upper_bound(params.cu_seqlens, params.cu_seqlens + params.num_texts, begin) - 1;
     for (int64_t token = begin; token < end; ++token) {
-      while (token >= seam[1]) ++seam;
-      rotate_token(params, token, token - *seam);
+      while (token >= border[1]) ++border;
+      rotate_token(params, token, token - *border);
     }
   }
 }

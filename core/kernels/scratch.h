@@ -18,6 +18,7 @@ class Scratch {
   // written before is lost where the memory has to grow.
   float* Floats(size_t count) {
     if (count > size_) {
+      buffer_.reset();  // first, so that the old and the new memory never exist together
       buffer_.reset(
           static_cast<float*>(std::aligned_alloc(64, (count * sizeof(float) + 63) / 64 * 64)));
       size_ = count;

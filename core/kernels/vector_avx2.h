@@ -57,6 +57,8 @@ static inline void Store8(BFloat16* p, int64_t count, __m256 v) {
   for (int64_t i = 0; i < count; ++i) p[i] = some[i];
 }
 
+namespace {
+
 // What layer_norm_tile.h, rope_tile.h and quantize_tile.h take as their Elements.
 struct Avx2Elements {
   using V = Vector<8>;
@@ -74,5 +76,7 @@ struct Avx2Elements {
     return count >= 8 ? v : _mm256_and_ps(v, _mm256_castsi256_ps(FirstLanes8(count)));
   }
 };
+
+}  // namespace
 
 }  // namespace longspan::kernels

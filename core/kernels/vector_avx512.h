@@ -42,6 +42,8 @@ static inline void Store16(BFloat16* p, __mmask16 lanes, __m512 v) {
   _mm256_mask_storeu_epi16(p, lanes, _mm512_cvtepi32_epi16(rounded));
 }
 
+namespace {
+
 // What layer_norm_tile.h, rope_tile.h and quantize_tile.h take as their Elements.
 struct Avx512Elements {
   using V = Vector<16>;
@@ -59,6 +61,8 @@ struct Avx512Elements {
     return _mm512_maskz_mov_ps(LaneMask(count, 0), v);
   }
 };
+
+}  // namespace
 
 // Pairs of bfloat16, for the _avx512_bf16 implementations. A lane holds a pair, the first of it in
 // the low half.

@@ -30,6 +30,7 @@ void PackedPass::AtSeam() const {
 }
 
 absl::Status PackedPass::DropTexts(at::Tensor& hidden) {
+  if (stopped_) return absl::CancelledError("every text of the batch was dropped");
   AtSeam();
   if (!options_.is_dropped) return absl::OkStatus();
   std::vector<int32_t> kept;
@@ -44,8 +45,9 @@ absl::Status PackedPass::DropTexts(at::Tensor& hidden) {
 bool PackedPass::Continue() const {
   AtSeam();
   if (!options_.is_dropped) return true;
-  return std::any_of(texts_.begin(), texts_.end(),
-                     [&](int32_t text) { return !options_.is_dropped(text); });
+  stopped_ = std::all_of(texts_.begin(), texts_.end(),
+                         [&](int32_t text) { return options_.is_dropped(text); });
+  return !stopped_;
 }
 
 void PackedPass::KeepTexts(const std::vector<int32_t>& positions, at::Tensor& hidden) {

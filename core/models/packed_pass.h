@@ -85,6 +85,9 @@ class PackedPass {
   std::vector<int32_t> cu_globals_;  // [num_texts() + 1], borders of texts in globals_
   std::vector<uint8_t> mask_;        // [num_rows()], 0 = not read; empty = all are read
   std::vector<int64_t> windows_;     // [num_texts()], of the last Layout
+
+  // Continue has said stop: the pass reaches no further seam.
+  mutable bool stopped_ = false;
 };
 
 }  // namespace longspan

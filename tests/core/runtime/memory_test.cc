@@ -94,10 +94,10 @@ struct Layer {
     const MemoryPass pass;
     const at::Tensor packed = qkv(x);
     at::Tensor attended = packed.narrow(1, 0, 300).contiguous().view({x.size(0), 3, 100});
-    const std::vector<int32_t> seams = {0, static_cast<int32_t>(x.size(0))}, globals = {0},
-                               global_seams = {0, 1};
+    const std::vector<int32_t> borders = {0, static_cast<int32_t>(x.size(0))}, globals = {0},
+                               global_borders = {0, 1};
     GlobalRowAttention(x, global, 3,
-                       {.cu_seqlens = seams, .globals = globals, .cu_globals = global_seams},
+                       {.cu_seqlens = borders, .globals = globals, .cu_globals = global_borders},
                        attended);
     const at::Tensor middle = norm.AddNorm(output(attended.view({x.size(0), 300})), x);
     return norm.AddNorm(feed_forward(middle), middle);
