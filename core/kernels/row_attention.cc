@@ -18,8 +18,11 @@ std::vector<RowAttentionImplementation> RowAttentionImplementations(ElementType 
       {"avx2", &CpuFeatures::avx2, RunRowTasksAvx2},
       {"portable", nullptr, RunRowTasksPortable},
   };
-  if (type == ElementType::kBFloat16)
-    all.insert(all.begin(), {"avx512_bf16", &CpuFeatures::avx512_bf16, RunRowTasksAvx512Bf16});
+  if (type == ElementType::kBFloat16) {
+    // Where VDPBF16PS is slow, the float32 arithmetic of "avx512" on widened elements is faster.
+    const auto place = all.begin() + (GetCpuFeatures().slow_vdpbf16ps ? 1 : 0);
+    all.insert(place, {"avx512_bf16", &CpuFeatures::avx512_bf16, RunRowTasksAvx512Bf16});
+  }
   return Supported(all);
 }
 

@@ -149,6 +149,7 @@ void BM_BlockSparse(benchmark::State& state, Shape shape, ElementType type) {
 
 constexpr ElementType kFloat32 = ElementType::kFloat32, kBFloat16 = ElementType::kBFloat16;
 const char* const kPreferred = RowAttentionImplementations(kFloat32).front().name;
+const char* const kPreferredBFloat16 = RowAttentionImplementations(kBFloat16).front().name;
 constexpr Shape kLongformer = {.length = 4096, .window = 256, .num_heads = 12, .head_size = 64};
 constexpr Shape kLongformer16K = {.length = 16384, .window = 256, .num_heads = 12, .head_size = 64};
 constexpr Shape kLongformerGlobal = {
@@ -164,12 +165,12 @@ constexpr Shape kMiniLmBand = {
     .length = 4096, .window = 128, .num_heads = 12, .head_size = 32, .num_globals = 1};
 constexpr Shape kLed = {.length = 4096, .window = 512, .num_heads = 12, .head_size = 64};
 
-#define LONGSPAN_SHAPES(name, shape)                                                \
-  BENCHMARK_CAPTURE(BM_SlidingWindow, name##_fp32, shape, kFloat32, kPreferred)     \
-      ->UseRealTime()                                                               \
-      ->MinTime(0.7);                                                               \
-  BENCHMARK_CAPTURE(BM_SlidingWindow, name##_bf16, shape, kBFloat16, "avx512_bf16") \
-      ->UseRealTime()                                                               \
+#define LONGSPAN_SHAPES(name, shape)                                                     \
+  BENCHMARK_CAPTURE(BM_SlidingWindow, name##_fp32, shape, kFloat32, kPreferred)          \
+      ->UseRealTime()                                                                    \
+      ->MinTime(0.7);                                                                    \
+  BENCHMARK_CAPTURE(BM_SlidingWindow, name##_bf16, shape, kBFloat16, kPreferredBFloat16) \
+      ->UseRealTime()                                                                    \
       ->MinTime(0.7)
 
 LONGSPAN_SHAPES(longformer_4096, kLongformer);

@@ -62,7 +62,8 @@ TEST(Implementations, OfEveryKernel_AreThoseOfThisProcessor_PreferredFirst) {
       {"RowAttention of float32", Names(RowAttentionImplementations(float32)),
        Here({"avx512", "avx2", "portable"})},
       {"RowAttention of bfloat16", Names(RowAttentionImplementations(bfloat16)),
-       Here({"avx512_bf16", "avx512", "avx2", "portable"})},
+       GetCpuFeatures().slow_vdpbf16ps ? Here({"avx512", "avx512_bf16", "avx2", "portable"})
+                                       : Here({"avx512_bf16", "avx512", "avx2", "portable"})},
       {"ChunkAttention of float32", Names(ChunkAttentionImplementations(float32)),
        Here({"avx512", "avx2", "portable"})},
       {"ChunkAttention of bfloat16", Names(ChunkAttentionImplementations(bfloat16)),
