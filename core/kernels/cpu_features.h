@@ -10,8 +10,8 @@ struct CpuFeatures {
   bool avx512_bf16 = false;  // avx512, and VDPBF16PS: products of bfloat16
   bool avx512_vnni = false;  // avx512, and VPDPBUSD: products of int8
 
-  // Intel's cores: VDPBF16PS has less than the rate of a float32 multiply-add there. Measured on an
-  // Emerald Rapids: row attention of bfloat16 ran at 128 GFLOP/s with it and that of float32 at 205.
+  // Intel's cores: VDPBF16PS has less than the rate of a float32 multiply-add there. Measured on
+  // Emerald Rapids: row attention of bfloat16 ran at 128 GFLOP/s with it, of float32 at 205.
   bool slow_vdpbf16ps = false;
 };
 
