@@ -51,28 +51,31 @@ class RowNormalizer {
       Out* out = static_cast<Out*>(p.out) + row * width;
 
       Float sum = {};
-      ForEachVector<Elements::kLanes>(width, [&](int64_t i, int64_t count) [[gnu::always_inline]] {
-        Float v = Elements::Load(x + i, count);
-        if (residual) v += Elements::Load(residual + i, count);
-        Elements::Store(scratch + i, count, v);
-        sum += v;
-      });
+      ForEachVector<Elements::kLanes>(
+          width, [&](int64_t i, int64_t count) __attribute__((always_inline)) {
+            Float v = Elements::Load(x + i, count);
+            if (residual) v += Elements::Load(residual + i, count);
+            Elements::Store(scratch + i, count, v);
+            sum += v;
+          });
       const Float mean = V::Set(V::ReduceAdd(sum) * per_element);
 
       Float squares = {};
-      ForEachVector<Elements::kLanes>(width, [&](int64_t i, int64_t count) [[gnu::always_inline]] {
-        const Float deviation =
-            Elements::FirstLanes(Elements::Load(scratch + i, count) - mean, count);
-        squares = V::MultiplyAdd(deviation, deviation, squares);
-      });
+      ForEachVector<Elements::kLanes>(
+          width, [&](int64_t i, int64_t count) __attribute__((always_inline)) {
+            const Float deviation =
+                Elements::FirstLanes(Elements::Load(scratch + i, count) - mean, count);
+            squares = V::MultiplyAdd(deviation, deviation, squares);
+          });
       const Float scale = V::Set(1.0f / std::sqrt(V::ReduceAdd(squares) * per_element + p.eps));
 
-      ForEachVector<Elements::kLanes>(width, [&](int64_t i, int64_t count) [[gnu::always_inline]] {
-        const Float normal = (Elements::Load(scratch + i, count) - mean) * scale;
-        const Float bias = p.bias ? Elements::Load(p.bias + i, count) : Float{};
-        const Float weight = Elements::Load(p.weight + i, count);
-        Elements::Store(out + i, count, V::MultiplyAdd(normal, weight, bias));
-      });
+      ForEachVector<Elements::kLanes>(
+          width, [&](int64_t i, int64_t count) __attribute__((always_inline)) {
+            const Float normal = (Elements::Load(scratch + i, count) - mean) * scale;
+            const Float bias = p.bias ? Elements::Load(p.bias + i, count) : Float{};
+            const Float weight = Elements::Load(p.weight + i, count);
+            Elements::Store(out + i, count, V::MultiplyAdd(normal, weight, bias));
+          });
     }
   }
 };

@@ -28,15 +28,16 @@ class TokenRotator {
     const int64_t half = p.head_size / 2;
     const float* cos = p.cos + position * half;
     const float* sin = p.sin + position * half;
-    ForEachVector<Elements::kLanes>(half, [&](int64_t i, int64_t count) [[gnu::always_inline]] {
-      const Float c = Elements::Load(cos + i, count), s = Elements::Load(sin + i, count);
-      T* a = static_cast<T*>(p.x) + token * p.token_stride + i;
-      for (int64_t head = 0; head < p.num_heads; ++head, a += p.head_size) {
-        const Float first = Elements::Load(a, count), second = Elements::Load(a + half, count);
-        Elements::Store(a, count, V::MultiplySubtract(first, c, second * s));
-        Elements::Store(a + half, count, V::MultiplyAdd(second, c, first * s));
-      }
-    });
+    ForEachVector<Elements::kLanes>(
+        half, [&](int64_t i, int64_t count) __attribute__((always_inline)) {
+          const Float c = Elements::Load(cos + i, count), s = Elements::Load(sin + i, count);
+          T* a = static_cast<T*>(p.x) + token * p.token_stride + i;
+          for (int64_t head = 0; head < p.num_heads; ++head, a += p.head_size) {
+            const Float first = Elements::Load(a, count), second = Elements::Load(a + half, count);
+            Elements::Store(a, count, V::MultiplySubtract(first, c, second * s));
+            Elements::Store(a + half, count, V::MultiplyAdd(second, c, first * s));
+          }
+        });
   }
 };
 
