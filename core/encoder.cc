@@ -63,6 +63,16 @@ absl::Status CatchLibTorch(Compute compute) {
   }
 }
 
+// The caller's at_seam. Behind it the pass goes on with the threads that the caller gives it; another
+// pass may have run there, with a team of its own.
+std::function<void()> AtSeamThenJoin(const EncodeControl& control) {
+  if (!control.threads) return control.at_seam;
+  return [&control] {
+    if (control.at_seam) control.at_seam();
+    JoinComputeTeam(control.threads());
+  };
+}
+
 // The texts that nobody waits for. A text that was once reported as dropped stays dropped for the
 // rest of the pass.
 class DroppedTexts {
@@ -195,8 +205,9 @@ std::vector<absl::StatusOr<EncodedText>> Encoder::Encode(const TokenBatch& batch
   }
   int32_t done = 0;  // texts with a result, in order
   DroppedTexts dropped(control, num_texts);
-  const EncodeControl sticky{.at_seam = control.at_seam,
-                             .is_dropped = [&](int32_t text) { return dropped.Ask(text); }};
+  const EncodeControl sticky{.at_seam = AtSeamThenJoin(control),
+                             .is_dropped = [&](int32_t text) { return dropped.Ask(text); },
+                             .threads = control.threads};
   const absl::Status status =
       CatchLibTorch([&] { return EncodeTexts(batch, options, sticky, results, done); });
   // A pass that failed half way ends at a seam too. One whose texts are all dropped was just there.
@@ -210,7 +221,7 @@ absl::Status Encoder::EncodeTexts(const TokenBatch& batch, std::span<const Encod
                                   const EncodeControl& control,
                                   std::vector<absl::StatusOr<EncodedText>>& results,
                                   int32_t& done) const {
-  JoinComputeTeam();
+  JoinComputeTeam(control.threads ? control.threads() : 0);
   const MemoryPass memory_pass;
   const c10::InferenceMode inference;
   std::vector<TextOutput> outputs;

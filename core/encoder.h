@@ -74,8 +74,8 @@ struct EncodedText {
   std::vector<std::vector<float>> span_vectors;  // one for each of EncodeOptions::spans
 };
 
-// How a running forward pass is steered from outside. Both functions run on the computing thread;
-// either may be empty.
+// How a running forward pass is steered from outside. The functions run on the computing thread;
+// each may be empty.
 struct EncodeControl {
   // Called at each seam of the pass: before the first layer, after each layer, and after each 2,048
   // rows or as much other work inside the layers of a long pass (all models but Reformer). The
@@ -86,6 +86,10 @@ struct EncodeControl {
   // must change nothing: it is asked after each seam and again before a text's result is made. The
   // result of such a text is CANCELLED. A pass whose texts are all dropped stops at that seam.
   std::function<bool(int32_t text)> is_dropped;
+
+  // The threads with which the pass goes on: asked before its first layer and after each at_seam.
+  // 0 = ComputeThreads().
+  std::function<int()> threads;
 };
 
 // The code of a result where the computing device is gone, so that no later call can succeed. It

@@ -50,7 +50,8 @@ absl::StatusOr<ServedModel> LoadServedModel(ServerOptions* options) {
     const ComputeTeams teams = ChooseTeams(*speeds);
     options->replicas = teams.replicas;
     options->threads = teams.threads;
-    SetComputeThreads(teams.threads);
+    SetComputeThreads(teams.replicas * teams.threads);  // what a lone text has
+    model.teams_follow_load = true;
     model.team_speeds = *std::move(speeds);
   }
   model.info = encoder->info();

@@ -32,6 +32,9 @@ struct ServedModel {
   // The measured speeds from which replicas and threads were chosen. Empty where the settings, or a
   // single core, decided.
   std::vector<TeamSpeed> team_speeds;
+  // The division of the cores was measured, and the passes may divide them otherwise as the load
+  // asks for it (server/batching/core_shares.h).
+  bool teams_follow_load = false;
 };
 
 // Opens options.model: folder, tokenizer, weights. Where options.replicas or options.threads are 0

@@ -17,21 +17,29 @@
 namespace longspan {
 namespace {
 
-AdmissionOptions AdmissionOf(const ServerOptions& options) {
+CoreOptions CoresOf(const ServerOptions& options, const ServedModel& model) {
+  return {.workers = static_cast<int>(std::max<int64_t>(1, options.replicas)),
+          .threads = static_cast<int>(std::max<int64_t>(1, options.threads)),
+          .follow_load = model.teams_follow_load};
+}
+
+AdmissionOptions AdmissionOf(const ServerOptions& options, const ServedModel& model) {
   AdmissionOptions out;
   out.max_queue_bytes = options.max_queue_bytes;
   out.max_queue_tokens = options.max_queue_tokens;
   out.max_queue_wait = absl::Seconds(options.max_queue_seconds);
   out.max_token_vector_bytes = options.max_token_vector_bytes;
-  out.num_replicas = static_cast<int>(options.replicas);
+  // Where teams follow the load, a predicted second is one of all cores.
+  out.num_replicas = model.teams_follow_load ? 1 : static_cast<int>(options.replicas);
   return out;
 }
 
-BatchSchedulerOptions SchedulerOf(const ServerOptions& options, const ModelInfo& model) {
+BatchSchedulerOptions SchedulerOf(const ServerOptions& options, const ServedModel& model) {
   BatchSchedulerOptions out;
   out.max_batch_tokens = options.max_batch_tokens;
   out.batch_timeout = options.batch_timeout;
-  out.length_multiple = model.length_multiple;
+  out.length_multiple = model.info.length_multiple;
+  out.cores = CoresOf(options, model);
   return out;
 }
 
@@ -89,12 +97,12 @@ Server::Server(ServerOptions options, ServedModel model, Log* log, std::function
       on_lost_(std::move(on_lost)),
       keys_(options_.auth_keys_file),
       metrics_(model_.info, options_.tei_metric_names),
-      cost_(model_.cost, SchedulerOf(options_, model_.info).lanes),
+      cost_(model_.cost, SchedulerOf(options_, model_).lanes),
       observers_({&metrics_, &cost_}),
       health_({kEncoderServiceName}),
       reflection_({kEncoderServiceName, grpc::health::v1::Health::service_full_name()}, &keys_),
-      admission_(AdmissionOf(options_), cost_.Corrected().text_seconds, &clock_),
-      scheduler_(SchedulerOf(options_, model_.info), cost_.Corrected(), &clock_),
+      admission_(AdmissionOf(options_, model_), cost_.Corrected().text_seconds, &clock_),
+      scheduler_(SchedulerOf(options_, model_), cost_.Corrected(), &clock_),
       tokenizers_(static_cast<int>(options_.tokenizer_threads)),
       pipeline_(PreparationOf(options_, model_), &admission_, &tokenizers_, &scheduler_),
       parts_{&options_, &model_.info, model_.tokenizer.get(), &lifecycle_, &clock_,
@@ -202,6 +210,7 @@ void Server::ReportComputeTeams() {
               {{"replicas", options_.replicas},
                {"threads", options_.threads},
                {"chosen_by", measured.empty() ? "settings" : "measurement"},
+               {"follow_load", model_.teams_follow_load},
                {"measured", measured}});
   metrics_.SetComputeTeams(
       {static_cast<int>(options_.replicas), static_cast<int>(options_.threads)},
@@ -331,6 +340,7 @@ ServerGauges Server::ReadGauges() const {
           .queue_tokens = depth.tokens,
           .queue_predicted_seconds = admission_.backlog().seconds(),
           .queue_oldest_seconds = absl::ToDoubleSeconds(depth.oldest),
+          .computing_threads = depth.computing_threads,
           .draining = lifecycle_.draining(),
           .cost_correction = {cost_.factor(Lane::kShort), cost_.factor(Lane::kLong),
                               cost_.factor(Lane::kBulk)}};

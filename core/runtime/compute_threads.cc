@@ -43,9 +43,9 @@ int ComputeThreads() {
   return team_size;
 }
 
-void JoinComputeTeam() {
+void JoinComputeTeam(int num_threads) {
   thread_local int joined = 0;
-  const int size = team_size != 0 ? team_size.load() : ComputeThreads();
+  const int size = num_threads > 0 ? num_threads : ComputeThreads();
   if (joined == size) return;
   at::set_num_threads(size);  // sets OpenMP's and MKL's team size, which belong to the thread
   joined = size;

@@ -20,8 +20,9 @@ void SetComputeThreads(int num_threads);
 // The size that was set, AvailableCores() where none was.
 int ComputeThreads();
 
-// Gives the calling thread's parallel regions the size of the team. It is cheap from the second
-// call of a thread on; Encoder calls it at the start of each forward pass.
-void JoinComputeTeam();
+// Gives the calling thread's parallel regions the size of the team, or `num_threads` where that is
+// not 0. It is cheap while the size stays the same; Encoder calls it at the start of each forward
+// pass.
+void JoinComputeTeam(int num_threads = 0);
 
 }  // namespace longspan
