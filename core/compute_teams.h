@@ -41,8 +41,8 @@ absl::StatusOr<std::vector<TeamSpeed>> MeasureTeams(const Encoder& encoder,
 
 // The division with the most replicas that moves at least 1 / 1.05 of what the fastest one moves.
 // Nothing else ran while they were measured; in a server, tokenizers and calls take cores away for
-// moments, and each time a team waits for its slowest thread. A lone text loses nothing by it, since
-// the server gives it all cores. `speeds` is not empty.
+// moments, and each time a team waits for its slowest thread. A lone text loses nothing by it,
+// since the server gives it all cores. `speeds` is not empty.
 ComputeTeams ChooseTeams(std::span<const TeamSpeed> speeds);
 
 }  // namespace longspan

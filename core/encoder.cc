@@ -63,8 +63,8 @@ absl::Status CatchLibTorch(Compute compute) {
   }
 }
 
-// The caller's at_seam. Behind it the pass goes on with the threads that the caller gives it; another
-// pass may have run there, with a team of its own.
+// The caller's at_seam. Behind it the pass goes on with the threads that the caller gives it;
+// another pass may have run there, with a team of its own.
 std::function<void()> AtSeamThenJoin(const EncodeControl& control) {
   if (!control.threads) return control.at_seam;
   return [&control] {

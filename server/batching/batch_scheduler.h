@@ -8,9 +8,10 @@
 //   - A piece above the budget runs alone.
 //   - Lanes and clients share predicted seconds (lanes.h, lane_queue.h).
 //   - Where other workers are idle too, a worker takes no more than its part of the lane.
-//   - Each pass is given a number of threads (core_shares.h). Where teams follow the load, the passes
-//     that run at once share the budget of one batch, so they hold no more memory than one pass with
-//     all cores. A piece that is above a narrow pass's part of it runs with all cores, alone.
+//   - Each pass is given a number of threads (core_shares.h). Where teams follow the load, the
+//     passes that run at once share the budget of one batch, so they hold no more memory than one
+//     pass with all cores. A piece that is above a narrow pass's part of it runs with all cores,
+//     alone.
 //   - Pieces of tasks that are cancelled or past their deadline are taken out before they cost
 //     compute, and their tasks are completed, also while all workers are busy (Reap).
 //

@@ -1,14 +1,14 @@
 // CoreShares: how many threads each pass computes with, so that compute teams follow the load.
 //
 //   One text        has all cores: it is answered soonest.
-//   A backlog       has one narrow pass for each worker, with a batch of its own. Threads that share
-//                   a pass wait for each other at every product, and for each core that a tokenizer
-//                   or a call has just taken; passes of their own do not.
+//   A backlog       has one narrow pass for each worker, with a batch of its own. Threads that
+//                   share a pass wait for each other at every product, and for each core that a
+//                   tokenizer or a call has just taken; passes of their own do not.
 //   What is left    A pass that has been alone for a while gets the cores of those that ended.
 //
-// Example, 4 workers of 2 threads each on 8 cores. A lone text gets 8 threads. When it ends, 3 texts
-// wait: three passes of 8 / 3, so 2 threads, begin. Two of them end and nothing comes: at its next
-// seam the last one goes on with 8.
+// Example, 4 workers of 2 threads each on 8 cores. A lone text gets 8 threads. When it ends, 3
+// texts wait: three passes of 8 / 3, so 2 threads, begin. Two of them end and nothing comes: at its
+// next seam the last one goes on with 8.
 //
 // Where the operator has set --replicas or --threads, the teams are fixed: every pass has
 // CoreOptions::threads, and nothing is ever refused here.
@@ -45,9 +45,9 @@ class CoreShares {
   // How many of so many workers could begin a pass now.
   int CouldBegin(int workers) const;
 
-  // The threads of a pass that begins now: the part of the free cores that is left for it where each
-  // of the `waiting` texts (this one included) has a pass, as far as there are idle workers beside
-  // this one. CanBegin must hold.
+  // The threads of a pass that begins now: the part of the free cores that is left for it where
+  // each of the `waiting` texts (this one included) has a pass, as far as there are idle workers
+  // beside this one. CanBegin must hold.
   int Begin(int64_t waiting, int idle);
   // The threads of a pass that takes all cores. AllFree must hold.
   int BeginWithAll();
