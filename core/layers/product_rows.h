@@ -1,10 +1,10 @@
 // ProductRows: the number of rows that a product of oneDNN is computed for.
 //
-// oneDNN compiles code for each shape that it has not seen. That takes about a millisecond for each
-// product of a layer, as long as the product of 100 rows itself. Texts of mixed lengths make batches
-// of ever new numbers of rows, so the products of small batches are computed for the next of a few
-// numbers. The rows beyond those that were asked for hold anything, and nobody reads what comes out
-// for them. For large products the set-up is nothing, and their rows stay as they are.
+// oneDNN compiles code for each shape that it has not seen, which takes about a millisecond for
+// each product of a layer. Texts of mixed lengths make batches of ever new numbers of rows, so the
+// products of small batches are computed for the next of a few numbers. The rows beyond those that
+// were asked for hold anything, and nobody reads what comes out for them. For large products the
+// set-up is nothing, and their rows stay as they are.
 //
 //   rows    1  2  3 ... 5 ... 9 ... 17 ... 33 ... 600 ... 1024  1025
 //   become  1  2  4     8    16     32     48     608     1024  1025

@@ -5,8 +5,8 @@
 namespace longspan {
 namespace {
 
-// How long cores must have been idle before a running pass takes them. A caller that gets its answer
-// sends its next text within a millisecond or two, and that text should find a core.
+// How long cores must have been idle before a running pass takes them. A caller that gets its
+// answer sends its next text within a millisecond or two, and that text should find a core.
 constexpr absl::Duration kIdleBeforeGrowth = absl::Milliseconds(10);
 
 }  // namespace
