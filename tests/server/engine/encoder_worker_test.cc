@@ -87,14 +87,15 @@ TEST_F(EncoderWorkerTest, Run_ComputesWithTheThreadsThatTheSchedulerGives) {
   BatchScheduler scheduler(
       {.max_batch_tokens = 100, .cores = {.workers = 2, .threads = 1, .follow_load = true}},
       LinearCost(), &clock_);
+  absl::Notification begun;
   std::thread other([&] {
     const auto batch = scheduler.NextBatch();
+    begun.WaitForNotification();
     Answer(*batch, clock_);
     scheduler.EndPass(batch->threads);
   });
   clock_.AwaitWaiters(1);
   std::vector<int> threads;
-  absl::Notification begun;
   {
     EncoderWorker worker(
         [&](const TokenBatch& batch, std::span<const EncodeOptions>, const EncodeControl& control) {
