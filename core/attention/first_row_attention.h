@@ -18,6 +18,6 @@ namespace longspan {
 // where the text is empty.
 at::Tensor FirstRowAttention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                              std::span<const int32_t> cu_seqlens, std::span<const uint8_t> key_mask,
-                             double scale);
+                             double scale, bool int8_scores = false);
 
 }  // namespace longspan
