@@ -160,7 +160,7 @@ struct Int8Scores {
 
   static Sum Start(const KeyScore& key) { return _mm512_set1_epi32(key.start); }
   static Sum Dot(Sum sum, __m512 q, __m512 k) {
-    return _mm512_dpbusd_epi32(sum, _mm512_castps_si512(q), _mm512_castps_si512(k));
+    return DotBytes(sum, _mm512_castps_si512(q), _mm512_castps_si512(k));
   }
   static __m512 Score(Sum sum, const KeyScore& key, __m512 query_scales) {
     return _mm512_mul_ps(_mm512_mul_ps(_mm512_cvtepi32_ps(sum), query_scales), Isa::Set(key.scale));

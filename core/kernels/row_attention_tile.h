@@ -336,21 +336,35 @@ class RowTaskTile {
       const VectorRange seen = SeenBy(group);
       switch (seen.end - seen.begin) {
         case 1:
-          ScoreGroup<1>(group, seen.begin);
+          ScoreSome<1>(group, seen.begin);
           break;
         case 2:
-          ScoreGroup<2>(group, seen.begin);
+          ScoreSome<2>(group, seen.begin);
           break;
         case 3:
-          if constexpr (kVectors >= 3) ScoreGroup<3>(group, seen.begin);
+          if constexpr (kVectors >= 3) ScoreSome<3>(group, seen.begin);
           break;
         case 4:
-          if constexpr (kVectors >= 4) ScoreGroup<4>(group, seen.begin);
+          if constexpr (kVectors >= 4) ScoreSome<4>(group, seen.begin);
           break;
         default:
           break;
       }
     }
+  }
+
+  // Quantising forms keep the tile in a function of its own: g++ 12 would otherwise hold constants of
+  // the other stages in registers and a quarter of the sums in memory.
+  template <int kCount>
+  void ScoreSome(int32_t group, int first_vector) {
+    if constexpr (Scores::kQuantizes)
+      ScoreGroupApart<kCount>(group, first_vector);
+    else
+      ScoreGroup<kCount>(group, first_vector);
+  }
+  template <int kCount>
+  [[gnu::noinline]] void ScoreGroupApart(int32_t group, int first_vector) {
+    ScoreGroup<kCount>(group, first_vector);
   }
 
   template <int kCount>
