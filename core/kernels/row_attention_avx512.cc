@@ -129,9 +129,9 @@ struct Avx512Bf16 : Avx512Base {
 // Scores of int8. A row of one head has the scale max |x| / 127 and becomes x / scale, rounded.
 // VPDPBUSD multiplies unsigned by signed bytes, so queries are shifted by 128, and the sum of a key
 // begins with what takes the shift away. Sums are exact.
-//   Example, D = 2: q = [1 -0.5] has the scale 1/127 and the bytes [255 64]; k = [2 2] has 2/127 and
-//   [127 127]. The sum begins with -128 · 254 and ends as 255 · 127 + 64 · 127 - 32,512 = 8,001, which
-//   times 1/127 · 2/127 is 0.992. In floats it is 1.
+//   Example, D = 2: q = [1 -0.5] has the scale 1/127 and the bytes [255 64]; k = [2 2] has 2/127
+//   and [127 127]. The sum begins with -128 · 254 = -32,512 and ends as 255 · 127 + 64 · 127 -
+//   32,512 = 8,001, which times 1/127 · 2/127 is 0.992. In floats it is 1.
 // A row with NaN or Inf has the scale NaN.
 template <class Isa>
 struct Int8Scores {

@@ -353,8 +353,8 @@ class RowTaskTile {
     }
   }
 
-  // Quantising forms keep the tile in a function of its own: g++ 12 would otherwise hold constants of
-  // the other stages in registers and a quarter of the sums in memory.
+  // Quantising forms keep the tile in a function of its own: g++ 12 would otherwise hold constants
+  // of the other stages in registers and a quarter of the sums in memory.
   template <int kCount>
   void ScoreSome(int32_t group, int first_vector) {
     if constexpr (Scores::kQuantizes)

@@ -257,9 +257,9 @@ std::unique_ptr<EncoderModel> MakeModel(DataType dtype, const std::vector<std::s
   return *std::move(model);
 }
 
-// FLOP of `tokens` tokens by unit: the linear layers, what is float32 in every type (LSH queries and
-// hashing), and the attention. A chunk of 64 sees 128 keys; factors of 64 and 128 are 96 columns of
-// hashing.
+// FLOP of `tokens` tokens by unit: the attention, the linear layers, and what is float32 in every
+// type (LSH queries and hashing). A chunk of 64 sees 128 keys; factors of 64 and 128 are 96 columns
+// of hashing.
 bench::Work WorkOf(DataType dtype, const std::vector<std::string>& layers, int32_t num_hashes,
                    double tokens) {
   constexpr double E = 256, HD = 128, F = 512, kKeys = 128, kColumns = 96;

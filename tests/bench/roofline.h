@@ -234,8 +234,9 @@ inline Slice UnitSlice(Unit unit) {
   return {flop, WallSeconds() - begin};
 }
 
-// Copies between buffers that no cache holds, on every thread of the team: bytes read and written. A store reads its cache line first unless it goes around the cache, as the large
-// copies of the C library do, so these two streams are all there are.
+// Copies between buffers that no cache holds, on every thread of the team: bytes read and written.
+// A store reads its cache line first unless it goes around the cache, as the large copies of the C
+// library do, so these two streams are all there are.
 class MemorySlice {
  public:
   Slice operator()() {

@@ -38,9 +38,9 @@ TEST(RooflineShare, MemoryBindsWhereItTakesLonger) {
   EXPECT_DOUBLE_EQ(pass.Bound(), 0.002);
 }
 
-// A machine at half speed for some repetitions slows their passes and their slices: the share stays.
-// The best pass over the mean of the slices, or one repetition's pass over another's slice, would
-// give up to twice the share.
+// A machine at half speed for some repetitions slows their passes and their slices, and the share
+// stays. The best pass over the mean of the slices, or one repetition's pass over another's slice,
+// would give up to twice the share.
 TEST(RooflineShare, DoesNotMixRepetitions) {
   std::vector<Repetition> run;
   for (double speed : {1.0, 0.5, 1.0, 0.5, 0.25, 1.0, 0.5})

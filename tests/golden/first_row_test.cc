@@ -20,8 +20,8 @@ namespace {
 
 class FirstRowTest : public testing::TestWithParam<std::tuple<std::string, DataType>> {};
 
-// What float32 leaves is the order of sums. In int8 the two passes round the attended row, so that a
-// value may fall on the next step of 8 bits in the products behind it.
+// What float32 leaves is the order of sums. In int8 the two passes round the attended row, so that
+// a value may fall on the next step of 8 bits in the products behind it.
 bool Equal(const at::Tensor& got, const at::Tensor& want, DataType dtype) {
   if (dtype == DataType::kFloat32) return got.allclose(want, 1e-5, 1e-5);
   return ((got - want).norm() / want.norm()).item<double>() < 0.01;
