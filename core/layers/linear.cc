@@ -147,6 +147,17 @@ DataType FastestAccurateDataType() {
                                                           : DataType::kFloat32;
 }
 
+at::ScalarType RowType(DataType dtype, const kernels::CpuFeatures& features) {
+  const bool is_bfloat16 =
+      dtype == DataType::kBFloat16 || (dtype == DataType::kInt8 && features.bfloat16_rows);
+  return is_bfloat16 ? at::kBFloat16 : at::kFloat;
+}
+
+bool HasInt8Scores(DataType dtype, const kernels::CpuFeatures& features) {
+  return dtype == DataType::kInt8 && RowType(dtype, features) == at::kBFloat16 &&
+         features.avx512_vnni;
+}
+
 Linear::Linear(const at::Tensor& weight, const at::Tensor& bias, DataType dtype,
                Activation activation)
     : in_features_(weight.size(1)),
@@ -198,6 +209,14 @@ at::Tensor Linear::operator()(const at::Tensor& x, at::ScalarType out_type) cons
   if (uses_packed_gemm_) return RunPackedGemm(x.to(type)).to(out_type);
   const at::Tensor y = PackedLinear(WithProductRows(x, type), packed_, bias_, activation_);
   return y.narrow(0, 0, x.size(0)).to(out_type);
+}
+
+void Linear::Run(const at::Tensor& x, at::Tensor& out) const {
+  if (quantized_ != nullptr && x.size(0) > 0) {
+    quantized_->Run(x.contiguous(), activation_, out);
+  } else {
+    out.copy_((*this)(x, out.scalar_type()));
+  }
 }
 
 }  // namespace longspan
