@@ -133,7 +133,8 @@ absl::StatusOr<std::vector<SocketAddress>> LookUp(const Address& address) {
   addrinfo* found = nullptr;
   const int error =
       getaddrinfo(address.host.c_str(), std::to_string(address.port).c_str(), &hints, &found);
-  if (error != 0) return absl::UnavailableError(absl::StrCat("host ", address.host, ": ", gai_strerror(error)));
+  if (error != 0)
+    return absl::UnavailableError(absl::StrCat("host ", address.host, ": ", gai_strerror(error)));
   const std::unique_ptr<addrinfo, decltype(&freeaddrinfo)> owned(found, &freeaddrinfo);
   std::vector<SocketAddress> sockets;
   for (const addrinfo* one = found; one != nullptr; one = one->ai_next) {
@@ -165,10 +166,10 @@ std::string TargetOf(const SocketAddress& address) {
     default: {
       const auto* path = reinterpret_cast<const sockaddr_un*>(&address.storage)->sun_path;
       const size_t length = address.size - offsetof(sockaddr_un, sun_path) - 1;
-      return path[0] == '\0' ? AddressText({.kind = Address::Kind::kUnixAbstract,
-                                            .host = std::string(path + 1, length)})
-                             : AddressText({.kind = Address::Kind::kUnix,
-                                            .host = std::string(path, length)});
+      return path[0] == '\0'
+                 ? AddressText({.kind = Address::Kind::kUnixAbstract,
+                                .host = std::string(path + 1, length)})
+                 : AddressText({.kind = Address::Kind::kUnix, .host = std::string(path, length)});
     }
   }
 }

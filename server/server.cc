@@ -117,9 +117,11 @@ Server::Server(ServerOptions options, ServedModel model, Log* log, std::function
       scheduler_(SchedulerOf(options_, model_.info), cost_.Corrected(), &clock_),
       tokenizers_(static_cast<int>(options_.tokenizer_threads)),
       pipeline_(PreparationOf(options_, model_), &admission_, &tokenizers_, &scheduler_),
-      parts_{&options_, &model_.info, model_.tokenizer.get(), &lifecycle_, &clock_,
-             &keys_,    &admission_,  &tokenizers_,           &pipeline_,  &scheduler_,
-             &metrics_, log,          &drain_bell_},
+      parts_{&options_,   &model_.info, model_.tokenizer.get(),
+             &lifecycle_, &clock_,      &keys_,
+             &admission_, &tokenizers_, &pipeline_,
+             &scheduler_, &metrics_,    log,
+             &drain_bell_},
       service_(&parts_) {
   metrics_.SetGaugeSource([this] { return ReadGauges(); });
 }
@@ -209,15 +211,13 @@ absl::Status Server::Listen() {
 
 absl::Status Server::ListenHttp() {
   if (options_.http == "off") return absl::OkStatus();
-  AddProbeRoutes({.lifecycle = &lifecycle_,
-                  .ready = [this] { return health_.ready(); },
-                  .live = [this] { return health_.live(); },
-                  .dial =
-                      [this] {
-                        return DialGrpc(self_sockets_, !options_.tls_cert.empty(), kDialTimeout);
-                      },
-                  .metrics = [this] { return metrics_.Text(); }},
-                 &http_);
+  AddProbeRoutes(
+      {.lifecycle = &lifecycle_,
+       .ready = [this] { return health_.ready(); },
+       .live = [this] { return health_.live(); },
+       .dial = [this] { return DialGrpc(self_sockets_, !options_.tls_cert.empty(), kDialTimeout); },
+       .metrics = [this] { return metrics_.Text(); }},
+      &http_);
   return http_.Start(options_.http);
 }
 

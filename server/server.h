@@ -63,7 +63,7 @@ class Server {
   bool Drain();
 
   int grpc_port() const { return listening_.port; }  // 0 where gRPC listens on a Unix socket
-  int http_port() const { return http_.port(); }        // 0 where HTTP is off
+  int http_port() const { return http_.port(); }     // 0 where HTTP is off
   // The target name that a client of this machine dials: "127.0.0.1:50051", "unix:/run/x.sock".
   std::string grpc_address() const { return AddressText(listening_); }
   const ModelInfo& model_info() const { return model_.info; }
@@ -110,8 +110,8 @@ class Server {
   std::unique_ptr<Periodic> every_second_;
   HttpServer http_;
   std::unique_ptr<grpc::Server> grpc_;
-  Address listening_;                         // where gRPC listens, with the port that it has
-  std::vector<SocketAddress> self_sockets_;   // where /healthz finds it
+  Address listening_;                        // where gRPC listens, with the port that it has
+  std::vector<SocketAddress> self_sockets_;  // where /healthz finds it
 };
 
 // Raises the limit of open files to what the system allows. A listener of gRPC 1.51 that has run

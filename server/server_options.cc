@@ -118,7 +118,8 @@ const std::vector<Setting>& Settings() {
        Time{&O::drain_delay, absl::ZeroDuration(), absl::Hours(1)}},
       {"drain-limit", "then: accepted work may take so long",
        Time{&O::drain_limit, absl::ZeroDuration(), absl::Hours(24)}},
-      {"watchdog-factor", "a pass silent for so many times its predicted time, and a minute, is a stuck worker",
+      {"watchdog-factor",
+       "a pass silent for so many times its predicted time, and a minute, is a stuck worker",
        Real{&O::watchdog_factor, 1, 1e6}},
       {"tls-cert", "PEM certificate chain; with --tls-key", Text{&O::tls_cert}},
       {"tls-key", "PEM private key", Text{&O::tls_key}},
@@ -140,8 +141,8 @@ std::optional<std::string> WhatAddress(const std::string& text, bool is_http) {
   const auto address = ReadAddress(text);
   if (is_http) {
     // civetweb of Debian 12 is built without IPv6 and without Unix sockets.
-    const bool listens = address.has_value() && address->has_port() &&
-                         address->kind != Address::Kind::kIpv6;
+    const bool listens =
+        address.has_value() && address->has_port() && address->kind != Address::Kind::kIpv6;
     if (listens || text == "off") return std::nullopt;
     return "HOST:PORT with a name or an IPv4 address and a port from 0 to 65535, or off";
   }

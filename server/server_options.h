@@ -26,7 +26,7 @@ struct ServerOptions {
   // What is served, and where.
   std::string model;  // folder
   std::string device = "cpu";
-  std::string dtype = "float32";         // float32 | bfloat16 | int8 | auto
+  std::string dtype = "float32";  // float32 | bfloat16 | int8 | auto
   // What ReadAddress reads (proto/longspan/v1/address.h). Port 0 picks a free one.
   std::string listen = "0.0.0.0:50051";
   std::string http = "0.0.0.0:8080";  // a name or an IPv4 address with a port, or "off"

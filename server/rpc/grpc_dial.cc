@@ -24,8 +24,8 @@ absl::Status AskHealth(const SocketAddress& socket, absl::Time until) {
   // A connection of its own: one that still stands from an earlier dial would prove nothing.
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
   arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
-  const auto channel = grpc::CreateCustomChannel(TargetOf(socket),
-                                                 grpc::InsecureChannelCredentials(), arguments);
+  const auto channel =
+      grpc::CreateCustomChannel(TargetOf(socket), grpc::InsecureChannelCredentials(), arguments);
   grpc::ClientContext context;
   context.set_deadline(absl::ToChronoTime(until));
   grpc::health::v1::HealthCheckRequest request;
@@ -84,8 +84,8 @@ absl::Status DialGrpc(const std::vector<SocketAddress>& sockets, bool uses_tls,
   for (const SocketAddress& socket : sockets) {
     const absl::Status status = uses_tls ? ShakeHands(socket, until) : AskHealth(socket, until);
     if (!status.ok()) {
-      return absl::UnavailableError(absl::StrCat("the gRPC port ", TargetOf(socket),
-                                                 " does not answer: ", status.message()));
+      return absl::UnavailableError(
+          absl::StrCat("the gRPC port ", TargetOf(socket), " does not answer: ", status.message()));
     }
   }
   return absl::OkStatus();

@@ -119,12 +119,13 @@ inline std::optional<Address> ReadAddress(std::string_view text) {
     text.remove_prefix(prefix.size());
     return true;
   };
-  for (const auto& [prefix, kind] : {std::pair("unix-abstract:", Kind::kUnixAbstract),
-                                     std::pair("unix:", Kind::kUnix)}) {
+  for (const auto& [prefix, kind] :
+       {std::pair("unix-abstract:", Kind::kUnixAbstract), std::pair("unix:", Kind::kUnix)}) {
     if (!take(prefix)) continue;
     std::string path = address_internal::PercentDecoded(text);
     // unix:///run/x is the same file as unix:/run/x.
-    if (kind == Kind::kUnix && path.starts_with("//")) path.erase(0, path.find_first_not_of('/') - 1);
+    if (kind == Kind::kUnix && path.starts_with("//"))
+      path.erase(0, path.find_first_not_of('/') - 1);
     if (path.empty() || path == "/" || path.size() > kMaxSocketPathBytes ||
         path.find('\0') != std::string::npos)
       return std::nullopt;
@@ -148,9 +149,8 @@ inline std::optional<Address> ReadAddress(std::string_view text) {
     // knows it. Short forms that the system reads, 127.1, are left to it.
     const size_t dot = address.host.find_last_of('.');
     const std::string last = dot == std::string::npos ? address.host : address.host.substr(dot + 1);
-    const bool number = !last.empty() && std::all_of(last.begin(), last.end(), [](char c) {
-      return c >= '0' && c <= '9';
-    });
+    const bool number = !last.empty() && std::all_of(last.begin(), last.end(),
+                                                     [](char c) { return c >= '0' && c <= '9'; });
     if (only_ipv4 || (number && inet_aton(address.host.c_str(), &ignored) == 0))
       return std::nullopt;
   }
