@@ -19,8 +19,8 @@
 namespace longspan {
 namespace {
 
-// A socket's path is made absolute where it then still fits, so that what the server prints holds in
-// every folder.
+// A socket's path is made absolute where it then still fits, so that what the server prints holds
+// in every folder.
 Address AbsoluteAddress(Address address) {
   if (address.kind != Address::Kind::kUnix) return address;
   std::error_code error;

@@ -103,7 +103,8 @@ absl::StatusOr<ParsedOptions> ParseServerOptions(const std::vector<std::string>&
                                                  const Environment& environment);
 
 // Checks that need more than one value, or a choice of this build: the model is named, addresses
-// can be read, certificates come with keys, the default deadline is within the longest, the device can be computed on.
+// can be read, certificates come with keys, the default deadline is within the longest, the device
+// can be computed on.
 absl::Status Validate(const ServerOptions& options);
 
 // One line per setting: `max-batch-tokens = 16384    # default`.

@@ -49,8 +49,8 @@ class HttpServer {
   // A route for GET answers HEAD, too.
   void AddRoute(const std::string& method, const std::string& path, Handler handler);
   // Listens on HOST:PORT, where HOST is a name or an IPv4 address; port 0 picks a free one. A name
-  // stands for the first of its IPv4 addresses. INVALID_ARGUMENT for another form, UNAVAILABLE where
-  // the address cannot be listened on, both in one line.
+  // stands for the first of its IPv4 addresses. INVALID_ARGUMENT for another form, UNAVAILABLE
+  // where the address cannot be listened on, both in one line.
   absl::Status Start(const std::string& address);
   void Stop();
   int port() const { return port_; }  // 0 before Start

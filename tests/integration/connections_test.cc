@@ -280,9 +280,9 @@ TEST(MetadataTest, BeyondTheLimit_EveryCallNamesLimitAndSize) {
                                        call(bytes, stream), call(bytes, tokenize)}) {
       EXPECT_EQ(status.error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
       EXPECT_THAT(status.error_message(), HasSubstr("bytes; allowed: at most 8192"));
+      const std::string message = status.error_message();
       std::smatch size;
-      ASSERT_TRUE(
-          std::regex_search(status.error_message(), size, std::regex("has ([0-9]+) bytes")));
+      ASSERT_TRUE(std::regex_search(message, size, std::regex("has ([0-9]+) bytes"))) << message;
       EXPECT_GT(std::stoul(size[1]), bytes);
       EXPECT_LT(std::stoul(size[1]), bytes + 500);
     }

@@ -84,7 +84,8 @@ class RawHttp2 {
     return out;
   }
   static std::string Frame(Type type, char flags, uint32_t stream, const std::string& body) {
-    return BigEndian(body.size(), 3) + type + flags + BigEndian(stream, 4) + body;
+    return BigEndian(body.size(), 3) + static_cast<char>(type) + flags + BigEndian(stream, 4) +
+           body;
   }
   void Send(const std::string& bytes) const {
     (void)send(fd_, bytes.data(), bytes.size(), MSG_NOSIGNAL);  // a closed one shows at Receive

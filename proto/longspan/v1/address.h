@@ -1,5 +1,5 @@
-// Address: where a server listens, or is called, as people write it. The server and the command
-// line client read addresses by this one rule; it stands beside the contract because both know that.
+// Address: where a server listens, or is called, as people write it. The server and the client read
+// addresses by this one rule; it stands beside the contract because both know that.
 //
 //   HOST:PORT           a name or an IPv4 address, localhost:50051
 //   [HOST]:PORT         an IPv6 address, [::1]:50051 or, with its interface, [fe80::1%eth0]:50051
@@ -36,7 +36,7 @@ struct Address {
   bool has_port() const { return kind != Kind::kUnix && kind != Kind::kUnixAbstract; }
 };
 
-// Longest path or abstract name of a socket, in bytes. The kernel's field has one more, for the NUL.
+// Longest path or abstract name of a socket, in bytes. The kernel's field has one more, for a NUL.
 inline constexpr size_t kMaxSocketPathBytes = sizeof(sockaddr_un::sun_path) - 1;
 
 namespace address_internal {
