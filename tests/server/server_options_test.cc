@@ -84,7 +84,7 @@ TEST(ServerOptionsTest, Addresses_AreRefusedFromEveryLayer_WithWhatIsAllowed) {
       const std::string file =
           folder.WriteText("c.json", absl::StrCat("{\"", name, "\": \"", text, "\"}"));
       const std::string is = absl::StrCat(name, " is '", text, "' (");
-      EXPECT_EQ(Parse({absl::StrCat("--", name, "=", text)}).status().message(),
+      EXPECT_EQ(Parse({absl::StrCat("--", name), text}).status().message(),
                 absl::StrCat(is, "command line)", allows));
       EXPECT_EQ(Parse({}, {{variable, text}}).status().message(),
                 absl::StrCat(is, "environment ", variable, ")", allows));
