@@ -1,11 +1,15 @@
 // The program `longspan`, the command line client. Its commands and exit codes: client/commands.h.
 #include <cstdlib>
+#include <optional>
+#include <string>
 
 #include "client/commands.h"
 
 int main(int argc, char** argv) {
-  const char* server = std::getenv("LONGSPAN_SERVER");
-  const char* key = std::getenv("LONGSPAN_KEY");
-  return longspan::RunCommandLine(argc, argv, server == nullptr ? "" : server,
-                                  key == nullptr ? "" : key);
+  return longspan::RunCommandLine(argc, argv,
+                                  [](const std::string& name) -> std::optional<std::string> {
+                                    const char* value = std::getenv(name.c_str());
+                                    if (value == nullptr) return std::nullopt;
+                                    return std::string(value);
+                                  });
 }

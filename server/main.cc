@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include <cstdio>
+#include <string>
 #include <thread>
 
 #include "core/runtime/runtime_environment.h"
@@ -53,9 +54,11 @@ int main(int argc, char** argv) {
   auto server = longspan::Server::Create(options, *std::move(model), &log, [] { _exit(4); });
   if (!server.ok()) return Fail(server.status(), 1);
   if (const absl::Status status = (*server)->Start(); !status.ok()) return Fail(status, 1);
-  std::printf("%slongspan-server: gRPC on %s, HTTP on port %d, model %s\n",
+  const int http_port = (*server)->http_port();
+  const std::string http = http_port > 0 ? "on port " + std::to_string(http_port) : "off";
+  std::printf("%slongspan-server: gRPC on %s, HTTP %s, model %s\n",
               longspan::DescribeOptions(*parsed).c_str(), (*server)->grpc_address().c_str(),
-              (*server)->http_port(), (*server)->model_info().name.c_str());
+              http.c_str(), (*server)->model_info().name.c_str());
   std::fflush(stdout);
 
   int signal = 0;

@@ -7,15 +7,28 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <filesystem>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "core/runtime/memory.h"
 #include "server/http/probes.h"
 #include "server/rpc/grpc_dial.h"
+#include "server/rpc/metadata_limit.h"
 
 namespace longspan {
 namespace {
+
+// A socket's path is made absolute where it then still fits, so that what the server prints holds
+// in every folder.
+Address AbsoluteAddress(Address address) {
+  if (address.kind != Address::Kind::kUnix) return address;
+  std::error_code error;
+  const std::string path =
+      std::filesystem::absolute(address.host, error).lexically_normal().string();
+  if (!error && path.size() <= kMaxSocketPathBytes) address.host = path;
+  return address;
+}
 
 CoreOptions CoresOf(const ServerOptions& options, const ServedModel& model) {
   return {.workers = static_cast<int>(std::max<int64_t>(1, options.replicas)),
@@ -71,6 +84,13 @@ constexpr absl::Duration kLastAnswersGrace = absl::Milliseconds(500);
 // restart.
 constexpr unsigned kRefreshCertificatesSeconds = 10;
 
+// Pings of a caller that waits. 10 s is the smallest interval of grpc-go and the setting of many
+// meshes, and half of it leaves room for timers that fire early. A network that stalls delivers
+// pings in bunches, so a few may come too soon; the count begins anew with each answer. Pings
+// without a pause still end their connection after a dozen.
+constexpr int kMinPingIntervalMs = 5'000;
+constexpr int kMaxEarlyPings = 10;
+
 // How long /healthz waits for the gRPC port. A port that is well answers within milliseconds. What
 // probes /healthz needs a timeout above this one.
 constexpr absl::Duration kDialTimeout = absl::Seconds(2);
@@ -105,9 +125,11 @@ Server::Server(ServerOptions options, ServedModel model, Log* log, std::function
       scheduler_(SchedulerOf(options_, model_), cost_.Corrected(), &clock_),
       tokenizers_(static_cast<int>(options_.tokenizer_threads)),
       pipeline_(PreparationOf(options_, model_), &admission_, &tokenizers_, &scheduler_),
-      parts_{&options_, &model_.info, model_.tokenizer.get(), &lifecycle_, &clock_,
-             &keys_,    &admission_,  &tokenizers_,           &pipeline_,  &scheduler_,
-             &metrics_, log},
+      parts_{&options_,   &model_.info, model_.tokenizer.get(),
+             &lifecycle_, &clock_,      &keys_,
+             &admission_, &tokenizers_, &pipeline_,
+             &scheduler_, &metrics_,    log,
+             &drain_bell_},
       service_(&parts_) {
   metrics_.SetGaugeSource([this] { return ReadGauges(); });
 }
@@ -147,17 +169,19 @@ void Server::ConfigureBuilder(grpc::ServerBuilder* builder) const {
   builder->SetMaxSendMessageSize(-1);  // no limit: an answer is as large as its request made it
   builder->AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS,
                               static_cast<int>(options_.max_concurrent_streams));
-  // Headers of a call: a key, a trace, a request id. 8 KiB is gRPC's own default, said aloud.
-  builder->AddChannelArgument(GRPC_ARG_MAX_METADATA_SIZE, 8 << 10);
+  builder->AddChannelArgument(GRPC_ARG_MAX_METADATA_SIZE, kMaxTransportMetadataBytes);
   // Peers that connect and say nothing hold sockets: 10 s for the handshake, and a peer that has
   // been silent for 60 s must answer a ping within 20 s.
   builder->AddChannelArgument(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS, 10'000);
   builder->AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, 60'000);
   builder->AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 20'000);
   builder->AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
-  // Clients may ping every 20 s while they wait for a long text. By default gRPC takes that for
-  // abuse and closes the connection.
-  builder->AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 20'000);
+  // Clients may ping while they wait for a long text, and with GRPC_ARG_KEEPALIVE_PERMIT_... above
+  // also while they have no call, as pools of connections do. By default gRPC takes that for abuse
+  // and closes the connection (GOAWAY too_many_pings), which fails the calls on it.
+  builder->AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS,
+                              kMinPingIntervalMs);
+  builder->AddChannelArgument(GRPC_ARG_HTTP2_MAX_PING_STRIKES, kMaxEarlyPings);
   // A connection must not pin its client to one server for ever: after 30 minutes (gRPC adds 10 %
   // of jitter either way) the client connects anew and may land elsewhere. Calls under way have an
   // hour to end, so that the streams of a bulk run end in peace.
@@ -170,32 +194,38 @@ void Server::ConfigureBuilder(grpc::ServerBuilder* builder) const {
 absl::Status Server::Listen() {
   const auto credentials = Credentials();
   if (!credentials.ok()) return credentials.status();
+  listening_ = AbsoluteAddress(ReadAddress(options_.listen).value());  // Validate has read it
+  const auto cannot = [this](absl::string_view why) {
+    return absl::UnavailableError(absl::StrCat("listen: cannot listen on ", options_.listen, ": ",
+                                               why, "; choose another --listen"));
+  };
+  auto sockets = FindFreeSockets(listening_);
+  if (!sockets.ok()) return cannot(sockets.status().message());
   grpc::EnableDefaultHealthCheckService(false);
   grpc::ServerBuilder builder;
   ConfigureBuilder(&builder);
-  builder.AddListeningPort(options_.listen, *credentials, &grpc_port_);
+  int port = 0;
+  builder.AddListeningPort(AddressText(listening_), *credentials, &port);
   builder.RegisterService(&service_);
   builder.RegisterService(&health_);
   if (options_.reflection) reflection_.RegisterWith(&builder);
   grpc_ = builder.BuildAndStart();
-  if (grpc_ != nullptr && grpc_port_ != 0) return absl::OkStatus();
-  return absl::UnavailableError(absl::StrCat(
-      "listen: cannot listen on ", options_.listen,
-      " (in use, or not an address of this machine); choose another --listen HOST:PORT"));
+  if (grpc_ == nullptr || port == 0)
+    return cannot("in use, or not an address of this machine");  // taken since we looked
+  if (listening_.has_port()) listening_.port = port;
+  self_sockets_ = SelfSockets(*std::move(sockets), listening_.port);
+  return absl::OkStatus();
 }
 
 absl::Status Server::ListenHttp() {
   if (options_.http == "off") return absl::OkStatus();
-  AddProbeRoutes({.lifecycle = &lifecycle_,
-                  .ready = [this] { return health_.ready(); },
-                  .live = [this] { return health_.live(); },
-                  .dial =
-                      [target = absl::StrCat("127.0.0.1:", grpc_port_),
-                       uses_tls = !options_.tls_cert.empty()] {
-                        return DialGrpc(target, uses_tls, kDialTimeout);
-                      },
-                  .metrics = [this] { return metrics_.Text(); }},
-                 &http_);
+  AddProbeRoutes(
+      {.lifecycle = &lifecycle_,
+       .ready = [this] { return health_.ready(); },
+       .live = [this] { return health_.live(); },
+       .dial = [this] { return DialGrpc(self_sockets_, !options_.tls_cert.empty(), kDialTimeout); },
+       .metrics = [this] { return metrics_.Text(); }},
+      &http_);
   return http_.Start(options_.http);
 }
 
@@ -263,6 +293,7 @@ void Server::OnWorkerState(WorkerState state) {
 void Server::GiveUp() {
   lifecycle_.Set(Lifecycle::Phase::kRefusing);
   admission_.StopAdmitting();
+  drain_bell_.Ring();
   for (const auto& worker : workers_)
     worker->FailRunning(absl::InternalError("the computing device is lost or hangs"));
   scheduler_.Shutdown();
@@ -284,7 +315,8 @@ absl::Status Server::Start() {
   log_->Write(LogLevel::kInfo, "serving",
               {{"model", model_.info.name},
                {"architecture", model_.info.architecture},
-               {"grpc_port", grpc_port_},
+               {"grpc_address", grpc_address()},
+               {"grpc_port", grpc_port()},
                {"http_port", http_.port()}});
   return absl::OkStatus();
 }
@@ -298,11 +330,12 @@ bool Server::Drain() {
   absl::SleepFor(options_.drain_delay);
   lifecycle_.Set(Lifecycle::Phase::kRefusing);
   admission_.StopAdmitting();
+  drain_bell_.Ring();
+  reflection_.FinishStreams();
   const absl::Time limit = clock_.Now() + options_.drain_limit;
   const bool finished = admission_.AwaitIdle(limit);
   const absl::Duration grace =
       std::clamp(limit - clock_.Now(), kMinShutdownGrace, kMaxShutdownGrace);
-  reflection_.FinishStreams();
   grpc_->Shutdown(std::chrono::system_clock::now() + absl::ToChronoMilliseconds(grace));
   log_->Write(finished ? LogLevel::kInfo : LogLevel::kError, "drained",
               {{"all_answered", finished}});
@@ -318,6 +351,7 @@ Server::~Server() {
   health_.FinishWatches();
   reflection_.FinishStreams();
   admission_.StopAdmitting();
+  drain_bell_.Ring();
   tokenizers_.Shutdown();
   scheduler_.Shutdown();
   workers_.clear();
@@ -328,10 +362,6 @@ Server::~Server() {
   }
   grpc_.reset();
   log_->Flush();
-}
-
-std::string Server::grpc_address() const {
-  return absl::StrCat(options_.listen.substr(0, options_.listen.rfind(':')), ":", grpc_port_);
 }
 
 ServerGauges Server::ReadGauges() const {
