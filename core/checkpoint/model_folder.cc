@@ -9,7 +9,9 @@
 #include "absl/status/status.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "core/checkpoint/config_keys.h"
 #include "core/checkpoint/json_file.h"
+#include "core/checkpoint/known_keys.h"
 #include "core/checkpoint/sentence_layout.h"
 #include "core/weights/one_line.h"
 #include "core/weights/safetensors_reader.h"
@@ -131,6 +133,11 @@ absl::Status ModelFolder::ReadTransformer() {
   const json model_type = config_.is_object() ? config_.value("model_type", json()) : json();
   if (!model_type.is_string()) return Bad(config_path, "has no \"model_type\"");
   model_type_ = model_type.get<std::string>();
+  if (IsKnownModelType(model_type_)) {
+    const absl::Status keys =
+        CheckKeys(ConfigKeys(), model_type_, config_, config_path, &warnings_);
+    if (!keys.ok()) return keys;
+  }
 
   absl::StatusOr<std::vector<std::string>> files = FindWeightFiles(transformer_path_);
   if (!files.ok()) return files.status();

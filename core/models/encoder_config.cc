@@ -5,6 +5,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
+#include "core/checkpoint/config_keys.h"
 #include "core/models/take_layers.h"
 
 namespace longspan {
@@ -29,6 +30,12 @@ Activation ReadActivation(JsonReader& reader, std::string_view key, std::string_
   if (activation.ok()) return *activation;
   reader.FailBecause(key, std::string(activation.status().message()));
   return Activation::kNone;
+}
+
+JsonReader ConfigReader(const nlohmann::json& config, std::string_view model_type,
+                        const std::string& source) {
+  return JsonReader(config, source, JsonReader::Wording::kAllowed,
+                    {.table = &ConfigKeys(), .family = std::string(model_type)});
 }
 
 void ReadEncoderConfig(JsonReader& reader, const EncoderConfigKeys& keys, EncoderConfig& config) {

@@ -61,6 +61,11 @@ struct EncoderConfigKeys {
   bool positions_behind_pad = false;
 };
 
+// A reader of config.json that reads the keys which the table calls honoured for this model type
+// (core/checkpoint/config_keys.h).
+JsonReader ConfigReader(const nlohmann::json& config, std::string_view model_type,
+                        const std::string& source);
+
 // Reads and checks the keys; errors stay in the reader.
 void ReadEncoderConfig(JsonReader& reader, const EncoderConfigKeys& keys, EncoderConfig& config);
 

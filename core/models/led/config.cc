@@ -23,7 +23,7 @@ constexpr EncoderConfigKeys kKeys = {
 }  // namespace
 
 absl::StatusOr<LedConfig> ParseLedConfig(const nlohmann::json& json, const std::string& source) {
-  JsonReader reader(json, source);
+  JsonReader reader = ConfigReader(json, "led", source);
   LedConfig config;
   ReadEncoderConfig(reader, kKeys, config);
   config.windows = ReadOneSidedWindows(reader, config.num_layers);

@@ -55,7 +55,7 @@ void ReadLongspanKeys(JsonReader& reader, LongformerConfig& config) {
 
 absl::StatusOr<LongformerConfig> ParseLongformerConfig(const nlohmann::json& json,
                                                        const std::string& source) {
-  JsonReader reader(json, source);
+  JsonReader reader = ConfigReader(json, "longformer", source);
   LongformerConfig config;
   ReadEncoderConfig(reader, kKeys, config);
   config.windows = ReadOneSidedWindows(reader, config.num_layers);

@@ -42,7 +42,7 @@ double ReadTheta(JsonReader& reader, const char* kind, double old_value) {
 
 absl::StatusOr<ModernBertConfig> ParseModernBertConfig(const nlohmann::json& json,
                                                        const std::string& source) {
-  JsonReader reader(json, source);
+  JsonReader reader = ConfigReader(json, "modernbert", source);
   ModernBertConfig config;
   EncoderConfigKeys keys = kKeys;
   const int64_t vocab_size =

@@ -144,7 +144,7 @@ int64_t ReformerConfig::max_tokens() const {
 
 absl::StatusOr<ReformerConfig> ParseReformerConfig(const nlohmann::json& json,
                                                    const std::string& source) {
-  JsonReader reader(json, source);
+  JsonReader reader = ConfigReader(json, "reformer", source);
   ReformerConfig config;
   config.layers = ReadLayers(reader);
   config.vocab_size = reader.Integer("vocab_size", {.fallback = 320, .min = 1});

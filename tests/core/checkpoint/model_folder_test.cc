@@ -138,13 +138,13 @@ TEST_F(ModelFolderTest, Open_RefusesABadConfig) {
   EXPECT_THAT(Error(), HasSubstr("has no \"model_type\""));
   Put("config.json", R"({"model_type": 7})");
   EXPECT_THAT(Error(), HasSubstr("has no \"model_type\""));
-  Put("config.json", R"({"model_type": "bert", "x": 1e999})");
-  EXPECT_THAT(Error(), HasSubstr("not valid JSON"));
+  Put("config.json", R"({"model_type": "bert", "x": 1e})");
+  EXPECT_THAT(Error(), HasSubstr("not valid JSON at byte 30"));
 }
 
 TEST_F(ModelFolderTest, Open_RefusesADeeplyNestedConfigAndAHugeOne) {
   Put("config.json", std::string(100'000, '['));
-  EXPECT_THAT(Error(), HasSubstr("nested 100000 deep; at most 64"));
+  EXPECT_THAT(Error(), HasSubstr("nested deeper than 64 levels"));
   Put("config.json", std::string((16 << 20) + 1, ' '));
   EXPECT_THAT(Error(), HasSubstr("at most 16777216 are read"));
 }
