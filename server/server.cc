@@ -46,6 +46,7 @@ PreparationContext PreparationOf(const ServerOptions& options, const ServedModel
   };
   out.prefix_ids = model.tokenizer->prefix_ids();
   out.suffix_ids = model.tokenizer->suffix_ids();
+  if (model.info.num_token_types > 0) out.types = model.tokenizer->types();
   return out;
 }
 

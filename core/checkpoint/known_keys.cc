@@ -10,6 +10,8 @@
 #include "absl/strings/str_split.h"
 #include "core/checkpoint/config_keys.h"
 #include "core/checkpoint/python_json.h"
+#include "core/checkpoint/sentence_keys.h"
+#include "core/checkpoint/tokenizer_keys.h"
 #include "core/weights/one_line.h"
 
 namespace longspan {
@@ -140,7 +142,18 @@ std::string_view KeyRuleName(KeyRule rule) {
   return "unknown";
 }
 
-std::vector<const KeyTable*> KeyTables() { return {&ConfigKeys()}; }
+std::vector<const KeyTable*> KeyTables() {
+  return {&ConfigKeys(),
+          &TokenizerConfigKeys(),
+          &SpecialTokensMapKeys(),
+          &TokenizerJsonKeys(),
+          &ModulesKeys(),
+          &PoolingKeys(),
+          &DenseKeys(),
+          &NormalizeKeys(),
+          &SentenceBertKeys(),
+          &SentenceTransformerKeys()};
+}
 
 bool IsForFamily(const KnownKey& row, std::string_view family) {
   return row.families.empty() || HoldsWord(row.families, family);

@@ -13,6 +13,7 @@
 #include "core/checkpoint/json_file.h"
 #include "core/checkpoint/known_keys.h"
 #include "core/checkpoint/sentence_layout.h"
+#include "core/checkpoint/tokenizer_keys.h"
 #include "core/weights/one_line.h"
 #include "core/weights/safetensors_reader.h"
 
@@ -175,20 +176,21 @@ absl::Status ModelFolder::CheckWidths(std::optional<int64_t> pooled_width) const
 }
 
 absl::Status ModelFolder::ReadSentenceModules(const SentenceModules& modules) {
-  const absl::StatusOr<PoolingConfig> pooling = ReadPooling(modules.pooling);
+  const absl::StatusOr<PoolingConfig> pooling = ReadPooling(modules.pooling, &warnings_);
   if (!pooling.ok()) return pooling.status();
   pooling_ = pooling->modes;
   pool_prompt_ = pooling->include_prompt;
   for (const std::string& path : modules.dense) {
-    absl::StatusOr<DenseModule> dense = ReadDense(path);
+    absl::StatusOr<DenseModule> dense = ReadDense(path, &warnings_);
     if (!dense.ok()) return dense.status();
     dense_.push_back(*std::move(dense));
   }
   normalize_ = modules.normalize.has_value();
   if (normalize_) {
-    if (absl::Status status = CheckNormalize(*modules.normalize); !status.ok()) return status;
+    if (absl::Status status = CheckNormalize(*modules.normalize, &warnings_); !status.ok())
+      return status;
   }
-  absl::StatusOr<SentencePrompts> prompts = ReadPrompts(path_);
+  absl::StatusOr<SentencePrompts> prompts = ReadPrompts(path_, &warnings_);
   if (!prompts.ok()) return prompts.status();
   prompts_ = std::move(prompts->prompts);
   default_prompt_name_ = std::move(prompts->default_prompt_name);
@@ -200,7 +202,8 @@ absl::StatusOr<ModelFolder> ModelFolder::Open(const std::string& path) {
   if (const absl::Status status = CheckFolder(path); !status.ok()) return status;
   ModelFolder folder;
   folder.path_ = CleanPath(path);
-  const absl::StatusOr<std::optional<SentenceModules>> modules = ReadModules(folder.path_);
+  const absl::StatusOr<std::optional<SentenceModules>> modules =
+      ReadModules(folder.path_, &folder.warnings_);
   if (!modules.ok()) return modules.status();
   folder.transformer_path_ =
       modules->has_value() ? CleanPath((*modules)->transformer) : folder.path_;
@@ -212,9 +215,13 @@ absl::StatusOr<ModelFolder> ModelFolder::Open(const std::string& path) {
     if (const absl::Status status = folder.ReadSentenceModules(**modules); !status.ok())
       return status;
   }
-  const absl::StatusOr<LengthAndCase> length = ReadLengthAndCase(folder.transformer_path_);
+  const absl::StatusOr<LengthAndCase> length =
+      ReadLengthAndCase(folder.transformer_path_, modules->has_value(), &folder.warnings_);
   if (!length.ok()) return length.status();
   folder.max_seq_length_ = length->max_seq_length;
+  if (absl::Status status = CheckTokenizerKeys(folder.transformer_path_, &folder.warnings_);
+      !status.ok())
+    return status;
   return folder;
 }
 

@@ -75,6 +75,7 @@ ModelInfo MakeModelInfo(std::string architecture, const EncoderConfig& config,
   info.num_parameters = weights.num_parameters();
   info.weight_bytes = WeightBytes(info.num_parameters, num_linear_parameters, dtype);
   info.pad_token_id = static_cast<int32_t>(config.pad_token_id);
+  info.num_token_types = config.type_vocab_size;
   return info;
 }
 

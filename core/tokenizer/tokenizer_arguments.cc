@@ -11,6 +11,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "core/checkpoint/tokenizer_keys.h"
 
 namespace longspan {
 namespace {
@@ -70,46 +71,16 @@ std::optional<int64_t> ReadId(const std::string& text) {
   return id;
 }
 
-// --- Keys that are refused -----------------------------------------------------------------------
-
-// Keys that would put another tokenizer in the place of the folder's own, or parts of one.
-constexpr std::array<std::string_view, 12> kRefused = {"tokenizer_object",
-                                                       "vocab",
-                                                       "merges",
-                                                       "post_processor",
-                                                       "gguf_file",
-                                                       "tokenizer_file",
-                                                       "_json_padding",
-                                                       "_json_truncation",
-                                                       "tokenizer_padding",
-                                                       "tokenizer_truncation",
-                                                       "_spm_precompiled_charsmap",
-                                                       "processor_class"};
-
-bool NamesOwnClass(const json& auto_map) {
-  if (auto_map.is_object()) return !auto_map.value("AutoTokenizer", json()).is_null();
-  return !auto_map.is_null();
-}
-
-absl::Status CheckRefused(const JsonReader& config) {
-  const auto refuse = [&](std::string_view key, std::string_view reason) {
-    return absl::UnimplementedError(absl::StrCat(config.source(), ": \"", std::string(key),
-                                                 "\" is not supported: ", std::string(reason)));
-  };
-  if (NamesOwnClass(config.Value("auto_map")))
-    return refuse("auto_map", "it names a tokenizer class of the folder's own");
-  for (const std::string_view key : kRefused) {
-    // Saved configurations hold the path of the machine that they were saved on; it is not read.
-    if (key == "tokenizer_file" && config.Value(key).is_string()) continue;
-    if (config.Has(key)) return refuse(key, "it replaces what the tokenizer files say");
-  }
-  const json& inputs = config.Value("init_inputs");
-  if (!inputs.is_null() && inputs != json::array())
-    return refuse("init_inputs", "arguments without a name");
-  const json& versions = config.Value("fast_tokenizer_files");
-  if (!versions.is_null() && versions != json::array({"tokenizer.json"}))
-    return refuse("fast_tokenizer_files", "only tokenizer.json is read");
-  return absl::OkStatus();
+// The file names a tokenizer class of the folder's own, which is never run.
+absl::Status CheckOwnClass(const JsonReader& config) {
+  const json& map = config.Value("auto_map");
+  const bool names_one = map.is_object() ? !map.value("AutoTokenizer", json()).is_null()
+                                         : !map.is_null() && map != json::array();
+  if (!names_one) return absl::OkStatus();
+  return absl::UnimplementedError(
+      absl::StrCat(config.source(),
+                   ": \"auto_map\" names a tokenizer class of the folder's own; its code is "
+                   "not run. Save the tokenizer as PreTrainedTokenizerFast"));
 }
 
 // --- The files, one by one -----------------------------------------------------------------------
@@ -120,9 +91,11 @@ class Merger {
       : folder_(folder), file_tokens_(file_tokens) {}
 
   absl::StatusOr<TokenizerArguments> Run() {
+    std::vector<std::string> unheard;  // ModelFolder collects these warnings
+    if (absl::Status status = CheckTokenizerKeys(folder_, &unheard); !status.ok()) return status;
     auto config = Open("tokenizer_config.json");
     if (!config.ok()) return config.status();
-    if (absl::Status status = CheckRefused(*config); !status.ok()) return status;
+    if (absl::Status status = CheckOwnClass(*config); !status.ok()) return status;
     source_ = config->source();
     values_ = config->object();
     MoveExtraTokens();
@@ -131,7 +104,8 @@ class Merger {
     if (status.ok()) status = ReadExtraTokens();
     if (!status.ok()) return status;
     return TokenizerArguments{
-        .values = JsonReader(std::move(values_), source_, JsonReader::Wording::kShouldBe),
+        .values = JsonReader(std::move(values_), source_, JsonReader::Wording::kShouldBe,
+                             {&TokenizerConfigKeys(), ""}),
         .added_tokens = std::move(added_),
         .named_tokens = std::move(named_),
         .extra_special_tokens = std::move(extra_)};

@@ -26,12 +26,18 @@ absl::StatusOr<std::string> ReadFile(const fs::path& path) {
   return ReadBoundedFile(path.string(), kMaxFileBytes);
 }
 
-// The folder in which the tokenizer's files lie: the model's own, or the one of its transformer
-// module ("0_Transformer").
-absl::StatusOr<fs::path> TransformerFolder(const std::string& model_dir) {
+// Where the tokenizer's files lie: in the model's own folder, or in that of its transformer module
+// ("0_Transformer").
+struct TokenizerPlace {
+  fs::path folder;
+  bool is_module = false;  // modules.json names the folder
+};
+
+absl::StatusOr<TokenizerPlace> PlaceOf(const std::string& model_dir) {
   const absl::StatusOr<std::optional<SentenceModules>> modules = ReadModules(model_dir);
   if (!modules.ok()) return modules.status();
-  return fs::path(modules->has_value() ? (*modules)->transformer : model_dir);
+  if (!modules->has_value()) return TokenizerPlace{fs::path(model_dir), false};
+  return TokenizerPlace{fs::path((*modules)->transformer), true};
 }
 
 // The text of the tokenizer.json that the folder's files give, and the file that it came from.
@@ -132,9 +138,10 @@ absl::StatusOr<TokenizerClass> ReadClass(const fs::path& folder, const Vocabular
 }  // namespace
 
 absl::StatusOr<TokenizerFiles> ReadTokenizerFolder(const std::string& model_dir) {
-  const absl::StatusOr<fs::path> folder = TransformerFolder(model_dir);
-  if (!folder.ok()) return folder.status();
-  absl::StatusOr<Vocabulary> vocabulary = ReadVocabulary(*folder);
+  const absl::StatusOr<TokenizerPlace> place = PlaceOf(model_dir);
+  if (!place.ok()) return place.status();
+  const fs::path& folder = place->folder;
+  absl::StatusOr<Vocabulary> vocabulary = ReadVocabulary(folder);
   if (!vocabulary.ok()) return vocabulary.status();
   absl::StatusOr<nlohmann::json> document = ParseTokenizerJson(vocabulary->json, vocabulary->name);
   if (!document.ok()) return document.status();
@@ -143,9 +150,9 @@ absl::StatusOr<TokenizerFiles> ReadTokenizerFolder(const std::string& model_dir)
   if (!summary.ok()) return summary.status();
 
   absl::StatusOr<TokenizerArguments> arguments =
-      ReadTokenizerArguments(folder->string(), AddedTokensOf(*document));
+      ReadTokenizerArguments(folder.string(), AddedTokensOf(*document));
   if (!arguments.ok()) return arguments.status();
-  const absl::StatusOr<TokenizerClass> of = ReadClass(*folder, *vocabulary, &*arguments);
+  const absl::StatusOr<TokenizerClass> of = ReadClass(folder, *vocabulary, &*arguments);
   if (!of.ok()) return of.status();
   absl::StatusOr<TokenizerRecipe> recipe = MakeRecipe(*of, *std::move(arguments), *document);
   if (!recipe.ok()) return recipe.status();
@@ -153,7 +160,8 @@ absl::StatusOr<TokenizerFiles> ReadTokenizerFolder(const std::string& model_dir)
   // The class makes these tokens; those of the file that it does not add are unknown to it.
   if (!recipe->components.is_null()) document->erase("added_tokens");
 
-  const absl::StatusOr<LengthAndCase> options = ReadLengthAndCase(folder->string());
+  const absl::StatusOr<LengthAndCase> options =
+      ReadLengthAndCase(folder.string(), place->is_module);
   if (!options.ok()) return options.status();
   return TokenizerFiles{.json = std::move(vocabulary->json),
                         .name = std::move(vocabulary->name),
