@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "core/checkpoint/model_folder.h"
 #include "core/cost_model.h"
 #include "core/encoder.h"
@@ -17,6 +18,12 @@ absl::StatusOr<std::unique_ptr<Tokenizer>> LoadTokenizer(const std::string& fold
   auto tokenizer = Tokenizer::Load(folder);
   if (absl::IsNotFound(tokenizer.status())) return std::unique_ptr<Tokenizer>();
   return tokenizer;
+}
+
+// An error of a pass over the model, with the folder that it came from.
+absl::Status OfFolder(const std::string& folder, const absl::Status& status) {
+  if (status.ok()) return status;
+  return absl::Status(status.code(), absl::StrCat(folder, ": ", status.message()));
 }
 
 }  // namespace
@@ -46,7 +53,7 @@ absl::StatusOr<ServedModel> LoadServedModel(ServerOptions* options) {
   ServedModel model;
   if (measure) {
     auto speeds = MeasureTeams(*encoder, TeamCandidates(AvailableCores()));
-    if (!speeds.ok()) return speeds.status();
+    if (!speeds.ok()) return OfFolder(folder->path(), speeds.status());
     const ComputeTeams teams = ChooseTeams(*speeds);
     options->replicas = teams.replicas;
     options->threads = teams.threads;
@@ -68,9 +75,10 @@ absl::StatusOr<ServedModel> LoadServedModel(ServerOptions* options) {
   model.validate = [encoder](const TokenBatch::Text& text, const EncodeOptions& wanted) {
     return encoder->Validate(text, wanted);
   };
-  model.warm_up = [encoder, largest = options->max_batch_tokens] {
-    return encoder->WarmUp(largest);
+  model.warm_up = [encoder, path = folder->path(), largest = options->max_batch_tokens] {
+    return OfFolder(path, encoder->WarmUp(largest));
   };
+  model.warnings = folder->warnings();
   return model;
 }
 
