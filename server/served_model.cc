@@ -31,6 +31,12 @@ absl::Status CheckTokenTypes(const Tokenizer* tokenizer, const ModelInfo& info,
       info.num_token_types - 1, " (type_vocab_size of config.json)"));
 }
 
+// An error of a pass over the model, with the folder that it came from.
+absl::Status OfFolder(const std::string& folder, const absl::Status& status) {
+  if (status.ok()) return status;
+  return absl::Status(status.code(), absl::StrCat(folder, ": ", status.message()));
+}
+
 }  // namespace
 
 absl::StatusOr<ServedModel> LoadServedModel(ServerOptions* options) {
@@ -61,7 +67,7 @@ absl::StatusOr<ServedModel> LoadServedModel(ServerOptions* options) {
   ServedModel model;
   if (measure) {
     auto speeds = MeasureTeams(*encoder, TeamCandidates(AvailableCores()));
-    if (!speeds.ok()) return speeds.status();
+    if (!speeds.ok()) return OfFolder(folder->path(), speeds.status());
     const ComputeTeams teams = ChooseTeams(*speeds);
     options->replicas = teams.replicas;
     options->threads = teams.threads;
@@ -83,9 +89,10 @@ absl::StatusOr<ServedModel> LoadServedModel(ServerOptions* options) {
   model.validate = [encoder](const TokenBatch::Text& text, const EncodeOptions& wanted) {
     return encoder->Validate(text, wanted);
   };
-  model.warm_up = [encoder, largest = options->max_batch_tokens] {
-    return encoder->WarmUp(largest);
+  model.warm_up = [encoder, path = folder->path(), largest = options->max_batch_tokens] {
+    return OfFolder(path, encoder->WarmUp(largest));
   };
+  model.warnings = folder->warnings();
   return model;
 }
 

@@ -7,6 +7,7 @@
 
 #include <functional>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -32,6 +33,8 @@ struct ServedModel {
   // The measured speeds from which replicas and threads were chosen. Empty where the settings, or a
   // single core, decided.
   std::vector<TeamSpeed> team_speeds;
+  // What an operator should know of the folder, one line each (ModelFolder::warnings).
+  std::vector<std::string> warnings;
 };
 
 // Opens options.model: folder, tokenizer, weights. Where options.replicas or options.threads are 0

@@ -266,6 +266,8 @@ void Server::GiveUp() {
 
 absl::Status Server::Start() {
   ReportComputeTeams();
+  for (const std::string& warning : model_.warnings)
+    log_->Write(LogLevel::kWarning, "model_folder", {{"warning", warning}});
   if (model_.warm_up) {
     if (absl::Status status = model_.warm_up(); !status.ok()) return status;
   }

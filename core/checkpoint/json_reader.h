@@ -14,8 +14,9 @@
 //   kAllowed    FILE: "hidden_size" is -1; allowed: an integer from 1 to 65536
 //   kShouldBe   FILE: "bias" is 3, should be true or false
 //
-// A reader that is given the table of the file's keys (known_keys.h) reads only those that the table
-// calls honoured; asking for another one is INTERNAL, a fault of the code and not of the file.
+// A reader that is given the table of the file's keys (known_keys.h) reads only those that the
+// table calls honoured; asking for another one is INTERNAL, a fault of the code and not of the
+// file.
 //
 // A value type; not thread safe. Proven by encoder_refusals_test, model_folder_test and
 // known_keys_test.

@@ -31,6 +31,7 @@ bool HoldsWord(std::string_view words, std::string_view word) {
 
 // Whether the path `key` is the one that `pattern` names, in which a component may be '*'.
 bool MatchesPath(std::string_view pattern, std::string_view key) {
+  if (pattern.find('*') == std::string_view::npos) return pattern == key;
   const std::vector<absl::string_view> want = absl::StrSplit(Absl(pattern), '.');
   const std::vector<absl::string_view> have = absl::StrSplit(Absl(key), '.');
   return std::equal(want.begin(), want.end(), have.begin(), have.end(),
@@ -91,23 +92,26 @@ absl::Status Bad(const std::string& source, std::string_view key, const std::str
   return absl::InvalidArgumentError(OneLine(absl::StrCat(source, ": \"", Absl(key), "\" ", what)));
 }
 
+absl::Status CheckUnknownKey(const std::string& key, const json& value, const std::string& source,
+                             std::vector<std::string>* warnings) {
+  if (SoundsLikeIt(key) && !IsOff(value)) {
+    return Bad(source, key,
+               absl::StrCat("is ", Shown(value),
+                            ", a key that is not known here and whose name says that it changes "
+                            "vectors; allowed: null, or no such key"));
+  }
+  warnings->push_back(OneLine(
+      absl::StrCat(source, ": \"", key, "\" is not a key that is known here; it is ignored")));
+  return absl::OkStatus();
+}
+
 absl::Status CheckKey(const KeyTable& table, std::string_view family, const std::string& key,
                       const json& value, const std::string& source,
                       std::vector<std::string>* warnings) {
   const KnownKey* row = FindKey(table, family, key);
   // What an object's key holds that is no object, the reader of the object refuses, null excepted.
   if (row == nullptr && HasRowsInside(table, family, key)) return absl::OkStatus();
-  if (row == nullptr) {
-    if (SoundsLikeIt(key) && !IsOff(value)) {
-      return Bad(source, key,
-                 absl::StrCat("is ", Shown(value),
-                              ", a key that is not known here and whose name "
-                              "says that it changes vectors; allowed: null, or no such key"));
-    }
-    warnings->push_back(OneLine(
-        absl::StrCat(source, ": \"", key, "\" is not a key that is known here; it is ignored")));
-    return absl::OkStatus();
-  }
+  if (row == nullptr) return CheckUnknownKey(key, value, source, warnings);
   if (row->rule != KeyRule::kRefused || IsServed(*row, value)) return absl::OkStatus();
   return Bad(source, key,
              absl::StrCat("is ", Shown(value), "; allowed: ", AllowedText(*row), " (",
@@ -119,13 +123,32 @@ absl::Status CheckObject(const KeyTable& table, std::string_view family, const s
                          std::vector<std::string>* warnings) {
   for (const auto& [name, value] : object.items()) {
     const std::string key = prefix + name;
-    const bool inside = value.is_object() && HasRowsInside(table, family, key);
-    const absl::Status status = inside
-                                    ? CheckObject(table, family, key + ".", value, source, warnings)
-                                    : CheckKey(table, family, key, value, source, warnings);
+    absl::Status status;
+    if (name.find('.') != std::string::npos)  // it could be taken for the path of another key
+      status = CheckUnknownKey(key, value, source, warnings);
+    else if (value.is_object() && HasRowsInside(table, family, key))
+      status = CheckObject(table, family, key + ".", value, source, warnings);
+    else
+      status = CheckKey(table, family, key, value, source, warnings);
     if (!status.ok()) return status;
   }
   return absl::OkStatus();
+}
+
+std::string TableMarkdown(const KeyTable& table) {
+  std::string text = absl::StrCat("### ", Absl(table.file),
+                                  "\n\n| key | models | what becomes of it | why |\n"
+                                  "| --- | --- | --- | --- |\n");
+  for (const KnownKey& row : table.keys) {
+    const std::string families =
+        row.families.empty() ? "all" : absl::StrReplaceAll(Absl(row.families), {{" ", ", "}});
+    const std::string rule = row.rule == KeyRule::kRefused
+                                 ? absl::StrCat("refused, unless ", AllowedText(row))
+                                 : std::string(KeyRuleName(row.rule));
+    absl::StrAppend(&text, "| `", Absl(row.key), "` | ", families, " | ", rule, " | ",
+                    Absl(row.why), " |\n");
+  }
+  return text;
 }
 
 }  // namespace
@@ -173,21 +196,23 @@ bool CallsHonoured(const KeyTable& table, std::string_view family, std::string_v
 
 absl::Status CheckKeys(const KeyTable& table, std::string_view family, const json& object,
                        const std::string& source, std::vector<std::string>* warnings) {
-  return CheckObject(table, family, "", object, source, warnings);
+  constexpr size_t kMostWarnings = 20;  // a file of strangers must not fill the log
+  std::vector<std::string> found;
+  absl::Status status = CheckObject(table, family, "", object, source, &found);
+  if (found.size() > kMostWarnings) {
+    const size_t more = found.size() - kMostWarnings;
+    found.resize(kMostWarnings);
+    found.push_back(absl::StrCat(source, ": ", more, " more keys that are not known here"));
+  }
+  warnings->insert(warnings->end(), found.begin(), found.end());
+  return status;
 }
 
-std::string KeyTableMarkdown(const KeyTable& table) {
-  std::string text = absl::StrCat("### ", Absl(table.file),
-                                  "\n\n| key | models | what becomes of it | why |\n"
-                                  "| --- | --- | --- | --- |\n");
-  for (const KnownKey& row : table.keys) {
-    const std::string families =
-        row.families.empty() ? "all" : absl::StrReplaceAll(Absl(row.families), {{" ", ", "}});
-    const std::string rule = row.rule == KeyRule::kRefused
-                                 ? absl::StrCat("refused, unless ", AllowedText(row))
-                                 : std::string(KeyRuleName(row.rule));
-    absl::StrAppend(&text, "| `", Absl(row.key), "` | ", families, " | ", rule, " | ",
-                    Absl(row.why), " |\n");
+std::string AllKeysMarkdown() {
+  std::string text;
+  for (const KeyTable* table : KeyTables()) {
+    if (!text.empty()) text += "\n";
+    text += TableMarkdown(*table);
   }
   return text;
 }

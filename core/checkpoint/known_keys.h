@@ -62,12 +62,12 @@ bool CallsHonoured(const KeyTable& table, std::string_view family, std::string_v
 
 // Compares the keys of `object`, those in nested objects included where the table has rows for
 // them, with the table. `source` is the file's name in errors. Appends one line to `warnings` for
-// each key that no row names. INVALID_ARGUMENT, one line: a refused key that holds a value which is
-// not served, or an unknown key whose name says that it could change vectors.
+// each key that no row names, 21 at most. INVALID_ARGUMENT, one line: a refused key that holds a
+// value which is not served, or an unknown key whose name says that it could change vectors.
 absl::Status CheckKeys(const KeyTable& table, std::string_view family, const nlohmann::json& object,
                        const std::string& source, std::vector<std::string>* warnings);
 
-// The table as lines of Markdown: a heading with the file's name and one row for each key.
-std::string KeyTableMarkdown(const KeyTable& table);
+// All tables as lines of Markdown: for each a heading with the file's name and one row a key.
+std::string AllKeysMarkdown();
 
 }  // namespace longspan

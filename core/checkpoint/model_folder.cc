@@ -140,6 +140,14 @@ absl::Status ModelFolder::ReadTransformer() {
     if (!keys.ok()) return keys;
   }
 
+  // The published libraries load the adapter's base model and change its weights.
+  const std::string adapter = (fs::path(transformer_path_) / "adapter_config.json").string();
+  if (IsFile(adapter)) {
+    return absl::FailedPreconditionError(
+        absl::StrCat(adapter,
+                     ": adapters are not applied; merge them into the weights once (peft: "
+                     "merge_and_unload) and save the model without this file"));
+  }
   absl::StatusOr<std::vector<std::string>> files = FindWeightFiles(transformer_path_);
   if (!files.ok()) return files.status();
   weight_files_ = *std::move(files);

@@ -42,6 +42,7 @@ void ReadEncoderConfig(JsonReader& reader, const EncoderConfigKeys& keys, Encode
   config.positions_behind_pad = keys.positions_behind_pad;
   config.vocab_size = Read(reader, keys.vocab_size, 1, int64_t{1} << 31);
   config.hidden_size = Read(reader, keys.hidden_size, 1, 1 << 16);
+  config.num_layers_key = std::string(keys.num_layers.name);
   config.num_layers = Read(reader, keys.num_layers, 1, 1024);
   config.num_heads = Read(reader, keys.num_heads, 1, 1 << 12);
   config.intermediate_size = Read(reader, keys.intermediate_size, 1, 1 << 20);

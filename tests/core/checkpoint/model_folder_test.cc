@@ -143,6 +143,32 @@ TEST_F(ModelFolderTest, Open_RefusesABadConfig) {
   EXPECT_THAT(Error(), HasSubstr("not valid JSON at byte 30"));
 }
 
+TEST_F(ModelFolderTest, Open_ReadsWhatPythonWritesBeyondTheStandard) {
+  Put("config.json", R"({"model_type": "bert", "notes": [NaN, -Infinity], "top_p": 1e999})");
+  const auto folder = ModelFolder::Open(folder_);
+  EXPECT_TRUE(folder.ok()) << folder.status();
+}
+
+TEST_F(ModelFolderTest, Warnings_NameEachKeyThatIsNotKnown) {
+  Put("config.json", R"({"model_type": "bert", "hidden_size": 8, "use_cache": true, "colour": 1})");
+  const auto folder = ModelFolder::Open(folder_);
+  ASSERT_TRUE(folder.ok()) << folder.status();
+  EXPECT_THAT(folder->warnings(), ElementsAre(AllOf(HasSubstr(folder_ + "/config.json: "),
+                                                    HasSubstr("\"colour\" is not a key"))));
+}
+
+TEST_F(ModelFolderTest, Open_RefusesAKeyThatWouldChangeVectors) {
+  Put("config.json", R"({"model_type": "bert", "is_decoder": true})");
+  EXPECT_THAT(Error(), AllOf(HasSubstr("config.json: \"is_decoder\" is true"),
+                             HasSubstr("allowed: false, null")));
+}
+
+TEST_F(ModelFolderTest, Open_RefusesAFolderWithAnAdapter) {
+  Put("adapter_config.json", "{}");
+  EXPECT_THAT(Error(), AllOf(HasSubstr("adapter_config.json: adapters are not applied"),
+                             HasSubstr("merge_and_unload")));
+}
+
 TEST_F(ModelFolderTest, Open_RefusesADeeplyNestedConfigAndAHugeOne) {
   Put("config.json", std::string(100'000, '['));
   EXPECT_THAT(Error(), HasSubstr("nested deeper than 64 levels"));
