@@ -40,6 +40,25 @@ absl::Status CheckTokens(const TokenBatch::Text& text, const ModelInfo& info) {
   return CheckMask(text.attention_mask, n);
 }
 
+absl::Status CheckTypes(const TokenBatch::Text& text, const ModelInfo& info) {
+  if (text.token_types.empty()) return absl::OkStatus();
+  if (info.num_token_types == 0) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("token types are given, but this ", info.architecture, " has no token types"));
+  }
+  if (text.token_types.size() != text.token_ids.size()) {
+    return InvalidField("token_types", absl::StrCat("has ", text.token_types.size(), " values for ",
+                                                    text.token_ids.size(), " tokens"));
+  }
+  for (size_t i = 0; i < text.token_types.size(); ++i) {
+    if (text.token_types[i] >= 0 && text.token_types[i] < info.num_token_types) continue;
+    return InvalidField(absl::StrCat("token_types[", i, "]"),
+                        absl::StrCat("is ", text.token_types[i], "; allowed: 0 to ",
+                                     info.num_token_types - 1, " (the table of token types)"));
+  }
+  return absl::OkStatus();
+}
+
 absl::Status CheckGlobals(const TokenBatch::Text& text, const ModelInfo& info) {
   if (text.global_positions.empty()) return absl::OkStatus();
   if (!info.supports_global_attention) {
@@ -93,6 +112,7 @@ absl::Status CheckSpans(const EncodeOptions& options, const ModelInfo& info, int
 absl::Status Encoder::Validate(const TokenBatch::Text& text, const EncodeOptions& options) const {
   const int64_t n = static_cast<int64_t>(text.token_ids.size());
   if (absl::Status status = CheckTokens(text, info_); !status.ok()) return status;
+  if (absl::Status status = CheckTypes(text, info_); !status.ok()) return status;
   if (absl::Status status = CheckGlobals(text, info_); !status.ok()) return status;
   if (absl::Status status = CheckHashing(text.lsh, info_); !status.ok()) return status;
   if (absl::Status status = CheckSpans(options, info_, n); !status.ok()) return status;

@@ -61,6 +61,8 @@ struct ModelInfo {
   int64_t num_parameters = 0;
   int64_t weight_bytes = 0;  // as they are held in memory
   int32_t pad_token_id = 0;
+  // Rows of the table of token types; 0 = the model has none and ignores types.
+  int64_t num_token_types = 0;
   std::vector<LayerAttention> layers;
 
   std::vector<PoolingMode> pooling = {PoolingMode::kMean};

@@ -14,6 +14,13 @@ int32_t TokenBatch::Add(const Text& text) {
   } else if (!mask_.empty()) {
     mask_.resize(token_ids_.size(), 1);
   }
+  // The first text with types: all tokens of the texts before it have type 0.
+  if (!text.token_types.empty() && token_types_.empty()) token_types_.assign(offset, 0);
+  if (!text.token_types.empty()) {
+    token_types_.insert(token_types_.end(), text.token_types.begin(), text.token_types.end());
+  } else if (!token_types_.empty()) {
+    token_types_.resize(token_ids_.size(), 0);
+  }
   lsh_.push_back(text.lsh);
   cu_seqlens_.push_back(static_cast<int32_t>(token_ids_.size()));
   return num_texts() - 1;

@@ -42,6 +42,8 @@ class TokenBatch {
     // [n], 0 = the token is not read (padding); empty = every token is read.
     std::span<const uint8_t> attention_mask = {};
     LshOptions lsh = {};
+    // [n] token type ids, below ModelInfo::num_token_types; empty = all are 0.
+    std::span<const int32_t> token_types = {};
   };
 
   // Appends a text and returns its index in the batch.
@@ -60,6 +62,8 @@ class TokenBatch {
   // [T]; empty = every token is read.
   const std::vector<uint8_t>& attention_mask() const { return mask_; }
   const LshOptions& lsh(int32_t text) const { return lsh_[text]; }
+  // [T]; empty = all are 0.
+  const std::vector<int32_t>& token_types() const { return token_types_; }
 
  private:
   std::vector<int32_t> token_ids_;
@@ -68,6 +72,7 @@ class TokenBatch {
   std::vector<int32_t> cu_globals_ = {0};
   std::vector<uint8_t> mask_;
   std::vector<LshOptions> lsh_;
+  std::vector<int32_t> token_types_;
 };
 
 }  // namespace longspan

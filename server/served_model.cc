@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "core/checkpoint/model_folder.h"
 #include "core/cost_model.h"
 #include "core/encoder.h"
@@ -17,6 +18,23 @@ absl::StatusOr<std::unique_ptr<Tokenizer>> LoadTokenizer(const std::string& fold
   auto tokenizer = Tokenizer::Load(folder);
   if (absl::IsNotFound(tokenizer.status())) return std::unique_ptr<Tokenizer>();
   return tokenizer;
+}
+
+// Refuses token types that the tokenizer gives and the model has no vectors for.
+absl::Status CheckTokenTypes(const Tokenizer* tokenizer, const ModelInfo& info,
+                             const std::string& folder) {
+  if (tokenizer == nullptr || info.num_token_types == 0) return absl::OkStatus();
+  const int32_t largest = tokenizer->types().largest();
+  if (largest < info.num_token_types) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat(
+      folder, ": the tokenizer's post_processor gives token type ", largest, "; allowed: 0 to ",
+      info.num_token_types - 1, " (type_vocab_size of config.json)"));
+}
+
+// An error of a pass over the model, with the folder that it came from.
+absl::Status OfFolder(const std::string& folder, const absl::Status& status) {
+  if (status.ok()) return status;
+  return absl::Status(status.code(), absl::StrCat(folder, ": ", status.message()));
 }
 
 }  // namespace
@@ -42,11 +60,14 @@ absl::StatusOr<ServedModel> LoadServedModel(ServerOptions* options) {
       Encoder::Load(*folder, {.dtype = *dtype, .num_threads = static_cast<int>(options->threads)});
   if (!loaded.ok()) return loaded.status();
   const std::shared_ptr<Encoder> encoder = *std::move(loaded);
+  if (absl::Status status = CheckTokenTypes(tokenizer->get(), encoder->info(), folder->path());
+      !status.ok())
+    return status;
 
   ServedModel model;
   if (measure) {
     auto speeds = MeasureTeams(*encoder, TeamCandidates(AvailableCores()));
-    if (!speeds.ok()) return speeds.status();
+    if (!speeds.ok()) return OfFolder(folder->path(), speeds.status());
     const ComputeTeams teams = ChooseTeams(*speeds);
     options->replicas = teams.replicas;
     options->threads = teams.threads;
@@ -69,9 +90,10 @@ absl::StatusOr<ServedModel> LoadServedModel(ServerOptions* options) {
   model.validate = [encoder](const TokenBatch::Text& text, const EncodeOptions& wanted) {
     return encoder->Validate(text, wanted);
   };
-  model.warm_up = [encoder, largest = options->max_batch_tokens] {
-    return encoder->WarmUp(largest);
+  model.warm_up = [encoder, path = folder->path(), largest = options->max_batch_tokens] {
+    return OfFolder(path, encoder->WarmUp(largest));
   };
+  model.warnings = folder->warnings();
   return model;
 }
 

@@ -7,6 +7,7 @@
 
 #include <functional>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -35,6 +36,8 @@ struct ServedModel {
   // The division of the cores was measured, and the passes may divide them otherwise as the load
   // asks for it (server/batching/core_shares.h).
   bool teams_follow_load = false;
+  // What an operator should know of the folder, one line each (ModelFolder::warnings).
+  std::vector<std::string> warnings;
 };
 
 // Opens options.model: folder, tokenizer, weights. Where options.replicas or options.threads are 0

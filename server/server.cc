@@ -67,6 +67,7 @@ PreparationContext PreparationOf(const ServerOptions& options, const ServedModel
   };
   out.prefix_ids = model.tokenizer->prefix_ids();
   out.suffix_ids = model.tokenizer->suffix_ids();
+  if (model.info.num_token_types > 0) out.types = model.tokenizer->types();
   return out;
 }
 
@@ -305,6 +306,8 @@ void Server::GiveUp() {
 
 absl::Status Server::Start() {
   ReportComputeTeams();
+  for (const std::string& warning : model_.warnings)
+    log_->Write(LogLevel::kWarning, "model_folder", {{"warning", warning}});
   if (model_.warm_up) {
     if (absl::Status status = model_.warm_up(); !status.ok()) return status;
   }

@@ -1,5 +1,6 @@
 // ReadJsonFile: one of a checkpoint's small JSON files (config.json, modules.json, ...), read
-// within bounds, since checkpoints come from strangers. Thread safe.
+// within bounds, since checkpoints come from strangers, and as Python reads it (python_json.h).
+// Thread safe.
 #pragma once
 
 #include <string>

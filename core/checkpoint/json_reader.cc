@@ -1,7 +1,10 @@
 #include "core/checkpoint/json_reader.h"
 
+#include <utility>
+
 #include "absl/strings/str_cat.h"
 #include "core/checkpoint/json_file.h"
+#include "core/checkpoint/python_json.h"
 
 namespace longspan {
 namespace {
@@ -27,19 +30,36 @@ std::string RangeText(const JsonReader::IntegerRule& rule) {
 
 }  // namespace
 
-absl::StatusOr<JsonReader> JsonReader::ReadOptional(const std::string& path) {
+absl::StatusOr<JsonReader> JsonReader::ReadOptional(const std::string& path, KeyRules rules) {
   absl::StatusOr<nlohmann::json> object = ReadJsonFile(path);
   if (absl::IsNotFound(object.status()))
-    return JsonReader(nlohmann::json::object(), path, Wording::kShouldBe);
+    return JsonReader(nlohmann::json::object(), path, Wording::kShouldBe, std::move(rules));
   if (!object.ok()) return object.status();
   if (!object->is_object())
     return absl::InvalidArgumentError(absl::StrCat(path, ": is not a JSON object"));
-  return JsonReader(*std::move(object), path, Wording::kShouldBe);
+  return JsonReader(*std::move(object), path, Wording::kShouldBe, std::move(rules));
 }
 
-bool JsonReader::Contains(std::string_view key) const { return object_.contains(std::string(key)); }
+bool JsonReader::Contains(std::string_view key) const {
+  CheckHonoured(key);
+  return object_.contains(std::string(key));
+}
 
 const nlohmann::json& JsonReader::Value(std::string_view key) const {
+  CheckHonoured(key);
+  return Find(key);
+}
+
+void JsonReader::CheckHonoured(std::string_view key) const {
+  if (rules_.table == nullptr || !status_.ok()) return;
+  const std::string path = absl::StrCat(prefix_, Absl(key));
+  if (CallsHonoured(*rules_.table, rules_.family, path)) return;
+  status_ =
+      absl::InternalError(absl::StrCat(source_, ": \"", path, "\" is read, but the table of ",
+                                       Absl(rules_.table->file), " does not call it honoured"));
+}
+
+const nlohmann::json& JsonReader::Find(std::string_view key) const {
   static const nlohmann::json kNull;
   const auto found = object_.find(std::string(key));
   return found == object_.end() ? kNull : *found;
@@ -48,7 +68,7 @@ const nlohmann::json& JsonReader::Value(std::string_view key) const {
 // The value as it stands in the file, cut where it is long.
 std::string JsonReader::Shown(const nlohmann::json& value) const {
   const size_t most = PhrasesOf(wording_).most_shown;
-  std::string text = value.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+  std::string text = PythonJsonText(value);
   return text.size() > most ? text.substr(0, most - 3) + "..." : text;
 }
 
@@ -63,7 +83,7 @@ void JsonReader::Fail(std::string_view key, std::string_view got, std::string_vi
 }
 
 void JsonReader::Fail(std::string_view key, std::string_view allowed) {
-  Fail(key, Shown(Value(key)), allowed);
+  Fail(key, Shown(Find(key)), allowed);
 }
 
 void JsonReader::FailBecause(std::string_view key, std::string_view reason) {
@@ -75,7 +95,8 @@ void JsonReader::Merge(const JsonReader& nested) { status_.Update(nested.status_
 JsonReader JsonReader::Object(std::string_view key) {
   const nlohmann::json& value = Value(key);
   if (!value.is_null() && !value.is_object()) Fail(key, "an object");
-  JsonReader nested(value.is_object() ? value : nlohmann::json::object(), source_, wording_);
+  JsonReader nested(value.is_object() ? value : nlohmann::json::object(), source_, wording_,
+                    rules_);
   nested.prefix_ = absl::StrCat(prefix_, Absl(key), ".");
   return nested;
 }

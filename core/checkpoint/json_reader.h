@@ -14,7 +14,12 @@
 //   kAllowed    FILE: "hidden_size" is -1; allowed: an integer from 1 to 65536
 //   kShouldBe   FILE: "bias" is 3, should be true or false
 //
-// A value type; not thread safe. Proven by encoder_refusals_test and model_folder_test.
+// A reader that is given the table of the file's keys (known_keys.h) reads only those that the
+// table calls honoured; asking for another one is INTERNAL, a fault of the code and not of the
+// file.
+//
+// A value type; not thread safe. Proven by encoder_refusals_test, model_folder_test and
+// known_keys_test.
 #pragma once
 
 #include <cstdint>
@@ -26,9 +31,16 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "core/checkpoint/known_keys.h"
 #include "nlohmann/json.hpp"
 
 namespace longspan {
+
+// The table that a file's keys stand in, and the model type that its rows are for.
+struct KeyRules {
+  const KeyTable* table = nullptr;
+  std::string family;
+};
 
 class JsonReader {
  public:
@@ -39,10 +51,14 @@ class JsonReader {
 
   // The object in the file at `path`, with errors in the wording kShouldBe. An absent file reads as
   // an empty object; a file that is not a JSON object is INVALID_ARGUMENT.
-  static absl::StatusOr<JsonReader> ReadOptional(const std::string& path);
-  // `source` is the file's name in errors.
-  JsonReader(nlohmann::json object, std::string source, Wording wording = Wording::kAllowed)
-      : object_(std::move(object)), source_(std::move(source)), wording_(wording) {}
+  static absl::StatusOr<JsonReader> ReadOptional(const std::string& path, KeyRules rules = {});
+  // `source` is the file's name in errors. Without a table in `rules`, any key may be read.
+  JsonReader(nlohmann::json object, std::string source, Wording wording = Wording::kAllowed,
+             KeyRules rules = {})
+      : object_(std::move(object)),
+        source_(std::move(source)),
+        wording_(wording),
+        rules_(std::move(rules)) {}
 
   const nlohmann::json& object() const { return object_; }
   const std::string& source() const { return source_; }
@@ -91,12 +107,17 @@ class JsonReader {
                          const IntegerRule& rule);
   std::string Shown(const nlohmann::json& value) const;
   void Record(std::string_view key, std::string_view what);
+  // Keeps an error if the table does not call the key honoured.
+  void CheckHonoured(std::string_view key) const;
+  // The value without that check.
+  const nlohmann::json& Find(std::string_view key) const;
 
   nlohmann::json object_;
   std::string source_;
   Wording wording_;
+  KeyRules rules_;
   std::string prefix_;  // of the keys in errors: "longspan." in the object under "longspan"
-  absl::Status status_;
+  mutable absl::Status status_;  // mutable for CheckHonoured, which plain reads call
 };
 
 }  // namespace longspan

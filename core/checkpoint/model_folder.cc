@@ -9,8 +9,11 @@
 #include "absl/status/status.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "core/checkpoint/config_keys.h"
 #include "core/checkpoint/json_file.h"
+#include "core/checkpoint/known_keys.h"
 #include "core/checkpoint/sentence_layout.h"
+#include "core/checkpoint/tokenizer_keys.h"
 #include "core/weights/one_line.h"
 #include "core/weights/safetensors_reader.h"
 
@@ -131,7 +134,20 @@ absl::Status ModelFolder::ReadTransformer() {
   const json model_type = config_.is_object() ? config_.value("model_type", json()) : json();
   if (!model_type.is_string()) return Bad(config_path, "has no \"model_type\"");
   model_type_ = model_type.get<std::string>();
+  if (IsKnownModelType(model_type_)) {
+    const absl::Status keys =
+        CheckKeys(ConfigKeys(), model_type_, config_, config_path, &warnings_);
+    if (!keys.ok()) return keys;
+  }
 
+  // The published libraries load the adapter's base model and change its weights.
+  const std::string adapter = (fs::path(transformer_path_) / "adapter_config.json").string();
+  if (IsFile(adapter)) {
+    return absl::FailedPreconditionError(
+        absl::StrCat(adapter,
+                     ": adapters are not applied; merge them into the weights once (peft: "
+                     "merge_and_unload) and save the model without this file"));
+  }
   absl::StatusOr<std::vector<std::string>> files = FindWeightFiles(transformer_path_);
   if (!files.ok()) return files.status();
   weight_files_ = *std::move(files);
@@ -168,20 +184,21 @@ absl::Status ModelFolder::CheckWidths(std::optional<int64_t> pooled_width) const
 }
 
 absl::Status ModelFolder::ReadSentenceModules(const SentenceModules& modules) {
-  const absl::StatusOr<PoolingConfig> pooling = ReadPooling(modules.pooling);
+  const absl::StatusOr<PoolingConfig> pooling = ReadPooling(modules.pooling, &warnings_);
   if (!pooling.ok()) return pooling.status();
   pooling_ = pooling->modes;
   pool_prompt_ = pooling->include_prompt;
   for (const std::string& path : modules.dense) {
-    absl::StatusOr<DenseModule> dense = ReadDense(path);
+    absl::StatusOr<DenseModule> dense = ReadDense(path, &warnings_);
     if (!dense.ok()) return dense.status();
     dense_.push_back(*std::move(dense));
   }
   normalize_ = modules.normalize.has_value();
   if (normalize_) {
-    if (absl::Status status = CheckNormalize(*modules.normalize); !status.ok()) return status;
+    if (absl::Status status = CheckNormalize(*modules.normalize, &warnings_); !status.ok())
+      return status;
   }
-  absl::StatusOr<SentencePrompts> prompts = ReadPrompts(path_);
+  absl::StatusOr<SentencePrompts> prompts = ReadPrompts(path_, &warnings_);
   if (!prompts.ok()) return prompts.status();
   prompts_ = std::move(prompts->prompts);
   default_prompt_name_ = std::move(prompts->default_prompt_name);
@@ -193,7 +210,8 @@ absl::StatusOr<ModelFolder> ModelFolder::Open(const std::string& path) {
   if (const absl::Status status = CheckFolder(path); !status.ok()) return status;
   ModelFolder folder;
   folder.path_ = CleanPath(path);
-  const absl::StatusOr<std::optional<SentenceModules>> modules = ReadModules(folder.path_);
+  const absl::StatusOr<std::optional<SentenceModules>> modules =
+      ReadModules(folder.path_, &folder.warnings_);
   if (!modules.ok()) return modules.status();
   folder.transformer_path_ =
       modules->has_value() ? CleanPath((*modules)->transformer) : folder.path_;
@@ -205,9 +223,13 @@ absl::StatusOr<ModelFolder> ModelFolder::Open(const std::string& path) {
     if (const absl::Status status = folder.ReadSentenceModules(**modules); !status.ok())
       return status;
   }
-  const absl::StatusOr<LengthAndCase> length = ReadLengthAndCase(folder.transformer_path_);
+  const absl::StatusOr<LengthAndCase> length =
+      ReadLengthAndCase(folder.transformer_path_, modules->has_value(), &folder.warnings_);
   if (!length.ok()) return length.status();
   folder.max_seq_length_ = length->max_seq_length;
+  if (absl::Status status = CheckTokenizerKeys(folder.transformer_path_, &folder.warnings_);
+      !status.ok())
+    return status;
   return folder;
 }
 

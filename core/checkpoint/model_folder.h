@@ -48,6 +48,9 @@ class ModelFolder {
   const std::string& default_prompt_name() const { return default_prompt_name_; }
   // How many values of the final vector are kept, after Normalize; nullopt = all of them.
   std::optional<int64_t> truncate_dim() const { return truncate_dim_; }
+  // What an operator should know of the files, one line each that names the file and the key: keys
+  // that nothing here knows, and that are ignored.
+  const std::vector<std::string>& warnings() const { return warnings_; }
 
  private:
   absl::Status ReadTransformer();
@@ -67,6 +70,7 @@ class ModelFolder {
   std::map<std::string, std::string> prompts_;
   std::string default_prompt_name_;
   std::optional<int64_t> truncate_dim_;
+  std::vector<std::string> warnings_;
 };
 
 }  // namespace longspan

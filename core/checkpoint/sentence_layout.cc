@@ -3,14 +3,18 @@
 #include <algorithm>
 #include <array>
 #include <filesystem>
+#include <set>
 #include <string_view>
 #include <utility>
 
 #include "absl/status/status.h"
+#include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "core/checkpoint/json_file.h"
 #include "core/checkpoint/json_reader.h"
+#include "core/checkpoint/known_keys.h"
+#include "core/checkpoint/sentence_keys.h"
 #include "core/weights/one_line.h"
 
 namespace longspan {
@@ -27,10 +31,49 @@ std::string Join(const std::string& folder, const std::string& name) {
   return (fs::path(folder) / name).string();
 }
 
-// "sentence_transformers.models.Pooling" and
-// "sentence_transformers.sentence_transformer.modules.pooling.Pooling" -> "Pooling".
 std::string LastComponent(const std::string& dotted) {
   return dotted.substr(dotted.rfind('.') + 1);
+}
+
+// The packages of sentence-transformers 2.0 to 6.2 that hold the class of a module. Each holds it
+// under its own name and, in a file of that name, once more: "models.Pooling.Pooling" in old
+// versions, "modules.pooling.Pooling" in new ones.
+constexpr std::array<std::string_view, 6> kPackages = {
+    "sentence_transformers.models",
+    "sentence_transformers.base.modules",
+    "sentence_transformers.sentence_transformer.modules",
+    "sentence_transformers.sparse_encoder.models",
+    "sentence_transformers.sparse_encoder.modules",
+    "sentence_transformers.cross_encoder.modules",
+};
+
+// The name of the class that modules.json names; empty where it is of another package.
+std::string ClassOfModule(const std::string& type) {
+  const std::string name = LastComponent(type);
+  const std::string file = absl::AsciiStrToLower(name);
+  for (const std::string_view package : kPackages) {
+    const std::string prefix = absl::StrCat(std::string(package), ".");
+    if (type == prefix + name || type == absl::StrCat(prefix, name, ".", name) ||
+        type == absl::StrCat(prefix, file, ".", name))
+      return name;
+  }
+  return "";
+}
+
+// Compares the file with its table. `warnings` may be null.
+absl::Status CheckFile(const KeyTable& table, const JsonReader& file, Warnings* warnings) {
+  Warnings unheard;
+  return CheckKeys(table, "", file.object(), file.source(),
+                   warnings != nullptr ? warnings : &unheard);
+}
+
+// The file at `path` as a reader, compared with its table; an absent file reads as an empty object.
+absl::StatusOr<JsonReader> ReadFile(const std::string& path, const KeyTable& table,
+                                    Warnings* warnings) {
+  absl::StatusOr<JsonReader> file = JsonReader::ReadOptional(path, {&table, ""});
+  if (!file.ok()) return file;
+  if (absl::Status status = CheckFile(table, *file, warnings); !status.ok()) return status;
+  return file;
 }
 
 bool IsControl(char c) { return static_cast<unsigned char>(c) < 0x20; }
@@ -111,39 +154,51 @@ std::vector<PoolingMode> ReadModes(JsonReader* fields) {
   return modes;
 }
 
-// New versions of the library can point a module at another output of the one before it
-// ("token_embeddings"). That would be another model, so only the usual one is read.
-void CheckFeatureKeys(JsonReader* fields) {
-  for (const char* key : {"module_input_name", "module_output_name", "input_key", "output_key"}) {
-    if (fields->String(key, "sentence_embedding") != "sentence_embedding")
-      fields->Fail(key, "sentence_embedding, the only one that is read");
-  }
-}
-
+// The library takes a function from outside of torch for Tanh; that is hardly what its author meant.
 std::string ReadActivation(JsonReader* fields) {
   if (!fields->Has("activation_function"))
     return fields->Contains("activation_function") ? "Identity" : "Tanh";  // null : absent
-  std::string activation = LastComponent(fields->String("activation_function", "Tanh"));
+  const std::string type = fields->String("activation_function", "");
+  std::string activation = LastComponent(type);
   const std::array<std::string_view, 5> known = {"Identity", "Tanh", "ReLU", "GELU", "SiLU"};
-  if (std::find(known.begin(), known.end(), activation) == known.end())
+  const std::string file = activation == "Identity" ? "linear." : "activation.";
+  const std::string in_torch = "torch.nn.";
+  const bool is_torchs = type == in_torch + activation ||
+                         type == absl::StrCat(in_torch, "modules.", activation) ||
+                         type == absl::StrCat(in_torch, "modules.", file, activation);
+  if (!is_torchs || std::find(known.begin(), known.end(), activation) == known.end())
     fields->Fail("activation_function", "Identity, Tanh, ReLU, GELU or SiLU of torch.nn");
   return activation;
 }
 
 }  // namespace
 
-absl::StatusOr<std::optional<SentenceModules>> ReadModules(const std::string& folder) {
+absl::StatusOr<std::optional<SentenceModules>> ReadModules(const std::string& folder,
+                                                           Warnings* warnings) {
   const std::string where = Join(folder, "modules.json");
   const absl::StatusOr<json> list = ReadJsonFile(where);
   if (absl::IsNotFound(list.status())) return std::nullopt;
   if (!list.ok()) return list.status();
   if (!list->is_array() || list->empty()) return Bad(where, "is not a list of modules");
   SentenceModules modules;
+  std::set<std::string> names;
   int rank = 0;
   for (const json& module : *list) {
     if (!module.is_object()) return Bad(where, "holds a module that is not a JSON object");
-    JsonReader fields(module, where, JsonReader::Wording::kShouldBe);
-    const std::string kind = LastComponent(fields.String("type", ""));
+    JsonReader fields(module, where, JsonReader::Wording::kShouldBe, {&ModulesKeys(), ""});
+    if (absl::Status status = CheckFile(ModulesKeys(), fields, warnings); !status.ok())
+      return status;
+    const std::string type = fields.String("type", "");
+    const std::string kind = ClassOfModule(type);
+    const std::string name = fields.String("name", "");
+    if (fields.status().ok() && kind.empty()) {
+      return Bad(where, absl::StrCat("unknown module \"", type,
+                                     "\"; this server reads Transformer, Pooling, any number of "
+                                     "Dense, then perhaps Normalize, each of sentence_transformers "
+                                     "(such as sentence_transformers.models.Pooling)"));
+    }
+    if (fields.Has("name") && !names.insert(name).second)
+      return Bad(where, absl::StrCat("two modules have the name \"", name, "\""));
     const absl::StatusOr<std::string> path = ModulePath(folder, fields.String("path", ""), where);
     if (!fields.status().ok()) return fields.status();
     if (!path.ok()) return path.status();
@@ -156,9 +211,9 @@ absl::StatusOr<std::optional<SentenceModules>> ReadModules(const std::string& fo
   return modules;
 }
 
-absl::StatusOr<PoolingConfig> ReadPooling(const std::string& module_path) {
+absl::StatusOr<PoolingConfig> ReadPooling(const std::string& module_path, Warnings* warnings) {
   const std::string where = Join(module_path, "config.json");
-  absl::StatusOr<JsonReader> fields = JsonReader::ReadOptional(where);
+  absl::StatusOr<JsonReader> fields = ReadFile(where, PoolingKeys(), warnings);
   if (!fields.ok()) return fields.status();
   PoolingConfig pooling;
   pooling.modes = ReadModes(&*fields);
@@ -169,9 +224,9 @@ absl::StatusOr<PoolingConfig> ReadPooling(const std::string& module_path) {
   return pooling;
 }
 
-absl::StatusOr<DenseModule> ReadDense(const std::string& module_path) {
+absl::StatusOr<DenseModule> ReadDense(const std::string& module_path, Warnings* warnings) {
   const std::string where = Join(module_path, "config.json");
-  absl::StatusOr<JsonReader> fields = JsonReader::ReadOptional(where);
+  absl::StatusOr<JsonReader> fields = ReadFile(where, DenseKeys(), warnings);
   if (!fields.ok()) return fields.status();
   DenseModule dense;
   dense.in_features = fields->Size("in_features").value_or(0);
@@ -179,7 +234,6 @@ absl::StatusOr<DenseModule> ReadDense(const std::string& module_path) {
   dense.bias = fields->Boolean("bias", true);
   dense.use_residual = fields->Boolean("use_residual", false);
   dense.activation = ReadActivation(&*fields);
-  CheckFeatureKeys(&*fields);
   if (!fields->status().ok()) return fields->status();
   if (dense.in_features == 0 || dense.out_features == 0)
     return Bad(where, "has no in_features and out_features");
@@ -193,11 +247,8 @@ absl::StatusOr<DenseModule> ReadDense(const std::string& module_path) {
   return dense;
 }
 
-absl::Status CheckNormalize(const std::string& module_path) {
-  absl::StatusOr<JsonReader> fields = JsonReader::ReadOptional(Join(module_path, "config.json"));
-  if (!fields.ok()) return fields.status();
-  CheckFeatureKeys(&*fields);
-  return fields->status();
+absl::Status CheckNormalize(const std::string& module_path, Warnings* warnings) {
+  return ReadFile(Join(module_path, "config.json"), NormalizeKeys(), warnings).status();
 }
 
 bool IsCausalLanguageModel(const json& config) {
@@ -210,17 +261,22 @@ bool IsCausalLanguageModel(const json& config) {
   });
 }
 
-absl::StatusOr<LengthAndCase> ReadLengthAndCase(const std::string& transformer_path) {
+absl::StatusOr<LengthAndCase> ReadLengthAndCase(const std::string& transformer_path, bool is_module,
+                                                Warnings* warnings) {
   LengthAndCase result;
   for (const char* infix :
        {"bert", "roberta", "distilbert", "camembert", "albert", "xlm-roberta", "xlnet"}) {
     const std::string path =
         Join(transformer_path, absl::StrCat("sentence_", infix, "_config.json"));
     if (!fs::exists(path)) continue;
-    absl::StatusOr<JsonReader> fields = JsonReader::ReadOptional(path);
+    absl::StatusOr<JsonReader> fields = ReadFile(path, SentenceBertKeys(), warnings);
     if (!fields.ok()) return fields.status();
     result.max_seq_length = fields->Size("max_seq_length");
     result.do_lower_case = fields->Boolean("do_lower_case", false);
+    if (result.do_lower_case && !is_module) {
+      fields->FailBecause("do_lower_case",
+                          "true is read only beside a modules.json, as in sentence-transformers");
+    }
     if (!fields->status().ok()) return fields->status();
     break;
   }
@@ -231,15 +287,16 @@ absl::StatusOr<LengthAndCase> ReadLengthAndCase(const std::string& transformer_p
   if (!tokenizer.ok()) return tokenizer.status();
   // transformers writes int(1e30) where no length is set; so a number that no text can have means
   // that none is set.
-  const json& length = tokenizer->Value("model_max_length");
+  const json& length =
+      tokenizer->Value(tokenizer->Has("model_max_length") ? "model_max_length" : "max_len");
   const double value = length.is_number() ? length.get<double>() : 0;
   if (value >= 1 && value < 2147483648.0) result.max_seq_length = static_cast<int64_t>(value);
   return result;
 }
 
-absl::StatusOr<SentencePrompts> ReadPrompts(const std::string& folder) {
-  absl::StatusOr<JsonReader> fields =
-      JsonReader::ReadOptional(Join(folder, "config_sentence_transformers.json"));
+absl::StatusOr<SentencePrompts> ReadPrompts(const std::string& folder, Warnings* warnings) {
+  absl::StatusOr<JsonReader> fields = ReadFile(Join(folder, "config_sentence_transformers.json"),
+                                               SentenceTransformerKeys(), warnings);
   if (!fields.ok()) return fields.status();
   SentencePrompts result;
   const json& prompts = fields->Value("prompts");
@@ -255,6 +312,12 @@ absl::StatusOr<SentencePrompts> ReadPrompts(const std::string& folder) {
   result.default_prompt_name = fields->String("default_prompt_name", "");
   result.truncate_dim = fields->Size("truncate_dim");
   if (!fields->status().ok()) return fields->status();
+  // The library knows these two prompts in any case; they are empty where the file gives no text.
+  const bool is_empty_prompt =
+      result.default_prompt_name == "query" || result.default_prompt_name == "document" ||
+      (prompts.is_object() && prompts.contains(result.default_prompt_name));
+  if (is_empty_prompt && !result.prompts.contains(result.default_prompt_name))
+    result.default_prompt_name.clear();
   if (!result.default_prompt_name.empty() && !result.prompts.contains(result.default_prompt_name)) {
     return Bad(fields->source(),
                absl::StrCat("\"default_prompt_name\" is \"", result.default_prompt_name,

@@ -7,11 +7,14 @@
 //     Dense         "2_Dense", ...           any number of them, none as a rule
 //     Normalize     "3_Normalize"            if at all
 //
-// A module is recognised by the last component of its type, so the module paths of old and new
-// versions of the library read the same. A module, pooling mode or activation that is not known
-// here is an error, since a vector without it would be another vector. A folder without
-// modules.json is a plain transformer: mean pooling (lasttoken for a causal language model), not
-// normalised, no prompts.
+// A module is recognised by the path of its class in sentence_transformers, as old and new versions
+// of the library write it. A module, pooling mode or activation that is not known here is an error,
+// since a vector without it would be another vector; so is one of the same name out of somebody's
+// own package. A folder without modules.json is a plain transformer: mean pooling (lasttoken for a
+// causal language model), not normalised, no prompts.
+//
+// Each file is compared with its table of keys (sentence_keys.h). Functions with `warnings` append
+// one line for each key that no table knows.
 //
 // Free functions without state: thread safe. Errors are one line that names the file. Proven by
 // model_folder_test.
@@ -30,6 +33,8 @@
 
 namespace longspan {
 
+using Warnings = std::vector<std::string>;
+
 // The folders of the modules that modules.json names, absolute.
 struct SentenceModules {
   std::string transformer;
@@ -38,7 +43,8 @@ struct SentenceModules {
   std::optional<std::string> normalize;
 };
 // Reads modules.json of `folder`; nullopt where there is none.
-absl::StatusOr<std::optional<SentenceModules>> ReadModules(const std::string& folder);
+absl::StatusOr<std::optional<SentenceModules>> ReadModules(const std::string& folder,
+                                                           Warnings* warnings = nullptr);
 
 struct PoolingConfig {
   std::vector<PoolingMode> modes;  // concatenated in this order
@@ -46,10 +52,10 @@ struct PoolingConfig {
   std::optional<int64_t> dimensions;  // width of one token vector, where the file says it
 };
 // ReadPooling, ReadDense and CheckNormalize read config.json of a module's folder.
-absl::StatusOr<PoolingConfig> ReadPooling(const std::string& module_path);
-absl::StatusOr<DenseModule> ReadDense(const std::string& module_path);
+absl::StatusOr<PoolingConfig> ReadPooling(const std::string& module_path, Warnings* warnings);
+absl::StatusOr<DenseModule> ReadDense(const std::string& module_path, Warnings* warnings);
 // A Normalize module has nothing to set; this checks that it reads what stands before it.
-absl::Status CheckNormalize(const std::string& module_path);
+absl::Status CheckNormalize(const std::string& module_path, Warnings* warnings);
 
 // True where config.json names an architecture whose last token alone has read the whole text.
 bool IsCausalLanguageModel(const nlohmann::json& config);
@@ -60,13 +66,16 @@ struct LengthAndCase {
   std::optional<int64_t> max_seq_length;
   bool do_lower_case = false;
 };
-absl::StatusOr<LengthAndCase> ReadLengthAndCase(const std::string& transformer_path);
+// `is_module`: modules.json names this folder. Only then does the library read
+// sentence_bert_config.json, so without it do_lower_case is refused.
+absl::StatusOr<LengthAndCase> ReadLengthAndCase(const std::string& transformer_path, bool is_module,
+                                                Warnings* warnings = nullptr);
 
 struct SentencePrompts {
   std::map<std::string, std::string> prompts;  // name -> text that is put in front of an input
   std::string default_prompt_name;             // empty = none
   std::optional<int64_t> truncate_dim;         // how many values of the final vector are kept
 };
-absl::StatusOr<SentencePrompts> ReadPrompts(const std::string& folder);
+absl::StatusOr<SentencePrompts> ReadPrompts(const std::string& folder, Warnings* warnings);
 
 }  // namespace longspan

@@ -2,10 +2,10 @@
 
 #include <ATen/ops/arange.h>
 #include <ATen/ops/outer.h>
-#include <ATen/ops/pow.h>
 
 #include <algorithm>
 #include <bit>
+#include <vector>
 
 #include "core/kernels/rope.h"
 #include "core/layers/element_type_of.h"
@@ -14,25 +14,27 @@ namespace longspan {
 
 // The angles are float32 products, as in transformers. Computed in double they would differ by 3e-4
 // at position 8,192.
-RotaryEmbedding::RotaryEmbedding(int64_t head_size, double theta) : head_size_(head_size) {
+RotaryEmbedding::RotaryEmbedding(int64_t head_size, const RopeScaling& scaling)
+    : head_size_(head_size), scaling_(scaling) {
   TORCH_CHECK(head_size % 2 == 0, "rotary embedding needs an even head size, got ", head_size);
-  const at::Tensor exponents =
-      at::arange(0, head_size, 2, at::kFloat).div(static_cast<double>(head_size));
-  inverse_frequencies_ = at::pow(theta, exponents).reciprocal();
+  short_->inverse = RopeFrequencies(scaling, head_size, /*long_text=*/false);
+  long_->inverse = RopeFrequencies(scaling, head_size, /*long_text=*/true);
 }
 
 std::shared_ptr<const RotaryEmbedding::Table> RotaryEmbedding::TableFor(
-    int64_t num_positions) const {
-  const std::lock_guard lock(cache_->mu);
-  if (cache_->table == nullptr || cache_->table->cos.size(0) < num_positions) {
+    Frequencies& frequencies, int64_t num_positions) const {
+  const std::lock_guard lock(frequencies.mu);
+  if (frequencies.table == nullptr || frequencies.table->cos.size(0) < num_positions) {
     // A power of two, so that the table grows seldom.
     const int64_t size = static_cast<int64_t>(
         std::bit_ceil(static_cast<uint64_t>(std::max<int64_t>(512, num_positions))));
     const at::Tensor angles =
-        at::outer(at::arange(size, at::kFloat), inverse_frequencies_);  // [positions, D/2]
-    cache_->table = std::make_shared<Table>(Table{angles.cos(), angles.sin()});
+        at::outer(at::arange(size, at::kFloat), frequencies.inverse);  // [positions, D/2]
+    frequencies.table =
+        std::make_shared<Table>(Table{angles.cos().mul_(scaling_.attention_factor),
+                                      angles.sin().mul_(scaling_.attention_factor)});
   }
-  return cache_->table;
+  return frequencies.table;
 }
 
 void RotaryEmbedding::Apply(at::Tensor& qkv, std::span<const int32_t> cu_seqlens) const {
@@ -41,20 +43,37 @@ void RotaryEmbedding::Apply(at::Tensor& qkv, std::span<const int32_t> cu_seqlens
       "rotary embedding takes a contiguous [T, 3, H, ", head_size_, "], got ", qkv.sizes());
   TORCH_CHECK(!cu_seqlens.empty() && cu_seqlens.back() == qkv.size(0),
               "cu_seqlens does not end at ", qkv.size(0), " tokens");
+  const auto is_long = [&](size_t text) {
+    return scaling_.IsLong(cu_seqlens[text + 1] - cu_seqlens[text]);
+  };
+  const size_t num_texts = cu_seqlens.size() - 1;
+  for (size_t begin = 0, end = 0; begin < num_texts; begin = end) {
+    while (end < num_texts && is_long(end) == is_long(begin)) ++end;
+    ApplyToTexts(qkv, cu_seqlens.subspan(begin, end - begin + 1), is_long(begin));
+  }
+}
+
+void RotaryEmbedding::ApplyToTexts(at::Tensor& qkv, std::span<const int32_t> cu_seqlens,
+                                   bool long_texts) const {
+  const int32_t first = cu_seqlens.front();
   int64_t longest = 0;
-  for (size_t i = 1; i < cu_seqlens.size(); ++i)
-    longest = std::max<int64_t>(longest, cu_seqlens[i] - cu_seqlens[i - 1]);
-  const std::shared_ptr<const Table> table = TableFor(longest);
+  std::vector<int32_t> borders;  // counted from the first of these texts
+  for (size_t i = 0; i < cu_seqlens.size(); ++i) {
+    borders.push_back(cu_seqlens[i] - first);
+    if (i > 0) longest = std::max<int64_t>(longest, cu_seqlens[i] - cu_seqlens[i - 1]);
+  }
+  const std::shared_ptr<const Table> table = TableFor(long_texts ? *long_ : *short_, longest);
+  at::Tensor rows = qkv.slice(0, first, cu_seqlens.back());
   kernels::RopeParams params;
   params.type = ElementTypeOf(qkv);
-  params.x = qkv.data_ptr();
+  params.x = rows.data_ptr();
   params.token_stride = qkv.stride(0);
   params.num_heads = 2 * qkv.size(2);  // q's heads, then k's
   params.head_size = head_size_;
   params.cos = table->cos.const_data_ptr<float>();
   params.sin = table->sin.const_data_ptr<float>();
-  params.num_texts = static_cast<int32_t>(cu_seqlens.size()) - 1;
-  params.cu_seqlens = cu_seqlens.data();
+  params.num_texts = static_cast<int32_t>(borders.size()) - 1;
+  params.cu_seqlens = borders.data();
   kernels::Rope(params);
 }
 

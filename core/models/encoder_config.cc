@@ -5,6 +5,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
+#include "core/checkpoint/config_keys.h"
 #include "core/models/take_layers.h"
 
 namespace longspan {
@@ -31,10 +32,17 @@ Activation ReadActivation(JsonReader& reader, std::string_view key, std::string_
   return Activation::kNone;
 }
 
+JsonReader ConfigReader(const nlohmann::json& config, std::string_view model_type,
+                        const std::string& source) {
+  return JsonReader(config, source, JsonReader::Wording::kAllowed,
+                    {.table = &ConfigKeys(), .family = std::string(model_type)});
+}
+
 void ReadEncoderConfig(JsonReader& reader, const EncoderConfigKeys& keys, EncoderConfig& config) {
   config.positions_behind_pad = keys.positions_behind_pad;
   config.vocab_size = Read(reader, keys.vocab_size, 1, int64_t{1} << 31);
   config.hidden_size = Read(reader, keys.hidden_size, 1, 1 << 16);
+  config.num_layers_key = std::string(keys.num_layers.name);
   config.num_layers = Read(reader, keys.num_layers, 1, 1024);
   config.num_heads = Read(reader, keys.num_heads, 1, 1 << 12);
   config.intermediate_size = Read(reader, keys.intermediate_size, 1, 1 << 20);
@@ -68,6 +76,7 @@ ModelInfo MakeModelInfo(std::string architecture, const EncoderConfig& config,
   info.num_parameters = weights.num_parameters();
   info.weight_bytes = WeightBytes(info.num_parameters, num_linear_parameters, dtype);
   info.pad_token_id = static_cast<int32_t>(config.pad_token_id);
+  info.num_token_types = config.type_vocab_size;
   return info;
 }
 

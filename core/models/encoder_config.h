@@ -18,6 +18,7 @@ struct EncoderConfig {
   int64_t vocab_size = 0;
   int64_t hidden_size = 0;
   int64_t num_layers = 0;
+  std::string num_layers_key;  // under which config.json says so
   int64_t num_heads = 0;
   int64_t intermediate_size = 0;
   int64_t max_position_embeddings = 0;
@@ -29,6 +30,7 @@ struct EncoderConfig {
   // and the pad id takes row pad. False: they are 0, 1, 2, ...
   bool positions_behind_pad = false;
 
+  int64_t LayersThatRun() const { return num_layers; }
   // ReadEncoderConfig refuses a hidden_size that does not divide evenly.
   int64_t head_size() const { return hidden_size / num_heads; }
   // The longest text that the position table serves, in tokens.
@@ -60,6 +62,11 @@ struct EncoderConfigKeys {
   std::string_view activation_fallback = "gelu";
   bool positions_behind_pad = false;
 };
+
+// A reader of config.json that reads the keys which the table calls honoured for this model type
+// (core/checkpoint/config_keys.h).
+JsonReader ConfigReader(const nlohmann::json& config, std::string_view model_type,
+                        const std::string& source);
 
 // Reads and checks the keys; errors stay in the reader.
 void ReadEncoderConfig(JsonReader& reader, const EncoderConfigKeys& keys, EncoderConfig& config);

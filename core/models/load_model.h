@@ -9,18 +9,33 @@
 //       });
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <utility>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/str_cat.h"
 #include "core/checkpoint/model_folder.h"
 #include "core/models/model.h"
 #include "core/weights/weight_map.h"
 #include "nlohmann/json.hpp"
 
 namespace longspan {
+
+// Layers of the weights behind those that the config asks for are not read, as in the published
+// library. Fewer of them than it asks for are INVALID_ARGUMENT: the library would go on with random
+// ones.
+template <typename Config>
+absl::Status LimitLayers(const Config& config, const std::string& config_path, WeightMap& weights) {
+  const int64_t wanted = config.LayersThatRun(), held = weights.num_layers();
+  weights.IgnoreLayersFrom(wanted);
+  if (held == 0 || wanted <= held) return absl::OkStatus();  // none at all: another architecture
+  return absl::InvalidArgumentError(
+      absl::StrCat(config_path, ": \"", config.num_layers_key, "\" asks for ", wanted,
+                   " layers; allowed: at most ", held, ", which the weights hold"));
+}
 
 // parse(json, path) -> absl::StatusOr<Config>; the path of config.json stands in its errors.
 // build(config, weights) -> std::unique_ptr of the model. A weight that build does not find is
@@ -30,11 +45,12 @@ absl::StatusOr<std::unique_ptr<EncoderModel>> LoadModel(const ModelFolder& folde
                                                         const Parse& parse,
                                                         const WeightMap::Rules& rules,
                                                         const Build& build) {
-  const absl::StatusOr<Config> config =
-      parse(folder.config(), folder.transformer_path() + "/config.json");
+  const std::string path = folder.transformer_path() + "/config.json";
+  const absl::StatusOr<Config> config = parse(folder.config(), path);
   if (!config.ok()) return config.status();
   absl::StatusOr<WeightMap> weights = WeightMap::Open(folder.weight_files(), rules);
   if (!weights.ok()) return weights.status();
+  if (absl::Status enough = LimitLayers(*config, path, *weights); !enough.ok()) return enough;
   std::unique_ptr<EncoderModel> model = build(*config, *weights);
   if (absl::Status complete = weights->Finish(); !complete.ok()) return complete;
   return model;

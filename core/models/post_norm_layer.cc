@@ -18,7 +18,7 @@ Linear TakeQkv(WeightMap& weights, const PostNormLayer::Names& names, int64_t hi
                bool has_bias, DataType dtype) {
   std::vector<at::Tensor> weight, bias;
   for (const std::string& name : {names.query, names.key, names.value}) {
-    weight.push_back(weights.TakeMatrix(name + ".weight", {hidden_size, hidden_size}));
+    weight.push_back(TakeMatrix(weights, name + ".weight", {hidden_size, hidden_size}, dtype));
     if (has_bias) bias.push_back(weights.Take(name + ".bias", {hidden_size}));
   }
   for (const at::Tensor& tensor : weight) {

@@ -3,7 +3,9 @@
 // the model (load_model.h).
 #pragma once
 
+#include <cstdint>
 #include <string>
+#include <vector>
 
 #include "core/layers/layer_norm.h"
 #include "core/layers/linear.h"
@@ -11,6 +13,11 @@
 #include "core/weights/weight_map.h"
 
 namespace longspan {
+
+// The matrix of a linear layer that is held in `dtype`. A value that `dtype` does not reach is an
+// error, which the map keeps.
+at::Tensor TakeMatrix(WeightMap& weights, const std::string& name,
+                      const std::vector<int64_t>& shape, DataType dtype);
 
 // NAME.weight [out, in] and, where `bias`, NAME.bias [out].
 Linear TakeLinear(WeightMap& weights, const std::string& name, int64_t out, int64_t in,

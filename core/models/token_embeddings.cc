@@ -50,8 +50,7 @@ TokenEmbeddings::TokenEmbeddings(WeightMap& weights, const Names& names,
       position_(
           weights.Take(names.position, {config.max_position_embeddings, config.hidden_size})) {
   if (config.type_vocab_size > 0) {
-    const at::Tensor types = weights.Take(names.type, {config.type_vocab_size, config.hidden_size});
-    if (types.defined()) type_ = types.select(0, 0);
+    types_ = weights.Take(names.type, {config.type_vocab_size, config.hidden_size});
   }
   norm_ = TakeLayerNorm(weights, names.norm, config.hidden_size, config.layer_norm_eps);
 }
@@ -62,13 +61,23 @@ at::Tensor TokenEmbeddings::operator()(const TokenBatch& batch) const {
   const at::Tensor positions = at::from_blob(position_rows.data(), {num_tokens}, at::kLong);
   const at::Tensor ids =
       at::from_blob(const_cast<int32_t*>(batch.token_ids().data()), {num_tokens}, at::kInt);
+  const bool all_zero = batch.token_types().empty();
+  const at::Tensor type_of =
+      all_zero || !types_.defined()
+          ? at::Tensor()
+          : at::from_blob(const_cast<int32_t*>(batch.token_types().data()), {num_tokens}, at::kInt);
+  const at::Tensor type_0 = types_.defined() ? types_.select(0, 0) : at::Tensor();
   at::Tensor out = at::empty({num_tokens, word_.size(1)}, at::kFloat);
   for (int64_t begin = 0; begin < num_tokens; begin += kEmbeddingBlockRows) {
     const int64_t end = std::min(begin + kEmbeddingBlockRows, num_tokens);
     at::Tensor rows = at::embedding(word_, ids.slice(0, begin, end));
     if (word_scale_ != 1) rows.mul_(word_scale_);
     rows.add_(at::embedding(position_, positions.slice(0, begin, end)));
-    if (type_.defined()) rows.add_(type_);
+    if (type_of.defined()) {
+      rows.add_(at::embedding(types_, type_of.slice(0, begin, end)));
+    } else if (type_0.defined()) {
+      rows.add_(type_0);
+    }
     at::Tensor normed = out.slice(0, begin, end);
     norm_.Run(rows, /*residual=*/{}, normed);
   }

@@ -1,5 +1,6 @@
-// TokenEmbeddings: word + position + token type 0, then LayerNorm. Used by BERT, RoBERTa,
-// Longformer, LED and BigBird; Reformer and ModernBERT have embeddings of their own.
+// TokenEmbeddings: word + position + token type, then LayerNorm. Used by BERT, RoBERTa,
+// Longformer, LED and BigBird; Reformer and ModernBERT have embeddings of their own. Types are 0
+// unless the batch says otherwise; LED has none.
 //
 // A PositionRule says which row of the position table a token takes. Examples, pad = 1:
 //   BERT, LED, BigBird: rows 0 1 2 3 ... whatever the ids are.
@@ -61,7 +62,7 @@ class TokenEmbeddings {
   double word_scale_;
   at::Tensor word_;      // [V, E]
   at::Tensor position_;  // [max_position_embeddings, E]
-  at::Tensor type_;      // [E], the row of type 0; undefined = none
+  at::Tensor types_;     // [type_vocab_size, E]; undefined = none
   LayerNorm norm_;
 };
 

@@ -10,6 +10,7 @@
 #include "core/tokenizer/text_chunks.h"
 #include "core/tokenizer/tokenizer_folder.h"
 #include "core/tokenizer/tokenizer_json.h"
+#include "nlohmann/json.hpp"
 
 namespace longspan {
 namespace {
@@ -34,30 +35,100 @@ class Answer {
   char text_[512] = "";
 };
 
+absl::Status AddTokens(longspan_tokenizers_tokenizer* tokenizer,
+                       const std::vector<nlohmann::json>& tokens, const std::string& name) {
+  if (tokens.empty()) return absl::OkStatus();
+  const std::string list =
+      nlohmann::json(tokens).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+  Answer answer;
+  return answer.Check(
+      longspan_tokenizers_add_tokens(tokenizer, list.data(), list.size(), answer.message()), name);
+}
+
+// The id of a token's text, -1 where the vocabulary has none.
+absl::StatusOr<int32_t> IdOf(const longspan_tokenizers_tokenizer* tokenizer,
+                             const std::string& text, const std::string& name) {
+  int32_t id = -1;
+  Answer answer;
+  const int32_t code =
+      longspan_tokenizers_token_id(tokenizer, text.data(), text.size(), &id, answer.message());
+  if (absl::Status status = answer.Check(code, name); !status.ok()) return status;
+  return id;
+}
+
+// Checks that the vocabulary has the tokens that the class puts around a text. The class would add
+// one that is missing behind the vocabulary, with an id that the model was not trained with.
+absl::Status CheckRequired(const longspan_tokenizers_tokenizer* tokenizer,
+                           const TokenizerFiles& files) {
+  for (const TokenizerRecipe::Required& required : files.recipe.required) {
+    const auto& added = files.recipe.added_ids;
+    const bool is_added = std::any_of(added.begin(), added.end(), [&](const auto& token) {
+      return token.second == required.token;
+    });
+    const absl::StatusOr<int32_t> id = IdOf(tokenizer, required.token, files.name);
+    if (!id.ok()) return id.status();
+    if (*id >= 0 || is_added) continue;
+    return absl::InvalidArgumentError(absl::StrCat(files.name, ": the vocabulary lacks \"",
+                                                   required.token, "\", the ", required.role));
+  }
+  return absl::OkStatus();
+}
+
+// Makes the post-processor of the recipe, now that all tokens have ids.
+absl::Status SetPostProcessor(longspan_tokenizers_tokenizer* tokenizer,
+                              const TokenizerFiles& files) {
+  if (!files.recipe.post_processor) return absl::OkStatus();
+  const std::string processor = files.recipe
+                                    .post_processor([&](const std::string& token) -> int64_t {
+                                      const absl::StatusOr<int32_t> id =
+                                          IdOf(tokenizer, token, files.name);
+                                      return id.ok() ? std::max(0, *id) : 0;
+                                    })
+                                    .dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+  Answer answer;
+  return answer.Check(longspan_tokenizers_set_post_processor(tokenizer, processor.data(),
+                                                             processor.size(), answer.message()),
+                      files.name);
+}
+
 absl::StatusOr<Handle> LoadCrate(const TokenizerFiles& files, bool lowercase_first) {
+  const nlohmann::json& components = files.recipe.components;
+  const std::string recipe =
+      components.is_null()
+          ? ""
+          : components.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
   longspan_tokenizers_tokenizer* raw = nullptr;
   Answer answer;
-  const int32_t code = longspan_tokenizers_load(files.json.data(), files.json.size(),
-                                                lowercase_first, &raw, answer.message());
-  if (const absl::Status status = answer.Check(code, files.name); !status.ok()) return status;
-  return Handle(raw, longspan_tokenizers_free);
+  const int32_t code = longspan_tokenizers_load(files.json.data(), files.json.size(), recipe.data(),
+                                                recipe.size(), &raw, answer.message());
+  absl::Status status = answer.Check(code, files.name);
+  if (!status.ok()) return status;
+  Handle handle(raw, longspan_tokenizers_free);
+  status = CheckRequired(raw, files);
+  if (status.ok()) status = AddTokens(raw, files.recipe.tokens, files.name);
+  if (status.ok()) status = SetPostProcessor(raw, files);
+  if (status.ok()) status = AddTokens(raw, files.recipe.later_tokens, files.name);
+  if (status.ok() && lowercase_first)
+    status = answer.Check(longspan_tokenizers_lowercase_first(raw, answer.message()), files.name);
+  if (!status.ok()) return status;
+  if (files.recipe.split_special_tokens) longspan_tokenizers_split_special_tokens(raw);
+  return handle;
 }
 
 // Checks that added tokens get the ids that the file gives them. Where the model has no such token,
 // the crate numbers added tokens itself, in the order of the list from the end of the vocabulary
 // on; for a file that says otherwise, that would be ids that the model was not trained with.
 absl::Status CheckAddedTokens(const longspan_tokenizers_tokenizer* tokenizer,
-                              const TokenizerJsonSummary& summary, const std::string& name) {
-  for (const AddedToken& token : summary.added_tokens) {
-    int32_t id = -1;
-    Answer answer;
-    const int32_t code = longspan_tokenizers_token_id(tokenizer, token.content.data(),
-                                                      token.content.size(), &id, answer.message());
-    if (absl::Status status = answer.Check(code, name); !status.ok()) return status;
-    if (id == token.id) continue;
-    return absl::InvalidArgumentError(absl::StrCat(name, ": added token \"", token.content,
+                              const TokenizerJsonSummary& summary, const TokenizerFiles& files) {
+  std::vector<AddedToken> tokens = summary.added_tokens;
+  for (const auto& [id, content] : files.recipe.added_ids) tokens.push_back({content, id});
+  for (const AddedToken& token : tokens) {
+    const absl::StatusOr<int32_t> id = IdOf(tokenizer, token.content, files.name);
+    if (!id.ok()) return id.status();
+    if (*id == token.id) continue;
+    return absl::InvalidArgumentError(absl::StrCat(files.name, ": added token \"", token.content,
                                                    "\" should have id ", token.id,
-                                                   ", but its place in the vocabulary is ", id));
+                                                   ", but its place in the vocabulary is ", *id));
   }
   return absl::OkStatus();
 }
@@ -68,10 +139,12 @@ Tokenization Copy(const longspan_tokenizers_encoding* encoding) {
   const size_t n = longspan_tokenizers_encoding_size(encoding);
   if (n == 0) return result;
   result.ids.resize(n);
+  result.types.resize(n);
   result.special.resize(n);
   result.bytes.resize(n);
   result.characters.resize(n);
   longspan_tokenizers_encoding_copy(encoding, {.ids = result.ids.data(),
+                                               .types = result.types.data(),
                                                .special = result.special.data(),
                                                .bytes = &result.bytes.front().begin,
                                                .characters = &result.characters.front().begin});
@@ -139,13 +212,16 @@ struct Tokenizer::Impl {
   bool cuts_at_blanks = false;
   std::vector<int32_t> prefix_ids;
   std::vector<int32_t> suffix_ids;
+  TokenTypes types;
+  bool has_types = false;  // some of `types` is not 0
 
   absl::StatusOr<Tokenization> EncodeWhole(std::string_view text, bool add_special_tokens) const;
   absl::StatusOr<Tokenization> EncodeParts(std::string_view text,
                                            const std::vector<TextChunk>& parts,
                                            bool add_special_tokens) const;
   absl::Status ReadVocabSize();
-  absl::Status ReadFrame(const std::string& name);
+  absl::Status ReadFrame(const TokenizerFiles& files);
+  void SetTypes(bool framed, Tokenization* tokens) const;
 };
 
 absl::Status Tokenizer::Impl::ReadVocabSize() {
@@ -156,25 +232,47 @@ absl::Status Tokenizer::Impl::ReadVocabSize() {
   return answer.Check(code);
 }
 
-// Reads from the post-processor's "[CLS] x [SEP]" for one token x: prefix [CLS], suffix [SEP].
-absl::Status Tokenizer::Impl::ReadFrame(const std::string& name) {
+// Reads from the post-processor's "[CLS] x [SEP]" for one token x: prefix [CLS], suffix [SEP], and the
+// types of all three.
+absl::Status Tokenizer::Impl::ReadFrame(const TokenizerFiles& files) {
   longspan_tokenizers_encoding* raw = nullptr;
   Answer answer;
   const int32_t code = longspan_tokenizers_frame(handle.get(), &raw, answer.message());
-  if (absl::Status status = answer.Check(code, name); !status.ok()) return status;
+  if (absl::Status status = answer.Check(code, files.name); !status.ok()) return status;
   const EncodingHandle encoding(raw, longspan_tokenizers_encoding_free);
   const Tokenization frame = Copy(encoding.get());
   int texts = 0;
   for (size_t i = 0; i < frame.ids.size(); ++i) {
+    const int32_t type = files.recipe.passes_types ? frame.types[i] : 0;
+    has_types = has_types || type != 0;
     if (frame.special[i] == 0) {
       ++texts;
+      types.text = type;
     } else {
       (texts == 0 ? prefix_ids : suffix_ids).push_back(frame.ids[i]);
+      (texts == 0 ? types.prefix : types.suffix).push_back(type);
     }
   }
   if (texts == 1) return absl::OkStatus();
-  return absl::InvalidArgumentError(absl::StrCat(name, ": the post_processor puts a single text ",
-                                                 texts, " times; it should be once"));
+  return absl::InvalidArgumentError(absl::StrCat(
+      files.name, ": the post_processor puts a single text ", texts, " times; it should be once"));
+}
+
+// `framed`: the tokens begin with the prefix and end with the suffix.
+void Tokenizer::Impl::SetTypes(bool framed, Tokenization* tokens) const {
+  tokens->types.clear();
+  if (!has_types) return;
+  tokens->types.assign(tokens->ids.size(), types.text);
+  if (!framed) return;
+  std::copy(types.prefix.begin(), types.prefix.end(), tokens->types.begin());
+  std::copy(types.suffix.begin(), types.suffix.end(), tokens->types.end() - types.suffix.size());
+}
+
+int32_t Tokenizer::TokenTypes::largest() const {
+  int32_t most = text;
+  for (const int32_t type : prefix) most = std::max(most, type);
+  for (const int32_t type : suffix) most = std::max(most, type);
+  return most;
 }
 
 Tokenizer::Tokenizer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
@@ -184,19 +282,18 @@ absl::StatusOr<std::unique_ptr<Tokenizer>> Tokenizer::Load(const std::string& mo
   const absl::StatusOr<TokenizerFiles> files = ReadTokenizerFolder(model_dir);
   if (!files.ok()) return files.status();
   const absl::StatusOr<TokenizerJsonSummary> summary =
-      InspectTokenizerJson(files->json, files->name);
+      InspectTokenizerJson(files->document, files->name);
   if (!summary.ok()) return summary.status();
   absl::StatusOr<Handle> handle = LoadCrate(*files, files->do_lower_case && !summary->lowercases);
   if (!handle.ok()) return handle.status();
-  if (const absl::Status status = CheckAddedTokens(handle->get(), *summary, files->name);
-      !status.ok())
+  if (const absl::Status status = CheckAddedTokens(handle->get(), *summary, *files); !status.ok())
     return status;
 
   auto impl = std::make_unique<Impl>();
   impl->handle = *std::move(handle);
   impl->cuts_at_blanks = summary->cuts_at_blanks;
   if (const absl::Status status = impl->ReadVocabSize(); !status.ok()) return status;
-  if (const absl::Status status = impl->ReadFrame(files->name); !status.ok()) return status;
+  if (const absl::Status status = impl->ReadFrame(*files); !status.ok()) return status;
   return std::unique_ptr<Tokenizer>(new Tokenizer(std::move(impl)));
 }
 
@@ -211,7 +308,9 @@ absl::StatusOr<Tokenization> Tokenizer::Encode(std::string_view text,
       if (tokens.ok()) return tokens;
     }
   }
-  return impl_->EncodeWhole(text, add_special_tokens);
+  absl::StatusOr<Tokenization> tokens = impl_->EncodeWhole(text, add_special_tokens);
+  if (tokens.ok()) impl_->SetTypes(add_special_tokens, &*tokens);
+  return tokens;
 }
 
 absl::StatusOr<Tokenization> Tokenizer::Impl::EncodeParts(std::string_view text,
@@ -238,6 +337,7 @@ absl::StatusOr<Tokenization> Tokenizer::Impl::EncodeParts(std::string_view text,
                   static_cast<int64_t>(part.begin), &all);
   }
   if (add_special_tokens) AppendSpecial(suffix_ids, &all);
+  SetTypes(add_special_tokens, &all);
   return all;
 }
 
@@ -265,6 +365,7 @@ absl::StatusOr<std::string> Tokenizer::Decode(const std::vector<int32_t>& ids,
 int64_t Tokenizer::vocab_size() const { return impl_->vocab_size; }
 const std::vector<int32_t>& Tokenizer::prefix_ids() const { return impl_->prefix_ids; }
 const std::vector<int32_t>& Tokenizer::suffix_ids() const { return impl_->suffix_ids; }
+const Tokenizer::TokenTypes& Tokenizer::types() const { return impl_->types; }
 
 absl::StatusOr<std::string> Tokenizer::TokenText(int32_t id) const {
   return WrittenText(32, [&](char* text, size_t capacity, size_t* length) {

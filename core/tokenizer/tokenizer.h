@@ -1,9 +1,10 @@
 // Tokenizer: text to token ids with byte and character offsets, by the Hugging Face `tokenizers`
 // crate behind a C ABI of our own (ffi/).
 //
-// It is built from tokenizer.json, or from vocab.json and merges.txt, or from vocab.txt. Truncation
-// and padding that are stored in tokenizer.json are always switched off: the service itself has
-// limits, and it does not apply them silently.
+// It is built from tokenizer.json, or from vocab.json and merges.txt, or from vocab.txt, in the way
+// of the tokenizer class that the folder names (tokenizer_class.h). Truncation and padding that are
+// stored in tokenizer.json are always switched off: the service itself has limits, and it does not
+// apply them silently.
 //
 // Thread safety: const methods may be called from many threads at once. Proven by
 // tokenizer_parity_test, against the Python package.
@@ -28,9 +29,11 @@ struct TextRange {
 };
 
 struct Tokenization {
-  // All are [n], one value for each token. Ranges are those of the input; a special token that was
+  // All but `types` are [n], one value for each token. Ranges are those of the input; a special token that was
   // added has (0, 0).
   std::vector<int32_t> ids;
+  // Token type ids; empty where all are 0 or the model is not given them (Tokenizer::types).
+  std::vector<int32_t> types;
   std::vector<TextRange> bytes;
   std::vector<TextRange> characters;
   // 1 = added by the post-processor ([CLS], </s>, ...), 0 = read from the text.
@@ -59,6 +62,15 @@ class Tokenizer {
   // The special tokens that the post-processor puts in front of and behind a text.
   const std::vector<int32_t>& prefix_ids() const;
   const std::vector<int32_t>& suffix_ids() const;
+  // The token type ids of those, and of every token of a text. All are 0 where the tokenizer's class
+  // and its "model_input_names" give the model none.
+  struct TokenTypes {
+    std::vector<int32_t> prefix;  // [size of prefix_ids]
+    int32_t text = 0;
+    std::vector<int32_t> suffix;  // [size of suffix_ids]
+    int32_t largest() const;  // of all of these
+  };
+  const TokenTypes& types() const;
 
  private:
   struct Impl;

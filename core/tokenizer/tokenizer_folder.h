@@ -1,24 +1,26 @@
-// The tokenizer files of a model folder, whatever their form, as the text of one tokenizer.json:
+// The tokenizer files of a model folder, whatever their form, and what a tokenizer class makes of
+// them (tokenizer_class.h):
 //
-//   tokenizer.json            is taken as it is
-//   vocab.json + merges.txt   byte-level BPE of RoBERTa, Longformer, LED and BART: <s> A </s>
-//   vocab.txt                 BERT's normaliser, pre-tokeniser and WordPiece: [CLS] A [SEP]
+//   tokenizer.json            WordPiece, BPE, Unigram or WordLevel with all around it
+//   vocab.json + merges.txt   byte-level BPE of RoBERTa, Longformer, LED and BART
+//   vocab.txt                 WordPiece of BERT
 //
-// The last two take special tokens and flags (add_prefix_space, do_lower_case, strip_accents,
-// tokenize_chinese_chars) from special_tokens_map.json, tokenizer_config.json and
-// added_tokens.json, as `transformers` does. A free function without state: thread safe. Proven by
-// tokenizer_folder_test.
+// A free function without state: thread safe. Proven by tokenizer_folder_test.
 #pragma once
 
 #include <string>
 
 #include "absl/status/statusor.h"
+#include "core/tokenizer/tokenizer_class.h"
+#include "nlohmann/json.hpp"
 
 namespace longspan {
 
 struct TokenizerFiles {
-  std::string json;            // the text of a tokenizer.json
-  std::string name;            // the path of the file that it came from, for errors
+  std::string json;         // the text of a tokenizer.json
+  std::string name;         // the path of the file that it came from, for errors
+  nlohmann::json document;  // that text without the vocabulary, and the recipe's components
+  TokenizerRecipe recipe;
   bool do_lower_case = false;  // as sentence_bert_config.json says
 };
 

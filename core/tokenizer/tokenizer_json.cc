@@ -6,7 +6,6 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "nlohmann/json.hpp"
 
 namespace longspan {
 namespace {
@@ -207,13 +206,15 @@ absl::Status ReadAddedTokens(const json& document, const std::string& name,
 
 }  // namespace
 
-absl::StatusOr<TokenizerJsonSummary> InspectTokenizerJson(std::string_view text,
-                                                          const std::string& name) {
+absl::StatusOr<json> ParseTokenizerJson(std::string_view text, const std::string& name) {
   if (const absl::Status bounds = CheckBounds(text, name); !bounds.ok()) return bounds;
-  const absl::StatusOr<json> document = ParseWithoutVocabulary(text, name);
-  if (!document.ok()) return document.status();
-  if (!document->is_object()) return Bad(name, "is not a JSON object");
+  absl::StatusOr<json> document = ParseWithoutVocabulary(text, name);
+  if (document.ok() && !document->is_object()) return Bad(name, "is not a JSON object");
+  return document;
+}
 
+absl::StatusOr<TokenizerJsonSummary> InspectTokenizerJson(const json& document,
+                                                          const std::string& name) {
   TokenizerJsonSummary summary;
   const auto note_lower_case = [&](const json& step) {
     const auto flag = step.find("lowercase");
@@ -222,8 +223,8 @@ absl::StatusOr<TokenizerJsonSummary> InspectTokenizerJson(std::string_view text,
   };
   BlankRule blanks;
   for (const ComponentKind& kind : ComponentKinds()) {
-    const auto component = document->find(kind.key);
-    if (component == document->end()) continue;
+    const auto component = document.find(kind.key);
+    if (component == document.end()) continue;
     const bool normalizer = kind.key == std::string_view("normalizer");
     const bool splitter = kind.key == std::string_view("pre_tokenizer");
     const absl::Status status = CheckComponent(*component, kind, name, [&](const json& step) {
@@ -233,11 +234,16 @@ absl::StatusOr<TokenizerJsonSummary> InspectTokenizerJson(std::string_view text,
     });
     if (!status.ok()) return status;
   }
-  if (const absl::Status status = CheckModel(*document, name); !status.ok()) return status;
-  const absl::Status status = ReadAddedTokens(*document, name, &summary.added_tokens, &blanks);
+  if (const absl::Status status = CheckModel(document, name); !status.ok()) return status;
+  const absl::Status status = ReadAddedTokens(document, name, &summary.added_tokens, &blanks);
   if (!status.ok()) return status;
   summary.cuts_at_blanks = blanks.Holds();
   return summary;
+}
+
+json AddedTokensOf(const json& document) {
+  const auto list = document.find("added_tokens");
+  return list != document.end() && list->is_array() ? *list : json::array();
 }
 
 }  // namespace longspan

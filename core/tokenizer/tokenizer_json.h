@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "nlohmann/json.hpp"
 
 namespace longspan {
 
@@ -25,9 +26,16 @@ struct TokenizerJsonSummary {
   std::vector<AddedToken> added_tokens;  // with the ids that the file gives them
 };
 
-// `name` is the file's name in errors. INVALID_ARGUMENT: not a tokenizer.json. UNIMPLEMENTED: a
-// component of a type that is not supported.
-absl::StatusOr<TokenizerJsonSummary> InspectTokenizerJson(std::string_view text,
+// The document without the model's vocabulary and merges, which are most of the file. `name` is the
+// file's name in errors. INVALID_ARGUMENT: not a tokenizer.json.
+absl::StatusOr<nlohmann::json> ParseTokenizerJson(std::string_view text, const std::string& name);
+
+// INVALID_ARGUMENT: not what such a document holds. UNIMPLEMENTED: a component of a type that is
+// not supported.
+absl::StatusOr<TokenizerJsonSummary> InspectTokenizerJson(const nlohmann::json& document,
                                                           const std::string& name);
+
+// The document's "added_tokens"; an empty list where there are none.
+nlohmann::json AddedTokensOf(const nlohmann::json& document);
 
 }  // namespace longspan

@@ -14,6 +14,7 @@ inline constexpr const char* kExitCodes =
 
 void AddConvertCommand(CLI::App& app);
 void AddInspectCommand(CLI::App& app);
+void AddKeysCommand(CLI::App& app);
 void AddMaskCommand(CLI::App& app);
 void AddQuantizeCommand(CLI::App& app);
 

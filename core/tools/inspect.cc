@@ -196,6 +196,7 @@ absl::StatusOr<json> InspectModel(const std::string& model_dir, const std::strin
                  {"normalize", info.normalize},
                  {"max_tokens", info.max_tokens},
                  {"dense_up_to", info.dense_up_to},
+                 {"warnings", folder->warnings()},
                  {"layers", layers},
                  {"lengths", LengthsJson(info, (*encoder)->cost_model(), measure)}};
   if (const int64_t saved = AxialBytesSaved(folder->config()); saved > 0)
@@ -230,6 +231,7 @@ std::string InspectionText(const json& inspection) {
     line("axial", absl::StrFormat("position factors save %.1f MiB against a full table",
                                   number("axial_bytes_saved") / 1048576.0));
   }
+  for (const json& warning : inspection.value("warnings", json::array())) line("warning", warning);
   int index = 0;
   for (const json& layer : inspection.at("layers")) {
     const int64_t keys = layer.at("keys_seen");

@@ -21,6 +21,7 @@ int main(int argc, char** argv) {
   app.require_subcommand(1);
   longspan::AddConvertCommand(app);
   longspan::AddInspectCommand(app);
+  longspan::AddKeysCommand(app);
   longspan::AddMaskCommand(app);
   longspan::AddQuantizeCommand(app);
   for (CLI::App* command : app.get_subcommands({})) command->footer(longspan::kExitCodes);

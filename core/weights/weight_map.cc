@@ -3,9 +3,12 @@
 #include <ATen/ops/empty.h>
 
 #include <algorithm>
+#include <bit>
+#include <cmath>
 #include <cstring>
 
 #include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/strip.h"
@@ -53,6 +56,36 @@ bool ShapeFits(const std::vector<int64_t>& shape, const std::vector<int64_t>& wa
                     [](int64_t got, int64_t want) { return want < 0 || got == want; });
 }
 
+// Where the first NaN or infinity stands in a contiguous float32 tensor. Blocks are looked at for
+// the largest exponent only, which the compiler makes vector code of.
+std::optional<int64_t> FirstNonFinite(const at::Tensor& weight) {
+  constexpr int64_t kBlock = 4096;
+  constexpr uint32_t kExponent = 0x7F800000;
+  const auto* values = weight.const_data_ptr<float>();
+  const auto bits = [values](int64_t i) { return std::bit_cast<uint32_t>(values[i]) & kExponent; };
+  for (int64_t begin = 0; begin < weight.numel(); begin += kBlock) {
+    const int64_t end = std::min(begin + kBlock, weight.numel());
+    uint32_t largest = 0;
+    for (int64_t i = begin; i < end; ++i) largest = std::max(largest, bits(i));
+    for (int64_t i = begin; largest == kExponent && i < end; ++i) {
+      if (bits(i) == kExponent) return i;
+    }
+  }
+  return std::nullopt;
+}
+
+std::string NonFiniteText(const at::Tensor& weight, int64_t at) {
+  const float value = weight.const_data_ptr<float>()[at];
+  std::vector<int64_t> index(weight.dim());
+  for (int64_t axis = weight.dim() - 1, rest = at; axis >= 0; rest /= weight.size(axis--))
+    index[axis] = rest % weight.size(axis);
+  return absl::StrCat("holds ",
+                      std::isnan(value) ? "NaN"
+                      : value > 0       ? "Inf"
+                                        : "-Inf",
+                      " at ", ShapeText(index), "; allowed: finite values of float32");
+}
+
 // Checkpoints of 2018 to 2020 spell LayerNorm's parameters as TensorFlow did.
 std::string ModernName(absl::string_view name) {
   if (absl::ConsumeSuffix(&name, "LayerNorm.gamma")) return absl::StrCat(name, "LayerNorm.weight");
@@ -66,6 +99,7 @@ absl::StatusOr<WeightMap> WeightMap::Open(const std::vector<std::string>& files,
                                           const Rules& rules) {
   WeightMap weights;
   weights.ignored_ = rules.ignored;
+  weights.layers_ = rules.layers;
   for (const std::string& file : files) {
     absl::StatusOr<std::unique_ptr<SafetensorsReader>> reader = SafetensorsReader::Open(file);
     if (!reader.ok()) return reader.status();
@@ -99,6 +133,21 @@ std::string WeightMap::FindPrefix(const std::vector<std::string>& prefixes) cons
   return "";
 }
 
+std::optional<int64_t> WeightMap::LayerOf(std::string_view name) const {
+  absl::string_view rest(name.data(), name.size());
+  if (layers_.empty() || !absl::ConsumePrefix(&rest, layers_)) return std::nullopt;
+  int32_t number = 0;
+  if (!absl::SimpleAtoi(rest.substr(0, rest.find('.')), &number)) return std::nullopt;
+  return number;
+}
+
+int64_t WeightMap::num_layers() const {
+  int64_t highest = -1;
+  for (const auto& [name, entry] : entries_)
+    highest = std::max(highest, LayerOf(name).value_or(-1));
+  return highest + 1;
+}
+
 bool WeightMap::Contains(std::string_view name) const {
   return entries_.find(name) != entries_.end();
 }
@@ -130,6 +179,8 @@ at::Tensor WeightMap::Take(std::string_view name, const std::vector<int64_t>& sh
   entry.reader->DropPages(stored);
   if (!entry.taken) num_parameters_ += stored.num_elements();
   entry.taken = true;
+  if (const std::optional<int64_t> bad = FirstNonFinite(weight); bad.has_value())
+    return Refuse(name, NonFiniteText(weight, *bad));
   return weight;
 }
 
@@ -178,7 +229,8 @@ absl::Status WeightMap::Finish() const {
     const auto matches = [&name = name](const std::string& pattern) {
       return MatchesPattern(name, pattern);
     };
-    if (!entry.taken && std::none_of(ignored_.begin(), ignored_.end(), matches))
+    const bool behind = LayerOf(name).value_or(-1) >= first_ignored_layer_;
+    if (!entry.taken && !behind && std::none_of(ignored_.begin(), ignored_.end(), matches))
       left.push_back(name);
   }
   if (left.empty()) return absl::OkStatus();

@@ -29,7 +29,7 @@ class KeptTokens {
   // Where the tokens of `range` of the text lie in the piece. One range, because what is kept keeps
   // its order; empty where nothing of `range` is kept.
   TokenRange Map(TokenRange range) const;
-  // The ids of the piece, out of those of the whole text.
+  // The ids (or types) of the piece, out of those of the whole text.
   std::vector<int32_t> Ids(const std::vector<int32_t>& ids) const;
 
  private:

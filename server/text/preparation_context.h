@@ -32,6 +32,7 @@ struct PreparationContext {
   std::function<absl::StatusOr<Tokenization>(std::string_view text)> tokenize;
   std::vector<int32_t> prefix_ids;  // Tokenizer::prefix_ids
   std::vector<int32_t> suffix_ids;  // Tokenizer::suffix_ids
+  Tokenizer::TokenTypes types;      // Tokenizer::types, where the model has token types
 
   // Encoder::Validate, called for each piece. Empty = no check.
   std::function<absl::Status(const TokenBatch::Text& text, const EncodeOptions& options)> validate;

@@ -20,6 +20,7 @@ namespace longspan {
 // One text as the encoder sees it: the unit that is queued and batched.
 struct TextPiece {
   std::vector<int32_t> token_ids;
+  std::vector<int32_t> token_types;  // empty = all are 0
   std::vector<int32_t> global_positions;
   EncodeOptions options;
 };

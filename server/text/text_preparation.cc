@@ -62,6 +62,7 @@ class Planner {
                                 bool one_of_many) {
     TextPiece piece;
     piece.token_ids = kept.Ids(layout_.tokens.ids);
+    if (!layout_.tokens.types.empty()) piece.token_types = kept.Ids(layout_.tokens.types);
     for (const int32_t position : positions) {
       const TokenRange mapped = kept.Map({position, position + 1});
       if (mapped.size() > 0) piece.global_positions.push_back(static_cast<int32_t>(mapped.begin));
@@ -96,7 +97,8 @@ class Planner {
     if (context_.validate) {
       const TokenBatch::Text text{.token_ids = piece.token_ids,
                                   .global_positions = piece.global_positions,
-                                  .lsh = input_.lsh};
+                                  .lsh = input_.lsh,
+                                  .token_types = piece.token_types};
       const absl::Status status = context_.validate(text, piece.options);
       if (!status.ok()) return AtField(status, ContentField(input_));
     }
@@ -184,6 +186,7 @@ class Planner {
       }
       TextPiece piece;
       piece.token_ids = layout->tokens.ids;
+      piece.token_types = layout->tokens.types;
       piece.options = input_.options;
       piece.options.document_vector = true;
       piece.options.token_sink = nullptr;  // token vectors are those of the document

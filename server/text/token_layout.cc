@@ -10,6 +10,17 @@
 namespace longspan {
 namespace {
 
+// The types that the tokenizer gives to such a text; empty where all are 0.
+std::vector<int32_t> TypesOf(const TokenLayout& layout, const Tokenizer::TokenTypes& types) {
+  if (types.largest() == 0) return {};
+  std::vector<int32_t> of(layout.tokens.ids.size(), types.text);
+  if (layout.frame() > 0) {
+    std::copy(types.prefix.begin(), types.prefix.end(), of.begin());
+    std::copy(types.suffix.begin(), types.suffix.end(), of.end() - types.suffix.size());
+  }
+  return of;
+}
+
 TokenLayout LayoutOfIds(const std::vector<int32_t>& ids, const PreparationContext& context) {
   TokenLayout layout;
   layout.tokens.ids = ids;
@@ -22,6 +33,7 @@ TokenLayout LayoutOfIds(const std::vector<int32_t>& ids, const PreparationContex
     layout.body.begin += static_cast<int64_t>(prefix.size());
     layout.body.end -= static_cast<int64_t>(suffix.size());
   }
+  layout.tokens.types = TypesOf(layout, context.types);
   return layout;
 }
 
@@ -76,6 +88,7 @@ absl::StatusOr<TokenLayout> ReadTokens(const EncodeInput& input,
                                             ? context.tokenize(input.text)
                                             : context.tokenize(input.prompt + input.text);
   if (!tokens.ok()) return AtField(tokens.status(), input.field + ".text");
+  if (context.types.largest() == 0) tokens->types.clear();
   TokenLayout layout = LayoutOfText(*std::move(tokens), static_cast<int64_t>(input.prompt.size()),
                                     CountCharacters(input.prompt));
   if (input.prompt.empty() || context.model->pool_prompt) return layout;

@@ -35,7 +35,7 @@ std::string ContentField(const EncodeInput& input);  // "inputs[3].text", "input
 
 // Tokenises the input's text behind its prompt, or takes its ids. Ids begin and end with special
 // tokens where they begin with the tokenizer's prefix_ids and end with its suffix_ids; otherwise
-// all of them are body.
+// all of them are body. Ids have the types that the tokenizer would give them.
 absl::StatusOr<TokenLayout> ReadTokens(const EncodeInput& input, const PreparationContext& context);
 
 // Tokens of the body that share at least one byte with `bytes` of the text.

@@ -32,5 +32,16 @@ TEST(TokenBatch, Add_FillsTheMaskOfTextsThatHaveNone) {
   EXPECT_THAT(batch.attention_mask(), ElementsAre(1, 1, 1, 0, 1, 1));
 }
 
+TEST(TokenBatch, Add_GivesTypeZeroToTextsThatHaveNoTypes) {
+  const std::vector<int32_t> ids = {1, 2};
+  const std::vector<int32_t> types = {0, 1};
+  TokenBatch batch;
+  batch.Add({.token_ids = ids});
+  EXPECT_TRUE(batch.token_types().empty());
+  batch.Add({.token_ids = ids, .token_types = types});
+  batch.Add({.token_ids = ids});
+  EXPECT_THAT(batch.token_types(), ElementsAre(0, 0, 0, 1, 0, 0));
+}
+
 }  // namespace
 }  // namespace longspan

@@ -226,6 +226,27 @@ TEST(OperationsTest, RequestLogIsOneJsonObjectALineWithoutTheText) {
   EXPECT_TRUE(seen);
 }
 
+TEST(OperationsTest, Start_LogsEachWarningOfTheModelFolderOnce) {
+  FakeModel fake;
+  fake.warnings = {"/m/config.json: \"colour\" is not known",
+                   "/m/config.json: \"shape\" is not known"};
+  TestServer server(fake);
+  std::vector<std::string> seen;
+  for (int i = 0; i < 50 && seen.size() < 2; ++i) {
+    server.log().Flush();
+    absl::SleepFor(absl::Milliseconds(20));
+    seen.clear();
+    std::ifstream file(server.log_path());
+    for (std::string line; std::getline(file, line);) {
+      const auto json = nlohmann::json::parse(line, nullptr, false);
+      if (json["event"] != "model_folder") continue;
+      EXPECT_EQ(json["level"], "warning");
+      seen.push_back(json["warning"]);
+    }
+  }
+  EXPECT_EQ(seen, fake.warnings);
+}
+
 TEST(OperationsTest, Tls_AnswersTheHolderOfTheAuthorityAndNobodyElse) {
   const TemporaryFolder folder;
   const std::string key = folder.path() + "/key.pem", cert = folder.path() + "/cert.pem";

@@ -63,6 +63,7 @@ struct FakeModel {
   int64_t max_tokens = 4096;
   double seconds_per_token = 1e-6;
   std::vector<TeamSpeed> team_speeds;
+  std::vector<std::string> warnings;
   std::string tokenizer_folder;  // empty: token_ids only
   std::map<std::string, std::string> prompts;
   bool supports_global_attention = false;
@@ -75,6 +76,7 @@ struct FakeModel {
     model.info.vocab_size = vocab_size;
     model.info.max_tokens = max_tokens;
     model.team_speeds = team_speeds;
+    model.warnings = warnings;
     model.info.prompts = prompts;
     model.info.supports_global_attention = supports_global_attention;
     if (!tokenizer_folder.empty()) {

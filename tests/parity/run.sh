@@ -1,15 +1,20 @@
 #!/bin/bash
-# ./dev parity: runs compare_transformers.py in the reference environment, or compare_folders.py
-# where the first argument after BUILD_DIR is "folders".
-#   run.sh BUILD_DIR [folders] [ARGS]
+# ./dev parity: runs compare_transformers.py in the reference environment, or compare_folders.py or
+# compare_tokenizer_files.py or compare_keys.py where the first argument after BUILD_DIR is "folders",
+# "tokenizers" or "keys".
+#   run.sh BUILD_DIR [folders|tokenizers|keys] [ARGS]
 set -euo pipefail
 cd "$(dirname "$0")"
 build=$1; shift
 # Two libraries take turns on the same cores: threads that wait must not spin.
 export OMP_WAIT_POLICY=passive
 python=$(bash environment.sh)
-if [ "${1:-}" = folders ]; then
+if [ "${1:-}" = tokenizers ]; then
   shift
-  exec "$python" compare_folders.py --build "$build" "$@"
+  exec "$python" compare_tokenizer_files.py --driver "$build/tests/parity_tokenize" "$@"
+fi
+if [ "${1:-}" = folders ] || [ "${1:-}" = keys ]; then
+  what=$1; shift
+  exec "$python" "compare_$what.py" --build "$build" "$@"
 fi
 exec "$python" compare_transformers.py --encoder "$build/tests/parity_encode" "$@"

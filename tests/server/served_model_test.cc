@@ -3,7 +3,11 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <filesystem>
+#include <string>
+
 #include "core/runtime/compute_threads.h"
+#include "tests/temporary_folder.h"
 
 namespace longspan {
 namespace {
@@ -50,6 +54,33 @@ TEST(LoadServedModelTest, MeasuresNothing_WhereSettingsDecide) {
   ASSERT_TRUE(model.ok()) << model.status();
   EXPECT_EQ(options.threads, AvailableCores());
   EXPECT_TRUE(model->team_speeds.empty());
+}
+
+// The published library would read behind the end of the table.
+TEST(LoadServedModelTest, RefusesTokenTypesThatTheModelHasNoVectorsFor) {
+  TemporaryFolder folder;
+  const std::string source = LONGSPAN_FIXTURES "/bert";
+  for (const char* file : {"config.json", "model.safetensors"})
+    std::filesystem::copy(source + "/" + file, folder.path());
+  folder.WriteText("tokenizer_config.json",
+                   R"({"tokenizer_class": "PreTrainedTokenizerFast",
+                       "model_input_names": ["input_ids", "token_type_ids", "attention_mask"]})");
+  folder.WriteText("tokenizer.json",
+                   R"({"version": "1.0", "added_tokens": [], "normalizer": null,
+                       "pre_tokenizer": {"type": "WhitespaceSplit"}, "decoder": null,
+                       "post_processor": {"type": "TemplateProcessing",
+                         "single": [{"Sequence": {"id": "A", "type_id": 2}}],
+                         "pair": [{"Sequence": {"id": "A", "type_id": 0}},
+                                  {"Sequence": {"id": "B", "type_id": 1}}],
+                         "special_tokens": {}},
+                       "model": {"type": "WordLevel", "unk_token": "?",
+                                 "vocab": {"?": 0, "a": 1}}})");
+  ServerOptions options = Options(1, 1);
+  options.model = folder.path();
+  const absl::Status status = LoadServedModel(&options).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(status.message()),
+              HasSubstr("gives token type 2; allowed: 0 to 1 (type_vocab_size"));
 }
 
 // What GetModelInfo tells comes from ServedModel::info.

@@ -14,11 +14,10 @@ constexpr EncoderConfigKeys kRobertaKeys = {.vocab_size = {"vocab_size", 50265},
 
 absl::StatusOr<BertConfig> ParseBertConfig(const nlohmann::json& json, BertFamily family,
                                            const std::string& source) {
-  JsonReader reader(json, source);
+  JsonReader reader =
+      ConfigReader(json, family == BertFamily::kRoberta ? "roberta" : "bert", source);
   BertConfig config;
   ReadEncoderConfig(reader, family == BertFamily::kRoberta ? kRobertaKeys : kBertKeys, config);
-  reader.String("position_embedding_type", "absolute", {"absolute"});
-  if (reader.Boolean("is_decoder", false)) reader.Fail("is_decoder", "false (encoders only)");
 
   JsonReader ours = reader.Object("longspan");
   const int64_t window = ours.Integer("window", {.fallback = 0, .max = 1 << 24});

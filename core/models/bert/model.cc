@@ -15,7 +15,8 @@ namespace {
 WeightMap::Rules WeightRules() {
   return {.prefixes = {"bert.", "roberta."},
           .ignored = {"embeddings.position_ids", "embeddings.token_type_ids", "pooler.*", "cls.*",
-                      "lm_head.*", "classifier.*", "qa_outputs.*"}};
+                      "lm_head.*", "classifier.*", "qa_outputs.*"},
+          .layers = "encoder.layer."};
 }
 
 ModelInfo MakeInfo(const BertConfig& config, const std::string& model_type,

@@ -13,7 +13,7 @@ constexpr EncoderConfigKeys kKeys = {.vocab_size = {"vocab_size", 50358},
 
 absl::StatusOr<BigBirdConfig> ParseBigBirdConfig(const nlohmann::json& json,
                                                  const std::string& source) {
-  JsonReader reader(json, source);
+  JsonReader reader = ConfigReader(json, "big_bird", source);
   BigBirdConfig config;
   ReadEncoderConfig(reader, kKeys, config);
   config.use_bias = reader.Boolean("use_bias", true);
@@ -22,7 +22,6 @@ absl::StatusOr<BigBirdConfig> ParseBigBirdConfig(const nlohmann::json& json,
                                       {"block_sparse", "original_full"}) == "block_sparse";
   config.block_size = reader.Integer("block_size", {.fallback = 64, .min = 1, .max = 1 << 16});
   config.random_blocks = reader.Integer("num_random_blocks", {.fallback = 3, .max = 1 << 16});
-  if (reader.Boolean("is_decoder", false)) reader.Fail("is_decoder", "false (encoders only)");
   if (!reader.status().ok()) return reader.status();
   return config;
 }

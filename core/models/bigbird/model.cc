@@ -18,7 +18,8 @@ WeightMap::Rules WeightRules() {
   return {.prefixes = {"bert."},
           // The pooler is "pooler.weight" here, without BERT's ".dense".
           .ignored = {"embeddings.position_ids", "embeddings.token_type_ids", "pooler.*", "cls.*",
-                      "classifier.*", "qa_classifier.*"}};
+                      "classifier.*", "qa_classifier.*"},
+          .layers = "encoder.layer."};
 }
 
 TokenEmbeddings TakeEmbeddings(WeightMap& weights, const BigBirdConfig& config) {

@@ -19,12 +19,17 @@ TokenBatch PadLongTexts(const TokenBatch& batch, const PaddingRule& rule) {
     }
     const int64_t missing =
         n > rule.full_up_to ? (rule.block_size - n % rule.block_size) % rule.block_size : 0;
+    std::vector<int32_t> types;
+    if (!batch.token_types().empty()) {
+      types.assign(batch.token_types().begin() + begin, batch.token_types().begin() + begin + n);
+      types.resize(n + missing, 0);
+    }
     if (missing > 0) {
       mask.resize(n, 1);
       mask.resize(n + missing, 0);
       ids.resize(n + missing, rule.pad_token_id);
     }
-    padded.Add({.token_ids = ids, .attention_mask = mask});
+    padded.Add({.token_ids = ids, .attention_mask = mask, .token_types = types});
   }
   return padded;
 }

@@ -20,12 +20,22 @@ constexpr EncoderConfigKeys kKeys = {
     .pad_token_id = {"pad_token_id", 1},
     .activation = "activation_function"};
 
+// The published library knows three keys by a second name too, the one that other models have.
+// Where it is given, it counts.
+EncoderConfigKeys WithOtherNames(const JsonReader& reader) {
+  EncoderConfigKeys keys = kKeys;
+  if (reader.Has("hidden_size")) keys.hidden_size.name = "hidden_size";
+  if (reader.Has("num_hidden_layers")) keys.num_layers.name = "num_hidden_layers";
+  if (reader.Has("num_attention_heads")) keys.num_heads.name = "num_attention_heads";
+  return keys;
+}
+
 }  // namespace
 
 absl::StatusOr<LedConfig> ParseLedConfig(const nlohmann::json& json, const std::string& source) {
-  JsonReader reader(json, source);
+  JsonReader reader = ConfigReader(json, "led", source);
   LedConfig config;
-  ReadEncoderConfig(reader, kKeys, config);
+  ReadEncoderConfig(reader, WithOtherNames(reader), config);
   config.windows = ReadOneSidedWindows(reader, config.num_layers);
   if (!reader.status().ok()) return reader.status();
   return config;

@@ -16,7 +16,8 @@ namespace {
 WeightMap::Rules WeightRules() {
   return {.prefixes = {"led."},
           .ignored = {"decoder.*", "shared.weight", "final_logits_bias", "lm_head.*",
-                      "classification_head.*", "qa_outputs.*"}};
+                      "classification_head.*", "qa_outputs.*"},
+          .layers = "encoder.layers."};
 }
 
 // Positions are rows 0, 1, 2, ... whatever the ids are, and word vectors are not scaled. The table

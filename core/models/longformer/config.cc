@@ -55,10 +55,14 @@ void ReadLongspanKeys(JsonReader& reader, LongformerConfig& config) {
 
 absl::StatusOr<LongformerConfig> ParseLongformerConfig(const nlohmann::json& json,
                                                        const std::string& source) {
-  JsonReader reader(json, source);
+  JsonReader reader = ConfigReader(json, "longformer", source);
   LongformerConfig config;
   ReadEncoderConfig(reader, kKeys, config);
   config.windows = ReadOneSidedWindows(reader, config.num_layers);
+  for (const int64_t step :
+       reader.IntegerPerLayer("attention_dilation", config.num_layers, {.fallback = 1, .min = 1})) {
+    if (step != 1) reader.Fail("attention_dilation", "1 in every layer");
+  }
   ReadLongspanKeys(reader, config);
   if (!reader.status().ok()) return reader.status();
   return config;

@@ -15,7 +15,8 @@ namespace {
 WeightMap::Rules WeightRules() {
   return {.prefixes = {"longformer.", "roberta."},
           .ignored = {"embeddings.position_ids", "pooler.*", "lm_head.*", "classifier.*",
-                      "qa_outputs.*"}};
+                      "qa_outputs.*"},
+          .layers = "encoder.layer."};
 }
 
 PositionRule Positions(const LongformerConfig& config) {

@@ -24,7 +24,7 @@ FeedForward TakeGated(WeightMap& weights, const std::string& prefix, const Moder
                       DataType dtype) {
   const int64_t width = config.intermediate_size;
   const at::Tensor both =
-      weights.TakeMatrix(prefix + "mlp.Wi.weight", {2 * width, config.hidden_size});
+      TakeMatrix(weights, prefix + "mlp.Wi.weight", {2 * width, config.hidden_size}, dtype);
   const at::Tensor bias =
       config.mlp_bias ? weights.Take(prefix + "mlp.Wi.bias", {2 * width}) : at::Tensor();
   Linear down = TakeLinear(weights, prefix + "mlp.Wo", config.hidden_size, width, dtype,

@@ -16,7 +16,9 @@ namespace longspan {
 namespace {
 
 WeightMap::Rules WeightRules() {
-  return {.prefixes = {"model."}, .ignored = {"head.*", "decoder.*", "classifier.*"}};
+  return {.prefixes = {"model."},
+          .ignored = {"head.*", "decoder.*", "classifier.*"},
+          .layers = "layers."};
 }
 
 ModelInfo MakeInfo(const ModernBertConfig& config, const WeightMap& weights, DataType dtype) {
@@ -43,8 +45,8 @@ class ModernBert final : public EncoderModel {
         final_norm_(TakeLayerNorm(weights, "final_norm", config.hidden_size, config.layer_norm_eps,
                                   config.norm_bias)) {
     const int64_t head_size = config.head_size();
-    const RotaryEmbedding full(head_size, config.full_theta);
-    const RotaryEmbedding sliding(head_size, config.sliding_theta);
+    const RotaryEmbedding full(head_size, config.full_rope);
+    const RotaryEmbedding sliding(head_size, config.sliding_rope);
     for (int64_t i = 0; i < config.num_layers; ++i) {
       layers_.emplace_back(weights, config, i, config.sliding[i] ? sliding : full, dtype);
     }

@@ -35,6 +35,19 @@ std::vector<LayerKind> ReadLayers(JsonReader& reader) {
   return layers;
 }
 
+// The layers that run: as many of attn_layers as num_hidden_layers says. It may ask for more where
+// all are of one kind, as in the published code, which looks at the list for the kind only.
+void ReadLayersThatRun(JsonReader& reader, ReformerConfig& config) {
+  const std::vector<LayerKind> all = ReadLayers(reader);
+  for (LayerKind kind : all) (kind == LayerKind::kLsh ? config.has_lsh : config.has_local) = true;
+  const bool one_kind = config.has_lsh != config.has_local;
+  const auto named = static_cast<int64_t>(all.size());
+  config.num_layers_key = reader.Has("num_hidden_layers") ? "num_hidden_layers" : "attn_layers";
+  const int64_t running = reader.Integer(
+      "num_hidden_layers", {.fallback = named, .min = 1, .max = one_kind ? int64_t{1024} : named});
+  for (int64_t i = 0; i < running; ++i) config.layers.push_back(one_kind ? all[0] : all[i]);
+}
+
 ChunkShape ReadChunks(JsonReader& reader, const std::string& kind, bool causal) {
   ChunkShape shape{.causal = causal};
   shape.chunk_length = static_cast<int32_t>(
@@ -106,10 +119,6 @@ void ReadPositions(JsonReader& reader, ReformerConfig& config) {
 
 }  // namespace
 
-bool ReformerConfig::Has(LayerKind kind) const {
-  return std::find(layers.begin(), layers.end(), kind) != layers.end();
-}
-
 int64_t ReformerConfig::length_multiple() const {
   if (!Has(LayerKind::kLsh)) return local.chunk_length;
   if (!Has(LayerKind::kLocal)) return lsh.chunk_length;
@@ -144,9 +153,9 @@ int64_t ReformerConfig::max_tokens() const {
 
 absl::StatusOr<ReformerConfig> ParseReformerConfig(const nlohmann::json& json,
                                                    const std::string& source) {
-  JsonReader reader(json, source);
+  JsonReader reader = ConfigReader(json, "reformer", source);
   ReformerConfig config;
-  config.layers = ReadLayers(reader);
+  ReadLayersThatRun(reader, config);
   config.vocab_size = reader.Integer("vocab_size", {.fallback = 320, .min = 1});
   config.hidden_size = reader.Integer("hidden_size", {.fallback = 256, .min = 1, .max = 1 << 16});
   config.num_heads =

@@ -21,7 +21,11 @@ enum class AxialOrder { kRowMajor, kColumnMajor };
 struct ReformerConfig {
   enum class LayerKind { kLocal, kLsh };
 
-  std::vector<LayerKind> layers;  // attn_layers
+  std::vector<LayerKind> layers;  // that run: the first num_hidden_layers of attn_layers
+  // Whether kinds occur in attn_layers, beyond the layers that run too: texts are padded for both.
+  bool has_local = false;
+  bool has_lsh = false;
+  std::string num_layers_key;  // under which config.json says how many layers run
   int64_t vocab_size = 0;
   int64_t hidden_size = 0;  // E; a token vector has 2E values
   int64_t num_heads = 0;    // H
@@ -44,9 +48,10 @@ struct ReformerConfig {
   // null in the config becomes 0, so that the same text always gives the same vector.
   uint64_t hash_seed = 0;
 
-  bool Has(LayerKind kind) const;
+  int64_t LayersThatRun() const { return static_cast<int64_t>(layers.size()); }
+  bool Has(LayerKind kind) const { return kind == LayerKind::kLsh ? has_lsh : has_local; }
   // Texts longer than the shortest chunk are padded to a multiple of this: the least common
-  // multiple of the chunk lengths of those kinds of layers that occur.
+  // multiple of the chunk lengths of those kinds of layers that attn_layers names.
   int64_t length_multiple() const;
   int64_t PaddedLength(int64_t num_tokens) const;
   // How many rows a padded text may have. The product of the axial factors need not be

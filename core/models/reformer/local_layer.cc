@@ -28,8 +28,8 @@ class LocalAttention : public ReformerAttention {
                            /*bias=*/false)) {
     std::vector<at::Tensor> parts;
     for (const char* part : {"query", "key", "value"}) {
-      parts.push_back(weights.TakeMatrix(name + ".self_attention." + part + ".weight",
-                                         {num_heads_ * head_size_, config.hidden_size}));
+      parts.push_back(TakeMatrix(weights, name + ".self_attention." + part + ".weight",
+                                 {num_heads_ * head_size_, config.hidden_size}, dtype));
       if (!parts.back().defined()) return;
     }
     qkv_ = Linear(at::cat(parts), at::Tensor(), dtype);

@@ -43,7 +43,8 @@ WeightMap::Rules WeightRules() {
           .ignored = {"*.self_attention.self_mask_value_float16",
                       "*.self_attention.self_mask_value_float32",
                       "*.self_attention.mask_value_float16", "*.self_attention.mask_value_float32",
-                      "lm_head.*", "classifier.*", "qa_outputs.*"}};
+                      "lm_head.*", "classifier.*", "qa_outputs.*"},
+          .layers = "encoder.layers."};
 }
 
 ModelInfo MakeInfo(const ReformerConfig& config, DataType dtype) {

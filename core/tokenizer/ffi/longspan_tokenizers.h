@@ -33,16 +33,34 @@ typedef struct {
  * have twice as many: begin and end by turns. */
 typedef struct {
   int32_t* ids;
+  int32_t* types;      /* token type ids, as the post-processor sets them */
   uint8_t* special;    /* 1 = added by the post-processor */
   int64_t* bytes;      /* half-open ranges of the input, in bytes */
   int64_t* characters; /* half-open ranges of the input, in code points */
 } longspan_tokenizers_tokens;
 
 /* Reads a tokenizer.json. Truncation and padding that are stored there are switched off, and so is
- * BPE dropout. lowercase_first != 0: a lower-case normaliser runs in front of the file's own. */
-int32_t longspan_tokenizers_load(const char* json, size_t length, int32_t lowercase_first,
-                                 longspan_tokenizers_tokenizer** tokenizer,
+ * BPE dropout. Without a recipe (recipe_length 0) the tokenizer is what the file says. With one, only
+ * vocabulary, merges and post-processor are the file's: the recipe is a JSON object with "model",
+ * "normalizer", "pre_tokenizer" and "decoder" (src/rebuild.rs), and there are no added tokens. */
+int32_t longspan_tokenizers_load(const char* json, size_t length, const char* recipe,
+                                 size_t recipe_length, longspan_tokenizers_tokenizer** tokenizer,
                                  longspan_tokenizers_message message);
+/* The next four complete a tokenizer before its first text; no other call may run meanwhile.
+ *
+ * Adds the tokens of a JSON list, each an object with content, single_word, lstrip, rstrip,
+ * normalized and special. A token that the vocabulary has keeps its id. */
+int32_t longspan_tokenizers_add_tokens(longspan_tokenizers_tokenizer* tokenizer, const char* json,
+                                       size_t length, longspan_tokenizers_message message);
+/* Takes a "post_processor" as in a tokenizer.json instead of the present one. */
+int32_t longspan_tokenizers_set_post_processor(longspan_tokenizers_tokenizer* tokenizer,
+                                               const char* json, size_t length,
+                                               longspan_tokenizers_message message);
+/* Puts a normaliser that makes lower case in front of the present one. */
+int32_t longspan_tokenizers_lowercase_first(longspan_tokenizers_tokenizer* tokenizer,
+                                            longspan_tokenizers_message message);
+/* From here on the names of special tokens in a text are text like any other. */
+void longspan_tokenizers_split_special_tokens(longspan_tokenizers_tokenizer* tokenizer);
 void longspan_tokenizers_free(longspan_tokenizers_tokenizer* tokenizer);
 
 /* The text must be UTF-8; the message names the first byte that is not. */

@@ -9,6 +9,7 @@
 
 #include "core/checkpoint/sentence_layout.h"
 #include "core/weights/safetensors_reader.h"
+#include "nlohmann/json.hpp"
 
 namespace longspan {
 namespace {
@@ -138,13 +139,39 @@ TEST_F(ModelFolderTest, Open_RefusesABadConfig) {
   EXPECT_THAT(Error(), HasSubstr("has no \"model_type\""));
   Put("config.json", R"({"model_type": 7})");
   EXPECT_THAT(Error(), HasSubstr("has no \"model_type\""));
-  Put("config.json", R"({"model_type": "bert", "x": 1e999})");
-  EXPECT_THAT(Error(), HasSubstr("not valid JSON"));
+  Put("config.json", R"({"model_type": "bert", "x": 1e})");
+  EXPECT_THAT(Error(), HasSubstr("not valid JSON at byte 30"));
+}
+
+TEST_F(ModelFolderTest, Open_ReadsWhatPythonWritesBeyondTheStandard) {
+  Put("config.json", R"({"model_type": "bert", "notes": [NaN, -Infinity], "top_p": 1e999})");
+  const auto folder = ModelFolder::Open(folder_);
+  EXPECT_TRUE(folder.ok()) << folder.status();
+}
+
+TEST_F(ModelFolderTest, Warnings_NameEachKeyThatIsNotKnown) {
+  Put("config.json", R"({"model_type": "bert", "hidden_size": 8, "use_cache": true, "colour": 1})");
+  const auto folder = ModelFolder::Open(folder_);
+  ASSERT_TRUE(folder.ok()) << folder.status();
+  EXPECT_THAT(folder->warnings(), ElementsAre(AllOf(HasSubstr(folder_ + "/config.json: "),
+                                                    HasSubstr("\"colour\" is not a key"))));
+}
+
+TEST_F(ModelFolderTest, Open_RefusesAKeyThatWouldChangeVectors) {
+  Put("config.json", R"({"model_type": "bert", "is_decoder": true})");
+  EXPECT_THAT(Error(), AllOf(HasSubstr("config.json: \"is_decoder\" is true"),
+                             HasSubstr("allowed: false, null")));
+}
+
+TEST_F(ModelFolderTest, Open_RefusesAFolderWithAnAdapter) {
+  Put("adapter_config.json", "{}");
+  EXPECT_THAT(Error(), AllOf(HasSubstr("adapter_config.json: adapters are not applied"),
+                             HasSubstr("merge_and_unload")));
 }
 
 TEST_F(ModelFolderTest, Open_RefusesADeeplyNestedConfigAndAHugeOne) {
   Put("config.json", std::string(100'000, '['));
-  EXPECT_THAT(Error(), HasSubstr("nested 100000 deep; at most 64"));
+  EXPECT_THAT(Error(), HasSubstr("nested deeper than 64 levels"));
   Put("config.json", std::string((16 << 20) + 1, ' '));
   EXPECT_THAT(Error(), HasSubstr("at most 16777216 are read"));
 }
@@ -246,7 +273,7 @@ TEST_F(ModelFolderTest, Modules_OldLayoutWithEverything) {
   EXPECT_EQ(folder.dense()[0].weights_path, folder_ + "/2_Dense/model.safetensors");
   EXPECT_TRUE(folder.normalize());
   EXPECT_EQ(folder.max_seq_length(), 256);
-  EXPECT_TRUE(ReadLengthAndCase(folder.transformer_path())->do_lower_case);
+  EXPECT_TRUE(ReadLengthAndCase(folder.transformer_path(), true)->do_lower_case);
   EXPECT_THAT(folder.prompts(), ElementsAre(Pair("document", ""), Pair("query", "q: ")));
   EXPECT_EQ(folder.default_prompt_name(), "query");
   EXPECT_EQ(folder.truncate_dim(), 3);
@@ -280,6 +307,79 @@ TEST_F(ModelFolderTest, Modules_TransformerInAFolderOfItsOwn) {
   EXPECT_THAT(folder.weight_files(), ElementsAre(folder_ + "/0_Transformer/model.safetensors"));
   EXPECT_EQ(folder.max_seq_length(), 128);
   EXPECT_EQ(folder.model_type(), "roberta");
+}
+
+TEST_F(ModelFolderTest, Modules_OfSomebodysOwnPackageAreRefusedByName) {
+  const std::string pooling = R"({"name": "1", "path": "1_Pooling", "type": ")";
+  for (const char* type :
+       {"my_pkg.Pooling", "Pooling", "modeling_x.Pooling", "sentence_transformers.Pooling",
+        "my.sentence_transformers.models.Pooling", "sentence_transformers.models.pooling_x.Pooling",
+        "sentence_transformers.models.Pooling.Dense"}) {
+    PutModules({kOldTransformer, pooling + type + "\"}"});
+    EXPECT_THAT(Error(), AllOf(HasSubstr(std::string("unknown module \"") + type + "\""),
+                               HasSubstr("modules.json")));
+  }
+  for (const char* type : {"sentence_transformers.models.Pooling.Pooling",
+                           "sentence_transformers.sentence_transformer.modules.Pooling",
+                           "sentence_transformers.sentence_transformer.modules.pooling.Pooling"}) {
+    PutModules({kOldTransformer, pooling + type + "\"}"});
+    EXPECT_TRUE(ModelFolder::Open(folder_).ok()) << type;
+  }
+  PutModules({R"({"name": "0", "path": "", "type": "my_pkg.Transformer"})", kOldPooling});
+  EXPECT_THAT(Error(), HasSubstr("unknown module \"my_pkg.Transformer\""));
+}
+
+// Of two modules with one name the library runs one.
+TEST_F(ModelFolderTest, Modules_OfOneNameAreRefused) {
+  PutModules({R"({"name": "a", "path": "", "type": "sentence_transformers.models.Transformer"})",
+              R"({"name": "a", "path": "p", "type": "sentence_transformers.models.Pooling"})"});
+  EXPECT_THAT(Error(), HasSubstr("two modules have the name \"a\""));
+}
+
+TEST_F(ModelFolderTest, SentenceFiles_RefuseKeysThatChangeVectors) {
+  PutModules({kOldTransformer, kOldPooling});
+  const std::pair<const char*, const char*> files[] = {
+      {"config_sentence_transformers.json", R"({"model_type": "SparseEncoder"})"},
+      {"config_sentence_transformers.json", R"({"model_type": "CrossEncoder"})"},
+      {"sentence_bert_config.json", R"({"transformer_task": "fill-mask"})"},
+      {"sentence_bert_config.json", R"({"module_output_name": "logits"})"},
+      {"sentence_bert_config.json", R"({"tokenizer_name_or_path": "other"})"},
+      {"sentence_bert_config.json", R"({"processing_kwargs": {"text": {"max_length": 8}}})"},
+      {"sentence_bert_config.json", R"({"query_expansion": {"length": 32}})"},
+      {"sentence_bert_config.json", R"({"modality_config": {"message": {"method": "forward"}}})"},
+      {"sentence_bert_config.json",
+       R"({"modality_config": {"text": {"method": "forward", "method_output_name": "logits"}}})"},
+      {"sentence_bert_config.json", R"({"tokenizer_args": {"do_lower_case": true}})"},
+      {"sentence_bert_config.json", R"({"config_kwargs": {"num_hidden_layers": 2}})"},
+      {"sentence_bert_config.json", R"({"model_args": {"revision": "x"}})"},
+      {"tokenizer_config.json", R"({"processor_class": "MyProcessor"})"},
+      {"tokenizer_config.json", R"({"post_processor": {"type": "ByteLevel"}})"},
+  };
+  for (const auto& [file, text] : files) {
+    Put(file, text);
+    const std::string key = nlohmann::json::parse(text).begin().key();
+    EXPECT_THAT(Error(), AllOf(HasSubstr(file), HasSubstr(key))) << text;
+    Remove(file);
+  }
+}
+
+TEST_F(ModelFolderTest, SentenceFiles_ServeTheKeysOfSavedModels) {
+  PutModules({kOldTransformer, kOldPooling});
+  Put("sentence_bert_config.json",
+      R"({"max_seq_length": 64, "do_lower_case": false, "transformer_task": "feature-extraction",
+          "modality_config": {"text": {"method": "forward",
+                                       "method_output_name": "last_hidden_state"}},
+          "module_output_name": "token_embeddings", "model_args": {"attn_implementation": "eager"},
+          "query_length": 32, "unpad_inputs": true})");
+  Put("config_sentence_transformers.json",
+      R"({"model_type": "SentenceTransformer", "similarity_fn_name": "dot",
+          "default_prompt_name": "query", "prompts": {"query": null}})");
+  const ModelFolder folder = Folder();
+  EXPECT_EQ(folder.max_seq_length(), 64);
+  EXPECT_EQ(folder.default_prompt_name(), "");  // the library's own prompt "query" is empty
+  EXPECT_THAT(folder.warnings(), IsEmpty());
+  Put("sentence_bert_config.json", R"({"max_length_of_nobody": 1})");
+  EXPECT_THAT(Folder().warnings(), ElementsAre(HasSubstr("\"max_length_of_nobody\"")));
 }
 
 class PoolingConfigTest : public ModelFolderTest {
@@ -431,6 +531,17 @@ TEST_F(DenseConfigTest, AnUnsupportedActivationIsRefused) {
       DenseError(
           R"({"in_features": 8, "out_features": 4, "activation_function": "torch.nn.modules.activation.Softplus"})"),
       AllOf(HasSubstr("Softplus"), HasSubstr("Identity, Tanh, ReLU, GELU or SiLU")));
+}
+
+// The library would take Tanh for such a function, with a warning.
+TEST_F(DenseConfigTest, AnActivationOfSomebodysOwnIsRefused) {
+  for (const char* name : {"my_pkg.Tanh", "Tanh", "mytorch.nn.Tanh", "torch.nn.functional.Tanh",
+                           "torch.nn.modules.activation.Identity"}) {
+    EXPECT_THAT(DenseError(std::string(R"({"in_features": 8, "out_features": 4, )") +
+                           R"("activation_function": ")" + name + "\"}"),
+                AllOf(HasSubstr(name), HasSubstr("of torch.nn")));
+  }
+  EXPECT_EQ(Dense(R"(, "activation_function": "torch.nn.Tanh")").activation, "Tanh");
 }
 
 TEST_F(DenseConfigTest, BadConfigsAreRefused) {

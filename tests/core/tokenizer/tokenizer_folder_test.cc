@@ -107,8 +107,7 @@ TEST_F(TokenizerFolderTest, VocabularyAndMerges_IsRoberta) {
   WriteByteLevel();
   EXPECT_THAT(Ids("hi hi"), ElementsAre(0, 8, 9, 2));
   EXPECT_THAT(Ids(" hi"), ElementsAre(0, 9, 2));
-  EXPECT_THAT(Ids("hi <mask>hi"),
-              ElementsAre(0, 8, 4, 8, 2));  // the mask swallows the blank before it
+  EXPECT_THAT(Ids("hi <mask>hi"), ElementsAre(0, 8, 7, 4, 8, 2));
   EXPECT_THAT(Ids("hxi"),
               ElementsAre(0, 8, 2));  // bytes outside the vocabulary are dropped before merging
   const auto tokenizer = Load();
@@ -121,6 +120,12 @@ TEST_F(TokenizerFolderTest, VocabularyAndMerges_PrefixSpaceOfTokenizerConfig) {
   Write("tokenizer_config.json",
         R"({"add_prefix_space": true, "tokenizer_class": "LongformerTokenizer"})");
   EXPECT_THAT(Ids("hi"), ElementsAre(0, 9, 2));
+}
+
+TEST_F(TokenizerFolderTest, VocabularyAndMerges_AMaskWithRulesSwallowsBlanks) {
+  WriteByteLevel();
+  Write("special_tokens_map.json", R"({"mask_token": {"content": "<mask>", "lstrip": true}})");
+  EXPECT_THAT(Ids("hi <mask>hi"), ElementsAre(0, 8, 4, 8, 2));
 }
 
 TEST_F(TokenizerFolderTest, VocabularyAndMerges_AddedTokensFile) {
@@ -211,6 +216,11 @@ TEST_F(TokenizerFolderTest, LowerCaseOfSentenceBertConfigComesFirst) {
   Write("tokenizer.json", SmallTokenizer().dump());
   EXPECT_THAT(Ids("A"), ElementsAre(3));
   Write("sentence_bert_config.json", R"({"max_seq_length": 8, "do_lower_case": true})");
+  // The library does not read the file where no modules.json names the folder.
+  EXPECT_THAT(LoadError(absl::StatusCode::kInvalidArgument), HasSubstr("\"do_lower_case\""));
+  Write("modules.json",
+        R"([{"name": "0", "path": "", "type": "sentence_transformers.models.Transformer"},
+            {"name": "1", "path": "1_Pooling", "type": "sentence_transformers.models.Pooling"}])");
   EXPECT_THAT(Ids("A"), ElementsAre(1));
   json file = SmallTokenizer();
   file["normalizer"] = {{"type", "Sequence"},

@@ -131,6 +131,64 @@ TEST_F(WeightMapTest, Finish_RefusesAnIntegerWeight) {
   EXPECT_THAT(Message(*weights), HasSubstr("I64"));
 }
 
+// A value that no finite float32 holds, in each of the types that a weight may be stored in.
+TEST_F(WeightMapTest, Finish_NamesAWeightThatHoldsNaNOrInf_AndWhere) {
+  struct Case {
+    StoredType type;
+    std::vector<unsigned char> bytes;  // of one value, the lowest first
+    std::string text;
+  };
+  const std::vector<Case> cases = {
+      {StoredType::kF32, {0, 0, 0xC0, 0x7F}, "NaN"},
+      {StoredType::kF32, {1, 0, 0x80, 0xFF}, "NaN"},
+      {StoredType::kF32, {0, 0, 0x80, 0x7F}, "Inf"},
+      {StoredType::kF32, {0, 0, 0x80, 0xFF}, "-Inf"},
+      {StoredType::kBF16, {0x80, 0x7F}, "Inf"},
+      {StoredType::kBF16, {0xC0, 0xFF}, "NaN"},
+      {StoredType::kF16, {0, 0x7C}, "Inf"},
+      {StoredType::kF16, {0, 0xFE}, "NaN"},
+      {StoredType::kF64, {0, 0, 0, 0, 0, 0, 0xF8, 0x7F}, "NaN"},
+      {StoredType::kF64, {0x9C, 0x75, 0, 0x88, 0x3C, 0xE4, 0x37, 0x7E}, "Inf"},  // 1e300
+  };
+  for (const Case& test : cases) {
+    StoredTensor table = Counting({3000, 4}, test.type);
+    auto* data = const_cast<std::byte*>(table.data.data());
+    std::memcpy(data + (2500 * 4 + 3) * test.bytes.size(), test.bytes.data(), test.bytes.size());
+    auto weights = WeightMap::Open({Write("m.safetensors", {{"words.weight", table}})}, {});
+    ASSERT_TRUE(weights.ok()) << weights.status();
+    EXPECT_FALSE(weights->Take("words.weight", {3000, 4}).defined());
+    EXPECT_THAT(Message(*weights),
+                AllOf(HasSubstr(folder_ + "/m.safetensors"), HasSubstr("\"words.weight\""),
+                      HasSubstr("holds " + test.text + " at [2500, 3]")));
+  }
+}
+
+TEST_F(WeightMapTest, Take_GivesTheLargestFiniteFloats) {
+  StoredTensor table = Counting({2});
+  const float most[2] = {3.4028235e38F, -3.4028235e38F};
+  std::memcpy(const_cast<std::byte*>(table.data.data()), most, sizeof(most));
+  auto weights = WeightMap::Open({Write("m.safetensors", {{"a", table}})}, {});
+  EXPECT_TRUE(weights->Take("a", {2}).defined());
+  EXPECT_TRUE(weights->Finish().ok()) << weights->Finish();
+}
+
+TEST_F(WeightMapTest, Finish_LeavesLayersAloneFromTheNumberThatIsGiven) {
+  const std::string path = Write("m.safetensors", {{"enc.layer.0.w", Counting({2})},
+                                                   {"enc.layer.1.w", Counting({2})},
+                                                   {"enc.layer.11.w", Counting({2})},
+                                                   {"other.layer.5.w", Counting({2})}});
+  const WeightMap::Rules rules = {.ignored = {"other.*"}, .layers = "enc.layer."};
+  auto weights = WeightMap::Open({path}, rules);
+  EXPECT_EQ(weights->num_layers(), 12);
+  weights->Take("enc.layer.0.w", {2});
+  EXPECT_THAT(Message(*weights), HasSubstr("2 weights that this architecture does not have"));
+  weights->IgnoreLayersFrom(2);
+  EXPECT_THAT(Message(*weights), AllOf(HasSubstr("1 weights"), HasSubstr("enc.layer.1.w")));
+  weights->IgnoreLayersFrom(1);
+  EXPECT_TRUE(weights->Finish().ok()) << weights->Finish();
+  EXPECT_EQ(WeightMap::Open({path}, {})->num_layers(), 0) << "without Rules::layers";
+}
+
 TEST_F(WeightMapTest, Finish_NamesWeightsThatAreLeftOver) {
   std::map<std::string, StoredTensor> tensors = {{"a", Counting({1})}};
   for (int i = 0; i < 7; ++i) tensors["extra." + std::to_string(i)] = Counting({1});

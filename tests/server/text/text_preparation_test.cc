@@ -56,6 +56,61 @@ class TextPreparationTest : public ::testing::Test {
   EncodeInput input_;
 };
 
+class TokenTypesTest : public TextPreparationTest {
+ protected:
+  // [CLS] has type 0, the text type 1, [SEP] type 2.
+  absl::StatusOr<PreparedText> Prepare(int64_t max_tokens = 0) {
+    const Tokenizer::TokenTypes types{.prefix = {0}, .text = 1, .suffix = {2}};
+    return PrepareText(input_, {.model = &model_,
+                                .tokenize =
+                                    [](std::string_view text) {
+                                      auto tokens = Words(text);
+                                      tokens->types.assign(tokens->ids.size(), 1);
+                                      tokens->types.front() = 0;
+                                      tokens->types.back() = 2;
+                                      return tokens;
+                                    },
+                                .prefix_ids = {kCls},
+                                .suffix_ids = {kSep},
+                                .types = has_types_ ? types : Tokenizer::TokenTypes{},
+                                .max_tokens = max_tokens});
+  }
+  bool has_types_ = true;
+};
+
+TEST_F(TokenTypesTest, EachWindowHasTheTypesOfItsTokens) {
+  input_.truncation = Truncation::kWindows;
+  const auto prepared = Prepare(5);
+  ASSERT_TRUE(prepared.ok()) << prepared.status();
+  ASSERT_EQ(prepared->pieces.size(), 2u);
+  for (const TextPiece& piece : prepared->pieces)
+    EXPECT_THAT(piece.token_types, ElementsAre(0, 1, 1, 1, 2));
+}
+
+TEST_F(TokenTypesTest, AnIndependentSpanHasTypesOfItsOwn) {
+  input_.span_policy = SpanPolicy::kGiven;
+  input_.spans = {{0, 4}};
+  input_.independent_spans = true;
+  input_.options.document_vector = false;
+  const auto prepared = Prepare();
+  ASSERT_TRUE(prepared.ok()) << prepared.status();
+  ASSERT_EQ(prepared->pieces.size(), 1u);
+  EXPECT_THAT(prepared->pieces[0].token_types, ElementsAre(0, 1, 1, 2));
+}
+
+TEST_F(TokenTypesTest, IdsOfTheCallerHaveTheTypesOfSuchAText) {
+  input_.text.clear();
+  input_.token_ids = {kCls, 7, 8, kSep};
+  EXPECT_THAT(Prepare()->pieces[0].token_types, ElementsAre(0, 1, 1, 2));
+  input_.token_ids = {7, 8, kSep};
+  EXPECT_THAT(Prepare()->pieces[0].token_types, ElementsAre(1, 1, 1));
+}
+
+TEST_F(TokenTypesTest, AModelWithoutTypesIsGivenNone) {
+  has_types_ = false;
+  EXPECT_TRUE(Prepare()->pieces[0].token_types.empty());
+}
+
 TEST_F(TextPreparationTest, WhatFitsIsLeftAlone) {
   const auto prepared = Prepare(8);
   ASSERT_TRUE(prepared.ok()) << prepared.status();

@@ -23,6 +23,7 @@ const LONGEST_TEXT: usize = i32::MAX as usize;
 
 pub struct Tokens {
     pub ids: Vec<u32>,
+    pub types: Vec<u32>,                 // token type ids, as the post-processor sets them
     pub special: Vec<u32>,               // 1 = added by the post-processor
     pub bytes: Vec<(usize, usize)>,      // half-open ranges of the text
     pub characters: Vec<(usize, usize)>, // half-open ranges of the text
@@ -75,6 +76,7 @@ fn collect(text: &str, encoding: &Encoding) -> Tokens {
     let byte = |character: usize| first_byte[character.min(last)];
     Tokens {
         ids: encoding.get_ids().to_vec(),
+        types: encoding.get_type_ids().to_vec(),
         special: encoding.get_special_tokens_mask().to_vec(),
         bytes: encoding
             .get_offsets()

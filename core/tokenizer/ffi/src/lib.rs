@@ -7,6 +7,7 @@
 mod abi;
 mod encode;
 mod load;
+mod rebuild;
 mod word_piece;
 
 use abi::{borrow, entry, Message, Status};
@@ -17,6 +18,7 @@ use std::ffi::c_char;
 #[repr(C)]
 pub struct TokenArrays {
     ids: *mut i32,
+    types: *mut i32,
     special: *mut u8,
     bytes: *mut i64,
     characters: *mut i64,
@@ -26,17 +28,60 @@ pub struct TokenArrays {
 pub extern "C" fn longspan_tokenizers_load(
     json: *const c_char,
     length: usize,
-    lowercase_first: i32,
+    recipe: *const c_char,
+    recipe_length: usize,
     tokenizer: *mut *mut Loaded,
     message: Message,
 ) -> Status {
     entry(message, || {
-        // SAFETY: the caller passes `length` readable bytes and one writable pointer.
+        // SAFETY: the caller passes `length` and `recipe_length` readable bytes and one writable
+        // pointer.
         let json = unsafe { borrow(json.cast::<u8>(), length) };
-        let loaded = load::load(json, lowercase_first != 0)?;
+        let recipe = unsafe { borrow(recipe.cast::<u8>(), recipe_length) };
+        let loaded = load::load(json, recipe)?;
         unsafe { *tokenizer = Box::into_raw(Box::new(loaded)) };
         Ok(())
     })
+}
+
+#[no_mangle]
+pub extern "C" fn longspan_tokenizers_add_tokens(
+    tokenizer: &mut Loaded,
+    json: *const c_char,
+    length: usize,
+    message: Message,
+) -> Status {
+    entry(message, || {
+        // SAFETY: the caller passes `length` readable bytes.
+        rebuild::add_tokens(&mut tokenizer.tokenizer, unsafe { borrow(json.cast::<u8>(), length) })
+    })
+}
+
+#[no_mangle]
+pub extern "C" fn longspan_tokenizers_set_post_processor(
+    tokenizer: &mut Loaded,
+    json: *const c_char,
+    length: usize,
+    message: Message,
+) -> Status {
+    entry(message, || {
+        // SAFETY: the caller passes `length` readable bytes.
+        let json = unsafe { borrow(json.cast::<u8>(), length) };
+        rebuild::set_post_processor(&mut tokenizer.tokenizer, json)
+    })
+}
+
+#[no_mangle]
+pub extern "C" fn longspan_tokenizers_lowercase_first(
+    tokenizer: &mut Loaded,
+    message: Message,
+) -> Status {
+    entry(message, || load::put_lowercase_first(&mut tokenizer.tokenizer))
+}
+
+#[no_mangle]
+pub extern "C" fn longspan_tokenizers_split_special_tokens(tokenizer: &mut Loaded) {
+    tokenizer.tokenizer.set_encode_special_tokens(true);
 }
 
 #[no_mangle]
@@ -93,6 +138,7 @@ pub extern "C" fn longspan_tokenizers_encoding_size(encoding: &Tokens) -> usize 
 pub unsafe extern "C" fn longspan_tokenizers_encoding_copy(encoding: &Tokens, to: TokenArrays) {
     for i in 0..encoding.ids.len() {
         *to.ids.add(i) = encoding.ids[i] as i32;
+        *to.types.add(i) = encoding.types[i] as i32;
         *to.special.add(i) = (encoding.special[i] != 0) as u8;
         for (to, range) in [(to.bytes, encoding.bytes[i]), (to.characters, encoding.characters[i])]
         {

@@ -1,6 +1,7 @@
 //! From a tokenizer.json to a tokenizer that a service can use: it does not truncate, does not pad,
 //! and gives the same tokens for the same text.
 
+use crate::rebuild;
 use crate::word_piece;
 use tokenizers::models::ModelWrapper;
 use tokenizers::normalizers::{Lowercase, NormalizerWrapper, Sequence};
@@ -12,15 +13,16 @@ pub struct Loaded {
     pub longest_piece: usize,
 }
 
-pub fn load(json: &[u8], lowercase_first: bool) -> Result<Loaded, String> {
+/// `recipe` empty: the tokenizer is what the file says; otherwise see rebuild.rs.
+pub fn load(json: &[u8], recipe: &[u8]) -> Result<Loaded, String> {
     tokenizers::utils::parallelism::set_parallelism(false);
     let mut tokenizer = Tokenizer::from_bytes(json).map_err(|e| e.to_string())?;
+    if !recipe.is_empty() {
+        tokenizer = rebuild::rebuild(&tokenizer, recipe)?;
+    }
     tokenizer.with_truncation(None).map_err(|e| e.to_string())?;
     tokenizer.with_padding(None);
     switch_dropout_off(&mut tokenizer);
-    if lowercase_first {
-        put_lowercase_first(&mut tokenizer)?;
-    }
     check_ids(&tokenizer)?;
     let longest_piece = match tokenizer.get_model() {
         ModelWrapper::WordPiece(model) => word_piece::longest_piece(model),
@@ -51,7 +53,7 @@ fn switch_dropout_off(tokenizer: &mut Tokenizer) {
     }
 }
 
-fn put_lowercase_first(tokenizer: &mut Tokenizer) -> Result<(), String> {
+pub fn put_lowercase_first(tokenizer: &mut Tokenizer) -> Result<(), String> {
     let mut steps: Vec<NormalizerWrapper> = vec![Lowercase.into()];
     steps.extend(tokenizer.get_normalizer().cloned());
     tokenizer.with_normalizer(Some(Sequence::new(steps))).map_err(|e| e.to_string())?;
