@@ -109,8 +109,4 @@ class Server {
   int grpc_port_ = 0;
 };
 
-// Raises the limit of open files to what the system allows. A listener of gRPC 1.51 that has run
-// out of file descriptors never recovers.
-void RaiseOpenFileLimit();
-
 }  // namespace longspan

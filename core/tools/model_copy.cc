@@ -59,6 +59,21 @@ absl::StatusOr<fs::path> CopyAroundWeights(const ModelFolder& folder, const std:
   return inside == "." ? fs::path(output) : fs::path(output) / inside;
 }
 
+absl::Status WriteWeights(const std::string& path,
+                          const std::map<std::string, StoredTensor>& tensors,
+                          const std::vector<std::unique_ptr<SafetensorsReader>>& readers) {
+  if (absl::Status status = WriteSafetensors(path, tensors, {{"format", "pt"}}); !status.ok())
+    return status;
+  for (const auto& reader : readers) {
+    absl::Status status = reader->CheckUnchanged();
+    if (status.ok()) continue;
+    std::error_code ignored;
+    fs::remove(path, ignored);
+    return status;
+  }
+  return absl::OkStatus();
+}
+
 absl::Status WriteJsonFile(const fs::path& path, const nlohmann::json& value) {
   std::ofstream out(path);
   out << value.dump(2) << "\n";

@@ -8,6 +8,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "core/checkpoint/model_folder.h"
+#include "core/weights/safetensors_reader.h"
 #include "nlohmann/json.hpp"
 
 namespace longspan {
@@ -21,6 +22,12 @@ absl::Status CheckIsNewFolder(const std::string& output);
 // reason.
 absl::StatusOr<std::filesystem::path> CopyAroundWeights(const ModelFolder& folder,
                                                         const std::string& output);
+
+// WriteSafetensors of tensors that lie in the files of `readers`. Where one of those changed
+// meanwhile, what was written is removed again, and the error names the file that changed.
+absl::Status WriteWeights(const std::string& path,
+                          const std::map<std::string, StoredTensor>& tensors,
+                          const std::vector<std::unique_ptr<SafetensorsReader>>& readers);
 
 // Writes `value` with an indentation of two. INTERNAL where the file cannot be written.
 absl::Status WriteJsonFile(const std::filesystem::path& path, const nlohmann::json& value);
