@@ -1,5 +1,6 @@
 #include "server/config_file.h"
 
+#include <filesystem>
 #include <fstream>
 #include <sstream>
 #include <utility>
@@ -53,7 +54,9 @@ absl::StatusOr<Values> ParseLinesConfig(const std::string& content, const std::s
 absl::StatusOr<Values> ReadConfigFile(const std::string& path) {
   std::ifstream file(path);
   std::stringstream read;
-  if (!file)
+  std::error_code ignored;
+  // A folder opens as a file does, and reads as an empty one.
+  if (!file || std::filesystem::is_directory(path, ignored))
     return absl::InvalidArgumentError(
         absl::StrCat("config ", path, " cannot be read; give a JSON or key = value file"));
   read << file.rdbuf();

@@ -518,7 +518,8 @@ TEST_F(ModelFolderTest, ALinkToNothing_IsNeverTakenForAnAbsentFile) {
                 HasSubstr(path + ": is a link to ../../blobs/0, which does not exist"));
     std::filesystem::remove(path);
     if (was_there) std::filesystem::rename(aside, path);
-    if (std::string_view(name) == "2_Dense/config.json") PutWeights("2_Dense/model.safetensors", {});
+    if (std::string_view(name) == "2_Dense/config.json")
+      PutWeights("2_Dense/model.safetensors", {});
   }
 }
 

@@ -91,8 +91,7 @@ TEST_F(MappedFileTest, TheCutFileOfAModel_IsRefusedByTheMap) {
   ASSERT_TRUE(weights.ok()) << weights.status();
   fs::resize_file(model, 4096);
   EXPECT_TRUE(weights->Take("w", {-1}).defined());
-  EXPECT_THAT(std::string(weights->Finish().message()),
-              HasSubstr(model + ": had "));
+  EXPECT_THAT(std::string(weights->Finish().message()), HasSubstr(model + ": had "));
 }
 
 }  // namespace
