@@ -19,7 +19,8 @@ absl::Status CheckIsNewFolder(const std::string& output);
 // Copies all files but the transformer's weights and its config.json. Links are followed, hidden
 // files are left out. Returns the folder where the transformer's files go: `output` itself, or the
 // folder in it that modules.json names. INTERNAL names the file that cannot be copied and the
-// reason.
+// reason. INVALID_ARGUMENT where the copy would hold itself without end: `output` lies in the
+// model's folder, or a link in it leads to a folder above.
 absl::StatusOr<std::filesystem::path> CopyAroundWeights(const ModelFolder& folder,
                                                         const std::string& output);
 
