@@ -46,8 +46,7 @@ constexpr int kLeastOpenFiles = 32;
 constexpr int kOtherThreads = 20;
 
 absl::Status CheckSurroundings(const longspan::ServerOptions& options) {
-  if (absl::Status status = longspan::CheckFolderAndLimits(kLeastOpenFiles); !status.ok())
-    return status;
+  if (absl::Status status = longspan::CheckLimits(kLeastOpenFiles); !status.ok()) return status;
   const int64_t computing =
       std::max<int64_t>(longspan::AvailableCores(), options.replicas * options.threads);
   return longspan::CheckThreadsStart(

@@ -2,10 +2,12 @@
 
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <climits>
+#include <cstdio>
 #include <cstring>
 #include <mutex>
 #include <system_error>
@@ -21,17 +23,29 @@ namespace {
 // 256 KiB; this is twice as much.
 constexpr rlim_t kLeastStackBytes = 512 << 10;
 
-absl::Status CheckCurrentFolder() {
-  char path[PATH_MAX];
-  if (getcwd(path, sizeof path) != nullptr || errno != ENOENT) return absl::OkStatus();
-  return absl::FailedPreconditionError(
-      "the current folder does not exist any more (deleted?); start in one that exists");
+// MKL asks for the current folder when the dynamic loader starts it, which is before main. Where
+// that folder was deleted, MKL ends the process and says that LibTorch cannot be loaded. This runs
+// before the libraries are started. Sanitizers are not ready either, hence the attribute.
+__attribute__((no_sanitize("address", "thread", "undefined"))) void NameADeletedFolder(
+    int argc, char** argv, char** /*environment*/) {
+  static char path[PATH_MAX];
+  if (syscall(SYS_getcwd, path, sizeof path) >= 0 || errno != ENOENT) return;
+  const char* program = argc > 0 ? argv[0] : "longspan";
+  for (const char* c = program; *c != '\0'; ++c) {
+    if (*c == '/') program = c + 1;
+  }
+  dprintf(STDERR_FILENO,
+          "%s: the current folder does not exist any more (deleted?); start in one that exists\n",
+          program);
+  _exit(1);
 }
+
+__attribute__((section(".preinit_array"),
+               used)) void (*const before_libraries)(int, char**, char**) = NameADeletedFolder;
 
 }  // namespace
 
-absl::Status CheckFolderAndLimits(int open_files) {
-  if (absl::Status status = CheckCurrentFolder(); !status.ok()) return status;
+absl::Status CheckLimits(int open_files) {
   rlimit limit{};
   if (getrlimit(RLIMIT_STACK, &limit) == 0 && limit.rlim_max < kLeastStackBytes) {
     return absl::FailedPreconditionError(absl::StrCat("the stack may have ", limit.rlim_max,

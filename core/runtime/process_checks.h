@@ -9,9 +9,11 @@
 
 namespace longspan {
 
-// The current folder exists (MKL looks for it), the main thread's stack has room, and `open_files`
-// files may be open at once.
-absl::Status CheckFolderAndLimits(int open_files);
+// The main thread's stack has room, and `open_files` files may be open at once.
+//
+// A program that calls this ends before main, with code 1 and one line, where its current folder
+// was deleted: MKL would end it a moment later without the reason.
+absl::Status CheckLimits(int open_files);
 
 // Memory that was written may be made executable: oneDNN compiles its kernels at run time.
 // systemd's MemoryDenyWriteExecute= and SELinux's execmem forbid that.

@@ -21,7 +21,7 @@ void ExitUnlessOk(const absl::Status& status) {
 int main(int argc, char** argv) {
   longspan::PrepareProcess();
   constexpr int kLeastOpenFiles = 16;
-  longspan::ExitUnlessOk(longspan::CheckFolderAndLimits(kLeastOpenFiles));
+  longspan::ExitUnlessOk(longspan::CheckLimits(kLeastOpenFiles));
   CLI::App app("Offline tools for longspan's model folders");
   app.set_version_flag("--version", LONGSPAN_VERSION);
   app.footer(longspan::kExitCodes);

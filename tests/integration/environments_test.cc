@@ -203,7 +203,7 @@ TEST_F(EnvironmentsTest, AFolderWhoseNameIsNotText) {
     const auto client = *Client::Connect({.server = absl::StrCat("127.0.0.1:", port)});
     const auto info = client->GetModelInfo(kLong);
     ASSERT_TRUE(info.ok()) << info.status();
-    EXPECT_EQ(info->name().find('\n'), std::string::npos);
+    EXPECT_EQ(info->model().find('\n'), std::string::npos);
     server.Signal(SIGTERM);
     EXPECT_EQ(server.Wait(), 0);
   }

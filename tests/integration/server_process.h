@@ -7,6 +7,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <csignal>
 #include <cstdint>
 #include <cstdio>
@@ -38,9 +39,10 @@ class ServerProcess {
       close(out[0]);
       close(out[1]);
       std::vector<std::string> arguments = std::move(program);
-      for (const char* argument :
-           {"--listen", "127.0.0.1:0", "--http", "off", "--log-level", "error"})
+      for (const char* argument : {"--listen", "127.0.0.1:0", "--http", "off"})
         arguments.push_back(argument);
+      if (std::find(extra.begin(), extra.end(), "--log-level") == extra.end())
+        arguments.insert(arguments.end(), {"--log-level", "error"});
       arguments.insert(arguments.end(), extra.begin(), extra.end());
       std::vector<char*> argv;
       for (std::string& argument : arguments) argv.push_back(argument.data());

@@ -27,7 +27,8 @@ TEST(ProcessStartTest, ClosedStandardStreams_AreOccupiedAndCannotBeUsed) {
 TEST(ProcessStartTest, OpenStandardStreams_StayAsTheyAre) {
   EXPECT_EXIT(
       {
-        struct stat before = {}, after = {};
+        struct stat before = {};
+        struct stat after = {};
         fstat(1, &before);
         close(0);
         PrepareProcess();
@@ -58,7 +59,7 @@ TEST(ProcessStartTest, AFileAtItsLargestSize_IsAnErrorOfTheWrite) {
   EXPECT_EXIT(
       {
         std::FILE* const file = std::tmpfile();
-        const rlimit none = {0, 0};
+        const rlimit none{};
         setrlimit(RLIMIT_FSIZE, &none);
         PrepareProcess();
         _exit(write(fileno(file), "x", 1) < 0 && errno == EFBIG ? 0 : 1);

@@ -25,6 +25,7 @@ constexpr size_t kBytes = 1 << 20;
 
 class MappedFileTest : public ::testing::Test {
  protected:
+  TemporaryFolder folder_;  // first: the members below use it
   std::string path_ = folder_.WriteText("file", std::string(kBytes, 'x'));
   std::unique_ptr<MappedFile> file_ = *MappedFile::Open(path_);
 
@@ -33,9 +34,6 @@ class MappedFileTest : public ::testing::Test {
     return static_cast<size_t>(
         std::count(file_->bytes().begin(), file_->bytes().end(), std::byte(wanted)));
   }
-
- private:
-  TemporaryFolder folder_;
 };
 
 TEST_F(MappedFileTest, GivesTheBytes) {
