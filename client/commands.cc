@@ -25,7 +25,8 @@ constexpr char kExitCodes[] =
     "  1    the server answered with an error (code and message on stderr);\n"
     "       bench: also where its --lengths are wrong or its CA file cannot be read\n"
     "  2    the server cannot be reached, is not SERVING, or the deadline passed\n"
-    "  3    the text file or the CA file cannot be read, or the text is not UTF-8\n"
+    "  3    the text file or the CA file cannot be read, the text is not UTF-8, the output cannot\n"
+    "       be written, or fewer than 16 files may be open\n"
     "  100+ wrong usage\n"
     "Environment: LONGSPAN_SERVER (--server; where it is not set, LONGSPAN_LISTEN of a server on\n"
     "this machine), LONGSPAN_CA (--ca), LONGSPAN_KEY (bearer key).";

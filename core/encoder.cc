@@ -59,7 +59,15 @@ absl::Status CatchLibTorch(Compute compute) {
       return absl::ResourceExhaustedError(message);
     return absl::InternalError(absl::StrCat("LibTorch: ", message));
   } catch (const std::exception& error) {
-    return absl::InternalError(error.what());
+    // oneDNN gives this text where it got no memory for a kernel or its scratch, and for a shape
+    // that it does not know, which the layers never ask for.
+    const std::string message = error.what();
+    if (message.find("could not create a primitive") == std::string::npos)
+      return absl::InternalError(message);
+    return absl::ResourceExhaustedError(
+        absl::StrCat("oneDNN: ", message,
+                     ": not enough memory (ulimit -v, ulimit -d, the "
+                     "container's limit)"));
   }
 }
 

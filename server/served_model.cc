@@ -1,6 +1,7 @@
 #include "server/served_model.h"
 
 #include <algorithm>
+#include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -37,6 +38,19 @@ absl::Status OfFolder(const std::string& folder, const absl::Status& status) {
   return absl::Status(status.code(), absl::StrCat(folder, ": ", status.message()));
 }
 
+// Bytes that tensors may take; 0 = no bound.
+absl::StatusOr<int64_t> MemoryBudget(const ServerOptions& options) {
+  if (options.memory_budget > 0) return options.memory_budget;
+  const std::optional<int64_t> limit = CgroupMemoryLimit();
+  if (!limit.has_value()) return 0;
+  const int64_t used = ResidentPrivateBytes();
+  const int64_t budget = TensorBudget(*limit, used);
+  if (budget > 0) return budget;
+  return absl::FailedPreconditionError(
+      absl::StrCat("the container may have ", *limit, " bytes of memory and ", used,
+                   " are taken before the model is loaded; give it more"));
+}
+
 }  // namespace
 
 absl::StatusOr<ServedModel> LoadServedModel(ServerOptions* options) {
@@ -50,10 +64,9 @@ absl::StatusOr<ServedModel> LoadServedModel(ServerOptions* options) {
         std::max<int64_t>(1, options->threads == 0 ? 1 : AvailableCores() / options->threads);
   if (options->threads == 0)
     options->threads = std::max<int64_t>(1, AvailableCores() / options->replicas);
-  // A tenth of the cgroup's limit is left for what is not a tensor: texts, answers, gRPC's buffers.
-  const int64_t budget = options->memory_budget > 0 ? options->memory_budget
-                                                    : CgroupMemoryLimit().value_or(0) / 10 * 9;
-  SetMemoryBudget(budget);
+  const auto budget = MemoryBudget(*options);
+  if (!budget.ok()) return budget.status();
+  SetMemoryBudget(*budget);
   const auto dtype = ResolveDataType(options->dtype, *folder);
   if (!dtype.ok()) return dtype.status();
   auto loaded =

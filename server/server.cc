@@ -2,7 +2,6 @@
 
 #include <grpcpp/security/tls_certificate_provider.h>
 #include <grpcpp/security/tls_credentials_options.h>
-#include <sys/resource.h>
 
 #include <algorithm>
 #include <chrono>
@@ -103,13 +102,6 @@ constexpr absl::Duration kIdleBeforeTrim = absl::Seconds(5);
 constexpr int64_t kKeptWhenIdle = int64_t{64} << 20;
 
 }  // namespace
-
-void RaiseOpenFileLimit() {
-  rlimit limit{};
-  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
-  limit.rlim_cur = limit.rlim_max;
-  setrlimit(RLIMIT_NOFILE, &limit);
-}
 
 Server::Server(ServerOptions options, ServedModel model, Log* log, std::function<void()> on_lost)
     : options_(std::move(options)),

@@ -114,8 +114,4 @@ class Server {
   std::vector<SocketAddress> self_sockets_;  // where /healthz finds it
 };
 
-// Raises the limit of open files to what the system allows. A listener of gRPC 1.51 that has run
-// out of file descriptors never recovers.
-void RaiseOpenFileLimit();
-
 }  // namespace longspan

@@ -1,11 +1,14 @@
 #include "core/runtime/runtime_environment.h"
 
+#include <sys/auxv.h>
 #include <unistd.h>
 
 #include <cstdlib>
+#include <fstream>
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 namespace longspan {
 namespace {
@@ -22,6 +25,29 @@ bool IsSet(std::string_view name) {
   return false;
 }
 
+// Starts /proc/self/exe again with the arguments that the kernel got. Where somebody ran the
+// dynamic loader by name ("ld.so longspan-server ..."), that program is the loader, and the loader
+// has taken itself and its own options out of argv.
+void RestartLoader() {
+  std::ifstream file("/proc/self/cmdline", std::ios::binary);
+  std::vector<std::string> arguments;
+  for (std::string argument; std::getline(file, argument, '\0');) arguments.push_back(argument);
+  std::vector<char*> argv;
+  argv.reserve(arguments.size() + 1);
+  for (std::string& argument : arguments) argv.push_back(argument.data());
+  argv.push_back(nullptr);
+  if (!arguments.empty()) execv("/proc/self/exe", argv.data());
+}
+
+void Restart(char** argv) {
+  // A program that was started in the usual way has a loader, which lies at this address.
+  if (getauxval(AT_BASE) == 0) return RestartLoader();
+  execv("/proc/self/exe", argv);
+  // Without /proc, the path that the kernel was given still names the program.
+  const auto* path = reinterpret_cast<const char*>(getauxval(AT_EXECFN));
+  if (path != nullptr) execv(path, argv);
+}
+
 }  // namespace
 
 void EnterRuntimeEnvironment(char** argv) {
@@ -32,7 +58,7 @@ void EnterRuntimeEnvironment(char** argv) {
     if (setenv(name, value, /*overwrite=*/0) != 0) return;
     added = true;
   }
-  if (added) execv("/proc/self/exe", argv);
+  if (added) Restart(argv);
 }
 
 }  // namespace longspan

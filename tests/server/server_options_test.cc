@@ -50,6 +50,23 @@ TEST(ServerOptionsTest, ALinesFileWorksToo) {
   EXPECT_TRUE(parsed->options.reflection);
 }
 
+TEST(ServerOptionsTest, AFolderIsNoConfigFile) {
+  const TemporaryFolder folder;
+  const auto parsed = Parse({"--config", folder.path()});
+  EXPECT_THAT(std::string(parsed.status().message()),
+              HasSubstr("config " + folder.path() + " cannot be read"));
+}
+
+TEST(ServerOptionsTest, AByteOrderMarkInFrontOfAFileIsSkipped) {
+  const TemporaryFolder folder;
+  for (const char* text :
+       {"\xEF\xBB\xBF{\"max-text-bytes\": 77}", "\xEF\xBB\xBFmax-text-bytes = 77"}) {
+    const auto parsed = Parse({"--config", folder.WriteText("c", text)});
+    ASSERT_TRUE(parsed.ok()) << parsed.status();
+    EXPECT_EQ(parsed->options.max_text_bytes, 77);
+  }
+}
+
 TEST(ServerOptionsTest, ErrorsNameSettingValueOriginAndRange) {
   const TemporaryFolder folder;
   EXPECT_EQ(
