@@ -8,6 +8,7 @@
 // Free functions. MeasureTeams must run while nothing else computes. Proven by compute_teams_test.
 #pragma once
 
+#include <limits>
 #include <span>
 #include <vector>
 
@@ -28,8 +29,9 @@ struct TeamSpeed {
 };
 
 // The divisions of the cores that are tried: 1, 2, 4, ... replicas, as far as they divide the cores
-// evenly, and one replica for each core.
-std::vector<ComputeTeams> TeamCandidates(int cores);
+// evenly, and one replica for each core; without those whose teams are larger than `most_threads`.
+std::vector<ComputeTeams> TeamCandidates(int cores,
+                                         int most_threads = std::numeric_limits<int>::max());
 
 // Measures the candidates in turn, A B A B; the best turn of each counts. In a turn, all replicas
 // run passes of one text at once for some tenths of a second. The text has a length for which a

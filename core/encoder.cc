@@ -1,7 +1,7 @@
 // One Encode, from packed ids to vectors:
 //
 //   1. JoinComputeTeam
-//   2. the model's Forward: all layers; dropped texts leave between them
+//   2. the model's Forward: all layers; dropped texts leave between them; then VerifyComputeTeam
 //   3. for each text, the hidden states in blocks of kRowsPerRead rows: token_sink, StreamingPooler
 //   4. for each vector: Dense, Matryoshka cut, normalise, check that all values are finite
 //
@@ -210,7 +210,7 @@ absl::Status Encoder::EncodeTexts(const TokenBatch& batch, std::span<const Encod
                                   const EncodeControl& control,
                                   std::vector<absl::StatusOr<EncodedText>>& results,
                                   int32_t& done) const {
-  JoinComputeTeam();
+  if (absl::Status joined = JoinComputeTeam(); !joined.ok()) return joined;
   const MemoryPass memory_pass;
   const c10::InferenceMode inference;
   std::vector<TextOutput> outputs;
@@ -225,6 +225,7 @@ absl::Status Encoder::EncodeTexts(const TokenBatch& batch, std::span<const Encod
   }
   const absl::StatusOr<HiddenStates> hidden = model_->Forward(batch, forward);
   if (!hidden.ok()) return hidden.status();
+  if (absl::Status held = VerifyComputeTeam(); !held.ok()) return held;
   if (control.at_seam) control.at_seam();  // after the last layer
   for (; done < batch.num_texts(); ++done) {
     if (control.is_dropped(done)) {

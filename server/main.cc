@@ -46,6 +46,8 @@ int main(int argc, char** argv) {
 
   longspan::RaiseOpenFileLimit();
   longspan::Log log(options.log_format, options.log_level);
+  if (const auto removed = longspan::RemovedSettings(); !removed.empty())
+    log.Write(longspan::LogLevel::kWarning, "settings_removed", {{"variables", removed}});
   auto model = longspan::LoadServedModel(&options);
   if (!model.ok()) return Fail(model.status(), 1);
   if (!model->team_speeds.empty())

@@ -13,10 +13,42 @@
 namespace longspan {
 namespace {
 
+// Threads of a server that neither compute nor tokenise: those of gRPC, HTTP, the log and the
+// watchdog.
+constexpr int64_t kOtherThreads = 16;
+
 absl::StatusOr<std::unique_ptr<Tokenizer>> LoadTokenizer(const std::string& folder) {
   auto tokenizer = Tokenizer::Load(folder);
   if (absl::IsNotFound(tokenizer.status())) return std::unique_ptr<Tokenizer>();
   return tokenizer;
+}
+
+// What a team can have at most, and why that is less than the settings would take; an empty cause =
+// it is not less, or the settings say how many.
+struct TeamLimit {
+  int threads = 0;
+  std::string cause;
+};
+
+// Fills in replicas and threads where they are 0. RESOURCE_EXHAUSTED: so many threads cannot be
+// started beside one another; the message names the limit.
+absl::StatusOr<TeamLimit> DivideCores(ServerOptions* options) {
+  const int64_t cores = AvailableCores();
+  if (options->replicas == 0)
+    options->replicas = std::max<int64_t>(1, options->threads == 0 ? 1 : cores / options->threads);
+  const int64_t wanted =
+      options->threads > 0 ? options->threads : std::max<int64_t>(1, cores / options->replicas);
+  const int64_t computing = std::max(options->replicas * wanted, cores);
+  if (absl::Status status = CheckThreadsStart(
+          static_cast<int>(computing + options->tokenizer_threads + kOtherThreads));
+      !status.ok())
+    return status;
+  TeamLimit limit;
+  limit.threads = SetComputeThreads(static_cast<int>(wanted));
+  if (options->threads > 0) return limit;
+  options->threads = limit.threads;
+  limit.cause = ThreadLimitCause();
+  return limit;
 }
 
 }  // namespace
@@ -27,11 +59,8 @@ absl::StatusOr<ServedModel> LoadServedModel(ServerOptions* options) {
   auto tokenizer = LoadTokenizer(options->model);
   if (!tokenizer.ok()) return tokenizer.status();
   const bool measure = options->replicas == 0 && options->threads == 0 && AvailableCores() > 1;
-  if (options->replicas == 0)
-    options->replicas =
-        std::max<int64_t>(1, options->threads == 0 ? 1 : AvailableCores() / options->threads);
-  if (options->threads == 0)
-    options->threads = std::max<int64_t>(1, AvailableCores() / options->replicas);
+  const auto limit = DivideCores(options);
+  if (!limit.ok()) return limit.status();
   // A tenth of the cgroup's limit is left for what is not a tensor: texts, answers, gRPC's buffers.
   const int64_t budget = options->memory_budget > 0 ? options->memory_budget
                                                     : CgroupMemoryLimit().value_or(0) / 10 * 9;
@@ -44,8 +73,9 @@ absl::StatusOr<ServedModel> LoadServedModel(ServerOptions* options) {
   const std::shared_ptr<Encoder> encoder = *std::move(loaded);
 
   ServedModel model;
+  model.thread_limit = limit->cause;
   if (measure) {
-    auto speeds = MeasureTeams(*encoder, TeamCandidates(AvailableCores()));
+    auto speeds = MeasureTeams(*encoder, TeamCandidates(AvailableCores(), limit->threads));
     if (!speeds.ok()) return speeds.status();
     const ComputeTeams teams = ChooseTeams(*speeds);
     options->replicas = teams.replicas;

@@ -7,6 +7,7 @@
 
 #include <functional>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -32,6 +33,9 @@ struct ServedModel {
   // The measured speeds from which replicas and threads were chosen. Empty where the settings, or a
   // single core, decided.
   std::vector<TeamSpeed> team_speeds;
+  // Why a team has fewer threads than cores, where settings left their number open and something
+  // forbids more (OMP_THREAD_LIMIT); empty = nothing does.
+  std::string thread_limit;
 };
 
 // Opens options.model: folder, tokenizer, weights. Where options.replicas or options.threads are 0

@@ -22,7 +22,7 @@ core/layers: core/kernels core/model_info.h
 core/attention: core/kernels core/layers core/runtime
 core/models: core/kernels core/layers core/attention core/weights core/checkpoint core/runtime core/model_info.h core/token_batch.h
 core: core/models core/layers core/weights core/checkpoint core/runtime
-core/tools: core core/models core/layers core/attention core/weights core/checkpoint core/tokenizer
+core/tools: core core/models core/layers core/attention core/weights core/checkpoint core/tokenizer core/runtime
 server/text: core core/tokenizer
 server/batching: core server/text proto/longspan/v1/length_classes.h
 server/engine: core server/text server/batching

@@ -2,6 +2,7 @@
 #include <cstdlib>
 #include <iostream>
 
+#include "core/runtime/runtime_environment.h"
 #include "core/tools/commands.h"
 
 namespace longspan {
@@ -15,6 +16,7 @@ void ExitUnlessOk(const absl::Status& status) {
 }  // namespace longspan
 
 int main(int argc, char** argv) {
+  longspan::EnterRuntimeEnvironment(argv);
   CLI::App app("Offline tools for longspan's model folders");
   app.set_version_flag("--version", LONGSPAN_VERSION);
   app.footer(longspan::kExitCodes);

@@ -20,6 +20,11 @@ TEST(TeamCandidatesTest, DivideTheCoresFromOneTeamToOneReplicaACore) {
                                              ComputeTeams{4, 2}, ComputeTeams{8, 1}));
 }
 
+TEST(TeamCandidatesTest, LeaveOutTeamsThatAreLargerThanCanBeHad) {
+  EXPECT_THAT(TeamCandidates(8, 2), ElementsAre(ComputeTeams{4, 2}, ComputeTeams{8, 1}));
+  EXPECT_THAT(TeamCandidates(2, 1), ElementsAre(ComputeTeams{2, 1}));
+}
+
 TEST(ChooseTeamsTest, TheLargerTeamWins_WhereItIsNearlyAsFast) {
   const TeamSpeed speeds[] = {{{1, 4}, 810}, {{2, 2}, 990}, {{4, 1}, 1000}};
   EXPECT_EQ(ChooseTeams(speeds), (ComputeTeams{1, 4}));
