@@ -1,11 +1,14 @@
 #include "core/runtime/runtime_environment.h"
 
+#include <omp.h>
 #include <pthread.h>
+#include <sched.h>
 #include <unistd.h>
 
 #include <cstdlib>
+#include <cstring>
 #include <string>
-#include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
@@ -41,6 +44,36 @@ void RaiseThreadStacks() {
   pthread_attr_destroy(&attributes);
 }
 
+// The cores of all places of OpenMP.
+cpu_set_t CoresOfPlaces() {
+  cpu_set_t cores;
+  CPU_ZERO(&cores);
+  for (int place = 0; place < omp_get_num_places(); ++place) {
+    std::vector<int> ids(omp_get_place_num_procs(place));
+    omp_get_place_proc_ids(place, ids.data());
+    for (const int id : ids) CPU_SET(id, &cores);
+  }
+  return cores;
+}
+
+// Undoes what libgomp has done before main: where a variable asks for it, it binds this thread to
+// the first place, and a program that is started again inherits that. The cores that the thread had
+// before are known by their number: they are those of all places, or all that the cgroup allows.
+void Unbind() {
+  cpu_set_t bound;
+  if (sched_getaffinity(0, sizeof bound, &bound) != 0) return;
+  const int before = omp_get_num_procs();  // counted by libgomp before it bound the thread
+  if (CPU_COUNT(&bound) >= before) return;
+  const cpu_set_t places = CoresOfPlaces();
+  if (CPU_COUNT(&places) < before) {
+    cpu_set_t all;
+    std::memset(&all, 0xff, sizeof all);
+    sched_setaffinity(0, sizeof all, &all);
+    if (sched_getaffinity(0, sizeof all, &all) == 0 && CPU_COUNT(&all) == before) return;
+  }
+  sched_setaffinity(0, sizeof places, &places);
+}
+
 // Each function returns whether the environment was changed. A change that fails counts as none:
 // the second start would find the same again and start a third.
 
@@ -64,6 +97,7 @@ bool RemoveHarmful() {
     if (unsetenv(setting.name) == 0) removed += line;
   }
   if (removed.empty()) return false;
+  Unbind();
   setenv(kRemoved, removed.c_str(), /*overwrite=*/1);
   return true;
 }

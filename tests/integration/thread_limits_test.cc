@@ -55,7 +55,7 @@ class LimitedServer {
     const auto answer = client->Encode(request, kLong);
     EXPECT_TRUE(answer.ok()) << answer.status();
     if (!answer.ok()) return {};
-    const auto& values = answer->encodings(0).vector().values().values();
+    const auto& values = answer->encodings(0).vector().values();
     return {values.begin(), values.end()};
   }
   int Stop() {

@@ -189,7 +189,7 @@ TEST(LibrarySettings, BindingThreadsToCores_ChangesNoVector) {
 TEST(LibrarySettings, MalformedValues_ChangeNoVector) {
   for (const char* environment :
        {"OMP_NUM_THREADS=abc OMP_THREAD_LIMIT=x OMP_DYNAMIC=7 OMP_MAX_ACTIVE_LEVELS=-1",
-        "OMP_STACKSIZE=many OMP_SCHEDULE=never OMP_PROC_BIND=? GOMP_CPU_AFFINITY=z",
+        "OMP_STACKSIZE=many OMP_SCHEDULE=never OMP_PROC_BIND=?",
         "ONEDNN_MAX_CPU_ISA=FOO ONEDNN_DEFAULT_FPMATH_MODE=BAR MKL_CBWR=BAZ"})
     ExpectCleanVectors(environment, TestThreads() == 0 ? 0 : 2);
 }
