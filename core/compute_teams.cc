@@ -83,12 +83,13 @@ absl::StatusOr<double> Turn(const Encoder& encoder, const ComputeTeams& teams, i
 
 }  // namespace
 
-std::vector<ComputeTeams> TeamCandidates(int cores) {
+std::vector<ComputeTeams> TeamCandidates(int cores, int most_threads) {
   std::vector<ComputeTeams> candidates;
   for (int replicas = 1; replicas < cores && replicas <= kMostReplicas; replicas *= 2) {
-    if (cores % replicas == 0) candidates.push_back({replicas, cores / replicas});
+    if (cores % replicas == 0 && cores / replicas <= most_threads)
+      candidates.push_back({replicas, cores / replicas});
   }
-  if (cores <= kMostReplicas) candidates.push_back({cores, 1});
+  if (cores <= kMostReplicas || candidates.empty()) candidates.push_back({cores, 1});
   return candidates;
 }
 

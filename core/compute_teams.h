@@ -8,6 +8,7 @@
 // Free functions. MeasureTeams must run while nothing else computes. Proven by compute_teams_test.
 #pragma once
 
+#include <limits>
 #include <span>
 #include <vector>
 
@@ -28,9 +29,11 @@ struct TeamSpeed {
 };
 
 // The divisions of the cores that are tried: 1, 2, 4, 8 replicas, as far as they divide the cores
-// evenly, and one replica for each core where there are fewer cores than 8. Each replica keeps as
-// many threads as there are cores, for the texts that it gets all of them for.
-std::vector<ComputeTeams> TeamCandidates(int cores);
+// evenly, and one replica for each core where there are at most 8 cores or nothing else is left;
+// without those whose teams are larger than `most_threads`. Each replica keeps as many threads as
+// there are cores, for the texts that it gets all of them for: hence no more than 8.
+std::vector<ComputeTeams> TeamCandidates(int cores,
+                                         int most_threads = std::numeric_limits<int>::max());
 
 // Measures the candidates in turn, A B A B; the best turn of each counts. In a turn, all replicas
 // run passes of one text at once for some tenths of a second. The text has a length for which a

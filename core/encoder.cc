@@ -1,7 +1,7 @@
 // One Encode, from packed ids to vectors:
 //
 //   1. JoinComputeTeam
-//   2. the model's Forward: all layers; dropped texts leave between them
+//   2. the model's Forward: all layers; dropped texts leave between them; then VerifyComputeTeam
 //   3. for each text, the hidden states in blocks of kRowsPerRead rows: token_sink, StreamingPooler
 //   4. for each vector: Dense, Matryoshka cut, normalise, check that all values are finite
 //
@@ -17,6 +17,7 @@
 #include <algorithm>
 #include <cmath>
 #include <new>
+#include <stdexcept>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -77,7 +78,8 @@ std::function<void()> AtSeamThenJoin(const EncodeControl& control) {
   if (!control.threads) return control.at_seam;
   return [&control] {
     if (control.at_seam) control.at_seam();
-    JoinComputeTeam(control.threads());
+    if (absl::Status joined = ResizeComputeTeam(control.threads()); !joined.ok())
+      throw std::runtime_error(std::string(joined.message()));  // ends the pass
   };
 }
 
@@ -229,7 +231,8 @@ absl::Status Encoder::EncodeTexts(const TokenBatch& batch, std::span<const Encod
                                   const EncodeControl& control,
                                   std::vector<absl::StatusOr<EncodedText>>& results,
                                   int32_t& done) const {
-  JoinComputeTeam(control.threads ? control.threads() : 0);
+  if (absl::Status joined = JoinComputeTeam(control.threads ? control.threads() : 0); !joined.ok())
+    return joined;
   const MemoryPass memory_pass;
   const c10::InferenceMode inference;
   std::vector<TextOutput> outputs;
@@ -244,6 +247,7 @@ absl::Status Encoder::EncodeTexts(const TokenBatch& batch, std::span<const Encod
   }
   const absl::StatusOr<HiddenStates> hidden = model_->Forward(batch, forward);
   if (!hidden.ok()) return hidden.status();
+  if (absl::Status held = VerifyComputeTeam(); !held.ok()) return held;
   if (control.at_seam) control.at_seam();  // after the last layer
   for (; done < batch.num_texts(); ++done) {
     if (control.is_dropped(done)) {

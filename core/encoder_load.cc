@@ -17,6 +17,7 @@
 #include "core/models/model.h"
 #include "core/models/output_head.h"
 #include "core/runtime/compute_threads.h"
+#include "core/runtime/library_settings.h"
 #include "core/runtime/memory.h"
 #include "core/runtime/process_checks.h"
 #include "core/weights/int8_weights.h"
@@ -112,6 +113,15 @@ size_t LayersUntilEachKindRan(std::span<const LayerAttention> layers) {
   return ran;
 }
 
+// A team of exactly num_threads where that is set, else of as many of the available cores as can be
+// had.
+absl::Status SetTeam(int num_threads) {
+  if (num_threads > 0) return SetExactComputeThreads(num_threads);
+  if (absl::Status status = CheckThreadsStart(AvailableCores() - 1); !status.ok()) return status;
+  SetComputeThreads(0);
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 absl::StatusOr<DataType> ResolveDataType(const std::string& name, const ModelFolder& folder) {
@@ -139,8 +149,8 @@ absl::StatusOr<std::unique_ptr<Encoder>> Encoder::Load(const ModelFolder& folder
   if (absl::Status status = CheckDataTypeSupported(options.dtype); !status.ok()) return status;
   if (absl::Status status = CheckExecutableMemory(); !status.ok()) return status;
   InstallTensorAllocator();
-  SetComputeThreads(options.num_threads);
-  JoinComputeTeam();
+  if (absl::Status status = CheckLibrarySettings(); !status.ok()) return status;
+  if (absl::Status status = SetTeam(options.num_threads); !status.ok()) return status;
   absl::StatusOr<std::unique_ptr<EncoderModel>> model = LoadEncoderModel(folder, options.dtype);
   if (!model.ok()) return model.status();
   const int64_t pooled_width =

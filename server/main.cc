@@ -83,6 +83,8 @@ int main(int argc, char** argv) {
   // A listener of gRPC 1.51 that has run out of file descriptors never recovers.
   longspan::RaiseOpenFileLimit();
   longspan::Log log(options.log_format, options.log_level);
+  if (const auto removed = longspan::RemovedSettings(); !removed.empty())
+    log.Write(longspan::LogLevel::kWarning, "settings_removed", {{"variables", removed}});
   auto model = longspan::LoadServedModel(&options);
   if (!model.ok()) return Fail(model.status(), 1);
   if (!model->team_speeds.empty())

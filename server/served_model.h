@@ -38,6 +38,9 @@ struct ServedModel {
   bool teams_follow_load = false;
   // What an operator should know of the folder, one line each (ModelFolder::warnings).
   std::vector<std::string> warnings;
+  // Why a team has fewer threads than cores, where settings left their number open and something
+  // forbids more (OMP_THREAD_LIMIT); empty = nothing does.
+  std::string thread_limit;
 };
 
 // Opens options.model: folder, tokenizer, weights. Where options.replicas or options.threads are 0

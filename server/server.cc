@@ -235,6 +235,10 @@ void Server::ReportComputeTeams() {
                {"chosen_by", measured.empty() ? "settings" : "measurement"},
                {"follow_load", model_.teams_follow_load},
                {"measured", measured}});
+  if (!model_.thread_limit.empty()) {
+    log_->Write(LogLevel::kWarning, "threads_limited",
+                {{"threads", options_.threads}, {"cause", model_.thread_limit}});
+  }
   metrics_.SetComputeTeams(
       {static_cast<int>(options_.replicas), static_cast<int>(options_.threads)},
       model_.team_speeds);

@@ -61,7 +61,7 @@ constexpr int64_t kMost = int64_t{1} << 40;
 constexpr char kExitCodes[] =
     "Exit codes:\n"
     "  0  drained after SIGTERM or SIGINT: everything that was accepted has been answered\n"
-    "  1  cannot start: model, address, certificates\n"
+    "  1  cannot start: model, address, certificates, threads\n"
     "  2  bad settings\n"
     "  3  a second signal, or the drain limit passed with work left\n"
     "  4  the computing device is lost, or a worker hangs\n"

@@ -64,6 +64,8 @@
 // sliding_window_attention_test and block_sparse_attention_test.
 #pragma once
 
+#include <omp.h>
+
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
@@ -609,7 +611,7 @@ class RowTaskTile {
 template <class Isa, class Scores = ElementScores<Isa>>
 void RunTasks(const SlidingWindowAttentionParams& params, const RowTask* tasks, int64_t num_tasks) {
   const int64_t count = num_tasks * params.num_heads;
-#pragma omp parallel if (count > 1)
+#pragma omp parallel if (count > 1 && !omp_in_parallel())
   {
     thread_local Scratch scratch;
     RowTaskTile<Isa, Scores> tile(params, scratch);

@@ -10,11 +10,14 @@
 #include <cstdio>
 #include <cstring>
 #include <mutex>
+#include <optional>
+#include <string>
 #include <system_error>
 #include <thread>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "core/runtime/cgroup.h"
 
 namespace longspan {
 namespace {
@@ -42,6 +45,17 @@ __attribute__((no_sanitize("address", "thread", "undefined"))) void NameADeleted
 
 __attribute__((section(".preinit_array"),
                used)) void (*const before_libraries)(int, char**, char**) = NameADeletedFolder;
+
+// The limits of threads that are set, as "ulimit -u is 64, pids.max of the cgroup is 100".
+std::string ThreadLimits() {
+  std::string limits;
+  rlimit user = {};
+  if (getrlimit(RLIMIT_NPROC, &user) == 0 && user.rlim_cur != RLIM_INFINITY)
+    absl::StrAppend(&limits, "ulimit -u (threads of this user) is ", user.rlim_cur);
+  if (const std::optional<int64_t> pids = CgroupPidsLimit())
+    absl::StrAppend(&limits, limits.empty() ? "" : ", ", "pids.max of the cgroup is ", *pids);
+  return limits.empty() ? "ulimit -u and the cgroup set no limit" : limits;
+}
 
 }  // namespace
 
@@ -93,10 +107,9 @@ absl::Status CheckThreadsStart(int count) {
   const size_t started = threads.size();
   for (std::thread& thread : threads) thread.join();
   if (why.empty()) return absl::OkStatus();
-  return absl::FailedPreconditionError(
-      absl::StrCat("only ", started, " of ", count, " threads can start: ", why,
-                   " (ulimit -u, ulimit -v, the container's pids limit, or a seccomp profile that "
-                   "forbids clone3)"));
+  return absl::FailedPreconditionError(absl::StrCat(
+      "only ", started, " of ", count, " threads can start: ", why, "; ", ThreadLimits(),
+      "; ulimit -v and a seccomp profile that forbids clone3 can do it, too"));
 }
 
 }  // namespace longspan

@@ -19,7 +19,8 @@ absl::Status CheckLimits(int open_files);
 // systemd's MemoryDenyWriteExecute= and SELinux's execmem forbid that.
 absl::Status CheckExecutableMemory();
 
-// `count` threads can run beside those that there are. Limits are ulimit -u, the pids limit of a
+// `count` threads can run beside those that there are; libgomp ends the whole process where it
+// cannot start one. Limits are ulimit -u, the pids limit of a
 // container, memory for the stacks, and old seccomp profiles that forbid clone3.
 absl::Status CheckThreadsStart(int count);
 

@@ -5,6 +5,7 @@
 
 #include "core/runtime/process_checks.h"
 #include "core/runtime/process_start.h"
+#include "core/runtime/runtime_environment.h"
 #include "core/tools/commands.h"
 #include "core/weights/one_line.h"
 
@@ -20,6 +21,7 @@ void ExitUnlessOk(const absl::Status& status) {
 
 int main(int argc, char** argv) {
   longspan::PrepareProcess();
+  longspan::EnterRuntimeEnvironment(argv);
   constexpr int kLeastOpenFiles = 16;
   longspan::ExitUnlessOk(longspan::CheckLimits(kLeastOpenFiles));
   CLI::App app("Offline tools for longspan's model folders");

@@ -22,6 +22,11 @@ TEST(TeamCandidatesTest, DivideTheCoresFromOneTeamToOneReplicaACore) {
                                               ComputeTeams{4, 8}, ComputeTeams{8, 4}));
 }
 
+TEST(TeamCandidatesTest, LeaveOutTeamsThatAreLargerThanCanBeHad) {
+  EXPECT_THAT(TeamCandidates(8, 2), ElementsAre(ComputeTeams{4, 2}, ComputeTeams{8, 1}));
+  EXPECT_THAT(TeamCandidates(2, 1), ElementsAre(ComputeTeams{2, 1}));
+}
+
 TEST(ChooseTeamsTest, TheSmallerTeamsWin_WhereTheyAreNearlyAsFast) {
   const TeamSpeed speeds[] = {{{1, 4}, 900}, {{2, 2}, 1000}, {{4, 1}, 960}};
   EXPECT_EQ(ChooseTeams(speeds), (ComputeTeams{4, 1}));
