@@ -15,6 +15,8 @@
 #include <thread>
 #include <vector>
 
+#include "core/runtime/process_checks.h"
+
 namespace longspan {
 namespace {
 
