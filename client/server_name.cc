@@ -53,16 +53,20 @@ absl::Status CheckServerName(const std::string& server) {
   return absl::OkStatus();
 }
 
-bool IsOnThisMachine(const std::string& server) {
+bool IsReachedDirectly(const std::string& server) {
   for (const std::string& part : Parts(server)) {
     const auto address = ReadAddress(part);
-    if (!address.has_value() || !IsThisMachine(*address)) return false;
+    if (!address.has_value()) return false;
+    // An address with an interface means something on this machine alone.
+    const bool scoped =
+        address->kind == Address::Kind::kIpv6 && absl::StrContains(address->host, "%");
+    if (!scoped && !IsThisMachine(*address)) return false;
   }
   return true;
 }
 
 std::string ProxyOf(const std::string& server, const Environment& environment) {
-  if (IsOnThisMachine(server)) return "";
+  if (IsReachedDirectly(server)) return "";
   const auto first_set = [&](const std::vector<std::string>& names) {
     for (const std::string& name : names) {
       if (auto value = environment(name); value.has_value())

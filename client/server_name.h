@@ -20,9 +20,9 @@ using Environment = std::function<std::optional<std::string>(const std::string& 
 // anything else: gRPC itself would take port 99999 for 34463, and 443 where none is given.
 absl::Status CheckServerName(const std::string& server);
 
-// Whether the server is on this machine whatever a name server says: 127.0.0.0/8, ::1, localhost,
-// 0.0.0.0, a Unix socket. No proxy is of use there, and one elsewhere cannot reach it.
-bool IsOnThisMachine(const std::string& server);
+// Whether no proxy can be of use, because only this machine knows the server by that name:
+// 127.0.0.0/8, ::1, localhost, 0.0.0.0, a Unix socket, an IPv6 address with its interface.
+bool IsReachedDirectly(const std::string& server);
 
 // The proxy that gRPC 1.51 sends calls through, for error messages: "http://HOST:PORT, which
 // https_proxy names", without the password that the variable may hold. Empty where calls go

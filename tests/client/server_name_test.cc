@@ -112,18 +112,18 @@ TEST(ServerNameTest, CheckServerName_AllowsWhatCanBeCalled) {
   }
 }
 
-TEST(ServerNameTest, IsOnThisMachine_KnowsLoopbackInEveryDress) {
+TEST(ServerNameTest, IsReachedDirectly_KnowsLoopbackInEveryDress) {
   for (const std::string name :
        {"127.0.0.1:1", "127.255.0.2:1", "127.1:1", "localhost:1", "LocalHost.:1", "a.localhost:1",
         "[::1]:1", "[0:0:0:0:0:0:0:1]:1", "[::ffff:127.0.0.2]:1", "0.0.0.0:1", "[::]:1",
         "dns:///localhost:1", "dns://8.8.8.8/localhost:1", "ipv4:127.0.0.1:1,127.0.0.2:1",
-        "ipv6:[::1]:1", "unix:/x", "unix-abstract:x"}) {
-    EXPECT_TRUE(IsOnThisMachine(name)) << name;
+        "ipv6:[::1]:1", "[fe80::1%eth0]:1", "unix:/x", "unix-abstract:x"}) {
+    EXPECT_TRUE(IsReachedDirectly(name)) << name;
   }
   for (const std::string name :
        {"10.0.0.1:1", "128.0.0.1:1", "host:1", "localhost.example.com:1", "notlocalhost:1",
         "[::2]:1", "[::ffff:10.0.0.1]:1", "ipv4:127.0.0.1:1,10.0.0.1:1", "xds:///localhost"}) {
-    EXPECT_FALSE(IsOnThisMachine(name)) << name;
+    EXPECT_FALSE(IsReachedDirectly(name)) << name;
   }
 }
 
