@@ -13,6 +13,10 @@ namespace {
 constexpr unsigned kLeastOpenFiles = 16;
 constexpr int kBadFile = 3;
 
+__attribute__((section(".preinit_array"),
+               used)) void (*const before_libraries)(int, char**,
+                                                     char**) = longspan::OccupyStandardStreams;
+
 }  // namespace
 
 int main(int argc, char** argv) {

@@ -64,6 +64,10 @@ sigset_t BlockStopSignals() {
   return signals;
 }
 
+__attribute__((section(".preinit_array"),
+               used)) void (*const before_libraries)(int, char**,
+                                                     char**) = longspan::OccupyStandardStreams;
+
 }  // namespace
 
 int main(int argc, char** argv) {

@@ -1,6 +1,10 @@
-// PrepareProcess: puts right what a program can inherit from whoever started it, before it opens a
-// file or starts a thread. The mains call it first; it includes nothing of ours, so the client's
-// main may use it too. Proven by process_start_test and by environments_test.
+// PrepareProcess and OccupyStandardStreams: put right what a program can inherit from whoever
+// started it, before it opens a file or starts a thread. The header includes nothing of ours, so
+// the client's main may use it too. Proven by process_start_test and by environments_test.
+//
+// Each main has this line, and calls PrepareProcess first:
+//   __attribute__((section(".preinit_array"), used)) void (*const before_libraries)(
+//       int, char**, char**) = OccupyStandardStreams;
 #pragma once
 
 #include <fcntl.h>
@@ -25,7 +29,11 @@ inline constexpr size_t kThreadStackBytes = size_t{8} << 20;
 // Occupies those of the descriptors 0, 1 and 2 that are closed. The next file or socket would get
 // their number, and log lines would be written into it. What is opened here can be neither read nor
 // written (EBADF), so that input and output fail as they do on a closed descriptor.
-inline void OccupyStandardStreams() {
+//
+// It must run before main, and before the libraries are started: gRPC opens files when it is. The
+// sanitizers are not ready then, hence the attribute.
+__attribute__((no_sanitize("address", "thread", "undefined"))) inline void OccupyStandardStreams(
+    int /*argc*/ = 0, char** /*argv*/ = nullptr, char** /*environment*/ = nullptr) {
   int descriptor = 0;
   while (descriptor >= 0 && descriptor <= STDERR_FILENO) descriptor = open("/", O_PATH);
   if (descriptor > STDERR_FILENO) close(descriptor);
@@ -46,7 +54,6 @@ inline void SetStackSizes() {
 }
 
 inline void PrepareProcess() {
-  OccupyStandardStreams();
   SetStackSizes();
   // A file at its largest allowed size (ulimit -f) is an error of the write, not the end of the
   // process.

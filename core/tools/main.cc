@@ -19,6 +19,14 @@ void ExitUnlessOk(const absl::Status& status) {
 
 }  // namespace longspan
 
+namespace {
+
+__attribute__((section(".preinit_array"),
+               used)) void (*const before_libraries)(int, char**,
+                                                     char**) = longspan::OccupyStandardStreams;
+
+}  // namespace
+
 int main(int argc, char** argv) {
   longspan::PrepareProcess();
   longspan::EnterRuntimeEnvironment(argv);

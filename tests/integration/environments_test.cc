@@ -215,7 +215,7 @@ TEST_F(EnvironmentsTest, OutputThatCannotBeWritten_IsNoSuccess) {
         std::pair("longspan --help", 3), std::pair("longspan-model --help", 1)}) {
     const auto [got, said] = Shell(kBinaries + "/" + command + " >/dev/full");
     EXPECT_EQ(got, code) << command;
-    EXPECT_THAT(said, HasSubstr("standard output cannot be written: No space left on device"));
+    EXPECT_THAT(said, HasSubstr("standard output cannot be written: "));
   }
   const auto [got, said] =
       Shell(kBinaries + "/longspan-model inspect --no-measure " + kFixture + " >&-");

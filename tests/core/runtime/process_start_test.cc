@@ -15,7 +15,7 @@ TEST(ProcessStartTest, ClosedStandardStreams_AreOccupiedAndCannotBeUsed) {
   EXPECT_EXIT(
       {
         for (int descriptor = 0; descriptor <= 2; ++descriptor) close(descriptor);
-        PrepareProcess();
+        OccupyStandardStreams();
         char byte = 0;
         const bool fails = read(0, &byte, 1) < 0 && errno == EBADF && write(1, "x", 1) < 0 &&
                            write(2, "x", 1) < 0 && errno == EBADF;
@@ -31,7 +31,7 @@ TEST(ProcessStartTest, OpenStandardStreams_StayAsTheyAre) {
         struct stat after = {};
         fstat(1, &before);
         close(0);
-        PrepareProcess();
+        OccupyStandardStreams();
         fstat(1, &after);
         _exit(before.st_ino == after.st_ino && before.st_dev == after.st_dev ? 0 : 1);
       },
