@@ -14,7 +14,7 @@ namespace longspan {
 namespace {
 
 // Threads of a server that neither compute nor tokenise: those of gRPC, HTTP, the log and the
-// watchdog.
+// watchdog. There were 14 of them when a server of two computing threads had started.
 constexpr int64_t kOtherThreads = 16;
 
 absl::StatusOr<std::unique_ptr<Tokenizer>> LoadTokenizer(const std::string& folder) {

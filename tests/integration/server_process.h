@@ -7,6 +7,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <csignal>
 #include <cstdint>
 #include <cstdio>
@@ -29,14 +30,11 @@ class ServerProcess {
       dup2(out[1], STDOUT_FILENO);
       close(out[0]);
       close(out[1]);
-      std::vector<std::string> arguments = {LONGSPAN_BINARY_DIR "/longspan-server",
-                                            "--listen",
-                                            "127.0.0.1:0",
-                                            "--http",
-                                            "off",
-                                            "--log-level",
-                                            "error"};
+      std::vector<std::string> arguments = {LONGSPAN_BINARY_DIR "/longspan-server", "--listen",
+                                            "127.0.0.1:0", "--http", "off"};
       arguments.insert(arguments.end(), extra.begin(), extra.end());
+      if (std::find(extra.begin(), extra.end(), "--log-level") == extra.end())
+        arguments.insert(arguments.end(), {"--log-level", "error"});
       std::vector<char*> argv;
       for (std::string& argument : arguments) argv.push_back(argument.data());
       argv.push_back(nullptr);
