@@ -145,7 +145,7 @@ absl::Status ModelFolder::ReadTransformer() {
 
   // The published libraries load the adapter's base model and change its weights.
   const std::string adapter = (fs::path(transformer_path_) / "adapter_config.json").string();
-  if (IsFile(adapter)) {
+  if (HasFile(adapter).value_or(true)) {
     return absl::FailedPreconditionError(
         absl::StrCat(adapter,
                      ": adapters are not applied; merge them into the weights once (peft: "

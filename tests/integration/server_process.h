@@ -41,9 +41,9 @@ class ServerProcess {
       std::vector<std::string> arguments = std::move(program);
       for (const char* argument : {"--listen", "127.0.0.1:0", "--http", "off"})
         arguments.push_back(argument);
+      arguments.insert(arguments.end(), extra.begin(), extra.end());
       if (std::find(extra.begin(), extra.end(), "--log-level") == extra.end())
         arguments.insert(arguments.end(), {"--log-level", "error"});
-      arguments.insert(arguments.end(), extra.begin(), extra.end());
       std::vector<char*> argv;
       for (std::string& argument : arguments) argv.push_back(argument.data());
       argv.push_back(nullptr);

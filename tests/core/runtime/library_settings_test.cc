@@ -267,7 +267,7 @@ TEST_F(LoadedEncoderTest, EncodesAfterOtherCodeHasChangedTheTeamOfTheThread) {
 TEST_F(LoadedEncoderTest, ATeamThatShrinksWithinAPass_IsAnError) {
   if (omp_get_max_threads() < 2) return;
   TokenBatch batch;
-  batch.Add({.token_ids = Ids(encoder_->info(), 200)});
+  batch.Add({.token_ids = Ids(encoder_->info(), encoder_->info().CutToLongest(200))});
   const EncodeControl control{.at_seam = [] { omp_set_max_active_levels(0); }};
   const auto results = encoder_->Encode(batch, std::vector<EncodeOptions>(1), control);
   EXPECT_EQ(results[0].status().code(), absl::StatusCode::kInternal);
