@@ -148,7 +148,9 @@ constexpr KnownKey kJson[] = {
     {"normalizer", kHonoured, "", "", "Of PreTrainedTokenizerFast; other classes make their own."},
     {"pre_tokenizer", kHonoured, "", "",
      "Of PreTrainedTokenizerFast; other classes make their own."},
-    {"post_processor", kHonoured, "", "", "Of PreTrainedTokenizerFast and ReformerTokenizer."},
+    {"post_processor", kHonoured, "", "",
+     "Of PreTrainedTokenizerFast, ReformerTokenizer and AlbertTokenizer; other classes make their "
+     "own."},
     {"decoder", kHonoured, "", "", "Of PreTrainedTokenizerFast; other classes make their own."},
     {"added_tokens", kHonoured, "", "",
      "Of PreTrainedTokenizerFast, and of other classes where tokenizer_config.json has no "

@@ -133,18 +133,18 @@ absl::Status CheckAddedTokens(const longspan_tokenizers_tokenizer* tokenizer,
   return absl::OkStatus();
 }
 
-Tokenization Copy(const longspan_tokenizers_encoding* encoding) {
+Tokenization Copy(const longspan_tokenizers_encoding* encoding, bool with_types = false) {
   static_assert(sizeof(TextRange) == 2 * sizeof(int64_t));
   Tokenization result;
   const size_t n = longspan_tokenizers_encoding_size(encoding);
   if (n == 0) return result;
   result.ids.resize(n);
-  result.types.resize(n);
+  if (with_types) result.types.resize(n);
   result.special.resize(n);
   result.bytes.resize(n);
   result.characters.resize(n);
   longspan_tokenizers_encoding_copy(encoding, {.ids = result.ids.data(),
-                                               .types = result.types.data(),
+                                               .types = with_types ? result.types.data() : nullptr,
                                                .special = result.special.data(),
                                                .bytes = &result.bytes.front().begin,
                                                .characters = &result.characters.front().begin});
@@ -240,7 +240,7 @@ absl::Status Tokenizer::Impl::ReadFrame(const TokenizerFiles& files) {
   const int32_t code = longspan_tokenizers_frame(handle.get(), &raw, answer.message());
   if (absl::Status status = answer.Check(code, files.name); !status.ok()) return status;
   const EncodingHandle encoding(raw, longspan_tokenizers_encoding_free);
-  const Tokenization frame = Copy(encoding.get());
+  const Tokenization frame = Copy(encoding.get(), /*with_types=*/true);
   int texts = 0;
   for (size_t i = 0; i < frame.ids.size(); ++i) {
     const int32_t type = files.recipe.passes_types ? frame.types[i] : 0;
@@ -260,7 +260,6 @@ absl::Status Tokenizer::Impl::ReadFrame(const TokenizerFiles& files) {
 
 // `framed`: the tokens begin with the prefix and end with the suffix.
 void Tokenizer::Impl::SetTypes(bool framed, Tokenization* tokens) const {
-  tokens->types.clear();
   if (!has_types) return;
   tokens->types.assign(tokens->ids.size(), types.text);
   if (!framed) return;

@@ -473,7 +473,8 @@ class RecipeMaker {
       steps.push_back(std::move(charsmap));
     Components({{"type", "Unigram"}, {"unk_id", 1}}, InSequence(std::move(steps)),
                SplitAtBlanksThenMetaspace(prefix), Metaspace(prefix));
-    Frame(kCls, kSep, Template);
+    // The base class puts the file's post-processor over the one that this class makes.
+    if (document_.value("post_processor", json()).is_null()) Frame(kCls, kSep, Template);
   }
 
   void Reformer() {

@@ -33,7 +33,7 @@ typedef struct {
  * have twice as many: begin and end by turns. */
 typedef struct {
   int32_t* ids;
-  int32_t* types;      /* token type ids, as the post-processor sets them */
+  int32_t* types;      /* token type ids, as the post-processor sets them; may be NULL */
   uint8_t* special;    /* 1 = added by the post-processor */
   int64_t* bytes;      /* half-open ranges of the input, in bytes */
   int64_t* characters; /* half-open ranges of the input, in code points */

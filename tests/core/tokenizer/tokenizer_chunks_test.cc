@@ -28,8 +28,25 @@ std::string Folder(const std::string& name) {
 // What the crate gives for the whole text, without Tokenizer::Encode.
 Tokenization WholeByTheCrate(const std::string& folder, const std::string& text) {
   const auto files = ReadTokenizerFolder(folder);
+  const TokenizerRecipe& recipe = files->recipe;
+  const std::string components = recipe.components.is_null() ? "" : recipe.components.dump();
   longspan_tokenizers_tokenizer* tokenizer = nullptr;
-  EXPECT_EQ(longspan_tokenizers_load(files->json.data(), files->json.size(), 0, &tokenizer, {}), 0);
+  EXPECT_EQ(longspan_tokenizers_load(files->json.data(), files->json.size(), components.data(),
+                                     components.size(), &tokenizer, {}),
+            0);
+  const std::string tokens = nlohmann::json(recipe.tokens).dump();
+  EXPECT_EQ(longspan_tokenizers_add_tokens(tokenizer, tokens.data(), tokens.size(), {}), 0);
+  if (recipe.post_processor) {
+    const auto id_of = [&](const std::string& token) -> int64_t {
+      int32_t id = -1;
+      longspan_tokenizers_token_id(tokenizer, token.data(), token.size(), &id, {});
+      return id;
+    };
+    const std::string processor = recipe.post_processor(id_of).dump();
+    EXPECT_EQ(
+        longspan_tokenizers_set_post_processor(tokenizer, processor.data(), processor.size(), {}),
+        0);
+  }
   longspan_tokenizers_encoding* encoding = nullptr;
   EXPECT_EQ(longspan_tokenizers_encode(tokenizer, text.data(), text.size(), 1, &encoding, {}), 0);
   const size_t n = longspan_tokenizers_encoding_size(encoding);
@@ -38,9 +55,9 @@ Tokenization WholeByTheCrate(const std::string& folder, const std::string& text)
   out.special.resize(n);
   out.bytes.resize(n);
   out.characters.resize(n);
-  longspan_tokenizers_encoding_copy(encoding,
-                                    {out.ids.data(), out.special.data(), &out.bytes.front().begin,
-                                     &out.characters.front().begin});
+  longspan_tokenizers_encoding_copy(
+      encoding, {out.ids.data(), /*types=*/nullptr, out.special.data(), &out.bytes.front().begin,
+                 &out.characters.front().begin});
   longspan_tokenizers_encoding_free(encoding);
   longspan_tokenizers_free(tokenizer);
   return out;
@@ -94,7 +111,7 @@ INSTANTIATE_TEST_SUITE_P(Families, TokenizerChunksTest,
 
 bool CutsAtBlanks(const std::string& name) {
   const auto files = ReadTokenizerFolder(Folder(name));
-  return InspectTokenizerJson(files->json, files->name)->cuts_at_blanks;
+  return InspectTokenizerJson(files->document, files->name)->cuts_at_blanks;
 }
 
 TEST(TokenizerJsonTest, CutsAtBlanks_IsKnownOfTheFamiliesThatSplitThere) {

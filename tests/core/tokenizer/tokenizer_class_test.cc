@@ -1,7 +1,7 @@
 // What tokenizer classes make of folders whose files disagree, against transformers 5.23:
 // tests/fixtures/tokenizers/files.json holds folders that tests/parity/compare_tokenizer_files.py
 // drew, without their vocabularies, and the ids and token types that AutoTokenizer gave.
-#include <filesystem>
+#include <algorithm>
 #include <fstream>
 #include <string>
 #include <vector>
@@ -43,6 +43,7 @@ void AddVocabulary(const std::string& name, json* model) {
     int64_t id = 0;
     for (const std::string& token : ReadLines(kFixtures + "bert-cased/vocab.txt"))
       vocabulary[token] = id++;
+    for (const char* token : {"<s>", "<pad>", "</s>", "<mask>"}) vocabulary[token] = id++;
     (*model)["vocab"] = vocabulary;
   } else if (name == "byte BPE") {
     (*model)["vocab"] = ReadJson(kFixtures + "roberta/vocab.json");
@@ -64,6 +65,17 @@ void AddVocabulary(const std::string& name, json* model) {
   }
 }
 
+// The charsmap of the fixture "unigram", in the place of its name.
+void AddCharsmap(json* normalizer) {
+  if (normalizer->is_null()) return;
+  const json steps = ReadJson(kFixtures + "unigram/tokenizer.json")["normalizer"]["normalizers"];
+  for (json* step = normalizer; step != nullptr;) {
+    if (step->value("precompiled_charsmap", "") == "unigram")
+      (*step)["precompiled_charsmap"] = steps[0]["precompiled_charsmap"];
+    step = step->contains("normalizers") ? &(*step)["normalizers"][0] : nullptr;
+  }
+}
+
 TEST(TokenizerClassTest, FoldersWhoseFilesDisagree_GiveTheTokensOfTransformers) {
   const json recorded = ReadJson(kFixtures + "files.json");
   ASSERT_GE(recorded["cases"].size(), 40u);
@@ -72,7 +84,10 @@ TEST(TokenizerClassTest, FoldersWhoseFilesDisagree_GiveTheTokensOfTransformers) 
     folder.WriteText("config.json", json{{"model_type", one["model_type"]}}.dump());
     for (const auto& [name, content] : one["files"].items()) {
       json file = content;
-      if (name == "tokenizer.json") AddVocabulary(one["vocabulary"], &file["model"]);
+      if (name == "tokenizer.json") {
+        AddVocabulary(one["vocabulary"], &file["model"]);
+        AddCharsmap(&file["normalizer"]);
+      }
       folder.WriteText(name, file.dump());
     }
     const auto tokenizer = Tokenizer::Load(folder.path());

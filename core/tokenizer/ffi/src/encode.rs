@@ -23,9 +23,9 @@ const LONGEST_TEXT: usize = i32::MAX as usize;
 
 pub struct Tokens {
     pub ids: Vec<u32>,
-    pub types: Vec<u32>,                 // token type ids, as the post-processor sets them
-    pub special: Vec<u32>,               // 1 = added by the post-processor
-    pub bytes: Vec<(usize, usize)>,      // half-open ranges of the text
+    pub types: Vec<u32>,   // token type ids, as the post-processor sets them
+    pub special: Vec<u32>, // 1 = added by the post-processor
+    pub bytes: Vec<(usize, usize)>, // half-open ranges of the text
     pub characters: Vec<(usize, usize)>, // half-open ranges of the text
 }
 

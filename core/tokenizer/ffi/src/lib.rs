@@ -133,12 +133,14 @@ pub extern "C" fn longspan_tokenizers_encoding_size(encoding: &Tokens) -> usize 
 }
 
 /// # Safety
-/// Each array has room for the encoding's size (twice that for the ranges).
+/// Each array has room for the encoding's size (twice that for the ranges); `types` may be null.
 #[no_mangle]
 pub unsafe extern "C" fn longspan_tokenizers_encoding_copy(encoding: &Tokens, to: TokenArrays) {
     for i in 0..encoding.ids.len() {
         *to.ids.add(i) = encoding.ids[i] as i32;
-        *to.types.add(i) = encoding.types[i] as i32;
+        if !to.types.is_null() {
+            *to.types.add(i) = encoding.types[i] as i32;
+        }
         *to.special.add(i) = (encoding.special[i] != 0) as u8;
         for (to, range) in [(to.bytes, encoding.bytes[i]), (to.characters, encoding.characters[i])]
         {

@@ -21,9 +21,8 @@ pub fn rebuild(file: &Tokenizer, recipe: &[u8]) -> Result<Tokenizer, String> {
     let mut tokenizer = Tokenizer::new(model(file.get_model(), &recipe["model"])?);
     let normalizer: Option<NormalizerWrapper> = component(&recipe["normalizer"])?;
     tokenizer.with_normalizer(normalizer).map_err(|e| e.to_string())?;
-    tokenizer.with_pre_tokenizer(component::<Option<PreTokenizerWrapper>>(
-        &recipe["pre_tokenizer"],
-    )?);
+    tokenizer
+        .with_pre_tokenizer(component::<Option<PreTokenizerWrapper>>(&recipe["pre_tokenizer"])?);
     tokenizer.with_decoder(component::<Option<DecoderWrapper>>(&recipe["decoder"])?);
     tokenizer.with_post_processor(file.get_post_processor().cloned());
     Ok(tokenizer)
