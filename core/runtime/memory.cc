@@ -80,7 +80,7 @@ void InstallTensorAllocator() {
 }
 
 int64_t TensorBudget(int64_t limit, int64_t used) {
-  constexpr int64_t kReserve = int64_t{32} << 20;
+  constexpr int64_t kReserve = int64_t{16} << 20;
   return std::min(limit / 10 * 9, limit - used - kReserve);
 }
 
