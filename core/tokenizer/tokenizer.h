@@ -68,7 +68,7 @@ class Tokenizer {
     std::vector<int32_t> prefix;  // [size of prefix_ids]
     int32_t text = 0;
     std::vector<int32_t> suffix;  // [size of suffix_ids]
-    int32_t largest() const;  // of all of these
+    int32_t largest() const;      // of all of these
   };
   const TokenTypes& types() const;
 

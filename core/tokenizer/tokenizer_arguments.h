@@ -1,5 +1,6 @@
 // TokenizerArguments: what the small files beside a vocabulary say, as the one set of arguments
-// that `transformers` calls a tokenizer class with (PreTrainedTokenizerBase._from_pretrained of 5.23):
+// that `transformers` calls a tokenizer class with (_from_pretrained of
+// PreTrainedTokenizerBase, 5.23):
 //
 //   tokenizer_config.json     all arguments; "added_tokens_decoder" lists the added tokens
 //   special_tokens_map.json   wins over it, and is read only where added_tokens_decoder is absent

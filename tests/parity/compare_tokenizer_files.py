@@ -318,7 +318,10 @@ def compare(driver, folder, seed):
 
 
 def record(path, cases):
-    """Writes cases such that each key and class occurs, without the vocabularies that the test has anyway."""
+    """Writes cases such that each key and class occurs.
+
+    The vocabularies and the charsmap are left out: the test has them in other fixtures.
+    """
     seen, chosen = set(), []
     for model_type, files, want in cases:
         config = files.get("tokenizer_config.json", {})
