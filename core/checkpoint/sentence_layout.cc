@@ -155,7 +155,7 @@ std::vector<PoolingMode> ReadModes(JsonReader* fields) {
   return modes;
 }
 
-// The library takes a function from outside of torch for Tanh; that is hardly what its author meant.
+// The library takes a function from outside of torch for Tanh, which its author hardly meant.
 std::string ReadActivation(JsonReader* fields) {
   if (!fields->Has("activation_function"))
     return fields->Contains("activation_function") ? "Identity" : "Tanh";  // null : absent

@@ -232,8 +232,8 @@ absl::Status Tokenizer::Impl::ReadVocabSize() {
   return answer.Check(code);
 }
 
-// Reads from the post-processor's "[CLS] x [SEP]" for one token x: prefix [CLS], suffix [SEP], and the
-// types of all three.
+// Reads from the post-processor's "[CLS] x [SEP]" for one token x: prefix [CLS], suffix [SEP], and
+// the types of all three.
 absl::Status Tokenizer::Impl::ReadFrame(const TokenizerFiles& files) {
   longspan_tokenizers_encoding* raw = nullptr;
   Answer answer;

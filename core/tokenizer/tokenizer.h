@@ -29,8 +29,8 @@ struct TextRange {
 };
 
 struct Tokenization {
-  // All but `types` are [n], one value for each token. Ranges are those of the input; a special token that was
-  // added has (0, 0).
+  // All but `types` are [n], one value for each token. Ranges are those of the input; a special
+  // token that was added has (0, 0).
   std::vector<int32_t> ids;
   // Token type ids; empty where all are 0 or the model is not given them (Tokenizer::types).
   std::vector<int32_t> types;
@@ -62,13 +62,13 @@ class Tokenizer {
   // The special tokens that the post-processor puts in front of and behind a text.
   const std::vector<int32_t>& prefix_ids() const;
   const std::vector<int32_t>& suffix_ids() const;
-  // The token type ids of those, and of every token of a text. All are 0 where the tokenizer's class
-  // and its "model_input_names" give the model none.
+  // The token type ids of those, and of every token of a text. All are 0 where the tokenizer's
+  // class and its "model_input_names" give the model none.
   struct TokenTypes {
     std::vector<int32_t> prefix;  // [size of prefix_ids]
     int32_t text = 0;
     std::vector<int32_t> suffix;  // [size of suffix_ids]
-    int32_t largest() const;  // of all of these
+    int32_t largest() const;      // of all of these
   };
   const TokenTypes& types() const;
 

@@ -1,5 +1,6 @@
-// TokenizerArguments: what the small files beside a vocabulary say, as the one set of arguments that
-// `transformers` calls a tokenizer class with (PreTrainedTokenizerBase._from_pretrained of 5.23):
+// TokenizerArguments: what the small files beside a vocabulary say, as the one set of arguments
+// that `transformers` calls a tokenizer class with (_from_pretrained of
+// PreTrainedTokenizerBase, 5.23):
 //
 //   tokenizer_config.json     all arguments; "added_tokens_decoder" lists the added tokens
 //   special_tokens_map.json   wins over it, and is read only where added_tokens_decoder is absent
@@ -46,8 +47,8 @@ absl::StatusOr<TokenizerArguments> ReadTokenizerArguments(const std::string& fol
 std::optional<nlohmann::json> RoleToken(TokenizerArguments& arguments, const std::string& role,
                                         const char* fallback, bool swallows_blanks);
 
-// Which tokens the base class adds to the vocabulary, in its order. `roles`: the tokens of the seven
-// roles, in order. `file_tokens` as above: those that the tokenizer has already.
+// Which tokens the base class adds to the vocabulary, in its order. `roles`: the tokens of the
+// seven roles, in order. `file_tokens` as above: those that the tokenizer has already.
 std::vector<nlohmann::json> TokensToAdd(const TokenizerArguments& arguments,
                                         const std::vector<nlohmann::json>& roles,
                                         const nlohmann::json& file_tokens);

@@ -1,5 +1,5 @@
-// TokenizerClass: which tokenizer class of `transformers` a folder gets, and what that class makes of
-// the folder's files.
+// TokenizerClass: which tokenizer class of `transformers` a folder gets, and what that class makes
+// of the folder's files.
 //
 // Most classes do not take a tokenizer.json as it is. BertTokenizer, say, takes its vocabulary and
 // builds the rest anew, from its own rules and from tokenizer_config.json:

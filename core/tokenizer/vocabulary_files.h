@@ -14,8 +14,8 @@
 
 namespace longspan {
 
-// BPE, from vocab.json (token -> id) and merges.txt (each line is "left right", and its number is the
-// rank of the merge).
+// BPE, from vocab.json (token -> id) and merges.txt (each line is "left right", and its number is
+// the rank of the merge).
 absl::StatusOr<std::string> BytePairModel(const std::string& folder, std::string_view vocab_json,
                                           std::string_view merges_txt);
 

@@ -44,7 +44,7 @@ KINDS = {"bert": "Bert", "roberta": "Roberta", "xlm-roberta": "XLMRoberta", "lon
          "reformer": "Reformer", "modernbert": "ModernBert", "camembert": "XLMRoberta"}
 
 
-# --- vocabularies -----------------------------------------------------------------------------------
+# --- vocabularies ---------------------------------------------------------------------------------
 
 def word_piece():
     tokens = (FIXTURES / "bert-cased" / "vocab.txt").read_text().split("\n")[:-1] + ["<s>", "<pad>", "</s>", "<mask>"]
@@ -75,7 +75,7 @@ def charsmap():
     return state
 
 
-# What fits: the vocabulary, the tokenizer classes that read it, and the model types whose own class does.
+# A vocabulary, the tokenizer classes that read it, and the model types whose own class does.
 FAMILIES = {
     "WordPiece": (word_piece, ["BertTokenizer", "BertTokenizerFast", "DistilBertTokenizer", "ElectraTokenizerFast", "MPNetTokenizer"], ["bert"]),
     "byte BPE": (byte_pairs, ["RobertaTokenizer", "RobertaTokenizerFast", "LongformerTokenizerFast", "BartTokenizer", "LEDTokenizer", "HerbertTokenizer"],
@@ -318,7 +318,10 @@ def compare(driver, folder, seed):
 
 
 def record(path, cases):
-    """Writes cases such that each key and class occurs, without the vocabularies that the test has anyway."""
+    """Writes cases such that each key and class occurs.
+
+    The vocabularies and the charsmap are left out: the test has them in other fixtures.
+    """
     seen, chosen = set(), []
     for model_type, files, want in cases:
         config = files.get("tokenizer_config.json", {})

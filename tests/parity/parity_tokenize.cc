@@ -2,8 +2,8 @@
 //
 // Each line on stdin names a folder, whose texts.json is a list of texts. FOLDER/got.json gets for
 // each of them {"ids", "types", "vector"}: what the tokenizer makes of it, and the text's vector.
-// "types" is empty where all are 0 or the model is not given them. The answer to the line is "ok" or
-// the error.
+// "types" is empty where all are 0 or the model is not given them. The answer to the line is "ok"
+// or the error.
 #include <fstream>
 #include <iostream>
 #include <string>

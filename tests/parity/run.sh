@@ -1,7 +1,7 @@
 #!/bin/bash
-# ./dev parity: runs compare_transformers.py in the reference environment, or compare_folders.py or
-# compare_tokenizer_files.py or compare_keys.py where the first argument after BUILD_DIR is "folders",
-# "tokenizers" or "keys".
+# ./dev parity: runs compare_transformers.py in the reference environment, or compare_folders.py,
+# compare_tokenizer_files.py or compare_keys.py where the first argument after BUILD_DIR is
+# "folders", "tokenizers" or "keys".
 #   run.sh BUILD_DIR [folders|tokenizers|keys] [ARGS]
 set -euo pipefail
 cd "$(dirname "$0")"
