@@ -156,8 +156,10 @@ inline bool MayUseTiles() {
   return granted;
 }
 constexpr int64_t kTileSteps = 20000;
+// The asm says that all of the configuration is read, which g++ 12 does not know of LDTILECFG.
 #define LONGSPAN_TILES(multiply)                      \
   TileConfig config;                                  \
+  asm volatile("" : : "r"(&config) : "memory");       \
   _tile_loadconfig(&config);                          \
   _tile_zero(0);                                      \
   _tile_zero(1);                                      \
