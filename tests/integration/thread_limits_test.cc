@@ -43,7 +43,7 @@ class LimitedServer {
     for (const auto& [name, value] : variables) unsetenv(name.c_str());
   }
 
-  // The vector of one text of 300 tokens; empty = it does not serve.
+  // The vector of one text of 64 tokens; empty = it does not serve.
   std::vector<float> Encode() {
     const int port = process_->Port();
     if (port == 0) return {};
@@ -51,7 +51,7 @@ class LimitedServer {
         *Client::Connect({.server = absl::StrCat("127.0.0.1:", port), .retry = false});
     v1::EncodeRequest request;
     auto* ids = request.add_inputs()->mutable_token_ids()->mutable_ids();
-    for (uint32_t i = 0; i < 300; ++i) ids->Add(3 + i * 7 % 30);
+    for (uint32_t i = 0; i < 64; ++i) ids->Add(3 + i * 7 % 30);
     const auto answer = client->Encode(request, kLong);
     EXPECT_TRUE(answer.ok()) << answer.status();
     if (!answer.ok()) return {};
