@@ -28,7 +28,8 @@ TEST(LoadServedModelTest, MeasuresHowToDivideTheCores_WhereNeitherReplicasNorThr
   const auto model = LoadServedModel(&options);
   ASSERT_TRUE(model.ok()) << model.status();
   EXPECT_EQ(options.replicas * options.threads, AvailableCores());
-  EXPECT_EQ(ComputeThreads(), options.threads);
+  // A lone text has all cores.
+  EXPECT_EQ(ComputeThreads(), model->teams_follow_load ? AvailableCores() : options.threads);
   const int most_threads = SetComputeThreads(AvailableCores());
   EXPECT_EQ(model->team_speeds.size(),
             AvailableCores() > 1 ? TeamCandidates(AvailableCores(), most_threads).size() : 0);
