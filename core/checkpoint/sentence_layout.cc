@@ -198,13 +198,13 @@ absl::StatusOr<std::optional<SentenceModules>> ReadModules(const std::string& fo
                                      "Dense, then perhaps Normalize, each of sentence_transformers "
                                      "(such as sentence_transformers.models.Pooling)"));
     }
-    if (fields.Has("name") && !names.insert(name).second)
-      return Bad(where, absl::StrCat("two modules have the name \"", name, "\""));
     const absl::StatusOr<std::string> path = ModulePath(folder, fields.String("path", ""), where);
     if (!fields.status().ok()) return fields.status();
     if (!path.ok()) return path.status();
     const absl::Status placed = PlaceModule(kind, *path, &rank, &modules);
     if (!placed.ok()) return Bad(where, std::string(placed.message()));
+    if (fields.Has("name") && !names.insert(name).second)
+      return Bad(where, absl::StrCat("two modules have the name \"", name, "\""));
   }
   if (rank < 2)
     return Bad(where, rank == 0 ? "names no Transformer"

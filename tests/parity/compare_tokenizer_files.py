@@ -331,7 +331,8 @@ def record(path, cases):
             continue
         seen |= marks
         names = {"WordPiece": "WordPiece", "Unigram": "Unigram", "BPE": "byte BPE" if "\u0120" in document["model"]["vocab"] else "BPE"}
-        small_files = {name: content for name, content in files.items() if name.endswith("_map.json") or name.startswith(("tokenizer_", "added_"))}
+        read = ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "modules.json", "sentence_bert_config.json")
+        small_files = {name: files[name] for name in read if name in files}
         text = json.dumps(document.get("normalizer")).replace(charsmap()["precompiled_charsmap"], "unigram")
         document = {**document, "normalizer": json.loads(text)}
         model = {key: value for key, value in document["model"].items() if key not in ("vocab", "merges")}
