@@ -1,6 +1,7 @@
 // What the environment variables of OpenMP, MKL, oneDNN and LibTorch do to vectors. This program
-// runs itself as a child under each of them. The child encodes texts with a model of each family in
-// each data type; its vectors are those of a child in a clean environment, or it names the variable.
+// runs itself as a child under each of them. The child encodes texts with a model of each family
+// in each data type; its vectors are those of a child in a clean environment, or it names the
+// variable.
 #include "core/runtime/library_settings.h"
 
 #include <gmock/gmock.h>
