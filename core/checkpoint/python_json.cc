@@ -6,7 +6,6 @@
 #include <utility>
 
 #include "absl/status/status.h"
-#include "absl/strings/charconv.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 
@@ -151,7 +150,7 @@ class Parser {
     if (whole && digits[0] != '-' && absl::SimpleAtoi(Absl(digits), &positive)) return positive;
     if (whole && digits[0] == '-' && absl::SimpleAtoi(Absl(digits), &any)) return any;
     double value = 0;  // too large: an infinity; too small: zero
-    absl::from_chars(digits.data(), digits.data() + digits.size(), value);
+    if (!absl::SimpleAtod(Absl(digits), &value)) return nullptr;  // never: the digits were checked
     return value;
   }
 

@@ -2,7 +2,6 @@
 
 #include <array>
 #include <filesystem>
-#include <fstream>
 #include <map>
 #include <memory>
 #include <string_view>
@@ -10,6 +9,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "core/checkpoint/json_file.h"
 #include "core/checkpoint/model_folder.h"
 #include "core/tools/model_copy.h"
 #include "core/weights/safetensors_reader.h"
@@ -100,13 +100,13 @@ absl::Status DropLimits(const fs::path& to) {
   for (const Limit limit : {Limit{"sentence_bert_config.json", "max_seq_length"},
                             Limit{"tokenizer_config.json", "model_max_length"}}) {
     const fs::path path = to / limit.file;
-    std::ifstream in(path);
-    if (!in) continue;
-    json value = json::parse(in, nullptr, /*allow_exceptions=*/false);
-    if (!value.is_object())
+    absl::StatusOr<json> value = ReadJsonFile(path.string());
+    if (absl::IsNotFound(value.status())) continue;
+    if (!value.ok()) return value.status();
+    if (!value->is_object())
       return absl::InvalidArgumentError(absl::StrCat(path.string(), " is not a JSON object"));
-    value.erase(std::string(limit.key));
-    if (absl::Status status = WriteJsonFile(path, value); !status.ok()) return status;
+    value->erase(std::string(limit.key));
+    if (absl::Status status = WriteJsonFile(path, *value); !status.ok()) return status;
   }
   return absl::OkStatus();
 }

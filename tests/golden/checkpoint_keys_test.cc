@@ -1,6 +1,6 @@
 // config.json files with unusual keys, which people have: what each key does is compared with what
-// transformers made of the same file (tests/parity/record_keys.py wrote the cases), or the folder is
-// refused with words that name the key.
+// transformers made of the same file (tests/parity/record_keys.py wrote the cases), or the folder
+// is refused with words that name the key.
 #include <cmath>
 #include <fstream>
 #include <string>

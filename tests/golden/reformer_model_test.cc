@@ -308,9 +308,9 @@ TEST(ReformerWeights, MissingExtraOrMisshapen_AreNamed) {
                 HasSubstr(name));
   }
   EXPECT_THAT(error([](FormulaCheckpoint& checkpoint) {
-                checkpoint.Add("encoder.layers.4.extra.weight", {2});
+                checkpoint.Add("encoder.layers.3.extra.weight", {2});
               }),
-              HasSubstr("encoder.layers.4.extra.weight"));
+              HasSubstr("encoder.layers.3.extra.weight"));
   EXPECT_THAT(error([](FormulaCheckpoint& checkpoint) {
                 checkpoint.Remove("encoder.layers.1.attention.self_attention.value.weight");
                 checkpoint.Add("encoder.layers.1.attention.self_attention.value.weight", {8, 16});

@@ -278,6 +278,9 @@ def sentence_folders():
     yield "new XLMRoberta", lambda f: new(f, pooling("mean"), kind="XLMRoberta", tokenizer="unigram"), {}
     yield "more tokens in the tokenizer than rows in the model", lambda f: (bert(f, old_pooling("mean_tokens")), (f / "vocab.txt").write_text(
         (f / "vocab.txt").read_text() + "".join(f"more{i}\n" for i in range(200)))), {}
+    yield "NaN and Infinity in keys that nothing reads", lambda f: (bert(f, old_pooling("mean_tokens")), edit_json(
+        f / "config.json", classifier_dropout=float("nan"), notes=[float("inf"), -float("inf")])), {}
+    yield "fewer layers than weights", lambda f: (bert(f, old_pooling("mean_tokens")), edit_json(f / "config.json", num_hidden_layers=1)), {}
     yield "0_Transformer in a folder of its own", lambda f: own_folder(f, bert), {}
 
 
@@ -363,11 +366,18 @@ def hopeless_folders():
     yield "a missing weight", weights(lambda w: {n: t for n, t in w.items() if n != query}), [query, "missing", "[24, 24]"]
     yield "an extra weight", weights(lambda w: {**w, "encoder.adapter.weight": torch.ones(2)}), ["encoder.adapter.weight", "model_type"]
     yield "a wrong shape", weights(lambda w: {**w, query: torch.ones(24, 23)}), [query, "[24, 23]", "[24, 24]"]
-    yield "integer weights", weights(lambda w: {**w, query: torch.ones(24, 24, dtype=torch.int8)}), [query, "I8"]
+    yield "integer weights", weights(lambda w: {**w, query: torch.ones(24, 24, dtype=torch.int8)}), [query, "int8", "scales"]
     yield "an unknown architecture", config(model_type="gpt2"), ["gpt2", "longformer", "modernbert"]
     yield "an unsupported activation", config(hidden_act="mish"), ["mish", "gelu"]
     yield "relative positions", config(position_embedding_type="relative_key"), ["position_embedding_type", "absolute"]
     yield "a decoder", config(is_decoder=True), ["is_decoder"]
+    yield "a NaN row in the word table", weights(lambda w: {**w, "embeddings.word_embeddings.weight": torch.cat(
+        [w["embeddings.word_embeddings.weight"][:-1], torch.full((1, 24), float("nan"))])}), ["model.safetensors", "word_embeddings", "NaN", "[499, 0]"]
+    yield "NaN in a key that is used", config(layer_norm_eps=float("nan")), ["config.json", "layer_norm_eps", "NaN"]
+    yield "more layers than weights", config(num_hidden_layers=3), ["config.json", "num_hidden_layers", "3", "at most 2"]
+    yield "a causal mask", config(is_causal=True), ["config.json", "is_causal"]
+    yield "quantized weights", config(quantization_config={"quant_method": "gptq", "bits": 4}), ["config.json", "quantization_config", "gptq"]
+    yield "an adapter", bert(lambda f: edit_json(f / "adapter_config.json", peft_type="LORA")), ["adapter_config.json", "merge_and_unload"]
     yield "an unsupported Dense activation", config("2_Dense/config.json", activation_function="torch.nn.modules.activation.Hardtanh"), ["Hardtanh", "Tanh"]
     yield "an unknown pooling", config("1_Pooling/config.json", pooling_mode="attention"), ["attention", "weightedmean"]
     yield "an unknown module", bert(lambda f: (f / "modules.json").write_text((f / "modules.json").read_text().replace("models.Dense", "models.LSTM"))), [

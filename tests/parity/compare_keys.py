@@ -130,7 +130,9 @@ def draw(rng, key, family, config):
                 "local_attn_chunk_length": (2, 3, 4), "lsh_attn_chunk_length": (4, 5), "local_num_chunks_before": (0, 2), "local_num_chunks_after": (0, 1),
                 "lsh_num_chunks_before": (0, 2), "lsh_num_chunks_after": (0, 1), "pad_token_id": (0, 1, 5, None), "head_dim": (width // heads, width, None)}
     if key == "num_hidden_layers" or key == "encoder_layers":
-        return {key: int(pick(rng, 1, layers, layers + 1))}
+        # One window for all layers: a list must have one for each.
+        return {key: int(pick(rng, 1, layers, layers + 1)), **({"attention_window": 8} if "attention_window" in config else {}),
+                **({"layer_types": DELETE} if "layer_types" in config else {})}
     if key == "sliding_window" and family != "modernbert":
         return {key: pick(rng, 4, 64, None)}
     if key == "hidden_size" and family == "reformer":
@@ -149,7 +151,7 @@ def draw(rng, key, family, config):
         "hidden_act": ("gelu", "gelu_new", "relu", "silu", "gelu_fast", "gelu_pytorch_tanh", "quick_gelu", "tanh", "mish", "gelu_python", "swish", "relu2"),
         "layer_norm_eps": (1e-12, 1e-5, 1e-3, 0.5, 0.0, math.nan, math.inf, -1.0), "norm_eps": (1e-12, 1e-5, 1e-3, 0.5, math.nan, math.inf),
         "model_type": (family,), "architectures": ([KINDS[family] + "Model"], None, [KINDS[family] + "ForMaskedLM"]), "dtype": ("float32",),
-        "torch_dtype": ("float32",), "attention_type": ("block_sparse", "original_full"), "attention_window": (4, 16, [4, 2], [2, 8], [8, 8], [2, 2, 2], 3),
+        "torch_dtype": ("float32",), "attention_type": ("block_sparse", "original_full"), "attention_window": (4, 16, [4, 8], [8, 4], [8, 8], [4, 4, 4], 3),
         "attention_mode": ("longformer", "sliding_chunks", "n2", "tvm"), "attention_dilation": ([1, 1], [1, 2]),
         "layer_types": (["full_attention"] * layers, ["sliding_attention"] * layers, ["sliding_attention", "full_attention"], ["full_attention"] * 3),
         "attn_layers": (["local"], ["lsh"], ["lsh", "local"], ["local", "lsh", "local"]), "num_buckets": (None, 2, 4, [2, 2], [2, 4]),
@@ -202,12 +204,14 @@ def fill(folder, family, config, changes, rng):
     """
     shapes = edit(config, {k: v for k, v in changes.items() if k not in ("num_hidden_layers", "encoder_layers", "quantization_config", "transformers_weights",
                                                                          "per_layer_config", "fusion_config")})
-    try:
-        built = getattr(hf, KINDS[family] + "Config").from_dict(json.loads(json.dumps(shapes)))
-        model = getattr(hf, KINDS[family] + "Model")(built)
-    except Exception:   # transformers refuses it; the folder is filled with the unchanged shapes
-        model = getattr(hf, KINDS[family] + "Model")(getattr(hf, KINDS[family] + "Config").from_dict(json.loads(json.dumps(config))))
-    random_models.randomise(model, rng).save_pretrained(folder)
+    for form in (shapes, config):   # the second where transformers refuses the first
+        try:
+            built = getattr(hf, KINDS[family] + "Config").from_dict(json.loads(json.dumps(form)))
+            random_models.randomise(getattr(hf, KINDS[family] + "Model")(built), rng).save_pretrained(folder)
+            break
+        except Exception:
+            if form is config:
+                raise
     (folder / "config.json").write_text(json.dumps(edit(config, changes)))
 
 
@@ -295,7 +299,7 @@ def main():
         import record_keys
         record_keys.write(Path(arguments.record), f"{arguments.build}/tests/parity_encode")
         return
-    rows = json.loads(subprocess.run([f"{arguments.build}/core/tools/longspan-model", "keys", "--json"], capture_output=True, text=True, check=True).stdout)
+    rows = json.loads(subprocess.run([f"{arguments.build}/longspan-model", "keys", "--json"], capture_output=True, text=True, check=True).stdout)
     encoder, failed, total = random_models.Encoder(f"{arguments.build}/tests/parity_encode"), 0, collections.Counter()
     for family in arguments.family:
         seen = set()

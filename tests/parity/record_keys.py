@@ -97,7 +97,7 @@ REFUSED = [
     ("an unknown rope_type", "modernbert", both(rope_type="axial"), ["rope_type", "axial", "linear"]),
     ("rope_scaling of an unknown type", "modernbert", {**OLD, "rope_scaling": {"rope_type": "su"}}, ["rope_scaling.rope_type", "su"]),
     ("linear without factor", "modernbert", both(rope_type="linear"), ["factor", "absent"]),
-    ("rope_parameters without the kinds of layers", "modernbert", {"rope_parameters": {"rope_type": "linear", "factor": 2.0}}, ["rope_parameters", "rope_type"]),
+    ("rope_parameters without the kinds of layers", "modernbert", {"rope_parameters": {"rope_type": "linear", "factor": 2.0}}, ["rope_parameters", "factor", "full_attention"]),
     ("yarn that is not truncated", "modernbert", both(rope_type="yarn", factor=2.0, truncate=False), ["truncate", "true"]),
     ("part of a head turns", "modernbert", both(rope_type="linear", factor=2.0, partial_rotary_factor=0.5), ["partial_rotary_factor", "0.5"]),
     ("longrope with a short list", "modernbert", both(rope_type="longrope", short_factor=[1.0], long_factor=[1.0, 2.0]), ["short_factor", "a list of 2"]),
