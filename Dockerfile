@@ -31,11 +31,11 @@ COPY --from=build /opt/longspan/model /opt/longspan/model
 COPY --from=build /opt/longspan/LICENSE /opt/longspan/NOTICE /opt/longspan/
 COPY --from=build /opt/longspan/licenses /opt/longspan/licenses
 COPY --from=build /opt/longspan/bin /opt/longspan/bin
-ENV PATH=/opt/longspan/bin:$PATH LONGSPAN_MODEL=/opt/longspan/model
+ENV PATH=/opt/longspan/bin:$PATH LONGSPAN_MODEL=/opt/longspan/model LONGSPAN_LISTEN=0.0.0.0:50051 LONGSPAN_HTTP=0.0.0.0:8080
 USER 10001:10001
 EXPOSE 50051 8080
 STOPSIGNAL SIGTERM
-# The environment variable LONGSPAN_SERVER names another port to check.
+# The check follows LONGSPAN_LISTEN. Where --listen says otherwise, LONGSPAN_SERVER names what to
+# check, and with TLS LONGSPAN_CA the authority.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s CMD ["longspan", "health"]
 ENTRYPOINT ["longspan-server"]
-CMD ["--listen=0.0.0.0:50051", "--http=0.0.0.0:8080"]

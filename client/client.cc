@@ -11,6 +11,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "client/server_name.h"
 
 namespace longspan {
 namespace {
@@ -79,12 +80,14 @@ absl::Status FromGrpc(const grpc::Status& status) {
                       absl::StrCat(status.error_message(), DetailText(status)));
 }
 
-Client::Client(std::shared_ptr<grpc::Channel> channel, std::string key)
+Client::Client(std::shared_ptr<grpc::Channel> channel, std::string key, std::string proxy)
     : channel_(std::move(channel)),
       key_(std::move(key)),
+      proxy_(std::move(proxy)),
       stub_(v1::EncoderService::NewStub(channel_)) {}
 
 absl::StatusOr<std::unique_ptr<Client>> Client::Connect(const ClientOptions& options) {
+  if (absl::Status status = CheckServerName(options.server); !status.ok()) return status;
   const auto credentials = Credentials(options.ca_file);
   if (!credentials.ok()) return credentials.status();
   grpc::ChannelArguments arguments;
@@ -97,8 +100,19 @@ absl::StatusOr<std::unique_ptr<Client>> Client::Connect(const ClientOptions& opt
   arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, kMaxReconnectBackoffMs);
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, options.own_connection ? 1 : 0);
   arguments.SetInt(GRPC_ARG_ENABLE_RETRIES, options.retry ? 1 : 0);
+  if (IsReachedDirectly(options.server)) arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
   return std::unique_ptr<Client>(
-      new Client(grpc::CreateCustomChannel(options.server, *credentials, arguments), options.key));
+      new Client(grpc::CreateCustomChannel(options.server, *credentials, arguments), options.key,
+                 options.proxy));
+}
+
+absl::Status Client::ErrorOf(const grpc::Status& status) const {
+  const absl::Status error = FromGrpc(status);
+  if (proxy_.empty() || (!absl::IsUnavailable(error) && !absl::IsDeadlineExceeded(error)))
+    return error;
+  return absl::Status(error.code(),
+                      absl::StrCat(error.message(), " [by way of the proxy ", proxy_,
+                                   "; no_grpc_proxy lists hosts that are reached directly]"));
 }
 
 void Client::Prepare(grpc::ClientContext* context, absl::Duration deadline) const {
@@ -112,7 +126,7 @@ absl::StatusOr<v1::EncodeResponse> Client::Encode(const v1::EncodeRequest& reque
   Prepare(&context, deadline);
   v1::EncodeResponse response;
   const grpc::Status status = stub_->Encode(&context, request, &response);
-  if (!status.ok()) return FromGrpc(status);
+  if (!status.ok()) return ErrorOf(status);
   return response;
 }
 
@@ -122,7 +136,7 @@ absl::StatusOr<v1::TokenizeResponse> Client::Tokenize(const v1::TokenizeRequest&
   Prepare(&context, deadline);
   v1::TokenizeResponse response;
   const grpc::Status status = stub_->Tokenize(&context, request, &response);
-  if (!status.ok()) return FromGrpc(status);
+  if (!status.ok()) return ErrorOf(status);
   return response;
 }
 
@@ -131,7 +145,7 @@ absl::StatusOr<v1::GetModelInfoResponse> Client::GetModelInfo(absl::Duration dea
   Prepare(&context, deadline);
   v1::GetModelInfoResponse response;
   const grpc::Status status = stub_->GetModelInfo(&context, {}, &response);
-  if (!status.ok()) return FromGrpc(status);
+  if (!status.ok()) return ErrorOf(status);
   return response;
 }
 
@@ -143,7 +157,7 @@ absl::Status Client::EncodeTokens(
   const auto reader = stub_->EncodeTokens(&context, request);
   v1::EncodeTokensResponse response;
   while (reader->Read(&response)) take(response);
-  return FromGrpc(reader->Finish());
+  return ErrorOf(reader->Finish());
 }
 
 absl::StatusOr<std::string> Client::Health(const std::string& service, absl::Duration deadline) {
@@ -154,7 +168,7 @@ absl::StatusOr<std::string> Client::Health(const std::string& service, absl::Dur
   grpc::health::v1::HealthCheckResponse response;
   const grpc::Status status =
       grpc::health::v1::Health::NewStub(channel_)->Check(&context, request, &response);
-  if (!status.ok()) return FromGrpc(status);
+  if (!status.ok()) return ErrorOf(status);
   return grpc::health::v1::HealthCheckResponse::ServingStatus_Name(response.status());
 }
 

@@ -36,12 +36,16 @@
 namespace longspan {
 
 struct ClientOptions {
-  // HOST:PORT, or any other target name that gRPC resolves (dns:///NAME:PORT).
+  // HOST:PORT, unix:PATH, or another name that CheckServerName (client/server_name.h) lets pass. A
+  // server on this machine is reached directly, also where the environment names a proxy.
   std::string server = "127.0.0.1:50051";
   // PEM file with the authorities that may sign the server's certificate. Empty = no TLS.
   std::string ca_file;
   // Key that every call sends as "authorization: Bearer KEY". Empty = none is sent.
   std::string key;
+  // What ProxyOf (client/server_name.h) says, for errors alone: a server that cannot be reached, or
+  // does not answer in time, may be one that the proxy cannot reach. Empty = errors say nothing.
+  std::string proxy;
   // Whether gRPC makes further attempts, as the class comment says.
   bool retry = true;
   // Whether this client keeps a connection to itself. By default gRPC lets the clients of one
@@ -52,7 +56,7 @@ struct ClientOptions {
 class Client {
  public:
   // Returns before the connection is made, so a server that is not there shows at the first call.
-  // INVALID_ARGUMENT where the CA file cannot be read.
+  // INVALID_ARGUMENT where the server's name is none, or the CA file cannot be read.
   static absl::StatusOr<std::unique_ptr<Client>> Connect(const ClientOptions& options);
 
   // The calls of longspan.v1.EncoderService; proto/longspan/v1/encoder.proto describes each
@@ -82,11 +86,14 @@ class Client {
   void Prepare(grpc::ClientContext* context, absl::Duration deadline) const;
 
  private:
-  Client(std::shared_ptr<grpc::Channel> channel, std::string key);
+  Client(std::shared_ptr<grpc::Channel> channel, std::string key, std::string proxy);
+  // FromGrpc, with the proxy named where there may have been no way to the server.
+  absl::Status ErrorOf(const grpc::Status& status) const;
 
   // Constant after construction.
   const std::shared_ptr<grpc::Channel> channel_;
   const std::string key_;
+  const std::string proxy_;
   const std::unique_ptr<v1::EncoderService::Stub> stub_;
 };
 

@@ -25,16 +25,18 @@ constexpr char kExitCodes[] =
     "  1    the server answered with an error (code and message on stderr);\n"
     "       bench: also where its --lengths are wrong or its CA file cannot be read\n"
     "  2    the server cannot be reached, is not SERVING, or the deadline passed\n"
-    "  3    the text file or the CA file cannot be read, or the text is not UTF-8\n"
+    "  3    the text file or the CA file cannot be read, the text is not UTF-8, the output cannot\n"
+    "       be written, or fewer than 16 files may be open\n"
     "  100+ wrong usage\n"
-    "Environment: LONGSPAN_SERVER (--server), LONGSPAN_KEY (bearer key).";
+    "Environment: LONGSPAN_SERVER (--server; where it is not set, LONGSPAN_LISTEN of a server on\n"
+    "this machine), LONGSPAN_CA (--ca), LONGSPAN_KEY (bearer key).";
 
 enum ExitCode { kDone = 0, kServerError = 1, kNoAnswer = 2, kBadFile = 3 };
 
 // Prints the code and the message as one line on stderr, also where the message has several lines.
 int Fail(ExitCode code, const absl::Status& status) {
   std::fprintf(stderr, "longspan: %s: %s\n", absl::StatusCodeToString(status.code()).c_str(),
-               OneLine(std::string(status.message()), std::string::npos).c_str());
+               JoinLines(std::string(status.message()), std::string::npos).c_str());
   return code;
 }
 
@@ -107,7 +109,7 @@ int PrintRanking(Client* client, const CommonOptions& common, const EncodeComman
     std::printf("%.4f  bytes %llu..%llu  %s\n", ranking[r].first,
                 static_cast<unsigned long long>(bytes.begin()),
                 static_cast<unsigned long long>(bytes.end()),
-                OneLine(text.substr(bytes.begin(), bytes.end() - bytes.begin()), 160).c_str());
+                JoinLines(text.substr(bytes.begin(), bytes.end() - bytes.begin()), 160).c_str());
   }
   return 0;
 }
@@ -286,24 +288,29 @@ int PrintBench(const CommonOptions& common, const BenchCommand& command) {
 
 }  // namespace
 
-int RunCommandLine(int argc, char** argv, const std::string& environment_server,
-                   const std::string& environment_key) {
+int RunCommandLine(int argc, char** argv, const Environment& environment) {
+  const auto value_of = [&](const std::string& name) { return environment(name).value_or(""); };
   CLI::App app{"longspan: long text into vectors", "longspan"};
   app.set_version_flag("--version", std::string("longspan " LONGSPAN_VERSION));
   app.footer(kExitCodes);
   app.require_subcommand(1);
   app.fallthrough();  // --server and the like may stand before or behind the command
   CommonOptions common;
-  if (!environment_server.empty()) common.client.server = environment_server;
-  common.client.key = environment_key;
-  app.add_option("--server", common.client.server, "HOST:PORT [LONGSPAN_SERVER]")
+  for (const std::string& server :
+       {ServerOfListen(value_of("LONGSPAN_LISTEN")), value_of("LONGSPAN_SERVER")}) {
+    if (!server.empty()) common.client.server = server;
+  }
+  common.client.key = value_of("LONGSPAN_KEY");
+  common.client.ca_file = value_of("LONGSPAN_CA");
+  app.add_option("--server", common.client.server, "HOST:PORT or unix:PATH [LONGSPAN_SERVER]")
       ->capture_default_str();
   AddDuration(&app, "--deadline", &common.deadline, /*allow_zero=*/false,
               "what a call may take, all attempts together (health: at most 10s; bench: only for "
               "connecting)");
   app.add_option(
       "--ca", common.client.ca_file,
-      "PEM file with the authority of the server's certificate; without it no TLS is used");
+      "PEM file with the authority of the server's certificate; without it no TLS is used "
+      "[LONGSPAN_CA]");
   EncodeCommand encode;
   std::string service;
   absl::Duration wait;
@@ -321,6 +328,10 @@ int RunCommandLine(int argc, char** argv, const std::string& environment_server,
       "load a server and print JSON: goodput, percentiles by length class, errors by code");
   AddBench(bench_app, &bench);
   CLI11_PARSE(app, argc, argv);
+  // Not a check of the option, which would not see what the environment gives.
+  if (const absl::Status status = CheckServerName(common.client.server); !status.ok())
+    return Fail(static_cast<ExitCode>(CLI::ExitCodes::ValidationError), status);
+  common.client.proxy = ProxyOf(common.client.server, environment);
   if (encode_app->parsed()) return RunEncode(common, encode);
   if (info_app->parsed()) return RunInfo(common);
   if (bench_app->parsed()) return PrintBench(common, bench);

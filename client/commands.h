@@ -16,6 +16,7 @@
 
 #include "absl/status/status.h"
 #include "client/client.h"
+#include "client/server_name.h"
 
 namespace longspan {
 
@@ -41,9 +42,9 @@ int RunInfo(const CommonOptions& common);
 // an error that time cannot heal, such as an unknown service, ends it at once.
 int RunHealth(const CommonOptions& common, const std::string& service, absl::Duration wait);
 
-// Parses the command line, runs the command and returns the exit code. `environment_server` is the
-// value of LONGSPAN_SERVER and `environment_key` that of LONGSPAN_KEY; empty = not set.
-int RunCommandLine(int argc, char** argv, const std::string& environment_server,
-                   const std::string& environment_key);
+// Parses the command line, runs the command and returns the exit code. Of the environment it reads
+// LONGSPAN_SERVER, LONGSPAN_KEY and LONGSPAN_CA; LONGSPAN_LISTEN, by which a server beside it, in
+// the same container, may have been told where to listen; and the variables that name proxies.
+int RunCommandLine(int argc, char** argv, const Environment& environment);
 
 }  // namespace longspan

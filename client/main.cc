@@ -1,11 +1,40 @@
 // The program `longspan`, the command line client. Its commands and exit codes: client/commands.h.
+#include <cstdio>
 #include <cstdlib>
+#include <optional>
+#include <string>
 
 #include "client/commands.h"
+#include "core/runtime/process_start.h"
+
+namespace {
+
+// The fewest open files with which gRPC can call a server; with fewer it aborts.
+constexpr unsigned kLeastOpenFiles = 16;
+constexpr int kBadFile = 3;
+
+__attribute__((section(".preinit_array"),
+               used)) void (*const before_libraries)(int, char**,
+                                                     char**) = longspan::OccupyStandardStreams;
+
+}  // namespace
 
 int main(int argc, char** argv) {
-  const char* server = std::getenv("LONGSPAN_SERVER");
-  const char* key = std::getenv("LONGSPAN_KEY");
-  return longspan::RunCommandLine(argc, argv, server == nullptr ? "" : server,
-                                  key == nullptr ? "" : key);
+  longspan::PrepareProcess();
+  const auto open_files = static_cast<unsigned long long>(longspan::RaiseOpenFileLimit());
+  if (open_files < kLeastOpenFiles) {
+    std::fprintf(stderr, "longspan: %llu files may be open at once; %u are needed (ulimit -n)\n",
+                 open_files, kLeastOpenFiles);
+    return kBadFile;
+  }
+  const int code = longspan::RunCommandLine(
+      argc, argv, [](const std::string& name) -> std::optional<std::string> {
+        const char* value = std::getenv(name.c_str());
+        if (value == nullptr) return std::nullopt;
+        return std::string(value);
+      });
+  const std::string unwritten = longspan::FlushStandardOutput();
+  if (code != 0 || unwritten.empty()) return code;
+  std::fprintf(stderr, "longspan: %s\n", unwritten.c_str());
+  return kBadFile;
 }

@@ -22,7 +22,7 @@ std::string VectorHead(const v1::Vector& vector) {
 
 }  // namespace
 
-std::string OneLine(const std::string& text, size_t max_bytes) {
+std::string JoinLines(const std::string& text, size_t max_bytes) {
   std::string line;
   for (const char c : text) {
     const bool space = c == ' ' || (c >= '\t' && c <= '\r');

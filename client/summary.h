@@ -20,6 +20,6 @@ std::string SummaryText(const std::string& text, const v1::EncodeResponse& respo
 // `text` as one line: each run of white space becomes one space, and there is none at the
 // beginning. What is longer than max_bytes is cut in front of a UTF-8 character, and "..." is
 // appended.
-std::string OneLine(const std::string& text, size_t max_bytes);
+std::string JoinLines(const std::string& text, size_t max_bytes);
 
 }  // namespace longspan

@@ -15,9 +15,9 @@ using Clock = std::chrono::steady_clock;
 constexpr double kPassSeconds = 0.1;  // what a pass should take, with all cores
 // How long one turn of a candidate is measured; a pass that pays for set-up runs before that.
 constexpr double kMeasuredSeconds = 0.2;
-constexpr int kTurns = 2;  // of each candidate
-// How many times more than a larger team a division must move to be chosen.
-constexpr double kWorthwhile = 1.25;
+constexpr int kTurns = 2;               // of each candidate
+constexpr double kNearlyAsFast = 1.05;  // the speeds of two divisions; the measurement is no better
+constexpr int kMostReplicas = 8;
 
 double Seconds(Clock::time_point begin) {
   return std::chrono::duration<double>(Clock::now() - begin).count();
@@ -83,12 +83,13 @@ absl::StatusOr<double> Turn(const Encoder& encoder, const ComputeTeams& teams, i
 
 }  // namespace
 
-std::vector<ComputeTeams> TeamCandidates(int cores) {
+std::vector<ComputeTeams> TeamCandidates(int cores, int most_threads) {
   std::vector<ComputeTeams> candidates;
-  for (int replicas = 1; replicas < cores; replicas *= 2) {
-    if (cores % replicas == 0) candidates.push_back({replicas, cores / replicas});
+  for (int replicas = 1; replicas < cores && replicas <= kMostReplicas; replicas *= 2) {
+    if (cores % replicas == 0 && cores / replicas <= most_threads)
+      candidates.push_back({replicas, cores / replicas});
   }
-  candidates.push_back({cores, 1});
+  if (cores <= kMostReplicas || candidates.empty()) candidates.push_back({cores, 1});
   return candidates;
 }
 
@@ -114,9 +115,9 @@ ComputeTeams ChooseTeams(std::span<const TeamSpeed> speeds) {
   const TeamSpeed* chosen = &speeds.front();
   for (const TeamSpeed& speed : speeds) {
     const auto fast = [best](const TeamSpeed& any) {
-      return any.tokens_per_second * kWorthwhile >= best;
+      return any.tokens_per_second * kNearlyAsFast >= best;
     };
-    if (fast(speed) && (!fast(*chosen) || speed.teams.replicas < chosen->teams.replicas))
+    if (fast(speed) && (!fast(*chosen) || speed.teams.replicas > chosen->teams.replicas))
       chosen = &speed;
   }
   return chosen->teams;

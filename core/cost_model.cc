@@ -15,6 +15,7 @@
 #include <array>
 #include <cmath>
 
+#include "core/layers/linear.h"
 #include "core/models/packed_pass.h"
 
 namespace longspan {
@@ -172,7 +173,7 @@ double CostModel::BatchSeconds(std::span<const int64_t> lengths) const {
 int64_t CostModel::BatchBytes(std::span<const int64_t> lengths) const {
   double tokens = 0;
   for (int64_t length : lengths) tokens += PaddedLength(info_, length);
-  const double element = info_.dtype == DataType::kBFloat16 ? 2 : 4;
+  const auto element = static_cast<double>(c10::elementSize(RowType(info_.dtype)));
   const double width = static_cast<double>(info_.hidden_size);
   const double heads_width = static_cast<double>(info_.num_heads * info_.head_size);
   double per_token = element * (3 * width + 4 * heads_width);

@@ -1,7 +1,7 @@
 // One Encode, from packed ids to vectors:
 //
 //   1. JoinComputeTeam
-//   2. the model's Forward: all layers; dropped texts leave between them
+//   2. the model's Forward: all layers; dropped texts leave between them; then VerifyComputeTeam
 //   3. for each text, the hidden states in blocks of kRowsPerRead rows: token_sink, StreamingPooler
 //   4. for each vector: Dense, Matryoshka cut, normalise, check that all values are finite
 //
@@ -17,6 +17,7 @@
 #include <algorithm>
 #include <cmath>
 #include <new>
+#include <stdexcept>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -59,8 +60,27 @@ absl::Status CatchLibTorch(Compute compute) {
       return absl::ResourceExhaustedError(message);
     return absl::InternalError(absl::StrCat("LibTorch: ", message));
   } catch (const std::exception& error) {
-    return absl::InternalError(error.what());
+    // oneDNN gives this text where it got no memory for a kernel or its scratch, and for a shape
+    // that it does not know, which the layers never ask for.
+    const std::string message = error.what();
+    if (message.find("could not create a primitive") == std::string::npos)
+      return absl::InternalError(message);
+    return absl::ResourceExhaustedError(
+        absl::StrCat("oneDNN: ", message,
+                     ": not enough memory (ulimit -v, ulimit -d, the "
+                     "container's limit)"));
   }
+}
+
+// The caller's at_seam. Behind it the pass goes on with the threads that the caller gives it;
+// another pass may have run there, with a team of its own.
+std::function<void()> AtSeamThenJoin(const EncodeControl& control) {
+  if (!control.threads) return control.at_seam;
+  return [&control] {
+    if (control.at_seam) control.at_seam();
+    if (absl::Status joined = ResizeComputeTeam(control.threads()); !joined.ok())
+      throw std::runtime_error(std::string(joined.message()));  // ends the pass
+  };
 }
 
 // The texts that nobody waits for. A text that was once reported as dropped stays dropped for the
@@ -195,8 +215,9 @@ std::vector<absl::StatusOr<EncodedText>> Encoder::Encode(const TokenBatch& batch
   }
   int32_t done = 0;  // texts with a result, in order
   DroppedTexts dropped(control, num_texts);
-  const EncodeControl sticky{.at_seam = control.at_seam,
-                             .is_dropped = [&](int32_t text) { return dropped.Ask(text); }};
+  const EncodeControl sticky{.at_seam = AtSeamThenJoin(control),
+                             .is_dropped = [&](int32_t text) { return dropped.Ask(text); },
+                             .threads = control.threads};
   const absl::Status status =
       CatchLibTorch([&] { return EncodeTexts(batch, options, sticky, results, done); });
   // A pass that failed half way ends at a seam too. One whose texts are all dropped was just there.
@@ -210,7 +231,8 @@ absl::Status Encoder::EncodeTexts(const TokenBatch& batch, std::span<const Encod
                                   const EncodeControl& control,
                                   std::vector<absl::StatusOr<EncodedText>>& results,
                                   int32_t& done) const {
-  JoinComputeTeam();
+  if (absl::Status joined = JoinComputeTeam(control.threads ? control.threads() : 0); !joined.ok())
+    return joined;
   const MemoryPass memory_pass;
   const c10::InferenceMode inference;
   std::vector<TextOutput> outputs;
@@ -225,6 +247,7 @@ absl::Status Encoder::EncodeTexts(const TokenBatch& batch, std::span<const Encod
   }
   const absl::StatusOr<HiddenStates> hidden = model_->Forward(batch, forward);
   if (!hidden.ok()) return hidden.status();
+  if (absl::Status held = VerifyComputeTeam(); !held.ok()) return held;
   if (control.at_seam) control.at_seam();  // after the last layer
   for (; done < batch.num_texts(); ++done) {
     if (control.is_dropped(done)) {

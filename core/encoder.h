@@ -45,7 +45,8 @@ absl::StatusOr<DataType> ResolveDataType(const std::string& name, const ModelFol
 
 struct EncoderOptions {
   DataType dtype = DataType::kFloat32;
-  // Threads of the compute team; 0 = the cores that this process may use (AvailableCores).
+  // Threads of the compute team; 0 = the cores that this process may use (AvailableCores), or as
+  // many as OpenMP gives (OMP_THREAD_LIMIT). A number that cannot be had is an error.
   int num_threads = 0;
 };
 
@@ -74,8 +75,8 @@ struct EncodedText {
   std::vector<std::vector<float>> span_vectors;  // one for each of EncodeOptions::spans
 };
 
-// How a running forward pass is steered from outside. Both functions run on the computing thread;
-// either may be empty.
+// How a running forward pass is steered from outside. The functions run on the computing thread;
+// each may be empty.
 struct EncodeControl {
   // Called at each seam of the pass: before the first layer, after each layer, and after each 2,048
   // rows or as much other work inside the layers of a long pass (all models but Reformer). The
@@ -86,6 +87,10 @@ struct EncodeControl {
   // must change nothing: it is asked after each seam and again before a text's result is made. The
   // result of such a text is CANCELLED. A pass whose texts are all dropped stops at that seam.
   std::function<bool(int32_t text)> is_dropped;
+
+  // The threads with which the pass goes on: asked before its first layer and after each at_seam.
+  // 0 = ComputeThreads().
+  std::function<int()> threads;
 };
 
 // The code of a result where the computing device is gone, so that no later call can succeed. It
@@ -96,9 +101,10 @@ class Encoder {
  public:
   // Reads config and weights and gets ready to encode. Errors are one line that says what, where
   // and what to do. NOT_FOUND, INVALID_ARGUMENT: files that are missing or wrong. UNIMPLEMENTED: an
-  // architecture that is not known. FAILED_PRECONDITION: weights in another format, or a data type
-  // that this processor lacks. RESOURCE_EXHAUSTED: the weights do not fit in memory. INTERNAL: an
-  // exception inside LibTorch.
+  // architecture that is not known. FAILED_PRECONDITION: weights in another format, a data type
+  // that this processor lacks, threads that cannot be had, an environment variable with which
+  // vectors would be wrong. RESOURCE_EXHAUSTED: the weights do not fit in memory, or the threads
+  // cannot be started. INTERNAL: an exception inside LibTorch.
   static absl::StatusOr<std::unique_ptr<Encoder>> Load(const ModelFolder& folder,
                                                        const EncoderOptions& options);
   static absl::StatusOr<std::unique_ptr<Encoder>> Load(const std::string& model_dir,
@@ -118,8 +124,8 @@ class Encoder {
 
   // One result for each text of the batch, in order; `options` has one entry for each text. A
   // text's result does not depend on the other texts. Errors of a text: CANCELLED (it was dropped),
-  // RESOURCE_EXHAUSTED (out of memory), INTERNAL (NaN or Inf in the output, or an exception inside
-  // LibTorch), kDeviceLost.
+  // RESOURCE_EXHAUSTED (out of memory), INTERNAL (NaN or Inf in the output, an exception inside
+  // LibTorch, a compute team that changed its size), kDeviceLost.
   std::vector<absl::StatusOr<EncodedText>> Encode(const TokenBatch& batch,
                                                   std::span<const EncodeOptions> options,
                                                   const EncodeControl& control = {}) const;

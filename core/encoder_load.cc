@@ -17,8 +17,12 @@
 #include "core/models/model.h"
 #include "core/models/output_head.h"
 #include "core/runtime/compute_threads.h"
+#include "core/runtime/library_settings.h"
 #include "core/runtime/memory.h"
+#include "core/runtime/process_checks.h"
 #include "core/weights/int8_weights.h"
+#include "core/weights/one_line.h"
+#include "nlohmann/json.hpp"
 
 namespace longspan {
 namespace {
@@ -52,6 +56,14 @@ std::string ModelName(const ModelFolder& folder) {
   return (error ? std::filesystem::path(name) : absolute.lexically_normal()).filename().string();
 }
 
+// The name as clients, metrics and logs can carry it: valid UTF-8 in one line. A folder's name may
+// hold any bytes but '/' and NUL.
+std::string PrintableName(const ModelFolder& folder) {
+  const nlohmann::json name = OneLine(ModelName(folder));
+  const auto replace = nlohmann::json::error_handler_t::replace;  // U+FFFD for what is not UTF-8
+  return nlohmann::json::parse(name.dump(-1, ' ', false, replace)).get<std::string>();
+}
+
 // The smaller of two bounds, where 0 means that there is none.
 int64_t TighterLimit(int64_t a, int64_t b) {
   if (a == 0 || b == 0) return std::max(a, b);
@@ -60,7 +72,7 @@ int64_t TighterLimit(int64_t a, int64_t b) {
 
 // The architecture's part of the info with what the folder says around it.
 ModelInfo CompleteInfo(ModelInfo info, const ModelFolder& folder, const OutputHead& head) {
-  info.name = ModelName(folder);
+  info.name = PrintableName(folder);
   info.max_tokens = TighterLimit(info.max_tokens, folder.max_seq_length().value_or(0));
   info.pooling = folder.pooling();
   info.normalize = folder.normalize();
@@ -101,6 +113,15 @@ size_t LayersUntilEachKindRan(std::span<const LayerAttention> layers) {
   return ran;
 }
 
+// A team of exactly num_threads where that is set, else of as many of the available cores as can be
+// had.
+absl::Status SetTeam(int num_threads) {
+  if (num_threads > 0) return SetExactComputeThreads(num_threads);
+  if (absl::Status status = CheckThreadsStart(AvailableCores() - 1); !status.ok()) return status;
+  SetComputeThreads(0);
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 absl::StatusOr<DataType> ResolveDataType(const std::string& name, const ModelFolder& folder) {
@@ -126,9 +147,10 @@ absl::StatusOr<std::unique_ptr<Encoder>> Encoder::Load(const std::string& model_
 absl::StatusOr<std::unique_ptr<Encoder>> Encoder::Load(const ModelFolder& folder,
                                                        const EncoderOptions& options) try {
   if (absl::Status status = CheckDataTypeSupported(options.dtype); !status.ok()) return status;
+  if (absl::Status status = CheckExecutableMemory(); !status.ok()) return status;
   InstallTensorAllocator();
-  SetComputeThreads(options.num_threads);
-  JoinComputeTeam();
+  if (absl::Status status = CheckLibrarySettings(); !status.ok()) return status;
+  if (absl::Status status = SetTeam(options.num_threads); !status.ok()) return status;
   absl::StatusOr<std::unique_ptr<EncoderModel>> model = LoadEncoderModel(folder, options.dtype);
   if (!model.ok()) return model.status();
   const int64_t pooled_width =
@@ -152,6 +174,8 @@ absl::StatusOr<std::unique_ptr<Encoder>> Encoder::Load(const ModelFolder& folder
 } catch (const c10::Error& error) {
   return absl::InternalError(
       absl::StrCat(folder.path(), ": LibTorch: ", error.what_without_backtrace()));
+} catch (const std::exception& error) {  // oneDNN's own
+  return absl::InternalError(absl::StrCat(folder.path(), ": ", error.what()));
 }
 
 absl::StatusOr<double> Encoder::MeasurePass(std::span<const int64_t> lengths,

@@ -1,5 +1,6 @@
 #include "server/config_file.h"
 
+#include <filesystem>
 #include <fstream>
 #include <sstream>
 #include <utility>
@@ -8,6 +9,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "absl/strings/strip.h"
 #include "nlohmann/json.hpp"
 
 namespace longspan {
@@ -51,14 +53,19 @@ absl::StatusOr<Values> ParseLinesConfig(const std::string& content, const std::s
 
 absl::StatusOr<Values> ReadConfigFile(const std::string& path) {
   std::ifstream file(path);
-  if (!file)
+  std::stringstream read;
+  std::error_code ignored;
+  // A folder opens as a file does, and reads as an empty one.
+  if (!file || std::filesystem::is_directory(path, ignored))
     return absl::InvalidArgumentError(
         absl::StrCat("config ", path, " cannot be read; give a JSON or key = value file"));
-  std::stringstream content;
-  content << file.rdbuf();
-  const std::string trimmed(absl::StripLeadingAsciiWhitespace(content.str()));
-  return !trimmed.empty() && trimmed[0] == '{' ? ParseJsonConfig(content.str(), path)
-                                               : ParseLinesConfig(content.str(), path);
+  read << file.rdbuf();
+  // Some editors begin a file with a byte order mark.
+  const std::string all = read.str();
+  const std::string content(absl::StripPrefix(all, "\xEF\xBB\xBF"));
+  const absl::string_view trimmed = absl::StripLeadingAsciiWhitespace(content);
+  return absl::StartsWith(trimmed, "{") ? ParseJsonConfig(content, path)
+                                        : ParseLinesConfig(content, path);
 }
 
 }  // namespace longspan

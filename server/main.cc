@@ -8,18 +8,50 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <csignal>
 #include <cstdio>
+#include <string>
 #include <thread>
 
+#include "core/runtime/compute_threads.h"
+#include "core/runtime/process_checks.h"
+#include "core/runtime/process_start.h"
 #include "core/runtime/runtime_environment.h"
 #include "server/served_model.h"
 #include "server/server.h"
 
 namespace {
 
+// One line, also where the message quotes a path with a line break in it.
 int Fail(const absl::Status& status, int code) {
-  std::fprintf(stderr, "longspan-server: %s\n", std::string(status.message()).c_str());
+  std::string message(status.message());
+  std::replace_if(
+      message.begin(), message.end(), [](unsigned char c) { return c < 0x20 || c == 0x7F; }, '?');
+  std::fprintf(stderr, "longspan-server: %s\n", message.c_str());
   return code;
+}
+
+// Prints what --help, --version and --print-config ask for.
+int PrintAndExit(const std::string& text) {
+  std::fputs(text.c_str(), stdout);
+  const std::string why = longspan::FlushStandardOutput();
+  return why.empty() ? 0 : Fail(absl::UnavailableError(why), 1);
+}
+
+// The fewest open files with which a server is of use: the libraries, the logs and the two
+// listeners take a dozen, connections the rest.
+constexpr int kLeastOpenFiles = 32;
+// Threads beside the computing ones and the tokenizers: gRPC's, the HTTP server's, log, watchdog,
+// reaper and signals. On two cores, a server with one computing thread and two tokenizers had 23.
+constexpr int kOtherThreads = 20;
+
+absl::Status CheckSurroundings(const longspan::ServerOptions& options) {
+  if (absl::Status status = longspan::CheckLimits(kLeastOpenFiles); !status.ok()) return status;
+  const int64_t computing =
+      std::max<int64_t>(longspan::AvailableCores(), options.replicas * options.threads);
+  return longspan::CheckThreadsStart(
+      static_cast<int>(computing + options.tokenizer_threads + kOtherThreads));
 }
 
 // Called before any thread exists: all threads inherit the mask, so only sigwait sees the signals.
@@ -32,20 +64,31 @@ sigset_t BlockStopSignals() {
   return signals;
 }
 
+__attribute__((section(".preinit_array"),
+               used)) void (*const before_libraries)(int, char**,
+                                                     char**) = longspan::OccupyStandardStreams;
+
 }  // namespace
 
 int main(int argc, char** argv) {
+  longspan::PrepareProcess();
+  // Whoever read our output is gone: the write fails, the process lives on.
+  std::signal(SIGPIPE, SIG_IGN);
   longspan::EnterRuntimeEnvironment(argv);
   const sigset_t signals = BlockStopSignals();
-  auto parsed = longspan::ParseServerOptions({argv + 1, argv + argc}, longspan::ProcessEnvironment);
+  auto parsed = longspan::ParseServerOptions({argv + std::min(argc, 1), argv + argc},
+                                             longspan::ProcessEnvironment);
   if (!parsed.ok()) return Fail(parsed.status(), 2);
-  if (parsed->print_and_exit.has_value())
-    return std::fputs(parsed->print_and_exit->c_str(), stdout) < 0;
+  if (parsed->print_and_exit.has_value()) return PrintAndExit(*parsed->print_and_exit);
   longspan::ServerOptions& options = parsed->options;
   if (const absl::Status status = longspan::Validate(options); !status.ok()) return Fail(status, 2);
 
+  if (const absl::Status status = CheckSurroundings(options); !status.ok()) return Fail(status, 1);
+  // A listener of gRPC 1.51 that has run out of file descriptors never recovers.
   longspan::RaiseOpenFileLimit();
   longspan::Log log(options.log_format, options.log_level);
+  if (const auto removed = longspan::RemovedSettings(); !removed.empty())
+    log.Write(longspan::LogLevel::kWarning, "settings_removed", {{"variables", removed}});
   auto model = longspan::LoadServedModel(&options);
   if (!model.ok()) return Fail(model.status(), 1);
   if (!model->team_speeds.empty())
@@ -53,9 +96,11 @@ int main(int argc, char** argv) {
   auto server = longspan::Server::Create(options, *std::move(model), &log, [] { _exit(4); });
   if (!server.ok()) return Fail(server.status(), 1);
   if (const absl::Status status = (*server)->Start(); !status.ok()) return Fail(status, 1);
-  std::printf("%slongspan-server: gRPC on %s, HTTP on port %d, model %s\n",
+  const int http_port = (*server)->http_port();
+  const std::string http = http_port > 0 ? "on port " + std::to_string(http_port) : "off";
+  std::printf("%slongspan-server: gRPC on %s, HTTP %s, model %s\n",
               longspan::DescribeOptions(*parsed).c_str(), (*server)->grpc_address().c_str(),
-              (*server)->http_port(), (*server)->model_info().name.c_str());
+              http.c_str(), (*server)->model_info().name.c_str());
   std::fflush(stdout);
 
   int signal = 0;

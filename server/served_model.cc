@@ -1,6 +1,7 @@
 #include "server/served_model.h"
 
 #include <algorithm>
+#include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -10,9 +11,14 @@
 #include "core/runtime/cgroup.h"
 #include "core/runtime/compute_threads.h"
 #include "core/runtime/memory.h"
+#include "core/runtime/process_checks.h"
 
 namespace longspan {
 namespace {
+
+// Threads of a server that neither compute nor tokenise: those of gRPC, HTTP, the log and the
+// watchdog.
+constexpr int64_t kOtherThreads = 20;
 
 absl::StatusOr<std::unique_ptr<Tokenizer>> LoadTokenizer(const std::string& folder) {
   auto tokenizer = Tokenizer::Load(folder);
@@ -37,6 +43,41 @@ absl::Status OfFolder(const std::string& folder, const absl::Status& status) {
   return absl::Status(status.code(), absl::StrCat(folder, ": ", status.message()));
 }
 
+// Bytes that tensors may take; 0 = no bound.
+absl::StatusOr<int64_t> MemoryBudget(const ServerOptions& options) {
+  if (options.memory_budget > 0) return options.memory_budget;
+  const std::optional<int64_t> limit = CgroupMemoryLimit();
+  if (!limit.has_value()) return 0;
+  const int64_t used = ResidentPrivateBytes();
+  const int64_t budget = TensorBudget(*limit, used);
+  if (budget > 0) return budget;
+  return absl::FailedPreconditionError(
+      absl::StrCat("the container may have ", *limit, " bytes of memory and ", used,
+                   " are taken before the model is loaded; give it more"));
+}
+
+// What a team can have at most, and why that is less than the settings would take; an empty cause =
+// it is not less, or the settings say how many.
+struct TeamLimit {
+  int threads = 0;
+  std::string cause;
+};
+
+// Fills in replicas and threads where they are 0.
+TeamLimit DivideCores(ServerOptions* options) {
+  const int64_t cores = AvailableCores();
+  if (options->replicas == 0)
+    options->replicas = std::max<int64_t>(1, options->threads == 0 ? 1 : cores / options->threads);
+  const int64_t wanted =
+      options->threads > 0 ? options->threads : std::max<int64_t>(1, cores / options->replicas);
+  TeamLimit limit;
+  limit.threads = SetComputeThreads(static_cast<int>(wanted));
+  if (options->threads > 0) return limit;
+  options->threads = limit.threads;
+  limit.cause = ThreadLimitCause();
+  return limit;
+}
+
 }  // namespace
 
 absl::StatusOr<ServedModel> LoadServedModel(ServerOptions* options) {
@@ -45,15 +86,10 @@ absl::StatusOr<ServedModel> LoadServedModel(ServerOptions* options) {
   auto tokenizer = LoadTokenizer(options->model);
   if (!tokenizer.ok()) return tokenizer.status();
   const bool measure = options->replicas == 0 && options->threads == 0 && AvailableCores() > 1;
-  if (options->replicas == 0)
-    options->replicas =
-        std::max<int64_t>(1, options->threads == 0 ? 1 : AvailableCores() / options->threads);
-  if (options->threads == 0)
-    options->threads = std::max<int64_t>(1, AvailableCores() / options->replicas);
-  // A tenth of the cgroup's limit is left for what is not a tensor: texts, answers, gRPC's buffers.
-  const int64_t budget = options->memory_budget > 0 ? options->memory_budget
-                                                    : CgroupMemoryLimit().value_or(0) / 10 * 9;
-  SetMemoryBudget(budget);
+  const TeamLimit limit = DivideCores(options);
+  const auto budget = MemoryBudget(*options);
+  if (!budget.ok()) return budget.status();
+  SetMemoryBudget(*budget);
   const auto dtype = ResolveDataType(options->dtype, *folder);
   if (!dtype.ok()) return dtype.status();
   auto loaded =
@@ -65,13 +101,19 @@ absl::StatusOr<ServedModel> LoadServedModel(ServerOptions* options) {
     return status;
 
   ServedModel model;
+  model.thread_limit = limit.cause;
   if (measure) {
-    auto speeds = MeasureTeams(*encoder, TeamCandidates(AvailableCores()));
+    auto speeds = MeasureTeams(*encoder, TeamCandidates(AvailableCores(), limit.threads));
     if (!speeds.ok()) return OfFolder(folder->path(), speeds.status());
     const ComputeTeams teams = ChooseTeams(*speeds);
     options->replicas = teams.replicas;
     options->threads = teams.threads;
-    SetComputeThreads(teams.threads);
+    // What a lone text has. Each replica then keeps a team of that size.
+    const int all = teams.replicas * teams.threads;
+    const int64_t started = teams.replicas * all + options->tokenizer_threads + kOtherThreads;
+    model.teams_follow_load =
+        limit.threads >= all && CheckThreadsStart(static_cast<int>(started)).ok();
+    SetComputeThreads(model.teams_follow_load ? all : teams.threads);
     model.team_speeds = *std::move(speeds);
   }
   model.info = encoder->info();

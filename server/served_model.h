@@ -33,8 +33,14 @@ struct ServedModel {
   // The measured speeds from which replicas and threads were chosen. Empty where the settings, or a
   // single core, decided.
   std::vector<TeamSpeed> team_speeds;
+  // The division of the cores was measured, and the passes may divide them otherwise as the load
+  // asks for it (server/batching/core_shares.h).
+  bool teams_follow_load = false;
   // What an operator should know of the folder, one line each (ModelFolder::warnings).
   std::vector<std::string> warnings;
+  // Why a team has fewer threads than cores, where settings left their number open and something
+  // forbids more (OMP_THREAD_LIMIT); empty = nothing does.
+  std::string thread_limit;
 };
 
 // Opens options.model: folder, tokenizer, weights. Where options.replicas or options.threads are 0

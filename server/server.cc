@@ -2,36 +2,56 @@
 
 #include <grpcpp/security/tls_certificate_provider.h>
 #include <grpcpp/security/tls_credentials_options.h>
-#include <sys/resource.h>
 
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <filesystem>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "core/runtime/memory.h"
 #include "server/http/probes.h"
 #include "server/rpc/grpc_dial.h"
+#include "server/rpc/metadata_limit.h"
 
 namespace longspan {
 namespace {
 
-AdmissionOptions AdmissionOf(const ServerOptions& options) {
+// A socket's path is made absolute where it then still fits, so that what the server prints holds
+// in every folder.
+Address AbsoluteAddress(Address address) {
+  if (address.kind != Address::Kind::kUnix) return address;
+  std::error_code error;
+  const std::string path =
+      std::filesystem::absolute(address.host, error).lexically_normal().string();
+  if (!error && path.size() <= kMaxSocketPathBytes) address.host = path;
+  return address;
+}
+
+CoreOptions CoresOf(const ServerOptions& options, const ServedModel& model) {
+  return {.workers = static_cast<int>(std::max<int64_t>(1, options.replicas)),
+          .threads = static_cast<int>(std::max<int64_t>(1, options.threads)),
+          .follow_load = model.teams_follow_load};
+}
+
+AdmissionOptions AdmissionOf(const ServerOptions& options, const ServedModel& model) {
   AdmissionOptions out;
   out.max_queue_bytes = options.max_queue_bytes;
   out.max_queue_tokens = options.max_queue_tokens;
   out.max_queue_wait = absl::Seconds(options.max_queue_seconds);
   out.max_token_vector_bytes = options.max_token_vector_bytes;
-  out.num_replicas = static_cast<int>(options.replicas);
+  // Where teams follow the load, a predicted second is one of all cores.
+  out.num_replicas = model.teams_follow_load ? 1 : static_cast<int>(options.replicas);
   return out;
 }
 
-BatchSchedulerOptions SchedulerOf(const ServerOptions& options, const ModelInfo& model) {
+BatchSchedulerOptions SchedulerOf(const ServerOptions& options, const ServedModel& model) {
   BatchSchedulerOptions out;
   out.max_batch_tokens = options.max_batch_tokens;
   out.batch_timeout = options.batch_timeout;
-  out.length_multiple = model.length_multiple;
+  out.length_multiple = model.info.length_multiple;
+  out.cores = CoresOf(options, model);
   return out;
 }
 
@@ -64,6 +84,13 @@ constexpr absl::Duration kLastAnswersGrace = absl::Milliseconds(500);
 // restart.
 constexpr unsigned kRefreshCertificatesSeconds = 10;
 
+// Pings of a caller that waits. 10 s is the smallest interval of grpc-go and the setting of many
+// meshes, and half of it leaves room for timers that fire early. A network that stalls delivers
+// pings in bunches, so a few may come too soon; the count begins anew with each answer. Pings
+// without a pause still end their connection after a dozen.
+constexpr int kMinPingIntervalMs = 5'000;
+constexpr int kMaxEarlyPings = 10;
+
 // How long /healthz waits for the gRPC port. A port that is well answers within milliseconds. What
 // probes /healthz needs a timeout above this one.
 constexpr absl::Duration kDialTimeout = absl::Seconds(2);
@@ -76,13 +103,6 @@ constexpr int64_t kKeptWhenIdle = int64_t{64} << 20;
 
 }  // namespace
 
-void RaiseOpenFileLimit() {
-  rlimit limit{};
-  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
-  limit.rlim_cur = limit.rlim_max;
-  setrlimit(RLIMIT_NOFILE, &limit);
-}
-
 Server::Server(ServerOptions options, ServedModel model, Log* log, std::function<void()> on_lost)
     : options_(std::move(options)),
       model_(std::move(model)),
@@ -90,17 +110,19 @@ Server::Server(ServerOptions options, ServedModel model, Log* log, std::function
       on_lost_(std::move(on_lost)),
       keys_(options_.auth_keys_file),
       metrics_(model_.info, options_.tei_metric_names),
-      cost_(model_.cost, SchedulerOf(options_, model_.info).lanes),
+      cost_(model_.cost, SchedulerOf(options_, model_).lanes),
       observers_({&metrics_, &cost_}),
       health_({kEncoderServiceName}),
       reflection_({kEncoderServiceName, grpc::health::v1::Health::service_full_name()}, &keys_),
-      admission_(AdmissionOf(options_), cost_.Corrected().text_seconds, &clock_),
-      scheduler_(SchedulerOf(options_, model_.info), cost_.Corrected(), &clock_),
+      admission_(AdmissionOf(options_, model_), cost_.Corrected().text_seconds, &clock_),
+      scheduler_(SchedulerOf(options_, model_), cost_.Corrected(), &clock_),
       tokenizers_(static_cast<int>(options_.tokenizer_threads)),
       pipeline_(PreparationOf(options_, model_), &admission_, &tokenizers_, &scheduler_),
-      parts_{&options_, &model_.info, model_.tokenizer.get(), &lifecycle_, &clock_,
-             &keys_,    &admission_,  &tokenizers_,           &pipeline_,  &scheduler_,
-             &metrics_, log},
+      parts_{&options_,   &model_.info, model_.tokenizer.get(),
+             &lifecycle_, &clock_,      &keys_,
+             &admission_, &tokenizers_, &pipeline_,
+             &scheduler_, &metrics_,    log,
+             &drain_bell_},
       service_(&parts_) {
   metrics_.SetGaugeSource([this] { return ReadGauges(); });
 }
@@ -140,17 +162,19 @@ void Server::ConfigureBuilder(grpc::ServerBuilder* builder) const {
   builder->SetMaxSendMessageSize(-1);  // no limit: an answer is as large as its request made it
   builder->AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS,
                               static_cast<int>(options_.max_concurrent_streams));
-  // Headers of a call: a key, a trace, a request id. 8 KiB is gRPC's own default, said aloud.
-  builder->AddChannelArgument(GRPC_ARG_MAX_METADATA_SIZE, 8 << 10);
+  builder->AddChannelArgument(GRPC_ARG_MAX_METADATA_SIZE, kMaxTransportMetadataBytes);
   // Peers that connect and say nothing hold sockets: 10 s for the handshake, and a peer that has
   // been silent for 60 s must answer a ping within 20 s.
   builder->AddChannelArgument(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS, 10'000);
   builder->AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, 60'000);
   builder->AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 20'000);
   builder->AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
-  // Clients may ping every 20 s while they wait for a long text. By default gRPC takes that for
-  // abuse and closes the connection.
-  builder->AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 20'000);
+  // Clients may ping while they wait for a long text, and with GRPC_ARG_KEEPALIVE_PERMIT_... above
+  // also while they have no call, as pools of connections do. By default gRPC takes that for abuse
+  // and closes the connection (GOAWAY too_many_pings), which fails the calls on it.
+  builder->AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS,
+                              kMinPingIntervalMs);
+  builder->AddChannelArgument(GRPC_ARG_HTTP2_MAX_PING_STRIKES, kMaxEarlyPings);
   // A connection must not pin its client to one server for ever: after 30 minutes (gRPC adds 10 %
   // of jitter either way) the client connects anew and may land elsewhere. Calls under way have an
   // hour to end, so that the streams of a bulk run end in peace.
@@ -163,32 +187,38 @@ void Server::ConfigureBuilder(grpc::ServerBuilder* builder) const {
 absl::Status Server::Listen() {
   const auto credentials = Credentials();
   if (!credentials.ok()) return credentials.status();
+  listening_ = AbsoluteAddress(ReadAddress(options_.listen).value());  // Validate has read it
+  const auto cannot = [this](absl::string_view why) {
+    return absl::UnavailableError(absl::StrCat("listen: cannot listen on ", options_.listen, ": ",
+                                               why, "; choose another --listen"));
+  };
+  auto sockets = FindFreeSockets(listening_);
+  if (!sockets.ok()) return cannot(sockets.status().message());
   grpc::EnableDefaultHealthCheckService(false);
   grpc::ServerBuilder builder;
   ConfigureBuilder(&builder);
-  builder.AddListeningPort(options_.listen, *credentials, &grpc_port_);
+  int port = 0;
+  builder.AddListeningPort(AddressText(listening_), *credentials, &port);
   builder.RegisterService(&service_);
   builder.RegisterService(&health_);
   if (options_.reflection) reflection_.RegisterWith(&builder);
   grpc_ = builder.BuildAndStart();
-  if (grpc_ != nullptr && grpc_port_ != 0) return absl::OkStatus();
-  return absl::UnavailableError(absl::StrCat(
-      "listen: cannot listen on ", options_.listen,
-      " (in use, or not an address of this machine); choose another --listen HOST:PORT"));
+  if (grpc_ == nullptr || port == 0)
+    return cannot("in use, or not an address of this machine");  // taken since we looked
+  if (listening_.has_port()) listening_.port = port;
+  self_sockets_ = SelfSockets(*std::move(sockets), listening_.port);
+  return absl::OkStatus();
 }
 
 absl::Status Server::ListenHttp() {
   if (options_.http == "off") return absl::OkStatus();
-  AddProbeRoutes({.lifecycle = &lifecycle_,
-                  .ready = [this] { return health_.ready(); },
-                  .live = [this] { return health_.live(); },
-                  .dial =
-                      [target = absl::StrCat("127.0.0.1:", grpc_port_),
-                       uses_tls = !options_.tls_cert.empty()] {
-                        return DialGrpc(target, uses_tls, kDialTimeout);
-                      },
-                  .metrics = [this] { return metrics_.Text(); }},
-                 &http_);
+  AddProbeRoutes(
+      {.lifecycle = &lifecycle_,
+       .ready = [this] { return health_.ready(); },
+       .live = [this] { return health_.live(); },
+       .dial = [this] { return DialGrpc(self_sockets_, !options_.tls_cert.empty(), kDialTimeout); },
+       .metrics = [this] { return metrics_.Text(); }},
+      &http_);
   return http_.Start(options_.http);
 }
 
@@ -203,7 +233,12 @@ void Server::ReportComputeTeams() {
               {{"replicas", options_.replicas},
                {"threads", options_.threads},
                {"chosen_by", measured.empty() ? "settings" : "measurement"},
+               {"follow_load", model_.teams_follow_load},
                {"measured", measured}});
+  if (!model_.thread_limit.empty()) {
+    log_->Write(LogLevel::kWarning, "threads_limited",
+                {{"threads", options_.threads}, {"cause", model_.thread_limit}});
+  }
   metrics_.SetComputeTeams(
       {static_cast<int>(options_.replicas), static_cast<int>(options_.threads)},
       model_.team_speeds);
@@ -255,6 +290,7 @@ void Server::OnWorkerState(WorkerState state) {
 void Server::GiveUp() {
   lifecycle_.Set(Lifecycle::Phase::kRefusing);
   admission_.StopAdmitting();
+  drain_bell_.Ring();
   for (const auto& worker : workers_)
     worker->FailRunning(absl::InternalError("the computing device is lost or hangs"));
   scheduler_.Shutdown();
@@ -278,7 +314,8 @@ absl::Status Server::Start() {
   log_->Write(LogLevel::kInfo, "serving",
               {{"model", model_.info.name},
                {"architecture", model_.info.architecture},
-               {"grpc_port", grpc_port_},
+               {"grpc_address", grpc_address()},
+               {"grpc_port", grpc_port()},
                {"http_port", http_.port()}});
   return absl::OkStatus();
 }
@@ -292,11 +329,12 @@ bool Server::Drain() {
   absl::SleepFor(options_.drain_delay);
   lifecycle_.Set(Lifecycle::Phase::kRefusing);
   admission_.StopAdmitting();
+  drain_bell_.Ring();
+  reflection_.FinishStreams();
   const absl::Time limit = clock_.Now() + options_.drain_limit;
   const bool finished = admission_.AwaitIdle(limit);
   const absl::Duration grace =
       std::clamp(limit - clock_.Now(), kMinShutdownGrace, kMaxShutdownGrace);
-  reflection_.FinishStreams();
   grpc_->Shutdown(std::chrono::system_clock::now() + absl::ToChronoMilliseconds(grace));
   log_->Write(finished ? LogLevel::kInfo : LogLevel::kError, "drained",
               {{"all_answered", finished}});
@@ -312,6 +350,7 @@ Server::~Server() {
   health_.FinishWatches();
   reflection_.FinishStreams();
   admission_.StopAdmitting();
+  drain_bell_.Ring();
   tokenizers_.Shutdown();
   scheduler_.Shutdown();
   workers_.clear();
@@ -324,16 +363,13 @@ Server::~Server() {
   log_->Flush();
 }
 
-std::string Server::grpc_address() const {
-  return absl::StrCat(options_.listen.substr(0, options_.listen.rfind(':')), ":", grpc_port_);
-}
-
 ServerGauges Server::ReadGauges() const {
   const BatchScheduler::Depth depth = scheduler_.depth();
   return {.queue_texts = depth.pieces,
           .queue_tokens = depth.tokens,
           .queue_predicted_seconds = admission_.backlog().seconds(),
           .queue_oldest_seconds = absl::ToDoubleSeconds(depth.oldest),
+          .computing_threads = depth.computing_threads,
           .draining = lifecycle_.draining(),
           .cost_correction = {cost_.factor(Lane::kShort), cost_.factor(Lane::kLong),
                               cost_.factor(Lane::kBulk)}};

@@ -35,6 +35,8 @@
 #include "server/engine/watchdog.h"
 #include "server/http/http_server.h"
 #include "server/lifecycle.h"
+#include "server/listen_address.h"
+#include "server/rpc/drain_bell.h"
 #include "server/rpc/encode_service.h"
 #include "server/rpc/health_service.h"
 #include "server/rpc/key_ring.h"
@@ -60,9 +62,10 @@ class Server {
   // True = everything that was accepted has been answered; false = drain_limit passed first.
   bool Drain();
 
-  int grpc_port() const { return grpc_port_; }
-  int http_port() const { return http_.port(); }  // 0 where HTTP is off
-  std::string grpc_address() const;
+  int grpc_port() const { return listening_.port; }  // 0 where gRPC listens on a Unix socket
+  int http_port() const { return http_.port(); }     // 0 where HTTP is off
+  // The target name that a client of this machine dials: "127.0.0.1:50051", "unix:/run/x.sock".
+  std::string grpc_address() const { return AddressText(listening_); }
   const ModelInfo& model_info() const { return model_.info; }
 
  private:
@@ -96,6 +99,7 @@ class Server {
   BatchScheduler scheduler_;
   TokenizerPool tokenizers_;
   EncodePipeline pipeline_;
+  DrainBell drain_bell_;
   ServiceParts parts_;
   EncodeService service_;
   std::vector<std::unique_ptr<EncoderWorker>> workers_;
@@ -106,11 +110,8 @@ class Server {
   std::unique_ptr<Periodic> every_second_;
   HttpServer http_;
   std::unique_ptr<grpc::Server> grpc_;
-  int grpc_port_ = 0;
+  Address listening_;                        // where gRPC listens, with the port that it has
+  std::vector<SocketAddress> self_sockets_;  // where /healthz finds it
 };
-
-// Raises the limit of open files to what the system allows. A listener of gRPC 1.51 that has run
-// out of file descriptors never recovers.
-void RaiseOpenFileLimit();
 
 }  // namespace longspan

@@ -10,6 +10,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_replace.h"
 #include "core/model_info.h"
+#include "proto/longspan/v1/address.h"
 #include "server/config_file.h"
 
 namespace longspan {
@@ -18,6 +19,10 @@ namespace {
 // The kinds of settings: each holds a pointer to the member of ServerOptions, and what is allowed.
 struct Text {
   std::string ServerOptions::*member;
+};
+struct ListenOn {
+  std::string ServerOptions::*member;
+  bool is_http;
 };
 struct Choice {
   std::string ServerOptions::*member;
@@ -41,7 +46,7 @@ struct Time {
   absl::Duration min;
   absl::Duration max;
 };
-using Kind = std::variant<Text, Choice, Integer, Real, Switch, Time>;
+using Kind = std::variant<Text, ListenOn, Choice, Integer, Real, Switch, Time>;
 
 struct Setting {
   std::string name;
@@ -56,7 +61,7 @@ constexpr int64_t kMost = int64_t{1} << 40;
 constexpr char kExitCodes[] =
     "Exit codes:\n"
     "  0  drained after SIGTERM or SIGINT: everything that was accepted has been answered\n"
-    "  1  cannot start: model, address, certificates\n"
+    "  1  cannot start: model, address, certificates, threads\n"
     "  2  bad settings\n"
     "  3  a second signal, or the drain limit passed with work left\n"
     "  4  the computing device is lost, or a worker hangs\n"
@@ -73,12 +78,14 @@ const std::vector<Setting>& Settings() {
        "float32 | bfloat16 | int8 | auto: int8 of a quantized folder, else bfloat16 where the CPU "
        "has it, else float32",
        Choice{&O::dtype, {"float32", "bfloat16", "int8", "auto"}}},
-      {"listen", "gRPC address; port 0 picks a free one", Text{&O::listen}},
-      {"http", "address of metrics and probes, or off", Text{&O::http}},
+      {"listen", "gRPC: HOST:PORT, [IPv6]:PORT, unix:PATH, unix-abstract:NAME; port 0: a free one",
+       ListenOn{&O::listen, /*is_http=*/false}},
+      {"http", "metrics and probes: HOST:PORT (IPv4), or off", ListenOn{&O::http, true}},
       {"replicas",
        "workers, each with a compute team; 0 = what moves most tokens in a measurement at start",
        Integer{&O::replicas, 0, 1024}},
-      {"threads", "threads of one team; 0 = CPU quota / replicas", Integer{&O::threads, 0, 1024}},
+      {"threads", "threads of one team; 0 = CPU quota / replicas, or as the load asks for",
+       Integer{&O::threads, 0, 1024}},
       {"tokenizer-threads", "threads that read texts", Integer{&O::tokenizer_threads, 1, 256}},
       {"memory-budget", "bytes of tensors, weights included; 0 = 90 % of the cgroup's limit",
        Integer{&O::memory_budget, 0, kMost << 10}},
@@ -112,7 +119,8 @@ const std::vector<Setting>& Settings() {
        Time{&O::drain_delay, absl::ZeroDuration(), absl::Hours(1)}},
       {"drain-limit", "then: accepted work may take so long",
        Time{&O::drain_limit, absl::ZeroDuration(), absl::Hours(24)}},
-      {"watchdog-factor", "a batch silent for so many times its predicted time means a dead device",
+      {"watchdog-factor",
+       "a pass silent for so many times its predicted time, and a minute, is a stuck worker",
        Real{&O::watchdog_factor, 1, 1e6}},
       {"tls-cert", "PEM certificate chain; with --tls-key", Text{&O::tls_cert}},
       {"tls-key", "PEM private key", Text{&O::tls_key}},
@@ -127,6 +135,23 @@ const std::vector<Setting>& Settings() {
        Choice{&O::log_level, {"debug", "info", "warning", "error"}}},
   };
   return *settings;
+}
+
+// What is allowed for an address; nullopt where `text` is one.
+std::optional<std::string> WhatAddress(const std::string& text, bool is_http) {
+  const auto address = ReadAddress(text);
+  if (is_http) {
+    // civetweb of Debian 12 is built without IPv6 and without Unix sockets.
+    const bool listens =
+        address.has_value() && address->has_port() && address->kind != Address::Kind::kIpv6;
+    if (listens || text == "off") return std::nullopt;
+    return "HOST:PORT with a name or an IPv4 address and a port from 0 to 65535, or off";
+  }
+  if (address.has_value()) return std::nullopt;
+  return absl::StrCat(
+      "HOST:PORT or [IPv6]:PORT with a port from 0 to 65535, unix:PATH or unix-abstract:NAME of at "
+      "most ",
+      kMaxSocketPathBytes, " bytes");
 }
 
 // Seconds ("2.5") or a duration with a unit ("2500ms", "10m").
@@ -148,6 +173,11 @@ struct Setter {
   std::optional<std::string> operator()(const Text& kind) const {
     options.*kind.member = text;
     return std::nullopt;
+  }
+  std::optional<std::string> operator()(const ListenOn& kind) const {
+    auto allowed = WhatAddress(text, kind.is_http);
+    if (!allowed.has_value()) options.*kind.member = text;
+    return allowed;
   }
   std::optional<std::string> operator()(const Choice& kind) const {
     if (std::find(kind.allowed.begin(), kind.allowed.end(), text) == kind.allowed.end())
@@ -190,6 +220,7 @@ struct Setter {
 struct Getter {
   const ServerOptions& options;
   std::string operator()(const Text& kind) const { return options.*kind.member; }
+  std::string operator()(const ListenOn& kind) const { return options.*kind.member; }
   std::string operator()(const Choice& kind) const { return options.*kind.member; }
   std::string operator()(const Integer& kind) const { return absl::StrCat(options.*kind.member); }
   std::string operator()(const Real& kind) const { return absl::StrCat(options.*kind.member); }
@@ -322,6 +353,15 @@ absl::Status Validate(const ServerOptions& options) {
   if (options.model.empty())
     return absl::InvalidArgumentError(
         "model is not set; give --model DIR, a folder with config.json");
+  for (const Setting& setting : Settings()) {
+    const auto* address = std::get_if<ListenOn>(&setting.kind);
+    if (address == nullptr) continue;
+    const std::string& text = options.*address->member;
+    if (const auto allowed = WhatAddress(text, address->is_http); allowed.has_value()) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(setting.name, " is '", text, "'; allowed: ", *allowed));
+    }
+  }
   if (options.tls_cert.empty() != options.tls_key.empty()) {
     return absl::InvalidArgumentError("tls-cert and tls-key go together; set both or none");
   }

@@ -26,9 +26,10 @@ struct ServerOptions {
   // What is served, and where.
   std::string model;  // folder
   std::string device = "cpu";
-  std::string dtype = "float32";         // float32 | bfloat16 | int8 | auto
-  std::string listen = "0.0.0.0:50051";  // port 0 picks a free one
-  std::string http = "0.0.0.0:8080";     // or "off"
+  std::string dtype = "float32";  // float32 | bfloat16 | int8 | auto
+  // What ReadAddress reads (proto/longspan/v1/address.h). Port 0 picks a free one.
+  std::string listen = "0.0.0.0:50051";
+  std::string http = "0.0.0.0:8080";  // a name or an IPv4 address with a port, or "off"
 
   // Compute.
   // Worker threads, each with a compute team. 0 = CPU quota / threads where threads is set, else
@@ -101,8 +102,9 @@ std::optional<std::string> ProcessEnvironment(const std::string& name);
 absl::StatusOr<ParsedOptions> ParseServerOptions(const std::vector<std::string>& arguments,
                                                  const Environment& environment);
 
-// Checks that need more than one value, or a choice of this build: the model is named, certificates
-// come with keys, the default deadline is within the longest, the device can be computed on.
+// Checks that need more than one value, or a choice of this build: the model is named, addresses
+// can be read, certificates come with keys, the default deadline is within the longest, the device
+// can be computed on.
 absl::Status Validate(const ServerOptions& options);
 
 // One line per setting: `max-batch-tokens = 16384    # default`.

@@ -22,16 +22,16 @@ core/layers: core/kernels core/model_info.h
 core/attention: core/kernels core/layers core/runtime
 core/models: core/kernels core/layers core/attention core/weights core/checkpoint core/runtime core/model_info.h core/token_batch.h
 core: core/models core/layers core/weights core/checkpoint core/runtime
-core/tools: core core/models core/layers core/attention core/weights core/checkpoint core/tokenizer
+core/tools: core core/models core/layers core/attention core/runtime core/weights core/checkpoint core/tokenizer
 server/text: core core/tokenizer
 server/batching: core server/text proto/longspan/v1/length_classes.h
 server/engine: core server/text server/batching
 server/wire: core core/runtime server/text server/batching server/server_options.h proto
 server/telemetry: core core/runtime server/batching server/wire proto/longspan/v1/length_classes.h
-server/rpc: core core/tokenizer server/text server/batching server/engine server/wire server/telemetry server/lifecycle.h server/server_options.h proto
-server/http: server/lifecycle.h
-server: core core/tokenizer core/checkpoint core/runtime server/batching server/engine server/telemetry server/rpc server/http
-client: proto
+server/rpc: core core/tokenizer server/text server/batching server/engine server/wire server/telemetry server/lifecycle.h server/listen_address.h server/server_options.h proto
+server/http: server/lifecycle.h server/listen_address.h
+server: core core/tokenizer core/checkpoint core/runtime server/batching server/engine server/telemetry server/rpc server/http proto/longspan/v1/address.h
+client: core/runtime/process_start.h proto
 TABLE
 )
 

@@ -11,7 +11,7 @@ namespace longspan {
 
 at::Tensor BlockSparseAttention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                                 const PackedLayout& layout, const BlockSparsePattern& pattern,
-                                double scale) {
+                                double scale, bool int8_scores) {
   TORCH_CHECK(pattern.block_size >= 1 && pattern.random_blocks >= 0,
               "block-sparse attention takes block_size >= 1, got ", pattern.block_size,
               ", and random_blocks >= 0, got ", pattern.random_blocks);
@@ -24,6 +24,7 @@ at::Tensor BlockSparseAttention(const at::Tensor& q, const at::Tensor& k, const 
   at::Tensor out = at::empty(q.sizes(), q.options().memory_format(at::MemoryFormat::Contiguous));
   kernels::BlockSparseAttentionParams params;
   params.tensors = AttentionTensors(q, k, v, out, layout, scale);
+  params.tensors.int8_scores = int8_scores;
   params.block_size = static_cast<int32_t>(pattern.block_size);
   params.random_blocks = static_cast<int32_t>(pattern.random_blocks);
   if (layout.observer)

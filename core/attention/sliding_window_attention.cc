@@ -10,7 +10,8 @@
 namespace longspan {
 
 at::Tensor SlidingWindowAttention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
-                                  const PackedLayout& layout, double scale, at::Tensor* lse) {
+                                  const PackedLayout& layout, double scale, bool int8_scores,
+                                  at::Tensor* lse) {
   TORCH_CHECK(layout.windows.size() + 1 == layout.cu_seqlens.size(), "the layout has ",
               layout.windows.size(), " windows for ", layout.cu_seqlens.size(),
               " borders of texts");
@@ -19,6 +20,7 @@ at::Tensor SlidingWindowAttention(const at::Tensor& q, const at::Tensor& k, cons
               layout.cu_seqlens.size(), " borders of texts");
   at::Tensor out = at::empty(q.sizes(), q.options().memory_format(at::MemoryFormat::Contiguous));
   kernels::SlidingWindowAttentionParams params = AttentionTensors(q, k, v, out, layout, scale);
+  params.int8_scores = int8_scores;
   if (lse) *lse = at::empty({q.size(0), q.size(1)}, q.options().dtype(at::kFloat));
   params.lse = lse ? lse->data_ptr<float>() : nullptr;
   params.windows = layout.windows.data();

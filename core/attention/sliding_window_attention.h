@@ -11,11 +11,12 @@ namespace longspan {
 
 // q, k, v : [T, H, D] float32 or bfloat16, the heads of a token side by side, any token stride.
 // Views of a packed [T, 3, H, D] are fine. Returns [T, H, D] of the same type. `lse`, where not
-// null, becomes the logsumexp of the scores, [T, H] float32. Throws c10::Error for other shapes.
+// null, becomes the logsumexp of the scores, [T, H] float32. `int8_scores`: see the kernel's
+// parameters. Throws c10::Error for other shapes.
 // The rows of global tokens are computed like any other, from their window and the global keys. A
 // model with separate global projections overwrites them by GlobalRowAttention.
 at::Tensor SlidingWindowAttention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                                   const PackedLayout& layout, double scale,
-                                  at::Tensor* lse = nullptr);
+                                  bool int8_scores = false, at::Tensor* lse = nullptr);
 
 }  // namespace longspan

@@ -11,8 +11,14 @@
 
 namespace longspan {
 
-// NOT_FOUND: no such file. INVALID_ARGUMENT: not a regular file, more than `most_bytes`, or it
-// cannot be read. The message names the file.
+// Whether there is a file of this name. INVALID_ARGUMENT: the name is there and is no file that can
+// be read: a link to nothing (a cache of which a part is missing), a pipe, a folder, or behind a
+// folder that may not be searched. Such a name must not count as absent: without modules.json, say,
+// another model would be served. The message names the file and the reason.
+absl::StatusOr<bool> HasFile(const std::string& path);
+
+// NOT_FOUND: no such file. INVALID_ARGUMENT: as HasFile, more than `most_bytes`, a pointer of Git
+// LFS, or it cannot be read. The message names the file.
 absl::StatusOr<std::string> ReadBoundedFile(const std::string& path, int64_t most_bytes);
 
 }  // namespace longspan

@@ -9,6 +9,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "core/checkpoint/bounded_file.h"
 #include "core/checkpoint/config_keys.h"
 #include "core/checkpoint/json_file.h"
 #include "core/checkpoint/known_keys.h"
@@ -22,11 +23,6 @@ namespace {
 
 namespace fs = std::filesystem;
 using nlohmann::json;
-
-bool IsFile(const std::string& path) {
-  std::error_code error;
-  return fs::is_regular_file(path, error);
-}
 
 absl::Status Bad(const std::string& where, const std::string& what) {
   return absl::InvalidArgumentError(OneLine(absl::StrCat(where, ": ", what)));
@@ -45,6 +41,7 @@ absl::Status CheckFolder(const std::string& path) {
   if (status.type() == fs::file_type::not_found)
     return absl::NotFoundError(absl::StrCat(path, ": no such folder"));
   if (status.type() == fs::file_type::directory) return absl::OkStatus();
+  if (status.type() == fs::file_type::none) return Bad(path, "cannot be read: " + error.message());
   return Bad(path, "is not a folder; give the folder that holds config.json");
 }
 
@@ -63,7 +60,9 @@ absl::Status CheckShard(const std::string& index_path, const std::string& shard,
   if (!IsPlainFileName(shard))
     return Bad(index_path, absl::StrCat("\"", shard, "\" is not a file name"));
   const std::string path = (fs::path(index_path).parent_path() / shard).string();
-  if (!IsFile(path))
+  const absl::StatusOr<bool> there = HasFile(path);
+  if (!there.ok()) return there.status();
+  if (!*there)
     return Bad(index_path, absl::StrCat("names the shard ", shard,
                                         ", which is not in the folder; copy all shards"));
   const absl::StatusOr<std::unique_ptr<SafetensorsReader>> reader = SafetensorsReader::Open(path);
@@ -103,11 +102,15 @@ absl::StatusOr<std::vector<std::string>> ReadIndex(const std::string& index_path
 
 absl::StatusOr<std::vector<std::string>> FindWeightFiles(const std::string& folder) {
   const std::string single = (fs::path(folder) / "model.safetensors").string();
-  if (IsFile(single)) return std::vector<std::string>{single};
+  const absl::StatusOr<bool> has_single = HasFile(single);
+  if (!has_single.ok()) return has_single.status();
+  if (*has_single) return std::vector<std::string>{single};
   const std::string index = single + ".index.json";
-  if (IsFile(index)) return ReadIndex(index);
+  const absl::StatusOr<bool> has_index = HasFile(index);
+  if (!has_index.ok()) return has_index.status();
+  if (*has_index) return ReadIndex(index);
   for (const char* pickle : {"pytorch_model.bin", "pytorch_model.bin.index.json"}) {
-    if (!IsFile((fs::path(folder) / pickle).string())) continue;
+    if (!HasFile((fs::path(folder) / pickle).string()).value_or(false)) continue;
     return absl::FailedPreconditionError(
         absl::StrCat(folder, ": has ", pickle,
                      " and no model.safetensors; only safetensors is read. Convert once: python3 "
@@ -142,7 +145,7 @@ absl::Status ModelFolder::ReadTransformer() {
 
   // The published libraries load the adapter's base model and change its weights.
   const std::string adapter = (fs::path(transformer_path_) / "adapter_config.json").string();
-  if (IsFile(adapter)) {
+  if (HasFile(adapter).value_or(true)) {
     return absl::FailedPreconditionError(
         absl::StrCat(adapter,
                      ": adapters are not applied; merge them into the weights once (peft: "

@@ -11,6 +11,7 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "core/checkpoint/bounded_file.h"
 #include "core/checkpoint/json_file.h"
 #include "core/checkpoint/json_reader.h"
 #include "core/checkpoint/known_keys.h"
@@ -238,7 +239,9 @@ absl::StatusOr<DenseModule> ReadDense(const std::string& module_path, Warnings* 
   if (dense.in_features == 0 || dense.out_features == 0)
     return Bad(where, "has no in_features and out_features");
   dense.weights_path = Join(module_path, "model.safetensors");
-  if (!fs::is_regular_file(dense.weights_path)) {
+  const absl::StatusOr<bool> has_weights = HasFile(dense.weights_path);
+  if (!has_weights.ok()) return has_weights.status();
+  if (!*has_weights) {
     return absl::NotFoundError(absl::StrCat(
         module_path,
         ": has no model.safetensors (pytorch_model.bin is not read; load and save the model "
@@ -268,7 +271,9 @@ absl::StatusOr<LengthAndCase> ReadLengthAndCase(const std::string& transformer_p
        {"bert", "roberta", "distilbert", "camembert", "albert", "xlm-roberta", "xlnet"}) {
     const std::string path =
         Join(transformer_path, absl::StrCat("sentence_", infix, "_config.json"));
-    if (!fs::exists(path)) continue;
+    const absl::StatusOr<bool> there = HasFile(path);
+    if (!there.ok()) return there.status();
+    if (!*there) continue;
     absl::StatusOr<JsonReader> fields = ReadFile(path, SentenceBertKeys(), warnings);
     if (!fields.ok()) return fields.status();
     result.max_seq_length = fields->Size("max_seq_length");

@@ -12,6 +12,7 @@ const CpuFeatures& GetCpuFeatures() {
                    __builtin_cpu_supports("fma");
     found.avx512_bf16 = found.avx512 && __builtin_cpu_supports("avx512bf16");
     found.avx512_vnni = found.avx512 && __builtin_cpu_supports("avx512vnni");
+    found.bfloat16_rows = found.avx512_bf16;
     found.slow_vdpbf16ps = __builtin_cpu_is("intel");
 #endif
     return found;

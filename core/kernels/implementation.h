@@ -20,7 +20,7 @@ namespace longspan::kernels {
 // `Function` is a function type, for example void(const LshHashParams&).
 template <class Function>
 struct Implementation {
-  const char* name;          // "portable", "avx2", "avx512" or "avx512_bf16"
+  const char* name;          // "portable", "avx2", "avx512", "avx512_bf16", "avx512_vnni" or both
   bool CpuFeatures::*needs;  // what the processor must have; null = every processor runs it
   Function* run;
 };

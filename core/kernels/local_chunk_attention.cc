@@ -10,8 +10,11 @@ std::vector<ChunkAttentionImplementation> ChunkAttentionImplementations(ElementT
       {"avx2", &CpuFeatures::avx2, ChunkAttentionAvx2},
       {"portable", nullptr, ChunkAttentionPortable},
   };
-  if (type == ElementType::kBFloat16)
-    all.insert(all.begin(), {"avx512_bf16", &CpuFeatures::avx512_bf16, ChunkAttentionAvx512Bf16});
+  if (type == ElementType::kBFloat16) {
+    // Where VDPBF16PS is slow, the float32 arithmetic of "avx512" is faster.
+    const auto place = all.begin() + (GetCpuFeatures().slow_vdpbf16ps ? 1 : 0);
+    all.insert(place, {"avx512_bf16", &CpuFeatures::avx512_bf16, ChunkAttentionAvx512Bf16});
+  }
   return Supported(all);
 }
 

@@ -20,7 +20,8 @@ void Rope(const RopeParams& params) {
   static const auto rotate_token = RopeImplementations().front().run;
   const int64_t num_tokens = params.cu_seqlens[params.num_texts];
   const int64_t elements = num_tokens * params.num_heads * params.head_size;
-  const bool parallel = elements > 2 * kElementsWorthAThread;  // the whole team, or one thread
+  // The whole team, or one thread.
+  const bool parallel = elements > 2 * kElementsWorthAThread && !omp_in_parallel();
 #pragma omp parallel if (parallel)
   {
     const int64_t team = omp_get_num_threads(), me = omp_get_thread_num();

@@ -26,11 +26,34 @@ std::vector<RowAttentionImplementation> RowAttentionImplementations(ElementType 
   return Supported(all);
 }
 
+std::vector<RowAttentionImplementation> Int8RowAttentionImplementations(ElementType type) {
+  std::vector<RowAttentionImplementation> all = {
+      {"avx512_vnni", &CpuFeatures::avx512_vnni, RunRowTasksAvx512Vnni}};
+  const CpuFeatures& features = GetCpuFeatures();
+  if (type == ElementType::kBFloat16 && features.avx512_vnni) {
+    const auto place = all.begin() + (features.slow_vdpbf16ps ? 1 : 0);
+    all.insert(place, {"avx512_vnni_bf16", &CpuFeatures::avx512_bf16, RunRowTasksAvx512VnniBf16});
+  }
+  return Supported(all);
+}
+
+namespace {
+
+RowTasksFunction* Preferred(ElementType type, bool int8_scores) {
+  const auto int8 = Int8RowAttentionImplementations(type);
+  return int8_scores && !int8.empty() ? int8.front().run
+                                      : RowAttentionImplementations(type).front().run;
+}
+
+}  // namespace
+
 void RunRowTasks(const SlidingWindowAttentionParams& tensors, const std::vector<RowTask>& tasks) {
-  static const auto run_float32 = RowAttentionImplementations(ElementType::kFloat32).front().run;
-  static const auto run_bfloat16 = RowAttentionImplementations(ElementType::kBFloat16).front().run;
-  const auto run = tensors.type == ElementType::kFloat32 ? run_float32 : run_bfloat16;
-  run(tensors, tasks.data(), static_cast<int64_t>(tasks.size()));
+  constexpr auto kFloat32 = ElementType::kFloat32, kBFloat16 = ElementType::kBFloat16;
+  static RowTasksFunction* const run[2][2] = {
+      {Preferred(kFloat32, false), Preferred(kFloat32, true)},
+      {Preferred(kBFloat16, false), Preferred(kBFloat16, true)}};
+  run[tensors.type == kBFloat16][tensors.int8_scores](tensors, tasks.data(),
+                                                      static_cast<int64_t>(tasks.size()));
 }
 
 }  // namespace longspan::kernels

@@ -80,6 +80,12 @@ void RunRowTasksAvx512(const SlidingWindowAttentionParams& tensors, const RowTas
                        int64_t num_tasks);
 void RunRowTasksAvx512Bf16(const SlidingWindowAttentionParams& tensors, const RowTask* tasks,
                            int64_t num_tasks);
+// The same two with scores of int8 (VPDPBUSD): each row of q and k of a head is rounded to 8 bits
+// under a scale of its own.
+void RunRowTasksAvx512Vnni(const SlidingWindowAttentionParams& tensors, const RowTask* tasks,
+                           int64_t num_tasks);
+void RunRowTasksAvx512VnniBf16(const SlidingWindowAttentionParams& tensors, const RowTask* tasks,
+                               int64_t num_tasks);
 
 using RowTasksFunction = void(const SlidingWindowAttentionParams& tensors, const RowTask* tasks,
                               int64_t num_tasks);
@@ -87,5 +93,8 @@ using RowAttentionImplementation = Implementation<RowTasksFunction>;
 // The implementations that this processor runs for tensors of `type`, the preferred first.
 // RunRowTasks uses the first.
 std::vector<RowAttentionImplementation> RowAttentionImplementations(ElementType type);
+// Those with scores of int8; none where the processor lacks AVX512_VNNI. Where `tensors` allow int8
+// scores, RunRowTasks uses the first of these, if there is one.
+std::vector<RowAttentionImplementation> Int8RowAttentionImplementations(ElementType type);
 
 }  // namespace longspan::kernels

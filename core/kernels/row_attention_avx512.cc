@@ -1,6 +1,10 @@
 // RowTaskTile for AVX-512: 64 rows a block, 24 sums in the 32 registers, 2^x by a polynomial of
 // degree 5 and VSCALEFPS. A second form multiplies pairs of bfloat16 by VDPBF16PS, which does two
-// multiply-adds a lane.
+// multiply-adds a lane. For scores from int8 either takes VPDPBUSD, which does four.
+#include <bit>
+#include <limits>
+
+#include "core/kernels/quantize.h"
 #include "core/kernels/row_attention_tile.h"
 #include "core/kernels/vector_avx512.h"
 
@@ -122,6 +126,75 @@ struct Avx512Bf16 : Avx512Base {
   static Float PackWeights(const Float (&p)[2]) { return RoundToPairs(p[0], p[1]); }
 };
 
+// Scores of int8. A row of one head has the scale max |x| / 127 and becomes x / scale, rounded.
+// VPDPBUSD multiplies unsigned by signed bytes, so queries are shifted by 128, and the sum of a key
+// begins with what takes the shift away. Sums are exact.
+//   Example, D = 2: q = [1 -0.5] has the scale 1/127 and the bytes [255 64]; k = [2 2] has 2/127
+//   and [127 127]. The sum begins with -128 · 254 = -32,512 and ends as 255 · 127 + 64 · 127 -
+//   32,512 = 8,001, which times 1/127 · 2/127 is 0.992. In floats it is 1.
+// A row with NaN or Inf has the scale NaN.
+template <class Isa>
+struct Int8Scores {
+  using Element = typename Isa::Element;
+  using Sum = __m512i;
+  static constexpr int kPack = 4;
+  static constexpr bool kQuantizes = true;
+
+  static KeyScore PackKey(const Element* row, int32_t count, int32_t depth, float* units) {
+    const Scale scale = ScaleOf(row, count);
+    __m512i sum = _mm512_setzero_si512();
+    for (int32_t d = 0; d < depth * kPack; d += 16) {
+      const __m512i values = Quantize(row, count, d, scale);
+      sum = _mm512_add_epi32(sum, values);
+      StoreBytes(units, depth, d, values);
+    }
+    return {.scale = scale.step, .start = -128 * _mm512_reduce_add_epi32(sum)};
+  }
+  static float PackQuery(const Element* row, int32_t count, int32_t depth, float* units) {
+    const Scale scale = ScaleOf(row, count);
+    for (int32_t d = 0; d < depth * kPack; d += 16)
+      StoreBytes(units, depth, d,
+                 _mm512_add_epi32(Quantize(row, count, d, scale), _mm512_set1_epi32(128)));
+    return scale.step;
+  }
+
+  static Sum Start(const KeyScore& key) { return _mm512_set1_epi32(key.start); }
+  static Sum Dot(Sum sum, __m512 q, __m512 k) {
+    return DotBytes(sum, _mm512_castps_si512(q), _mm512_castps_si512(k));
+  }
+  static __m512 Score(Sum sum, const KeyScore& key, __m512 query_scales) {
+    return _mm512_mul_ps(_mm512_mul_ps(_mm512_cvtepi32_ps(sum), query_scales), Isa::Set(key.scale));
+  }
+
+ private:
+  struct Scale {
+    float step;     // value of 1
+    float inverse;  // 1 / step, or 0
+  };
+  // As integers, magnitudes are in the order of the floats, and those of NaN are above that of Inf.
+  static Scale ScaleOf(const Element* row, int32_t count) {
+    const __m512i magnitude = _mm512_set1_epi32(0x7fffffff);
+    __m512i bits = _mm512_setzero_si512();
+    for (int32_t d = 0; d < count; d += 16)
+      bits = _mm512_max_epi32(
+          bits,
+          _mm512_and_si512(_mm512_castps_si512(Load16(row + d, LaneMask(count, d))), magnitude));
+    const float largest = std::bit_cast<float>(_mm512_reduce_max_epi32(bits));
+    if (!(largest < std::numeric_limits<float>::infinity()))
+      return {.step = std::numeric_limits<float>::quiet_NaN(), .inverse = 0};
+    return {.step = largest / 127.0f,
+            .inverse = largest >= kLeastQuantized ? 127.0f / largest : 0.0f};
+  }
+  static __m512i Quantize(const Element* row, int32_t count, int32_t d, const Scale& scale) {
+    return _mm512_cvtps_epi32(
+        _mm512_mul_ps(Load16(row + d, LaneMask(count, d)), Isa::Set(scale.inverse)));
+  }
+  static void StoreBytes(float* units, int32_t depth, int32_t d, __m512i values) {
+    _mm_mask_storeu_epi8(reinterpret_cast<char*>(units) + d, LaneMask(depth * kPack, d),
+                         _mm512_cvtepi32_epi8(values));
+  }
+};
+
 }  // namespace
 
 void RunRowTasksAvx512(const SlidingWindowAttentionParams& tensors, const RowTask* tasks,
@@ -134,6 +207,18 @@ void RunRowTasksAvx512(const SlidingWindowAttentionParams& tensors, const RowTas
 void RunRowTasksAvx512Bf16(const SlidingWindowAttentionParams& tensors, const RowTask* tasks,
                            int64_t num_tasks) {
   RunTasks<Avx512Bf16>(tensors, tasks, num_tasks);
+}
+
+void RunRowTasksAvx512Vnni(const SlidingWindowAttentionParams& tensors, const RowTask* tasks,
+                           int64_t num_tasks) {
+  if (tensors.type == ElementType::kFloat32)
+    return RunTasks<Avx512<float>, Int8Scores<Avx512<float>>>(tensors, tasks, num_tasks);
+  RunTasks<Avx512<BFloat16>, Int8Scores<Avx512<BFloat16>>>(tensors, tasks, num_tasks);
+}
+
+void RunRowTasksAvx512VnniBf16(const SlidingWindowAttentionParams& tensors, const RowTask* tasks,
+                               int64_t num_tasks) {
+  RunTasks<Avx512Bf16, Int8Scores<Avx512Bf16>>(tensors, tasks, num_tasks);
 }
 
 }  // namespace longspan::kernels

@@ -47,11 +47,24 @@
 //   Transpose(rows)                  turns kLanes rows into columns
 // A count above what a vector holds means the whole vector.
 //
+// How stage 1 makes its scores is a second parameter, `Scores`. ElementScores takes q and k as they
+// are. Int8Scores of row_attention_avx512.cc quantises them first, a row of one head at a time, and
+// multiplies four int8 a lane. What a `Scores` gives to the loop nest:
+//   Sum, kPack                       vector of sums; elements in a unit of q and k
+//   kQuantizes                       whether PackQuery is there: queries become units before they
+//                                    are transposed, and have a scale
+//   PackKey(row, count, depth, to)   writes the `depth` units of a key, and returns its KeyScore
+//   PackQuery(row, count, depth, to) the same for a query; returns its scale
+//   Start(key), Dot(sum, q, k)       what the sum of a key begins with; sum + q k
+//   Score(sum, key, scales)          the scores q·k of a vector of queries with these scales
+//
 // Cost: 2 D multiply-adds for each key that a row sees, per head, plus at most one lane block at
 // each edge of a block of rows. Scratch per thread: a constant of about 1 MiB, whatever the length
 // of the text. Source: Longformer, arXiv 2004.05150, sec. 3.1. Proven by
 // sliding_window_attention_test and block_sparse_attention_test.
 #pragma once
+
+#include <omp.h>
 
 #include <algorithm>
 #include <cmath>
@@ -66,7 +79,31 @@
 namespace longspan::kernels {
 namespace {
 
+// What a key brings to its scores besides its units: Scores::Start and Scores::Score read it.
+struct KeyScore {
+  float scale = 1;
+  int32_t start = 0;
+};
+
 template <class Isa>
+struct ElementScores {
+  using Float = typename Isa::Float;
+  using Element = typename Isa::Element;
+  using Sum = Float;
+  static constexpr int kPack = Isa::kPack;
+  static constexpr bool kQuantizes = false;
+
+  static KeyScore PackKey(const Element* row, int32_t count, int32_t depth, float* units) {
+    for (int32_t d = 0; d < depth; d += Isa::kLanes)
+      Isa::StoreUnits(units + d, depth - d, Isa::LoadUnits(row + d * kPack, count - d * kPack));
+    return {};
+  }
+  static Sum Start(const KeyScore&) { return Sum{}; }
+  static Sum Dot(Sum sum, Float q, Float k) { return Isa::Dot(sum, q, k); }
+  static Float Score(Sum sum, const KeyScore&, Float) { return sum; }
+};
+
+template <class Isa, class Scores = ElementScores<Isa>>
 class RowTaskTile {
   using Float = typename Isa::Float;
   using Element = typename Isa::Element;
@@ -88,7 +125,7 @@ class RowTaskTile {
 
  public:
   RowTaskTile(const SlidingWindowAttentionParams& params, Scratch& scratch) : p_(params) {
-    depth_ = (p_.head_size + kPack - 1) / kPack;
+    depth_ = (p_.head_size + Scores::kPack - 1) / Scores::kPack;
     width_ = (p_.head_size + kLanes - 1) / kLanes * kLanes;
     chunk_keys_ = std::clamp(kChunkUnits / width_, 4 * kGroup, kMaxChunkKeys) / kGroup * kGroup;
     LayOut(scratch);
@@ -113,8 +150,11 @@ class RowTaskTile {
     const size_t queries = static_cast<size_t>(depth_) * kRows;
     const size_t sums = static_cast<size_t>(kStateRows) * width_;
     const size_t ints = lines(chunk_keys_);
-    float* next =
-        scratch.Floats(keys + values + scores + queries + sums + 2 * kStateRows + 3 * ints);
+    query_stride_ = static_cast<int32_t>(lines(depth_));
+    const size_t query_rows = Scores::kQuantizes ? static_cast<size_t>(kLanes) * query_stride_ : 0;
+    const size_t key_scores = Scores::kQuantizes ? 2 * ints : 0;
+    float* next = scratch.Floats(keys + values + scores + queries + sums + 2 * kStateRows +
+                                 3 * ints + query_rows + key_scores);
     const auto take = [&next](size_t floats) {
       float* part = next;
       next += floats;
@@ -130,6 +170,8 @@ class RowTaskTile {
     position_ = reinterpret_cast<int32_t*>(take(ints));
     lo_ = reinterpret_cast<int32_t*>(take(ints));
     hi_ = reinterpret_cast<int32_t*>(take(ints));
+    query_rows_ = take(query_rows);
+    key_scores_ = reinterpret_cast<KeyScore*>(take(key_scores));
   }
 
   const Element* Row(const void* base, int64_t stride, int32_t row) const {
@@ -199,11 +241,9 @@ class RowTaskTile {
     const Element* values[kPack];
     for (int i = 0; i < kPack; ++i) {
       const int32_t key = position_[first + i];
-      float* target = keys_ + static_cast<size_t>(first + i) * depth_;
-      const Element* source = Row(p_.k, p_.k_stride, key);
-      for (int32_t d = 0; d < depth_; d += kLanes)
-        Isa::StoreUnits(target + d, depth_ - d,
-                        Isa::LoadUnits(source + d * kPack, p_.head_size - d * kPack));
+      const KeyScore score = Scores::PackKey(Row(p_.k, p_.k_stride, key), p_.head_size, depth_,
+                                             keys_ + static_cast<size_t>(first + i) * depth_);
+      if constexpr (Scores::kQuantizes) key_scores_[first + i] = score;
       values[i] = Row(p_.v, p_.v_stride, key);
     }
     float* target = values_ + static_cast<size_t>(first / kPack) * width_;
@@ -221,13 +261,15 @@ class RowTaskTile {
   // last row repeat it.
   void PackQueries() {
     for (int r = 0; r < num_vectors_ * kLanes; r += kLanes) {
+      if constexpr (Scores::kQuantizes) QuantizeQueries(r);
       for (int32_t d = 0; d < depth_; d += kLanes) {
         Float rows[kLanes];
 #pragma GCC unroll 16
         for (int i = 0; i < kLanes; ++i) {
-          const int32_t row = std::min(first_row_ + r + i, task_->row_end - 1);
-          rows[i] =
-              Isa::LoadUnits(Row(p_.q, p_.q_stride, row) + d * kPack, p_.head_size - d * kPack);
+          if constexpr (Scores::kQuantizes)
+            rows[i] = Isa::Load(query_rows_ + i * query_stride_ + d);
+          else
+            rows[i] = Isa::LoadUnits(Query(r + i) + d * kPack, p_.head_size - d * kPack);
         }
         Isa::Transpose(rows);
         for (int i = 0; i < std::min<int>(kLanes, depth_ - d); ++i)
@@ -237,6 +279,19 @@ class RowTaskTile {
     for (int32_t row = first_row_ + kRows; row < std::min(first_row_ + 2 * kRows, task_->row_end);
          ++row)
       Prefetch(Row(p_.q, p_.q_stride, row));
+  }
+
+  // Row r of the block; the last one for the lanes behind it.
+  const Element* Query(int r) const {
+    return Row(p_.q, p_.q_stride, std::min(first_row_ + r, task_->row_end - 1));
+  }
+  // The units and scales of kLanes queries from row r of the block on.
+  void QuantizeQueries(int r) {
+    alignas(64) float scales[kLanes];
+    for (int i = 0; i < kLanes; ++i)
+      scales[i] =
+          Scores::PackQuery(Query(r + i), p_.head_size, depth_, query_rows_ + i * query_stride_);
+    query_scales_[r / kLanes] = Isa::Load(scales);
   }
 
   void AttendBlock(int32_t first_row, bool first_chunk) {
@@ -256,8 +311,8 @@ class RowTaskTile {
     const int32_t state = first_row - task_->row_begin;
     for (int v = 0; v < num_vectors_; ++v)
       block_maximum_[v] = Isa::Load(maximum_ + state + v * kLanes);
-    Scores(0, num_columns_);
-    Scores(band_begin, band_end);
+    ScoreKeys(0, num_columns_);
+    ScoreKeys(band_begin, band_end);
     Rescale(state, first_chunk);
     WeighAndAdd(0, num_columns_, state);
     WeighAndAdd(band_begin, band_end, state);
@@ -278,21 +333,21 @@ class RowTaskTile {
   }
 
   // Stage 1 for the keys [begin, end), both at the edge of a group.
-  void Scores(int32_t begin, int32_t end) {
+  void ScoreKeys(int32_t begin, int32_t end) {
     for (int32_t group = begin; group < end; group += kGroup) {
       const VectorRange seen = SeenBy(group);
       switch (seen.end - seen.begin) {
         case 1:
-          ScoreGroup<1>(group, seen.begin);
+          ScoreSome<1>(group, seen.begin);
           break;
         case 2:
-          ScoreGroup<2>(group, seen.begin);
+          ScoreSome<2>(group, seen.begin);
           break;
         case 3:
-          if constexpr (kVectors >= 3) ScoreGroup<3>(group, seen.begin);
+          if constexpr (kVectors >= 3) ScoreSome<3>(group, seen.begin);
           break;
         case 4:
-          if constexpr (kVectors >= 4) ScoreGroup<4>(group, seen.begin);
+          if constexpr (kVectors >= 4) ScoreSome<4>(group, seen.begin);
           break;
         default:
           break;
@@ -300,9 +355,28 @@ class RowTaskTile {
     }
   }
 
+  // Quantising forms keep the tile in a function of its own: g++ 12 would otherwise hold constants
+  // of the other stages in registers and a quarter of the sums in memory.
+  template <int kCount>
+  void ScoreSome(int32_t group, int first_vector) {
+    if constexpr (Scores::kQuantizes)
+      ScoreGroupApart<kCount>(group, first_vector);
+    else
+      ScoreGroup<kCount>(group, first_vector);
+  }
+  template <int kCount>
+  [[gnu::noinline]] void ScoreGroupApart(int32_t group, int first_vector) {
+    ScoreGroup<kCount>(group, first_vector);
+  }
+
   template <int kCount>
   void ScoreGroup(int32_t group, int first_vector) {
-    Float s[kGroup][kCount] = {};
+    typename Scores::Sum sums[kGroup][kCount];
+#pragma GCC unroll 8
+    for (int g = 0; g < kGroup; ++g) {
+#pragma GCC unroll 4
+      for (int v = 0; v < kCount; ++v) sums[g][v] = Scores::Start(KeyScoreOf(group + g));
+    }
     const float* keys = keys_ + static_cast<size_t>(group) * depth_;
     const float* queries = queries_ + first_vector * kLanes;
     for (int32_t d = 0; d < depth_; ++d, queries += kRows) {
@@ -313,8 +387,15 @@ class RowTaskTile {
       for (int g = 0; g < kGroup; ++g) {
         const Float k = Isa::Broadcast(keys + static_cast<size_t>(g) * depth_ + d);
 #pragma GCC unroll 4
-        for (int v = 0; v < kCount; ++v) s[g][v] = Isa::Dot(s[g][v], q[v], k);
+        for (int v = 0; v < kCount; ++v) sums[g][v] = Scores::Dot(sums[g][v], q[v], k);
       }
+    }
+    Float s[kGroup][kCount];
+#pragma GCC unroll 8
+    for (int g = 0; g < kGroup; ++g) {
+#pragma GCC unroll 4
+      for (int v = 0; v < kCount; ++v)
+        s[g][v] = Scores::Score(sums[g][v], KeyScoreOf(group + g), query_scales_[first_vector + v]);
     }
     const int32_t first_row = first_row_ + first_vector * kLanes;
     const bool all_seen =
@@ -336,6 +417,13 @@ class RowTaskTile {
       }
       block_maximum_[first_vector + v] = maximum;
     }
+  }
+
+  KeyScore KeyScoreOf(int32_t key) const {
+    if constexpr (Scores::kQuantizes)
+      return key_scores_[key];
+    else
+      return {};
   }
 
   // Brings what earlier chunks left to the new maximum.
@@ -477,9 +565,10 @@ class RowTaskTile {
   }
 
   const SlidingWindowAttentionParams& p_;
-  int32_t depth_ = 0;       // units of one query or key
-  int32_t width_ = 0;       // head size, rounded up to whole vectors
-  int32_t chunk_keys_ = 0;  // the most keys of a chunk
+  int32_t depth_ = 0;         // units of one query or key
+  int32_t width_ = 0;         // head size, rounded up to whole vectors
+  int32_t chunk_keys_ = 0;    // the most keys of a chunk
+  int32_t query_stride_ = 0;  // units from row to row of query_rows_
 
   // The task at hand.
   const RowTask* task_ = nullptr;
@@ -493,36 +582,39 @@ class RowTaskTile {
   float* sum_ = nullptr;                  // [kStateRows] of the weights
 
   // The chunk at hand: columns, then band, each padded to whole groups.
-  int32_t count_ = 0;            // keys, with padding
-  int32_t num_columns_ = 0;      // of them columns, with padding
-  int32_t band_keys_ = 0;        // of them in the band, without padding
-  int32_t num_weighted_ = 0;     // leading columns that count task_->weight times
-  int32_t* position_ = nullptr;  // [chunk_keys_]
-  int32_t* lo_ = nullptr;        // [chunk_keys_] first row that sees the key
-  int32_t* hi_ = nullptr;        // [chunk_keys_] last row that sees the key
-  float* keys_ = nullptr;        // [chunk_keys_, depth_] units
-  float* values_ = nullptr;      // [chunk_keys_ / kPack, width_] units
+  int32_t count_ = 0;               // keys, with padding
+  int32_t num_columns_ = 0;         // of them columns, with padding
+  int32_t band_keys_ = 0;           // of them in the band, without padding
+  int32_t num_weighted_ = 0;        // leading columns that count task_->weight times
+  int32_t* position_ = nullptr;     // [chunk_keys_]
+  int32_t* lo_ = nullptr;           // [chunk_keys_] first row that sees the key
+  int32_t* hi_ = nullptr;           // [chunk_keys_] last row that sees the key
+  KeyScore* key_scores_ = nullptr;  // [chunk_keys_] where Scores quantises
+  float* keys_ = nullptr;           // [chunk_keys_, depth_] units
+  float* values_ = nullptr;         // [chunk_keys_ / kPack, width_] units
 
   // The block of rows at hand.
   int32_t first_row_ = 0;
   int32_t num_rows_ = 0;
   int32_t num_vectors_ = 0;
-  float* queries_ = nullptr;  // [depth_, kRows] units
+  float* queries_ = nullptr;     // [depth_, kRows] units
+  float* query_rows_ = nullptr;  // [kLanes, query_stride_] units, where Scores quantises
   // [chunk_keys_, kRows] scores, which stage 2 overwrites with the weights,
   // [chunk_keys_ / kPack, kRows] units.
   float* scores_ = nullptr;
   Float block_maximum_[kVectors], block_shift_[kVectors], block_sum_[kVectors];
+  Float query_scales_[kVectors] = {};
 };
 
 // Runs every task for every head. Heads come first, so that what runs at the same time shares rows
 // of the same tensors.
-template <class Isa>
+template <class Isa, class Scores = ElementScores<Isa>>
 void RunTasks(const SlidingWindowAttentionParams& params, const RowTask* tasks, int64_t num_tasks) {
   const int64_t count = num_tasks * params.num_heads;
-#pragma omp parallel if (count > 1)
+#pragma omp parallel if (count > 1 && !omp_in_parallel())
   {
     thread_local Scratch scratch;
-    RowTaskTile<Isa> tile(params, scratch);
+    RowTaskTile<Isa, Scores> tile(params, scratch);
 #pragma omp for schedule(dynamic)
     for (int64_t i = 0; i < count; ++i)
       tile.Run(tasks[i / params.num_heads], static_cast<int32_t>(i % params.num_heads));

@@ -40,6 +40,9 @@ struct SlidingWindowAttentionParams {
   int32_t num_heads = 0;  // H
   int32_t head_size = 0;  // D
   float scale = 1.0f;     // multiplies q·k; positive
+  // Scores may be computed from q and k rounded to 8 bits, each row of a head under a scale of its
+  // own. Where the processor has no fast instruction for that, they are computed as ever.
+  bool int8_scores = false;
 
   int32_t num_texts = 0;                // B
   const int32_t* cu_seqlens = nullptr;  // [B+1] where each text begins, and the end of the last

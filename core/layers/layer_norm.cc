@@ -31,7 +31,7 @@ void LayerNorm::Run(const at::Tensor& x, const at::Tensor& residual, at::Tensor&
   params.out = out.data_ptr();
   params.out_type = ElementTypeOf(out);
   if (quantized != nullptr) {
-    *quantized = {at::empty(x.sizes(), at::kByte), at::empty({x.size(0)}, at::kFloat)};
+    *quantized = EmptyQuantizedRows(x.size(0), x.size(1));
     params.q = quantized->values.mutable_data_ptr<uint8_t>();
     params.q_scales = quantized->scales.mutable_data_ptr<float>();
   }

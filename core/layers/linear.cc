@@ -7,7 +7,8 @@
 //   GELU 200.
 // The layout does not depend on the number of rows that the weight is packed for (measured from 1
 // to 4,096), so weights are packed once, for 512 rows. oneDNN sets up a primitive the first time
-// that it sees a shape, which takes about a millisecond, and caches it after that.
+// that it sees a shape, which takes about a millisecond, and caches it after that;
+// core/layers/product_rows.h keeps the shapes few.
 // oneDNN packs float32 for AVX-512 alone; core/kernels/packed_gemm.h does it for AVX2.
 // Cost 2·M·in·out floating-point operations. Proven by linear_test; that no slow reference loop of
 // oneDNN runs is proven by onednn_implementation_test.
@@ -29,6 +30,7 @@
 #include "absl/strings/string_view.h"
 #include "core/kernels/cpu_features.h"
 #include "core/kernels/packed_gemm.h"
+#include "core/layers/product_rows.h"
 #include "core/layers/quantized_linear.h"
 
 namespace longspan {
@@ -64,6 +66,17 @@ std::pair<std::string_view, std::string_view> PostOp(Activation activation) {
       return {"tanh", ""};
   }
   return {"none", ""};
+}
+
+// x [M, K] as contiguous rows of `type`, followed by zeros up to ProductRows(M).
+at::Tensor WithProductRows(const at::Tensor& x, at::ScalarType type) {
+  const int64_t rows = x.size(0);
+  const int64_t padded_rows = ProductRows(rows);
+  if (padded_rows == rows) return x.to(type).contiguous();
+  at::Tensor padded = at::empty({padded_rows, x.size(1)}, type);
+  padded.narrow(0, 0, rows).copy_(x);
+  padded.narrow(0, rows, padded_rows - rows).zero_();
+  return padded;
 }
 
 at::Tensor PackedLinear(const at::Tensor& x, const at::Tensor& packed, const at::Tensor& bias,
@@ -134,6 +147,17 @@ DataType FastestAccurateDataType() {
                                                           : DataType::kFloat32;
 }
 
+at::ScalarType RowType(DataType dtype, const kernels::CpuFeatures& features) {
+  const bool is_bfloat16 =
+      dtype == DataType::kBFloat16 || (dtype == DataType::kInt8 && features.bfloat16_rows);
+  return is_bfloat16 ? at::kBFloat16 : at::kFloat;
+}
+
+bool HasInt8Scores(DataType dtype, const kernels::CpuFeatures& features) {
+  return dtype == DataType::kInt8 && RowType(dtype, features) == at::kBFloat16 &&
+         features.avx512_vnni;
+}
+
 Linear::Linear(const at::Tensor& weight, const at::Tensor& bias, DataType dtype,
                Activation activation)
     : in_features_(weight.size(1)),
@@ -183,7 +207,16 @@ at::Tensor Linear::operator()(const at::Tensor& x, at::ScalarType out_type) cons
   }
   const at::ScalarType type = dtype_ == DataType::kBFloat16 ? at::kBFloat16 : at::kFloat;
   if (uses_packed_gemm_) return RunPackedGemm(x.to(type)).to(out_type);
-  return PackedLinear(x.to(type).contiguous(), packed_, bias_, activation_).to(out_type);
+  const at::Tensor y = PackedLinear(WithProductRows(x, type), packed_, bias_, activation_);
+  return y.narrow(0, 0, x.size(0)).to(out_type);
+}
+
+void Linear::Run(const at::Tensor& x, at::Tensor& out) const {
+  if (quantized_ != nullptr && x.size(0) > 0) {
+    quantized_->Run(x.contiguous(), activation_, out);
+  } else {
+    out.copy_((*this)(x, out.scalar_type()));
+  }
 }
 
 }  // namespace longspan

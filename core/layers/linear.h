@@ -33,6 +33,18 @@ absl::Status CheckDataTypeSupported(
 // folder without int8 weights.
 DataType FastestAccurateDataType();
 
+// The type of a model's rows: what goes into and comes out of its linear layers, and the hidden
+// states, queries, keys and values between them. bfloat16 in a bfloat16 model, and in an int8 model
+// on processors with AVX512_BF16; else float32. It costs int8 little, because its products are good
+// to about eight bits, which is what bfloat16 holds.
+at::ScalarType RowType(DataType dtype,
+                       const kernels::CpuFeatures& features = kernels::GetCpuFeatures());
+// Whether attention computes its scores from queries and keys that are rounded to 8 bits
+// (core/kernels/row_attention.h): in an int8 model with rows of bfloat16, where the processor has
+// AVX512_VNNI.
+bool HasInt8Scores(DataType dtype,
+                   const kernels::CpuFeatures& features = kernels::GetCpuFeatures());
+
 class QuantizedLinear;
 
 class Linear {
@@ -46,6 +58,8 @@ class Linear {
   // x [M, in] float32 or bfloat16 -> [M, out] of x's type, or of out_type.
   at::Tensor operator()(const at::Tensor& x) const { return (*this)(x, x.scalar_type()); }
   at::Tensor operator()(const at::Tensor& x, at::ScalarType out_type) const;
+  // The same, written to `out` [M, out], contiguous, of its type.
+  void Run(const at::Tensor& x, at::Tensor& out) const;
 
   int64_t out_features() const { return out_features_; }
   Activation activation() const { return activation_; }

@@ -27,6 +27,7 @@
 #include "core/kernels/cpu_features.h"
 #include "core/kernels/packed_gemm.h"
 #include "core/layers/element_type_of.h"
+#include "core/layers/product_rows.h"
 
 namespace longspan {
 namespace {
@@ -55,10 +56,15 @@ kernels::DequantizeParams ParamsFor(const kernels::Accumulators& main, const at:
 
 }  // namespace
 
+QuantizedRows EmptyQuantizedRows(int64_t rows, int64_t width) {
+  return {at::empty({ProductRows(rows), width}, at::kByte).narrow(0, 0, rows),
+          at::empty({rows}, at::kFloat)};
+}
+
 QuantizedRows QuantizeRows(const at::Tensor& x) {
   TORCH_CHECK(x.dim() == 2 && x.is_contiguous(), "quantisation takes contiguous rows, got ",
               x.sizes());
-  QuantizedRows rows{at::empty(x.sizes(), at::kByte), at::empty({x.size(0)}, at::kFloat)};
+  QuantizedRows rows = EmptyQuantizedRows(x.size(0), x.size(1));
   kernels::QuantizeRows({.x = x.const_data_ptr(),
                          .x_type = ElementTypeOf(x),
                          .q = rows.values.mutable_data_ptr<uint8_t>(),
@@ -123,10 +129,18 @@ at::Tensor QuantizedLinear::Accumulate(const QuantizedRows& x) const {
   static const auto pointwise = c10::Dispatcher::singleton()
                                     .findSchemaOrThrow("onednn::qlinear_pointwise", "")
                                     .typed<Pointwise>();
-  return pointwise.call(x.values, /*x_scale=*/1.0, /*x_zero_point=*/0, packed_, weight_scales_,
-                        weight_zero_points_, std::nullopt,
-                        /*output_scale=*/1.0, /*output_zero_point=*/0, at::kFloat, "none",
-                        c10::List<std::optional<at::Scalar>>(), "");
+  // The rows that are multiplied: those of x and what lies behind them in memory.
+  const int64_t width = x.values.size(1);
+  const int64_t end = (x.values.storage_offset() + ProductRows(x.values.size(0)) * width);
+  const bool has_room = end <= static_cast<int64_t>(x.values.storage().nbytes());
+  const at::Tensor values =
+      has_room ? x.values.as_strided({ProductRows(x.values.size(0)), width}, {width, 1}) : x.values;
+  const at::Tensor accumulators =
+      pointwise.call(values, /*x_scale=*/1.0, /*x_zero_point=*/0, packed_, weight_scales_,
+                     weight_zero_points_, std::nullopt,
+                     /*output_scale=*/1.0, /*output_zero_point=*/0, at::kFloat, "none",
+                     c10::List<std::optional<at::Scalar>>(), "");
+  return accumulators.narrow(0, 0, x.values.size(0));
 }
 
 kernels::Accumulators QuantizedLinear::View(const at::Tensor& accumulators) const {
@@ -191,8 +205,7 @@ QuantizedRows QuantizedLinear::RunQuantized(const QuantizedLinear& main,
   }
   const at::Tensor accumulators = main.Accumulate(x);
   const at::Tensor gate_accumulators = gate != nullptr ? gate->Accumulate(x) : at::Tensor();
-  QuantizedRows rows{at::empty(accumulators.sizes(), at::kByte),
-                     at::empty({accumulators.size(0)}, at::kFloat)};
+  QuantizedRows rows = EmptyQuantizedRows(accumulators.size(0), accumulators.size(1));
   kernels::DequantizeParams params =
       ParamsFor(main.View(accumulators), x.scales, activation, accumulators);
   if (gate != nullptr) params.gate = gate->View(gate_accumulators);

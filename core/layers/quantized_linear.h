@@ -23,6 +23,10 @@ struct QuantizedRows {
   at::Tensor scales;  // [M] float32
 };
 
+// [rows, width] and [rows], uninitialised. Behind the values there is memory for the rows that
+// oneDNN computes beyond them (core/layers/product_rows.h).
+QuantizedRows EmptyQuantizedRows(int64_t rows, int64_t width);
+
 // x [M, K] float32 or bfloat16, contiguous.
 QuantizedRows QuantizeRows(const at::Tensor& x);
 

@@ -47,6 +47,7 @@ PostNormLayer::Names PostNormLayer::BertNames(int64_t layer) {
 PostNormLayer::PostNormLayer(WeightMap& weights, const Names& names, const EncoderConfig& config,
                              DataType dtype, bool qkv_bias)
     : num_heads_(config.num_heads),
+      has_int8_scores_(HasInt8Scores(dtype)),
       qkv_(TakeQkv(weights, names, config.hidden_size, qkv_bias, dtype)),
       attention_output_(TakeLinear(weights, names.attention_output, config.hidden_size,
                                    config.hidden_size, dtype)),
@@ -64,23 +65,18 @@ int64_t PostNormLayer::NumLinearParameters(const EncoderConfig& config) {
                               2 * config.hidden_size * config.intermediate_size);
 }
 
-// In an int8 model x stays float32, and attention runs in bfloat16 where this processor has it.
-// That halves the memory to move, and costs little: the products of int8 are good to about eight
-// bits, which is what bfloat16 holds.
 at::Tensor PostNormLayer::Qkv(const at::Tensor& x, const PackedPass* pass) const {
-  const bool uses_bfloat16 =
-      qkv_.quantized() != nullptr && CheckDataTypeSupported(DataType::kBFloat16).ok();
-  const at::ScalarType type = uses_bfloat16 ? at::kBFloat16 : x.scalar_type();
   const int64_t rows = x.size(0);
   at::Tensor qkv;
   if (pass == nullptr || rows <= PackedPass::kRowsPerPause) {
-    qkv = qkv_(x, type);
+    qkv = qkv_(x);
   } else {
-    qkv = at::empty({rows, 3 * x.size(1)}, x.options().dtype(type));
+    qkv = at::empty({rows, 3 * x.size(1)}, x.options());
     for (int64_t begin = 0; begin < rows; begin += PackedPass::kRowsPerPause) {
       if (begin > 0 && !pass->Continue()) return {};
       const int64_t end = std::min(begin + PackedPass::kRowsPerPause, rows);
-      qkv.slice(0, begin, end).copy_(qkv_(x.slice(0, begin, end), type));
+      at::Tensor block = qkv.slice(0, begin, end);
+      qkv_.Run(x.slice(0, begin, end), block);
     }
   }
   return qkv.view({rows, 3, num_heads_, x.size(1) / num_heads_});

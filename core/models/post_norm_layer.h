@@ -50,6 +50,8 @@ class PostNormLayer {
   // x [T, E] -> [T, 3, H, D]: query, key, value. With a `pass` it pauses between blocks of rows
   // (PackedPass::Continue). An undefined tensor = the pass is to stop.
   at::Tensor Qkv(const at::Tensor& x, const PackedPass* pass = nullptr) const;
+  // How the model's attention makes its scores (HasInt8Scores).
+  bool has_int8_scores() const { return has_int8_scores_; }
   // x [T, E] is the layer's input and becomes its output; attended [T, H, D]. With a `pass` it
   // pauses as Qkv does. If the pass is to stop, x is left half done.
   void Finish(at::Tensor& x, const at::Tensor& attended, const PackedPass* pass = nullptr) const;
@@ -60,6 +62,7 @@ class PostNormLayer {
 
  private:
   int64_t num_heads_;
+  bool has_int8_scores_;
   Linear qkv_;
   Linear attention_output_;
   LayerNorm attention_norm_;

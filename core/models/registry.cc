@@ -11,6 +11,7 @@
 #include "core/models/model.h"
 #include "core/models/modernbert/model.h"
 #include "core/models/reformer/model.h"
+#include "core/runtime/compute_threads.h"
 #include "core/weights/int8_weights.h"
 
 namespace longspan {
@@ -37,6 +38,8 @@ constexpr Architecture kArchitectures[] = {
 
 absl::StatusOr<std::unique_ptr<EncoderModel>> LoadEncoderModel(const ModelFolder& folder,
                                                                DataType dtype) {
+  // Packs its weights with the team that its passes have. Not every caller goes through Encoder.
+  if (absl::Status joined = JoinComputeTeam(); !joined.ok()) return joined;
   if (dtype != DataType::kInt8) {
     const absl::StatusOr<std::string> int8 = FindInt8Weights(folder.weight_files());
     if (!int8.ok()) return int8.status();

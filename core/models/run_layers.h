@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "core/layers/linear.h"
 #include "core/model_info.h"
 #include "core/models/model.h"
 #include "core/models/packed_pass.h"
@@ -27,7 +28,7 @@ absl::StatusOr<HiddenStates> RunLayers(const std::vector<Layer>& layers, at::Ten
                                        DataType dtype, PackedPass& pass,
                                        PackedPass::RowFunction last = {}) {
   pass.Observe(0, x);
-  if (dtype == DataType::kBFloat16) x = x.to(at::kBFloat16);
+  x = x.to(RowType(dtype));
   for (size_t i = 0; i < layers.size(); ++i) {
     if (absl::Status status = pass.DropTexts(x); !status.ok()) return status;
     const bool first_rows = i + 1 == layers.size() && pass.first_row_only();

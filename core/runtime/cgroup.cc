@@ -55,7 +55,7 @@ std::optional<double> TightestUpwards(const std::string& mount, std::string path
 }
 
 // The tightest limit of either cgroup version; nullopt = none is set. `controller` is the name of
-// the cgroup v1 controller: "cpu" or "memory".
+// the cgroup v1 controller: "cpu", "memory" or "pids".
 std::optional<double> TightestLimit(const std::string& root, const std::string& controller,
                                     const CgroupFiles& files) {
   const auto v2 = [&](const std::string& folder) {
@@ -91,6 +91,12 @@ std::optional<double> CgroupCpuQuota(const std::string& root) {
   return TightestLimit(
       root, "cpu",
       {.v2_file = "cpu.max", .v1_file = "cpu.cfs_quota_us", .v1_period_file = "cpu.cfs_period_us"});
+}
+
+std::optional<int64_t> CgroupPidsLimit(const std::string& root) {
+  const std::optional<double> limit =
+      TightestLimit(root, "pids", {.v2_file = "pids.max", .v1_file = "pids.max"});
+  return limit ? std::optional<int64_t>(static_cast<int64_t>(*limit)) : std::nullopt;
 }
 
 std::optional<int64_t> CgroupMemoryLimit(const std::string& root) {

@@ -20,4 +20,7 @@ std::optional<double> CgroupCpuQuota(const std::string& root = "");
 // The memory limit in bytes; nullopt = no limit is set.
 std::optional<int64_t> CgroupMemoryLimit(const std::string& root = "");
 
+// The most threads that the group may have; nullopt = no limit is set.
+std::optional<int64_t> CgroupPidsLimit(const std::string& root = "");
+
 }  // namespace longspan

@@ -8,8 +8,10 @@
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
+#include <fstream>
 #include <mutex>
 #include <new>
+#include <string>
 
 #include "core/runtime/tensor_arena.h"
 
@@ -75,6 +77,19 @@ void InstallTensorAllocator() {
     static auto* const allocator = new ArenaAllocator;
     c10::SetCPUAllocator(allocator, kAboveDefault);
   });
+}
+
+int64_t TensorBudget(int64_t limit, int64_t used) {
+  constexpr int64_t kReserve = int64_t{16} << 20;
+  return std::min(limit / 10 * 9, limit - used - kReserve);
+}
+
+int64_t ResidentPrivateBytes() {
+  std::ifstream status("/proc/self/status");
+  for (std::string line; std::getline(status, line);) {
+    if (line.starts_with("RssAnon:")) return std::strtoll(line.c_str() + 8, nullptr, 10) << 10;
+  }
+  return 0;
 }
 
 void SetMemoryBudget(int64_t bytes) { Arena().SetBudget(bytes); }

@@ -18,6 +18,14 @@ namespace longspan {
 // nothing. Tensors that were made before keep their own memory and are freed correctly.
 void InstallTensorAllocator();
 
+// What tensors may take where the container may have `limit` bytes, of which `used` are taken
+// before the model is loaded: 90 % of the limit, but no more than what is left beside those and 16
+// MiB for texts, answers and buffers. Zero or less: there is no room for a model.
+int64_t TensorBudget(int64_t limit, int64_t used);
+
+// Resident memory of this process that no file holds, in bytes; 0 where /proc does not tell.
+int64_t ResidentPrivateBytes();
+
 // The upper bound of tensor memory in bytes, weights included; 0 = no bound (the default). An
 // allocation beyond it throws.
 void SetMemoryBudget(int64_t bytes);

@@ -1,38 +1,145 @@
 #include "core/runtime/runtime_environment.h"
 
+#include <omp.h>
+#include <pthread.h>
+#include <sched.h>
+#include <sys/auxv.h>
 #include <unistd.h>
 
 #include <cstdlib>
+#include <cstring>
+#include <fstream>
 #include <string>
-#include <string_view>
-#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "core/runtime/library_settings.h"
 
 namespace longspan {
 namespace {
 
-constexpr std::pair<const char*, const char*> kDefaults[] = {
-    {"OMP_WAIT_POLICY", "passive"},
-    {"GOMP_SPINCOUNT", "2000"},
-    {"ONEDNN_PRIMITIVE_CACHE_CAPACITY", "512"}};
+struct Default {
+  const char* name;
+  const char* value;
+  const char* other_name;  // of the same setting; null = there is none
+};
 
-bool IsSet(std::string_view name) {
-  for (char** entry = environ; entry != nullptr && *entry != nullptr; ++entry) {
-    if (std::string_view(*entry).starts_with(std::string(name) + "=")) return true;
+constexpr Default kDefaults[] = {
+    {"OMP_WAIT_POLICY", "passive", nullptr},
+    {"GOMP_SPINCOUNT", "2000", nullptr},
+    {"ONEDNN_PRIMITIVE_CACHE_CAPACITY", "512", "DNNL_PRIMITIVE_CACHE_CAPACITY"}};
+
+// Tells the second start what the first one took out: NAME=VALUE, one a line.
+constexpr char kRemoved[] = "LONGSPAN_REMOVED_SETTINGS";
+
+// The stack that glibc gives threads on x86-64 where `ulimit -s` is unlimited.
+constexpr size_t kStackBytes = size_t{2} << 20;
+
+void RaiseThreadStacks() {
+  pthread_attr_t attributes;
+  size_t bytes = 0;
+  if (pthread_getattr_default_np(&attributes) != 0) return;
+  pthread_attr_getstacksize(&attributes, &bytes);
+  if (bytes < kStackBytes && pthread_attr_setstacksize(&attributes, kStackBytes) == 0)
+    pthread_setattr_default_np(&attributes);
+  pthread_attr_destroy(&attributes);
+}
+
+// The cores of all places of OpenMP.
+cpu_set_t CoresOfPlaces() {
+  cpu_set_t cores;
+  CPU_ZERO(&cores);
+  for (int place = 0; place < omp_get_num_places(); ++place) {
+    std::vector<int> ids(omp_get_place_num_procs(place));
+    omp_get_place_proc_ids(place, ids.data());
+    for (const int id : ids) CPU_SET(id, &cores);
   }
-  return false;
+  return cores;
+}
+
+// Undoes what libgomp has done before main: where a variable asks for it, it binds this thread to
+// the first place, and a program that is started again inherits that. The cores that the thread had
+// before are known by their number: they are those of all places, or all that the cgroup allows.
+void Unbind() {
+  cpu_set_t bound;
+  if (sched_getaffinity(0, sizeof bound, &bound) != 0) return;
+  const int before = omp_get_num_procs();  // counted by libgomp before it bound the thread
+  if (CPU_COUNT(&bound) >= before) return;
+  const cpu_set_t places = CoresOfPlaces();
+  if (CPU_COUNT(&places) < before) {
+    cpu_set_t all;
+    std::memset(&all, 0xff, sizeof all);
+    sched_setaffinity(0, sizeof all, &all);
+    if (sched_getaffinity(0, sizeof all, &all) == 0 && CPU_COUNT(&all) == before) return;
+  }
+  sched_setaffinity(0, sizeof places, &places);
+}
+
+// Each function returns whether the environment was changed. A change that fails counts as none:
+// the second start would find the same again and start a third.
+
+bool AddDefaults() {
+  bool changed = false;
+  for (const auto& [name, value, other_name] : kDefaults) {
+    if (FindVariable(name) != nullptr) continue;
+    if (other_name != nullptr && FindVariable(other_name) != nullptr) continue;
+    changed |= setenv(name, value, /*overwrite=*/0) == 0;
+  }
+  return changed;
+}
+
+bool RemoveHarmful() {
+  std::string removed;
+  for (const LibrarySetting& setting : LibrarySettings()) {
+    const char* const value =
+        setting.use == SettingUse::kRemoved ? FindVariable(setting.name) : nullptr;
+    if (value == nullptr) continue;
+    const std::string line = absl::StrCat(removed.empty() ? "" : "\n", setting.name, "=", value);
+    if (unsetenv(setting.name) == 0) removed += line;
+  }
+  if (removed.empty()) return false;
+  Unbind();
+  setenv(kRemoved, removed.c_str(), /*overwrite=*/1);
+  return true;
+}
+
+// Starts /proc/self/exe again with the arguments that the kernel got. Where somebody ran the
+// dynamic loader by name ("ld.so longspan-server ..."), that program is the loader, and the loader
+// has taken itself and its own options out of argv.
+void RestartLoader() {
+  std::ifstream file("/proc/self/cmdline", std::ios::binary);
+  std::vector<std::string> arguments;
+  for (std::string argument; std::getline(file, argument, '\0');) arguments.push_back(argument);
+  std::vector<char*> argv;
+  argv.reserve(arguments.size() + 1);
+  for (std::string& argument : arguments) argv.push_back(argument.data());
+  argv.push_back(nullptr);
+  if (!arguments.empty()) execv("/proc/self/exe", argv.data());
+}
+
+void Restart(char** argv) {
+  // A program that was started in the usual way has a loader, which lies at this address.
+  if (getauxval(AT_BASE) == 0) return RestartLoader();
+  execv("/proc/self/exe", argv);
+  // Without /proc, the path that the kernel was given still names the program.
+  const auto* path = reinterpret_cast<const char*>(getauxval(AT_EXECFN));
+  if (path != nullptr) execv(path, argv);
 }
 
 }  // namespace
 
 void EnterRuntimeEnvironment(char** argv) {
-  bool added = false;
-  for (const auto& [name, value] : kDefaults) {
-    if (IsSet(name)) continue;
-    // Without the setting, the second start would find it missing again and start a third.
-    if (setenv(name, value, /*overwrite=*/0) != 0) return;
-    added = true;
-  }
-  if (added) execv("/proc/self/exe", argv);
+  RaiseThreadStacks();
+  const bool added = AddDefaults();
+  const bool removed = RemoveHarmful();
+  if (added || removed) Restart(argv);
+}
+
+std::vector<std::string> RemovedSettings() {
+  const char* const lines = FindVariable(kRemoved);
+  if (lines == nullptr) return {};
+  return absl::StrSplit(lines, '\n', absl::SkipEmpty());
 }
 
 }  // namespace longspan

@@ -2,11 +2,17 @@
 // call this first.
 #pragma once
 
+#include <string>
+#include <vector>
+
 namespace longspan {
 
-// Adds to the environment what is not set there. If anything was added, it starts this program
-// again in place (same process id, same arguments), so that the libraries see it. It never changes
-// what the user has set. Returns on the second start, or if the second start fails.
+// Adds to the environment what is not set there, and takes out what would make vectors wrong, crash
+// the process or bind all of its threads to a core of one (SettingUse::kRemoved in
+// core/runtime/library_settings.h). If anything was changed, it starts this program again in place
+// (same process id, same arguments), so that the libraries see it. Returns on the second start, or
+// if the second start fails. It also gives threads that start later stacks of 2 MiB at least,
+// whatever `ulimit -s` says.
 //
 //   OMP_WAIT_POLICY=passive              A compute thread spins for some microseconds at a barrier,
 //   GOMP_SPINCOUNT=2000                  then it sleeps. That is long enough to pass from one layer
@@ -17,5 +23,8 @@ namespace longspan {
 //   ONEDNN_PRIMITIVE_CACHE_CAPACITY=512  Bounds how many compiled GEMMs are kept: each length of
 //                                        text that is seen adds some.
 void EnterRuntimeEnvironment(char** argv);
+
+// The variables that the first start of this program took out, as NAME=VALUE; for the log.
+std::vector<std::string> RemovedSettings();
 
 }  // namespace longspan

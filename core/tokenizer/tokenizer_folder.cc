@@ -50,6 +50,8 @@ struct Vocabulary {
 absl::StatusOr<Vocabulary> FromTokenizerJson(const fs::path& path) {
   absl::StatusOr<std::string> text = ReadFile(path);
   if (!text.ok()) return text.status();
+  // The byte order mark with which some editors begin a file. It is skipped as in config.json.
+  if (text->starts_with("\xEF\xBB\xBF")) text->erase(0, 3);
   return Vocabulary{*std::move(text), path.string(), "tokenizer.json"};
 }
 
@@ -71,8 +73,10 @@ absl::StatusOr<Vocabulary> FromVocabularyText(const fs::path& path) {
 }
 
 absl::StatusOr<Vocabulary> ReadVocabulary(const fs::path& folder) {
-  std::error_code error;
-  const auto has = [&](const char* name) { return fs::exists(folder / name, error); };
+  // A name that is there but cannot be read counts as there; reading it gives the reason.
+  const auto has = [&](const char* name) {
+    return HasFile((folder / name).string()).value_or(true);
+  };
   if (has("tokenizer.json")) return FromTokenizerJson(folder / "tokenizer.json");
   if (has("vocab.json") && has("merges.txt")) return FromVocabularyAndMerges(folder);
   if (has("vocab.txt")) return FromVocabularyText(folder / "vocab.txt");

@@ -182,8 +182,7 @@ absl::Status ConvertToWindowed(const std::string& source_dir, const std::string&
   if (!output.ok()) return output.status();
   if (absl::Status status = DropLimits(*output); !status.ok()) return status;
   const std::string weights = (*output / "model.safetensors").string();
-  if (absl::Status status = WriteSafetensors(weights, source->tensors, {{"format", "pt"}});
-      !status.ok())
+  if (absl::Status status = WriteWeights(weights, source->tensors, source->readers); !status.ok())
     return status;
   return WriteJsonFile(
       *output / "config.json",

@@ -158,8 +158,7 @@ absl::StatusOr<QuantizedModel> QuantizeModel(const std::string& source_dir,
   const auto output = CopyAroundWeights(*folder, output_dir);
   if (!output.ok()) return output.status();
   const std::string weights = (*output / "model.safetensors").string();
-  if (absl::Status status = WriteSafetensors(weights, made, {{"format", "pt"}}); !status.ok())
-    return status;
+  if (absl::Status status = WriteWeights(weights, made, readers); !status.ok()) return status;
   if (absl::Status status = WriteJsonFile(*output / "config.json", folder->config()); !status.ok())
     return status;
   model.bytes_before = FileBytes(folder->weight_files());

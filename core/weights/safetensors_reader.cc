@@ -1,17 +1,13 @@
 #include "core/weights/safetensors_reader.h"
 
-#include <fcntl.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
 #include <cstring>
 #include <optional>
 #include <utility>
 
-#include "absl/cleanup/cleanup.h"
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "core/weights/one_line.h"
@@ -94,6 +90,13 @@ absl::Status CheckTiling(const std::vector<HeaderTensor>& tensors, uint64_t data
   return absl::OkStatus();
 }
 
+// Whether this is what a repository holds in place of a large file that was not fetched.
+bool IsLfsPointer(std::span<const std::byte> file) {
+  constexpr std::string_view kFirstLine = "version https://git-lfs.github.com/spec/";
+  return file.size() >= kFirstLine.size() &&
+         std::memcmp(file.data(), kFirstLine.data(), kFirstLine.size()) == 0;
+}
+
 // The text of the header; the eight bytes in front of it are checked before.
 absl::StatusOr<std::string_view> HeaderText(std::span<const std::byte> file) {
   if (file.size() < kLengthBytes) {
@@ -102,6 +105,10 @@ absl::StatusOr<std::string_view> HeaderText(std::span<const std::byte> file) {
   }
   uint64_t length = 0;
   std::memcpy(&length, file.data(), kLengthBytes);
+  if (IsLfsPointer(file)) {
+    return absl::InvalidArgumentError(
+        "is a pointer of Git LFS, not the weights themselves; fetch them with git lfs pull");
+  }
   if (length > kHeaderLimits.header_bytes) {
     return absl::InvalidArgumentError(
         absl::StrCat("header of ", length, " bytes; at most ", kHeaderLimits.header_bytes,
@@ -198,45 +205,29 @@ absl::StatusOr<std::unique_ptr<SafetensorsReader>> SafetensorsReader::Parse(
 
 absl::StatusOr<std::unique_ptr<SafetensorsReader>> SafetensorsReader::Open(
     const std::string& path) {
-  // O_NONBLOCK: a pipe under this name must not hang the start.
-  const int file = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-  if (file < 0) {
-    const std::string why = absl::StrCat(path, ": cannot be opened: ", strerror(errno));
-    return errno == ENOENT ? absl::NotFoundError(why) : absl::InvalidArgumentError(why);
-  }
-  const absl::Cleanup close_file = [file] { close(file); };
-  struct stat status = {};
-  if (fstat(file, &status) != 0 || !S_ISREG(status.st_mode))
-    return AtFile(path, "is not a regular file");
-  const auto bytes = static_cast<size_t>(status.st_size);
-  // An empty file cannot be mapped; for one that is too short, Parse gives the error.
-  if (bytes < kLengthBytes) return Parse({}, path);
-  void* mapping = mmap(nullptr, bytes, PROT_READ, MAP_SHARED, file, 0);
-  if (mapping == MAP_FAILED)
-    return AtFile(path, absl::StrCat("cannot be mapped into memory: ", strerror(errno)));
-
-  auto reader = Parse({static_cast<const std::byte*>(mapping), bytes}, path);
-  if (!reader.ok()) {
-    munmap(mapping, bytes);
-    return reader;
-  }
-  (*reader)->mapping_ = mapping;
-  (*reader)->mapping_bytes_ = bytes;
+  absl::StatusOr<std::unique_ptr<MappedFile>> file = MappedFile::Open(path);
+  if (!file.ok()) return file.status();
+  absl::StatusOr<std::unique_ptr<SafetensorsReader>> reader = Parse((*file)->bytes(), path);
+  // What was read of a file that changes meanwhile need not make sense: the change is the cause.
+  if (absl::Status status = (*file)->CheckUnchanged(); !status.ok()) return status;
+  if (reader.ok()) (*reader)->file_ = *std::move(file);
   return reader;
 }
 
-SafetensorsReader::~SafetensorsReader() {
-  if (mapping_ != nullptr) munmap(mapping_, mapping_bytes_);
+SafetensorsReader::~SafetensorsReader() = default;
+
+absl::Status SafetensorsReader::CheckUnchanged() const {
+  return file_ == nullptr ? absl::OkStatus() : file_->CheckUnchanged();
 }
 
 void SafetensorsReader::DropPages(const StoredTensor& tensor) const {
-  if (mapping_ == nullptr || tensor.data.empty()) return;
+  if (file_ == nullptr || tensor.data.empty()) return;
   const auto page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
-  const size_t offset =
-      static_cast<size_t>(tensor.data.data() - static_cast<const std::byte*>(mapping_));
+  const std::byte* const mapping = file_->bytes().data();
+  const auto offset = static_cast<size_t>(tensor.data.data() - mapping);
   // The first page may hold bytes of another tensor; where they are needed, they are read again.
   const size_t first = offset / page * page;
-  madvise(static_cast<std::byte*>(mapping_) + first, offset + tensor.data.size() - first,
+  madvise(const_cast<std::byte*>(mapping) + first, offset + tensor.data.size() - first,
           MADV_DONTNEED);
 }
 

@@ -21,6 +21,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "core/weights/mapped_file.h"
 
 namespace longspan {
 
@@ -56,12 +57,16 @@ class SafetensorsReader {
   // readable. It does nothing for a file from Parse.
   void DropPages(const StoredTensor& tensor) const;
 
+  // INVALID_ARGUMENT where the file was cut or written to since Open: the tensors' bytes may then
+  // be zeros, or of two checkpoints. Whoever has read them asks before using what came of them. OK
+  // for a file from Parse.
+  absl::Status CheckUnchanged() const;
+
  private:
   SafetensorsReader() = default;
   std::map<std::string, StoredTensor> tensors_;
   std::map<std::string, std::string> metadata_;
-  void* mapping_ = nullptr;
-  size_t mapping_bytes_ = 0;
+  std::unique_ptr<MappedFile> file_;  // null for bytes from Parse
 };
 
 // Writes a file that SafetensorsReader and the Hugging Face library read. The data section is

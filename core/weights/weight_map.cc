@@ -223,6 +223,9 @@ at::Tensor WeightMap::Refuse(std::string_view name, const std::string& why) {
 }
 
 absl::Status WeightMap::Finish() const {
+  for (const auto& reader : readers_) {
+    if (absl::Status status = reader->CheckUnchanged(); !status.ok()) return status;
+  }
   if (!first_error_.ok()) return first_error_;
   std::vector<std::string> left;
   for (const auto& [name, entry] : entries_) {

@@ -24,6 +24,7 @@ struct BatchReport {
   int64_t padded_tokens = 0;     // tokens, and the padding that the model adds
   double predicted_seconds = 0;  // as predicted when the batch was made
   absl::Duration compute;        // without the time of the batches that ran at its seams
+  double part_of_cores = 1;      // on which it ran, on average
 
   // Share of the computed tokens that were padding.
   double wasted_ratio() const {

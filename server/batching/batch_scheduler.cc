@@ -32,7 +32,8 @@ BatchScheduler::BatchScheduler(const BatchSchedulerOptions& options, BatchCost c
       cost_(std::move(cost)),
       clock_(clock),
       lanes_(options_.lanes,
-             [](const QueuedPiece& piece) { return !piece.task->Abandoned().ok(); }) {}
+             [](const QueuedPiece& piece) { return !piece.task->Abandoned().ok(); }),
+      cores_(options_.cores) {}
 
 BatchScheduler::~BatchScheduler() { Shutdown(); }
 
@@ -93,6 +94,23 @@ absl::Time BatchScheduler::NextRipeTimeLocked() const {
   return next + options_.batch_timeout;
 }
 
+bool BatchScheduler::TakesAllCores(const QueuedPiece& piece) const {
+  return static_cast<double>(piece.padded_tokens) > static_cast<double>(options_.max_batch_tokens) *
+                                                        options_.cores.Part(options_.cores.threads);
+}
+
+bool BatchScheduler::LacksCoresLocked(Lane lane) const {
+  return !(TakesAllCores(lanes_[lane].Next()) ? cores_.AllFree() : cores_.CanBegin());
+}
+
+int64_t BatchScheduler::WaitingPiecesLocked() const {
+  int64_t pieces = 0;
+  for (int lane = 0; lane < kNumLanes; ++lane) pieces += lanes_[static_cast<Lane>(lane)].pieces();
+  return pieces;
+}
+
+// A lane whose turn it is waits for its cores, and the other lanes wait with it: else short passes
+// that follow each other closely would keep a long text from ever beginning.
 std::optional<Lane> BatchScheduler::AwaitLaneLocked() {
   ++idle_workers_;
   std::optional<Lane> lane;
@@ -101,10 +119,12 @@ std::optional<Lane> BatchScheduler::AwaitLaneLocked() {
     lane = lanes_.NextLane(now, [&](Lane candidate) ABSL_NO_THREAD_SAFETY_ANALYSIS {
       return IsRipeLocked(candidate, now);
     });
+    const bool lacks_cores = lane.has_value() && LacksCoresLocked(*lane);
     // While draining every lane with work is ripe: where none is, the queue is empty.
-    if (lane.has_value() || draining_) break;
+    if (!lacks_cores && (lane.has_value() || draining_)) break;
     CounterWait wait{&changes_, changes_};
-    clock_->AwaitUntil(mu_, absl::Condition(&CounterWait::Changed, &wait), NextRipeTimeLocked());
+    clock_->AwaitUntil(mu_, absl::Condition(&CounterWait::Changed, &wait),
+                       lacks_cores ? absl::InfiniteFuture() : NextRipeTimeLocked());
   }
   --idle_workers_;
   return stopped_ ? std::nullopt : lane;
@@ -117,7 +137,7 @@ std::optional<PackedBatch> BatchScheduler::NextBatch() {
     {
       absl::MutexLock lock(&mu_);
       const std::optional<Lane> lane = AwaitLaneLocked();
-      if (lane.has_value()) batch = TakeBatchLocked(*lane, &abandoned);
+      if (lane.has_value()) batch = TakeBatchLocked(*lane, /*own_pass=*/true, &abandoned);
     }
     CompleteAbandoned(abandoned);
     if (!batch.has_value()) return std::nullopt;
@@ -132,14 +152,26 @@ std::optional<PackedBatch> BatchScheduler::TryNextBatchBefore(Lane running) {
     absl::MutexLock lock(&mu_);
     const std::optional<Lane> lane =
         stopped_ ? std::nullopt : lanes_.NextLaneBefore(clock_->Now(), running);
-    if (lane.has_value()) batch = TakeBatchLocked(*lane, &abandoned);
+    if (lane.has_value()) batch = TakeBatchLocked(*lane, /*own_pass=*/false, &abandoned);
   }
   CompleteAbandoned(abandoned);
   if (batch.pieces.empty()) return std::nullopt;
   return Predict(std::move(batch));
 }
 
-PackedBatch BatchScheduler::TakeBatchLocked(Lane lane, std::vector<QueuedPiece>* abandoned) {
+int BatchScheduler::ThreadsAtSeam(int threads) {
+  absl::MutexLock lock(&mu_);
+  return cores_.AtSeam(threads, WaitingPiecesLocked() > 0, clock_->Now());
+}
+
+void BatchScheduler::EndPass(int threads) {
+  absl::MutexLock lock(&mu_);
+  cores_.End(threads, clock_->Now());
+  ++changes_;
+}
+
+PackedBatch BatchScheduler::TakeBatchLocked(Lane lane, bool own_pass,
+                                            std::vector<QueuedPiece>* abandoned) {
   PackedBatch batch;
   batch.lane = lane;
   // The first piece is taken whatever its size: above the budget it runs alone.
@@ -147,25 +179,38 @@ PackedBatch BatchScheduler::TakeBatchLocked(Lane lane, std::vector<QueuedPiece>*
     QueuedPiece piece = lanes_.Take(lane);
     (piece.abandoned ? abandoned : &batch.pieces)->push_back(std::move(piece));
   }
-  if (!batch.pieces.empty()) FillBatchLocked(&batch, abandoned);
+  if (batch.pieces.empty()) return batch;
+  const bool takes_all = own_pass && TakesAllCores(batch.pieces.front());
+  const int own = own_pass ? 1 : 0;
+  // Other workers that could begin a pass beside this one.
+  const int idle = takes_all ? 0 : cores_.CouldBegin(own + idle_workers_) - own;
+  if (own_pass) {
+    batch.threads =
+        takes_all ? cores_.BeginWithAll() : cores_.Begin(1 + WaitingPiecesLocked(), idle);
+  }
+  FillBatchLocked(&batch, idle, abandoned);
   for (const QueuedPiece& piece : batch.pieces) batch.tokens += piece.tokens;
   return batch;
 }
 
-void BatchScheduler::FillBatchLocked(PackedBatch* batch, std::vector<QueuedPiece>* abandoned) {
+void BatchScheduler::FillBatchLocked(PackedBatch* batch, int idle,
+                                     std::vector<QueuedPiece>* abandoned) {
   const LaneQueue& queue = lanes_[batch->lane];
   const QueuedPiece first = batch->pieces.front();
   const bool one_length = options_.length_multiple > 1;
-  const double max_seconds = MaxBatchSeconds();
+  // Passes that run at once share the budget of one with all cores.
+  const double part = batch->threads > 0 ? options_.cores.Part(batch->threads) : 1;
+  const double max_seconds = part * MaxBatchSeconds();
+  const double max_tokens = part * static_cast<double>(options_.max_batch_tokens);
   double seconds = first.seconds;
   batch->padded_tokens = first.padded_tokens;
   // Workers that are idle get their part of the lane, so that none sleeps beside one with a long
   // batch.
-  const double share = (first.seconds + queue.seconds()) / (1 + idle_workers_);
+  const double share = (first.seconds + queue.seconds()) / (1 + idle);
   while (!queue.empty() && seconds < share) {
     // Where a batch holds one padded length, every piece of it counts like the first.
     const QueuedPiece& next = one_length ? first : queue.Next();
-    if (batch->padded_tokens + next.padded_tokens > options_.max_batch_tokens) return;
+    if (static_cast<double>(batch->padded_tokens + next.padded_tokens) > max_tokens) return;
     if (seconds + next.seconds > max_seconds) return;
     std::optional<QueuedPiece> piece =
         one_length ? lanes_.TakePadded(batch->lane, first.padded_tokens) : lanes_.Take(batch->lane);
@@ -185,6 +230,7 @@ PackedBatch BatchScheduler::Predict(PackedBatch batch) const {
   lengths.reserve(batch.pieces.size());
   for (const QueuedPiece& piece : batch.pieces) lengths.push_back(piece.tokens);
   batch.predicted_seconds = cost_.batch_seconds(lengths);
+  if (batch.threads > 0) batch.predicted_seconds /= options_.cores.Part(batch.threads);
   return batch;
 }
 
@@ -258,6 +304,7 @@ BatchScheduler::Depth BatchScheduler::depth() const {
     depth.lane_pieces[index] = queue.pieces();
     oldest = std::min(oldest, queue.oldest());
   }
+  depth.computing_threads = cores_.busy();
   if (depth.pieces > 0) depth.oldest = clock_->Now() - oldest;
   return depth;
 }

@@ -8,6 +8,10 @@
 //   - A piece above the budget runs alone.
 //   - Lanes and clients share predicted seconds (lanes.h, lane_queue.h).
 //   - Where other workers are idle too, a worker takes no more than its part of the lane.
+//   - Each pass is given a number of threads (core_shares.h). Where teams follow the load, the
+//     passes that run at once share the budget of one batch, so they hold no more memory than one
+//     pass with all cores. A piece that is above a narrow pass's part of it runs with all cores,
+//     alone.
 //   - Pieces of tasks that are cancelled or past their deadline are taken out before they cost
 //     compute, and their tasks are completed, also while all workers are busy (Reap).
 //
@@ -30,6 +34,7 @@
 #include "absl/time/time.h"
 #include "server/batching/batch_cost.h"
 #include "server/batching/clock.h"
+#include "server/batching/core_shares.h"
 #include "server/batching/encode_task.h"
 #include "server/batching/lanes.h"
 
@@ -45,15 +50,18 @@ struct BatchSchedulerOptions {
   absl::Duration batch_timeout = absl::ZeroDuration();  // --batch-timeout
   int64_t length_multiple = 1;  // above 1 (Reformer, BigBird) a batch holds one padded length only
   LaneOptions lanes;
+  CoreOptions cores;
 };
 
 // What a worker computes in one pass.
 struct PackedBatch {
   std::vector<QueuedPiece> pieces;
-  Lane lane = Lane::kShort;      // of all pieces
-  int64_t tokens = 0;            // of all pieces
-  int64_t padded_tokens = 0;     // of all pieces, with the padding that the model adds
-  double predicted_seconds = 0;  // of the whole batch (BatchCost::batch_seconds)
+  Lane lane = Lane::kShort;   // of all pieces
+  int64_t tokens = 0;         // of all pieces
+  int64_t padded_tokens = 0;  // of all pieces, with the padding that the model adds
+  // Of the whole batch (BatchCost::batch_seconds), with `threads` of the cores.
+  double predicted_seconds = 0;
+  int threads = 0;  // of its pass; 0 = those of the pass around it (TryNextBatchBefore)
 };
 
 class BatchScheduler {
@@ -65,9 +73,15 @@ class BatchScheduler {
   // UNAVAILABLE.
   void Submit(const std::shared_ptr<EncodeTask>& task);
 
-  // Waits for work. nullopt = no more work will come (drained and empty, or shut down), so the
-  // worker should end.
+  // Waits for work, and for cores to do it on. nullopt = no more work will come (drained and empty,
+  // or shut down), so the worker should end. The worker calls EndPass when it has run the batch.
   std::optional<PackedBatch> NextBatch();
+  // At a seam of a pass of so many threads: the threads with which it goes on.
+  int ThreadsAtSeam(int threads);
+  // The pass of a batch of NextBatch has ended; `threads` are those that it had last.
+  void EndPass(int threads);
+  // The part of all cores that so many threads are.
+  double PartOfCores(int threads) const { return options_.cores.Part(threads); }
   // A batch of the lanes of shorter pieces than `running` that may run now; does not wait. This is
   // how a worker lets short texts run at the seams of a long pass. The batch is charged to its lane
   // like any other, so the long lane keeps its share.
@@ -89,7 +103,8 @@ class BatchScheduler {
     int64_t pieces = 0;
     int64_t tokens = 0;
     double predicted_seconds = 0;
-    absl::Duration oldest;  // age of the oldest piece; 0 where none waits
+    absl::Duration oldest;      // age of the oldest piece; 0 where none waits
+    int computing_threads = 0;  // of the passes that run
     std::array<int64_t, kNumLanes> lane_pieces = {};
   };
   Depth depth() const;
@@ -107,10 +122,16 @@ class BatchScheduler {
   std::optional<Lane> AwaitLaneLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // The next batch of a lane. Pieces that turn out abandoned as they are taken go to `abandoned`,
   // so the batch may come out empty.
-  PackedBatch TakeBatchLocked(Lane lane, std::vector<QueuedPiece>* abandoned)
+  PackedBatch TakeBatchLocked(Lane lane, bool own_pass, std::vector<QueuedPiece>* abandoned)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // Whether a pass over the next piece of the lane has to wait for cores.
+  bool LacksCoresLocked(Lane lane) const ABSL_SHARED_LOCKS_REQUIRED(mu_);
+  // Whether a pass over the piece takes all cores.
+  bool TakesAllCores(const QueuedPiece& piece) const;
+  int64_t WaitingPiecesLocked() const ABSL_SHARED_LOCKS_REQUIRED(mu_);
   // Adds pieces to a batch that has only its first one, up to the budget.
-  void FillBatchLocked(PackedBatch* batch, std::vector<QueuedPiece>* abandoned)
+  // `idle`: other workers that could begin a pass beside this one.
+  void FillBatchLocked(PackedBatch* batch, int idle, std::vector<QueuedPiece>* abandoned)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // Takes all abandoned pieces out of the queue.
   void SweepLocked(std::vector<QueuedPiece>* abandoned) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
@@ -123,6 +144,7 @@ class BatchScheduler {
 
   mutable absl::Mutex mu_;
   Lanes lanes_ ABSL_GUARDED_BY(mu_);
+  CoreShares cores_ ABSL_GUARDED_BY(mu_);
   int idle_workers_ ABSL_GUARDED_BY(mu_) = 0;  // waiting in NextBatch
   int64_t changes_ ABSL_GUARDED_BY(mu_) = 0;   // counts what may end a wait of NextBatch
   // The earliest deadline of the queued tasks. It may be that of a task whose pieces are all taken

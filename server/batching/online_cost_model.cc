@@ -47,7 +47,8 @@ BatchCost OnlineCostModel::Corrected() const {
 
 void OnlineCostModel::OnBatch(const BatchReport& report) {
   const double calibrated = report.lengths.empty() ? 0 : calibrated_.batch_seconds(report.lengths);
-  const double measured = absl::ToDoubleSeconds(report.compute);
+  // The calibration is that of a pass with all cores.
+  const double measured = absl::ToDoubleSeconds(report.compute) * report.part_of_cores;
   if (!(calibrated > 0 && measured > 0)) return;
   const int lane = static_cast<int>(report.lane);
   absl::MutexLock lock(&mu_);

@@ -37,6 +37,15 @@ struct EncoderWorker::Pass {
   bool complete = true;           // no text was dropped or failed, nothing was run again
   bool begun = false;             // the running call of the encoder has reached its first seam
   absl::Duration between_layers;  // spent on other batches
+  // The time that all cores together would have taken, up to `counted_until`.
+  absl::Duration core_time;
+  absl::Time counted_until;
+
+  // Counts the time until `now`, in which the pass ran on this part of the cores.
+  void Count(absl::Time now, double part_of_cores) {
+    core_time += (now - counted_until) * part_of_cores;
+    counted_until = now;
+  }
 };
 
 EncoderWorker::EncoderWorker(EncodeFunction encode, BatchScheduler* scheduler,
@@ -58,13 +67,18 @@ EncoderWorker::Heartbeat EncoderWorker::heartbeat() const {
 }
 
 void EncoderWorker::Run() {
-  while (std::optional<PackedBatch> batch = scheduler_->NextBatch()) RunBatch(*batch);
+  while (std::optional<PackedBatch> batch = scheduler_->NextBatch()) {
+    threads_ = batch->threads;
+    RunBatch(*batch);
+    scheduler_->EndPass(threads_);
+  }
 }
 
 void EncoderWorker::RunBatch(const PackedBatch& batch) {
   const absl::Time start = clock_->Now();
   Pass pass{.lane = batch.lane,
-            .shape = {start, static_cast<int32_t>(batch.pieces.size()), batch.tokens}};
+            .shape = {start, static_cast<int32_t>(batch.pieces.size()), batch.tokens},
+            .counted_until = start};
   ++depth_;
   BeginHeartbeat(start, batch);
   std::vector<int64_t> lengths;
@@ -76,6 +90,8 @@ void EncoderWorker::RunBatch(const PackedBatch& batch) {
   }
   EncodePieces(pass, batch.pieces);
   const absl::Time end = clock_->Now();
+  pass.Count(end, scheduler_->PartOfCores(threads_));
+  const absl::Duration compute = end - start - pass.between_layers;
   --depth_;
   EndHeartbeat(end, &batch);
   if (observer_ == nullptr) return;
@@ -86,7 +102,10 @@ void EncoderWorker::RunBatch(const PackedBatch& batch) {
                       .tokens = batch.tokens,
                       .padded_tokens = batch.padded_tokens,
                       .predicted_seconds = batch.predicted_seconds,
-                      .compute = end - start - pass.between_layers});
+                      .compute = compute,
+                      .part_of_cores = compute > absl::ZeroDuration()
+                                           ? absl::FDivDuration(pass.core_time, compute)
+                                           : 1});
 }
 
 void EncoderWorker::EncodePieces(Pass& pass, std::span<const QueuedPiece> pieces) {
@@ -160,7 +179,8 @@ std::vector<absl::StatusOr<EncodedText>> EncoderWorker::CallEncode(
     }
     const EncodeControl control{
         .at_seam = [&] { AtSeam(pass, pieces); },
-        .is_dropped = [&](int32_t text) { return !pieces[text].task->Abandoned().ok(); }};
+        .is_dropped = [&](int32_t text) { return !pieces[text].task->Abandoned().ok(); },
+        .threads = [this] { return threads_; }};
     return encode_(batch, options, control);
   } catch (const std::bad_alloc&) {
     return FailAll(pieces.size(), absl::ResourceExhaustedError("out of memory"));
@@ -178,7 +198,9 @@ void EncoderWorker::AtSeam(Pass& pass, std::span<const QueuedPiece> pieces) {
   if (pass.begun) {
     const absl::Time now = clock_->Now();
     BeatHeartbeat(now);
+    pass.Count(now, scheduler_->PartOfCores(threads_));
     if (options_.preempt) LetShortTextsRun(pass, now);
+    threads_ = scheduler_->ThreadsAtSeam(threads_);
   }
   pass.begun = true;
   for (const QueuedPiece& piece : pieces) {
@@ -197,7 +219,8 @@ void EncoderWorker::BeatHeartbeat(absl::Time now) {
 void EncoderWorker::LetShortTextsRun(Pass& pass, absl::Time now) {
   while (std::optional<PackedBatch> batch = scheduler_->TryNextBatchBefore(pass.lane))
     RunBatch(*batch);
-  pass.between_layers += clock_->Now() - now;
+  pass.counted_until = clock_->Now();
+  pass.between_layers += pass.counted_until - now;
 }
 
 void EncoderWorker::BeginHeartbeat(absl::Time now, const PackedBatch& batch) {

@@ -6,6 +6,8 @@
 //                    is answered at once, and the encoder drops it from the pass. Waiting short
 //                    texts may run at the seams of a long pass (WorkerOptions::preempt), as far as
 //                    their lane's share goes.
+//   Threads          Each pass computes with the threads that the scheduler gives it, and at its
+//                    seams it may get more (core_shares.h).
 //   Out of memory    What failed is run again in halves; a text that fails alone is named.
 //   Exceptions       Nothing that the encode function throws escapes: it becomes INTERNAL for the
 //                    texts of that batch.
@@ -89,8 +91,9 @@ class EncoderWorker {
   const Clock* const clock_;
   const WorkerOptions options_;
 
-  // Batches that are running: one, and those at its seams. Used by the worker's thread only.
-  int depth_ = 0;
+  // Used by the worker's thread only.
+  int depth_ = 0;    // batches that are running: one, and those at its seams
+  int threads_ = 0;  // of the running pass; 0 = ComputeThreads()
 
   mutable absl::Mutex mu_;
   Heartbeat heartbeat_ ABSL_GUARDED_BY(mu_);

@@ -1,14 +1,13 @@
 #include "server/http/http_server.h"
 
-#include <arpa/inet.h>
 #include <civetweb.h>
-#include <netinet/in.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <thread>
+#include <utility>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
@@ -55,18 +54,8 @@ void Send(mg_connection* connection, const HttpResponse& response, bool head_onl
   mg_write(connection, message.data(), message.size());
 }
 
-// Connects to a port of this machine and hangs up again.
-void Knock(int port) {
-  const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  if (fd < 0) return;
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_port = htons(static_cast<uint16_t>(port));
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  if (connect(fd, reinterpret_cast<const sockaddr*>(&address), sizeof(address)) == 0)
-    shutdown(fd, SHUT_RDWR);
-  close(fd);
-}
+// How long Stop waits for each connection to its own listener.
+constexpr absl::Duration kKnockTimeout = absl::Seconds(1);
 
 // civetweb's library, started with the first server and ended with the process.
 class Library {
@@ -85,11 +74,26 @@ void HttpServer::AddRoute(const std::string& method, const std::string& path, Ha
 
 absl::Status HttpServer::Start(const std::string& address) {
   static Library library;
-  if (address.rfind(':') == std::string::npos)
+  const auto wanted = ReadAddress(address);
+  if (!wanted.has_value() || !wanted->has_port() || wanted->kind == Address::Kind::kIpv6)
     return absl::InvalidArgumentError(
         absl::StrCat("http is '", address, "'; allowed: HOST:PORT or off"));
+  const auto cannot = [&](absl::string_view why) {
+    return absl::UnavailableError(absl::StrCat("http: cannot listen on ", address, ": ", why,
+                                               "; choose another --http, or --http off"));
+  };
+  const auto sockets = FindFreeSockets(*wanted);
+  if (!sockets.ok()) return cannot(sockets.status().message());
+  // For "all addresses" one socket of IPv6 would do for gRPC; civetweb takes IPv4 callers.
+  const auto four = std::find_if(sockets->begin(), sockets->end(), [](const SocketAddress& socket) {
+    return socket.storage.ss_family == AF_INET;
+  });
+  const bool any = IsWildcard(*wanted);
+  if (!any && four == sockets->end()) return cannot("the name has no IPv4 address");
+  const std::string listen_on =
+      any ? AddressText(*wanted) : TargetOf(*four).substr(sizeof("ipv4:") - 1);
   // clang-format off
-  const char* options[] = {"listening_ports", address.c_str(),
+  const char* options[] = {"listening_ports", listen_on.c_str(),
                            "num_threads", kNumThreads,
                            "request_timeout_ms", kRequestTimeoutMs,
                            "enable_keep_alive", "no",
@@ -99,12 +103,10 @@ absl::Status HttpServer::Start(const std::string& address) {
   // civetweb would print its own lines; the caller gets one line from us instead.
   callbacks.log_message = [](const mg_connection*, const char*) { return 1; };
   context_ = mg_start(&callbacks, this, options);
-  if (context_ == nullptr) {
-    return absl::UnavailableError(absl::StrCat(
-        "http cannot listen on ", address, "; choose another address with --http, or --http off"));
-  }
+  if (context_ == nullptr) return cannot("in use, or not an address of this machine");
   mg_server_port ports[4] = {};
   if (mg_get_server_ports(context_, 4, ports) > 0) port_ = ports[0].port;
+  self_ = SelfSockets({any ? sockets->front() : *four}, port_).front();
   mg_set_request_handler(context_, "/", &HttpServer::OnRequest, this);
   return absl::OkStatus();
 }
@@ -116,7 +118,7 @@ void HttpServer::Stop() {
   std::atomic<bool> stopped{false};
   std::thread caller([&] {
     while (!stopped) {
-      Knock(port_);
+      if (const auto fd = ConnectTo(self_, kKnockTimeout); fd.ok()) close(*fd);
       std::this_thread::sleep_for(std::chrono::milliseconds(10));
     }
   });

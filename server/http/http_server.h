@@ -13,6 +13,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "server/listen_address.h"
 
 struct mg_context;
 struct mg_connection;
@@ -47,8 +48,9 @@ class HttpServer {
 
   // A route for GET answers HEAD, too.
   void AddRoute(const std::string& method, const std::string& path, Handler handler);
-  // Listens on HOST:PORT; port 0 picks a free one. INVALID_ARGUMENT where the address has no port,
-  // UNAVAILABLE where it cannot be listened on, both in one line.
+  // Listens on HOST:PORT, where HOST is a name or an IPv4 address; port 0 picks a free one. A name
+  // stands for the first of its IPv4 addresses. INVALID_ARGUMENT for another form, UNAVAILABLE
+  // where the address cannot be listened on, both in one line.
   absl::Status Start(const std::string& address);
   void Stop();
   int port() const { return port_; }  // 0 before Start
@@ -61,6 +63,7 @@ class HttpServer {
   const int64_t max_body_bytes_;
   std::map<std::string, std::map<std::string, Handler>> routes_;  // path, then method
   mg_context* context_ = nullptr;
+  SocketAddress self_;  // where this server answers callers of its own machine
   int port_ = 0;
 };
 

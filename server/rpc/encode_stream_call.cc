@@ -19,6 +19,7 @@ grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* EncodeStreamCall::S
     grpc::CallbackServerContext* context, const ServiceParts* parts) {
   const auto call = std::make_shared<EncodeStreamCall>(context, parts);
   call->self_ = call;
+  parts->drain_bell->Add(call);
   const absl::Status status = call->call_.Admit();
   absl::MutexLock lock(&call->mu_);
   if (status.ok()) {
@@ -152,12 +153,14 @@ void EncodeStreamCall::AdvanceLocked() {
     return;
   }
   const auto unanswered = pending_ + static_cast<int64_t>(ready_.size()) + (writing_ ? 1 : 0);
-  if (!reading_ && !no_more_inputs_ && !parked_.has_value() &&
+  if (!reading_ && !no_more_inputs_ && !draining_ && !parked_.has_value() &&
       unanswered < call_.parts().options->max_stream_inputs && ready_bytes_ < kMaxUnsentBytes) {
     reading_ = true;
     StartRead(&incoming_);
   }
-  if (no_more_inputs_ && unanswered == 0) EndLocked(absl::OkStatus());
+  if (unanswered > 0) return;
+  if (no_more_inputs_) return EndLocked(absl::OkStatus());
+  if (draining_) EndLocked(DrainingStatus());
 }
 
 void EncodeStreamCall::EndLocked(const absl::Status& status) {
@@ -172,6 +175,17 @@ void EncodeStreamCall::OnWriteDone(bool ok) {
   gone_ = gone_ || !ok;
   if (gone_) cancel_->Cancel();
   AdvanceLocked();
+}
+
+void EncodeStreamCall::OnDrain() {
+  absl::MutexLock lock(&mu_);
+  draining_ = true;
+  AdvanceLocked();
+}
+
+void EncodeStreamCall::OnDone() {
+  call_.parts().drain_bell->Remove(this);
+  self_.reset();
 }
 
 void EncodeStreamCall::OnCancel() {

@@ -7,6 +7,10 @@
 // and tried again when one of them ends, so the stream is slowed and not refused. Where the item is
 // alone, the refusal becomes its status.
 //
+// When the server drains, the stream reads no more. It ends with UNAVAILABLE once what it has read
+// is answered, so at once where its caller merely keeps it open. An input without an answer has not
+// been worked on.
+//
 // Each item has the server's default deadline, counted from when it is handed over. gRPC enforces
 // the deadline of the stream itself.
 //
@@ -26,12 +30,14 @@
 #include "absl/synchronization/mutex.h"
 #include "server/batching/admission.h"
 #include "server/batching/cancel_flag.h"
+#include "server/rpc/drain_bell.h"
 #include "server/rpc/rpc_call.h"
 #include "server/wire/vector_format.h"
 
 namespace longspan {
 
 class EncodeStreamCall final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>,
+                               public DrainListener,
                                public std::enable_shared_from_this<EncodeStreamCall> {
  public:
   static grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* Start(
@@ -43,7 +49,8 @@ class EncodeStreamCall final : public grpc::ServerBidiReactor<grpc::ByteBuffer, 
   void OnReadDone(bool ok) override;
   void OnWriteDone(bool ok) override;
   void OnCancel() override;
-  void OnDone() override { self_.reset(); }
+  void OnDone() override;
+  void OnDrain() override;
 
  private:
   // One input between its arrival and its answer.
@@ -81,6 +88,7 @@ class EncodeStreamCall final : public grpc::ServerBidiReactor<grpc::ByteBuffer, 
   bool reading_ ABSL_GUARDED_BY(mu_) = false;
   bool writing_ ABSL_GUARDED_BY(mu_) = false;
   bool no_more_inputs_ ABSL_GUARDED_BY(mu_) = false;
+  bool draining_ ABSL_GUARDED_BY(mu_) = false;
   bool gone_ ABSL_GUARDED_BY(mu_) = false;  // nobody reads the answers any more
   bool ended_ ABSL_GUARDED_BY(mu_) = false;
 };

@@ -5,16 +5,19 @@
 // A free function without state: thread safe. It blocks for at most `timeout`.
 #pragma once
 
-#include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
+#include "server/listen_address.h"
 
 namespace longspan {
 
-// Opens a new connection to `target`, "127.0.0.1:50051", and asks grpc.health.v1.Health/Check for
-// "liveness". OK = somebody answered. With TLS the dial ends once the TCP connection stands.
-// UNAVAILABLE where nobody answers.
-absl::Status DialGrpc(const std::string& target, bool uses_tls, absl::Duration timeout);
+// Opens a new connection to each of `sockets`, one after another, and asks
+// grpc.health.v1.Health/Check for "liveness". With TLS it makes the handshake instead: a server
+// that asks for a client's certificate, of which this process has none, would answer no call. OK =
+// all of them answered. UNAVAILABLE, naming the socket, where one does not.
+absl::Status DialGrpc(const std::vector<SocketAddress>& sockets, bool uses_tls,
+                      absl::Duration timeout);
 
 }  // namespace longspan

@@ -2,18 +2,21 @@
 
 #include <openssl/crypto.h>
 
+#include <cerrno>
+#include <chrono>
+#include <cstring>
 #include <fstream>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
+#include "absl/strings/strip.h"
 
 namespace longspan {
 namespace {
 
 // How often the file is looked at for a change, at most: a look is a system call, and calls may
 // come by the thousand a second.
-constexpr absl::Duration kLookEvery = absl::Seconds(1);
+constexpr std::chrono::seconds kLookEvery(1);
 
 // Takes the same time wherever the keys differ, so that the time of an answer tells nothing of a
 // key.
@@ -32,7 +35,13 @@ absl::Status KeyRing::Load() {
 absl::Status KeyRing::ReadLocked() {
   std::ifstream file(path_);
   std::vector<std::string> keys;
+  if (!file) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("auth-keys-file ", path_, " cannot be read: ", std::strerror(errno)));
+  }
   for (std::string line; std::getline(file, line);) {
+    // Some editors begin a file with a byte order mark; it belongs to no key.
+    if (keys.empty()) line = std::string(absl::StripPrefix(line, "\xEF\xBB\xBF"));
     const std::string key(absl::StripAsciiWhitespace(line));
     if (!key.empty() && key[0] != '#') keys.push_back(key);
   }
@@ -46,7 +55,7 @@ absl::Status KeyRing::ReadLocked() {
 }
 
 void KeyRing::RefreshLocked() {
-  const absl::Time now = absl::Now();
+  const auto now = std::chrono::steady_clock::now();
   if (now - looked_ < kLookEvery) return;
   looked_ = now;
   std::error_code error;

@@ -5,6 +5,7 @@
 // Thread safety: all methods may be called from any thread.
 #pragma once
 
+#include <chrono>
 #include <filesystem>
 #include <string>
 #include <string_view>
@@ -14,7 +15,6 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 #include "absl/synchronization/mutex.h"
-#include "absl/time/time.h"
 
 namespace longspan {
 
@@ -37,8 +37,10 @@ class KeyRing {
   const std::string path_;
   absl::Mutex mu_;
   std::vector<std::string> keys_ ABSL_GUARDED_BY(mu_);
-  std::filesystem::file_time_type changed_ ABSL_GUARDED_BY(mu_);   // of the file that was read
-  absl::Time looked_ ABSL_GUARDED_BY(mu_) = absl::InfinitePast();  // at the file, for a change
+  std::filesystem::file_time_type changed_ ABSL_GUARDED_BY(mu_);  // of the file that was read
+  // When the file was last looked at for a change. A wall clock that is set back would keep old
+  // keys in force until it has caught up.
+  std::chrono::steady_clock::time_point looked_ ABSL_GUARDED_BY(mu_);
 };
 
 }  // namespace longspan

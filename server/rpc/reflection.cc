@@ -11,6 +11,8 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/mutex.h"
+#include "server/rpc/drain_bell.h"
+#include "server/rpc/metadata_limit.h"
 #include "server/wire/status.h"
 
 namespace longspan {
@@ -100,59 +102,88 @@ void Answer(const Request& request, const std::vector<std::string>& services, Fi
   }
 }
 
+// An open stream, of either version.
+class OpenStream {
+ public:
+  virtual ~OpenStream() = default;
+  // Ends the stream behind the answer that it is writing. Called under Streams::mu.
+  virtual void LeaveLocked() = 0;
+};
+
 // What the streams of both versions share.
 struct Streams {
   std::vector<std::string> services;
   KeyRing* keys;
-  absl::Mutex mu;
-  std::set<grpc::CallbackServerContext*> open ABSL_GUARDED_BY(mu);
+  absl::Mutex mu;  // also guards the state of each stream
+  std::set<OpenStream*> open ABSL_GUARDED_BY(mu);
   bool finishing ABSL_GUARDED_BY(mu) = false;
 };
 
+absl::Status Admit(const grpc::CallbackServerContext& context, KeyRing* keys) {
+  if (absl::Status status = CheckMetadata(context); !status.ok()) return status;
+  const auto found = context.client_metadata().find("authorization");
+  return keys->Check(found == context.client_metadata().end()
+                         ? ""
+                         : std::string_view(found->second.data(), found->second.size()));
+}
+
 // One request after another, each answered before the next is read.
 template <typename Request, typename Response>
-class Stream final : public grpc::ServerBidiReactor<Request, Response> {
+class Stream final : public grpc::ServerBidiReactor<Request, Response>, public OpenStream {
  public:
-  Stream(grpc::CallbackServerContext* context, Streams* streams)
-      : context_(context), streams_(streams) {
-    const auto found = context->client_metadata().find("authorization");
-    const absl::Status allowed =
-        streams->keys->Check(found == context->client_metadata().end()
-                                 ? ""
-                                 : std::string_view(found->second.data(), found->second.size()));
+  Stream(grpc::CallbackServerContext* context, Streams* streams) : streams_(streams) {
+    const absl::Status allowed = Admit(*context, streams->keys);
     absl::MutexLock lock(&streams_->mu);
+    streams_->open.insert(this);
     if (!allowed.ok()) {
-      this->Finish(ToGrpcStatus(allowed));
-    } else if (streams_->finishing) {
-      this->Finish(grpc::Status(grpc::StatusCode::UNAVAILABLE, "the server is draining"));
+      EndLocked(ToGrpcStatus(allowed));
     } else {
-      streams_->open.insert(context_);
-      this->StartRead(&request_);
+      ReadLocked();
     }
   }
 
   void OnReadDone(bool ok) override {
-    if (!ok) return this->Finish(grpc::Status::OK);
-    response_.Clear();
-    Answer(request_, streams_->services, &files_, &response_);
+    if (ok) {
+      response_.Clear();
+      Answer(request_, streams_->services, &files_, &response_);
+    }
+    absl::MutexLock lock(&streams_->mu);
+    if (!ok) return EndLocked(grpc::Status::OK);
+    if (ended_) return;
+    writing_ = true;
     this->StartWrite(&response_);
   }
   void OnWriteDone(bool ok) override {
-    ok ? this->StartRead(&request_) : this->Finish(grpc::Status::CANCELLED);
+    absl::MutexLock lock(&streams_->mu);
+    writing_ = false;
+    ok ? ReadLocked() : EndLocked(grpc::Status::CANCELLED);
+  }
+  void LeaveLocked() override {
+    if (!writing_) EndLocked(ToGrpcStatus(DrainingStatus()));
   }
   // Nothing to do: the read or write under way fails, and its callback ends the stream.
   void OnCancel() override {}
   void OnDone() override {
     {
       absl::MutexLock lock(&streams_->mu);
-      streams_->open.erase(context_);
+      streams_->open.erase(this);
     }
     delete this;
   }
 
  private:
-  grpc::CallbackServerContext* const context_;
+  void ReadLocked() ABSL_NO_THREAD_SAFETY_ANALYSIS {
+    if (streams_->finishing) return EndLocked(ToGrpcStatus(DrainingStatus()));
+    this->StartRead(&request_);
+  }
+  void EndLocked(const grpc::Status& status) {
+    if (std::exchange(ended_, true)) return;
+    this->Finish(status);
+  }
+
   Streams* const streams_;
+  bool writing_ = false;
+  bool ended_ = false;
   Request request_;
   Response response_;
   FileSender files_;
@@ -201,7 +232,7 @@ void ReflectionServices::RegisterWith(grpc::ServerBuilder* builder) {
 void ReflectionServices::FinishStreams() {
   absl::MutexLock lock(&parts_->streams.mu);
   parts_->streams.finishing = true;
-  for (grpc::CallbackServerContext* context : parts_->streams.open) context->TryCancel();
+  for (OpenStream* stream : parts_->streams.open) stream->LeaveLocked();
 }
 
 }  // namespace longspan

@@ -30,7 +30,8 @@ class ReflectionServices {
   ~ReflectionServices();
 
   void RegisterWith(grpc::ServerBuilder* builder);
-  // Ends the open streams, so that none of them holds a shutdown. Later ones end at once.
+  // Ends the open streams with UNAVAILABLE, each behind the answer that it is writing, so that none
+  // of them holds a shutdown. Later ones end at once.
   void FinishStreams();
 
  private:

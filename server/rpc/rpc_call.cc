@@ -13,6 +13,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "core/error_details.h"
+#include "server/rpc/metadata_limit.h"
 #include "server/wire/response_encoder.h"
 #include "server/wire/status.h"
 
@@ -42,8 +43,8 @@ std::string WhyUnparsable(const std::string& type) {
 constexpr size_t kMaxRequestIdBytes = 128;
 constexpr size_t kMaxTraceparentBytes = 64;
 
-// When a caller that is refused at the start or the end of a server's life should try again.
-constexpr absl::Duration kRetryUnavailable = absl::Seconds(1);
+// When a caller that comes before the model is loaded should try again.
+constexpr absl::Duration kRetryStarting = absl::Seconds(1);
 
 // Peer address without its port, so that all connections of a client share one part of the queue.
 std::string ClientOf(const std::string& peer) {
@@ -98,11 +99,12 @@ void RpcCall::ReadDeadline() {
 
 absl::Status RpcCall::Admit() const {
   if (!parts_->lifecycle->answering()) {
-    return WithRetryAfter(absl::UnavailableError(parts_->lifecycle->draining()
-                                                     ? "the server is draining; use another one"
-                                                     : "the server is still loading its model"),
-                          kRetryUnavailable);
+    return parts_->lifecycle->draining()
+               ? DrainingStatus()
+               : WithRetryAfter(absl::UnavailableError("the server is still loading its model"),
+                                kRetryStarting);
   }
+  if (absl::Status status = CheckMetadata(*context_); !status.ok()) return status;
   return parts_->keys->Check(Metadata("authorization"));
 }
 

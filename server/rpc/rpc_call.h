@@ -25,7 +25,8 @@ class RpcCall {
  public:
   RpcCall(RpcMethod method, grpc::CallbackServerContext* context, const ServiceParts* parts);
 
-  // UNAVAILABLE while the server starts or drains, UNAUTHENTICATED without a known key.
+  // UNAVAILABLE while the server starts or drains, RESOURCE_EXHAUSTED with too much metadata,
+  // UNAUTHENTICATED without a known key.
   absl::Status Admit() const;
   // Parses a request. INVALID_ARGUMENT where it is malformed or a string is not UTF-8.
   absl::Status Parse(const grpc::ByteBuffer& bytes, google::protobuf::Message* message);

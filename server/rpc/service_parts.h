@@ -15,6 +15,7 @@
 #include "server/engine/encode_pipeline.h"
 #include "server/engine/tokenizer_pool.h"
 #include "server/lifecycle.h"
+#include "server/rpc/drain_bell.h"
 #include "server/rpc/key_ring.h"
 #include "server/server_options.h"
 #include "server/telemetry/log.h"
@@ -36,6 +37,7 @@ struct ServiceParts {
   BatchScheduler* scheduler = nullptr;
   Metrics* metrics = nullptr;
   Log* log = nullptr;
+  DrainBell* drain_bell = nullptr;
 
   // What requests are checked against.
   DecodingContext decoding() const {

@@ -31,12 +31,17 @@ std::string Timestamp() {
   return absl::FormatTime("%Y-%m-%dT%H:%M:%E3SZ", absl::Now(), absl::UTCTimeZone());
 }
 
+// Bytes that are not UTF-8 become U+FFFD: an id of a caller or a path may hold any.
+std::string Dump(const Log::Fields& value) {
+  return value.dump(-1, ' ', true, Log::Fields::error_handler_t::replace);
+}
+
 std::string TextLine(LogLevel level, std::string_view event, const Log::Fields& fields) {
   std::string line =
       absl::StrCat(Timestamp(), " ", absl::AsciiStrToUpper(kNames[static_cast<int>(level)]), " ",
                    std::string(event));
   for (const auto& [key, value] : fields.items())
-    absl::StrAppend(&line, " ", key, "=", value.dump());
+    absl::StrAppend(&line, " ", key, "=", Dump(value));
   return line;
 }
 
@@ -44,7 +49,7 @@ std::string JsonLine(LogLevel level, std::string_view event, const Log::Fields& 
   Log::Fields line = {
       {"time", Timestamp()}, {"level", kNames[static_cast<int>(level)]}, {"event", event}};
   line.update(fields);
-  return line.dump(-1, ' ', true, Log::Fields::error_handler_t::replace);
+  return Dump(line);
 }
 
 }  // namespace

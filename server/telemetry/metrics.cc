@@ -136,6 +136,9 @@ Metrics::Metrics(const ModelInfo& model, bool tei_names)
                                    .Add({})),
       queue_oldest_seconds_(
           Gauges(&registry_, "queue_oldest_seconds", "Age of the oldest waiting text.").Add({})),
+      computing_threads_(
+          Gauges(&registry_, "computing_threads", "Threads of the forward passes that run now.")
+              .Add({})),
       cost_correction_(Gauges(&registry_, "cost_correction_ratio",
                               "What finished batches have multiplied the predictions of warm-up "
                               "by; 1 = warm-up was right."),
@@ -251,7 +254,9 @@ void Metrics::SetComputeTeams(const ComputeTeams& teams, std::span<const TeamSpe
   Gauges(&registry_, "compute_replicas", "Forward passes that run at once.")
       .Add({})
       .Set(teams.replicas);
-  Gauges(&registry_, "compute_threads", "Threads of one forward pass.").Add({}).Set(teams.threads);
+  Gauges(&registry_, "compute_threads", "Threads of one forward pass while all replicas have one.")
+      .Add({})
+      .Set(teams.threads);
   for (const TeamSpeed& speed : measured) {
     Gauges(&registry_, "start_tokens_per_second",
            "Tokens a second at start, by division of the cores; what the division was chosen from.")
@@ -273,6 +278,7 @@ void Metrics::ReadGauges() {
   queue_tokens_.Set(static_cast<double>(gauges.queue_tokens));
   queue_predicted_seconds_.Set(gauges.queue_predicted_seconds);
   queue_oldest_seconds_.Set(gauges.queue_oldest_seconds);
+  computing_threads_.Set(gauges.computing_threads);
   draining_.Set(gauges.draining ? 1 : 0);
   if (tei_ != nullptr) tei_->SetQueueSize(gauges.queue_texts);
   for (int lane = 0; lane < kNumLanes; ++lane)

@@ -68,6 +68,7 @@ struct ServerGauges {
   int64_t queue_tokens = 0;
   double queue_predicted_seconds = 0;
   double queue_oldest_seconds = 0;
+  int computing_threads = 0;
   bool draining = false;
   // OnlineCostModel::factor of each lane.
   std::array<double, kNumLanes> cost_correction = {1, 1, 1};
@@ -139,6 +140,7 @@ class Metrics final : public BatchObserver {
   Gauge& queue_tokens_;
   Gauge& queue_predicted_seconds_;
   Gauge& queue_oldest_seconds_;
+  Gauge& computing_threads_;
   const LabelledChildren<Gauge, kNumLanes> cost_correction_;
   Gauge& draining_;
   ProcessMetrics process_;

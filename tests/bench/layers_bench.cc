@@ -18,19 +18,9 @@
 namespace longspan {
 namespace {
 
-at::ScalarType StreamType(DataType dtype) {
-  return dtype == DataType::kBFloat16 ? at::kBFloat16 : at::kFloat;
-}
-
-bench::Arithmetic ArithmeticOf(DataType dtype) {
-  return dtype == DataType::kInt8       ? bench::Arithmetic::kInt8
-         : dtype == DataType::kBFloat16 ? bench::Arithmetic::kBFloat16
-                                        : bench::Arithmetic::kFloat32;
-}
-
 template <typename Run>
 void Report(benchmark::State& state, DataType dtype, double flop, Run run) {
-  bench::MeasureAgainstRoofline(state, {.arithmetic = ArithmeticOf(dtype), .flop = flop}, run);
+  bench::MeasureAgainstRoofline(state, {.units = {{bench::UnitOfLinear(dtype), flop}}}, run);
   state.SetLabel(std::string(DataTypeName(dtype)));
 }
 
@@ -41,7 +31,7 @@ void BM_Linear(benchmark::State& state) {
   const int64_t rows = state.range(1), in = state.range(2), out = state.range(3);
   const Linear linear(at::randn({out, in}), at::randn({out}), dtype,
                       in < out ? Activation::kGelu : Activation::kNone);
-  const at::Tensor x = at::randn({rows, in}).to(StreamType(dtype));
+  const at::Tensor x = at::randn({rows, in}).to(RowType(dtype));
   Report(state, dtype, 2.0 * static_cast<double>(rows * in * out), [&] { linear(x); });
 }
 BENCHMARK(BM_Linear)
@@ -58,7 +48,7 @@ void BM_FeedForward(benchmark::State& state) {
       Linear(at::randn({3072, 768}), at::randn({3072}), dtype, Activation::kGelu),
       Linear(at::randn({768, 3072}), at::randn({768}), dtype));
   const LayerNorm norm(at::ones({768}), at::randn({768}), 1e-5);
-  const at::Tensor x = at::randn({state.range(1), 768}).to(StreamType(dtype));
+  const at::Tensor x = at::randn({state.range(1), 768}).to(RowType(dtype));
   Report(state, dtype, 4.0 * static_cast<double>(state.range(1)) * 768 * 3072, [&] {
     ForEachRowBlock(x.size(0), nullptr, [&](int64_t begin, int64_t end) {
       const at::Tensor rows = x.slice(0, begin, end);
@@ -74,7 +64,7 @@ BENCHMARK(BM_FeedForward)
 // It reads x and the residual, and writes the normalised sum.
 void BM_AddLayerNorm(benchmark::State& state) {
   InstallTensorAllocator();
-  const at::ScalarType type = StreamType(static_cast<DataType>(state.range(0)));
+  const at::ScalarType type = RowType(static_cast<DataType>(state.range(0)));
   const LayerNorm norm(at::ones({768}), at::randn({768}), 1e-5);
   const at::Tensor x = at::randn({4096, 768}).to(type), residual = at::randn({4096, 768}).to(type);
   at::Tensor out = at::empty(x.sizes(), x.options());

@@ -107,11 +107,8 @@ void BM_ChunkAttention(benchmark::State& state,
     });
   };
   const double flop = 4.0 * tokens * 2 * C * D;
-  bench::MeasureAgainstRoofline(
-      state,
-      {.arithmetic = wide ? bench::Arithmetic::kFloat32 : bench::Arithmetic::kBFloat16,
-       .flop = flop},
-      pass);
+  bench::MeasureAgainstRoofline(state, {.units = bench::AttentionWork(implementation.name, flop)},
+                                pass);
 }
 
 void BM_LshHash(benchmark::State& state) {
@@ -122,21 +119,25 @@ void BM_LshHash(benchmark::State& state) {
   const std::vector<float> rotations = Normal(kHeadSize * stride);
   std::vector<int32_t> buckets(static_cast<size_t>(kTokens) * hashes);
   const int32_t factors[] = {64, 128};
-  bench::MeasureAgainstRoofline(state, {.flop = 2.0 * kTokens * kHeadSize * columns}, [&] {
-    OnTheTeam(kTokens / kBlock, [&](int32_t block) {
-      kernels::LshHash({.x = x.data() + static_cast<size_t>(block) * kBlock * kHeadSize,
-                        .x_stride = kHeadSize,
-                        .rows = kBlock,
-                        .head_size = kHeadSize,
-                        .rotations = rotations.data(),
-                        .rotation_stride = stride,
-                        .num_hashes = hashes,
-                        .factors = factors,
-                        .num_factors = 2,
-                        .buckets = buckets.data() + block * kBlock,
-                        .bucket_stride = kTokens});
-    });
-  });
+  bench::MeasureAgainstRoofline(
+      state,
+      {.units = {{bench::UnitOf(kernels::LshHashImplementations().front().name),
+                  2.0 * kTokens * kHeadSize * columns}}},
+      [&] {
+        OnTheTeam(kTokens / kBlock, [&](int32_t block) {
+          kernels::LshHash({.x = x.data() + static_cast<size_t>(block) * kBlock * kHeadSize,
+                            .x_stride = kHeadSize,
+                            .rows = kBlock,
+                            .head_size = kHeadSize,
+                            .rotations = rotations.data(),
+                            .rotation_stride = stride,
+                            .num_hashes = hashes,
+                            .factors = factors,
+                            .num_factors = 2,
+                            .buckets = buckets.data() + block * kBlock,
+                            .bucket_stride = kTokens});
+        });
+      });
 }
 
 // One head and round, on one thread as in the layers.
@@ -256,18 +257,28 @@ std::unique_ptr<EncoderModel> MakeModel(DataType dtype, const std::vector<std::s
   return *std::move(model);
 }
 
-// FLOP of a token in the linear layers, the hashing and the attention. A chunk of 64 sees 128 keys;
-// factors of 64 and 128 are 96 columns of hashing.
-double FlopAToken(const std::vector<std::string>& layers, int32_t num_hashes) {
+// FLOP of `tokens` tokens by unit: the attention, the linear layers, and what is float32 in every
+// type (LSH queries and hashing). A chunk of 64 sees 128 keys; factors of 64 and 128 are 96 columns
+// of hashing.
+bench::Work WorkOf(DataType dtype, const std::vector<std::string>& layers, int32_t num_hashes,
+                   double tokens) {
   constexpr double E = 256, HD = 128, F = 512, kKeys = 128, kColumns = 96;
-  double flop = 0;
+  double linear = 0, float32 = 0, attention = 0;
   for (const std::string& layer : layers) {
     const bool lsh = layer == "lsh";
     const double rounds = lsh ? num_hashes : 1;
-    flop += 2 * E * HD * (lsh ? 3 : 4) + 4 * E * F + 4 * kKeys * HD * rounds +
-            (lsh ? 2 * HD * kColumns * rounds : 0);
+    linear += 2 * E * HD * (lsh ? 2 : 4) + 4 * E * F;
+    float32 += lsh ? 2 * E * HD + 2 * HD * kColumns * rounds : 0;
+    attention += 4 * kKeys * HD * rounds;
   }
-  return flop;
+  const ElementType type =
+      RowType(dtype) == at::kFloat ? ElementType::kFloat32 : ElementType::kBFloat16;
+  bench::Work work{
+      .units = bench::AttentionWork(kernels::ChunkAttentionImplementations(type).front().name,
+                                    attention * tokens)};
+  work.units.push_back({bench::UnitOfLinear(dtype), linear * tokens});
+  work.units.push_back({bench::UnitOfLinear(DataType::kFloat32), float32 * tokens});
+  return work;
 }
 
 TokenBatch RandomTexts(int32_t num_texts, int64_t length, int32_t num_hashes) {
@@ -292,11 +303,8 @@ void BM_Reformer(benchmark::State& state, DataType dtype, const std::vector<std:
   c10::InferenceMode inference;
   ResetPeak();
   const double before = StatusMiB("VmRSS:");
-  const bench::Work work = {
-      .arithmetic = dtype == DataType::kBFloat16 ? bench::Arithmetic::kBFloat16
-                    : dtype == DataType::kInt8   ? bench::Arithmetic::kInt8
-                                                 : bench::Arithmetic::kFloat32,
-      .flop = FlopAToken(layers, num_hashes) * static_cast<double>(batch.num_tokens())};
+  const bench::Work work =
+      WorkOf(dtype, layers, num_hashes, static_cast<double>(batch.num_tokens()));
   const double passes = bench::MeasureAgainstRoofline(state, work, [&] {
     absl::StatusOr<HiddenStates> states = model->Forward(batch, {});
     if (!states.ok()) std::abort();

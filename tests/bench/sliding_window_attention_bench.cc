@@ -110,22 +110,22 @@ class Inputs {
 };
 
 template <class Pass>
-void Measure(benchmark::State& state, ElementType type, double useful_flop, int64_t tokens,
-             const Pass& pass) {
-  const bench::Arithmetic arithmetic =
-      type == ElementType::kBFloat16 ? bench::Arithmetic::kBFloat16 : bench::Arithmetic::kFloat32;
-  const double passes =
-      bench::MeasureAgainstRoofline(state, {.arithmetic = arithmetic, .flop = useful_flop}, pass);
+void Measure(benchmark::State& state, std::string_view implementation, double useful_flop,
+             int64_t tokens, const Pass& pass) {
+  const double passes = bench::MeasureAgainstRoofline(
+      state, {.units = bench::AttentionWork(implementation, useful_flop)}, pass);
   state.counters["Mtoken/s"] = static_cast<double>(tokens) * passes * 1e-6;
 }
 
 // By the implementation of that name.
 void BM_SlidingWindow(benchmark::State& state, Shape shape, ElementType type,
                       std::string_view name) {
-  for (const RowAttentionImplementation& implementation : RowAttentionImplementations(type)) {
+  std::vector<RowAttentionImplementation> all = RowAttentionImplementations(type);
+  for (const auto& one : Int8RowAttentionImplementations(type)) all.push_back(one);
+  for (const RowAttentionImplementation& implementation : all) {
     if (implementation.name != name) continue;
     const Inputs inputs(shape, type);
-    return Measure(state, type, inputs.UsefulFlop(), shape.length * shape.num_texts, [&] {
+    return Measure(state, name, inputs.UsefulFlop(), shape.length * shape.num_texts, [&] {
       const std::vector<RowTask> tasks = SlidingWindowTasks(inputs.params());
       implementation.run(inputs.params(), tasks.data(), static_cast<int64_t>(tasks.size()));
     });
@@ -143,13 +143,18 @@ void BM_BlockSparse(benchmark::State& state, Shape shape, ElementType type) {
   // The first and the last block see all blocks and the others five, but the two beside the first
   // and the last see four.
   const double keys = 64.0 * 64 * (2 * blocks + 5 * middle - 2);
-  Measure(state, type, 4.0 * shape.num_heads * shape.head_size * keys, shape.length,
+  Measure(state, RowAttentionImplementations(type).front().name,
+          4.0 * shape.num_heads * shape.head_size * keys, shape.length,
           [&] { BlockSparseAttention(params); });
 }
 
 constexpr ElementType kFloat32 = ElementType::kFloat32, kBFloat16 = ElementType::kBFloat16;
 const char* const kPreferred = RowAttentionImplementations(kFloat32).front().name;
 const char* const kPreferredBFloat16 = RowAttentionImplementations(kBFloat16).front().name;
+const char* const kPreferredInt8 = [] {
+  const auto all = Int8RowAttentionImplementations(kBFloat16);
+  return all.empty() ? "none with int8 scores" : all.front().name;
+}();
 constexpr Shape kLongformer = {.length = 4096, .window = 256, .num_heads = 12, .head_size = 64};
 constexpr Shape kLongformer16K = {.length = 16384, .window = 256, .num_heads = 12, .head_size = 64};
 constexpr Shape kLongformerGlobal = {
@@ -170,6 +175,9 @@ constexpr Shape kLed = {.length = 4096, .window = 512, .num_heads = 12, .head_si
       ->UseRealTime()                                                                    \
       ->MinTime(0.7);                                                                    \
   BENCHMARK_CAPTURE(BM_SlidingWindow, name##_bf16, shape, kBFloat16, kPreferredBFloat16) \
+      ->UseRealTime()                                                                    \
+      ->MinTime(0.7);                                                                    \
+  BENCHMARK_CAPTURE(BM_SlidingWindow, name##_int8, shape, kBFloat16, kPreferredInt8)     \
       ->UseRealTime()                                                                    \
       ->MinTime(0.7)
 

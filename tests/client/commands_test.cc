@@ -5,6 +5,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <map>
+#include <optional>
+#include <string>
 #include <vector>
 
 #include "absl/time/clock.h"
@@ -35,7 +38,13 @@ class CommandsTest : public testing::Test {
     testing::internal::CaptureStderr();
     Outcome outcome;
     outcome.exit_code = RunCommandLine(static_cast<int>(argv.size()), argv.data(),
-                                       server.empty() ? server_.address() : server, "");
+                                       [&](const std::string& name) -> std::optional<std::string> {
+                                         if (const auto found = environment_.find(name);
+                                             found != environment_.end())
+                                           return found->second;
+                                         if (name != "LONGSPAN_SERVER") return std::nullopt;
+                                         return server.empty() ? server_.address() : server;
+                                       });
     outcome.out = testing::internal::GetCapturedStdout();
     outcome.err = testing::internal::GetCapturedStderr();
     return outcome;
@@ -46,6 +55,7 @@ class CommandsTest : public testing::Test {
 
   FakeServer server_;
   TemporaryFolder folder_;
+  std::map<std::string, std::string> environment_;  // beside LONGSPAN_SERVER
 };
 
 TEST_F(CommandsTest, Encode_PrintsJson_AndSendsWhatTheOptionsSay) {
@@ -187,9 +197,9 @@ TEST(SummaryTest, SaysWhereTheTextWasTruncated_AndClaimsNothingAboutShortTexts) 
   EXPECT_THAT(SummaryText("text", response, absl::Seconds(1)), Not(HasSubstr("512")));
 }
 
-TEST(OneLineTest, JoinsWhiteSpace_AndCutsBetweenCharacters) {
-  EXPECT_EQ(OneLine(" a\n\t b ", 100), "a b ");
-  EXPECT_EQ(OneLine("aü", 2), "a...");
+TEST(JoinLinesTest, JoinsWhiteSpace_AndCutsBetweenCharacters) {
+  EXPECT_EQ(JoinLines(" a\n\t b ", 100), "a b ");
+  EXPECT_EQ(JoinLines("aü", 2), "a...");
 }
 
 TEST(FindInvalidUtf8Test, KnowsTheBordersOfEachForm) {

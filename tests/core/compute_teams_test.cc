@@ -18,15 +18,22 @@ TEST(TeamCandidatesTest, DivideTheCoresFromOneTeamToOneReplicaACore) {
               ElementsAre(ComputeTeams{1, 6}, ComputeTeams{2, 3}, ComputeTeams{6, 1}));
   EXPECT_THAT(TeamCandidates(8), ElementsAre(ComputeTeams{1, 8}, ComputeTeams{2, 4},
                                              ComputeTeams{4, 2}, ComputeTeams{8, 1}));
+  EXPECT_THAT(TeamCandidates(32), ElementsAre(ComputeTeams{1, 32}, ComputeTeams{2, 16},
+                                              ComputeTeams{4, 8}, ComputeTeams{8, 4}));
 }
 
-TEST(ChooseTeamsTest, TheLargerTeamWins_WhereItIsNearlyAsFast) {
-  const TeamSpeed speeds[] = {{{1, 4}, 810}, {{2, 2}, 990}, {{4, 1}, 1000}};
-  EXPECT_EQ(ChooseTeams(speeds), (ComputeTeams{1, 4}));
+TEST(TeamCandidatesTest, LeaveOutTeamsThatAreLargerThanCanBeHad) {
+  EXPECT_THAT(TeamCandidates(8, 2), ElementsAre(ComputeTeams{4, 2}, ComputeTeams{8, 1}));
+  EXPECT_THAT(TeamCandidates(2, 1), ElementsAre(ComputeTeams{2, 1}));
 }
 
-TEST(ChooseTeamsTest, TheFasterDivisionWins_WhereItMovesAQuarterMore) {
-  const TeamSpeed speeds[] = {{{1, 4}, 790}, {{2, 2}, 960}, {{4, 1}, 1000}};
+TEST(ChooseTeamsTest, TheSmallerTeamsWin_WhereTheyAreNearlyAsFast) {
+  const TeamSpeed speeds[] = {{{1, 4}, 900}, {{2, 2}, 1000}, {{4, 1}, 960}};
+  EXPECT_EQ(ChooseTeams(speeds), (ComputeTeams{4, 1}));
+}
+
+TEST(ChooseTeamsTest, TheFasterDivisionWins_WhereSmallerTeamsAreSlower) {
+  const TeamSpeed speeds[] = {{{1, 4}, 960}, {{2, 2}, 1000}, {{4, 1}, 900}};
   EXPECT_EQ(ChooseTeams(speeds), (ComputeTeams{2, 2}));
 }
 

@@ -38,7 +38,9 @@ std::pair<std::string, int> Shell(const std::string& command) {
 }
 
 std::string Get(int port, const std::string& path) {
-  return Shell(absl::StrCat("curl -s -w ' %{http_code}' http://127.0.0.1:", port, path)).first;
+  return Shell(
+             absl::StrCat("curl -s --noproxy '*' -w ' %{http_code}' http://127.0.0.1:", port, path))
+      .first;
 }
 
 TEST(HealthTest, Check_KnowsItsNames) {
@@ -163,8 +165,8 @@ TEST(OperationsTest, ProbesAndMetrics) {
                            "longspan_start_tokens_per_second{replicas=\"1\",threads=\"2\"} 1250"}) {
     EXPECT_THAT(metrics, HasSubstr(line));
   }
-  const auto [report, code] = Shell(
-      absl::StrCat("curl -s http://127.0.0.1:", port, "/metrics | promtool check metrics 2>&1"));
+  const auto [report, code] = Shell(absl::StrCat("curl -s --noproxy '*' http://127.0.0.1:", port,
+                                                 "/metrics | promtool check metrics 2>&1"));
   ASSERT_NE(code, 127) << "promtool is missing: ./dev test fetches it (Debian: package prometheus)";
   EXPECT_EQ(code, 0) << report;
 }

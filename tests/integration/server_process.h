@@ -7,12 +7,15 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <csignal>
 #include <cstdint>
 #include <cstdio>
 #include <fstream>
+#include <functional>
 #include <regex>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -21,7 +24,13 @@ namespace longspan {
 
 class ServerProcess {
  public:
-  explicit ServerProcess(const std::vector<std::string>& extra) {
+  // `in_child` runs in the new process just before the program starts: it makes the surroundings in
+  // which the program finds itself. `program` takes the place of the server's path, as the first
+  // words of the command line.
+  explicit ServerProcess(const std::vector<std::string>& extra,
+                         const std::function<void()>& in_child = {},
+                         std::vector<std::string> program = {LONGSPAN_BINARY_DIR
+                                                             "/longspan-server"}) {
     int out[2];
     EXPECT_EQ(pipe(out), 0);
     pid_ = fork();
@@ -29,17 +38,16 @@ class ServerProcess {
       dup2(out[1], STDOUT_FILENO);
       close(out[0]);
       close(out[1]);
-      std::vector<std::string> arguments = {LONGSPAN_BINARY_DIR "/longspan-server",
-                                            "--listen",
-                                            "127.0.0.1:0",
-                                            "--http",
-                                            "off",
-                                            "--log-level",
-                                            "error"};
+      std::vector<std::string> arguments = std::move(program);
+      for (const char* argument : {"--listen", "127.0.0.1:0", "--http", "off"})
+        arguments.push_back(argument);
       arguments.insert(arguments.end(), extra.begin(), extra.end());
+      if (std::find(extra.begin(), extra.end(), "--log-level") == extra.end())
+        arguments.insert(arguments.end(), {"--log-level", "error"});
       std::vector<char*> argv;
       for (std::string& argument : arguments) argv.push_back(argument.data());
       argv.push_back(nullptr);
+      if (in_child) in_child();
       execv(argv[0], argv.data());
       _exit(127);
     }

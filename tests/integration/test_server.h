@@ -154,7 +154,7 @@ class TestServer {
                       std::function<void()> on_lost = {})
       : log_path_(LogPath()), log_("json", "debug", log_path_) {
     options.model = "fake";
-    options.listen = "127.0.0.1:0";
+    if (options.listen == ServerOptions().listen) options.listen = "127.0.0.1:0";
     if (options.http == ServerOptions().http) options.http = "off";
     if (options.drain_delay == absl::Seconds(5)) options.drain_delay = absl::ZeroDuration();
     auto created = Server::Create(std::move(options), fake.Load(), &log_, std::move(on_lost));
@@ -168,7 +168,7 @@ class TestServer {
     std::filesystem::remove(log_path_);
   }
 
-  std::string address() const { return absl::StrCat("127.0.0.1:", server_->grpc_port()); }
+  std::string address() const { return server_->grpc_address(); }
   Server& server() { return *server_; }
   Client& client() { return *client_; }
   const std::string& log_path() const { return log_path_; }

@@ -3,6 +3,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <tuple>
+
+#include "absl/strings/str_cat.h"
 #include "tests/temporary_folder.h"
 
 namespace longspan {
@@ -47,6 +50,23 @@ TEST(ServerOptionsTest, ALinesFileWorksToo) {
   EXPECT_TRUE(parsed->options.reflection);
 }
 
+TEST(ServerOptionsTest, AFolderIsNoConfigFile) {
+  const TemporaryFolder folder;
+  const auto parsed = Parse({"--config", folder.path()});
+  EXPECT_THAT(std::string(parsed.status().message()),
+              HasSubstr("config " + folder.path() + " cannot be read"));
+}
+
+TEST(ServerOptionsTest, AByteOrderMarkInFrontOfAFileIsSkipped) {
+  const TemporaryFolder folder;
+  for (const char* text :
+       {"\xEF\xBB\xBF{\"max-text-bytes\": 77}", "\xEF\xBB\xBFmax-text-bytes = 77"}) {
+    const auto parsed = Parse({"--config", folder.WriteText("c", text)});
+    ASSERT_TRUE(parsed.ok()) << parsed.status();
+    EXPECT_EQ(parsed->options.max_text_bytes, 77);
+  }
+}
+
 TEST(ServerOptionsTest, ErrorsNameSettingValueOriginAndRange) {
   const TemporaryFolder folder;
   EXPECT_EQ(
@@ -61,6 +81,42 @@ TEST(ServerOptionsTest, ErrorsNameSettingValueOriginAndRange) {
               HasSubstr("sets 'max-batch', which is no setting"));
   EXPECT_THAT(std::string(Parse({"--config", "/nowhere"}).status().message()),
               HasSubstr("cannot be read"));
+}
+
+// What gRPC would take for port 34463 or 443, or look up as the name of a service.
+TEST(ServerOptionsTest, Addresses_AreRefusedFromEveryLayer_WithWhatIsAllowed) {
+  const TemporaryFolder folder;
+  const std::string listen_allows =
+      "; allowed: HOST:PORT or [IPv6]:PORT with a port from 0 to 65535, unix:PATH or "
+      "unix-abstract:NAME of at most 107 bytes";
+  const std::string http_allows =
+      "; allowed: HOST:PORT with a name or an IPv4 address and a port from 0 to 65535, or off";
+  for (const std::string text :
+       {"127.0.0.1:99999", "127.0.0.1:65536", "127.0.0.1:-1", "127.0.0.1", "", ":",
+        "host:", ":50051", "50051", "127.0.0.1:https", "127.0.0.1:5005l", "::1:50051", "[::1]",
+        "unix:", "vsock:1:2", "http://127.0.0.1:1", "off:", "OFF"}) {
+    for (const auto& [name, variable, allows] :
+         {std::tuple("listen", "LONGSPAN_LISTEN", listen_allows),
+          std::tuple("http", "LONGSPAN_HTTP", http_allows)}) {
+      const std::string file =
+          folder.WriteText("c.json", absl::StrCat("{\"", name, "\": \"", text, "\"}"));
+      const std::string is = absl::StrCat(name, " is '", text, "' (");
+      EXPECT_EQ(Parse({absl::StrCat("--", name), text}).status().message(),
+                absl::StrCat(is, "command line)", allows));
+      EXPECT_EQ(Parse({}, {{variable, text}}).status().message(),
+                absl::StrCat(is, "environment ", variable, ")", allows));
+      EXPECT_EQ(Parse({"--config", file}).status().message(),
+                absl::StrCat(is, "config ", file, ")", allows));
+    }
+    ServerOptions options{.model = "m", .listen = text};
+    EXPECT_EQ(Validate(options).message(), absl::StrCat("listen is '", text, "'", listen_allows));
+  }
+  for (const char* text : {"0.0.0.0:0", "[::]:1", "localhost:65535", "unix:/x", "dns:///h:1"})
+    EXPECT_TRUE(Parse({"--listen", text}).ok()) << text;
+  for (const char* text : {"off", "0.0.0.0:0", "localhost:65535"})
+    EXPECT_TRUE(Parse({"--http", text}).ok()) << text;
+  for (const char* text : {"[::1]:1", "unix:/x", "unix-abstract:x"})
+    EXPECT_FALSE(Parse({"--http", text}).ok()) << text;
 }
 
 TEST(ServerOptionsTest, PrintConfigShowsEverySettingWithItsOrigin) {

@@ -19,8 +19,9 @@ BertLayer::BertLayer(WeightMap& weights, int64_t index, const EncoderConfig& con
 void BertLayer::Forward(PackedPass& pass, at::Tensor& x) const {
   at::Tensor qkv = layer_.Qkv(x, &pass);  // [T, 3, H, D]
   if (!qkv.defined()) return;
-  const at::Tensor attended = SlidingWindowAttention(
-      qkv.select(1, 0), qkv.select(1, 1), qkv.select(1, 2), pass.Layout(window_), scale_);
+  const at::Tensor attended =
+      SlidingWindowAttention(qkv.select(1, 0), qkv.select(1, 1), qkv.select(1, 2),
+                             pass.Layout(window_), scale_, layer_.has_int8_scores());
   qkv.reset();
   layer_.Finish(x, attended, &pass);
 }
@@ -28,8 +29,9 @@ void BertLayer::Forward(PackedPass& pass, at::Tensor& x) const {
 at::Tensor BertLayer::ForwardFirstRows(PackedPass& pass, const at::Tensor& x) const {
   const FirstRowKeys keys = KeysOfFirstRows(pass.Layout(window_));
   const at::Tensor qkv = layer_.Qkv(x.index_select(0, at::tensor(keys.rows)));  // [keys, 3, H, D]
-  const at::Tensor attended = FirstRowAttention(
-      qkv.select(1, 0), qkv.select(1, 1), qkv.select(1, 2), keys.cu_seqlens, keys.key_mask, scale_);
+  const at::Tensor attended =
+      FirstRowAttention(qkv.select(1, 0), qkv.select(1, 1), qkv.select(1, 2), keys.cu_seqlens,
+                        keys.key_mask, scale_, layer_.has_int8_scores());
   at::Tensor first = FirstRows(x, pass.cu_seqlens());
   layer_.Finish(first, attended);
   return first;

@@ -33,9 +33,10 @@ at::Tensor BigBirdLayer::Attend(const at::Tensor& qkv, const PackedLayout& layou
   if (!layout.key_mask.empty()) part.key_mask = layout.key_mask.subspan(first, last - first);
   const at::Tensor rows = qkv.slice(0, first, last);  // [rows, 3, H, D]
   const at::Tensor q = rows.select(1, 0), k = rows.select(1, 1), v = rows.select(1, 2);
-  if (!sparse) return SlidingWindowAttention(q, k, v, part, scale_);
+  if (!sparse) return SlidingWindowAttention(q, k, v, part, scale_, layer_.has_int8_scores());
   return BlockSparseAttention(q, k, v, part,
-                              {.block_size = block_size_, .random_blocks = random_blocks_}, scale_);
+                              {.block_size = block_size_, .random_blocks = random_blocks_}, scale_,
+                              layer_.has_int8_scores());
 }
 
 void BigBirdLayer::Forward(PackedPass& pass, at::Tensor& x) const {
@@ -59,7 +60,7 @@ at::Tensor BigBirdLayer::ForwardFirstRows(PackedPass& pass, const at::Tensor& x)
   const PackedLayout layout = pass.Layout(kernels::kUnlimitedWindow);
   const at::Tensor attended =
       FirstRowAttention(qkv.select(1, 0), qkv.select(1, 1), qkv.select(1, 2), layout.cu_seqlens,
-                        layout.key_mask, scale_);
+                        layout.key_mask, scale_, layer_.has_int8_scores());
   at::Tensor first = FirstRows(x, pass.cu_seqlens());
   layer_.Finish(first, attended);
   return first;

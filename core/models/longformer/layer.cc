@@ -40,13 +40,16 @@ at::Tensor LongformerLayer::Attend(const at::Tensor& qkv, const PackedLayout& la
   const int64_t rows = qkv.size(0);
   const int64_t heads_at_once = std::max<int64_t>(1, kHeadRowsPerPause / rows);
   const at::Tensor q = qkv.select(1, 0), k = qkv.select(1, 1), v = qkv.select(1, 2);
-  if (heads_at_once >= num_heads_) return SlidingWindowAttention(q, k, v, layout, Scale());
+  const auto attend = [&](const at::Tensor& q, const at::Tensor& k, const at::Tensor& v) {
+    return SlidingWindowAttention(q, k, v, layout, Scale(), layer_.has_int8_scores());
+  };
+  if (heads_at_once >= num_heads_) return attend(q, k, v);
   at::Tensor attended = at::empty({rows, num_heads_, head_size_}, qkv.options());
   for (int64_t begin = 0; begin < num_heads_; begin += heads_at_once) {
     if (begin > 0 && !pass.Continue()) return {};
     const int64_t end = std::min(begin + heads_at_once, num_heads_);
     auto heads = [&](const at::Tensor& x) { return x.slice(1, begin, end); };
-    heads(attended).copy_(SlidingWindowAttention(heads(q), heads(k), heads(v), layout, Scale()));
+    heads(attended).copy_(attend(heads(q), heads(k), heads(v)));
   }
   return attended;
 }
@@ -69,7 +72,7 @@ at::Tensor LongformerLayer::ForwardFirstRows(PackedPass& pass, const at::Tensor&
   if (!keys.rows.empty()) {
     const at::Tensor qkv = layer_.Qkv(x.index_select(0, at::tensor(keys.rows)));  // [keys, 3, H, D]
     attended = FirstRowAttention(qkv.select(1, 0), qkv.select(1, 1), qkv.select(1, 2),
-                                 keys.cu_seqlens, keys.key_mask, Scale());
+                                 keys.cu_seqlens, keys.key_mask, Scale(), layer_.has_int8_scores());
   }
   if (!keys.global_firsts.empty()) {
     layout.globals = keys.global_firsts;

@@ -1,7 +1,9 @@
 #include "core/models/modernbert/layer.h"
 
+#include <ATen/ops/empty.h>
 #include <ATen/ops/tensor.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "absl/strings/str_cat.h"
@@ -9,6 +11,7 @@
 #include "core/attention/first_rows.h"
 #include "core/attention/sliding_window_attention.h"
 #include "core/kernels/sliding_window_attention.h"
+#include "core/layers/quantized_linear.h"
 #include "core/models/row_blocks.h"
 #include "core/models/take_layers.h"
 
@@ -41,6 +44,20 @@ LayerNorm TakeAttentionNorm(WeightMap& weights, const std::string& prefix,
                        config.norm_bias);
 }
 
+// product(norm(rows)). In int8 the norm's result is made as u8, a block of rows at a time, and no
+// other form of it is kept.
+at::Tensor NormedProduct(const LayerNorm& norm, const Linear& product, const at::Tensor& rows) {
+  if (product.quantized() == nullptr) return product(norm(rows));
+  at::Tensor out = at::empty({rows.size(0), product.out_features()}, rows.options());
+  for (int64_t begin = 0; begin < rows.size(0); begin += kLayerBlockRows) {
+    const int64_t end = std::min(begin + kLayerBlockRows, rows.size(0));
+    at::Tensor block = out.slice(0, begin, end);
+    product.quantized()->Run(norm.NormQuantized(rows.slice(0, begin, end)), product.activation(),
+                             block);
+  }
+  return out;
+}
+
 std::string Prefix(int64_t index) { return absl::StrCat("layers.", index, "."); }
 
 }  // namespace
@@ -51,6 +68,7 @@ ModernBertLayer::ModernBertLayer(WeightMap& weights, const ModernBertConfig& con
       head_size_(config.head_size()),
       window_(config.sliding[index] ? config.window : kernels::kUnlimitedWindow),
       scale_(1.0 / std::sqrt(static_cast<double>(head_size_))),
+      has_int8_scores_(HasInt8Scores(dtype)),
       rope_(rope),
       attention_norm_(TakeAttentionNorm(weights, Prefix(index), config, index)),
       qkv_(TakeLinear(weights, Prefix(index) + "attn.Wqkv", 3 * config.hidden_size,
@@ -64,8 +82,9 @@ ModernBertLayer::ModernBertLayer(WeightMap& weights, const ModernBertConfig& con
 
 at::Tensor ModernBertLayer::RotatedQkv(const at::Tensor& rows,
                                        std::span<const int32_t> cu_seqlens) const {
-  const at::Tensor normed = attention_norm_.defined() ? attention_norm_(rows) : rows;
-  at::Tensor qkv = qkv_(normed).view({rows.size(0), 3, num_heads_, head_size_});
+  at::Tensor qkv = attention_norm_.defined() ? NormedProduct(attention_norm_, qkv_, rows)
+                                             : qkv_(rows);  // [rows, 3E]
+  qkv = qkv.view({rows.size(0), 3, num_heads_, head_size_});
   rope_.Apply(qkv, cu_seqlens);
   return qkv;
 }
@@ -82,8 +101,9 @@ void ModernBertLayer::Finish(at::Tensor& x, const at::Tensor& attended,
 
 void ModernBertLayer::Forward(PackedPass& pass, at::Tensor& x) const {
   at::Tensor qkv = RotatedQkv(x, pass.cu_seqlens());
-  const at::Tensor attended = SlidingWindowAttention(
-      qkv.select(1, 0), qkv.select(1, 1), qkv.select(1, 2), pass.Layout(window_), scale_);
+  const at::Tensor attended =
+      SlidingWindowAttention(qkv.select(1, 0), qkv.select(1, 1), qkv.select(1, 2),
+                             pass.Layout(window_), scale_, has_int8_scores_);
   qkv.reset();
   Finish(x, attended, &pass);
 }
@@ -92,8 +112,9 @@ at::Tensor ModernBertLayer::ForwardFirstRows(PackedPass& pass, const at::Tensor&
   // There are no globals, so these are the rows of each text from its first on, as rope needs them.
   const FirstRowKeys keys = KeysOfFirstRows(pass.Layout(window_));
   const at::Tensor qkv = RotatedQkv(x.index_select(0, at::tensor(keys.rows)), keys.cu_seqlens);
-  const at::Tensor attended = FirstRowAttention(
-      qkv.select(1, 0), qkv.select(1, 1), qkv.select(1, 2), keys.cu_seqlens, keys.key_mask, scale_);
+  const at::Tensor attended =
+      FirstRowAttention(qkv.select(1, 0), qkv.select(1, 1), qkv.select(1, 2), keys.cu_seqlens,
+                        keys.key_mask, scale_, has_int8_scores_);
   at::Tensor first = FirstRows(x, pass.cu_seqlens());
   Finish(first, attended);
   return first;

@@ -45,6 +45,7 @@ class ModernBertLayer {
   int64_t head_size_;
   int64_t window_;
   double scale_;
+  bool has_int8_scores_;
   RotaryEmbedding rope_;
   LayerNorm attention_norm_;  // undefined in layer 0
   Linear qkv_;

@@ -9,16 +9,6 @@
 
 namespace longspan {
 
-at::ScalarType LinearType(DataType dtype) {
-  return dtype == DataType::kBFloat16 ? at::kBFloat16 : at::kFloat;
-}
-
-at::ScalarType AttentionType(DataType dtype) {
-  return dtype == DataType::kInt8 && CheckDataTypeSupported(DataType::kBFloat16).ok()
-             ? at::kBFloat16
-             : LinearType(dtype);
-}
-
 at::Tensor NormTo(const LayerNorm& norm, const at::Tensor& x, at::ScalarType type) {
   at::Tensor out = at::empty(x.sizes(), type);
   norm.Run(x, /*residual=*/{}, out);
@@ -53,7 +43,7 @@ void ReformerLayer::Run(at::Tensor& x1, at::Tensor& x2, ReformerPass& pass) cons
   attention_->AddTo(x1, x2, pass);
   ParallelBlocks(static_cast<int64_t>(pass.row_blocks.size()), [&](int64_t i) {
     const auto [begin, end] = pass.row_blocks[i];
-    AddToStream(feed_forward_(NormTo(norm_, x1.narrow(0, begin, end - begin), LinearType(dtype_))),
+    AddToStream(feed_forward_(NormTo(norm_, x1.narrow(0, begin, end - begin), RowType(dtype_))),
                 begin, nullptr, x2);
   });
 }

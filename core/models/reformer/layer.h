@@ -83,12 +83,6 @@ std::unique_ptr<ReformerAttention> MakeLshAttention(WeightMap& weights, const st
 // as many as fit 256 MiB, at least one. That is all of them for short batches and one for a book.
 int64_t LshHeadsAtOnce(const ReformerConfig& config, DataType dtype, int64_t num_rows);
 
-// The type of what goes into and comes out of the linear layers: bfloat16 in a bfloat16 model,
-// float32 in all others.
-at::ScalarType LinearType(DataType dtype);
-// The type of queries, keys and values: that of LinearType, but bfloat16 also in an int8 model
-// where the processor has AVX512-BF16.
-at::ScalarType AttentionType(DataType dtype);
 // LN(x) in `type`, made in one pass over the rows.
 at::Tensor NormTo(const LayerNorm& norm, const at::Tensor& x, at::ScalarType type);
 // Adds from [n, E] to rows of stream [rows, E]. Row i goes to row begin + rows[i]; null stands for

@@ -42,8 +42,7 @@ class LocalAttention : public ReformerAttention {
     }
     ParallelBlocks(static_cast<int64_t>(pass.windows.size()), [&](int64_t i) {
       const ChunkWindow& window = pass.windows[i];
-      const at::Tensor qkv =
-          qkv_(NormTo(norm_, Rows(x2, window), LinearType(dtype_)), AttentionType(dtype_));
+      const at::Tensor qkv = qkv_(NormTo(norm_, Rows(x2, window), RowType(dtype_)));
       const at::Tensor out = LocalChunkAttention(
           qkv.view({window.num_rows, 3, num_heads_, head_size_}), window, pass.key_mask, causal_);
       AddToStream(output_(out.view({window.num_queries, num_heads_ * head_size_})),

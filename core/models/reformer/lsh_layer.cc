@@ -84,12 +84,12 @@ class LshLayerAttention : public ReformerAttention {
     ParallelBlocks(static_cast<int64_t>(pass.row_blocks.size()), [&](int64_t i) {
       const auto [begin, end] = pass.row_blocks[i];
       const at::Tensor normed = NormTo(norm_, x2.narrow(0, begin, end - begin), at::kFloat);
-      const at::Tensor rounded = dtype_ == DataType::kBFloat16 ? normed.to(at::kBFloat16) : normed;
+      const at::Tensor rounded = normed.to(RowType(dtype_));
       for (int64_t h = 0; h < count; ++h) {
         const Head& head = heads_[first + h];
         const at::Tensor qk = head.query_key(normed);
-        const at::Tensor v = head.value.defined() ? head.value(rounded, AttentionType(dtype_))
-                                                  : qk.narrow(1, head_size_, head_size_);
+        const at::Tensor v =
+            head.value.defined() ? head.value(rounded) : qk.narrow(1, head_size_, head_size_);
         pass.lsh->Take(h, first + h, begin, qk.narrow(1, 0, head_size_), v);
       }
     });
@@ -99,7 +99,7 @@ class LshLayerAttention : public ReformerAttention {
   void AddSingleRound(int64_t h, const Head& head, const LshAttention& lsh, at::Tensor& x1) const {
     ParallelBlocks(static_cast<int64_t>(lsh.blocks(0).size()), [&](int64_t i) {
       const LshAttention::Block& block = lsh.blocks(0)[i];
-      at::Tensor out = at::empty({block.num_slots, head_size_}, LinearType(dtype_));
+      at::Tensor out = at::empty({block.num_slots, head_size_}, RowType(dtype_));
       lsh.Attend(h, block, out, nullptr);
       AddToStream(head.output(out), lsh.row_begin(block), lsh.slots(h, block), x1);
     });
@@ -121,8 +121,8 @@ class LshLayerAttention : public ReformerAttention {
     ParallelBlocks(static_cast<int64_t>(pass.row_blocks.size()), [&](int64_t i) {
       const auto [begin, end] = pass.row_blocks[i];
       kernels::LshMergeFinish(state, begin, end);
-      AddToStream(head.output(sum.narrow(0, begin, end - begin), LinearType(dtype_)), begin,
-                  nullptr, x1);
+      AddToStream(head.output(sum.narrow(0, begin, end - begin), RowType(dtype_)), begin, nullptr,
+                  x1);
     });
   }
 
@@ -149,8 +149,8 @@ std::unique_ptr<ReformerAttention> MakeLshAttention(WeightMap& weights, const st
 }
 
 int64_t LshHeadsAtOnce(const ReformerConfig& config, DataType dtype, int64_t num_rows) {
-  const int64_t bytes_a_head = num_rows * 2 * config.head_size *
-                               static_cast<int64_t>(c10::elementSize(AttentionType(dtype)));
+  const int64_t bytes_a_head =
+      num_rows * 2 * config.head_size * static_cast<int64_t>(c10::elementSize(RowType(dtype)));
   return std::clamp<int64_t>(kQueryKeyValueBytes / std::max<int64_t>(1, bytes_a_head), 1,
                              config.num_heads);
 }

@@ -196,7 +196,7 @@ class ReformerModel : public EncoderModel {
     if (!info_.supports_hashing) return;
     pass.lsh.reset();  // frees the old buffers before the new ones are made
     pass.lsh =
-        std::make_unique<LshAttention>(config_.lsh, AttentionType(info_.dtype), config_.head_size,
+        std::make_unique<LshAttention>(config_.lsh, RowType(info_.dtype), config_.head_size,
                                        LshHeadsAtOnce(config_, info_.dtype, padded.num_rows()),
                                        std::move(hashed), padded.key_mask(), padded.num_rows());
   }

@@ -609,5 +609,30 @@ TEST_F(ModelFolderTest, MaxSeqLength_OfTenToTheThirtiethIsUnset) {
   EXPECT_FALSE(Folder().max_seq_length().has_value());
 }
 
+// A cache of which a part was not fetched: the names are there, as links to nothing. Without the
+// file behind it, each of them would be another model.
+TEST_F(ModelFolderTest, ALinkToNothing_IsNeverTakenForAnAbsentFile) {
+  PutModules({kOldTransformer, kOldPooling, kDense});
+  Put("1_Pooling/config.json", R"({"word_embedding_dimension": 8})");
+  Put("2_Dense/config.json", R"({"in_features": 8, "out_features": 2})");
+  for (const char* name :
+       {"modules.json", "config.json", "model.safetensors", "1_Pooling/config.json",
+        "2_Dense/config.json", "2_Dense/model.safetensors", "sentence_bert_config.json",
+        "tokenizer_config.json", "config_sentence_transformers.json"}) {
+    const std::string path = folder_ + "/" + name, aside = folder_ + "/aside";
+    const bool was_there = std::filesystem::exists(path);
+    if (was_there) std::filesystem::rename(path, aside);
+    std::filesystem::create_symlink("../../blobs/0", path);
+    const absl::Status status = ModelFolder::Open(folder_).status();
+    EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << name;
+    EXPECT_THAT(std::string(status.message()),
+                HasSubstr(path + ": is a link to ../../blobs/0, which does not exist"));
+    std::filesystem::remove(path);
+    if (was_there) std::filesystem::rename(aside, path);
+    if (std::string_view(name) == "2_Dense/config.json")
+      PutWeights("2_Dense/model.safetensors", {});
+  }
+}
+
 }  // namespace
 }  // namespace longspan

@@ -10,6 +10,7 @@
 #include <cstring>
 #include <functional>
 #include <map>
+#include <numeric>
 #include <random>
 #include <string>
 
@@ -146,6 +147,20 @@ std::map<std::string, Rule> Rules() {
   };
   rules["add_epi32"] = Ints([](uint32_t a, uint32_t b) { return a + b; });
   rules["max_epi32"] = Ints([](uint32_t a, uint32_t b) { return I(a) > I(b) ? a : b; });
+  rules["reduce_add_epi32"] = [](const Operands& o, uint32_t* out) {
+    *out = std::accumulate(o.a, o.a + 16, 0u);
+  };
+  rules["reduce_max_epi32"] = [](const Operands& o, uint32_t* out) {
+    *out = *std::max_element(o.a, o.a + 16, [](uint32_t a, uint32_t b) { return I(a) < I(b); });
+  };
+  rules["dpbusd_epi32"] = [](const Operands& o, uint32_t* out) {
+    for (int i = 0; i < 16; ++i) {
+      int64_t sum = I(o.c[i]);
+      for (int byte = 0; byte < 32; byte += 8)
+        sum += int64_t{o.a[i] >> byte & 255} * static_cast<int8_t>(o.b[i] >> byte & 255);
+      out[i] = static_cast<uint32_t>(sum);
+    }
+  };
   rules["slli_epi32"] = Ints([](uint32_t a, uint32_t) { return a << 16; });
   rules["srli_epi32"] = Ints([](uint32_t a, uint32_t) { return a >> 16; });
   rules["cmp_ps_mask_unord"] = Masks([](uint32_t a, uint32_t b) { return IsNaN(a) || IsNaN(b); });
@@ -162,6 +177,10 @@ std::map<std::string, Rule> Rules() {
                ? static_cast<uint32_t>(static_cast<int32_t>(rounded))
                : 0x80000000u;
   });
+  rules["cvtepi32_ps"] = Ints([](uint32_t a, uint32_t) { return U(static_cast<float>(I(a))); });
+  rules["cvtepi32_epi8"] = [](const Operands& o, uint32_t* out) {
+    for (int i = 0; i < 16; ++i) reinterpret_cast<uint8_t*>(out)[i] = static_cast<uint8_t>(o.a[i]);
+  };
   rules["cvtepu16_epi32"] = [](const Operands& o, uint32_t* out) {
     for (int i = 0; i < 16; ++i) out[i] = o.a[i / 2] >> (i % 2 * 16) & 0xffff;
   };
@@ -250,7 +269,8 @@ void ExpectFollowsItsRule(const Instruction& instruction, const Rule& rule, cons
 }
 
 TEST(Avx512Intrinsics, FollowTheirRules_OnRandomAndEdgeOperands) {
-  if (!GetCpuFeatures().avx512_bf16) GTEST_SKIP() << "this processor has no AVX-512 with bfloat16";
+  if (!GetCpuFeatures().avx512_bf16 || !GetCpuFeatures().avx512_vnni)
+    GTEST_SKIP() << "this processor has no AVX-512 with bfloat16 and VNNI";
   std::map<std::string, Rule> rules = Rules();
   std::mt19937 random(1);
   for (const Instruction& instruction : Instructions()) {
@@ -270,7 +290,8 @@ TEST(Avx512Intrinsics, FollowTheirRules_OnRandomAndEdgeOperands) {
 // VSCALEFPS has a case of its own for every kind of a and b, of which random operands might miss
 // one.
 TEST(Avx512Intrinsics, Scalef_FollowsItsRule_OnEveryPairOfEdges) {
-  if (!GetCpuFeatures().avx512_bf16) GTEST_SKIP() << "this processor has no AVX-512 with bfloat16";
+  if (!GetCpuFeatures().avx512_bf16 || !GetCpuFeatures().avx512_vnni)
+    GTEST_SKIP() << "this processor has no AVX-512 with bfloat16 and VNNI";
   const Rule rule = Ints(Scale);
   for (const Instruction& instruction : Instructions()) {
     if (std::string(instruction.name) != "scalef_ps") continue;

@@ -46,7 +46,8 @@ TEST(Supported, KeepsWhatTheProcessorHas_InOrder) {
 std::vector<std::string> Here(std::vector<std::string> names) {
   const CpuFeatures& features = GetCpuFeatures();
   std::erase_if(names, [&](const std::string& name) {
-    return (name == "avx512_bf16" && !features.avx512_bf16) ||
+    return (name.ends_with("bf16") && !features.avx512_bf16) ||
+           (name.starts_with("avx512_vnni") && !features.avx512_vnni) ||
            (name == "avx512" && !features.avx512) || (name == "avx2" && !features.avx2);
   });
   return names;
@@ -64,10 +65,17 @@ TEST(Implementations, OfEveryKernel_AreThoseOfThisProcessor_PreferredFirst) {
       {"RowAttention of bfloat16", Names(RowAttentionImplementations(bfloat16)),
        GetCpuFeatures().slow_vdpbf16ps ? Here({"avx512", "avx512_bf16", "avx2", "portable"})
                                        : Here({"avx512_bf16", "avx512", "avx2", "portable"})},
+      {"RowAttention of float32 with int8 scores", Names(Int8RowAttentionImplementations(float32)),
+       Here({"avx512_vnni"})},
+      {"RowAttention of bfloat16 with int8 scores",
+       Names(Int8RowAttentionImplementations(bfloat16)),
+       GetCpuFeatures().slow_vdpbf16ps ? Here({"avx512_vnni", "avx512_vnni_bf16"})
+                                       : Here({"avx512_vnni_bf16", "avx512_vnni"})},
       {"ChunkAttention of float32", Names(ChunkAttentionImplementations(float32)),
        Here({"avx512", "avx2", "portable"})},
       {"ChunkAttention of bfloat16", Names(ChunkAttentionImplementations(bfloat16)),
-       Here({"avx512_bf16", "avx512", "avx2", "portable"})},
+       GetCpuFeatures().slow_vdpbf16ps ? Here({"avx512", "avx512_bf16", "avx2", "portable"})
+                                       : Here({"avx512_bf16", "avx512", "avx2", "portable"})},
       {"LshHash", Names(LshHashImplementations()), Here({"avx512", "avx2", "portable"})},
       {"LayerNorm", Names(LayerNormImplementations()), Here({"avx512", "avx2", "portable"})},
       {"Rope", Names(RopeImplementations()), Here({"avx512", "avx2", "portable"})},

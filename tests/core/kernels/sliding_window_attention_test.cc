@@ -126,10 +126,36 @@ std::vector<float> Part(const Case& c, const Text& text, int part, int head) {
   return rows;
 }
 
+enum class Scores { kOfElements, kOfInt8 };
+
+// What int8 scores take for the rows of one head: each rounded to 8 bits under a scale of its own.
+std::vector<float> RoundedTo8Bits(std::vector<float> rows, int head_size) {
+  for (auto row = rows.begin(); row != rows.end(); row += head_size) {
+    float largest = 0;
+    for (int d = 0; d < head_size; ++d) largest = std::max(largest, std::abs(row[d]));
+    const float inverse = 127.0f / largest;
+    for (int d = 0; d < head_size; ++d) row[d] = std::nearbyint(row[d] * inverse) * largest / 127;
+  }
+  return rows;
+}
+
+// Both kinds.
+std::vector<RowAttentionImplementation> AllImplementations(ElementType type) {
+  std::vector<RowAttentionImplementation> all = RowAttentionImplementations(type);
+  for (const auto& one : Int8RowAttentionImplementations(type)) all.push_back(one);
+  return all;
+}
+
 // Expects that no element of any text and head is further from the reference than `out_error`, and
 // no lse further than `lse_error`, both relative to 1 + the magnitude of what is expected.
-void ExpectEqualsReference(const Case& c, double out_error, double lse_error) {
-  for (const auto& one : RowAttentionImplementations(c.type)) {
+void ExpectEqualsReference(const Case& c, double out_error, double lse_error,
+                           Scores scores = Scores::kOfElements) {
+  const auto part = [&](const Text& text, int index, int head) {
+    const std::vector<float> rows = Part(c, text, index, head);
+    return scores == Scores::kOfInt8 && index < 2 ? RoundedTo8Bits(rows, c.head_size) : rows;
+  };
+  for (const auto& one : scores == Scores::kOfInt8 ? Int8RowAttentionImplementations(c.type)
+                                                   : RowAttentionImplementations(c.type)) {
     const Case::Output got = c.Run(one);
     double worst_out = 0, worst_lse = 0;
     size_t first = 0;
@@ -137,8 +163,8 @@ void ExpectEqualsReference(const Case& c, double out_error, double lse_error) {
       const int64_t window = text.window == kUnlimitedWindow ? -1 : text.window;
       for (int h = 0; h < c.num_heads; ++h) {
         const reference::AttentionResult want = reference::Attention(
-            text.length, c.head_size, c.scale(), Part(c, text, 0, h), Part(c, text, 1, h),
-            Part(c, text, 2, h), reference::SlidingWindowPattern(window, text.globals, text.read));
+            text.length, c.head_size, c.scale(), part(text, 0, h), part(text, 1, h),
+            part(text, 2, h), reference::SlidingWindowPattern(window, text.globals, text.read));
         for (int t = 0; t < text.length; ++t) {
           const size_t row = (first + t) * c.num_heads + h;
           if (std::isinf(want.lse[t])) {
@@ -237,6 +263,53 @@ TEST(SlidingWindowAttention, EqualsReference_OverHeadSizes) {
   }
 }
 
+// The same shapes with scores of int8: exactly what attention gives to q and k of 8 bits. Zeros are
+// a row without a scale.
+TEST(SlidingWindowAttention, Int8Scores_EqualTheReferenceOfRowsOf8Bits) {
+  std::mt19937 random(10);
+  for (ElementType type : {ElementType::kFloat32, ElementType::kBFloat16}) {
+    const double error = type == ElementType::kFloat32 ? 1e-5 : 0.012;
+    for (const Text& text : GeneratedTexts(random)) {
+      Case c({text}, 2, 16, type);
+      c.FillNormal(random, 1.5f);
+      ExpectEqualsReference(c, error, 1e-5, Scores::kOfInt8);
+    }
+    for (int head_size : {1, 3, 4, 5, 15, 17, 31, 40, 64, 65, 80, 128, 200}) {
+      Case c({{.length = 150, .window = 33, .globals = {0, 70, 149}}, {.length = 1}}, 3, head_size,
+             type);
+      c.FillNormal(random, 1.0f);
+      ExpectEqualsReference(c, error, 1e-5, Scores::kOfInt8);
+    }
+    for (const Text& text : {Text{.length = 1200}, Text{.length = 2300, .window = 800},
+                             Text{.length = 1500,
+                             .window = 400,
+                             .globals = Scattered(1500, 2, random),
+                             .read = Holes(1500, random)}}) {
+      Case c({text}, 1, 64, type);
+      c.FillNormal(random, 2.0f);
+      ExpectEqualsReference(c, 2 * error, 1e-5, Scores::kOfInt8);
+    }
+  }
+}
+
+// Keys of zeros or below the least magnitude have no scale: their scores are 0.
+TEST(SlidingWindowAttention, Int8Scores_OfKeysWithoutAScale_AreZero) {
+  std::mt19937 random(11);
+  for (float magnitude : {0.0f, 1e-37f, 1e-30f}) {
+    Case c({{.length = 70, .window = 9}}, 1, 32, ElementType::kFloat32);
+    c.FillNormal(random, 1.0f);
+    for (int t = 0; t < 70; t += 3)
+      for (int d = 0; d < 32; ++d)
+        c.texts[0].qkv[static_cast<size_t>(t) * 96 + 32 + d] *= magnitude;
+    for (const auto& one : Int8RowAttentionImplementations(ElementType::kFloat32)) {
+      for (const auto& plain : RowAttentionImplementations(ElementType::kFloat32)) {
+        const Case::Output got = c.Run(one), want = c.Run(plain);
+        for (size_t i = 0; i < got.out.size(); ++i) ASSERT_NEAR(got.out[i], want.out[i], 0.06);
+      }
+    }
+  }
+}
+
 // Texts longer than what is packed at a time: several chunks, merged by their maxima, and several
 // tasks of rows.
 TEST(SlidingWindowAttention, EqualsReference_WhereKeysComeInSeveralChunks) {
@@ -286,7 +359,7 @@ TEST(SlidingWindowAttention, TextInABatch_IsBitIdenticalToTheTextAlone) {
   for (ElementType type : {ElementType::kFloat32, ElementType::kBFloat16}) {
     Case batch(MixedBatch(random), 3, 40, type);
     batch.FillNormal(random, 1.0f);
-    for (const auto& one : RowAttentionImplementations(type)) {
+    for (const auto& one : AllImplementations(type)) {
       const Case::Output all = batch.Run(one);
       size_t first = 0;
       for (const Text& text : batch.texts) {
@@ -312,7 +385,7 @@ TEST(SlidingWindowAttention, TextWithoutReadKeys_IsZeros) {
     Case c({{.length = 100, .window = 9, .globals = {0, 50}, .read = std::vector<uint8_t>(100, 0)}},
            2, 32, type);
     c.FillNormal(random, 1.0f);
-    for (const auto& one : RowAttentionImplementations(type)) {
+    for (const auto& one : AllImplementations(type)) {
       const Case::Output output = c.Run(one);
       EXPECT_THAT(output.out, testing::Each(0.0f)) << one.name;
       EXPECT_THAT(output.lse, testing::Each(-std::numeric_limits<float>::infinity())) << one.name;
@@ -327,7 +400,7 @@ TEST(SlidingWindowAttention, NaNInAQuery_IsNaNInItsRow) {
     Case c({{.length = 80, .window = 9}}, 1, 32, type);
     c.FillNormal(random, 1.0f);
     c.texts[0].qkv[static_cast<size_t>(40) * 3 * 32 + 5] = NAN;
-    for (const auto& one : RowAttentionImplementations(type)) {
+    for (const auto& one : AllImplementations(type)) {
       const Case::Output output = c.Run(one);
       for (int t = 0; t < 80; ++t)
         EXPECT_EQ(std::isnan(output.out[t * 32]), t == 40) << one.name << " row " << t;

@@ -2,6 +2,8 @@
 
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/allclose.h>
+#include <ATen/ops/equal.h>
+#include <ATen/ops/full.h>
 #include <ATen/ops/linear.h>
 #include <ATen/ops/randn.h>
 #include <ATen/ops/zeros.h>
@@ -110,6 +112,41 @@ TEST(ParseActivation, NamesOfTheConfigs) {
   EXPECT_EQ(unknown.status().code(), absl::StatusCode::kInvalidArgument);
   EXPECT_THAT(std::string(unknown.status().message()),
               ::testing::AllOf(::testing::HasSubstr("mish"), ::testing::HasSubstr("gelu_new")));
+}
+
+TEST(RowType, OfInt8_IsBFloat16WhereTheProcessorHasIt) {
+  const kernels::CpuFeatures wide = {.avx2 = true, .avx512 = true, .avx512_vnni = true};
+  kernels::CpuFeatures narrow = wide;
+  narrow.avx512_bf16 = narrow.bfloat16_rows = true;
+  for (const kernels::CpuFeatures& features : {wide, narrow}) {
+    EXPECT_EQ(RowType(DataType::kFloat32, features), at::kFloat);
+    EXPECT_EQ(RowType(DataType::kBFloat16, features), at::kBFloat16);
+    EXPECT_FALSE(HasInt8Scores(DataType::kFloat32, features));
+    EXPECT_FALSE(HasInt8Scores(DataType::kBFloat16, features));
+  }
+  EXPECT_EQ(RowType(DataType::kInt8, wide), at::kFloat);
+  EXPECT_EQ(RowType(DataType::kInt8, narrow), at::kBFloat16);
+  EXPECT_FALSE(HasInt8Scores(DataType::kInt8, wide)) << "attention stays float32 as well";
+  EXPECT_TRUE(HasInt8Scores(DataType::kInt8, narrow));
+  narrow.avx512_vnni = false;
+  EXPECT_FALSE(HasInt8Scores(DataType::kInt8, narrow));
+}
+
+// Rows behind the ones that are written stay as they are.
+TEST(Linear, Run_WritesWhereItIsTold) {
+  const at::Tensor weight = at::randn({48, 32}), bias = at::randn({48}), x = at::randn({70, 32});
+  for (DataType dtype : {DataType::kFloat32, DataType::kBFloat16, DataType::kInt8}) {
+    if (!CheckDataTypeSupported(dtype).ok()) continue;
+    const Linear linear(weight, bias, dtype, Activation::kGelu);
+    for (at::ScalarType type : {at::kFloat, at::kBFloat16}) {
+      const at::Tensor rows = x.to(type);
+      at::Tensor all = at::full({75, 48}, 7.0, type), out = all.slice(0, 2, 72);
+      linear.Run(rows, out);
+      EXPECT_TRUE(at::equal(out, linear(rows))) << DataTypeName(dtype);
+      EXPECT_TRUE(all.slice(0, 0, 2).eq(7).all().item<bool>());
+      EXPECT_TRUE(all.slice(0, 72, 75).eq(7).all().item<bool>());
+    }
+  }
 }
 
 }  // namespace

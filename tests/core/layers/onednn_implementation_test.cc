@@ -6,6 +6,7 @@
 
 #include <cstdio>
 #include <filesystem>
+#include <set>
 #include <sstream>
 #include <string>
 #include <vector>
@@ -40,11 +41,21 @@ TEST(OneDnnImplementation, DISABLED_Child) {
   }
 }
 
-std::string VerboseOutput() {
+// Runs in the child only: every number of rows up to kMixedRows.
+constexpr int64_t kMixedRows = 300;
+TEST(OneDnnImplementation, DISABLED_MixedRowsChild) {
+  for (DataType dtype : kTypes) {
+    if (!CheckDataTypeSupported(dtype).ok()) continue;
+    const Linear linear(at::randn({96, 64}), at::randn({96}), dtype);
+    for (int64_t rows = 1; rows <= kMixedRows; ++rows) linear(at::randn({rows, 64}));
+  }
+}
+
+std::string VerboseOutput(const std::string& child_test) {
   const std::string self = std::filesystem::read_symlink("/proc/self/exe").string();
   FILE* const child =
       popen(("ONEDNN_VERBOSE=1 '" + self +
-             "' --gtest_also_run_disabled_tests --gtest_filter='*DISABLED_Child' 2>&1")
+             "' --gtest_also_run_disabled_tests --gtest_filter='*DISABLED_" + child_test + "' 2>&1")
                 .c_str(),
             "r");
   std::string output;
@@ -67,7 +78,7 @@ std::vector<std::string> Int8Products(const std::string& output) {
 }
 
 TEST(OneDnnImplementation, NoShapeOfAnyType_FallsToAReferenceLoop) {
-  const std::string output = VerboseOutput();
+  const std::string output = VerboseOutput("Child");
   if (kernels::PackedGemmIsFastest()) {  // nothing is left to oneDNN
     EXPECT_THAT(output, Not(HasSubstr("primitive,exec,cpu")));
     return;
@@ -78,6 +89,28 @@ TEST(OneDnnImplementation, NoShapeOfAnyType_FallsToAReferenceLoop) {
   if (!CheckDataTypeSupported(DataType::kInt8).ok())
     GTEST_SKIP() << "int8 is refused on this processor";
   EXPECT_THAT(Int8Products(output), AllOf(Not(IsEmpty()), Each(HasSubstr(",brg_matmul:"))));
+}
+
+// The products that the output names: everything of their lines but the time.
+std::set<std::string> DifferentProducts(const std::string& output) {
+  std::set<std::string> products;
+  std::istringstream lines(output);
+  for (std::string line; std::getline(lines, line);) {
+    const bool is_product = line.find(",exec,cpu,matmul,") != std::string::npos ||
+                            line.find(",exec,cpu,inner_product,") != std::string::npos;
+    const size_t begin = line.find(",exec,cpu,");
+    if (is_product) products.insert(line.substr(begin, line.rfind(',') - begin));
+  }
+  return products;
+}
+
+// Each different product is compiled, and the cache of them is bounded.
+TEST(OneDnnImplementation, TextsOfAnyLength_NeedFewProducts) {
+  const size_t products = DifferentProducts(VerboseOutput("MixedRowsChild")).size();
+  // 1, 2, 4, 8 and the multiples of 16 up to 304.
+  const size_t of_a_type = 4 + (kMixedRows + 15) / 16;
+  EXPECT_LE(products, std::size(kTypes) * of_a_type);
+  EXPECT_GE(products, kernels::PackedGemmIsFastest() ? 0 : of_a_type);
 }
 
 }  // namespace

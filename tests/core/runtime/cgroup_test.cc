@@ -82,5 +82,17 @@ TEST(CgroupMemoryLimit, TightestLevelOfEitherVersion) {
   fs::remove_all(root);
 }
 
+TEST_F(CgroupCpuQuotaTest, PidsLimit_OfEitherVersion) {
+  EXPECT_EQ(CgroupPidsLimit(root_), std::nullopt);
+  Write("/proc/self/cgroup", "0::/pod\n");
+  Write("/sys/fs/cgroup/pod/pids.max", "max\n");
+  EXPECT_EQ(CgroupPidsLimit(root_), std::nullopt);
+  Write("/sys/fs/cgroup/pids.max", "100\n");
+  EXPECT_EQ(CgroupPidsLimit(root_), 100);
+  Write("/proc/self/cgroup", "3:pids:/a\n");
+  Write("/sys/fs/cgroup/pids/a/pids.max", "64\n");
+  EXPECT_EQ(CgroupPidsLimit(root_), 64);
+}
+
 }  // namespace
 }  // namespace longspan

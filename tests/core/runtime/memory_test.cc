@@ -121,8 +121,7 @@ struct PassBytes {
   int64_t together;
 };
 
-// The least that any processor gets by with. Where attention may run in bfloat16 (int8 does so on
-// processors that have bfloat16), a value counts two bytes.
+// A value has the bytes of the model's rows: in int8 two where the processor has bfloat16.
 PassBytes LeastBytesOfAPass(const ModelInfo& info, int64_t num_tokens) {
   if (info.architecture == "reformer") {
     // Both streams [T, E] are float32 in every type; the rest of the work runs in small blocks.
@@ -131,7 +130,7 @@ PassBytes LeastBytesOfAPass(const ModelInfo& info, int64_t num_tokens) {
   }
   // While a layer attends, three tensors live: its rows [T, E], the packed queries, keys and values
   // [T, 3, H, D] and the attended rows [T, H, D].
-  const int64_t value = info.dtype == DataType::kFloat32 ? 4 : 2;
+  const auto value = static_cast<int64_t>(c10::elementSize(RowType(info.dtype)));
   const int64_t heads = num_tokens * info.num_heads * info.head_size * value;
   return {.largest = 3 * heads, .together = num_tokens * info.hidden_size * value + 4 * heads};
 }
@@ -236,6 +235,14 @@ TEST_F(MemoryTest, Stats_CountLiveTensors) {
   EXPECT_EQ(GetMemoryStats().live_bytes - before.live_bytes, 4 * kMiB);
   tensor.reset();
   EXPECT_EQ(GetMemoryStats().live_bytes, before.live_bytes);
+}
+
+TEST(TensorBudgetTest, LeavesATenth_AndWhatTheProcessHasWithoutAModel) {
+  constexpr int64_t kMiB = int64_t{1} << 20;
+  EXPECT_EQ(TensorBudget(10'000 * kMiB, 60 * kMiB), 9'000 * kMiB);
+  EXPECT_EQ(TensorBudget(200 * kMiB, 60 * kMiB), (200 - 60 - 16) * kMiB);
+  EXPECT_LE(TensorBudget(70 * kMiB, 60 * kMiB), 0);
+  EXPECT_GT(ResidentPrivateBytes(), 0);
 }
 
 }  // namespace

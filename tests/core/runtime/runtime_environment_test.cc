@@ -1,12 +1,16 @@
 #include "core/runtime/runtime_environment.h"
 
 #include <gmock/gmock.h>
+#include <pthread.h>
+#include <sched.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <cstdlib>
 #include <fstream>
 #include <string>
+
+#include "core/runtime/library_settings.h"
 
 namespace longspan {
 namespace {
@@ -20,6 +24,17 @@ std::string InitialEnvironment() {
   return {std::istreambuf_iterator<char>(file), {}};
 }
 
+// The cores that the calling thread may run on, as a list of numbers.
+std::string Cores() {
+  cpu_set_t cores;
+  CPU_ZERO(&cores);
+  sched_getaffinity(0, sizeof cores, &cores);
+  std::string list;
+  for (int core = 0; core < CPU_SETSIZE; ++core)
+    if (CPU_ISSET(core, &cores)) list += std::to_string(core) + ",";
+  return list;
+}
+
 // This test runs in a child program only. It enters the environment and prints what its second
 // start saw.
 TEST(RuntimeEnvironment, DISABLED_Child) {
@@ -30,15 +45,25 @@ TEST(RuntimeEnvironment, DISABLED_Child) {
   std::printf("pid %d started with: ", getpid());
   for (char c : InitialEnvironment()) std::putchar(c == '\0' ? ' ' : c);
   std::printf("\n");
+  for (const std::string& setting : RemovedSettings())
+    std::printf("removed: %s\n", setting.c_str());
+  pthread_attr_t attributes;
+  size_t bytes = 0;
+  pthread_getattr_default_np(&attributes);
+  pthread_attr_getstacksize(&attributes, &bytes);
+  pthread_attr_destroy(&attributes);
+  std::printf("stack %zuK\n", bytes >> 10);
+  std::printf("cores %s\n", Cores().c_str());
 }
 
-std::string RunChild(const std::string& environment) {
-  FILE* const child =
-      popen(("exec env -u OMP_WAIT_POLICY -u GOMP_SPINCOUNT -u ONEDNN_PRIMITIVE_CACHE_CAPACITY " +
-             environment + " /proc/" + std::to_string(getpid()) +
-             "/exe --gtest_also_run_disabled_tests --gtest_filter='*DISABLED_Child'")
-                .c_str(),
-            "r");
+// `shell` is run before the child starts.
+std::string RunChild(const std::string& environment, const std::string& shell = "") {
+  FILE* const child = popen(
+      (shell + "exec env -u OMP_WAIT_POLICY -u GOMP_SPINCOUNT -u ONEDNN_PRIMITIVE_CACHE_CAPACITY " +
+       environment + " /proc/" + std::to_string(getpid()) +
+       "/exe --gtest_also_run_disabled_tests --gtest_filter='*DISABLED_Child'")
+          .c_str(),
+      "r");
   std::string output;
   char buffer[4096];
   while (const size_t got = fread(buffer, 1, sizeof buffer, child)) output.append(buffer, got);
@@ -59,6 +84,45 @@ TEST(RuntimeEnvironment, KeepsWhatTheUserHasSet) {
   EXPECT_THAT(output, HasSubstr("OMP_WAIT_POLICY=active"));
   EXPECT_THAT(output, HasSubstr("GOMP_SPINCOUNT=7"));
   EXPECT_THAT(output, Not(HasSubstr("CAPACITY=512")));
+}
+
+// What would make vectors wrong, crash the process or bind all threads to one core does not reach
+// the libraries.
+TEST(RuntimeEnvironment, TakesOutWhatIsHarmful_AndSaysWhat) {
+  std::string variables;
+  for (const LibrarySetting& setting : LibrarySettings())
+    variables += std::string(setting.name) + "=1 ";
+  const std::string output = RunChild(variables);
+  const std::string started = output.substr(output.find("started with: "));
+  for (const LibrarySetting& setting : LibrarySettings()) {
+    const bool removed = setting.use == SettingUse::kRemoved;
+    EXPECT_EQ(started.find(std::string(" ") + setting.name + "=1 ") == std::string::npos, removed)
+        << setting.name;
+    EXPECT_EQ(output.find(std::string("removed: ") + setting.name + "=1\n") != std::string::npos,
+              removed)
+        << setting.name;
+  }
+}
+
+// libgomp binds the main thread before main runs, and a program that is started again inherits it.
+TEST(RuntimeEnvironment, UndoesTheBindingOfThreadsToCores) {
+  for (const char* variables :
+       {"", "OMP_PROC_BIND=true", "OMP_PROC_BIND=master", "OMP_PLACES=cores OMP_PROC_BIND=close"})
+    EXPECT_THAT(RunChild(variables), HasSubstr("cores " + Cores() + "\n")) << variables;
+  const std::string first = Cores().substr(0, Cores().find(','));
+  EXPECT_THAT(RunChild("OMP_PROC_BIND=true", "taskset -pc " + first + " $$ > /dev/null; "),
+              HasSubstr("cores " + first + ",\n"));
+}
+
+TEST(RuntimeEnvironment, GivesLaterThreadsAStackThatIsLargeEnough) {
+  EXPECT_THAT(RunChild("", "ulimit -s 256; "), HasSubstr("stack 2048K"));
+  EXPECT_THAT(RunChild("", "ulimit -s 4096; "), HasSubstr("stack 4096K"));
+}
+
+// One of the two names is enough: the other one would win over what the user has set.
+TEST(RuntimeEnvironment, KnowsTheOldNameOfASetting) {
+  EXPECT_THAT(RunChild("DNNL_PRIMITIVE_CACHE_CAPACITY=9"),
+              Not(HasSubstr("ONEDNN_PRIMITIVE_CACHE_CAPACITY")));
 }
 
 }  // namespace

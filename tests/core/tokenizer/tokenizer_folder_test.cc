@@ -84,6 +84,15 @@ TEST_F(TokenizerFolderTest, VocabularyText_TakesTheFlagsOfTokenizerConfig) {
   EXPECT_THAT(Ids("\xC3\x89T\xC3\x89"), ElementsAre(2, 9, 3));
 }
 
+// A cache of which a part was not fetched: the file's name is there, as a link to nothing. Another
+// tokenizer file beside it must not take its place.
+TEST_F(TokenizerFolderTest, ALinkToNothing_IsNotTakenForAnAbsentFile) {
+  WriteVocabularyText();
+  std::filesystem::create_symlink("../blobs/0", temporary_.path() + "/tokenizer.json");
+  EXPECT_THAT(LoadError(absl::StatusCode::kInvalidArgument),
+              HasSubstr("tokenizer.json: is a link to ../blobs/0, which does not exist"));
+}
+
 TEST_F(TokenizerFolderTest, VocabularyText_TakesLinesWithCarriageReturns) {
   Write("vocab.txt", "[PAD]\r\n[UNK]\r\n[CLS]\r\n[SEP]\r\n[MASK]\r\nhello");
   EXPECT_THAT(Ids("hello"), ElementsAre(2, 5, 3));

@@ -93,6 +93,19 @@ TEST(ToolsCommandLine, MaskErrorsSayWhatGotAndAllowed) {
   ExpectOneLineError("mask /nowhere -o mask.svg", "/nowhere: no such folder");
 }
 
+// Both would copy a folder into itself until names get too long or the disk is full.
+TEST(ToolsCommandLine, ACopyThatWouldHoldItselfIsRefused) {
+  const TemporaryFolder folder;
+  const std::string model = folder.path() + "/model";
+  std::filesystem::copy(kFixtures + "/bert", model);
+  ExpectOneLineError("quantize " + model + " " + model + "/int8",
+                     model + "/int8: lies in the model's folder");
+  EXPECT_FALSE(std::filesystem::exists(model + "/int8"));
+  std::filesystem::create_symlink("..", model + "/up");
+  ExpectOneLineError("quantize " + model + " " + folder.path() + "/copy",
+                     model + "/up: is a link to a folder that it lies in");
+}
+
 TEST(ToolsCommandLine, OtherCommandsFailWithOneLineToo) {
   const TemporaryFolder folder;
   folder.WriteText("precious.txt", "keep");

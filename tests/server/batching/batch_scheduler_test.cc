@@ -296,6 +296,81 @@ TEST_F(BatchSchedulerTest, TryNextBatchBefore_GivesShortTexts_ButNeverOfTheSameL
   EXPECT_EQ(scheduler_->TryNextBatchBefore(running->lane), std::nullopt);
 }
 
+constexpr CoreOptions kTwoCores = {.workers = 2, .threads = 1, .follow_load = true};
+
+TEST_F(BatchSchedulerTest, TeamsFollowTheLoad_ALoneTextHasAllCores_AndTheNextOneWaitsForThem) {
+  Start({.cores = kTwoCores});
+  Submit({.number = 1});
+  const auto lone = scheduler_->NextBatch();
+  EXPECT_EQ(lone->threads, 2);
+  EXPECT_EQ(scheduler_->depth().computing_threads, 2);
+  Submit({.number = 2});
+  std::optional<PackedBatch> next;
+  std::thread worker([&] { next = scheduler_->NextBatch(); });
+  clock_.AwaitWaiters(1);
+  Answer(*lone, clock_);
+  EXPECT_EQ(outcomes_.count(2), 0u);
+  scheduler_->EndPass(lone->threads);
+  worker.join();
+  EXPECT_THAT(Numbers(*next), ElementsAre(2));
+  EXPECT_EQ(next->threads, 2);
+  Answer(*next, clock_);
+}
+
+TEST_F(BatchSchedulerTest, TeamsFollowTheLoad_PassesOfABacklogShareCoresAndBudget) {
+  Start({.max_batch_tokens = 100, .max_batch_seconds = 10, .cores = kTwoCores});
+  std::optional<PackedBatch> batches[2];
+  std::thread first([&] { batches[0] = scheduler_->NextBatch(); });
+  std::thread second([&] { batches[1] = scheduler_->NextBatch(); });
+  clock_.AwaitWaiters(2);
+  Submit({.number = 1, .lengths = std::vector<int64_t>(9, 20)});  // pieces come together
+  first.join();
+  second.join();
+  for (const auto& batch : batches) {
+    EXPECT_EQ(batch->threads, 1);
+    EXPECT_EQ(batch->tokens, 40) << "of a budget of 100 / 2";
+    EXPECT_THAT(batch->predicted_seconds, DoubleNear(2 * 0.04, 1e-9)) << "with half of the cores";
+  }
+}
+
+// A text above a narrow pass's part of the budget runs with all cores, when all are free; shorter
+// texts do not pass it by for ever.
+TEST_F(BatchSchedulerTest, TeamsFollowTheLoad_ALargeTextRunsWithAllCores_Alone) {
+  Start({.max_batch_tokens = 100, .cores = kTwoCores});
+  std::optional<PackedBatch> narrow[2];
+  std::thread first([&] { narrow[0] = scheduler_->NextBatch(); });
+  std::thread second([&] { narrow[1] = scheduler_->NextBatch(); });
+  clock_.AwaitWaiters(2);
+  Submit({.number = 1, .lengths = {30, 30}});
+  first.join();
+  second.join();
+  scheduler_->EndPass(narrow[0]->threads);
+  Submit({.number = 2, .lengths = {80}});
+  Submit({.number = 3, .lengths = {10}});
+  std::optional<PackedBatch> large;
+  std::thread worker([&] { large = scheduler_->NextBatch(); });
+  clock_.AwaitWaiters(1);
+  scheduler_->EndPass(narrow[1]->threads);
+  worker.join();
+  EXPECT_THAT(Numbers(*large), ElementsAre(2, 3));
+  EXPECT_EQ(large->threads, 2);
+}
+
+TEST_F(BatchSchedulerTest, TeamsFollowTheLoad_APassThatIsLeftAloneGrows) {
+  Start({.max_batch_tokens = 100, .cores = kTwoCores});
+  std::optional<PackedBatch> batches[2];
+  std::thread first([&] { batches[0] = scheduler_->NextBatch(); });
+  std::thread second([&] { batches[1] = scheduler_->NextBatch(); });
+  clock_.AwaitWaiters(2);
+  Submit({.number = 1, .lengths = {20, 20}});
+  first.join();
+  second.join();
+  scheduler_->EndPass(batches[0]->threads);
+  EXPECT_EQ(scheduler_->ThreadsAtSeam(1), 1);
+  clock_.Advance(absl::Seconds(1));
+  EXPECT_EQ(scheduler_->ThreadsAtSeam(1), 2);
+}
+
 TEST_F(BatchSchedulerTest, Depth_CountsPiecesTokensSecondsAndAge) {
   Start();
   Submit({.number = 1, .lengths = {30}});

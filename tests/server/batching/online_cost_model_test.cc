@@ -81,6 +81,18 @@ TEST_F(OnlineCostModelTest, APassThatLostTexts_OnlyEverRaises) {
   EXPECT_GT(model_.factor(Lane::kShort), 1.5);
 }
 
+// The calibration is that of a pass with all cores, and this one had a quarter of them.
+TEST_F(OnlineCostModelTest, APassOnAPartOfTheCores_TeachesThatPartOfItsTime) {
+  const std::vector<int64_t> lengths = {100};
+  for (int batch = 0; batch < 40; ++batch)
+    model_.OnBatch({.lengths = lengths, .compute = absl::Seconds(0.4), .part_of_cores = 0.25});
+  const double alone = model_.factor(Lane::kShort);
+  OnlineCostModel whole(LinearCost(), {});
+  for (int batch = 0; batch < 40; ++batch)
+    whole.OnBatch({.lengths = lengths, .compute = absl::Seconds(0.1)});
+  EXPECT_THAT(alone, DoubleNear(whole.factor(Lane::kShort), 1e-9));
+}
+
 // The whole loop with real parts and a clock moved by hand. A server whose warm-up ran 6 times too
 // slow refuses a deadline behind a backlog, though it could keep it. A few finished batches later
 // it accepts the same deadline.

@@ -82,6 +82,44 @@ TEST_F(EncoderWorkerTest, Run_GivesEachTextItsOwnAnswer_AndReportsTheBatch) {
   EXPECT_EQ(outcomes_.only(1).timings.compute, absl::Milliseconds(30));
 }
 
+// The pass grows half way: it ran on half of the cores for 20 ms, and on all of them for 20 ms.
+TEST_F(EncoderWorkerTest, Run_ComputesWithTheThreadsThatTheSchedulerGives) {
+  BatchScheduler scheduler(
+      {.max_batch_tokens = 100, .cores = {.workers = 2, .threads = 1, .follow_load = true}},
+      LinearCost(), &clock_);
+  absl::Notification begun;
+  std::thread other([&] {
+    const auto batch = scheduler.NextBatch();
+    begun.WaitForNotification();
+    Answer(*batch, clock_);
+    scheduler.EndPass(batch->threads);
+  });
+  clock_.AwaitWaiters(1);
+  std::vector<int> threads;
+  {
+    EncoderWorker worker(
+        [&](const TokenBatch& batch, std::span<const EncodeOptions>, const EncodeControl& control) {
+          begun.Notify();
+          other.join();
+          threads.push_back(control.threads());
+          control.at_seam();
+          clock_.Advance(absl::Milliseconds(20));
+          control.at_seam();
+          threads.push_back(control.threads());
+          clock_.Advance(absl::Milliseconds(20));
+          return Echo(batch);
+        },
+        &scheduler, &observer_, &clock_);
+    clock_.AwaitWaiters(2);
+    scheduler.Submit(MakeTask({.number = 1, .lengths = {10, 10}}, clock_, outcomes_));
+    begun.WaitForNotification();
+    scheduler.Drain();
+  }
+  EXPECT_THAT(threads, ElementsAre(1, 2));
+  ASSERT_EQ(observer_.reports.size(), 1u);
+  EXPECT_THAT(observer_.reports[0].part_of_cores, ::testing::DoubleNear(0.75, 1e-9));
+}
+
 TEST_F(EncoderWorkerTest, Run_AnswersACancelledTextWithinOneLayer_AndDropsItFromThePass) {
   auto cancel = std::make_shared<CancelFlag>();
   Submit({.number = 1, .cancel = cancel});

@@ -112,7 +112,8 @@ class Producer {
   int64_t refused_ = 0;
 };
 
-class EngineStressTest : public ::testing::Test {
+// The parameter says whether teams follow the load.
+class EngineStressTest : public ::testing::TestWithParam<bool> {
  protected:
   static constexpr LaneOptions kLanes = {.short_up_to = 50, .long_up_to = 500};
 
@@ -167,6 +168,7 @@ class EngineStressTest : public ::testing::Test {
     EXPECT_GT(ok, may_be_unavailable ? 0 : kProducers * kTextsEach / 4);  // most have no deadline
     EXPECT_EQ(admission_.backlog().tasks, 0);
     EXPECT_EQ(admission_.backlog().tokens, 0);
+    EXPECT_EQ(scheduler_.depth().computing_threads, 0);
   }
 
   FakeClock clock_;
@@ -177,10 +179,15 @@ class EngineStressTest : public ::testing::Test {
                         .lanes = kLanes},
                        MillisecondPerToken,
                        &clock_};
-  BatchScheduler scheduler_{{.max_batch_tokens = 1000, .lanes = kLanes}, LinearCost(), &clock_};
+  BatchScheduler scheduler_{
+      {.max_batch_tokens = 1000,
+       .lanes = kLanes,
+       .cores = {.workers = kWorkers, .threads = 2, .follow_load = GetParam()}},
+      LinearCost(),
+      &clock_};
 };
 
-TEST_F(EngineStressTest, NothingIsLostOrDoubled_AndADrainFinishesWhatWasAccepted) {
+TEST_P(EngineStressTest, NothingIsLostOrDoubled_AndADrainFinishesWhatWasAccepted) {
   const int64_t refused = RunProducers([] {},
                                        [&] {
                                          admission_.StopAdmitting();
@@ -190,10 +197,14 @@ TEST_F(EngineStressTest, NothingIsLostOrDoubled_AndADrainFinishesWhatWasAccepted
   CheckOutcomes(refused, false);
 }
 
-TEST_F(EngineStressTest, NothingIsLostOrDoubled_WhenShutDownInTheMiddle) {
+TEST_P(EngineStressTest, NothingIsLostOrDoubled_WhenShutDownInTheMiddle) {
   const int64_t refused = RunProducers([&] { scheduler_.Shutdown(); }, [] {});
   CheckOutcomes(refused, true);
 }
+
+INSTANTIATE_TEST_SUITE_P(Teams, EngineStressTest, ::testing::Bool(), [](const auto& follow) {
+  return follow.param ? "FollowTheLoad" : "Fixed";
+});
 
 }  // namespace
 }  // namespace longspan

@@ -37,6 +37,14 @@ TEST(KeyRingTest, AKeyALine_SpacesAndCommentsDoNotCount) {
   }
 }
 
+TEST(KeyRingTest, AByteOrderMarkBelongsToNoKey) {
+  const TemporaryFolder folder;
+  KeyRing keys(folder.WriteText("keys", "\xEF\xBB\xBFone\r\ntwo\r\n"));
+  ASSERT_TRUE(keys.Load().ok());
+  EXPECT_TRUE(keys.Check("Bearer one").ok());
+  EXPECT_TRUE(keys.Check("Bearer two").ok());
+}
+
 TEST(KeyRingTest, AFileWithoutAKey_IsRefusedAtTheStart) {
   const TemporaryFolder folder;
   EXPECT_TRUE(absl::IsInvalidArgument(KeyRing(folder.WriteText("keys", "# none\n")).Load()));

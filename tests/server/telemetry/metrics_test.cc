@@ -199,6 +199,7 @@ TEST_F(MetricsTest, Gauges_AreReadAtTheScrape) {
                       .queue_tokens = 900,
                       .queue_predicted_seconds = 1.5,
                       .queue_oldest_seconds = 0.25,
+                      .computing_threads = 3,
                       .draining = true,
                       .cost_correction = {0.5, 1, 2}};
   metrics_.SetGaugeSource([&] { return gauges; });
@@ -206,6 +207,7 @@ TEST_F(MetricsTest, Gauges_AreReadAtTheScrape) {
   EXPECT_EQ(Value("longspan_queue_tokens"), 900);
   EXPECT_EQ(Value("longspan_queue_predicted_seconds"), 1.5);
   EXPECT_EQ(Value("longspan_queue_oldest_seconds"), 0.25);
+  EXPECT_EQ(Value("longspan_computing_threads"), 3);
   EXPECT_EQ(Value("longspan_draining"), 1);
   EXPECT_EQ(Value("longspan_cost_correction_ratio{lane=\"short\"}"), 0.5);
   EXPECT_EQ(Value("longspan_cost_correction_ratio{lane=\"bulk\"}"), 2);

@@ -8,7 +8,7 @@ const CpuFeatures& GetCpuFeatures() {
   static const CpuFeatures features = [] {
     CpuFeatures found;
     found.avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-    found.avx512 = found.avx512_bf16 = found.avx2;
+    found.avx512 = found.avx512_bf16 = found.avx512_vnni = found.avx2;
     return found;
   }();
   return features;

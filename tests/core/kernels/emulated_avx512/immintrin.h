@@ -215,6 +215,27 @@ EMULATED_AVX512 __m512i add_epi32(__m512i a, __m512i b) {
 EMULATED_AVX512 __m512i max_epi32(__m512i a, __m512i b) {
   return (__m512i)((Int32x16)a > (Int32x16)b ? (Int32x16)a : (Int32x16)b);
 }
+// Halves are combined, as the compilers do it; the order does not matter.
+EMULATED_AVX512 int32_t reduce_add_epi32(__m512i v) {
+  uint32_t sum = 0;
+  for (int i = 0; i < 16; ++i) sum += ((UInt32x16)v)[i];
+  return static_cast<int32_t>(sum);
+}
+EMULATED_AVX512 int32_t reduce_max_epi32(__m512i v) {
+  int32_t largest = ((Int32x16)v)[0];
+  for (int i = 1; i < 16; ++i) largest = largest < ((Int32x16)v)[i] ? ((Int32x16)v)[i] : largest;
+  return largest;
+}
+// VPDPBUSD (AVX512_VNNI): four products of unsigned by signed bytes a lane, and their sum, which
+// wraps around in 32 bits.
+EMULATED_AVX512 __m512i dpbusd_epi32(__m512i sum, __m512i a, __m512i b) {
+  const UInt32x16 x = (UInt32x16)a;
+  const Int32x16 y = (Int32x16)b;
+  UInt32x16 total = (UInt32x16)sum;
+  for (int byte = 0; byte < 4; ++byte)
+    total += (x >> (8 * byte) & 255u) * (UInt32x16)((y << (24 - 8 * byte)) >> 24);
+  return (__m512i)total;
+}
 EMULATED_AVX512 __m512i and_si512(__m512i a, __m512i b) { return a & b; }
 EMULATED_AVX512 __m512i or_si512(__m512i a, __m512i b) { return a | b; }
 EMULATED_AVX512 __m512i slli_epi32(__m512i v, unsigned count) {
@@ -255,12 +276,19 @@ EMULATED_AVX512 __m512 maskz_sub_ps(__mmask16 k, __m512 a, __m512 b) {
 EMULATED_AVX512 __m512i cvtps_epi32(__m512 v) {
   return (__m512i)Join(_mm256_cvtps_epi32(Low(v)), _mm256_cvtps_epi32(High(v)));
 }
+EMULATED_AVX512 __m512 cvtepi32_ps(__m512i v) {
+  return Join(_mm256_cvtepi32_ps((__m256i)Low((__m512)v)),
+              _mm256_cvtepi32_ps((__m256i)High((__m512)v)));
+}
 EMULATED_AVX512 __m512i cvtepu16_epi32(__m256i v) {
   return (__m512i)Join(_mm256_cvtepu16_epi32(_mm256_castsi256_si128(v)),
                        _mm256_cvtepu16_epi32(_mm256_extracti128_si256(v, 1)));
 }
 EMULATED_AVX512 __m256i cvtepi32_epi16(__m512i v) {
   return (__m256i) __builtin_convertvector((UInt32x16)v, UInt16x16);
+}
+EMULATED_AVX512 __m128i cvtepi32_epi8(__m512i v) {
+  return (__m128i) __builtin_convertvector((UInt32x16)v & 255u, UInt8x16);
 }
 // Lanes are unsigned and saturate: above 255 they are 255, and so is every lane with its sign bit
 // set.
@@ -370,6 +398,11 @@ EMULATED_AVX512 __m512 dpbf16_ps(__m512 sum, __m512bh a, __m512bh b) {
 #undef _mm512_scalef_ps
 #undef _mm512_reduce_add_ps
 #undef _mm512_reduce_max_ps
+#undef _mm512_reduce_add_epi32
+#undef _mm512_reduce_max_epi32
+#undef _mm512_dpbusd_epi32
+#undef _mm512_cvtepi32_ps
+#undef _mm512_cvtepi32_epi8
 #undef _mm512_add_epi32
 #undef _mm512_max_epi32
 #undef _mm512_and_si512
@@ -429,6 +462,11 @@ EMULATED_AVX512 __m512 dpbf16_ps(__m512 sum, __m512bh a, __m512bh b) {
 #define _mm512_scalef_ps emulated_avx512::scalef_ps
 #define _mm512_reduce_add_ps emulated_avx512::reduce_add_ps
 #define _mm512_reduce_max_ps emulated_avx512::reduce_max_ps
+#define _mm512_reduce_add_epi32 emulated_avx512::reduce_add_epi32
+#define _mm512_reduce_max_epi32 emulated_avx512::reduce_max_epi32
+#define _mm512_dpbusd_epi32 emulated_avx512::dpbusd_epi32
+#define _mm512_cvtepi32_ps emulated_avx512::cvtepi32_ps
+#define _mm512_cvtepi32_epi8 emulated_avx512::cvtepi32_epi8
 #define _mm512_add_epi32 emulated_avx512::add_epi32
 #define _mm512_max_epi32 emulated_avx512::max_epi32
 #define _mm512_and_si512 emulated_avx512::and_si512

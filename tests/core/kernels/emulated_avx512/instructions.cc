@@ -18,6 +18,11 @@ __m256i Half(const uint32_t* lanes) {
 __m128i Quarter(const uint32_t* lanes) {
   return _mm_loadu_si128(reinterpret_cast<const __m128i*>(lanes));
 }
+// A number of 32 bits as what Put takes.
+struct Number {
+  int32_t value;
+};
+Number Whole(int32_t value) { return {value}; }
 __mmask16 Mask(const Operands& o) { return static_cast<__mmask16>(o.mask); }
 
 void Put(uint32_t* out, __m512i v) { _mm512_storeu_si512(out, v); }
@@ -26,6 +31,7 @@ void Put(uint32_t* out, __m256i v) { _mm256_storeu_si256(reinterpret_cast<__m256
 void Put(uint32_t* out, __m128i v) { _mm_storeu_si128(reinterpret_cast<__m128i*>(out), v); }
 void Put(uint32_t* out, float v) { __builtin_memcpy(out, &v, 4); }
 void Put(uint32_t* out, __mmask16 v) { *out = v; }
+void Put(uint32_t* out, Number v) { *out = static_cast<uint32_t>(v.value); }
 
 #define A Float(o.a)
 #define B Float(o.b)
@@ -65,6 +71,9 @@ constexpr Instruction kInstructions[] = {
     INSTRUCTION("setzero_si512", _mm512_setzero_si512()),
     INSTRUCTION("add_epi32", _mm512_add_epi32(Int(o.a), Int(o.b))),
     INSTRUCTION("max_epi32", _mm512_max_epi32(Int(o.a), Int(o.b))),
+    INSTRUCTION("reduce_add_epi32", Whole(_mm512_reduce_add_epi32(Int(o.a)))),
+    INSTRUCTION("reduce_max_epi32", Whole(_mm512_reduce_max_epi32(Int(o.a)))),
+    INSTRUCTION("dpbusd_epi32", _mm512_dpbusd_epi32(Int(o.c), Int(o.a), Int(o.b))),
     INSTRUCTION("and_si512", _mm512_and_si512(Int(o.a), Int(o.b))),
     INSTRUCTION("or_si512", _mm512_or_si512(Int(o.a), Int(o.b))),
     INSTRUCTION("slli_epi32", _mm512_slli_epi32(Int(o.a), 16)),
@@ -78,6 +87,8 @@ constexpr Instruction kInstructions[] = {
     INSTRUCTION("maskz_mov_ps", _mm512_maskz_mov_ps(Mask(o), A)),
     INSTRUCTION("maskz_sub_ps", _mm512_maskz_sub_ps(Mask(o), A, B)),
     INSTRUCTION("cvtps_epi32", _mm512_cvtps_epi32(A)),
+    INSTRUCTION("cvtepi32_ps", _mm512_cvtepi32_ps(Int(o.a))),
+    INSTRUCTION("cvtepi32_epi8", _mm512_cvtepi32_epi8(Int(o.a))),
     INSTRUCTION("cvtepu16_epi32", _mm512_cvtepu16_epi32(Half(o.a))),
     INSTRUCTION("cvtepi32_epi16", _mm512_cvtepi32_epi16(Int(o.a))),
     INSTRUCTION("cvtusepi32_epi8", _mm512_cvtusepi32_epi8(Int(o.a))),
