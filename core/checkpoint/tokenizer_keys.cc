@@ -193,8 +193,8 @@ absl::Status CheckTokenizerKeys(const std::string& folder, std::vector<std::stri
                             FindKey(table, "", entry.key()) == nullptr;
       entry = is_token ? object.erase(entry) : std::next(entry);
     }
-    const absl::Status status = CheckKeys(table, "", object, file->source(), warnings);
-    if (!status.ok()) return status;
+    if (absl::Status status = CheckKeys(table, "", object, file->source(), warnings); !status.ok())
+      return status;
   }
   return absl::OkStatus();
 }

@@ -37,6 +37,7 @@ class RopeReader {
 
   Type ReadType() {
     std::vector<std::string_view> names;
+    names.reserve(std::size(kTypes));
     for (const auto& [name, type] : kTypes) names.push_back(name);
     // Under its old name the type is found in the own object only.
     const char* own_key = own_.Has("rope_type") ? "rope_type" : "type";

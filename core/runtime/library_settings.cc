@@ -85,7 +85,8 @@ absl::Status CheckInstructionSet() {
 absl::Status CheckCacheOfPrimitives() {
   // LibTorch's own cache of products crashes where it may hold none.
   const char* const value = FindVariable("LRU_CACHE_CAPACITY");
-  if (value == nullptr || std::atoi(value) >= 1) return absl::OkStatus();
+  // It reads the number as strtol does; words are 0.
+  if (value == nullptr || std::strtol(value, nullptr, 10) >= 1) return absl::OkStatus();
   return absl::FailedPreconditionError(
       absl::StrCat("LRU_CACHE_CAPACITY is ", value, "; it must be at least 1: unset it"));
 }
