@@ -4,6 +4,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <sys/auxv.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #include <cstdlib>
@@ -127,6 +128,14 @@ void Restart(char** argv) {
   if (path != nullptr) execv(path, argv);
 }
 
+// Lists of processes call a program "exe" that was started through /proc/self/exe.
+void NameProcess(const char* path) {
+  if (path == nullptr) return;
+  const char* const slash = std::strrchr(path, '/');
+  const char* const name = slash == nullptr ? path : slash + 1;
+  if (*name != '\0') prctl(PR_SET_NAME, name);
+}
+
 }  // namespace
 
 void EnterRuntimeEnvironment(char** argv) {
@@ -134,6 +143,7 @@ void EnterRuntimeEnvironment(char** argv) {
   const bool added = AddDefaults();
   const bool removed = RemoveHarmful();
   if (added || removed) Restart(argv);
+  NameProcess(argv[0]);
 }
 
 std::vector<std::string> RemovedSettings() {

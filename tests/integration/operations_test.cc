@@ -292,6 +292,15 @@ TEST(ProcessTest, EncodesThenDrainsOnSigterm_WithOneOpenMpRuntime) {
   EXPECT_EQ(process.Wait(), 0);
 }
 
+TEST(ProcessTest, ListsOfProcessesCallItByItsName) {
+  ServerProcess process({"--model", kFixture, "--drain-delay", "0"});
+  ASSERT_GT(process.Port(), 0);
+  std::ifstream file(absl::StrCat("/proc/", process.pid(), "/comm"));
+  std::string name;
+  std::getline(file, name);
+  EXPECT_EQ(name, "longspan-server");
+}
+
 TEST(ProcessTest, EitherDivisionOfTheCores_GivesTheSameVectors) {
   std::vector<std::vector<uint32_t>> texts;
   for (uint32_t text = 0; text < 16; ++text) texts.push_back({52, 44, 17 + text, 28});
