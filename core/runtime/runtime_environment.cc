@@ -124,6 +124,7 @@ void Restart(char** argv) {
   if (getauxval(AT_BASE) == 0) return RestartLoader();
   execv("/proc/self/exe", argv);
   // Without /proc, the path that the kernel was given still names the program.
+  // NOLINTNEXTLINE(performance-no-int-to-ptr): the kernel gives pointers as integers here
   const auto* path = reinterpret_cast<const char*>(getauxval(AT_EXECFN));
   if (path != nullptr) execv(path, argv);
 }

@@ -48,7 +48,7 @@ void OnBusError(int signal, siginfo_t* info, void* context) {
   const auto address = reinterpret_cast<uintptr_t>(info->si_addr);
   if (Range* const range = RangeOf(address); range != nullptr) {
     const uintptr_t page = address / page_bytes * page_bytes;
-    void* const zeros =
+    void* const zeros =  // NOLINTNEXTLINE(performance-no-int-to-ptr): the kernel's address
         mmap(reinterpret_cast<void*>(page), range->end.load(std::memory_order_relaxed) - page,
              PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
     range->lost.store(true, std::memory_order_release);
