@@ -5,7 +5,7 @@
 #include <string>
 
 #include "client/commands.h"
-#include "core/runtime/process_start.h"
+#include "client/process_start.h"
 
 namespace {
 
@@ -15,13 +15,12 @@ constexpr int kBadFile = 3;
 
 __attribute__((section(".preinit_array"),
                used)) void (*const before_libraries)(int, char**,
-                                                     char**) = longspan::OccupyStandardStreams;
+                                                     char**) = longspan::OccupyClosedStreams;
 
 }  // namespace
 
 int main(int argc, char** argv) {
-  longspan::PrepareProcess();
-  const auto open_files = static_cast<unsigned long long>(longspan::RaiseOpenFileLimit());
+  const unsigned long long open_files = longspan::PrepareClient();
   if (open_files < kLeastOpenFiles) {
     std::fprintf(stderr, "longspan: %llu files may be open at once; %u are needed (ulimit -n)\n",
                  open_files, kLeastOpenFiles);
@@ -33,7 +32,7 @@ int main(int argc, char** argv) {
         if (value == nullptr) return std::nullopt;
         return std::string(value);
       });
-  const std::string unwritten = longspan::FlushStandardOutput();
+  const std::string unwritten = longspan::FlushOutput();
   if (code != 0 || unwritten.empty()) return code;
   std::fprintf(stderr, "longspan: %s\n", unwritten.c_str());
   return kBadFile;

@@ -42,16 +42,13 @@ int PrintAndExit(const std::string& text) {
 // The fewest open files with which a server is of use: the libraries, the logs and the two
 // listeners take a dozen, connections the rest.
 constexpr int kLeastOpenFiles = 32;
-// Threads beside the computing ones and the tokenizers: gRPC's, the HTTP server's, log, watchdog,
-// reaper and signals. On two cores, a server with one computing thread and two tokenizers had 23.
-constexpr int kOtherThreads = 20;
 
 absl::Status CheckSurroundings(const longspan::ServerOptions& options) {
   if (absl::Status status = longspan::CheckLimits(kLeastOpenFiles); !status.ok()) return status;
   const int64_t computing =
       std::max<int64_t>(longspan::AvailableCores(), options.replicas * options.threads);
   return longspan::CheckThreadsStart(
-      static_cast<int>(computing + options.tokenizer_threads + kOtherThreads));
+      static_cast<int>(computing + options.tokenizer_threads + longspan::kOtherThreads));
 }
 
 // Called before any thread exists: all threads inherit the mask, so only sigwait sees the signals.

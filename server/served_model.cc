@@ -16,10 +16,6 @@
 namespace longspan {
 namespace {
 
-// Threads of a server that neither compute nor tokenise: those of gRPC, HTTP, the log and the
-// watchdog.
-constexpr int64_t kOtherThreads = 20;
-
 absl::StatusOr<std::unique_ptr<Tokenizer>> LoadTokenizer(const std::string& folder) {
   auto tokenizer = Tokenizer::Load(folder);
   if (absl::IsNotFound(tokenizer.status())) return std::unique_ptr<Tokenizer>();

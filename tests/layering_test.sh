@@ -31,7 +31,7 @@ server/telemetry: core core/runtime server/batching server/wire proto/longspan/v
 server/rpc: core core/tokenizer server/text server/batching server/engine server/wire server/telemetry server/lifecycle.h server/listen_address.h server/server_options.h proto
 server/http: server/lifecycle.h server/listen_address.h
 server: core core/tokenizer core/checkpoint core/runtime server/batching server/engine server/telemetry server/rpc server/http proto/longspan/v1/address.h
-client: core/runtime/process_start.h proto
+client: proto
 TABLE
 )
 

@@ -199,7 +199,7 @@ class Parser {
     at_ += length;
   }
 
-  // The code unit of the \uXXXX at `at`.
+  // The UTF-16 code unit of the escape at `at`: a backslash, u and four hexadecimal digits.
   std::optional<uint32_t> CodeUnit(size_t at) const {
     if (text_.size() < at + 6 || text_[at] != '\\' || text_[at + 1] != 'u') return std::nullopt;
     uint32_t unit = 0;

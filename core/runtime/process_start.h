@@ -1,6 +1,6 @@
 // PrepareProcess and OccupyStandardStreams: put right what a program can inherit from whoever
-// started it, before it opens a file or starts a thread. The header includes nothing of ours, so
-// the client's main may use it too. Proven by process_start_test and by environments_test.
+// started it, before it opens a file or starts a thread. The client has its own of these
+// (client/process_start.h). Proven by process_start_test and by environments_test.
 //
 // Each main has this line, and calls PrepareProcess first:
 //   __attribute__((section(".preinit_array"), used)) void (*const before_libraries)(

@@ -1,7 +1,6 @@
 #include "core/runtime/runtime_environment.h"
 
 #include <omp.h>
-#include <pthread.h>
 #include <sched.h>
 #include <sys/auxv.h>
 #include <sys/prctl.h>
@@ -33,19 +32,6 @@ constexpr Default kDefaults[] = {
 
 // Tells the second start what the first one took out: NAME=VALUE, one a line.
 constexpr char kRemoved[] = "LONGSPAN_REMOVED_SETTINGS";
-
-// The stack that glibc gives threads on x86-64 where `ulimit -s` is unlimited.
-constexpr size_t kStackBytes = size_t{2} << 20;
-
-void RaiseThreadStacks() {
-  pthread_attr_t attributes;
-  size_t bytes = 0;
-  if (pthread_getattr_default_np(&attributes) != 0) return;
-  pthread_attr_getstacksize(&attributes, &bytes);
-  if (bytes < kStackBytes && pthread_attr_setstacksize(&attributes, kStackBytes) == 0)
-    pthread_setattr_default_np(&attributes);
-  pthread_attr_destroy(&attributes);
-}
 
 // The cores of all places of OpenMP.
 cpu_set_t CoresOfPlaces() {
@@ -140,7 +126,6 @@ void NameProcess(const char* path) {
 }  // namespace
 
 void EnterRuntimeEnvironment(char** argv) {
-  RaiseThreadStacks();
   const bool added = AddDefaults();
   const bool removed = RemoveHarmful();
   if (added || removed) Restart(argv);

@@ -11,8 +11,7 @@ namespace longspan {
 // the process or bind all of its threads to a core of one (SettingUse::kRemoved in
 // core/runtime/library_settings.h). If anything was changed, it starts this program again in place
 // (same process id, same arguments), so that the libraries see it. Returns on the second start, or
-// if the second start fails. It also gives threads that start later stacks of 2 MiB at least,
-// whatever `ulimit -s` says.
+// if the second start fails.
 //
 //   OMP_WAIT_POLICY=passive              A compute thread spins for some microseconds at a barrier,
 //   GOMP_SPINCOUNT=2000                  then it sleeps. That is long enough to pass from one layer

@@ -1,7 +1,6 @@
 #include "core/runtime/runtime_environment.h"
 
 #include <gmock/gmock.h>
-#include <pthread.h>
 #include <sched.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -47,12 +46,6 @@ TEST(RuntimeEnvironment, DISABLED_Child) {
   std::printf("\n");
   for (const std::string& setting : RemovedSettings())
     std::printf("removed: %s\n", setting.c_str());
-  pthread_attr_t attributes;
-  size_t bytes = 0;
-  pthread_getattr_default_np(&attributes);
-  pthread_attr_getstacksize(&attributes, &bytes);
-  pthread_attr_destroy(&attributes);
-  std::printf("stack %zuK\n", bytes >> 10);
   std::printf("cores %s\n", Cores().c_str());
 }
 
@@ -112,11 +105,6 @@ TEST(RuntimeEnvironment, UndoesTheBindingOfThreadsToCores) {
   const std::string first = Cores().substr(0, Cores().find(','));
   EXPECT_THAT(RunChild("OMP_PROC_BIND=true", "taskset -pc " + first + " $$ > /dev/null; "),
               HasSubstr("cores " + first + ",\n"));
-}
-
-TEST(RuntimeEnvironment, GivesLaterThreadsAStackThatIsLargeEnough) {
-  EXPECT_THAT(RunChild("", "ulimit -s 256; "), HasSubstr("stack 2048K"));
-  EXPECT_THAT(RunChild("", "ulimit -s 4096; "), HasSubstr("stack 4096K"));
 }
 
 // One of the two names is enough: the other one would win over what the user has set.
