@@ -21,9 +21,9 @@
 
 namespace longspan {
 
-// Threads of a server that neither compute nor tokenise: those of gRPC, HTTP, the log, the watchdog,
-// the reaper and signals. On two cores, a server with one computing thread and two tokenizers had
-// 23 in all.
+// Threads of a server that neither compute nor tokenise: those of gRPC, HTTP, the log, the
+// watchdog, the reaper and signals. On two cores, a server with one computing thread and two
+// tokenizers had 23 in all.
 inline constexpr int64_t kOtherThreads = 20;
 
 struct ServedModel {
