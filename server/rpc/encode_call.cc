@@ -50,7 +50,8 @@ absl::Status EncodeCall::Submit(std::vector<EncodeInput> inputs) {
                               .deadline = call_.deadline(),
                               .cancel = cancel_,
                               .client = call_.client(),
-                              .permit = std::move((*permits)[i])};
+                              .permit = std::move((*permits)[i]),
+                              .timer = call_.NewTimer(call_.arrival())};
     params.done = [call = shared_from_this(), i](absl::StatusOr<EncodedDocument> result,
                                                  const StageTimings& timings) {
       call->OnText(i, std::move(result), timings);

@@ -99,7 +99,8 @@ void EncodeStreamCall::Hand(Item item, AdmissionPermit permit) {
                             .deadline = now + parts.options->default_deadline,
                             .cancel = cancel_,
                             .client = call_.client(),
-                            .permit = std::move(permit)};
+                            .permit = std::move(permit),
+                            .timer = call_.NewTimer(now)};
   params.done = [call = shared_from_this(), id = std::move(item.id), format = item.format](
                     absl::StatusOr<EncodedDocument> result, const StageTimings& timings) mutable {
     call->OnItem(std::move(id), format, std::move(result), timings);

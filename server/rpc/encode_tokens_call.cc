@@ -55,7 +55,8 @@ absl::Status EncodeTokensCall::Run(const grpc::ByteBuffer& request) {
                             .cancel = cancel_,
                             .client = call_.client(),
                             .permit = *std::move(permit),
-                            .token_vectors = rows_};
+                            .token_vectors = rows_,
+                            .timer = call_.NewTimer(call_.arrival())};
   params.done = [call = shared_from_this()](absl::StatusOr<EncodedDocument> result,
                                             const StageTimings& timings) {
     call->OnEnd(std::move(result), timings);
