@@ -170,7 +170,7 @@ double CostModel::BatchSeconds(std::span<const int64_t> lengths) const {
 // What lives at once at the widest point of a layer: the layer's input, the packed q, k and v, the
 // attention's output, the projected output, and the wide rows of the feed-forward that are under
 // way between two pauses. A Reformer keeps two residual streams and sorts in each hash round.
-int64_t CostModel::BatchBytes(std::span<const int64_t> lengths) const {
+int64_t CostModel::BatchBytes(std::span<const int64_t> lengths, int32_t num_hashes) const {
   double tokens = 0;
   for (int64_t length : lengths) tokens += PaddedLength(info_, length);
   const auto element = static_cast<double>(c10::elementSize(RowType(info_.dtype)));
@@ -184,7 +184,7 @@ int64_t CostModel::BatchBytes(std::span<const int64_t> lengths) const {
     // For each round and head: an output row, and 20 bytes for its log-sum-exp, the bucket and the
     // sorted position.
     per_token +=
-        element * width + std::max(1, info_.num_hashes) *
+        element * width + std::max(1, num_hashes > 0 ? num_hashes : info_.num_hashes) *
                               (element * heads_width + static_cast<double>(info_.num_heads) * 20);
   }
   const double block = std::min(tokens, static_cast<double>(PackedPass::kRowsPerPause)) * 4 *

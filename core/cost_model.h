@@ -39,7 +39,10 @@ class CostModel {
   // The seconds by which one more text makes a batch longer.
   double TextSeconds(int64_t num_tokens) const;
   double BatchSeconds(std::span<const int64_t> lengths) const;
-  int64_t BatchBytes(std::span<const int64_t> lengths) const;  // of activations, at their peak
+  // Of activations, at their peak. Never less than a pass takes with the model's default global
+  // tokens, whatever is pooled; proven by pass_bytes_test. `num_hashes`: rounds of LSH attention; 0 =
+  // the model's own.
+  int64_t BatchBytes(std::span<const int64_t> lengths, int32_t num_hashes = 0) const;
 
  private:
   ModelInfo info_;

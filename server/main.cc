@@ -73,8 +73,9 @@ int main(int argc, char** argv) {
   std::signal(SIGPIPE, SIG_IGN);
   longspan::EnterRuntimeEnvironment(argv);
   const sigset_t signals = BlockStopSignals();
-  auto parsed = longspan::ParseServerOptions({argv + std::min(argc, 1), argv + argc},
-                                             longspan::ProcessEnvironment);
+  auto parsed =
+      longspan::ParseServerOptions({argv + std::min(argc, 1), argv + argc},
+                                   longspan::ProcessEnvironment, longspan::ProcessVariables());
   if (!parsed.ok()) return Fail(parsed.status(), 2);
   if (parsed->print_and_exit.has_value()) return PrintAndExit(*parsed->print_and_exit);
   longspan::ServerOptions& options = parsed->options;

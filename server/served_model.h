@@ -33,6 +33,14 @@ struct ServedModel {
   BatchCost cost;
   // Encoder::Validate; empty = nothing is checked.
   std::function<absl::Status(const TokenBatch::Text& text, const EncodeOptions& options)> validate;
+  // The predicted bytes of a pass over one text alone, by its tokens and rounds of hashing (0 = the
+  // model's own), and the most that such a pass may take; 0 = no bound is known. info's
+  // memory_max_tokens follows from them.
+  std::function<int64_t(int64_t num_tokens, int32_t num_hashes)> piece_bytes;
+  int64_t max_piece_bytes = 0;
+  // What bounds the memory; 0 = nothing does.
+  int64_t container_bytes = 0;  // the cgroup's limit
+  int64_t tensor_bytes = 0;     // the budget of tensors in force, weights included
   // Encoder::WarmUp; empty = nothing to warm up.
   std::function<absl::Status()> warm_up;
   // The measured speeds from which replicas and threads were chosen. Empty where the settings, or a

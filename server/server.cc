@@ -60,6 +60,10 @@ PreparationContext PreparationOf(const ServerOptions& options, const ServedModel
   out.model = &model.info;
   out.validate = model.validate;
   out.max_tokens = MaxTokensInForce(options, model.info);
+  if (MaxTokensSetBy(options, model.info) == "memory") out.max_tokens_of = "this server's memory";
+  if (MaxTokensSetBy(options, model.info) == "setting") out.max_tokens_of = "this server";
+  out.piece_bytes = model.piece_bytes;
+  out.max_piece_bytes = model.max_piece_bytes;
   if (model.tokenizer == nullptr) return out;
   out.tokenize = [tokenizer = model.tokenizer.get()](std::string_view text) {
     return tokenizer->Encode(text);
@@ -244,6 +248,21 @@ void Server::ReportComputeTeams() {
       model_.team_speeds);
 }
 
+// What the longest text in force is and what sets it. --print-config cannot tell: the model's and the
+// memory's bounds are known only now.
+void Server::ReportMemory() {
+  metrics_.SetMemoryLimits(model_.container_bytes, model_.tensor_bytes);
+  log_->Write(LogLevel::kInfo, "text_limit",
+              {{"max_tokens", MaxTokensInForce(options_, model_.info)},
+               {"set_by", MaxTokensSetBy(options_, model_.info)},
+               {"setting_tokens", options_.max_tokens},
+               {"model_tokens", model_.info.max_tokens},
+               {"memory_tokens", model_.info.memory_max_tokens},
+               {"pass_bytes", model_.max_piece_bytes},
+               {"tensor_bytes", model_.tensor_bytes},
+               {"container_bytes", model_.container_bytes}});
+}
+
 void Server::StartWorkers() {
   for (int64_t i = 0; i < options_.replicas; ++i) {
     workers_.push_back(std::make_unique<EncoderWorker>(model_.encode, &scheduler_, &observers_,
@@ -302,6 +321,7 @@ void Server::GiveUp() {
 
 absl::Status Server::Start() {
   ReportComputeTeams();
+  ReportMemory();
   for (const std::string& warning : model_.warnings)
     log_->Write(LogLevel::kWarning, "model_folder", {{"warning", warning}});
   if (model_.warm_up) {
@@ -371,6 +391,7 @@ ServerGauges Server::ReadGauges() const {
           .queue_oldest_seconds = absl::ToDoubleSeconds(depth.oldest),
           .computing_threads = depth.computing_threads,
           .draining = lifecycle_.draining(),
+          .live = health_.live(),
           .cost_correction = {cost_.factor(Lane::kShort), cost_.factor(Lane::kLong),
                               cost_.factor(Lane::kBulk)}};
 }

@@ -134,11 +134,15 @@ absl::StatusOr<OutputReservation> Admission::ReserveOutput(int64_t bytes) {
   absl::MutexLock lock(&mu_);
   const int64_t limit = options_.max_token_vector_bytes;
   if (bytes > limit) {
-    return absl::ResourceExhaustedError(absl::StrCat("the token vectors take ", bytes,
-                                                     " bytes; this server holds at most ", limit));
+    // Never fits, however long the caller waits: not a code that clients retry.
+    return WithReason(
+        absl::InvalidArgumentError(absl::StrCat("the token vectors take ", bytes,
+                                                " bytes; this server holds at most ", limit)),
+        kReasonMaxTokenVectorBytes);
   }
   if (backlog_.token_vector_bytes + bytes > limit) {
     return Refuse(
+        kReasonMaxTokenVectorBytes,
         absl::StrCat("token vectors of ", backlog_.token_vector_bytes, " bytes wait to be sent; ",
                      bytes, " more pass the limit of ", limit),
         std::max(kMinOutputRetrySeconds, backlog_.seconds() / options_.num_replicas));
@@ -217,12 +221,14 @@ absl::Status Admission::CheckRoom(const Backlog& others, std::span<const Cost> c
   const double seconds = others.seconds() / options_.num_replicas;
   if (const int64_t over = others.bytes + bytes - options_.max_queue_bytes; over > 0) {
     return Refuse(
+        kReasonMaxQueueBytes,
         absl::StrCat("the queue holds ", others.bytes, " bytes of text; ", bytes,
                      " more pass its limit of ", options_.max_queue_bytes),
         seconds * std::min(1.0, static_cast<double>(over) / std::max<int64_t>(1, others.bytes)));
   }
   if (const int64_t over = others.tokens + tokens - options_.max_queue_tokens; over > 0) {
     return Refuse(
+        kReasonMaxQueueTokens,
         absl::StrCat("the queue holds ", others.tokens, " tokens; about ", tokens,
                      " more pass its limit of ", options_.max_queue_tokens),
         seconds * std::min(1.0, static_cast<double>(over) / std::max<int64_t>(1, others.tokens)));
@@ -248,6 +254,7 @@ absl::Status Admission::CheckTime(const Backlog& others, std::span<const Cost> c
     const double wait = WaitSeconds(others, static_cast<Lane>(lane), own[lane]);
     if (wait > limit) {
       return Refuse(
+          kReasonMaxQueueSeconds,
           absl::StrCat("the predicted wait is ", Seconds(wait), "; the limit is ", Seconds(limit)),
           wait - limit);
     }
@@ -257,18 +264,19 @@ absl::Status Admission::CheckTime(const Backlog& others, std::span<const Cost> c
         absl::StrCat("waiting ", Seconds(wait), " and computing ", Seconds(compute),
                      " would pass the deadline in ", Seconds(left), "; nothing was started");
     // Where the computation alone takes too long, trying again later does not help.
-    absl::Status status = compute > left ? absl::ResourceExhaustedError(message)
-                                         : Refuse(message, wait + compute - left);
-    return WithReason(std::move(status), kReasonDeadlineUnreachable);
+    if (compute > left)
+      return WithReason(absl::ResourceExhaustedError(message), kReasonDeadlineUnreachable);
+    return Refuse(kReasonDeadlineUnreachable, message, wait + compute - left);
   }
   return absl::OkStatus();
 }
 
-absl::Status Admission::Refuse(std::string_view message, double retry_seconds) const {
+absl::Status Admission::Refuse(std::string_view reason, std::string_view message,
+                               double retry_seconds) const {
   const double delay = std::clamp(retry_seconds, kMinRetrySeconds, kMaxRetrySeconds);
-  return WithRetryAfter(
-      absl::ResourceExhaustedError(absl::string_view(message.data(), message.size())),
-      absl::Seconds(delay));
+  absl::Status status =
+      absl::ResourceExhaustedError(absl::string_view(message.data(), message.size()));
+  return WithReason(WithRetryAfter(std::move(status), absl::Seconds(delay)), reason);
 }
 
 void Admission::Count(const Cost& cost, int sign, Backlog* backlog) {

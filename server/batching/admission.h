@@ -2,7 +2,7 @@
 // it is done. It checks, in this order: bytes; tokens (estimated from the bytes, exact after the
 // tokenizer); the predicted wait against the limit; wait and computing time against the deadline.
 //
-// A refusal is
+// A refusal carries the limit that refused as its reason (ReasonOf: MAX_QUEUE_BYTES, ...) and is
 //   RESOURCE_EXHAUSTED with the time after which the backlog will have made room (RetryAfterOf in
 //                      core/error_details.h),
 //   RESOURCE_EXHAUSTED with the reason DEADLINE_UNREACHABLE where waiting and computing would take
@@ -134,7 +134,7 @@ class Admission {
                       int64_t total_tokens, absl::Time deadline);
 
   // Room for token vectors. RESOURCE_EXHAUSTED where max_token_vector_bytes would be passed,
-  // without a retry time where the bytes would not even fit into an idle server.
+  // INVALID_ARGUMENT where the bytes would not even fit into an idle server.
   absl::StatusOr<OutputReservation> ReserveOutput(int64_t bytes);
 
   // Every TryAcquire is UNAVAILABLE from now on; the permits that are out stay good.
@@ -167,7 +167,8 @@ class Admission {
   absl::Status CheckRoom(const Backlog& others, std::span<const Cost> costs) const;
   absl::Status CheckTime(const Backlog& others, std::span<const Cost> costs,
                          absl::Time deadline) const;
-  absl::Status Refuse(std::string_view message, double retry_seconds) const;
+  absl::Status Refuse(std::string_view reason, std::string_view message,
+                      double retry_seconds) const;
   static void Count(const Cost& cost, int sign, Backlog* backlog);
   void GiveBack(const Cost& cost);
   void GiveBackOutput(int64_t bytes);

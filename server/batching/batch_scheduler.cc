@@ -292,6 +292,11 @@ void BatchScheduler::Shutdown() {
   for (const QueuedPiece& piece : rest) piece.task->Complete(ShuttingDown());
 }
 
+BatchScheduler::Passes BatchScheduler::passes() const {
+  absl::MutexLock lock(&mu_);
+  return {.running = cores_.running(), .begun = cores_.begun()};
+}
+
 BatchScheduler::Depth BatchScheduler::depth() const {
   absl::MutexLock lock(&mu_);
   Depth depth;

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "core/error_details.h"
 #include "server/batching/token_vector_buffer.h"
 #include "server/text/text_preparation.h"
 
@@ -21,7 +22,10 @@ absl::StatusOr<PreparedText> PrepareWithoutThrowing(const EncodeInput& input,
   try {
     return PrepareText(input, context);
   } catch (const std::bad_alloc&) {
-    return absl::ResourceExhaustedError(absl::StrCat(input.field, " does not fit in memory"));
+    return WithReason(WithRetryAfter(absl::ResourceExhaustedError(absl::StrCat(
+                                         input.field, " does not fit in the memory that is free")),
+                                     absl::Seconds(1)),
+                      kReasonMemory);
   } catch (const std::exception& error) {
     return absl::InternalError(absl::StrCat(input.field, " could not be prepared: ", error.what()));
   }

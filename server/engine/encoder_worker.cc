@@ -21,12 +21,16 @@ absl::Status DeviceLost(absl::string_view how) {
   return absl::InternalError(absl::StrCat("the computing device is lost: ", how));
 }
 
-absl::Status TooLargeAlone(const QueuedPiece& piece, const absl::Status& cause) {
-  const std::string& field = piece.task->input().field;
-  return WithRetryAfter(absl::ResourceExhaustedError(absl::StrCat(
-                            field, " with ", piece.tokens,
-                            " tokens does not fit in memory even alone: ", cause.message())),
-                        absl::Seconds(1));
+// `nothing_else`: no other pass has held memory meanwhile, so that the text will not fit later
+// either. A code that clients do not retry says so.
+absl::Status TooLargeAlone(const QueuedPiece& piece, bool nothing_else, const absl::Status& cause) {
+  const std::string message = absl::StrCat(
+      piece.task->input().field, " with ", piece.tokens,
+      " tokens does not fit in memory even alone",
+      nothing_else ? " on this server: " : " beside what others compute now: ", cause.message());
+  if (nothing_else) return WithReason(absl::FailedPreconditionError(message), kReasonMemory);
+  return WithReason(WithRetryAfter(absl::ResourceExhaustedError(message), absl::Seconds(1)),
+                    kReasonMemory);
 }
 
 }  // namespace
@@ -110,7 +114,9 @@ void EncoderWorker::RunBatch(const PackedBatch& batch) {
 
 void EncoderWorker::EncodePieces(Pass& pass, std::span<const QueuedPiece> pieces) {
   pass.begun = false;
+  const BatchScheduler::Passes before = scheduler_->passes();
   std::vector<absl::StatusOr<EncodedText>> results = CallEncode(pass, pieces);
+  const bool nothing_else = depth_ == 1 && before.running == 1 && scheduler_->passes() == before;
   if (results.size() != pieces.size()) {
     results = FailAll(pieces.size(),
                       absl::InternalError(absl::StrCat("the encoder gave ", results.size(),
@@ -130,10 +136,11 @@ void EncoderWorker::EncodePieces(Pass& pass, std::span<const QueuedPiece> pieces
     if (out_of_memory && pieces.size() > 1) {
       again.push_back(piece);
     } else {
-      piece.task->CompletePiece(
-          piece.piece,
-          out_of_memory ? TooLargeAlone(piece, results[i].status()) : std::move(results[i]),
-          pass.shape);
+      piece.task->CompletePiece(piece.piece,
+                                out_of_memory
+                                    ? TooLargeAlone(piece, nothing_else, results[i].status())
+                                    : std::move(results[i]),
+                                pass.shape);
     }
   }
   if (again.empty()) return;

@@ -45,6 +45,8 @@ void EncodeStreamCall::Receive() {
   absl::StatusOr<EncodeInput> input =
       parsed.ok() ? Decode(&message, &item.format) : absl::StatusOr<EncodeInput>(parsed);
   item.id = std::move(*message.mutable_input()->mutable_id());
+  // What is too long has been refused above; the answer names its input by what fits.
+  if (item.id.size() > kMaxIdBytes) item.id = CutUtf8(item.id, kMaxIdBytes);
   {
     absl::MutexLock lock(&mu_);
     ++pending_;

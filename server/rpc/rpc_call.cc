@@ -217,7 +217,8 @@ void RpcCall::WriteLog(const absl::Status& status, absl::Duration total) const {
   if (outcome_.truncated_texts > 0) fields["truncated_texts"] = outcome_.truncated_texts;
   if (absl::IsCancelled(status) || absl::IsDeadlineExceeded(status))
     fields["stage"] = StageName(outcome_.timings.stage);
-  if (!status.ok()) fields["error"] = ShortMessage(status.message());
+  if (!status.ok())
+    fields["error"] = ShortMessage({status.message().data(), status.message().size()});
   if (const std::string limit = LimitOf(status); !limit.empty()) fields["limit"] = limit;
   const bool ours =
       status.code() == absl::StatusCode::kInternal || status.code() == absl::StatusCode::kUnknown;

@@ -2,12 +2,13 @@
 // tokenizer, and the check that the encoder makes of each piece. Functions instead of a Tokenizer
 // and an Encoder, so that tests can prepare texts without a model.
 //
-// Filled once before the first text, then constant. Both functions are called from several threads
+// Filled once before the first text, then constant. The functions are called from several threads
 // at once.
 #pragma once
 
 #include <cstdint>
 #include <functional>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -38,6 +39,11 @@ struct PreparationContext {
   std::function<absl::Status(const TokenBatch::Text& text, const EncodeOptions& options)> validate;
 
   int64_t max_tokens = 0;  // longest text in force, special tokens included; 0 = no bound
+  std::string max_tokens_of = "this model";  // what sets it, for messages
+  // Predicted bytes of a pass over one piece alone; `num_hashes` 0 = the model's own. Empty, or
+  // max_piece_bytes 0, = no bound is known.
+  std::function<int64_t(int64_t num_tokens, int32_t num_hashes)> piece_bytes;
+  int64_t max_piece_bytes = 0;
   int64_t max_spans = kMaxSpansPerText;
 };
 

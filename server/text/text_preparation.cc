@@ -26,9 +26,10 @@ class Planner {
     if (!spans.ok()) return spans.status();
     prepared_.spans = *std::move(spans);
     if (static_cast<int64_t>(prepared_.spans.size()) > context_.max_spans) {
-      return InvalidField(
-          input_.field + ".spans",
-          absl::StrCat("are ", prepared_.spans.size(), "; allowed: at most ", context_.max_spans));
+      return WithReason(InvalidField(input_.field + ".spans",
+                                     absl::StrCat("are ", prepared_.spans.size(),
+                                                  "; allowed: at most ", context_.max_spans)),
+                        kReasonMaxSpansPerText);
     }
     prepared_.lsh = input_.lsh;
     const bool late_chunking = !prepared_.spans.empty() && !input_.independent_spans;
@@ -43,7 +44,7 @@ class Planner {
  private:
   // One piece for the whole text, for what truncation leaves of it, or for each of its windows.
   absl::Status AddDocument() {
-    const auto ranges = Truncate(input_, layout_, context_.max_tokens);
+    const auto ranges = Truncate(input_, layout_, context_.max_tokens, context_.max_tokens_of);
     if (!ranges.ok()) return ranges.status();
     const auto positions = GlobalPositions(input_, layout_);
     if (!positions.ok()) return positions.status();
@@ -90,6 +91,7 @@ class Planner {
 
   // Resolves the piece's global positions and has the encoder check it.
   absl::Status AddPiece(TextPiece piece, bool positions_given) {
+    if (absl::Status status = CheckMemory(piece); !status.ok()) return status;
     const auto policy = positions_given ? GlobalAttention::kPositions : input_.global_attention;
     const auto num_tokens = static_cast<int64_t>(piece.token_ids.size());
     piece.global_positions =
@@ -104,6 +106,24 @@ class Planner {
     }
     prepared_.pieces.push_back(std::move(piece));
     return absl::OkStatus();
+  }
+
+  // Whether a pass over the piece fits in memory where nothing else runs. Its length alone does by
+  // max_tokens; rounds of hashing make it larger.
+  absl::Status CheckMemory(const TextPiece& piece) const {
+    if (!context_.piece_bytes || context_.max_piece_bytes == 0) return absl::OkStatus();
+    const auto num_tokens = static_cast<int64_t>(piece.token_ids.size());
+    const int64_t bytes = context_.piece_bytes(num_tokens, input_.lsh.num_hashes);
+    if (bytes <= context_.max_piece_bytes) return absl::OkStatus();
+    return WithReason(
+        InvalidField(ContentField(input_),
+                     absl::StrCat("with ", num_tokens, " tokens",
+                                  input_.lsh.num_hashes > 0
+                                      ? absl::StrCat(" and ", input_.lsh.num_hashes, " hashes")
+                                      : "",
+                                  " takes ", bytes, " bytes; this server's memory allows ",
+                                  context_.max_piece_bytes)),
+        kReasonMaxTokens);
   }
 
   // What the answer says of the text that was read: its tokens and its byte ranges.
@@ -179,10 +199,11 @@ class Planner {
       auto layout = ReadTokens(alone, context_);
       if (!layout.ok()) return layout.status();
       if (context_.max_tokens > 0 && layout->size() > context_.max_tokens) {
-        return InvalidField(
-            absl::StrCat(input_.field, ".spans[", i, "]"),
-            absl::StrCat("has ", layout->size(), " tokens; this model takes at most ",
-                         context_.max_tokens));
+        return WithReason(
+            InvalidField(absl::StrCat(input_.field, ".spans[", i, "]"),
+                         absl::StrCat("has ", layout->size(), " tokens; ", context_.max_tokens_of,
+                                      " takes at most ", context_.max_tokens)),
+            kReasonMaxTokens);
       }
       TextPiece piece;
       piece.token_ids = layout->tokens.ids;

@@ -14,11 +14,16 @@
 #include <cstdint>
 #include <string>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "core/model_info.h"
 #include "server/text/encode_input.h"
 
 namespace longspan {
+
+// An id comes back in the answer, and with it in its bytes; a path fits.
+inline constexpr int64_t kMaxIdBytes = 4096;
+inline constexpr int64_t kMaxPromptNameBytes = 1024;
 
 // What requests are checked against. Both limits come from the server's options.
 struct DecodingContext {
@@ -32,6 +37,10 @@ struct DecodingContext {
 // allowed, FAILED_PRECONDITION where this model cannot do what is asked for; both name the field.
 absl::StatusOr<EncodeInput> DecodeInput(v1::Input* input, const v1::EncodeOptions& options,
                                         const std::string& field, const DecodingContext& context);
+
+// INVALID_ARGUMENT where the id of the input `field`, or a prompt's name, has too many bytes.
+absl::Status CheckId(const std::string& id, const std::string& field);
+absl::Status CheckPromptName(const std::string& name, const std::string& field);
 
 // The prompt of that name; the model's default where `name` is empty. nullptr = no prompt.
 // INVALID_ARGUMENT, which names `field`, where the model has no such prompt.
