@@ -82,8 +82,8 @@ constexpr int64_t kBesideTensors = 96;
 // Finds how long a text may be by memory, once the weights are loaded and the cores divided.
 void BoundByMemory(const std::shared_ptr<Encoder>& encoder, const ServerOptions& options,
                    ServedModel* model) {
-  model->piece_bytes = [encoder](int64_t num_tokens, int32_t num_hashes) {
-    return encoder->cost_model().BatchBytes(std::span(&num_tokens, 1), num_hashes);
+  model->piece_bytes = [encoder](const TextShape& text) {
+    return encoder->cost_model().BatchBytes(std::span(&text, 1));
   };
   model->container_bytes = CgroupMemoryLimit().value_or(0);
   if (model->tensor_bytes == 0) return;
@@ -91,7 +91,7 @@ void BoundByMemory(const std::shared_ptr<Encoder>& encoder, const ServerOptions&
   // replicas or inside it, and must fit too. Where half would not do for them, the text keeps half.
   const int64_t left = model->tensor_bytes - GetMemoryStats().live_bytes;
   const int64_t passes_beside = model->teams_follow_load ? 1 : options.replicas;
-  const int64_t batch = model->piece_bytes(model->info.CutToLongest(options.max_batch_tokens), 0);
+  const int64_t batch = model->piece_bytes(model->info.CutToLongest(options.max_batch_tokens));
   model->max_piece_bytes = std::max<int64_t>(1, std::max(left / 2, left - passes_beside * batch));
   MemoryRoom room{.tensor_bytes = model->max_piece_bytes};
   if (model->container_bytes > 0) {
@@ -99,7 +99,7 @@ void BoundByMemory(const std::shared_ptr<Encoder>& encoder, const ServerOptions&
         1, model->container_bytes - ResidentPrivateBytes() - (left - model->max_piece_bytes));
   }
   model->info.memory_max_tokens = LongestTextInMemory(
-      {.pass_bytes = [&](int64_t num_tokens) { return model->piece_bytes(num_tokens, 0); },
+      {.pass_bytes = [&](int64_t num_tokens) { return model->piece_bytes(num_tokens); },
        // With EncodeTokens every token's vector is kept until it is sent.
        .bytes_per_token = kBesideTensors + 4 * model->info.token_dimensions},
       room);
@@ -155,7 +155,8 @@ absl::StatusOr<ServedModel> LoadServedModel(ServerOptions* options) {
     return encoder->cost_model().TextSeconds(tokens);
   };
   model.cost.batch_seconds = [encoder](std::span<const int64_t> lengths) {
-    return encoder->cost_model().BatchSeconds(lengths);
+    return encoder->cost_model().BatchSeconds(
+        std::vector<TextShape>(lengths.begin(), lengths.end()));
   };
   model.validate = [encoder](const TokenBatch::Text& text, const EncodeOptions& wanted) {
     return encoder->Validate(text, wanted);

@@ -14,6 +14,7 @@
 #include "absl/status/statusor.h"
 #include "core/compute_teams.h"
 #include "core/model_info.h"
+#include "core/text_shape.h"
 #include "core/tokenizer/tokenizer.h"
 #include "server/batching/batch_scheduler.h"
 #include "server/engine/encoder_worker.h"
@@ -33,10 +34,9 @@ struct ServedModel {
   BatchCost cost;
   // Encoder::Validate; empty = nothing is checked.
   std::function<absl::Status(const TokenBatch::Text& text, const EncodeOptions& options)> validate;
-  // The predicted bytes of a pass over one text alone, by its tokens and rounds of hashing (0 = the
-  // model's own), and the most that such a pass may take; 0 = no bound is known. info's
-  // memory_max_tokens follows from them.
-  std::function<int64_t(int64_t num_tokens, int32_t num_hashes)> piece_bytes;
+  // The predicted bytes of a pass over one text alone, and the most that such a pass may take; 0 =
+  // no bound is known. info's memory_max_tokens follows from them.
+  std::function<int64_t(const TextShape& text)> piece_bytes;
   int64_t max_piece_bytes = 0;
   // What bounds the memory; 0 = nothing does.
   int64_t container_bytes = 0;  // the cgroup's limit

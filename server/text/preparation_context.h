@@ -16,6 +16,7 @@
 #include "absl/status/statusor.h"
 #include "core/encoder.h"
 #include "core/model_info.h"
+#include "core/text_shape.h"
 #include "core/token_batch.h"
 #include "core/tokenizer/tokenizer.h"
 
@@ -40,9 +41,9 @@ struct PreparationContext {
 
   int64_t max_tokens = 0;  // longest text in force, special tokens included; 0 = no bound
   std::string max_tokens_of = "this model";  // what sets it, for messages
-  // Predicted bytes of a pass over one piece alone; `num_hashes` 0 = the model's own. Empty, or
-  // max_piece_bytes 0, = no bound is known.
-  std::function<int64_t(int64_t num_tokens, int32_t num_hashes)> piece_bytes;
+  // Predicted bytes of a pass over one piece alone. Empty, or max_piece_bytes 0, = no bound is
+  // known.
+  std::function<int64_t(const TextShape& piece)> piece_bytes;
   int64_t max_piece_bytes = 0;
   int64_t max_spans = kMaxSpansPerText;
 };

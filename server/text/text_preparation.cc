@@ -91,11 +91,11 @@ class Planner {
 
   // Resolves the piece's global positions and has the encoder check it.
   absl::Status AddPiece(TextPiece piece, bool positions_given) {
-    if (absl::Status status = CheckMemory(piece); !status.ok()) return status;
     const auto policy = positions_given ? GlobalAttention::kPositions : input_.global_attention;
     const auto num_tokens = static_cast<int64_t>(piece.token_ids.size());
     piece.global_positions =
         ResolveGlobalPositions(*context_.model, policy, piece.global_positions, num_tokens);
+    if (absl::Status status = CheckMemory(piece); !status.ok()) return status;
     if (context_.validate) {
       const TokenBatch::Text text{.token_ids = piece.token_ids,
                                   .global_positions = piece.global_positions,
@@ -108,21 +108,22 @@ class Planner {
     return absl::OkStatus();
   }
 
-  // Whether a pass over the piece fits in memory where nothing else runs. Its length alone does by
-  // max_tokens; rounds of hashing make it larger.
+  // Whether a pass over the piece fits in memory where nothing else runs. Its length alone does, by
+  // max_tokens; many global tokens or rounds of hashing take more.
   absl::Status CheckMemory(const TextPiece& piece) const {
     if (!context_.piece_bytes || context_.max_piece_bytes == 0) return absl::OkStatus();
-    const auto num_tokens = static_cast<int64_t>(piece.token_ids.size());
-    const int64_t bytes = context_.piece_bytes(num_tokens, input_.lsh.num_hashes);
+    TextShape shape(static_cast<int64_t>(piece.token_ids.size()),
+                    static_cast<int64_t>(piece.global_positions.size()), 1);
+    shape.hashes = input_.lsh.num_hashes;
+    const int64_t bytes = context_.piece_bytes(shape);
     if (bytes <= context_.max_piece_bytes) return absl::OkStatus();
     return WithReason(
-        InvalidField(ContentField(input_),
-                     absl::StrCat("with ", num_tokens, " tokens",
-                                  input_.lsh.num_hashes > 0
-                                      ? absl::StrCat(" and ", input_.lsh.num_hashes, " hashes")
-                                      : "",
-                                  " takes ", bytes, " bytes; this server's memory allows ",
-                                  context_.max_piece_bytes)),
+        InvalidField(
+            ContentField(input_),
+            absl::StrCat("takes ", bytes, " bytes of memory with ", shape.tokens, " tokens, ",
+                         shape.globals, " of them global",
+                         shape.hashes > 0 ? absl::StrCat(", and ", shape.hashes, " hashes") : "",
+                         "; this server's memory allows ", context_.max_piece_bytes)),
         kReasonMaxTokens);
   }
 
