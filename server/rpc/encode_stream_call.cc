@@ -152,7 +152,7 @@ void EncodeStreamCall::AdvanceLocked() {
     StartWrite(&outgoing_);
   }
   if (gone_) {
-    if (!writing_) EndLocked(absl::CancelledError("the caller went away"));
+    if (!writing_) EndLocked(call_.WhyCancelled());
     return;
   }
   const auto unanswered = pending_ + static_cast<int64_t>(ready_.size()) + (writing_ ? 1 : 0);

@@ -116,7 +116,7 @@ void EncodeTokensCall::OnWriteDone(bool ok) {
   writing_ = false;
   if (!ok) {
     cancel_->Cancel();
-    if (!ended_) EndLocked(absl::CancelledError("the caller went away"));
+    if (!ended_) EndLocked(call_.WhyCancelled());
     return;
   }
   PumpLocked();
