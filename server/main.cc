@@ -14,6 +14,7 @@
 #include <string>
 #include <thread>
 
+#include "core/error_details.h"
 #include "core/runtime/compute_threads.h"
 #include "core/runtime/process_checks.h"
 #include "core/runtime/process_start.h"
@@ -25,7 +26,7 @@ namespace {
 
 // One line, also where the message quotes a path with a line break in it.
 int Fail(const absl::Status& status, int code) {
-  std::string message(status.message());
+  std::string message = longspan::ShortMessage({status.message().data(), status.message().size()});
   std::replace_if(
       message.begin(), message.end(), [](unsigned char c) { return c < 0x20 || c == 0x7F; }, '?');
   std::fprintf(stderr, "longspan-server: %s\n", message.c_str());

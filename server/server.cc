@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "core/error_details.h"
 #include "core/runtime/memory.h"
 #include "server/http/probes.h"
 #include "server/rpc/grpc_dial.h"
@@ -323,7 +324,7 @@ absl::Status Server::Start() {
   ReportComputeTeams();
   ReportMemory();
   for (const std::string& warning : model_.warnings)
-    log_->Write(LogLevel::kWarning, "model_folder", {{"warning", warning}});
+    log_->Write(LogLevel::kWarning, "model_folder", {{"warning", ShortMessage(warning)}});
   if (model_.warm_up) {
     if (absl::Status status = model_.warm_up(); !status.ok()) return status;
   }
