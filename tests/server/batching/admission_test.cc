@@ -201,7 +201,11 @@ TEST_F(AdmissionTest, ReserveOutput_BoundsTokenVectors_AndNamesWhatNeverFits) {
   EXPECT_NE(RetryAfterOf(full), std::nullopt);
   held.Shrink(1);
   EXPECT_TRUE(admission.ReserveOutput(301).ok());
-  EXPECT_EQ(RetryAfterOf(admission.ReserveOutput(1001).status()), std::nullopt);
+  EXPECT_EQ(ReasonOf(full), kReasonMaxTokenVectorBytes);
+  const absl::Status never = admission.ReserveOutput(1001).status();
+  EXPECT_EQ(never.code(), absl::StatusCode::kInvalidArgument) << "no code that clients retry";
+  EXPECT_EQ(RetryAfterOf(never), std::nullopt);
+  EXPECT_EQ(ReasonOf(never), kReasonMaxTokenVectorBytes);
   held = OutputReservation();
   EXPECT_EQ(admission.backlog().token_vector_bytes, 0);
 }

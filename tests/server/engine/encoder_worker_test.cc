@@ -175,10 +175,12 @@ TEST_F(EncoderWorkerTest, Run_HalvesABatchThatDoesNotFit_AndNamesTheTextThatFail
     return Results(batch.num_texts(), absl::ResourceExhaustedError("out of memory"));
   });
   for (const int number : {1, 2, 4, 5}) EXPECT_EQ(Value(number), number);
-  EXPECT_EQ(outcomes_.code(3), absl::StatusCode::kResourceExhausted);
+  // Nothing else held memory, so that trying again would not help.
+  EXPECT_EQ(outcomes_.code(3), absl::StatusCode::kFailedPrecondition);
   EXPECT_THAT(std::string(outcomes_.only(3).result.status().message()),
               HasSubstr("inputs[3] with 40 tokens"));
-  EXPECT_NE(RetryAfterOf(outcomes_.only(3).result.status()), std::nullopt);
+  EXPECT_EQ(RetryAfterOf(outcomes_.only(3).result.status()), std::nullopt);
+  EXPECT_EQ(ReasonOf(outcomes_.only(3).result.status()), kReasonMemory);
   EXPECT_THAT(tries, ElementsAre(5, 3, 2, 1, 2));
   EXPECT_THAT(observer_.splits, ElementsAre(5, 3));
   EXPECT_EQ(outcomes_.total(), 5);
@@ -209,8 +211,42 @@ TEST_F(EncoderWorkerTest, Run_TurnsExceptionsIntoErrorsOfThatBatch_AndGoesOn) {
   });
   EXPECT_EQ(outcomes_.code(1), absl::StatusCode::kInternal);
   EXPECT_THAT(std::string(outcomes_.only(1).result.status().message()), HasSubstr("boom"));
-  EXPECT_EQ(outcomes_.code(2), absl::StatusCode::kResourceExhausted);
+  EXPECT_EQ(outcomes_.code(2), absl::StatusCode::kFailedPrecondition) << "alone, and no memory";
   EXPECT_EQ(Value(3), 3);
+}
+
+// The other worker's pass holds memory: before the attempt, or begun and ended in its middle.
+TEST_F(EncoderWorkerTest, Run_LetsTheCallerTryAgain_WhereOthersHeldMemoryMeanwhile) {
+  for (const bool begins_in_the_middle : {false, true}) {
+    BatchScheduler scheduler({.cores = {.workers = 2, .threads = 1}}, LinearCost(), &clock_);
+    const int64_t number = begins_in_the_middle ? 2 : 1;
+    const auto run_other = [&](const std::function<void()>& while_it_runs) {
+      scheduler.Submit(MakeTask({.number = 100 + number}, clock_, outcomes_));
+      const auto batch = scheduler.NextBatch();
+      while_it_runs();
+      Answer(*batch, clock_);
+      scheduler.EndPass(batch->threads);
+    };
+    const auto run_large = [&] {
+      scheduler.Submit(MakeTask({.number = number}, clock_, outcomes_));
+      EncoderWorker worker(
+          [&](const TokenBatch& batch, std::span<const EncodeOptions>, const EncodeControl&) {
+            if (begins_in_the_middle) run_other([] {});
+            return Results(batch.num_texts(), absl::ResourceExhaustedError("out of memory"));
+          },
+          &scheduler, nullptr, &clock_);
+      outcomes_.AwaitTotal(begins_in_the_middle ? 4 : 1);
+      scheduler.Drain();
+    };
+    if (begins_in_the_middle) {
+      run_large();
+    } else {
+      run_other(run_large);
+    }
+    EXPECT_EQ(outcomes_.code(number), absl::StatusCode::kResourceExhausted);
+    EXPECT_NE(RetryAfterOf(outcomes_.only(number).result.status()), std::nullopt);
+    EXPECT_EQ(ReasonOf(outcomes_.only(number).result.status()), kReasonMemory);
+  }
 }
 
 TEST_F(EncoderWorkerTest, Run_ReportsAPassThatLostATextAsIncomplete) {
