@@ -4,6 +4,7 @@
 #include <limits>
 #include <optional>
 
+#include "absl/numeric/int128.h"
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "core/error_details.h"
@@ -80,17 +81,18 @@ absl::StatusOr<int64_t> ParseQuantity(std::string_view text, Counted counted) {
   while (!fraction.empty() && fraction.back() == '0') fraction.remove_suffix(1);
   if (fraction.empty()) return value;
   // 0.ddd times the factor is whole where 10^n divides ddd * factor.
-  int64_t part = 0;
-  int64_t divisor = 1;
   if (fraction.size() > 18) return absl::InvalidArgumentError("too many digits behind the point");
-  for (size_t i = 0; i < fraction.size(); ++i) divisor *= 10;
-  __int128 product = 0;
-  for (const char digit : fraction) product = product * 10 + (digit - '0');
-  product *= *factor;
+  absl::uint128 product = 0;
+  uint64_t divisor = 1;
+  for (const char digit : fraction) {
+    product = product * 10 + static_cast<uint64_t>(digit - '0');
+    divisor *= 10;
+  }
+  product *= static_cast<uint64_t>(*factor);
   if (product % divisor != 0)
     return absl::InvalidArgumentError(counted == Counted::kBytes ? "a fraction of a byte"
                                                                  : "not a whole number");
-  part = static_cast<int64_t>(product / divisor);
+  const auto part = static_cast<int64_t>(product / divisor);  // below the factor
   if (__builtin_add_overflow(value, part, &value)) return TooMuch();
   return value;
 }
