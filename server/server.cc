@@ -56,6 +56,10 @@ BatchSchedulerOptions SchedulerOf(const ServerOptions& options, const ServedMode
   return out;
 }
 
+// Independent spans of a text may have as many bytes together as so many texts of the longest kind.
+// They are tokenised one by one on one thread, at some ten MiB a second: it is busy for seconds.
+constexpr int64_t kIndependentTexts = 8;
+
 PreparationContext PreparationOf(const ServerOptions& options, const ServedModel& model) {
   PreparationContext out;
   out.model = &model.info;
@@ -65,9 +69,12 @@ PreparationContext PreparationOf(const ServerOptions& options, const ServedModel
   if (MaxTokensSetBy(options, model.info) == "setting") out.max_tokens_of = "this server";
   out.piece_bytes = model.piece_bytes;
   out.max_piece_bytes = model.max_piece_bytes;
+  out.max_global_tokens = options.max_global_tokens;
+  out.max_independent_tokens = options.max_queue_tokens;
+  out.max_independent_bytes = kIndependentTexts * options.max_text_bytes;
   if (model.tokenizer == nullptr) return out;
-  out.tokenize = [tokenizer = model.tokenizer.get()](std::string_view text) {
-    return tokenizer->Encode(text);
+  out.tokenize = [tokenizer = model.tokenizer.get()](std::string_view text, const StopCheck& stop) {
+    return tokenizer->Encode(text, /*add_special_tokens=*/true, stop);
   };
   out.prefix_ids = model.tokenizer->prefix_ids();
   out.suffix_ids = model.tokenizer->suffix_ids();
@@ -278,8 +285,8 @@ void Server::StartWatching() {
       [this] {
         WorkerState worst = WorkerState::kGood;
         for (const auto& worker : workers_) {
-          worst = std::max(
-              worst, JudgeWorker(worker->heartbeat(), clock_.Now(), options_.watchdog_factor));
+          worst =
+              std::max(worst, JudgeWorker(worker->Look(), clock_.Now(), options_.watchdog_factor));
         }
         return worst;
       },

@@ -114,6 +114,46 @@ TEST(CostModel, GlobalRow_CostsHeadsTimesWidth) {
   EXPECT_DOUBLE_EQ(extra, 12 * (4.0 * 768 * 10000 + 4.0 * 12 * 768 * 10000));
 }
 
+// Each global token is a key of every token and a query of every token: by the reassociated form
+// while that is cheaper, and by the direct one with many.
+TEST(CostModel, GlobalTokens_ArePriced) {
+  const CostModel model(Longformer());
+  const double n = 10000, e = 768;
+  const auto extra = [&](int64_t globals) {
+    return model.AttentionFlop({10000, globals, 1}) - model.AttentionFlop({10000, 0, 1});
+  };
+  EXPECT_DOUBLE_EQ(extra(1), 12 * (4 * e * n + 4 * 12 * e * n));
+  EXPECT_DOUBLE_EQ(extra(50), 12 * (4 * e * n * 50 + 4 * 12 * e * n * 50));
+  EXPECT_DOUBLE_EQ(extra(1000), 12 * (4 * e * n * 1000 + 4 * e * e * n + 4 * e * n * 1000));
+  EXPECT_GT(model.TextSeconds({10000, 4096, 1}), 2 * model.TextSeconds({10000, 1, 1}));
+  double before = 0;
+  for (int64_t globals = 0; globals <= 10000; globals += 100) {
+    EXPECT_GE(model.AttentionFlop({10000, globals, 1}), before) << globals;
+    before = model.AttentionFlop({10000, globals, 1});
+  }
+  EXPECT_EQ(model.AttentionFlop({100, 100, 1}), model.AttentionFlop({100, 5000, 1}));
+}
+
+TEST(CostModel, HashRoundsOfARequest_ArePriced) {
+  const CostModel model(Reformer());
+  TextShape many(8192);
+  many.hashes = 64;
+  EXPECT_GT(model.AttentionFlop(many), 30 * model.AttentionFlop(8192));
+  const std::vector<TextShape> few_rounds = {8192}, many_rounds = {many};
+  EXPECT_GT(model.BatchBytes(many_rounds), 10 * model.BatchBytes(few_rounds));
+}
+
+TEST(CostModel, FurtherVectors_ArePriced_AndTheFirstIsPartOfTheText) {
+  CostModel model(Longformer());
+  EXPECT_EQ(model.PoolingSeconds({100, 0, 1}), 0);
+  EXPECT_EQ(model.PoolingSeconds({100, 0, 0}), 0);
+  model.CalibratePooling(1e-5);
+  EXPECT_DOUBLE_EQ(model.TextSeconds({100, 0, 1001}),
+                   model.TextSeconds({100, 0, 1}) + 1000 * 1e-5);
+  model.CalibratePooling(-1);  // a measurement that failed changes nothing
+  EXPECT_DOUBLE_EQ(model.PoolingSeconds({100, 0, 2}), 1e-5);
+}
+
 TEST(CostModel, PaddedModels_PayForTheirPadding) {
   const CostModel model(Reformer());
   EXPECT_DOUBLE_EQ(model.TextSeconds(65), model.TextSeconds(128));
