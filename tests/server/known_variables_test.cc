@@ -2,6 +2,9 @@
 
 #include <gmock/gmock.h>
 
+#include <fstream>
+#include <iterator>
+#include <regex>
 #include <string>
 #include <vector>
 
@@ -46,6 +49,21 @@ TEST(KnownVariablesTest, EverySetting_TheClients_AndTheScripts_AreKnown) {
         "LONGSPAN_MAX_QUEUE_TOKENS", "LONGSPAN_SERVER", "LONGSPAN_KEY", "LONGSPAN_CA",
         "LONGSPAN_CACHE", "LONGSPAN_PRESET", "LONGSPAN_JOBS", "LONGSPAN_CMAKE_ARGS"})
     EXPECT_TRUE(Parse({absl::StrCat(name, "=1")}).ok()) << name;
+}
+
+// A shell in which ./dev runs exports what it likes; the server that ./dev run starts must not mind.
+TEST(KnownVariablesTest, EveryVariableOfTheScriptsIsKnown) {
+  size_t found = 0;
+  for (const char* script : {"dev", "deploy/image.sh", "tests/lint/lint.sh"}) {
+    std::ifstream file(absl::StrCat(LONGSPAN_SOURCE_DIR "/", script));
+    const std::string text{std::istreambuf_iterator<char>(file), {}};
+    // -DLONGSPAN_... is an argument of cmake.
+    const std::regex variable("(^|[^D])(LONGSPAN_[A-Z_]*[A-Z])");
+    for (std::sregex_iterator match(text.begin(), text.end(), variable), end; match != end;
+         ++match, ++found)
+      EXPECT_TRUE(Parse({(*match)[2].str() + "=x"}).ok()) << script << " " << (*match)[2];
+  }
+  EXPECT_GT(found, 10u);
 }
 
 // What the kubelet sets for the Services "longspan", "longspan-headless-2" (over IPv6) and
