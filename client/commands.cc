@@ -15,6 +15,7 @@
 #include "client/bench.h"
 #include "client/summary.h"
 #include "client/text_file.h"
+#include "client/variable_names.h"
 
 namespace longspan {
 namespace {
@@ -288,7 +289,8 @@ int PrintBench(const CommonOptions& common, const BenchCommand& command) {
 
 }  // namespace
 
-int RunCommandLine(int argc, char** argv, const Environment& environment) {
+int RunCommandLine(int argc, char** argv, const Environment& environment,
+                   const std::vector<std::string>& variables) {
   const auto value_of = [&](const std::string& name) { return environment(name).value_or(""); };
   CLI::App app{"longspan: long text into vectors", "longspan"};
   app.set_version_flag("--version", std::string("longspan " LONGSPAN_VERSION));
@@ -328,6 +330,8 @@ int RunCommandLine(int argc, char** argv, const Environment& environment) {
       "load a server and print JSON: goodput, percentiles by length class, errors by code");
   AddBench(bench_app, &bench);
   CLI11_PARSE(app, argc, argv);
+  if (const absl::Status status = CheckVariableNames(variables); !status.ok())
+    return Fail(static_cast<ExitCode>(CLI::ExitCodes::ValidationError), status);
   // Not a check of the option, which would not see what the environment gives.
   if (const absl::Status status = CheckServerName(common.client.server); !status.ok())
     return Fail(static_cast<ExitCode>(CLI::ExitCodes::ValidationError), status);

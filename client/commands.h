@@ -13,6 +13,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "client/client.h"
@@ -44,7 +45,9 @@ int RunHealth(const CommonOptions& common, const std::string& service, absl::Dur
 
 // Parses the command line, runs the command and returns the exit code. Of the environment it reads
 // LONGSPAN_SERVER, LONGSPAN_KEY and LONGSPAN_CA; LONGSPAN_LISTEN, by which a server beside it, in
-// the same container, may have been told where to listen; and the variables that name proxies.
-int RunCommandLine(int argc, char** argv, const Environment& environment);
+// the same container, may have been told where to listen; and the variables that name proxies. A
+// name among `variables` ("NAME=VALUE") that is nearly one of the first four is wrong usage.
+int RunCommandLine(int argc, char** argv, const Environment& environment,
+                   const std::vector<std::string>& variables = {});
 
 }  // namespace longspan

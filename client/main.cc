@@ -1,8 +1,11 @@
 // The program `longspan`, the command line client. Its commands and exit codes: client/commands.h.
+#include <unistd.h>
+
 #include <cstdio>
 #include <cstdlib>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "client/commands.h"
 #include "client/process_start.h"
@@ -26,12 +29,17 @@ int main(int argc, char** argv) {
                  open_files, kLeastOpenFiles);
     return kBadFile;
   }
+  std::vector<std::string> variables;
+  for (char** variable = environ; variable != nullptr && *variable != nullptr; ++variable)
+    variables.emplace_back(*variable);
   const int code = longspan::RunCommandLine(
-      argc, argv, [](const std::string& name) -> std::optional<std::string> {
+      argc, argv,
+      [](const std::string& name) -> std::optional<std::string> {
         const char* value = std::getenv(name.c_str());
         if (value == nullptr) return std::nullopt;
         return std::string(value);
-      });
+      },
+      variables);
   const std::string unwritten = longspan::FlushOutput();
   if (code != 0 || unwritten.empty()) return code;
   std::fprintf(stderr, "longspan: %s\n", unwritten.c_str());

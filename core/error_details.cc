@@ -1,6 +1,9 @@
 #include "core/error_details.h"
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/cord.h"
+#include "absl/strings/escaping.h"
+#include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 
@@ -18,6 +21,18 @@ std::optional<std::string> Payload(const absl::Status& status, const char* url) 
   const auto payload = status.GetPayload(url);
   if (!payload.has_value()) return std::nullopt;
   return std::string(*payload);
+}
+
+// The beginning of a text, at most `most` bytes of it, that does not end inside a UTF-8 character.
+std::string_view Beginning(std::string_view text, size_t most) {
+  if (text.size() <= most) return text;
+  const auto is_inside = [&](size_t at) {
+    return (static_cast<unsigned char>(text[at]) & 0xC0) == 0x80;
+  };
+  // A character has at most 4 bytes; more continuation bytes than that are no UTF-8 anyway.
+  size_t end = most;
+  while (end > 0 && most - end < 4 && is_inside(end)) --end;
+  return text.substr(0, is_inside(end) ? most : end);
 }
 
 }  // namespace
@@ -43,6 +58,30 @@ absl::Status WithRetryAfter(absl::Status status, absl::Duration delay) {
 absl::Status WithReason(absl::Status status, std::string_view reason) {
   status.SetPayload(kReasonUrl, absl::Cord(View(reason)));
   return status;
+}
+
+std::string LimitOf(const absl::Status& status) {
+  const std::optional<std::string> reason = ReasonOf(status);
+  if (!reason.has_value() || !absl::StartsWith(*reason, "MAX_")) return "";
+  return absl::AsciiStrToLower(*reason);
+}
+
+std::string CutUtf8(std::string_view text, size_t most) {
+  return std::string(Beginning(text, most));
+}
+
+std::string Quoted(std::string_view text) {
+  const std::string_view shown = Beginning(text, kMaxQuotedBytes);
+  // Escapes quotes, backslashes and control characters; UTF-8 stays as it is.
+  const std::string escaped = absl::Utf8SafeCEscape(View(shown));
+  if (shown.size() == text.size()) return absl::StrCat("'", escaped, "'");
+  return absl::StrCat("'", escaped, "...' (", text.size(), " bytes)");
+}
+
+std::string ShortMessage(std::string_view message) {
+  if (message.size() <= kMaxMessageBytes) return std::string(message);
+  const std::string end = absl::StrCat("... (", message.size(), " bytes)");
+  return absl::StrCat(View(Beginning(message, kMaxMessageBytes - end.size())), end);
 }
 
 std::optional<std::string> FieldOf(const absl::Status& status) {

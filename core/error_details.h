@@ -10,9 +10,14 @@
 //   AtField(that status, "inputs[3]")
 //     INVALID_ARGUMENT "inputs[3] spans[2] is empty; ...", FieldOf: "inputs[3]"
 //
+// It also holds the rule for messages that repeat what a stranger wrote: Quoted cuts it, so that no
+// message, log line or trailer grows with a request.
+//
 // Free functions without state: thread safe.
 #pragma once
 
+#include <array>
+#include <cstddef>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -36,6 +41,67 @@ std::optional<std::string> FieldOf(const absl::Status& status);
 std::optional<absl::Duration> RetryAfterOf(const absl::Status& status);
 std::optional<std::string> ReasonOf(const absl::Status& status);
 
+// The reasons that exist. ErrorInfo carries them to the caller; they are the label of
+// longspan_rejected_total{reason}, so this list is all that the label can be, beside the names of
+// the codes.
 inline constexpr std::string_view kReasonDeadlineUnreachable = "DEADLINE_UNREACHABLE";
+inline constexpr std::string_view kReasonMemory = "MEMORY";  // does not fit in what is free now
+// A limit refused. In lower case each is the limit's name in Limits of the contract, in
+// longspan_limit{limit} and in the field `limit` of the log; with - for _ it is the setting, where
+// the limit is one.
+inline constexpr std::string_view kReasonMaxTokens = "MAX_TOKENS";
+inline constexpr std::string_view kReasonMaxTextBytes = "MAX_TEXT_BYTES";
+inline constexpr std::string_view kReasonMaxTextsPerRequest = "MAX_TEXTS_PER_REQUEST";
+inline constexpr std::string_view kReasonMaxRequestBytes = "MAX_REQUEST_BYTES";
+inline constexpr std::string_view kReasonMaxSpansPerText = "MAX_SPANS_PER_TEXT";
+inline constexpr std::string_view kReasonMaxGlobalSpansPerText = "MAX_GLOBAL_SPANS_PER_TEXT";
+inline constexpr std::string_view kReasonMaxGlobalTokens = "MAX_GLOBAL_TOKENS";
+inline constexpr std::string_view kReasonMaxIdBytes = "MAX_ID_BYTES";
+inline constexpr std::string_view kReasonMaxPromptNameBytes = "MAX_PROMPT_NAME_BYTES";
+inline constexpr std::string_view kReasonMaxMetadataBytes = "MAX_METADATA_BYTES";
+inline constexpr std::string_view kReasonMaxQueueTokens = "MAX_QUEUE_TOKENS";
+inline constexpr std::string_view kReasonMaxQueueBytes = "MAX_QUEUE_BYTES";
+inline constexpr std::string_view kReasonMaxQueueSeconds = "MAX_QUEUE_SECONDS";
+inline constexpr std::string_view kReasonMaxTokenVectorBytes = "MAX_TOKEN_VECTOR_BYTES";
+inline constexpr std::string_view kReasonMaxAnswerBytes = "MAX_ANSWER_BYTES";
+inline constexpr std::string_view kReasonMaxReceivingBytes = "MAX_RECEIVING_BYTES";
+inline constexpr std::array kReasons = {kReasonDeadlineUnreachable, kReasonMemory,
+                                        kReasonMaxTokens,           kReasonMaxTextBytes,
+                                        kReasonMaxTextsPerRequest,  kReasonMaxRequestBytes,
+                                        kReasonMaxSpansPerText,     kReasonMaxGlobalSpansPerText,
+                                        kReasonMaxGlobalTokens,     kReasonMaxIdBytes,
+                                        kReasonMaxPromptNameBytes,  kReasonMaxMetadataBytes,
+                                        kReasonMaxQueueTokens,      kReasonMaxQueueBytes,
+                                        kReasonMaxQueueSeconds,     kReasonMaxTokenVectorBytes,
+                                        kReasonMaxAnswerBytes,      kReasonMaxReceivingBytes};
+
+// The name of the limit that refused: "max_queue_tokens"; empty where no limit did.
+std::string LimitOf(const absl::Status& status);
+
+// What a stranger wrote, as a message may repeat it: between single quotes, with control characters
+// escaped, whole UTF-8 characters, and at most kMaxQuotedBytes of it. What is cut is told:
+//   Quoted("query") = 'query'        Quoted(10 MB of x) = 'xxx...' (10485760 bytes)
+inline constexpr size_t kMaxQuotedBytes = 64;
+std::string Quoted(std::string_view text);
+// Names that are allowed, quoted, with commas: at most ten of them and then how many more there are.
+template <typename Names>
+std::string QuotedNames(const Names& names) {
+  constexpr size_t kMost = 10;
+  std::string list;
+  size_t count = 0;
+  for (const auto& name : names) {
+    if (++count <= kMost) list.append(count > 1 ? ", " : "").append(Quoted(name));
+  }
+  if (count > kMost) list.append(" and ").append(std::to_string(count - kMost)).append(" more");
+  return list;
+}
+
+// The beginning of a text, at most `most` bytes of it, that ends between two UTF-8 characters.
+std::string CutUtf8(std::string_view text, size_t most);
+
+// A message as it leaves the process: at most kMaxMessageBytes, the last of them telling how long it
+// was where it is cut. Everything that is quoted is short already; this is the net behind that rule.
+inline constexpr size_t kMaxMessageBytes = 1024;
+std::string ShortMessage(std::string_view message);
 
 }  // namespace longspan

@@ -10,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
+#include "core/error_details.h"
 #include "nlohmann/json.hpp"
 
 namespace longspan {
@@ -25,7 +26,7 @@ absl::StatusOr<Values> ParseJsonConfig(const std::string& content, const std::st
   for (const auto& [key, value] : json.items()) {
     if (value.is_structured())
       return absl::InvalidArgumentError(
-          absl::StrCat("config ", path, ": ", key, " is not a plain value"));
+          absl::StrCat("config ", path, ": ", Quoted(key), " is not a plain value"));
     values[key] = value.is_string() ? value.get<std::string>() : value.dump();
   }
   return values;
@@ -40,11 +41,14 @@ absl::StatusOr<Values> ParseLinesConfig(const std::string& content, const std::s
     if (line.empty() || line[0] == '#' || line[0] == ';' || line[0] == '[') continue;
     const std::pair<std::string, std::string> pair = absl::StrSplit(line, absl::MaxSplits('=', 1));
     if (!absl::StrContains(line, "=")) {
-      return absl::InvalidArgumentError(absl::StrCat("config ", path, " line ", number, " is '",
-                                                     line, "'; allowed: key = value"));
+      return absl::InvalidArgumentError(absl::StrCat("config ", path, " line ", number, " is ",
+                                                     Quoted({line.data(), line.size()}),
+                                                     "; allowed: key = value"));
     }
+    const absl::string_view value =
+        absl::string_view(pair.second).substr(0, pair.second.find(" # "));
     values[std::string(absl::StripAsciiWhitespace(pair.first))] =
-        std::string(absl::StripAsciiWhitespace(pair.second));
+        std::string(absl::StripAsciiWhitespace(value));
   }
   return values;
 }

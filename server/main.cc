@@ -14,6 +14,7 @@
 #include <string>
 #include <thread>
 
+#include "core/error_details.h"
 #include "core/runtime/compute_threads.h"
 #include "core/runtime/process_checks.h"
 #include "core/runtime/process_start.h"
@@ -25,7 +26,7 @@ namespace {
 
 // One line, also where the message quotes a path with a line break in it.
 int Fail(const absl::Status& status, int code) {
-  std::string message(status.message());
+  std::string message = longspan::ShortMessage({status.message().data(), status.message().size()});
   std::replace_if(
       message.begin(), message.end(), [](unsigned char c) { return c < 0x20 || c == 0x7F; }, '?');
   std::fprintf(stderr, "longspan-server: %s\n", message.c_str());
@@ -73,8 +74,9 @@ int main(int argc, char** argv) {
   std::signal(SIGPIPE, SIG_IGN);
   longspan::EnterRuntimeEnvironment(argv);
   const sigset_t signals = BlockStopSignals();
-  auto parsed = longspan::ParseServerOptions({argv + std::min(argc, 1), argv + argc},
-                                             longspan::ProcessEnvironment);
+  auto parsed =
+      longspan::ParseServerOptions({argv + std::min(argc, 1), argv + argc},
+                                   longspan::ProcessEnvironment, longspan::ProcessVariables());
   if (!parsed.ok()) return Fail(parsed.status(), 2);
   if (parsed->print_and_exit.has_value()) return PrintAndExit(*parsed->print_and_exit);
   longspan::ServerOptions& options = parsed->options;

@@ -12,6 +12,7 @@
 #include "core/runtime/compute_threads.h"
 #include "core/runtime/memory.h"
 #include "core/runtime/process_checks.h"
+#include "server/memory_bound.h"
 
 namespace longspan {
 namespace {
@@ -74,6 +75,36 @@ TeamLimit DivideCores(ServerOptions* options) {
   return limit;
 }
 
+// What a text takes beside the tensors of its pass, for each token: some 8 bytes of text, 41 of ids
+// and offsets as the tokenizer gives them, and their copies in the pieces and in the batch.
+constexpr int64_t kBesideTensors = 96;
+
+// Finds how long a text may be by memory, once the weights are loaded and the cores divided.
+void BoundByMemory(const std::shared_ptr<Encoder>& encoder, const ServerOptions& options,
+                   ServedModel* model) {
+  model->piece_bytes = [encoder](const TextShape& text) {
+    return encoder->cost_model().BatchBytes(std::span(&text, 1));
+  };
+  model->container_bytes = CgroupMemoryLimit().value_or(0);
+  if (model->tensor_bytes == 0) return;
+  // A long text has not all that is left to itself: passes of others run beside it, on other
+  // replicas or inside it, and must fit too. Where half would not do for them, the text keeps half.
+  const int64_t left = model->tensor_bytes - GetMemoryStats().live_bytes;
+  const int64_t passes_beside = model->teams_follow_load ? 1 : options.replicas;
+  const int64_t batch = model->piece_bytes(model->info.CutToLongest(options.max_batch_tokens));
+  model->max_piece_bytes = std::max<int64_t>(1, std::max(left / 2, left - passes_beside * batch));
+  MemoryRoom room{.tensor_bytes = model->max_piece_bytes};
+  if (model->container_bytes > 0) {
+    room.process_bytes = std::max<int64_t>(
+        1, model->container_bytes - ResidentPrivateBytes() - (left - model->max_piece_bytes));
+  }
+  model->info.memory_max_tokens = LongestTextInMemory(
+      {.pass_bytes = [&](int64_t num_tokens) { return model->piece_bytes(num_tokens); },
+       // With EncodeTokens every token's vector is kept until it is sent.
+       .bytes_per_token = kBesideTensors + 4 * model->info.token_dimensions},
+      room);
+}
+
 }  // namespace
 
 absl::StatusOr<ServedModel> LoadServedModel(ServerOptions* options) {
@@ -113,16 +144,18 @@ absl::StatusOr<ServedModel> LoadServedModel(ServerOptions* options) {
     model.team_speeds = *std::move(speeds);
   }
   model.info = encoder->info();
+  model.tensor_bytes = *budget;
+  BoundByMemory(encoder, *options, &model);
   model.tokenizer = *std::move(tokenizer);
   model.encode = [encoder](const TokenBatch& batch, std::span<const EncodeOptions> wanted,
                            const EncodeControl& control) {
     return encoder->Encode(batch, wanted, control);
   };
-  model.cost.text_seconds = [encoder](int64_t tokens) {
-    return encoder->cost_model().TextSeconds(tokens);
+  model.cost.text_seconds = [encoder](const TextShape& text) {
+    return encoder->cost_model().TextSeconds(text);
   };
-  model.cost.batch_seconds = [encoder](std::span<const int64_t> lengths) {
-    return encoder->cost_model().BatchSeconds(lengths);
+  model.cost.batch_seconds = [encoder](std::span<const TextShape> texts) {
+    return encoder->cost_model().BatchSeconds(texts);
   };
   model.validate = [encoder](const TokenBatch::Text& text, const EncodeOptions& wanted) {
     return encoder->Validate(text, wanted);

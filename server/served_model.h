@@ -14,6 +14,7 @@
 #include "absl/status/statusor.h"
 #include "core/compute_teams.h"
 #include "core/model_info.h"
+#include "core/text_shape.h"
 #include "core/tokenizer/tokenizer.h"
 #include "server/batching/batch_scheduler.h"
 #include "server/engine/encoder_worker.h"
@@ -33,6 +34,13 @@ struct ServedModel {
   BatchCost cost;
   // Encoder::Validate; empty = nothing is checked.
   std::function<absl::Status(const TokenBatch::Text& text, const EncodeOptions& options)> validate;
+  // The predicted bytes of a pass over one text alone, and the most that such a pass may take; 0 =
+  // no bound is known. info's memory_max_tokens follows from them.
+  std::function<int64_t(const TextShape& text)> piece_bytes;
+  int64_t max_piece_bytes = 0;
+  // What bounds the memory; 0 = nothing does.
+  int64_t container_bytes = 0;  // the cgroup's limit
+  int64_t tensor_bytes = 0;     // the budget of tensors in force, weights included
   // Encoder::WarmUp; empty = nothing to warm up.
   std::function<absl::Status()> warm_up;
   // The measured speeds from which replicas and threads were chosen. Empty where the settings, or a

@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "core/error_details.h"
 #include "core/runtime/memory.h"
 #include "server/http/probes.h"
 #include "server/rpc/grpc_dial.h"
@@ -55,14 +56,25 @@ BatchSchedulerOptions SchedulerOf(const ServerOptions& options, const ServedMode
   return out;
 }
 
+// Independent spans of a text may have as many bytes together as so many texts of the longest kind.
+// They are tokenised one by one on one thread, at some ten MiB a second: it is busy for seconds.
+constexpr int64_t kIndependentTexts = 8;
+
 PreparationContext PreparationOf(const ServerOptions& options, const ServedModel& model) {
   PreparationContext out;
   out.model = &model.info;
   out.validate = model.validate;
   out.max_tokens = MaxTokensInForce(options, model.info);
+  if (MaxTokensSetBy(options, model.info) == "memory") out.max_tokens_of = "this server's memory";
+  if (MaxTokensSetBy(options, model.info) == "setting") out.max_tokens_of = "this server";
+  out.piece_bytes = model.piece_bytes;
+  out.max_piece_bytes = model.max_piece_bytes;
+  out.max_global_tokens = options.max_global_tokens;
+  out.max_independent_tokens = options.max_queue_tokens;
+  out.max_independent_bytes = kIndependentTexts * options.max_text_bytes;
   if (model.tokenizer == nullptr) return out;
-  out.tokenize = [tokenizer = model.tokenizer.get()](std::string_view text) {
-    return tokenizer->Encode(text);
+  out.tokenize = [tokenizer = model.tokenizer.get()](std::string_view text, const StopCheck& stop) {
+    return tokenizer->Encode(text, /*add_special_tokens=*/true, stop);
   };
   out.prefix_ids = model.tokenizer->prefix_ids();
   out.suffix_ids = model.tokenizer->suffix_ids();
@@ -244,6 +256,21 @@ void Server::ReportComputeTeams() {
       model_.team_speeds);
 }
 
+// What the longest text in force is and what sets it. --print-config cannot tell: the model's and the
+// memory's bounds are known only now.
+void Server::ReportMemory() {
+  metrics_.SetMemoryLimits(model_.container_bytes, model_.tensor_bytes);
+  log_->Write(LogLevel::kInfo, "text_limit",
+              {{"max_tokens", MaxTokensInForce(options_, model_.info)},
+               {"set_by", MaxTokensSetBy(options_, model_.info)},
+               {"setting_tokens", options_.max_tokens},
+               {"model_tokens", model_.info.max_tokens},
+               {"memory_tokens", model_.info.memory_max_tokens},
+               {"pass_bytes", model_.max_piece_bytes},
+               {"tensor_bytes", model_.tensor_bytes},
+               {"container_bytes", model_.container_bytes}});
+}
+
 void Server::StartWorkers() {
   for (int64_t i = 0; i < options_.replicas; ++i) {
     workers_.push_back(std::make_unique<EncoderWorker>(model_.encode, &scheduler_, &observers_,
@@ -258,8 +285,8 @@ void Server::StartWatching() {
       [this] {
         WorkerState worst = WorkerState::kGood;
         for (const auto& worker : workers_) {
-          worst = std::max(
-              worst, JudgeWorker(worker->heartbeat(), clock_.Now(), options_.watchdog_factor));
+          worst =
+              std::max(worst, JudgeWorker(worker->Look(), clock_.Now(), options_.watchdog_factor));
         }
         return worst;
       },
@@ -302,8 +329,9 @@ void Server::GiveUp() {
 
 absl::Status Server::Start() {
   ReportComputeTeams();
+  ReportMemory();
   for (const std::string& warning : model_.warnings)
-    log_->Write(LogLevel::kWarning, "model_folder", {{"warning", warning}});
+    log_->Write(LogLevel::kWarning, "model_folder", {{"warning", ShortMessage(warning)}});
   if (model_.warm_up) {
     if (absl::Status status = model_.warm_up(); !status.ok()) return status;
   }
@@ -371,6 +399,7 @@ ServerGauges Server::ReadGauges() const {
           .queue_oldest_seconds = absl::ToDoubleSeconds(depth.oldest),
           .computing_threads = depth.computing_threads,
           .draining = lifecycle_.draining(),
+          .live = health_.live(),
           .cost_correction = {cost_.factor(Lane::kShort), cost_.factor(Lane::kLong),
                               cost_.factor(Lane::kBulk)}};
 }

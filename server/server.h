@@ -75,6 +75,7 @@ class Server {
   // Tells the log and the metrics how many replicas and threads there are, and the measured speeds
   // that they were chosen from.
   void ReportComputeTeams();
+  void ReportMemory();
   void StartWorkers();
   void StartWatching();
   void OnWorkerState(WorkerState state);

@@ -1,6 +1,9 @@
 #include "server/server_options.h"
 
+#include <unistd.h>
+
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cstdlib>
 #include <variant>
 
@@ -9,9 +12,12 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_replace.h"
+#include "core/error_details.h"
 #include "core/model_info.h"
 #include "proto/longspan/v1/address.h"
 #include "server/config_file.h"
+#include "server/known_variables.h"
+#include "server/quantity.h"
 
 namespace longspan {
 namespace {
@@ -33,6 +39,19 @@ struct Integer {
   int64_t min;
   int64_t max;
 };
+// Bytes or tokens, which may have a suffix (server/quantity.h).
+struct Quantity {
+  int64_t ServerOptions::*member;
+  int64_t min;
+  int64_t max;
+  Counted counted;
+};
+Quantity Bytes(int64_t ServerOptions::*member, int64_t min, int64_t max) {
+  return {member, min, max, Counted::kBytes};
+}
+Quantity Tokens(int64_t ServerOptions::*member, int64_t min, int64_t max) {
+  return {member, min, max, Counted::kThings};
+}
 struct Real {
   double ServerOptions::*member;
   double min;
@@ -46,7 +65,7 @@ struct Time {
   absl::Duration min;
   absl::Duration max;
 };
-using Kind = std::variant<Text, ListenOn, Choice, Integer, Real, Switch, Time>;
+using Kind = std::variant<Text, ListenOn, Choice, Integer, Quantity, Real, Switch, Time>;
 
 struct Setting {
   std::string name;
@@ -66,7 +85,7 @@ constexpr char kExitCodes[] =
     "  3  a second signal, or the drain limit passed with work left\n"
     "  4  the computing device is lost, or a worker hangs\n"
     "Settings come from, later ones win: defaults, --config FILE, the environment, the command "
-    "line.";
+    "line. Bytes and tokens may have a suffix: 8MiB, 4Gi, 512k.";
 
 using O = ServerOptions;
 
@@ -88,29 +107,32 @@ const std::vector<Setting>& Settings() {
        Integer{&O::threads, 0, 1024}},
       {"tokenizer-threads", "threads that read texts", Integer{&O::tokenizer_threads, 1, 256}},
       {"memory-budget", "bytes of tensors, weights included; 0 = 90 % of the cgroup's limit",
-       Integer{&O::memory_budget, 0, kMost << 10}},
+       Bytes(&O::memory_budget, 0, kMost << 10)},
       {"preempt", "short texts may run between the layers of a long one", Switch{&O::preempt}},
-      {"max-tokens", "longest text in tokens; 0 = the model's own bound",
-       Integer{&O::max_tokens, 0, kMost}},
+      {"max-tokens", "longest text in tokens; 0 = what the model and the memory allow",
+       Tokens(&O::max_tokens, 0, kMost)},
       {"max-batch-tokens", "tokens of one forward pass; a longer text runs alone",
-       Integer{&O::max_batch_tokens, 1, kMost}},
+       Tokens(&O::max_batch_tokens, 1, kMost)},
       {"batch-timeout", "how long a batch below its budget waits for company",
        Time{&O::batch_timeout, absl::ZeroDuration(), absl::Seconds(60)}},
-      {"max-queue-tokens", "tokens accepted and not done", Integer{&O::max_queue_tokens, 1, kMost}},
-      {"max-queue-bytes", "text bytes accepted and not done",
-       Integer{&O::max_queue_bytes, 1, kMost}},
+      {"max-queue-tokens", "tokens accepted and not done", Tokens(&O::max_queue_tokens, 1, kMost)},
+      {"max-queue-bytes", "text bytes accepted and not done", Bytes(&O::max_queue_bytes, 1, kMost)},
       {"max-queue-seconds", "longest predicted wait", Real{&O::max_queue_seconds, 0.001, 1e6}},
       {"max-texts-per-request", "inputs of one request",
        Integer{&O::max_texts_per_request, 1, 1 << 20}},
-      {"max-text-bytes", "bytes of one text", Integer{&O::max_text_bytes, 1, kMost}},
+      {"max-text-bytes", "bytes of one text", Bytes(&O::max_text_bytes, 1, kMost)},
+      {"max-global-spans-per-text", "ranges and positions of global attention of one text",
+       Integer{&O::max_global_spans_per_text, 1, 1 << 24}},
+      {"max-global-tokens", "tokens of one text with global attention",
+       Tokens(&O::max_global_tokens, 1, kMost)},
       {"max-request-bytes", "bytes of one message",
-       Integer{&O::max_request_bytes, 1024, (int64_t{1} << 31) - 1}},
+       Bytes(&O::max_request_bytes, 1024, (int64_t{1} << 31) - 1)},
       {"max-concurrent-streams", "calls at once on one connection",
        Integer{&O::max_concurrent_streams, 1, 1 << 20}},
       {"max-stream-inputs", "EncodeStream: inputs of one stream in work or unsent",
        Integer{&O::max_stream_inputs, 1, 1 << 20}},
       {"max-token-vector-bytes", "token vectors computed and not yet sent",
-       Integer{&O::max_token_vector_bytes, 1024, kMost}},
+       Bytes(&O::max_token_vector_bytes, 1024, kMost)},
       {"max-deadline", "longest deadline of a call",
        Time{&O::max_deadline, absl::Milliseconds(1), absl::Hours(24)}},
       {"default-deadline", "deadline of calls that bring none",
@@ -193,6 +215,18 @@ struct Setter {
     options.*kind.member = value;
     return std::nullopt;
   }
+  std::optional<std::string> operator()(const Quantity& kind) const {
+    const absl::StatusOr<int64_t> value = ParseQuantity(text, kind.counted);
+    if (value.ok() && *value >= kind.min && *value <= kind.max) {
+      options.*kind.member = *value;
+      return std::nullopt;
+    }
+    const std::string_view forms = QuantityForms(kind.counted);
+    return absl::StrCat(value.ok() ? "" : absl::StrCat("(", value.status().message(), ") "),
+                        "from ", FormatQuantity(kind.min, kind.counted), " to ",
+                        FormatQuantity(kind.max, kind.counted), ", in ",
+                        absl::string_view(forms.data(), forms.size()));
+  }
   std::optional<std::string> operator()(const Real& kind) const {
     double value = 0;
     if (!absl::SimpleAtod(text, &value) || !(value >= kind.min && value <= kind.max)) {
@@ -223,6 +257,9 @@ struct Getter {
   std::string operator()(const ListenOn& kind) const { return options.*kind.member; }
   std::string operator()(const Choice& kind) const { return options.*kind.member; }
   std::string operator()(const Integer& kind) const { return absl::StrCat(options.*kind.member); }
+  std::string operator()(const Quantity& kind) const {
+    return FormatQuantity(options.*kind.member, kind.counted);
+  }
   std::string operator()(const Real& kind) const { return absl::StrCat(options.*kind.member); }
   std::string operator()(const Switch& kind) const {
     return options.*kind.member ? "true" : "false";
@@ -237,7 +274,7 @@ absl::Status Apply(const Setting& setting, const std::string& text, const std::s
   const auto allowed = std::visit(Setter{parsed->options, text}, setting.kind);
   if (allowed.has_value()) {
     return absl::InvalidArgumentError(
-        absl::StrCat(setting.name, " is '", text, "' (", origin, "); allowed: ", *allowed));
+        absl::StrCat(setting.name, " is ", Quoted(text), " (", origin, "); allowed: ", *allowed));
   }
   parsed->origins[setting.name] = origin;
   return absl::OkStatus();
@@ -257,12 +294,19 @@ absl::Status ApplyConfigFile(const std::string& path, ParsedOptions* parsed) {
     }
   }
   if (values->empty()) return absl::OkStatus();
-  return absl::InvalidArgumentError(absl::StrCat("config ", path, " sets '", values->begin()->first,
-                                                 "', which is no setting; see --help"));
+  return absl::InvalidArgumentError(absl::StrCat("config ", path, " sets ",
+                                                 Quoted(values->begin()->first),
+                                                 ", which is no setting; see --help"));
 }
 
 std::string EnvironmentName(const std::string& setting) {
   return "LONGSPAN_" + absl::AsciiStrToUpper(absl::StrReplaceAll(setting, {{"-", "_"}}));
+}
+
+std::vector<std::string> KnownVariables() {
+  std::vector<std::string> names = {"LONGSPAN_CONFIG"};
+  for (const Setting& setting : Settings()) names.push_back(EnvironmentName(setting.name));
+  return names;
 }
 
 // The command line: the text given for each setting, and the flags that are no settings.
@@ -319,7 +363,25 @@ absl::Status ApplyLayers(const CommandLine& line, const Environment& environment
 }  // namespace
 
 int64_t MaxTokensInForce(const ServerOptions& options, const ModelInfo& model) {
-  return options.max_tokens > 0 ? options.max_tokens : model.max_tokens;
+  int64_t least = 0;
+  for (const int64_t bound : {options.max_tokens, model.max_tokens, model.memory_max_tokens}) {
+    if (bound > 0) least = least == 0 ? bound : std::min(least, bound);
+  }
+  return least;
+}
+
+std::string_view MaxTokensSetBy(const ServerOptions& options, const ModelInfo& model) {
+  const int64_t in_force = MaxTokensInForce(options, model);
+  if (in_force == 0) return "";
+  if (options.max_tokens == in_force) return "setting";
+  return model.max_tokens == in_force ? "model" : "memory";
+}
+
+std::vector<std::string> ProcessVariables() {
+  std::vector<std::string> variables;
+  for (char** variable = environ; variable != nullptr && *variable != nullptr; ++variable)
+    variables.emplace_back(*variable);
+  return variables;
 }
 
 std::optional<std::string> ProcessEnvironment(const std::string& name) {
@@ -329,7 +391,8 @@ std::optional<std::string> ProcessEnvironment(const std::string& name) {
 }
 
 absl::StatusOr<ParsedOptions> ParseServerOptions(const std::vector<std::string>& arguments,
-                                                 const Environment& environment) {
+                                                 const Environment& environment,
+                                                 const std::vector<std::string>& variables) {
   ParsedOptions parsed;
   CommandLine line;
   try {
@@ -344,6 +407,8 @@ absl::StatusOr<ParsedOptions> ParseServerOptions(const std::vector<std::string>&
   } catch (const CLI::ParseError& error) {
     return absl::InvalidArgumentError(absl::StrCat(error.what(), " (see --help)"));
   }
+  if (absl::Status status = CheckVariables(variables, KnownVariables()); !status.ok())
+    return status;
   if (absl::Status status = ApplyLayers(line, environment, &parsed); !status.ok()) return status;
   if (line.print_config) parsed.print_and_exit = DescribeOptions(parsed);
   return parsed;
@@ -359,7 +424,7 @@ absl::Status Validate(const ServerOptions& options) {
     const std::string& text = options.*address->member;
     if (const auto allowed = WhatAddress(text, address->is_http); allowed.has_value()) {
       return absl::InvalidArgumentError(
-          absl::StrCat(setting.name, " is '", text, "'; allowed: ", *allowed));
+          absl::StrCat(setting.name, " is ", Quoted(text), "; allowed: ", *allowed));
     }
   }
   if (options.tls_cert.empty() != options.tls_key.empty()) {

@@ -12,6 +12,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -51,6 +52,12 @@ struct ServerOptions {
   double max_queue_seconds = 60;                 // predicted wait
   int64_t max_texts_per_request = 128;
   int64_t max_text_bytes = int64_t{8} << 20;
+  // Spans and positions with which one text may ask for global attention: four times as many as
+  // there may be global tokens, so more could only name the same tokens again and again.
+  int64_t max_global_spans_per_text = 16384;
+  // Global tokens of one text. Each sees all of the text and is seen by all of it, so a text costs
+  // (text tokens x global tokens) more.
+  int64_t max_global_tokens = 4096;
   int64_t max_request_bytes = int64_t{16} << 20;  // of one message
   int64_t max_concurrent_streams = 256;           // calls at once on one connection
   int64_t max_stream_inputs = 64;  // EncodeStream: inputs of one stream in work or unsent
@@ -81,9 +88,12 @@ struct ServerOptions {
   std::string log_level = "info";   // debug | info | warning | error
 };
 
-// The longest text in force, in tokens: options.max_tokens where it is set, else the model's own
-// bound. 0 = none.
+// The longest text in force, in tokens: the smallest of options.max_tokens, the model's own bound
+// and what memory allows, of those that are set. 0 = none is.
 int64_t MaxTokensInForce(const ServerOptions& options, const ModelInfo& model);
+// Which of them that is: "setting", "model" or "memory"; empty where none is set. Of two that are
+// the same the one that is named first here.
+std::string_view MaxTokensSetBy(const ServerOptions& options, const ModelInfo& model);
 
 struct ParsedOptions {
   ServerOptions options;
@@ -95,12 +105,16 @@ struct ParsedOptions {
 
 using Environment = std::function<std::optional<std::string>(const std::string& name)>;
 
-// The real environment; the only reader of it in the server.
+// The real environment, one variable and all of them ("NAME=VALUE"); the only readers of it in the
+// server.
 std::optional<std::string> ProcessEnvironment(const std::string& name);
+std::vector<std::string> ProcessVariables();
 
-// Parses all layers and checks each value by itself. INVALID_ARGUMENT in one line.
+// Parses all layers and checks each value by itself. INVALID_ARGUMENT in one line, also where one of
+// `variables` ("NAME=VALUE") looks like a setting and is none (server/known_variables.h).
 absl::StatusOr<ParsedOptions> ParseServerOptions(const std::vector<std::string>& arguments,
-                                                 const Environment& environment);
+                                                 const Environment& environment,
+                                                 const std::vector<std::string>& variables = {});
 
 // Checks that need more than one value, or a choice of this build: the model is named, addresses
 // can be read, certificates come with keys, the default deadline is within the longest, the device

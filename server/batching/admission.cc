@@ -100,22 +100,25 @@ absl::StatusOr<AdmissionPermit> Admission::TryAcquire(const AdmissionClaim& clai
   return std::move(permits->front());
 }
 
-absl::Status Admission::Resize(AdmissionPermit& permit, std::span<const int64_t> piece_tokens,
+absl::Status Admission::Resize(AdmissionPermit& permit, std::span<const TextShape> pieces,
                                int64_t total_tokens, absl::Time deadline) {
-  if (!permit.held() || piece_tokens.empty()) return absl::OkStatus();
-  Cost exact{.bytes = permit.cost_.bytes, .found_idle = permit.cost_.found_idle};
+  if (!permit.held() || pieces.empty()) return absl::OkStatus();
+  Cost exact{.bytes = permit.cost_.bytes,
+             .text_bytes = permit.cost_.text_bytes,
+             .found_idle = permit.cost_.found_idle};
   int64_t longest = 0;
-  for (const int64_t tokens : piece_tokens) {
-    exact.tokens += tokens;
-    exact.seconds += text_seconds_(tokens);
-    longest = std::max(longest, tokens);
+  for (const TextShape& piece : pieces) {
+    const double seconds = text_seconds_(piece);
+    exact.tokens += piece.tokens;
+    exact.seconds += seconds;
+    exact.longest_seconds = std::max(exact.longest_seconds, seconds);
+    longest = std::max(longest, piece.length());
   }
-  exact.longest_seconds = text_seconds_(longest);
   exact.lane = LaneOf(longest, options_.lanes);
 
   absl::MutexLock lock(&mu_);
   if (total_tokens > 0) {
-    const double bytes_per_token = static_cast<double>(exact.bytes) / total_tokens;
+    const double bytes_per_token = static_cast<double>(exact.text_bytes) / total_tokens;
     bytes_per_token_ += (bytes_per_token - bytes_per_token_) / kTextsInMean;
   }
   Backlog others = backlog_;
@@ -134,11 +137,15 @@ absl::StatusOr<OutputReservation> Admission::ReserveOutput(int64_t bytes) {
   absl::MutexLock lock(&mu_);
   const int64_t limit = options_.max_token_vector_bytes;
   if (bytes > limit) {
-    return absl::ResourceExhaustedError(absl::StrCat("the token vectors take ", bytes,
-                                                     " bytes; this server holds at most ", limit));
+    // Never fits, however long the caller waits: not a code that clients retry.
+    return WithReason(
+        absl::InvalidArgumentError(absl::StrCat("the token vectors take ", bytes,
+                                                " bytes; this server holds at most ", limit)),
+        kReasonMaxTokenVectorBytes);
   }
   if (backlog_.token_vector_bytes + bytes > limit) {
     return Refuse(
+        kReasonMaxTokenVectorBytes,
         absl::StrCat("token vectors of ", backlog_.token_vector_bytes, " bytes wait to be sent; ",
                      bytes, " more pass the limit of ", limit),
         std::max(kMinOutputRetrySeconds, backlog_.seconds() / options_.num_replicas));
@@ -171,17 +178,25 @@ int64_t Admission::EstimateTokensLocked(int64_t bytes) const {
 }
 
 Admission::Cost Admission::PriceLocked(const AdmissionClaim& claim) const {
-  Cost cost{.bytes = claim.bytes,
+  Cost cost{.bytes = claim.bytes + claim.span_bytes,
+            .text_bytes = claim.bytes,
             .tokens = claim.tokens > 0 ? claim.tokens : EstimateTokensLocked(claim.bytes)};
   if (claim.max_tokens > 0) cost.tokens = std::min(cost.tokens, claim.max_tokens);
   const int64_t piece =
       claim.piece_tokens > 0 ? std::min(claim.piece_tokens, cost.tokens) : cost.tokens;
   const int64_t full_pieces = cost.tokens / piece;
   const int64_t rest = cost.tokens % piece;
-  cost.longest_seconds = text_seconds_(piece);
-  cost.seconds = static_cast<double>(full_pieces) * cost.longest_seconds +
-                 (rest > 0 ? text_seconds_(rest) : 0);
-  cost.lane = LaneOf(piece, options_.lanes);
+  const auto seconds_of = [&](int64_t tokens, int64_t vectors) {
+    TextShape shape(tokens);
+    shape.vectors = vectors;
+    shape.hashes = claim.hashes;
+    return text_seconds_(shape);
+  };
+  const double plain = seconds_of(piece, 1);
+  cost.longest_seconds = seconds_of(piece, claim.vectors);
+  cost.seconds = cost.longest_seconds + static_cast<double>(full_pieces - 1) * plain +
+                 (rest > 0 ? seconds_of(rest, 1) : 0);
+  cost.lane = LaneOf(std::max(piece, claim.vectors), options_.lanes);
   cost.found_idle = backlog_.tasks == 0;
   return cost;
 }
@@ -217,12 +232,14 @@ absl::Status Admission::CheckRoom(const Backlog& others, std::span<const Cost> c
   const double seconds = others.seconds() / options_.num_replicas;
   if (const int64_t over = others.bytes + bytes - options_.max_queue_bytes; over > 0) {
     return Refuse(
+        kReasonMaxQueueBytes,
         absl::StrCat("the queue holds ", others.bytes, " bytes of text; ", bytes,
                      " more pass its limit of ", options_.max_queue_bytes),
         seconds * std::min(1.0, static_cast<double>(over) / std::max<int64_t>(1, others.bytes)));
   }
   if (const int64_t over = others.tokens + tokens - options_.max_queue_tokens; over > 0) {
     return Refuse(
+        kReasonMaxQueueTokens,
         absl::StrCat("the queue holds ", others.tokens, " tokens; about ", tokens,
                      " more pass its limit of ", options_.max_queue_tokens),
         seconds * std::min(1.0, static_cast<double>(over) / std::max<int64_t>(1, others.tokens)));
@@ -248,6 +265,7 @@ absl::Status Admission::CheckTime(const Backlog& others, std::span<const Cost> c
     const double wait = WaitSeconds(others, static_cast<Lane>(lane), own[lane]);
     if (wait > limit) {
       return Refuse(
+          kReasonMaxQueueSeconds,
           absl::StrCat("the predicted wait is ", Seconds(wait), "; the limit is ", Seconds(limit)),
           wait - limit);
     }
@@ -257,18 +275,19 @@ absl::Status Admission::CheckTime(const Backlog& others, std::span<const Cost> c
         absl::StrCat("waiting ", Seconds(wait), " and computing ", Seconds(compute),
                      " would pass the deadline in ", Seconds(left), "; nothing was started");
     // Where the computation alone takes too long, trying again later does not help.
-    absl::Status status = compute > left ? absl::ResourceExhaustedError(message)
-                                         : Refuse(message, wait + compute - left);
-    return WithReason(std::move(status), kReasonDeadlineUnreachable);
+    if (compute > left)
+      return WithReason(absl::ResourceExhaustedError(message), kReasonDeadlineUnreachable);
+    return Refuse(kReasonDeadlineUnreachable, message, wait + compute - left);
   }
   return absl::OkStatus();
 }
 
-absl::Status Admission::Refuse(std::string_view message, double retry_seconds) const {
+absl::Status Admission::Refuse(std::string_view reason, std::string_view message,
+                               double retry_seconds) const {
   const double delay = std::clamp(retry_seconds, kMinRetrySeconds, kMaxRetrySeconds);
-  return WithRetryAfter(
-      absl::ResourceExhaustedError(absl::string_view(message.data(), message.size())),
-      absl::Seconds(delay));
+  absl::Status status =
+      absl::ResourceExhaustedError(absl::string_view(message.data(), message.size()));
+  return WithReason(WithRetryAfter(std::move(status), absl::Seconds(delay)), reason);
 }
 
 void Admission::Count(const Cost& cost, int sign, Backlog* backlog) {

@@ -109,6 +109,15 @@ class BatchScheduler {
   };
   Depth depth() const;
 
+  // The passes of NextBatch: those that run, and how many have begun so far. Where neither number
+  // has changed and one runs, nothing else has computed in between.
+  struct Passes {
+    int running = 0;
+    int64_t begun = 0;
+    friend bool operator==(const Passes&, const Passes&) = default;
+  };
+  Passes passes() const;
+
  private:
   double MaxBatchSeconds() const;  // the budget in force
   QueuedPiece MakePiece(const std::shared_ptr<EncodeTask>& task, int32_t index,

@@ -19,6 +19,7 @@ int CoreShares::Count(int threads) {
   free_ -= threads;
   busy_ += threads;
   ++running_;
+  ++begun_;
   return threads;
 }
 

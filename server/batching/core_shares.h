@@ -58,7 +58,9 @@ class CoreShares {
   // `work_waits`: there are texts for the free cores.
   int AtSeam(int threads, bool work_waits, absl::Time now);
 
-  int busy() const { return busy_; }  // threads of the passes that run
+  int busy() const { return busy_; }        // threads of the passes that run
+  int running() const { return running_; }  // passes
+  int64_t begun() const { return begun_; }  // passes so far, those that have ended included
 
  private:
   int Count(int threads);  // of a pass that begins
@@ -66,6 +68,7 @@ class CoreShares {
   const CoreOptions options_;
   int free_;         // cores
   int running_ = 0;  // passes
+  int64_t begun_ = 0;
   int busy_ = 0;
   absl::Time quiet_since_ = absl::InfinitePast();  // no pass has ended, and no text has waited
 };

@@ -11,23 +11,17 @@ AdmissionClaim ClaimFor(const EncodeInput& input, int64_t max_tokens) {
   AdmissionClaim claim;
   claim.bytes = static_cast<int64_t>(input.text.empty() ? input.token_ids.size() * sizeof(int32_t)
                                                         : input.prompt.size() + input.text.size());
+  claim.span_bytes = static_cast<int64_t>(
+      (input.spans.size() + input.global_spans.size()) * sizeof(TextRange) +
+      input.global_positions.size() * sizeof(int32_t));
   claim.tokens = static_cast<int64_t>(input.token_ids.size());
+  if (!input.independent_spans)
+    claim.vectors = std::max<int64_t>(1, static_cast<int64_t>(input.spans.size()));
+  claim.hashes = input.lsh.num_hashes;
   // A text that is too long and may not be cut is refused after the tokenizer; until then it counts
   // no more tokens than the bound either.
   (input.truncation == Truncation::kWindows ? claim.piece_tokens : claim.max_tokens) = max_tokens;
   return claim;
-}
-
-std::string_view StageName(Stage stage) {
-  switch (stage) {
-    case Stage::kTokenize:
-      return "tokenize";
-    case Stage::kQueue:
-      return "queue";
-    case Stage::kCompute:
-      return "compute";
-  }
-  return "unknown";
 }
 
 EncodeTask::EncodeTask(Params params, const Clock* clock)
@@ -38,6 +32,8 @@ EncodeTask::EncodeTask(Params params, const Clock* clock)
       cancel_(std::move(params.cancel)),
       client_(std::move(params.client)),
       token_vectors_(std::move(params.token_vectors)),
+      timer_(params.timer != nullptr ? std::move(params.timer)
+                                     : std::make_shared<TaskTimer>(clock, arrival_)),
       permit_(std::move(params.permit)),
       done_(std::move(params.done)) {}
 
@@ -56,11 +52,7 @@ absl::Status EncodeTask::Abandoned() const {
 
 bool EncodeTask::Complete(absl::StatusOr<EncodedDocument> result) {
   if (completed_.exchange(true, std::memory_order_acq_rel)) return false;
-  StageTimings timings;
-  {
-    absl::MutexLock lock(&mu_);
-    timings = MeasureLocked(clock_->Now());
-  }
+  const StageTimings timings = timer_->End(result.ok());
   permit_.Release();
   // Moved out, so that it is freed with all that it holds before this call ends: the state of a
   // call of the service must not live as long as the queue's entries of its pieces.
@@ -69,56 +61,25 @@ bool EncodeTask::Complete(absl::StatusOr<EncodedDocument> result) {
   return true;
 }
 
-StageTimings EncodeTask::MeasureLocked(absl::Time now) {
-  if (timings_.stage == Stage::kTokenize && preparation_begin_ > absl::InfinitePast()) {
-    timings_.tokenize = now - preparation_begin_;
-  }
-  if (running_pieces_ > 0) timings_.compute += std::max(now - counted_until_, absl::ZeroDuration());
-  timings_.total = std::max(now - arrival_, absl::ZeroDuration());
-  timings_.queue =
-      std::max(timings_.total - timings_.tokenize - timings_.compute, absl::ZeroDuration());
-  return timings_;
-}
-
-void EncodeTask::BeginPreparation() {
-  absl::MutexLock lock(&mu_);
-  preparation_begin_ = clock_->Now();
-}
+void EncodeTask::BeginPreparation() { timer_->BeginPreparation(); }
 
 void EncodeTask::SetPrepared(PreparedText prepared) {
   prepared_ = std::move(prepared);
+  timer_->EndPreparation();
   absl::MutexLock lock(&mu_);
-  if (preparation_begin_ > absl::InfinitePast())
-    timings_.tokenize = clock_->Now() - preparation_begin_;
-  timings_.stage = Stage::kQueue;
   encoded_.resize(prepared_.pieces.size());
   pieces_missing_ = prepared_.pieces.size();
 }
 
-void EncodeTask::BeginCompute(const BatchShape& batch) {
-  absl::MutexLock lock(&mu_);
-  timings_.stage = Stage::kCompute;
-  ++running_pieces_;
-  NoteBatchLocked(batch, batch.start);
-}
-
-// Two replicas may run batches of one task at the same time; each moment counts once.
-void EncodeTask::NoteBatchLocked(const BatchShape& batch, absl::Time end) {
-  const absl::Time begin = std::max(batch.start, counted_until_);
-  if (end > begin) timings_.compute += end - begin;
-  counted_until_ = std::max(counted_until_, end);
-  timings_.batch_pieces = batch.pieces;
-  timings_.batch_tokens = batch.tokens;
-}
+void EncodeTask::BeginCompute(const BatchShape& batch) { timer_->BeginCompute(batch); }
 
 void EncodeTask::CompletePiece(int32_t piece, absl::StatusOr<EncodedText> result,
                                const BatchShape& batch) {
   const absl::Status status = result.status();
   std::vector<EncodedText> encoded;
+  timer_->EndCompute(batch);
   {
     absl::MutexLock lock(&mu_);
-    --running_pieces_;
-    NoteBatchLocked(batch, clock_->Now());
     if (status.ok()) {
       encoded_[piece] = *std::move(result);
       if (--pieces_missing_ > 0) return;

@@ -16,7 +16,6 @@
 #include <functional>
 #include <memory>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
@@ -29,6 +28,7 @@
 #include "server/batching/admission.h"
 #include "server/batching/cancel_flag.h"
 #include "server/batching/clock.h"
+#include "server/batching/task_timer.h"
 #include "server/text/encode_input.h"
 #include "server/text/prepared_text.h"
 
@@ -39,23 +39,6 @@ class TokenVectorBuffer;
 // What admission should count for one input before it is tokenised. `max_tokens`: longest text in
 // force, in tokens; 0 = no bound.
 AdmissionClaim ClaimFor(const EncodeInput& input, int64_t max_tokens);
-
-// Where a task is; in StageTimings, where it ended. The label of expired_total{stage} and
-// cancelled_total{stage}.
-enum class Stage { kTokenize, kQueue, kCompute };
-std::string_view StageName(Stage stage);  // "tokenize", "queue", "compute"
-
-// Where the time of one task went; tokenize + queue + compute = total.
-struct StageTimings {
-  absl::Duration tokenize;  // tokenising, truncation, mapping of characters to tokens
-  absl::Duration queue;     // waiting, before the tokenizer and before the worker
-  // From the first batch's start to the last batch's end, less the waiting between them.
-  absl::Duration compute;
-  absl::Duration total;            // from arrival to `done`
-  int32_t batch_pieces = 0;        // of the last batch that the task ran in; 0 = it never ran
-  int64_t batch_tokens = 0;        // of the last batch that the task ran in
-  Stage stage = Stage::kTokenize;  // the last stage that the task reached
-};
 
 class EncodeTask {
  public:
@@ -74,6 +57,9 @@ class EncodeTask {
     // Where input.options.token_sink puts the token vectors, so that room for them is reserved
     // before the task is queued (EncodePipeline). Null = none are wanted.
     std::shared_ptr<TokenVectorBuffer> token_vectors;
+    // What measures the task, where somebody reads it while the task goes on (RpcCall); null = the
+    // task makes its own.
+    std::shared_ptr<TaskTimer> timer;
     Done done;
   };
 
@@ -101,20 +87,13 @@ class EncodeTask {
   const PreparedText& prepared() const { return prepared_; }
 
   // For the worker threads.
-  struct BatchShape {
-    absl::Time start;  // of the batch's computation
-    int32_t pieces = 0;
-    int64_t tokens = 0;
-  };
+  using BatchShape = longspan::BatchShape;
   void BeginCompute(const BatchShape& batch);
   // Hands in one piece's result. The last one joins all of them and completes the task; the first
   // error completes it at once.
   void CompletePiece(int32_t piece, absl::StatusOr<EncodedText> result, const BatchShape& batch);
 
  private:
-  StageTimings MeasureLocked(absl::Time now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  void NoteBatchLocked(const BatchShape& batch, absl::Time end) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-
   // Constant after construction.
   const Clock* const clock_;
   const EncodeInput input_;
@@ -123,6 +102,7 @@ class EncodeTask {
   const std::shared_ptr<CancelFlag> cancel_;
   const std::string client_;
   const std::shared_ptr<TokenVectorBuffer> token_vectors_;
+  const std::shared_ptr<TaskTimer> timer_;
 
   // Constant once the task is shared.
   PreparedText prepared_;
@@ -132,11 +112,6 @@ class EncodeTask {
   Done done_;               // touched before the task is shared and by the one that completes
 
   mutable absl::Mutex mu_;
-  StageTimings timings_ ABSL_GUARDED_BY(mu_);
-  absl::Time preparation_begin_ ABSL_GUARDED_BY(mu_) = absl::InfinitePast();
-  // timings_.compute covers the batches up to here.
-  absl::Time counted_until_ ABSL_GUARDED_BY(mu_) = absl::InfinitePast();
-  int running_pieces_ ABSL_GUARDED_BY(mu_) = 0;
   std::vector<EncodedText> encoded_ ABSL_GUARDED_BY(mu_);  // one per piece
   size_t pieces_missing_ ABSL_GUARDED_BY(mu_) = 0;
 };

@@ -23,9 +23,9 @@ absl::Status EncodeCall::Run(const grpc::ByteBuffer& request) {
   v1::EncodeRequest message;
   if (absl::Status status = call_.Admit(); !status.ok()) return status;
   if (absl::Status status = call_.Parse(request, &message); !status.ok()) return status;
-  for (v1::Input& input : *message.mutable_inputs()) ids_.push_back(std::move(*input.mutable_id()));
   auto decoded = DecodeEncodeRequest(&message, call_.parts().decoding());
   if (!decoded.ok()) return decoded.status();
+  for (v1::Input& input : *message.mutable_inputs()) ids_.push_back(std::move(*input.mutable_id()));
   format_ = decoded->format;
   return Submit(std::move(decoded->inputs));
 }
@@ -50,7 +50,8 @@ absl::Status EncodeCall::Submit(std::vector<EncodeInput> inputs) {
                               .deadline = call_.deadline(),
                               .cancel = cancel_,
                               .client = call_.client(),
-                              .permit = std::move((*permits)[i])};
+                              .permit = std::move((*permits)[i]),
+                              .timer = call_.NewTimer(call_.arrival())};
     params.done = [call = shared_from_this(), i](absl::StatusOr<EncodedDocument> result,
                                                  const StageTimings& timings) {
       call->OnText(i, std::move(result), timings);

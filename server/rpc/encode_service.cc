@@ -5,9 +5,14 @@
 #include "server/rpc/encode_tokens_call.h"
 #include "server/rpc/rpc_call.h"
 #include "server/rpc/tokenize_call.h"
+#include "server/wire/limits.h"
 #include "server/wire/model_info_encoder.h"
 
 namespace longspan {
+
+EncodeService::EncodeService(const ServiceParts* parts) : parts_(parts) {
+  parts_->metrics->SetLimits(LimitsInForce(*parts_->model, *parts_->options));
+}
 
 grpc::ServerUnaryReactor* EncodeService::Encode(grpc::CallbackServerContext* context,
                                                 const grpc::ByteBuffer* request,

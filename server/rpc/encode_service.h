@@ -22,8 +22,8 @@ class EncodeService final : public v1::EncoderService::WithRawCallbackMethod_Enc
                                             v1::EncoderService::WithRawCallbackMethod_GetModelInfo<
                                                 v1::EncoderService::Service>>>>> {
  public:
-  // `parts` outlives the service.
-  explicit EncodeService(const ServiceParts* parts) : parts_(parts) {}
+  // `parts` outlives the service. The limits that hold for its calls become metrics.
+  explicit EncodeService(const ServiceParts* parts);
 
   grpc::ServerUnaryReactor* Encode(grpc::CallbackServerContext* context,
                                    const grpc::ByteBuffer* request,

@@ -45,6 +45,8 @@ void EncodeStreamCall::Receive() {
   absl::StatusOr<EncodeInput> input =
       parsed.ok() ? Decode(&message, &item.format) : absl::StatusOr<EncodeInput>(parsed);
   item.id = std::move(*message.mutable_input()->mutable_id());
+  // What is too long has been refused above; the answer names its input by what fits.
+  if (item.id.size() > kMaxIdBytes) item.id = CutUtf8(item.id, kMaxIdBytes);
   {
     absl::MutexLock lock(&mu_);
     ++pending_;
@@ -99,7 +101,8 @@ void EncodeStreamCall::Hand(Item item, AdmissionPermit permit) {
                             .deadline = now + parts.options->default_deadline,
                             .cancel = cancel_,
                             .client = call_.client(),
-                            .permit = std::move(permit)};
+                            .permit = std::move(permit),
+                            .timer = call_.NewTimer(now)};
   params.done = [call = shared_from_this(), id = std::move(item.id), format = item.format](
                     absl::StatusOr<EncodedDocument> result, const StageTimings& timings) mutable {
     call->OnItem(std::move(id), format, std::move(result), timings);
@@ -149,7 +152,7 @@ void EncodeStreamCall::AdvanceLocked() {
     StartWrite(&outgoing_);
   }
   if (gone_) {
-    if (!writing_) EndLocked(absl::CancelledError("the caller went away"));
+    if (!writing_) EndLocked(call_.WhyCancelled());
     return;
   }
   const auto unanswered = pending_ + static_cast<int64_t>(ready_.size()) + (writing_ ? 1 : 0);

@@ -55,7 +55,8 @@ absl::Status EncodeTokensCall::Run(const grpc::ByteBuffer& request) {
                             .cancel = cancel_,
                             .client = call_.client(),
                             .permit = *std::move(permit),
-                            .token_vectors = rows_};
+                            .token_vectors = rows_,
+                            .timer = call_.NewTimer(call_.arrival())};
   params.done = [call = shared_from_this()](absl::StatusOr<EncodedDocument> result,
                                             const StageTimings& timings) {
     call->OnEnd(std::move(result), timings);
@@ -115,7 +116,7 @@ void EncodeTokensCall::OnWriteDone(bool ok) {
   writing_ = false;
   if (!ok) {
     cancel_->Cancel();
-    if (!ended_) EndLocked(absl::CancelledError("the caller went away"));
+    if (!ended_) EndLocked(call_.WhyCancelled());
     return;
   }
   PumpLocked();

@@ -4,12 +4,22 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
+
 namespace longspan {
 
 using grpc::health::v1::HealthCheckRequest;
 using grpc::health::v1::HealthCheckResponse;
 using grpc::health::v1::HealthListRequest;
 using grpc::health::v1::HealthListResponse;
+
+namespace {
+
+// A Watch holds the name that it asks for until it ends, and needs no key. A longer name is known
+// to nobody.
+constexpr size_t kMaxServiceNameBytes = 1024;
+
+}  // namespace
 
 // One open Watch. The service's mutex guards all its state: writes are rare and tiny.
 //
@@ -22,6 +32,12 @@ class HealthService::Watcher final : public grpc::ServerWriteReactor<HealthCheck
       : health_(health), service_(std::move(service)) {
     absl::MutexLock lock(&health_->mu_);
     health_->watchers_.insert(this);
+    if (service_.size() > kMaxServiceNameBytes) {
+      finished_ = true;
+      Finish({grpc::StatusCode::INVALID_ARGUMENT,
+              absl::StrCat("the service's name has ", service_.size(), " bytes; allowed: at most ",
+                           kMaxServiceNameBytes)});
+    }
     AdvanceLocked();
   }
 

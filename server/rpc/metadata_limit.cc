@@ -3,6 +3,7 @@
 #include <cstdint>
 
 #include "absl/strings/str_cat.h"
+#include "core/error_details.h"
 
 namespace longspan {
 
@@ -12,9 +13,10 @@ absl::Status CheckMetadata(const grpc::CallbackServerContext& context) {
   for (const auto& [name, value] : context.client_metadata())
     bytes += static_cast<int64_t>(name.size() + value.size()) + kEntryBytes;
   if (bytes <= kMaxMetadataBytes) return absl::OkStatus();
-  return absl::ResourceExhaustedError(absl::StrCat("the metadata of the call has ", bytes,
-                                                   " bytes; allowed: at most ", kMaxMetadataBytes,
-                                                   " (names, values, and 32 for each entry)"));
+  return WithReason(absl::ResourceExhaustedError(absl::StrCat(
+                        "the metadata of the call has ", bytes, " bytes; allowed: at most ",
+                        kMaxMetadataBytes, " (names, values, and 32 for each entry)")),
+                    kReasonMaxMetadataBytes);
 }
 
 }  // namespace longspan

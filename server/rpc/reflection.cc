@@ -11,6 +11,7 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/mutex.h"
+#include "core/error_details.h"
 #include "server/rpc/drain_bell.h"
 #include "server/rpc/metadata_limit.h"
 #include "server/wire/status.h"
@@ -64,23 +65,23 @@ void Answer(const Request& request, const std::vector<std::string>& services, Fi
   switch (request.message_request_case()) {
     case Request::kFileByFilename:
       return send(pool.FindFileByName(request.file_by_filename()),
-                  absl::StrCat("file '", request.file_by_filename(), "'"));
+                  absl::StrCat("file ", Quoted(request.file_by_filename())));
     case Request::kFileContainingSymbol:
       return send(pool.FindFileContainingSymbol(request.file_containing_symbol()),
-                  absl::StrCat("symbol '", request.file_containing_symbol(), "'"));
+                  absl::StrCat("symbol ", Quoted(request.file_containing_symbol())));
     case Request::kFileContainingExtension: {
       const auto& asked = request.file_containing_extension();
       const Descriptor* type = pool.FindMessageTypeByName(asked.containing_type());
       const FieldDescriptor* field =
           type == nullptr ? nullptr : pool.FindExtensionByNumber(type, asked.extension_number());
       return send(field == nullptr ? nullptr : field->file(),
-                  absl::StrCat("extension ", asked.extension_number(), " of '",
-                               asked.containing_type(), "'"));
+                  absl::StrCat("extension ", asked.extension_number(), " of ",
+                               Quoted(asked.containing_type())));
     }
     case Request::kAllExtensionNumbersOfType: {
       const std::string& name = request.all_extension_numbers_of_type();
       const Descriptor* type = pool.FindMessageTypeByName(name);
-      if (type == nullptr) return not_found(absl::StrCat("message type '", name, "'"));
+      if (type == nullptr) return not_found(absl::StrCat("message type ", Quoted(name)));
       std::vector<const FieldDescriptor*> extensions;
       pool.FindAllExtensions(type, &extensions);
       response->mutable_all_extension_numbers_response()->set_base_type_name(name);

@@ -136,6 +136,35 @@ void RpcCall::NoteText(const absl::StatusOr<EncodedDocument>& result, const Stag
   parts_->metrics->OnText(result->tokens_used, timings);
 }
 
+std::shared_ptr<TaskTimer> RpcCall::NewTimer(absl::Time arrival) {
+  auto timer = std::make_shared<TaskTimer>(parts_->clock, arrival);
+  absl::MutexLock lock(&timers_mu_);
+  had_tasks_ = true;
+  // A stream goes on for ever: what its ended items took has been noted by NoteText.
+  if (timers_.size() >= sweep_at_) {
+    std::erase_if(timers_, [](const auto& known) { return known->ended(); });
+    sweep_at_ = 2 * std::max<size_t>(8, timers_.size());
+  }
+  timers_.push_back(timer);
+  return timer;
+}
+
+// The stage is the furthest that any text without an answer is in; where all have one, the answers
+// wait to be taken.
+void RpcCall::NoteUnfinished() {
+  absl::MutexLock lock(&timers_mu_);
+  Stage stage = had_tasks_ ? Stage::kSend : Stage::kReceive;
+  bool all_answered = true;
+  for (const std::shared_ptr<TaskTimer>& timer : timers_) {
+    const StageTimings timings = timer->Read();
+    MaxTimings(timings, &outcome_.timings);
+    if (timings.stage == Stage::kSend) continue;
+    stage = all_answered ? timings.stage : std::max(stage, timings.stage);
+    all_answered = false;
+  }
+  outcome_.timings.stage = stage;
+}
+
 void RpcCall::CountItem(const absl::StatusOr<EncodedDocument>& result,
                         const StageTimings& timings) {
   outcome_.itemised = true;
@@ -159,6 +188,7 @@ absl::Status RpcCall::WhyCancelled() const {
 
 grpc::Status RpcCall::Finish(const absl::Status& status) {
   outcome_.status = status;
+  if (!status.ok()) NoteUnfinished();
   outcome_.total = parts_->clock->Now() - arrival_;
   parts_->metrics->OnCall(outcome_);
   WriteLog(status, outcome_.total);
@@ -185,7 +215,11 @@ void RpcCall::WriteLog(const absl::Status& status, absl::Duration total) const {
                         {"batch_tokens", outcome_.timings.batch_tokens}};
   if (!traceparent_.empty()) fields["traceparent"] = traceparent_;
   if (outcome_.truncated_texts > 0) fields["truncated_texts"] = outcome_.truncated_texts;
-  if (!status.ok()) fields["error"] = std::string(status.message());
+  if (absl::IsCancelled(status) || absl::IsDeadlineExceeded(status))
+    fields["stage"] = StageName(outcome_.timings.stage);
+  if (!status.ok())
+    fields["error"] = ShortMessage({status.message().data(), status.message().size()});
+  if (const std::string limit = LimitOf(status); !limit.empty()) fields["limit"] = limit;
   const bool ours =
       status.code() == absl::StatusCode::kInternal || status.code() == absl::StatusCode::kUnknown;
   parts_->log->Write(ours ? LogLevel::kError : LogLevel::kInfo, "request", fields);

@@ -2,22 +2,30 @@
 // let in, and the one place that every outcome passes (metrics, request log, trailers). A reactor
 // owns one RpcCall, calls Admit first and Finish once.
 //
-// Thread safety: none of its own. Admit, Parse and NoteInput run on the handler's thread before
-// another thread sees the call; NoteText, CountItem and Finish run under the reactor's own lock.
+// Thread safety: none of its own but for NewTimer, which any thread may call. Admit, Parse and
+// NoteInput run on the handler's thread before another thread sees the call; NoteText, CountItem
+// and Finish run under the reactor's own lock.
 #pragma once
 
 #include <grpcpp/grpcpp.h>
 
+#include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <string>
+#include <vector>
 
+#include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 #include "server/batching/encode_task.h"
+#include "server/batching/task_timer.h"
 #include "server/rpc/service_parts.h"
 #include "server/telemetry/metrics.h"
 #include "server/text/encode_input.h"
+#include "server/wire/response_encoder.h"
 
 namespace longspan {
 
@@ -41,6 +49,11 @@ class RpcCall {
   // Sizes for the log and the metrics: of each text handed in, and of each that has ended.
   void NoteInput(const EncodeInput& input);
   void NoteText(const absl::StatusOr<EncodedDocument>& result, const StageTimings& timings);
+  // What measures one task of this call, from `arrival` on (EncodeTask::Params::timer). Where the
+  // call ends before the task does, Finish takes the times and the stage of that moment from it.
+  std::shared_ptr<TaskTimer> NewTimer(absl::Time arrival);
+  // Where the time of work went that is no text to encode.
+  void NoteTimings(const StageTimings& timings) { MaxTimings(timings, &outcome_.timings); }
   // Counts one item of a stream as an outcome of its own.
   void CountItem(const absl::StatusOr<EncodedDocument>& result, const StageTimings& timings);
 
@@ -54,6 +67,8 @@ class RpcCall {
  private:
   std::string Metadata(const char* name) const;
   void ReadDeadline();
+  // Takes the times of the tasks that still run, and the stage that the call ends in.
+  void NoteUnfinished();
   void WriteLog(const absl::Status& status, absl::Duration total) const;
 
   grpc::CallbackServerContext* const context_;
@@ -66,6 +81,12 @@ class RpcCall {
   CallOutcome outcome_;
   int64_t text_bytes_ = 0;  // of all texts; a token id counts 4
   int64_t request_bytes_ = 0;
+
+  absl::Mutex timers_mu_;
+  // Those of tasks that run; some that have ended may be among them.
+  std::vector<std::shared_ptr<TaskTimer>> timers_ ABSL_GUARDED_BY(timers_mu_);
+  size_t sweep_at_ ABSL_GUARDED_BY(timers_mu_) = 16;  // so many timers: the ended ones are dropped
+  bool had_tasks_ ABSL_GUARDED_BY(timers_mu_) = false;
 };
 
 // Serialised message for a raw reactor.

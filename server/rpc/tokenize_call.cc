@@ -32,8 +32,11 @@ absl::Status TokenizeCall::Run(const grpc::ByteBuffer& request) {
       AdmissionClaim{.bytes = bytes, .tokens = 1, .max_tokens = 1}, call_.deadline());
   if (!permit.ok()) return permit.status();
   permit_ = *std::move(permit);
-  parts.tokenizers->Submit(
-      bytes, [this](const absl::Status& status) { End(status.ok() ? ReadAll() : status); });
+  timer_ = call_.NewTimer(call_.arrival());
+  parts.tokenizers->Submit(bytes, [this](const absl::Status& status) {
+    timer_->BeginPreparation();
+    End(status.ok() ? ReadAll() : status);
+  });
   return absl::OkStatus();
 }
 
@@ -83,6 +86,7 @@ absl::Status TokenizeCall::ReadOne(const std::string& text, const std::string& p
 
 void TokenizeCall::End(const absl::Status& status) {
   permit_.Release();
+  if (timer_ != nullptr) call_.NoteTimings(timer_->End(status.ok()));
   Finish(call_.Finish(status));
 }
 

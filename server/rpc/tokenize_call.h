@@ -8,9 +8,11 @@
 #include <grpcpp/grpcpp.h>
 #include <longspan/v1/encoder.pb.h>
 
+#include <memory>
 #include <string>
 
 #include "server/batching/admission.h"
+#include "server/batching/task_timer.h"
 #include "server/rpc/rpc_call.h"
 
 namespace longspan {
@@ -39,6 +41,7 @@ class TokenizeCall final : public grpc::ServerUnaryReactor {
   grpc::ByteBuffer* const response_;  // gRPC's own; may be written until OnDone
   v1::TokenizeRequest request_;
   AdmissionPermit permit_;
+  std::shared_ptr<TaskTimer> timer_;  // null until a tokenizer thread is asked for
 };
 
 }  // namespace longspan

@@ -28,11 +28,23 @@ const Buckets kTexts = {1, 2, 4, 8, 16, 32, 64, 128, 256};
 const Buckets kRatios = {0, 0.01, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9};
 const Buckets kPrediction = {0.25, 0.5, 0.67, 0.8, 0.9, 1.0, 1.1, 1.25, 1.5, 2, 4};
 
-// Reasons for which calls are refused before any work: codes, and what ReasonOf tells of a status.
-const std::array<std::string, 6> kReasons = {
-    "RESOURCE_EXHAUSTED",  std::string(kReasonDeadlineUnreachable),
-    "UNAVAILABLE",         "INVALID_ARGUMENT",
-    "FAILED_PRECONDITION", "UNAUTHENTICATED"};
+// Labels of rejected_total: codes without a reason of their own, the reasons that a status can
+// carry, and one that the metrics tell apart.
+constexpr std::array<std::string_view, 5> kRefusingCodes = {
+    "RESOURCE_EXHAUSTED", "UNAVAILABLE", "INVALID_ARGUMENT", "FAILED_PRECONDITION",
+    "UNAUTHENTICATED"};
+// The deadline is too short for the computation alone. More capacity would not help, which
+// DEADLINE_UNREACHABLE leaves open.
+constexpr std::string_view kDeadlineTooShort = "DEADLINE_TOO_SHORT";
+
+std::array<std::string, Metrics::kNumReasons> ReasonNames() {
+  std::array<std::string, Metrics::kNumReasons> names;
+  size_t next = 0;
+  for (const std::string_view code : kRefusingCodes) names[next++] = code;
+  for (const std::string_view reason : kReasons) names[next++] = reason;
+  names[next++] = kDeadlineTooShort;
+  return names;
+}
 
 // The names of the values 0 to N - 1 of an enum.
 template <size_t N, typename Enum>
@@ -98,9 +110,8 @@ Metrics::Metrics(const ModelInfo& model, bool tei_names)
                          "bucket", LengthClassNames(), kSeconds),
       request_tokens_(Histograms(&registry_, "request_tokens", "Tokens read by the model per call.")
                           .Add({}, kTokens)),
-      rejected_(
-          Counters(&registry_, "rejected_total", "Calls refused before any work, by reason.")),
-      rejected_by_reason_(rejected_, "reason", kReasons),
+      rejected_(Counters(&registry_, "rejected_total", "Calls refused before any work, by reason."),
+                "reason", ReasonNames()),
       cancelled_(Counters(&registry_, "cancelled_total",
                           "Calls whose client went away, by the stage reached."),
                  "stage", Names<kNumStages>(StageName)),
@@ -144,6 +155,7 @@ Metrics::Metrics(const ModelInfo& model, bool tei_names)
                               "by; 1 = warm-up was right."),
                        "lane", Names<kNumLanes>(LaneName), 1.0),
       draining_(Gauges(&registry_, "draining", "1 from SIGTERM on.").Add({})),
+      live_(Gauges(&registry_, "live", "1 while no worker is dead or stuck.").Add({})),
       process_(&registry_, model.weight_bytes),
       tei_(tei_names ? std::make_unique<TeiMetrics>(&registry_) : nullptr) {
   const std::string dtype(DataTypeName(model.dtype));
@@ -215,12 +227,19 @@ void Metrics::CountEnd(const CallOutcome& outcome) {
   }
 }
 
+// A reason that is not in the list counts under its code, so that no label is ever free text.
 void Metrics::CountRejected(const absl::Status& status) {
-  const std::string reason = ReasonOf(status).value_or(std::string(CodeName(status.code())));
-  for (size_t i = 0; i < kReasons.size(); ++i) {
-    if (reason == kReasons[i]) return rejected_by_reason_[i].Increment();
+  static const auto& names = *new auto(ReasonNames());
+  std::string reason = ReasonOf(status).value_or("");
+  if (reason == kReasonDeadlineUnreachable && !RetryAfterOf(status).has_value())
+    reason = kDeadlineTooShort;
+  const std::string_view code = CodeName(status.code());
+  size_t by_code = names.size();
+  for (size_t i = 0; i < names.size(); ++i) {
+    if (names[i] == reason) return rejected_[i].Increment();
+    if (names[i] == code) by_code = i;
   }
-  rejected_.Add({{"reason", reason}}).Increment();  // one that kReasons does not list
+  if (by_code < names.size()) rejected_[by_code].Increment();
 }
 
 void Metrics::CountWork(const CallOutcome& outcome) {
@@ -266,6 +285,19 @@ void Metrics::SetComputeTeams(const ComputeTeams& teams, std::span<const TeamSpe
   }
 }
 
+void Metrics::SetLimits(std::span<const NamedLimit> limits) {
+  Family<Gauge>& family = Gauges(&registry_, "limit", "The limits in force; 0 = none.");
+  for (const NamedLimit& limit : limits) family.Add({{"limit", limit.name}}).Set(limit.value);
+}
+
+void Metrics::SetMemoryLimits(int64_t container_bytes, int64_t tensor_bytes) {
+  Family<Gauge>& family =
+      Gauges(&registry_, "memory_limit_bytes",
+             "Memory that the process may take, by what bounds it; 0 = nothing.");
+  family.Add({{"kind", "container"}}).Set(static_cast<double>(container_bytes));
+  family.Add({{"kind", "tensors"}}).Set(static_cast<double>(tensor_bytes));
+}
+
 void Metrics::SetGaugeSource(std::function<ServerGauges()> source) {
   absl::MutexLock lock(&mu_);
   source_ = std::move(source);
@@ -280,6 +312,7 @@ void Metrics::ReadGauges() {
   queue_oldest_seconds_.Set(gauges.queue_oldest_seconds);
   computing_threads_.Set(gauges.computing_threads);
   draining_.Set(gauges.draining ? 1 : 0);
+  live_.Set(gauges.live ? 1 : 0);
   if (tei_ != nullptr) tei_->SetQueueSize(gauges.queue_texts);
   for (int lane = 0; lane < kNumLanes; ++lane)
     cost_correction_[lane].Set(gauges.cost_correction[lane]);

@@ -30,6 +30,7 @@
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 #include "core/compute_teams.h"
+#include "core/error_details.h"
 #include "core/model_info.h"
 #include "proto/longspan/v1/length_classes.h"
 #include "server/batching/batch_observer.h"
@@ -37,6 +38,7 @@
 #include "server/telemetry/labelled_children.h"
 #include "server/telemetry/process_metrics.h"
 #include "server/telemetry/tei_metrics.h"
+#include "server/wire/limits.h"
 #include "server/wire/status.h"
 
 namespace longspan {
@@ -70,12 +72,17 @@ struct ServerGauges {
   double queue_oldest_seconds = 0;
   int computing_threads = 0;
   bool draining = false;
+  bool live = true;
   // OnlineCostModel::factor of each lane.
   std::array<double, kNumLanes> cost_correction = {1, 1, 1};
 };
 
 class Metrics final : public BatchObserver {
  public:
+  // Values of rejected_total{reason}: five codes, the reasons of core/error_details.h, and
+  // DEADLINE_TOO_SHORT.
+  static constexpr size_t kNumReasons = 5 + kReasons.size() + 1;
+
   // `tei_names`: serve the names of text-embeddings-inference, too.
   explicit Metrics(const ModelInfo& model, bool tei_names = false);
 
@@ -93,6 +100,10 @@ class Metrics final : public BatchObserver {
   // The replicas and threads in force, and the speeds that were measured to choose them (may be
   // empty). Call once.
   void SetComputeTeams(const ComputeTeams& teams, std::span<const TeamSpeed> measured);
+  // The limits in force: longspan_limit{limit}. Call once.
+  void SetLimits(std::span<const NamedLimit> limits);
+  // Memory that the container may have, and tensors of it; 0 = no limit is known.
+  void SetMemoryLimits(int64_t container_bytes, int64_t tensor_bytes);
   void SetGaugeSource(std::function<ServerGauges()> source);
   // The whole scrape.
   std::string Text();
@@ -101,10 +112,7 @@ class Metrics final : public BatchObserver {
   using Counter = prometheus::Counter;
   using Gauge = prometheus::Gauge;
   using Histogram = prometheus::Histogram;
-  static constexpr size_t kNumStages = static_cast<size_t>(Stage::kCompute) + 1;
   static constexpr size_t kNumLengthClasses = kLengthClassBounds.size() + 1;
-  static constexpr size_t kNumReasons = 6;
-
   Counter& Requests(RpcMethod method, absl::StatusCode code);
   void CountEnd(const CallOutcome& outcome);
   void CountRejected(const absl::Status& status);
@@ -119,8 +127,7 @@ class Metrics final : public BatchObserver {
   const LabelledChildren<Histogram, kNumRpcMethods> request_seconds_;
   const LabelledChildren<Histogram, kNumLengthClasses> seconds_by_length_;
   Histogram& request_tokens_;
-  prometheus::Family<Counter>& rejected_;
-  const LabelledChildren<Counter, kNumReasons> rejected_by_reason_;
+  const LabelledChildren<Counter, kNumReasons> rejected_;
   const LabelledChildren<Counter, kNumStages> cancelled_;
   const LabelledChildren<Counter, kNumStages> expired_;
   // Texts.
@@ -143,6 +150,7 @@ class Metrics final : public BatchObserver {
   Gauge& computing_threads_;
   const LabelledChildren<Gauge, kNumLanes> cost_correction_;
   Gauge& draining_;
+  Gauge& live_;
   ProcessMetrics process_;
 
   const std::unique_ptr<TeiMetrics> tei_;  // null where these names are not served

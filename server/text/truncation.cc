@@ -26,15 +26,18 @@ absl::StatusOr<BodyRanges> WindowRanges(const EncodeInput& input, TokenRange bod
 }  // namespace
 
 absl::StatusOr<BodyRanges> Truncate(const EncodeInput& input, const TokenLayout& layout,
-                                    int64_t max_tokens) {
+                                    int64_t max_tokens, std::string_view who) {
   const TokenRange body = layout.body;
   if (max_tokens == 0 || layout.size() <= max_tokens) return BodyRanges{{body}};
   const int64_t room = max_tokens - layout.frame();
   if (input.truncation == Truncation::kReject || room < 1) {
-    return InvalidField(
-        ContentField(input),
-        absl::StrCat("has ", layout.size(), " tokens; this model takes at most ", max_tokens,
-                     room < 1 ? " (prompt included)" : " (set truncation)"));
+    return WithReason(
+        InvalidField(
+            ContentField(input),
+            absl::StrCat("has ", layout.size(), " tokens; ",
+                         absl::string_view(who.data(), who.size()), " takes at most ", max_tokens,
+                         room < 1 ? " (prompt included)" : " (set truncation)")),
+        kReasonMaxTokens);
   }
   switch (input.truncation) {
     case Truncation::kReject:  // has returned above

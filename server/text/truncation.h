@@ -11,6 +11,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string_view>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -24,7 +25,8 @@ using BodyRanges = std::vector<std::vector<TokenRange>>;
 
 // All of the body in one piece where the text fits into max_tokens (0 = no bound).
 // INVALID_ARGUMENT: a text that is too long and may not be cut, or windows with too much overlap.
+// `who` is what sets the bound, for the message: "this model", "this server's memory".
 absl::StatusOr<BodyRanges> Truncate(const EncodeInput& input, const TokenLayout& layout,
-                                    int64_t max_tokens);
+                                    int64_t max_tokens, std::string_view who = "this model");
 
 }  // namespace longspan

@@ -5,7 +5,6 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
 #include "core/error_details.h"
 #include "core/token_batch.h"
 #include "server/wire/enums.h"
@@ -35,15 +34,17 @@ class InputDecoder {
 
   absl::StatusOr<EncodeInput> Run() {
     for (const auto step :
-         {&InputDecoder::Content, &InputDecoder::Prompt, &InputDecoder::VectorOptions,
-          &InputDecoder::Cutting, &InputDecoder::Globals, &InputDecoder::Hashing,
-          &InputDecoder::Spans, &InputDecoder::SpanPooling}) {
+         {&InputDecoder::Id, &InputDecoder::Content, &InputDecoder::Prompt,
+          &InputDecoder::VectorOptions, &InputDecoder::Cutting, &InputDecoder::Globals,
+          &InputDecoder::Hashing, &InputDecoder::Spans, &InputDecoder::SpanPooling}) {
       if (absl::Status status = (this->*step)(); !status.ok()) return status;
     }
     return std::move(input_);
   }
 
  private:
+  absl::Status Id() { return CheckId(wire_->id(), input_.field); }
+
   absl::Status Content() {
     switch (wire_->content_case()) {
       case v1::Input::kText:
@@ -59,9 +60,10 @@ class InputDecoder {
     const std::string field = input_.field + ".text";
     const auto bytes = static_cast<int64_t>(wire_->text().size());
     if (bytes == 0 || bytes > context_.max_text_bytes) {
-      return InvalidField(
+      absl::Status status = InvalidField(
           field, absl::StrCat(bytes == 0 ? "is empty" : absl::StrCat("has ", bytes, " bytes"),
                               "; allowed: 1 to ", context_.max_text_bytes, " bytes"));
+      return bytes == 0 ? status : WithReason(std::move(status), kReasonMaxTextBytes);
     }
     if (!context_.has_tokenizer) {
       return AtField(absl::FailedPreconditionError(
@@ -77,8 +79,10 @@ class InputDecoder {
     const std::string field = input_.field + ".token_ids.ids";
     if (ids.empty()) return InvalidField(field, "is empty; allowed: at least 1 id");
     if (static_cast<int64_t>(ids.size()) * kBytesPerId > context_.max_text_bytes) {
-      return InvalidField(field, absl::StrCat("has ", ids.size(), " ids; allowed: at most ",
-                                              context_.max_text_bytes / kBytesPerId));
+      return WithReason(
+          InvalidField(field, absl::StrCat("has ", ids.size(), " ids; allowed: at most ",
+                                           context_.max_text_bytes / kBytesPerId)),
+          kReasonMaxTextBytes);
     }
     for (int i = 0; i < ids.size(); ++i) {
       if (ids[i] >= static_cast<uint64_t>(model_.vocab_size)) {
@@ -91,10 +95,13 @@ class InputDecoder {
   }
 
   absl::Status Prompt() {
+    if (absl::Status status = CheckPromptName(options_.prompt_name(), "options.prompt_name");
+        !status.ok())
+      return status;
     if (!options_.prompt_name().empty() && input_.text.empty()) {
       return InvalidField("options.prompt_name",
-                          absl::StrCat("is '", options_.prompt_name(),
-                                       "' with token_ids; allowed: only with text"));
+                          absl::StrCat("is ", Quoted(options_.prompt_name()),
+                                       " with token_ids; allowed: only with text"));
     }
     if (input_.text.empty()) return absl::OkStatus();
     const auto prompt = FindPrompt(options_.prompt_name(), "options.prompt_name", model_);
@@ -156,7 +163,19 @@ class InputDecoder {
           input_.field + ".global_attention_spans",
           "are characters of a text; allowed with token_ids: global_token_positions");
     }
+    const int64_t num_given = int64_t{wire_->global_attention_spans_size()} +
+                              int64_t{wire_->global_token_positions_size()};
+    if (context_.max_global_spans > 0 && num_given > context_.max_global_spans) {
+      return WithReason(
+          InvalidField(
+              input_.field + (wire_->global_attention_spans_size() > 0 ? ".global_attention_spans"
+                                                                       : ".global_token_positions"),
+              absl::StrCat("are ", num_given, ", spans and positions together; allowed: at most ",
+                           context_.max_global_spans)),
+          kReasonMaxGlobalSpansPerText);
+    }
     input_.global_spans = DecodeRanges(wire_->global_attention_spans());
+    input_.global_positions.reserve(wire_->global_token_positions_size());
     // A position beyond int32 is beyond any text too: text preparation refuses both alike.
     for (const uint32_t position : wire_->global_token_positions()) {
       input_.global_positions.push_back(
@@ -197,6 +216,12 @@ class InputDecoder {
         (*policy == SpanPolicy::kSentences || *policy == SpanPolicy::kParagraphs)) {
       return InvalidField("options.span_policy",
                           "reads a text; allowed with token_ids: GIVEN, FIXED");
+    }
+    if (wire_->spans_size() > context_.max_spans) {
+      return WithReason(InvalidField(input_.field + ".spans",
+                                     absl::StrCat("are ", wire_->spans_size(),
+                                                  "; allowed: at most ", context_.max_spans)),
+                        kReasonMaxSpansPerText);
     }
     input_.spans = DecodeRanges(wire_->spans());
     if (!v1::SpanContext_IsValid(options_.span_context())) {
@@ -261,9 +286,25 @@ absl::StatusOr<const std::string*> FindPrompt(const std::string& name, const std
   std::vector<std::string> names;
   names.reserve(model.prompts.size());
   for (const auto& [known, prompt] : model.prompts) names.push_back(known);
-  return InvalidField(field, absl::StrCat("is '", wanted, "'; allowed: ",
-                                          names.empty() ? "none, this model has no prompts"
-                                                        : absl::StrJoin(names, ", ")));
+  return InvalidField(
+      field, absl::StrCat("is ", Quoted(wanted), "; allowed: ",
+                          names.empty() ? "none, this model has no prompts" : QuotedNames(names)));
+}
+
+absl::Status CheckId(const std::string& id, const std::string& field) {
+  if (static_cast<int64_t>(id.size()) <= kMaxIdBytes) return absl::OkStatus();
+  return WithReason(
+      InvalidField(field + ".id",
+                   absl::StrCat("has ", id.size(), " bytes; allowed: at most ", kMaxIdBytes)),
+      kReasonMaxIdBytes);
+}
+
+absl::Status CheckPromptName(const std::string& name, const std::string& field) {
+  if (static_cast<int64_t>(name.size()) <= kMaxPromptNameBytes) return absl::OkStatus();
+  return WithReason(
+      InvalidField(field, absl::StrCat("has ", name.size(), " bytes; allowed: at most ",
+                                       kMaxPromptNameBytes)),
+      kReasonMaxPromptNameBytes);
 }
 
 absl::StatusOr<EncodeInput> DecodeInput(v1::Input* input, const v1::EncodeOptions& options,

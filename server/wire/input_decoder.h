@@ -14,24 +14,36 @@
 #include <cstdint>
 #include <string>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "core/model_info.h"
 #include "server/text/encode_input.h"
+#include "server/text/preparation_context.h"
 
 namespace longspan {
 
-// What requests are checked against. Both limits come from the server's options.
+// An id comes back in the answer, and with it in its bytes; a path fits.
+inline constexpr int64_t kMaxIdBytes = 4096;
+inline constexpr int64_t kMaxPromptNameBytes = 1024;
+
+// What requests are checked against. The limits come from the server's options.
 struct DecodingContext {
   const ModelInfo* model = nullptr;
   bool has_tokenizer = false;  // false: token_ids only
   int64_t max_texts_per_request = 0;
   int64_t max_text_bytes = 0;  // of one text; token ids count 4 bytes each
+  int64_t max_spans = kMaxSpansPerText;  // given spans of one text
+  int64_t max_global_spans = 0;  // global spans and positions of one text together; 0 = no bound
 };
 
 // `field` is the input's path, "input" or "inputs[3]". INVALID_ARGUMENT where a value is not
 // allowed, FAILED_PRECONDITION where this model cannot do what is asked for; both name the field.
 absl::StatusOr<EncodeInput> DecodeInput(v1::Input* input, const v1::EncodeOptions& options,
                                         const std::string& field, const DecodingContext& context);
+
+// INVALID_ARGUMENT where the id of the input `field`, or a prompt's name, has too many bytes.
+absl::Status CheckId(const std::string& id, const std::string& field);
+absl::Status CheckPromptName(const std::string& name, const std::string& field);
 
 // The prompt of that name; the model's default where `name` is empty. nullptr = no prompt.
 // INVALID_ARGUMENT, which names `field`, where the model has no such prompt.

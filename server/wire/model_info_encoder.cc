@@ -1,10 +1,14 @@
 #include "server/wire/model_info_encoder.h"
 
+#include <google/protobuf/descriptor.h>
+
 #include <string>
 
 #include "core/runtime/libtorch_version.h"
 #include "server/text/text_preparation.h"
 #include "server/wire/enums.h"
+#include "server/wire/input_decoder.h"
+#include "server/wire/limits.h"
 
 namespace longspan {
 namespace {
@@ -24,9 +28,31 @@ void FillLimits(const ModelInfo& model, const ServerOptions& options, v1::Limits
   out->set_max_stream_inputs(options.max_stream_inputs);
   out->set_max_token_vector_bytes(options.max_token_vector_bytes);
   out->set_max_spans_per_text(kMaxSpansPerText);
+  out->set_max_global_spans_per_text(options.max_global_spans_per_text);
+  out->set_max_global_tokens(options.max_global_tokens);
+  out->set_max_id_bytes(kMaxIdBytes);
+  out->set_max_prompt_name_bytes(kMaxPromptNameBytes);
+  out->set_max_tokens_set_by(std::string(MaxTokensSetBy(options, model)));
 }
 
 }  // namespace
+
+std::vector<NamedLimit> LimitsInForce(const ModelInfo& model, const ServerOptions& options) {
+  using google::protobuf::FieldDescriptor;
+  v1::Limits limits;
+  FillLimits(model, options, &limits);
+  const google::protobuf::Reflection& values = *limits.GetReflection();
+  std::vector<NamedLimit> named;
+  for (int i = 0; i < limits.GetDescriptor()->field_count(); ++i) {
+    const FieldDescriptor* field = limits.GetDescriptor()->field(i);
+    if (field->cpp_type() == FieldDescriptor::CPPTYPE_UINT64) {
+      named.push_back({field->name(), static_cast<double>(values.GetUInt64(limits, field))});
+    } else if (field->cpp_type() == FieldDescriptor::CPPTYPE_DOUBLE) {
+      named.push_back({field->name(), values.GetDouble(limits, field)});
+    }
+  }
+  return named;
+}
 
 void FillModelInfo(const ModelInfo& model, bool has_tokenizer, const ServerOptions& options,
                    v1::GetModelInfoResponse* out) {

@@ -13,10 +13,11 @@ absl::StatusOr<DecodedRequest> DecodeEncodeRequest(v1::EncodeRequest* request,
                                                    const DecodingContext& context) {
   const int num_inputs = request->inputs_size();
   if (num_inputs == 0 || num_inputs > context.max_texts_per_request) {
-    return InvalidField(
+    absl::Status status = InvalidField(
         "inputs",
         absl::StrCat(num_inputs == 0 ? "is empty" : absl::StrCat("has ", num_inputs, " texts"),
                      "; allowed: 1 to ", context.max_texts_per_request));
+    return num_inputs == 0 ? status : WithReason(std::move(status), kReasonMaxTextsPerRequest);
   }
   DecodedRequest decoded;
   for (int i = 0; i < num_inputs; ++i) {
@@ -58,21 +59,26 @@ absl::Status CheckTokenizeRequest(const v1::TokenizeRequest& request,
         "this model has no tokenizer: texts cannot be read; allowed: Encode with token_ids");
   }
   if (request.texts_size() == 0 || request.texts_size() > context.max_texts_per_request) {
-    return InvalidField("texts",
-                        absl::StrCat(request.texts_size() == 0
-                                         ? "is empty"
-                                         : absl::StrCat("has ", request.texts_size(), " texts"),
-                                     "; allowed: 1 to ", context.max_texts_per_request));
+    absl::Status status = InvalidField(
+        "texts", absl::StrCat(request.texts_size() == 0
+                                  ? "is empty"
+                                  : absl::StrCat("has ", request.texts_size(), " texts"),
+                              "; allowed: 1 to ", context.max_texts_per_request));
+    return request.texts_size() == 0 ? status
+                                     : WithReason(std::move(status), kReasonMaxTextsPerRequest);
   }
   for (int i = 0; i < request.texts_size(); ++i) {
     const auto bytes = static_cast<int64_t>(request.texts(i).size());
     if (bytes > context.max_text_bytes) {
-      return InvalidField(
-          absl::StrCat("texts[", i, "]"),
-          absl::StrCat("has ", bytes, " bytes; allowed: at most ", context.max_text_bytes));
+      return WithReason(InvalidField(absl::StrCat("texts[", i, "]"),
+                                     absl::StrCat("has ", bytes, " bytes; allowed: at most ",
+                                                  context.max_text_bytes)),
+                        kReasonMaxTextBytes);
     }
   }
   if (request.prompt_name().empty()) return absl::OkStatus();
+  if (absl::Status status = CheckPromptName(request.prompt_name(), "prompt_name"); !status.ok())
+    return status;
   return FindPrompt(request.prompt_name(), "prompt_name", *context.model).status();
 }
 

@@ -75,8 +75,7 @@ void AddErrorInfo(const absl::Status& status, google::rpc::Status* out) {
 // protobuf string must be valid UTF-8. So the text is cut at 1 KiB, and what is not ASCII becomes
 // '?'.
 std::string SafeMessage(absl::string_view message) {
-  constexpr size_t kMaxBytes = 1024;
-  std::string text(message.substr(0, kMaxBytes));
+  std::string text = ShortMessage({message.data(), message.size()});
   for (char& c : text) {
     if (static_cast<unsigned char>(c) >= 0x80 || c == '\0') c = '?';
   }

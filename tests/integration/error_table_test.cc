@@ -102,7 +102,28 @@ TEST(ErrorTableTest, DeadlinePassedInTheQueue_IsDeadlineExceededAndCostsNoComput
   EXPECT_EQ(*fake.texts_computed, 1);
 }
 
-TEST(ErrorTableTest, ATextThatDoesNotFitAlone_IsResourceExhausted_ItsNeighboursAreAnswered) {
+// The reason is what rejected_total{reason} counts and what the log calls `limit`.
+TEST(ErrorTableTest, EveryLimitThatRefuses_IsNamedOnTheWire) {
+  ServerOptions options{.max_texts_per_request = 2, .max_text_bytes = 4000};
+  TestServer server({.width = 4, .max_tokens = 100}, options);
+  const auto reason = [&](const v1::EncodeRequest& request) {
+    const RawResult result = CallEncode(server.client(), request);
+    EXPECT_EQ(result.status.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+    return result.reason;
+  };
+  EXPECT_EQ(reason(IdsRequest({{1}, {2}, {3}})), "MAX_TEXTS_PER_REQUEST");
+  EXPECT_EQ(reason(IdsRequest({std::vector<uint32_t>(1001, 7)})), "MAX_TEXT_BYTES");
+  EXPECT_EQ(reason(IdsRequest({std::vector<uint32_t>(101, 7)})), "MAX_TOKENS");
+  v1::EncodeRequest request = IdsRequest({{1}});
+  request.mutable_options()->set_prompt_name(std::string(2000, 'p'));
+  EXPECT_EQ(reason(request), "MAX_PROMPT_NAME_BYTES");
+  request = IdsRequest({{1}});
+  request.mutable_inputs(0)->set_id(std::string(5000, 'i'));
+  EXPECT_EQ(reason(request), "MAX_ID_BYTES");
+  EXPECT_EQ(reason(IdsRequest({{}})), "") << "no limit refuses an empty text";
+}
+
+TEST(ErrorTableTest, ATextThatNeverFits_IsNoCodeThatClientsRetry_ItsNeighboursAreAnswered) {
   FakeModel fake;
   fake.fault = [](int32_t first_id, int32_t batch_texts) {
     const bool fits = batch_texts == 1 && first_id != 13;
@@ -117,10 +138,12 @@ TEST(ErrorTableTest, ATextThatDoesNotFitAlone_IsResourceExhausted_ItsNeighboursA
   EXPECT_TRUE(first.get().status.ok());
   EXPECT_TRUE(neighbour.get().status.ok());
   const RawResult refused = large.get();
-  EXPECT_EQ(refused.status.error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
+  EXPECT_EQ(refused.status.error_code(), grpc::StatusCode::FAILED_PRECONDITION);
   EXPECT_THAT(refused.status.error_message(),
               HasSubstr("inputs[0] with 2 tokens does not fit in memory even alone"));
-  EXPECT_GT(refused.retry_seconds, 0);
+  EXPECT_EQ(refused.reason, "MEMORY");
+  EXPECT_EQ(refused.retry_seconds, 0);
+  EXPECT_EQ(refused.pushback, "");
 }
 
 TEST(ErrorTableTest, NanOutput_IsInternalAndTheServerGoesOn) {

@@ -199,7 +199,7 @@ TEST(EncodeServiceTest, PromptsAreReadInFrontOfTheText_AndUnknownOnesRefused) {
       << "the prompt is no part of the caller's text";
   request.mutable_options()->set_prompt_name("passage");
   EXPECT_THAT(std::string(server.client().Encode(request, kLong).status().message()),
-              HasSubstr("allowed: query"));
+              HasSubstr("allowed: 'query'"));
 }
 
 }  // namespace

@@ -29,6 +29,11 @@ class Gate {
  public:
   void Close() { Set(false); }
   void Open() { Set(true); }
+  // Whether somebody has come while it was closed.
+  bool held() const {
+    absl::MutexLock lock(&mu_);
+    return held_;
+  }
   // Waits until the gate is open, or until every text of the batch is dropped: a real pass looks
   // between its layers.
   void Pass(int32_t texts, const EncodeControl& control) {
@@ -36,6 +41,7 @@ class Gate {
       {
         absl::MutexLock lock(&mu_);
         if (mu_.AwaitWithTimeout(absl::Condition(&open_), absl::Milliseconds(2))) return;
+        held_ = true;
       }
       if (control.at_seam) control.at_seam();
       int32_t dropped = 0;
@@ -49,12 +55,15 @@ class Gate {
     absl::MutexLock lock(&mu_);
     open_ = open;
   }
-  absl::Mutex mu_;
+  mutable absl::Mutex mu_;
   bool open_ = true;
+  bool held_ = false;
 };
 
 struct FakeModel {
   std::shared_ptr<Gate> gate = std::make_shared<Gate>();
+  // Holds the preparation of texts, on the thread that prepares them; null = nothing does.
+  std::shared_ptr<Gate> preparation_gate;
   std::shared_ptr<std::atomic<int64_t>> texts_computed = std::make_shared<std::atomic<int64_t>>(0);
   // What goes wrong with the text that begins with this id, in a batch of so many texts.
   std::function<absl::Status(int32_t first_id, int32_t batch_texts)> fault;
@@ -83,6 +92,12 @@ struct FakeModel {
       model.tokenizer = *Tokenizer::Load(tokenizer_folder);
       model.info.vocab_size = model.tokenizer->vocab_size();
     }
+    if (preparation_gate != nullptr) {
+      model.validate = [held = preparation_gate](const TokenBatch::Text&, const EncodeOptions&) {
+        held->Pass(1, {});
+        return absl::OkStatus();
+      };
+    }
     model.encode = [gate = gate, computed = texts_computed, fault = fault, width = width](
                        const TokenBatch& batch, std::span<const EncodeOptions> options,
                        const EncodeControl& control) {
@@ -105,12 +120,12 @@ struct FakeModel {
       }
       return results;
     };
-    model.cost.text_seconds = [cost = seconds_per_token](int64_t tokens) {
-      return cost * static_cast<double>(tokens);
+    model.cost.text_seconds = [cost = seconds_per_token](const TextShape& text) {
+      return cost * static_cast<double>(text.tokens);
     };
-    model.cost.batch_seconds = [cost = seconds_per_token](std::span<const int64_t> lengths) {
+    model.cost.batch_seconds = [cost = seconds_per_token](std::span<const TextShape> texts) {
       double sum = 0;
-      for (const int64_t length : lengths) sum += cost * static_cast<double>(length);
+      for (const TextShape& text : texts) sum += cost * static_cast<double>(text.tokens);
       return sum;
     };
     return model;

@@ -5,7 +5,10 @@
 
 #include <tuple>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "core/model_info.h"
 #include "tests/temporary_folder.h"
 
 namespace longspan {
@@ -125,6 +128,74 @@ TEST(ServerOptionsTest, PrintConfigShowsEverySettingWithItsOrigin) {
   EXPECT_THAT(*parsed->print_and_exit, HasSubstr("model = m"));
   EXPECT_THAT(*parsed->print_and_exit, HasSubstr("# command line"));
   EXPECT_THAT(*parsed->print_and_exit, HasSubstr("max-batch-tokens = 16384"));
+}
+
+TEST(ServerOptionsTest, SizesAndTokens_TakeSuffixesInEveryLayer) {
+  const TemporaryFolder folder;
+  const std::string file = folder.WriteText(
+      "c.json", R"({"max-text-bytes": "2MiB", "max-queue-tokens": "64k", "max-tokens": 77})");
+  const auto parsed = Parse({"--config", file, "--max-token-vector-bytes", "1.5Gi"},
+                            {{"LONGSPAN_MAX_QUEUE_BYTES", "512k"}});
+  ASSERT_TRUE(parsed.ok()) << parsed.status();
+  EXPECT_EQ(parsed->options.max_text_bytes, 2 << 20);
+  EXPECT_EQ(parsed->options.max_queue_tokens, 64'000);
+  EXPECT_EQ(parsed->options.max_tokens, 77);
+  EXPECT_EQ(parsed->options.max_queue_bytes, 512'000);
+  EXPECT_EQ(parsed->options.max_token_vector_bytes, int64_t{3} << 29);
+  EXPECT_EQ(
+      Parse({"--max-text-bytes", "8mb"}).status().message(),
+      "max-text-bytes is '8mb' (command line); allowed: (unknown suffix 'mb') from 1 to 1TiB, "
+      "in bytes, as 8388608, 8MiB, 8Mi or 8.5M (k, M, G, T times 1000; Ki, Mi, Gi, Ti times "
+      "1024; B may follow)");
+  EXPECT_THAT(std::string(Parse({"--max-batch-tokens", "0"}).status().message()),
+              HasSubstr("from 1 to 1Ti"));
+}
+
+TEST(ServerOptionsTest, WhatPrintConfigPrints_IsAConfigFileOfTheSameSettings) {
+  const TemporaryFolder folder;
+  const auto first =
+      Parse({"--model", "m", "--max-text-bytes", "3MiB", "--max-batch-tokens", "64Ki",
+             "--drain-delay", "90s", "--max-queue-seconds", "0.25", "--print-config"});
+  ASSERT_TRUE(first.ok() && first->print_and_exit.has_value());
+  EXPECT_THAT(*first->print_and_exit, HasSubstr("max-text-bytes = 3MiB"));
+  EXPECT_THAT(*first->print_and_exit, HasSubstr("max-queue-bytes = 256MiB"));
+  const auto again =
+      Parse({"--config", folder.WriteText("c", *first->print_and_exit), "--print-config"});
+  ASSERT_TRUE(again.ok()) << again.status();
+  const auto values = [](const std::string& printed) {
+    std::vector<std::string> lines;
+    for (const absl::string_view line : absl::StrSplit(printed, '\n'))
+      lines.emplace_back(absl::StripTrailingAsciiWhitespace(line.substr(0, line.find(" # "))));
+    return lines;
+  };
+  EXPECT_EQ(values(*again->print_and_exit), values(*first->print_and_exit));
+}
+
+TEST(ServerOptionsTest, AValueThatIsRefused_IsCutInTheMessage) {
+  const absl::Status status = Parse({"--replicas", std::string(1 << 20, '9')}).status();
+  EXPECT_LT(status.message().size(), 300u);
+}
+
+TEST(ServerOptionsTest, MaxTokensInForce_IsTheSmallestBound_AndSaysWhoSetsIt) {
+  struct Case {
+    int64_t setting, model, memory, in_force;
+    std::string set_by;
+  };
+  for (const Case& c : std::vector<Case>{{0, 0, 0, 0, ""},
+                                         {0, 4096, 0, 4096, "model"},
+                                         {0, 0, 700, 700, "memory"},
+                                         {100, 4096, 700, 100, "setting"},
+                                         {5000, 4096, 0, 4096, "model"},
+                                         {5000, 4096, 700, 700, "memory"},
+                                         {4096, 4096, 4096, 4096, "setting"}}) {
+    ServerOptions options;
+    options.max_tokens = c.setting;
+    ModelInfo model;
+    model.max_tokens = c.model;
+    model.memory_max_tokens = c.memory;
+    EXPECT_EQ(MaxTokensInForce(options, model), c.in_force);
+    EXPECT_EQ(MaxTokensSetBy(options, model), c.set_by);
+  }
 }
 
 TEST(ServerOptionsTest, Validate_ChecksWhatDependsOnEachOther) {

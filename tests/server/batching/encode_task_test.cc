@@ -125,7 +125,13 @@ TEST_F(EncodeTaskTest, Timings_AddUpToTheTotal_OverTwoBatches) {
 TEST_F(EncodeTaskTest, Timings_NameTheStageThatTheTaskEndedIn) {
   EncodeTask(EncodeTask::Params{.arrival = clock_.Now(), .done = outcomes_.Record(1)}, &clock_)
       .Complete(absl::CancelledError(""));
-  EXPECT_EQ(outcomes_.only(1).timings.stage, Stage::kTokenize);
+  EXPECT_EQ(outcomes_.only(1).timings.stage, Stage::kAwaitTokenizer);
+  EncodeTask preparing({.arrival = clock_.Now(), .done = outcomes_.Record(4)}, &clock_);
+  preparing.BeginPreparation();
+  clock_.Advance(absl::Seconds(2));
+  preparing.Complete(absl::CancelledError(""));
+  EXPECT_EQ(outcomes_.only(4).timings.stage, Stage::kTokenize);
+  EXPECT_EQ(outcomes_.only(4).timings.tokenize, absl::Seconds(2));
   MakeTask({.number = 2}, clock_, outcomes_)->Complete(absl::CancelledError(""));
   EXPECT_EQ(outcomes_.only(2).timings.stage, Stage::kQueue);
   auto running = MakeTask({.number = 3}, clock_, outcomes_);

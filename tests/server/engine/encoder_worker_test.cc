@@ -32,7 +32,8 @@ class RecordingObserver : public BatchObserver {
  public:
   void OnBatch(const BatchReport& report) override {
     reports.push_back(report);
-    lengths.emplace_back(report.lengths.begin(), report.lengths.end());
+    lengths.emplace_back();
+    for (const TextShape& text : report.texts) lengths.back().push_back(text.tokens);
   }
   void OnQueueTime(Lane, absl::Duration waited) override { waits.push_back(waited); }
   void OnOutOfMemorySplit(int32_t texts) override { splits.push_back(texts); }
@@ -175,10 +176,12 @@ TEST_F(EncoderWorkerTest, Run_HalvesABatchThatDoesNotFit_AndNamesTheTextThatFail
     return Results(batch.num_texts(), absl::ResourceExhaustedError("out of memory"));
   });
   for (const int number : {1, 2, 4, 5}) EXPECT_EQ(Value(number), number);
-  EXPECT_EQ(outcomes_.code(3), absl::StatusCode::kResourceExhausted);
+  // Nothing else held memory, so that trying again would not help.
+  EXPECT_EQ(outcomes_.code(3), absl::StatusCode::kFailedPrecondition);
   EXPECT_THAT(std::string(outcomes_.only(3).result.status().message()),
               HasSubstr("inputs[3] with 40 tokens"));
-  EXPECT_NE(RetryAfterOf(outcomes_.only(3).result.status()), std::nullopt);
+  EXPECT_EQ(RetryAfterOf(outcomes_.only(3).result.status()), std::nullopt);
+  EXPECT_EQ(ReasonOf(outcomes_.only(3).result.status()), kReasonMemory);
   EXPECT_THAT(tries, ElementsAre(5, 3, 2, 1, 2));
   EXPECT_THAT(observer_.splits, ElementsAre(5, 3));
   EXPECT_EQ(outcomes_.total(), 5);
@@ -209,8 +212,42 @@ TEST_F(EncoderWorkerTest, Run_TurnsExceptionsIntoErrorsOfThatBatch_AndGoesOn) {
   });
   EXPECT_EQ(outcomes_.code(1), absl::StatusCode::kInternal);
   EXPECT_THAT(std::string(outcomes_.only(1).result.status().message()), HasSubstr("boom"));
-  EXPECT_EQ(outcomes_.code(2), absl::StatusCode::kResourceExhausted);
+  EXPECT_EQ(outcomes_.code(2), absl::StatusCode::kFailedPrecondition) << "alone, and no memory";
   EXPECT_EQ(Value(3), 3);
+}
+
+// The other worker's pass holds memory: before the attempt, or begun and ended in its middle.
+TEST_F(EncoderWorkerTest, Run_LetsTheCallerTryAgain_WhereOthersHeldMemoryMeanwhile) {
+  for (const bool begins_in_the_middle : {false, true}) {
+    BatchScheduler scheduler({.cores = {.workers = 2, .threads = 1}}, LinearCost(), &clock_);
+    const int64_t number = begins_in_the_middle ? 2 : 1;
+    const auto run_other = [&](const std::function<void()>& while_it_runs) {
+      scheduler.Submit(MakeTask({.number = 100 + number}, clock_, outcomes_));
+      const auto batch = scheduler.NextBatch();
+      while_it_runs();
+      Answer(*batch, clock_);
+      scheduler.EndPass(batch->threads);
+    };
+    const auto run_large = [&] {
+      scheduler.Submit(MakeTask({.number = number}, clock_, outcomes_));
+      EncoderWorker worker(
+          [&](const TokenBatch& batch, std::span<const EncodeOptions>, const EncodeControl&) {
+            if (begins_in_the_middle) run_other([] {});
+            return Results(batch.num_texts(), absl::ResourceExhaustedError("out of memory"));
+          },
+          &scheduler, nullptr, &clock_);
+      outcomes_.AwaitTotal(begins_in_the_middle ? 4 : 1);
+      scheduler.Drain();
+    };
+    if (begins_in_the_middle) {
+      run_large();
+    } else {
+      run_other(run_large);
+    }
+    EXPECT_EQ(outcomes_.code(number), absl::StatusCode::kResourceExhausted);
+    EXPECT_NE(RetryAfterOf(outcomes_.only(number).result.status()), std::nullopt);
+    EXPECT_EQ(ReasonOf(outcomes_.only(number).result.status()), kReasonMemory);
+  }
 }
 
 TEST_F(EncoderWorkerTest, Run_ReportsAPassThatLostATextAsIncomplete) {
@@ -390,6 +427,33 @@ TEST_F(EncoderWorkerTest, AtSeam_LetsNothingAheadBeforeTheFirstLayer) {
     scheduler.Drain();
   }
   EXPECT_THAT(lengths, ElementsAre(400, 200, 200, 20));
+}
+
+TEST_F(EncoderWorkerTest, Look_NotesWhenTheThreadWasSeenToCompute) {
+  absl::Notification running, seen;
+  std::atomic<int64_t> milliseconds = 0;  // of CPU time
+  EncoderWorker worker(
+      [&](const TokenBatch& batch, std::span<const EncodeOptions>, const EncodeControl&) {
+        running.Notify();
+        seen.WaitForNotification();
+        return Echo(batch);
+      },
+      &scheduler_, nullptr, &clock_,
+      {.cpu_time = [&] { return absl::Milliseconds(milliseconds.load()); }});
+  Submit({.number = 1, .lengths = {40}});
+  running.WaitForNotification();
+  clock_.Advance(absl::Seconds(5));
+  EXPECT_EQ(worker.Look().last_used_cpu, absl::InfinitePast());
+  milliseconds = 900;
+  EXPECT_EQ(worker.Look().last_used_cpu, clock_.Now());
+  const absl::Time computed = clock_.Now();
+  clock_.Advance(absl::Seconds(500));
+  milliseconds = 901;  // a thread that waits still wakes up now and then
+  EXPECT_EQ(worker.Look().last_used_cpu, computed);
+  EXPECT_EQ(worker.Look().last_sign, computed - absl::Seconds(5));
+  seen.Notify();
+  outcomes_.AwaitTotal(1);
+  scheduler_.Drain();
 }
 
 TEST_F(EncoderWorkerTest, Heartbeat_ShowsTheRunningBatch_AndItsLastSeam) {

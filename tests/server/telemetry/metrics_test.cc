@@ -6,6 +6,7 @@
 
 #include <map>
 #include <string>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "core/error_details.h"
@@ -81,12 +82,34 @@ TEST_F(MetricsTest, SmallLabelSets_AreExportedFromTheStart_With0) {
     EXPECT_EQ(Value(absl::StrCat("longspan_queue_seconds_count{lane=\"", lane, "\"}")), 0);
     EXPECT_EQ(Value(absl::StrCat("longspan_cost_correction_ratio{lane=\"", lane, "\"}")), 1);
   }
-  for (const char* stage : {"tokenize", "queue", "compute"}) {
+  for (const char* stage : {"receive", "await_tokenizer", "tokenize", "queue", "compute", "send"}) {
     EXPECT_EQ(Value(absl::StrCat("longspan_cancelled_total{stage=\"", stage, "\"}")), 0);
     EXPECT_EQ(Value(absl::StrCat("longspan_expired_total{stage=\"", stage, "\"}")), 0);
   }
-  for (const char* reason : {"RESOURCE_EXHAUSTED", "DEADLINE_UNREACHABLE", "UNAVAILABLE",
-                             "INVALID_ARGUMENT", "FAILED_PRECONDITION", "UNAUTHENTICATED"})
+  for (const char* reason : {"RESOURCE_EXHAUSTED",
+                             "DEADLINE_UNREACHABLE",
+                             "DEADLINE_TOO_SHORT",
+                             "UNAVAILABLE",
+                             "INVALID_ARGUMENT",
+                             "FAILED_PRECONDITION",
+                             "UNAUTHENTICATED",
+                             "MEMORY",
+                             "MAX_TOKENS",
+                             "MAX_TEXT_BYTES",
+                             "MAX_TEXTS_PER_REQUEST",
+                             "MAX_REQUEST_BYTES",
+                             "MAX_SPANS_PER_TEXT",
+                             "MAX_GLOBAL_SPANS_PER_TEXT",
+                             "MAX_GLOBAL_TOKENS",
+                             "MAX_ID_BYTES",
+                             "MAX_PROMPT_NAME_BYTES",
+                             "MAX_METADATA_BYTES",
+                             "MAX_QUEUE_TOKENS",
+                             "MAX_QUEUE_BYTES",
+                             "MAX_QUEUE_SECONDS",
+                             "MAX_TOKEN_VECTOR_BYTES",
+                             "MAX_ANSWER_BYTES",
+                             "MAX_RECEIVING_BYTES"})
     EXPECT_EQ(Value(absl::StrCat("longspan_rejected_total{reason=\"", reason, "\"}")), 0);
 }
 
@@ -156,17 +179,39 @@ TEST_F(MetricsTest, TruncatedTotal_CountsTexts) {
 TEST_F(MetricsTest, RejectedTotal_ByReason) {
   Call(absl::InvalidArgumentError("bad"));
   Call(absl::ResourceExhaustedError("full"));
-  Call(WithReason(absl::ResourceExhaustedError("late"), kReasonDeadlineUnreachable));
+  Call(WithReason(WithRetryAfter(absl::ResourceExhaustedError("late"), absl::Seconds(1)),
+                  kReasonDeadlineUnreachable));
   Call(absl::UnavailableError("draining"));
-  for (const char* reason :
-       {"INVALID_ARGUMENT", "RESOURCE_EXHAUSTED", "DEADLINE_UNREACHABLE", "UNAVAILABLE"})
+  Call(WithReason(absl::ResourceExhaustedError("full"), kReasonMaxQueueTokens));
+  Call(WithReason(absl::InvalidArgumentError("long"), kReasonMaxTokens));
+  for (const char* reason : {"INVALID_ARGUMENT", "RESOURCE_EXHAUSTED", "DEADLINE_UNREACHABLE",
+                             "UNAVAILABLE", "MAX_QUEUE_TOKENS", "MAX_TOKENS"})
     EXPECT_EQ(Value(absl::StrCat("longspan_rejected_total{reason=\"", reason, "\"}")), 1) << reason;
 }
 
-TEST_F(MetricsTest, RejectedTotal_CountsAReasonThatIsNew) {
-  Call(WithReason(absl::ResourceExhaustedError("full"), "MOON_PHASE"));
-  Call(WithReason(absl::ResourceExhaustedError("full"), "MOON_PHASE"));
-  EXPECT_EQ(Value("longspan_rejected_total{reason=\"MOON_PHASE\"}"), 2);
+// Only a wait could be shortened by more servers; LongspanOverloaded counts the one and not the
+// other.
+TEST_F(MetricsTest, RejectedTotal_TellsAWaitThatIsTooLongFromADeadlineThatIsTooShort) {
+  Call(WithReason(absl::ResourceExhaustedError("computing takes longer"),
+                  kReasonDeadlineUnreachable));
+  EXPECT_EQ(Value("longspan_rejected_total{reason=\"DEADLINE_TOO_SHORT\"}"), 1);
+  EXPECT_EQ(Value("longspan_rejected_total{reason=\"DEADLINE_UNREACHABLE\"}"), 0);
+}
+
+TEST_F(MetricsTest, RejectedTotal_CountsAReasonThatIsNotListedUnderItsCode) {
+  Call(WithReason(absl::ResourceExhaustedError("full"), "free text of a caller"));
+  EXPECT_EQ(Value("longspan_rejected_total{reason=\"RESOURCE_EXHAUSTED\"}"), 1);
+  EXPECT_THAT(metrics_.Text(), Not(HasSubstr("free text")));
+}
+
+TEST_F(MetricsTest, Limits_AndMemory) {
+  const std::vector<NamedLimit> limits = {{"max_queue_tokens", 4096}, {"max_queue_seconds", 0.5}};
+  metrics_.SetLimits(limits);
+  metrics_.SetMemoryLimits(4 << 20, 3 << 20);
+  EXPECT_EQ(Value("longspan_limit{limit=\"max_queue_tokens\"}"), 4096);
+  EXPECT_EQ(Value("longspan_limit{limit=\"max_queue_seconds\"}"), 0.5);
+  EXPECT_EQ(Value("longspan_memory_limit_bytes{kind=\"container\"}"), 4 << 20);
+  EXPECT_EQ(Value("longspan_memory_limit_bytes{kind=\"tensors\"}"), 3 << 20);
 }
 
 TEST_F(MetricsTest, CancelledAndExpired_ByStage) {
@@ -201,6 +246,7 @@ TEST_F(MetricsTest, Gauges_AreReadAtTheScrape) {
                       .queue_oldest_seconds = 0.25,
                       .computing_threads = 3,
                       .draining = true,
+                      .live = false,
                       .cost_correction = {0.5, 1, 2}};
   metrics_.SetGaugeSource([&] { return gauges; });
   EXPECT_EQ(Value("longspan_queue_texts"), 4);
@@ -209,6 +255,7 @@ TEST_F(MetricsTest, Gauges_AreReadAtTheScrape) {
   EXPECT_EQ(Value("longspan_queue_oldest_seconds"), 0.25);
   EXPECT_EQ(Value("longspan_computing_threads"), 3);
   EXPECT_EQ(Value("longspan_draining"), 1);
+  EXPECT_EQ(Value("longspan_live"), 0);
   EXPECT_EQ(Value("longspan_cost_correction_ratio{lane=\"short\"}"), 0.5);
   EXPECT_EQ(Value("longspan_cost_correction_ratio{lane=\"bulk\"}"), 2);
   gauges.queue_texts = 0;
