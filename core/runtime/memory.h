@@ -26,6 +26,11 @@ int64_t TensorBudget(int64_t limit, int64_t used);
 // Resident memory of this process that no file holds, in bytes; 0 where /proc does not tell.
 int64_t ResidentPrivateBytes();
 
+// Bytes that malloc has given out and not got back, tensors of the arena not counted. It walks the
+// free lists of malloc: for a look a few times a second. 0 where another allocator is linked
+// (sanitizers).
+int64_t HeapBytesInUse();
+
 // The upper bound of tensor memory in bytes, weights included; 0 = no bound (the default). An
 // allocation beyond it throws.
 void SetMemoryBudget(int64_t bytes);

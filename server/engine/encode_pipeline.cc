@@ -6,6 +6,8 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "core/error_details.h"
+#include "server/batching/answer_room.h"
 #include "server/batching/token_vector_buffer.h"
 #include "server/text/text_preparation.h"
 
@@ -57,6 +59,11 @@ absl::Status EncodePipeline::Reserve(EncodeTask& task, const PreparedText& prepa
     lengths.push_back(static_cast<int64_t>(piece.token_ids.size()));
   const int64_t learn_from = task.input().text.empty() ? 0 : prepared.tokens_total;
   absl::Status status = admission_->Resize(task.permit(), lengths, learn_from, task.deadline());
+  if (status.ok() && task.answer() != nullptr) {
+    status = task.answer()->AddText(!prepared.document.empty(),
+                                    static_cast<int64_t>(prepared.spans.size()));
+    if (absl::IsInvalidArgument(status)) status = AtField(status, task.input().field);
+  }
   if (!status.ok() || task.token_vectors() == nullptr) return status;
   const int64_t row_bytes = context_.model->token_dimensions * static_cast<int64_t>(sizeof(float));
   absl::StatusOr<OutputReservation> room =

@@ -30,7 +30,8 @@ class EncodePipeline {
 
  private:
   void Prepare(const std::shared_ptr<EncodeTask>& task);
-  // Puts the exact lengths in place of admission's estimate, and reserves room for token vectors.
+  // Puts the exact lengths in place of admission's estimate, and reserves room for token vectors
+  // and for the answer.
   absl::Status Reserve(EncodeTask& task, const PreparedText& prepared);
 
   const PreparationContext context_;
