@@ -71,7 +71,10 @@ TEST_F(AnswerRoomTest, AllComesBack_AndWhatIsAddedToAClosedRoomCountsNothing) {
   EXPECT_EQ(admission_.backlog().answer_bytes, 0);
   EXPECT_TRUE(room->Add(700).ok()) << "the call has ended; its text is cancelled";
   EXPECT_EQ(admission_.backlog().answer_bytes, 0);
-  { const bool added = Room("b")->Add(5).ok(); EXPECT_TRUE(added); }
+  {
+    const bool added = Room("b")->Add(5).ok();
+    EXPECT_TRUE(added);
+  }
   EXPECT_EQ(admission_.backlog().answer_bytes, 0) << "the destructor gives it back";
 }
 

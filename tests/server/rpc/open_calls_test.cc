@@ -48,12 +48,13 @@ class OpenCallsTest : public ::testing::Test {
   FakeClock clock_;
   int64_t received_ = 0;
   std::vector<DropReason> dropped_;
-  OpenCalls calls_{{.max_receiving_bytes = 1000,
-                    .max_body_time = absl::Seconds(60),
-                    .max_unread_time = absl::Seconds(60)},
-                   [this] { return received_; },
-                   [this](const OpenCalls::Dropped& dropped) { dropped_.push_back(dropped.reason); },
-                   &clock_};
+  OpenCalls calls_{
+      {.max_receiving_bytes = 1000,
+       .max_body_time = absl::Seconds(60),
+       .max_unread_time = absl::Seconds(60)},
+      [this] { return received_; },
+      [this](const OpenCalls::Dropped& dropped) { dropped_.push_back(dropped.reason); },
+      &clock_};
   std::vector<std::shared_ptr<Call>> all_;
 };
 

@@ -15,17 +15,16 @@
 namespace longspan {
 namespace {
 
-using ::testing::HasSubstr;
 using google::protobuf::Descriptor;
 using google::protobuf::FieldDescriptor;
+using ::testing::HasSubstr;
 
 constexpr DecodingContext kContext = {.max_texts_per_request = 4, .max_text_bytes = 400};
 
 // `bytes` in slices of `slice` bytes, as they may come from the network.
 absl::Status Check(const Descriptor* type, const std::string& bytes, size_t slice = 1 << 20) {
   std::vector<grpc::Slice> slices;
-  for (size_t at = 0; at < bytes.size(); at += slice)
-    slices.emplace_back(bytes.substr(at, slice));
+  for (size_t at = 0; at < bytes.size(); at += slice) slices.emplace_back(bytes.substr(at, slice));
   const grpc::ByteBuffer buffer(slices.data(), slices.size());
   return CheckWireLimits(buffer, *type, LimitsOfRequests(kContext));
 }
@@ -48,9 +47,11 @@ TEST(WireLimitsTest, EveryRepeatedFieldOfEveryRequestHasALimit) {
   const WireLimits limits = LimitsOfRequests(kContext);
   std::set<std::string> found;
   std::vector<const Descriptor*> open;
-  const auto* service = v1::EncodeRequest::descriptor()->file()->FindServiceByName("EncoderService");
+  const auto* service =
+      v1::EncodeRequest::descriptor()->file()->FindServiceByName("EncoderService");
   ASSERT_NE(service, nullptr);
-  for (int i = 0; i < service->method_count(); ++i) open.push_back(service->method(i)->input_type());
+  for (int i = 0; i < service->method_count(); ++i)
+    open.push_back(service->method(i)->input_type());
   std::set<const Descriptor*> seen(open.begin(), open.end());
   while (!open.empty()) {
     const Descriptor* type = open.back();
@@ -133,8 +134,8 @@ TEST(WireLimitsTest, AMessageThatIsSentInHalves_CountsAsOne) {
   for (int id = 0; id < 60; ++id) half.mutable_input()->mutable_token_ids()->add_ids(1);
   const std::string bytes = half.SerializeAsString();
   EXPECT_TRUE(Check(v1::EncodeTokensRequest::descriptor(), bytes).ok());
-  ExpectRefused(Check(v1::EncodeTokensRequest::descriptor(), bytes + bytes),
-                "input.token_ids.ids", "has 120 ids");
+  ExpectRefused(Check(v1::EncodeTokensRequest::descriptor(), bytes + bytes), "input.token_ids.ids",
+                "has 120 ids");
 }
 
 TEST(WireLimitsTest, NumbersThatAreNotPacked_CountTheSame) {
@@ -164,7 +165,8 @@ TEST(WireLimitsTest, AllMessagesTogetherAreBounded) {
   std::string input;
   for (int i = 0; i < 65'536; ++i) input += std::string("\x32\x00", 2);
   std::string bytes;
-  for (int i = 0; i < 17; ++i) bytes += std::string("\x0a\x80\x80\x08", 4) + input;  // 131,072 bytes
+  for (int i = 0; i < 17; ++i)
+    bytes += std::string("\x0a\x80\x80\x08", 4) + input;  // 131,072 bytes
   const grpc::Slice slice(bytes);
   DecodingContext context = kContext;
   context.max_texts_per_request = 128;
