@@ -101,6 +101,9 @@ constexpr absl::Duration kDialTimeout = absl::Seconds(2);
 constexpr absl::Duration kIdleBeforeTrim = absl::Seconds(5);
 // Bytes that it keeps, so that a short text after a pause still finds its memory warm.
 constexpr int64_t kKeptWhenIdle = int64_t{64} << 20;
+// Free memory that malloc may keep in a busy server, and how often it is asked to give more back.
+constexpr int64_t kMostFreeHeap = int64_t{64} << 20;
+constexpr absl::Duration kBetweenTrims = absl::Seconds(3);
 
 }  // namespace
 
@@ -282,10 +285,18 @@ void Server::StartWatching() {
                                      .tasks = backlog.admitted + open_calls_.num_opened()};
       },
       [] { TrimMemory(kKeptWhenIdle); }, kIdleBeforeTrim);
+  heap_trimmer_ = std::make_unique<HeapTrimmer>(
+      [] {
+        const MemoryStats tensors = GetMemoryStats();
+        return ResidentPrivateBytes() - tensors.live_bytes - tensors.cached_bytes -
+               HeapBytesInUse();
+      },
+      TrimHeap, kMostFreeHeap, kBetweenTrims);
   every_second_ = std::make_unique<Periodic>(
       [this] {
         watchdog_->Look();
         trimmer_->Look(clock_.Now());
+        heap_trimmer_->Look(clock_.Now());
       },
       absl::Seconds(1));
   heap_at_rest_ = HeapBytesInUse();
@@ -295,11 +306,12 @@ void Server::StartWatching() {
 int64_t Server::ReceivedBytes() const {
   // The tokenizer takes 150 bytes for each byte of the texts that it reads at once, and about 4 MiB
   // for one part of a long text on each of its threads (tokenizer_pool.h). A text that waits is
-  // held once or twice, its tokens take some 40 bytes each.
+  // held once or twice, its tokens take some 40 bytes each, and a pass some more.
   constexpr int64_t kTokenizedAtOnce = int64_t{8} << 20;
   const Admission::Backlog backlog = admission_.backlog();
   const int64_t texts = 16 * backlog.bytes + 150 * std::min(backlog.bytes, kTokenizedAtOnce);
-  return HeapBytesInUse() - heap_at_rest_ - texts - 2 * backlog.answer_bytes -
+  const int64_t tokens = 256 * backlog.tokens;
+  return HeapBytesInUse() - heap_at_rest_ - texts - tokens - 2 * backlog.answer_bytes -
          backlog.token_vector_bytes;
 }
 

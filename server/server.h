@@ -28,6 +28,7 @@
 #include "server/batching/online_cost_model.h"
 #include "server/engine/encode_pipeline.h"
 #include "server/engine/encoder_worker.h"
+#include "server/engine/heap_trimmer.h"
 #include "server/engine/idle_trimmer.h"
 #include "server/engine/periodic.h"
 #include "server/engine/queue_reaper.h"
@@ -112,7 +113,8 @@ class Server {
   std::unique_ptr<QueueReaper> reaper_;
   std::unique_ptr<Watchdog> watchdog_;
   std::unique_ptr<IdleTrimmer> trimmer_;
-  // Calls Watchdog::Look and IdleTrimmer::Look once a second.
+  std::unique_ptr<HeapTrimmer> heap_trimmer_;
+  // Calls Watchdog::Look, IdleTrimmer::Look and HeapTrimmer::Look once a second.
   std::unique_ptr<Periodic> every_second_;
   std::unique_ptr<Periodic> watching_calls_;  // calls OpenCalls::Look
   int64_t heap_at_rest_ = 0;                  // set before watching_calls_ starts

@@ -109,6 +109,8 @@ void TrimMemory(int64_t keep_bytes) {
   malloc_trim(0);
 }
 
+void TrimHeap() { malloc_trim(0); }
+
 MemoryPass::MemoryPass() {
   Arena().ResetPeak();
   live_before_ = Arena().stats().live_bytes;

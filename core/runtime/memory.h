@@ -49,6 +49,9 @@ MemoryStats GetMemoryStats();
 // worker that is idle.
 void TrimMemory(int64_t keep_bytes = 0);
 
+// Gives malloc's free memory back to the system; what is cached for tensors stays.
+void TrimHeap();
+
 // Stands around one forward pass. Where the pass needed more than twice what passes usually need,
 // its end trims the cache to the usual size, so that one text of 64K tokens does not leave its
 // memory behind. A run of such passes becomes the usual case and is left alone.

@@ -12,6 +12,7 @@
 #include <future>
 #include <sstream>
 
+#include "core/runtime/memory.h"
 #include "tests/integration/raw_http2.h"
 #include "tests/integration/server_process.h"
 #include "tests/integration/test_server.h"
@@ -80,10 +81,14 @@ TEST(UnfinishedRequestTest, TheWindowOfAStream_Is64KiB_ForAsLongAsNobodyReads) {
   TestServer server;
   RawHttp2 caller(server.server().grpc_port());
   for (uint32_t stream = 1; stream < 21; stream += 2) caller.Open(stream, kEncodeStream);
-  ASSERT_TRUE(caller.Ping());
-  ASSERT_TRUE(server.client().Encode(IdsRequest({{1, 2}}), kLong).ok());
+  // Data and answered pings are what gRPC's probes of bandwidth raise the window by.
+  for (int i = 0; i < 20; ++i) {
+    v1::EncodeStreamRequest request;
+    request.mutable_input()->set_id(std::string(2000, 'i'));
+    caller.Data(1, RawHttp2::Message(request.SerializeAsString()));
+    ASSERT_TRUE(caller.Ping());
+  }
   // The windows of streams that the server reads are opened by the size of the prefix at most.
-  ASSERT_TRUE(caller.Ping());
   for (uint32_t stream = 1; stream < 21; stream += 2) EXPECT_LT(caller.Window(stream), 70'000);
 }
 
@@ -105,6 +110,7 @@ TEST(UnfinishedRequestTest, ARequestThatDoesNotArrive_EndsItsCall) {
 // Forty messages that declare 64 MiB each, in calls and in streams: the server ends the calls of
 // the one who sends them before it holds much more than it may, and serves the others meanwhile.
 TEST(UnfinishedRequestTest, BeyondTheMemoryForMessages_TheirSenderPays) {
+  if (HeapBytesInUse() == 0) GTEST_SKIP() << "a sanitizer's malloc does not tell";
   constexpr int64_t kAllowed = 32 << 20;
   ServerProcess process({"--model", LONGSPAN_EMBEDDED_MODEL, "--drain-delay", "0",
                          "--max-receiving-bytes", absl::StrCat(kAllowed)});

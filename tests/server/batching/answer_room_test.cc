@@ -60,7 +60,7 @@ TEST_F(AnswerRoomTest, AClientThatDoesNotRead_IsRefused_AndTheOthersAreNot) {
     EXPECT_FALSE(others.back()->Add(bytes + 1).ok()) << bytes;
     EXPECT_TRUE(others.back()->Add(bytes).ok()) << bytes;
   }
-  unread.front()->Close();
+  for (int i = 0; i < 3; ++i) unread[i]->Close();
   EXPECT_TRUE(Room("slow")->Add(10).ok());
 }
 
