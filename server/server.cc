@@ -42,6 +42,7 @@ AdmissionOptions AdmissionOf(const ServerOptions& options, const ServedModel& mo
   out.max_queue_tokens = options.max_queue_tokens;
   out.max_queue_wait = absl::Seconds(options.max_queue_seconds);
   out.max_token_vector_bytes = options.max_token_vector_bytes;
+  out.max_answer_bytes = options.max_answer_bytes;
   // Where teams follow the load, a predicted second is one of all cores.
   out.num_replicas = model.teams_follow_load ? 1 : static_cast<int>(options.replicas);
   return out;
@@ -112,6 +113,9 @@ constexpr absl::Duration kDialTimeout = absl::Seconds(2);
 constexpr absl::Duration kIdleBeforeTrim = absl::Seconds(5);
 // Bytes that it keeps, so that a short text after a pause still finds its memory warm.
 constexpr int64_t kKeptWhenIdle = int64_t{64} << 20;
+// Free memory that malloc may keep in a busy server, and how often it is asked to give more back.
+constexpr int64_t kMostFreeHeap = int64_t{64} << 20;
+constexpr absl::Duration kBetweenTrims = absl::Seconds(3);
 
 }  // namespace
 
@@ -124,17 +128,21 @@ Server::Server(ServerOptions options, ServedModel model, Log* log, std::function
       metrics_(model_.info, options_.tei_metric_names),
       cost_(model_.cost, SchedulerOf(options_, model_).lanes),
       observers_({&metrics_, &cost_}),
-      health_({kEncoderServiceName}),
-      reflection_({kEncoderServiceName, grpc::health::v1::Health::service_full_name()}, &keys_),
+      open_calls_(
+          {.max_receiving_bytes = options_.max_receiving_bytes,
+           .max_body_time = options_.default_deadline,
+           .max_unread_time = options_.default_deadline},
+          [this] { return ReceivedBytes(); },
+          [this](const OpenCalls::Dropped& dropped) { OnDropped(dropped); }, &clock_),
+      health_({kEncoderServiceName}, &open_calls_),
+      reflection_({kEncoderServiceName, kHealthServiceName}, &keys_, &open_calls_),
       admission_(AdmissionOf(options_, model_), cost_.Corrected().text_seconds, &clock_),
       scheduler_(SchedulerOf(options_, model_), cost_.Corrected(), &clock_),
       tokenizers_(static_cast<int>(options_.tokenizer_threads)),
       pipeline_(PreparationOf(options_, model_), &admission_, &tokenizers_, &scheduler_),
-      parts_{&options_,   &model_.info, model_.tokenizer.get(),
-             &lifecycle_, &clock_,      &keys_,
-             &admission_, &tokenizers_, &pipeline_,
-             &scheduler_, &metrics_,    log,
-             &drain_bell_},
+      parts_{&options_, &model_.info, model_.tokenizer.get(), &lifecycle_, &clock_,
+             &keys_,    &admission_,  &tokenizers_,           &pipeline_,  &scheduler_,
+             &metrics_, log,          &drain_bell_,           &open_calls_},
       service_(&parts_) {
   metrics_.SetGaugeSource([this] { return ReadGauges(); });
 }
@@ -170,7 +178,12 @@ void Server::ConfigureBuilder(grpc::ServerBuilder* builder) const {
   // memory.
   builder->SetCompressionAlgorithmSupportStatus(GRPC_COMPRESS_GZIP, false);
   builder->SetCompressionAlgorithmSupportStatus(GRPC_COMPRESS_DEFLATE, false);
-  builder->SetMaxReceiveMessageSize(static_cast<int>(options_.max_request_bytes));
+  // gRPC applies its limit once it has the whole message. The calls do the same, and count it
+  // (RpcCall::NoteReceived); what is on its way is bounded by OpenCalls.
+  builder->SetMaxReceiveMessageSize(-1);
+  // A stream that nobody reads yet holds one window of 64 KiB. With its probes of bandwidth gRPC
+  // would let each have 4 MiB and more. A read of a larger message opens the window by itself.
+  builder->AddChannelArgument(GRPC_ARG_HTTP2_BDP_PROBE, 0);
   builder->SetMaxSendMessageSize(-1);  // no limit: an answer is as large as its request made it
   builder->AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS,
                               static_cast<int>(options_.max_concurrent_streams));
@@ -294,15 +307,47 @@ void Server::StartWatching() {
   trimmer_ = std::make_unique<IdleTrimmer>(
       [this] {
         const Admission::Backlog backlog = admission_.backlog();
-        return IdleTrimmer::Activity{.busy = backlog.tasks > 0, .tasks = backlog.admitted};
+        // A call that was refused leaves memory behind, too.
+        return IdleTrimmer::Activity{.busy = backlog.tasks > 0,
+                                     .tasks = backlog.admitted + open_calls_.num_opened()};
       },
       [] { TrimMemory(kKeptWhenIdle); }, kIdleBeforeTrim);
+  heap_trimmer_ = std::make_unique<HeapTrimmer>(
+      [] {
+        const MemoryStats tensors = GetMemoryStats();
+        return ResidentPrivateBytes() - tensors.live_bytes - tensors.cached_bytes -
+               HeapBytesInUse();
+      },
+      TrimHeap, kMostFreeHeap, kBetweenTrims);
   every_second_ = std::make_unique<Periodic>(
       [this] {
         watchdog_->Look();
         trimmer_->Look(clock_.Now());
+        heap_trimmer_->Look(clock_.Now());
       },
       absl::Seconds(1));
+  heap_at_rest_ = HeapBytesInUse();
+  watching_calls_ = std::make_unique<Periodic>([this] { open_calls_.Look(); }, OpenCalls::kPeriod);
+}
+
+int64_t Server::ReceivedBytes() const {
+  // The tokenizer takes 150 bytes for each byte of the texts that it reads at once, and about 4 MiB
+  // for one part of a long text on each of its threads (tokenizer_pool.h). A text that waits is
+  // held once or twice, its tokens take some 40 bytes each, and a pass some more.
+  constexpr int64_t kTokenizedAtOnce = int64_t{8} << 20;
+  const Admission::Backlog backlog = admission_.backlog();
+  const int64_t texts = 16 * backlog.bytes + 150 * std::min(backlog.bytes, kTokenizedAtOnce);
+  const int64_t tokens = 256 * backlog.tokens;
+  return HeapBytesInUse() - heap_at_rest_ - texts - tokens - 2 * backlog.answer_bytes -
+         backlog.token_vector_bytes;
+}
+
+void Server::OnDropped(const OpenCalls::Dropped& dropped) {
+  metrics_.OnDropped(dropped.reason);
+  log_->Write(LogLevel::kWarning, "call_dropped",
+              {{"reason", DropReasonName(dropped.reason)},
+               {"client", dropped.client},
+               {"waited_seconds", absl::ToDoubleSeconds(dropped.waited)}});
 }
 
 void Server::OnWorkerState(WorkerState state) {
@@ -360,12 +405,20 @@ bool Server::Drain() {
   drain_bell_.Ring();
   reflection_.FinishStreams();
   const absl::Time limit = clock_.Now() + options_.drain_limit;
-  const bool finished = admission_.AwaitIdle(limit);
+  const bool computed = admission_.AwaitIdle(limit);
+  // An answer counts once its reader has taken it, not when it is computed.
+  const bool finished = open_calls_.AwaitAnswered(limit) && computed;
+  Log::Fields unanswered = Log::Fields::object();
+  const OpenCalls::Counts left = open_calls_.unanswered();
+  for (size_t method = 0; method < left.size(); ++method) {
+    if (left[method] > 0)
+      unanswered[std::string(RpcMethodName(static_cast<RpcMethod>(method)))] = left[method];
+  }
   const absl::Duration grace =
       std::clamp(limit - clock_.Now(), kMinShutdownGrace, kMaxShutdownGrace);
   grpc_->Shutdown(std::chrono::system_clock::now() + absl::ToChronoMilliseconds(grace));
   log_->Write(finished ? LogLevel::kInfo : LogLevel::kError, "drained",
-              {{"all_answered", finished}});
+              {{"all_answered", finished}, {"unanswered_calls", unanswered}});
   return finished;
 }
 
@@ -374,6 +427,7 @@ bool Server::Drain() {
 Server::~Server() {
   http_.Stop();
   every_second_.reset();
+  watching_calls_.reset();
   lifecycle_.Set(Lifecycle::Phase::kRefusing);
   health_.FinishWatches();
   reflection_.FinishStreams();
@@ -393,13 +447,18 @@ Server::~Server() {
 
 ServerGauges Server::ReadGauges() const {
   const BatchScheduler::Depth depth = scheduler_.depth();
+  const Admission::Backlog backlog = admission_.backlog();
   return {.queue_texts = depth.pieces,
           .queue_tokens = depth.tokens,
-          .queue_predicted_seconds = admission_.backlog().seconds(),
+          .queue_predicted_seconds = backlog.seconds(),
           .queue_oldest_seconds = absl::ToDoubleSeconds(depth.oldest),
           .computing_threads = depth.computing_threads,
           .draining = lifecycle_.draining(),
           .live = health_.live(),
+          .open_calls = open_calls_.open(),
+          .receiving_calls = open_calls_.num_receiving(),
+          .answer_bytes = backlog.answer_bytes,
+          .token_vector_bytes = backlog.token_vector_bytes,
           .cost_correction = {cost_.factor(Lane::kShort), cost_.factor(Lane::kLong),
                               cost_.factor(Lane::kBulk)}};
 }

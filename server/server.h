@@ -28,6 +28,7 @@
 #include "server/batching/online_cost_model.h"
 #include "server/engine/encode_pipeline.h"
 #include "server/engine/encoder_worker.h"
+#include "server/engine/heap_trimmer.h"
 #include "server/engine/idle_trimmer.h"
 #include "server/engine/periodic.h"
 #include "server/engine/queue_reaper.h"
@@ -40,6 +41,7 @@
 #include "server/rpc/encode_service.h"
 #include "server/rpc/health_service.h"
 #include "server/rpc/key_ring.h"
+#include "server/rpc/open_calls.h"
 #include "server/rpc/reflection.h"
 #include "server/rpc/service_parts.h"
 #include "server/served_model.h"
@@ -59,7 +61,8 @@ class Server {
   ~Server();
 
   absl::Status Start();
-  // True = everything that was accepted has been answered; false = drain_limit passed first.
+  // True = everything that was accepted has been answered and its answer taken; false =
+  // drain_limit passed first.
   bool Drain();
 
   int grpc_port() const { return listening_.port; }  // 0 where gRPC listens on a Unix socket
@@ -83,6 +86,9 @@ class Server {
   void ConfigureBuilder(grpc::ServerBuilder* builder) const;
   absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> Credentials() const;
   ServerGauges ReadGauges() const;
+  // What the heap holds beyond what is accounted for: messages that are on their way.
+  int64_t ReceivedBytes() const;
+  void OnDropped(const OpenCalls::Dropped& dropped);
 
   const ServerOptions options_;
   ServedModel model_;
@@ -94,6 +100,7 @@ class Server {
   Metrics metrics_;
   OnlineCostModel cost_;
   BatchObservers observers_;
+  OpenCalls open_calls_;
   HealthService health_;
   ReflectionServices reflection_;
   Admission admission_;
@@ -107,8 +114,11 @@ class Server {
   std::unique_ptr<QueueReaper> reaper_;
   std::unique_ptr<Watchdog> watchdog_;
   std::unique_ptr<IdleTrimmer> trimmer_;
-  // Calls Watchdog::Look and IdleTrimmer::Look once a second.
+  std::unique_ptr<HeapTrimmer> heap_trimmer_;
+  // Calls Watchdog::Look, IdleTrimmer::Look and HeapTrimmer::Look once a second.
   std::unique_ptr<Periodic> every_second_;
+  std::unique_ptr<Periodic> watching_calls_;  // calls OpenCalls::Look
+  int64_t heap_at_rest_ = 0;                  // set before watching_calls_ starts
   HttpServer http_;
   std::unique_ptr<grpc::Server> grpc_;
   Address listening_;                        // where gRPC listens, with the port that it has

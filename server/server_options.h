@@ -62,6 +62,9 @@ struct ServerOptions {
   int64_t max_concurrent_streams = 256;           // calls at once on one connection
   int64_t max_stream_inputs = 64;  // EncodeStream: inputs of one stream in work or unsent
   int64_t max_token_vector_bytes = int64_t{2} << 30;  // computed and not yet sent, of all calls
+  // One answer, as it is sent; those of all calls together may take twice as much.
+  int64_t max_answer_bytes = int64_t{256} << 20;
+  int64_t max_receiving_bytes = int64_t{256} << 20;  // messages that have begun to arrive
   absl::Duration max_deadline = absl::Seconds(600);
   absl::Duration default_deadline = absl::Seconds(60);  // of calls that bring none
 

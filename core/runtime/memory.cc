@@ -99,10 +99,17 @@ MemoryStats GetMemoryStats() {
   return {stats.live_bytes, stats.free_bytes, stats.peak_bytes, stats.num_mappings};
 }
 
+int64_t HeapBytesInUse() {
+  const struct mallinfo2 heap = mallinfo2();
+  return static_cast<int64_t>(heap.uordblks + heap.hblkhd);
+}
+
 void TrimMemory(int64_t keep_bytes) {
   Arena().Trim(keep_bytes);
   malloc_trim(0);
 }
+
+void TrimHeap() { malloc_trim(0); }
 
 MemoryPass::MemoryPass() {
   Arena().ResetPeak();

@@ -26,6 +26,11 @@ int64_t TensorBudget(int64_t limit, int64_t used);
 // Resident memory of this process that no file holds, in bytes; 0 where /proc does not tell.
 int64_t ResidentPrivateBytes();
 
+// Bytes that malloc has given out and not got back, tensors of the arena not counted. It walks the
+// free lists of malloc: for a look a few times a second. 0 where another allocator is linked
+// (sanitizers).
+int64_t HeapBytesInUse();
+
 // The upper bound of tensor memory in bytes, weights included; 0 = no bound (the default). An
 // allocation beyond it throws.
 void SetMemoryBudget(int64_t bytes);
@@ -43,6 +48,9 @@ MemoryStats GetMemoryStats();
 // Gives cached memory beyond keep_bytes back to the system, and malloc's free memory with it. For a
 // worker that is idle.
 void TrimMemory(int64_t keep_bytes = 0);
+
+// Gives malloc's free memory back to the system; what is cached for tensors stays.
+void TrimHeap();
 
 // Stands around one forward pass. Where the pass needed more than twice what passes usually need,
 // its end trims the cache to the usual size, so that one text of 64K tokens does not leave its

@@ -1,5 +1,8 @@
 #include "core/tokenizer/tokenizer.h"
 
+#include <sys/mman.h>
+#include <sys/resource.h>
+
 #include <algorithm>
 #include <cstdint>
 #include <utility>
@@ -156,6 +159,28 @@ absl::Status Ask(const StopCheck& stop) { return stop ? stop() : absl::OkStatus(
 // Of one part of a long text: the crate takes about 40 MiB for it (text_chunks.h).
 constexpr size_t kChunkBytes = 256 << 10;
 
+// Bytes that the crate needs for each byte of a text (text_chunks.h), and what must stay free
+// beside them: gRPC and the crate end the process where they get no memory for small things.
+constexpr size_t kBytesPerByte = 150;
+constexpr size_t kSpareBytes = size_t{64} << 20;
+
+// A Rust library that gets no memory ends the process. So where address space is limited, what a
+// text may take is mapped once and given back before the crate sees the text.
+absl::Status CheckAddressSpace(size_t text_bytes) {
+  rlimit limit{};
+  if (getrlimit(RLIMIT_AS, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) return absl::OkStatus();
+  const size_t needed = kBytesPerByte * text_bytes + kSpareBytes;
+  void* const probe =
+      mmap(nullptr, needed, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (probe == MAP_FAILED) {
+    return absl::ResourceExhaustedError(
+        absl::StrCat("reading ", text_bytes, " bytes of text may take ", needed,
+                     " bytes of memory, which the limit of address space does not leave"));
+  }
+  munmap(probe, needed);
+  return absl::OkStatus();
+}
+
 int64_t CountCharacters(std::string_view text) {
   return std::count_if(text.begin(), text.end(),
                        [](char c) { return (static_cast<uint8_t>(c) & 0xC0) != 0x80; });
@@ -218,6 +243,13 @@ struct Tokenizer::Impl {
   bool has_types = false;  // some of `types` is not 0
 
   absl::StatusOr<Tokenization> EncodeWhole(std::string_view text, bool add_special_tokens) const;
+  std::vector<TextChunk> Cut(std::string_view text) const;
+  // Calls `take` with the tokens of each part as they stand in the part, and the number of
+  // characters of the text in front of the part.
+  using TakePart =
+      std::function<absl::Status(const Tokenization&, const TextChunk&, int64_t characters)>;
+  absl::Status ForEachPart(std::string_view text, const std::vector<TextChunk>& parts,
+                           const StopCheck& stop, const TakePart& take) const;
   absl::StatusOr<Tokenization> EncodeParts(std::string_view text,
                                            const std::vector<TextChunk>& parts,
                                            bool add_special_tokens, const StopCheck& stop) const;
@@ -300,15 +332,13 @@ absl::StatusOr<std::unique_ptr<Tokenizer>> Tokenizer::Load(const std::string& mo
 
 absl::StatusOr<Tokenization> Tokenizer::Encode(std::string_view text, bool add_special_tokens,
                                                const StopCheck& stop) const {
-  if (impl_->cuts_at_blanks && text.size() > 2 * kChunkBytes) {
-    const std::vector<TextChunk> parts = CutAtBlanks(text, kChunkBytes);
-    if (parts.size() > 1) {
-      absl::StatusOr<Tokenization> tokens =
-          impl_->EncodeParts(text, parts, add_special_tokens, stop);
-      // An error names a byte of its part; below, the whole text gives the same error with the
-      // right byte.
-      if (tokens.ok()) return tokens;
-    }
+  const std::vector<TextChunk> parts = impl_->Cut(text);
+  if (parts.size() > 1) {
+    absl::StatusOr<Tokenization> tokens =
+        impl_->EncodeParts(text, parts, add_special_tokens, stop);
+    // An error names a byte of its part; below, the whole text gives the same error with the right
+    // byte.
+    if (tokens.ok() || absl::IsResourceExhausted(tokens.status())) return tokens;
   }
   if (absl::Status status = Ask(stop); !status.ok()) return status;
   absl::StatusOr<Tokenization> tokens = impl_->EncodeWhole(text, add_special_tokens);
@@ -322,32 +352,71 @@ absl::StatusOr<Tokenization> Tokenizer::Impl::EncodeParts(std::string_view text,
                                                           const StopCheck& stop) const {
   Tokenization all;
   if (add_special_tokens) AppendSpecial(prefix_ids, &all);
-  int64_t characters = 0;  // of the text in front of the part's lead
-  size_t counted = 0;      // bytes of the text whose characters were counted
-  for (const TextChunk& part : parts) {
-    if (absl::Status status = Ask(stop); !status.ok()) return status;
-    absl::StatusOr<Tokenization> tokens =
-        EncodeWhole(text.substr(part.lead, part.end - part.lead), false);
-    if (!tokens.ok()) return tokens;
-    characters += CountCharacters(text.substr(counted, part.lead - counted));
-    counted = part.lead;
-    const bool is_first = all.ids.size() <= prefix_ids.size();
-    if (is_first) {
-      // Parts have about the same number of tokens: with a tenth more, there is room for all of
-      // them at once and the arrays need not double.
-      Reserve(static_cast<size_t>(1.1 * static_cast<double>(tokens->ids.size() * parts.size())),
-              &all);
-    }
-    AppendShifted(*tokens, static_cast<int64_t>(part.lead), characters,
-                  static_cast<int64_t>(part.begin), &all);
-  }
+  const absl::Status status = ForEachPart(
+      text, parts, stop,
+      [&](const Tokenization& tokens, const TextChunk& part, int64_t characters) {
+        const bool is_first = all.ids.size() <= prefix_ids.size();
+        if (is_first) {
+          // Parts have about the same number of tokens: with a tenth more, there is room for all
+          // of them at once and the arrays need not double.
+          Reserve(static_cast<size_t>(1.1 * static_cast<double>(tokens.ids.size() * parts.size())),
+                  &all);
+        }
+        AppendShifted(tokens, static_cast<int64_t>(part.lead), characters,
+                      static_cast<int64_t>(part.begin), &all);
+        return absl::OkStatus();
+      });
+  if (!status.ok()) return status;
   if (add_special_tokens) AppendSpecial(suffix_ids, &all);
   SetTypes(add_special_tokens, &all);
   return all;
 }
 
+std::vector<TextChunk> Tokenizer::Impl::Cut(std::string_view text) const {
+  if (!cuts_at_blanks || text.size() <= 2 * kChunkBytes) return {};
+  return CutAtBlanks(text, kChunkBytes);
+}
+
+absl::Status Tokenizer::Impl::ForEachPart(std::string_view text,
+                                          const std::vector<TextChunk>& parts,
+                                          const StopCheck& stop, const TakePart& take) const {
+  int64_t characters = 0;  // of the text in front of the part's lead
+  size_t counted = 0;      // bytes of the text whose characters were counted
+  for (const TextChunk& part : parts) {
+    if (absl::Status status = Ask(stop); !status.ok()) return status;
+    const absl::StatusOr<Tokenization> tokens =
+        EncodeWhole(text.substr(part.lead, part.end - part.lead), false);
+    if (!tokens.ok()) return tokens.status();
+    characters += CountCharacters(text.substr(counted, part.lead - counted));
+    counted = part.lead;
+    if (absl::Status status = take(*tokens, part, characters); !status.ok()) return status;
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Tokenizer::EncodeByParts(
+    std::string_view text, bool add_special_tokens,
+    const std::function<absl::Status(const Tokenization&)>& take) const {
+  const std::vector<TextChunk> parts = impl_->Cut(text);
+  if (parts.size() <= 1) {
+    const absl::StatusOr<Tokenization> all = impl_->EncodeWhole(text, add_special_tokens);
+    return all.ok() ? take(*all) : all.status();
+  }
+  return impl_->ForEachPart(
+      text, parts, /*stop=*/{}, [&](const Tokenization& tokens, const TextChunk& part, int64_t characters) {
+        Tokenization shifted;
+        if (add_special_tokens && part.begin == 0) AppendSpecial(impl_->prefix_ids, &shifted);
+        AppendShifted(tokens, static_cast<int64_t>(part.lead), characters,
+                      static_cast<int64_t>(part.begin), &shifted);
+        if (add_special_tokens && part.end == text.size())
+          AppendSpecial(impl_->suffix_ids, &shifted);
+        return take(shifted);
+      });
+}
+
 absl::StatusOr<Tokenization> Tokenizer::Impl::EncodeWhole(std::string_view text,
                                                           bool add_special_tokens) const {
+  if (absl::Status status = CheckAddressSpace(text.size()); !status.ok()) return status;
   longspan_tokenizers_encoding* raw = nullptr;
   Answer answer;
   const int32_t code = longspan_tokenizers_encode(handle.get(), text.data(), text.size(),

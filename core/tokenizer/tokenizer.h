@@ -54,11 +54,17 @@ class Tokenizer {
   ~Tokenizer();
 
   // Takes time linear in the text's length. INVALID_ARGUMENT names the byte where the text is not
-  // UTF-8. A text of more than half a mebibyte is tokenised in parts, where the tokenizer and the
+  // UTF-8. RESOURCE_EXHAUSTED where the process has a limit of address space (ulimit -v) and what
+  // the crate may need does not fit: the crate itself would end the process. A text of more than half a mebibyte is tokenised in parts, where the tokenizer and the
   // blanks of the text allow that (text_chunks.h): it gives the same tokens in bounded memory.
   // Before each part `stop` is asked.
   absl::StatusOr<Tokenization> Encode(std::string_view text, bool add_special_tokens = true,
                                       const StopCheck& stop = {}) const;
+  // The tokens of Encode, without their types, part by part in the order of the text: no more than
+  // one part's are held at a time. A text that cannot be cut is one part. An error of `take` ends
+  // it and is returned.
+  absl::Status EncodeByParts(std::string_view text, bool add_special_tokens,
+                             const std::function<absl::Status(const Tokenization&)>& take) const;
   // The text of the ids. INVALID_ARGUMENT names an id that the vocabulary does not have.
   absl::StatusOr<std::string> Decode(const std::vector<int32_t>& ids,
                                      bool skip_special_tokens) const;

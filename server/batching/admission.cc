@@ -157,6 +157,46 @@ absl::StatusOr<OutputReservation> Admission::ReserveOutput(int64_t bytes) {
   return reservation;
 }
 
+absl::Status Admission::ReserveAnswer(const std::string& client, int64_t bytes, int64_t already) {
+  absl::MutexLock lock(&mu_);
+  const int64_t limit = options_.max_answer_bytes;
+  if (bytes > limit - already) {
+    return WithReason(
+        absl::InvalidArgumentError(absl::StrCat(
+            "asks for an answer of more than ", already + bytes - 1, " bytes; allowed: at most ",
+            limit, " (fewer spans, tokens or dimensions, or a shorter vector_format, take less)")),
+        kReasonMaxAnswerBytes);
+  }
+  const auto found = client_answers_.find(client);
+  const int64_t held = found == client_answers_.end() ? 0 : found->second;
+  if (limit < AdmissionOptions::kNoLimit / 4) {
+    const int64_t left_by_others = 2 * limit - (backlog_.answer_bytes - held);
+    if (held + bytes > left_by_others / 2) {
+      return Refuse(
+          kReasonMaxAnswerBytes,
+          absl::StrCat("answers of ", held, " bytes to this client are computed or wait to be read; ",
+                       bytes, " more pass its share of ", std::max<int64_t>(0, left_by_others / 2)),
+          std::max(kMinOutputRetrySeconds, backlog_.seconds() / options_.num_replicas));
+    }
+  }
+  backlog_.answer_bytes += bytes;
+  if (found == client_answers_.end()) {
+    client_answers_.emplace(client, bytes);
+  } else {
+    found->second += bytes;
+  }
+  return absl::OkStatus();
+}
+
+void Admission::ReleaseAnswer(const std::string& client, int64_t bytes) {
+  absl::MutexLock lock(&mu_);
+  backlog_.answer_bytes -= bytes;
+  const auto found = client_answers_.find(client);
+  if (found == client_answers_.end()) return;
+  found->second -= bytes;
+  if (found->second <= 0) client_answers_.erase(found);
+}
+
 void Admission::StopAdmitting() {
   absl::MutexLock lock(&mu_);
   admitting_ = false;

@@ -34,7 +34,9 @@
 #include <cstdint>
 #include <functional>
 #include <limits>
+#include <map>
 #include <span>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -61,6 +63,8 @@ struct AdmissionOptions {
   absl::Duration max_queue_wait = absl::InfiniteDuration();  // longest predicted wait
   // Token vectors that are being computed, or are computed and not yet sent.
   int64_t max_token_vector_bytes = kNoLimit;
+  // One answer, as serialised. All answers together may take twice as much (ReserveAnswer).
+  int64_t max_answer_bytes = kNoLimit;
   int num_replicas = 1;  // workers that share the backlog
   LaneOptions lanes;     // the same as those of the scheduler
 };
@@ -142,6 +146,15 @@ class Admission {
   // INVALID_ARGUMENT where the bytes would not even fit into an idle server.
   absl::StatusOr<OutputReservation> ReserveOutput(int64_t bytes);
 
+  // Counts `bytes` more of an answer to `client` of which `already` are counted, before they are
+  // computed; the class AnswerRoom (answer_room.h) gives them back. INVALID_ARGUMENT where the
+  // answer would be larger than max_answer_bytes. RESOURCE_EXHAUSTED, with a retry time, where the
+  // client's answers that wait to be read would take more than half of the room that the answers
+  // of all others leave: so a caller that does not read always leaves room for the others, and one
+  // that is alone has room for the largest answer.
+  absl::Status ReserveAnswer(const std::string& client, int64_t bytes, int64_t already = 0);
+  void ReleaseAnswer(const std::string& client, int64_t bytes);
+
   // Every TryAcquire is UNAVAILABLE from now on; the permits that are out stay good.
   void StopAdmitting();
   // Waits until no permit is out, or until the deadline; true = none is out. A permit is given back
@@ -154,6 +167,7 @@ class Admission {
     int64_t bytes = 0;               // of their texts
     int64_t tokens = 0;              // of their pieces, estimated before the tokenizer
     int64_t token_vector_bytes = 0;  // reserved and not yet given back
+    int64_t answer_bytes = 0;        // of answers being computed, or not yet taken by their readers
     std::array<double, kNumLanes> lane_seconds = {};  // predicted, of the tasks by lane
     double seconds() const { return lane_seconds[0] + lane_seconds[1] + lane_seconds[2]; }
   };
@@ -189,6 +203,8 @@ class Admission {
   // takes about 4 bytes with its blank, one of code and of most other languages less.
   double bytes_per_token_ ABSL_GUARDED_BY(mu_) = 3.5;
   bool admitting_ ABSL_GUARDED_BY(mu_) = true;
+  // Backlog::answer_bytes by client; one without any has no entry.
+  std::map<std::string, int64_t> client_answers_ ABSL_GUARDED_BY(mu_);
 };
 
 }  // namespace longspan

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "server/batching/answer_room.h"
 
 namespace longspan {
 
@@ -32,6 +33,7 @@ EncodeTask::EncodeTask(Params params, const Clock* clock)
       cancel_(std::move(params.cancel)),
       client_(std::move(params.client)),
       token_vectors_(std::move(params.token_vectors)),
+      answer_(std::move(params.answer)),
       timer_(params.timer != nullptr ? std::move(params.timer)
                                      : std::make_shared<TaskTimer>(clock, arrival_)),
       permit_(std::move(params.permit)),

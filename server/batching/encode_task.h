@@ -34,6 +34,7 @@
 
 namespace longspan {
 
+class AnswerRoom;
 class TokenVectorBuffer;
 
 // What admission should count for one input before it is tokenised. `max_tokens`: longest text in
@@ -57,6 +58,9 @@ class EncodeTask {
     // Where input.options.token_sink puts the token vectors, so that room for them is reserved
     // before the task is queued (EncodePipeline). Null = none are wanted.
     std::shared_ptr<TokenVectorBuffer> token_vectors;
+    // Where the room for the vectors of the answer is counted, before the task is queued. Null =
+    // not counted.
+    std::shared_ptr<AnswerRoom> answer;
     // What measures the task, where somebody reads it while the task goes on (RpcCall); null = the
     // task makes its own.
     std::shared_ptr<TaskTimer> timer;
@@ -73,6 +77,7 @@ class EncodeTask {
   absl::Time deadline() const { return deadline_; }
   AdmissionPermit& permit() { return permit_; }  // only before the task is shared
   TokenVectorBuffer* token_vectors() const { return token_vectors_.get(); }  // null = not wanted
+  AnswerRoom* answer() const { return answer_.get(); }                       // null = not counted
 
   // Why this task should not cost anything more: CANCELLED, DEADLINE_EXCEEDED, or ABORTED where it
   // is completed already. OK = go on.
@@ -102,6 +107,7 @@ class EncodeTask {
   const std::shared_ptr<CancelFlag> cancel_;
   const std::string client_;
   const std::shared_ptr<TokenVectorBuffer> token_vectors_;
+  const std::shared_ptr<AnswerRoom> answer_;
   const std::shared_ptr<TaskTimer> timer_;
 
   // Constant once the task is shared.

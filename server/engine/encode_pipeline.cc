@@ -8,6 +8,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "core/error_details.h"
+#include "server/batching/answer_room.h"
 #include "server/batching/token_vector_buffer.h"
 #include "server/text/text_preparation.h"
 
@@ -76,6 +77,11 @@ absl::Status EncodePipeline::Reserve(EncodeTask& task, const PreparedText& prepa
     shapes.reserve(prepared.pieces.size());
     for (const TextPiece& piece : prepared.pieces) shapes.push_back(ShapeOf(piece, prepared.lsh));
     status = admission_->Resize(task.permit(), shapes, /*total_tokens=*/0, task.deadline());
+  }
+  if (status.ok() && task.answer() != nullptr) {
+    status = task.answer()->AddText(!prepared.document.empty(),
+                                    static_cast<int64_t>(prepared.spans.size()));
+    if (absl::IsInvalidArgument(status)) status = AtField(status, task.input().field);
   }
   if (!status.ok() || task.token_vectors() == nullptr) return status;
   const int64_t row_bytes = context_.model->token_dimensions * static_cast<int64_t>(sizeof(float));

@@ -32,7 +32,7 @@ class EncodePipeline {
  private:
   void Prepare(const std::shared_ptr<EncodeTask>& task);
   // Puts exact lengths in place of what was estimated until now, and reserves room for token
-  // vectors.
+  // vectors and for the answer.
   absl::Status Reserve(EncodeTask& task, const PreparedText& prepared);
 
   const PreparationContext context_;

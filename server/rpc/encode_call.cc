@@ -2,36 +2,24 @@
 
 #include <utility>
 
-#include "server/wire/request_decoder.h"
 #include "server/wire/response_encoder.h"
+#include "server/wire/serialized.h"
 
 namespace longspan {
 
-grpc::ServerUnaryReactor* EncodeCall::Start(grpc::CallbackServerContext* context,
-                                            const grpc::ByteBuffer& request,
-                                            grpc::ByteBuffer* response, const ServiceParts* parts) {
-  const auto call = std::make_shared<EncodeCall>(context, response, parts);
-  call->self_ = call;
-  if (const absl::Status status = call->Run(request); !status.ok()) {
-    absl::MutexLock lock(&call->mu_);
-    call->EndLocked(status);
-  }
-  return call.get();
-}
-
 absl::Status EncodeCall::Run(const grpc::ByteBuffer& request) {
   v1::EncodeRequest message;
-  if (absl::Status status = call_.Admit(); !status.ok()) return status;
   if (absl::Status status = call_.Parse(request, &message); !status.ok()) return status;
   auto decoded = DecodeEncodeRequest(&message, call_.parts().decoding());
   if (!decoded.ok()) return decoded.status();
   for (v1::Input& input : *message.mutable_inputs()) ids_.push_back(std::move(*input.mutable_id()));
-  format_ = decoded->format;
-  return Submit(std::move(decoded->inputs));
+  return Submit(*std::move(decoded));
 }
 
-absl::Status EncodeCall::Submit(std::vector<EncodeInput> inputs) {
+absl::Status EncodeCall::Submit(DecodedRequest request) {
   const ServiceParts& parts = call_.parts();
+  std::vector<EncodeInput>& inputs = request.inputs;
+  format_ = request.format;
   std::vector<AdmissionClaim> claims;
   for (const EncodeInput& input : inputs) {
     call_.NoteInput(input);
@@ -39,10 +27,11 @@ absl::Status EncodeCall::Submit(std::vector<EncodeInput> inputs) {
   }
   auto permits = parts.admission->TryAcquire(claims, call_.deadline());
   if (!permits.ok()) return permits.status();
+  const auto room = MakeRoom(PackedBytes(format_, parts.dimensions(inputs.front().options)));
   {
     absl::MutexLock lock(&mu_);
     missing_ = inputs.size();
-    for (std::string& id : ids_) response_.add_encodings()->set_id(std::move(id));
+    response_.resize(inputs.size() + 1);
   }
   for (size_t i = 0; i < inputs.size(); ++i) {
     EncodeTask::Params params{.input = std::move(inputs[i]),
@@ -51,9 +40,10 @@ absl::Status EncodeCall::Submit(std::vector<EncodeInput> inputs) {
                               .cancel = cancel_,
                               .client = call_.client(),
                               .permit = std::move((*permits)[i]),
+                              .answer = room,
                               .timer = call_.NewTimer(call_.arrival())};
-    params.done = [call = shared_from_this(), i](absl::StatusOr<EncodedDocument> result,
-                                                 const StageTimings& timings) {
+    params.done = [call = Shared<EncodeCall>(), i](absl::StatusOr<EncodedDocument> result,
+                                                   const StageTimings& timings) {
       call->OnText(i, std::move(result), timings);
     };
     parts.pipeline->Submit(std::make_shared<EncodeTask>(std::move(params), parts.clock));
@@ -67,26 +57,27 @@ void EncodeCall::OnText(size_t index, absl::StatusOr<EncodedDocument> result,
   if (ended_) return;
   call_.NoteText(result, timings);
   MaxTimings(timings, &timings_);
-  if (!result.ok()) return EndLocked(result.status());
-  v1::Encoding* encoding = response_.mutable_encodings(static_cast<int>(index));
-  FillEncoding(*std::move(result), std::move(*encoding->mutable_id()), format_, encoding);
-  if (--missing_ > 0) return;
-  FillTimings(timings_, response_.mutable_timings());
-  *wire_response_ = SerializeMessage(response_);
-  EndLocked(absl::OkStatus());
+  absl::Status status = result.status();
+  if (status.ok()) {
+    status = WithoutThrowing(
+        [&]() ABSL_NO_THREAD_SAFETY_ANALYSIS { return AddLocked(index, *std::move(result)); });
+  }
+  if (!status.ok()) return EndLocked(status);
+  if (missing_ > 0) return;
+  grpc::ByteBuffer answer(response_.data(), response_.size());
+  response_.clear();
+  AnswerLocked(std::move(answer));
 }
 
-void EncodeCall::EndLocked(const absl::Status& status) {
-  ended_ = true;
-  if (!status.ok()) cancel_->Cancel();  // the other texts of the request
-  Finish(call_.Finish(status));
-}
-
-void EncodeCall::OnCancel() {
-  cancel_->Cancel();
-  call_.parts().scheduler->NotifyCancelled();
-  absl::MutexLock lock(&mu_);
-  if (!ended_) EndLocked(call_.WhyCancelled());
+absl::Status EncodeCall::AddLocked(size_t index, EncodedDocument document) {
+  v1::Encoding encoding;
+  FillEncoding(std::move(document), std::move(ids_[index]), format_, &encoding);
+  response_[index] = SerializeField(v1::EncodeResponse::kEncodingsFieldNumber, encoding);
+  if (--missing_ > 0) return absl::OkStatus();
+  v1::EncodeResponse rest;
+  FillTimings(timings_, rest.mutable_timings());
+  response_.back() = SliceOf(rest.SerializeAsString());
+  return absl::OkStatus();
 }
 
 }  // namespace longspan

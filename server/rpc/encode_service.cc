@@ -1,56 +1,57 @@
 #include "server/rpc/encode_service.h"
 
+#include <longspan/v1/encoder.pb.h>
+
+#include <memory>
+
 #include "server/rpc/encode_call.h"
 #include "server/rpc/encode_stream_call.h"
 #include "server/rpc/encode_tokens_call.h"
-#include "server/rpc/rpc_call.h"
+#include "server/rpc/request_call.h"
 #include "server/rpc/tokenize_call.h"
 #include "server/wire/limits.h"
 #include "server/wire/model_info_encoder.h"
+#include "server/wire/serialized.h"
 
 namespace longspan {
+namespace {
 
-EncodeService::EncodeService(const ServiceParts* parts) : parts_(parts) {
-  parts_->metrics->SetLimits(LimitsInForce(*parts_->model, *parts_->options));
-}
+class ModelInfoCall final : public RequestCall {
+ public:
+  ModelInfoCall(grpc::CallbackServerContext* context, const ServiceParts* parts)
+      : RequestCall(RpcMethod::kGetModelInfo, context, parts) {}
 
-grpc::ServerUnaryReactor* EncodeService::Encode(grpc::CallbackServerContext* context,
-                                                const grpc::ByteBuffer* request,
-                                                grpc::ByteBuffer* response) {
-  return EncodeCall::Start(context, *request, response, parts_);
-}
-
-grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* EncodeService::EncodeStream(
-    grpc::CallbackServerContext* context) {
-  return EncodeStreamCall::Start(context, parts_);
-}
-
-grpc::ServerWriteReactor<grpc::ByteBuffer>* EncodeService::EncodeTokens(
-    grpc::CallbackServerContext* context, const grpc::ByteBuffer* request) {
-  return EncodeTokensCall::Start(context, *request, parts_);
-}
-
-grpc::ServerUnaryReactor* EncodeService::Tokenize(grpc::CallbackServerContext* context,
-                                                  const grpc::ByteBuffer* request,
-                                                  grpc::ByteBuffer* response) {
-  return TokenizeCall::Start(context, *request, response, parts_);
-}
-
-grpc::ServerUnaryReactor* EncodeService::GetModelInfo(grpc::CallbackServerContext* context,
-                                                      const grpc::ByteBuffer* request,
-                                                      grpc::ByteBuffer* response) {
-  grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
-  RpcCall call(RpcMethod::kGetModelInfo, context, parts_);
-  v1::GetModelInfoRequest parsed;
-  absl::Status status = call.Admit();
-  if (status.ok()) status = call.Parse(*request, &parsed);
-  if (status.ok()) {
+ private:
+  absl::Status Run(const grpc::ByteBuffer& request) override {
+    const ServiceParts& parts = call_.parts();
+    v1::GetModelInfoRequest parsed;
+    if (absl::Status status = call_.Parse(request, &parsed); !status.ok()) return status;
     v1::GetModelInfoResponse info;
-    FillModelInfo(*parts_->model, parts_->tokenizer != nullptr, *parts_->options, &info);
-    *response = SerializeMessage(info);
+    FillModelInfo(*parts.model, parts.tokenizer != nullptr, *parts.options, &info);
+    absl::MutexLock lock(&mu_);
+    if (!ended_) AnswerLocked(SerializeMessage(info));
+    return absl::OkStatus();
   }
-  reactor->Finish(call.Finish(status));
-  return reactor;
+};
+
+template <typename Call>
+auto StartRequest(const ServiceParts* parts) {
+  return [parts](grpc::CallbackServerContext* context) {
+    return RequestCall::Start(std::make_shared<Call>(context, parts));
+  };
+}
+
+}  // namespace
+
+EncodeService::EncodeService(const ServiceParts* parts) {
+  parts->metrics->SetLimits(LimitsInForce(*parts->model, *parts->options));
+  Serve("/longspan.v1.EncoderService/Encode", StartRequest<EncodeCall>(parts));
+  Serve("/longspan.v1.EncoderService/EncodeStream", [parts](grpc::CallbackServerContext* context) {
+    return EncodeStreamCall::Start(context, parts);
+  });
+  Serve("/longspan.v1.EncoderService/EncodeTokens", StartRequest<EncodeTokensCall>(parts));
+  Serve("/longspan.v1.EncoderService/Tokenize", StartRequest<TokenizeCall>(parts));
+  Serve("/longspan.v1.EncoderService/GetModelInfo", StartRequest<ModelInfoCall>(parts));
 }
 
 }  // namespace longspan

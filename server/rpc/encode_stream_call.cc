@@ -4,6 +4,7 @@
 
 #include "server/wire/enums.h"
 #include "server/wire/response_encoder.h"
+#include "server/wire/serialized.h"
 #include "server/wire/status.h"
 
 namespace longspan {
@@ -15,8 +16,8 @@ constexpr int64_t kMaxUnsentBytes = 4 << 20;
 
 }  // namespace
 
-grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* EncodeStreamCall::Start(
-    grpc::CallbackServerContext* context, const ServiceParts* parts) {
+RawReactor* EncodeStreamCall::Start(grpc::CallbackServerContext* context,
+                                    const ServiceParts* parts) {
   const auto call = std::make_shared<EncodeStreamCall>(context, parts);
   call->self_ = call;
   parts->drain_bell->Add(call);
@@ -31,6 +32,7 @@ grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* EncodeStreamCall::S
 }
 
 void EncodeStreamCall::OnReadDone(bool ok) {
+  call_.ReadEnds();
   if (ok) return Receive();
   absl::MutexLock lock(&mu_);
   reading_ = false;
@@ -39,39 +41,46 @@ void EncodeStreamCall::OnReadDone(bool ok) {
 }
 
 void EncodeStreamCall::Receive() {
-  v1::EncodeStreamRequest message;
+  grpc::ByteBuffer bytes;
+  bytes.Swap(&incoming_);
   Item item;
-  const absl::Status parsed = call_.Parse(incoming_, &message);
-  absl::StatusOr<EncodeInput> input =
-      parsed.ok() ? Decode(&message, &item.format) : absl::StatusOr<EncodeInput>(parsed);
-  item.id = std::move(*message.mutable_input()->mutable_id());
-  // What is too long has been refused above; the answer names its input by what fits.
-  if (item.id.size() > kMaxIdBytes) item.id = CutUtf8(item.id, kMaxIdBytes);
+  absl::Status status = call_.NoteReceived(bytes);
+  const bool too_large = !status.ok();
+  if (!too_large) status = WithoutThrowing([&] { return ReadItem(bytes, &item); });
+  bytes.Clear();
   {
     absl::MutexLock lock(&mu_);
+    if (too_large) {  // the stream's fault: which item it was is not known
+      reading_ = false;
+      failure_ = status;
+      return AdvanceLocked();
+    }
     ++pending_;
-    if (input.ok()) {
-      call_.NoteInput(*input);
+    if (status.ok()) {
+      call_.NoteInput(item.input);
     } else {
-      AnswerLocked(std::move(item.id), item.format, input.status(), {});
+      RefuseLocked(std::move(item.id), status);
     }
   }
-  if (input.ok()) {
-    item.input = *std::move(input);
-    Dispatch(std::move(item));
-  }
+  if (status.ok()) Dispatch(std::move(item));
   absl::MutexLock lock(&mu_);
   reading_ = false;
   AdvanceLocked();
 }
 
-absl::StatusOr<EncodeInput> EncodeStreamCall::Decode(v1::EncodeStreamRequest* message,
-                                                     VectorFormat* format) {
-  if (message->has_options()) options_ = message->options();
-  const auto decoded = DecodeVectorFormat(options_.vector_format());
-  if (!decoded.ok()) return decoded.status();
-  *format = *decoded;
-  return DecodeInput(message->mutable_input(), options_, "input", call_.parts().decoding());
+absl::Status EncodeStreamCall::ReadItem(const grpc::ByteBuffer& bytes, Item* item) {
+  v1::EncodeStreamRequest message;
+  const absl::Status parsed = call_.Parse(bytes, &message);
+  item->id = std::move(*message.mutable_input()->mutable_id());
+  if (!parsed.ok()) return parsed;
+  if (message.has_options()) options_ = message.options();
+  const auto format = DecodeVectorFormat(options_.vector_format());
+  if (!format.ok()) return format.status();
+  item->format = *format;
+  auto input = DecodeInput(message.mutable_input(), options_, "input", call_.parts().decoding());
+  if (!input.ok()) return input.status();
+  item->input = *std::move(input);
+  return absl::OkStatus();
 }
 
 void EncodeStreamCall::Dispatch(Item item) {
@@ -86,7 +95,7 @@ void EncodeStreamCall::Dispatch(Item item) {
       parked_ = std::move(item);
       return;
     } else {
-      AnswerLocked(std::move(item.id), item.format, permit.status(), {});
+      RefuseLocked(std::move(item.id), permit.status());
       return AdvanceLocked();
     }
   }
@@ -96,28 +105,32 @@ void EncodeStreamCall::Dispatch(Item item) {
 void EncodeStreamCall::Hand(Item item, AdmissionPermit permit) {
   const ServiceParts& parts = call_.parts();
   const absl::Time now = parts.clock->Now();
+  const auto room =
+      std::make_shared<AnswerRoom>(parts.admission, call_.client(),
+                                   PackedBytes(item.format, parts.dimensions(item.input.options)));
   EncodeTask::Params params{.input = std::move(item.input),
                             .arrival = now,
                             .deadline = now + parts.options->default_deadline,
                             .cancel = cancel_,
                             .client = call_.client(),
                             .permit = std::move(permit),
+                            .answer = room,
                             .timer = call_.NewTimer(now)};
-  params.done = [call = shared_from_this(), id = std::move(item.id), format = item.format](
+  params.done = [call = shared_from_this(), id = std::move(item.id), format = item.format, room](
                     absl::StatusOr<EncodedDocument> result, const StageTimings& timings) mutable {
-    call->OnItem(std::move(id), format, std::move(result), timings);
+    call->OnItem(std::move(id), format, std::move(room), std::move(result), timings);
   };
   parts.pipeline->Submit(std::make_shared<EncodeTask>(std::move(params), parts.clock));
 }
 
-void EncodeStreamCall::OnItem(std::string id, VectorFormat format,
+void EncodeStreamCall::OnItem(std::string id, VectorFormat format, std::shared_ptr<AnswerRoom> room,
                               absl::StatusOr<EncodedDocument> result, const StageTimings& timings) {
   std::optional<Item> next;
   {
     absl::MutexLock lock(&mu_);
     --running_;
     call_.NoteText(result, timings);
-    AnswerLocked(std::move(id), format, std::move(result), timings);
+    AnswerLocked(std::move(id), format, std::move(room), std::move(result), timings);
     next = std::exchange(parked_, std::nullopt);
     AdvanceLocked();
   }
@@ -125,40 +138,72 @@ void EncodeStreamCall::OnItem(std::string id, VectorFormat format,
 }
 
 void EncodeStreamCall::AnswerLocked(std::string id, VectorFormat format,
+                                    std::shared_ptr<AnswerRoom> room,
                                     absl::StatusOr<EncodedDocument> result,
                                     const StageTimings& timings) {
-  --pending_;
-  call_.CountItem(result, timings);
-  if (ended_) return;
-  v1::EncodeStreamResponse response;
+  // What CountItem reads of it; the vectors are moved into the message.
+  EncodedDocument counted;
   if (result.ok()) {
-    FillEncoding(*std::move(result), std::move(id), format, response.mutable_encoding());
-    FillTimings(timings, response.mutable_timings());
-  } else {
-    response.mutable_encoding()->set_id(std::move(id));
-    *response.mutable_encoding()->mutable_status() = ToRpcStatus(result.status());
+    counted.tokens_used = result->tokens_used;
+    counted.truncated = result->truncated;
   }
-  ready_.push_back(SerializeMessage(response));
-  ready_bytes_ += static_cast<int64_t>(ready_.back().Length());
+  grpc::ByteBuffer bytes;
+  absl::Status status = result.status();
+  const bool wanted = !ended_ && !gone_;
+  if (status.ok() && wanted) {
+    status = WithoutThrowing([&] {
+      v1::EncodeStreamResponse response;
+      FillEncoding(*std::move(result), id, format, response.mutable_encoding());
+      FillTimings(timings, response.mutable_timings());
+      bytes = SerializeMessage(response);
+      return absl::OkStatus();
+    });
+  }
+  if (!status.ok() || !wanted) room->Close();
+  if (!status.ok()) return RefuseLocked(std::move(id), status, timings);
+  --pending_;
+  call_.CountItem(std::move(counted), timings);
+  if (!wanted) return;
+  ready_bytes_ += static_cast<int64_t>(bytes.Length());
+  ready_.push_back({std::move(bytes), std::move(room)});
+}
+
+void EncodeStreamCall::RefuseLocked(std::string id, const absl::Status& status,
+                                    const StageTimings& timings) {
+  --pending_;
+  call_.CountItem(status, timings);
+  if (ended_ || gone_) return;
+  v1::EncodeStreamResponse response;
+  response.mutable_encoding()->set_id(std::move(id));
+  *response.mutable_encoding()->mutable_status() = ToRpcStatus(status);
+  ready_.push_back({SerializeMessage(response), nullptr});
+  ready_bytes_ += static_cast<int64_t>(ready_.back().bytes.Length());
 }
 
 void EncodeStreamCall::AdvanceLocked() {
   if (ended_) return;
   if (!writing_ && !gone_ && !ready_.empty()) {
-    outgoing_.Swap(&ready_.front());
+    outgoing_ = std::move(ready_.front());
     ready_.pop_front();
-    ready_bytes_ -= static_cast<int64_t>(outgoing_.Length());
+    const auto bytes = static_cast<int64_t>(outgoing_.bytes.Length());
+    ready_bytes_ -= bytes;
     writing_ = true;
-    StartWrite(&outgoing_);
+    call_.WriteBegins(bytes);
+    StartWrite(&outgoing_.bytes);
   }
   if (gone_) {
     if (!writing_) EndLocked(call_.WhyCancelled());
+    return;
+  }
+  if (!failure_.ok()) {
+    if (!writing_) EndLocked(failure_);
     return;
   }
   const auto unanswered = pending_ + static_cast<int64_t>(ready_.size()) + (writing_ ? 1 : 0);
   if (!reading_ && !no_more_inputs_ && !draining_ && !parked_.has_value() &&
       unanswered < call_.parts().options->max_stream_inputs && ready_bytes_ < kMaxUnsentBytes) {
     reading_ = true;
+    call_.ReadBegins(weak_from_this(), /*whole_request=*/false);
     StartRead(&incoming_);
   }
   if (unanswered > 0) return;
@@ -169,14 +214,16 @@ void EncodeStreamCall::AdvanceLocked() {
 void EncodeStreamCall::EndLocked(const absl::Status& status) {
   ended_ = true;
   ready_.clear();
+  ready_bytes_ = 0;
   Finish(call_.Finish(status));
 }
 
 void EncodeStreamCall::OnWriteDone(bool ok) {
   absl::MutexLock lock(&mu_);
+  call_.WriteEnds();
   writing_ = false;
-  gone_ = gone_ || !ok;
-  if (gone_) cancel_->Cancel();
+  outgoing_ = {};  // gives its room back
+  if (!ok || gone_) LoseReaderLocked();
   AdvanceLocked();
 }
 
@@ -186,7 +233,25 @@ void EncodeStreamCall::OnDrain() {
   AdvanceLocked();
 }
 
+// A stream whose answer is not taken either is cancelled; the write under way ends it.
+void EncodeStreamCall::GiveUpReading(const absl::Status& status) {
+  absl::MutexLock lock(&mu_);
+  if (ended_) return;
+  cancel_->Cancel();
+  if (!writing_) return EndLocked(status);
+  LoseReaderLocked();
+  call_.Cancel();
+}
+
+void EncodeStreamCall::LoseReaderLocked() {
+  gone_ = true;
+  cancel_->Cancel();
+  ready_.clear();
+  ready_bytes_ = 0;
+}
+
 void EncodeStreamCall::OnDone() {
+  call_.Close();
   call_.parts().drain_bell->Remove(this);
   self_.reset();
 }
@@ -195,7 +260,7 @@ void EncodeStreamCall::OnCancel() {
   cancel_->Cancel();
   call_.parts().scheduler->NotifyCancelled();
   absl::MutexLock lock(&mu_);
-  gone_ = true;
+  LoseReaderLocked();
   AdvanceLocked();
 }
 

@@ -7,6 +7,10 @@
 // and tried again when one of them ends, so the stream is slowed and not refused. Where the item is
 // alone, the refusal becomes its status.
 //
+// Each answer has its room counted (AnswerRoom) from before it is computed until its reader has
+// taken it. A message larger than --max-request-bytes ends the stream, and so does an answer that
+// is not taken for long (OpenCalls).
+//
 // When the server drains, the stream reads no more. It ends with UNAVAILABLE once what it has read
 // is answered, so at once where its caller merely keeps it open. An input without an answer has not
 // been worked on.
@@ -21,6 +25,7 @@
 #include <grpcpp/grpcpp.h>
 #include <longspan/v1/encoder.pb.h>
 
+#include <cstdint>
 #include <deque>
 #include <memory>
 #include <optional>
@@ -29,19 +34,22 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
 #include "server/batching/admission.h"
+#include "server/batching/answer_room.h"
 #include "server/batching/cancel_flag.h"
 #include "server/rpc/drain_bell.h"
+#include "server/rpc/open_calls.h"
+#include "server/rpc/raw_service.h"
 #include "server/rpc/rpc_call.h"
 #include "server/wire/vector_format.h"
 
 namespace longspan {
 
-class EncodeStreamCall final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>,
+class EncodeStreamCall final : public RawReactor,
                                public DrainListener,
+                               public OpenCalls::Reader,
                                public std::enable_shared_from_this<EncodeStreamCall> {
  public:
-  static grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* Start(
-      grpc::CallbackServerContext* context, const ServiceParts* parts);
+  static RawReactor* Start(grpc::CallbackServerContext* context, const ServiceParts* parts);
 
   EncodeStreamCall(grpc::CallbackServerContext* context, const ServiceParts* parts)
       : call_(RpcMethod::kEncodeStream, context, parts) {}
@@ -51,6 +59,7 @@ class EncodeStreamCall final : public grpc::ServerBidiReactor<grpc::ByteBuffer, 
   void OnCancel() override;
   void OnDone() override;
   void OnDrain() override;
+  void GiveUpReading(const absl::Status& status) override;
 
  private:
   // One input between its arrival and its answer.
@@ -59,15 +68,26 @@ class EncodeStreamCall final : public grpc::ServerBidiReactor<grpc::ByteBuffer, 
     EncodeInput input;
     VectorFormat format = VectorFormat::kFloat32;
   };
+  // One answer between its making and its sending.
+  struct Answer {
+    grpc::ByteBuffer bytes;
+    std::shared_ptr<AnswerRoom> room;  // null where it holds no vector
+  };
 
   void Receive();
-  absl::StatusOr<EncodeInput> Decode(v1::EncodeStreamRequest* message, VectorFormat* format);
+  absl::Status ReadItem(const grpc::ByteBuffer& bytes, Item* item);
   void Dispatch(Item item);
   void Hand(Item item, AdmissionPermit permit);
-  void OnItem(std::string id, VectorFormat format, absl::StatusOr<EncodedDocument> result,
-              const StageTimings& timings);
-  void AnswerLocked(std::string id, VectorFormat format, absl::StatusOr<EncodedDocument> result,
-                    const StageTimings& timings) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void OnItem(std::string id, VectorFormat format, std::shared_ptr<AnswerRoom> room,
+              absl::StatusOr<EncodedDocument> result, const StageTimings& timings);
+  void AnswerLocked(std::string id, VectorFormat format, std::shared_ptr<AnswerRoom> room,
+                    absl::StatusOr<EncodedDocument> result, const StageTimings& timings)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // Answers an item with its status.
+  void RefuseLocked(std::string id, const absl::Status& status, const StageTimings& timings = {})
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // Nobody reads the answers any more.
+  void LoseReaderLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void AdvanceLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void EndLocked(const absl::Status& status) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
@@ -79,12 +99,13 @@ class EncodeStreamCall final : public grpc::ServerBidiReactor<grpc::ByteBuffer, 
   grpc::ByteBuffer incoming_;
 
   absl::Mutex mu_;
-  grpc::ByteBuffer outgoing_ ABSL_GUARDED_BY(mu_);           // the answer being written
-  std::deque<grpc::ByteBuffer> ready_ ABSL_GUARDED_BY(mu_);  // answers not yet written
+  Answer outgoing_ ABSL_GUARDED_BY(mu_);           // the answer being written
+  std::deque<Answer> ready_ ABSL_GUARDED_BY(mu_);  // answers not yet written
   int64_t ready_bytes_ ABSL_GUARDED_BY(mu_) = 0;
   int64_t pending_ ABSL_GUARDED_BY(mu_) = 0;  // inputs read and not yet in ready_
   int64_t running_ ABSL_GUARDED_BY(mu_) = 0;  // those of the pending ones that the engine has
   std::optional<Item> parked_ ABSL_GUARDED_BY(mu_);  // refused by admission, waits for a retry
+  absl::Status failure_ ABSL_GUARDED_BY(mu_);  // what ends the stream, behind the write under way
   bool reading_ ABSL_GUARDED_BY(mu_) = false;
   bool writing_ ABSL_GUARDED_BY(mu_) = false;
   bool no_more_inputs_ ABSL_GUARDED_BY(mu_) = false;

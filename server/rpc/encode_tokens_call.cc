@@ -6,6 +6,7 @@
 #include "server/wire/enums.h"
 #include "server/wire/request_decoder.h"
 #include "server/wire/response_encoder.h"
+#include "server/wire/serialized.h"
 
 namespace longspan {
 namespace {
@@ -16,22 +17,9 @@ constexpr int64_t kMaxMessageBytes = (1 << 20) - (16 << 10);
 
 }  // namespace
 
-grpc::ServerWriteReactor<grpc::ByteBuffer>* EncodeTokensCall::Start(
-    grpc::CallbackServerContext* context, const grpc::ByteBuffer& request,
-    const ServiceParts* parts) {
-  const auto call = std::make_shared<EncodeTokensCall>(context, parts);
-  call->self_ = call;
-  if (const absl::Status status = call->Run(request); !status.ok()) {
-    absl::MutexLock lock(&call->mu_);
-    call->EndLocked(status);
-  }
-  return call.get();
-}
-
 absl::Status EncodeTokensCall::Run(const grpc::ByteBuffer& request) {
   const ServiceParts& parts = call_.parts();
   v1::EncodeTokensRequest message;
-  if (absl::Status status = call_.Admit(); !status.ok()) return status;
   if (absl::Status status = call_.Parse(request, &message); !status.ok()) return status;
   auto input = DecodeTokensInput(&message, parts.decoding());
   if (!input.ok()) return input.status();
@@ -43,7 +31,7 @@ absl::Status EncodeTokensCall::Run(const grpc::ByteBuffer& request) {
   const int64_t rows_per_block = std::max<int64_t>(
       1, kMaxMessageBytes / (4 * std::max<int64_t>(1, parts.model->token_dimensions)));
   rows_ = std::make_shared<TokenVectorBuffer>(rows_per_block, [weak = weak_from_this()] {
-    if (const auto call = weak.lock()) call->Pump();
+    if (const auto call = weak.lock()) static_cast<EncodeTokensCall*>(call.get())->Pump();
   });
   input->options.token_sink = [rows = rows_, width = parts.model->token_dimensions](
                                   int64_t first, int64_t count, const float* values) {
@@ -57,8 +45,8 @@ absl::Status EncodeTokensCall::Run(const grpc::ByteBuffer& request) {
                             .permit = *std::move(permit),
                             .token_vectors = rows_,
                             .timer = call_.NewTimer(call_.arrival())};
-  params.done = [call = shared_from_this()](absl::StatusOr<EncodedDocument> result,
-                                            const StageTimings& timings) {
+  params.done = [call = Shared<EncodeTokensCall>()](absl::StatusOr<EncodedDocument> result,
+                                                    const StageTimings& timings) {
     call->OnEnd(std::move(result), timings);
   };
   parts.pipeline->Submit(std::make_shared<EncodeTask>(std::move(params), parts.clock));
@@ -81,8 +69,15 @@ void EncodeTokensCall::Pump() {
 
 void EncodeTokensCall::PumpLocked() {
   if (writing_ || ended_) return;
-  if (result_.has_value() && !result_->ok()) return EndLocked(result_->status());
-  if (last_written_) return EndLocked(absl::OkStatus());
+  const absl::Status status =
+      WithoutThrowing([&]() ABSL_NO_THREAD_SAFETY_ANALYSIS { return WriteNextLocked(); });
+  if (!status.ok()) return EndLocked(status);
+  if (last_written_ && !writing_) EndLocked(absl::OkStatus());
+}
+
+absl::Status EncodeTokensCall::WriteNextLocked() {
+  if (result_.has_value() && !result_->ok()) return result_->status();
+  if (last_written_) return absl::OkStatus();
   if (!held_.has_value()) held_ = rows_->TryPop();
   std::optional<TokenVectorBuffer::Block> next;
   if (held_.has_value()) next = rows_->TryPop();
@@ -91,6 +86,7 @@ void EncodeTokensCall::PumpLocked() {
   } else if (result_.has_value()) {
     WriteLocked(held_.has_value() ? *std::move(held_) : TokenVectorBuffer::Block{}, /*last=*/true);
   }
+  return absl::OkStatus();
 }
 
 void EncodeTokensCall::WriteLocked(TokenVectorBuffer::Block block, bool last) {
@@ -103,17 +99,15 @@ void EncodeTokensCall::WriteLocked(TokenVectorBuffer::Block block, bool last) {
   message_ = SerializeMessage(response);
   writing_ = true;
   last_written_ = last;
+  call_.WriteBegins(static_cast<int64_t>(message_.Length()));
   StartWrite(&message_);
-}
-
-void EncodeTokensCall::EndLocked(const absl::Status& status) {
-  ended_ = true;
-  Finish(call_.Finish(status));
 }
 
 void EncodeTokensCall::OnWriteDone(bool ok) {
   absl::MutexLock lock(&mu_);
+  call_.WriteEnds();
   writing_ = false;
+  message_.Clear();
   if (!ok) {
     cancel_->Cancel();
     if (!ended_) EndLocked(call_.WhyCancelled());
@@ -122,17 +116,13 @@ void EncodeTokensCall::OnWriteDone(bool ok) {
   PumpLocked();
 }
 
-void EncodeTokensCall::OnCancel() {
-  cancel_->Cancel();
-  call_.parts().scheduler->NotifyCancelled();
-  absl::MutexLock lock(&mu_);
-  // While a write is under way, its callback ends the call.
-  if (!ended_ && !writing_) EndLocked(call_.WhyCancelled());
+// While a write is under way, its callback ends the call.
+void EncodeTokensCall::OnGoneLocked() {
+  if (!writing_) EndLocked(call_.WhyCancelled());
 }
 
-void EncodeTokensCall::OnDone() {
+void EncodeTokensCall::OnClosed() {
   if (rows_ != nullptr) rows_->Close();
-  self_.reset();
 }
 
 }  // namespace longspan

@@ -4,6 +4,7 @@
 #include <google/protobuf/descriptor.pb.h>
 #include <grpc/reflection/v1/reflection.grpc.pb.h>
 #include <grpc/reflection/v1alpha/reflection.grpc.pb.h>
+#include <grpcpp/support/proto_buffer_reader.h>
 
 #include <set>
 #include <utility>
@@ -14,6 +15,8 @@
 #include "core/error_details.h"
 #include "server/rpc/drain_bell.h"
 #include "server/rpc/metadata_limit.h"
+#include "server/rpc/raw_service.h"
+#include "server/wire/serialized.h"
 #include "server/wire/status.h"
 
 namespace longspan {
@@ -115,6 +118,7 @@ class OpenStream {
 struct Streams {
   std::vector<std::string> services;
   KeyRing* keys;
+  OpenCalls* calls;
   absl::Mutex mu;  // also guards the state of each stream
   std::set<OpenStream*> open ABSL_GUARDED_BY(mu);
   bool finishing ABSL_GUARDED_BY(mu) = false;
@@ -128,99 +132,140 @@ absl::Status Admit(const grpc::CallbackServerContext& context, KeyRing* keys) {
                          : std::string_view(found->second.data(), found->second.size()));
 }
 
+// A request holds a name, or an extension's number.
+constexpr size_t kMaxRequestBytes = 64 << 10;
+
+template <typename Request>
+absl::Status ParseRequest(const grpc::ByteBuffer& bytes, Request* request) {
+  if (bytes.Length() > kMaxRequestBytes) {
+    return absl::ResourceExhaustedError(absl::StrCat(
+        "the request has ", bytes.Length(), " bytes; allowed: at most ", kMaxRequestBytes));
+  }
+  grpc::ByteBuffer copy(bytes);  // shares the slices
+  grpc::ProtoBufferReader reader(&copy);
+  if (reader.status().ok() && request->ParseFromZeroCopyStream(&reader)) return absl::OkStatus();
+  return absl::InvalidArgumentError("the request is not a valid ServerReflectionRequest");
+}
+
 // One request after another, each answered before the next is read.
 template <typename Request, typename Response>
-class Stream final : public grpc::ServerBidiReactor<Request, Response>, public OpenStream {
+class Stream final : public RawReactor,
+                     public OpenStream,
+                     public OpenCalls::Reader,
+                     public std::enable_shared_from_this<Stream<Request, Response>> {
  public:
-  Stream(grpc::CallbackServerContext* context, Streams* streams) : streams_(streams) {
+  Stream(grpc::CallbackServerContext* context, Streams* streams)
+      : streams_(streams),
+        listed_(streams->calls->Add(std::nullopt, ClientOf(context->peer()), context)) {}
+
+  static RawReactor* Start(grpc::CallbackServerContext* context, Streams* streams) {
+    const auto stream = std::make_shared<Stream>(context, streams);
+    stream->self_ = stream;
     const absl::Status allowed = Admit(*context, streams->keys);
-    absl::MutexLock lock(&streams_->mu);
-    streams_->open.insert(this);
-    if (!allowed.ok()) {
-      EndLocked(ToGrpcStatus(allowed));
-    } else {
-      ReadLocked();
-    }
+    absl::MutexLock lock(&streams->mu);
+    streams->open.insert(stream.get());
+    allowed.ok() ? stream->ReadLocked() : stream->EndLocked(allowed);
+    return stream.get();
   }
 
   void OnReadDone(bool ok) override {
+    streams_->calls->ReadEnds(listed_);
+    absl::Status status;
+    grpc::ByteBuffer answer;
     if (ok) {
-      response_.Clear();
-      Answer(request_, streams_->services, &files_, &response_);
+      Request request;
+      status = ParseRequest(incoming_, &request);
+      incoming_.Clear();
+      Response response;
+      if (status.ok()) {
+        Answer(request, streams_->services, &files_, &response);
+        answer = SerializeMessage(response);
+      }
     }
     absl::MutexLock lock(&streams_->mu);
-    if (!ok) return EndLocked(grpc::Status::OK);
+    if (!ok || !status.ok()) return EndLocked(status);
     if (ended_) return;
+    outgoing_.Swap(&answer);
     writing_ = true;
-    this->StartWrite(&response_);
+    streams_->calls->WriteBegins(listed_, static_cast<int64_t>(outgoing_.Length()));
+    this->StartWrite(&outgoing_);
   }
   void OnWriteDone(bool ok) override {
     absl::MutexLock lock(&streams_->mu);
+    streams_->calls->WriteEnds(listed_);
     writing_ = false;
-    ok ? ReadLocked() : EndLocked(grpc::Status::CANCELLED);
+    outgoing_.Clear();
+    ok ? ReadLocked() : EndLocked(absl::CancelledError("the caller went away"));
   }
   void LeaveLocked() override {
-    if (!writing_) EndLocked(ToGrpcStatus(DrainingStatus()));
+    if (!writing_) EndLocked(DrainingStatus());
+  }
+  // It reads only while it does not write.
+  void GiveUpReading(const absl::Status& status) override {
+    absl::MutexLock lock(&streams_->mu);
+    if (!writing_) EndLocked(status);
   }
   // Nothing to do: the read or write under way fails, and its callback ends the stream.
   void OnCancel() override {}
   void OnDone() override {
+    streams_->calls->Remove(listed_);
     {
       absl::MutexLock lock(&streams_->mu);
       streams_->open.erase(this);
     }
-    delete this;
+    self_.reset();
   }
 
  private:
   void ReadLocked() ABSL_NO_THREAD_SAFETY_ANALYSIS {
-    if (streams_->finishing) return EndLocked(ToGrpcStatus(DrainingStatus()));
-    this->StartRead(&request_);
+    if (streams_->finishing) return EndLocked(DrainingStatus());
+    if (ended_) return;
+    streams_->calls->ReadBegins(listed_, this->weak_from_this(), /*whole_request=*/false);
+    this->StartRead(&incoming_);
   }
-  void EndLocked(const grpc::Status& status) {
+  void EndLocked(const absl::Status& status) {
     if (std::exchange(ended_, true)) return;
-    this->Finish(status);
+    this->Finish(ToGrpcStatus(status));
   }
 
   Streams* const streams_;
+  const OpenCalls::Handle listed_;
+  std::shared_ptr<Stream> self_;  // gRPC's share of this object, given back in OnDone
   bool writing_ = false;
   bool ended_ = false;
-  Request request_;
-  Response response_;
+  grpc::ByteBuffer incoming_;
+  grpc::ByteBuffer outgoing_;
   FileSender files_;
 };
 
-template <typename Base, typename Request, typename Response>
-class Service final : public Base {
+template <typename Request, typename Response>
+class Service final : public RawService {
  public:
-  explicit Service(Streams* streams) : streams_(streams) {}
-  grpc::ServerBidiReactor<Request, Response>* ServerReflectionInfo(
-      grpc::CallbackServerContext* context) override {
-    return new Stream<Request, Response>(context, streams_);
+  Service(const char* path, Streams* streams) {
+    Serve(path, [streams](grpc::CallbackServerContext* context) {
+      return Stream<Request, Response>::Start(context, streams);
+    });
   }
-
- private:
-  Streams* const streams_;
 };
 
 }  // namespace
 
 struct ReflectionServices::Parts {
   Streams streams;
-  Service<v1::ServerReflection::CallbackService, v1::ServerReflectionRequest,
-          v1::ServerReflectionResponse>
-      current{&streams};
-  Service<v1alpha::ServerReflection::CallbackService, v1alpha::ServerReflectionRequest,
-          v1alpha::ServerReflectionResponse>
-      older{&streams};
+  Service<v1::ServerReflectionRequest, v1::ServerReflectionResponse> current{
+      "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", &streams};
+  Service<v1alpha::ServerReflectionRequest, v1alpha::ServerReflectionResponse> older{
+      "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", &streams};
 };
 
-ReflectionServices::ReflectionServices(std::vector<std::string> services, KeyRing* keys)
+ReflectionServices::ReflectionServices(std::vector<std::string> services, KeyRing* keys,
+                                       OpenCalls* calls)
     : parts_(std::make_unique<Parts>()) {
   services.insert(services.end(), {v1::ServerReflection::service_full_name(),
                                    v1alpha::ServerReflection::service_full_name()});
   parts_->streams.services = std::move(services);
   parts_->streams.keys = keys;
+  parts_->streams.calls = calls;
 }
 
 ReflectionServices::~ReflectionServices() = default;

@@ -5,6 +5,8 @@
 // Why our own: the library of gRPC 1.51 speaks v1alpha alone, asks for no key, and switches itself
 // on for every server of the process by being loaded.
 //
+// Requests are read like all others (OpenCalls), and one of more than 64 KiB is refused.
+//
 // A wrong or missing key gets UNAUTHENTICATED, as from every service but health. Unknown names and
 // extensions get an error response (NOT_FOUND) inside the open stream, as the protocol says.
 //
@@ -19,14 +21,15 @@
 #include <vector>
 
 #include "server/rpc/key_ring.h"
+#include "server/rpc/open_calls.h"
 
 namespace longspan {
 
 class ReflectionServices {
  public:
   // `services`: the full names that list_services answers, beside the two of reflection itself.
-  // `keys` outlives this object.
-  ReflectionServices(std::vector<std::string> services, KeyRing* keys);
+  // `keys` and `calls` outlive this object.
+  ReflectionServices(std::vector<std::string> services, KeyRing* keys, OpenCalls* calls);
   ~ReflectionServices();
 
   void RegisterWith(grpc::ServerBuilder* builder);

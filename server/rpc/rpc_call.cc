@@ -2,9 +2,7 @@
 
 #include <google/protobuf/io/zero_copy_stream.h>
 #include <google/protobuf/stubs/logging.h>
-#include <grpcpp/impl/codegen/proto_utils.h>
 #include <grpcpp/support/proto_buffer_reader.h>
-#include <grpcpp/support/proto_buffer_writer.h>
 
 #include <algorithm>
 #include <chrono>
@@ -16,6 +14,7 @@
 #include "server/rpc/metadata_limit.h"
 #include "server/wire/response_encoder.h"
 #include "server/wire/status.h"
+#include "server/wire/wire_limits.h"
 
 namespace longspan {
 namespace {
@@ -46,12 +45,6 @@ constexpr size_t kMaxTraceparentBytes = 64;
 // When a caller that comes before the model is loaded should try again.
 constexpr absl::Duration kRetryStarting = absl::Seconds(1);
 
-// Peer address without its port, so that all connections of a client share one part of the queue.
-std::string ClientOf(const std::string& peer) {
-  const size_t colon = peer.rfind(':');
-  return colon == std::string::npos || peer.rfind("unix", 0) == 0 ? peer : peer.substr(0, colon);
-}
-
 std::string NewRequestId() {
   thread_local std::mt19937_64 random{std::random_device{}()};
   return absl::StrFormat("%016x", random());
@@ -78,7 +71,22 @@ RpcCall::RpcCall(RpcMethod method, grpc::CallbackServerContext* context, const S
   traceparent_ = Metadata("traceparent");
   if (!PlainAscii(traceparent_, kMaxTraceparentBytes)) traceparent_.clear();
   context_->AddInitialMetadata("x-request-id", request_id_);
+  listed_ = parts_->open_calls->Add(method, client_, context_);
 }
+
+void RpcCall::Close() {
+  if (std::exchange(open_, false)) parts_->open_calls->Remove(listed_);
+}
+
+void RpcCall::ReadBegins(std::weak_ptr<OpenCalls::Reader> reader, bool whole_request) {
+  parts_->open_calls->ReadBegins(listed_, std::move(reader), whole_request);
+}
+
+void RpcCall::ReadEnds() { parts_->open_calls->ReadEnds(listed_); }
+
+void RpcCall::WriteBegins(int64_t bytes) { parts_->open_calls->WriteBegins(listed_, bytes); }
+
+void RpcCall::WriteEnds() { parts_->open_calls->WriteEnds(listed_); }
 
 std::string RpcCall::Metadata(const char* name) const {
   const auto found = context_->client_metadata().find(name);
@@ -97,7 +105,7 @@ void RpcCall::ReadDeadline() {
   deadline_ = parts_->clock->FromTimeout(left);
 }
 
-absl::Status RpcCall::Admit() const {
+absl::Status RpcCall::Admit() {
   if (!parts_->lifecycle->answering()) {
     return parts_->lifecycle->draining()
                ? DrainingStatus()
@@ -105,14 +113,35 @@ absl::Status RpcCall::Admit() const {
                                 kRetryStarting);
   }
   if (absl::Status status = CheckMetadata(*context_); !status.ok()) return status;
-  return parts_->keys->Check(Metadata("authorization"));
+  if (absl::Status status = parts_->keys->Check(Metadata("authorization")); !status.ok())
+    return status;
+  parts_->open_calls->Accept(listed_);
+  return absl::OkStatus();
+}
+
+absl::Status RpcCall::NoteReceived(const grpc::ByteBuffer& message) {
+  request_bytes_ = static_cast<int64_t>(message.Length());
+  if (request_bytes_ <= parts_->options->max_request_bytes) return absl::OkStatus();
+  parts_->metrics->OnMessageTooLarge();
+  return WithReason(
+      absl::ResourceExhaustedError(absl::StrCat("Received message larger than max (",
+                                                request_bytes_, " vs. ",
+                                                parts_->options->max_request_bytes, ")")),
+      kReasonMaxRequestBytes);
+}
+
+absl::Status RpcCall::WhyNoRequest() const {
+  return context_->IsCancelled() ? WhyCancelled()
+                                 : absl::InvalidArgumentError("the call has no request message");
 }
 
 absl::Status RpcCall::Parse(const grpc::ByteBuffer& bytes, google::protobuf::Message* message) {
   static google::protobuf::LogHandler* const installed =
       google::protobuf::SetLogHandler(&KeepProtobufMessage);
   (void)installed;
-  request_bytes_ = static_cast<int64_t>(bytes.Length());
+  const absl::Status counted =
+      CheckWireLimits(bytes, *message->GetDescriptor(), LimitsOfRequests(parts_->decoding()));
+  if (!counted.ok()) return counted;
   last_protobuf_message.clear();
   grpc::ByteBuffer copy(bytes);  // shares the slices
   grpc::ProtoBufferReader reader(&copy);
@@ -168,6 +197,7 @@ void RpcCall::NoteUnfinished() {
 void RpcCall::CountItem(const absl::StatusOr<EncodedDocument>& result,
                         const StageTimings& timings) {
   outcome_.itemised = true;
+  ++items_by_code_[CodeIndex(result.status().code())];
   CallOutcome item{.method = outcome_.method,
                    .status = result.status(),
                    .total = timings.total,
@@ -217,20 +247,20 @@ void RpcCall::WriteLog(const absl::Status& status, absl::Duration total) const {
   if (outcome_.truncated_texts > 0) fields["truncated_texts"] = outcome_.truncated_texts;
   if (absl::IsCancelled(status) || absl::IsDeadlineExceeded(status))
     fields["stage"] = StageName(outcome_.timings.stage);
+  if (outcome_.itemised) {
+    Log::Fields items = Log::Fields::object();
+    for (size_t code = 0; code < kNumCodes; ++code) {
+      if (items_by_code_[code] == 0) continue;
+      items[std::string(CodeName(static_cast<absl::StatusCode>(code)))] = items_by_code_[code];
+    }
+    fields["items"] = std::move(items);
+  }
   if (!status.ok())
     fields["error"] = ShortMessage({status.message().data(), status.message().size()});
   if (const std::string limit = LimitOf(status); !limit.empty()) fields["limit"] = limit;
   const bool ours =
       status.code() == absl::StatusCode::kInternal || status.code() == absl::StatusCode::kUnknown;
   parts_->log->Write(ours ? LogLevel::kError : LogLevel::kInfo, "request", fields);
-}
-
-grpc::ByteBuffer SerializeMessage(const google::protobuf::Message& message) {
-  grpc::ByteBuffer buffer;
-  bool owned = false;
-  grpc::GenericSerialize<grpc::ProtoBufferWriter, google::protobuf::Message>(message, &buffer,
-                                                                             &owned);
-  return buffer;
 }
 
 }  // namespace longspan

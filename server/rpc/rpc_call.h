@@ -2,16 +2,21 @@
 // let in, and the one place that every outcome passes (metrics, request log, trailers). A reactor
 // owns one RpcCall, calls Admit first and Finish once.
 //
-// Thread safety: none of its own but for NewTimer, which any thread may call. Admit, Parse and
-// NoteInput run on the handler's thread before another thread sees the call; NoteText, CountItem
-// and Finish run under the reactor's own lock.
+// While it is open, the call is one of OpenCalls, from the constructor to Close.
+//
+// Thread safety: none of its own. Admit, Parse and NoteInput run on the handler's thread before
+// another thread sees the call; NoteText, CountItem and Finish run under the reactor's own lock.
+// ReadBegins to WriteEnds, until Close, and NewTimer may be called from any thread.
 #pragma once
 
 #include <grpcpp/grpcpp.h>
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
+#include <exception>
 #include <memory>
+#include <new>
 #include <string>
 #include <vector>
 
@@ -22,6 +27,7 @@
 #include "absl/time/time.h"
 #include "server/batching/encode_task.h"
 #include "server/batching/task_timer.h"
+#include "server/rpc/open_calls.h"
 #include "server/rpc/service_parts.h"
 #include "server/telemetry/metrics.h"
 #include "server/text/encode_input.h"
@@ -33,11 +39,30 @@ class RpcCall {
  public:
   RpcCall(RpcMethod method, grpc::CallbackServerContext* context, const ServiceParts* parts);
 
+  ~RpcCall() { Close(); }
+  RpcCall(const RpcCall&) = delete;
+  RpcCall& operator=(const RpcCall&) = delete;
+
   // UNAVAILABLE while the server starts or drains, RESOURCE_EXHAUSTED with too much metadata,
   // UNAUTHENTICATED without a known key.
-  absl::Status Admit() const;
-  // Parses a request. INVALID_ARGUMENT where it is malformed or a string is not UTF-8.
+  absl::Status Admit();
+  // Counts a message that has come. RESOURCE_EXHAUSTED where it is larger than max_request_bytes.
+  absl::Status NoteReceived(const grpc::ByteBuffer& message);
+  // Parses a request. INVALID_ARGUMENT where it is malformed, a string is not UTF-8, or it repeats
+  // a field more often than allowed (wire_limits.h), which is found before anything is built.
   absl::Status Parse(const grpc::ByteBuffer& bytes, google::protobuf::Message* message);
+  // Why a call that should have one request has none.
+  absl::Status WhyNoRequest() const;
+
+  // What OpenCalls should know.
+  void ReadBegins(std::weak_ptr<OpenCalls::Reader> reader, bool whole_request);
+  void ReadEnds();
+  void WriteBegins(int64_t bytes);
+  void WriteEnds();
+  // Ends the call where a message under way keeps it from ending with a status of its own.
+  void Cancel() const { context_->TryCancel(); }
+  // gRPC holds nothing of the call any more: called in OnDone. Calls after the first do nothing.
+  void Close();
 
   const ServiceParts& parts() const { return *parts_; }
   // The arrival and the deadline are by the engine's clock. A call that brings no deadline has the
@@ -72,6 +97,8 @@ class RpcCall {
   void WriteLog(const absl::Status& status, absl::Duration total) const;
 
   grpc::CallbackServerContext* const context_;
+  bool open_ = true;          // until Close
+  OpenCalls::Handle listed_;  // valid until Close
   const ServiceParts* const parts_;
   const absl::Time arrival_;
   absl::Time deadline_;
@@ -81,6 +108,7 @@ class RpcCall {
   CallOutcome outcome_;
   int64_t text_bytes_ = 0;  // of all texts; a token id counts 4
   int64_t request_bytes_ = 0;
+  std::array<int64_t, kNumCodes> items_by_code_ = {};  // of a stream
 
   absl::Mutex timers_mu_;
   // Those of tasks that run; some that have ended may be among them.
@@ -89,7 +117,17 @@ class RpcCall {
   bool had_tasks_ ABSL_GUARDED_BY(timers_mu_) = false;
 };
 
-// Serialised message for a raw reactor.
-grpc::ByteBuffer SerializeMessage(const google::protobuf::Message& message);
+// The result of `step`, or why it threw: RESOURCE_EXHAUSTED where memory was short. The call that
+// asked for too much pays for it, not the process.
+template <typename Step>
+absl::Status WithoutThrowing(const Step& step) {
+  try {
+    return step();
+  } catch (const std::bad_alloc&) {
+    return absl::ResourceExhaustedError("the call does not fit in memory");
+  } catch (const std::exception& error) {
+    return absl::InternalError(error.what());
+  }
+}
 
 }  // namespace longspan

@@ -24,6 +24,8 @@
 
 namespace longspan {
 
+class OpenCalls;
+
 struct ServiceParts {
   const ServerOptions* options = nullptr;
   const ModelInfo* model = nullptr;
@@ -38,6 +40,7 @@ struct ServiceParts {
   Metrics* metrics = nullptr;
   Log* log = nullptr;
   DrainBell* drain_bell = nullptr;
+  OpenCalls* open_calls = nullptr;
 
   // What requests are checked against.
   DecodingContext decoding() const {
@@ -46,6 +49,10 @@ struct ServiceParts {
             .max_texts_per_request = options->max_texts_per_request,
             .max_text_bytes = options->max_text_bytes,
             .max_global_spans = options->max_global_spans_per_text};
+  }
+  // Values of one vector with these options.
+  int64_t dimensions(const EncodeOptions& wanted) const {
+    return wanted.dimensions > 0 ? wanted.dimensions : model->output_dimensions;
   }
   // The longest text in force, in tokens; 0 = none.
   int64_t max_tokens() const { return MaxTokensInForce(*options, *model); }

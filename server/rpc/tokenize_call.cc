@@ -1,27 +1,83 @@
 #include "server/rpc/tokenize_call.h"
 
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "core/error_details.h"
 #include "server/text/text_segments.h"
 #include "server/wire/request_decoder.h"
+#include "server/wire/serialized.h"
 
 namespace longspan {
+namespace {
 
-grpc::ServerUnaryReactor* TokenizeCall::Start(grpc::CallbackServerContext* context,
-                                              const grpc::ByteBuffer& request,
-                                              grpc::ByteBuffer* response,
-                                              const ServiceParts* parts) {
-  auto* call = new TokenizeCall(context, response, parts);
-  if (const absl::Status status = call->Run(request); !status.ok()) call->End(status);
-  return call;
-}
+// Bytes of tokens that become one slice of the answer, and are counted together.
+constexpr size_t kSliceBytes = 1 << 20;
+
+// The tokens of one text, serialised as they come.
+class TokenWriter {
+ public:
+  TokenWriter(const Tokenizer& tokenizer, const std::string& prompt, AnswerRoom* room)
+      : tokenizer_(tokenizer),
+        prompt_bytes_(static_cast<int64_t>(prompt.size())),
+        prompt_characters_(CountCharacters(prompt)),
+        room_(room) {}
+
+  absl::Status Add(const Tokenization& tokens) {
+    for (size_t i = 0; i < tokens.ids.size(); ++i) {
+      token_.set_id(static_cast<uint32_t>(tokens.ids[i]));
+      const auto piece = tokenizer_.TokenText(tokens.ids[i]);
+      token_.set_text(piece.ok() ? *piece : std::string());
+      token_.set_special(tokens.special[i] != 0);
+      FillRange(tokens.bytes[i], prompt_bytes_, token_.mutable_bytes());
+      FillRange(tokens.characters[i], prompt_characters_, token_.mutable_characters());
+      AppendField(v1::TokenizedText::kTokensFieldNumber, token_, &open_);
+      if (open_.size() < kSliceBytes) continue;
+      if (absl::Status status = CloseSlice(); !status.ok()) return status;
+    }
+    return absl::OkStatus();
+  }
+
+  // Appends the text with all its tokens to the answer.
+  absl::Status Finish(std::vector<grpc::Slice>* answer) {
+    if (absl::Status status = CloseSlice(); !status.ok()) return status;
+    answer->push_back(
+        SliceOf(FieldHead(v1::TokenizeResponse::kTextsFieldNumber, static_cast<uint32_t>(bytes_))));
+    std::move(slices_.begin(), slices_.end(), std::back_inserter(*answer));
+    return absl::OkStatus();
+  }
+
+ private:
+  // Positions in the caller's text; those of the prompt's own tokens become 0.
+  static void FillRange(TextRange range, int64_t prompt, v1::Range* out) {
+    out->set_begin(static_cast<uint64_t>(std::max<int64_t>(0, range.begin - prompt)));
+    out->set_end(static_cast<uint64_t>(std::max<int64_t>(0, range.end - prompt)));
+  }
+
+  absl::Status CloseSlice() {
+    if (absl::Status status = room_->Add(static_cast<int64_t>(open_.size())); !status.ok())
+      return status;
+    bytes_ += open_.size();
+    slices_.push_back(SliceOf(std::exchange(open_, {})));
+    return absl::OkStatus();
+  }
+
+  const Tokenizer& tokenizer_;
+  const int64_t prompt_bytes_;
+  const int64_t prompt_characters_;
+  AnswerRoom* const room_;
+  v1::Token token_;   // filled anew for each token
+  std::string open_;  // tokens that are not yet in a slice
+  std::vector<grpc::Slice> slices_;
+  size_t bytes_ = 0;  // of the slices
+};
+
+}  // namespace
 
 absl::Status TokenizeCall::Run(const grpc::ByteBuffer& request) {
   const ServiceParts& parts = call_.parts();
-  if (absl::Status status = call_.Admit(); !status.ok()) return status;
   if (absl::Status status = call_.Parse(request, &request_); !status.ok()) return status;
   if (absl::Status status = CheckTokenizeRequest(request_, parts.decoding()); !status.ok())
     return status;
@@ -33,61 +89,61 @@ absl::Status TokenizeCall::Run(const grpc::ByteBuffer& request) {
   if (!permit.ok()) return permit.status();
   permit_ = *std::move(permit);
   timer_ = call_.NewTimer(call_.arrival());
-  parts.tokenizers->Submit(bytes, [this](const absl::Status& status) {
-    timer_->BeginPreparation();
-    End(status.ok() ? ReadAll() : status);
-  });
+  MakeRoom(/*vector_bytes=*/0);
+  parts.tokenizers->Submit(
+      bytes, [call = Shared<TokenizeCall>()](const absl::Status& status) { call->OnTurn(status); });
   return absl::OkStatus();
 }
 
-absl::Status TokenizeCall::ReadAll() {
+void TokenizeCall::OnTurn(const absl::Status& status) {
+  timer_->BeginPreparation();
+  Slices answer;
+  const absl::Status read =
+      status.ok() ? WithoutThrowing([&] { return ReadAll(&answer); }) : status;
+  request_.Clear();
+  permit_.Release();
+  const StageTimings timings = timer_->End(read.ok());
+  absl::MutexLock lock(&mu_);
+  if (ended_) return;
+  call_.NoteTimings(timings);
+  if (!read.ok()) return EndLocked(read);
+  AnswerLocked(grpc::ByteBuffer(answer.data(), answer.size()));
+}
+
+absl::Status TokenizeCall::Abandoned() const {
+  if (cancel_->cancelled()) return absl::CancelledError("the caller went away");
+  return call_.parts().clock->Now() < call_.deadline()
+             ? absl::OkStatus()
+             : absl::DeadlineExceededError("the deadline passed while the texts were read");
+}
+
+absl::Status TokenizeCall::ReadAll(Slices* answer) const {
   const std::string no_prompt;
   const auto prompt =
       request_.prompt_name().empty()
           ? &no_prompt
           : FindPrompt(request_.prompt_name(), "prompt_name", *call_.parts().model).value();
-  v1::TokenizeResponse response;
   for (int i = 0; i < request_.texts_size(); ++i) {
-    if (context_->IsCancelled()) return absl::CancelledError("the caller went away");
-    absl::Status status =
-        ReadOne(request_.texts(i), *prompt, absl::StrCat("texts[", i, "]"), response.add_texts());
+    const absl::Status status = ReadOne(request_.texts(i), *prompt, answer);
+    if (absl::IsInvalidArgument(status)) return AtField(status, absl::StrCat("texts[", i, "]"));
     if (!status.ok()) return status;
   }
-  *response_ = SerializeMessage(response);
   return absl::OkStatus();
 }
 
 absl::Status TokenizeCall::ReadOne(const std::string& text, const std::string& prompt,
-                                   const std::string& field, v1::TokenizedText* out) const {
+                                   Slices* answer) const {
   const Tokenizer& tokenizer = *call_.parts().tokenizer;
-  const bool add_special = !request_.has_add_special_tokens() || request_.add_special_tokens();
-  const auto tokens = prompt.empty() ? tokenizer.Encode(text, add_special)
-                                     : tokenizer.Encode(prompt + text, add_special);
-  if (!tokens.ok()) return AtField(tokens.status(), field);
-  // Positions in the caller's text; those of the prompt's own tokens become 0.
-  const auto shift = [](int64_t at, int64_t by) {
-    return static_cast<uint64_t>(std::max<int64_t>(0, at - by));
-  };
-  const auto prompt_bytes = static_cast<int64_t>(prompt.size());
-  const int64_t prompt_characters = CountCharacters(prompt);
-  for (size_t i = 0; i < tokens->ids.size(); ++i) {
-    v1::Token* token = out->add_tokens();
-    token->set_id(static_cast<uint32_t>(tokens->ids[i]));
-    const auto piece = tokenizer.TokenText(tokens->ids[i]);
-    if (piece.ok()) token->set_text(*piece);
-    token->set_special(tokens->special[i] != 0);
-    token->mutable_bytes()->set_begin(shift(tokens->bytes[i].begin, prompt_bytes));
-    token->mutable_bytes()->set_end(shift(tokens->bytes[i].end, prompt_bytes));
-    token->mutable_characters()->set_begin(shift(tokens->characters[i].begin, prompt_characters));
-    token->mutable_characters()->set_end(shift(tokens->characters[i].end, prompt_characters));
-  }
-  return absl::OkStatus();
-}
-
-void TokenizeCall::End(const absl::Status& status) {
-  permit_.Release();
-  if (timer_ != nullptr) call_.NoteTimings(timer_->End(status.ok()));
-  Finish(call_.Finish(status));
+  TokenWriter writer(tokenizer, prompt, room());
+  const std::string prompted = prompt.empty() ? std::string() : prompt + text;
+  const absl::Status status =
+      tokenizer.EncodeByParts(prompt.empty() ? text : prompted,
+                              !request_.has_add_special_tokens() || request_.add_special_tokens(),
+                              [&](const Tokenization& part) {
+                                const absl::Status abandoned = Abandoned();
+                                return abandoned.ok() ? writer.Add(part) : abandoned;
+                              });
+  return status.ok() ? writer.Finish(answer) : status;
 }
 
 }  // namespace longspan

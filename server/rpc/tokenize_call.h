@@ -1,44 +1,44 @@
 // TokenizeCall: one unary Tokenize, done on a tokenizer thread. It holds a permit for the bytes of
 // its texts, so that admission counts them like those of any other call.
 //
-// Lifetime: gRPC's until OnDone, where the object deletes itself.
-// Thread safety: one thread at a time: the handler's, then the tokenizer's.
+// A long text is read part by part (Tokenizer::EncodeByParts), and the tokens of a part are
+// serialised before the next one is read. So the call holds its texts, its answer as it is sent,
+// and the tokens of one part. The answer is counted while it grows (AnswerRoom): one that becomes
+// too large ends the call then. Between the parts the call looks whether anybody still waits.
+//
+// Lifetime and thread safety: those of a RequestCall (request_call.h).
 #pragma once
 
 #include <grpcpp/grpcpp.h>
 #include <longspan/v1/encoder.pb.h>
 
+#include <cstdint>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "server/batching/admission.h"
 #include "server/batching/task_timer.h"
-#include "server/rpc/rpc_call.h"
+#include "server/rpc/request_call.h"
 
 namespace longspan {
 
-class TokenizeCall final : public grpc::ServerUnaryReactor {
+class TokenizeCall final : public RequestCall {
  public:
-  static grpc::ServerUnaryReactor* Start(grpc::CallbackServerContext* context,
-                                         const grpc::ByteBuffer& request,
-                                         grpc::ByteBuffer* response, const ServiceParts* parts);
-
-  TokenizeCall(grpc::CallbackServerContext* context, grpc::ByteBuffer* response,
-               const ServiceParts* parts)
-      : call_(RpcMethod::kTokenize, context, parts), context_(context), response_(response) {}
-
-  void OnDone() override { delete this; }
+  TokenizeCall(grpc::CallbackServerContext* context, const ServiceParts* parts)
+      : RequestCall(RpcMethod::kTokenize, context, parts) {}
 
  private:
-  absl::Status Run(const grpc::ByteBuffer& request);
-  absl::Status ReadAll();
-  absl::Status ReadOne(const std::string& text, const std::string& prompt, const std::string& field,
-                       v1::TokenizedText* out) const;
-  void End(const absl::Status& status);
+  // The answer as it grows: the fields of TokenizeResponse, one behind the other.
+  using Slices = std::vector<grpc::Slice>;
 
-  RpcCall call_;
-  grpc::CallbackServerContext* const context_;
-  grpc::ByteBuffer* const response_;  // gRPC's own; may be written until OnDone
+  absl::Status Run(const grpc::ByteBuffer& request) override;
+  // Everything below runs on the tokenizer's thread.
+  void OnTurn(const absl::Status& status);
+  absl::Status ReadAll(Slices* answer) const;
+  absl::Status ReadOne(const std::string& text, const std::string& prompt, Slices* answer) const;
+  absl::Status Abandoned() const;
+
   v1::TokenizeRequest request_;
   AdmissionPermit permit_;
   std::shared_ptr<TaskTimer> timer_;  // null until a tokenizer thread is asked for

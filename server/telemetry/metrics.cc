@@ -100,8 +100,28 @@ std::string_view RpcMethodName(RpcMethod method) {
   return "unknown";
 }
 
+std::string_view DropReasonName(DropReason reason) {
+  switch (reason) {
+    case DropReason::kSlowRequest:
+      return "slow_request";
+    case DropReason::kReceivingMemory:
+      return "receiving_memory";
+    case DropReason::kUnreadAnswer:
+      return "unread_answer";
+  }
+  return "unknown";
+}
+
 Metrics::Metrics(const ModelInfo& model, bool tei_names)
     : requests_(Counters(&registry_, "requests_total", "Calls answered, by method and gRPC code.")),
+      stream_items_(
+          Counters(&registry_, "stream_items_total", "Inputs of EncodeStream answered, by code.")),
+      dropped_(Counters(&registry_, "dropped_calls_total",
+                        "Calls ended because their caller did not send or did not read."),
+               "reason", Names<kNumDropReasons>(DropReasonName)),
+      messages_too_large_(Counters(&registry_, "messages_too_large_total",
+                                   "Messages larger than --max-request-bytes.")
+                              .Add({})),
       request_seconds_(
           Histograms(&registry_, "request_seconds", "Time from arrival to answer of a call."),
           "method", Names<kNumRpcMethods>(RpcMethodName), kSeconds),
@@ -156,6 +176,18 @@ Metrics::Metrics(const ModelInfo& model, bool tei_names)
                        "lane", Names<kNumLanes>(LaneName), 1.0),
       draining_(Gauges(&registry_, "draining", "1 from SIGTERM on.").Add({})),
       live_(Gauges(&registry_, "live", "1 while no worker is dead or stuck.").Add({})),
+      open_calls_(Gauges(&registry_, "open_calls",
+                         "Calls between their arrival and the last byte of their answer."),
+                  "method", Names<kNumRpcMethods>(RpcMethodName)),
+      receiving_calls_(
+          Gauges(&registry_, "receiving_calls", "Calls whose request is still on its way.")
+              .Add({})),
+      answer_bytes_(Gauges(&registry_, "answer_bytes",
+                           "Bytes of answers being computed or not yet taken by their readers.")
+                        .Add({})),
+      token_vector_bytes_(Gauges(&registry_, "token_vector_bytes",
+                                 "Bytes of token vectors being computed or not yet sent.")
+                              .Add({})),
       process_(&registry_, model.weight_bytes),
       tei_(tei_names ? std::make_unique<TeiMetrics>(&registry_) : nullptr) {
   const std::string dtype(DataTypeName(model.dtype));
@@ -200,6 +232,13 @@ void Metrics::OnText(int64_t tokens, const StageTimings& timings) {
 }
 
 void Metrics::OnStreamItem(const CallOutcome& outcome) {
+  std::atomic<Counter*>& known = items_by_code_[CodeIndex(outcome.status.code())];
+  Counter* counter = known.load(std::memory_order_acquire);
+  if (counter == nullptr) {
+    counter = &stream_items_.Add({{"code", std::string(CodeName(outcome.status.code()))}});
+    known.store(counter, std::memory_order_release);
+  }
+  counter->Increment();
   CountEnd(outcome);
   if (tei_ != nullptr)
     tei_->OnRequest(outcome.texts, outcome.status, outcome.total, outcome.timings);
@@ -313,6 +352,11 @@ void Metrics::ReadGauges() {
   computing_threads_.Set(gauges.computing_threads);
   draining_.Set(gauges.draining ? 1 : 0);
   live_.Set(gauges.live ? 1 : 0);
+  for (size_t method = 0; method < kNumRpcMethods; ++method)
+    open_calls_[method].Set(static_cast<double>(gauges.open_calls[method]));
+  receiving_calls_.Set(static_cast<double>(gauges.receiving_calls));
+  answer_bytes_.Set(static_cast<double>(gauges.answer_bytes));
+  token_vector_bytes_.Set(static_cast<double>(gauges.token_vector_bytes));
   if (tei_ != nullptr) tei_->SetQueueSize(gauges.queue_texts);
   for (int lane = 0; lane < kNumLanes; ++lane)
     cost_correction_[lane].Set(gauges.cost_correction[lane]);

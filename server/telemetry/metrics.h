@@ -48,6 +48,12 @@ enum class RpcMethod { kEncode, kEncodeStream, kEncodeTokens, kTokenize, kGetMod
 inline constexpr size_t kNumRpcMethods = 5;
 std::string_view RpcMethodName(RpcMethod method);  // "Encode", "EncodeStream", ...
 
+// Why a call was ended that its caller kept waiting (open_calls.h).
+enum class DropReason { kSlowRequest, kReceivingMemory, kUnreadAnswer };
+inline constexpr size_t kNumDropReasons = 3;
+// "slow_request", "receiving_memory", "unread_answer"
+std::string_view DropReasonName(DropReason reason);
+
 // How one call ended.
 struct CallOutcome {
   RpcMethod method = RpcMethod::kEncode;
@@ -73,6 +79,10 @@ struct ServerGauges {
   int computing_threads = 0;
   bool draining = false;
   bool live = true;
+  std::array<int64_t, kNumRpcMethods> open_calls = {};
+  int64_t receiving_calls = 0;
+  int64_t answer_bytes = 0;        // Admission::Backlog
+  int64_t token_vector_bytes = 0;  // Admission::Backlog
   // OnlineCostModel::factor of each lane.
   std::array<double, kNumLanes> cost_correction = {1, 1, 1};
 };
@@ -89,9 +99,12 @@ class Metrics final : public BatchObserver {
   void OnCall(const CallOutcome& outcome);
   // One text of any call was encoded.
   void OnText(int64_t tokens, const StageTimings& timings);
-  // One text of EncodeStream has ended. It counts like a call, but not in requests_total and
-  // request_seconds.
+  // One text of EncodeStream has ended. It counts like a call, but in stream_items_total in place
+  // of requests_total and request_seconds.
   void OnStreamItem(const CallOutcome& outcome);
+  // A message was larger than max_request_bytes.
+  void OnMessageTooLarge() { messages_too_large_.Increment(); }
+  void OnDropped(DropReason reason) { dropped_[static_cast<size_t>(reason)].Increment(); }
 
   void OnBatch(const BatchReport& report) override;
   void OnQueueTime(Lane lane, absl::Duration waited) override;
@@ -124,6 +137,11 @@ class Metrics final : public BatchObserver {
   prometheus::Family<Counter>& requests_;
   // Children of requests_ by method and code; null until the first such call.
   std::array<std::array<std::atomic<Counter*>, kNumCodes>, kNumRpcMethods> requests_by_code_ = {};
+  prometheus::Family<Counter>& stream_items_;
+  // Children of stream_items_ by code; null until the first such item.
+  std::array<std::atomic<Counter*>, kNumCodes> items_by_code_ = {};
+  const LabelledChildren<Counter, kNumDropReasons> dropped_;
+  Counter& messages_too_large_;
   const LabelledChildren<Histogram, kNumRpcMethods> request_seconds_;
   const LabelledChildren<Histogram, kNumLengthClasses> seconds_by_length_;
   Histogram& request_tokens_;
@@ -151,6 +169,10 @@ class Metrics final : public BatchObserver {
   const LabelledChildren<Gauge, kNumLanes> cost_correction_;
   Gauge& draining_;
   Gauge& live_;
+  const LabelledChildren<Gauge, kNumRpcMethods> open_calls_;
+  Gauge& receiving_calls_;
+  Gauge& answer_bytes_;
+  Gauge& token_vector_bytes_;
   ProcessMetrics process_;
 
   const std::unique_ptr<TeiMetrics> tei_;  // null where these names are not served

@@ -34,6 +34,21 @@ void AppendBits(std::span<const float> values, std::string* out) {
 
 }  // namespace
 
+int64_t PackedBytes(VectorFormat format, int64_t dimensions) {
+  switch (format) {
+    case VectorFormat::kFloat32:
+      return 4 * dimensions;
+    case VectorFormat::kFloat16:
+    case VectorFormat::kBFloat16:
+      return 2 * dimensions;
+    case VectorFormat::kInt8:
+      return dimensions;
+    case VectorFormat::kBinary:
+      return (dimensions + 7) / 8;
+  }
+  return 4 * dimensions;
+}
+
 uint16_t ToBFloat16(float value) {
   const auto bits = std::bit_cast<uint32_t>(value);
   // A NaN whose payload is cut off would become infinity: one bit of the payload is set.

@@ -17,6 +17,9 @@ namespace longspan {
 
 enum class VectorFormat { kFloat32, kFloat16, kBFloat16, kInt8, kBinary };
 
+// Bytes of a vector of `dimensions` values in `format`.
+int64_t PackedBytes(VectorFormat format, int64_t dimensions);
+
 // IEEE 754 binary16: what is too large becomes infinity, what is small a subnormal.
 uint16_t ToFloat16(float value);
 uint16_t ToBFloat16(float value);

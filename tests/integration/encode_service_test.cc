@@ -364,6 +364,8 @@ TEST(EncodeServiceTest, GetModelInfo_TellsTheLimitsInForce) {
                          .max_concurrent_streams = 10,
                          .max_stream_inputs = 11,
                          .max_token_vector_bytes = 12000,
+                         .max_answer_bytes = 14000,
+                         .max_receiving_bytes = 15000,
                          .max_deadline = absl::Seconds(13),
                          .default_deadline = absl::Seconds(12)});
   const auto info = server.client().GetModelInfo(kLong);
@@ -382,6 +384,8 @@ TEST(EncodeServiceTest, GetModelInfo_TellsTheLimitsInForce) {
   EXPECT_EQ(limits.max_concurrent_streams(), 10u);
   EXPECT_EQ(limits.max_stream_inputs(), 11u);
   EXPECT_EQ(limits.max_token_vector_bytes(), 12000u);
+  EXPECT_EQ(limits.max_answer_bytes(), 14000u);
+  EXPECT_EQ(limits.max_receiving_bytes(), 15000u);
   EXPECT_EQ(limits.max_deadline_seconds(), 13);
   EXPECT_EQ(limits.default_deadline_seconds(), 12);
   EXPECT_EQ(limits.max_spans_per_text(), 65536u);

@@ -84,6 +84,11 @@ std::string MixedText(size_t bytes, uint64_t seed) {
 
 class TokenizerChunksTest : public ::testing::TestWithParam<const char*> {};
 
+bool CutsAtBlanks(const std::string& name) {
+  const auto files = ReadTokenizerFolder(Folder(name));
+  return InspectTokenizerJson(files->document, files->name)->cuts_at_blanks;
+}
+
 TEST_P(TokenizerChunksTest, PartsGiveTheTokensOfTheWhole) {
   const auto tokenizer = Tokenizer::Load(Folder(GetParam()));
   ASSERT_TRUE(tokenizer.ok()) << tokenizer.status();
@@ -96,7 +101,43 @@ TEST_P(TokenizerChunksTest, PartsGiveTheTokensOfTheWhole) {
     ASSERT_TRUE(parts->bytes == whole.bytes);
     ASSERT_TRUE(parts->characters == whole.characters);
     ASSERT_EQ(parts->special, whole.special);
+    // And one part at a time.
+    Tokenization joined;
+    size_t largest = 0;
+    ASSERT_TRUE((*tokenizer)
+                    ->EncodeByParts(text, true,
+                                    [&](const Tokenization& part) {
+                                      largest = std::max(largest, part.ids.size());
+                                      const auto append = [](const auto& from, auto* to) {
+                                        to->insert(to->end(), from.begin(), from.end());
+                                      };
+                                      append(part.ids, &joined.ids);
+                                      append(part.bytes, &joined.bytes);
+                                      append(part.characters, &joined.characters);
+                                      append(part.special, &joined.special);
+                                      return absl::OkStatus();
+                                    })
+                    .ok());
+    ASSERT_EQ(joined.ids, whole.ids);
+    ASSERT_TRUE(joined.bytes == whole.bytes);
+    ASSERT_TRUE(joined.characters == whole.characters);
+    ASSERT_EQ(joined.special, whole.special);
+    if (CutsAtBlanks(GetParam())) {
+      EXPECT_LT(largest, whole.ids.size() / 2);
+    }
   }
+}
+
+TEST(TokenizerByPartsTest, AnErrorOfTheReader_EndsIt) {
+  const auto tokenizer = Tokenizer::Load(Folder("bert-uncased"));
+  ASSERT_TRUE(tokenizer.ok()) << tokenizer.status();
+  int parts = 0;
+  const absl::Status status =
+      (*tokenizer)->EncodeByParts(MixedText(1'500'000, 1), true, [&](const Tokenization&) {
+        return ++parts == 2 ? absl::CancelledError("enough") : absl::OkStatus();
+      });
+  EXPECT_EQ(status.code(), absl::StatusCode::kCancelled);
+  EXPECT_EQ(parts, 2);
 }
 
 INSTANTIATE_TEST_SUITE_P(Families, TokenizerChunksTest,
@@ -108,11 +149,6 @@ INSTANTIATE_TEST_SUITE_P(Families, TokenizerChunksTest,
                            std::replace(name.begin(), name.end(), '-', '_');
                            return name;
                          });
-
-bool CutsAtBlanks(const std::string& name) {
-  const auto files = ReadTokenizerFolder(Folder(name));
-  return InspectTokenizerJson(files->document, files->name)->cuts_at_blanks;
-}
 
 TEST(TokenizerJsonTest, CutsAtBlanks_IsKnownOfTheFamiliesThatSplitThere) {
   for (const char* name :

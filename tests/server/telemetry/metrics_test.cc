@@ -239,6 +239,41 @@ TEST_F(MetricsTest, AStreamsTexts_CountAsWork_NotAsCalls) {
   EXPECT_EQ(Value("longspan_tokens_total"), 600) << "once";
 }
 
+TEST_F(MetricsTest, AStreamsTexts_CountByTheirOwnCode) {
+  CallOutcome item = Answered();
+  item.method = RpcMethod::kEncodeStream;
+  metrics_.OnStreamItem(item);
+  metrics_.OnStreamItem(item);
+  item.status = absl::ResourceExhaustedError("full");
+  metrics_.OnStreamItem(item);
+  EXPECT_EQ(Value("longspan_stream_items_total{code=\"OK\"}"), 2);
+  EXPECT_EQ(Value("longspan_stream_items_total{code=\"RESOURCE_EXHAUSTED\"}"), 1);
+}
+
+TEST_F(MetricsTest, WhatCallersKeptWaiting_IsCountedByReason_From0) {
+  for (const char* reason : {"slow_request", "receiving_memory", "unread_answer"})
+    EXPECT_EQ(Value(absl::StrCat("longspan_dropped_calls_total{reason=\"", reason, "\"}")), 0);
+  EXPECT_EQ(Value("longspan_messages_too_large_total"), 0);
+  metrics_.OnDropped(DropReason::kUnreadAnswer);
+  metrics_.OnMessageTooLarge();
+  EXPECT_EQ(Value("longspan_dropped_calls_total{reason=\"unread_answer\"}"), 1);
+  EXPECT_EQ(Value("longspan_messages_too_large_total"), 1);
+}
+
+TEST_F(MetricsTest, OpenCallsAndWhatTheyHold_AreGauges) {
+  ServerGauges gauges{.open_calls = {1, 2, 3, 4, 5},
+                      .receiving_calls = 6,
+                      .answer_bytes = 7,
+                      .token_vector_bytes = 8};
+  metrics_.SetGaugeSource([&] { return gauges; });
+  EXPECT_EQ(Value("longspan_open_calls{method=\"Encode\"}"), 1);
+  EXPECT_EQ(Value("longspan_open_calls{method=\"EncodeTokens\"}"), 3);
+  EXPECT_EQ(Value("longspan_open_calls{method=\"GetModelInfo\"}"), 5);
+  EXPECT_EQ(Value("longspan_receiving_calls"), 6);
+  EXPECT_EQ(Value("longspan_answer_bytes"), 7);
+  EXPECT_EQ(Value("longspan_token_vector_bytes"), 8);
+}
+
 TEST_F(MetricsTest, Gauges_AreReadAtTheScrape) {
   ServerGauges gauges{.queue_texts = 4,
                       .queue_tokens = 900,
