@@ -61,6 +61,16 @@ struct CallOutcome {
   bool itemised = false;   // a stream, whose texts are counted one by one (OnStreamItem)
 };
 
+// Why a connection to one of the server's ports was turned away or closed: by its listener
+// (RefusalName of server/listener.h), or for what it sent (AbuseName of
+// server/rpc/transport_guard.h).
+inline constexpr std::array<std::string_view, 10> kRefusedConnectionReasons = {
+    "max_connections", "max_connections_per_client",
+    "descriptors",     "memory",
+    "gave_way",        "too_old",
+    "header_block",    "resets",
+    "idle_frames",     "streams"};
+
 // Gauges, read at each scrape. Those of the queue are BatchScheduler::Depth, so a text that is cut
 // into pieces counts once for each piece.
 struct ServerGauges {
@@ -70,6 +80,8 @@ struct ServerGauges {
   double queue_oldest_seconds = 0;
   int computing_threads = 0;
   bool draining = false;
+  int64_t grpc_connections = 0;
+  int64_t http_connections = 0;
   // OnlineCostModel::factor of each lane.
   std::array<double, kNumLanes> cost_correction = {1, 1, 1};
 };
@@ -89,6 +101,10 @@ class Metrics final : public BatchObserver {
   void OnBatch(const BatchReport& report) override;
   void OnQueueTime(Lane lane, absl::Duration waited) override;
   void OnOutOfMemorySplit(int32_t texts) override;
+
+  // A connection to the gRPC or the HTTP port was turned away or closed, for a reason of
+  // kRefusedConnectionReasons.
+  void OnConnectionRefused(std::string_view reason);
 
   // The replicas and threads in force, and the speeds that were measured to choose them (may be
   // empty). Call once.
@@ -143,6 +159,8 @@ class Metrics final : public BatchObserver {
   Gauge& computing_threads_;
   const LabelledChildren<Gauge, kNumLanes> cost_correction_;
   Gauge& draining_;
+  const LabelledChildren<Gauge, 2> connections_;  // gRPC, HTTP
+  const LabelledChildren<Counter, kRefusedConnectionReasons.size()> connections_refused_;
   ProcessMetrics process_;
 
   const std::unique_ptr<TeiMetrics> tei_;  // null where these names are not served
