@@ -36,6 +36,8 @@ constexpr int kRestMilliseconds = 50;
 constexpr int kAcceptsInTurn = 128;
 // Connections that are asked, at most, whether they are in use, before a new one is refused.
 constexpr int kMostAsked = 64;
+// Addresses that are turned away at once.
+constexpr size_t kMostTurnedAway = 10'000;
 // Ports that are tried where a free one must be free on several addresses.
 constexpr int kPortTries = 16;
 // A peer that does not acknowledge what was sent to it for so long is gone.
@@ -174,6 +176,8 @@ std::string_view RefusalName(Refusal refusal) {
       return "gave_way";
     case Refusal::kTooOld:
       return "too_old";
+    case Refusal::kTurnedAway:
+      return "turned_away";
   }
   return "unknown";
 }
@@ -206,8 +210,7 @@ absl::Status Listener::Bind(const std::vector<SocketAddress>& sockets) {
     const bool is_unix = address.storage.ss_family == AF_UNIX;
     const bool any_port = !is_unix && PortOf(address) == 0;
     if (any_port) SetPort(port_, &address);
-    const int fd =
-        socket(address.storage.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    const int fd = socket(address.storage.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0) return absl::UnavailableError(Reason(errno));
     listeners_.push_back(fd);
     const int on = 1, off = 0;
@@ -227,9 +230,8 @@ absl::Status Listener::Bind(const std::vector<SocketAddress>& sockets) {
     }
     if (bind(fd, address.raw(), address.size) != 0 || listen(fd, SOMAXCONN) != 0) {
       const int error = errno;
-      return error == EADDRINUSE && any_port && port_ != 0
-                 ? absl::AlreadyExistsError(Reason(error))
-                 : absl::UnavailableError(Reason(error));
+      return error == EADDRINUSE && any_port && port_ != 0 ? absl::AlreadyExistsError(Reason(error))
+                                                           : absl::UnavailableError(Reason(error));
     }
     if (!file.empty()) {
       struct stat status {};
@@ -285,8 +287,7 @@ void Listener::Run() {
     for (size_t i = 1; i < watched; ++i) {
       if (polled[i].revents == 0) continue;
       for (int turn = 0; turn < kAcceptsInTurn; ++turn) {
-        const int fd =
-            accept4(polled[i].fd, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        const int fd = accept4(polled[i].fd, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (fd >= 0) {
           Admit(fd);
         } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
@@ -348,6 +349,7 @@ void Listener::Admit(int fd) {
     return;
   }
   const std::string client = ClientOf(peer);
+  if (IsTurnedAway(client)) return Refuse(fd, Refusal::kTurnedAway, client);
   const auto mine = [&] {
     const auto found = of_client_.find(client);
     return found == of_client_.end() ? 0 : found->second;
@@ -370,8 +372,25 @@ void Listener::Admit(int fd) {
   take_(fd);
 }
 
+void Listener::TurnAway(int fd, absl::Duration time) {
+  if (options_.max_per_client == 0) return;
+  const SocketAddress peer = NameOf(fd, getpeername);
+  if (peer.size == 0) return;
+  absl::MutexLock lock(&mu_);
+  // Only where thousands of addresses take part in an attack.
+  if (turned_away_.size() >= kMostTurnedAway) return;
+  turned_away_[ClientOf(peer)] = Clock::now() + absl::ToChronoNanoseconds(time);
+}
+
+bool Listener::IsTurnedAway(const std::string& client) {
+  absl::MutexLock lock(&mu_);
+  const auto found = turned_away_.find(client);
+  return found != turned_away_.end() && found->second > Clock::now();
+}
+
 bool Listener::MakeRoom(std::string_view client) {
   // Too many that were told to go and have not gone: their library hangs, or is busy.
+  if (leaving_.size() >= max_leaving_) ForgetThoseThatLeft();
   if (leaving_.size() >= max_leaving_) return false;
   const auto now = Clock::now();
   int asked = 0;
@@ -438,6 +457,12 @@ void Listener::Sweep() {
       Close(connection, Refusal::kTooOld);
     }
   }
+  ForgetThoseThatLeft();
+  absl::MutexLock lock(&mu_);
+  std::erase_if(turned_away_, [now](const auto& entry) { return entry.second <= now; });
+}
+
+void Listener::ForgetThoseThatLeft() {
   leaving_.remove_if([](const Connection& connection) {
     return SocketNumber(connection.fd) != connection.socket;
   });

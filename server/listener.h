@@ -28,8 +28,10 @@
 #include <unordered_map>
 #include <vector>
 
+#include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 #include "server/listen_address.h"
 
@@ -43,9 +45,11 @@ enum class Refusal {
   kMemory,               // the kernel has no memory for the socket
   kGaveWay,              // an open one that was not in use, for a new one
   kTooOld,               // an open one older than max_age
+  kTurnedAway,           // TurnAway was called for this client a moment ago
 };
-inline constexpr size_t kNumRefusals = 6;
-// "max_connections", "max_connections_per_client", "descriptors", "memory", "gave_way", "too_old"
+inline constexpr size_t kNumRefusals = 7;
+// "max_connections", "max_connections_per_client", "descriptors", "memory", "gave_way", "too_old",
+// "turned_away"
 std::string_view RefusalName(Refusal refusal);
 
 struct ListenerOptions {
@@ -56,8 +60,9 @@ struct ListenerOptions {
   // For how long a connection has not been in use. Where a limit is reached, the one that has not
   // been in use for longest gives way, unless that is less than `min_idle`. `age`: since it was
   // accepted. Called on the listener's thread.
-  std::function<absl::Duration(int fd, absl::Duration age)> idle =
-      [](int, absl::Duration age) { return age; };
+  std::function<absl::Duration(int fd, absl::Duration age)> idle = [](int, absl::Duration age) {
+    return age;
+  };
   absl::Duration min_idle = absl::ZeroDuration();
 
   // Hears of every connection that the listener closes. `client`: its address without a port.
@@ -79,6 +84,10 @@ class Listener {
   // `take` gets each accepted socket and owns it. The socket does not block and is closed in
   // children.
   void Start(std::function<void(int fd)> take);
+  // Lets the client of this connection in no more for so long; connections that it has stay.
+  // Without effect where there is no limit per client, which says that many callers share an
+  // address. Any thread may call it, while the connection is open.
+  void TurnAway(int fd, absl::Duration time);
   // Closes the listening sockets. Connections that were handed over live on.
   void Stop();
 
@@ -104,11 +113,13 @@ class Listener {
   void Admit(int fd);
   // Closes the connection that has been idle for longest, of `client` where that is not empty.
   bool MakeRoom(std::string_view client);
+  bool IsTurnedAway(const std::string& client);
   void Refuse(int fd, Refusal why, const std::string& client);
   void Close(Connections::iterator connection, Refusal why);
   void Forget(Connections::iterator connection);
   void Sweep();
   void SweepAgain();
+  void ForgetThoseThatLeft();
 
   const ListenerOptions options_;
   const size_t max_leaving_;
@@ -120,6 +131,9 @@ class Listener {
   std::function<void(int fd)> take_;
   std::atomic<bool> stopping_{false};
   std::atomic<int64_t> open_{0};
+
+  absl::Mutex mu_;
+  std::unordered_map<std::string, Clock::time_point> turned_away_ ABSL_GUARDED_BY(mu_);  // until
 
   // The rest is used by the listener's thread alone.
   Connections connections_;  // those that were found in use lately stand at the end

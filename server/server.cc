@@ -113,6 +113,9 @@ constexpr absl::Duration kMinIdleHandshake = absl::Seconds(1);
 // Streams of one connection that gRPC may hold memory for, for each that may be open: those that
 // have just ended are cleaned up while new ones begin.
 constexpr int64_t kStreamsPerOpenOne = 2;
+// How long the address of a connection that was closed for what it sent has to wait for the next
+// one. Without it the abuse would go on at the speed at which connections are made.
+constexpr absl::Duration kTurnAwayAbusers = absl::Seconds(1);
 // How long the first connection may take to show that the transport's guard is there.
 constexpr absl::Duration kGuardPatience = absl::Seconds(2);
 
@@ -126,9 +129,9 @@ struct ConnectionLimits {
 ConnectionLimits ConnectionLimitsOf(const ServerOptions& options) {
   ConnectionLimits out{};
   const int64_t wanted = options.max_connections > 0 ? options.max_connections : kMostConnections;
-  const int64_t free = std::max<int64_t>(
-      0, FreeDescriptors(wanted + kMostHttpConnections + kDescriptorsForServer) -
-             kDescriptorsForServer);
+  const int64_t free =
+      std::max<int64_t>(0, FreeDescriptors(wanted + kMostHttpConnections + kDescriptorsForServer) -
+                               kDescriptorsForServer);
   out.http = std::clamp(free / 4, kLeastConnections, kMostHttpConnections);
   // Connections that were told to give way keep their descriptors for a moment: an eighth.
   const int64_t for_grpc = (free - out.http) * 8 / 9;
@@ -272,7 +275,8 @@ absl::Status Server::Listen() {
 
 void Server::OpenPort(std::unique_ptr<grpc::experimental::ExternalConnectionAcceptor> acceptor) {
   transport_guard::SetMaxStreams(kStreamsPerOpenOne * options_.max_concurrent_streams);
-  transport_guard::SetObserver([this](Abuse abuse, const std::string& client) {
+  transport_guard::SetObserver([this](Abuse abuse, int fd, const std::string& client) {
+    listener_->TurnAway(fd, kTurnAwayAbusers);
     OnConnectionRefused("grpc", AbuseName(abuse), client);
   });
   listener_->Start([acceptor = std::shared_ptr(std::move(acceptor))](int fd) {
@@ -344,8 +348,9 @@ void Server::ReportConnections() {
   if (!guarded) {
     log_->Write(LogLevel::kError, "transport_unguarded",
                 {{"grpc", grpc::Version()},
-                 {"error", "this gRPC does not read through the server's guard: endless headers "
-                           "and floods of resets reach it; put a proxy in front"}});
+                 {"error",
+                  "this gRPC does not read through the server's guard: endless headers "
+                  "and floods of resets reach it; put a proxy in front"}});
   }
   if (!dialled.ok())
     log_->Write(LogLevel::kError, "port_silent", {{"error", std::string(dialled.message())}});
@@ -422,8 +427,8 @@ void Server::GiveUp() {
   admission_.StopAdmitting();
   drain_bell_.Ring();
   for (const auto& worker : workers_)
-    worker->FailRunning(absl::InternalError(
-        port_good_ ? "the computing device is lost or hangs" : "the server ends: its port is dead"));
+    worker->FailRunning(absl::InternalError(port_good_ ? "the computing device is lost or hangs"
+                                                       : "the server ends: its port is dead"));
   scheduler_.Shutdown();
   admission_.AwaitIdle(clock_.Now() + kLastAnswersGrace);
   absl::SleepFor(kLastAnswersGrace);  // the answers leave the process, and probes see NOT_SERVING

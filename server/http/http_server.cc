@@ -36,8 +36,8 @@ struct Exchange {
   MHD_Connection* connection = nullptr;
   HttpRequest request;
   bool too_large = false;
-  bool asked = false;      // handed to a thread, or answered without one
-  HttpResponse response;   // once `asked` and resumed
+  bool asked = false;     // handed to a thread, or answered without one
+  HttpResponse response;  // once `asked` and resumed
 };
 
 MHD_Result AddHeader(void* request, MHD_ValueKind, const char* name, const char* value) {
@@ -88,13 +88,13 @@ class HttpServer::Loop {
   bool Start(int64_t max_connections) {
     // More than the listener lets in: those that it has just closed are still the library's.
     const auto most = static_cast<unsigned>(2 * max_connections + 16);
-    daemon_ = MHD_start_daemon(
-        MHD_USE_EPOLL_INTERNAL_THREAD | MHD_USE_NO_LISTEN_SOCKET | MHD_USE_ITC |
-            MHD_ALLOW_SUSPEND_RESUME,
-        0, nullptr, nullptr, &Loop::OnData, this, MHD_OPTION_EXTERNAL_LOGGER, &Loop::Drop, nullptr,
-        MHD_OPTION_CONNECTION_LIMIT, most, MHD_OPTION_CONNECTION_TIMEOUT, kSilenceSeconds,
-        MHD_OPTION_CONNECTION_MEMORY_LIMIT, kConnectionBytes, MHD_OPTION_NOTIFY_COMPLETED,
-        &Loop::OnEnd, this, MHD_OPTION_END);
+    daemon_ = MHD_start_daemon(MHD_USE_EPOLL_INTERNAL_THREAD | MHD_USE_NO_LISTEN_SOCKET |
+                                   MHD_USE_ITC | MHD_ALLOW_SUSPEND_RESUME,
+                               0, nullptr, nullptr, &Loop::OnData, this, MHD_OPTION_EXTERNAL_LOGGER,
+                               &Loop::Drop, nullptr, MHD_OPTION_CONNECTION_LIMIT, most,
+                               MHD_OPTION_CONNECTION_TIMEOUT, kSilenceSeconds,
+                               MHD_OPTION_CONNECTION_MEMORY_LIMIT, kConnectionBytes,
+                               MHD_OPTION_NOTIFY_COMPLETED, &Loop::OnEnd, this, MHD_OPTION_END);
     if (daemon_ == nullptr) return false;
     for (int i = 0; i < kNumThreads; ++i) threads_.emplace_back([this] { Work(); });
     return true;
@@ -142,8 +142,8 @@ class HttpServer::Loop {
     }
     if (*bytes > 0) {
       exchange->too_large =
-          exchange->too_large || static_cast<int64_t>(exchange->request.body.size() + *bytes) >
-                                     loop->max_body_bytes_;
+          exchange->too_large ||
+          static_cast<int64_t>(exchange->request.body.size() + *bytes) > loop->max_body_bytes_;
       if (!exchange->too_large) exchange->request.body.append(data, *bytes);
       *bytes = 0;
       return MHD_YES;
@@ -175,9 +175,7 @@ class HttpServer::Loop {
     return true;
   }
 
-  bool HasWork() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
-    return stopping_ || !waiting_.empty();
-  }
+  bool HasWork() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) { return stopping_ || !waiting_.empty(); }
 
   void Work() {
     while (true) {

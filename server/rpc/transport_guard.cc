@@ -95,13 +95,13 @@ class Registry {
   int64_t max_streams() const { return max_streams_.load(std::memory_order_relaxed); }
   void set_max_streams(int64_t streams) { max_streams_ = streams; }
 
-  void SetObserver(std::function<void(Abuse, const std::string&)> observer) {
+  void SetObserver(std::function<void(Abuse, int, const std::string&)> observer) {
     absl::MutexLock lock(&observer_mu_);
     observer_ = std::move(observer);
   }
-  void Tell(Abuse abuse, const std::string& client) {
+  void Tell(Abuse abuse, const GuardedTransport& transport) {
     absl::MutexLock lock(&observer_mu_);
-    if (observer_) observer_(abuse, client);
+    if (observer_) observer_(abuse, transport.fd, transport.client);
   }
 
  private:
@@ -112,7 +112,7 @@ class Registry {
   std::atomic<int64_t> transports_{0};
   std::atomic<int64_t> max_streams_{1024};
   absl::Mutex observer_mu_;
-  std::function<void(Abuse, const std::string&)> observer_ ABSL_GUARDED_BY(observer_mu_);
+  std::function<void(Abuse, int, const std::string&)> observer_ ABSL_GUARDED_BY(observer_mu_);
 };
 
 std::optional<Abuse> AbuseOf(FrameGuard::Verdict verdict) {
@@ -134,11 +134,11 @@ std::optional<Abuse> AbuseOf(FrameGuard::Verdict verdict) {
 absl::Status CloseAbuser(Abuse abuse, GuardedTransport* transport) {
   if (!transport->closed) {
     transport->closed = true;
+    Registry::Get().Tell(abuse, *transport);
     if (transport->fd >= 0) shutdown(transport->fd, SHUT_RDWR);
-    Registry::Get().Tell(abuse, transport->client);
   }
   return absl::ResourceExhaustedError(
-      absl::StrCat("the connection is closed for its ", AbuseName(abuse)));
+      absl::StrCat("the connection is closed for its ", std::string(AbuseName(abuse))));
 }
 
 // The next definition of a symbol behind ours, which is gRPC's; null where there is none.
@@ -157,7 +157,7 @@ Function* Real(const char* symbol) {
 #define LONGSPAN_NEW_TRANSPORT \
   "_ZN21grpc_chttp2_transportC1ERKN9grpc_core11ChannelArgsEP13grpc_endpointb"
 #define LONGSPAN_END_TRANSPORT "_ZN21grpc_chttp2_transportD1Ev"
-#define LONGSPAN_NEW_STREAM                                                            \
+#define LONGSPAN_NEW_STREAM                                                              \
   "_ZN18grpc_chttp2_streamC1EP21grpc_chttp2_transportP20grpc_stream_refcountPKvPN9grpc_" \
   "core5ArenaE"
 #define LONGSPAN_END_STREAM "_ZN18grpc_chttp2_streamD1Ev"
@@ -180,8 +180,7 @@ __attribute__((visibility("default"))) absl::Status GuardRead(void* transport,
   if (const auto abuse = AbuseOf(state->frames.Read(bytes, Clock::now())); abuse.has_value())
     return CloseAbuser(*abuse, state.get());
   absl::Status status = real(transport, slice);
-  if (status.ok() &&
-      state->streams.load(std::memory_order_relaxed) > Registry::Get().max_streams())
+  if (status.ok() && state->streams.load(std::memory_order_relaxed) > Registry::Get().max_streams())
     return CloseAbuser(Abuse::kStreams, state.get());
   return status;
 }
@@ -260,7 +259,7 @@ int64_t transports() { return Registry::Get().transports(); }
 
 void SetMaxStreams(int64_t streams) { Registry::Get().set_max_streams(streams); }
 
-void SetObserver(std::function<void(Abuse, const std::string& client)> observer) {
+void SetObserver(std::function<void(Abuse, int fd, const std::string& client)> observer) {
   Registry::Get().SetObserver(std::move(observer));
 }
 

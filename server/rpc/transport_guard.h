@@ -45,10 +45,11 @@ int64_t transports();
 // The setting holds for the process; the last call counts.
 void SetMaxStreams(int64_t streams);
 
-// Hears of every connection that the guard closes; `client`: its address with the port, as gRPC
-// writes it ("ipv4:127.0.0.1:40000"). It is called on gRPC's threads and must not wait. The setting
-// holds for the process; an empty function ends it, after the call under way.
-void SetObserver(std::function<void(Abuse, const std::string& client)> observer);
+// Hears of every connection that the guard closes, while its descriptor is open; `client`: its
+// address with the port, as gRPC writes it ("ipv4:127.0.0.1:40000"). It is called on gRPC's threads
+// and must not wait. The setting holds for the process; an empty function ends it, after the call
+// under way.
+void SetObserver(std::function<void(Abuse, int fd, const std::string& client)> observer);
 
 // For how long the connection with this descriptor has had no stream: zero while it has one.
 // Nothing where no transport has this descriptor: its handshake is not done.

@@ -101,10 +101,10 @@ TEST_F(FrameGuardTest, CallsThatAreResetSlowlyGoOnForEver) {
 }
 
 TEST_F(FrameGuardTest, EveryFrameThatMovesNothingHasABudget) {
-  const std::string frames[] = {
-      Frame(kPing, 0, 0, 8),     Frame(kPing, 1, 0, 8),         Frame(kSettings, 0, 0, 0),
-      Frame(kPriority, 0, 3, 5), Frame(kData, 0, 1, 0),         Frame(0xAB, 0, 1, 20),
-      Frame(kGoAway, 0, 0, 8),   Frame(kHeaders, kEndHeaders, 1, 10)};
+  const std::string frames[] = {Frame(kPing, 0, 0, 8),     Frame(kPing, 1, 0, 8),
+                                Frame(kSettings, 0, 0, 0), Frame(kPriority, 0, 3, 5),
+                                Frame(kData, 0, 1, 0),     Frame(0xAB, 0, 1, 20),
+                                Frame(kGoAway, 0, 0, 8),   Frame(kHeaders, kEndHeaders, 1, 10)};
   for (const std::string& frame : frames) {
     FrameGuard guard;
     ASSERT_EQ(guard.Read(kPreface, now_), Verdict::kFine);

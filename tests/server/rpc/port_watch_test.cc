@@ -11,12 +11,11 @@ namespace {
 TEST(PortWatchTest, SilentAfterThreeDialsInARow_DeadAfterNine_AndGoodWithTheFirstAnswer) {
   bool answers = true;
   std::vector<PortState> changes;
-  PortWatch watch(
-      [&] { return answers ? absl::OkStatus() : absl::UnavailableError("nobody"); },
-      [&](PortState state, const absl::Status& last) {
-        changes.push_back(state);
-        EXPECT_EQ(last.ok(), state == PortState::kAnswers);
-      });
+  PortWatch watch([&] { return answers ? absl::OkStatus() : absl::UnavailableError("nobody"); },
+                  [&](PortState state, const absl::Status& last) {
+                    changes.push_back(state);
+                    EXPECT_EQ(last.ok(), state == PortState::kAnswers);
+                  });
   const auto look = [&watch](int times) {
     for (int i = 0; i < times; ++i) watch.Look();
   };
