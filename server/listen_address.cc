@@ -87,9 +87,11 @@ int TryBind(const SocketAddress& address) {
 }
 
 // Connects within `timeout`; 0 with the connected socket in `fd`, or the error.
-int Connect(const SocketAddress& address, absl::Duration timeout, int* fd) {
+int Connect(const SocketAddress& address, absl::Duration timeout, int* fd,
+            const std::function<void(int)>& before = {}) {
   *fd = socket(address.storage.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   if (*fd < 0) return errno;
+  if (before) before(*fd);
   int error = connect(*fd, address.raw(), address.size) == 0 ? 0 : errno;
   if (error == EINPROGRESS) {
     pollfd ready{.fd = *fd, .events = POLLOUT, .revents = 0};
@@ -229,9 +231,10 @@ std::vector<SocketAddress> SelfSockets(std::vector<SocketAddress> sockets, int p
   return sockets;
 }
 
-absl::StatusOr<int> ConnectTo(const SocketAddress& address, absl::Duration timeout) {
+absl::StatusOr<int> ConnectTo(const SocketAddress& address, absl::Duration timeout,
+                              const std::function<void(int)>& before) {
   int fd = -1;
-  const int error = Connect(address, timeout, &fd);
+  const int error = Connect(address, timeout, &fd, before);
   if (error != 0) return absl::UnavailableError(Reason(error));
   return fd;
 }

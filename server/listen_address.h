@@ -7,6 +7,7 @@
 
 #include <sys/socket.h>
 
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -40,8 +41,10 @@ absl::StatusOr<std::vector<SocketAddress>> FindFreeSockets(const Address& addres
 // with `port` put in, and for "all addresses" the loopback address that takes connections.
 std::vector<SocketAddress> SelfSockets(std::vector<SocketAddress> sockets, int port);
 
-// A connected socket, which does not block and belongs to the caller. UNAVAILABLE with the system's
-// reason where there is no connection within `timeout`.
-absl::StatusOr<int> ConnectTo(const SocketAddress& address, absl::Duration timeout);
+// A connected socket, which does not block and belongs to the caller. `before` gets the socket
+// before it connects. UNAVAILABLE with the system's reason where there is no connection within
+// `timeout`.
+absl::StatusOr<int> ConnectTo(const SocketAddress& address, absl::Duration timeout,
+                              const std::function<void(int fd)>& before = {});
 
 }  // namespace longspan

@@ -2,8 +2,8 @@
 // and drains.
 // Exit codes:
 //   0  drained                    3  a second signal, or the drain limit passed with work left
-//   1  cannot start               4  the computing device is lost, or a worker hangs
-//   2  bad settings
+//   1  cannot start               4  the computing device is lost, a worker hangs, or the gRPC port
+//   2  bad settings                  no longer answers
 #include <pthread.h>
 #include <signal.h>
 #include <unistd.h>
@@ -83,7 +83,6 @@ int main(int argc, char** argv) {
   if (const absl::Status status = longspan::Validate(options); !status.ok()) return Fail(status, 2);
 
   if (const absl::Status status = CheckSurroundings(options); !status.ok()) return Fail(status, 1);
-  // A listener of gRPC 1.51 that has run out of file descriptors never recovers.
   longspan::RaiseOpenFileLimit();
   longspan::Log log(options.log_format, options.log_level);
   if (const auto removed = longspan::RemovedSettings(); !removed.empty())

@@ -15,6 +15,7 @@
 #include "server/http/probes.h"
 #include "server/rpc/grpc_dial.h"
 #include "server/rpc/metadata_limit.h"
+#include "server/rpc/transport_guard.h"
 
 namespace longspan {
 namespace {
@@ -108,6 +109,53 @@ constexpr int kMaxEarlyPings = 10;
 // probes /healthz needs a timeout above this one.
 constexpr absl::Duration kDialTimeout = absl::Seconds(2);
 
+// Descriptors that the server needs beside those that are open once its model is loaded and its
+// connections: four probes and the port's own watch, which each hold both ends of a connection;
+// files that are read again; threads of libraries.
+constexpr int64_t kDescriptorsForServer = 16;
+// Connections, however many descriptors there are. An idle one takes gRPC about 20 KiB.
+constexpr int64_t kMostConnections = 4096;
+// Connections to the HTTP port, at most; of a small limit a quarter.
+constexpr int64_t kMostHttpConnections = 256;
+constexpr int64_t kLeastConnections = 4;
+// A connection that has had no call for so long may give way to a new one. Clients that keep one
+// for later connect anew without an error.
+constexpr absl::Duration kMinIdleConnection = absl::Seconds(5);
+// The same while its handshake is not done. A good one takes two round trips.
+constexpr absl::Duration kMinIdleHandshake = absl::Seconds(1);
+// Streams of one connection that gRPC may hold memory for, for each that may be open: those that
+// have just ended are cleaned up while new ones begin.
+constexpr int64_t kStreamsPerOpenOne = 2;
+// How long the address of a connection that was closed for what it sent has to wait for the next
+// one. Without it the abuse would go on at the speed at which connections are made.
+constexpr absl::Duration kTurnAwayAbusers = absl::Seconds(1);
+// How long the first connection may take to show that the transport's guard is there.
+constexpr absl::Duration kGuardPatience = absl::Seconds(2);
+
+// What the limits of connections come out as.
+struct ConnectionLimits {
+  int64_t grpc;
+  int64_t grpc_per_client;
+  int64_t http;
+};
+
+ConnectionLimits ConnectionLimitsOf(const ServerOptions& options) {
+  ConnectionLimits out{};
+  const int64_t wanted = options.max_connections > 0 ? options.max_connections : kMostConnections;
+  const int64_t free =
+      std::max<int64_t>(0, FreeDescriptors(wanted + kMostHttpConnections + kDescriptorsForServer) -
+                               kDescriptorsForServer);
+  out.http = std::clamp(free / 4, kLeastConnections, kMostHttpConnections);
+  // Connections that were told to give way keep their descriptors for a moment: an eighth.
+  const int64_t for_grpc = (free - out.http) * 8 / 9;
+  out.grpc = std::max(kLeastConnections, std::min(wanted, for_grpc));
+  out.grpc_per_client =
+      options.max_connections_per_client == 0
+          ? 0
+          : std::max<int64_t>(1, std::min(options.max_connections_per_client, out.grpc * 3 / 4));
+  return out;
+}
+
 // A server that has been idle for so long gives memory back: pauses between the requests of a busy
 // server are shorter.
 constexpr absl::Duration kIdleBeforeTrim = absl::Seconds(5);
@@ -151,11 +199,14 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Create(ServerOptions options, Se
                                                        Log* log, std::function<void()> on_lost) {
   if (absl::Status status = Validate(options); !status.ok()) return status;
   options.replicas = std::max<int64_t>(1, options.replicas);  // 0 where LoadServedModel did not run
+  const ConnectionLimits connections = ConnectionLimitsOf(options);
+  options.max_connections = connections.grpc;
+  options.max_connections_per_client = connections.grpc_per_client;
   std::unique_ptr<Server> server(
       new Server(std::move(options), std::move(model), log, std::move(on_lost)));
   if (absl::Status status = server->keys_.Load(); !status.ok()) return status;
   if (absl::Status status = server->Listen(); !status.ok()) return status;
-  if (absl::Status status = server->ListenHttp(); !status.ok()) return status;
+  if (absl::Status status = server->ListenHttp(connections.http); !status.ok()) return status;
   return server;
 }
 
@@ -205,8 +256,6 @@ void Server::ConfigureBuilder(grpc::ServerBuilder* builder) const {
   // hour to end, so that the streams of a bulk run end in peace.
   builder->AddChannelArgument(GRPC_ARG_MAX_CONNECTION_AGE_MS, 30 * 60'000);
   builder->AddChannelArgument(GRPC_ARG_MAX_CONNECTION_AGE_GRACE_MS, 60 * 60'000);
-  // A second server on the same port is an error, not a silent sharing of the connections.
-  builder->AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
 }
 
 absl::Status Server::Listen() {
@@ -219,23 +268,59 @@ absl::Status Server::Listen() {
   };
   auto sockets = FindFreeSockets(listening_);
   if (!sockets.ok()) return cannot(sockets.status().message());
+  ListenerOptions options;
+  options.max_connections = options_.max_connections;
+  options.max_per_client = options_.max_connections_per_client;
+  // Behind an idle time of handshakes that is as short again as that of connections.
+  options.min_idle = kMinIdleConnection;
+  options.idle = [](int fd, absl::Duration age) {
+    return transport_guard::Idle(fd).value_or(age * (kMinIdleConnection / kMinIdleHandshake));
+  };
+  options.on_refusal = [this](Refusal refusal, const std::string& client) {
+    OnConnectionRefused("grpc", RefusalName(refusal), client);
+  };
+  auto listener = Listener::Listen(*sockets, std::move(options));
+  if (!listener.ok()) return cannot(listener.status().message());  // taken since we looked
+  listener_ = *std::move(listener);
   grpc::EnableDefaultHealthCheckService(false);
   grpc::ServerBuilder builder;
   ConfigureBuilder(&builder);
-  int port = 0;
-  builder.AddListeningPort(AddressText(listening_), *credentials, &port);
+  auto acceptor = builder.experimental().AddExternalConnectionAcceptor(
+      grpc::ServerBuilder::experimental_type::ExternalConnectionType::FROM_FD, *credentials);
   builder.RegisterService(&service_);
   builder.RegisterService(&health_);
   if (options_.reflection) reflection_.RegisterWith(&builder);
   grpc_ = builder.BuildAndStart();
-  if (grpc_ == nullptr || port == 0)
-    return cannot("in use, or not an address of this machine");  // taken since we looked
-  if (listening_.has_port()) listening_.port = port;
+  if (grpc_ == nullptr) return cannot("gRPC does not start");
+  if (listening_.has_port()) listening_.port = listener_->port();
+  OpenPort(std::move(acceptor));
   self_sockets_ = SelfSockets(*std::move(sockets), listening_.port);
   return absl::OkStatus();
 }
 
-absl::Status Server::ListenHttp() {
+void Server::OpenPort(std::unique_ptr<grpc::experimental::ExternalConnectionAcceptor> acceptor) {
+  transport_guard::SetMaxStreams(kStreamsPerOpenOne * options_.max_concurrent_streams);
+  transport_guard::SetObserver([this](Abuse abuse, int fd, const std::string& client) {
+    listener_->TurnAway(fd, kTurnAwayAbusers);
+    OnConnectionRefused("grpc", AbuseName(abuse), client);
+  });
+  listener_->Start([acceptor = std::shared_ptr(std::move(acceptor))](int fd) {
+    grpc::experimental::ExternalConnectionAcceptor::NewConnectionParameters connection;
+    connection.fd = fd;
+    acceptor->HandleNewConnection(&connection);
+  });
+}
+
+void Server::OnConnectionRefused(std::string_view port, std::string_view reason,
+                                 const std::string& client) {
+  metrics_.OnConnectionRefused(reason);
+  const int64_t count = refusals_.Next(std::chrono::steady_clock::now());
+  if (count == 0) return;
+  log_->Write(LogLevel::kWarning, "connection_refused",
+              {{"port", port}, {"reason", reason}, {"client", client}, {"count", count}});
+}
+
+absl::Status Server::ListenHttp(int64_t max_connections) {
   if (options_.http == "off") return absl::OkStatus();
   AddProbeRoutes(
       {.lifecycle = &lifecycle_,
@@ -244,7 +329,11 @@ absl::Status Server::ListenHttp() {
        .dial = [this] { return DialGrpc(self_sockets_, !options_.tls_cert.empty(), kDialTimeout); },
        .metrics = [this] { return metrics_.Text(); }},
       &http_);
-  return http_.Start(options_.http);
+  return http_.Start(options_.http,
+                     {.max_connections = max_connections,
+                      .on_refusal = [this](Refusal refusal, const std::string& client) {
+                        OnConnectionRefused("http", RefusalName(refusal), client);
+                      }});
 }
 
 void Server::ReportComputeTeams() {
@@ -282,6 +371,29 @@ void Server::ReportMemory() {
                {"pass_bytes", model_.max_piece_bytes},
                {"tensor_bytes", model_.tensor_bytes},
                {"container_bytes", model_.container_bytes}});
+}
+
+// The first connection is the server's own. It shows that the port answers, and whether gRPC reads
+// it through the guard.
+void Server::ReportConnections() {
+  const absl::Status dialled =
+      DialGrpc(self_sockets_, !options_.tls_cert.empty(), PortWatch::kPatience);
+  const absl::Time until = clock_.Now() + kGuardPatience;
+  while (transport_guard::transports() == 0 && clock_.Now() < until)
+    absl::SleepFor(absl::Milliseconds(1));
+  const bool guarded = transport_guard::Supported() && transport_guard::transports() > 0;
+  log_->Write(LogLevel::kInfo, "connections",
+              {{"max_connections", options_.max_connections},
+               {"max_connections_per_client", options_.max_connections_per_client}});
+  if (!guarded) {
+    log_->Write(LogLevel::kError, "transport_unguarded",
+                {{"grpc", grpc::Version()},
+                 {"error",
+                  "this gRPC does not read through the server's guard: endless headers "
+                  "and floods of resets reach it; put a proxy in front"}});
+  }
+  if (!dialled.ok())
+    log_->Write(LogLevel::kError, "port_silent", {{"error", std::string(dialled.message())}});
 }
 
 void Server::StartWorkers() {
@@ -326,6 +438,14 @@ void Server::StartWatching() {
         heap_trimmer_->Look(clock_.Now());
       },
       absl::Seconds(1));
+  port_watch_ = std::make_unique<PortWatch>(
+      [this] {
+        // Without a descriptor nothing can be asked, and the port is not to blame.
+        if (FreeDescriptors(2) < 2) return absl::OkStatus();
+        return DialGrpc(self_sockets_, !options_.tls_cert.empty(), PortWatch::kPatience);
+      },
+      [this](PortState state, const absl::Status& last) { OnPortState(state, last); });
+  port_period_ = std::make_unique<Periodic>([this] { port_watch_->Look(); }, PortWatch::kPeriod);
   heap_at_rest_ = HeapBytesInUse();
   watching_calls_ = std::make_unique<Periodic>([this] { open_calls_.Look(); }, OpenCalls::kPeriod);
 }
@@ -350,21 +470,37 @@ void Server::OnDropped(const OpenCalls::Dropped& dropped) {
                {"waited_seconds", absl::ToDoubleSeconds(dropped.waited)}});
 }
 
+void Server::SetLive() { health_.SetLive(workers_good_ && port_good_); }
+
+void Server::OnPortState(PortState state, const absl::Status& last) {
+  static constexpr const char* kEvents[] = {"port_answers_again", "port_silent", "port_dead"};
+  log_->Write(state == PortState::kAnswers ? LogLevel::kWarning : LogLevel::kError,
+              kEvents[static_cast<int>(state)], {{"error", std::string(last.message())}});
+  port_good_ = state == PortState::kAnswers;
+  SetLive();
+  if (state == PortState::kDead) GiveUp();
+}
+
 void Server::OnWorkerState(WorkerState state) {
   static constexpr const char* kEvents[] = {"worker_moves_again", "worker_stuck", "worker_dead"};
   log_->Write(state == WorkerState::kGood ? LogLevel::kWarning : LogLevel::kError,
               kEvents[static_cast<int>(state)]);
-  health_.SetLive(state == WorkerState::kGood);
+  workers_good_ = state == WorkerState::kGood;
+  SetLive();
   if (state == WorkerState::kDead) GiveUp();
 }
 
 // Every caller gets an answer before the process ends. A worker that hangs cannot be waited for.
 void Server::GiveUp() {
+  bool first = false;
+  std::call_once(gave_up_, [&first] { first = true; });
+  if (!first) return;
   lifecycle_.Set(Lifecycle::Phase::kRefusing);
   admission_.StopAdmitting();
   drain_bell_.Ring();
   for (const auto& worker : workers_)
-    worker->FailRunning(absl::InternalError("the computing device is lost or hangs"));
+    worker->FailRunning(absl::InternalError(port_good_ ? "the computing device is lost or hangs"
+                                                       : "the server ends: its port is dead"));
   scheduler_.Shutdown();
   admission_.AwaitIdle(clock_.Now() + kLastAnswersGrace);
   absl::SleepFor(kLastAnswersGrace);  // the answers leave the process, and probes see NOT_SERVING
@@ -375,6 +511,7 @@ void Server::GiveUp() {
 absl::Status Server::Start() {
   ReportComputeTeams();
   ReportMemory();
+  ReportConnections();
   for (const std::string& warning : model_.warnings)
     log_->Write(LogLevel::kWarning, "model_folder", {{"warning", ShortMessage(warning)}});
   if (model_.warm_up) {
@@ -416,6 +553,7 @@ bool Server::Drain() {
   }
   const absl::Duration grace =
       std::clamp(limit - clock_.Now(), kMinShutdownGrace, kMaxShutdownGrace);
+  listener_->Stop();
   grpc_->Shutdown(std::chrono::system_clock::now() + absl::ToChronoMilliseconds(grace));
   log_->Write(finished ? LogLevel::kInfo : LogLevel::kError, "drained",
               {{"all_answered", finished}, {"unanswered_calls", unanswered}});
@@ -426,6 +564,7 @@ bool Server::Drain() {
 // waits for the engine, then its workers, and last the gRPC server, when every call has its answer.
 Server::~Server() {
   http_.Stop();
+  port_period_.reset();
   every_second_.reset();
   watching_calls_.reset();
   lifecycle_.Set(Lifecycle::Phase::kRefusing);
@@ -437,11 +576,13 @@ Server::~Server() {
   scheduler_.Shutdown();
   workers_.clear();
   reaper_.reset();
+  if (listener_ != nullptr) listener_->Stop();
   if (grpc_ != nullptr) {
     grpc_->Shutdown(std::chrono::system_clock::now() +
                     absl::ToChronoMilliseconds(kMinShutdownGrace));
   }
   grpc_.reset();
+  transport_guard::SetObserver({});
   log_->Flush();
 }
 
@@ -459,6 +600,8 @@ ServerGauges Server::ReadGauges() const {
           .receiving_calls = open_calls_.num_receiving(),
           .answer_bytes = backlog.answer_bytes,
           .token_vector_bytes = backlog.token_vector_bytes,
+          .grpc_connections = listener_ == nullptr ? 0 : listener_->connections(),
+          .http_connections = http_.connections(),
           .cost_correction = {cost_.factor(Lane::kShort), cost_.factor(Lane::kLong),
                               cost_.factor(Lane::kBulk)}};
 }

@@ -6,17 +6,19 @@
 //            refuses new work and finishes what was accepted
 //   ~Server  drops what is left and joins all threads
 //
-// A lost device or a dead worker ends the server early: health says NOT_SERVING, running texts are
-// answered INTERNAL, waiting ones UNAVAILABLE. Then `on_lost` is called, because the process can
-// only end.
+// A lost device, a dead worker or a gRPC port that no longer answers ends the server early: health
+// says NOT_SERVING, running texts are answered INTERNAL, waiting ones UNAVAILABLE. Then `on_lost`
+// is called, because the process can only end.
 //
 // Thread safety: Create, Start, Drain and destruction from one thread; the getters from any.
 #pragma once
 
 #include <grpcpp/grpcpp.h>
 
+#include <atomic>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <vector>
 
@@ -37,11 +39,14 @@
 #include "server/http/http_server.h"
 #include "server/lifecycle.h"
 #include "server/listen_address.h"
+#include "server/listener.h"
+#include "server/refusal_log.h"
 #include "server/rpc/drain_bell.h"
 #include "server/rpc/encode_service.h"
 #include "server/rpc/health_service.h"
 #include "server/rpc/key_ring.h"
 #include "server/rpc/open_calls.h"
+#include "server/rpc/port_watch.h"
 #include "server/rpc/reflection.h"
 #include "server/rpc/service_parts.h"
 #include "server/served_model.h"
@@ -74,15 +79,25 @@ class Server {
  private:
   Server(ServerOptions options, ServedModel model, Log* log, std::function<void()> on_lost);
   absl::Status Listen();
-  absl::Status ListenHttp();
+  absl::Status ListenHttp(int64_t max_connections);
   // Tells the log and the metrics how many replicas and threads there are, and the measured speeds
   // that they were chosen from.
   void ReportComputeTeams();
   void ReportMemory();
+  // Logs the limits of connections in force, and whether the transport is guarded.
+  void ReportConnections();
   void StartWorkers();
   void StartWatching();
   void OnWorkerState(WorkerState state);
+  void OnPortState(PortState state, const absl::Status& last);
+  // Liveness: no worker hangs, and the port answers.
+  void SetLive();
+  // Counts a connection that was turned away or closed, and logs some of them.
+  void OnConnectionRefused(std::string_view port, std::string_view reason,
+                           const std::string& client);
   void GiveUp();
+  // Hands what the gRPC listener accepts to gRPC, and checks that it gets through.
+  void OpenPort(std::unique_ptr<grpc::experimental::ExternalConnectionAcceptor> acceptor);
   void ConfigureBuilder(grpc::ServerBuilder* builder) const;
   absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> Credentials() const;
   ServerGauges ReadGauges() const;
@@ -119,8 +134,15 @@ class Server {
   std::unique_ptr<Periodic> every_second_;
   std::unique_ptr<Periodic> watching_calls_;  // calls OpenCalls::Look
   int64_t heap_at_rest_ = 0;                  // set before watching_calls_ starts
+  std::atomic<bool> workers_good_{true};
+  std::atomic<bool> port_good_{true};
+  std::once_flag gave_up_;
+  RefusalLog refusals_;
+  std::unique_ptr<PortWatch> port_watch_;
+  std::unique_ptr<Periodic> port_period_;
   HttpServer http_;
   std::unique_ptr<grpc::Server> grpc_;
+  std::unique_ptr<Listener> listener_;       // hands connections to grpc_
   Address listening_;                        // where gRPC listens, with the port that it has
   std::vector<SocketAddress> self_sockets_;  // where /healthz finds it
 };

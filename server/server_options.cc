@@ -83,7 +83,7 @@ constexpr char kExitCodes[] =
     "  1  cannot start: model, address, certificates, threads\n"
     "  2  bad settings\n"
     "  3  a second signal, or the drain limit passed with work left\n"
-    "  4  the computing device is lost, or a worker hangs\n"
+    "  4  the computing device is lost, a worker hangs, or the gRPC port no longer answers\n"
     "Settings come from, later ones win: defaults, --config FILE, the environment, the command "
     "line. Bytes and tokens may have a suffix: 8MiB, 4Gi, 512k.";
 
@@ -129,6 +129,12 @@ const std::vector<Setting>& Settings() {
        Bytes(&O::max_request_bytes, 1024, (int64_t{1} << 31) - 1)},
       {"max-concurrent-streams", "calls at once on one connection",
        Integer{&O::max_concurrent_streams, 1, 1 << 20}},
+      {"max-connections",
+       "connections to the gRPC port; 0 = as many as descriptors allow, at most 4096",
+       Integer{&O::max_connections, 0, 1 << 20}},
+      {"max-connections-per-client",
+       "connections of one address, at most three quarters of max-connections; 0 = no limit",
+       Integer{&O::max_connections_per_client, 0, 1 << 20}},
       {"max-stream-inputs", "EncodeStream: inputs of one stream in work or unsent",
        Integer{&O::max_stream_inputs, 1, 1 << 20}},
       {"max-token-vector-bytes", "token vectors computed and not yet sent",
@@ -167,7 +173,7 @@ const std::vector<Setting>& Settings() {
 std::optional<std::string> WhatAddress(const std::string& text, bool is_http) {
   const auto address = ReadAddress(text);
   if (is_http) {
-    // civetweb of Debian 12 is built without IPv6 and without Unix sockets.
+    // A name or an IPv4 address. IPv6 callers reach the wildcard address.
     const bool listens =
         address.has_value() && address->has_port() && address->kind != Address::Kind::kIpv6;
     if (listens || text == "off") return std::nullopt;

@@ -28,8 +28,8 @@ server/batching: core server/text proto/longspan/v1/length_classes.h
 server/engine: core server/text server/batching
 server/wire: core core/runtime server/text server/batching server/server_options.h proto
 server/telemetry: core core/runtime server/batching server/wire proto/longspan/v1/length_classes.h
-server/rpc: core core/tokenizer server/text server/batching server/engine server/wire server/telemetry server/lifecycle.h server/listen_address.h server/server_options.h proto
-server/http: server/lifecycle.h server/listen_address.h
+server/rpc: core core/tokenizer server/text server/batching server/engine server/wire server/telemetry server/lifecycle.h server/listen_address.h server/listener.h server/server_options.h proto
+server/http: server/lifecycle.h server/listen_address.h server/listener.h
 server: core core/tokenizer core/checkpoint core/runtime server/batching server/engine server/telemetry server/rpc server/http proto/longspan/v1/address.h
 client: proto
 TABLE

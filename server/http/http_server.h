@@ -1,6 +1,11 @@
-// HttpServer: a small HTTP/1.1 server over civetweb that maps routes to functions. Metrics and
-// probes are served by it. Handlers run on the four threads of the HTTP server, so a handler may
-// wait a little, as the probe that dials the gRPC port does.
+// HttpServer: a small HTTP/1.1 server over libmicrohttpd that maps routes to functions. Metrics and
+// probes are served by it.
+//
+// One thread reads and writes all connections, as their bytes come and go, so a peer that is slow
+// holds a descriptor and no thread. Handlers run on four threads of their own, so a handler may
+// wait a little, as the probe that dials the gRPC port does. Each connection carries one request
+// and ends. There are at most `max_connections`; a further one takes the place of the oldest, which
+// a peer that sends its request at once never is. No connection becomes older than ten seconds.
 //
 // Thread safety: AddRoute before Start; the other methods from any thread. The destructor stops the
 // server and joins its threads.
@@ -9,14 +14,12 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <memory>
 #include <string>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "server/listen_address.h"
-
-struct mg_context;
-struct mg_connection;
+#include "server/listener.h"
 
 namespace longspan {
 
@@ -35,13 +38,21 @@ struct HttpResponse {
   std::map<std::string, std::string> headers;
 };
 
+struct HttpServerOptions {
+  // A request with a larger body is answered with 413. The default, 1 MiB, is far beyond what a
+  // probe or a scrape sends.
+  int64_t max_body_bytes = 1 << 20;
+  int64_t max_connections = 256;  // open at once; at least 1
+  // Hears of every connection that is closed unanswered; see ListenerOptions.
+  std::function<void(Refusal, const std::string& client)> on_refusal = [](Refusal,
+                                                                          const std::string&) {};
+};
+
 class HttpServer {
  public:
   using Handler = std::function<HttpResponse(const HttpRequest&)>;
 
-  // A request with a larger body is answered with 413. The default, 1 MiB, is far beyond what a
-  // probe or a scrape sends.
-  explicit HttpServer(int64_t max_body_bytes = 1 << 20) : max_body_bytes_(max_body_bytes) {}
+  HttpServer();
   ~HttpServer();
   HttpServer(const HttpServer&) = delete;
   HttpServer& operator=(const HttpServer&) = delete;
@@ -51,19 +62,19 @@ class HttpServer {
   // Listens on HOST:PORT, where HOST is a name or an IPv4 address; port 0 picks a free one. A name
   // stands for the first of its IPv4 addresses. INVALID_ARGUMENT for another form, UNAVAILABLE
   // where the address cannot be listened on, both in one line.
-  absl::Status Start(const std::string& address);
+  absl::Status Start(const std::string& address, HttpServerOptions options = {});
   void Stop();
   int port() const { return port_; }  // 0 before Start
+  int64_t connections() const { return listener_ == nullptr ? 0 : listener_->connections(); }
 
  private:
-  static int OnRequest(mg_connection* connection, void* self);
-  HttpResponse Answer(mg_connection* connection) const;
-  absl::StatusOr<HttpRequest> ReadRequest(mg_connection* connection) const;
+  class Loop;
 
-  const int64_t max_body_bytes_;
+  HttpResponse Answer(const HttpRequest& request) const;
+
   std::map<std::string, std::map<std::string, Handler>> routes_;  // path, then method
-  mg_context* context_ = nullptr;
-  SocketAddress self_;  // where this server answers callers of its own machine
+  std::unique_ptr<Loop> loop_;
+  std::unique_ptr<Listener> listener_;
   int port_ = 0;
 };
 

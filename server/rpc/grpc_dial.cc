@@ -1,31 +1,28 @@
 #include "server/rpc/grpc_dial.h"
 
 #include <grpc/health/v1/health.grpc.pb.h>
-#include <grpcpp/create_channel.h>
-#include <grpcpp/security/credentials.h>
+#include <grpcpp/create_channel_posix.h>
 #include <grpcpp/support/channel_arguments.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <poll.h>
-#include <unistd.h>
 
 #include <memory>
 #include <string>
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "server/listener.h"
 #include "server/rpc/health_service.h"
 
 namespace longspan {
 namespace {
 
 absl::Status AskHealth(const SocketAddress& socket, absl::Time until) {
-  grpc::ChannelArguments arguments;
-  // A connection of its own: one that still stands from an earlier dial would prove nothing.
-  arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
-  arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
+  auto connection = OwnConnection::To(socket, until - absl::Now());
+  if (!connection.ok()) return connection.status();
   const auto channel =
-      grpc::CreateCustomChannel(TargetOf(socket), grpc::InsecureChannelCredentials(), arguments);
+      grpc::CreateCustomInsecureChannelFromFd(TargetOf(socket), connection->release(), {});
   grpc::ClientContext context;
   context.set_deadline(absl::ToChronoTime(until));
   grpc::health::v1::HealthCheckRequest request;
@@ -41,8 +38,9 @@ absl::Status AskHealth(const SocketAddress& socket, absl::Time until) {
 // see the other side at work. In a handshake of TLS 1.3 the client is done before the server asks
 // for its certificate, so this works with mutual TLS too.
 absl::Status ShakeHands(const SocketAddress& socket, absl::Time until) {
-  const auto fd = ConnectTo(socket, until - absl::Now());
-  if (!fd.ok()) return fd.status();
+  const auto connection = OwnConnection::To(socket, until - absl::Now());
+  if (!connection.ok()) return connection.status();
+  const int fd = connection->fd();
   const std::unique_ptr<SSL_CTX, decltype(&SSL_CTX_free)> context(SSL_CTX_new(TLS_client_method()),
                                                                   &SSL_CTX_free);
   constexpr unsigned char kHttp2[] = {2, 'h', '2'};
@@ -50,7 +48,7 @@ absl::Status ShakeHands(const SocketAddress& socket, absl::Time until) {
   absl::Status result = absl::UnavailableError("the TLS handshake takes too long");
   {
     const std::unique_ptr<SSL, decltype(&SSL_free)> tls(SSL_new(context.get()), &SSL_free);
-    SSL_set_fd(tls.get(), *fd);
+    SSL_set_fd(tls.get(), fd);
     for (absl::Duration left = until - absl::Now(); left > absl::ZeroDuration();
          left = until - absl::Now()) {
       ERR_clear_error();
@@ -66,13 +64,12 @@ absl::Status ShakeHands(const SocketAddress& socket, absl::Time until) {
             "the TLS handshake fails: ", reason == nullptr ? "connection closed" : reason));
         break;
       }
-      pollfd ready{.fd = *fd,
+      pollfd ready{.fd = fd,
                    .events = static_cast<int16_t>(why == SSL_ERROR_WANT_READ ? POLLIN : POLLOUT),
                    .revents = 0};
       poll(&ready, 1, static_cast<int>(absl::ToInt64Milliseconds(left)) + 1);
     }
   }
-  close(*fd);
   return result;
 }
 

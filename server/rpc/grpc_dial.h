@@ -1,6 +1,5 @@
-// DialGrpc: whether the gRPC port of this process really answers. A listener whose process ran out
-// of file descriptors stays dead in gRPC 1.51 while the process lives. Nothing inside the process
-// shows it; only a new connection does.
+// DialGrpc: whether the gRPC port of this process really answers. A listener that no longer accepts
+// shows nowhere inside the process; only a new connection finds it.
 //
 // A free function without state: thread safe. It blocks for at most `timeout`.
 #pragma once
@@ -13,7 +12,7 @@
 
 namespace longspan {
 
-// Opens a new connection to each of `sockets`, one after another, and asks
+// Opens a new connection to each of `sockets` (an OwnConnection), one after another, and asks
 // grpc.health.v1.Health/Check for "liveness". With TLS it makes the handshake instead: a server
 // that asks for a client's certificate, of which this process has none, would answer no call. OK =
 // all of them answered. UNAVAILABLE, naming the socket, where one does not.

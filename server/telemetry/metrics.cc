@@ -2,6 +2,7 @@
 
 #include <prometheus/text_serializer.h>
 
+#include <algorithm>
 #include <cmath>
 #include <sstream>
 #include <utility>
@@ -60,6 +61,12 @@ std::array<std::string, kLengthClassBounds.size() + 1> LengthClassNames() {
   for (size_t i = 0; i < kLengthClassBounds.size(); ++i)
     names[i] = absl::StrCat(kLengthClassBounds[i]);
   names.back() = "more";
+  return names;
+}
+
+std::array<std::string, kRefusedConnectionReasons.size()> RefusedConnectionReasons() {
+  std::array<std::string, kRefusedConnectionReasons.size()> names;
+  std::copy(kRefusedConnectionReasons.begin(), kRefusedConnectionReasons.end(), names.begin());
   return names;
 }
 
@@ -188,6 +195,11 @@ Metrics::Metrics(const ModelInfo& model, bool tei_names)
       token_vector_bytes_(Gauges(&registry_, "token_vector_bytes",
                                  "Bytes of token vectors being computed or not yet sent.")
                               .Add({})),
+      connections_(Gauges(&registry_, "connections", "Connections that are open, by port."), "port",
+                   std::array<std::string, 2>{"grpc", "http"}),
+      connections_refused_(Counters(&registry_, "connections_refused_total",
+                                    "Connections turned away or closed by the server, by reason."),
+                           "reason", RefusedConnectionReasons()),
       process_(&registry_, model.weight_bytes),
       tei_(tei_names ? std::make_unique<TeiMetrics>(&registry_) : nullptr) {
   const std::string dtype(DataTypeName(model.dtype));
@@ -308,6 +320,13 @@ void Metrics::OnQueueTime(Lane lane, absl::Duration waited) {
 
 void Metrics::OnOutOfMemorySplit(int32_t /*texts*/) { oom_splits_.Increment(); }
 
+void Metrics::OnConnectionRefused(std::string_view reason) {
+  const auto found =
+      std::find(kRefusedConnectionReasons.begin(), kRefusedConnectionReasons.end(), reason);
+  if (found != kRefusedConnectionReasons.end())
+    connections_refused_[found - kRefusedConnectionReasons.begin()].Increment();
+}
+
 void Metrics::SetComputeTeams(const ComputeTeams& teams, std::span<const TeamSpeed> measured) {
   Gauges(&registry_, "compute_replicas", "Forward passes that run at once.")
       .Add({})
@@ -357,6 +376,8 @@ void Metrics::ReadGauges() {
   receiving_calls_.Set(static_cast<double>(gauges.receiving_calls));
   answer_bytes_.Set(static_cast<double>(gauges.answer_bytes));
   token_vector_bytes_.Set(static_cast<double>(gauges.token_vector_bytes));
+  connections_[0].Set(static_cast<double>(gauges.grpc_connections));
+  connections_[1].Set(static_cast<double>(gauges.http_connections));
   if (tei_ != nullptr) tei_->SetQueueSize(gauges.queue_texts);
   for (int lane = 0; lane < kNumLanes; ++lane)
     cost_correction_[lane].Set(gauges.cost_correction[lane]);

@@ -69,6 +69,17 @@ struct CallOutcome {
   bool itemised = false;   // a stream, whose texts are counted one by one (OnStreamItem)
 };
 
+// Why a connection to one of the server's ports was turned away or closed: by its listener
+// (RefusalName of server/listener.h), or for what it sent (AbuseName of
+// server/rpc/transport_guard.h).
+inline constexpr std::array<std::string_view, 11> kRefusedConnectionReasons = {
+    "max_connections", "max_connections_per_client",
+    "descriptors",     "memory",
+    "gave_way",        "too_old",
+    "turned_away",     "header_block",
+    "resets",          "idle_frames",
+    "streams"};
+
 // Gauges, read at each scrape. Those of the queue are BatchScheduler::Depth, so a text that is cut
 // into pieces counts once for each piece.
 struct ServerGauges {
@@ -83,6 +94,8 @@ struct ServerGauges {
   int64_t receiving_calls = 0;
   int64_t answer_bytes = 0;        // Admission::Backlog
   int64_t token_vector_bytes = 0;  // Admission::Backlog
+  int64_t grpc_connections = 0;
+  int64_t http_connections = 0;
   // OnlineCostModel::factor of each lane.
   std::array<double, kNumLanes> cost_correction = {1, 1, 1};
 };
@@ -109,6 +122,10 @@ class Metrics final : public BatchObserver {
   void OnBatch(const BatchReport& report) override;
   void OnQueueTime(Lane lane, absl::Duration waited) override;
   void OnOutOfMemorySplit(int32_t texts) override;
+
+  // A connection to the gRPC or the HTTP port was turned away or closed, for a reason of
+  // kRefusedConnectionReasons.
+  void OnConnectionRefused(std::string_view reason);
 
   // The replicas and threads in force, and the speeds that were measured to choose them (may be
   // empty). Call once.
@@ -173,6 +190,8 @@ class Metrics final : public BatchObserver {
   Gauge& receiving_calls_;
   Gauge& answer_bytes_;
   Gauge& token_vector_bytes_;
+  const LabelledChildren<Gauge, 2> connections_;  // gRPC, HTTP
+  const LabelledChildren<Counter, kRefusedConnectionReasons.size()> connections_refused_;
   ProcessMetrics process_;
 
   const std::unique_ptr<TeiMetrics> tei_;  // null where these names are not served

@@ -35,6 +35,8 @@ void FillLimits(const ModelInfo& model, const ServerOptions& options, v1::Limits
   out->set_max_tokens_set_by(std::string(MaxTokensSetBy(options, model)));
   out->set_max_answer_bytes(options.max_answer_bytes);
   out->set_max_receiving_bytes(options.max_receiving_bytes);
+  out->set_max_connections(options.max_connections);
+  out->set_max_connections_per_client(options.max_connections_per_client);
 }
 
 }  // namespace
