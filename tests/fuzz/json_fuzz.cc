@@ -43,8 +43,7 @@ void ReadAll(const nlohmann::json& object) {
       Require(number > 0 || !reader.status().ok());
       const auto size = reader.Size(key);
       Require(!size.has_value() || *size >= 1 || !reader.status().ok());
-      const auto layers =
-          reader.IntegerPerLayer(key, 3, {.fallback = 1, .min = 0, .max = 1 << 20});
+      const auto layers = reader.IntegerPerLayer(key, 3, {.fallback = 1, .min = 0, .max = 1 << 20});
       Require(layers.size() == 3 || !reader.status().ok());
       const auto names = reader.StringPerLayer(key, 3, {"a", "b"});
       Require(names.empty() || names.size() == 3 || !reader.status().ok());

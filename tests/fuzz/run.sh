@@ -27,14 +27,20 @@ tokenizer="core/tokenizer/text_chunks.cc core/tokenizer/tokenizer.cc core/tokeni
 messages="$proto/longspan/v1/encoder.pb.cc $proto/google/rpc/status.pb.cc"
 decoder="server/wire/request_decoder.cc server/wire/input_decoder.cc server/wire/enums.cc
  core/error_details.cc core/model_info.cc $messages"
+text="server/text/kept_tokens.cc server/text/text_preparation.cc server/text/text_segments.cc
+ server/text/token_layout.cc server/text/truncation.cc server/text/wanted_spans.cc core/global_positions.cc
+ core/error_details.cc"
 declare -A sources=(
   [safetensors]="$weights" [model_folder]="$weights $folder" [json]="$json" [input_decoder]="$decoder"
   [tokenizer_file]="$tokenizer" [tokenizer_text]="$tokenizer"
   [server_options]="server/server_options.cc server/config_file.cc core/model_info.cc"
+  [spans]="$text" [request_cost]="$text $decoder server/batching/admission.cc server/batching/clock.cc
+   server/batching/encode_task.cc server/batching/lanes.cc server/text/prepared_text.cc"
   [key_ring]="server/rpc/key_ring.cc" [address]="" [caller_metadata]="")
-declare -A libraries=([input_decoder]="protobuf absl_cord absl_time" [server_options]="absl_time" [key_ring]="absl_synchronization libcrypto")
+declare -A libraries=([input_decoder]="protobuf absl_cord absl_time" [request_cost]="protobuf absl_cord absl_time absl_synchronization" [server_options]="absl_time" [key_ring]="absl_synchronization libcrypto")
 declare -A archives=([tokenizer_file]="$build/tokenizers/liblongspan_tokenizers.a" [tokenizer_text]="$build/tokenizers/liblongspan_tokenizers.a")
 
+sorted() { printf '%s\n' "$@" | sort -u; }   # each file once
 all=$(cd "$here" && printf '%s\n' *_fuzz.cc | sed 's/_fuzz\.cc$//')
 targets=${*:-$all}
 for target in $targets; do
@@ -45,7 +51,7 @@ for target in $targets; do
   flags=$(pkg-config --cflags --libs absl_status absl_statusor absl_strings absl_cleanup ${libraries[$target]:-})
   (cd "$root" && clang++-16 -std=c++20 -O1 -g -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined \
     -DLONGSPAN_FIXTURES="\"$root/tests/fixtures\"" -DLONGSPAN_VERSION='"fuzz"' -I. -Itests/fuzz -isystem "$proto" \
-    ${sources[$target]?"fuzz: $target has no line of sources in $0"} "tests/fuzz/${target}_fuzz.cc" ${archives[$target]:-} -o "$out/${target}_fuzz" $flags -lpthread -ldl)
+    $(sorted ${sources[$target]?"fuzz: $target has no line of sources in $0"}) "tests/fuzz/${target}_fuzz.cc" ${archives[$target]:-} -o "$out/${target}_fuzz" $flags -lpthread -ldl)
   mkdir -p "$out/corpus/$target"
   echo "==> ${target}_fuzz for $seconds s"
   (cd "$out" && "./${target}_fuzz" -max_total_time="$seconds" -timeout=5 -rss_limit_mb=2048 -max_len=65536 -print_final_stats=1 \

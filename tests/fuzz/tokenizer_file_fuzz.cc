@@ -20,8 +20,8 @@ void Check(std::string_view input) {
   std::filesystem::remove(folder + "/tokenizer_config.json");
   if (!input.empty()) WriteFuzzFile(folder + "/tokenizer_config.json", input);
   const auto tokenizer = Tokenizer::Load(folder);
-  if (!tokenizer.ok()) return RequireOf(tokenizer.status().message().find('\n') ==
-                                        absl::string_view::npos);
+  if (!tokenizer.ok())
+    return RequireOf(tokenizer.status().message().find('\n') == absl::string_view::npos);
   for (const std::string_view text :
        {std::string_view("a"), std::string_view("the Court shall\treport."),
         std::string_view("\xC3\xA9\xCC\x81 \xE6\xBC\xA2\xE5\xAD\x97 \xF0\x9F\x98\x80 [CLS]</s>")}) {

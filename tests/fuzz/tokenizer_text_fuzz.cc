@@ -18,8 +18,7 @@ const std::vector<std::unique_ptr<Tokenizer>>& Tokenizers() {
     auto* made = new std::vector<std::unique_ptr<Tokenizer>>;
     for (const char* name : {"bert-uncased", "bert-cased", "roberta", "roberta-prefix-space",
                              "modernbert", "byte-fallback-bpe", "metaspace-bpe", "unigram"}) {
-      auto tokenizer =
-          Tokenizer::Load(std::string(LONGSPAN_FIXTURES "/tokenizers/") + name);
+      auto tokenizer = Tokenizer::Load(std::string(LONGSPAN_FIXTURES "/tokenizers/") + name);
       RequireOf(tokenizer.ok());
       made->push_back(*std::move(tokenizer));
     }
@@ -30,14 +29,12 @@ const std::vector<std::unique_ptr<Tokenizer>>& Tokenizers() {
 
 void Check(std::string_view input) {
   if (input.empty()) return;
-  const Tokenizer& tokenizer =
-      *Tokenizers()[static_cast<uint8_t>(input[0]) % Tokenizers().size()];
+  const Tokenizer& tokenizer = *Tokenizers()[static_cast<uint8_t>(input[0]) % Tokenizers().size()];
   const std::string_view text = input.substr(1);
   const auto framed = tokenizer.Encode(text);
   const auto bare = tokenizer.Encode(text, /*add_special_tokens=*/false);
   RequireOf(framed.ok() == bare.ok());
-  if (!framed.ok())
-    return RequireOf(framed.status().code() == absl::StatusCode::kInvalidArgument);
+  if (!framed.ok()) return RequireOf(framed.status().code() == absl::StatusCode::kInvalidArgument);
   CheckTokenization(text, *framed, tokenizer.vocab_size());
   CheckTokenization(text, *bare, tokenizer.vocab_size());
   const size_t prefix = tokenizer.prefix_ids().size(), suffix = tokenizer.suffix_ids().size();
