@@ -75,15 +75,15 @@ def pooled_spans(tokens):
 
 @attack("A3")
 def pooled_overlapping_spans(t):
-    """65,536 overlapping spans over 8,000 tokens, pooled out of one pass. At 0.2.0 nobody was served
-    for 60 s."""
+    """65,536 overlapping spans over 8,000 tokens, pooled out of one pass. At 0.2.0 nobody was
+    served for 60 s."""
     t.facts["codes"] = t.again("Encode", pooled_spans(8000), callers=2)
 
 
 @attack("A3")
 def pooled_fixed_spans(t):
-    """SPAN_POLICY_FIXED of 4,000 tokens with an overlap of 3,999 over 8,000 tokens, with the pooling
-    that takes the largest values."""
+    """SPAN_POLICY_FIXED of 4,000 tokens with an overlap of 3,999 over 8,000 tokens, with the
+    pooling that takes the largest values."""
     request = wire.encode([wire.text_input("a " * 8000)], wire.options(pooling=3, span_policy=wire.FIXED, span_tokens=4000, span_overlap_tokens=3999, vector_format=wire.BINARY))
     t.facts["codes"] = t.again("Encode", request, callers=2)
 
@@ -127,8 +127,8 @@ def cancelled_spans_in_one_word(t):
 
 @attack("A6", seconds=15)
 def answers_that_nobody_reads(t):
-    """30 Encode calls of 65,536 spans each on connections that never open their window. At 0.2.0 the
-    server held 6.7 GB of answers while its queue said 0."""
+    """30 Encode calls of 65,536 spans each on connections that never open their window. At 0.2.0
+    the server held 6.7 GB of answers while its queue said 0."""
     request = wire.encode([wire.text_input("a " * 8000, wire.given_spans(narrow(65536, 16000)))])
 
     def caller():

@@ -192,7 +192,7 @@ class Suite:
         if not self.arguments.cheap or key not in self.shared or not self.shared[key][0].alive():
             server = self.start(one.flags, prefix=one.prefix)
             made = server, Caller(server, **one.probe)
-            time.sleep(1.5 if self.arguments.cheap else 1)      # its first calls pay for the connection
+            time.sleep(1.5 if self.arguments.cheap else 1)  # first calls pay for the connection
             if not self.arguments.cheap:
                 return made
             self.shared[key] = made

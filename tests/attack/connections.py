@@ -99,8 +99,8 @@ def with_keys(folder="/dev/shm"):
 
 @attack("B2", flags=("--auth-keys-file", with_keys()), probe={"key": "a-good-key"})
 def unfinished_messages_without_a_key(t):
-    """The same from callers without a key, where keys are set. At 0.2.0 it was no different: the key
-    was looked at behind the body."""
+    """The same from callers without a key, where keys are set. At 0.2.0 it was no different: the
+    key was looked at behind the body."""
     unfinished(t, 256, 4)
 
 
@@ -122,8 +122,8 @@ def drip(t):
 
 @attack("B3", prefix=("prlimit", "--nofile=256:256"))
 def few_file_descriptors(t):
-    """300 idle connections to a server that may open 256 files. At 0.2.0 the listener was silent for
-    good. New callers may wait while it lasts; afterwards they must be served."""
+    """300 idle connections to a server that may open 256 files. At 0.2.0 the listener was silent
+    for good. New callers may wait while it lasts; afterwards they must be served."""
     open_ones = []
     while t.running():
         if len(open_ones) < 300:

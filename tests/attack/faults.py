@@ -182,7 +182,8 @@ def certificates_rotated(t):
 
 @attack("more", seconds=8, flags=TLS_FLAGS, probe={"ca": str(TLS / "pair.pem") if TLS else ""}, needs=no_openssl)
 def tls_garbage(t):
-    """TLS connections that stop in the middle of the handshake, send noise, or speak without TLS."""
+    """TLS connections that stop in the middle of the handshake, send noise, or speak without
+    TLS."""
     noise = os.urandom(8192)
     starts = [b"", b"\x16\x03\x01", b"\x16\x03\x01\x02\x00" + noise[:512], noise, wire.PREFACE, b"\x16\x03\x03\xff\xff" + noise]
     held = []
@@ -234,17 +235,17 @@ def keys_file_changes(t):
         t.require(with_key(t, "first-key-0123456789") == "OK", "the first key is not taken")
         times = path.stat()
         put(path, b"probe-key-0123456789\nsecond-key-012345678\n")
-        os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))       # the same time, the same size
+        os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))  # same time and size
         await_code(t, "first-key-0123456789", "UNAUTHENTICATED")
         await_code(t, "second-key-012345678", "OK")
         put(path, b"probe-key-0123456789\nthird-key-0123456789\n")
-        os.utime(path, (1, 1))                                          # long ago
+        os.utime(path, (1, 1))  # long ago
         await_code(t, "second-key-012345678", "UNAUTHENTICATED")
         await_code(t, "third-key-0123456789", "OK")
-        put(path, b"probe-key-0123456789\nthird-key-0")                  # the writer is in the middle
+        put(path, b"probe-key-0123456789\nthird-key-0")  # the writer is in the middle
         time.sleep(2.5)
         t.require(with_key(t, "third-key-0") != "OK", "half a key was accepted")
-        put(path, b"")                                                  # emptied: nobody is let in by mistake
+        put(path, b"")  # emptied: nobody is let in by mistake
         time.sleep(2.5)
         t.require(with_key(t, "") != "OK" and with_key(t, "first-key-0123456789") != "OK", "an empty file let a caller in")
         path.unlink()
@@ -300,8 +301,8 @@ def wall_clock_steps(t):
 
 @attack("C5", alone=True, seconds=60)
 def log_that_nobody_reads(t):
-    """stderr is a pipe that nobody reads: the server serves on, and SIGTERM ends it. At 0.2.0 it did
-    not end in 25 s."""
+    """stderr is a pipe that nobody reads: the server serves on, and SIGTERM ends it. At 0.2.0 it
+    did not end in 25 s."""
     read_end, write_end = os.pipe()
     t.server = t.start(["--log-level", "debug"], stderr=write_end)
     os.close(write_end)
@@ -397,8 +398,8 @@ def stop_with_200_in_flight(t):
 
 @attack("C8", alone=True, seconds=90)
 def client_over_a_restart(t):
-    """`longspan encode --deadline 30s` while the server is away for 3 s. At 0.2.0 the client gave up
-    after 0.8 s."""
+    """`longspan encode --deadline 30s` while the server is away for 3 s. At 0.2.0 the client gave
+    up after 0.8 s."""
     client = Path(t.start.__self__.arguments.build) / "longspan"
     if not client.exists():
         t.facts["left_out"] = "the client is not built"
@@ -479,8 +480,8 @@ def model_replaced_while_serving(t):
 @attack("C12", alone=True, seconds=60)
 def text_beyond_memory(t):
     """A text of 3 MiB where the memory is that of the shipped limit of 4 GiB. At 0.2.0 the answer
-    was RESOURCE_EXHAUSTED, which clients try again; what memory does not allow is INVALID_ARGUMENT at
-    once."""
+    was RESOURCE_EXHAUSTED, which clients try again; what memory does not allow is
+    INVALID_ARGUMENT at once."""
     t.server = t.start(["--memory-budget", str(int(0.9 * 4 * (1 << 30)))])
     try:
         began = time.monotonic()
@@ -493,7 +494,8 @@ def text_beyond_memory(t):
 
 @attack("more", alone=True, seconds=90)
 def bad_model_folders(t):
-    """A model folder that is empty, a file, or holds noise under every name: one line and code 1."""
+    """A model folder that is empty, a file, or holds noise under every name: one line and code
+    1."""
     model = Path(t.start.__self__.model)
     path = folder()
     (path / "empty").mkdir()

@@ -5,9 +5,9 @@
 
 `longspan bench` measures the capacity of the profile rag (texts of mixed lengths), then offers 70 %
 of it at Poisson times. The resident set is sampled every second. Its slope is that of the least
-squares through the medians of each half minute, behind a warm-up of a tenth of the time (at least two
-minutes): below 1 MiB an hour, or the soak fails. The uncertainty of the slope (one standard error) is
-told beside it: a run of some minutes cannot tell a MiB an hour, and says so.
+squares through the medians of each half minute, behind a warm-up of a tenth of the time (at least
+two minutes): below 1 MiB an hour, or the soak fails. The uncertainty of the slope (one standard
+error) is told beside it: a run of some minutes cannot tell a MiB an hour, and says so.
 """
 import argparse
 import json

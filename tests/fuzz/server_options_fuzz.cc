@@ -1,6 +1,7 @@
 // Any texts as what an operator may set: the input is cut at bytes 0x1E into the file of --config,
 // pairs NAME=VALUE of the environment, and words of the command line, of which the first byte tells
-// the kind (E or A). They are read, or refused in one line; what is read can be checked and printed.
+// the kind (E or A). They are read, or refused in one line; what is read can be checked and
+// printed.
 #include <cstdint>
 #include <cstdlib>
 #include <map>
