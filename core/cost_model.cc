@@ -27,9 +27,20 @@ double PaddedLength(const ModelInfo& info, int64_t num_tokens) {
   return static_cast<double>(padded);
 }
 
-// The number of (query, key) pairs that one head scores for a text of num_tokens tokens; `n` is its
-// padded length.
-double Pairs(const LayerAttention& layer, const ModelInfo& info, int64_t num_tokens, double n) {
+// The global tokens of a text.
+double Globals(const TextShape& text, const ModelInfo& info) {
+  if (text.globals >= 0) return static_cast<double>(std::min(text.globals, text.tokens));
+  const bool first = info.default_global_attention != GlobalAttention::kNone &&
+                     text.tokens > info.dense_up_to;
+  return first ? 1 : 0;
+}
+
+int64_t Hashes(const TextShape& text, const ModelInfo& info) {
+  return std::max<int64_t>(1, text.hashes > 0 ? text.hashes : info.num_hashes);
+}
+
+// The number of (query, key) pairs that one head scores for a text; `n` is its padded length.
+double Pairs(const LayerAttention& layer, const ModelInfo& info, const TextShape& text, double n) {
   const double all = n * n;
   const double span =
       static_cast<double>(layer.chunk_length * (layer.chunks_before + layer.chunks_after + 1));
@@ -37,33 +48,35 @@ double Pairs(const LayerAttention& layer, const ModelInfo& info, int64_t num_tok
     case AttentionKind::kDense:
       return all;
     case AttentionKind::kSlidingWindow: {
-      if (num_tokens <= info.dense_up_to) return all;
+      if (text.tokens <= info.dense_up_to) return all;
       const double w = std::min(static_cast<double>(layer.window), n - 1);
-      const double global_columns = info.default_global_attention == GlobalAttention::kNone ? 0 : 1;
       // A window is cut at both ends of the text: together these windows miss w * (w + 1) keys.
-      return std::min(all, n * (2 * w + 1) - w * (w + 1) + global_columns * n);
+      return std::min(all, n * (2 * w + 1) - w * (w + 1) + Globals(text, info) * n);
     }
     case AttentionKind::kBlockSparse: {
-      if (num_tokens <= info.dense_up_to) return all;
+      if (text.tokens <= info.dense_up_to) return all;
       // A middle block sees five blocks: itself, its two neighbours, the first and the last. The
       // first and the last block see all blocks, which adds two for each block.
       return std::min(all, n * static_cast<double>(layer.chunk_length) * (5 + 2));
     }
     case AttentionKind::kLsh:
-      return n <= static_cast<double>(layer.chunk_length) ? all
-                                                          : n * span * std::max(1, info.num_hashes);
+      return n <= static_cast<double>(layer.chunk_length)
+                 ? all
+                 : n * span * static_cast<double>(Hashes(text, info));
     case AttentionKind::kLocalChunk:
       return n <= static_cast<double>(layer.chunk_length) ? all : n * span;
   }
   return all;
 }
 
-// The FLOP of one global row with projections of its own. The products are reassociated: every head
-// scores and sums the hidden rows, which are E wide, and not their projections, which are D wide.
-double GlobalRowFlop(const ModelInfo& info, int64_t num_tokens, double n) {
-  const bool has_global =
-      info.default_global_attention != GlobalAttention::kNone && num_tokens > info.dense_up_to;
-  return has_global ? 4.0 * static_cast<double>(info.num_heads * info.hidden_size) * n : 0;
+// The FLOP of the global rows of one layer, which have projections of their own, in the cheaper of
+// two forms. Reassociated, every head of every global scores and sums the hidden rows, which are E
+// wide, and not their projections, which are E / heads wide; direct, all tokens are projected.
+double GlobalRowFlop(const ModelInfo& info, const TextShape& text, double n) {
+  const double globals = Globals(text, info);
+  const double heads = static_cast<double>(info.num_heads);
+  const double width = static_cast<double>(info.hidden_size);
+  return 4 * width * n * std::min(globals * heads, globals == 0 ? 0 : width + globals);
 }
 
 constexpr int kPrices = 3;  // of a batch, of a linear FLOP, of an attention FLOP
@@ -127,10 +140,13 @@ double Median(std::vector<double> values) {
 
 }  // namespace
 
-CostModel::CostModel(const ModelInfo& info) : info_(info) {}
+CostModel::CostModel(const ModelInfo& info)
+    : info_(info),
+      seconds_per_vector_(5e-9 * static_cast<double>(info.token_dimensions) *
+                          static_cast<double>(info.pooling.size())) {}
 
-double CostModel::LinearFlop(int64_t num_tokens) const {
-  const double n = PaddedLength(info_, num_tokens);
+double CostModel::LinearFlop(const TextShape& text) const {
+  const double n = PaddedLength(info_, text.tokens);
   const double width = static_cast<double>(info_.hidden_size);
   const double heads_width = static_cast<double>(info_.num_heads * info_.head_size);
   const double wide = static_cast<double>(info_.intermediate_size);
@@ -145,51 +161,70 @@ double CostModel::LinearFlop(int64_t num_tokens) const {
   return 2 * multiply_adds;
 }
 
-double CostModel::AttentionFlop(int64_t num_tokens) const {
-  const double n = PaddedLength(info_, num_tokens);
+double CostModel::AttentionFlop(const TextShape& text) const {
+  const double n = PaddedLength(info_, text.tokens);
   double flop = 0;
   for (const LayerAttention& layer : info_.layers) {
     flop += 4.0 * static_cast<double>(info_.num_heads * info_.head_size) *
-            Pairs(layer, info_, num_tokens, n);
-    if (layer.kind == AttentionKind::kSlidingWindow) flop += GlobalRowFlop(info_, num_tokens, n);
+            Pairs(layer, info_, text, n);
+    if (layer.kind == AttentionKind::kSlidingWindow) flop += GlobalRowFlop(info_, text, n);
   }
   return flop;
 }
 
-double CostModel::TextSeconds(int64_t num_tokens) const {
-  return seconds_per_linear_flop_ * LinearFlop(num_tokens) +
-         seconds_per_attention_flop_ * AttentionFlop(num_tokens);
+double CostModel::PoolingSeconds(const TextShape& text) const {
+  return seconds_per_vector_ * static_cast<double>(std::max<int64_t>(0, text.vectors - 1));
 }
 
-double CostModel::BatchSeconds(std::span<const int64_t> lengths) const {
+double CostModel::TextSeconds(const TextShape& text) const {
+  return seconds_per_linear_flop_ * LinearFlop(text) +
+         seconds_per_attention_flop_ * AttentionFlop(text) + PoolingSeconds(text);
+}
+
+double CostModel::BatchSeconds(std::span<const TextShape> texts) const {
   double seconds = fixed_seconds_;
-  for (int64_t length : lengths) seconds += TextSeconds(length);
+  for (const TextShape& text : texts) seconds += TextSeconds(text);
   return seconds;
 }
 
 // What lives at once at the widest point of a layer: the layer's input, the packed q, k and v, the
 // attention's output, the projected output, and the wide rows of the feed-forward that are under
 // way between two pauses. A Reformer keeps two residual streams and sorts in each hash round.
-int64_t CostModel::BatchBytes(std::span<const int64_t> lengths) const {
-  double tokens = 0;
-  for (int64_t length : lengths) tokens += PaddedLength(info_, length);
+int64_t CostModel::BatchBytes(std::span<const TextShape> texts) const {
   const auto element = static_cast<double>(c10::elementSize(RowType(info_.dtype)));
   const double width = static_cast<double>(info_.hidden_size);
-  const double heads_width = static_cast<double>(info_.num_heads * info_.head_size);
-  double per_token = element * (3 * width + 4 * heads_width);
+  const double heads = static_cast<double>(info_.num_heads);
+  const double heads_width = heads * static_cast<double>(info_.head_size);
   const bool has_lsh =
       std::any_of(info_.layers.begin(), info_.layers.end(),
                   [](const LayerAttention& layer) { return layer.kind == AttentionKind::kLsh; });
-  if (has_lsh) {
-    // For each round and head: an output row, and 20 bytes for its log-sum-exp, the bucket and the
-    // sorted position.
-    per_token +=
-        element * width + std::max(1, info_.num_hashes) *
-                              (element * heads_width + static_cast<double>(info_.num_heads) * 20);
+  double tokens = 0;
+  double bytes = 0;
+  double global_rows = 0;  // of the text whose global rows take most; one text has them at a time
+  for (const TextShape& text : texts) {
+    const double n = PaddedLength(info_, text.tokens);
+    double per_token = element * (3 * width + 4 * heads_width);
+    if (has_lsh) {
+      // For each round and head: an output row, and 20 bytes for its log-sum-exp, the bucket and
+      // the sorted position.
+      per_token += element * width + static_cast<double>(Hashes(text, info_)) *
+                                         (element * heads_width + heads * 20);
+    }
+    tokens += n;
+    bytes += n * per_token;
+    // The direct form holds the hidden rows, keys and values of all tokens in float32.
+    const double globals = Globals(text, info_);
+    const bool direct = info_.supports_global_attention && globals * heads >= width + globals;
+    global_rows = std::max(global_rows, direct ? n * 3 * 4 * width : 0);
   }
   const double block = std::min(tokens, static_cast<double>(PackedPass::kRowsPerPause)) * 4 *
                        (2 * static_cast<double>(info_.intermediate_size) + width);
-  return static_cast<int64_t>(tokens * per_token + block);
+  return static_cast<int64_t>(bytes + block + global_rows);
+}
+
+void CostModel::CalibratePooling(double seconds_per_vector) {
+  if (seconds_per_vector > 0 && std::isfinite(seconds_per_vector))
+    seconds_per_vector_ = seconds_per_vector;
 }
 
 void CostModel::Calibrate(std::span<const Sample> samples) {
@@ -202,11 +237,11 @@ void CostModel::Calibrate(std::span<const Sample> samples) {
   std::vector<Row> rows;
   std::vector<double> speed;
   for (const Sample& sample : samples) {
-    if (!(sample.seconds > 0) || sample.lengths.empty()) continue;
+    if (!(sample.seconds > 0) || sample.texts.empty()) continue;
     Row row = {prior[0], 0, 0};
-    for (int64_t length : sample.lengths) {
-      row[1] += prior[1] * LinearFlop(length);
-      row[2] += prior[2] * AttentionFlop(length);
+    for (const TextShape& text : sample.texts) {
+      row[1] += prior[1] * LinearFlop(text);
+      row[2] += prior[2] * AttentionFlop(text);
     }
     for (double& value : row) value /= sample.seconds;
     speed.push_back(1 / (row[0] + row[1] + row[2]));

@@ -2,7 +2,8 @@
 //
 //   1. JoinComputeTeam
 //   2. the model's Forward: all layers; dropped texts leave between them; then VerifyComputeTeam
-//   3. for each text, the hidden states in blocks of kRowsPerRead rows: token_sink, StreamingPooler
+//   3. for each text, the hidden states in blocks of kRowsPerRead rows: token_sink, StreamingPooler;
+//      with very many spans in several goes, so that what is pooled at once stays small
 //   4. for each vector: Dense, Matryoshka cut, normalise, check that all values are finite
 //
 // Hidden states are read in blocks, so that a model that makes its last rows on demand (Reformer)
@@ -16,6 +17,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 #include <new>
 #include <stdexcept>
 #include <utility>
@@ -35,9 +37,18 @@ namespace {
 // dimensions.
 constexpr int64_t kRowsPerRead = 1024;
 
+// Values that are pooled between two seams (StreamingPooler::work): some 20 ms.
+constexpr int64_t kPooledValuesPerSeam = int64_t{32} << 20;
+
+// Bytes that pooling holds for the spans that are open at once. Where the spans of a text need more
+// (from 5,461 begins of a span on, with the mean of 768 values), its rows are read several times.
+constexpr int64_t kPoolingBytes = int64_t{32} << 20;
+
 bool AllFinite(const float* values, int64_t count) {
   return std::all_of(values, values + count, [](float value) { return std::isfinite(value); });
 }
+
+absl::Status Dropped() { return absl::CancelledError("dropped by the caller"); }
 
 absl::Status NotFinite() {
   return absl::InternalError(
@@ -101,27 +112,56 @@ class DroppedTexts {
 
 }  // namespace
 
+// The seams while vectors are made: counts the work, and calls the caller's at_seam after each
+// kPooledValuesPerSeam values.
+class Encoder::PoolingSeams {
+ public:
+  explicit PoolingSeams(const EncodeControl& control) : control_(control) {}
+  // Counts `values` more. False: nobody waits for the text any more.
+  bool Continue(int32_t text, int64_t values) {
+    work_ += values;
+    if (work_ < kPooledValuesPerSeam) return true;
+    work_ = 0;
+    if (control_.at_seam) control_.at_seam();
+    return !control_.is_dropped(text);
+  }
+
+ private:
+  const EncodeControl& control_;
+  int64_t work_ = 0;
+};
+
 // Turns the hidden states of one text into what its options ask for.
 class Encoder::TextOutput {
  public:
   TextOutput(const Encoder& encoder, const EncodeOptions& options, std::span<const uint8_t> mask,
              int64_t num_tokens)
-      : encoder_(encoder), options_(options), num_tokens_(num_tokens), pooler_(Task(mask)) {}
+      : encoder_(encoder),
+        options_(options),
+        num_tokens_(num_tokens),
+        task_(Task(mask)),
+        rows_needed_(options.token_sink ? num_tokens : RowsNeeded(task_)) {}
 
   // True where nothing but the first row of the text is read.
-  bool first_row_only() const { return rows_needed() <= 1; }
-  absl::StatusOr<EncodedText> Read(const HiddenStates& hidden, int32_t text);
+  bool first_row_only() const { return rows_needed_ <= 1; }
+  // CANCELLED where nobody waits for the text any more.
+  absl::StatusOr<EncodedText> Read(const HiddenStates& hidden, int32_t text,
+                                   PoolingSeams& seams) const;
 
  private:
   PoolingTask Task(std::span<const uint8_t> mask) const;
-  int64_t rows_needed() const { return options_.token_sink ? num_tokens_ : pooler_.rows_needed(); }
-  absl::Status SendRows(int64_t begin, int64_t count, const float* values) const;
+  // Pools the ranges of one group into vectors, which are those of all ranges of the task.
+  absl::Status ReadGroup(const HiddenStates& hidden, int32_t text, std::span<const size_t> group,
+                         PoolingSeams& seams, std::vector<std::vector<float>>& vectors) const;
+  absl::Status SendRows(const HiddenStates& hidden, int32_t text, PoolingSeams& seams) const;
+  absl::Status SendBlock(int64_t begin, int64_t count, const float* values) const;
   absl::StatusOr<std::vector<float>> Finish(std::vector<float> pooled) const;
 
   const Encoder& encoder_;
   const EncodeOptions& options_;
   const int64_t num_tokens_;
-  StreamingPooler pooler_;
+  const PoolingTask task_;  // of the document, where it is wanted, and of the spans behind it
+  const int64_t rows_needed_;
 };
 
 PoolingTask Encoder::TextOutput::Task(std::span<const uint8_t> mask) const {
@@ -136,8 +176,8 @@ PoolingTask Encoder::TextOutput::Task(std::span<const uint8_t> mask) const {
   return task;
 }
 
-absl::Status Encoder::TextOutput::SendRows(int64_t begin, int64_t count,
-                                           const float* values) const {
+absl::Status Encoder::TextOutput::SendBlock(int64_t begin, int64_t count,
+                                            const float* values) const {
   const int64_t width = encoder_.info_.token_dimensions;
   if (!AllFinite(values, count * width)) return NotFinite();
   if (!options_.normalize.value_or(false)) {
@@ -171,28 +211,65 @@ absl::StatusOr<std::vector<float>> Encoder::TextOutput::Finish(std::vector<float
   return vector;
 }
 
-absl::StatusOr<EncodedText> Encoder::TextOutput::Read(const HiddenStates& hidden, int32_t text) {
-  for (int64_t begin = 0; begin < rows_needed(); begin += kRowsPerRead) {
-    const int64_t end = std::min(begin + kRowsPerRead, rows_needed());
+absl::Status Encoder::TextOutput::SendRows(const HiddenStates& hidden, int32_t text,
+                                           PoolingSeams& seams) const {
+  for (int64_t begin = 0; begin < num_tokens_; begin += kRowsPerRead) {
+    const int64_t end = std::min(begin + kRowsPerRead, num_tokens_);
     const at::Tensor rows = hidden.Rows(text, begin, end).to(at::kFloat).contiguous();
-    const float* values = rows.data_ptr<float>();
-    if (options_.token_sink) {
-      if (absl::Status sent = SendRows(begin, end - begin, values); !sent.ok()) return sent;
+    absl::Status sent = SendBlock(begin, end - begin, rows.data_ptr<float>());
+    if (!sent.ok()) return sent;
+    if (!seams.Continue(text, rows.numel())) return Dropped();
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Encoder::TextOutput::ReadGroup(const HiddenStates& hidden, int32_t text,
+                                            std::span<const size_t> group, PoolingSeams& seams,
+                                            std::vector<std::vector<float>>& vectors) const {
+  PoolingTask task = task_;
+  task.ranges.clear();
+  for (const size_t range : group) task.ranges.push_back(task_.ranges[range]);
+  StreamingPooler pooler(std::move(task));
+  pooler.Skip(pooler.first_row());
+  int64_t counted = 0;
+  for (int64_t begin = pooler.first_row(); begin < pooler.rows_needed(); begin += kRowsPerRead) {
+    const int64_t end = std::min(begin + kRowsPerRead, pooler.rows_needed());
+    const at::Tensor rows = hidden.Rows(text, begin, end).to(at::kFloat).contiguous();
+    // A block may end many ranges: it is added in parts, so that a seam is never far.
+    constexpr int64_t kRowsPerPart = 64;
+    for (int64_t row = begin; row < end; row += kRowsPerPart) {
+      pooler.Add(rows.data_ptr<float>() + (row - begin) * task_.dimensions,
+                 std::min(kRowsPerPart, end - row));
+      if (!seams.Continue(text, pooler.work() - counted)) return Dropped();
+      counted = pooler.work();
     }
-    pooler_.Add(values, end - begin);
+  }
+  const bool has_dense = !options_.pooling.has_value();
+  const int64_t finish_work =
+      encoder_.VectorWidth(options_) + (has_dense ? encoder_.head_->num_parameters() : 0);
+  for (size_t i = 0; i < group.size(); ++i) {
+    absl::StatusOr<std::vector<float>> vector = Finish(pooler.TakeVector(i));
+    if (!vector.ok()) return vector.status();
+    vectors[group[i]] = *std::move(vector);
+    if (!seams.Continue(text, finish_work)) return Dropped();
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<EncodedText> Encoder::TextOutput::Read(const HiddenStates& hidden, int32_t text,
+                                                      PoolingSeams& seams) const {
+  if (options_.token_sink) {
+    if (absl::Status sent = SendRows(hidden, text, seams); !sent.ok()) return sent;
+  }
+  std::vector<std::vector<float>> vectors(task_.ranges.size());
+  for (const std::vector<size_t>& group : GroupRanges(task_, kPoolingBytes)) {
+    if (absl::Status read = ReadGroup(hidden, text, group, seams, vectors); !read.ok()) return read;
   }
   EncodedText result;
-  size_t range = 0;
-  if (options_.document_vector) {
-    absl::StatusOr<std::vector<float>> vector = Finish(pooler_.TakeVector(range++));
-    if (!vector.ok()) return vector.status();
-    result.vector = *std::move(vector);
-  }
-  for (size_t span = 0; span < options_.spans.size(); ++span) {
-    absl::StatusOr<std::vector<float>> vector = Finish(pooler_.TakeVector(range++));
-    if (!vector.ok()) return vector.status();
-    result.span_vectors.push_back(*std::move(vector));
-  }
+  auto first_span = vectors.begin();
+  if (options_.document_vector) result.vector = std::move(*first_span++);
+  result.span_vectors.assign(std::make_move_iterator(first_span),
+                             std::make_move_iterator(vectors.end()));
   return result;
 }
 
@@ -223,7 +300,7 @@ std::vector<absl::StatusOr<EncodedText>> Encoder::Encode(const TokenBatch& batch
   // A pass that failed half way ends at a seam too. One whose texts are all dropped was just there.
   if (!status.ok() && !absl::IsCancelled(status) && control.at_seam) control.at_seam();
   for (; done < num_texts; ++done)
-    results[done] = dropped.Ask(done) ? absl::CancelledError("dropped by the caller") : status;
+    results[done] = dropped.Ask(done) ? Dropped() : status;
   return results;
 }
 
@@ -236,6 +313,7 @@ absl::Status Encoder::EncodeTexts(const TokenBatch& batch, std::span<const Encod
   const MemoryPass memory_pass;
   const c10::InferenceMode inference;
   std::vector<TextOutput> outputs;
+  outputs.reserve(batch.num_texts());
   ForwardOptions forward;
   forward.at_seam = control.at_seam;
   forward.is_dropped = control.is_dropped;
@@ -249,11 +327,12 @@ absl::Status Encoder::EncodeTexts(const TokenBatch& batch, std::span<const Encod
   if (!hidden.ok()) return hidden.status();
   if (absl::Status held = VerifyComputeTeam(); !held.ok()) return held;
   if (control.at_seam) control.at_seam();  // after the last layer
+  PoolingSeams seams(control);
   for (; done < batch.num_texts(); ++done) {
     if (control.is_dropped(done)) {
-      results[done] = absl::CancelledError("dropped by the caller");
+      results[done] = Dropped();
     } else {
-      results[done] = outputs[done].Read(*hidden, done);
+      results[done] = outputs[done].Read(*hidden, done, seams);
     }
   }
   return absl::OkStatus();

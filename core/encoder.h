@@ -78,9 +78,10 @@ struct EncodedText {
 // How a running forward pass is steered from outside. The functions run on the computing thread;
 // each may be empty.
 struct EncodeControl {
-  // Called at each seam of the pass: before the first layer, after each layer, and after each 2,048
-  // rows or as much other work inside the layers of a long pass (all models but Reformer). The
-  // caller may do other work here, even another pass of the same encoder.
+  // Called at each seam of the pass: before the first layer, after each layer, after each 2,048
+  // rows or as much other work inside the layers of a long pass (all models but Reformer), and
+  // after each 32 million values while vectors are pooled. The caller may do other work here, even
+  // another pass of the same encoder.
   std::function<void()> at_seam;
 
   // True once nobody waits for this text of the batch any more (cancelled, deadline passed). It
@@ -137,12 +138,15 @@ class Encoder {
   absl::Status WarmUp(int64_t max_batch_tokens = 0);
 
  private:
+  class PoolingSeams;
   class TextOutput;
 
   Encoder();
-  // The seconds of a pass over texts of these lengths.
+  // The seconds of a pass over texts of these lengths, where each has spans of its first tokens.
   absl::StatusOr<double> MeasurePass(std::span<const int64_t> lengths,
-                                     const EncodeControl& control = {}) const;
+                                     const EncodeControl& control = {}, int64_t spans = 0) const;
+  // Measures what each further vector of a text takes, and tells the cost model.
+  absl::Status MeasurePooling();
   absl::Status TouchLargestBatch(std::span<const int64_t> lengths) const;
   // How many values a vector has before the Matryoshka cut.
   int64_t VectorWidth(const EncodeOptions& options) const;

@@ -35,6 +35,9 @@ constexpr double kLongPassSeconds = 0.05;  // a longer pass is measured once, to
 // The pass over the largest batch is not stopped before this time: it would save little.
 constexpr double kLargestBatchSeconds = 0.5;
 constexpr double kPredictionMargin = 1.1;  // by how much a pass may take longer than predicted
+// What a vector costs on the worker's thread over what it costs in the encoder: it is joined, turned
+// into the answer's bytes and freed there too.
+constexpr double kHandedOver = 2;
 
 double SecondsSince(WarmUpClock::time_point begin) {
   return std::chrono::duration<double>(WarmUpClock::now() - begin).count();
@@ -179,18 +182,40 @@ absl::StatusOr<std::unique_ptr<Encoder>> Encoder::Load(const ModelFolder& folder
 }
 
 absl::StatusOr<double> Encoder::MeasurePass(std::span<const int64_t> lengths,
-                                            const EncodeControl& control) const {
+                                            const EncodeControl& control, int64_t spans) const {
   TokenBatch batch;
-  for (const int64_t n : lengths) {
+  std::vector<EncodeOptions> options(lengths.size());
+  for (size_t i = 0; i < lengths.size(); ++i) {
+    const int64_t n = lengths[i];
     const std::vector<int32_t> globals = ResolveGlobalPositions(info_, std::nullopt, {}, n);
     batch.Add({.token_ids = SampleIds(info_, n), .global_positions = globals});
+    // Each overlaps the ones before it.
+    for (int64_t span = 0; span < spans; ++span)
+      options[i].spans.push_back({span % n, n});
   }
-  const std::vector<EncodeOptions> options(lengths.size());
   const WarmUpClock::time_point begin = WarmUpClock::now();
   for (const absl::StatusOr<EncodedText>& result : Encode(batch, options, control)) {
     if (!result.ok()) return result.status();
   }
   return SecondsSince(begin);
+}
+
+// Two passes that differ in their spans alone, the quickest of a few each.
+absl::Status Encoder::MeasurePooling() {
+  constexpr int64_t kSpans = 1024;
+  const std::vector<int64_t> text = {info_.CutToLongest(16)};
+  double without = INFINITY, with = INFINITY;
+  for (int pass = 0; pass < kMeasuredPasses; ++pass) {
+    const absl::StatusOr<double> few = MeasurePass(text);
+    if (!few.ok()) return few.status();
+    const absl::StatusOr<double> many = MeasurePass(text, {}, kSpans);
+    if (!many.ok()) return many.status();
+    without = std::min(without, *few);
+    with = std::min(with, *many);
+    if (*many > kLongPassSeconds) break;
+  }
+  cost_model_->CalibratePooling(kHandedOver * (with - without) / kSpans);
+  return absl::OkStatus();
 }
 
 // The first pass of a shape pays for lazy set-up (oneDNN primitives, arena, page faults); the next
@@ -207,7 +232,7 @@ absl::Status Encoder::WarmUp(int64_t max_batch_tokens) {
     const int64_t longest = *std::max_element(lengths.begin(), lengths.end());
     if (!info_.TakesLength(longest)) continue;
     if (SecondsSince(start) > kWarmUpSeconds && samples.size() >= 2) break;
-    CostModel::Sample sample{.lengths = lengths, .seconds = INFINITY};
+    CostModel::Sample sample{.texts = {lengths.begin(), lengths.end()}, .seconds = INFINITY};
     const absl::StatusOr<double> first = MeasurePass(lengths);
     if (!first.ok()) return first.status();
     const int passes = *first > kLongPassSeconds ? 1 : kMeasuredPasses;
@@ -219,6 +244,7 @@ absl::Status Encoder::WarmUp(int64_t max_batch_tokens) {
     samples.push_back(std::move(sample));
   }
   if (!samples.empty()) cost_model_->Calibrate(samples);
+  if (absl::Status measured = MeasurePooling(); !measured.ok()) return measured;
   if (max_batch_tokens <= 0) return absl::OkStatus();
   return TouchLargestBatch(LargestBatch(info_, max_batch_tokens));
 }
@@ -229,8 +255,9 @@ absl::Status Encoder::WarmUp(int64_t max_batch_tokens) {
 absl::Status Encoder::TouchLargestBatch(std::span<const int64_t> lengths) const {
   const double share = static_cast<double>(LayersUntilEachKindRan(info_.layers)) /
                        static_cast<double>(info_.layers.size());
+  const std::vector<TextShape> texts(lengths.begin(), lengths.end());
   const double enough = std::max(kLargestBatchSeconds,
-                                 cost_model_->BatchSeconds(lengths) * share * kPredictionMargin);
+                                 cost_model_->BatchSeconds(texts) * share * kPredictionMargin);
   const WarmUpClock::time_point begin = WarmUpClock::now();
   const EncodeControl control{.is_dropped = [&](int32_t) { return SecondsSince(begin) > enough; }};
   const absl::StatusOr<double> seconds = MeasurePass(lengths, control);

@@ -23,11 +23,14 @@
 //   const std::vector<float> document = pooler.TakeVector(0);
 //   const std::vector<float> span = pooler.TakeVector(1);
 //
-// Cost: each of T rows of D values once. Besides, a range costs a merge of D values for each begin
-// and end of another range inside it; ranges that do not overlap cost none. Not thread safe: one
-// pooler belongs to one thread. Source: the Pooling module of sentence-transformers. Proven by
-// pooling_test (against a reference of two lines in double, over all modes, masks, blocks and
-// overlapping ranges).
+// Cost: each of T rows of D values once, and O(log ranges) merges of D values for each range,
+// however they overlap; about three in practice. Memory: the segments that open ranges still need
+// (held_bytes), at most one for each begin of a range. GroupRanges divides many ranges, so that
+// this stays below a bound, and each group reads the rows anew.
+//
+// Not thread safe: one pooler belongs to one thread. Source: the Pooling module of
+// sentence-transformers. Proven by pooling_test (against a reference of two lines in double, over
+// all modes, masks, blocks and overlapping ranges, and by counting the work).
 #pragma once
 
 #include <cstdint>
@@ -48,23 +51,53 @@ struct PoolingTask {
   int64_t pooling_begin = 0;
   // One value for each token, or empty (all 1). It must outlive the pooler.
   std::span<const uint8_t> attention_mask = {};
+
+  bool IsRead(int64_t token) const;  // m(token) = 1
 };
+
+// What the modes have to know of the rows of a range.
+struct PoolingNeeds {
+  explicit PoolingNeeds(std::span<const PoolingMode> modes);
+  int64_t bytes_per_value() const;  // that a segment keeps for each of D values
+
+  bool sum = false;
+  bool weighted_sum = false;
+  bool max = false;
+  bool first = false;
+  bool last = false;
+};
+
+// How many rows of the text are read, from its first on: up to the end of the last range, or fewer
+// where every mode is cls (a text that is pooled by its first token needs 1).
+int64_t RowsNeeded(const PoolingTask& task);
+
+// The ranges that are not empty, in groups of ascending begins, so that the segments of one group
+// take about max_bytes at most. At least one group, which may be empty.
+std::vector<std::vector<size_t>> GroupRanges(const PoolingTask& task, int64_t max_bytes);
 
 class StreamingPooler {
  public:
   explicit StreamingPooler(PoolingTask task);
 
-  // How many rows of the text are read, from its first on: up to the end of the last range, or
-  // fewer where every mode is cls (a text that is pooled by its first token needs 1). Rows that are
-  // added beyond that are ignored.
+  // RowsNeeded of the task. Rows that are added beyond that are ignored.
   int64_t rows_needed() const { return rows_needed_; }
+  // The first row that any range reads; 0 where there is none.
+  int64_t first_row() const;
 
+  // Leaves out the next `num_rows` rows. Allowed up to first_row().
+  void Skip(int64_t num_rows);
   // The next `num_rows` rows of the text, [num_rows, D] row-major. They are not kept.
   void Add(const float* rows, int64_t num_rows);
 
   // Takes the vector of range i, [modes * D], out of the pooler. Call it once for each range, after
   // rows_needed() rows were added.
   std::vector<float> TakeVector(size_t range);
+
+  // What was done so far, in values: D for each row that was added, for each merge of two segments
+  // and for each vector.
+  int64_t work() const { return work_; }
+  // Bytes of the segments that open ranges need now.
+  int64_t held_bytes() const;
 
  private:
   // Running results over some consecutive tokens of a text. Only those arrays are filled that the
@@ -79,37 +112,44 @@ class StreamingPooler {
     double weight = 0;      // the sum of their weights
     int64_t num_slots = 0;  // tokens, whatever their m
   };
-  struct Needs {
-    bool sum = false;
-    bool weighted_sum = false;
-    bool max = false;
-    bool first = false;
-    bool last = false;
+  // The rows from a begin of a range up to that of the segment `next`; up to now where next is -1.
+  struct Segment {
+    Accumulator rows;
+    int32_t next = -1;
+    int64_t users = 0;  // open ranges that begin here, and segments that link here
   };
 
-  bool IsRead(int64_t token) const;
-  int64_t CountRowsNeeded() const;
+  int64_t NextBoundary() const;
   void Reset(Accumulator* accumulator) const;
-  void AddRow(const float* row, bool is_read);  // to segment_
+  void AddRow(const float* row, bool is_read, Accumulator* segment);
   // Adds a segment that follows directly behind what `range` has seen.
-  void Merge(const Accumulator& segment, Accumulator* range) const;
-  std::vector<float> Pool(const Accumulator& range) const;
+  void Merge(const Accumulator& segment, Accumulator* range);
+  void ShortenPath(int32_t segment);
+  void Forget(int32_t segment);
+  std::vector<float> PoolUpToNow(size_t range);
+  std::vector<float> Pool(const Accumulator& range);
   void CrossBoundary();  // ends and begins the ranges that end or begin at next_token_
+  void BeginSegment();
 
   // Constant after construction.
-  PoolingTask task_;
-  Needs needs_;
-  int64_t rows_needed_ = 0;
-  std::vector<int64_t> boundaries_;  // every begin and end of a range, ascending, unique
-  std::vector<size_t> by_begin_;     // ranges in the order of their begin
+  const PoolingTask task_;
+  const PoolingNeeds needs_;
+  const int64_t rows_needed_;
+  const std::vector<size_t> by_begin_;  // ranges that are not empty
+  const std::vector<size_t> by_end_;    // the same
 
   int64_t next_token_ = 0;
-  size_t next_boundary_ = 0;  // in boundaries_
-  size_t next_range_ = 0;     // in by_begin_
-  Accumulator segment_;       // rows since the last boundary; all open ranges see the same ones
-  std::vector<size_t> open_;  // ranges that have begun and not ended
-  std::vector<Accumulator> accumulators_;    // of each range; empty unless it is open
+  size_t next_begin_ = 0;  // in by_begin_
+  size_t next_end_ = 0;    // in by_end_
+  int64_t open_ranges_ = 0;
+  std::vector<Segment> segments_;
+  std::vector<int32_t> free_;                // places in segments_ that are empty
+  int32_t current_ = -1;                     // the segment that takes the rows
+  std::vector<int32_t> segment_of_;          // of each range; -1 = it is not open
+  std::vector<int32_t> path_;                // of ShortenPath
+  Accumulator scratch_;                      // of PoolUpToNow
   std::vector<std::vector<float>> vectors_;  // of each range that has ended
+  int64_t work_ = 0;
 };
 
 // x / max(|x|, 1e-12), in place: a vector of zeros stays zeros.

@@ -118,11 +118,11 @@ absl::StatusOr<ServedModel> LoadServedModel(ServerOptions* options) {
                            const EncodeControl& control) {
     return encoder->Encode(batch, wanted, control);
   };
-  model.cost.text_seconds = [encoder](int64_t tokens) {
-    return encoder->cost_model().TextSeconds(tokens);
+  model.cost.text_seconds = [encoder](const TextShape& text) {
+    return encoder->cost_model().TextSeconds(text);
   };
-  model.cost.batch_seconds = [encoder](std::span<const int64_t> lengths) {
-    return encoder->cost_model().BatchSeconds(lengths);
+  model.cost.batch_seconds = [encoder](std::span<const TextShape> texts) {
+    return encoder->cost_model().BatchSeconds(texts);
   };
   model.validate = [encoder](const TokenBatch::Text& text, const EncodeOptions& wanted) {
     return encoder->Validate(text, wanted);

@@ -55,14 +55,22 @@ BatchSchedulerOptions SchedulerOf(const ServerOptions& options, const ServedMode
   return out;
 }
 
+// Independent spans of a text may have as many bytes together as so many texts of the longest kind.
+// They are tokenised one by one on one thread, at some ten MiB a second: it is busy for seconds.
+constexpr int64_t kIndependentTexts = 8;
+
 PreparationContext PreparationOf(const ServerOptions& options, const ServedModel& model) {
   PreparationContext out;
   out.model = &model.info;
   out.validate = model.validate;
   out.max_tokens = MaxTokensInForce(options, model.info);
+  out.max_global_tokens = options.max_global_tokens;
+  out.max_independent_tokens = options.max_queue_tokens;
+  out.max_independent_bytes = kIndependentTexts * options.max_text_bytes;
   if (model.tokenizer == nullptr) return out;
-  out.tokenize = [tokenizer = model.tokenizer.get()](std::string_view text) {
-    return tokenizer->Encode(text);
+  out.tokenize = [tokenizer = model.tokenizer.get()](std::string_view text,
+                                                     const StopCheck& stop) {
+    return tokenizer->Encode(text, /*add_special_tokens=*/true, stop);
   };
   out.prefix_ids = model.tokenizer->prefix_ids();
   out.suffix_ids = model.tokenizer->suffix_ids();
@@ -259,7 +267,7 @@ void Server::StartWatching() {
         WorkerState worst = WorkerState::kGood;
         for (const auto& worker : workers_) {
           worst = std::max(
-              worst, JudgeWorker(worker->heartbeat(), clock_.Now(), options_.watchdog_factor));
+              worst, JudgeWorker(worker->Look(), clock_.Now(), options_.watchdog_factor));
         }
         return worst;
       },

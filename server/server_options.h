@@ -51,6 +51,12 @@ struct ServerOptions {
   double max_queue_seconds = 60;                 // predicted wait
   int64_t max_texts_per_request = 128;
   int64_t max_text_bytes = int64_t{8} << 20;
+  // Spans and positions with which one text may ask for global attention: four times as many as
+  // there may be global tokens, so more could only name the same tokens again and again.
+  int64_t max_global_spans_per_text = 16384;
+  // Global tokens of one text. Each sees all of the text and is seen by all of it, so a text costs
+  // (text tokens x global tokens) more.
+  int64_t max_global_tokens = 4096;
   int64_t max_request_bytes = int64_t{16} << 20;  // of one message
   int64_t max_concurrent_streams = 256;           // calls at once on one connection
   int64_t max_stream_inputs = 64;  // EncodeStream: inputs of one stream in work or unsent

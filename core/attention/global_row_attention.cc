@@ -37,6 +37,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <limits>
 #include <vector>
 
@@ -50,6 +51,31 @@ namespace {
 constexpr int64_t kBlockKeys = 512;
 // Globals whose queries are projected together. This bounds u to [128 H, E].
 constexpr int64_t kGlobalsPerGroup = 128;
+// Between two calls of keep_going: a tenth of a second at 100 GFLOP/s.
+constexpr double kFlopPerPause = 10e9;
+// Rows of the direct form that are projected at once, and the fewest globals that attend at once:
+// with fewer, the products run far below full speed.
+constexpr int64_t kProjectedRows = 4096;
+constexpr int64_t kFewestGlobals = 64;
+
+// Counts FLOP and asks keep_going whenever kFlopPerPause of them are done.
+class Pauses {
+ public:
+  explicit Pauses(const std::function<bool()>& keep_going) : keep_going_(keep_going) {}
+  // False: the rest is not wanted.
+  bool Count(double flop) {
+    flop_ += flop;
+    if (flop_ < kFlopPerPause || stopped_) return !stopped_;
+    flop_ = 0;
+    stopped_ = keep_going_ && !keep_going_();
+    return !stopped_;
+  }
+
+ private:
+  const std::function<bool()>& keep_going_;
+  double flop_ = 0;
+  bool stopped_ = false;
+};
 
 struct TextGlobals {
   int64_t begin = 0;  // rows [begin, end) of the text
@@ -76,10 +102,11 @@ std::vector<TextGlobals> TextsWithGlobals(const PackedLayout& layout) {
 class GlobalRows {
  public:
   GlobalRows(const at::Tensor& hidden, const GlobalProjections& projections, int64_t num_heads,
-             const PackedLayout& layout)
+             const PackedLayout& layout, Pauses& pauses)
       : hidden_(hidden),
         projections_(projections),
         layout_(layout),
+        pauses_(pauses),
         width_(hidden.size(1)),
         heads_(num_heads),
         head_size_(width_ / num_heads) {}
@@ -89,7 +116,7 @@ class GlobalRows {
     return num_globals * heads_ < width_ + num_globals;
   }
 
-  // The rows of the globals of these texts, in order: [sum G, H, D].
+  // The rows of the globals of these texts, in order: [sum G, H, D]. Undefined = stop.
   at::Tensor Reassociated(std::span<const TextGlobals> texts) const {
     const at::Tensor q = Queries(texts).transpose(0, 1);  // [H, sum G, D]
     const at::Tensor u =
@@ -100,8 +127,9 @@ class GlobalRows {
       const int64_t count = static_cast<int64_t>(text.positions.size());
       const at::Tensor rows =
           u.narrow(1, first, count).reshape({heads_ * count, width_});  // [R, E]
-      averages.narrow(1, first, count)
-          .copy_(AverageOfKeys(rows, text).view({heads_, count, width_}));
+      const at::Tensor average = AverageOfKeys(rows, text);
+      if (!average.defined()) return {};
+      averages.narrow(1, first, count).copy_(average.view({heads_, count, width_}));
       first += count;
     }
     const at::Tensor value_weight =
@@ -110,24 +138,45 @@ class GlobalRows {
     return at::baddbmm(value_bias, averages, value_weight).transpose(0, 1);  // [sum G, H, D]
   }
 
-  // The direct form: keys and values of every token that is read, then dense attention. [G, H, D].
+  // The direct form: keys and values of every token that is read, then dense attention, a part of
+  // the globals at a time. [G, H, D]; undefined = stop.
   at::Tensor Direct(const TextGlobals& text) const {
     const at::Tensor rows = ReadRows(text);                                 // [n, E]
     const at::Tensor q = Queries({&text, 1}).transpose(0, 1).unsqueeze(0);  // [1, H, G, D]
-    const at::Tensor k = Heads(at::addmm(projections_.key_bias, rows, projections_.key_weight.t()))
-                             .transpose(0, 1)
-                             .unsqueeze(0);
-    const at::Tensor v =
-        Heads(at::addmm(projections_.value_bias, rows, projections_.value_weight.t()))
-            .transpose(0, 1)
-            .unsqueeze(0);
-    const at::Tensor out = std::get<0>(at::_scaled_dot_product_flash_attention_for_cpu(
-        q, k, v, 0.0, false, std::nullopt, /*scale=*/1.0));
-    return out.squeeze(0).transpose(0, 1);  // [G, H, D]
+    const at::Tensor k = Projected(rows, projections_.key_weight, projections_.key_bias);
+    if (!k.defined()) return {};
+    const at::Tensor v = Projected(rows, projections_.value_weight, projections_.value_bias);
+    if (!v.defined()) return {};
+    const int64_t globals = q.size(2);
+    const double flop_of_one = 4.0 * static_cast<double>(width_ * rows.size(0));
+    const int64_t at_once =
+        std::max(kFewestGlobals, static_cast<int64_t>(kFlopPerPause / flop_of_one));
+    at::Tensor out = at::empty({globals, heads_, head_size_}, q.options());
+    for (int64_t begin = 0; begin < globals; begin += at_once) {
+      const int64_t count = std::min(at_once, globals - begin);
+      const at::Tensor part = std::get<0>(at::_scaled_dot_product_flash_attention_for_cpu(
+          q.narrow(2, begin, count), k, v, 0.0, false, std::nullopt, /*scale=*/1.0));
+      out.narrow(0, begin, count).copy_(part.squeeze(0).transpose(0, 1));
+      if (!pauses_.Count(static_cast<double>(count) * flop_of_one)) return {};
+    }
+    return out;
   }
 
  private:
   at::Tensor Heads(const at::Tensor& x) const { return x.view({x.size(0), heads_, head_size_}); }
+
+  // rows W^T + b by heads: [n, E] -> [1, H, n, D]. Undefined = stop.
+  at::Tensor Projected(const at::Tensor& rows, const at::Tensor& weight,
+                       const at::Tensor& bias) const {
+    at::Tensor out = at::empty_like(rows);
+    for (int64_t begin = 0; begin < rows.size(0); begin += kProjectedRows) {
+      const int64_t count = std::min(kProjectedRows, rows.size(0) - begin);
+      at::Tensor part = out.narrow(0, begin, count);
+      at::addmm_out(part, bias, rows.narrow(0, begin, count), weight.t());
+      if (!pauses_.Count(2.0 * static_cast<double>(width_ * width_ * count))) return {};
+    }
+    return Heads(out).transpose(0, 1).unsqueeze(0);
+  }
 
   // Scaled queries of the globals of these texts: [sum G, H, D].
   at::Tensor Queries(std::span<const TextGlobals> texts) const {
@@ -160,6 +209,7 @@ class GlobalRows {
   at::Tensor ReadRows(const TextGlobals& text) const { return ReadRows(text.begin, text.end); }
 
   // sum_j softmax_j(u x_j) x_j over the keys of a text that are read: u [R, E] -> [R, E].
+  // Undefined = stop.
   at::Tensor AverageOfKeys(const at::Tensor& u, const TextGlobals& text) const {
     at::Tensor highest =
         at::full({u.size(0), 1}, -std::numeric_limits<float>::infinity(), u.options());
@@ -175,6 +225,7 @@ class GlobalRows {
       total.mul_(shrink).add_(p.sum(1, /*keepdim=*/true));
       sum.mul_(shrink).addmm_(p, rows);
       highest = raised;
+      if (!pauses_.Count(4.0 * static_cast<double>(u.numel() * rows.size(0)))) return {};
     }
     return sum.div_(total);
   }
@@ -182,6 +233,7 @@ class GlobalRows {
   const at::Tensor& hidden_;
   const GlobalProjections& projections_;
   const PackedLayout& layout_;
+  Pauses& pauses_;
   const int64_t width_, heads_, head_size_;
 };
 
@@ -195,28 +247,36 @@ void WriteRows(std::span<const TextGlobals> texts, const at::Tensor& rows, at::T
 }  // namespace
 
 void GlobalRowAttention(const at::Tensor& hidden, const GlobalProjections& projections,
-                        int64_t num_heads, const PackedLayout& layout, at::Tensor& out) {
+                        int64_t num_heads, const PackedLayout& layout, at::Tensor& out,
+                        const std::function<bool()>& keep_going) {
   TORCH_CHECK(hidden.dim() == 2 && hidden.size(1) % num_heads == 0,
               "global rows take [T, E] with E a multiple of ", num_heads, " heads, got ",
               hidden.sizes());
-  const GlobalRows rows(hidden, projections, num_heads, layout);
+  Pauses pauses(keep_going);
+  const GlobalRows rows(hidden, projections, num_heads, layout, pauses);
   std::vector<TextGlobals> few;
   int64_t globals_in_group = 0;
+  // Writes the rows; false = stop.
+  const auto write = [&](std::span<const TextGlobals> texts, const at::Tensor& made) {
+    if (made.defined()) WriteRows(texts, made, out);
+    return made.defined();
+  };
   const auto flush = [&] {
-    if (few.empty()) return;
-    WriteRows(few, rows.Reassociated(few), out);
+    if (few.empty()) return true;
+    const bool goes_on = write(few, rows.Reassociated(few));
     few.clear();
     globals_in_group = 0;
+    return goes_on;
   };
   for (TextGlobals& text : TextsWithGlobals(layout)) {
     if (layout.observer)
       layout.observer->OnGlobalRows(text.positions, text.begin, text.end, layout.key_mask);
     const int64_t count = static_cast<int64_t>(text.positions.size());
     if (!rows.IsReassociationCheaper(count)) {
-      WriteRows({&text, 1}, rows.Direct(text), out);
+      if (!write({&text, 1}, rows.Direct(text))) return;
       continue;
     }
-    if (globals_in_group + count > kGlobalsPerGroup) flush();
+    if (globals_in_group + count > kGlobalsPerGroup && !flush()) return;
     globals_in_group += count;
     few.push_back(std::move(text));
   }

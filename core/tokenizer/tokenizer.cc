@@ -151,6 +151,8 @@ Tokenization Copy(const longspan_tokenizers_encoding* encoding, bool with_types 
   return result;
 }
 
+absl::Status Ask(const StopCheck& stop) { return stop ? stop() : absl::OkStatus(); }
+
 // Of one part of a long text: the crate takes about 40 MiB for it (text_chunks.h).
 constexpr size_t kChunkBytes = 256 << 10;
 
@@ -218,7 +220,7 @@ struct Tokenizer::Impl {
   absl::StatusOr<Tokenization> EncodeWhole(std::string_view text, bool add_special_tokens) const;
   absl::StatusOr<Tokenization> EncodeParts(std::string_view text,
                                            const std::vector<TextChunk>& parts,
-                                           bool add_special_tokens) const;
+                                           bool add_special_tokens, const StopCheck& stop) const;
   absl::Status ReadVocabSize();
   absl::Status ReadFrame(const TokenizerFiles& files);
   void SetTypes(bool framed, Tokenization* tokens) const;
@@ -296,17 +298,19 @@ absl::StatusOr<std::unique_ptr<Tokenizer>> Tokenizer::Load(const std::string& mo
   return std::unique_ptr<Tokenizer>(new Tokenizer(std::move(impl)));
 }
 
-absl::StatusOr<Tokenization> Tokenizer::Encode(std::string_view text,
-                                               bool add_special_tokens) const {
+absl::StatusOr<Tokenization> Tokenizer::Encode(std::string_view text, bool add_special_tokens,
+                                               const StopCheck& stop) const {
   if (impl_->cuts_at_blanks && text.size() > 2 * kChunkBytes) {
     const std::vector<TextChunk> parts = CutAtBlanks(text, kChunkBytes);
     if (parts.size() > 1) {
-      absl::StatusOr<Tokenization> tokens = impl_->EncodeParts(text, parts, add_special_tokens);
+      absl::StatusOr<Tokenization> tokens =
+          impl_->EncodeParts(text, parts, add_special_tokens, stop);
       // An error names a byte of its part; below, the whole text gives the same error with the
       // right byte.
       if (tokens.ok()) return tokens;
     }
   }
+  if (absl::Status status = Ask(stop); !status.ok()) return status;
   absl::StatusOr<Tokenization> tokens = impl_->EncodeWhole(text, add_special_tokens);
   if (tokens.ok()) impl_->SetTypes(add_special_tokens, &*tokens);
   return tokens;
@@ -314,12 +318,14 @@ absl::StatusOr<Tokenization> Tokenizer::Encode(std::string_view text,
 
 absl::StatusOr<Tokenization> Tokenizer::Impl::EncodeParts(std::string_view text,
                                                           const std::vector<TextChunk>& parts,
-                                                          bool add_special_tokens) const {
+                                                          bool add_special_tokens,
+                                                          const StopCheck& stop) const {
   Tokenization all;
   if (add_special_tokens) AppendSpecial(prefix_ids, &all);
   int64_t characters = 0;  // of the text in front of the part's lead
   size_t counted = 0;      // bytes of the text whose characters were counted
   for (const TextChunk& part : parts) {
+    if (absl::Status status = Ask(stop); !status.ok()) return status;
     absl::StatusOr<Tokenization> tokens =
         EncodeWhole(text.substr(part.lead, part.end - part.lead), false);
     if (!tokens.ok()) return tokens;

@@ -11,6 +11,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -40,6 +41,10 @@ struct Tokenization {
   std::vector<uint8_t> special;
 };
 
+// Asked now and then by work that takes long: OK = go on; an error ends it and is its result.
+// Empty = nobody asks.
+using StopCheck = std::function<absl::Status()>;
+
 class Tokenizer {
  public:
   // Loads from a model folder (see the class comment). NOT_FOUND: the folder has no tokenizer
@@ -51,7 +56,9 @@ class Tokenizer {
   // Takes time linear in the text's length. INVALID_ARGUMENT names the byte where the text is not
   // UTF-8. A text of more than half a mebibyte is tokenised in parts, where the tokenizer and the
   // blanks of the text allow that (text_chunks.h): it gives the same tokens in bounded memory.
-  absl::StatusOr<Tokenization> Encode(std::string_view text, bool add_special_tokens = true) const;
+  // Before each part `stop` is asked.
+  absl::StatusOr<Tokenization> Encode(std::string_view text, bool add_special_tokens = true,
+                                      const StopCheck& stop = {}) const;
   // The text of the ids. INVALID_ARGUMENT names an id that the vocabulary does not have.
   absl::StatusOr<std::string> Decode(const std::vector<int32_t>& ids,
                                      bool skip_special_tokens) const;

@@ -89,7 +89,7 @@ json LengthsJson(const ModelInfo& info, const CostModel& cost, bool measured) {
       lengths.push_back({{"tokens", tokens}, {"allowed", false}});
       continue;
     }
-    const std::array<int64_t, 1> batch = {tokens};
+    const std::array<TextShape, 1> batch = {tokens};
     json row = {{"tokens", tokens},
                 {"allowed", true},
                 {"activation_bytes", cost.BatchBytes(batch)},

@@ -100,22 +100,25 @@ absl::StatusOr<AdmissionPermit> Admission::TryAcquire(const AdmissionClaim& clai
   return std::move(permits->front());
 }
 
-absl::Status Admission::Resize(AdmissionPermit& permit, std::span<const int64_t> piece_tokens,
+absl::Status Admission::Resize(AdmissionPermit& permit, std::span<const TextShape> pieces,
                                int64_t total_tokens, absl::Time deadline) {
-  if (!permit.held() || piece_tokens.empty()) return absl::OkStatus();
-  Cost exact{.bytes = permit.cost_.bytes, .found_idle = permit.cost_.found_idle};
+  if (!permit.held() || pieces.empty()) return absl::OkStatus();
+  Cost exact{.bytes = permit.cost_.bytes,
+             .text_bytes = permit.cost_.text_bytes,
+             .found_idle = permit.cost_.found_idle};
   int64_t longest = 0;
-  for (const int64_t tokens : piece_tokens) {
-    exact.tokens += tokens;
-    exact.seconds += text_seconds_(tokens);
-    longest = std::max(longest, tokens);
+  for (const TextShape& piece : pieces) {
+    const double seconds = text_seconds_(piece);
+    exact.tokens += piece.tokens;
+    exact.seconds += seconds;
+    exact.longest_seconds = std::max(exact.longest_seconds, seconds);
+    longest = std::max(longest, piece.length());
   }
-  exact.longest_seconds = text_seconds_(longest);
   exact.lane = LaneOf(longest, options_.lanes);
 
   absl::MutexLock lock(&mu_);
   if (total_tokens > 0) {
-    const double bytes_per_token = static_cast<double>(exact.bytes) / total_tokens;
+    const double bytes_per_token = static_cast<double>(exact.text_bytes) / total_tokens;
     bytes_per_token_ += (bytes_per_token - bytes_per_token_) / kTextsInMean;
   }
   Backlog others = backlog_;
@@ -171,17 +174,25 @@ int64_t Admission::EstimateTokensLocked(int64_t bytes) const {
 }
 
 Admission::Cost Admission::PriceLocked(const AdmissionClaim& claim) const {
-  Cost cost{.bytes = claim.bytes,
+  Cost cost{.bytes = claim.bytes + claim.span_bytes,
+            .text_bytes = claim.bytes,
             .tokens = claim.tokens > 0 ? claim.tokens : EstimateTokensLocked(claim.bytes)};
   if (claim.max_tokens > 0) cost.tokens = std::min(cost.tokens, claim.max_tokens);
   const int64_t piece =
       claim.piece_tokens > 0 ? std::min(claim.piece_tokens, cost.tokens) : cost.tokens;
   const int64_t full_pieces = cost.tokens / piece;
   const int64_t rest = cost.tokens % piece;
-  cost.longest_seconds = text_seconds_(piece);
-  cost.seconds = static_cast<double>(full_pieces) * cost.longest_seconds +
-                 (rest > 0 ? text_seconds_(rest) : 0);
-  cost.lane = LaneOf(piece, options_.lanes);
+  const auto seconds_of = [&](int64_t tokens, int64_t vectors) {
+    TextShape shape(tokens);
+    shape.vectors = vectors;
+    shape.hashes = claim.hashes;
+    return text_seconds_(shape);
+  };
+  const double plain = seconds_of(piece, 1);
+  cost.longest_seconds = seconds_of(piece, claim.vectors);
+  cost.seconds = cost.longest_seconds + static_cast<double>(full_pieces - 1) * plain +
+                 (rest > 0 ? seconds_of(rest, 1) : 0);
+  cost.lane = LaneOf(std::max(piece, claim.vectors), options_.lanes);
   cost.found_idle = backlog_.tasks == 0;
   return cost;
 }

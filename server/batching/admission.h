@@ -43,6 +43,7 @@
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
+#include "core/text_shape.h"
 #include "server/batching/clock.h"
 #include "server/batching/lanes.h"
 
@@ -67,9 +68,12 @@ struct AdmissionOptions {
 // What one text will cost.
 struct AdmissionClaim {
   int64_t bytes = 0;         // of the text and its prompt, or 4 per token id
+  int64_t span_bytes = 0;    // of its spans and global positions, from which no tokens come
   int64_t tokens = 0;        // exact number where known; 0 = estimate from bytes
   int64_t max_tokens = 0;    // most that will be read of it (truncation); 0 = all
   int64_t piece_tokens = 0;  // longest piece that it is cut into (windows); 0 = one piece
+  int64_t vectors = 1;       // pooled from its rows, as far as the request tells
+  int64_t hashes = 0;        // rounds of LSH attention; 0 = the model's own number
 };
 
 // What an admitted text holds. Move only; the destructor gives it back.
@@ -86,7 +90,8 @@ class AdmissionPermit {
  private:
   friend class Admission;
   struct Cost {
-    int64_t bytes = 0;
+    int64_t bytes = 0;           // of the text and of its spans
+    int64_t text_bytes = 0;      // of the text alone
     int64_t tokens = 0;
     double seconds = 0;          // predicted, of all pieces
     double longest_seconds = 0;  // of the longest piece, which no second replica makes shorter
@@ -115,8 +120,8 @@ class OutputReservation {
 
 class Admission {
  public:
-  // The predicted seconds of one text of num_tokens tokens (BatchCost::text_seconds). Thread safe.
-  using TextSeconds = std::function<double(int64_t num_tokens)>;
+  // The predicted seconds of one text (BatchCost::text_seconds). Thread safe.
+  using TextSeconds = std::function<double(const TextShape& text)>;
 
   Admission(AdmissionOptions options, TextSeconds text_seconds, const Clock* clock);
 
@@ -126,11 +131,11 @@ class Admission {
                                                           absl::Time deadline);
   absl::StatusOr<AdmissionPermit> TryAcquire(const AdmissionClaim& claim, absl::Time deadline);
 
-  // After the tokenizer: replaces the estimate by the exact lengths of the pieces. Checks the
+  // After the tokenizer: replaces the estimate by the exact shapes of the pieces. Checks the
   // deadline again, and the limits too where there are more tokens than estimated; on refusal the
   // permit is unchanged. `total_tokens` is the number of tokens of the whole text, from which the
   // estimate for later texts learns; 0 = token ids were given, so there is nothing to learn.
-  absl::Status Resize(AdmissionPermit& permit, std::span<const int64_t> piece_tokens,
+  absl::Status Resize(AdmissionPermit& permit, std::span<const TextShape> pieces,
                       int64_t total_tokens, absl::Time deadline);
 
   // Room for token vectors. RESOURCE_EXHAUSTED where max_token_vector_bytes would be passed,

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "absl/time/time.h"
+#include "core/text_shape.h"
 #include "server/batching/lanes.h"
 
 namespace longspan {
@@ -17,7 +18,7 @@ namespace longspan {
 struct BatchReport {
   Lane lane = Lane::kShort;
   int32_t pieces = 0;
-  std::span<const int64_t> lengths;  // tokens of each piece; valid only during the call
+  std::span<const TextShape> texts;  // of each piece; valid only during the call
   // Every piece was computed to its end: none dropped, none failed, nothing run twice.
   bool complete = true;
   int64_t tokens = 0;

@@ -47,10 +47,11 @@ double BatchScheduler::MaxBatchSeconds() const {
 QueuedPiece BatchScheduler::MakePiece(const std::shared_ptr<EncodeTask>& task, int32_t index,
                                       absl::Time now) const {
   QueuedPiece piece{.task = task, .piece = index, .queued = now};
-  piece.tokens = static_cast<int64_t>(task->prepared().pieces[index].token_ids.size());
+  piece.shape = ShapeOf(task->prepared().pieces[index], task->prepared().lsh);
+  piece.tokens = piece.shape.tokens;
   const int64_t multiple = std::max<int64_t>(1, options_.length_multiple);
   piece.padded_tokens = (piece.tokens + multiple - 1) / multiple * multiple;
-  piece.seconds = cost_.text_seconds(piece.tokens);
+  piece.seconds = cost_.text_seconds(piece.shape);
   return piece;
 }
 
@@ -68,7 +69,7 @@ void BatchScheduler::Submit(const std::shared_ptr<EncodeTask>& task) {
     absl::MutexLock lock(&mu_);
     if (!draining_ && !stopped_) {
       for (QueuedPiece& piece : pieces) {
-        const Lane lane = LaneOf(piece.tokens, options_.lanes);
+        const Lane lane = LaneOf(piece.shape.length(), options_.lanes);
         lanes_.Push(lane, std::move(piece), task->client());
       }
       earliest_deadline_ = std::min(earliest_deadline_, task->deadline());
@@ -226,10 +227,10 @@ void BatchScheduler::FillBatchLocked(PackedBatch* batch, int idle,
 }
 
 PackedBatch BatchScheduler::Predict(PackedBatch batch) const {
-  std::vector<int64_t> lengths;
-  lengths.reserve(batch.pieces.size());
-  for (const QueuedPiece& piece : batch.pieces) lengths.push_back(piece.tokens);
-  batch.predicted_seconds = cost_.batch_seconds(lengths);
+  std::vector<TextShape> texts;
+  texts.reserve(batch.pieces.size());
+  for (const QueuedPiece& piece : batch.pieces) texts.push_back(piece.shape);
+  batch.predicted_seconds = cost_.batch_seconds(texts);
   if (batch.threads > 0) batch.predicted_seconds /= options_.cores.Part(batch.threads);
   return batch;
 }

@@ -26,6 +26,7 @@
 #include <vector>
 
 #include "absl/time/time.h"
+#include "core/text_shape.h"
 
 namespace longspan {
 
@@ -35,6 +36,7 @@ class EncodeTask;
 struct QueuedPiece {
   std::shared_ptr<EncodeTask> task;
   int32_t piece = 0;          // index into the task's PreparedText::pieces
+  TextShape shape;            // what its price follows from
   int64_t tokens = 0;         // its length
   int64_t padded_tokens = 0;  // its length, rounded up to the model's length_multiple
   double seconds = 0;         // predicted, of this piece in a batch (BatchCost::text_seconds)

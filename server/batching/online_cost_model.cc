@@ -29,24 +29,25 @@ double OnlineCostModel::factor(Lane lane) const {
   return factors_[has_run_[index].load() ? index : kAll].value.load();
 }
 
-double OnlineCostModel::TextSeconds(int64_t num_tokens) const {
-  return factor(LaneOf(num_tokens, lanes_)) * calibrated_.text_seconds(num_tokens);
+double OnlineCostModel::TextSeconds(const TextShape& text) const {
+  return factor(LaneOf(text.length(), lanes_)) * calibrated_.text_seconds(text);
 }
 
-double OnlineCostModel::BatchSeconds(std::span<const int64_t> lengths) const {
-  if (lengths.empty()) return 0;
-  const Lane lane = LaneOf(*std::max_element(lengths.begin(), lengths.end()), lanes_);
-  return factor(lane) * calibrated_.batch_seconds(lengths);
+double OnlineCostModel::BatchSeconds(std::span<const TextShape> texts) const {
+  if (texts.empty()) return 0;
+  int64_t longest = 0;
+  for (const TextShape& text : texts) longest = std::max(longest, text.length());
+  return factor(LaneOf(longest, lanes_)) * calibrated_.batch_seconds(texts);
 }
 
 BatchCost OnlineCostModel::Corrected() const {
   return {
-      .text_seconds = [this](int64_t num_tokens) { return TextSeconds(num_tokens); },
-      .batch_seconds = [this](std::span<const int64_t> lengths) { return BatchSeconds(lengths); }};
+      .text_seconds = [this](const TextShape& text) { return TextSeconds(text); },
+      .batch_seconds = [this](std::span<const TextShape> texts) { return BatchSeconds(texts); }};
 }
 
 void OnlineCostModel::OnBatch(const BatchReport& report) {
-  const double calibrated = report.lengths.empty() ? 0 : calibrated_.batch_seconds(report.lengths);
+  const double calibrated = report.texts.empty() ? 0 : calibrated_.batch_seconds(report.texts);
   // The calibration is that of a pass with all cores.
   const double measured = absl::ToDoubleSeconds(report.compute) * report.part_of_cores;
   if (!(calibrated > 0 && measured > 0)) return;

@@ -40,8 +40,8 @@ class OnlineCostModel final : public BatchObserver {
  public:
   OnlineCostModel(BatchCost calibrated, LaneOptions lanes);
 
-  double TextSeconds(int64_t num_tokens) const;
-  double BatchSeconds(std::span<const int64_t> lengths) const;
+  double TextSeconds(const TextShape& text) const;
+  double BatchSeconds(std::span<const TextShape> texts) const;
   // TextSeconds and BatchSeconds as the functions that scheduler and admission take. They refer to
   // this object, which must outlive them.
   BatchCost Corrected() const;

@@ -2,6 +2,7 @@
 
 #include <exception>
 #include <new>
+#include <span>
 #include <utility>
 #include <vector>
 
@@ -12,14 +13,29 @@
 namespace longspan {
 namespace {
 
-// Token ids need no tokenizer. Up to this many are cut and checked on the calling thread, in less
-// time than it takes to hand them to another one.
+// Token ids need no tokenizer. Up to this many, spans and global positions included, are cut and
+// checked on the calling thread, in less time than it takes to hand them to another one.
 constexpr size_t kInlineTokenIds = 4096;
 
+bool IsSmallEnoughInline(const EncodeInput& input) {
+  return input.text.empty() && !input.independent_spans &&
+         input.token_ids.size() + input.spans.size() + input.global_positions.size() <=
+             kInlineTokenIds;
+}
+
+// What of the input its preparation goes through.
+int64_t BytesToPrepare(const EncodeInput& input) {
+  return static_cast<int64_t>(
+      input.text.size() +
+      (input.token_ids.size() + input.global_positions.size()) * sizeof(int32_t) +
+      (input.spans.size() + input.global_spans.size()) * sizeof(TextRange));
+}
+
 absl::StatusOr<PreparedText> PrepareWithoutThrowing(const EncodeInput& input,
-                                                    const PreparationContext& context) {
+                                                    const PreparationContext& context,
+                                                    const PreparationControl& control) {
   try {
-    return PrepareText(input, context);
+    return PrepareText(input, context, control);
   } catch (const std::bad_alloc&) {
     return absl::ResourceExhaustedError(absl::StrCat(input.field, " does not fit in memory"));
   } catch (const std::exception& error) {
@@ -37,10 +53,8 @@ EncodePipeline::EncodePipeline(PreparationContext context, Admission* admission,
       scheduler_(scheduler) {}
 
 void EncodePipeline::Submit(std::shared_ptr<EncodeTask> task) {
-  const EncodeInput& input = task->input();
-  if (input.text.empty() && input.token_ids.size() <= kInlineTokenIds) return Prepare(task);
-  const auto bytes =
-      static_cast<int64_t>(input.text.size() + input.token_ids.size() * sizeof(int32_t));
+  if (IsSmallEnoughInline(task->input())) return Prepare(task);
+  const int64_t bytes = BytesToPrepare(task->input());
   tokenizers_->Submit(bytes, [this, task = std::move(task)](const absl::Status& status) {
     if (status.ok()) {
       Prepare(task);
@@ -50,13 +64,15 @@ void EncodePipeline::Submit(std::shared_ptr<EncodeTask> task) {
   });
 }
 
+// The lengths of independent spans were estimates when the pieces were planned.
 absl::Status EncodePipeline::Reserve(EncodeTask& task, const PreparedText& prepared) {
-  std::vector<int64_t> lengths;
-  lengths.reserve(prepared.pieces.size());
-  for (const TextPiece& piece : prepared.pieces)
-    lengths.push_back(static_cast<int64_t>(piece.token_ids.size()));
-  const int64_t learn_from = task.input().text.empty() ? 0 : prepared.tokens_total;
-  absl::Status status = admission_->Resize(task.permit(), lengths, learn_from, task.deadline());
+  absl::Status status;
+  if (task.input().independent_spans) {
+    std::vector<TextShape> shapes;
+    shapes.reserve(prepared.pieces.size());
+    for (const TextPiece& piece : prepared.pieces) shapes.push_back(ShapeOf(piece, prepared.lsh));
+    status = admission_->Resize(task.permit(), shapes, /*total_tokens=*/0, task.deadline());
+  }
   if (!status.ok() || task.token_vectors() == nullptr) return status;
   const int64_t row_bytes = context_.model->token_dimensions * static_cast<int64_t>(sizeof(float));
   absl::StatusOr<OutputReservation> room =
@@ -72,7 +88,15 @@ void EncodePipeline::Prepare(const std::shared_ptr<EncodeTask>& task) {
     return;
   }
   task->BeginPreparation();
-  absl::StatusOr<PreparedText> prepared = PrepareWithoutThrowing(task->input(), context_);
+  const PreparationControl control{
+      .stop = [&] { return task->Abandoned(); },
+      .admit =
+          [&](std::span<const TextShape> shapes, int64_t tokens_total) {
+            const int64_t learn_from = task->input().text.empty() ? 0 : tokens_total;
+            return admission_->Resize(task->permit(), shapes, learn_from, task->deadline());
+          }};
+  absl::StatusOr<PreparedText> prepared =
+      PrepareWithoutThrowing(task->input(), context_, control);
   absl::Status status = prepared.status();
   if (status.ok()) status = Reserve(*task, *prepared);
   if (!status.ok()) {

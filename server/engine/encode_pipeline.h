@@ -1,5 +1,6 @@
 // EncodePipeline: the way of a task from the service to the queue: tokenizer thread, PrepareText,
-// admission by exact lengths, BatchScheduler::Submit. A handler makes two calls:
+// which asks admission for the exact shapes of the pieces before it makes them,
+// BatchScheduler::Submit. A handler makes two calls:
 //
 //   permits = admission.TryAcquire(claims, deadline)      refuses before any work
 //   pipeline.Submit(std::make_shared<EncodeTask>(...))    the task's `done` runs later, once
@@ -30,7 +31,8 @@ class EncodePipeline {
 
  private:
   void Prepare(const std::shared_ptr<EncodeTask>& task);
-  // Puts the exact lengths in place of admission's estimate, and reserves room for token vectors.
+  // Puts exact lengths in place of what was estimated until now, and reserves room for token
+  // vectors.
   absl::Status Reserve(EncodeTask& task, const PreparedText& prepared);
 
   const PreparationContext context_;

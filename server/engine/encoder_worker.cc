@@ -5,7 +5,9 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/synchronization/notification.h"
 #include "core/error_details.h"
+#include "server/engine/thread_cpu_time.h"
 
 namespace longspan {
 namespace {
@@ -16,6 +18,10 @@ std::vector<absl::StatusOr<EncodedText>> FailAll(size_t pieces, const absl::Stat
   for (size_t i = 0; i < pieces; ++i) results.emplace_back(status);
   return results;
 }
+
+// A thread that has used so much CPU time since somebody last saw it work is at work. A second of
+// computing has fifty times as much, and a thread that waits has none.
+constexpr absl::Duration kCpuOfAWorker = absl::Milliseconds(20);
 
 absl::Status DeviceLost(absl::string_view how) {
   return absl::InternalError(absl::StrCat("the computing device is lost: ", how));
@@ -54,15 +60,32 @@ EncoderWorker::EncoderWorker(EncodeFunction encode, BatchScheduler* scheduler,
       scheduler_(scheduler),
       observer_(observer),
       clock_(clock),
-      options_(options) {
+      options_(std::move(options)),
+      cpu_time_(options_.cpu_time) {
   EndHeartbeat(clock_->Now(), nullptr);
-  thread_ = std::thread([this] { Run(); });
+  absl::Notification started;
+  thread_ = std::thread([this, &started] {
+    if (!options_.cpu_time) cpu_time_ = CpuTimeOfThisThread();
+    started.Notify();
+    Run();
+  });
+  started.WaitForNotification();
 }
 
 EncoderWorker::~EncoderWorker() { thread_.join(); }
 
 EncoderWorker::Heartbeat EncoderWorker::heartbeat() const {
   absl::MutexLock lock(&mu_);
+  return heartbeat_;
+}
+
+EncoderWorker::Heartbeat EncoderWorker::Look() {
+  const absl::Duration used = cpu_time_();
+  absl::MutexLock lock(&mu_);
+  if (used - cpu_seen_ >= kCpuOfAWorker) {
+    cpu_seen_ = used;
+    heartbeat_.last_used_cpu = clock_->Now();
+  }
   return heartbeat_;
 }
 
@@ -81,10 +104,10 @@ void EncoderWorker::RunBatch(const PackedBatch& batch) {
             .counted_until = start};
   ++depth_;
   BeginHeartbeat(start, batch);
-  std::vector<int64_t> lengths;
-  lengths.reserve(batch.pieces.size());
+  std::vector<TextShape> texts;
+  texts.reserve(batch.pieces.size());
   for (const QueuedPiece& piece : batch.pieces) {
-    lengths.push_back(piece.tokens);
+    texts.push_back(piece.shape);
     piece.task->BeginCompute(pass.shape);
     if (observer_ != nullptr) observer_->OnQueueTime(batch.lane, start - piece.queued);
   }
@@ -97,7 +120,7 @@ void EncoderWorker::RunBatch(const PackedBatch& batch) {
   if (observer_ == nullptr) return;
   observer_->OnBatch({.lane = batch.lane,
                       .pieces = pass.shape.pieces,
-                      .lengths = lengths,
+                      .texts = texts,
                       .complete = pass.complete,
                       .tokens = batch.tokens,
                       .padded_tokens = batch.padded_tokens,
@@ -134,6 +157,7 @@ void EncoderWorker::EncodePieces(Pass& pass, std::span<const QueuedPiece> pieces
           piece.piece,
           out_of_memory ? TooLargeAlone(piece, results[i].status()) : std::move(results[i]),
           pass.shape);
+      BeatHeartbeat(clock_->Now());  // the last piece of a text joins all, and makes the answer
     }
   }
   if (again.empty()) return;

@@ -17,7 +17,7 @@
 // Ends when the scheduler has no more work (Drain or Shutdown). The destructor joins the thread, so
 // call one of them first.
 //
-// Thread safety: heartbeat and FailRunning may be called from any thread. Proven by
+// Thread safety: heartbeat, Look and FailRunning may be called from any thread. Proven by
 // encoder_worker_test.
 #pragma once
 
@@ -45,6 +45,8 @@ using EncodeFunction = std::function<std::vector<absl::StatusOr<EncodedText>>(
 
 struct WorkerOptions {
   bool preempt = true;  // lets waiting short texts run at the seams of longer passes
+  // The CPU time that the worker's thread has used, asked from other threads. Empty = the system's.
+  std::function<absl::Duration()> cpu_time = {};
 };
 
 class EncoderWorker {
@@ -54,16 +56,20 @@ class EncoderWorker {
                 const Clock* clock, WorkerOptions options = {});
   ~EncoderWorker();
 
-  // What the watchdog looks at: a batch that runs much longer than predicted means a dead device,
-  // not a busy one.
+  // What the watchdog looks at: a thread that neither reaches a seam nor uses the processor waits
+  // for a device or a lock that never answers; one that computes is busy.
   struct Heartbeat {
     bool busy = false;
     bool device_lost = false;
     absl::Time since;              // start of the running batch, or when the worker became idle
     absl::Time last_sign;          // when the pass was at its latest seam; not before `since`
+    // When Look last found that the thread had used CPU time.
+    absl::Time last_used_cpu = absl::InfinitePast();
     double predicted_seconds = 0;  // of the running batch and of those that ran at its seams
   };
   Heartbeat heartbeat() const;
+  // The heartbeat, after a look at the CPU time of the thread. For the watchdog, once a second.
+  Heartbeat Look();
 
   // Answers every text of the running batches with `status`, without waiting for the batches: they
   // may hang. Any thread.
@@ -90,6 +96,7 @@ class EncoderWorker {
   BatchObserver* const observer_;
   const Clock* const clock_;
   const WorkerOptions options_;
+  std::function<absl::Duration()> cpu_time_;  // set before the constructor returns
 
   // Used by the worker's thread only.
   int depth_ = 0;    // batches that are running: one, and those at its seams
@@ -97,6 +104,7 @@ class EncoderWorker {
 
   mutable absl::Mutex mu_;
   Heartbeat heartbeat_ ABSL_GUARDED_BY(mu_);
+  absl::Duration cpu_seen_ ABSL_GUARDED_BY(mu_);  // when Look last found that more was used
   // The running batch, and behind it those that run at its seams.
   std::vector<const PackedBatch*> running_ ABSL_GUARDED_BY(mu_);
 

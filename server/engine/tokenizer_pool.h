@@ -40,7 +40,7 @@ class TokenizerPool {
   explicit TokenizerPool(int num_threads, int64_t max_running_bytes = int64_t{8} << 20);
   ~TokenizerPool();  // calls Shutdown
 
-  // `bytes`: size of the text, which tells large ones from small ones.
+  // `bytes`: size of the text and of its spans, which tells large ones from small ones.
   void Submit(int64_t bytes, Job job);
 
   void Drain();     // refuses new jobs, finishes those submitted, joins

@@ -11,6 +11,10 @@ namespace {
 // or is short of CPU time is silent for so long.
 constexpr absl::Duration kLeastPatience = absl::Minutes(1);
 
+// How many times as long a worker may reach no seam while it computes. The work between two seams is
+// bounded, some seconds for the longest texts: a minute times this is far beyond any of it.
+constexpr int kPatienceWhileComputing = 10;
+
 }  // namespace
 
 WorkerState JudgeWorker(const EncoderWorker::Heartbeat& heartbeat, absl::Time now, double factor) {
@@ -18,9 +22,11 @@ WorkerState JudgeWorker(const EncoderWorker::Heartbeat& heartbeat, absl::Time no
   if (!heartbeat.busy) return WorkerState::kGood;
   const absl::Duration patience =
       std::max(kLeastPatience, absl::Seconds(heartbeat.predicted_seconds * factor));
-  const absl::Duration silence = now - heartbeat.last_sign;
+  const absl::Duration since_seam = now - heartbeat.last_sign;
+  const absl::Duration silence = std::min(since_seam, now - heartbeat.last_used_cpu);
   if (silence > 2 * patience) return WorkerState::kDead;
-  return silence > patience ? WorkerState::kStuck : WorkerState::kGood;
+  const bool stuck = silence > patience || since_seam > kPatienceWhileComputing * patience;
+  return stuck ? WorkerState::kStuck : WorkerState::kGood;
 }
 
 Watchdog::Watchdog(std::function<WorkerState()> worst, std::function<void(WorkerState)> report)

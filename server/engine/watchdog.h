@@ -1,7 +1,13 @@
-// Watchdog: tells a busy worker from a dead one. A worker is taken for stuck when its pass has
-// reached no seam for longer than its predicted time x factor, and for at least a minute. Liveness
+// Watchdog: tells a busy worker from a dead one. A worker is silent while its pass reaches no seam
+// and its thread uses no CPU time: it waits for a device or a lock. It is taken for stuck when it
+// has been silent for longer than its predicted time x factor, and for at least a minute. Liveness
 // is then bad, and good again if the pass moves after all. A worker that has been silent for twice
 // as long, or whose device is lost, is dead: the process has to end.
+//
+// A worker that computes is never dead, whatever a request made it do: ending the process would
+// cost everybody else their answers. But one that has computed for ten times as long without
+// reaching a seam goes round in circles, which no request should be able to bring about. It is
+// stuck, so that whoever watches liveness may choose to start the server anew.
 //
 // Look is called once a second (Periodic). It reads heartbeats and never touches the queue. Thread
 // safety: Look from one thread.

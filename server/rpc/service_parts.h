@@ -44,7 +44,8 @@ struct ServiceParts {
     return {.model = model,
             .has_tokenizer = tokenizer != nullptr,
             .max_texts_per_request = options->max_texts_per_request,
-            .max_text_bytes = options->max_text_bytes};
+            .max_text_bytes = options->max_text_bytes,
+            .max_global_spans = options->max_global_spans_per_text};
   }
   // The longest text in force, in tokens; 0 = none.
   int64_t max_tokens() const { return MaxTokensInForce(*options, *model); }

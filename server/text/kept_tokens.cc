@@ -32,6 +32,22 @@ TokenRange KeptTokens::Map(TokenRange range) const {
   return mapped.begin < 0 ? TokenRange{} : mapped;
 }
 
+std::vector<TokenRange> KeptTokens::MapAll(std::span<const TokenRange> ranges) const {
+  std::vector<TokenRange> mapped;
+  int64_t at = 0;  // where the kept range begins in the piece
+  for (const TokenRange& kept : kept_) {
+    auto range = std::partition_point(ranges.begin(), ranges.end(), [&](const TokenRange& given) {
+      return given.end <= kept.begin;
+    });
+    for (; range != ranges.end() && range->begin < kept.end; ++range) {
+      const TokenRange cut{std::max(range->begin, kept.begin), std::min(range->end, kept.end)};
+      if (cut.size() > 0) mapped.push_back({at + cut.begin - kept.begin, at + cut.end - kept.begin});
+    }
+    at += kept.size();
+  }
+  return mapped;
+}
+
 std::vector<int32_t> KeptTokens::Ids(const std::vector<int32_t>& ids) const {
   std::vector<int32_t> out;
   out.reserve(size());

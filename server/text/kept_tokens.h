@@ -10,6 +10,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "core/token_batch.h"
@@ -29,6 +30,9 @@ class KeptTokens {
   // Where the tokens of `range` of the text lie in the piece. One range, because what is kept keeps
   // its order; empty where nothing of `range` is kept.
   TokenRange Map(TokenRange range) const;
+  // The same for ranges that ascend and do not overlap, without those of which nothing is kept.
+  // Costs O(log ranges) and what it gives.
+  std::vector<TokenRange> MapAll(std::span<const TokenRange> ranges) const;
   // The ids (or types) of the piece, out of those of the whole text.
   std::vector<int32_t> Ids(const std::vector<int32_t>& ids) const;
 

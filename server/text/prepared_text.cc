@@ -47,6 +47,15 @@ std::vector<float> Join(const std::vector<VectorPart>& parts, bool normalize,
 
 }  // namespace
 
+TextShape ShapeOf(const TextPiece& piece, const LshOptions& lsh) {
+  TextShape shape(static_cast<int64_t>(piece.token_ids.size()),
+                  static_cast<int64_t>(piece.global_positions.size()),
+                  static_cast<int64_t>(piece.options.spans.size()) +
+                      (piece.options.document_vector ? 1 : 0));
+  shape.hashes = lsh.num_hashes;
+  return shape;
+}
+
 int64_t PreparedText::num_piece_tokens() const {
   int64_t total = 0;
   for (const TextPiece& piece : pieces) total += static_cast<int64_t>(piece.token_ids.size());

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "core/encoder.h"
+#include "core/text_shape.h"
 #include "core/token_batch.h"
 #include "server/text/encode_input.h"
 
@@ -24,6 +25,9 @@ struct TextPiece {
   std::vector<int32_t> global_positions;
   EncodeOptions options;
 };
+
+// What the piece's price follows from. `lsh`: PreparedText::lsh.
+TextShape ShapeOf(const TextPiece& piece, const LshOptions& lsh);
 
 // One summand of a vector, and where it comes from.
 struct VectorPart {

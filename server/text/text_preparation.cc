@@ -1,7 +1,9 @@
 #include "server/text/text_preparation.h"
 
 #include <algorithm>
+#include <optional>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "core/error_details.h"
@@ -13,67 +15,124 @@
 namespace longspan {
 namespace {
 
-// Turns the tokens of one input into its pieces, step by step. The pieces of the document come
-// first, those of independent spans behind them.
+// Independent spans of a text are tokenised again, and a span may become more tokens alone than it
+// touches in its text: a word in full may be one token, and its letters are many. So each counts one
+// token for as many bytes, at least. About four bytes are one token of English.
+constexpr int64_t kBytesOfAToken = 4;
+
+// Turns the tokens of one input into its pieces, in two steps. First the ranges of all pieces are
+// found, from which follow their shapes, and PreparationControl::admit is asked. Only then are ids
+// copied and spans tokenised. The pieces of the document come first, those of independent spans
+// behind them.
 class Planner {
  public:
-  Planner(const EncodeInput& input, const PreparationContext& context, TokenLayout layout)
-      : input_(input), context_(context), layout_(std::move(layout)) {}
+  Planner(const EncodeInput& input, const PreparationContext& context,
+          const PreparationControl& control, TokenLayout layout,
+          std::optional<int64_t> prompt_tokens)
+      : input_(input),
+        context_(context),
+        control_(control),
+        layout_(std::move(layout)),
+        prompt_tokens_(prompt_tokens) {}
 
   absl::StatusOr<PreparedText> Run() {
     prepared_.tokens_total = layout_.size();
-    auto spans = WantedSpans(input_, layout_);
+    auto spans = WantedSpans(input_, layout_, context_.max_spans);
     if (!spans.ok()) return spans.status();
     prepared_.spans = *std::move(spans);
-    if (static_cast<int64_t>(prepared_.spans.size()) > context_.max_spans) {
-      return InvalidField(
-          input_.field + ".spans",
-          absl::StrCat("are ", prepared_.spans.size(), "; allowed: at most ", context_.max_spans));
-    }
     prepared_.lsh = input_.lsh;
     const bool late_chunking = !prepared_.spans.empty() && !input_.independent_spans;
-    if (input_.options.document_vector || input_.options.token_sink || late_chunking) {
-      if (absl::Status status = AddDocument(); !status.ok()) return status;
+    const bool document =
+        input_.options.document_vector || input_.options.token_sink || late_chunking;
+    for (const auto step : {&Planner::PlanDocument, &Planner::PlanSpans, &Planner::Admit,
+                            &Planner::AddDocument, &Planner::AddIndependentSpans}) {
+      const bool of_document = step == &Planner::PlanDocument || step == &Planner::AddDocument;
+      if (of_document && !document) continue;
+      if (absl::Status status = (this->*step)(); !status.ok()) return status;
     }
-    const absl::Status status = input_.independent_spans ? AddIndependentSpans() : PlaceSpans();
-    if (!status.ok()) return status;
     return std::move(prepared_);
   }
 
  private:
-  // One piece for the whole text, for what truncation leaves of it, or for each of its windows.
-  absl::Status AddDocument() {
-    const auto ranges = Truncate(input_, layout_, context_.max_tokens);
+  absl::Status Stop() const { return control_.stop ? control_.stop() : absl::OkStatus(); }
+
+  // What each piece of the document holds: the whole text, what truncation leaves of it, or one of
+  // its windows.
+  absl::Status PlanDocument() {
+    auto ranges = Truncate(input_, layout_, context_.max_tokens);
     if (!ranges.ok()) return ranges.status();
-    const auto positions = GlobalPositions(input_, layout_);
-    if (!positions.ok()) return positions.status();
+    auto globals = GlobalRanges(input_, layout_, context_.max_global_tokens);
+    if (!globals.ok()) return globals.status();
+    globals_ = *std::move(globals);
     prepared_.normalize_joined =
         ranges->size() > 1 && input_.options.normalize.value_or(context_.model->normalize);
-    for (const std::vector<TokenRange>& body : *ranges) {
-      absl::Status status =
-          AddDocumentPiece(KeptTokens(layout_, body), *positions, ranges->size() > 1);
-      if (!status.ok()) return status;
-    }
+    kept_.reserve(ranges->size());
+    for (const std::vector<TokenRange>& body : *ranges) kept_.emplace_back(layout_, body);
+    piece_spans_.resize(kept_.size());
     NoteUse(*ranges);
     return absl::OkStatus();
   }
 
-  absl::Status AddDocumentPiece(KeptTokens kept, const std::vector<int32_t>& positions,
-                                bool one_of_many) {
+  absl::Status PlanSpans() {
+    return input_.independent_spans ? CheckIndependentSpans() : PlaceSpans();
+  }
+
+  absl::Status Admit() {
+    if (!control_.admit) return absl::OkStatus();
+    std::vector<TextShape> shapes;
+    shapes.reserve(kept_.size() + (input_.independent_spans ? prepared_.spans.size() : 0));
+    for (size_t piece = 0; piece < kept_.size(); ++piece) {
+      const auto spans = static_cast<int64_t>(piece_spans_[piece].size());
+      TextShape shape(kept_[piece].size(), NumGlobals(kept_[piece]),
+                      spans + (input_.options.document_vector ? 1 : 0));
+      shape.hashes = input_.lsh.num_hashes;
+      shapes.push_back(shape);
+    }
+    if (input_.independent_spans) {
+      for (const PreparedSpan& span : prepared_.spans) {
+        TextShape shape(std::max<int64_t>(1, TokensAlone(span)));
+        shape.hashes = input_.lsh.num_hashes;
+        shapes.push_back(shape);
+      }
+    }
+    return control_.admit(shapes, prepared_.tokens_total);
+  }
+
+  // The global tokens of a piece of the document.
+  int64_t NumGlobals(const KeptTokens& kept) const {
+    if (globals_.empty()) {
+      return static_cast<int64_t>(
+          ResolveGlobalPositions(*context_.model, input_.global_attention, {}, kept.size()).size());
+    }
+    int64_t tokens = 0;
+    for (const TokenRange& range : kept.MapAll(globals_)) tokens += range.size();
+    return tokens;
+  }
+
+  absl::Status AddDocument() {
+    for (size_t piece = 0; piece < kept_.size(); ++piece) {
+      if (absl::Status status = Stop(); !status.ok()) return status;
+      if (absl::Status status = AddDocumentPiece(piece); !status.ok()) return status;
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status AddDocumentPiece(size_t index) {
+    const KeptTokens& kept = kept_[index];
     TextPiece piece;
     piece.token_ids = kept.Ids(layout_.tokens.ids);
     if (!layout_.tokens.types.empty()) piece.token_types = kept.Ids(layout_.tokens.types);
-    for (const int32_t position : positions) {
-      const TokenRange mapped = kept.Map({position, position + 1});
-      if (mapped.size() > 0) piece.global_positions.push_back(static_cast<int32_t>(mapped.begin));
+    for (const TokenRange& range : kept.MapAll(globals_)) {
+      for (int64_t token = range.begin; token < range.end; ++token)
+        piece.global_positions.push_back(static_cast<int32_t>(token));
     }
     piece.options = input_.options;
-    if (one_of_many) piece.options.normalize = false;
+    piece.options.spans = std::move(piece_spans_[index]);
+    if (kept_.size() > 1) piece.options.normalize = false;
     piece.options.pooling_begin = PoolingBegin(kept);
     if (input_.options.document_vector)
       prepared_.document.push_back({NextPiece(), -1, static_cast<double>(kept.body().size())});
-    kept_.push_back(std::move(kept));
-    return AddPiece(std::move(piece), !positions.empty());
+    return AddPiece(std::move(piece), !globals_.empty());
   }
 
   // How many leading tokens of a piece stay out of pooling: what the prompt's count takes out
@@ -126,9 +185,11 @@ class Planner {
   // span that no piece holds is an error; one that a policy found is left out.
   absl::Status PlaceSpans() {
     std::vector<PreparedSpan> placed;
+    placed.reserve(prepared_.spans.size());
+    if (kept_.empty()) return absl::OkStatus();
     for (size_t i = 0; i < prepared_.spans.size(); ++i) {
       PreparedSpan& span = prepared_.spans[i];
-      PlaceSpan(&span);
+      if (absl::Status status = PlaceSpan(&span); !status.ok()) return status;
       if (!span.parts.empty()) {
         placed.push_back(std::move(span));
       } else if (input_.span_policy == SpanPolicy::kGiven) {
@@ -143,40 +204,107 @@ class Planner {
     return absl::OkStatus();
   }
 
-  void PlaceSpan(PreparedSpan* span) {
+  absl::Status PlaceSpan(PreparedSpan* span) {
     const size_t num_pieces = kept_.size();
     // A piece that holds all of the span, or the only piece with what is left of it.
-    for (size_t p = 0; p < num_pieces; ++p) {
-      const TokenRange mapped = kept_[p].Map(span->tokens);
-      if (mapped.size() == span->tokens.size() || (mapped.size() > 0 && num_pieces == 1))
-        return AddVectorPart(span, p, mapped);
-    }
+    const size_t first = FirstPieceToTheEndOf(span->tokens);
+    const TokenRange whole = kept_[first].Map(span->tokens);
+    if (whole.size() == span->tokens.size() || (whole.size() > 0 && num_pieces == 1))
+      return AddVectorPart(span, first, whole);
     // A span that no window holds whole: each window takes the tokens up to where the next one
     // begins, so that those in an overlap count once.
-    for (size_t p = 0; p < num_pieces; ++p) {
-      const int64_t begin = p == 0 ? 0 : kept_[p].body().begin;
-      const int64_t end = p + 1 < num_pieces ? kept_[p + 1].body().begin : layout_.size();
-      const TokenRange owned{std::max(begin, span->tokens.begin), std::min(end, span->tokens.end)};
+    const auto end_of = [&](size_t p) {
+      return p + 1 < num_pieces ? kept_[p + 1].body().begin : layout_.size();
+    };
+    const auto begin_of = [&](size_t p) { return p == 0 ? 0 : kept_[p].body().begin; };
+    for (size_t p = FirstPiece([&](size_t q) { return end_of(q) > span->tokens.begin; });
+         p < num_pieces && begin_of(p) < span->tokens.end; ++p) {
+      const TokenRange owned{std::max(begin_of(p), span->tokens.begin),
+                             std::min(end_of(p), span->tokens.end)};
       const TokenRange mapped = owned.size() > 0 ? kept_[p].Map(owned) : TokenRange{};
-      if (mapped.size() > 0) AddVectorPart(span, p, mapped);
+      if (mapped.size() == 0) continue;
+      if (absl::Status status = AddVectorPart(span, p, mapped); !status.ok()) return status;
     }
+    return absl::OkStatus();
+  }
+
+  // The first piece for which `holds` is true, where it is true for all behind it.
+  template <typename Holds>
+  size_t FirstPiece(const Holds& holds) const {
+    size_t low = 0, high = kept_.size();
+    while (low < high) {
+      const size_t middle = low + (high - low) / 2;
+      if (holds(middle)) {
+        high = middle;
+      } else {
+        low = middle + 1;
+      }
+    }
+    return low;
+  }
+
+  // The first piece that reaches to the end of what the range has of the body. If that one does not
+  // hold all of it, none does. Prefix and suffix are in every piece.
+  size_t FirstPieceToTheEndOf(TokenRange tokens) const {
+    const int64_t end = std::min(tokens.end, layout_.body.end);
+    if (end <= std::max(tokens.begin, layout_.body.begin)) return 0;
+    const size_t piece = FirstPiece([&](size_t p) { return kept_[p].body().end >= end; });
+    return std::min(piece, kept_.size() - 1);
   }
 
   // Has the piece pool `tokens` of its own, and makes the result a part of the span's vector.
-  void AddVectorPart(PreparedSpan* span, size_t piece, TokenRange tokens) {
-    std::vector<TokenRange>& spans = prepared_.pieces[piece].options.spans;
+  absl::Status AddVectorPart(PreparedSpan* span, size_t piece, TokenRange tokens) {
+    if (++num_parts_ > kMaxSpanParts) {
+      return InvalidField(input_.field + ".spans",
+                          absl::StrCat("lie in more than ", kMaxSpanParts,
+                                       " windows together; allowed: at most ", kMaxSpanParts));
+    }
+    std::vector<TokenRange>& spans = piece_spans_[piece];
     span->parts.push_back({static_cast<int32_t>(piece), static_cast<int32_t>(spans.size()),
                            static_cast<double>(tokens.size())});
     spans.push_back(tokens);
+    return absl::OkStatus();
+  }
+
+  // The tokens of an independent span as a text of its own: exact for ids, an estimate for texts.
+  int64_t TokensAlone(const PreparedSpan& span) const {
+    if (!IsText(input_)) return span.tokens.size();
+    const int64_t bytes = span.bytes.end - span.bytes.begin;
+    return layout_.frame() + std::max(span.tokens.size(), bytes / kBytesOfAToken);
+  }
+
+  // Before any span is copied: what they cost together.
+  absl::Status CheckIndependentSpans() const {
+    const auto prompt_bytes = static_cast<int64_t>(input_.prompt.size());
+    int64_t tokens = 0, bytes = 0;
+    for (const PreparedSpan& span : prepared_.spans) {
+      tokens += TokensAlone(span);
+      bytes += prompt_bytes + span.bytes.end - span.bytes.begin;
+    }
+    const auto check = [&](int64_t got, int64_t limit, int64_t of_text, absl::string_view what) {
+      const int64_t allowed = std::max(limit, of_text);
+      if (limit == 0 || got <= allowed) return absl::OkStatus();
+      return InvalidField(input_.field + ".spans",
+                          absl::StrCat("have ", got, " ", what,
+                                       " together, each with prompt and special tokens; allowed "
+                                       "where they are independent: at most ",
+                                       allowed));
+    };
+    absl::Status status = check(tokens, context_.max_independent_tokens, layout_.size(), "tokens");
+    if (!status.ok()) return status;
+    return check(bytes, context_.max_independent_bytes, static_cast<int64_t>(input_.text.size()),
+                 "bytes");
   }
 
   // Each span is tokenised again as a text of its own, with prompt and special tokens, and becomes
   // one piece.
   absl::Status AddIndependentSpans() {
+    if (!input_.independent_spans) return absl::OkStatus();
     for (size_t i = 0; i < prepared_.spans.size(); ++i) {
+      if (absl::Status status = Stop(); !status.ok()) return status;
       PreparedSpan& span = prepared_.spans[i];
       const EncodeInput alone = InputOfSpan(span);
-      auto layout = ReadTokens(alone, context_);
+      auto layout = ReadTokens(alone, context_, control_.stop, &prompt_tokens_);
       if (!layout.ok()) return layout.status();
       if (context_.max_tokens > 0 && layout->size() > context_.max_tokens) {
         return InvalidField(
@@ -185,8 +313,8 @@ class Planner {
                          context_.max_tokens));
       }
       TextPiece piece;
-      piece.token_ids = layout->tokens.ids;
-      piece.token_types = layout->tokens.types;
+      piece.token_ids = std::move(layout->tokens.ids);
+      piece.token_types = std::move(layout->tokens.types);
       piece.options = input_.options;
       piece.options.document_vector = true;
       piece.options.token_sink = nullptr;  // token vectors are those of the document
@@ -214,20 +342,28 @@ class Planner {
 
   const EncodeInput& input_;
   const PreparationContext& context_;
+  const PreparationControl& control_;
   const TokenLayout layout_;
-  std::vector<KeptTokens> kept_;  // of the document's pieces, the first of prepared_.pieces
+  std::optional<int64_t> prompt_tokens_;  // of the prompt alone, once they are counted
+  // Of the document's pieces, the first of prepared_.pieces.
+  std::vector<KeptTokens> kept_;
+  std::vector<std::vector<TokenRange>> piece_spans_;  // what each pools beside the document
+  std::vector<TokenRange> globals_;                   // of the whole text
+  int64_t num_parts_ = 0;                             // of all spans
   PreparedText prepared_;
 };
 
 }  // namespace
 
 absl::StatusOr<PreparedText> PrepareText(const EncodeInput& input,
-                                         const PreparationContext& context) {
-  auto layout = ReadTokens(input, context);
+                                         const PreparationContext& context,
+                                         const PreparationControl& control) {
+  std::optional<int64_t> prompt_tokens;
+  auto layout = ReadTokens(input, context, control.stop, &prompt_tokens);
   if (!layout.ok()) return layout.status();
   if (layout->size() == 0)
     return InvalidField(ContentField(input), "has 0 tokens; allowed: at least 1");
-  return Planner(input, context, *std::move(layout)).Run();
+  return Planner(input, context, control, *std::move(layout), prompt_tokens).Run();
 }
 
 }  // namespace longspan

@@ -1,6 +1,7 @@
 #include "server/text/text_segments.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 
@@ -66,33 +67,28 @@ bool IsCloser(char32_t c) {
          c == 0x300d || c == 0x300f;
 }
 
-// Collects the segment that is being read. It is handed the characters that are not white space, so
-// a segment ends at the last of them.
+// The segment that is being read. It is handed the characters that are not white space, so a
+// segment ends at the last of them.
 class SegmentBuilder {
  public:
+  explicit SegmentBuilder(const VisitSegment& visit) : visit_(visit) {}
   void Take(const Cursor& at, const Cursor& after) {
     if (!open_) current_ = {{at.byte(), 0}, {at.character(), 0}};
     open_ = true;
     current_.bytes.end = after.byte();
     current_.characters.end = after.character();
   }
-  void Close() {
-    if (open_) segments_.push_back(current_);
-    open_ = false;
-  }
-  std::vector<TextSegment> Finish() {
-    Close();
-    return std::move(segments_);
-  }
+  // False: no further segment is wanted.
+  bool Close() { return !std::exchange(open_, false) || visit_(current_); }
 
  private:
+  const VisitSegment& visit_;
   bool open_ = false;
   TextSegment current_;
-  std::vector<TextSegment> segments_;
 };
 
-std::vector<TextSegment> Split(std::string_view text, bool at_sentences) {
-  SegmentBuilder builder;
+void Split(std::string_view text, bool at_sentences, const VisitSegment& visit) {
+  SegmentBuilder builder(visit);
   Cursor cursor(text);
   bool after_stop = false;  // a stop was read, and nothing but closing quotes and brackets since
   while (!cursor.done()) {
@@ -102,8 +98,9 @@ std::vector<TextSegment> Split(std::string_view text, bool at_sentences) {
       cursor.Next();
       builder.Take(at, cursor);
       after_stop = IsStop(c) || (after_stop && IsCloser(c));
-      if (at_sentences && IsWideStop(c) && (cursor.done() || !IsCloser(cursor.Peek())))
-        builder.Close();
+      if (at_sentences && IsWideStop(c) && (cursor.done() || !IsCloser(cursor.Peek())) &&
+          !builder.Close())
+        return;
       continue;
     }
     int newlines = 0;
@@ -111,37 +108,85 @@ std::vector<TextSegment> Split(std::string_view text, bool at_sentences) {
       newlines += cursor.Peek() == '\n';
     const bool sentence_ends =
         at_sentences && after_stop && (cursor.done() || !IsLower(cursor.Peek()));
-    if (newlines >= 2 || sentence_ends) builder.Close();
+    if ((newlines >= 2 || sentence_ends) && !builder.Close()) return;
     after_stop = false;
   }
-  return builder.Finish();
+  builder.Close();
 }
+
+// Widens one range at a time.
+class Widener {
+ public:
+  explicit Widener(std::string_view text)
+      : text_(text), size_(static_cast<int64_t>(text.size())) {}
+
+  // `begin`, moved back to where its word begins. Must not be inside a code point.
+  int64_t Begin(int64_t begin) {
+    if (!IsWordAt(begin)) return begin;
+    while (begin > 0 && IsWordAt(Previous(begin))) begin = Previous(begin);
+    return begin;
+  }
+  // `end`, moved on to where the word that it lies in ends.
+  int64_t End(int64_t end) {
+    if (!IsWordAt(Previous(end))) return end;
+    while (end < size_ && IsWordAt(end)) {
+      Cursor cursor(text_.substr(end));
+      cursor.Next();
+      end += cursor.byte();
+    }
+    return end;
+  }
+  int64_t looked_at() const { return looked_at_; }
+
+ private:
+  // First byte of the code point before `at`.
+  int64_t Previous(int64_t at) const {
+    do --at;
+    while (at > 0 && (static_cast<unsigned char>(text_[at]) & 0xc0) == 0x80);
+    return at;
+  }
+  bool IsWordAt(int64_t at) {
+    ++looked_at_;
+    return IsWord(Cursor(text_.substr(at)).Peek());
+  }
+
+  const std::string_view text_;
+  const int64_t size_;
+  int64_t looked_at_ = 0;
+};
 
 }  // namespace
 
-std::vector<TextSegment> SplitSentences(std::string_view text) { return Split(text, true); }
-std::vector<TextSegment> SplitParagraphs(std::string_view text) { return Split(text, false); }
+void ForEachSentence(std::string_view text, const VisitSegment& visit) {
+  Split(text, true, visit);
+}
+void ForEachParagraph(std::string_view text, const VisitSegment& visit) {
+  Split(text, false, visit);
+}
 
-TextRange WidenToWords(std::string_view text, TextRange bytes) {
-  const auto size = static_cast<int64_t>(text.size());
-  // First byte of the code point before `at`.
-  const auto previous = [&](int64_t at) {
-    do --at;
-    while (at > 0 && (static_cast<unsigned char>(text[at]) & 0xc0) == 0x80);
-    return at;
-  };
-  const auto word_at = [&](int64_t at) { return IsWord(Cursor(text.substr(at)).Peek()); };
-  if (word_at(bytes.begin)) {
-    while (bytes.begin > 0 && word_at(previous(bytes.begin))) bytes.begin = previous(bytes.begin);
-  }
-  if (word_at(previous(bytes.end))) {
-    while (bytes.end < size && word_at(bytes.end)) {
-      Cursor cursor(text.substr(bytes.end));
-      cursor.Next();
-      bytes.end += cursor.byte();
+std::vector<TextRange> WidenToWords(std::string_view text, std::vector<TextRange> ranges,
+                                    int64_t* looked_at) {
+  std::sort(ranges.begin(), ranges.end(),
+            [](const TextRange& a, const TextRange& b) { return a.begin < b.begin; });
+  Widener widener(text);
+  std::vector<TextRange> widened;
+  for (const TextRange& range : ranges) {
+    // What begins inside the last range, or right behind it, has no begin of its own to look for:
+    // that range ends where a word ends.
+    if (!widened.empty() && range.begin <= widened.back().end) {
+      if (range.end > widened.back().end) widened.back().end = widener.End(range.end);
+      continue;
+    }
+    const int64_t begin = widener.Begin(range.begin);
+    const int64_t end = widener.End(range.end);
+    if (!widened.empty() && begin <= widened.back().end) {
+      widened.back().end = end;
+    } else {
+      widened.push_back({begin, end});
     }
   }
-  return bytes;
+  if (looked_at != nullptr) *looked_at += widener.looked_at();
+  return widened;
 }
 
 int64_t CountCharacters(std::string_view text) {

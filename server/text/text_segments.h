@@ -6,13 +6,15 @@
 //   - right after the full stops of Chinese and Japanese, and
 //   - at a blank line.
 // A paragraph ends at a blank line. White space around a segment is left out; empty segments do not
-// exist. Each function passes over the text once, so its cost is linear in the text.
+// exist. Each function passes over the text once, so its cost is linear in the text and, but for a
+// sort, in the number of ranges.
 //
 // Texts must be valid UTF-8 (the wire checks it). Free functions without state: thread safe. Proven
 // by text_segments_test.
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string_view>
 #include <vector>
 
@@ -28,8 +30,10 @@ struct TextSegment {
   friend bool operator==(const TextSegment&, const TextSegment&) = default;
 };
 
-std::vector<TextSegment> SplitSentences(std::string_view text);
-std::vector<TextSegment> SplitParagraphs(std::string_view text);
+// Calls `visit` for each segment in order, until it answers false.
+using VisitSegment = std::function<bool(const TextSegment& segment)>;
+void ForEachSentence(std::string_view text, const VisitSegment& visit);
+void ForEachParagraph(std::string_view text, const VisitSegment& visit);
 
 // Byte ranges of character ranges, in the order given. INVALID_ARGUMENT for an empty range or one
 // outside the text; its message begins with the range's index, "[i] is characters ...", so that the
@@ -37,9 +41,12 @@ std::vector<TextSegment> SplitParagraphs(std::string_view text);
 absl::StatusOr<std::vector<TextSegment>> LocateCharacters(std::string_view text,
                                                           const std::vector<TextRange>& ranges);
 
-// A byte range widened to whole words. A word is a run of letters, digits and _ of scripts that
-// write spaces between words. Chinese and Japanese characters belong to no word.
-TextRange WidenToWords(std::string_view text, TextRange bytes);
+// The byte ranges widened to whole words, ascending; those that overlap or touch are one. A word is
+// a run of letters, digits and _ of scripts that write spaces between words. Chinese and Japanese
+// characters belong to no word. However many ranges lie in a word, its letters are looked at once
+// or twice. `looked_at`, where it is not null, is raised by the number of code points looked at.
+std::vector<TextRange> WidenToWords(std::string_view text, std::vector<TextRange> ranges,
+                                    int64_t* looked_at = nullptr);
 
 // The number of Unicode code points.
 int64_t CountCharacters(std::string_view text);

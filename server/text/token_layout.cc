@@ -63,11 +63,17 @@ TokenLayout LayoutOfText(Tokenization tokens, int64_t prompt_bytes, int64_t prom
 // ("query: " + "what" becomes "query" ":" " what"), so this count takes that word out of the pooled
 // vector too. A vector that is compared with theirs must do the same.
 absl::StatusOr<int64_t> CountPromptTokens(const std::string& prompt,
-                                          const PreparationContext& context) {
-  const absl::StatusOr<Tokenization> alone = context.tokenize(prompt);
+                                          const PreparationContext& context,
+                                          const StopCheck& stop) {
+  const absl::StatusOr<Tokenization> alone = context.tokenize(prompt, stop);
   if (!alone.ok()) return alone.status();
   const auto n = static_cast<int64_t>(alone->ids.size());
   return n > 0 && alone->special.back() != 0 ? n - 1 : n;
+}
+
+// What a StopCheck answers; the tokenizer's own errors have other codes.
+bool IsStop(const absl::Status& status) {
+  return absl::IsCancelled(status) || absl::IsDeadlineExceeded(status) || absl::IsAborted(status);
 }
 
 }  // namespace
@@ -76,26 +82,34 @@ std::string ContentField(const EncodeInput& input) {
   return input.field + (IsText(input) ? ".text" : ".token_ids");
 }
 
-absl::StatusOr<TokenLayout> ReadTokens(const EncodeInput& input,
-                                       const PreparationContext& context) {
+absl::StatusOr<TokenLayout> ReadTokens(const EncodeInput& input, const PreparationContext& context,
+                                       const StopCheck& stop,
+                                       std::optional<int64_t>* prompt_tokens) {
   if (!IsText(input)) return LayoutOfIds(input.token_ids, context);
+  const std::string field = input.field + ".text";
   if (!context.tokenize) {
     return AtField(absl::FailedPreconditionError(
                        "cannot be read: this model has no tokenizer; allowed: token_ids"),
-                   input.field + ".text");
+                   field);
   }
+  // What `stop` says is no fault of the text's: only an error of the tokenizer names the field.
   absl::StatusOr<Tokenization> tokens = input.prompt.empty()
-                                            ? context.tokenize(input.text)
-                                            : context.tokenize(input.prompt + input.text);
-  if (!tokens.ok()) return AtField(tokens.status(), input.field + ".text");
+                                            ? context.tokenize(input.text, stop)
+                                            : context.tokenize(input.prompt + input.text, stop);
+  if (!tokens.ok()) return IsStop(tokens.status()) ? tokens.status() : AtField(tokens.status(), field);
   if (context.types.largest() == 0) tokens->types.clear();
   TokenLayout layout = LayoutOfText(*std::move(tokens), static_cast<int64_t>(input.prompt.size()),
                                     CountCharacters(input.prompt));
   if (input.prompt.empty() || context.model->pool_prompt) return layout;
-  const absl::StatusOr<int64_t> prompt_tokens = CountPromptTokens(input.prompt, context);
-  if (!prompt_tokens.ok()) return AtField(prompt_tokens.status(), input.field + ".text");
+  std::optional<int64_t> counted = prompt_tokens != nullptr ? *prompt_tokens : std::nullopt;
+  if (!counted.has_value()) {
+    const absl::StatusOr<int64_t> alone = CountPromptTokens(input.prompt, context, stop);
+    if (!alone.ok()) return IsStop(alone.status()) ? alone.status() : AtField(alone.status(), field);
+    counted = *alone;
+    if (prompt_tokens != nullptr) *prompt_tokens = counted;
+  }
   // One token must be left to pool.
-  layout.prompt_tokens = std::min(*prompt_tokens, layout.size() - 1);
+  layout.prompt_tokens = std::min(*counted, layout.size() - 1);
   return layout;
 }
 
@@ -110,26 +124,48 @@ TokenRange TokensOf(const TokenLayout& layout, TextRange bytes) {
   return {begin - offsets.begin(), end - offsets.begin()};
 }
 
-absl::StatusOr<std::vector<int32_t>> GlobalPositions(const EncodeInput& input,
-                                                     const TokenLayout& layout) {
-  std::vector<int32_t> positions = input.global_positions;
-  for (size_t i = 0; i < positions.size(); ++i) {
-    if (positions[i] < 0 || positions[i] >= layout.size()) {
+absl::StatusOr<std::vector<TokenRange>> GlobalRanges(const EncodeInput& input,
+                                                     const TokenLayout& layout,
+                                                     int64_t max_global_tokens) {
+  std::vector<TokenRange> asked;
+  asked.reserve(input.global_positions.size());
+  for (size_t i = 0; i < input.global_positions.size(); ++i) {
+    const int64_t position = input.global_positions[i];
+    if (position < 0 || position >= layout.size()) {
       return InvalidField(absl::StrCat(input.field, ".global_token_positions[", i, "]"),
-                          absl::StrCat("is ", positions[i], "; allowed: below ", layout.size(),
+                          absl::StrCat("is ", position, "; allowed: below ", layout.size(),
                                        ", the text's token count"));
     }
+    asked.push_back({position, position + 1});
   }
   const auto located = LocateCharacters(input.text, input.global_spans);
   if (!located.ok()) return AtField(located.status(), input.field + ".global_attention_spans");
-  for (const TextSegment& segment : *located) {
-    const TokenRange tokens = TokensOf(layout, WidenToWords(input.text, segment.bytes));
-    for (int64_t t = tokens.begin; t < tokens.end; ++t)
-      positions.push_back(static_cast<int32_t>(t));
+  std::vector<TextRange> bytes;
+  bytes.reserve(located->size());
+  for (const TextSegment& segment : *located) bytes.push_back(segment.bytes);
+  for (const TextRange& words : WidenToWords(input.text, std::move(bytes))) {
+    const TokenRange tokens = TokensOf(layout, words);
+    if (tokens.size() > 0) asked.push_back(tokens);
   }
-  std::sort(positions.begin(), positions.end());
-  positions.erase(std::unique(positions.begin(), positions.end()), positions.end());
-  return positions;
+  std::sort(asked.begin(), asked.end(),
+            [](const TokenRange& a, const TokenRange& b) { return a.begin < b.begin; });
+  std::vector<TokenRange> merged;
+  for (const TokenRange& range : asked) {
+    if (merged.empty() || range.begin > merged.back().end) {
+      merged.push_back(range);
+    } else {
+      merged.back().end = std::max(merged.back().end, range.end);
+    }
+  }
+  int64_t tokens = 0;
+  for (const TokenRange& range : merged) tokens += range.size();
+  if (max_global_tokens > 0 && tokens > max_global_tokens) {
+    return InvalidField(
+        input.field + (input.global_spans.empty() ? ".global_token_positions"
+                                                  : ".global_attention_spans"),
+        absl::StrCat("make ", tokens, " tokens global; allowed: at most ", max_global_tokens));
+  }
+  return merged;
 }
 
 }  // namespace longspan

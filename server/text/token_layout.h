@@ -10,6 +10,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -36,14 +37,21 @@ std::string ContentField(const EncodeInput& input);  // "inputs[3].text", "input
 // Tokenises the input's text behind its prompt, or takes its ids. Ids begin and end with special
 // tokens where they begin with the tokenizer's prefix_ids and end with its suffix_ids; otherwise
 // all of them are body. Ids have the types that the tokenizer would give them.
-absl::StatusOr<TokenLayout> ReadTokens(const EncodeInput& input, const PreparationContext& context);
+// `prompt_tokens`: the tokens of the prompt alone, where an earlier call counted them; it is filled
+// in where they are counted here. Null = they are not kept.
+absl::StatusOr<TokenLayout> ReadTokens(const EncodeInput& input, const PreparationContext& context,
+                                       const StopCheck& stop = {},
+                                       std::optional<int64_t>* prompt_tokens = nullptr);
 
 // Tokens of the body that share at least one byte with `bytes` of the text.
 TokenRange TokensOf(const TokenLayout& layout, TextRange bytes);
 
-// Every global token that the input asks for, by position or by characters (widened to whole
-// words), in order, each once. INVALID_ARGUMENT names a position or span outside the text.
-absl::StatusOr<std::vector<int32_t>> GlobalPositions(const EncodeInput& input,
-                                                     const TokenLayout& layout);
+// The ranges of the global tokens that the input asks for, by position or by characters (widened to
+// whole words), ascending; ranges that overlap or touch are one. However many are asked for, the
+// work is O(text + asked log asked). INVALID_ARGUMENT names a position or span outside the text, or
+// says that there are more than max_global_tokens (0 = no bound).
+absl::StatusOr<std::vector<TokenRange>> GlobalRanges(const EncodeInput& input,
+                                                     const TokenLayout& layout,
+                                                     int64_t max_global_tokens);
 
 }  // namespace longspan

@@ -12,6 +12,7 @@ namespace {
 absl::StatusOr<std::vector<PreparedSpan>> GivenTokenSpans(const EncodeInput& input,
                                                           const TokenLayout& layout) {
   std::vector<PreparedSpan> spans;
+  spans.reserve(input.spans.size());
   for (size_t i = 0; i < input.spans.size(); ++i) {
     const TextRange range = input.spans[i];
     if (range.begin < 0 || range.end <= range.begin || range.end > layout.size()) {
@@ -41,22 +42,41 @@ absl::StatusOr<std::vector<PreparedSpan>> GivenTextSpans(const EncodeInput& inpu
   return spans;
 }
 
-// A segment without a token (a line of control characters, say) is no span.
-std::vector<PreparedSpan> SegmentSpans(const std::vector<TextSegment>& segments,
-                                       const TokenLayout& layout) {
+absl::Status TooMany(const EncodeInput& input, absl::string_view count, int64_t max_spans) {
+  return InvalidField(input.field + ".spans",
+                      absl::StrCat("are ", count, "; allowed: at most ", max_spans));
+}
+
+// A segment without a token (a line of control characters, say) is no span. `for_each`:
+// ForEachSentence or ForEachParagraph.
+template <typename ForEach>
+absl::StatusOr<std::vector<PreparedSpan>> SegmentSpans(const EncodeInput& input,
+                                                       const TokenLayout& layout,
+                                                       int64_t max_spans, const ForEach& for_each) {
   std::vector<PreparedSpan> spans;
-  for (const TextSegment& segment : segments) {
+  bool too_many = false;
+  for_each(input.text, [&](const TextSegment& segment) {
     const TokenRange tokens = TokensOf(layout, segment.bytes);
-    if (tokens.size() > 0) spans.push_back({segment.bytes, segment.characters, tokens, {}});
-  }
+    if (tokens.size() <= 0) return true;
+    too_many = static_cast<int64_t>(spans.size()) == max_spans;
+    if (!too_many) spans.push_back({segment.bytes, segment.characters, tokens, {}});
+    return !too_many;
+  });
+  if (too_many) return TooMany(input, absl::StrCat("more than ", max_spans), max_spans);
   return spans;
 }
 
-std::vector<PreparedSpan> FixedSpans(const EncodeInput& input, const TokenLayout& layout) {
+absl::StatusOr<std::vector<PreparedSpan>> FixedSpans(const EncodeInput& input,
+                                                     const TokenLayout& layout,
+                                                     int64_t max_spans) {
+  const int64_t stride = input.span_tokens - input.span_overlap;
+  const int64_t behind_first = std::max<int64_t>(0, layout.body.size() - input.span_tokens);
+  const int64_t count = layout.body.size() > 0 ? 1 + (behind_first + stride - 1) / stride : 0;
+  if (count > max_spans) return TooMany(input, absl::StrCat(count), max_spans);
   std::vector<PreparedSpan> spans;
   const Tokenization& tokens = layout.tokens;
   for (int64_t begin = layout.body.begin; begin < layout.body.end;
-       begin += input.span_tokens - input.span_overlap) {
+       begin += stride) {
     const int64_t end = std::min(begin + input.span_tokens, layout.body.end);
     PreparedSpan span{{}, {}, {begin, end}, {}};
     if (IsText(input)) {
@@ -72,18 +92,21 @@ std::vector<PreparedSpan> FixedSpans(const EncodeInput& input, const TokenLayout
 }  // namespace
 
 absl::StatusOr<std::vector<PreparedSpan>> WantedSpans(const EncodeInput& input,
-                                                      const TokenLayout& layout) {
+                                                      const TokenLayout& layout,
+                                                      int64_t max_spans) {
   switch (input.span_policy) {
     case SpanPolicy::kNone:
       return std::vector<PreparedSpan>{};
     case SpanPolicy::kGiven:
+      if (static_cast<int64_t>(input.spans.size()) > max_spans)
+        return TooMany(input, absl::StrCat(input.spans.size()), max_spans);
       return IsText(input) ? GivenTextSpans(input, layout) : GivenTokenSpans(input, layout);
     case SpanPolicy::kSentences:
-      return SegmentSpans(SplitSentences(input.text), layout);
+      return SegmentSpans(input, layout, max_spans, ForEachSentence);
     case SpanPolicy::kParagraphs:
-      return SegmentSpans(SplitParagraphs(input.text), layout);
+      return SegmentSpans(input, layout, max_spans, ForEachParagraph);
     case SpanPolicy::kFixed:
-      return FixedSpans(input, layout);
+      return FixedSpans(input, layout, max_spans);
   }
   return absl::InternalError("unknown span policy");
 }

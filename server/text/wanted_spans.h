@@ -14,8 +14,10 @@
 namespace longspan {
 
 // In the order given, or in the order of the text. INVALID_ARGUMENT names the given span that is
-// empty, outside the text, or touches no token.
+// empty, outside the text, or touches no token, or says that there are more than max_spans; these
+// are never made.
 absl::StatusOr<std::vector<PreparedSpan>> WantedSpans(const EncodeInput& input,
-                                                      const TokenLayout& layout);
+                                                      const TokenLayout& layout,
+                                                      int64_t max_spans);
 
 }  // namespace longspan

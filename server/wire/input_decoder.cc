@@ -156,7 +156,17 @@ class InputDecoder {
           input_.field + ".global_attention_spans",
           "are characters of a text; allowed with token_ids: global_token_positions");
     }
+    const int64_t num_given = int64_t{wire_->global_attention_spans_size()} +
+                              int64_t{wire_->global_token_positions_size()};
+    if (context_.max_global_spans > 0 && num_given > context_.max_global_spans) {
+      return InvalidField(
+          input_.field + (wire_->global_attention_spans_size() > 0 ? ".global_attention_spans"
+                                                                   : ".global_token_positions"),
+          absl::StrCat("are ", num_given, ", spans and positions together; allowed: at most ",
+                       context_.max_global_spans));
+    }
     input_.global_spans = DecodeRanges(wire_->global_attention_spans());
+    input_.global_positions.reserve(wire_->global_token_positions_size());
     // A position beyond int32 is beyond any text too: text preparation refuses both alike.
     for (const uint32_t position : wire_->global_token_positions()) {
       input_.global_positions.push_back(
@@ -197,6 +207,11 @@ class InputDecoder {
         (*policy == SpanPolicy::kSentences || *policy == SpanPolicy::kParagraphs)) {
       return InvalidField("options.span_policy",
                           "reads a text; allowed with token_ids: GIVEN, FIXED");
+    }
+    if (wire_->spans_size() > context_.max_spans) {
+      return InvalidField(input_.field + ".spans",
+                          absl::StrCat("are ", wire_->spans_size(), "; allowed: at most ",
+                                       context_.max_spans));
     }
     input_.spans = DecodeRanges(wire_->spans());
     if (!v1::SpanContext_IsValid(options_.span_context())) {

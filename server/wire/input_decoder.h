@@ -17,15 +17,18 @@
 #include "absl/status/statusor.h"
 #include "core/model_info.h"
 #include "server/text/encode_input.h"
+#include "server/text/preparation_context.h"
 
 namespace longspan {
 
-// What requests are checked against. Both limits come from the server's options.
+// What requests are checked against. The limits come from the server's options.
 struct DecodingContext {
   const ModelInfo* model = nullptr;
   bool has_tokenizer = false;  // false: token_ids only
   int64_t max_texts_per_request = 0;
   int64_t max_text_bytes = 0;  // of one text; token ids count 4 bytes each
+  int64_t max_spans = kMaxSpansPerText;  // given spans of one text
+  int64_t max_global_spans = 0;  // global spans and positions of one text together; 0 = no bound
 };
 
 // `field` is the input's path, "input" or "inputs[3]". INVALID_ARGUMENT where a value is not

@@ -24,6 +24,8 @@ void FillLimits(const ModelInfo& model, const ServerOptions& options, v1::Limits
   out->set_max_stream_inputs(options.max_stream_inputs);
   out->set_max_token_vector_bytes(options.max_token_vector_bytes);
   out->set_max_spans_per_text(kMaxSpansPerText);
+  out->set_max_global_spans_per_text(options.max_global_spans_per_text);
+  out->set_max_global_tokens(options.max_global_tokens);
 }
 
 }  // namespace

@@ -81,7 +81,7 @@ TEST(CostModel, MoreTokens_NeverCostLess) {
     double seconds = 0;
     int64_t bytes = 0;
     for (int64_t n = 1; n < 20000; n += 1 + n / 7) {
-      const std::vector<int64_t> lengths = {n};
+      const std::vector<TextShape> lengths = {n};
       EXPECT_GE(model.TextSeconds(n), seconds) << AttentionKindName(kind) << " " << n;
       EXPECT_GE(model.BatchBytes(lengths), bytes) << AttentionKindName(kind) << " " << n;
       seconds = model.TextSeconds(n);
@@ -114,6 +114,46 @@ TEST(CostModel, GlobalRow_CostsHeadsTimesWidth) {
   EXPECT_DOUBLE_EQ(extra, 12 * (4.0 * 768 * 10000 + 4.0 * 12 * 768 * 10000));
 }
 
+// Each global token is a key of every token and a query of every token: by the reassociated form
+// while that is cheaper, and by the direct one with many.
+TEST(CostModel, GlobalTokens_ArePriced) {
+  const CostModel model(Longformer());
+  const double n = 10000, e = 768;
+  const auto extra = [&](int64_t globals) {
+    return model.AttentionFlop({10000, globals, 1}) - model.AttentionFlop({10000, 0, 1});
+  };
+  EXPECT_DOUBLE_EQ(extra(1), 12 * (4 * e * n + 4 * 12 * e * n));
+  EXPECT_DOUBLE_EQ(extra(50), 12 * (4 * e * n * 50 + 4 * 12 * e * n * 50));
+  EXPECT_DOUBLE_EQ(extra(1000), 12 * (4 * e * n * 1000 + 4 * e * e * n + 4 * e * n * 1000));
+  EXPECT_GT(model.TextSeconds({10000, 4096, 1}), 2 * model.TextSeconds({10000, 1, 1}));
+  double before = 0;
+  for (int64_t globals = 0; globals <= 10000; globals += 100) {
+    EXPECT_GE(model.AttentionFlop({10000, globals, 1}), before) << globals;
+    before = model.AttentionFlop({10000, globals, 1});
+  }
+  EXPECT_EQ(model.AttentionFlop({100, 100, 1}), model.AttentionFlop({100, 5000, 1}));
+}
+
+TEST(CostModel, HashRoundsOfARequest_ArePriced) {
+  const CostModel model(Reformer());
+  TextShape many(8192);
+  many.hashes = 64;
+  EXPECT_GT(model.AttentionFlop(many), 30 * model.AttentionFlop(8192));
+  const std::vector<TextShape> few_rounds = {8192}, many_rounds = {many};
+  EXPECT_GT(model.BatchBytes(many_rounds), 10 * model.BatchBytes(few_rounds));
+}
+
+TEST(CostModel, FurtherVectors_ArePriced_AndTheFirstIsPartOfTheText) {
+  CostModel model(Longformer());
+  EXPECT_EQ(model.PoolingSeconds({100, 0, 1}), 0);
+  EXPECT_EQ(model.PoolingSeconds({100, 0, 0}), 0);
+  model.CalibratePooling(1e-5);
+  EXPECT_DOUBLE_EQ(model.TextSeconds({100, 0, 1001}),
+                   model.TextSeconds({100, 0, 1}) + 1000 * 1e-5);
+  model.CalibratePooling(-1);  // a measurement that failed changes nothing
+  EXPECT_DOUBLE_EQ(model.PoolingSeconds({100, 0, 2}), 1e-5);
+}
+
 TEST(CostModel, PaddedModels_PayForTheirPadding) {
   const CostModel model(Reformer());
   EXPECT_DOUBLE_EQ(model.TextSeconds(65), model.TextSeconds(128));
@@ -122,15 +162,15 @@ TEST(CostModel, PaddedModels_PayForTheirPadding) {
 
 TEST(CostModel, Batch_IsItsTextsPlusOneFixedCost) {
   const CostModel model(Longformer());
-  const std::vector<int64_t> lengths = {10, 500, 9000}, none = {};
+  const std::vector<TextShape> lengths = {10, 500, 9000}, none = {};
   const double texts = model.TextSeconds(10) + model.TextSeconds(500) + model.TextSeconds(9000);
   EXPECT_DOUBLE_EQ(model.BatchSeconds(lengths), model.BatchSeconds(none) + texts);
 }
 
-CostModel::Sample Measured(const CostModel& model, std::vector<int64_t> lengths, double fixed,
+CostModel::Sample Measured(const CostModel& model, std::vector<TextShape> lengths, double fixed,
                            double linear, double attention) {
   double seconds = fixed;
-  for (int64_t n : lengths)
+  for (const TextShape& n : lengths)
     seconds += linear * model.LinearFlop(n) + attention * model.AttentionFlop(n);
   return {std::move(lengths), seconds};
 }
@@ -139,14 +179,14 @@ TEST(CostModel, Calibrate_RecoversThePrices_ThatMadeTheSamples) {
   for (double slower : {0.01, 1.0, 30.0}) {
     CostModel model(WithKind(AttentionKind::kDense));
     std::vector<CostModel::Sample> samples;
-    for (const std::vector<int64_t>& lengths :
-         std::vector<std::vector<int64_t>>{{4}, {16}, {128}, {512, 512}, {2048}, {8192}, {30000}})
+    for (const std::vector<TextShape>& lengths :
+         std::vector<std::vector<TextShape>>{{4}, {16}, {128}, {512, 512}, {2048}, {8192}, {30000}})
       samples.push_back(Measured(model, lengths, 2e-3 * slower, slower / 190e9, slower / 110e9));
     model.Calibrate(samples);
     for (const CostModel::Sample& sample : samples)
-      EXPECT_THAT(model.BatchSeconds(sample.lengths) / sample.seconds, DoubleNear(1, 0.01))
-          << slower << " " << sample.lengths[0];
-    const std::vector<int64_t> unseen = {100, 1000, 100000};
+      EXPECT_THAT(model.BatchSeconds(sample.texts) / sample.seconds, DoubleNear(1, 0.01))
+          << slower << " " << sample.texts[0].tokens;
+    const std::vector<TextShape> unseen = {100, 1000, 100000};
     EXPECT_THAT(model.BatchSeconds(unseen) /
                     Measured(model, unseen, 2e-3 * slower, slower / 190e9, slower / 110e9).seconds,
                 DoubleNear(1, 0.02));
@@ -158,16 +198,16 @@ TEST(CostModel, Calibrate_NeverGivesANegativePrice) {
   CostModel model(Longformer());
   const std::vector<CostModel::Sample> samples = {{{16}, 0.0005}, {{512}, 0.4}, {{2048}, 2.2}};
   model.Calibrate(samples);
-  EXPECT_GE(model.BatchSeconds(std::vector<int64_t>{}), 0);
+  EXPECT_GE(model.BatchSeconds(std::vector<TextShape>{}), 0);
   EXPECT_GT(model.TextSeconds(1), 0);
-  EXPECT_THAT(model.BatchSeconds(std::vector<int64_t>{2048}), DoubleNear(2.2, 0.6));
+  EXPECT_THAT(model.BatchSeconds(std::vector<TextShape>{2048}), DoubleNear(2.2, 0.6));
 }
 
 TEST(CostModel, Calibrate_FromOneSample_ScalesAllPrices) {
   CostModel model(Longformer());
   const double before = model.TextSeconds(4096);
   model.Calibrate(
-      std::vector<CostModel::Sample>{{{512}, 3 * model.BatchSeconds(std::vector<int64_t>{512})}});
+      std::vector<CostModel::Sample>{{{512}, 3 * model.BatchSeconds(std::vector<TextShape>{512})}});
   EXPECT_THAT(model.TextSeconds(4096) / before, DoubleNear(3, 0.05));
 }
 

@@ -258,6 +258,47 @@ TEST_F(EncoderTest, AtSeam_IsCalledOnceMore_WhenAPassFails) {
   EXPECT_EQ(seams, 4) << "three of a whole pass, and one where it failed";
 }
 
+// Pooling many spans pauses too: whoever waits for another text is let in, and a text that nobody
+// waits for any more ends there.
+TEST_F(EncoderTest, AtSeam_IsCalledWhileManySpansArePooled) {
+  const std::vector<int32_t> ids = FormulaIds(0, 40, 3, 40);
+  TokenBatch batch;
+  batch.Add({.token_ids = ids});
+  EncodeOptions options{.document_vector = false};
+  for (int64_t i = 0; i < 65'536; ++i)
+    for (int64_t copy = 0; copy < 16; ++copy) options.spans.push_back({i % 40, 40});
+  int seams = 0;
+  int last = 1 << 20;
+  const EncodeControl control{.at_seam = [&] { ++seams; },
+                              .is_dropped = [&](int32_t) { return seams >= last; }};
+  EXPECT_TRUE(encoder_->Encode(batch, {&options, 1}, control)[0].ok());
+  EXPECT_GE(seams, 3 + 2) << "a million spans of 24 values";
+  last = 3 + 1;
+  seams = 0;
+  EXPECT_EQ(encoder_->Encode(batch, {&options, 1}, control)[0].status().code(),
+            absl::StatusCode::kCancelled);
+  EXPECT_EQ(seams, last);
+}
+
+// Spans that begin behind the text's first rows, without a document vector: what lies in front of
+// them is not read.
+TEST_F(EncoderTest, SpansWithoutADocument_AreThoseOfTheRows) {
+  const std::vector<int32_t> ids = FormulaIds(0, 30, 3, 40);
+  const std::vector<std::vector<float>> rows = TokenRows(ids);
+  EncodeOptions options{.pooling = PoolingMode::kMean, .normalize = false};
+  options.document_vector = false;
+  for (int64_t i = 5; i < 25; ++i) options.spans.push_back({i, std::min<int64_t>(i + 1 + i % 7, 30)});
+  const EncodedText encoded = Encode(ids, options);
+  ASSERT_EQ(encoded.span_vectors.size(), options.spans.size());
+  for (size_t s = 0; s < options.spans.size(); ++s) {
+    std::vector<float> want(24);
+    for (int64_t t = options.spans[s].begin; t < options.spans[s].end; ++t)
+      for (size_t d = 0; d < 24; ++d)
+        want[d] += rows[static_cast<size_t>(t)][d] / static_cast<float>(options.spans[s].size());
+    ExpectNear(encoded.span_vectors[s], want, 1e-5F);
+  }
+}
+
 // One level below the encoder: the model runs no further layer once the last text is dropped.
 TEST_F(EncoderTest, Forward_StopsBetweenLayersWhenAllAreDropped) {
   const auto folder = ModelFolder::Open(checkpoint_.folder().path());

@@ -5,8 +5,10 @@
 #include <algorithm>
 #include <cmath>
 #include <ctime>
+#include <functional>
 #include <limits>
 #include <random>
+#include <utility>
 
 #include "tests/core/header_example.h"
 
@@ -261,6 +263,137 @@ TEST(StreamingPooler, ManyNestedRanges_CostFarLessThanTheSumOfTheirLengths) {
   const std::vector<uint8_t> read(kRows, 1);
   EXPECT_THAT(vectors[4095], Pointwise(FloatNear(1e-6F), Reference(PoolingMode::kMean, rows, kWidth,
                                                                    task.ranges[4095], read)));
+}
+
+// Ranges that overlap in every way that is known to be hard: each row is added once, and a range
+// costs a few merges, whatever the others are. Counted, not timed.
+TEST(StreamingPooler, TheWork_IsThatOfRowsAndRanges_HoweverTheyOverlap) {
+  constexpr int64_t kRows = 8'000, kRanges = 65'536, kMostMerges = 12;
+  std::mt19937 random(5);
+  const auto below = [&](int64_t n) {
+    return static_cast<int64_t>(random() % static_cast<uint64_t>(n));
+  };
+  using Range = std::function<TokenRange(int64_t)>;
+  const std::pair<const char*, Range> shapes[] = {
+      {"all alike", [](int64_t) { return TokenRange{0, kRows}; }},
+      {"nested",
+       [](int64_t i) {
+         const int64_t inset = i % (kRows / 2);
+         return TokenRange{inset, kRows - inset};
+       }},
+      {"every begin with late ends",
+       [](int64_t i) { return TokenRange{i % 4000, 4000 + 1 + (i / 4000 * 37 + i) % 4000}; }},
+      {"sliding", [](int64_t i) { return TokenRange{i % 7000, i % 7000 + 1000}; }},
+      {"the latest begin ends first",
+       [](int64_t i) { return TokenRange{3999 - i % 4000, 4000 + i % 4000}; }},
+      {"the earliest begin ends first",
+       [](int64_t i) { return TokenRange{i % 4000, 4000 + i % 4000}; }},
+      {"random",
+       [&](int64_t) {
+         const int64_t begin = below(kRows);
+         return TokenRange{begin, begin + 1 + below(kRows - begin)};
+       }},
+  };
+  const std::vector<float> rows(kRows, 1.0F);
+  for (const auto& [name, range] : shapes) {
+    PoolingTask task{.dimensions = 1};
+    for (int64_t i = 0; i < kRanges; ++i) task.ranges.push_back(range(i));
+    StreamingPooler pooler(task);
+    pooler.Add(rows.data(), kRows);
+    EXPECT_LE(pooler.work(), kRows + kMostMerges * kRanges) << name;
+    EXPECT_EQ(pooler.TakeVector(kRanges - 1), std::vector<float>{1}) << name;
+  }
+}
+
+TEST(StreamingPooler, WhatNoOpenRangeNeeds_IsGivenBack) {
+  constexpr int64_t kRows = 10'000, kLength = 100, kWidth = 4;
+  PoolingTask task{.dimensions = kWidth};
+  for (int64_t i = 0; i + kLength <= kRows; ++i) task.ranges.push_back({i, i + kLength});
+  StreamingPooler pooler(task);
+  const std::vector<float> row(kWidth, 1.0F);
+  int64_t most = 0;
+  for (int64_t i = 0; i < kRows; ++i) {
+    pooler.Add(row.data(), 1);
+    most = std::max(most, pooler.held_bytes());
+  }
+  EXPECT_LE(most, (kLength + 2) * kWidth * static_cast<int64_t>(sizeof(double)));
+  EXPECT_LE(pooler.held_bytes(), kWidth * static_cast<int64_t>(sizeof(double)));
+}
+
+// Many ranges in groups of few begins: each group reads its rows anew, and all together give what
+// one pooler gives.
+TEST(GroupRanges, GiveEachRangeOnce_WithBoundedSegments) {
+  std::mt19937 random(11);
+  const auto below = [&](int64_t n) {
+    return static_cast<int64_t>(random() % static_cast<uint64_t>(n));
+  };
+  constexpr int64_t kRows = 300, kWidth = 3, kBegins = 20;
+  const std::vector<float> rows = RandomRows(kRows, kWidth, &random);
+  PoolingTask task{.modes = {PoolingMode::kMax, PoolingMode::kWeightedMean}, .dimensions = kWidth};
+  for (int64_t i = 0; i < 500; ++i) {
+    const int64_t begin = below(kRows);
+    task.ranges.push_back({begin, begin + 1 + below(kRows - begin)});
+  }
+  task.ranges.push_back({7, 7});
+  const int64_t segment_bytes = PoolingNeeds(task.modes).bytes_per_value() * kWidth;
+  const auto together = PoolInBlocks(task, rows, kRows);
+  const auto groups = GroupRanges(task, kBegins * segment_bytes);
+  EXPECT_GT(groups.size(), 10U);
+  std::vector<int> seen(task.ranges.size());
+  for (const std::vector<size_t>& group : groups) {
+    PoolingTask part = task;
+    part.ranges.clear();
+    for (const size_t range : group) part.ranges.push_back(task.ranges[range]);
+    StreamingPooler pooler(part);
+    const int64_t first = pooler.first_row();
+    pooler.Skip(first);
+    for (int64_t row = first; row < pooler.rows_needed(); ++row) {
+      pooler.Add(rows.data() + row * kWidth, 1);
+      EXPECT_LE(pooler.held_bytes(), kBegins * segment_bytes);
+    }
+    for (size_t i = 0; i < group.size(); ++i) {
+      ++seen[group[i]];
+      EXPECT_THAT(pooler.TakeVector(i), Pointwise(FloatNear(1e-6F), together[group[i]]));
+    }
+  }
+  EXPECT_EQ(std::count(seen.begin(), seen.end(), 1), 500);
+  EXPECT_EQ(seen.back(), 0) << "an empty range is in no group";
+}
+
+TEST(StreamingPooler, ManyRandomRanges_EqualTheReference) {
+  std::mt19937 random(23);
+  const auto below = [&](int64_t n) {
+    return static_cast<int64_t>(random() % static_cast<uint64_t>(n));
+  };
+  for (int round = 0; round < 20; ++round) {
+    const int64_t n = 40 + below(60), width = 2;
+    const std::vector<float> rows = RandomRows(n, width, &random);
+    std::vector<uint8_t> mask(static_cast<size_t>(n), 1);
+    std::generate(mask.begin(), mask.end(), [&] { return static_cast<uint8_t>(below(5) != 0); });
+    PoolingTask task{.dimensions = width, .attention_mask = mask};
+    task.modes.assign(std::begin(kAllModes), std::end(kAllModes));
+    for (int64_t i = 0; i < 300; ++i) {
+      const int64_t begin = below(n);
+      task.ranges.push_back({begin, begin + 1 + below(n - begin)});
+    }
+    const auto vectors = PoolInBlocks(task, rows, 1 + below(n));
+    for (size_t i = 0; i < task.ranges.size(); ++i) {
+      std::vector<float> want;
+      for (const PoolingMode mode : task.modes) {
+        const std::vector<float> part = Reference(mode, rows, width, task.ranges[i], mask);
+        want.insert(want.end(), part.begin(), part.end());
+      }
+      ASSERT_THAT(vectors[i], Pointwise(FloatNear(1e-6F), want)) << "round " << round << " " << i;
+    }
+  }
+}
+
+TEST(RowsNeeded, OfManyClsRangesBehindAMask_LooksAtEachTokenOnce) {
+  constexpr int64_t kTokens = 100'000;
+  const std::vector<uint8_t> mask(kTokens, 0);  // a quadratic search would take minutes
+  PoolingTask task{.modes = {PoolingMode::kCls}, .dimensions = 1, .attention_mask = mask};
+  for (int64_t i = 0; i < 65'536; ++i) task.ranges.push_back({i % 1000, kTokens});
+  EXPECT_EQ(RowsNeeded(task), kTokens);
 }
 
 TEST(NormalizeL2, GivesUnitLengthAndKeepsZeros) {

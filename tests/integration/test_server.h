@@ -105,12 +105,12 @@ struct FakeModel {
       }
       return results;
     };
-    model.cost.text_seconds = [cost = seconds_per_token](int64_t tokens) {
-      return cost * static_cast<double>(tokens);
+    model.cost.text_seconds = [cost = seconds_per_token](const TextShape& text) {
+      return cost * static_cast<double>(text.tokens);
     };
-    model.cost.batch_seconds = [cost = seconds_per_token](std::span<const int64_t> lengths) {
+    model.cost.batch_seconds = [cost = seconds_per_token](std::span<const TextShape> texts) {
       double sum = 0;
-      for (const int64_t length : lengths) sum += cost * static_cast<double>(length);
+      for (const TextShape& text : texts) sum += cost * static_cast<double>(text.tokens);
       return sum;
     };
     return model;

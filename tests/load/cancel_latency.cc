@@ -30,9 +30,9 @@ class Bench {
       : encoder_(encoder),
         scheduler_(
             {.max_batch_tokens = tokens},
-            {.text_seconds = [&](int64_t n) { return encoder_.cost_model().TextSeconds(n); },
+            {.text_seconds = [&](const TextShape& n) { return encoder_.cost_model().TextSeconds(n); },
              .batch_seconds =
-                 [&](std::span<const int64_t> n) { return encoder_.cost_model().BatchSeconds(n); }},
+                 [&](std::span<const TextShape> n) { return encoder_.cost_model().BatchSeconds(n); }},
             &clock_),
         worker_(
             [&](const TokenBatch& batch, std::span<const EncodeOptions> options,

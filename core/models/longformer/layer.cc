@@ -35,10 +35,13 @@ double LongformerLayer::Scale() const { return 1.0 / std::sqrt(static_cast<doubl
 // tokens costs some 10 ms.
 at::Tensor LongformerLayer::Attend(const at::Tensor& qkv, const PackedLayout& layout,
                                    const PackedPass& pass) const {
-  // Rows of one head between two pauses. One such row costs a small part of a row of the layer.
+  // Rows of one head between two pauses. One such row costs a small part of a row of the layer, and
+  // more where it sees more global keys than those of its window.
   constexpr int64_t kHeadRowsPerPause = 32 * PackedPass::kRowsPerPause;
   const int64_t rows = qkv.size(0);
-  const int64_t heads_at_once = std::max<int64_t>(1, kHeadRowsPerPause / rows);
+  const int64_t windows =
+      1 + static_cast<int64_t>(layout.globals.size()) / (2 * window_.one_sided + 1);
+  const int64_t heads_at_once = std::max<int64_t>(1, kHeadRowsPerPause / (rows * windows));
   const at::Tensor q = qkv.select(1, 0), k = qkv.select(1, 1), v = qkv.select(1, 2);
   const auto attend = [&](const at::Tensor& q, const at::Tensor& k, const at::Tensor& v) {
     return SlidingWindowAttention(q, k, v, layout, Scale(), layer_.has_int8_scores());
@@ -61,7 +64,12 @@ void LongformerLayer::Forward(PackedPass& pass, at::Tensor& x) const {
   at::Tensor attended = Attend(qkv, layout, pass);
   if (!attended.defined()) return;
   qkv.reset();  // the largest tensor of the layer, [T, 3E]; freed before the next large one
-  if (pass.has_globals()) GlobalRowAttention(x, global_, num_heads_, layout, attended);
+  if (pass.has_globals()) {
+    bool goes_on = true;
+    GlobalRowAttention(x, global_, num_heads_, layout, attended,
+                       [&] { return goes_on = pass.Continue(); });
+    if (!goes_on) return;
+  }
   layer_.Finish(x, attended, &pass);
 }
 

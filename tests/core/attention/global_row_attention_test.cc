@@ -11,6 +11,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <vector>
 
 namespace longspan {
@@ -158,6 +159,52 @@ TEST(GlobalRowAttention, ManyTexts_AreProjectedInGroups) {
 
 TEST(GlobalRowAttention, BFloat16Rows) {
   ExpectEqualsReference({.lengths = {20, 9}, .globals = {{0}, {0, 3}}}, at::kBFloat16, 0.02);
+}
+
+// With many globals in a long text the direct form attends a part of them at a time. The parts give
+// what each global gives where all of them are attended at once.
+TEST(GlobalRowAttention, TheDirectForm_InParts_GivesTheSame) {
+  constexpr int64_t kTokens = 8192, kHeads = 2, kWidth = 512, kGlobals = 700;
+  Case c{.lengths = {kTokens}, .globals = {{}}, .heads = kHeads, .width = kWidth};
+  for (int64_t g = 0; g < kGlobals; ++g) c.globals[0].push_back(g * 11);
+  const at::Tensor hidden = at::randn({kTokens, kWidth});
+  const GlobalProjections projections = RandomProjections(kWidth);
+  int asked = 0;
+  const std::function<bool()> count = [&] {
+    ++asked;
+    return true;
+  };
+  const auto rows = [&](const Case& of) {
+    const Packed packed(of);
+    at::Tensor out = at::zeros({kTokens, kHeads, kWidth / kHeads});
+    GlobalRowAttention(hidden, projections, kHeads, packed.Layout(false), out, count);
+    return out;
+  };
+  const at::Tensor all = rows(c);
+  EXPECT_GE(asked, 1) << "16.8 MFLOP for each global";
+  // The last 520 of them are one part.
+  Case few = c;
+  few.globals[0].erase(few.globals[0].begin(), few.globals[0].begin() + 180);
+  const at::Tensor some = rows(few);
+  for (const int64_t g : {180, 600, 699}) {
+    EXPECT_TRUE(at::allclose(all[g * 11], some[g * 11], 1e-5, 1e-5)) << g;
+  }
+}
+
+TEST(GlobalRowAttention, KeepGoing_EndsTheRest) {
+  constexpr int64_t kTokens = 8192, kWidth = 512;
+  Case c{.lengths = {kTokens, 10}, .globals = {{}, {0}}, .heads = 2, .width = kWidth};
+  for (int64_t g = 0; g < 700; ++g) c.globals[0].push_back(g);
+  const Packed packed(c);
+  const at::Tensor hidden = at::randn({kTokens + 10, kWidth});
+  at::Tensor out = at::zeros({kTokens + 10, 2, kWidth / 2});
+  int asked = 0;
+  GlobalRowAttention(hidden, RandomProjections(kWidth), 2, packed.Layout(false), out, [&] {
+    ++asked;
+    return false;
+  });
+  EXPECT_EQ(asked, 1);
+  EXPECT_EQ(out.abs().sum().item<float>(), 0) << "nothing is written behind the stop";
 }
 
 // Scores of a few hundred overflow exp without the running maximum.

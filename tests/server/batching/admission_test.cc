@@ -112,7 +112,7 @@ TEST_F(AdmissionTest, Resize_KeepsThePatienceOfALoneRequest_BesideItsOwnSiblings
   auto permits = admission.TryAcquire(claims, In(0.6));
   ASSERT_TRUE(permits.ok()) << permits.status();
   for (AdmissionPermit& permit : *permits)
-    EXPECT_TRUE(admission.Resize(permit, std::vector<int64_t>{1000}, 1000, In(0.6)).ok());
+    EXPECT_TRUE(admission.Resize(permit, std::vector<TextShape>{1000}, 1000, In(0.6)).ok());
 }
 
 TEST_F(AdmissionTest, TryAcquire_IsAllOrNothing) {
@@ -143,7 +143,7 @@ TEST_F(AdmissionTest, Permit_GivesBackOnceByDestruction) {
 
 TEST_F(AdmissionTest, Claim_CountsNoMoreThanTruncationKeeps_AndWindowsAsTheirPieces) {
   Admission admission(
-      AdmissionOptions{}, [](int64_t n) { return static_cast<double>(n) * n * 1e-6; },
+      AdmissionOptions{}, [](const TextShape& n) { return static_cast<double>(n.tokens * n.tokens) * 1e-6; },
       &clock_);  // dense
   const auto cut = admission.TryAcquire({.bytes = 1 << 20, .max_tokens = 512}, never_);
   EXPECT_EQ(admission.backlog().tokens, 512);
@@ -157,7 +157,7 @@ TEST_F(AdmissionTest, Resize_ReplacesTheEstimate) {
   Admission admission = Make();
   AdmissionPermit permit = *admission.TryAcquire({.bytes = 35'000}, never_);
   EXPECT_NEAR(static_cast<double>(admission.backlog().tokens), 10'000, 10);
-  EXPECT_TRUE(admission.Resize(permit, std::vector<int64_t>{300, 200}, 500, never_).ok());
+  EXPECT_TRUE(admission.Resize(permit, std::vector<TextShape>{300, 200}, 500, never_).ok());
   EXPECT_EQ(admission.backlog().tokens, 500);
   EXPECT_THAT(admission.backlog().lane_seconds[static_cast<int>(Lane::kShort)],
               DoubleNear(0.5, 1e-9));
@@ -169,17 +169,17 @@ TEST_F(AdmissionTest, Resize_RefusesAndKeepsThePermit_WhenTheTextTurnsOutTooLong
   const auto other = admission.TryAcquire({.tokens = 500}, never_);
   AdmissionPermit permit = *admission.TryAcquire({.bytes = 350}, never_);
   const int64_t estimate = admission.backlog().tokens - 500;
-  const absl::Status refused = admission.Resize(permit, std::vector<int64_t>{501}, 501, never_);
+  const absl::Status refused = admission.Resize(permit, std::vector<TextShape>{501}, 501, never_);
   EXPECT_EQ(refused.code(), absl::StatusCode::kResourceExhausted);
   EXPECT_TRUE(permit.held());
   EXPECT_EQ(admission.backlog().tokens, 500 + estimate);
-  EXPECT_TRUE(admission.Resize(permit, std::vector<int64_t>{499}, 499, never_).ok());
+  EXPECT_TRUE(admission.Resize(permit, std::vector<TextShape>{499}, 499, never_).ok());
 }
 
 TEST_F(AdmissionTest, Resize_ChecksTheDeadlineAgain) {
   Admission admission = Make();
   AdmissionPermit permit = *admission.TryAcquire({.bytes = 35, .max_tokens = 10}, In(0.05));
-  const absl::Status refused = admission.Resize(permit, std::vector<int64_t>{201}, 201, In(0.05));
+  const absl::Status refused = admission.Resize(permit, std::vector<TextShape>{201}, 201, In(0.05));
   EXPECT_EQ(ReasonOf(refused), kReasonDeadlineUnreachable);
 }
 
@@ -187,7 +187,7 @@ TEST_F(AdmissionTest, TryAcquire_EstimatesTokensAsTheTokenizerTaughtIt) {
   Admission admission = Make();
   for (int i = 0; i < 500; ++i) {  // a language of two bytes a token
     AdmissionPermit permit = *admission.TryAcquire({.bytes = 2000}, never_);
-    ASSERT_TRUE(admission.Resize(permit, std::vector<int64_t>{1000}, 1000, never_).ok());
+    ASSERT_TRUE(admission.Resize(permit, std::vector<TextShape>{1000}, 1000, never_).ok());
   }
   const auto permit = admission.TryAcquire({.bytes = 2000}, never_);
   EXPECT_NEAR(static_cast<double>(admission.backlog().tokens), 1000, 10);
@@ -230,6 +230,47 @@ TEST_F(AdmissionTest, AwaitIdle_GivesUpAtItsDeadline) {
   clock_.Advance(absl::Seconds(5));
   drain.join();
   EXPECT_FALSE(idle);
+}
+
+// What hangs on a text counts as memory, and not as text: it says nothing of bytes per token.
+TEST_F(AdmissionTest, SpanBytes_AreHeld_AndTeachNothing) {
+  Admission admission = Make({.max_queue_bytes = 1000});
+  AdmissionPermit permit = *admission.TryAcquire({.bytes = 400, .span_bytes = 300}, never_);
+  EXPECT_EQ(admission.backlog().bytes, 700);
+  const int64_t estimate = admission.backlog().tokens;
+  EXPECT_FALSE(admission.TryAcquire({.bytes = 100, .span_bytes = 201}, never_).ok());
+  for (int i = 0; i < 1000; ++i)
+    ASSERT_TRUE(admission.Resize(permit, std::vector<TextShape>{100}, 100, never_).ok());
+  EXPECT_EQ(admission.backlog().bytes, 700);
+  AdmissionPermit again = *admission.TryAcquire({.bytes = 200}, never_);
+  // 4 bytes a token were learned, and not 7.
+  EXPECT_EQ(admission.backlog().tokens - 100, 2 + 200 / 4);
+  EXPECT_EQ(estimate, 2 + 114);
+}
+
+// Vectors, global tokens and hash rounds are part of the price, before and after the tokenizer.
+TEST_F(AdmissionTest, TheShapeOfAText_IsPriced) {
+  Admission admission(
+      {.max_queue_wait = absl::Seconds(100)},
+      [](const TextShape& text) {
+        return 1e-3 * static_cast<double>(text.tokens + text.vectors + 10 * text.hashes +
+                                          100 * std::max<int64_t>(0, text.globals));
+      },
+      &clock_);
+  AdmissionPermit permit =
+      *admission.TryAcquire({.tokens = 100, .vectors = 50, .hashes = 2}, never_);
+  EXPECT_THAT(admission.backlog().seconds(), DoubleNear(0.17, 1e-9));
+  TextShape exact(100, 3, 50);
+  exact.hashes = 2;
+  ASSERT_TRUE(admission.Resize(permit, {&exact, 1}, 0, never_).ok());
+  EXPECT_THAT(admission.backlog().seconds(), DoubleNear(0.47, 1e-9));
+  exact.globals = 100;
+  EXPECT_EQ(ReasonOf(admission.Resize(permit, {&exact, 1}, 0, In(1))), kReasonDeadlineUnreachable);
+  // A short text with more vectors than short texts have tokens waits among the longer ones.
+  exact = TextShape(100, 0, 65'536);
+  ASSERT_TRUE(admission.Resize(permit, {&exact, 1}, 0, never_).ok());
+  EXPECT_EQ(admission.backlog().lane_seconds[static_cast<int>(Lane::kShort)], 0);
+  EXPECT_GT(admission.backlog().lane_seconds[static_cast<int>(Lane::kBulk)], 0);
 }
 
 }  // namespace

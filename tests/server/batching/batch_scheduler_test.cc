@@ -61,8 +61,10 @@ TEST_F(BatchSchedulerTest, NextBatch_CountsTheTokenBudgetAsTextsOf512_ByTheCostM
   scheduler_.emplace(
       BatchSchedulerOptions{.max_batch_tokens = 2048, .lanes = {.short_up_to = 4096}},
       BatchCost{.text_seconds =
-                    [&](int64_t n) { return seconds_per_square * static_cast<double>(n * n); },
-                .batch_seconds = [](std::span<const int64_t>) { return 0.0; }},
+                    [&](const TextShape& n) {
+                      return seconds_per_square * static_cast<double>(n.tokens * n.tokens);
+                    },
+                .batch_seconds = [](std::span<const TextShape>) { return 0.0; }},
       &clock_);
   seconds_per_square = 1e-6;  // budget: 4 texts of 512 = one of 1024
   Submit({.number = 1, .lengths = {1024}});

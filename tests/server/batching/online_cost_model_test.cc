@@ -20,10 +20,10 @@ class OnlineCostModelTest : public ::testing::Test {
  protected:
   // One batch of one text that took `ratio` times what warm-up says.
   void Observe(OnlineCostModel& model, int64_t tokens, double ratio, bool complete = true) {
-    const std::vector<int64_t> lengths = {tokens};
+    const std::vector<TextShape> texts = {tokens};
     model.OnBatch({.lane = LaneOf(tokens, {}),
                    .pieces = 1,
-                   .lengths = lengths,
+                   .texts = texts,
                    .complete = complete,
                    .tokens = tokens,
                    .compute = absl::Seconds(ratio * MillisecondPerToken(tokens))});
@@ -33,8 +33,8 @@ class OnlineCostModelTest : public ::testing::Test {
 
 TEST_F(OnlineCostModelTest, Predicts_WhatWarmUpSaid_BeforeAnyBatch) {
   EXPECT_EQ(model_.TextSeconds(100), MillisecondPerToken(100));
-  const std::vector<int64_t> lengths = {100, 200};
-  EXPECT_THAT(model_.BatchSeconds(lengths), DoubleNear(MillisecondPerToken(300), 1e-12));
+  const std::vector<TextShape> texts = {100, 200};
+  EXPECT_THAT(model_.BatchSeconds(texts), DoubleNear(MillisecondPerToken(300), 1e-12));
 }
 
 TEST_F(OnlineCostModelTest, Learns_ABadWarmUpWithinFewBatches_InEitherDirection) {
@@ -83,13 +83,13 @@ TEST_F(OnlineCostModelTest, APassThatLostTexts_OnlyEverRaises) {
 
 // The calibration is that of a pass with all cores, and this one had a quarter of them.
 TEST_F(OnlineCostModelTest, APassOnAPartOfTheCores_TeachesThatPartOfItsTime) {
-  const std::vector<int64_t> lengths = {100};
+  const std::vector<TextShape> texts = {100};
   for (int batch = 0; batch < 40; ++batch)
-    model_.OnBatch({.lengths = lengths, .compute = absl::Seconds(0.4), .part_of_cores = 0.25});
+    model_.OnBatch({.texts = texts, .compute = absl::Seconds(0.4), .part_of_cores = 0.25});
   const double alone = model_.factor(Lane::kShort);
   OnlineCostModel whole(LinearCost(), {});
   for (int batch = 0; batch < 40; ++batch)
-    whole.OnBatch({.lengths = lengths, .compute = absl::Seconds(0.1)});
+    whole.OnBatch({.texts = texts, .compute = absl::Seconds(0.1)});
   EXPECT_THAT(alone, DoubleNear(whole.factor(Lane::kShort), 1e-9));
 }
 

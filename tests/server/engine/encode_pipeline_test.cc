@@ -10,7 +10,7 @@ namespace longspan {
 namespace {
 
 // One token a byte, no special tokens.
-absl::StatusOr<Tokenization> TokenPerByte(std::string_view text) {
+absl::StatusOr<Tokenization> TokenPerByte(std::string_view text, const StopCheck&) {
   if (text == "throw") throw std::runtime_error("tokenizer broke");
   Tokenization tokens;
   for (size_t i = 0; i < text.size(); ++i) {

@@ -32,7 +32,8 @@ class RecordingObserver : public BatchObserver {
  public:
   void OnBatch(const BatchReport& report) override {
     reports.push_back(report);
-    lengths.emplace_back(report.lengths.begin(), report.lengths.end());
+    lengths.emplace_back();
+    for (const TextShape& text : report.texts) lengths.back().push_back(text.tokens);
   }
   void OnQueueTime(Lane, absl::Duration waited) override { waits.push_back(waited); }
   void OnOutOfMemorySplit(int32_t texts) override { splits.push_back(texts); }
@@ -390,6 +391,33 @@ TEST_F(EncoderWorkerTest, AtSeam_LetsNothingAheadBeforeTheFirstLayer) {
     scheduler.Drain();
   }
   EXPECT_THAT(lengths, ElementsAre(400, 200, 200, 20));
+}
+
+TEST_F(EncoderWorkerTest, Look_NotesWhenTheThreadWasSeenToCompute) {
+  absl::Notification running, seen;
+  std::atomic<int64_t> milliseconds = 0;  // of CPU time
+  EncoderWorker worker(
+      [&](const TokenBatch& batch, std::span<const EncodeOptions>, const EncodeControl&) {
+        running.Notify();
+        seen.WaitForNotification();
+        return Echo(batch);
+      },
+      &scheduler_, nullptr, &clock_,
+      {.cpu_time = [&] { return absl::Milliseconds(milliseconds.load()); }});
+  Submit({.number = 1, .lengths = {40}});
+  running.WaitForNotification();
+  clock_.Advance(absl::Seconds(5));
+  EXPECT_EQ(worker.Look().last_used_cpu, absl::InfinitePast());
+  milliseconds = 900;
+  EXPECT_EQ(worker.Look().last_used_cpu, clock_.Now());
+  const absl::Time computed = clock_.Now();
+  clock_.Advance(absl::Seconds(500));
+  milliseconds = 901;  // a thread that waits still wakes up now and then
+  EXPECT_EQ(worker.Look().last_used_cpu, computed);
+  EXPECT_EQ(worker.Look().last_sign, computed - absl::Seconds(5));
+  seen.Notify();
+  outcomes_.AwaitTotal(1);
+  scheduler_.Drain();
 }
 
 TEST_F(EncoderWorkerTest, Heartbeat_ShowsTheRunningBatch_AndItsLastSeam) {

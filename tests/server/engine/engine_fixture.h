@@ -96,14 +96,14 @@ inline std::shared_ptr<EncodeTask> MakeTask(TaskParams params, const Clock& cloc
 }
 
 // One millisecond a token. A batch costs what its texts cost together.
-inline double MillisecondPerToken(int64_t num_tokens) {
-  return static_cast<double>(num_tokens) * 1e-3;
+inline double MillisecondPerToken(const TextShape& text) {
+  return static_cast<double>(text.tokens) * 1e-3;
 }
 inline BatchCost LinearCost() {
   return {.text_seconds = MillisecondPerToken,
-          .batch_seconds = [](std::span<const int64_t> lengths) {
+          .batch_seconds = [](std::span<const TextShape> texts) {
             double seconds = 0;
-            for (const int64_t length : lengths) seconds += MillisecondPerToken(length);
+            for (const TextShape& text : texts) seconds += MillisecondPerToken(text);
             return seconds;
           }};
 }

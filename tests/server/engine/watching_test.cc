@@ -2,9 +2,14 @@
 // back when it is idle.
 #include <gmock/gmock.h>
 
+#include <atomic>
+#include <functional>
+#include <thread>
+
 #include "absl/synchronization/notification.h"
 #include "server/engine/idle_trimmer.h"
 #include "server/engine/periodic.h"
+#include "server/engine/thread_cpu_time.h"
 #include "server/engine/watchdog.h"
 
 namespace longspan {
@@ -33,6 +38,45 @@ TEST(JudgeWorker, SilenceBeyondTheFactorIsStuck_AndTwiceThatIsDead_ButNeverBelow
       .busy = true, .since = kStart, .last_sign = kStart, .predicted_seconds = 0.001};
   EXPECT_EQ(JudgeWorker(tiny_batch, At(59), 20), WorkerState::kGood);
   EXPECT_EQ(JudgeWorker(tiny_batch, At(61), 20), WorkerState::kStuck);
+}
+
+// A request that makes a pass compute for long must not end the process.
+TEST(JudgeWorker, AWorkerThatComputesIsNeverDead_HoweverLongItReachesNoSeam) {
+  EncoderWorker::Heartbeat computing{
+      .busy = true, .since = kStart, .last_sign = kStart, .predicted_seconds = 0.001};
+  for (double seconds = 1; seconds < 1e6; seconds *= 1.3) {
+    computing.last_used_cpu = At(seconds - 1);
+    EXPECT_EQ(JudgeWorker(computing, At(seconds), 20),
+              seconds <= 600 ? WorkerState::kGood : WorkerState::kStuck)
+        << seconds;
+  }
+  // It waits from now on.
+  computing.last_used_cpu = At(300);
+  EXPECT_EQ(JudgeWorker(computing, At(300 + 59), 20), WorkerState::kGood);
+  EXPECT_EQ(JudgeWorker(computing, At(300 + 61), 20), WorkerState::kStuck);
+  EXPECT_EQ(JudgeWorker(computing, At(300 + 121), 20), WorkerState::kDead);
+}
+
+TEST(CpuTimeOfThisThread, GrowsWhileTheThreadComputes_AndIsReadFromOthers) {
+  absl::Notification made, seen, done;
+  std::function<absl::Duration()> cpu_time;
+  std::atomic<bool> compute = true;
+  std::thread thread([&] {
+    cpu_time = CpuTimeOfThisThread();
+    made.Notify();
+    while (compute) {
+    }
+    seen.WaitForNotification();
+    done.Notify();
+  });
+  made.WaitForNotification();
+  while (cpu_time() < absl::Milliseconds(5)) {
+  }
+  compute = false;
+  seen.Notify();
+  done.WaitForNotification();
+  thread.join();
+  EXPECT_GE(cpu_time(), absl::Milliseconds(5));
 }
 
 TEST(JudgeWorker, ALostDeviceIsDeadAtOnce) {

@@ -4,7 +4,10 @@
 #include <gtest/gtest.h>
 
 #include "core/error_details.h"
+#include "server/text/kept_tokens.h"
 #include "server/text/text_segments.h"
+#include "server/text/token_layout.h"
+#include "server/text/truncation.h"
 
 namespace longspan {
 namespace {
@@ -15,7 +18,7 @@ using ::testing::HasSubstr;
 constexpr int32_t kCls = 1, kSep = 2;
 
 // Makes one token of each word, whose id is the word's length + 100, between [CLS] and [SEP].
-absl::StatusOr<Tokenization> Words(std::string_view text) {
+absl::StatusOr<Tokenization> Words(std::string_view text, const StopCheck& = {}) {
   Tokenization out;
   const auto add = [&](int32_t id, int64_t begin, int64_t end, bool special) {
     out.ids.push_back(id);
@@ -63,7 +66,7 @@ class TokenTypesTest : public TextPreparationTest {
     const Tokenizer::TokenTypes types{.prefix = {0}, .text = 1, .suffix = {2}};
     return PrepareText(input_, {.model = &model_,
                                 .tokenize =
-                                    [](std::string_view text) {
+                                    [](std::string_view text, const StopCheck&) {
                                       auto tokens = Words(text);
                                       tokens->types.assign(tokens->ids.size(), 1);
                                       tokens->types.front() = 0;
@@ -215,7 +218,7 @@ TEST_F(TextPreparationTest, PromptStandsInFrontAndOutOfOffsets) {
 
 // Splits like a byte-level tokenizer: a blank belongs to the token of the word behind it, though
 // the token's range leaves the blank out. A blank at the end is a token of its own.
-absl::StatusOr<Tokenization> BlankBeforeWord(std::string_view text) {
+absl::StatusOr<Tokenization> BlankBeforeWord(std::string_view text, const StopCheck&) {
   Tokenization out;
   const auto add = [&](int32_t id, size_t begin, size_t end, bool special) {
     out.ids.push_back(id);
@@ -295,6 +298,261 @@ TEST_F(TextPreparationTest, IdsOfTheCallerKeepTheirOwnSpecialTokens) {
   input_.token_ids = {kCls, 11, 12, 13, 14, kSep};
   input_.truncation = Truncation::kTail;
   EXPECT_THAT(Prepare(4)->pieces[0].token_ids, ElementsAre(kCls, 13, 14, kSep));
+}
+
+// Texts of many words, prepared with a tokenizer that counts, and a record of what admission was
+// asked.
+class PreparationCostTest : public TextPreparationTest {
+ protected:
+  PreparationCostTest() {
+    context_ = {.model = &model_,
+                .tokenize =
+                    [this](std::string_view text, const StopCheck& stop) {
+                      ++tokenized_;
+                      bytes_ += static_cast<int64_t>(text.size());
+                      return Words(text, stop);
+                    },
+                .prefix_ids = {kCls},
+                .suffix_ids = {kSep},
+                .max_tokens = 0,
+                .max_global_tokens = 100};
+    control_ = {.stop =
+                    [this] {
+                      return ++asked_ > stop_after_ ? absl::CancelledError("gone")
+                                                    : absl::OkStatus();
+                    },
+                .admit =
+                    [this](std::span<const TextShape> shapes, int64_t) {
+                      shapes_.assign(shapes.begin(), shapes.end());
+                      return admit_;
+                    }};
+  }
+  // "w w w ..."
+  void SetWords(int64_t words) {
+    input_.text.clear();
+    for (int64_t i = 0; i < words; ++i) input_.text += "w ";
+  }
+  absl::StatusOr<PreparedText> Prepare() { return PrepareText(input_, context_, control_); }
+  void ExpectRefused(const std::string& field, const std::string& message) {
+    const absl::Status status = Prepare().status();
+    EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << status;
+    EXPECT_EQ(FieldOf(status), "inputs[0]" + field);
+    EXPECT_THAT(std::string(status.message()), HasSubstr(message));
+  }
+
+  PreparationContext context_;
+  PreparationControl control_;
+  absl::Status admit_;
+  std::vector<TextShape> shapes_;  // that admission was asked for
+  int64_t tokenized_ = 0;          // calls of the tokenizer
+  int64_t bytes_ = 0;              // that it was given
+  int64_t asked_ = 0;
+  int64_t stop_after_ = int64_t{1} << 40;
+};
+
+TEST_F(PreparationCostTest, GlobalSpans_AreMerged_AndCountedBeforeTheyBecomePositions) {
+  SetWords(2000);
+  for (int64_t i = 0; i < 60'000; ++i) input_.global_spans.push_back({0, 2 + 2 * (i % 1999)});
+  ExpectRefused(".global_attention_spans", "make 1999 tokens global; allowed: at most 100");
+  EXPECT_TRUE(shapes_.empty());
+  input_.global_spans.assign(60'000, {0, 60});
+  input_.global_positions.assign(60'000, 7);
+  input_.global_positions.push_back(1500);
+  const auto prepared = Prepare();
+  ASSERT_TRUE(prepared.ok()) << prepared.status();
+  ASSERT_EQ(prepared->pieces[0].global_positions.size(), 31U);
+  EXPECT_EQ(prepared->pieces[0].global_positions.front(), 1);
+  EXPECT_EQ(prepared->pieces[0].global_positions.back(), 1500);
+  ASSERT_EQ(shapes_.size(), 1U);
+  EXPECT_EQ(shapes_[0], TextShape(2002, 31, 1));
+}
+
+TEST_F(PreparationCostTest, GlobalRanges_OfManyOverlappingSpans_AreOne) {
+  SetWords(20'000);
+  for (int64_t i = 0; i < 60'000; ++i) input_.global_spans.push_back({i % 100, 20'000 + i % 20'000});
+  TokenLayout layout = *ReadTokens(input_, context_);
+  const auto ranges = GlobalRanges(input_, layout, 0);
+  ASSERT_TRUE(ranges.ok());
+  EXPECT_THAT(*ranges, ElementsAre(TokenRange{1, 20'001}));
+}
+
+// What they cost together is known from their ranges: nothing but the text itself is tokenised.
+TEST_F(PreparationCostTest, IndependentSpans_AreCountedBeforeAnyIsMade) {
+  SetWords(5000);
+  context_.max_independent_tokens = 100'000;
+  input_.span_policy = SpanPolicy::kGiven;
+  input_.independent_spans = true;
+  for (int64_t i = 0; i < 60'000; ++i) input_.spans.push_back({i % 100, 10'000});
+  ExpectRefused(".spans", "tokens together, each with prompt and special tokens; allowed where they "
+                          "are independent: at most 100000");
+  EXPECT_EQ(tokenized_, 1);
+  EXPECT_TRUE(shapes_.empty());
+  // Blanks are bytes without tokens; they are read all the same.
+  context_.max_independent_bytes = 1'000'000;
+  context_.max_independent_tokens = 0;
+  ExpectRefused(".spans", "bytes together");
+  EXPECT_EQ(tokenized_, 2);
+}
+
+TEST_F(PreparationCostTest, WhatAdmissionRefuses_IsNeverMade) {
+  SetWords(1000);
+  input_.span_policy = SpanPolicy::kGiven;
+  input_.independent_spans = true;
+  input_.spans.assign(1000, {0, 1999});
+  admit_ = absl::ResourceExhaustedError("too much");
+  EXPECT_EQ(Prepare().status(), admit_);
+  EXPECT_EQ(tokenized_, 1);
+  ASSERT_EQ(shapes_.size(), 1001U);
+  EXPECT_EQ(shapes_[0].tokens, 1002);
+  EXPECT_EQ(shapes_[1].tokens, 1002);
+}
+
+TEST_F(PreparationCostTest, IndependentSpansOfOneToken_CountTheirBytes) {
+  input_.text = "a" + std::string(4000, 'x') + " b";
+  input_.span_policy = SpanPolicy::kGiven;
+  input_.independent_spans = true;
+  input_.options.document_vector = false;
+  input_.spans.assign(10, {0, 4000});
+  ASSERT_TRUE(Prepare().ok());
+  ASSERT_EQ(shapes_.size(), 10U);
+  EXPECT_EQ(shapes_[0].tokens, 1002);  // a token for four bytes, and two special ones
+}
+
+TEST_F(PreparationCostTest, ThePromptAlone_IsTokenisedOnceForAllSpans) {
+  SetWords(100);
+  model_.pool_prompt = false;
+  input_.prompt = "query: ";
+  input_.span_policy = SpanPolicy::kGiven;
+  input_.independent_spans = true;
+  input_.options.document_vector = false;
+  input_.spans.assign(50, {0, 9});
+  const auto prepared = Prepare();
+  ASSERT_TRUE(prepared.ok()) << prepared.status();
+  EXPECT_EQ(tokenized_, 1 + 1 + 50);
+  EXPECT_EQ(prepared->pieces[49].options.pooling_begin, 2);
+}
+
+TEST_F(PreparationCostTest, ATextThatNobodyWaitsFor_EndsBetweenTwoSpans) {
+  SetWords(100);
+  input_.span_policy = SpanPolicy::kGiven;
+  input_.independent_spans = true;
+  input_.spans.assign(1000, {0, 9});
+  stop_after_ = 20;
+  EXPECT_EQ(Prepare().status().code(), absl::StatusCode::kCancelled);
+  EXPECT_LE(tokenized_, 21);
+  EXPECT_EQ(FieldOf(Prepare().status()), "") << "it is no fault of the text's";
+}
+
+TEST_F(PreparationCostTest, FixedSpans_AreCountedBeforeTheyAreMade) {
+  SetWords(70'000);
+  input_.span_policy = SpanPolicy::kFixed;
+  input_.span_tokens = 1000;
+  input_.span_overlap = 999;
+  ExpectRefused(".spans", "are 69001; allowed: at most 65536");
+  input_.span_overlap = 998;
+  EXPECT_EQ(Prepare()->spans.size(), 34'501U);
+  input_.span_tokens = 70'000;
+  input_.span_overlap = 69'999;
+  EXPECT_EQ(Prepare()->spans.size(), 1U);
+}
+
+TEST_F(PreparationCostTest, SentencesOfNothingButStops_AreCountedWhileTheyAreFound) {
+  input_.text.clear();
+  for (int i = 0; i < 70'000; ++i) input_.text += "! ";
+  input_.span_policy = SpanPolicy::kSentences;
+  ExpectRefused(".spans", "are more than 65536; allowed: at most 65536");
+  input_.text.resize(2 * 1000);
+  EXPECT_EQ(Prepare()->spans.size(), 1000U);
+}
+
+// A span across windows takes a vector of each: spans x windows.
+TEST_F(PreparationCostTest, SpansAcrossWindows_AreBounded) {
+  SetWords(2000);
+  context_.max_tokens = 12;  // 200 windows
+  input_.truncation = Truncation::kWindows;
+  input_.span_policy = SpanPolicy::kGiven;
+  input_.spans.assign(60'000, {0, 3999});
+  ExpectRefused(".spans", "lie in more than 131072 windows together; allowed: at most 131072");
+  EXPECT_TRUE(shapes_.empty());
+  input_.spans.resize(600);
+  const auto prepared = Prepare();
+  ASSERT_TRUE(prepared.ok()) << prepared.status();
+  EXPECT_EQ(prepared->spans[599].parts.size(), 200U);
+}
+
+// The parts of a span, by going through all windows.
+std::vector<VectorPart> PartsByTrying(const std::vector<KeptTokens>& kept, TokenRange span,
+                                      int64_t size) {
+  std::vector<VectorPart> parts;
+  for (size_t p = 0; p < kept.size(); ++p) {
+    const TokenRange mapped = kept[p].Map(span);
+    if (mapped.size() == span.size() || (mapped.size() > 0 && kept.size() == 1))
+      return {{static_cast<int32_t>(p), -1, static_cast<double>(mapped.size())}};
+  }
+  for (size_t p = 0; p < kept.size(); ++p) {
+    const int64_t begin = p == 0 ? 0 : kept[p].body().begin;
+    const int64_t end = p + 1 < kept.size() ? kept[p + 1].body().begin : size;
+    const TokenRange owned{std::max(begin, span.begin), std::min(end, span.end)};
+    const TokenRange mapped = owned.size() > 0 ? kept[p].Map(owned) : TokenRange{};
+    if (mapped.size() > 0)
+      parts.push_back({static_cast<int32_t>(p), -1, static_cast<double>(mapped.size())});
+  }
+  return parts;
+}
+
+TEST_F(PreparationCostTest, EverySpan_LiesInTheWindowsThatTryingAllOfThemFinds) {
+  input_.text.clear();
+  input_.token_ids.assign(40, 7);
+  input_.token_ids.front() = kCls;
+  input_.token_ids.back() = kSep;
+  input_.span_policy = SpanPolicy::kGiven;
+  for (int64_t begin = 0; begin < 40; ++begin)
+    for (int64_t end = begin + 1; end <= 40; ++end) input_.spans.push_back({begin, end});
+  const TokenLayout layout = *ReadTokens(input_, context_);
+  for (const auto& [max_tokens, overlap] :
+       {std::pair{40, 0}, std::pair{10, 0}, std::pair{10, 3}, std::pair{7, 2}, std::pair{3, 0}}) {
+    context_.max_tokens = max_tokens;
+    input_.truncation = Truncation::kWindows;
+    input_.window_overlap = overlap;
+    std::vector<KeptTokens> kept;
+    for (const auto& body : *Truncate(input_, layout, max_tokens)) kept.emplace_back(layout, body);
+    const auto prepared = Prepare();
+    ASSERT_TRUE(prepared.ok()) << prepared.status();
+    ASSERT_EQ(prepared->pieces.size(), kept.size());
+    for (const PreparedSpan& span : prepared->spans) {
+      const std::vector<VectorPart> want = PartsByTrying(kept, span.tokens, layout.size());
+      ASSERT_EQ(span.parts.size(), want.size()) << span.tokens.begin << ".." << span.tokens.end;
+      for (size_t i = 0; i < want.size(); ++i) {
+        EXPECT_EQ(span.parts[i].piece, want[i].piece);
+        EXPECT_EQ(span.parts[i].weight, want[i].weight);
+      }
+    }
+  }
+}
+
+// The shapes that admission is asked for are those of the pieces.
+TEST_F(PreparationCostTest, TheShapesAskedFor_AreThoseOfThePieces) {
+  SetWords(100);
+  input_.truncation = Truncation::kWindows;
+  input_.window_overlap = 3;
+  input_.global_spans = {{0, 10}, {50, 90}, {150, 199}};
+  input_.global_positions = {0, 101, 33};
+  input_.span_policy = SpanPolicy::kFixed;
+  input_.span_tokens = 9;
+  input_.span_overlap = 4;
+  input_.lsh.num_hashes = 3;
+  for (const int64_t max_tokens : {0, 20, 33}) {
+    context_.max_tokens = max_tokens;
+    const auto prepared = Prepare();
+    ASSERT_TRUE(prepared.ok()) << prepared.status();
+    ASSERT_EQ(shapes_.size(), prepared->pieces.size());
+    int64_t globals = 0;
+    for (size_t i = 0; i < shapes_.size(); ++i) {
+      EXPECT_EQ(shapes_[i], ShapeOf(prepared->pieces[i], prepared->lsh)) << i;
+      globals += shapes_[i].globals;
+    }
+    EXPECT_GT(globals, 40);
+  }
 }
 
 TEST_F(TextPreparationTest, ATextWithoutTokenizerIsFailedPrecondition) {

@@ -571,5 +571,31 @@ TEST(FindPromptTest, NamesTheCallersField) {
   EXPECT_THAT(std::string(unknown.message()), HasSubstr("allowed: query"));
 }
 
+// --- how many ---
+
+// Counted before they are copied.
+TEST_F(InputDecoderTest, MoreSpansThanAllowed_AreRefused) {
+  context_.max_spans = 5;
+  for (int i = 0; i < 5; ++i) AddSpan();
+  EXPECT_EQ(Decoded().spans.size(), 5U);
+  AddSpan();
+  ExpectRefused(kInvalid, "inputs[3].spans", "are 6; allowed: at most 5");
+}
+
+TEST_F(InputDecoderTest, MoreGlobalSpansAndPositionsThanAllowed_AreRefused) {
+  context_.max_global_spans = 5;
+  for (int i = 0; i < 3; ++i) AddGlobalSpan();
+  for (int i = 0; i < 2; ++i) input_.add_global_token_positions(1);
+  EXPECT_EQ(Decoded().global_spans.size(), 3U);
+  EXPECT_EQ(Decoded().global_positions.size(), 2U);
+  input_.add_global_token_positions(1);
+  ExpectRefused(kInvalid, "inputs[3].global_attention_spans",
+                "are 6, spans and positions together; allowed: at most 5");
+  input_.clear_global_attention_spans();
+  for (int i = 0; i < 3; ++i) input_.add_global_token_positions(1);
+  ExpectRefused(kInvalid, "inputs[3].global_token_positions",
+                "are 6, spans and positions together; allowed: at most 5");
+}
+
 }  // namespace
 }  // namespace longspan
