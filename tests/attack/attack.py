@@ -111,7 +111,7 @@ def run_attack(one, target, seconds):
 def wait_back(server, caller, ended, rest_mib, patience):
     """Seconds after the end of the attack until the server is itself again; None if it is not
     within `patience`."""
-    while (now := time.monotonic()) - ended < patience and server.alive():
+    while time.monotonic() - ended < patience and server.alive():
         probes = caller.between(ended, kind="encode")
         tail = probes[-QUIET_PROBES:]
         kinds = {kind: caller.between(ended, kind=kind) for kind in ("door", "/healthz", "/metrics")}
@@ -120,7 +120,6 @@ def wait_back(server, caller, ended, rest_mib, patience):
                 and server.rss_mib() <= rest_mib + MOST_MIB:
             return round(max(0.0, tail[0]["at"] - ended), 1)
         time.sleep(0.05)
-        del now
     return None
 
 
@@ -205,7 +204,7 @@ class Suite:
         control = time.monotonic()
         if not cheap:
             time.sleep(CONTROL_SECONDS)
-        watch = Watch(server)
+        watch = Watch(server, self.arguments.guard_mib)
         others = Others([server.pid, caller.process.pid])
         target = Target(server, seconds, self.start)
         began = time.monotonic()
@@ -320,6 +319,7 @@ def main():
     parser.add_argument("--cheap", action="store_true")
     parser.add_argument("--list", action="store_true", help="print the names and what each does, and end")
     parser.add_argument("--out", type=Path, default=processor.results_file(HERE / "results"))
+    parser.add_argument("--guard-mib", type=int, default=5 * 1024, help="kill a server that takes so much more than at rest")
     parser.add_argument("--no-results", action="store_true", help="write no figures")
     arguments = parser.parse_args()
     if arguments.list:

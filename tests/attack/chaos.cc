@@ -39,6 +39,7 @@
 #include <thread>
 #include <vector>
 
+#include "absl/base/thread_annotations.h"
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/clock.h"
@@ -460,21 +461,32 @@ class Chaos {
     v1::GetModelInfoResponse info;
   };
 
+  // A client with a connection of its own. It lives as long as this object: a callback of its last
+  // call may still be on its way out when its thread ends.
+  Client* NewClient() {
+    absl::MutexLock lock(&clients_mu_);
+    clients_.push_back(
+        *Client::Connect({.server = server_.address(), .retry = false, .own_connection = true}));
+    return clients_.back().get();
+  }
+
+  struct Running {
+    absl::Mutex mu;
+    int calls = 0;
+  };
+
   bool Enough() const { return tally_.sent >= requests_; }
 
   void RunCalls(uint64_t seed) {
-    const auto client =
-        *Client::Connect({.server = server_.address(), .retry = false, .own_connection = true});
+    Client* const client = NewClient();
     std::mt19937_64 random(seed);
-    absl::Mutex mu;
-    int running = 0;
+    // Shared with the callbacks, the last of which may still unlock it when this thread goes on.
+    const auto running = std::make_shared<Running>();
     std::deque<std::shared_ptr<Shot>> to_cancel;
     const auto await = [&](int at_most) {
-      absl::MutexLock lock(&mu);
-      while (running > at_most) {
-        const auto fewer = [&] { return running <= at_most; };
-        mu.Await(absl::Condition(&fewer));
-      }
+      absl::MutexLock lock(&running->mu);
+      const auto few = [&] { return running->calls <= at_most; };
+      running->mu.Await(absl::Condition(&few));
     };
     for (uint64_t number = 0; !Enough(); ++number) {
       await(kCallsAtOnce - 1);
@@ -485,15 +497,15 @@ class Chaos {
       client->Prepare(&shot->context,
                       hurry ? absl::Milliseconds(1 + random() % 40) : absl::Seconds(kPatience));
       {
-        absl::MutexLock lock(&mu);
-        ++running;
+        absl::MutexLock lock(&running->mu);
+        ++running->calls;
       }
       ++tally_.sent;
-      const auto done = [&, shot](const grpc::Status& status, bool right) {
+      const auto done = [this, running, shot](const grpc::Status& status, bool right) {
         tally_.End(status, shot->may_fail);
         if (status.ok() && !right) tally_.Wrong("an answer is not the one of its case alone");
-        absl::MutexLock lock(&mu);
-        --running;
+        absl::MutexLock lock(&running->mu);
+        --running->calls;
       };
       switch (random() % 16) {
         case 0:
@@ -542,8 +554,7 @@ class Chaos {
   // Streams of the first inputs of the cases. Every fourth is cancelled in the middle, every third
   // is read slowly. The ids of the answers show which items are lost or answered twice.
   void RunStreams(uint64_t seed) {
-    const auto client =
-        *Client::Connect({.server = server_.address(), .retry = false, .own_connection = true});
+    Client* const client = NewClient();
     for (int number = 0; !Enough(); ++number) {
       const bool cancel = number % 4 == 3, slow = number % 3 == 2;
       grpc::ClientContext context;
@@ -596,8 +607,7 @@ class Chaos {
   }
 
   void RunTokens(uint64_t seed) {
-    const auto client =
-        *Client::Connect({.server = server_.address(), .retry = false, .own_connection = true});
+    Client* const client = NewClient();
     std::mt19937_64 random(seed);
     while (!Enough()) {
       const Case& wanted = cases_[random() % cases_.size()];
@@ -636,6 +646,8 @@ class Chaos {
   const int64_t requests_;
   const uint64_t seed_;
   std::vector<Case> cases_;
+  absl::Mutex clients_mu_;
+  std::vector<std::unique_ptr<Client>> clients_ ABSL_GUARDED_BY(clients_mu_);
   int unanswerable_ = 0;
   Tally tally_;
 };

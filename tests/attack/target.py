@@ -139,7 +139,7 @@ class Watch:
     """Samples the server's resident set; kills a server that takes `most_mib` beyond its rest, so
     that an old one does not take the machine with it."""
 
-    def __init__(self, server, most_mib=5 * 1024):
+    def __init__(self, server, most_mib):
         self.server, self.most_mib = server, most_mib
         self.peak_mib, self.stopped_at = server.rss_mib(), 0
         self.rest_mib = self.peak_mib

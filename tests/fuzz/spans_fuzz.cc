@@ -19,6 +19,10 @@ void Require(bool holds) {
   if (!holds) std::abort();
 }
 
+std::string_view MessageOf(const absl::Status& status) {
+  return {status.message().data(), status.message().size()};
+}
+
 // The bytes as UTF-8. ASCII stays; the other bytes become characters that the rules tell apart.
 std::string Utf8(std::string_view bytes) {
   static constexpr const char* kCharacters[] = {
@@ -75,7 +79,7 @@ void CheckRanges(std::string_view text, const std::vector<TextRange>& ranges) {
   for (const TextRange& range : ranges)
     valid = valid && range.begin >= 0 && range.begin < range.end && range.end <= characters;
   Require(located.ok() == valid);
-  if (!located.ok()) return Require(located.status().message().starts_with("["));
+  if (!located.ok()) return Require(MessageOf(located.status()).starts_with("["));
   Require(located->size() == ranges.size());
   std::vector<TextRange> bytes;
   for (size_t i = 0; i < ranges.size(); ++i) {
@@ -171,7 +175,7 @@ void Check(const uint8_t* bytes, size_t size) {
       .max_tokens = bytes[3] % 32 == 0 ? 0 : 8 + bytes[3] % 32};
   const auto prepared = PrepareText(input, context);
   if (prepared.ok()) return CheckPrepared(input, *prepared);
-  Require(prepared.status().message().starts_with("inputs[0]"));
+  Require(MessageOf(prepared.status()).starts_with("inputs[0]"));
 }
 
 }  // namespace
