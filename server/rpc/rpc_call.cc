@@ -11,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "core/error_details.h"
+#include "server/rpc/caller_metadata.h"
 #include "server/rpc/metadata_limit.h"
 #include "server/wire/response_encoder.h"
 #include "server/wire/status.h"
@@ -37,22 +38,12 @@ std::string WhyUnparsable(const std::string& type) {
   return absl::StrCat("string field ", field, " is not valid UTF-8; allowed: UTF-8");
 }
 
-// Longest x-request-id and traceparent that are taken over, in bytes. The log is no place for
-// longer ones. A traceparent of today's version has 55.
-constexpr size_t kMaxRequestIdBytes = 128;
-constexpr size_t kMaxTraceparentBytes = 64;
-
 // When a caller that comes before the model is loaded should try again.
 constexpr absl::Duration kRetryStarting = absl::Seconds(1);
 
 std::string NewRequestId() {
   thread_local std::mt19937_64 random{std::random_device{}()};
   return absl::StrFormat("%016x", random());
-}
-
-bool PlainAscii(const std::string& text, size_t longest) {
-  return !text.empty() && text.size() <= longest &&
-         std::all_of(text.begin(), text.end(), [](char c) { return c > 0x20 && c < 0x7f; });
 }
 
 double Seconds(absl::Duration duration) { return absl::ToDoubleSeconds(duration); }
@@ -66,10 +57,9 @@ RpcCall::RpcCall(RpcMethod method, grpc::CallbackServerContext* context, const S
       client_(ClientOf(context->peer())) {
   outcome_.method = method;
   ReadDeadline();
-  request_id_ = Metadata("x-request-id");
-  if (!PlainAscii(request_id_, kMaxRequestIdBytes)) request_id_ = NewRequestId();
-  traceparent_ = Metadata("traceparent");
-  if (!PlainAscii(traceparent_, kMaxTraceparentBytes)) traceparent_.clear();
+  request_id_ = PlainOrNothing(Metadata("x-request-id"), kMaxRequestIdBytes);
+  if (request_id_.empty()) request_id_ = NewRequestId();
+  traceparent_ = PlainOrNothing(Metadata("traceparent"), kMaxTraceparentBytes);
   context_->AddInitialMetadata("x-request-id", request_id_);
   listed_ = parts_->open_calls->Add(method, client_, context_);
 }

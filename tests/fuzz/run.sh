@@ -1,33 +1,60 @@
 #!/bin/bash
-# run.sh OUT_DIR PROTO_DIR [SECONDS]: each *_fuzz.cc under libFuzzer with address and
-# undefined-behaviour sanitizers (clang 16), from the corpus in the tree, 60 s each by default.
-# PROTO_DIR holds the C++ that protoc made of our contract (longspan_proto). New inputs go to
-# OUT_DIR/corpus; a find ends the run and stays as OUT_DIR/crash-*.
+# run.sh OUT_DIR BUILD_DIR [SECONDS [TARGET...]]: the targets (*_fuzz.cc, all by default) under
+# libFuzzer with address and undefined-behaviour sanitizers (clang 16), from the corpus in the tree,
+# 60 s each by default. BUILD_DIR holds the C++ that protoc made of our contract (longspan_proto)
+# and the tokenizers crate (longspan_tokenizers_build). New inputs go to OUT_DIR/corpus; a find ends
+# the run and stays as OUT_DIR/crash-*.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd); root=$here/../..
-usage="run.sh OUT_DIR PROTO_DIR [SECONDS]"
-out=${1:?$usage}; proto=${2:?$usage}; seconds=${3:-60}
+usage="run.sh OUT_DIR BUILD_DIR [SECONDS [TARGET...]]"
+out=${1:?$usage} build=${2:?$usage} seconds=${3:-60}
+shift $(($# < 3 ? $# : 3))
+[[ $seconds =~ ^[1-9][0-9]*$ ]] || { echo "fuzz: SECONDS is '$seconds'; allowed: a whole number above 0" >&2; exit 2; }
 mkdir -p "$out"
+out=$(cd "$out" && pwd)
+proto=$build/proto
 
 # The sources of each target. Only they are compiled with the sanitizers, not the libraries.
-weights="core/weights/safetensors_header.cc core/weights/safetensors_reader.cc
+json="core/checkpoint/json_file.cc core/checkpoint/json_reader.cc core/checkpoint/known_keys.cc
+ core/checkpoint/config_keys.cc core/checkpoint/sentence_keys.cc core/checkpoint/tokenizer_keys.cc
+ core/checkpoint/python_json.cc core/checkpoint/bounded_file.cc"
+weights="core/weights/safetensors_header.cc core/weights/safetensors_reader.cc core/weights/mapped_file.cc
  core/weights/safetensors_writer.cc core/weights/float_conversion.cc"
-folder="core/checkpoint/model_folder.cc core/checkpoint/sentence_layout.cc
- core/checkpoint/json_file.cc core/checkpoint/json_reader.cc core/checkpoint/bounded_file.cc core/model_info.cc"
+folder="core/checkpoint/model_folder.cc core/checkpoint/sentence_layout.cc core/model_info.cc $json"
+tokenizer="core/tokenizer/text_chunks.cc core/tokenizer/tokenizer.cc core/tokenizer/tokenizer_arguments.cc
+ core/tokenizer/tokenizer_class.cc core/tokenizer/tokenizer_folder.cc core/tokenizer/tokenizer_json.cc
+ core/tokenizer/vocabulary_files.cc core/checkpoint/sentence_layout.cc core/model_info.cc $json"
+messages="$proto/longspan/v1/encoder.pb.cc $proto/google/rpc/status.pb.cc"
 decoder="server/wire/request_decoder.cc server/wire/input_decoder.cc server/wire/enums.cc
- core/error_details.cc core/model_info.cc
- $proto/longspan/v1/encoder.pb.cc $proto/google/rpc/status.pb.cc"
-declare -A sources=([safetensors]="$weights" [model_folder]="$weights $folder" [input_decoder]="$decoder")
-declare -A packages=([input_decoder]="protobuf absl_cord absl_time")
+ core/error_details.cc core/model_info.cc $messages"
+text="server/text/kept_tokens.cc server/text/text_preparation.cc server/text/text_segments.cc
+ server/text/token_layout.cc server/text/truncation.cc server/text/wanted_spans.cc core/global_positions.cc
+ core/error_details.cc"
+declare -A sources=(
+  [safetensors]="$weights" [model_folder]="$weights $folder" [json]="$json" [input_decoder]="$decoder"
+  [tokenizer_file]="$tokenizer" [tokenizer_text]="$tokenizer"
+  [server_options]="server/server_options.cc server/config_file.cc core/model_info.cc"
+  [spans]="$text" [request_cost]="$text $decoder server/batching/admission.cc server/batching/clock.cc
+   server/batching/encode_task.cc server/batching/lanes.cc server/text/prepared_text.cc"
+  [key_ring]="server/rpc/key_ring.cc" [address]="" [caller_metadata]="")
+declare -A libraries=([input_decoder]="protobuf absl_cord absl_time" [request_cost]="protobuf absl_cord absl_time absl_synchronization" [server_options]="absl_time" [key_ring]="absl_synchronization libcrypto")
+declare -A archives=([tokenizer_file]="$build/tokenizers/liblongspan_tokenizers.a" [tokenizer_text]="$build/tokenizers/liblongspan_tokenizers.a")
 
-for target in safetensors model_folder input_decoder; do
+sorted() { printf '%s\n' "$@" | sort -u; }   # each file once
+all=$(cd "$here" && printf '%s\n' *_fuzz.cc | sed 's/_fuzz\.cc$//')
+targets=${*:-$all}
+for target in $targets; do
+  [ -f "$here/${target}_fuzz.cc" ] || { echo "fuzz: no target '$target'; allowed:" $all >&2; exit 2; }
+done
+for target in $targets; do
   echo "==> building ${target}_fuzz"
-  libraries=$(pkg-config --cflags --libs absl_status absl_statusor absl_strings absl_cleanup ${packages[$target]:-})
+  flags=$(pkg-config --cflags --libs absl_status absl_statusor absl_strings absl_cleanup ${libraries[$target]:-})
   (cd "$root" && clang++-16 -std=c++20 -O1 -g -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined \
-    -I. -isystem "$proto" ${sources[$target]} "tests/fuzz/${target}_fuzz.cc" -o "$out/${target}_fuzz" $libraries)
+    -DLONGSPAN_FIXTURES="\"$root/tests/fixtures\"" -DLONGSPAN_VERSION='"fuzz"' -I. -Itests/fuzz -isystem "$proto" \
+    $(sorted ${sources[$target]?"fuzz: $target has no line of sources in $0"}) "tests/fuzz/${target}_fuzz.cc" ${archives[$target]:-} -o "$out/${target}_fuzz" $flags -lpthread -ldl)
   mkdir -p "$out/corpus/$target"
   echo "==> ${target}_fuzz for $seconds s"
   (cd "$out" && "./${target}_fuzz" -max_total_time="$seconds" -timeout=5 -rss_limit_mb=2048 -max_len=65536 -print_final_stats=1 \
-    "corpus/$target" "$here/corpus/$target" 2>"$out/$target.log") || { tail -40 "$out/$target.log"; exit 1; }
+    -artifact_prefix="crash-$target-" "corpus/$target" "$here/corpus/$target" 2>"$out/$target.log") || { tail -40 "$out/$target.log"; exit 1; }
   grep -E 'stat::number_of_executed_units|DONE' "$out/$target.log"
 done

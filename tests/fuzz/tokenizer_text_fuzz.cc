@@ -1,0 +1,53 @@
+// Any text through the tokenizers of the fixtures: the first byte chooses one, the rest is the
+// text. Text that is not UTF-8 is refused; all other text gives tokens that keep the rules of
+// tokenization_rules.h, and the same ones with and without special tokens.
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "tokenization_rules.h"
+
+namespace longspan {
+namespace {
+
+// One of each kind: WordPiece, byte-level BPE, BPE with byte fallback, metaspace, Unigram.
+const std::vector<std::unique_ptr<Tokenizer>>& Tokenizers() {
+  static const auto* all = [] {
+    auto* made = new std::vector<std::unique_ptr<Tokenizer>>;
+    for (const char* name : {"bert-uncased", "bert-cased", "roberta", "roberta-prefix-space",
+                             "modernbert", "byte-fallback-bpe", "metaspace-bpe", "unigram"}) {
+      auto tokenizer = Tokenizer::Load(std::string(LONGSPAN_FIXTURES "/tokenizers/") + name);
+      RequireOf(tokenizer.ok());
+      made->push_back(*std::move(tokenizer));
+    }
+    return made;
+  }();
+  return *all;
+}
+
+void Check(std::string_view input) {
+  if (input.empty()) return;
+  const Tokenizer& tokenizer = *Tokenizers()[static_cast<uint8_t>(input[0]) % Tokenizers().size()];
+  const std::string_view text = input.substr(1);
+  const auto framed = tokenizer.Encode(text);
+  const auto bare = tokenizer.Encode(text, /*add_special_tokens=*/false);
+  RequireOf(framed.ok() == bare.ok());
+  if (!framed.ok()) return RequireOf(framed.status().code() == absl::StatusCode::kInvalidArgument);
+  CheckTokenization(text, *framed, tokenizer.vocab_size());
+  CheckTokenization(text, *bare, tokenizer.vocab_size());
+  const size_t prefix = tokenizer.prefix_ids().size(), suffix = tokenizer.suffix_ids().size();
+  RequireOf(framed->ids.size() == prefix + bare->ids.size() + suffix);
+  RequireOf(std::equal(bare->ids.begin(), bare->ids.end(), framed->ids.begin() + prefix));
+  for (size_t i = 0; i < bare->ids.size() && i < 16; ++i)
+    RequireOf(tokenizer.TokenText(bare->ids[i]).ok());
+}
+
+}  // namespace
+}  // namespace longspan
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* bytes, size_t size) {
+  longspan::Check({reinterpret_cast<const char*>(bytes), size});
+  return 0;
+}
