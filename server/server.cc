@@ -1,8 +1,5 @@
 #include "server/server.h"
 
-#include <grpcpp/security/tls_certificate_provider.h>
-#include <grpcpp/security/tls_credentials_options.h>
-
 #include <algorithm>
 #include <chrono>
 #include <cmath>
@@ -70,6 +67,10 @@ PreparationContext PreparationOf(const ServerOptions& options, const ServedModel
   return out;
 }
 
+std::string ExpiryText(absl::Time expires) {
+  return absl::FormatTime("%Y-%m-%dT%H:%M:%SZ", expires, absl::UTCTimeZone());
+}
+
 // How long finished answers may take to leave the process, once no work is left: a reader that is
 // well takes milliseconds.
 // In the destructor, and at the least after a drain, also where that has used up its limit:
@@ -80,9 +81,10 @@ constexpr absl::Duration kMaxShutdownGrace = absl::Seconds(30);
 // After a lost device. The process must end soon, so that another takes its place.
 constexpr absl::Duration kLastAnswersGrace = absl::Milliseconds(500);
 
-// How often gRPC re-reads the PEM files. A new certificate is in force that soon, without a
-// restart.
-constexpr unsigned kRefreshCertificatesSeconds = 10;
+// A certificate that ends so soon is told of in the log, and so often. Issuers that renew
+// themselves do it long before.
+constexpr absl::Duration kExpiresSoon = absl::Hours(7 * 24);
+constexpr absl::Duration kTellOfExpiry = absl::Hours(24);
 
 // Pings of a caller that waits. 10 s is the smallest interval of grpc-go and the setting of many
 // meshes, and half of it leaves room for timers that fire early. A network that stalls delivers
@@ -108,6 +110,7 @@ Server::Server(ServerOptions options, ServedModel model, Log* log, std::function
       model_(std::move(model)),
       log_(log),
       on_lost_(std::move(on_lost)),
+      tls_({options_.tls_cert, options_.tls_key, options_.tls_client_ca}),
       keys_(options_.auth_keys_file),
       metrics_(model_.info, options_.tei_metric_names),
       cost_(model_.cost, SchedulerOf(options_, model_).lanes),
@@ -133,23 +136,11 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Create(ServerOptions options, Se
   options.replicas = std::max<int64_t>(1, options.replicas);  // 0 where LoadServedModel did not run
   std::unique_ptr<Server> server(
       new Server(std::move(options), std::move(model), log, std::move(on_lost)));
+  if (absl::Status status = server->tls_.Load(); !status.ok()) return status;
   if (absl::Status status = server->keys_.Load(); !status.ok()) return status;
   if (absl::Status status = server->Listen(); !status.ok()) return status;
   if (absl::Status status = server->ListenHttp(); !status.ok()) return status;
   return server;
-}
-
-absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> Server::Credentials() const {
-  if (options_.tls_cert.empty()) return grpc::InsecureServerCredentials();
-  const auto provider = std::make_shared<grpc::experimental::FileWatcherCertificateProvider>(
-      options_.tls_key, options_.tls_cert, options_.tls_client_ca, kRefreshCertificatesSeconds);
-  grpc::experimental::TlsServerCredentialsOptions tls(provider);
-  tls.watch_identity_key_cert_pairs();
-  if (!options_.tls_client_ca.empty()) {
-    tls.watch_root_certs();
-    tls.set_cert_request_type(GRPC_SSL_REQUEST_AND_REQUIRE_CLIENT_CERTIFICATE_AND_VERIFY);
-  }
-  return grpc::experimental::TlsServerCredentials(tls);
 }
 
 // Each setting is a measured need of gRPC 1.51.
@@ -185,8 +176,6 @@ void Server::ConfigureBuilder(grpc::ServerBuilder* builder) const {
 }
 
 absl::Status Server::Listen() {
-  const auto credentials = Credentials();
-  if (!credentials.ok()) return credentials.status();
   listening_ = AbsoluteAddress(ReadAddress(options_.listen).value());  // Validate has read it
   const auto cannot = [this](absl::string_view why) {
     return absl::UnavailableError(absl::StrCat("listen: cannot listen on ", options_.listen, ": ",
@@ -198,7 +187,7 @@ absl::Status Server::Listen() {
   grpc::ServerBuilder builder;
   ConfigureBuilder(&builder);
   int port = 0;
-  builder.AddListeningPort(AddressText(listening_), *credentials, &port);
+  builder.AddListeningPort(AddressText(listening_), tls_.Credentials(), &port);
   builder.RegisterService(&service_);
   builder.RegisterService(&health_);
   if (options_.reflection) reflection_.RegisterWith(&builder);
@@ -276,6 +265,43 @@ void Server::StartWatching() {
         trimmer_->Look(clock_.Now());
       },
       absl::Seconds(1));
+  reloader_ = std::make_unique<Periodic>([this] { LookAtFiles(); }, absl::Seconds(1));
+}
+
+void Server::LookAtFiles() {
+  const bool at_once = reload_at_once_.exchange(false);
+  const WatchedFiles::Seen tls = tls_.Look(at_once);
+  LogLook("tls", tls, {{"subject", tls_.subject()}, {"expires", ExpiryText(tls_.expires())}});
+  const WatchedFiles::Seen keys = keys_.Look(at_once);
+  LogLook("auth_keys", keys, {{"keys", keys_.num_keys()}});
+  // Files that were being written when they were asked for are taken as soon as they stand still.
+  if (at_once && (tls.change == WatchedFiles::Change::kPending ||
+                  keys.change == WatchedFiles::Change::kPending))
+    Reload();
+  WarnOfExpiry();
+}
+
+void Server::LogLook(std::string_view name, const WatchedFiles::Seen& seen,
+                     const Log::Fields& facts) {
+  Log::Fields fields = {{"files", name}};
+  if (seen.change == WatchedFiles::Change::kTaken) {
+    fields.update(facts);
+    log_->Write(LogLevel::kInfo, "reloaded", fields);
+  } else if (seen.change == WatchedFiles::Change::kRefused && seen.is_news) {
+    fields["error"] = std::string(seen.why.message());
+    log_->Write(LogLevel::kError, "reload_failed", fields);
+  }
+}
+
+void Server::WarnOfExpiry() {
+  if (!tls_.in_use() || tls_.expires() - absl::Now() > kExpiresSoon) return;
+  const absl::Time now = clock_.Now();
+  if (now - expiry_told_ < kTellOfExpiry) return;
+  expiry_told_ = now;
+  log_->Write(
+      LogLevel::kWarning, "certificate_expires",
+      {{"subject", tls_.subject()},
+       {"expires", ExpiryText(tls_.expires())}});
 }
 
 void Server::OnWorkerState(WorkerState state) {
@@ -346,6 +372,7 @@ bool Server::Drain() {
 Server::~Server() {
   http_.Stop();
   every_second_.reset();
+  reloader_.reset();
   lifecycle_.Set(Lifecycle::Phase::kRefusing);
   health_.FinishWatches();
   reflection_.FinishStreams();
@@ -371,6 +398,10 @@ ServerGauges Server::ReadGauges() const {
           .queue_oldest_seconds = absl::ToDoubleSeconds(depth.oldest),
           .computing_threads = depth.computing_threads,
           .draining = lifecycle_.draining(),
+          .log_lines_lost = log_->num_lost(),
+          .tls_expires = tls_.in_use() ? absl::ToUnixSeconds(tls_.expires()) : 0,
+          .reloads = {tls_.files().num_taken(), keys_.files().num_taken()},
+          .reload_failures = {tls_.files().num_refused(), keys_.files().num_refused()},
           .cost_correction = {cost_.factor(Lane::kShort), cost_.factor(Lane::kLong),
                               cost_.factor(Lane::kBulk)}};
 }

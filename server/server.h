@@ -6,18 +6,23 @@
 //            refuses new work and finishes what was accepted
 //   ~Server  drops what is left and joins all threads
 //
+// While it serves, certificates and keys are looked at once a second, and at once after Reload.
+//
 // A lost device or a dead worker ends the server early: health says NOT_SERVING, running texts are
 // answered INTERNAL, waiting ones UNAVAILABLE. Then `on_lost` is called, because the process can
 // only end.
 //
-// Thread safety: Create, Start, Drain and destruction from one thread; the getters from any.
+// Thread safety: Create, Start, Drain and destruction from one thread; Reload and the getters from
+// any.
 #pragma once
 
 #include <grpcpp/grpcpp.h>
 
+#include <atomic>
 #include <functional>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -42,6 +47,8 @@
 #include "server/rpc/key_ring.h"
 #include "server/rpc/reflection.h"
 #include "server/rpc/service_parts.h"
+#include "server/rpc/tls_files.h"
+#include "server/rpc/watched_files.h"
 #include "server/served_model.h"
 #include "server/server_options.h"
 #include "server/telemetry/log.h"
@@ -61,6 +68,9 @@ class Server {
   absl::Status Start();
   // True = everything that was accepted has been answered; false = drain_limit passed first.
   bool Drain();
+  // The next look at certificates and keys, within a second, takes what stands still for two reads
+  // in a row. Returns at once; the log tells the outcome.
+  void Reload() { reload_at_once_.store(true, std::memory_order_relaxed); }
 
   int grpc_port() const { return listening_.port; }  // 0 where gRPC listens on a Unix socket
   int http_port() const { return http_.port(); }     // 0 where HTTP is off
@@ -77,10 +87,14 @@ class Server {
   void ReportComputeTeams();
   void StartWorkers();
   void StartWatching();
+  // Looks at the files of certificates and keys, and logs what came of it. `name` is what logs and
+  // metrics call the files.
+  void LookAtFiles();
+  void LogLook(std::string_view name, const WatchedFiles::Seen& seen, const Log::Fields& facts);
+  void WarnOfExpiry();
   void OnWorkerState(WorkerState state);
   void GiveUp();
   void ConfigureBuilder(grpc::ServerBuilder* builder) const;
-  absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> Credentials() const;
   ServerGauges ReadGauges() const;
 
   const ServerOptions options_;
@@ -89,6 +103,7 @@ class Server {
   const std::function<void()> on_lost_;
   SteadyClock clock_;
   Lifecycle lifecycle_;
+  TlsFiles tls_;
   KeyRing keys_;
   Metrics metrics_;
   OnlineCostModel cost_;
@@ -108,6 +123,10 @@ class Server {
   std::unique_ptr<IdleTrimmer> trimmer_;
   // Calls Watchdog::Look and IdleTrimmer::Look once a second.
   std::unique_ptr<Periodic> every_second_;
+  // Looks at certificates and keys. A thread of its own: their file system may hang.
+  std::unique_ptr<Periodic> reloader_;
+  std::atomic<bool> reload_at_once_ = false;
+  absl::Time expiry_told_ = absl::InfinitePast();  // when the log last told of it
   HttpServer http_;
   std::unique_ptr<grpc::Server> grpc_;
   Address listening_;                        // where gRPC listens, with the port that it has

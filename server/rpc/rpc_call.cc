@@ -97,7 +97,7 @@ void RpcCall::ReadDeadline() {
   deadline_ = parts_->clock->FromTimeout(left);
 }
 
-absl::Status RpcCall::Admit() const {
+absl::Status RpcCall::Admit() {
   if (!parts_->lifecycle->answering()) {
     return parts_->lifecycle->draining()
                ? DrainingStatus()
@@ -105,7 +105,7 @@ absl::Status RpcCall::Admit() const {
                                 kRetryStarting);
   }
   if (absl::Status status = CheckMetadata(*context_); !status.ok()) return status;
-  return parts_->keys->Check(Metadata("authorization"));
+  return parts_->keys->Check(Metadata("authorization"), &key_name_);
 }
 
 absl::Status RpcCall::Parse(const grpc::ByteBuffer& bytes, google::protobuf::Message* message) {
@@ -183,6 +183,7 @@ void RpcCall::WriteLog(const absl::Status& status, absl::Duration total) const {
                         {"compute_seconds", Seconds(outcome_.timings.compute)},
                         {"batch_texts", outcome_.timings.batch_pieces},
                         {"batch_tokens", outcome_.timings.batch_tokens}};
+  if (!key_name_.empty()) fields["key"] = key_name_;
   if (!traceparent_.empty()) fields["traceparent"] = traceparent_;
   if (outcome_.truncated_texts > 0) fields["truncated_texts"] = outcome_.truncated_texts;
   if (!status.ok()) fields["error"] = std::string(status.message());

@@ -27,7 +27,7 @@ class RpcCall {
 
   // UNAVAILABLE while the server starts or drains, RESOURCE_EXHAUSTED with too much metadata,
   // UNAUTHENTICATED without a known key.
-  absl::Status Admit() const;
+  absl::Status Admit();
   // Parses a request. INVALID_ARGUMENT where it is malformed or a string is not UTF-8.
   absl::Status Parse(const grpc::ByteBuffer& bytes, google::protobuf::Message* message);
 
@@ -63,6 +63,7 @@ class RpcCall {
   std::string client_;
   std::string request_id_;
   std::string traceparent_;
+  std::string key_name_;  // of the key that let the call in, where it has one
   CallOutcome outcome_;
   int64_t text_bytes_ = 0;  // of all texts; a token id counts 4
   int64_t request_bytes_ = 0;
