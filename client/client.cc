@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <fstream>
 #include <sstream>
+#include <thread>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -15,6 +16,7 @@
 #include "client/retry.h"
 #include "client/server_name.h"
 #include "client/steady_now.h"
+#include "client/unanswered.h"
 
 namespace longspan {
 namespace {
@@ -22,6 +24,10 @@ namespace {
 // Limit of a message in each direction. gRPC's default for a received one is 4 MiB, which the
 // vectors of many spans exceed.
 constexpr int kMaxMessageBytes = 64 << 20;
+
+// Inputs of an EncodeStream that are kept until they are answered. A server works on 64 of a stream
+// at once (--max-stream-inputs).
+constexpr size_t kMostUnanswered = 256;
 
 // gRPC's defaults are one second and two minutes. With these, a server that is just starting is
 // found within a second.
@@ -133,11 +139,11 @@ absl::Status Client::Repeat(
         before.error_code() == status.error_code()
             ? ""
             : absl::StrCat("; the attempt before: ", FromGrpc(before).message());
-    return absl::Status(error.code(), absl::StrCat(error.message(), earlier, " [", retry.attempts(),
-                                                   " attempts in ",
-                                                   absl::FormatDuration(absl::Trunc(
-                                                       retry.Elapsed(), absl::Milliseconds(100))),
-                                                   "]"));
+    return absl::Status(
+        error.code(),
+        absl::StrCat(error.message(), earlier, " [", retry.attempts(), " attempts in ",
+                     absl::FormatDuration(absl::Trunc(retry.Elapsed(), absl::Milliseconds(100))),
+                     "]"));
   }
 }
 
@@ -204,6 +210,36 @@ absl::Status Client::EncodeTokens(
       take(response);
     }
     return reader->Finish();
+  });
+}
+
+absl::Status Client::EncodeStream(
+    const v1::EncodeOptions& options, const std::function<std::optional<v1::Input>()>& next,
+    absl::Duration deadline, const std::function<void(const v1::EncodeStreamResponse&)>& take) {
+  Unanswered unanswered(next, kMostUnanswered);
+  return Repeat(deadline, [&](grpc::ClientContext* context) {
+    unanswered.Begin();
+    const auto stream = stub_->EncodeStream(context);
+    std::thread sender([&] {
+      v1::EncodeStreamRequest request;
+      *request.mutable_options() = options;  // of the first message, and so of all
+      while (auto input = unanswered.ToSend()) {
+        *request.mutable_input() = *std::move(input);
+        if (!stream->Write(request)) return;
+        request.clear_options();
+      }
+      stream->WritesDone();
+    });
+    v1::EncodeStreamResponse response;
+    while (stream->Read(&response)) {
+      if (unanswered.Answer(&response)) take(response);
+    }
+    unanswered.Break();
+    sender.join();
+    grpc::Status status = stream->Finish();
+    if (status.ok() && !unanswered.Done())
+      status = grpc::Status(grpc::StatusCode::UNAVAILABLE, "the stream ended before its answers");
+    return status;
   });
 }
 

@@ -29,6 +29,7 @@
 #include <atomic>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "absl/status/status.h"
@@ -75,6 +76,15 @@ class Client {
   // attempt that failed, the rows that `take` has seen are left out.
   absl::Status EncodeTokens(const v1::EncodeTokensRequest& request, absl::Duration deadline,
                             const std::function<void(const v1::EncodeTokensResponse&)>& take);
+  // Encodes any number of inputs over one stream. `next` gives them, one a call, and nothing at the
+  // end; it is called on a thread of this call's own. `take` gets an answer for each, in any order,
+  // on the calling thread; what is wrong with an input is in the status of its answer. When the
+  // stream breaks, the inputs without an answer are sent again, so each is taken once. At most 256
+  // are kept for that.
+  absl::Status EncodeStream(const v1::EncodeOptions& options,
+                            const std::function<std::optional<v1::Input>()>& next,
+                            absl::Duration deadline,
+                            const std::function<void(const v1::EncodeStreamResponse&)>& take);
   // Asks grpc.health.v1.Health, once: "SERVING" or "NOT_SERVING". An empty `service` asks for the
   // whole server. NOT_FOUND for a service that the server does not know.
   absl::StatusOr<std::string> Health(const std::string& service, absl::Duration deadline);
@@ -83,7 +93,7 @@ class Client {
   // because nothing then drives gRPC's sockets.
   bool AwaitConnection(absl::Duration limit);
 
-  // For calls that this class has no method for, such as EncodeStream: the stub, its channel, and
+  // For calls that are made in another way, such as without waiting: the stub, its channel, and
   // Prepare, which puts the deadline and the key into the context of such a call.
   v1::EncoderService::Stub& stub() { return *stub_; }
   const std::shared_ptr<grpc::Channel>& channel() const { return channel_; }

@@ -64,8 +64,8 @@ std::optional<absl::Duration> Retry::PauseAfter(grpc::StatusCode code,
     return std::nullopt;
   }
   const absl::Duration backoff = NextBackoff();
-  const absl::Duration pause =
-      pushback.value_or(backoff) * std::uniform_real_distribution(1 - kJitter, 1 + kJitter)(random_);
+  const absl::Duration pause = pushback.value_or(backoff) *
+                               std::uniform_real_distribution(1 - kJitter, 1 + kJitter)(random_);
   // A pause that leaves no time for an attempt would only make the same error come later.
   if (pause >= Left()) return std::nullopt;
   return pause;

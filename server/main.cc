@@ -29,8 +29,7 @@ namespace {
 int PrintAndExit(const std::string& text, const std::string& log_format) {
   std::fputs(text.c_str(), stdout);
   const std::string why = longspan::FlushStandardOutput();
-  return why.empty() ? 0
-                     : longspan::ReportStartError(log_format, absl::UnavailableError(why), 1);
+  return why.empty() ? 0 : longspan::ReportStartError(log_format, absl::UnavailableError(why), 1);
 }
 
 // The fewest open files with which a server is of use: the libraries, the logs and the two

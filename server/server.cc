@@ -298,10 +298,8 @@ void Server::WarnOfExpiry() {
   const absl::Time now = clock_.Now();
   if (now - expiry_told_ < kTellOfExpiry) return;
   expiry_told_ = now;
-  log_->Write(
-      LogLevel::kWarning, "certificate_expires",
-      {{"subject", tls_.subject()},
-       {"expires", ExpiryText(tls_.expires())}});
+  log_->Write(LogLevel::kWarning, "certificate_expires",
+              {{"subject", tls_.subject()}, {"expires", ExpiryText(tls_.expires())}});
 }
 
 void Server::OnWorkerState(WorkerState state) {

@@ -30,8 +30,7 @@ std::string FlagOf(const std::vector<std::string>& arguments, const std::string&
 
 }  // namespace
 
-std::string LogFormatOf(const std::vector<std::string>& arguments,
-                        const Environment& environment) {
+std::string LogFormatOf(const std::vector<std::string>& arguments, const Environment& environment) {
   std::string format = FlagOf(arguments, "--log-format");
   if (format.empty()) format = environment("LONGSPAN_LOG_FORMAT").value_or("");
   if (format.empty()) {

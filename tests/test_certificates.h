@@ -33,8 +33,8 @@ struct TestCertificate {
   std::string common_name = "localhost";
   absl::Time begins = absl::Now() - absl::Hours(1);
   absl::Time ends = absl::Now() + absl::Hours(48);
-  int rsa_bits = 0;                // 0 = an elliptic curve
-  const char* curve = "P-256";     // its name
+  int rsa_bits = 0;                 // 0 = an elliptic curve
+  const char* curve = "P-256";      // its name
   const char* algorithm = nullptr;  // instead of both: "ED25519"
   bool authority = false;
   const TestIdentity* issuer = nullptr;  // null = signed by itself
@@ -64,11 +64,10 @@ inline void Extend(X509* certificate, int extension, const char* value) {
 
 inline TestIdentity MakeIdentity(const TestCertificate& wanted = {}) {
   TestIdentity made;
-  EVP_PKEY* key = wanted.algorithm != nullptr
-                      ? EVP_PKEY_Q_keygen(nullptr, nullptr, wanted.algorithm)
-                  : wanted.rsa_bits > 0
-                      ? EVP_PKEY_Q_keygen(nullptr, nullptr, "RSA", size_t(wanted.rsa_bits))
-                      : EVP_PKEY_Q_keygen(nullptr, nullptr, "EC", wanted.curve);
+  EVP_PKEY* key =
+      wanted.algorithm != nullptr ? EVP_PKEY_Q_keygen(nullptr, nullptr, wanted.algorithm)
+      : wanted.rsa_bits > 0 ? EVP_PKEY_Q_keygen(nullptr, nullptr, "RSA", size_t(wanted.rsa_bits))
+                            : EVP_PKEY_Q_keygen(nullptr, nullptr, "EC", wanted.curve);
   made.key.reset(key, &EVP_PKEY_free);
   made.certificate.reset(X509_new(), &X509_free);
   X509* const certificate = made.certificate.get();
@@ -88,8 +87,7 @@ inline TestIdentity MakeIdentity(const TestCertificate& wanted = {}) {
   test_certificates::Extend(certificate, NID_subject_alt_name, "IP:127.0.0.1,DNS:localhost");
   X509_sign(certificate, issuer.key.get(),
             EVP_PKEY_get_id(issuer.key.get()) == EVP_PKEY_ED25519 ? nullptr : EVP_sha256());
-  made.cert_pem =
-      test_certificates::Pem([&](BIO* text) { PEM_write_bio_X509(text, certificate); });
+  made.cert_pem = test_certificates::Pem([&](BIO* text) { PEM_write_bio_X509(text, certificate); });
   made.key_pem = test_certificates::Pem([&](BIO* text) {
     PEM_write_bio_PrivateKey(text, key, nullptr, nullptr, 0, nullptr, nullptr);
   });
@@ -108,8 +106,8 @@ inline std::string EncryptedKey(const TestIdentity& identity) {
 inline std::string CommonNameShown(int port) {
   const std::unique_ptr<SSL_CTX, decltype(&SSL_CTX_free)> context(SSL_CTX_new(TLS_client_method()),
                                                                   &SSL_CTX_free);
-  const std::unique_ptr<BIO, decltype(&BIO_free_all)> connection(
-      BIO_new_ssl_connect(context.get()), &BIO_free_all);
+  const std::unique_ptr<BIO, decltype(&BIO_free_all)> connection(BIO_new_ssl_connect(context.get()),
+                                                                 &BIO_free_all);
   BIO_set_conn_hostname(connection.get(), ("127.0.0.1:" + std::to_string(port)).c_str());
   SSL* ssl = nullptr;
   BIO_get_ssl(connection.get(), &ssl);

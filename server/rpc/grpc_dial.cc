@@ -55,8 +55,7 @@ absl::Status ShakeHands(const SocketAddress& socket, absl::Time until) {
   {
     const std::unique_ptr<SSL, decltype(&SSL_free)> tls(SSL_new(context.get()), &SSL_free);
     SSL_set_fd(tls.get(), *fd);
-    for (absl::Duration left = until - Now(); left > absl::ZeroDuration();
-         left = until - Now()) {
+    for (absl::Duration left = until - Now(); left > absl::ZeroDuration(); left = until - Now()) {
       ERR_clear_error();
       const int done = SSL_connect(tls.get());
       if (done == 1) {

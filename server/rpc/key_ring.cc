@@ -26,7 +26,8 @@ std::array<unsigned char, 32> HashOf(std::string_view key) {
 // A name goes into log lines as it is.
 bool IsName(std::string_view name) {
   return name.size() <= kMaxNameBytes && std::all_of(name.begin(), name.end(), [](char c) {
-           return absl::ascii_isalnum(static_cast<unsigned char>(c)) || absl::StrContains("-_.@/", c);
+           return absl::ascii_isalnum(static_cast<unsigned char>(c)) ||
+                  absl::StrContains("-_.@/", c);
          });
 }
 

@@ -84,9 +84,9 @@ absl::StatusOr<std::vector<Certificate>> ReadCertificates(const std::string& nam
   const bool at_end = ERR_GET_REASON(ERR_peek_last_error()) == PEM_R_NO_START_LINE;
   const std::string reason = Reason();
   if (!at_end) {
-    return Bad(name, absl::StrCat("is damaged, or cut, behind ", certificates.size(),
-                                  certificates.size() == 1 ? " certificate: " : " certificates: ",
-                                  reason));
+    return Bad(name, absl::StrCat(
+                         "is damaged, or cut, behind ", certificates.size(),
+                         certificates.size() == 1 ? " certificate: " : " certificates: ", reason));
   }
   if (certificates.empty())
     return Bad(name, "holds no certificate; allowed: PEM, -----BEGIN CERTIFICATE-----");
@@ -112,8 +112,8 @@ absl::StatusOr<Key> ReadKey(const std::string& name, const std::string& pem) {
 }
 
 // A server of the transport's settings, with this certificate and key.
-absl::StatusOr<Context> ServerContext(const TlsTexts& texts,
-                                      const std::vector<Certificate>& chain, const Key& key) {
+absl::StatusOr<Context> ServerContext(const TlsTexts& texts, const std::vector<Certificate>& chain,
+                                      const Key& key) {
   Context context(SSL_CTX_new(TLS_method()));
   SSL_CTX_set_min_proto_version(context.get(), TLS1_2_VERSION);
   SSL_CTX_set_cipher_list(context.get(), kCiphers);
@@ -164,8 +164,8 @@ absl::Status CheckTimes(const std::string& name, const Certificate& certificate,
   if (const absl::Time end = Ends(certificate); now > end)
     return Bad(name, absl::StrCat("expired on ", When(end), "; it is ", When(now), " now"));
   if (const absl::Time begin = Begins(certificate); now < begin)
-    return Bad(name, absl::StrCat("is not valid before ", When(begin), "; it is ", When(now),
-                                  " now"));
+    return Bad(name,
+               absl::StrCat("is not valid before ", When(begin), "; it is ", When(now), " now"));
   return absl::OkStatus();
 }
 

@@ -13,10 +13,10 @@ namespace longspan {
 
 // PEM texts, each with the name that an error calls it by ("tls-cert /etc/tls.crt").
 struct TlsTexts {
-  std::string cert_name, cert;      // the server's certificate, then those that lead to its authority
-  std::string key_name, key;        // its private key
-  std::string client_ca_name;       // empty = callers need no certificate
-  std::string client_ca;            // the authorities that sign callers' certificates
+  std::string cert_name, cert;  // the server's certificate, then those that lead to its authority
+  std::string key_name, key;    // its private key
+  std::string client_ca_name;   // empty = callers need no certificate
+  std::string client_ca;        // the authorities that sign callers' certificates
 };
 
 struct TlsFacts {

@@ -155,9 +155,8 @@ void LineWriter::Write(std::string line) {
   Shared& shared = *shared_;
   absl::MutexLock lock(&shared.mu);
   ++shared.accepted;
-  while (!shared.waiting.empty() &&
-         (shared.waiting.size() >= shared.bounds.lines ||
-          shared.waiting_bytes + line.size() > shared.bounds.bytes)) {
+  while (!shared.waiting.empty() && (shared.waiting.size() >= shared.bounds.lines ||
+                                     shared.waiting_bytes + line.size() > shared.bounds.bytes)) {
     shared.waiting_bytes -= shared.waiting.front().size();
     shared.waiting.pop_front();
     shared.Lose();

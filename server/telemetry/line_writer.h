@@ -22,7 +22,7 @@ namespace longspan {
 class LineWriter {
  public:
   struct Bounds {
-    size_t lines = 8192;           // some seconds of requests on a busy server
+    size_t lines = 8192;             // some seconds of requests on a busy server
     size_t bytes = size_t{8} << 20;  // a lone line may have more
   };
 

@@ -48,9 +48,8 @@ std::string JsonLine(LogLevel level, std::string_view event, const Log::Fields& 
 
 // stderr also where the file cannot be opened.
 int Descriptor(const std::string& path) {
-  const int file = path.empty()
-                       ? -1
-                       : open(path.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0644);
+  const int file =
+      path.empty() ? -1 : open(path.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0644);
   return file < 0 ? STDERR_FILENO : file;
 }
 

@@ -28,7 +28,8 @@ class RetryTest : public testing::Test {
 };
 
 TEST_F(RetryTest, AServerThatWasReached_IsTriedUntilTheDeadline) {
-  EXPECT_GT(Attempts(Make(absl::Seconds(120)), grpc::StatusCode::UNAVAILABLE, /*reached=*/true), 50);
+  EXPECT_GT(Attempts(Make(absl::Seconds(120)), grpc::StatusCode::UNAVAILABLE, /*reached=*/true),
+            50);
   EXPECT_GT(now_ - began_, absl::Seconds(117));
 }
 
@@ -51,8 +52,9 @@ TEST_F(RetryTest, AnOverloadedServer_IsTriedUntilTheDeadlineWhereItSaysWhen) {
 
 TEST_F(RetryTest, ThePauseIsTheServers_GiveOrTakeAFifth) {
   for (int i = 0; i < 100; ++i) {
-    const auto pause = Make(absl::Seconds(60)).PauseAfter(grpc::StatusCode::UNAVAILABLE,
-                                                          absl::Seconds(5), /*reached=*/true);
+    const auto pause =
+        Make(absl::Seconds(60))
+            .PauseAfter(grpc::StatusCode::UNAVAILABLE, absl::Seconds(5), /*reached=*/true);
     ASSERT_TRUE(pause.has_value());
     EXPECT_GE(*pause, absl::Seconds(4));
     EXPECT_LE(*pause, absl::Seconds(6));
@@ -63,8 +65,8 @@ TEST_F(RetryTest, WhatTimeDoesNotHeal_IsTriedOnce) {
   for (const auto code : {grpc::StatusCode::INVALID_ARGUMENT, grpc::StatusCode::UNAUTHENTICATED,
                           grpc::StatusCode::DEADLINE_EXCEEDED, grpc::StatusCode::INTERNAL})
     EXPECT_EQ(Attempts(Make(absl::Seconds(60)), code, true), 1);
-  EXPECT_EQ(Attempts(Make(absl::Seconds(60), /*allowed=*/false), grpc::StatusCode::UNAVAILABLE, true),
-            1);
+  EXPECT_EQ(
+      Attempts(Make(absl::Seconds(60), /*allowed=*/false), grpc::StatusCode::UNAVAILABLE, true), 1);
 }
 
 }  // namespace

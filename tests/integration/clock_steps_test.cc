@@ -1,7 +1,7 @@
 // Programs whose wall clock is set while they run. libfaketime stands in for whoever sets it: the
 // program reads a wall clock that is moved by what a file says, while the kernel, which ends the
-// waits, goes by the real one. So a wait for a moment of the wall clock ends at once, or hours late,
-// and a wait by the steady clock does not notice.
+// waits, goes by the real one. So a wait for a moment of the wall clock ends at once, or hours
+// late, and a wait by the steady clock does not notice.
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -99,8 +99,8 @@ class ClockStepsTest : public ::testing::TestWithParam<const char*> {
 // drain with a delay: each with the clock set before it and in the middle of it.
 TEST_P(ClockStepsTest, TheServersWaits_AreAsLongAsBefore) {
   const std::string keys = folder_.WriteText("keys", "one-key\n");
-  const auto server = Start({"--auth-keys-file", keys, "--batch-timeout", "500ms", "--drain-delay",
-                             "1s"});
+  const auto server =
+      Start({"--auth-keys-file", keys, "--batch-timeout", "500ms", "--drain-delay", "1s"});
   const int port = server->Port();
   ASSERT_GT(port, 0);
   const auto client = *Client::Connect(
@@ -119,7 +119,8 @@ TEST_P(ClockStepsTest, TheServersWaits_AreAsLongAsBefore) {
   EXPECT_TRUE(back.ok()) << back;
   // The queue holds the text for the whole of its deadline and not for a moment longer.
   const auto [late, deadline] = timed(absl::Milliseconds(100));
-  EXPECT_TRUE(absl::IsDeadlineExceeded(late) || late.ok() || absl::IsResourceExhausted(late)) << late;
+  EXPECT_TRUE(absl::IsDeadlineExceeded(late) || late.ok() || absl::IsResourceExhausted(late))
+      << late;
   EXPECT_LT(deadline, kLong);
 
   Step();

@@ -196,7 +196,8 @@ TEST_F(FaultsTest, Sighup_TakesNewKeysAtOnce_AndLosesNoCall) {
   server->Signal(SIGTERM);
   EXPECT_EQ(server->Wait(), 0);
   bool named = false;
-  for (const nlohmann::json& request : Events("request")) named |= request.value("key", "") == "team";
+  for (const nlohmann::json& request : Events("request"))
+    named |= request.value("key", "") == "team";
   EXPECT_TRUE(named);
   EXPECT_THAT(Log(), ::testing::Not(HasSubstr("old-key")));
 }
@@ -290,6 +291,42 @@ TEST_F(FaultsTest, AClientOutlivesARestart) {
   caller.join();
   ASSERT_TRUE(answer.has_value());
   EXPECT_TRUE(answer->ok()) << answer->status();
+}
+
+// A stream of many inputs whose server ends in the middle: each input is answered, and once.
+TEST_F(FaultsTest, AStreamOutlivesARestart_WithoutLossOrDouble) {
+  auto server = Start({});
+  const int port = server->Port();
+  ASSERT_GT(port, 0);
+  const auto client = *Client::Connect({.server = absl::StrCat("127.0.0.1:", port)});
+  constexpr int kInputs = 2000;
+  int given = 0;
+  std::vector<int> answers(kInputs);
+  std::atomic<int> answered = 0;
+  std::optional<absl::Status> status;
+  std::thread caller([&] {
+    status = client->EncodeStream(
+        {},
+        [&]() -> std::optional<v1::Input> {
+          if (given == kInputs) return std::nullopt;
+          v1::Input input = Request().inputs(0);
+          input.set_id(absl::StrCat(given++));
+          return input;
+        },
+        kLong,
+        [&](const v1::EncodeStreamResponse& response) {
+          EXPECT_EQ(response.encoding().status().code(), 0);
+          ++answers[std::stoi(response.encoding().id())];
+          ++answered;
+        });
+  });
+  while (answered < 100) absl::SleepFor(absl::Milliseconds(1));
+  server->Signal(SIGTERM);
+  EXPECT_EQ(server->Wait(), 0);
+  server = Start({"--listen", absl::StrCat("127.0.0.1:", port)});
+  caller.join();
+  EXPECT_TRUE(status->ok()) << *status;
+  EXPECT_EQ(std::count(answers.begin(), answers.end(), 1), kInputs);
 }
 
 TEST_F(FaultsTest, TheModelsFiles_MayBeCutOnceItServes) {

@@ -56,8 +56,8 @@ TEST(KeyRingTest, AKeyMayHaveAName_WhichIsToldToWhoAsks) {
   const TemporaryFolder folder;
   KeyRing keys(folder.WriteText("keys", "search-team  one\ntwo\nbatch@night\tthree\n"));
   ASSERT_TRUE(keys.Load().ok());
-  for (const auto& [key, named] : {std::pair("one", "search-team"), {"two", ""},
-                                   {"three", "batch@night"}}) {
+  for (const auto& [key, named] :
+       {std::pair("one", "search-team"), {"two", ""}, {"three", "batch@night"}}) {
     std::string name = "before";
     EXPECT_TRUE(keys.Check(absl::StrCat("Bearer ", key), &name).ok());
     EXPECT_EQ(name, named);

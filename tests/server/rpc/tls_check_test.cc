@@ -17,7 +17,9 @@ using ::testing::HasSubstr;
 using ::testing::Not;
 
 TlsTexts Texts(const TestIdentity& identity) {
-  return {.cert_name = "tls-cert /c", .cert = identity.cert_pem, .key_name = "tls-key /k",
+  return {.cert_name = "tls-cert /c",
+          .cert = identity.cert_pem,
+          .key_name = "tls-key /k",
           .key = identity.key_pem};
 }
 
@@ -37,7 +39,8 @@ TEST(TlsCheckTest, APairThatFits_IsTakenWithItsFacts) {
   ASSERT_TRUE(facts.ok()) << facts.status();
   EXPECT_EQ(facts->subject, "CN=search.example");
   EXPECT_EQ(facts->expires, ends);
-  EXPECT_THAT(facts->identity, AllOf(HasSubstr("BEGIN PRIVATE KEY"), HasSubstr("BEGIN CERTIFICATE")));
+  EXPECT_THAT(facts->identity,
+              AllOf(HasSubstr("BEGIN PRIVATE KEY"), HasSubstr("BEGIN CERTIFICATE")));
 }
 
 TEST(TlsCheckTest, EveryUsualKindOfKey) {
@@ -76,16 +79,17 @@ TEST(TlsCheckTest, AKeyWithAPassphrase_IsRefused_AndNobodyIsAskedForIt) {
 TEST(TlsCheckTest, TheKeyOfAnotherCertificate) {
   TlsTexts texts = Texts(MakeIdentity({.common_name = "a.example"}));
   texts.key = MakeIdentity().key_pem;
-  EXPECT_THAT(Wrong(texts),
-              HasSubstr("tls-key /k is not the key of tls-cert /c (CN=a.example)"));
+  EXPECT_THAT(Wrong(texts), HasSubstr("tls-key /k is not the key of tls-cert /c (CN=a.example)"));
 }
 
 TEST(TlsCheckTest, TheDaysOfTheCertificate_NotOfThoseBehindIt) {
-  const absl::Time day = absl::FromCivil(absl::CivilSecond(2024, 5, 6, 7, 8, 9), absl::UTCTimeZone());
+  const absl::Time day =
+      absl::FromCivil(absl::CivilSecond(2024, 5, 6, 7, 8, 9), absl::UTCTimeZone());
   EXPECT_THAT(Wrong(Texts(MakeIdentity({.begins = day - absl::Hours(9), .ends = day}))),
               HasSubstr("tls-cert /c expired on 2024-05-06 07:08:09 UTC; it is "));
   const absl::Time later = absl::Now() + absl::Hours(1);
-  EXPECT_THAT(Wrong(Texts(MakeIdentity({.begins = later}))), HasSubstr("tls-cert /c is not valid before"));
+  EXPECT_THAT(Wrong(Texts(MakeIdentity({.begins = later}))),
+              HasSubstr("tls-cert /c is not valid before"));
   const TestIdentity old_root = MakeIdentity({.ends = day, .authority = true});
   TlsTexts texts = Texts(MakeIdentity());
   texts.cert += old_root.cert_pem;

@@ -4,7 +4,7 @@
 #include <grpcpp/grpcpp.h>
 #include <gtest/gtest.h>
 
-#include <filesystem>
+#include <memory>
 #include <string>
 
 #include "absl/time/clock.h"
@@ -67,10 +67,11 @@ TEST_F(TlsFilesTest, WhatCannotBeUsed_NeverReachesACaller) {
   // The certificate comes without its key; the key alone; half a certificate; nothing; an old one.
   const TestIdentity old =
       MakeIdentity({.common_name = "old", .ends = absl::Now() - absl::Hours(1)});
-  for (const auto& [cert, key] :
-       {std::pair(second.cert_pem, first.key_pem), {first.cert_pem, second.key_pem},
-        {second.cert_pem.substr(0, 100), second.key_pem}, {std::string(), std::string()},
-        {old.cert_pem, old.key_pem}}) {
+  for (const auto& [cert, key] : {std::pair(second.cert_pem, first.key_pem),
+                                  {first.cert_pem, second.key_pem},
+                                  {second.cert_pem.substr(0, 100), second.key_pem},
+                                  {std::string(), std::string()},
+                                  {old.cert_pem, old.key_pem}}) {
     folder_.WriteText("cert", cert);
     folder_.WriteText("key", key);
     EXPECT_EQ(Settle(&files), Change::kRefused);
@@ -87,6 +88,48 @@ TEST_F(TlsFilesTest, WhatCannotBeUsed_NeverReachesACaller) {
   for (int i = 0; i < 600 && CommonNameShown(port) != "second"; ++i)
     absl::SleepFor(absl::Milliseconds(50));
   EXPECT_EQ(CommonNameShown(port), "second");
+  server->Shutdown();
+}
+
+// Makes a connection of TLS 1.2, whose sessions are there after the handshake, and tells whether it
+// went on with this session. The session of the connection takes its place.
+bool Resumes(int port, std::unique_ptr<SSL_SESSION, decltype(&SSL_SESSION_free)>* session) {
+  const std::unique_ptr<SSL_CTX, decltype(&SSL_CTX_free)> context(SSL_CTX_new(TLS_client_method()),
+                                                                  &SSL_CTX_free);
+  SSL_CTX_set_max_proto_version(context.get(), TLS1_2_VERSION);
+  const std::unique_ptr<BIO, decltype(&BIO_free_all)> connection(BIO_new_ssl_connect(context.get()),
+                                                                 &BIO_free_all);
+  BIO_set_conn_hostname(connection.get(), ("127.0.0.1:" + std::to_string(port)).c_str());
+  SSL* ssl = nullptr;
+  BIO_get_ssl(connection.get(), &ssl);
+  const unsigned char http2[] = {2, 'h', '2'};
+  SSL_set_alpn_protos(ssl, http2, sizeof(http2));
+  if (*session != nullptr) SSL_set_session(ssl, session->get());
+  EXPECT_EQ(BIO_do_connect(connection.get()), 1);
+  EXPECT_EQ(BIO_do_handshake(connection.get()), 1);
+  const bool resumed = SSL_session_reused(ssl) == 1;
+  session->reset(SSL_get1_session(ssl));
+  return resumed;
+}
+
+// A session stands for the certificates that were checked when it began. With other certificates
+// or authorities in force, it counts no longer.
+TEST_F(TlsFilesTest, ASessionOfBeforeAChange_IsNotResumed) {
+  Write(MakeIdentity({.common_name = "first"}));
+  TlsFiles files(Paths());
+  ASSERT_TRUE(files.Load().ok());
+  grpc::ServerBuilder builder;
+  int port = 0;
+  builder.AddListeningPort("127.0.0.1:0", files.Credentials(), &port);
+  const auto server = builder.BuildAndStart();
+  std::unique_ptr<SSL_SESSION, decltype(&SSL_SESSION_free)> session(nullptr, &SSL_SESSION_free);
+  EXPECT_FALSE(Resumes(port, &session));
+  EXPECT_TRUE(Resumes(port, &session));
+  Write(MakeIdentity({.common_name = "second"}));
+  ASSERT_EQ(Settle(&files), Change::kTaken);
+  for (int i = 0; i < 600 && CommonNameShown(port) != "second"; ++i)
+    absl::SleepFor(absl::Milliseconds(50));
+  EXPECT_FALSE(Resumes(port, &session));
   server->Shutdown();
 }
 

@@ -80,7 +80,8 @@ TEST_F(WatchedFilesTest, AtOnce_TakesWhatStandsStill) {
 TEST_F(WatchedFilesTest, TheContentDecides_NotTheTimeOfChangeNorTheSize) {
   const fs::path path = folder_.path() + "/a";
   const auto time = fs::last_write_time(path);
-  for (const auto& when : {time, time - std::chrono::hours(1), time - std::chrono::hours(24 * 365)}) {
+  for (const auto& when :
+       {time, time - std::chrono::hours(1), time - std::chrono::hours(24 * 365)}) {
     const std::string text = taken_.back().front() == "two" ? "ten" : "two";
     Write("a", text);
     fs::last_write_time(path, when);
@@ -113,8 +114,8 @@ TEST_F(WatchedFilesTest, AFileThatIsGone_NamesItsSettingAndPath) {
   fs::remove(folder_.path() + "/b");
   const WatchedFiles::Seen seen = files_.Look();
   EXPECT_EQ(seen.change, Change::kRefused);
-  EXPECT_EQ(seen.why.message(),
-            absl::StrCat("second ", folder_.path(), "/b cannot be read: No such file or directory"));
+  EXPECT_EQ(seen.why.message(), absl::StrCat("second ", folder_.path(),
+                                             "/b cannot be read: No such file or directory"));
   EXPECT_EQ(taken_.size(), 1u);
   Write("b", "two");  // as before: nothing has changed
   EXPECT_EQ(files_.Look().change, Change::kNone);
