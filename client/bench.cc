@@ -17,6 +17,7 @@
 #include "absl/time/clock.h"
 #include "client/bench_tally.h"
 #include "client/length_mix.h"
+#include "client/steady_now.h"
 #include "nlohmann/json.hpp"
 
 namespace longspan {
@@ -80,13 +81,13 @@ void Fire(Client& client, v1::EncodeRequest request, absl::Duration deadline, ab
   auto shot = std::make_unique<Shot>();
   shot->request = std::move(request);
   client.Prepare(&shot->context, deadline);
-  tally->Sent(due, absl::Now());
+  tally->Sent(due, SteadyNow());
   Shot* raw = shot.release();
   client.stub().async()->Encode(
       &raw->context, &raw->request, &raw->response,
       [raw, tally, due, then = std::move(then)](const grpc::Status& status) {
         std::unique_ptr<Shot> owned(raw);
-        BenchTally::Answer answer{.status = FromGrpc(status), .due = due, .ended = absl::Now()};
+        BenchTally::Answer answer{.status = FromGrpc(status), .due = due, .ended = SteadyNow()};
         if (status.ok() && owned->response.encodings_size() > 0) {
           answer.tokens = static_cast<int64_t>(owned->response.encodings(0).tokens_used());
           answer.timings = owned->response.timings();
@@ -121,7 +122,7 @@ class Progress {
       : tally_(tally), what_(what), start_(start), end_(end) {}
   // Sleeps until `until`, and draws the bar anew once a second.
   void SleepUntil(absl::Time until) {
-    for (absl::Time now = absl::Now(); now < until; now = absl::Now()) {
+    for (absl::Time now = SteadyNow(); now < until; now = SteadyNow()) {
       if (now - shown_ >= absl::Seconds(1)) {
         shown_ = now;
         PrintProgress(*tally_, what_, absl::ToDoubleSeconds(now - start_),
@@ -143,7 +144,7 @@ class Progress {
 };
 
 nlohmann::ordered_json OpenLoop(const Target& target, const BenchCommand& command, double rate) {
-  const absl::Time start = absl::Now();
+  const absl::Time start = SteadyNow();
   const absl::Time begin = start + absl::Seconds(command.warmup_seconds);
   const absl::Time end = begin + absl::Seconds(command.seconds);
   BenchTally tally(begin, end);
@@ -175,7 +176,7 @@ struct Caller {
   std::mt19937_64 random;
 
   void SendNext() {
-    const absl::Time now = absl::Now();
+    const absl::Time now = SteadyNow();
     if (now >= end) return;
     Fire(*client, RandomRequest(*target, &random), deadline, now, tally, [this] { SendNext(); });
   }
@@ -184,7 +185,7 @@ struct Caller {
 // Lets `concurrency` callers send until `end`. Returns when everything they sent is answered.
 void RunCallers(const Target& target, absl::Duration deadline, uint64_t seed, int concurrency,
                 absl::Time end, const char* what, BenchTally* tally) {
-  const absl::Time start = absl::Now();
+  const absl::Time start = SteadyNow();
   std::vector<std::unique_ptr<Caller>> callers;
   callers.reserve(concurrency);
   for (int i = 0; i < concurrency; ++i) {
@@ -200,7 +201,7 @@ void RunCallers(const Target& target, absl::Duration deadline, uint64_t seed, in
 }
 
 nlohmann::ordered_json ClosedLoop(const Target& target, const BenchCommand& command) {
-  const absl::Time begin = absl::Now() + absl::Seconds(command.warmup_seconds);
+  const absl::Time begin = SteadyNow() + absl::Seconds(command.warmup_seconds);
   const absl::Time end = begin + absl::Seconds(command.seconds);
   BenchTally tally(begin, end);
   RunCallers(target, target.deadline, command.seed, command.concurrency, end, "closed loop",
@@ -222,7 +223,7 @@ struct Capacity {
 // themselves are not counted, because a run holds few long texts: their share in it is left to
 // chance.
 absl::StatusOr<Capacity> MeasureCapacity(const Target& target, const BenchCommand& command) {
-  const absl::Time start = absl::Now();
+  const absl::Time start = SteadyNow();
   BenchTally tally(start, absl::InfiniteFuture());
   RunCallers(target, kCapacityDeadline, command.seed, kCapacityCallers,
              start + absl::Seconds(command.capacity_seconds), "capacity   ", &tally);
@@ -244,6 +245,11 @@ absl::StatusOr<Target> Connect(const CommonOptions& common, const BenchCommand& 
   Target target{.lengths = *std::move(lengths),
                 .deadline = absl::Seconds(command.request_deadline_seconds)};
   ClientOptions options = common.client;
+  // Waits for a server that is just starting.
+  const auto first = Client::Connect(options);
+  if (!first.ok()) return first.status();
+  if (const auto model = (*first)->GetModelInfo(common.deadline); !model.ok())
+    return model.status();
   options.retry = false;  // a retry would hide the refusal, and refusals are counted
   options.own_connection = true;
   for (int i = 0; i < command.connections; ++i) {

@@ -5,37 +5,33 @@
 #include <grpc/health/v1/health.grpc.pb.h>
 #include <grpcpp/grpcpp.h>
 
+#include <algorithm>
 #include <fstream>
 #include <sstream>
+#include <thread>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "client/retry.h"
 #include "client/server_name.h"
+#include "client/steady_now.h"
+#include "client/unanswered.h"
 
 namespace longspan {
 namespace {
-
-// Names the three calls that may be repeated without harm, and when gRPC repeats them. A server
-// that is overloaded (RESOURCE_EXHAUSTED) may name the pause in the trailer grpc-retry-pushback-ms;
-// gRPC then obeys the trailer and not the backoff here. The deadline of a call covers all attempts
-// together.
-constexpr char kServiceConfig[] = R"({
-  "methodConfig": [{
-    "name": [{"service": "longspan.v1.EncoderService", "method": "Encode"},
-             {"service": "longspan.v1.EncoderService", "method": "Tokenize"},
-             {"service": "longspan.v1.EncoderService", "method": "GetModelInfo"}],
-    "retryPolicy": {"maxAttempts": 4, "initialBackoff": "0.1s", "maxBackoff": "2s", "backoffMultiplier": 2,
-                    "retryableStatusCodes": ["UNAVAILABLE", "RESOURCE_EXHAUSTED"]}
-  }]
-})";
 
 // Limit of a message in each direction. gRPC's default for a received one is 4 MiB, which the
 // vectors of many spans exceed.
 constexpr int kMaxMessageBytes = 64 << 20;
 
-// gRPC's default is two minutes. With one second, a server that is just starting is found within a
-// second.
+// Inputs of an EncodeStream that are kept until they are answered. A server works on 64 of a stream
+// at once (--max-stream-inputs).
+constexpr size_t kMostUnanswered = 256;
+
+// gRPC's defaults are one second and two minutes. With these, a server that is just starting is
+// found within a second.
+constexpr int kFirstReconnectBackoffMs = 200;
 constexpr int kMaxReconnectBackoffMs = 1000;
 
 absl::StatusOr<std::shared_ptr<grpc::ChannelCredentials>> Credentials(const std::string& ca_file) {
@@ -80,10 +76,12 @@ absl::Status FromGrpc(const grpc::Status& status) {
                       absl::StrCat(status.error_message(), DetailText(status)));
 }
 
-Client::Client(std::shared_ptr<grpc::Channel> channel, std::string key, std::string proxy)
+Client::Client(std::shared_ptr<grpc::Channel> channel, const ClientOptions& options)
     : channel_(std::move(channel)),
-      key_(std::move(key)),
-      proxy_(std::move(proxy)),
+      key_(options.key),
+      proxy_(options.proxy),
+      retry_(options.retry),
+      reach_limit_(options.reach_limit),
       stub_(v1::EncoderService::NewStub(channel_)) {}
 
 absl::StatusOr<std::unique_ptr<Client>> Client::Connect(const ClientOptions& options) {
@@ -93,17 +91,14 @@ absl::StatusOr<std::unique_ptr<Client>> Client::Connect(const ClientOptions& opt
   grpc::ChannelArguments arguments;
   arguments.SetMaxReceiveMessageSize(kMaxMessageBytes);
   arguments.SetMaxSendMessageSize(kMaxMessageBytes);
-  // gRPC buffers a request in order to send it again. Its default buffer of 256 KiB is less than a
-  // long text, and a request that does not fit is silently not retried.
-  arguments.SetInt(GRPC_ARG_PER_RPC_RETRY_BUFFER_SIZE, kMaxMessageBytes);
-  if (options.retry) arguments.SetServiceConfigJSON(kServiceConfig);
+  arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, kFirstReconnectBackoffMs);
   arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, kMaxReconnectBackoffMs);
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, options.own_connection ? 1 : 0);
-  arguments.SetInt(GRPC_ARG_ENABLE_RETRIES, options.retry ? 1 : 0);
+  // Further attempts are ours (retry.h). gRPC would make 5 at the most, whatever the deadline.
+  arguments.SetInt(GRPC_ARG_ENABLE_RETRIES, 0);
   if (IsReachedDirectly(options.server)) arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
   return std::unique_ptr<Client>(
-      new Client(grpc::CreateCustomChannel(options.server, *credentials, arguments), options.key,
-                 options.proxy));
+      new Client(grpc::CreateCustomChannel(options.server, *credentials, arguments), options));
 }
 
 absl::Status Client::ErrorOf(const grpc::Status& status) const {
@@ -120,44 +115,132 @@ void Client::Prepare(grpc::ClientContext* context, absl::Duration deadline) cons
   if (!key_.empty()) context->AddMetadata("authorization", "Bearer " + key_);
 }
 
+absl::Status Client::Repeat(
+    absl::Duration deadline,
+    const std::function<grpc::Status(grpc::ClientContext* context)>& attempt) {
+  Retry retry({.allowed = retry_, .deadline = deadline, .reach_limit = reach_limit_});
+  grpc::Status before;  // of the attempt before this one
+  while (true) {
+    grpc::ClientContext context;
+    Prepare(&context, retry.Left());
+    const grpc::Status status = attempt(&context);
+    if (channel_->GetState(/*try_to_connect=*/false) == GRPC_CHANNEL_READY || status.ok())
+      reached_ = true;
+    if (status.ok()) return absl::OkStatus();
+    const auto pause = retry.PauseAfter(status.error_code(), PushbackOf(context, status), reached_);
+    if (pause.has_value()) {
+      before = status;
+      Rest(*pause);
+      continue;
+    }
+    const absl::Status error = ErrorOf(status);
+    if (retry.attempts() == 1) return error;
+    const std::string earlier =
+        before.error_code() == status.error_code()
+            ? ""
+            : absl::StrCat("; the attempt before: ", FromGrpc(before).message());
+    return absl::Status(
+        error.code(),
+        absl::StrCat(error.message(), earlier, " [", retry.attempts(), " attempts in ",
+                     absl::FormatDuration(absl::Trunc(retry.Elapsed(), absl::Milliseconds(100))),
+                     "]"));
+  }
+}
+
+// A caller that merely sleeps sees a new connection up to 5 s late, because nothing then drives
+// gRPC's sockets.
+void Client::Rest(absl::Duration pause) {
+  if (channel_->GetState(/*try_to_connect=*/true) == GRPC_CHANNEL_READY) {
+    absl::SleepFor(pause);
+  } else {
+    AwaitConnection(pause);
+  }
+}
+
 absl::StatusOr<v1::EncodeResponse> Client::Encode(const v1::EncodeRequest& request,
                                                   absl::Duration deadline) {
-  grpc::ClientContext context;
-  Prepare(&context, deadline);
   v1::EncodeResponse response;
-  const grpc::Status status = stub_->Encode(&context, request, &response);
-  if (!status.ok()) return ErrorOf(status);
+  const absl::Status status = Repeat(deadline, [&](grpc::ClientContext* context) {
+    return stub_->Encode(context, request, &response);
+  });
+  if (!status.ok()) return status;
   return response;
 }
 
 absl::StatusOr<v1::TokenizeResponse> Client::Tokenize(const v1::TokenizeRequest& request,
                                                       absl::Duration deadline) {
-  grpc::ClientContext context;
-  Prepare(&context, deadline);
   v1::TokenizeResponse response;
-  const grpc::Status status = stub_->Tokenize(&context, request, &response);
-  if (!status.ok()) return ErrorOf(status);
+  const absl::Status status = Repeat(deadline, [&](grpc::ClientContext* context) {
+    return stub_->Tokenize(context, request, &response);
+  });
+  if (!status.ok()) return status;
   return response;
 }
 
 absl::StatusOr<v1::GetModelInfoResponse> Client::GetModelInfo(absl::Duration deadline) {
-  grpc::ClientContext context;
-  Prepare(&context, deadline);
   v1::GetModelInfoResponse response;
-  const grpc::Status status = stub_->GetModelInfo(&context, {}, &response);
-  if (!status.ok()) return ErrorOf(status);
+  const absl::Status status = Repeat(deadline, [&](grpc::ClientContext* context) {
+    return stub_->GetModelInfo(context, {}, &response);
+  });
+  if (!status.ok()) return status;
   return response;
 }
 
 absl::Status Client::EncodeTokens(
     const v1::EncodeTokensRequest& request, absl::Duration deadline,
     const std::function<void(const v1::EncodeTokensResponse&)>& take) {
-  grpc::ClientContext context;
-  Prepare(&context, deadline);
-  const auto reader = stub_->EncodeTokens(&context, request);
-  v1::EncodeTokensResponse response;
-  while (reader->Read(&response)) take(response);
-  return ErrorOf(reader->Finish());
+  uint64_t taken = 0;     // rows that `take` has seen
+  bool complete = false;  // so has the last message
+  return Repeat(deadline, [&](grpc::ClientContext* context) {
+    const auto reader = stub_->EncodeTokens(context, request);
+    v1::EncodeTokensResponse response;
+    while (reader->Read(&response)) {
+      const uint64_t end = response.first_token() + response.token_count();
+      if (complete || (response.token_count() > 0 && end <= taken)) continue;
+      if (response.token_count() > 0 && response.first_token() != taken) {
+        // Another server may cut its messages in other places.
+        context->TryCancel();
+        reader->Finish();
+        return grpc::Status(grpc::StatusCode::ABORTED,
+                            absl::StrCat("the rows after an attempt that failed begin at ",
+                                         response.first_token(), ", not at ", taken));
+      }
+      taken = std::max(taken, end);
+      complete = response.tokens_total() > 0;
+      take(response);
+    }
+    return reader->Finish();
+  });
+}
+
+absl::Status Client::EncodeStream(
+    const v1::EncodeOptions& options, const std::function<std::optional<v1::Input>()>& next,
+    absl::Duration deadline, const std::function<void(const v1::EncodeStreamResponse&)>& take) {
+  Unanswered unanswered(next, kMostUnanswered);
+  return Repeat(deadline, [&](grpc::ClientContext* context) {
+    unanswered.Begin();
+    const auto stream = stub_->EncodeStream(context);
+    std::thread sender([&] {
+      v1::EncodeStreamRequest request;
+      *request.mutable_options() = options;  // of the first message, and so of all
+      while (auto input = unanswered.ToSend()) {
+        *request.mutable_input() = *std::move(input);
+        if (!stream->Write(request)) return;
+        request.clear_options();
+      }
+      stream->WritesDone();
+    });
+    v1::EncodeStreamResponse response;
+    while (stream->Read(&response)) {
+      if (unanswered.Answer(&response)) take(response);
+    }
+    unanswered.Break();
+    sender.join();
+    grpc::Status status = stream->Finish();
+    if (status.ok() && !unanswered.Done())
+      status = grpc::Status(grpc::StatusCode::UNAVAILABLE, "the stream ended before its answers");
+    return status;
+  });
 }
 
 absl::StatusOr<std::string> Client::Health(const std::string& service, absl::Duration deadline) {
@@ -173,7 +256,16 @@ absl::StatusOr<std::string> Client::Health(const std::string& service, absl::Dur
 }
 
 bool Client::AwaitConnection(absl::Duration limit) {
-  return channel_->WaitForConnected(absl::ToChronoTime(absl::Now() + limit));
+  // gRPC takes moments of the wall clock, each of which it reads once. So each wait gets a new one.
+  const absl::Time until = SteadyNow() + limit;
+  while (true) {
+    const grpc_connectivity_state state = channel_->GetState(/*try_to_connect=*/true);
+    if (state == GRPC_CHANNEL_READY) return true;
+    const absl::Duration left = until - SteadyNow();
+    if (left <= absl::ZeroDuration() ||
+        !channel_->WaitForStateChange(state, absl::ToChronoTime(absl::Now() + left)))
+      return false;
+  }
 }
 
 }  // namespace longspan

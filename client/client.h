@@ -1,9 +1,10 @@
 // Client: calls a longspan server over gRPC, from C++ programs and from the command line.
 //
-// Every call has a deadline, which covers all attempts of the call together. Encode, Tokenize and
-// GetModelInfo change nothing on the server, so gRPC makes up to 4 attempts while the server is
-// UNAVAILABLE or overloaded (RESOURCE_EXHAUSTED). A message may have 64 MiB in each direction. An
-// error has the code and the message that the server gave.
+// Every call has a deadline, which covers all attempts of the call together. The calls change
+// nothing on the server, so they are made again while it is UNAVAILABLE (it starts anew) or
+// overloaded (RESOURCE_EXHAUSTED), as client/retry.h says: a server that was reached before until
+// the deadline, one that never was for 10 s. A message may have 64 MiB in each direction. An error
+// has the code and the message that the server gave, and says after how many attempts.
 //
 // This example is compiled and run by tests/client/client_example_test.cc:
 //
@@ -25,8 +26,10 @@
 #include <grpcpp/channel.h>
 #include <longspan/v1/encoder.grpc.pb.h>
 
+#include <atomic>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "absl/status/status.h"
@@ -46,8 +49,10 @@ struct ClientOptions {
   // What ProxyOf (client/server_name.h) says, for errors alone: a server that cannot be reached, or
   // does not answer in time, may be one that the proxy cannot reach. Empty = errors say nothing.
   std::string proxy;
-  // Whether gRPC makes further attempts, as the class comment says.
+  // Whether further attempts are made, as the class comment says.
   bool retry = true;
+  // How long a server that was never reached is tried, within the deadline.
+  absl::Duration reach_limit = absl::Seconds(10);
   // Whether this client keeps a connection to itself. By default gRPC lets the clients of one
   // process share a connection to the same server.
   bool own_connection = false;
@@ -67,10 +72,19 @@ class Client {
   absl::StatusOr<v1::TokenizeResponse> Tokenize(const v1::TokenizeRequest& request,
                                                 absl::Duration deadline);
   absl::StatusOr<v1::GetModelInfoResponse> GetModelInfo(absl::Duration deadline);
-  // Calls `take` once for each message of the stream, in order, on the calling thread. gRPC makes
-  // one attempt only.
+  // Calls `take` once for each message of the stream, in order, on the calling thread. After an
+  // attempt that failed, the rows that `take` has seen are left out.
   absl::Status EncodeTokens(const v1::EncodeTokensRequest& request, absl::Duration deadline,
                             const std::function<void(const v1::EncodeTokensResponse&)>& take);
+  // Encodes any number of inputs over one stream. `next` gives them, one a call, and nothing at the
+  // end; it is called on a thread of this call's own. `take` gets an answer for each, in any order,
+  // on the calling thread; what is wrong with an input is in the status of its answer. When the
+  // stream breaks, the inputs without an answer are sent again, so each is taken once. At most 256
+  // are kept for that.
+  absl::Status EncodeStream(const v1::EncodeOptions& options,
+                            const std::function<std::optional<v1::Input>()>& next,
+                            absl::Duration deadline,
+                            const std::function<void(const v1::EncodeStreamResponse&)>& take);
   // Asks grpc.health.v1.Health, once: "SERVING" or "NOT_SERVING". An empty `service` asks for the
   // whole server. NOT_FOUND for a service that the server does not know.
   absl::StatusOr<std::string> Health(const std::string& service, absl::Duration deadline);
@@ -79,14 +93,19 @@ class Client {
   // because nothing then drives gRPC's sockets.
   bool AwaitConnection(absl::Duration limit);
 
-  // For calls that this class has no method for, such as EncodeStream: the stub, its channel, and
+  // For calls that are made in another way, such as without waiting: the stub, its channel, and
   // Prepare, which puts the deadline and the key into the context of such a call.
   v1::EncoderService::Stub& stub() { return *stub_; }
   const std::shared_ptr<grpc::Channel>& channel() const { return channel_; }
   void Prepare(grpc::ClientContext* context, absl::Duration deadline) const;
 
  private:
-  Client(std::shared_ptr<grpc::Channel> channel, std::string key, std::string proxy);
+  Client(std::shared_ptr<grpc::Channel> channel, const ClientOptions& options);
+  // Makes a call, and makes it again as retry.h says.
+  absl::Status Repeat(absl::Duration deadline,
+                      const std::function<grpc::Status(grpc::ClientContext* context)>& attempt);
+  // Lets `pause` pass. Shorter where a connection comes to stand meanwhile.
+  void Rest(absl::Duration pause);
   // FromGrpc, with the proxy named where there may have been no way to the server.
   absl::Status ErrorOf(const grpc::Status& status) const;
 
@@ -94,7 +113,10 @@ class Client {
   const std::shared_ptr<grpc::Channel> channel_;
   const std::string key_;
   const std::string proxy_;
+  const bool retry_;
+  const absl::Duration reach_limit_;
   const std::unique_ptr<v1::EncoderService::Stub> stub_;
+  std::atomic<bool> reached_ = false;  // a connection has stood
 };
 
 // gRPC's status as absl's. What its details say (the field that is at fault, the reason, when to

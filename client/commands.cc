@@ -13,6 +13,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/time/clock.h"
 #include "client/bench.h"
+#include "client/steady_now.h"
 #include "client/summary.h"
 #include "client/text_file.h"
 #include "client/variable_names.h"
@@ -225,10 +226,10 @@ int RunEncode(const CommonOptions& common, const EncodeCommand& given) {
   if (!text.ok()) return Fail(kBadFile, text.status());
   const auto client = Client::Connect(common.client);
   if (!client.ok()) return Fail(kBadFile, client.status());
-  const absl::Time start = absl::Now();
+  const absl::Time start = SteadyNow();
   const auto response = (*client)->Encode(BuildRequest(command, *text), common.deadline);
   if (!response.ok()) return FailCall(response.status());
-  const absl::Duration wall = absl::Now() - start;
+  const absl::Duration wall = SteadyNow() - start;
   if (!command.query.empty())
     return PrintRanking(client->get(), common, command, *text, response->encodings(0));
   if (command.summary) {
@@ -251,19 +252,19 @@ int RunInfo(const CommonOptions& common) {
 int RunHealth(const CommonOptions& common, const std::string& service, absl::Duration wait) {
   const auto client = Client::Connect(common.client);
   if (!client.ok()) return Fail(kBadFile, client.status());
-  const absl::Time until = absl::Now() + wait;
+  const absl::Time until = SteadyNow() + wait;
   while (true) {
     // A server that is well answers at once, so a question gets 10 s at most. Nor may it take
     // longer than the rest of the wait, or --wait 1 would hang on a host that swallows packets. The
     // last question gets 100 ms even where less of the wait is left.
     absl::Duration deadline = std::min(common.deadline, absl::Seconds(10));
     if (wait > absl::ZeroDuration())
-      deadline = std::min(deadline, std::max(until - absl::Now(), absl::Milliseconds(100)));
+      deadline = std::min(deadline, std::max(until - SteadyNow(), absl::Milliseconds(100)));
     const auto health = (*client)->Health(service, deadline);
     const bool serving = health.ok() && *health == "SERVING";
     const bool may_change = health.ok() || absl::IsUnavailable(health.status()) ||
                             absl::IsDeadlineExceeded(health.status());
-    if (!serving && may_change && absl::Now() < until) {
+    if (!serving && may_change && SteadyNow() < until) {
       // Five questions a second. While there is no server, AwaitConnection is the pause; it returns
       // early when the server appears, and then a short sleep keeps a server that accepts the
       // connection but does not answer from being asked without a pause.
@@ -308,7 +309,7 @@ int RunCommandLine(int argc, char** argv, const Environment& environment,
       ->capture_default_str();
   AddDuration(&app, "--deadline", &common.deadline, /*allow_zero=*/false,
               "what a call may take, all attempts together (health: at most 10s; bench: only for "
-              "connecting)");
+              "connecting); a server that was never reached is tried for 10s at most");
   app.add_option(
       "--ca", common.client.ca_file,
       "PEM file with the authority of the server's certificate; without it no TLS is used "

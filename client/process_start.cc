@@ -27,6 +27,7 @@ unsigned long long PrepareClient() {
     pthread_attr_destroy(&attributes);
   }
   std::signal(SIGXFSZ, SIG_IGN);
+  std::signal(SIGPIPE, SIG_IGN);
   rlimit files{};
   if (getrlimit(RLIMIT_NOFILE, &files) != 0) return RLIM_INFINITY;
   const rlimit raised = {files.rlim_max, files.rlim_max};

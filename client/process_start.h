@@ -14,8 +14,9 @@ namespace longspan {
 //       int, char**, char**) = OccupyClosedStreams;
 void OccupyClosedStreams(int argc, char** argv, char** environment);
 
-// Gives threads 8 MiB of stack, makes a file at its largest size (ulimit -f) an error of the write,
-// and raises the number of open files to its hard limit, which is returned.
+// Gives threads 8 MiB of stack, makes a file at its largest size (ulimit -f) and a pipe whose
+// reader is gone (`| head`) an error of the write, and raises the number of open files to its hard
+// limit, which is returned.
 unsigned long long PrepareClient();
 
 // Writes out what stdout holds back. Why that failed, now or before; empty where all was written.

@@ -1,8 +1,5 @@
 #include "server/server.h"
 
-#include <grpcpp/security/tls_certificate_provider.h>
-#include <grpcpp/security/tls_credentials_options.h>
-
 #include <algorithm>
 #include <chrono>
 #include <cmath>
@@ -84,6 +81,10 @@ PreparationContext PreparationOf(const ServerOptions& options, const ServedModel
   return out;
 }
 
+std::string ExpiryText(absl::Time expires) {
+  return absl::FormatTime("%Y-%m-%dT%H:%M:%SZ", expires, absl::UTCTimeZone());
+}
+
 // How long finished answers may take to leave the process, once no work is left: a reader that is
 // well takes milliseconds.
 // In the destructor, and at the least after a drain, also where that has used up its limit:
@@ -94,9 +95,10 @@ constexpr absl::Duration kMaxShutdownGrace = absl::Seconds(30);
 // After a lost device. The process must end soon, so that another takes its place.
 constexpr absl::Duration kLastAnswersGrace = absl::Milliseconds(500);
 
-// How often gRPC re-reads the PEM files. A new certificate is in force that soon, without a
-// restart.
-constexpr unsigned kRefreshCertificatesSeconds = 10;
+// A certificate that ends so soon is told of in the log, and so often. Issuers that renew
+// themselves do it long before.
+constexpr absl::Duration kExpiresSoon = absl::Hours(7 * 24);
+constexpr absl::Duration kTellOfExpiry = absl::Hours(24);
 
 // Pings of a caller that waits. 10 s is the smallest interval of grpc-go and the setting of many
 // meshes, and half of it leaves room for timers that fire early. A network that stalls delivers
@@ -172,6 +174,7 @@ Server::Server(ServerOptions options, ServedModel model, Log* log, std::function
       model_(std::move(model)),
       log_(log),
       on_lost_(std::move(on_lost)),
+      tls_({options_.tls_cert, options_.tls_key, options_.tls_client_ca}),
       keys_(options_.auth_keys_file),
       metrics_(model_.info, options_.tei_metric_names),
       cost_(model_.cost, SchedulerOf(options_, model_).lanes),
@@ -204,23 +207,11 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Create(ServerOptions options, Se
   options.max_connections_per_client = connections.grpc_per_client;
   std::unique_ptr<Server> server(
       new Server(std::move(options), std::move(model), log, std::move(on_lost)));
+  if (absl::Status status = server->tls_.Load(); !status.ok()) return status;
   if (absl::Status status = server->keys_.Load(); !status.ok()) return status;
   if (absl::Status status = server->Listen(); !status.ok()) return status;
   if (absl::Status status = server->ListenHttp(connections.http); !status.ok()) return status;
   return server;
-}
-
-absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> Server::Credentials() const {
-  if (options_.tls_cert.empty()) return grpc::InsecureServerCredentials();
-  const auto provider = std::make_shared<grpc::experimental::FileWatcherCertificateProvider>(
-      options_.tls_key, options_.tls_cert, options_.tls_client_ca, kRefreshCertificatesSeconds);
-  grpc::experimental::TlsServerCredentialsOptions tls(provider);
-  tls.watch_identity_key_cert_pairs();
-  if (!options_.tls_client_ca.empty()) {
-    tls.watch_root_certs();
-    tls.set_cert_request_type(GRPC_SSL_REQUEST_AND_REQUIRE_CLIENT_CERTIFICATE_AND_VERIFY);
-  }
-  return grpc::experimental::TlsServerCredentials(tls);
 }
 
 // Each setting is a measured need of gRPC 1.51.
@@ -259,8 +250,6 @@ void Server::ConfigureBuilder(grpc::ServerBuilder* builder) const {
 }
 
 absl::Status Server::Listen() {
-  const auto credentials = Credentials();
-  if (!credentials.ok()) return credentials.status();
   listening_ = AbsoluteAddress(ReadAddress(options_.listen).value());  // Validate has read it
   const auto cannot = [this](absl::string_view why) {
     return absl::UnavailableError(absl::StrCat("listen: cannot listen on ", options_.listen, ": ",
@@ -286,7 +275,7 @@ absl::Status Server::Listen() {
   grpc::ServerBuilder builder;
   ConfigureBuilder(&builder);
   auto acceptor = builder.experimental().AddExternalConnectionAcceptor(
-      grpc::ServerBuilder::experimental_type::ExternalConnectionType::FROM_FD, *credentials);
+      grpc::ServerBuilder::experimental_type::ExternalConnectionType::FROM_FD, tls_.Credentials());
   builder.RegisterService(&service_);
   builder.RegisterService(&health_);
   if (options_.reflection) reflection_.RegisterWith(&builder);
@@ -448,6 +437,7 @@ void Server::StartWatching() {
   port_period_ = std::make_unique<Periodic>([this] { port_watch_->Look(); }, PortWatch::kPeriod);
   heap_at_rest_ = HeapBytesInUse();
   watching_calls_ = std::make_unique<Periodic>([this] { open_calls_.Look(); }, OpenCalls::kPeriod);
+  reloader_ = std::make_unique<Periodic>([this] { LookAtFiles(); }, absl::Seconds(1));
 }
 
 int64_t Server::ReceivedBytes() const {
@@ -479,6 +469,40 @@ void Server::OnPortState(PortState state, const absl::Status& last) {
   port_good_ = state == PortState::kAnswers;
   SetLive();
   if (state == PortState::kDead) GiveUp();
+}
+
+void Server::LookAtFiles() {
+  const bool at_once = reload_at_once_.exchange(false);
+  const WatchedFiles::Seen tls = tls_.Look(at_once);
+  LogLook("tls", tls, {{"subject", tls_.subject()}, {"expires", ExpiryText(tls_.expires())}});
+  const WatchedFiles::Seen keys = keys_.Look(at_once);
+  LogLook("auth_keys", keys, {{"keys", keys_.num_keys()}});
+  // Files that were being written when they were asked for are taken as soon as they stand still.
+  if (at_once && (tls.change == WatchedFiles::Change::kPending ||
+                  keys.change == WatchedFiles::Change::kPending))
+    Reload();
+  WarnOfExpiry();
+}
+
+void Server::LogLook(std::string_view name, const WatchedFiles::Seen& seen,
+                     const Log::Fields& facts) {
+  Log::Fields fields = {{"files", name}};
+  if (seen.change == WatchedFiles::Change::kTaken) {
+    fields.update(facts);
+    log_->Write(LogLevel::kInfo, "reloaded", fields);
+  } else if (seen.change == WatchedFiles::Change::kRefused && seen.is_news) {
+    fields["error"] = std::string(seen.why.message());
+    log_->Write(LogLevel::kError, "reload_failed", fields);
+  }
+}
+
+void Server::WarnOfExpiry() {
+  if (!tls_.in_use() || tls_.expires() - absl::Now() > kExpiresSoon) return;
+  const absl::Time now = clock_.Now();
+  if (now - expiry_told_ < kTellOfExpiry) return;
+  expiry_told_ = now;
+  log_->Write(LogLevel::kWarning, "certificate_expires",
+              {{"subject", tls_.subject()}, {"expires", ExpiryText(tls_.expires())}});
 }
 
 void Server::OnWorkerState(WorkerState state) {
@@ -567,6 +591,7 @@ Server::~Server() {
   port_period_.reset();
   every_second_.reset();
   watching_calls_.reset();
+  reloader_.reset();
   lifecycle_.Set(Lifecycle::Phase::kRefusing);
   health_.FinishWatches();
   reflection_.FinishStreams();
@@ -602,6 +627,10 @@ ServerGauges Server::ReadGauges() const {
           .token_vector_bytes = backlog.token_vector_bytes,
           .grpc_connections = listener_ == nullptr ? 0 : listener_->connections(),
           .http_connections = http_.connections(),
+          .log_lines_lost = log_->num_lost(),
+          .tls_expires = tls_.in_use() ? absl::ToUnixSeconds(tls_.expires()) : 0,
+          .reloads = {tls_.files().num_taken(), keys_.files().num_taken()},
+          .reload_failures = {tls_.files().num_refused(), keys_.files().num_refused()},
           .cost_correction = {cost_.factor(Lane::kShort), cost_.factor(Lane::kLong),
                               cost_.factor(Lane::kBulk)}};
 }

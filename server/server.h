@@ -6,11 +6,14 @@
 //            refuses new work and finishes what was accepted
 //   ~Server  drops what is left and joins all threads
 //
+// While it serves, certificates and keys are looked at once a second, and at once after Reload.
+//
 // A lost device, a dead worker or a gRPC port that no longer answers ends the server early: health
 // says NOT_SERVING, running texts are answered INTERNAL, waiting ones UNAVAILABLE. Then `on_lost`
 // is called, because the process can only end.
 //
-// Thread safety: Create, Start, Drain and destruction from one thread; the getters from any.
+// Thread safety: Create, Start, Drain and destruction from one thread; Reload and the getters from
+// any.
 #pragma once
 
 #include <grpcpp/grpcpp.h>
@@ -20,6 +23,7 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -49,6 +53,8 @@
 #include "server/rpc/port_watch.h"
 #include "server/rpc/reflection.h"
 #include "server/rpc/service_parts.h"
+#include "server/rpc/tls_files.h"
+#include "server/rpc/watched_files.h"
 #include "server/served_model.h"
 #include "server/server_options.h"
 #include "server/telemetry/log.h"
@@ -69,6 +75,9 @@ class Server {
   // True = everything that was accepted has been answered and its answer taken; false =
   // drain_limit passed first.
   bool Drain();
+  // The next look at certificates and keys, within a second, takes what stands still for two reads
+  // in a row. Returns at once; the log tells the outcome.
+  void Reload() { reload_at_once_.store(true, std::memory_order_relaxed); }
 
   int grpc_port() const { return listening_.port; }  // 0 where gRPC listens on a Unix socket
   int http_port() const { return http_.port(); }     // 0 where HTTP is off
@@ -88,6 +97,11 @@ class Server {
   void ReportConnections();
   void StartWorkers();
   void StartWatching();
+  // Looks at the files of certificates and keys, and logs what came of it. `name` is what logs and
+  // metrics call the files.
+  void LookAtFiles();
+  void LogLook(std::string_view name, const WatchedFiles::Seen& seen, const Log::Fields& facts);
+  void WarnOfExpiry();
   void OnWorkerState(WorkerState state);
   void OnPortState(PortState state, const absl::Status& last);
   // Liveness: no worker hangs, and the port answers.
@@ -99,7 +113,6 @@ class Server {
   // Hands what the gRPC listener accepts to gRPC, and checks that it gets through.
   void OpenPort(std::unique_ptr<grpc::experimental::ExternalConnectionAcceptor> acceptor);
   void ConfigureBuilder(grpc::ServerBuilder* builder) const;
-  absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> Credentials() const;
   ServerGauges ReadGauges() const;
   // What the heap holds beyond what is accounted for: messages that are on their way.
   int64_t ReceivedBytes() const;
@@ -111,6 +124,7 @@ class Server {
   const std::function<void()> on_lost_;
   SteadyClock clock_;
   Lifecycle lifecycle_;
+  TlsFiles tls_;
   KeyRing keys_;
   Metrics metrics_;
   OnlineCostModel cost_;
@@ -140,6 +154,10 @@ class Server {
   RefusalLog refusals_;
   std::unique_ptr<PortWatch> port_watch_;
   std::unique_ptr<Periodic> port_period_;
+  // Looks at certificates and keys. A thread of its own: their file system may hang.
+  std::unique_ptr<Periodic> reloader_;
+  std::atomic<bool> reload_at_once_ = false;
+  absl::Time expiry_told_ = absl::InfinitePast();  // when the log last told of it
   HttpServer http_;
   std::unique_ptr<grpc::Server> grpc_;
   std::unique_ptr<Listener> listener_;       // hands connections to grpc_

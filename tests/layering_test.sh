@@ -75,6 +75,18 @@ forbid "the engine (server/text, server/batching, server/engine) must not know g
 forbid "server/http must not know gRPC, protobuf or Prometheus" "$rpc" server/http
 forbid "client must not include torch" "$torch" client
 forbid "tests/reference must stand alone" '#include *"(core|server|client)/' tests/reference
+# The wall clock may be set at any time, so nothing waits for a moment of it and no time is measured
+# with it. These files tell the date (log, metrics, certificates), or hand gRPC a moment that it
+# reads at once. steady_waits.cc is what makes absl's waits steady.
+while IFS= read -r file; do
+  case $file in
+    server/batching/clock.cc|server/telemetry/log.cc|server/telemetry/process_metrics.cc) ;;
+    server/rpc/tls_files.h|server/rpc/rpc_call.cc|server/rpc/grpc_dial.cc|server/server.cc|client/client.cc) ;;
+    core/runtime/steady_waits.cc) ;;
+    *) echo "the wall clock, outside the files that may read it: $file"; broken=1 ;;
+  esac
+done < <(grep -rlE 'absl::Now\b|system_clock|gettimeofday|CLOCK_REALTIME|\btime\((nullptr|NULL|0)\)' --include='*.cc' --include='*.h' core server client)
+forbid "a wait for a moment of the wall clock" 'WithDeadline\(|WaitForNotificationWithDeadline|wait_until\(|pthread_cond_timedwait|sem_timedwait' core server client
 while IFS= read -r file; do
   case $file in server/server_options.cc|server/main.cc|client/main.cc|core/tools/main.cc) ;; *) echo "getenv outside server_options.cc and the mains: $file"; broken=1 ;; esac
 done < <(grep -rlE '\bgetenv\(' --include='*.cc' --include='*.h' core server client 2>/dev/null)

@@ -42,6 +42,7 @@ absl::StatusOr<std::string> ReadBoundedFile(const std::string& path, int64_t mos
   const auto bytes = static_cast<int64_t>(fs::file_size(path, error));
   if (error || bytes > most_bytes)
     return Bad(path, absl::StrCat("has ", bytes, " bytes; at most ", most_bytes, " are read"));
+  const fs::file_time_type changed = fs::last_write_time(path, error);
   std::string text(static_cast<size_t>(bytes), '\0');
   errno = 0;
   std::ifstream file(path, std::ios::binary);
@@ -49,6 +50,9 @@ absl::StatusOr<std::string> ReadBoundedFile(const std::string& path, int64_t mos
     return Bad(path, absl::StrCat("cannot be read: ",
                                   errno != 0 ? std::strerror(errno) : "it was cut meanwhile"));
   }
+  if (file.peek() != std::ifstream::traits_type::eof() ||
+      fs::last_write_time(path, error) != changed)
+    return Bad(path, "was written to while it was read");
   if (absl::string_view(text).substr(0, 40) == "version https://git-lfs.github.com/spec/")
     return Bad(path, "is a pointer of Git LFS, not the file itself; fetch it with git lfs pull");
   return text;

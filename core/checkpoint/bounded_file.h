@@ -18,7 +18,7 @@ namespace longspan {
 absl::StatusOr<bool> HasFile(const std::string& path);
 
 // NOT_FOUND: no such file. INVALID_ARGUMENT: as HasFile, more than `most_bytes`, a pointer of Git
-// LFS, or it cannot be read. The message names the file.
+// LFS, it was written to meanwhile, or it cannot be read. The message names the file.
 absl::StatusOr<std::string> ReadBoundedFile(const std::string& path, int64_t most_bytes);
 
 }  // namespace longspan

@@ -334,8 +334,7 @@ absl::StatusOr<Tokenization> Tokenizer::Encode(std::string_view text, bool add_s
                                                const StopCheck& stop) const {
   const std::vector<TextChunk> parts = impl_->Cut(text);
   if (parts.size() > 1) {
-    absl::StatusOr<Tokenization> tokens =
-        impl_->EncodeParts(text, parts, add_special_tokens, stop);
+    absl::StatusOr<Tokenization> tokens = impl_->EncodeParts(text, parts, add_special_tokens, stop);
     // An error names a byte of its part; below, the whole text gives the same error with the right
     // byte.
     if (tokens.ok() || absl::IsResourceExhausted(tokens.status())) return tokens;
@@ -403,7 +402,8 @@ absl::Status Tokenizer::EncodeByParts(
     return all.ok() ? take(*all) : all.status();
   }
   return impl_->ForEachPart(
-      text, parts, /*stop=*/{}, [&](const Tokenization& tokens, const TextChunk& part, int64_t characters) {
+      text, parts, /*stop=*/{},
+      [&](const Tokenization& tokens, const TextChunk& part, int64_t characters) {
         Tokenization shifted;
         if (add_special_tokens && part.begin == 0) AppendSpecial(impl_->prefix_ids, &shifted);
         AppendShifted(tokens, static_cast<int64_t>(part.lead), characters,

@@ -174,8 +174,9 @@ absl::Status Admission::ReserveAnswer(const std::string& client, int64_t bytes, 
     if (held + bytes > left_by_others / 2) {
       return Refuse(
           kReasonMaxAnswerBytes,
-          absl::StrCat("answers of ", held, " bytes to this client are computed or wait to be read; ",
-                       bytes, " more pass its share of ", std::max<int64_t>(0, left_by_others / 2)),
+          absl::StrCat("answers of ", held,
+                       " bytes to this client are computed or wait to be read; ", bytes,
+                       " more pass its share of ", std::max<int64_t>(0, left_by_others / 2)),
           std::max(kMinOutputRetrySeconds, backlog_.seconds() / options_.num_replicas));
     }
   }

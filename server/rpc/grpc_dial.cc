@@ -12,19 +12,23 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "server/batching/clock.h"
 #include "server/listener.h"
 #include "server/rpc/health_service.h"
 
 namespace longspan {
 namespace {
 
+// Timeouts count by the steady clock; gRPC takes moments of the wall clock, and reads them at once.
+absl::Time Now() { return SteadyClock().Now(); }
+
 absl::Status AskHealth(const SocketAddress& socket, absl::Time until) {
-  auto connection = OwnConnection::To(socket, until - absl::Now());
+  auto connection = OwnConnection::To(socket, until - Now());
   if (!connection.ok()) return connection.status();
   const auto channel =
       grpc::CreateCustomInsecureChannelFromFd(TargetOf(socket), connection->release(), {});
   grpc::ClientContext context;
-  context.set_deadline(absl::ToChronoTime(until));
+  context.set_deadline(absl::ToChronoTime(absl::Now() + (until - Now())));
   grpc::health::v1::HealthCheckRequest request;
   request.set_service(kLivenessService);
   grpc::health::v1::HealthCheckResponse response;
@@ -38,7 +42,7 @@ absl::Status AskHealth(const SocketAddress& socket, absl::Time until) {
 // see the other side at work. In a handshake of TLS 1.3 the client is done before the server asks
 // for its certificate, so this works with mutual TLS too.
 absl::Status ShakeHands(const SocketAddress& socket, absl::Time until) {
-  const auto connection = OwnConnection::To(socket, until - absl::Now());
+  const auto connection = OwnConnection::To(socket, until - Now());
   if (!connection.ok()) return connection.status();
   const int fd = connection->fd();
   const std::unique_ptr<SSL_CTX, decltype(&SSL_CTX_free)> context(SSL_CTX_new(TLS_client_method()),
@@ -49,8 +53,7 @@ absl::Status ShakeHands(const SocketAddress& socket, absl::Time until) {
   {
     const std::unique_ptr<SSL, decltype(&SSL_free)> tls(SSL_new(context.get()), &SSL_free);
     SSL_set_fd(tls.get(), fd);
-    for (absl::Duration left = until - absl::Now(); left > absl::ZeroDuration();
-         left = until - absl::Now()) {
+    for (absl::Duration left = until - Now(); left > absl::ZeroDuration(); left = until - Now()) {
       ERR_clear_error();
       const int done = SSL_connect(tls.get());
       if (done == 1) {
@@ -77,7 +80,7 @@ absl::Status ShakeHands(const SocketAddress& socket, absl::Time until) {
 
 absl::Status DialGrpc(const std::vector<SocketAddress>& sockets, bool uses_tls,
                       absl::Duration timeout) {
-  const absl::Time until = absl::Now() + timeout;
+  const absl::Time until = Now() + timeout;
   for (const SocketAddress& socket : sockets) {
     const absl::Status status = uses_tls ? ShakeHands(socket, until) : AskHealth(socket, until);
     if (!status.ok()) {

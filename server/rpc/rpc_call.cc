@@ -103,7 +103,8 @@ absl::Status RpcCall::Admit() {
                                 kRetryStarting);
   }
   if (absl::Status status = CheckMetadata(*context_); !status.ok()) return status;
-  if (absl::Status status = parts_->keys->Check(Metadata("authorization")); !status.ok())
+  if (absl::Status status = parts_->keys->Check(Metadata("authorization"), &key_name_);
+      !status.ok())
     return status;
   parts_->open_calls->Accept(listed_);
   return absl::OkStatus();
@@ -113,11 +114,10 @@ absl::Status RpcCall::NoteReceived(const grpc::ByteBuffer& message) {
   request_bytes_ = static_cast<int64_t>(message.Length());
   if (request_bytes_ <= parts_->options->max_request_bytes) return absl::OkStatus();
   parts_->metrics->OnMessageTooLarge();
-  return WithReason(
-      absl::ResourceExhaustedError(absl::StrCat("Received message larger than max (",
-                                                request_bytes_, " vs. ",
-                                                parts_->options->max_request_bytes, ")")),
-      kReasonMaxRequestBytes);
+  return WithReason(absl::ResourceExhaustedError(
+                        absl::StrCat("Received message larger than max (", request_bytes_, " vs. ",
+                                     parts_->options->max_request_bytes, ")")),
+                    kReasonMaxRequestBytes);
 }
 
 absl::Status RpcCall::WhyNoRequest() const {
@@ -233,6 +233,7 @@ void RpcCall::WriteLog(const absl::Status& status, absl::Duration total) const {
                         {"compute_seconds", Seconds(outcome_.timings.compute)},
                         {"batch_texts", outcome_.timings.batch_pieces},
                         {"batch_tokens", outcome_.timings.batch_tokens}};
+  if (!key_name_.empty()) fields["key"] = key_name_;
   if (!traceparent_.empty()) fields["traceparent"] = traceparent_;
   if (outcome_.truncated_texts > 0) fields["truncated_texts"] = outcome_.truncated_texts;
   if (absl::IsCancelled(status) || absl::IsDeadlineExceeded(status))

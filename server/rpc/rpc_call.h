@@ -105,6 +105,7 @@ class RpcCall {
   std::string client_;
   std::string request_id_;
   std::string traceparent_;
+  std::string key_name_;  // of the key that let the call in, where it has one
   CallOutcome outcome_;
   int64_t text_bytes_ = 0;  // of all texts; a token id counts 4
   int64_t request_bytes_ = 0;

@@ -1,9 +1,9 @@
 #include "server/telemetry/log.h"
 
-#include <spdlog/async_logger.h>
-#include <spdlog/details/thread_pool.h>
-#include <spdlog/sinks/basic_file_sink.h>
-#include <spdlog/sinks/stdout_sinks.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
@@ -14,17 +14,11 @@ namespace longspan {
 namespace {
 
 constexpr const char* kNames[] = {"debug", "info", "warning", "error"};
-constexpr spdlog::level::level_enum kLevels[] = {spdlog::level::debug, spdlog::level::info,
-                                                 spdlog::level::warn, spdlog::level::err};
 
-// Lines that may wait to be written: some seconds of requests on a busy server, in a few megabytes.
-constexpr size_t kMaxWaitingLines = 8192;
-
-spdlog::level::level_enum LevelOf(const std::string& name) {
-  for (int i = 0; i < 4; ++i) {
-    if (name == kNames[i]) return kLevels[i];
-  }
-  return spdlog::level::info;
+LogLevel LevelOf(const std::string& name) {
+  const auto* const found = std::find(std::begin(kNames), std::end(kNames), name);
+  return found == std::end(kNames) ? LogLevel::kInfo
+                                   : static_cast<LogLevel>(found - std::begin(kNames));
 }
 
 std::string Timestamp() {
@@ -52,33 +46,31 @@ std::string JsonLine(LogLevel level, std::string_view event, const Log::Fields& 
   return Dump(line);
 }
 
+// stderr also where the file cannot be opened.
+int Descriptor(const std::string& path) {
+  const int file =
+      path.empty() ? -1 : open(path.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0644);
+  return file < 0 ? STDERR_FILENO : file;
+}
+
 }  // namespace
 
-Log::Log(const std::string& format, const std::string& level, const std::string& path)
-    : json_(format != "text"),
-      writer_(std::make_shared<spdlog::details::thread_pool>(kMaxWaitingLines, 1)) {
-  spdlog::sink_ptr sink;
-  if (path.empty()) {
-    sink = std::make_shared<spdlog::sinks::stderr_sink_mt>();
-  } else {
-    sink = std::make_shared<spdlog::sinks::basic_file_sink_mt>(path);
-  }
-  logger_ = std::make_shared<spdlog::async_logger>("longspan", sink, writer_,
-                                                   spdlog::async_overflow_policy::overrun_oldest);
-  logger_->set_pattern("%v");
-  logger_->set_level(LevelOf(level));
-  logger_->flush_on(spdlog::level::info);
+std::string Log::Line(bool json, LogLevel level, std::string_view event, const Fields& fields) {
+  return json ? JsonLine(level, event, fields) : TextLine(level, event, fields);
 }
 
-Log::~Log() { logger_->flush(); }
+Log::Log(const std::string& format, const std::string& level, const std::string& path)
+    : Log(format != "text", LevelOf(level), Descriptor(path)) {}
+
+Log::Log(bool json, LogLevel least, int descriptor)
+    : json_(json),
+      least_(least),
+      writer_(descriptor, /*owned=*/descriptor != STDERR_FILENO, [json](int64_t lines) {
+        return Line(json, LogLevel::kWarning, "log_dropped", {{"lines", lines}});
+      }) {}
 
 void Log::Write(LogLevel level, std::string_view event, const Fields& fields) {
-  const spdlog::level::level_enum spd_level = kLevels[static_cast<int>(level)];
-  if (!logger_->should_log(spd_level)) return;
-  const std::string line = json_ ? JsonLine(level, event, fields) : TextLine(level, event, fields);
-  logger_->log(spd_level, spdlog::string_view_t(line.data(), line.size()));
+  if (level >= least_) writer_.Write(Line(json_, level, event, fields));
 }
-
-void Log::Flush() { logger_->flush(); }
 
 }  // namespace longspan

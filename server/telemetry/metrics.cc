@@ -70,6 +70,18 @@ std::array<std::string, kRefusedConnectionReasons.size()> RefusedConnectionReaso
   return names;
 }
 
+std::array<std::string, kNumReloadedFiles> ReloadedFileNames() {
+  std::array<std::string, kNumReloadedFiles> names;
+  for (size_t i = 0; i < names.size(); ++i) names[i] = std::string(kReloadedFiles[i]);
+  return names;
+}
+
+// For a count that somebody else keeps and that never falls.
+void RaiseTo(Counter* counter, int64_t count) {
+  const double more = static_cast<double>(count) - counter->Value();
+  if (more > 0) counter->Increment(more);
+}
+
 Family<Counter>& Counters(prometheus::Registry* registry, const char* name, const char* help) {
   return prometheus::BuildCounter()
       .Name(absl::StrCat("longspan_", name))
@@ -200,6 +212,19 @@ Metrics::Metrics(const ModelInfo& model, bool tei_names)
       connections_refused_(Counters(&registry_, "connections_refused_total",
                                     "Connections turned away or closed by the server, by reason."),
                            "reason", RefusedConnectionReasons()),
+      log_dropped_(Counters(&registry_, "log_dropped_total",
+                            "Log lines lost because whoever reads the log did not take them.")
+                       .Add({})),
+      tls_expires_(Gauges(&registry_, "tls_certificate_expiry_timestamp_seconds",
+                          "When the certificate in force ends, in Unix seconds; 0 = no TLS.")
+                       .Add({})),
+      reloads_(Counters(&registry_, "reloads_total",
+                        "Changed certificates or keys that were put in force."),
+               "files", ReloadedFileNames()),
+      reload_failures_(Counters(&registry_, "reload_failures_total",
+                                "Looks, one a second, that found certificates or keys that cannot "
+                                "be used; those before stay in force."),
+                       "files", ReloadedFileNames()),
       process_(&registry_, model.weight_bytes),
       tei_(tei_names ? std::make_unique<TeiMetrics>(&registry_) : nullptr) {
   const std::string dtype(DataTypeName(model.dtype));
@@ -378,6 +403,12 @@ void Metrics::ReadGauges() {
   token_vector_bytes_.Set(static_cast<double>(gauges.token_vector_bytes));
   connections_[0].Set(static_cast<double>(gauges.grpc_connections));
   connections_[1].Set(static_cast<double>(gauges.http_connections));
+  RaiseTo(&log_dropped_, gauges.log_lines_lost);
+  tls_expires_.Set(static_cast<double>(gauges.tls_expires));
+  for (size_t i = 0; i < kNumReloadedFiles; ++i) {
+    RaiseTo(&reloads_[i], gauges.reloads[i]);
+    RaiseTo(&reload_failures_[i], gauges.reload_failures[i]);
+  }
   if (tei_ != nullptr) tei_->SetQueueSize(gauges.queue_texts);
   for (int lane = 0; lane < kNumLanes; ++lane)
     cost_correction_[lane].Set(gauges.cost_correction[lane]);

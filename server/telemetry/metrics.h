@@ -80,7 +80,12 @@ inline constexpr std::array<std::string_view, 11> kRefusedConnectionReasons = {
     "resets",          "idle_frames",
     "streams"};
 
-// Gauges, read at each scrape. Those of the queue are BatchScheduler::Depth, so a text that is cut
+// The files that are looked at while the server runs: the label `files`.
+inline constexpr size_t kNumReloadedFiles = 2;
+inline constexpr std::array<std::string_view, kNumReloadedFiles> kReloadedFiles = {"tls",
+                                                                                   "auth_keys"};
+
+// What is read at each scrape. Those of the queue are BatchScheduler::Depth, so a text that is cut
 // into pieces counts once for each piece.
 struct ServerGauges {
   int64_t queue_texts = 0;
@@ -96,6 +101,12 @@ struct ServerGauges {
   int64_t token_vector_bytes = 0;  // Admission::Backlog
   int64_t grpc_connections = 0;
   int64_t http_connections = 0;
+  int64_t log_lines_lost = 0;
+  int64_t tls_expires = 0;  // Unix seconds, 0 = no TLS
+  // Since the start, of kReloadedFiles: changes put in force, and looks that found files that
+  // cannot be used.
+  std::array<int64_t, kNumReloadedFiles> reloads = {};
+  std::array<int64_t, kNumReloadedFiles> reload_failures = {};
   // OnlineCostModel::factor of each lane.
   std::array<double, kNumLanes> cost_correction = {1, 1, 1};
 };
@@ -192,6 +203,10 @@ class Metrics final : public BatchObserver {
   Gauge& token_vector_bytes_;
   const LabelledChildren<Gauge, 2> connections_;  // gRPC, HTTP
   const LabelledChildren<Counter, kRefusedConnectionReasons.size()> connections_refused_;
+  Counter& log_dropped_;
+  Gauge& tls_expires_;
+  const LabelledChildren<Counter, kNumReloadedFiles> reloads_;
+  const LabelledChildren<Counter, kNumReloadedFiles> reload_failures_;
   ProcessMetrics process_;
 
   const std::unique_ptr<TeiMetrics> tei_;  // null where these names are not served

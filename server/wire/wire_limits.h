@@ -35,7 +35,7 @@ struct WireLimit {
   int64_t max = 0;         // in one message around it
   std::string_view verb;   // of the error: "inputs has 9 texts", "inputs[0].spans are 9"
   std::string_view noun;
-  int64_t min = 0;  // named in the error only
+  int64_t min = 0;               // named in the error only
   std::string_view reason = {};  // of the error (core/error_details.h); empty = none
 };
 using WireLimits = std::vector<WireLimit>;

@@ -14,6 +14,7 @@ namespace longspan {
 namespace {
 
 using testing::HasSubstr;
+using testing::StartsWith;
 
 constexpr absl::Duration kLong = absl::Seconds(30);
 
@@ -55,8 +56,6 @@ TEST_F(ClientTest, Encode_IsTriedAgain_WhileTheServerIsOverloaded) {
   EXPECT_EQ(server_.encode_calls(), 2);
 }
 
-// gRPC buffers at most 256 KiB for retries unless it is told otherwise. A longer text would then be
-// tried only once.
 TEST_F(ClientTest, Encode_OfALongText_IsTriedAgainToo) {
   FailUntil(2, grpc::StatusCode::UNAVAILABLE);
   const auto response = Connect()->Encode(Request(std::string(4 << 20, 'x')), kLong);
@@ -64,12 +63,39 @@ TEST_F(ClientTest, Encode_OfALongText_IsTriedAgainToo) {
   EXPECT_EQ(server_.encode_calls(), 2);
 }
 
-TEST_F(ClientTest, Encode_GivesUpAfterFourAttempts_WithTheServersError) {
-  FailUntil(100, grpc::StatusCode::UNAVAILABLE);
-  const auto response = Connect()->Encode(Request(), kLong);
+TEST_F(ClientTest, Encode_IsTriedUntilTheDeadline_AndEndsWithTheServersError) {
+  FailUntil(1000, grpc::StatusCode::UNAVAILABLE);
+  const auto response = Connect()->Encode(Request(), absl::Seconds(3));
   EXPECT_EQ(response.status().code(), absl::StatusCode::kUnavailable);
-  EXPECT_EQ(response.status().message(), "loading");
-  EXPECT_EQ(server_.encode_calls(), 4);
+  EXPECT_THAT(std::string(response.status().message()), StartsWith("loading ["));
+  EXPECT_THAT(std::string(response.status().message()), HasSubstr(" attempts in "));
+  EXPECT_GE(server_.encode_calls(), 3);
+}
+
+TEST_F(ClientTest, Encode_OfAServerThatWasNeverThere_EndsAtTheReachLimit) {
+  ClientOptions options = {.server = "127.0.0.1:1", .reach_limit = absl::Milliseconds(500)};
+  const auto response = (*Client::Connect(options))->Encode(Request(), kLong * 100);
+  EXPECT_EQ(response.status().code(), absl::StatusCode::kUnavailable);
+}
+
+// The rows that were seen before the attempt failed are left out of the next one.
+TEST_F(ClientTest, EncodeTokens_GoesOnWhereItWasCutOff) {
+  server_.set_on_encode_tokens([](int attempt, grpc::ServerWriter<v1::EncodeTokensResponse>* out) {
+    for (uint64_t first = 0; first < 6; first += 2) {
+      if (attempt == 1 && first == 4) return grpc::Status(grpc::StatusCode::UNAVAILABLE, "gone");
+      v1::EncodeTokensResponse part;
+      part.set_first_token(first);
+      part.set_token_count(2);
+      if (first == 4) part.set_tokens_total(6);
+      out->Write(part);
+    }
+    return grpc::Status::OK;
+  });
+  std::vector<uint64_t> seen;
+  const absl::Status status = Connect()->EncodeTokens(
+      {}, kLong, [&](const v1::EncodeTokensResponse& part) { seen.push_back(part.first_token()); });
+  EXPECT_TRUE(status.ok()) << status;
+  EXPECT_THAT(seen, testing::ElementsAre(0, 2, 4));
 }
 
 TEST_F(ClientTest, Encode_IsTriedOnce_WhereTheTextIsAtFaultOrRetryIsOff) {

@@ -41,6 +41,13 @@ class FakeServer final : public v1::EncoderService::Service,
     const std::lock_guard lock(mu_);
     on_encode_ = std::move(on_encode);
   }
+  // What a call of EncodeTokens does; `attempt` is the number of the call, from 1.
+  using OnEncodeTokens =
+      std::function<grpc::Status(int attempt, grpc::ServerWriter<v1::EncodeTokensResponse>*)>;
+  void set_on_encode_tokens(OnEncodeTokens on_encode_tokens) {
+    const std::lock_guard lock(mu_);
+    on_encode_tokens_ = std::move(on_encode_tokens);
+  }
   // Makes the first `checks` health checks answer NOT_SERVING, and later ones SERVING.
   void set_not_serving_for(int checks) {
     const std::lock_guard lock(mu_);
@@ -79,6 +86,17 @@ class FakeServer final : public v1::EncoderService::Service,
     }
     return on_encode ? on_encode(attempt, context, *request, response) : grpc::Status::OK;
   }
+  grpc::Status EncodeTokens(grpc::ServerContext*, const v1::EncodeTokensRequest*,
+                            grpc::ServerWriter<v1::EncodeTokensResponse>* out) override {
+    OnEncodeTokens on_encode_tokens;
+    int attempt = 0;
+    {
+      const std::lock_guard lock(mu_);
+      attempt = ++encode_tokens_calls_;
+      on_encode_tokens = on_encode_tokens_;
+    }
+    return on_encode_tokens ? on_encode_tokens(attempt, out) : grpc::Status::OK;
+  }
   grpc::Status GetModelInfo(grpc::ServerContext*, const v1::GetModelInfoRequest*,
                             v1::GetModelInfoResponse* response) override {
     response->set_model("fake");
@@ -100,7 +118,9 @@ class FakeServer final : public v1::EncoderService::Service,
   std::unique_ptr<grpc::Server> server_;
   mutable std::mutex mu_;
   OnEncode on_encode_;
+  OnEncodeTokens on_encode_tokens_;
   int encode_calls_ = 0;
+  int encode_tokens_calls_ = 0;
   int health_checks_ = 0;
   int not_serving_for_ = 0;
   v1::EncodeRequest last_request_;

@@ -66,9 +66,10 @@ void Count(void* block, int sign) {
 }
 
 void* Allocate(size_t bytes, size_t alignment) {
-  void* block = alignment <= alignof(std::max_align_t)
-                    ? std::malloc(std::max<size_t>(bytes, 1))
-                    : std::aligned_alloc(alignment, (bytes + alignment - 1) / alignment * alignment);
+  void* block =
+      alignment <= alignof(std::max_align_t)
+          ? std::malloc(std::max<size_t>(bytes, 1))
+          : std::aligned_alloc(alignment, (bytes + alignment - 1) / alignment * alignment);
   if (block == nullptr) throw std::bad_alloc();
   Count(block, +1);
   return block;
@@ -180,17 +181,18 @@ class Generator {
   }
 
  private:
-  static int64_t Log2(int64_t n) { return static_cast<int64_t>(std::log2(std::max<int64_t>(1, n))); }
+  static int64_t Log2(int64_t n) {
+    return static_cast<int64_t>(std::log2(std::max<int64_t>(1, n)));
+  }
 
   std::string Text() {
-    static constexpr const char* kParts[] = {"the ", "agreement ", "x",    "! ",  "a. B ", "\n\n",
-                                             " ",    "四五。",      "é",    "1,2", "\t",    "don't "};
+    static constexpr const char* kParts[] = {"the ", "agreement ", "x", "! ",  "a. B ", "\n\n",
+                                             " ",    "四五。",     "é", "1,2", "\t",    "don't "};
     std::string text;
     const int64_t bytes = 1 + Upto(kMaxTextBytes - 64);
     // Texts of one kind of part are the hard ones.
     const int64_t only = Below(24);
-    while (static_cast<int64_t>(text.size()) < bytes)
-      text += kParts[only < 12 ? only : Below(12)];
+    while (static_cast<int64_t>(text.size()) < bytes) text += kParts[only < 12 ? only : Below(12)];
     return text;
   }
 
@@ -314,8 +316,9 @@ class Cases {
             },
         .admit = [&](std::span<const TextShape> planned, int64_t) -> absl::Status {
           asked = true;
-          fits = Within("allocated while planning", watch.peak(), kPlanPerByte * counted + kSlack) &&
-                 Within("tokenised while planning", tokenized_, text_bytes);
+          fits =
+              Within("allocated while planning", watch.peak(), kPlanPerByte * counted + kSlack) &&
+              Within("tokenised while planning", tokenized_, text_bytes);
           shapes.assign(planned.begin(), planned.end());
           return absl::OkStatus();
         }};
@@ -325,7 +328,8 @@ class Cases {
     if (!Within("tokenised between two asks", most_between,
                 text_bytes + static_cast<int64_t>(input.text.size())))
       return false;
-    if (!asked) return Within("allocated by a refusal", watch.peak(), kPlanPerByte * counted + kSlack);
+    if (!asked)
+      return Within("allocated by a refusal", watch.peak(), kPlanPerByte * counted + kSlack);
     int64_t tokens = 0;
     double seconds = 0;
     for (const TextShape& shape : shapes) {
@@ -396,8 +400,8 @@ class Cases {
                 std::to_string(allowed));
   }
   bool Fail(const std::string& message) const {
-    std::string request = "input {" + wire_.ShortDebugString() + "} options {" +
-                          options_.ShortDebugString() + "}";
+    std::string request =
+        "input {" + wire_.ShortDebugString() + "} options {" + options_.ShortDebugString() + "}";
     if (request.size() > 4000) request.resize(4000);
     std::fprintf(stderr, "%s\n%s\n", message.c_str(), request.c_str());
     return false;

@@ -14,6 +14,7 @@
 
 #include "absl/time/clock.h"
 #include "client/client.h"
+#include "nlohmann/json.hpp"
 #include "tests/integration/server_process.h"
 #include "tests/refused_system_call.h"
 #include "tests/temporary_folder.h"
@@ -86,8 +87,10 @@ class EnvironmentsTest : public ::testing::Test {
     EXPECT_EQ(server.Port(), 0);
     EXPECT_EQ(server.Wait(), 1);
     const std::string line = Read(path);
-    EXPECT_THAT(line, HasSubstr("longspan-server: "));
-    EXPECT_THAT(line, HasSubstr(says));
+    const auto json = nlohmann::json::parse(line, nullptr, /*allow_exceptions=*/false);
+    ASSERT_TRUE(json.is_object()) << line;
+    EXPECT_EQ(json["event"], "cannot_start") << line;
+    EXPECT_THAT(json["error"].get<std::string>(), HasSubstr(says));
     EXPECT_EQ(std::count(line.begin(), line.end(), '\n'), 1) << line;
   }
 

@@ -39,11 +39,13 @@ class ServerProcess {
       close(out[0]);
       close(out[1]);
       std::vector<std::string> arguments = std::move(program);
-      for (const char* argument : {"--listen", "127.0.0.1:0", "--http", "off"})
-        arguments.push_back(argument);
+      const auto given = [&extra](const char* flag) {
+        return std::find(extra.begin(), extra.end(), flag) != extra.end();
+      };
+      if (!given("--listen")) arguments.insert(arguments.end(), {"--listen", "127.0.0.1:0"});
+      if (!given("--http")) arguments.insert(arguments.end(), {"--http", "off"});
       arguments.insert(arguments.end(), extra.begin(), extra.end());
-      if (std::find(extra.begin(), extra.end(), "--log-level") == extra.end())
-        arguments.insert(arguments.end(), {"--log-level", "error"});
+      if (!given("--log-level")) arguments.insert(arguments.end(), {"--log-level", "error"});
       std::vector<char*> argv;
       for (std::string& argument : arguments) argv.push_back(argument.data());
       argv.push_back(nullptr);

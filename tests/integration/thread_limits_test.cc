@@ -80,7 +80,7 @@ class LimitedServer {
 bool IsLimited() { return std::getenv("OMP_THREAD_LIMIT") != nullptr; }
 
 TEST(ThreadLimitsTest, ThreadsThatAreForbidden_EndTheStartAndNameTheVariable) {
-  LimitedServer server({{"OMP_THREAD_LIMIT", "1"}}, {"--threads", "2"});
+  LimitedServer server({{"OMP_THREAD_LIMIT", "1"}}, {"--threads", "2", "--log-format", "text"});
   EXPECT_EQ(server.Wait(), 1);
   EXPECT_EQ(server.Log(),
             "longspan-server: threads is 2; at most 1 can be had here: OMP_THREAD_LIMIT=1 is set; "
