@@ -30,8 +30,8 @@ double PaddedLength(const ModelInfo& info, int64_t num_tokens) {
 // The global tokens of a text.
 double Globals(const TextShape& text, const ModelInfo& info) {
   if (text.globals >= 0) return static_cast<double>(std::min(text.globals, text.tokens));
-  const bool first = info.default_global_attention != GlobalAttention::kNone &&
-                     text.tokens > info.dense_up_to;
+  const bool first =
+      info.default_global_attention != GlobalAttention::kNone && text.tokens > info.dense_up_to;
   return first ? 1 : 0;
 }
 
@@ -165,8 +165,8 @@ double CostModel::AttentionFlop(const TextShape& text) const {
   const double n = PaddedLength(info_, text.tokens);
   double flop = 0;
   for (const LayerAttention& layer : info_.layers) {
-    flop += 4.0 * static_cast<double>(info_.num_heads * info_.head_size) *
-            Pairs(layer, info_, text, n);
+    flop +=
+        4.0 * static_cast<double>(info_.num_heads * info_.head_size) * Pairs(layer, info_, text, n);
     if (layer.kind == AttentionKind::kSlidingWindow) flop += GlobalRowFlop(info_, text, n);
   }
   return flop;
@@ -207,8 +207,8 @@ int64_t CostModel::BatchBytes(std::span<const TextShape> texts) const {
     if (has_lsh) {
       // For each round and head: an output row, and 20 bytes for its log-sum-exp, the bucket and
       // the sorted position.
-      per_token += element * width + static_cast<double>(Hashes(text, info_)) *
-                                         (element * heads_width + heads * 20);
+      per_token += element * width +
+                   static_cast<double>(Hashes(text, info_)) * (element * heads_width + heads * 20);
     }
     tokens += n;
     bytes += n * per_token;

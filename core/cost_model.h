@@ -42,8 +42,8 @@ class CostModel {
   // normalised, handed over.
   void CalibratePooling(double seconds_per_vector);
 
-  double LinearFlop(const TextShape& text) const;     // of the linear layers, for one text
-  double AttentionFlop(const TextShape& text) const;  // of scores and values, for one text
+  double LinearFlop(const TextShape& text) const;      // of the linear layers, for one text
+  double AttentionFlop(const TextShape& text) const;   // of scores and values, for one text
   double PoolingSeconds(const TextShape& text) const;  // of the vectors behind the first one
   // The seconds by which one more text makes a batch longer.
   double TextSeconds(const TextShape& text) const;

@@ -2,8 +2,8 @@
 //
 //   1. JoinComputeTeam
 //   2. the model's Forward: all layers; dropped texts leave between them; then VerifyComputeTeam
-//   3. for each text, the hidden states in blocks of kRowsPerRead rows: token_sink, StreamingPooler;
-//      with very many spans in several goes, so that what is pooled at once stays small
+//   3. for each text, the hidden states in blocks of kRowsPerRead rows: token_sink,
+//      StreamingPooler; with very many spans in several goes, so that what is open stays small
 //   4. for each vector: Dense, Matryoshka cut, normalise, check that all values are finite
 //
 // Hidden states are read in blocks, so that a model that makes its last rows on demand (Reformer)
@@ -247,8 +247,8 @@ absl::Status Encoder::TextOutput::ReadGroup(const HiddenStates& hidden, int32_t 
     }
   }
   const bool has_dense = !options_.pooling.has_value();
-  const int64_t finish_work =
-      kValuesOfAVector + encoder_.VectorWidth(options_) + (has_dense ? encoder_.head_->num_parameters() : 0);
+  const int64_t finish_work = kValuesOfAVector + encoder_.VectorWidth(options_) +
+                              (has_dense ? encoder_.head_->num_parameters() : 0);
   for (size_t i = 0; i < group.size(); ++i) {
     absl::StatusOr<std::vector<float>> vector = Finish(pooler.TakeVector(i));
     if (!vector.ok()) return vector.status();
@@ -301,8 +301,7 @@ std::vector<absl::StatusOr<EncodedText>> Encoder::Encode(const TokenBatch& batch
       CatchLibTorch([&] { return EncodeTexts(batch, options, sticky, results, done); });
   // A pass that failed half way ends at a seam too. One whose texts are all dropped was just there.
   if (!status.ok() && !absl::IsCancelled(status) && control.at_seam) control.at_seam();
-  for (; done < num_texts; ++done)
-    results[done] = dropped.Ask(done) ? Dropped() : status;
+  for (; done < num_texts; ++done) results[done] = dropped.Ask(done) ? Dropped() : status;
   return results;
 }
 

@@ -35,8 +35,8 @@ constexpr double kLongPassSeconds = 0.05;  // a longer pass is measured once, to
 // The pass over the largest batch is not stopped before this time: it would save little.
 constexpr double kLargestBatchSeconds = 0.5;
 constexpr double kPredictionMargin = 1.1;  // by how much a pass may take longer than predicted
-// What a vector costs on the worker's thread over what it costs in the encoder: it is joined, turned
-// into the answer's bytes and freed there too.
+// What a vector costs on the worker's thread over what it costs in the encoder: it is joined,
+// turned into the answer's bytes and freed there too.
 constexpr double kHandedOver = 2;
 
 double SecondsSince(WarmUpClock::time_point begin) {
@@ -190,8 +190,7 @@ absl::StatusOr<double> Encoder::MeasurePass(std::span<const int64_t> lengths,
     const std::vector<int32_t> globals = ResolveGlobalPositions(info_, std::nullopt, {}, n);
     batch.Add({.token_ids = SampleIds(info_, n), .global_positions = globals});
     // Each overlaps the ones before it.
-    for (int64_t span = 0; span < spans; ++span)
-      options[i].spans.push_back({span % n, n});
+    for (int64_t span = 0; span < spans; ++span) options[i].spans.push_back({span % n, n});
   }
   const WarmUpClock::time_point begin = WarmUpClock::now();
   for (const absl::StatusOr<EncodedText>& result : Encode(batch, options, control)) {
@@ -256,8 +255,8 @@ absl::Status Encoder::TouchLargestBatch(std::span<const int64_t> lengths) const 
   const double share = static_cast<double>(LayersUntilEachKindRan(info_.layers)) /
                        static_cast<double>(info_.layers.size());
   const std::vector<TextShape> texts(lengths.begin(), lengths.end());
-  const double enough = std::max(kLargestBatchSeconds,
-                                 cost_model_->BatchSeconds(texts) * share * kPredictionMargin);
+  const double enough =
+      std::max(kLargestBatchSeconds, cost_model_->BatchSeconds(texts) * share * kPredictionMargin);
   const WarmUpClock::time_point begin = WarmUpClock::now();
   const EncodeControl control{.is_dropped = [&](int32_t) { return SecondsSince(begin) > enough; }};
   const absl::StatusOr<double> seconds = MeasurePass(lengths, control);

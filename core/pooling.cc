@@ -252,12 +252,11 @@ void StreamingPooler::CrossBoundary() {
     Forget(std::exchange(segment_of_[range], -1));
     --open_ranges_;
   }
-  if (next_begin_ == by_begin_.size() ||
-      task_.ranges[by_begin_[next_begin_]].begin != next_token_)
+  if (next_begin_ == by_begin_.size() || task_.ranges[by_begin_[next_begin_]].begin != next_token_)
     return;
   BeginSegment();
-  for (; next_begin_ < by_begin_.size() &&
-         task_.ranges[by_begin_[next_begin_]].begin == next_token_;
+  for (;
+       next_begin_ < by_begin_.size() && task_.ranges[by_begin_[next_begin_]].begin == next_token_;
        ++next_begin_) {
     segment_of_[by_begin_[next_begin_]] = current_;
     ++segments_[current_].users;

@@ -68,8 +68,7 @@ PreparationContext PreparationOf(const ServerOptions& options, const ServedModel
   out.max_independent_tokens = options.max_queue_tokens;
   out.max_independent_bytes = kIndependentTexts * options.max_text_bytes;
   if (model.tokenizer == nullptr) return out;
-  out.tokenize = [tokenizer = model.tokenizer.get()](std::string_view text,
-                                                     const StopCheck& stop) {
+  out.tokenize = [tokenizer = model.tokenizer.get()](std::string_view text, const StopCheck& stop) {
     return tokenizer->Encode(text, /*add_special_tokens=*/true, stop);
   };
   out.prefix_ids = model.tokenizer->prefix_ids();
@@ -266,8 +265,8 @@ void Server::StartWatching() {
       [this] {
         WorkerState worst = WorkerState::kGood;
         for (const auto& worker : workers_) {
-          worst = std::max(
-              worst, JudgeWorker(worker->Look(), clock_.Now(), options_.watchdog_factor));
+          worst =
+              std::max(worst, JudgeWorker(worker->Look(), clock_.Now(), options_.watchdog_factor));
         }
         return worst;
       },

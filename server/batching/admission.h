@@ -90,8 +90,8 @@ class AdmissionPermit {
  private:
   friend class Admission;
   struct Cost {
-    int64_t bytes = 0;           // of the text and of its spans
-    int64_t text_bytes = 0;      // of the text alone
+    int64_t bytes = 0;       // of the text and of its spans
+    int64_t text_bytes = 0;  // of the text alone
     int64_t tokens = 0;
     double seconds = 0;          // predicted, of all pieces
     double longest_seconds = 0;  // of the longest piece, which no second replica makes shorter

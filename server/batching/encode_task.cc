@@ -11,9 +11,9 @@ AdmissionClaim ClaimFor(const EncodeInput& input, int64_t max_tokens) {
   AdmissionClaim claim;
   claim.bytes = static_cast<int64_t>(input.text.empty() ? input.token_ids.size() * sizeof(int32_t)
                                                         : input.prompt.size() + input.text.size());
-  claim.span_bytes = static_cast<int64_t>(
-      (input.spans.size() + input.global_spans.size()) * sizeof(TextRange) +
-      input.global_positions.size() * sizeof(int32_t));
+  claim.span_bytes =
+      static_cast<int64_t>((input.spans.size() + input.global_spans.size()) * sizeof(TextRange) +
+                           input.global_positions.size() * sizeof(int32_t));
   claim.tokens = static_cast<int64_t>(input.token_ids.size());
   if (!input.independent_spans)
     claim.vectors = std::max<int64_t>(1, static_cast<int64_t>(input.spans.size()));

@@ -25,10 +25,10 @@ bool IsSmallEnoughInline(const EncodeInput& input) {
 
 // What of the input its preparation goes through.
 int64_t BytesToPrepare(const EncodeInput& input) {
-  return static_cast<int64_t>(
-      input.text.size() +
-      (input.token_ids.size() + input.global_positions.size()) * sizeof(int32_t) +
-      (input.spans.size() + input.global_spans.size()) * sizeof(TextRange));
+  return static_cast<int64_t>(input.text.size() +
+                              (input.token_ids.size() + input.global_positions.size()) *
+                                  sizeof(int32_t) +
+                              (input.spans.size() + input.global_spans.size()) * sizeof(TextRange));
 }
 
 absl::StatusOr<PreparedText> PrepareWithoutThrowing(const EncodeInput& input,
@@ -95,8 +95,7 @@ void EncodePipeline::Prepare(const std::shared_ptr<EncodeTask>& task) {
             const int64_t learn_from = task->input().text.empty() ? 0 : tokens_total;
             return admission_->Resize(task->permit(), shapes, learn_from, task->deadline());
           }};
-  absl::StatusOr<PreparedText> prepared =
-      PrepareWithoutThrowing(task->input(), context_, control);
+  absl::StatusOr<PreparedText> prepared = PrepareWithoutThrowing(task->input(), context_, control);
   absl::Status status = prepared.status();
   if (status.ok()) status = Reserve(*task, *prepared);
   if (!status.ok()) {

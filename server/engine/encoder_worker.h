@@ -61,8 +61,8 @@ class EncoderWorker {
   struct Heartbeat {
     bool busy = false;
     bool device_lost = false;
-    absl::Time since;              // start of the running batch, or when the worker became idle
-    absl::Time last_sign;          // when the pass was at its latest seam; not before `since`
+    absl::Time since;      // start of the running batch, or when the worker became idle
+    absl::Time last_sign;  // when the pass was at its latest seam; not before `since`
     // When Look last found that the thread had used CPU time.
     absl::Time last_used_cpu = absl::InfinitePast();
     double predicted_seconds = 0;  // of the running batch and of those that ran at its seams

@@ -41,7 +41,8 @@ std::vector<TokenRange> KeptTokens::MapAll(std::span<const TokenRange> ranges) c
     });
     for (; range != ranges.end() && range->begin < kept.end; ++range) {
       const TokenRange cut{std::max(range->begin, kept.begin), std::min(range->end, kept.end)};
-      if (cut.size() > 0) mapped.push_back({at + cut.begin - kept.begin, at + cut.end - kept.begin});
+      if (cut.size() > 0)
+        mapped.push_back({at + cut.begin - kept.begin, at + cut.end - kept.begin});
     }
     at += kept.size();
   }

@@ -48,10 +48,10 @@ std::vector<float> Join(const std::vector<VectorPart>& parts, bool normalize,
 }  // namespace
 
 TextShape ShapeOf(const TextPiece& piece, const LshOptions& lsh) {
-  TextShape shape(static_cast<int64_t>(piece.token_ids.size()),
-                  static_cast<int64_t>(piece.global_positions.size()),
-                  static_cast<int64_t>(piece.options.spans.size()) +
-                      (piece.options.document_vector ? 1 : 0));
+  TextShape shape(
+      static_cast<int64_t>(piece.token_ids.size()),
+      static_cast<int64_t>(piece.global_positions.size()),
+      static_cast<int64_t>(piece.options.spans.size()) + (piece.options.document_vector ? 1 : 0));
   shape.hashes = lsh.num_hashes;
   return shape;
 }

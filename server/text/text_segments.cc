@@ -117,8 +117,7 @@ void Split(std::string_view text, bool at_sentences, const VisitSegment& visit) 
 // Widens one range at a time.
 class Widener {
  public:
-  explicit Widener(std::string_view text)
-      : text_(text), size_(static_cast<int64_t>(text.size())) {}
+  explicit Widener(std::string_view text) : text_(text), size_(static_cast<int64_t>(text.size())) {}
 
   // `begin`, moved back to where its word begins. Must not be inside a code point.
   int64_t Begin(int64_t begin) {
@@ -157,9 +156,7 @@ class Widener {
 
 }  // namespace
 
-void ForEachSentence(std::string_view text, const VisitSegment& visit) {
-  Split(text, true, visit);
-}
+void ForEachSentence(std::string_view text, const VisitSegment& visit) { Split(text, true, visit); }
 void ForEachParagraph(std::string_view text, const VisitSegment& visit) {
   Split(text, false, visit);
 }

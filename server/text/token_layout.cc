@@ -96,7 +96,8 @@ absl::StatusOr<TokenLayout> ReadTokens(const EncodeInput& input, const Preparati
   absl::StatusOr<Tokenization> tokens = input.prompt.empty()
                                             ? context.tokenize(input.text, stop)
                                             : context.tokenize(input.prompt + input.text, stop);
-  if (!tokens.ok()) return IsStop(tokens.status()) ? tokens.status() : AtField(tokens.status(), field);
+  if (!tokens.ok())
+    return IsStop(tokens.status()) ? tokens.status() : AtField(tokens.status(), field);
   if (context.types.largest() == 0) tokens->types.clear();
   TokenLayout layout = LayoutOfText(*std::move(tokens), static_cast<int64_t>(input.prompt.size()),
                                     CountCharacters(input.prompt));
@@ -104,7 +105,8 @@ absl::StatusOr<TokenLayout> ReadTokens(const EncodeInput& input, const Preparati
   std::optional<int64_t> counted = prompt_tokens != nullptr ? *prompt_tokens : std::nullopt;
   if (!counted.has_value()) {
     const absl::StatusOr<int64_t> alone = CountPromptTokens(input.prompt, context, stop);
-    if (!alone.ok()) return IsStop(alone.status()) ? alone.status() : AtField(alone.status(), field);
+    if (!alone.ok())
+      return IsStop(alone.status()) ? alone.status() : AtField(alone.status(), field);
     counted = *alone;
     if (prompt_tokens != nullptr) *prompt_tokens = counted;
   }
@@ -161,8 +163,8 @@ absl::StatusOr<std::vector<TokenRange>> GlobalRanges(const EncodeInput& input,
   for (const TokenRange& range : merged) tokens += range.size();
   if (max_global_tokens > 0 && tokens > max_global_tokens) {
     return InvalidField(
-        input.field + (input.global_spans.empty() ? ".global_token_positions"
-                                                  : ".global_attention_spans"),
+        input.field +
+            (input.global_spans.empty() ? ".global_token_positions" : ".global_attention_spans"),
         absl::StrCat("make ", tokens, " tokens global; allowed: at most ", max_global_tokens));
   }
   return merged;

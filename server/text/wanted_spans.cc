@@ -51,8 +51,8 @@ absl::Status TooMany(const EncodeInput& input, absl::string_view count, int64_t 
 // ForEachSentence or ForEachParagraph.
 template <typename ForEach>
 absl::StatusOr<std::vector<PreparedSpan>> SegmentSpans(const EncodeInput& input,
-                                                       const TokenLayout& layout,
-                                                       int64_t max_spans, const ForEach& for_each) {
+                                                       const TokenLayout& layout, int64_t max_spans,
+                                                       const ForEach& for_each) {
   std::vector<PreparedSpan> spans;
   bool too_many = false;
   for_each(input.text, [&](const TextSegment& segment) {
@@ -67,16 +67,14 @@ absl::StatusOr<std::vector<PreparedSpan>> SegmentSpans(const EncodeInput& input,
 }
 
 absl::StatusOr<std::vector<PreparedSpan>> FixedSpans(const EncodeInput& input,
-                                                     const TokenLayout& layout,
-                                                     int64_t max_spans) {
+                                                     const TokenLayout& layout, int64_t max_spans) {
   const int64_t stride = input.span_tokens - input.span_overlap;
   const int64_t behind_first = std::max<int64_t>(0, layout.body.size() - input.span_tokens);
   const int64_t count = layout.body.size() > 0 ? 1 + (behind_first + stride - 1) / stride : 0;
   if (count > max_spans) return TooMany(input, absl::StrCat(count), max_spans);
   std::vector<PreparedSpan> spans;
   const Tokenization& tokens = layout.tokens;
-  for (int64_t begin = layout.body.begin; begin < layout.body.end;
-       begin += stride) {
+  for (int64_t begin = layout.body.begin; begin < layout.body.end; begin += stride) {
     const int64_t end = std::min(begin + input.span_tokens, layout.body.end);
     PreparedSpan span{{}, {}, {begin, end}, {}};
     if (IsText(input)) {

@@ -17,7 +17,6 @@ namespace longspan {
 // empty, outside the text, or touches no token, or says that there are more than max_spans; these
 // are never made.
 absl::StatusOr<std::vector<PreparedSpan>> WantedSpans(const EncodeInput& input,
-                                                      const TokenLayout& layout,
-                                                      int64_t max_spans);
+                                                      const TokenLayout& layout, int64_t max_spans);
 
 }  // namespace longspan

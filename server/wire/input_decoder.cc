@@ -209,9 +209,9 @@ class InputDecoder {
                           "reads a text; allowed with token_ids: GIVEN, FIXED");
     }
     if (wire_->spans_size() > context_.max_spans) {
-      return InvalidField(input_.field + ".spans",
-                          absl::StrCat("are ", wire_->spans_size(), "; allowed: at most ",
-                                       context_.max_spans));
+      return InvalidField(
+          input_.field + ".spans",
+          absl::StrCat("are ", wire_->spans_size(), "; allowed: at most ", context_.max_spans));
     }
     input_.spans = DecodeRanges(wire_->spans());
     if (!v1::SpanContext_IsValid(options_.span_context())) {

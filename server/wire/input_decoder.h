@@ -26,7 +26,7 @@ struct DecodingContext {
   const ModelInfo* model = nullptr;
   bool has_tokenizer = false;  // false: token_ids only
   int64_t max_texts_per_request = 0;
-  int64_t max_text_bytes = 0;  // of one text; token ids count 4 bytes each
+  int64_t max_text_bytes = 0;            // of one text; token ids count 4 bytes each
   int64_t max_spans = kMaxSpansPerText;  // given spans of one text
   int64_t max_global_spans = 0;  // global spans and positions of one text together; 0 = no bound
 };

@@ -148,8 +148,7 @@ TEST(CostModel, FurtherVectors_ArePriced_AndTheFirstIsPartOfTheText) {
   EXPECT_EQ(model.PoolingSeconds({100, 0, 1}), 0);
   EXPECT_EQ(model.PoolingSeconds({100, 0, 0}), 0);
   model.CalibratePooling(1e-5);
-  EXPECT_DOUBLE_EQ(model.TextSeconds({100, 0, 1001}),
-                   model.TextSeconds({100, 0, 1}) + 1000 * 1e-5);
+  EXPECT_DOUBLE_EQ(model.TextSeconds({100, 0, 1001}), model.TextSeconds({100, 0, 1}) + 1000 * 1e-5);
   model.CalibratePooling(-1);  // a measurement that failed changes nothing
   EXPECT_DOUBLE_EQ(model.PoolingSeconds({100, 0, 2}), 1e-5);
 }

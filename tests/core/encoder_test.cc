@@ -286,7 +286,8 @@ TEST_F(EncoderTest, SpansWithoutADocument_AreThoseOfTheRows) {
   const std::vector<std::vector<float>> rows = TokenRows(ids);
   EncodeOptions options{.pooling = PoolingMode::kMean, .normalize = false};
   options.document_vector = false;
-  for (int64_t i = 5; i < 25; ++i) options.spans.push_back({i, std::min<int64_t>(i + 1 + i % 7, 30)});
+  for (int64_t i = 5; i < 25; ++i)
+    options.spans.push_back({i, std::min<int64_t>(i + 1 + i % 7, 30)});
   const EncodedText encoded = Encode(ids, options);
   ASSERT_EQ(encoded.span_vectors.size(), options.spans.size());
   for (size_t s = 0; s < options.spans.size(); ++s) {

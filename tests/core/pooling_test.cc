@@ -275,19 +275,31 @@ TEST(StreamingPooler, TheWork_IsThatOfRowsAndRanges_HoweverTheyOverlap) {
   };
   using Range = std::function<TokenRange(int64_t)>;
   const std::pair<const char*, Range> shapes[] = {
-      {"all alike", [](int64_t) { return TokenRange{0, kRows}; }},
+      {"all alike",
+       [](int64_t) {
+         return TokenRange{0, kRows};
+       }},
       {"nested",
        [](int64_t i) {
          const int64_t inset = i % (kRows / 2);
          return TokenRange{inset, kRows - inset};
        }},
       {"every begin with late ends",
-       [](int64_t i) { return TokenRange{i % 4000, 4000 + 1 + (i / 4000 * 37 + i) % 4000}; }},
-      {"sliding", [](int64_t i) { return TokenRange{i % 7000, i % 7000 + 1000}; }},
+       [](int64_t i) {
+         return TokenRange{i % 4000, 4000 + 1 + (i / 4000 * 37 + i) % 4000};
+       }},
+      {"sliding",
+       [](int64_t i) {
+         return TokenRange{i % 7000, i % 7000 + 1000};
+       }},
       {"the latest begin ends first",
-       [](int64_t i) { return TokenRange{3999 - i % 4000, 4000 + i % 4000}; }},
+       [](int64_t i) {
+         return TokenRange{3999 - i % 4000, 4000 + i % 4000};
+       }},
       {"the earliest begin ends first",
-       [](int64_t i) { return TokenRange{i % 4000, 4000 + i % 4000}; }},
+       [](int64_t i) {
+         return TokenRange{i % 4000, 4000 + i % 4000};
+       }},
       {"random",
        [&](int64_t) {
          const int64_t begin = below(kRows);

@@ -2,19 +2,20 @@
 //
 //   request_costs FIXTURES CASES [SEED]
 //
-// Makes CASES requests at random, most of them hostile: thousands of spans that overlap, nest or lie
-// in one word, windows that overlap, fixed spans of overlap n - 1, sentences of nothing but stops,
-// global spans over everything, independent spans of the whole text, duplicates, empty and enormous
-// ranges. Each goes through the stages of the server: DecodeInput, ClaimFor, PrepareText, pooling,
-// and, where it is small, a pass of the fixture's model. What is counted is work, never time: bytes
-// that are allocated, bytes that are tokenised, tokens of the pieces, values that are pooled, and
-// seconds of the cost model. Each is compared with what admission counted at that moment, and the
-// first case beyond the stated factor ends the run with 1 and prints the request. The seed is fixed,
-// so the cases are the same on every machine; a longer run takes another seed and more cases.
+// Makes CASES requests at random, most of them hostile: thousands of spans that overlap, nest or
+// lie in one word, windows that overlap, fixed spans of overlap n - 1, sentences of nothing but
+// stops, global spans over everything, independent spans of the whole text, duplicates, empty and
+// enormous ranges. Each goes through the stages of the server: DecodeInput, ClaimFor, PrepareText,
+// pooling, and, where it is small, a pass of the fixture's model. What is counted is work, never
+// time: bytes that are allocated, bytes that are tokenised, tokens of the pieces, values that are
+// pooled, and seconds of the cost model. Each is compared with what admission counted at that
+// moment. The first case beyond the stated factor ends the run with 1 and prints the request. The
+// seed is fixed, so the cases are the same on every machine; a longer run takes another seed and
+// more cases.
 //
 // The factors are bounds of the data structures, not of luck:
 //   kHeldPerByte     3   the decoded input over the bytes that ClaimFor counts: vectors are copied
-//                        and a moved-out text may keep its buffer.
+//                        and a text that was moved out may keep its buffer.
 //   kPlanPerByte     512 bytes that planning may take for each such byte, before admission has seen
 //                        the shapes. One byte can be one token (37 bytes of ids, offsets and marks,
 //                        twice while arrays grow) and one span of a policy (72 bytes, its parts,
@@ -22,7 +23,8 @@
 //   kPiecePerToken   96  bytes for each token that admission let in: ids, types, positions and the
 //                        offsets of a span's own tokenisation.
 //   kPiecePerPiece 1536  bytes for each piece: its options, vectors and parts.
-//   kTokensPerToken  4   an independent span counts a token for four bytes, and one byte can be one.
+//   kTokensPerToken  4   an independent span counts a token for four bytes, and one byte can be
+//                        one.
 //   kSecondsPrice    6   the same in predicted seconds; attention that is dense up to its window
 //                        grows a little faster than the tokens.
 //   kPoolPerRow     16   values that are pooled over (rows + vectors) x dimensions: a range costs a
@@ -66,9 +68,10 @@ void Count(void* block, int sign) {
 }
 
 void* Allocate(size_t bytes, size_t alignment) {
-  void* block = alignment <= alignof(std::max_align_t)
-                    ? std::malloc(std::max<size_t>(bytes, 1))
-                    : std::aligned_alloc(alignment, (bytes + alignment - 1) / alignment * alignment);
+  void* block =
+      alignment <= alignof(std::max_align_t)
+          ? std::malloc(std::max<size_t>(bytes, 1))
+          : std::aligned_alloc(alignment, (bytes + alignment - 1) / alignment * alignment);
   if (block == nullptr) throw std::bad_alloc();
   Count(block, +1);
   return block;
@@ -180,17 +183,18 @@ class Generator {
   }
 
  private:
-  static int64_t Log2(int64_t n) { return static_cast<int64_t>(std::log2(std::max<int64_t>(1, n))); }
+  static int64_t Log2(int64_t n) {
+    return static_cast<int64_t>(std::log2(std::max<int64_t>(1, n)));
+  }
 
   std::string Text() {
-    static constexpr const char* kParts[] = {"the ", "agreement ", "x",    "! ",  "a. B ", "\n\n",
-                                             " ",    "四五。",      "é",    "1,2", "\t",    "don't "};
+    static constexpr const char* kParts[] = {"the ", "agreement ", "x", "! ",  "a. B ", "\n\n",
+                                             " ",    "四五。",     "é", "1,2", "\t",    "don't "};
     std::string text;
     const int64_t bytes = 1 + Upto(kMaxTextBytes - 64);
     // Texts of one kind of part are the hard ones.
     const int64_t only = Below(24);
-    while (static_cast<int64_t>(text.size()) < bytes)
-      text += kParts[only < 12 ? only : Below(12)];
+    while (static_cast<int64_t>(text.size()) < bytes) text += kParts[only < 12 ? only : Below(12)];
     return text;
   }
 
@@ -257,7 +261,6 @@ class Cases {
     context_.model = &model_;
     context_.tokenize = [this](std::string_view text, const StopCheck& stop) {
       tokenized_ += static_cast<int64_t>(text.size());
-      most_at_once_ = std::max(most_at_once_, static_cast<int64_t>(text.size()));
       absl::StatusOr<Tokenization> tokens = tokenizer_->Encode(text, true, stop);
       if (tokens.ok()) {  // the model's vocabulary is smaller
         for (int32_t& id : tokens->ids) id = id % static_cast<int32_t>(model_.vocab_size);
@@ -298,7 +301,7 @@ class Cases {
 
  private:
   bool Prepare(const EncodeInput& input, int64_t counted) {
-    tokenized_ = most_at_once_ = 0;
+    tokenized_ = 0;
     const auto text_bytes = static_cast<int64_t>(input.text.size() + 2 * input.prompt.size());
     std::vector<TextShape> shapes;
     bool asked = false, fits = true;
@@ -314,8 +317,9 @@ class Cases {
             },
         .admit = [&](std::span<const TextShape> planned, int64_t) -> absl::Status {
           asked = true;
-          fits = Within("allocated while planning", watch.peak(), kPlanPerByte * counted + kSlack) &&
-                 Within("tokenised while planning", tokenized_, text_bytes);
+          fits =
+              Within("allocated while planning", watch.peak(), kPlanPerByte * counted + kSlack) &&
+              Within("tokenised while planning", tokenized_, text_bytes);
           shapes.assign(planned.begin(), planned.end());
           return absl::OkStatus();
         }};
@@ -325,7 +329,8 @@ class Cases {
     if (!Within("tokenised between two asks", most_between,
                 text_bytes + static_cast<int64_t>(input.text.size())))
       return false;
-    if (!asked) return Within("allocated by a refusal", watch.peak(), kPlanPerByte * counted + kSlack);
+    if (!asked)
+      return Within("allocated by a refusal", watch.peak(), kPlanPerByte * counted + kSlack);
     int64_t tokens = 0;
     double seconds = 0;
     for (const TextShape& shape : shapes) {
@@ -396,8 +401,8 @@ class Cases {
                 std::to_string(allowed));
   }
   bool Fail(const std::string& message) const {
-    std::string request = "input {" + wire_.ShortDebugString() + "} options {" +
-                          options_.ShortDebugString() + "}";
+    std::string request =
+        "input {" + wire_.ShortDebugString() + "} options {" + options_.ShortDebugString() + "}";
     if (request.size() > 4000) request.resize(4000);
     std::fprintf(stderr, "%s\n%s\n", message.c_str(), request.c_str());
     return false;
@@ -412,7 +417,6 @@ class Cases {
   v1::Input wire_;
   v1::EncodeOptions options_;
   int64_t tokenized_ = 0;
-  int64_t most_at_once_ = 0;
   int64_t prepared_ = 0;
   int64_t encoded_ = 0;
 };

@@ -28,12 +28,14 @@ class Bench {
  public:
   Bench(const Encoder& encoder, int64_t tokens)
       : encoder_(encoder),
-        scheduler_(
-            {.max_batch_tokens = tokens},
-            {.text_seconds = [&](const TextShape& n) { return encoder_.cost_model().TextSeconds(n); },
-             .batch_seconds =
-                 [&](std::span<const TextShape> n) { return encoder_.cost_model().BatchSeconds(n); }},
-            &clock_),
+        scheduler_({.max_batch_tokens = tokens},
+                   {.text_seconds =
+                        [&](const TextShape& n) { return encoder_.cost_model().TextSeconds(n); },
+                    .batch_seconds =
+                        [&](std::span<const TextShape> n) {
+                          return encoder_.cost_model().BatchSeconds(n);
+                        }},
+                   &clock_),
         worker_(
             [&](const TokenBatch& batch, std::span<const EncodeOptions> options,
                 const EncodeControl& control) { return encoder_.Encode(batch, options, control); },

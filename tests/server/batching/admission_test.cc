@@ -143,7 +143,8 @@ TEST_F(AdmissionTest, Permit_GivesBackOnceByDestruction) {
 
 TEST_F(AdmissionTest, Claim_CountsNoMoreThanTruncationKeeps_AndWindowsAsTheirPieces) {
   Admission admission(
-      AdmissionOptions{}, [](const TextShape& n) { return static_cast<double>(n.tokens * n.tokens) * 1e-6; },
+      AdmissionOptions{},
+      [](const TextShape& n) { return static_cast<double>(n.tokens * n.tokens) * 1e-6; },
       &clock_);  // dense
   const auto cut = admission.TryAcquire({.bytes = 1 << 20, .max_tokens = 512}, never_);
   EXPECT_EQ(admission.backlog().tokens, 512);

@@ -369,7 +369,8 @@ TEST_F(PreparationCostTest, GlobalSpans_AreMerged_AndCountedBeforeTheyBecomePosi
 
 TEST_F(PreparationCostTest, GlobalRanges_OfManyOverlappingSpans_AreOne) {
   SetWords(20'000);
-  for (int64_t i = 0; i < 60'000; ++i) input_.global_spans.push_back({i % 100, 20'000 + i % 20'000});
+  for (int64_t i = 0; i < 60'000; ++i)
+    input_.global_spans.push_back({i % 100, 20'000 + i % 20'000});
   TokenLayout layout = *ReadTokens(input_, context_);
   const auto ranges = GlobalRanges(input_, layout, 0);
   ASSERT_TRUE(ranges.ok());
@@ -383,8 +384,9 @@ TEST_F(PreparationCostTest, IndependentSpans_AreCountedBeforeAnyIsMade) {
   input_.span_policy = SpanPolicy::kGiven;
   input_.independent_spans = true;
   for (int64_t i = 0; i < 60'000; ++i) input_.spans.push_back({i % 100, 10'000});
-  ExpectRefused(".spans", "tokens together, each with prompt and special tokens; allowed where they "
-                          "are independent: at most 100000");
+  ExpectRefused(".spans",
+                "tokens together, each with prompt and special tokens; allowed where they "
+                "are independent: at most 100000");
   EXPECT_EQ(tokenized_, 1);
   EXPECT_TRUE(shapes_.empty());
   // Blanks are bytes without tokens; they are read all the same.

@@ -82,7 +82,8 @@ TEST(TextSegmentsTest, ManyRangesInOneWord_CostTheWordOnce) {
   const std::string text = "a " + std::string(60'000, 'x') + " b";
   std::vector<TextRange> letters;
   for (int64_t i = 0; i < 60'000; i += 2) letters.push_back({2 + i, 3 + i});
-  for (int64_t i = 0; i < 300'000; ++i) letters.push_back({2 + i % 59'000, 3 + i % 60'000 / 2 + 30'000});
+  for (int64_t i = 0; i < 300'000; ++i)
+    letters.push_back({2 + i % 59'000, 3 + i % 60'000 / 2 + 30'000});
   std::erase_if(letters, [](const TextRange& range) { return range.end <= range.begin; });
   int64_t looked_at = 0;
   const auto widened = WidenToWords(text, letters, &looked_at);
