@@ -2,8 +2,8 @@
 //
 //   1. JoinComputeTeam
 //   2. the model's Forward: all layers; dropped texts leave between them; then VerifyComputeTeam
-//   3. for each text, the hidden states in blocks of kRowsPerRead rows: token_sink, StreamingPooler;
-//      with very many spans in several goes, so that what is pooled at once stays small
+//   3. for each text, the hidden states in blocks of kRowsPerRead rows: token_sink,
+//      StreamingPooler; with very many spans in several goes, so that what is open stays small
 //   4. for each vector: Dense, Matryoshka cut, normalise, check that all values are finite
 //
 // Hidden states are read in blocks, so that a model that makes its last rows on demand (Reformer)

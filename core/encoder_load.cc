@@ -35,8 +35,8 @@ constexpr double kLongPassSeconds = 0.05;  // a longer pass is measured once, to
 // The pass over the largest batch is not stopped before this time: it would save little.
 constexpr double kLargestBatchSeconds = 0.5;
 constexpr double kPredictionMargin = 1.1;  // by how much a pass may take longer than predicted
-// What a vector costs on the worker's thread over what it costs in the encoder: it is joined, turned
-// into the answer's bytes and freed there too.
+// What a vector costs on the worker's thread over what it costs in the encoder: it is joined,
+// turned into the answer's bytes and freed there too.
 constexpr double kHandedOver = 2;
 
 double SecondsSince(WarmUpClock::time_point begin) {

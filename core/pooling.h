@@ -24,7 +24,7 @@
 //   const std::vector<float> span = pooler.TakeVector(1);
 //
 // Cost: each of T rows of D values once, and O(log ranges) merges of D values for each range,
-// however they overlap; about three in practice. Memory: the segments that open ranges still need
+// however they overlap; one to five in practice. Memory: the segments that open ranges still need
 // (held_bytes), at most one for each begin of a range. GroupRanges divides many ranges, so that
 // this stays below a bound, and each group reads the rows anew.
 //

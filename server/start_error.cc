@@ -4,9 +4,7 @@
 
 #include <algorithm>
 
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/strip.h"
 #include "server/config_file.h"
 #include "core/error_details.h"
 #include "server/telemetry/line_writer.h"
@@ -22,9 +20,9 @@ constexpr absl::Duration kLimit = absl::Seconds(1);
 std::string FlagOf(const std::vector<std::string>& arguments, const std::string& name) {
   std::string value;
   for (size_t i = 0; i < arguments.size(); ++i) {
-    std::string_view argument = arguments[i];
+    const std::string& argument = arguments[i];
     if (argument == name && i + 1 < arguments.size()) value = arguments[i + 1];
-    if (absl::ConsumePrefix(&argument, absl::StrCat(name, "="))) value = std::string(argument);
+    if (argument.starts_with(name + "=")) value = argument.substr(name.size() + 1);
   }
   return value;
 }

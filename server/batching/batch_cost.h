@@ -1,6 +1,7 @@
 // BatchCost: what a text and a batch are predicted to cost, as functions of their shapes alone
-// (core/text_shape.h). Admission, scheduler and worker count in these seconds. CostModel (core/cost_model.h) has the
-// methods of the same names, and OnlineCostModel corrects what they predict.
+// (core/text_shape.h). Admission, scheduler and worker count in these seconds. CostModel
+// (core/cost_model.h) has the methods of the same names, and OnlineCostModel corrects what they
+// predict.
 //
 // Thread safety: both functions may be called from any thread.
 #pragma once

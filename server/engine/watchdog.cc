@@ -11,8 +11,8 @@ namespace {
 // or is short of CPU time is silent for so long.
 constexpr absl::Duration kLeastPatience = absl::Minutes(1);
 
-// How many times as long a worker may reach no seam while it computes. The work between two seams is
-// bounded, some seconds for the longest texts: a minute times this is far beyond any of it.
+// How many times as long a worker may reach no seam while it computes. The work between two seams
+// is bounded, some seconds for the longest texts: a minute times this is far beyond any of it.
 constexpr int kPatienceWhileComputing = 10;
 
 }  // namespace

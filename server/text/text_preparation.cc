@@ -16,8 +16,8 @@ namespace longspan {
 namespace {
 
 // Independent spans of a text are tokenised again, and a span may become more tokens alone than it
-// touches in its text: a word in full may be one token, and its letters are many. So each counts one
-// token for as many bytes, at least. About four bytes are one token of English.
+// touches in its text: a whole word may be one token, and a part of it several. So a span counts at
+// least one token for as many bytes. About four bytes are one token of English.
 constexpr int64_t kBytesOfAToken = 4;
 
 // Turns the tokens of one input into its pieces, in two steps. First the ranges of all pieces are

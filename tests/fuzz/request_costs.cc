@@ -2,19 +2,20 @@
 //
 //   request_costs FIXTURES CASES [SEED]
 //
-// Makes CASES requests at random, most of them hostile: thousands of spans that overlap, nest or lie
-// in one word, windows that overlap, fixed spans of overlap n - 1, sentences of nothing but stops,
-// global spans over everything, independent spans of the whole text, duplicates, empty and enormous
-// ranges. Each goes through the stages of the server: DecodeInput, ClaimFor, PrepareText, pooling,
-// and, where it is small, a pass of the fixture's model. What is counted is work, never time: bytes
-// that are allocated, bytes that are tokenised, tokens of the pieces, values that are pooled, and
-// seconds of the cost model. Each is compared with what admission counted at that moment, and the
-// first case beyond the stated factor ends the run with 1 and prints the request. The seed is fixed,
-// so the cases are the same on every machine; a longer run takes another seed and more cases.
+// Makes CASES requests at random, most of them hostile: thousands of spans that overlap, nest or
+// lie in one word, windows that overlap, fixed spans of overlap n - 1, sentences of nothing but
+// stops, global spans over everything, independent spans of the whole text, duplicates, empty and
+// enormous ranges. Each goes through the stages of the server: DecodeInput, ClaimFor, PrepareText,
+// pooling, and, where it is small, a pass of the fixture's model. What is counted is work, never
+// time: bytes that are allocated, bytes that are tokenised, tokens of the pieces, values that are
+// pooled, and seconds of the cost model. Each is compared with what admission counted at that
+// moment. The first case beyond the stated factor ends the run with 1 and prints the request. The
+// seed is fixed, so the cases are the same on every machine; a longer run takes another seed and
+// more cases.
 //
 // The factors are bounds of the data structures, not of luck:
 //   kHeldPerByte     3   the decoded input over the bytes that ClaimFor counts: vectors are copied
-//                        and a moved-out text may keep its buffer.
+//                        and a text that was moved out may keep its buffer.
 //   kPlanPerByte     512 bytes that planning may take for each such byte, before admission has seen
 //                        the shapes. One byte can be one token (37 bytes of ids, offsets and marks,
 //                        twice while arrays grow) and one span of a policy (72 bytes, its parts,
@@ -22,7 +23,8 @@
 //   kPiecePerToken   96  bytes for each token that admission let in: ids, types, positions and the
 //                        offsets of a span's own tokenisation.
 //   kPiecePerPiece 1536  bytes for each piece: its options, vectors and parts.
-//   kTokensPerToken  4   an independent span counts a token for four bytes, and one byte can be one.
+//   kTokensPerToken  4   an independent span counts a token for four bytes, and one byte can be
+//                        one.
 //   kSecondsPrice    6   the same in predicted seconds; attention that is dense up to its window
 //                        grows a little faster than the tokens.
 //   kPoolPerRow     16   values that are pooled over (rows + vectors) x dimensions: a range costs a
@@ -259,7 +261,6 @@ class Cases {
     context_.model = &model_;
     context_.tokenize = [this](std::string_view text, const StopCheck& stop) {
       tokenized_ += static_cast<int64_t>(text.size());
-      most_at_once_ = std::max(most_at_once_, static_cast<int64_t>(text.size()));
       absl::StatusOr<Tokenization> tokens = tokenizer_->Encode(text, true, stop);
       if (tokens.ok()) {  // the model's vocabulary is smaller
         for (int32_t& id : tokens->ids) id = id % static_cast<int32_t>(model_.vocab_size);
@@ -300,7 +301,7 @@ class Cases {
 
  private:
   bool Prepare(const EncodeInput& input, int64_t counted) {
-    tokenized_ = most_at_once_ = 0;
+    tokenized_ = 0;
     const auto text_bytes = static_cast<int64_t>(input.text.size() + 2 * input.prompt.size());
     std::vector<TextShape> shapes;
     bool asked = false, fits = true;
@@ -416,7 +417,6 @@ class Cases {
   v1::Input wire_;
   v1::EncodeOptions options_;
   int64_t tokenized_ = 0;
-  int64_t most_at_once_ = 0;
   int64_t prepared_ = 0;
   int64_t encoded_ = 0;
 };
