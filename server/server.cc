@@ -265,7 +265,7 @@ void Server::ReportMemory() {
                {"set_by", MaxTokensSetBy(options_, model_.info)},
                {"setting_tokens", options_.max_tokens},
                {"model_tokens", model_.info.max_tokens},
-               {"memory_tokens", model_.info.memory_max_tokens},
+               {"memory_tokens", options_.memory_max_tokens},
                {"pass_bytes", model_.max_piece_bytes},
                {"tensor_bytes", model_.tensor_bytes},
                {"container_bytes", model_.container_bytes}});
