@@ -256,8 +256,8 @@ void Server::ReportComputeTeams() {
       model_.team_speeds);
 }
 
-// What the longest text in force is and what sets it. --print-config cannot tell: the model's and the
-// memory's bounds are known only now.
+// What the longest text in force is and what sets it. --print-config cannot tell: the model's and
+// the memory's bounds are known only now.
 void Server::ReportMemory() {
   metrics_.SetMemoryLimits(model_.container_bytes, model_.tensor_bytes);
   log_->Write(LogLevel::kInfo, "text_limit",
