@@ -48,9 +48,7 @@ class CostModel {
   // The seconds by which one more text makes a batch longer.
   double TextSeconds(const TextShape& text) const;
   double BatchSeconds(std::span<const TextShape> texts) const;
-  // Of activations, at their peak. Never less than a pass takes (proven by pass_bytes_test): what
-  // this says fits does fit.
-  int64_t BatchBytes(std::span<const TextShape> texts) const;
+  int64_t BatchBytes(std::span<const TextShape> texts) const;  // of activations, at their peak
 
  private:
   ModelInfo info_;

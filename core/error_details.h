@@ -83,7 +83,8 @@ std::string LimitOf(const absl::Status& status);
 //   Quoted("query") = 'query'        Quoted(10 MB of x) = 'xxx...' (10485760 bytes)
 inline constexpr size_t kMaxQuotedBytes = 64;
 std::string Quoted(std::string_view text);
-// Names that are allowed, quoted, with commas: at most ten of them and then how many more there are.
+// Names that are allowed, quoted, with commas: at most ten of them and then how many more there
+// are.
 template <typename Names>
 std::string QuotedNames(const Names& names) {
   constexpr size_t kMost = 10;
@@ -99,8 +100,9 @@ std::string QuotedNames(const Names& names) {
 // The beginning of a text, at most `most` bytes of it, that ends between two UTF-8 characters.
 std::string CutUtf8(std::string_view text, size_t most);
 
-// A message as it leaves the process: at most kMaxMessageBytes, the last of them telling how long it
-// was where it is cut. Everything that is quoted is short already; this is the net behind that rule.
+// A message as it leaves the process: at most kMaxMessageBytes, the last of them telling how long
+// it was where it is cut. Everything that is quoted is short already; this is the net behind that
+// rule.
 inline constexpr size_t kMaxMessageBytes = 1024;
 std::string ShortMessage(std::string_view message);
 

@@ -58,9 +58,6 @@ struct ModelInfo {
   int64_t intermediate_size = 0;
   int64_t vocab_size = 0;
   int64_t max_tokens = 0;  // of one text, special tokens included; 0 = the model sets no bound
-  // The longest text of which a pass fits in memory beside the weights, as the server that serves
-  // the model has found at its start; 0 = no bound is known. Not a property of the model.
-  int64_t memory_max_tokens = 0;
   int64_t num_parameters = 0;
   int64_t weight_bytes = 0;  // as they are held in memory
   int32_t pad_token_id = 0;

@@ -5,7 +5,8 @@
 //   kB KB MB GB TB  and  KiB MiB GiB TiB  the same; B alone is 1; only where bytes are counted
 //
 // A fraction is taken where a suffix makes it whole: "1.5Gi" is 1610612736, "1.5" is nothing. There
-// are no signs, no blanks, no exponents, and case matters: "8m" and "8mb" could mean several things.
+// are no signs, no blanks, no exponents, and case matters: "8m" and "8mb" could mean several
+// things.
 //
 // Free functions without state: thread safe.
 #pragma once
@@ -21,8 +22,8 @@ namespace longspan {
 // What a quantity counts: bytes may have a B behind the suffix.
 enum class Counted { kThings, kBytes };
 
-// INVALID_ARGUMENT says what is wrong with the text: "no number", "a fraction of a byte", "more than
-// 9223372036854775807", "unknown suffix 'm'".
+// INVALID_ARGUMENT says what is wrong with the text: "no number", "a fraction of a byte", "more
+// than 9223372036854775807", "unknown suffix 'm'".
 absl::StatusOr<int64_t> ParseQuantity(std::string_view text, Counted counted);
 
 // The shortest exact form that ParseQuantity reads back: "8MiB", "2GiB", "4Mi". Bytes take the
@@ -30,7 +31,8 @@ absl::StatusOr<int64_t> ParseQuantity(std::string_view text, Counted counted);
 // stay 16384.
 std::string FormatQuantity(int64_t value, Counted counted);
 
-// What may be written, for error messages: "a number of bytes, as 8388608 or 8MiB (k, M, G, T, ...)".
+// What may be written, for error messages: "a number of bytes, as 8388608 or 8MiB (k, M, G, T,
+// ...)".
 std::string_view QuantityForms(Counted counted);
 
 }  // namespace longspan

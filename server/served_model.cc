@@ -80,7 +80,7 @@ TeamLimit DivideCores(ServerOptions* options) {
 constexpr int64_t kBesideTensors = 96;
 
 // Finds how long a text may be by memory, once the weights are loaded and the cores divided.
-void BoundByMemory(const std::shared_ptr<Encoder>& encoder, const ServerOptions& options,
+void BoundByMemory(const std::shared_ptr<Encoder>& encoder, ServerOptions* options,
                    ServedModel* model) {
   model->piece_bytes = [encoder](const TextShape& text) {
     return encoder->cost_model().BatchBytes(std::span(&text, 1));
@@ -90,15 +90,15 @@ void BoundByMemory(const std::shared_ptr<Encoder>& encoder, const ServerOptions&
   // A long text has not all that is left to itself: passes of others run beside it, on other
   // replicas or inside it, and must fit too. Where half would not do for them, the text keeps half.
   const int64_t left = model->tensor_bytes - GetMemoryStats().live_bytes;
-  const int64_t passes_beside = model->teams_follow_load ? 1 : options.replicas;
-  const int64_t batch = model->piece_bytes(model->info.CutToLongest(options.max_batch_tokens));
+  const int64_t passes_beside = model->teams_follow_load ? 1 : options->replicas;
+  const int64_t batch = model->piece_bytes(model->info.CutToLongest(options->max_batch_tokens));
   model->max_piece_bytes = std::max<int64_t>(1, std::max(left / 2, left - passes_beside * batch));
   MemoryRoom room{.tensor_bytes = model->max_piece_bytes};
   if (model->container_bytes > 0) {
     room.process_bytes = std::max<int64_t>(
         1, model->container_bytes - ResidentPrivateBytes() - (left - model->max_piece_bytes));
   }
-  model->info.memory_max_tokens = LongestTextInMemory(
+  options->memory_max_tokens = LongestTextInMemory(
       {.pass_bytes = [&](int64_t num_tokens) { return model->piece_bytes(num_tokens); },
        // With EncodeTokens every token's vector is kept until it is sent.
        .bytes_per_token = kBesideTensors + 4 * model->info.token_dimensions},
@@ -145,7 +145,7 @@ absl::StatusOr<ServedModel> LoadServedModel(ServerOptions* options) {
   }
   model.info = encoder->info();
   model.tensor_bytes = *budget;
-  BoundByMemory(encoder, *options, &model);
+  BoundByMemory(encoder, options, &model);
   model.tokenizer = *std::move(tokenizer);
   model.encode = [encoder](const TokenBatch& batch, std::span<const EncodeOptions> wanted,
                            const EncodeControl& control) {

@@ -35,7 +35,7 @@ struct ServedModel {
   // Encoder::Validate; empty = nothing is checked.
   std::function<absl::Status(const TokenBatch::Text& text, const EncodeOptions& options)> validate;
   // The predicted bytes of a pass over one text alone, and the most that such a pass may take; 0 =
-  // no bound is known. info's memory_max_tokens follows from them.
+  // no bound is known. memory_max_tokens of the options follows from them.
   std::function<int64_t(const TextShape& text)> piece_bytes;
   int64_t max_piece_bytes = 0;
   // What bounds the memory; 0 = nothing does.

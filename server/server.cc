@@ -347,8 +347,8 @@ void Server::ReportComputeTeams() {
       model_.team_speeds);
 }
 
-// What the longest text in force is and what sets it. --print-config cannot tell: the model's and the
-// memory's bounds are known only now.
+// What the longest text in force is and what sets it. --print-config cannot tell: the model's and
+// the memory's bounds are known only now.
 void Server::ReportMemory() {
   metrics_.SetMemoryLimits(model_.container_bytes, model_.tensor_bytes);
   log_->Write(LogLevel::kInfo, "text_limit",
@@ -356,7 +356,7 @@ void Server::ReportMemory() {
                {"set_by", MaxTokensSetBy(options_, model_.info)},
                {"setting_tokens", options_.max_tokens},
                {"model_tokens", model_.info.max_tokens},
-               {"memory_tokens", model_.info.memory_max_tokens},
+               {"memory_tokens", options_.memory_max_tokens},
                {"pass_bytes", model_.max_piece_bytes},
                {"tensor_bytes", model_.tensor_bytes},
                {"container_bytes", model_.container_bytes}});

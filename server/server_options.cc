@@ -374,7 +374,7 @@ absl::Status ApplyLayers(const CommandLine& line, const Environment& environment
 
 int64_t MaxTokensInForce(const ServerOptions& options, const ModelInfo& model) {
   int64_t least = 0;
-  for (const int64_t bound : {options.max_tokens, model.max_tokens, model.memory_max_tokens}) {
+  for (const int64_t bound : {options.max_tokens, model.max_tokens, options.memory_max_tokens}) {
     if (bound > 0) least = least == 0 ? bound : std::min(least, bound);
   }
   return least;

@@ -44,7 +44,10 @@ struct ServerOptions {
   bool preempt = true;  // short texts may run inside the passes of long ones
 
   // Limits.
-  int64_t max_tokens = 0;            // longest text; 0 = the model's own bound
+  int64_t max_tokens = 0;  // longest text; 0 = what the model and the memory allow
+  // The longest text of which a pass fits in memory beside the weights; 0 = no bound is known. No
+  // setting: LoadServedModel finds it.
+  int64_t memory_max_tokens = 0;
   int64_t max_batch_tokens = 16384;  // of one forward pass; a longer text runs alone
   absl::Duration batch_timeout = absl::ZeroDuration();
   int64_t max_queue_tokens = int64_t{4} << 20;   // accepted and not done
@@ -115,8 +118,8 @@ using Environment = std::function<std::optional<std::string>(const std::string& 
 std::optional<std::string> ProcessEnvironment(const std::string& name);
 std::vector<std::string> ProcessVariables();
 
-// Parses all layers and checks each value by itself. INVALID_ARGUMENT in one line, also where one of
-// `variables` ("NAME=VALUE") looks like a setting and is none (server/known_variables.h).
+// Parses all layers and checks each value by itself. INVALID_ARGUMENT in one line, also where one
+// of `variables` ("NAME=VALUE") looks like a setting and is none (server/known_variables.h).
 absl::StatusOr<ParsedOptions> ParseServerOptions(const std::vector<std::string>& arguments,
                                                  const Environment& environment,
                                                  const std::vector<std::string>& variables = {});

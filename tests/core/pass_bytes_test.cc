@@ -1,6 +1,6 @@
-// What CostModel::BatchBytes says of a pass, against what the pass takes: the highest number of bytes
-// that its tensors had in the arena at once. Servers refuse texts by the prediction, so it must never
-// be below the truth, and not far above it either.
+// What CostModel::BatchBytes says of a pass, against what the pass takes: the highest number of
+// bytes that its tensors had in the arena at once. Servers refuse texts by the prediction, so it
+// must never be below the truth, and not far above it either.
 #include <gtest/gtest.h>
 
 #include <algorithm>

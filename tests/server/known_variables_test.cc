@@ -51,7 +51,8 @@ TEST(KnownVariablesTest, EverySetting_TheClients_AndTheScripts_AreKnown) {
     EXPECT_TRUE(Parse({absl::StrCat(name, "=1")}).ok()) << name;
 }
 
-// A shell in which ./dev runs exports what it likes; the server that ./dev run starts must not mind.
+// A shell in which ./dev runs exports what it likes; the server that ./dev run starts must not
+// mind.
 TEST(KnownVariablesTest, EveryVariableOfTheScriptsIsKnown) {
   size_t found = 0;
   for (const char* script : {"dev", "deploy/image.sh", "tests/lint/lint.sh"}) {

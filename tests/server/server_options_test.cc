@@ -192,7 +192,7 @@ TEST(ServerOptionsTest, MaxTokensInForce_IsTheSmallestBound_AndSaysWhoSetsIt) {
     options.max_tokens = c.setting;
     ModelInfo model;
     model.max_tokens = c.model;
-    model.memory_max_tokens = c.memory;
+    options.memory_max_tokens = c.memory;
     EXPECT_EQ(MaxTokensInForce(options, model), c.in_force);
     EXPECT_EQ(MaxTokensSetBy(options, model), c.set_by);
   }
