@@ -287,6 +287,18 @@ TEST(UnreadAnswerTest, ADrainSaysThatTheyWereNotTaken) {
   }
 }
 
+// A call whose request has not come holds no drain: nothing of it was accepted.
+TEST(UnfinishedRequestTest, HoldsNoDrain) {
+  TestServer server({}, {.drain_limit = absl::Seconds(600)});
+  RawHttp2 caller(server.server().grpc_port());
+  caller.Open(1, kEncode);
+  caller.Data(1, kUnfinished);
+  caller.Open(3, kEncodeStream);
+  caller.Data(3, kUnfinished);
+  ASSERT_TRUE(caller.Ping());
+  EXPECT_TRUE(server.server().Drain());
+}
+
 TEST(UnreadAnswerTest, ADrainThatHandedEverythingOver_SaysSo) {
   TestServer server;
   ASSERT_TRUE(server.client().Encode(IdsRequest({{1, 2}, {3}}), kLong).ok());
