@@ -51,8 +51,9 @@ class Tokenizer {
 
   // Takes time linear in the text's length. INVALID_ARGUMENT names the byte where the text is not
   // UTF-8. RESOURCE_EXHAUSTED where the process has a limit of address space (ulimit -v) and what
-  // the crate may need does not fit: the crate itself would end the process. A text of more than half a mebibyte is tokenised in parts, where the tokenizer and the
-  // blanks of the text allow that (text_chunks.h): it gives the same tokens in bounded memory.
+  // the crate may need does not fit: the crate itself would end the process. A text of more than
+  // half a mebibyte is tokenised in parts, where the tokenizer and the blanks of the text allow
+  // that (text_chunks.h): it gives the same tokens in bounded memory.
   absl::StatusOr<Tokenization> Encode(std::string_view text, bool add_special_tokens = true) const;
   // The tokens of Encode, without their types, part by part in the order of the text: no more than
   // one part's are held at a time. A text that cannot be cut is one part. An error of `take` ends

@@ -106,8 +106,7 @@ class Walk {
   // False where the walk must end: the bytes are malformed, or failure_ says what is wrong.
   bool Message(const Descriptor& type, const std::string& path, Counts* counts) {
     while (const uint32_t tag = in_->ReadTag()) {
-      const FieldDescriptor* field =
-          type.FindFieldByNumber(WireFormatLite::GetTagFieldNumber(tag));
+      const FieldDescriptor* field = type.FindFieldByNumber(WireFormatLite::GetTagFieldNumber(tag));
       const bool good = field != nullptr ? Known(*field, tag, path, counts) : Unknown(tag);
       if (!good || !failure_.ok()) return false;
     }
@@ -185,7 +184,7 @@ class Walk {
     } else {
       good = Message(*field.message_type(), absl::StrCat(path, field.name(), "."), counts);
     }
-    good = good && in_->BytesUntilLimit() == 0;  // the bytes may end before the length that was told
+    good = good && in_->BytesUntilLimit() == 0;  // they may end before the length that was told
     in_->PopLimit(limit);
     return good && failure_.ok();
   }
