@@ -55,8 +55,9 @@ class Tokenizer {
 
   // Takes time linear in the text's length. INVALID_ARGUMENT names the byte where the text is not
   // UTF-8. RESOURCE_EXHAUSTED where the process has a limit of address space (ulimit -v) and what
-  // the crate may need does not fit: the crate itself would end the process. A text of more than half a mebibyte is tokenised in parts, where the tokenizer and the
-  // blanks of the text allow that (text_chunks.h): it gives the same tokens in bounded memory.
+  // the crate may need does not fit: the crate itself would end the process. A text of more than
+  // half a mebibyte is tokenised in parts, where the tokenizer and the blanks of the text allow
+  // that (text_chunks.h): it gives the same tokens in bounded memory.
   // Before each part `stop` is asked.
   absl::StatusOr<Tokenization> Encode(std::string_view text, bool add_special_tokens = true,
                                       const StopCheck& stop = {}) const;

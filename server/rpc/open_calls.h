@@ -84,7 +84,7 @@ class OpenCalls {
   Handle Add(std::optional<RpcMethod> method, std::string client,
              grpc::CallbackServerContext* context);
   void Remove(Handle call);
-  // The call is let in: a drain waits for its answer.
+  // A request of the call has come: a drain waits for its answer.
   void Accept(Handle call);
   // The call waits for a message from now on. `whole_request`: for its only one, so for no longer
   // than max_body_time; a stream may be silent for as long as it likes.
@@ -101,8 +101,8 @@ class OpenCalls {
   Counts open() const;                            // calls of longspan.v1, by method
   int64_t num_receiving() const;                  // calls that wait for the whole of their request
   int64_t num_opened() const;                     // calls since the server's start, of all services
-  bool AwaitAnswered(absl::Time deadline) const;  // no call that was let in is open any more
-  Counts unanswered() const;                      // calls that were let in and are open, by method
+  bool AwaitAnswered(absl::Time deadline) const;  // no accepted call is open any more
+  Counts unanswered() const;                      // accepted calls that are open, by method
 
  private:
   void CollectLocked(absl::Time now, int64_t over,

@@ -103,16 +103,15 @@ absl::Status RpcCall::Admit() {
                                 kRetryStarting);
   }
   if (absl::Status status = CheckMetadata(*context_); !status.ok()) return status;
-  if (absl::Status status = parts_->keys->Check(Metadata("authorization"), &key_name_);
-      !status.ok())
-    return status;
-  parts_->open_calls->Accept(listed_);
-  return absl::OkStatus();
+  return parts_->keys->Check(Metadata("authorization"), &key_name_);
 }
 
 absl::Status RpcCall::NoteReceived(const grpc::ByteBuffer& message) {
   request_bytes_ = static_cast<int64_t>(message.Length());
-  if (request_bytes_ <= parts_->options->max_request_bytes) return absl::OkStatus();
+  if (request_bytes_ <= parts_->options->max_request_bytes) {
+    parts_->open_calls->Accept(listed_);
+    return absl::OkStatus();
+  }
   parts_->metrics->OnMessageTooLarge();
   return WithReason(absl::ResourceExhaustedError(
                         absl::StrCat("Received message larger than max (", request_bytes_, " vs. ",

@@ -46,7 +46,8 @@ class RpcCall {
   // UNAVAILABLE while the server starts or drains, RESOURCE_EXHAUSTED with too much metadata,
   // UNAUTHENTICATED without a known key.
   absl::Status Admit();
-  // Counts a message that has come. RESOURCE_EXHAUSTED where it is larger than max_request_bytes.
+  // Counts a message that has come: from now on a drain waits for the answer. RESOURCE_EXHAUSTED
+  // where it is larger than max_request_bytes.
   absl::Status NoteReceived(const grpc::ByteBuffer& message);
   // Parses a request. INVALID_ARGUMENT where it is malformed, a string is not UTF-8, or it repeats
   // a field more often than allowed (wire_limits.h), which is found before anything is built.

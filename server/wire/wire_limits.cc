@@ -185,8 +185,7 @@ class Walk {
     } else {
       good = Message(*field.message_type(), absl::StrCat(path, field.name(), "."), counts);
     }
-    good =
-        good && in_->BytesUntilLimit() == 0;  // the bytes may end before the length that was told
+    good = good && in_->BytesUntilLimit() == 0;  // they may end before the length that was told
     in_->PopLimit(limit);
     return good && failure_.ok();
   }

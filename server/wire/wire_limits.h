@@ -48,8 +48,8 @@ inline constexpr int64_t kMaxUnknownFields = 1024;
 // The limits of all requests of longspan.v1.
 WireLimits LimitsOfRequests(const DecodingContext& context);
 
-// INVALID_ARGUMENT where the message of type `type` in `bytes` passes a limit, with the field, or is
-// malformed.
+// INVALID_ARGUMENT where the message of type `type` in `bytes` passes a limit, with the field, or
+// where it is malformed.
 absl::Status CheckWireLimits(const grpc::ByteBuffer& bytes,
                              const google::protobuf::Descriptor& type, const WireLimits& limits);
 
