@@ -36,6 +36,10 @@ constexpr int kRestMilliseconds = 50;
 constexpr int kAcceptsInTurn = 128;
 // Connections that are asked, at most, whether they are in use, before a new one is refused.
 constexpr int kMostAsked = 64;
+// In how many seconds a client may make as many connections anew as it may have.
+constexpr double kSecondsForAll = 4;
+// How long a new connection waits for the library to close one that gave way.
+constexpr std::chrono::milliseconds kLeavingPatience{100};
 // Addresses that are turned away at once.
 constexpr size_t kMostTurnedAway = 10'000;
 // Ports that are tried where a free one must be free on several addresses.
@@ -178,6 +182,8 @@ std::string_view RefusalName(Refusal refusal) {
       return "too_old";
     case Refusal::kTurnedAway:
       return "turned_away";
+    case Refusal::kTooMany:
+      return "too_many";
   }
   return "unknown";
 }
@@ -350,6 +356,8 @@ void Listener::Admit(int fd) {
   }
   const std::string client = ClientOf(peer);
   if (IsTurnedAway(client)) return Refuse(fd, Refusal::kTurnedAway, client);
+  if (options_.max_per_client > 0 && MakesTooMany(client))
+    return Refuse(fd, Refusal::kTooMany, client);
   const auto mine = [&] {
     const auto found = of_client_.find(client);
     return found == of_client_.end() ? 0 : found->second;
@@ -388,10 +396,29 @@ bool Listener::IsTurnedAway(const std::string& client) {
   return found != turned_away_.end() && found->second > Clock::now();
 }
 
+bool Listener::MakesTooMany(const std::string& client) {
+  const auto now = Clock::now();
+  const auto most = static_cast<double>(options_.max_per_client);
+  const auto known = allowances_.try_emplace(client, Allowance{most, now}).first;
+  Allowance& allowance = known->second;
+  const double seconds = std::chrono::duration<double>(now - allowance.at).count();
+  allowance.left = std::min(most, allowance.left + seconds * most / kSecondsForAll);
+  allowance.at = now;
+  if (allowance.left < 1) return true;
+  allowance.left -= 1;
+  return false;
+}
+
 bool Listener::MakeRoom(std::string_view client) {
-  // Too many that were told to go and have not gone: their library hangs, or is busy.
-  if (leaving_.size() >= max_leaving_) ForgetThoseThatLeft();
-  if (leaving_.size() >= max_leaving_) return false;
+  // Those that were told to go still have their descriptors until their library has closed them.
+  // In a flood it is behind: new connections wait for it in the backlog.
+  const auto until = Clock::now() + kLeavingPatience;
+  while (leaving_.size() >= max_leaving_) {
+    ForgetThoseThatLeft();
+    if (leaving_.size() < max_leaving_) break;
+    if (stopping_ || Clock::now() >= until) return false;
+    std::this_thread::sleep_for(std::chrono::microseconds(200));
+  }
   const auto now = Clock::now();
   int asked = 0;
   auto longest = connections_.end();
@@ -458,6 +485,9 @@ void Listener::Sweep() {
     }
   }
   ForgetThoseThatLeft();
+  std::erase_if(allowances_, [now](const auto& entry) {
+    return now - entry.second.at > std::chrono::duration<double>(kSecondsForAll);
+  });
   absl::MutexLock lock(&mu_);
   std::erase_if(turned_away_, [now](const auto& entry) { return entry.second <= now; });
 }

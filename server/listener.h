@@ -46,15 +46,18 @@ enum class Refusal {
   kGaveWay,              // an open one that was not in use, for a new one
   kTooOld,               // an open one older than max_age
   kTurnedAway,           // TurnAway was called for this client a moment ago
+  kTooMany,              // the client has made more than max_per_client / 4 a second
 };
-inline constexpr size_t kNumRefusals = 7;
+inline constexpr size_t kNumRefusals = 8;
 // "max_connections", "max_connections_per_client", "descriptors", "memory", "gave_way", "too_old",
-// "turned_away"
+// "turned_away", "too_many"
 std::string_view RefusalName(Refusal refusal);
 
 struct ListenerOptions {
   int64_t max_connections = 1024;  // open at once; at least 1
-  int64_t max_per_client = 0;      // of one address (of IPv6: one /64); 0 = no limit
+  // Of one address (of IPv6: one /64); 0 = no limit. An address may make so many at once, and a
+  // quarter as many each second: beyond that one is closed before it costs a handshake.
+  int64_t max_per_client = 0;
   absl::Duration max_age = absl::InfiniteDuration();
 
   // For how long a connection has not been in use. Where a limit is reached, the one that has not
@@ -114,6 +117,7 @@ class Listener {
   // Closes the connection that has been idle for longest, of `client` where that is not empty.
   bool MakeRoom(std::string_view client);
   bool IsTurnedAway(const std::string& client);
+  bool MakesTooMany(const std::string& client);
   void Refuse(int fd, Refusal why, const std::string& client);
   void Close(Connections::iterator connection, Refusal why);
   void Forget(Connections::iterator connection);
@@ -139,6 +143,13 @@ class Listener {
   Connections connections_;  // those that were found in use lately stand at the end
   std::unordered_map<int, Connections::iterator> by_fd_;
   std::unordered_map<std::string, int64_t> of_client_;
+  // How many connections a client may still make, and when that was so. Whoever has made none for a
+  // while is not listed.
+  struct Allowance {
+    double left;
+    Clock::time_point at;
+  };
+  std::unordered_map<std::string, Allowance> allowances_;
   Clock::time_point swept_;
   // Closed by us, and not yet by their library.
   Connections leaving_;

@@ -72,13 +72,13 @@ struct CallOutcome {
 // Why a connection to one of the server's ports was turned away or closed: by its listener
 // (RefusalName of server/listener.h), or for what it sent (AbuseName of
 // server/rpc/transport_guard.h).
-inline constexpr std::array<std::string_view, 11> kRefusedConnectionReasons = {
+inline constexpr std::array<std::string_view, 12> kRefusedConnectionReasons = {
     "max_connections", "max_connections_per_client",
     "descriptors",     "memory",
     "gave_way",        "too_old",
-    "turned_away",     "header_block",
-    "resets",          "idle_frames",
-    "streams"};
+    "turned_away",     "too_many",
+    "header_block",    "resets",
+    "idle_frames",     "streams"};
 
 // The files that are looked at while the server runs: the label `files`.
 inline constexpr size_t kNumReloadedFiles = 2;

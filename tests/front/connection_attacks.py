@@ -272,6 +272,7 @@ def connect_and_leave(target, stop):
 
 # The same for the HTTP port.
 HTTP_ATTACKS = {
+    "HTTP: connect and leave": lambda t, s: connect_and_leave(t, s),
     "HTTP: 200 half-open": lambda t, s: hold(t, s, 200, b"", plain=True),
     "HTTP: 2,000 half-open": lambda t, s: hold(t, s, 2000, b"GET /healthz HTTP/1.1\r\nHos", plain=True),
     "HTTP: a byte a second": lambda t, s: hold(t, s, 1000, b"GET /metrics HTTP/1.1\r\nX: ", plain=True, drip=b"x"),

@@ -7,6 +7,7 @@
 #include <sys/resource.h>
 
 #include <atomic>
+#include <csignal>
 #include <cstdlib>
 #include <functional>
 #include <memory>
@@ -133,6 +134,7 @@ class Sender {
  public:
   Sender(int port, bool uses_tls) : socket_(port, kAttacker) {
     if (!uses_tls) return;
+    std::signal(SIGPIPE, SIG_IGN);  // OpenSSL writes to a closed connection
     context_.reset(SSL_CTX_new(TLS_client_method()));
     constexpr unsigned char kHttp2[] = {2, 'h', '2'};
     SSL_CTX_set_alpn_protos(context_.get(), kHttp2, sizeof(kHttp2));
