@@ -1,4 +1,5 @@
 """The server that is attacked, the caller that must not notice, and what an attack may use."""
+import atexit
 import json
 import os
 import re
@@ -45,6 +46,7 @@ class Server:
                    "--drain-limit", "20s", *flags]
         self.process = subprocess.Popen([str(word) for word in command], stdout=subprocess.PIPE, text=True, env=clean_environment(),
                                         stderr=self.log_file if stderr is None else stderr, start_new_session=True)
+        atexit.register(self.kill)      # also where the suite is interrupted
         self.port = self.http_port = 0
         self.rest_mib = self.rss_mib()
         if wait and not self.wait_ready():
