@@ -39,6 +39,8 @@ constexpr int64_t kRowsPerRead = 1024;
 
 // Values that are pooled between two seams (StreamingPooler::work): some 20 ms.
 constexpr int64_t kPooledValuesPerSeam = int64_t{32} << 20;
+// What a vector costs however few values it has, in such values: its memory and its checks.
+constexpr int64_t kValuesOfAVector = 512;
 
 // Bytes that pooling holds for the spans that are open at once. Where the spans of a text need more
 // (from 5,461 begins of a span on, with the mean of 768 values), its rows are read several times.
@@ -246,7 +248,7 @@ absl::Status Encoder::TextOutput::ReadGroup(const HiddenStates& hidden, int32_t 
   }
   const bool has_dense = !options_.pooling.has_value();
   const int64_t finish_work =
-      encoder_.VectorWidth(options_) + (has_dense ? encoder_.head_->num_parameters() : 0);
+      kValuesOfAVector + encoder_.VectorWidth(options_) + (has_dense ? encoder_.head_->num_parameters() : 0);
   for (size_t i = 0; i < group.size(); ++i) {
     absl::StatusOr<std::vector<float>> vector = Finish(pooler.TakeVector(i));
     if (!vector.ok()) return vector.status();

@@ -51,12 +51,12 @@ namespace {
 constexpr int64_t kBlockKeys = 512;
 // Globals whose queries are projected together. This bounds u to [128 H, E].
 constexpr int64_t kGlobalsPerGroup = 128;
-// Between two calls of keep_going: a tenth of a second at 100 GFLOP/s.
-constexpr double kFlopPerPause = 10e9;
+// Between two calls of keep_going: 20 ms at 100 GFLOP/s.
+constexpr double kFlopPerPause = 2e9;
 // Rows of the direct form that are projected at once, and the fewest globals that attend at once:
 // with fewer, the products run far below full speed.
-constexpr int64_t kProjectedRows = 4096;
-constexpr int64_t kFewestGlobals = 64;
+constexpr int64_t kProjectedRows = 1024;
+constexpr int64_t kFewestGlobals = 32;
 
 // Counts FLOP and asks keep_going whenever kFlopPerPause of them are done.
 class Pauses {

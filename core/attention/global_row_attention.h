@@ -21,7 +21,7 @@ struct GlobalProjections {
 // hidden : [T, E] the layer's input, float32 or bfloat16
 // out    : [T, H, D]; the rows layout.globals are written, but for globals that the mask leaves out
 //
-// keep_going is called after each some ten GFLOP, so that a long pass can pause; once it answers
+// keep_going is called after each two GFLOP or so, so that a long pass can pause; once it answers
 // false the rest is left undone. Empty = nobody listens.
 void GlobalRowAttention(const at::Tensor& hidden, const GlobalProjections& projections,
                         int64_t num_heads, const PackedLayout& layout, at::Tensor& out,

@@ -181,12 +181,12 @@ TEST(GlobalRowAttention, TheDirectForm_InParts_GivesTheSame) {
     return out;
   };
   const at::Tensor all = rows(c);
-  EXPECT_GE(asked, 1) << "16.8 MFLOP for each global";
-  // The last 520 of them are one part.
+  EXPECT_GE(asked, 5) << "16.8 MFLOP for each global";
+  // Other parts: 119 globals are one of them.
   Case few = c;
-  few.globals[0].erase(few.globals[0].begin(), few.globals[0].begin() + 180);
+  few.globals[0].erase(few.globals[0].begin(), few.globals[0].begin() + 150);
   const at::Tensor some = rows(few);
-  for (const int64_t g : {180, 600, 699}) {
+  for (const int64_t g : {150, 180, 268, 269, 600, 699}) {
     EXPECT_TRUE(at::allclose(all[g * 11], some[g * 11], 1e-5, 1e-5)) << g;
   }
 }

@@ -440,7 +440,7 @@ TEST_F(PreparationCostTest, ATextThatNobodyWaitsFor_EndsBetweenTwoSpans) {
   stop_after_ = 20;
   EXPECT_EQ(Prepare().status().code(), absl::StatusCode::kCancelled);
   EXPECT_LE(tokenized_, 21);
-  EXPECT_EQ(FieldOf(Prepare().status()), "") << "it is no fault of the text's";
+  EXPECT_EQ(FieldOf(Prepare().status()), std::nullopt) << "it is no fault of the text's";
 }
 
 TEST_F(PreparationCostTest, FixedSpans_AreCountedBeforeTheyAreMade) {
@@ -515,7 +515,9 @@ TEST_F(PreparationCostTest, EverySpan_LiesInTheWindowsThatTryingAllOfThemFinds) 
     input_.truncation = Truncation::kWindows;
     input_.window_overlap = overlap;
     std::vector<KeptTokens> kept;
-    for (const auto& body : *Truncate(input_, layout, max_tokens)) kept.emplace_back(layout, body);
+    const auto ranges = Truncate(input_, layout, max_tokens);
+    ASSERT_TRUE(ranges.ok()) << ranges.status();
+    for (const std::vector<TokenRange>& body : *ranges) kept.emplace_back(layout, body);
     const auto prepared = Prepare();
     ASSERT_TRUE(prepared.ok()) << prepared.status();
     ASSERT_EQ(prepared->pieces.size(), kept.size());
