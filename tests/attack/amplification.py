@@ -22,62 +22,55 @@ def narrow(count, characters):
     return [(2 * i % (characters - 2), 2 * i % (characters - 2) + 1) for i in range(count)]
 
 
-@attack("A1", cheap=True)
+@attack("A1", cheap=True, make=lambda: wire.encode([wire.text_input(WORDS_20K, wire.global_spans(wide(60000, 40000)))]))
 def many_global_spans(t):
     """60,000 overlapping global_attention_spans over 20,000 words. At 0.2.0 the server grew to
     6 GB in 15 s."""
-    request = wire.encode([wire.text_input(WORDS_20K, wire.global_spans(wide(60000, 40000)))])
-    t.facts["codes"] = t.again("Encode", request, callers=2)
+    t.facts["codes"] = t.again("Encode", t.made, callers=2)
 
 
-@attack("A1")
+@attack("A1", make=lambda: wire.encode([wire.text_input(WORDS_20K, wire.global_spans([(20 * i, 20 * i + 20) for i in range(2000)]))]))
 def all_tokens_global(t):
     """2,000 global_attention_spans that make all of 20,000 tokens global, so that attention is
     dense. At 0.2.0 others waited for 9 s."""
-    request = wire.encode([wire.text_input(WORDS_20K, wire.global_spans([(20 * i, 20 * i + 20) for i in range(2000)]))])
-    t.facts["codes"] = t.again("Encode", request, callers=2)
+    t.facts["codes"] = t.again("Encode", t.made, callers=2)
 
 
-@attack("A1")
+@attack("A1", make=lambda: wire.encode([wire.text_input(WORDS_20K, wire.blob(5, b"".join(map(wire.varint, range(20000))) * 10))]))
 def all_positions_global(t):
     """The same by global_token_positions, each of them ten times."""
-    positions = b"".join(map(wire.varint, range(20000))) * 10
-    request = wire.encode([wire.text_input(WORDS_20K, wire.blob(5, positions))])
-    t.facts["codes"] = t.again("Encode", request, callers=2)
+    t.facts["codes"] = t.again("Encode", t.made, callers=2)
 
 
-@attack("A2", cheap=True)
+@attack("A2", cheap=True, make=lambda: wire.encode([wire.text_input("a " * 10000, wire.given_spans(wide(60000, 20000)))], wire.options(span_context=wire.INDEPENDENT)))
 def independent_spans(t):
     """60,000 overlapping spans with SPAN_CONTEXT_INDEPENDENT over 10,000 words. At 0.2.0 the server
     grew to 4.9 GB and then refused 40 hours of work."""
-    request = wire.encode([wire.text_input("a " * 10000, wire.given_spans(wide(60000, 20000)))], wire.options(span_context=wire.INDEPENDENT))
-    t.facts["codes"] = t.again("Encode", request, callers=2)
+    t.facts["codes"] = t.again("Encode", t.made, callers=2)
 
 
-@attack("A2")
+@attack("A2", make=lambda: wire.encode([wire.text_input(WORDS_20K)], wire.options(span_policy=wire.FIXED, span_tokens=10000, span_overlap_tokens=9999, span_context=wire.INDEPENDENT)))
 def independent_fixed_spans(t):
     """SPAN_POLICY_FIXED with an overlap of all but one token and SPAN_CONTEXT_INDEPENDENT: each of
     20,000 tokens begins a text of 10,000."""
-    request = wire.encode([wire.text_input(WORDS_20K)], wire.options(span_policy=wire.FIXED, span_tokens=10000, span_overlap_tokens=9999, span_context=wire.INDEPENDENT))
-    t.facts["codes"] = t.again("Encode", request, callers=2)
+    t.facts["codes"] = t.again("Encode", t.made, callers=2)
 
 
-@attack("A2")
+@attack("A2", make=lambda: wire.encode([wire.text_input("a " * 4000000)], wire.options(truncation=5, window_overlap_tokens=30000)))
 def windows_with_most_overlap(t):
     """TRUNCATION_WINDOWS with the largest overlap, 8 MB of text."""
-    request = wire.encode([wire.text_input("a " * 4000000)], wire.options(truncation=5, window_overlap_tokens=30000))
-    t.facts["codes"] = t.again("Encode", request, callers=2)
+    t.facts["codes"] = t.again("Encode", t.made, callers=2)
 
 
 def pooled_spans(tokens):
     return wire.encode([wire.text_input("a " * tokens, wire.given_spans(wide(65536, 2 * tokens)))], wire.options(vector_format=wire.BINARY))
 
 
-@attack("A3")
+@attack("A3", make=lambda: pooled_spans(8000))
 def pooled_overlapping_spans(t):
     """65,536 overlapping spans over 8,000 tokens, pooled out of one pass. At 0.2.0 nobody was
     served for 60 s."""
-    t.facts["codes"] = t.again("Encode", pooled_spans(8000), callers=2)
+    t.facts["codes"] = t.again("Encode", t.made, callers=2)
 
 
 @attack("A3")
@@ -93,13 +86,13 @@ def slow_word():
     return wire.encode([wire.text_input("a" * 60000, wire.global_spans([(i % 59000, i % 59000 + 1) for i in range(400000)]))])
 
 
-@attack("A4", seconds=75)
+@attack("A4", seconds=75, make=lambda: (slow_word(), pooled_spans(16000)))
 def busy_worker_is_alive(t):
     """65,536 overlapping spans over 16,000 tokens beside two requests of A5, for longer than the
     watchdog's minute. At 0.2.0 liveness failed and the server ended with code 4 after 207 s."""
     channel = t.channel()
-    calls = [t.future("Encode", slow_word(), t.seconds, channel) for _ in range(2)]
-    calls += [t.future("Encode", pooled_spans(16000), t.seconds, channel) for _ in range(2)]
+    calls = [t.future("Encode", t.made[0], t.seconds, channel) for _ in range(2)]
+    calls += [t.future("Encode", t.made[1], t.seconds, channel) for _ in range(2)]
     while t.running():
         time.sleep(0.1)
     t.facts["codes"] = t.count(call.code().name for call in calls)
@@ -107,34 +100,33 @@ def busy_worker_is_alive(t):
     t.require("worker_stuck" not in t.server.log(), "a busy worker was called stuck")
 
 
-@attack("A5")
+@attack("A5", make=slow_word)
 def spans_in_one_word(t):
     """Two requests of 3.8 MB: 400,000 global spans inside one word of 60,000 letters. At 0.2.0 both
     tokenizer threads were gone, also after the deadline, and text calls expired."""
-    t.facts["codes"] = t.again("Encode", slow_word(), callers=2)
+    t.facts["codes"] = t.again("Encode", t.made, callers=2)
 
 
-@attack("A5")
+@attack("A5", make=slow_word)
 def cancelled_spans_in_one_word(t):
     """The same, but each call is cancelled after 0.2 s: the work must end with it."""
-    channel, request, cancelled = t.channel(), slow_word(), 0
+    channel, cancelled = t.channel(), 0
     while t.running():
-        call = t.future("Encode", request, 60, channel)
+        call = t.future("Encode", t.made, 60, channel)
         time.sleep(0.2)
         cancelled += call.cancel()
     t.facts["cancelled"] = cancelled
 
 
-@attack("A6", seconds=15)
+@attack("A6", seconds=15, make=lambda: wire.encode([wire.text_input("a " * 8000, wire.given_spans(narrow(65536, 16000)))]))
 def answers_that_nobody_reads(t):
     """30 Encode calls of 65,536 spans each on connections that never open their window. At 0.2.0
     the server held 6.7 GB of answers while its queue said 0."""
-    request = wire.encode([wire.text_input("a " * 8000, wire.given_spans(narrow(65536, 16000)))])
 
     def caller():
         with t.http2(opens_windows=False) as connection:
             for _ in range(15):
-                connection.call("Encode", request)
+                connection.call("Encode", t.made)
             connection.run(t.left())
 
     t.in_threads(caller, 2)

@@ -33,7 +33,7 @@ def figures(facts):
     parts.append(f"{facts['peak_mib'] - facts['rest_mib']:+,} MiB")
     if facts.get("stopped_by_guard_mib"):
         parts.append("killed there")
-    elif not facts["alive"] or facts["exit_code"] != 0:
+    elif not facts["alive"] or facts["exit_code"] not in (0, -9):
         parts.append(f"ended with code {facts['exit_code']}")
     if facts["back_after_s"] is None and facts["alive"]:
         parts.append("not back in 10 s")

@@ -19,6 +19,7 @@
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <grpcpp/grpcpp.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -77,6 +78,7 @@ class Server {
     if (pipe(out) != 0) std::abort();
     pid_ = fork();
     if (pid_ == 0) {
+      prctl(PR_SET_PDEATHSIG, SIGKILL);  // it must not outlive us, whatever ends us
       dup2(out[1], STDOUT_FILENO);
       close(out[0]);
       const std::string log = (folder_ / "log").string(), model = folder_.string();

@@ -1,4 +1,5 @@
 """The server that is attacked, the caller that must not notice, and what an attack may use."""
+import atexit
 import json
 import os
 import re
@@ -45,6 +46,7 @@ class Server:
                    "--drain-limit", "20s", *flags]
         self.process = subprocess.Popen([str(word) for word in command], stdout=subprocess.PIPE, text=True, env=clean_environment(),
                                         stderr=self.log_file if stderr is None else stderr, start_new_session=True)
+        atexit.register(self.kill)      # also where the suite is interrupted
         self.port = self.http_port = 0
         self.rest_mib = self.rss_mib()
         if wait and not self.wait_ready():
@@ -166,7 +168,7 @@ class Target:
 
     def __init__(self, server, seconds, start=None):
         self.server, self.seconds, self.start = server, seconds, start
-        self.facts = {}
+        self.facts, self.made = {}, None
         self.stop_at = time.monotonic() + seconds
         self.channels = []
 
@@ -274,16 +276,18 @@ class Attack:
     cheap        also part of the short run in ctest, there for `cheap_seconds`
     named        a pattern that the log must hold afterwards
     prefix       a command that starts the server
-    probe        arguments of the caller beside it (key, ca); None: no server and no caller is made,
-                 and the function starts servers of its own
-    rest         what the memory is compared with: False where it may grow for a reason that
-                 the function gives
+    probe        arguments of the caller beside it (key, ca)
+    alone        the function starts the servers itself, and nobody calls beside it
+    needs        a function that says what is missing on this machine, or None
+    make         makes what the attack sends (`t.made`) before anything is measured, where that
+                 takes long
     """
 
-    def __init__(self, function, table, seconds=10, flags=(), cheap=False, cheap_seconds=3, named=None, prefix=(), probe=None, alone=False, needs=None):
+    def __init__(self, function, table, seconds=10, flags=(), cheap=False, cheap_seconds=3, named=None, prefix=(), probe=None, alone=False, needs=None, make=None):
         self.function, self.name, self.table = function, function.__name__.replace("_", "-"), table
         self.seconds, self.flags, self.cheap, self.cheap_seconds = seconds, flags, cheap, cheap_seconds
         self.named, self.prefix, self.probe, self.alone, self.needs = named, prefix, probe or {}, alone, needs
+        self.make = make
 
     @property
     def what(self):

@@ -1,9 +1,9 @@
 #!/bin/bash
 # run.sh OUT_DIR BUILD_DIR [SECONDS [TARGET...]]: the targets (*_fuzz.cc, all by default) under
 # libFuzzer with address and undefined-behaviour sanitizers (clang 16), from the corpus in the tree,
-# 60 s each by default. BUILD_DIR holds the C++ that protoc made of our contract (longspan_proto)
-# and the tokenizers crate (longspan_tokenizers_build). New inputs go to OUT_DIR/corpus; a find ends
-# the run and stays as OUT_DIR/crash-*.
+# 60 s each by default. BUILD_DIR holds the C++ that protoc made of our contract, the tokenizers
+# crate and our libraries (longspan_server_lib). New inputs go to OUT_DIR/corpus; a find ends the
+# run and stays as OUT_DIR/crash-*.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd); root=$here/../..
 usage="run.sh OUT_DIR BUILD_DIR [SECONDS [TARGET...]]"
@@ -14,7 +14,8 @@ mkdir -p "$out"
 out=$(cd "$out" && pwd)
 proto=$build/proto
 
-# The sources of each target. Only they are compiled with the sanitizers, not the libraries.
+# The sources of each target: what is to be explored. Only they are compiled for that and with the
+# sanitizers; what else they need comes out of our libraries as they are, or of the system's.
 json="core/checkpoint/json_file.cc core/checkpoint/json_reader.cc core/checkpoint/known_keys.cc
  core/checkpoint/config_keys.cc core/checkpoint/sentence_keys.cc core/checkpoint/tokenizer_keys.cc
  core/checkpoint/python_json.cc core/checkpoint/bounded_file.cc"
@@ -37,8 +38,9 @@ declare -A sources=(
   [spans]="$text" [request_cost]="$text $decoder server/batching/admission.cc server/batching/clock.cc
    server/batching/encode_task.cc server/batching/lanes.cc server/text/prepared_text.cc"
   [key_ring]="server/rpc/key_ring.cc" [address]="" [caller_metadata]="")
-declare -A libraries=([input_decoder]="protobuf absl_cord absl_time" [request_cost]="protobuf absl_cord absl_time absl_synchronization" [server_options]="absl_time" [key_ring]="absl_synchronization libcrypto")
-declare -A archives=([tokenizer_file]="$build/tokenizers/liblongspan_tokenizers.a" [tokenizer_text]="$build/tokenizers/liblongspan_tokenizers.a")
+ours="$build/server/liblongspan_server_lib.a $build/server/liblongspan_engine.a $build/core/liblongspan_core.a
+ $build/tokenizers/liblongspan_tokenizers.a"
+flags=$(pkg-config --cflags --libs absl_status absl_statusor absl_strings absl_cleanup absl_cord absl_time absl_synchronization protobuf libcrypto)
 
 sorted() { printf '%s\n' "$@" | sort -u; }   # each file once
 all=$(cd "$here" && printf '%s\n' *_fuzz.cc | sed 's/_fuzz\.cc$//')
@@ -48,10 +50,9 @@ for target in $targets; do
 done
 for target in $targets; do
   echo "==> building ${target}_fuzz"
-  flags=$(pkg-config --cflags --libs absl_status absl_statusor absl_strings absl_cleanup ${libraries[$target]:-})
   (cd "$root" && clang++-16 -std=c++20 -O1 -g -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined \
     -DLONGSPAN_FIXTURES="\"$root/tests/fixtures\"" -DLONGSPAN_VERSION='"fuzz"' -I. -Itests/fuzz -isystem "$proto" \
-    $(sorted ${sources[$target]?"fuzz: $target has no line of sources in $0"}) "tests/fuzz/${target}_fuzz.cc" ${archives[$target]:-} -o "$out/${target}_fuzz" $flags -lpthread -ldl)
+    $(sorted ${sources[$target]?"fuzz: $target has no line of sources in $0"}) "tests/fuzz/${target}_fuzz.cc" $ours -o "$out/${target}_fuzz" $flags -lpthread -ldl)
   mkdir -p "$out/corpus/$target"
   echo "==> ${target}_fuzz for $seconds s"
   (cd "$out" && "./${target}_fuzz" -max_total_time="$seconds" -timeout=5 -rss_limit_mb=2048 -max_len=65536 -print_final_stats=1 \
