@@ -85,13 +85,9 @@ std::string ExpiryText(absl::Time expires) {
   return absl::FormatTime("%Y-%m-%dT%H:%M:%SZ", expires, absl::UTCTimeZone());
 }
 
-// How long finished answers may take to leave the process, once no work is left: a reader that is
-// well takes milliseconds.
-// In the destructor, and at the least after a drain, also where that has used up its limit:
-constexpr absl::Duration kMinShutdownGrace = absl::Seconds(2);
-// At the most after a drain. A caller that does not read its answer must not hold the exit for the
-// rest of a long drain limit.
-constexpr absl::Duration kMaxShutdownGrace = absl::Seconds(30);
+// How long gRPC may take to end, once no answer is left that a drain waits for: connections say
+// goodbye, and calls whose requests never came are cancelled.
+constexpr absl::Duration kShutdownGrace = absl::Seconds(2);
 // After a lost device. The process must end soon, so that another takes its place.
 constexpr absl::Duration kLastAnswersGrace = absl::Milliseconds(500);
 
@@ -575,10 +571,8 @@ bool Server::Drain() {
     if (left[method] > 0)
       unanswered[std::string(RpcMethodName(static_cast<RpcMethod>(method)))] = left[method];
   }
-  const absl::Duration grace =
-      std::clamp(limit - clock_.Now(), kMinShutdownGrace, kMaxShutdownGrace);
   listener_->Stop();
-  grpc_->Shutdown(std::chrono::system_clock::now() + absl::ToChronoMilliseconds(grace));
+  grpc_->Shutdown(std::chrono::system_clock::now() + absl::ToChronoMilliseconds(kShutdownGrace));
   log_->Write(finished ? LogLevel::kInfo : LogLevel::kError, "drained",
               {{"all_answered", finished}, {"unanswered_calls", unanswered}});
   return finished;
@@ -603,8 +597,7 @@ Server::~Server() {
   reaper_.reset();
   if (listener_ != nullptr) listener_->Stop();
   if (grpc_ != nullptr) {
-    grpc_->Shutdown(std::chrono::system_clock::now() +
-                    absl::ToChronoMilliseconds(kMinShutdownGrace));
+    grpc_->Shutdown(std::chrono::system_clock::now() + absl::ToChronoMilliseconds(kShutdownGrace));
   }
   grpc_.reset();
   transport_guard::SetObserver({});
