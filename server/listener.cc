@@ -36,7 +36,9 @@ constexpr int kRestMilliseconds = 50;
 constexpr int kAcceptsInTurn = 128;
 // Connections that are asked, at most, whether they are in use, before a new one is refused.
 constexpr int kMostAsked = 64;
-// In how many seconds a client may make as many connections anew as it may have.
+// Connections that a client may make at once, however few it may have.
+constexpr int64_t kLeastAtOnce = 64;
+// In how many seconds a client may make as many anew.
 constexpr double kSecondsForAll = 4;
 // How long a new connection waits for the library to close one that gave way.
 constexpr std::chrono::milliseconds kLeavingPatience{100};
@@ -398,7 +400,7 @@ bool Listener::IsTurnedAway(const std::string& client) {
 
 bool Listener::MakesTooMany(const std::string& client) {
   const auto now = Clock::now();
-  const auto most = static_cast<double>(options_.max_per_client);
+  const auto most = static_cast<double>(std::max(options_.max_per_client, kLeastAtOnce));
   const auto known = allowances_.try_emplace(client, Allowance{most, now}).first;
   Allowance& allowance = known->second;
   const double seconds = std::chrono::duration<double>(now - allowance.at).count();

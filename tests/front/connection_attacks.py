@@ -97,7 +97,9 @@ class Caller:
             if kind == DATA and stream == self.stream and body:
                 answered = True
                 self.socket.sendall(frame(WINDOW, 0, 0, struct.pack(">I", len(body))))
-            if kind == HEADERS and stream == self.stream and flags & 1:
+                if flags & 1:  # HAProxy's own pages; gRPC ends with trailers
+                    raise ConnectionError("a page, no answer")
+            if kind in (HEADERS, DATA) and stream == self.stream and flags & 1:
                 if not answered:
                     raise ConnectionError("an error, no answer")
                 return
