@@ -227,7 +227,7 @@ absl::Status Listener::Bind(const std::vector<SocketAddress>& sockets) {
       const char* path = reinterpret_cast<const sockaddr_un*>(&address.storage)->sun_path;
       if (path[0] != '\0') RemoveOldSocketFile(file = path);
     } else {
-      // A port whose old connections have not quite ended may be taken, one that has a listener not.
+      // A port whose old connections have not quite ended may be taken, one with a listener not.
       setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
       // Accepted sockets inherit both: small answers leave at once, and gone peers are noticed.
       setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
@@ -311,7 +311,8 @@ void Listener::Run() {
 
 bool Listener::SurviveAcceptError(int listener, int error) {
   switch (error) {
-    // The peer, the network or a packet filter ended this one; the next one may be well (accept(2)).
+    // The peer, the network or a packet filter ended this one; the next one may be well: see
+    // accept(2).
     case EINTR:
     case ECONNABORTED:
     case EPROTO:

@@ -396,8 +396,8 @@ def nicely(attack, attacked, stop):
 
 def run(name, attack, target, attacked, http_port, process, seconds):
     rest = resident(process.pid)
-    # In a process of its own, so that the caller does not share an interpreter with it; and nice, as
-    # another machine's attacker would take no processor from the server.
+    # In a process of its own, so that the caller does not share an interpreter with it; and nice,
+    # because an attacker on another machine takes no processor from the server.
     stop, peak = multiprocessing.Event(), rest
     attacker = multiprocessing.Process(target=nicely, args=(attack, attacked, stop), daemon=True)
     probe = Probe(target, http_port).start()
