@@ -22,8 +22,8 @@
 namespace longspan {
 
 // Threads of a server that neither compute nor tokenise: those of gRPC, HTTP, the log, the
-// listeners, the watchdogs, the reaper and signals. On two cores, a server with one computing thread
-// and two tokenizers had 24 in all.
+// listeners, the watchdogs, the reaper and signals. On two cores, a server with one computing
+// thread and two tokenizers had 24 in all.
 inline constexpr int64_t kOtherThreads = 22;
 
 struct ServedModel {
