@@ -380,7 +380,7 @@ def start_haproxy(config, grpc_port, http_port, folder):
     subprocess.run(["haproxy", "-c", "-f", f"{folder}/haproxy.cfg"], check=True, capture_output=True)
     process = subprocess.Popen(["haproxy", "-db", "-f", f"{folder}/haproxy.cfg"], stdout=subprocess.DEVNULL,
                                stderr=subprocess.DEVNULL)
-    for _ in range(100):
+    for _ in range(600):
         try:
             Caller(Target(port)).call()
             return process, port
