@@ -36,7 +36,9 @@ constexpr int kRestMilliseconds = 50;
 constexpr int kAcceptsInTurn = 128;
 // Connections that are asked, at most, whether they are in use, before a new one is refused.
 constexpr int kMostAsked = 64;
-// In how many seconds a client may make as many connections anew as it may have.
+// Connections that a client may make at once, however few it may have.
+constexpr int64_t kLeastAtOnce = 64;
+// In how many seconds a client may make as many anew.
 constexpr double kSecondsForAll = 4;
 // How long a new connection waits for the library to close one that gave way.
 constexpr std::chrono::milliseconds kLeavingPatience{100};
@@ -225,7 +227,7 @@ absl::Status Listener::Bind(const std::vector<SocketAddress>& sockets) {
       const char* path = reinterpret_cast<const sockaddr_un*>(&address.storage)->sun_path;
       if (path[0] != '\0') RemoveOldSocketFile(file = path);
     } else {
-      // A port whose old connections have not quite ended may be taken, one that has a listener not.
+      // A port whose old connections have not quite ended may be taken, one with a listener not.
       setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
       // Accepted sockets inherit both: small answers leave at once, and gone peers are noticed.
       setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
@@ -309,7 +311,8 @@ void Listener::Run() {
 
 bool Listener::SurviveAcceptError(int listener, int error) {
   switch (error) {
-    // The peer, the network or a packet filter ended this one; the next one may be well (accept(2)).
+    // The peer, the network or a packet filter ended this one; the next one may be well: see
+    // accept(2).
     case EINTR:
     case ECONNABORTED:
     case EPROTO:
@@ -398,7 +401,7 @@ bool Listener::IsTurnedAway(const std::string& client) {
 
 bool Listener::MakesTooMany(const std::string& client) {
   const auto now = Clock::now();
-  const auto most = static_cast<double>(options_.max_per_client);
+  const auto most = static_cast<double>(std::max(options_.max_per_client, kLeastAtOnce));
   const auto known = allowances_.try_emplace(client, Allowance{most, now}).first;
   Allowance& allowance = known->second;
   const double seconds = std::chrono::duration<double>(now - allowance.at).count();

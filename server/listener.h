@@ -46,7 +46,7 @@ enum class Refusal {
   kGaveWay,              // an open one that was not in use, for a new one
   kTooOld,               // an open one older than max_age
   kTurnedAway,           // TurnAway was called for this client a moment ago
-  kTooMany,              // the client has made more than max_per_client / 4 a second
+  kTooMany,              // the client makes new ones faster than it may
 };
 inline constexpr size_t kNumRefusals = 8;
 // "max_connections", "max_connections_per_client", "descriptors", "memory", "gave_way", "too_old",
@@ -55,8 +55,9 @@ std::string_view RefusalName(Refusal refusal);
 
 struct ListenerOptions {
   int64_t max_connections = 1024;  // open at once; at least 1
-  // Of one address (of IPv6: one /64); 0 = no limit. An address may make so many at once, and a
-  // quarter as many each second: beyond that one is closed before it costs a handshake.
+  // Of one address (of IPv6: one /64); 0 = no limit. An address may make so many at once
+  // (and 64 in any case), and a quarter as many each second: beyond that one is closed before it
+  // costs a handshake.
   int64_t max_per_client = 0;
   absl::Duration max_age = absl::InfiniteDuration();
 

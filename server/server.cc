@@ -107,10 +107,10 @@ constexpr int kMaxEarlyPings = 10;
 // probes /healthz needs a timeout above this one.
 constexpr absl::Duration kDialTimeout = absl::Seconds(2);
 
-// Descriptors that the server needs beside those that are open once its model is loaded and its
-// connections: four probes and the port's own watch, which each hold both ends of a connection;
-// files that are read again; threads of libraries.
-constexpr int64_t kDescriptorsForServer = 16;
+// Descriptors that the server needs beside its connections and those that are open once its model
+// is loaded: a dozen of gRPC, HTTP and the listeners; both ends of the connections of four probes
+// and of the port's own watch; files that are read again.
+constexpr int64_t kDescriptorsForServer = 28;
 // Connections, however many descriptors there are. An idle one takes gRPC about 20 KiB.
 constexpr int64_t kMostConnections = 4096;
 // Connections to the HTTP port, at most; of a small limit a quarter.

@@ -17,7 +17,7 @@ namespace {
 // Lines of one second that are logged. What gRPC says of its own accord is a line an hour.
 constexpr int kLinesASecond = 10;
 // gRPC quotes what callers sent.
-constexpr size_t kMaxMessageBytes = 1024;
+constexpr size_t kMaxTextBytes = 1024;
 
 ABSL_CONST_INIT absl::Mutex mu(absl::kConstInit);
 Log* target ABSL_GUARDED_BY(mu) = nullptr;
@@ -50,7 +50,7 @@ void Take(gpr_log_func_args* line) {
     ++left_out;
     return;
   }
-  Log::Fields fields = {{"message", std::string(line->message).substr(0, kMaxMessageBytes)},
+  Log::Fields fields = {{"message", std::string(line->message).substr(0, kMaxTextBytes)},
                         {"source", absl::StrCat(line->file, ":", line->line)}};
   if (left_out > 0) fields["left_out_before"] = left_out;
   left_out = 0;

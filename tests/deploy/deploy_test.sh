@@ -61,6 +61,25 @@ for metric in $(grep -ohE 'longspan_[a-z_]+' deploy/prometheus/rules.yml | sed '
   grep -qE "\"(longspan_)?${metric#longspan_}\"" server/telemetry/*.cc || { echo "rules.yml asks for $metric, which the server does not have"; failed=1; }
 done
 
+# HAProxy itself checks its file where it is attacked (tests/front/connection_attacks.py). Here: the
+# bounds are there, its port and servers are those that the attack puts in, and it passes on gRPC.
+front() {
+  local rule
+  for rule in 'maxconn [0-9]+' 'tune.h2.max-concurrent-streams 256' 'tune.bufsize 16384' 'tune.http.maxhdr [0-9]+' \
+    'timeout http-request [0-9]+s' 'timeout http-keep-alive [0-9]+m' 'timeout client [0-9]+m' 'timeout server [0-9]+m' \
+    'bind :50051 proto h2' 'bind :50443 ssl crt [^ ]+ alpn h2' 'stick-table type ipv6 .*conn_cur,conn_rate\(10s\),http_req_rate\(10s\).*' \
+    'tcp-request connection track-sc0 src' 'tcp-request connection reject if \{ sc0_conn_cur gt [0-9]+ \}' \
+    'tcp-request connection reject if \{ sc0_conn_rate gt [0-9]+ \}' 'http-request deny .*unless METH_POST' \
+    'http-request deny .*application/grpc \}' 'http-request deny .*\{ sc0_http_req_rate gt [0-9]+ \}' 'option httpchk GET /readyz' \
+    'default-server proto h2 check check-proto h1 port 8080 .*' 'server longspan1 127.0.0.1:50061'; do
+    grep -qE "^ +$rule\$" "$1" || { echo "deploy/haproxy/haproxy.cfg has no '$rule'"; return 1; }
+  done
+}
+front deploy/haproxy/haproxy.cfg
+for mistake in 's/timeout http-request 10s//' 's/track-sc0 src/track-sc0 dst/' 's/proto h2 check/check/' 's/unless METH_POST/if METH_POST/'; do
+  refuses front deploy/haproxy/haproxy.cfg "$mistake"
+done
+
 dockerfile Dockerfile
 refuses dockerfile Dockerfile 's/^USER 10001:10001/USER root/'
 refuses dockerfile Dockerfile 's/ --no-install-recommends//'

@@ -97,7 +97,9 @@ class Caller:
             if kind == DATA and stream == self.stream and body:
                 answered = True
                 self.socket.sendall(frame(WINDOW, 0, 0, struct.pack(">I", len(body))))
-            if kind == HEADERS and stream == self.stream and flags & 1:
+                if flags & 1:  # HAProxy's own pages; gRPC ends with trailers
+                    raise ConnectionError("a page, no answer")
+            if kind in (HEADERS, DATA) and stream == self.stream and flags & 1:
                 if not answered:
                     raise ConnectionError("an error, no answer")
                 return
@@ -378,7 +380,7 @@ def start_haproxy(config, grpc_port, http_port, folder):
     subprocess.run(["haproxy", "-c", "-f", f"{folder}/haproxy.cfg"], check=True, capture_output=True)
     process = subprocess.Popen(["haproxy", "-db", "-f", f"{folder}/haproxy.cfg"], stdout=subprocess.DEVNULL,
                                stderr=subprocess.DEVNULL)
-    for _ in range(100):
+    for _ in range(600):
         try:
             Caller(Target(port)).call()
             return process, port
@@ -394,8 +396,8 @@ def nicely(attack, attacked, stop):
 
 def run(name, attack, target, attacked, http_port, process, seconds):
     rest = resident(process.pid)
-    # In a process of its own, so that the caller does not share an interpreter with it; and nice, as
-    # another machine's attacker would take no processor from the server.
+    # In a process of its own, so that the caller does not share an interpreter with it; and nice,
+    # because an attacker on another machine takes no processor from the server.
     stop, peak = multiprocessing.Event(), rest
     attacker = multiprocessing.Process(target=nicely, args=(attack, attacked, stop), daemon=True)
     probe = Probe(target, http_port).start()

@@ -275,7 +275,8 @@ TEST(HostileConnectionTest, ItsAddressIsTurnedAwayForASecond) {
 // Few descriptors, and many that connect and say nothing, say half of a handshake, or stay idle.
 TEST(HostileConnectionTest, ThreeHundredIdleConnections_DoNotSilenceASmallServer) {
   const rlimit few{.rlim_cur = 80, .rlim_max = 80};
-  ServerProcess server({"--model", LONGSPAN_FIXTURES "/longformer-windows"},
+  ServerProcess server({"--model", LONGSPAN_FIXTURES "/longformer-windows", "--replicas", "1",
+                        "--threads", "1", "--drain-delay", "0s"},
                        [&few] { setrlimit(RLIMIT_NOFILE, &few); });
   const int port = server.Port();
   ASSERT_GT(port, 0);
