@@ -21,7 +21,7 @@ constexpr absl::Duration kLimit = absl::Seconds(1);
 std::string FlagOf(const std::vector<std::string>& arguments, const std::string& name) {
   std::string value;
   for (size_t i = 0; i < arguments.size(); ++i) {
-    std::string_view argument = arguments[i];
+    absl::string_view argument = arguments[i];
     if (argument == name && i + 1 < arguments.size()) value = arguments[i + 1];
     if (absl::ConsumePrefix(&argument, absl::StrCat(name, "="))) value = std::string(argument);
   }
