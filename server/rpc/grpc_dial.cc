@@ -9,6 +9,7 @@
 #include <poll.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <memory>
 #include <string>
 
@@ -20,7 +21,7 @@
 namespace longspan {
 namespace {
 
-// Timeouts count by the steady clock; gRPC takes moments of the wall clock, and reads them at once.
+// Timeouts count by the steady clock.
 absl::Time Now() { return SteadyClock().Now(); }
 
 absl::Status AskHealth(const SocketAddress& socket, absl::Time until) {
@@ -31,7 +32,9 @@ absl::Status AskHealth(const SocketAddress& socket, absl::Time until) {
   const auto channel =
       grpc::CreateCustomChannel(TargetOf(socket), grpc::InsecureChannelCredentials(), arguments);
   grpc::ClientContext context;
-  context.set_deadline(absl::ToChronoTime(absl::Now() + (until - Now())));
+  // gRPC takes a moment of the system's clock and reads it at once.
+  context.set_deadline(std::chrono::system_clock::now() +
+                       absl::ToChronoMicroseconds(until - Now()));
   grpc::health::v1::HealthCheckRequest request;
   request.set_service(kLivenessService);
   grpc::health::v1::HealthCheckResponse response;
