@@ -6,6 +6,7 @@
 #include <grpcpp/grpcpp.h>
 
 #include <algorithm>
+#include <chrono>
 #include <fstream>
 #include <sstream>
 #include <thread>
@@ -43,6 +44,12 @@ absl::StatusOr<std::shared_ptr<grpc::ChannelCredentials>> Credentials(const std:
     return absl::InvalidArgumentError(
         absl::StrCat("CA file ", ca_file, " cannot be read; give a PEM file"));
   return grpc::SslCredentials({.pem_root_certs = pem.str()});
+}
+
+// A moment for gRPC, which takes those of the system's clock and reads them at once. It must be the
+// clock that gRPC reads: absl::Now is late when the time is set.
+std::chrono::system_clock::time_point FromNow(absl::Duration left) {
+  return absl::ToChronoTime(absl::FromChrono(std::chrono::system_clock::now()) + left);
 }
 
 // What the google.rpc details of the status say, as " [...]" each; empty where there are none.
@@ -111,7 +118,7 @@ absl::Status Client::ErrorOf(const grpc::Status& status) const {
 }
 
 void Client::Prepare(grpc::ClientContext* context, absl::Duration deadline) const {
-  context->set_deadline(absl::ToChronoTime(absl::Now() + deadline));
+  context->set_deadline(FromNow(deadline));
   if (!key_.empty()) context->AddMetadata("authorization", "Bearer " + key_);
 }
 
@@ -262,8 +269,7 @@ bool Client::AwaitConnection(absl::Duration limit) {
     const grpc_connectivity_state state = channel_->GetState(/*try_to_connect=*/true);
     if (state == GRPC_CHANNEL_READY) return true;
     const absl::Duration left = until - SteadyNow();
-    if (left <= absl::ZeroDuration() ||
-        !channel_->WaitForStateChange(state, absl::ToChronoTime(absl::Now() + left)))
+    if (left <= absl::ZeroDuration() || !channel_->WaitForStateChange(state, FromNow(left)))
       return false;
   }
 }

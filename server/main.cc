@@ -90,6 +90,9 @@ int main(int argc, char** argv) {
   };
   if (const auto removed = longspan::RemovedSettings(); !removed.empty())
     log.Write(longspan::LogLevel::kWarning, "settings_removed", {{"variables", removed}});
+  // Before the model is loaded, which may take minutes.
+  if (const absl::Status status = longspan::CheckFiles(options); !status.ok())
+    return fail_logged(status);
   auto model = longspan::LoadServedModel(&options);
   if (!model.ok()) return fail_logged(model.status());
   if (!model->team_speeds.empty())

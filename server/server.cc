@@ -165,6 +165,14 @@ constexpr absl::Duration kBetweenTrims = absl::Seconds(3);
 
 }  // namespace
 
+absl::Status CheckFiles(const ServerOptions& options) {
+  if (absl::Status status =
+          TlsFiles({options.tls_cert, options.tls_key, options.tls_client_ca}).Load();
+      !status.ok())
+    return status;
+  return KeyRing(options.auth_keys_file).Load();
+}
+
 Server::Server(ServerOptions options, ServedModel model, Log* log, std::function<void()> on_lost)
     : options_(std::move(options)),
       model_(std::move(model)),

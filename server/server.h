@@ -62,6 +62,10 @@
 
 namespace longspan {
 
+// Whether the files of certificates and keys can be used, as Create finds out once more. For a start
+// that need not load a model first.
+absl::Status CheckFiles(const ServerOptions& options);
+
 class Server {
  public:
   // `log` must outlive the server. `on_lost` is called once, on a thread of the server; a hung

@@ -20,6 +20,7 @@
 #include <bit>
 #include <cerrno>
 #include <cstdint>
+#include <cstdlib>
 #include <limits>
 
 #include "absl/base/config.h"
@@ -34,6 +35,7 @@
 #include "absl/synchronization/internal/kernel_timeout.h"
 #include "absl/synchronization/internal/per_thread_sem.h"
 #include "absl/synchronization/internal/waiter.h"
+#include "absl/time/clock.h"
 
 static_assert(ABSL_WAITER_MODE == ABSL_WAITER_MODE_FUTEX);
 
@@ -50,15 +52,23 @@ int64_t NowNanos(clockid_t clock) {
   return now.tv_sec * kNanosPerSecond + now.tv_nsec;
 }
 
-// The moment of the steady clock that is as far away as `wall` is on the wall clock. A wait that is
-// interrupted comes here again with the same `wall`, maybe after the wall clock was set: its first
-// translation holds until it is over.
+// The moment of the steady clock that is as far away as `wall` is on the wall clock.
+//
+// There are two wall clocks. absl::Now counts cycles and asks the system now and then, so for a
+// second after the time was set it still tells the old one; gRPC asks the system each time. `wall`
+// may be by either. It is taken to be by the one that it is nearer to: by the other it is off by as
+// much as the time was set.
+//
+// A wait that is interrupted comes here again with the same `wall`, maybe after the time was set:
+// its first translation holds until it is over.
 int64_t SteadyMoment(int64_t wall) {
   thread_local int64_t last_wall = 0;
   thread_local int64_t last_steady = 0;
   const int64_t now = NowNanos(CLOCK_MONOTONIC);
   if (wall == last_wall && last_steady > now) return last_steady;
-  const int64_t left = wall - NowNanos(CLOCK_REALTIME);
+  const int64_t by_system = wall - NowNanos(CLOCK_REALTIME);
+  const int64_t by_absl = wall - absl::GetCurrentTimeNanos();
+  const int64_t left = std::abs(by_absl) < std::abs(by_system) ? by_absl : by_system;
   last_wall = wall;
   last_steady = left > kForEver - now ? kForEver : now + (left > 0 ? left : 0);
   return last_steady;

@@ -7,6 +7,7 @@
 #include <openssl/ssl.h>
 #include <poll.h>
 
+#include <chrono>
 #include <memory>
 #include <string>
 
@@ -19,7 +20,7 @@
 namespace longspan {
 namespace {
 
-// Timeouts count by the steady clock; gRPC takes moments of the wall clock, and reads them at once.
+// Timeouts count by the steady clock.
 absl::Time Now() { return SteadyClock().Now(); }
 
 absl::Status AskHealth(const SocketAddress& socket, absl::Time until) {
@@ -28,7 +29,9 @@ absl::Status AskHealth(const SocketAddress& socket, absl::Time until) {
   const auto channel =
       grpc::CreateCustomInsecureChannelFromFd(TargetOf(socket), connection->release(), {});
   grpc::ClientContext context;
-  context.set_deadline(absl::ToChronoTime(absl::Now() + (until - Now())));
+  // gRPC takes a moment of the system's clock and reads it at once.
+  context.set_deadline(std::chrono::system_clock::now() +
+                       absl::ToChronoMicroseconds(until - Now()));
   grpc::health::v1::HealthCheckRequest request;
   request.set_service(kLivenessService);
   grpc::health::v1::HealthCheckResponse response;

@@ -16,7 +16,7 @@ namespace {
 
 constexpr size_t kMaxNameBytes = 64;
 
-std::array<unsigned char, 32> HashOf(std::string_view key) {
+std::array<unsigned char, 32> HashOf(absl::string_view key) {
   static_assert(SHA256_DIGEST_LENGTH == 32);
   std::array<unsigned char, 32> hash{};
   SHA256(reinterpret_cast<const unsigned char*>(key.data()), key.size(), hash.data());
@@ -24,10 +24,10 @@ std::array<unsigned char, 32> HashOf(std::string_view key) {
 }
 
 // A name goes into log lines as it is.
-bool IsName(std::string_view name) {
+bool IsName(absl::string_view name) {
   return name.size() <= kMaxNameBytes && std::all_of(name.begin(), name.end(), [](char c) {
            return absl::ascii_isalnum(static_cast<unsigned char>(c)) ||
-                  absl::StrContains("-_.@/", c);
+                  absl::string_view("-_.@/").find(c) != absl::string_view::npos;
          });
 }
 
@@ -45,11 +45,11 @@ KeyRing::KeyRing(std::string path)
 absl::StatusOr<KeyRing::Parsed> KeyRing::Parse(const std::string& content) {
   Parsed parsed;
   // Some editors begin a file with a byte order mark; it belongs to no key.
-  const std::string_view text = absl::StripPrefix(content, "\xEF\xBB\xBF");
+  const absl::string_view text = absl::StripPrefix(content, "\xEF\xBB\xBF");
   int number = 0;
-  for (const std::string_view line : absl::StrSplit(text, '\n')) {
+  for (const absl::string_view line : absl::StrSplit(text, '\n')) {
     ++number;
-    const std::vector<std::string_view> words =
+    const std::vector<absl::string_view> words =
         absl::StrSplit(line, absl::ByAnyChar(" \t\r\v\f"), absl::SkipEmpty());
     if (words.empty()) continue;
     parsed.any_line = true;
@@ -60,11 +60,11 @@ absl::StatusOr<KeyRing::Parsed> KeyRing::Parse(const std::string& content) {
                        " words; allowed: KEY, or NAME KEY with a name of at most ", kMaxNameBytes,
                        " letters, digits and - _ . @ /"));
     }
-    const std::string_view key = words.back();
+    const absl::string_view key = words.back();
     parsed.keys.push_back(
         {.hash = HashOf(key), .name = std::string(words.size() == 2 ? words.front() : "")});
     parsed.plain.emplace_back(key);
-    parsed.unended = line.end() == text.end() ? key : "";
+    parsed.unended = std::string(line.end() == text.end() ? key : "");
   }
   return parsed;
 }
@@ -117,7 +117,8 @@ absl::Status KeyRing::Check(std::string_view authorization, std::string* name) c
   if (authorization.substr(0, kBearer.size()) != kBearer) {
     return absl::UnauthenticatedError("no key was sent; allowed: header authorization: Bearer KEY");
   }
-  const auto hash = HashOf(authorization.substr(kBearer.size()));
+  const auto hash = HashOf(absl::string_view(authorization.data() + kBearer.size(),
+                                             authorization.size() - kBearer.size()));
   absl::ReaderMutexLock lock(&mu_);
   const Key* found = nullptr;
   // All keys are looked at, whichever it is.

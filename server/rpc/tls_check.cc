@@ -37,7 +37,7 @@ constexpr char kCiphers[] =
     "ECDHE-RSA-AES128-GCM-SHA256:ECDHE-RSA-AES256-GCM-SHA384";
 constexpr char kCurves[] = "P-256";
 
-absl::Status Bad(std::string_view name, std::string_view what) {
+absl::Status Bad(absl::string_view name, absl::string_view what) {
   return absl::InvalidArgumentError(absl::StrCat(name, " ", what));
 }
 
@@ -92,7 +92,7 @@ absl::StatusOr<std::vector<Certificate>> ReadCertificates(const std::string& nam
     return Bad(name, "holds no certificate; allowed: PEM, -----BEGIN CERTIFICATE-----");
   // A text that ends within a line of dashes was cut there.
   const size_t last_line = absl::StripTrailingAsciiWhitespace(pem).rfind('\n') + 1;
-  const std::string_view last = absl::StripTrailingAsciiWhitespace(pem).substr(last_line);
+  const absl::string_view last = absl::StripTrailingAsciiWhitespace(pem).substr(last_line);
   if (absl::StartsWith(last, "-----BEGIN") || (last.size() < 10 && absl::StartsWith(last, "-")))
     return Bad(name, "is cut: a certificate begins in its last line");
   return certificates;
@@ -102,12 +102,12 @@ absl::StatusOr<Key> ReadKey(const std::string& name, const std::string& pem) {
   if (pem.empty()) return Bad(name, "is empty");
   ERR_clear_error();
   Key key(PEM_read_bio_PrivateKey(Reader(pem).get(), nullptr, &NoPassphrase, nullptr));
-  const bool none = ERR_GET_REASON(ERR_peek_last_error()) == PEM_R_NO_START_LINE;
   const std::string reason = Reason();
   if (key != nullptr) return key;
   if (absl::StrContains(pem, "ENCRYPTED"))
     return Bad(name, "is encrypted with a passphrase; give the key without one");
-  if (none) return Bad(name, "holds no private key; allowed: PEM, -----BEGIN PRIVATE KEY-----");
+  if (!absl::StrContains(pem, "PRIVATE KEY-----"))
+    return Bad(name, "holds no private key; allowed: PEM, -----BEGIN PRIVATE KEY-----");
   return Bad(name, absl::StrCat("is damaged, or cut: ", reason));
 }
 

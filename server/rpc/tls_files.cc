@@ -54,7 +54,7 @@ class MemoryFile {
   }
 
  private:
-  static absl::Status Missing(std::string_view what, int error) {
+  static absl::Status Missing(absl::string_view what, int error) {
     return absl::UnavailableError(absl::StrCat("tls-cert needs ", what, ", which this system ",
                                                "refuses: ", std::strerror(error)));
   }

@@ -18,7 +18,7 @@ namespace {
 // Far above any chain of certificates, bundle of authorities or list of keys.
 constexpr size_t kMaxFileBytes = size_t{1} << 20;
 
-absl::Status Bad(std::string_view what) { return absl::InvalidArgumentError(what); }
+absl::Status Bad(absl::string_view what) { return absl::InvalidArgumentError(what); }
 
 // One hash for all contents. The lengths are hashed too, so that no byte can move from one file to
 // the next unseen.

@@ -2,16 +2,21 @@
 // program reads a wall clock that is moved by what a file says, while the kernel, which ends the
 // waits, goes by the real one. So a wait for a moment of the wall clock ends at once, or hours
 // late, and a wait by the steady clock does not notice.
+#include <arpa/inet.h>
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <csignal>
 #include <filesystem>
 #include <fstream>
+#include <functional>
 #include <sstream>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -141,29 +146,57 @@ TEST_P(ClockStepsTest, TheServersWaits_AreAsLongAsBefore) {
   EXPECT_THAT(Log(), HasSubstr("\"all_answered\":true"));
 }
 
-// gRPC's timers sleep on Abseil's condition variables: the deadline of a call that nobody answers.
+// A client that calls this port, with the clock set meanwhile. How long it took, and what it said.
+std::pair<absl::Duration, std::string> RunClient(int port, const std::string& deadline,
+                                                 const std::string& err,
+                                                 const std::function<void()>& in_child,
+                                                 const std::function<void()>& meanwhile) {
+  const absl::Time start = absl::Now();
+  const pid_t client = fork();
+  if (client == 0) {
+    in_child();
+    const int file = open(err.c_str(), O_CREAT | O_TRUNC | O_WRONLY, 0600);
+    dup2(file, STDERR_FILENO);
+    const std::string program = LONGSPAN_BINARY_DIR "/longspan";
+    const std::string server = absl::StrCat("127.0.0.1:", port);
+    execl(program.c_str(), "longspan", "info", "--server", server.c_str(), "--deadline",
+          deadline.c_str(), nullptr);
+    _exit(127);
+  }
+  absl::SleepFor(absl::Milliseconds(900));
+  meanwhile();
+  int status = 0;
+  waitpid(client, &status, 0);
+  EXPECT_EQ(WEXITSTATUS(status), 2);
+  std::stringstream said;
+  said << std::ifstream(err).rdbuf();
+  return {absl::Now() - start, said.str()};
+}
+
+// gRPC's timers sleep on Abseil's condition variables: here the deadline of a call whose server
+// takes the connection and says nothing.
 TEST_P(ClockStepsTest, TheClientsDeadline_IsAsLongAsBefore) {
-  const auto run = [&](const std::string& deadline) {
-    const absl::Time start = absl::Now();
-    const pid_t client = fork();
-    if (client == 0) {
-      FakeTime();
-      const std::string program = LONGSPAN_BINARY_DIR "/longspan";
-      // Nobody listens there.
-      execl(program.c_str(), "longspan", "info", "--server", "127.0.0.1:1", "--deadline",
-            deadline.c_str(), nullptr);
-      _exit(127);
-    }
-    absl::SleepFor(absl::Milliseconds(700));
-    Step();
-    int status = 0;
-    waitpid(client, &status, 0);
-    EXPECT_EQ(WEXITSTATUS(status), 2);
-    return absl::Now() - start;
-  };
-  const absl::Duration took = run("2s");
-  EXPECT_GE(took, absl::Milliseconds(700));
-  EXPECT_LT(took, kLong);
+  const int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  sockaddr_in address{.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+  socklen_t size = sizeof(address);
+  ASSERT_EQ(bind(listener, reinterpret_cast<sockaddr*>(&address), size), 0);
+  ASSERT_EQ(listen(listener, 8), 0);
+  getsockname(listener, reinterpret_cast<sockaddr*>(&address), &size);
+  const auto [took, said] = RunClient(
+      ntohs(address.sin_port), "3s", folder_.path() + "/err", [this] { FakeTime(); },
+      [this] { Step(); });
+  EXPECT_THAT(said, HasSubstr("DEADLINE_EXCEEDED"));
+  EXPECT_GE(took, absl::Milliseconds(2900));
+  EXPECT_LT(took, kLong / 2);
+  close(listener);
+}
+
+// Attempts that begin after the clock was set get the rest of the deadline, as those before did.
+TEST_P(ClockStepsTest, TheClientsAttempts_GoOnAsBefore) {
+  const auto [took, said] = RunClient(
+      1, "4s", folder_.path() + "/err", [this] { FakeTime(); }, [this] { Step(); });
+  EXPECT_THAT(said, HasSubstr("UNAVAILABLE"));  // each is refused at once, and none is late
+  EXPECT_LT(took, kLong / 2);
 }
 
 INSTANTIATE_TEST_SUITE_P(ByAnHour, ClockStepsTest, ::testing::Values("+3600", "-3600"),

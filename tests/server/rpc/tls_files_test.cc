@@ -1,6 +1,7 @@
 #include "server/rpc/tls_files.h"
 
 #include <gmock/gmock.h>
+#include <grpcpp/generic/async_generic_service.h>
 #include <grpcpp/grpcpp.h>
 #include <gtest/gtest.h>
 
@@ -57,7 +58,9 @@ TEST_F(TlsFilesTest, WhatCannotBeUsed_NeverReachesACaller) {
   Write(first);
   TlsFiles files(Paths());
   ASSERT_TRUE(files.Load().ok());
+  grpc::CallbackGenericService service;  // a server needs one
   grpc::ServerBuilder builder;
+  builder.RegisterCallbackGenericService(&service);
   int port = 0;
   builder.AddListeningPort("127.0.0.1:0", files.Credentials(), &port);
   const auto server = builder.BuildAndStart();
@@ -118,10 +121,13 @@ TEST_F(TlsFilesTest, ASessionOfBeforeAChange_IsNotResumed) {
   Write(MakeIdentity({.common_name = "first"}));
   TlsFiles files(Paths());
   ASSERT_TRUE(files.Load().ok());
+  grpc::CallbackGenericService service;  // a server needs one
   grpc::ServerBuilder builder;
+  builder.RegisterCallbackGenericService(&service);
   int port = 0;
   builder.AddListeningPort("127.0.0.1:0", files.Credentials(), &port);
   const auto server = builder.BuildAndStart();
+  ASSERT_NE(server, nullptr);
   std::unique_ptr<SSL_SESSION, decltype(&SSL_SESSION_free)> session(nullptr, &SSL_SESSION_free);
   EXPECT_FALSE(Resumes(port, &session));
   EXPECT_TRUE(Resumes(port, &session));
