@@ -176,7 +176,16 @@ class Suite:
         else:
             facts["noisy"] = True
         facts["verdict"] = "noisy" if facts.get("noisy") else "fails" if facts["reasons"] else "holds"
+        if facts["verdict"] == "fails":
+            self.drop_shared()      # the next attack shall not suffer from this one
         return facts
+
+    def drop_shared(self):
+        for server, caller in self.shared.values():
+            server.kill()
+            caller.stop()
+            server.process.wait()
+        self.shared.clear()
 
     def run_alone(self, one):
         """An attack on the start or the end of a server, which makes its servers itself."""
