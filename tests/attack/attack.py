@@ -210,7 +210,7 @@ class Suite:
         cheap = self.arguments.cheap
         made = one.make() if one.make else None
         server, caller = self.server_for(one)
-        seconds = one.cheap_seconds if cheap else one.seconds
+        seconds = self.arguments.seconds or (one.cheap_seconds if cheap else one.seconds)
         control = time.monotonic()
         if not cheap:
             time.sleep(1 if self.arguments.before else CONTROL_SECONDS)
@@ -328,6 +328,7 @@ def main():
     parser.add_argument("--before", action="store_true", help="keep the figures as those of the time before")
     parser.add_argument("--only", nargs="+", metavar="NAME", help="attacks by name, or rows by table (A, B3)")
     parser.add_argument("--cheap", action="store_true")
+    parser.add_argument("--seconds", type=float, help="of each attack, instead of its own time")
     parser.add_argument("--list", action="store_true", help="print the names and what each does, and end")
     parser.add_argument("--out", type=Path, default=processor.results_file(HERE / "results"))
     parser.add_argument("--guard-mib", type=int, default=5 * 1024, help="kill a server that takes so much more than at rest")
