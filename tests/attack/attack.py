@@ -297,6 +297,8 @@ def show(one, facts):
     print(head, flush=True)
     for reason in facts["reasons"]:
         print(f"         {reason}", flush=True)
+    if facts.get("first_lost"):
+        print(f"         the first: {facts['first_lost']}", flush=True)
     if facts["facts"]:
         print(f"         {json.dumps(facts['facts'])}", flush=True)
 
@@ -343,7 +345,7 @@ def main():
         if unknown:
             parser.error(f"--only {' '.join(unknown)}: no such attack; allowed: {' '.join(names)}, or the beginning of a row (A, B3)")
     chosen = [one for one in ATTACKS if (not arguments.only or any(name == one.name or one.table.startswith(name) for name in arguments.only))
-              and (one.cheap or not arguments.cheap)]
+              and (one.cheap or not arguments.cheap or arguments.only)]
     suite = Suite(arguments)
     began, results, failed = time.monotonic(), {}, []
     for one in chosen:
