@@ -176,7 +176,16 @@ class Suite:
         else:
             facts["noisy"] = True
         facts["verdict"] = "noisy" if facts.get("noisy") else "fails" if facts["reasons"] else "holds"
+        if facts["verdict"] == "fails":
+            self.drop_shared()      # the next attack shall not suffer from this one
         return facts
+
+    def drop_shared(self):
+        for server, caller in self.shared.values():
+            server.kill()
+            caller.stop()
+            server.process.wait()
+        self.shared.clear()
 
     def run_alone(self, one):
         """An attack on the start or the end of a server, which makes its servers itself."""
@@ -201,7 +210,7 @@ class Suite:
         cheap = self.arguments.cheap
         made = one.make() if one.make else None
         server, caller = self.server_for(one)
-        seconds = one.cheap_seconds if cheap else one.seconds
+        seconds = self.arguments.seconds or (one.cheap_seconds if cheap else one.seconds)
         control = time.monotonic()
         if not cheap:
             time.sleep(1 if self.arguments.before else CONTROL_SECONDS)
@@ -288,6 +297,8 @@ def show(one, facts):
     print(head, flush=True)
     for reason in facts["reasons"]:
         print(f"         {reason}", flush=True)
+    if facts.get("first_lost"):
+        print(f"         the first: {facts['first_lost']}", flush=True)
     if facts["facts"]:
         print(f"         {json.dumps(facts['facts'])}", flush=True)
 
@@ -319,6 +330,7 @@ def main():
     parser.add_argument("--before", action="store_true", help="keep the figures as those of the time before")
     parser.add_argument("--only", nargs="+", metavar="NAME", help="attacks by name, or rows by table (A, B3)")
     parser.add_argument("--cheap", action="store_true")
+    parser.add_argument("--seconds", type=float, help="of each attack, instead of its own time")
     parser.add_argument("--list", action="store_true", help="print the names and what each does, and end")
     parser.add_argument("--out", type=Path, default=processor.results_file(HERE / "results"))
     parser.add_argument("--guard-mib", type=int, default=5 * 1024, help="kill a server that takes so much more than at rest")
@@ -333,7 +345,7 @@ def main():
         if unknown:
             parser.error(f"--only {' '.join(unknown)}: no such attack; allowed: {' '.join(names)}, or the beginning of a row (A, B3)")
     chosen = [one for one in ATTACKS if (not arguments.only or any(name == one.name or one.table.startswith(name) for name in arguments.only))
-              and (one.cheap or not arguments.cheap)]
+              and (one.cheap or not arguments.cheap or arguments.only)]
     suite = Suite(arguments)
     began, results, failed = time.monotonic(), {}, []
     for one in chosen:

@@ -51,21 +51,22 @@ def shortened(text):
 
 
 def rows(measured, before, prefix):
-    for name, facts in measured.items():
+    for name, facts in {**before, **measured}.items():
         if facts["table"].startswith(prefix) and (len(prefix) > 1 or facts["table"][1:].isdigit()):
-            what = facts["what"].split(" At 0.2.0 ")[0]
-            mark = {"holds": "yes", "noisy": "yes", "fails": "**no**"}[facts["verdict"]]
-            yield f"| `{name}` | {what} | {figures(before.get(name))} | {figures(facts)} | {mark} |"
+            what = facts["what"].split(" At 0.2.0 ")[0].replace("|", "/")
+            now = measured.get(name)
+            mark = {"holds": "yes", "noisy": "yes", "fails": "**no**"}[now["verdict"]] if now else ""
+            yield f"| `{name}` | {what} | {figures(before.get(name))} | {figures(now)} | {mark} |"
 
 
 def section(name, results):
     held = sum(facts["verdict"] != "fails" for facts in results["attacks"].values())
     took = f" in {results['minutes']:.0f} minutes" if "minutes" in results else ""
     out = [f"### {processor.title(name, results)}, under attack", ""]
-    out += marked_section.prose(f"longspan {results['longspan']}, measured on {results['date']}: {len(results['attacks'])} attacks{took}, of which {held} hold. "
-                                "Times are those of a caller that encodes a short text every 0.1 s, memory is how far the server went above its rest.")
+    count = f"{len(results['attacks'])} attacks{took}, of which {held} hold. " if results["attacks"] else ""
+    out += marked_section.prose(f"longspan {results['longspan']}, measured on {results['date']}. {count}Times are those of a caller that encodes a short text every 0.1 s, memory is how far the server went above its rest.")
     for prefix, title in GROUPS:
-        if (found := list(rows(results["attacks"], results.get("before", {}), prefix))):
+        if (found := list(rows(results["attacks"], results["before"], prefix))):
             out += ["", f"{title}:", "", "| attack | what | 0.2.0 | now | holds |", "| --- | --- | --- | --- | --- |", *found]
     return [*out, ""]
 

@@ -78,18 +78,22 @@ def long_texts_at_once(t):
     t.facts["codes"] = t.at_once("Encode", [request] * 64)
 
 
-@attack("more", seconds=15)
+def largest_bodies():
+    """A request of the largest size for each method that takes texts."""
+    half = prose(1400000)[:(8 << 20) - 8192]
+    return [("Encode", wire.encode([wire.text_input(half)] * 2, wire.options(truncation=2))), ("EncodeTokens", wire.one(wire.text_input(half), wire.options(truncation=2))),
+            ("Tokenize", wire.tokenize([half[:4 << 20]] * 2))]
+
+
+@attack("more", seconds=15, make=largest_bodies)
 def largest_requests(t):
     """Requests of the largest size of every method in parallel, again and again."""
-    half = prose(1400000)[:(8 << 20) - 8192]
-    bodies = [("Encode", wire.encode([wire.text_input(half)] * 2, wire.options(truncation=2))), ("EncodeTokens", wire.one(wire.text_input(half), wire.options(truncation=2))),
-              ("Tokenize", wire.tokenize([half[:4 << 20]] * 2))]
     codes = {}
 
     def caller(method, body):
         codes[method] = t.again(method, body)
 
-    work = iter(bodies)
+    work = iter(t.made)
     lock = threading.Lock()
 
     def next_one():
@@ -97,7 +101,7 @@ def largest_requests(t):
             method, body = next(work)
         caller(method, body)
 
-    t.in_threads(next_one, len(bodies))
+    t.in_threads(next_one, len(t.made))
     t.facts["codes"] = codes
 
 
@@ -328,7 +332,8 @@ def full_disk_for_the_log(t):
         server = t.start(stderr=full)
     try:
         t.server, kept = server, t.server
-        codes = t.again("Encode", SHORT)
+        t.stop_at = time.monotonic() + 2    # the start has taken its time
+        codes = t.again("Encode", SHORT, timeout=10)
         t.require(set(codes) == {"OK"}, f"codes {codes}")
         t.require(server.stop() == 0, "it did not end with code 0")
         t.server = kept
