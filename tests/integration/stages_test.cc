@@ -86,7 +86,8 @@ class StagesTest : public ::testing::TestWithParam<bool> {
   // Waits until the page of metrics holds the line.
   bool Await(const std::string& line) const {
     for (const absl::Time until = absl::Now() + kLong; absl::Now() < until;) {
-      if (absl::StrContains("\n" + Metrics(), "\n" + line + "\n")) return true;
+      if (absl::StrContains(absl::StrCat("\n", Metrics()), absl::StrCat("\n", line, "\n")))
+        return true;
       absl::SleepFor(absl::Milliseconds(20));
     }
     return false;
