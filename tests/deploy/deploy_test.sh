@@ -70,8 +70,8 @@ front() {
     'bind :50051 proto h2' 'bind :50443 ssl crt [^ ]+ alpn h2' 'stick-table type ipv6 .*conn_cur,conn_rate\(10s\),http_req_rate\(10s\).*' \
     'tcp-request connection track-sc0 src' 'tcp-request connection reject if \{ sc0_conn_cur gt [0-9]+ \}' \
     'tcp-request connection reject if \{ sc0_conn_rate gt [0-9]+ \}' 'http-request deny .*unless METH_POST' \
-    'http-request deny .*application/grpc \}' 'http-request deny .*\{ sc0_http_req_rate gt [0-9]+ \}' 'option httpchk GET /readyz' \
-    'default-server proto h2 check check-proto h1 port 8080 .*' 'server longspan1 127.0.0.1:50061'; do
+    'http-request deny .*application/grpc \}' 'http-request deny .*\{ sc0_http_req_rate gt [0-9]+ \}' 'option httpchk' 'http-check connect port 8080 proto h1' 'http-check send meth GET uri /readyz' \
+    'default-server proto h2 check port 8080 .*' 'server longspan1 127.0.0.1:50061'; do
     grep -qE "^ +$rule\$" "$1" || { echo "deploy/haproxy/haproxy.cfg has no '$rule'"; return 1; }
   done
 }
