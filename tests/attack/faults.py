@@ -378,7 +378,7 @@ def drain_beside_an_unread_answer(t):
 @attack("holds", alone=True, seconds=60)
 def stop_with_200_in_flight(t):
     """SIGTERM with 200 calls in flight: what was accepted is answered, and the code is 0."""
-    t.server = t.start()
+    t.server = t.start(["--drain-limit", "60s"])
     try:
         channel = t.channel()
         calls = [t.future("Encode", wire.encode([wire.ids_input([101] + [2000] * 100 + [102])]), 60, channel) for _ in range(200)]
@@ -388,7 +388,7 @@ def stop_with_200_in_flight(t):
         time.sleep(0.2)
         t.server.process.send_signal(signal.SIGTERM)
         codes = t.count(call.code().name for call in calls)
-        code = t.server.process.wait(60)
+        code = t.server.process.wait(90)
         t.facts["codes"] = codes
         t.require(code == 0, f"code {code}")
         # UNAVAILABLE says that it was not accepted: the caller may ask another server.
