@@ -42,15 +42,16 @@ class Server:
 
     def __init__(self, binary, model, flags=(), prefix=(), wait=True, stderr=None):
         self.log_file = tempfile.NamedTemporaryFile("w+b", suffix=".log")
-        command = [*prefix, binary, "--model", model, "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0", "--drain-delay", "0s",
-                   "--drain-limit", "20s", *flags]
+        flags = [str(flag) for flag in flags]
+        defaults = {"--model": model, "--listen": "127.0.0.1:0", "--http": "127.0.0.1:0", "--drain-delay": "0s", "--drain-limit": "20s"}
+        command = [*prefix, binary, *(word for flag, value in defaults.items() if flag not in flags for word in (flag, value)), *flags]
         self.process = subprocess.Popen([str(word) for word in command], stdout=subprocess.PIPE, text=True, env=clean_environment(),
                                         stderr=self.log_file if stderr is None else stderr, start_new_session=True)
         atexit.register(self.kill)      # also where the suite is interrupted
         self.port = self.http_port = 0
         self.rest_mib = self.rss_mib()
         if wait and not self.wait_ready():
-            sys.exit(f"longspan-server did not start (code {self.process.wait()}): {self.log()[-2000:]}")
+            raise Wrong(f"longspan-server did not start (code {self.process.wait()}): {self.log()[-2000:]}")
 
     @property
     def pid(self):

@@ -126,7 +126,9 @@ void CheckPrepared(const EncodeInput& input, const PreparedText& prepared) {
     Require(span.tokens.begin >= 0 && span.tokens.end <= prepared.tokens_total);
     for (const VectorPart& part : span.parts) check_part(part);
   }
-  Require(prepared.tokens_used > 0 && prepared.tokens_used <= prepared.tokens_total);
+  // A text of blanks without spans and without a document vector asks nothing of the model.
+  Require((prepared.tokens_used > 0 || prepared.pieces.empty()) &&
+          prepared.tokens_used <= prepared.tokens_total);
   for (const TextRange& used : prepared.used_text) Require(IsInside(input.text, used));
 }
 
