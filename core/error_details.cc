@@ -79,9 +79,9 @@ std::string Quoted(std::string_view text) {
 }
 
 std::string ShortMessage(std::string_view message) {
-  if (message.size() <= kMaxMessageBytes) return std::string(message);
+  if (message.size() <= kMaxStatusBytes) return std::string(message);
   const std::string end = absl::StrCat("... (", message.size(), " bytes)");
-  return absl::StrCat(View(Beginning(message, kMaxMessageBytes - end.size())), end);
+  return absl::StrCat(View(Beginning(message, kMaxStatusBytes - end.size())), end);
 }
 
 std::optional<std::string> FieldOf(const absl::Status& status) {

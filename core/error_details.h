@@ -100,10 +100,10 @@ std::string QuotedNames(const Names& names) {
 // The beginning of a text, at most `most` bytes of it, that ends between two UTF-8 characters.
 std::string CutUtf8(std::string_view text, size_t most);
 
-// A message as it leaves the process: at most kMaxMessageBytes, the last of them telling how long
+// A message as it leaves the process: at most kMaxStatusBytes, the last of them telling how long
 // it was where it is cut. Everything that is quoted is short already; this is the net behind that
 // rule.
-inline constexpr size_t kMaxMessageBytes = 1024;
+inline constexpr size_t kMaxStatusBytes = 1024;
 std::string ShortMessage(std::string_view message);
 
 }  // namespace longspan

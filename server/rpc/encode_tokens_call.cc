@@ -13,7 +13,7 @@ namespace {
 
 // Bytes of vectors in one message. The contract promises messages under 1 MiB; 16 KiB of it are
 // left for the other fields: timings, counts, ranges of the text that was read.
-constexpr int64_t kMaxTokensMessageBytes = (1 << 20) - (16 << 10);
+constexpr int64_t kMaxMessageBytes = (1 << 20) - (16 << 10);
 
 }  // namespace
 
@@ -29,7 +29,7 @@ absl::Status EncodeTokensCall::Run(const grpc::ByteBuffer& request) {
   if (!permit.ok()) return permit.status();
 
   const int64_t rows_per_block = std::max<int64_t>(
-      1, kMaxTokensMessageBytes / (4 * std::max<int64_t>(1, parts.model->token_dimensions)));
+      1, kMaxMessageBytes / (4 * std::max<int64_t>(1, parts.model->token_dimensions)));
   rows_ = std::make_shared<TokenVectorBuffer>(rows_per_block, [weak = weak_from_this()] {
     if (const auto call = weak.lock()) static_cast<EncodeTokensCall*>(call.get())->Pump();
   });

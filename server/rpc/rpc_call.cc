@@ -200,9 +200,13 @@ void RpcCall::CountItem(const absl::StatusOr<EncodedDocument>& result,
   parts_->metrics->OnStreamItem(item);
 }
 
+// A caller that gives up at its deadline resets the stream, which may come before the deadline is
+// over here: gRPC rounds the timeout that it sends up by as much as one in a hundred.
 absl::Status RpcCall::WhyCancelled() const {
-  return parts_->clock->Now() >= deadline_ ? absl::DeadlineExceededError("the deadline passed")
-                                           : absl::CancelledError("the caller went away");
+  const absl::Duration rounding = absl::Milliseconds(20) + (deadline_ - arrival_) / 50;
+  return parts_->clock->Now() + rounding >= deadline_
+             ? absl::DeadlineExceededError("the deadline passed")
+             : absl::CancelledError("the caller went away");
 }
 
 grpc::Status RpcCall::Finish(const absl::Status& status) {

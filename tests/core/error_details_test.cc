@@ -58,7 +58,7 @@ TEST(QuotedNamesTest, NamesTenAtMost) {
 TEST(ShortMessageTest, IsCutAtItsBound_AndSaysSo) {
   EXPECT_EQ(ShortMessage("fine"), "fine");
   const std::string cut = ShortMessage(std::string(1 << 20, 'x'));
-  EXPECT_EQ(cut.size(), kMaxMessageBytes);
+  EXPECT_EQ(cut.size(), kMaxStatusBytes);
   EXPECT_TRUE(cut.ends_with("... (1048576 bytes)")) << cut.substr(cut.size() - 40);
 }
 
