@@ -62,8 +62,8 @@
 
 namespace longspan {
 
-// Whether the files of certificates and keys can be used, as Create finds out once more. For a start
-// that need not load a model first.
+// Whether the files of certificates and keys can be used, as Create finds out once more. So a start
+// that cannot work need not load a model first.
 absl::Status CheckFiles(const ServerOptions& options);
 
 class Server {
