@@ -36,6 +36,8 @@ void EncodeStreamCall::OnReadDone(bool ok) {
   if (ok) return Receive();
   absl::MutexLock lock(&mu_);
   reading_ = false;
+  // A caller that goes away ends the reading too, before OnCancel comes: that is no end in peace.
+  gone_ = gone_ || call_.gone();
   no_more_inputs_ = true;
   AdvanceLocked();
 }

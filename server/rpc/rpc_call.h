@@ -83,6 +83,8 @@ class RpcCall {
   // Counts one item of a stream as an outcome of its own.
   void CountItem(const absl::StatusOr<EncodedDocument>& result, const StageTimings& timings);
 
+  // Whether the caller has gone, as far as gRPC knows by now.
+  bool gone() const { return context_->IsCancelled(); }
   // What gRPC's OnCancel means here: DEADLINE_EXCEEDED once the deadline has passed, else
   // CANCELLED.
   absl::Status WhyCancelled() const;
