@@ -71,6 +71,7 @@ class PassBytesTest : public ::testing::TestWithParam<std::tuple<std::string, Da
   }
   void Check(const std::vector<TextShape>& shapes, const std::string& what) {
     for (const Wanted& wanted : KindsOfOutput()) {
+      if (mean_only_ && wanted.name != "mean") continue;
       const int64_t measured = Measure(shapes, wanted.options);
       const int64_t predicted = encoder_->cost_model().BatchBytes(shapes);
       RecordProperty(what + ", " + wanted.name, std::to_string(measured));
@@ -93,6 +94,7 @@ class PassBytesTest : public ::testing::TestWithParam<std::tuple<std::string, Da
   }
 
   std::unique_ptr<Encoder> encoder_;
+  bool mean_only_ = false;  // where a pass takes seconds
 };
 
 TEST_P(PassBytesTest, AreNeverMoreThanPredicted_NorFarBelow) {
@@ -100,11 +102,11 @@ TEST_P(PassBytesTest, AreNeverMoreThanPredicted_NorFarBelow) {
   Load(std::string(LONGSPAN_FIXTURES) + "/" + family, dtype);
   if (encoder_ == nullptr) return;
   const ModelInfo& info = encoder_->info();
-  for (const int64_t tokens : {60, 2'000, 12'000})
+  for (const int64_t tokens : {60, 8'000})
     Check(Shapes(tokens), std::to_string(tokens) + " tokens");
   if (info.supports_global_attention) {
     for (const int64_t globals : {1, 16, 200}) {
-      const int64_t tokens = info.CutToLongest(2'000);
+      const int64_t tokens = info.CutToLongest(1'000);
       if (globals < tokens)
         Check({TextShape(tokens, globals, 1)}, std::to_string(globals) + " globals");
     }
@@ -138,6 +140,7 @@ TEST_P(EmbeddedModelBytesTest, AreNeverMoreThanPredicted_NorFarBelow) {
   if (encoder_ == nullptr) return;
   // Shorter texts are predicted too high by more: what a block of the feed-forward may hold, 28 MB
   // here, is counted whole.
+  mean_only_ = true;
   Check({TextShape(8'192)}, "8192 tokens");
 }
 INSTANTIATE_TEST_SUITE_P(
