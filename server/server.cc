@@ -81,20 +81,11 @@ PreparationContext PreparationOf(const ServerOptions& options, const ServedModel
   return out;
 }
 
-std::string ExpiryText(absl::Time expires) {
-  return absl::FormatTime("%Y-%m-%dT%H:%M:%SZ", expires, absl::UTCTimeZone());
-}
-
 // How long gRPC may take to end, once no answer is left that a drain waits for: connections say
 // goodbye, and calls whose requests never came are cancelled.
 constexpr absl::Duration kShutdownGrace = absl::Seconds(2);
 // After a lost device. The process must end soon, so that another takes its place.
 constexpr absl::Duration kLastAnswersGrace = absl::Milliseconds(500);
-
-// A certificate that ends so soon is told of in the log, and so often. Issuers that renew
-// themselves do it long before.
-constexpr absl::Duration kExpiresSoon = absl::Hours(7 * 24);
-constexpr absl::Duration kTellOfExpiry = absl::Hours(24);
 
 // Pings of a caller that waits. 10 s is the smallest interval of grpc-go and the setting of many
 // meshes, and half of it leaves room for timers that fire early. A network that stalls delivers
@@ -441,7 +432,7 @@ void Server::StartWatching() {
   port_period_ = std::make_unique<Periodic>([this] { port_watch_->Look(); }, PortWatch::kPeriod);
   heap_at_rest_ = HeapBytesInUse();
   watching_calls_ = std::make_unique<Periodic>([this] { open_calls_.Look(); }, OpenCalls::kPeriod);
-  reloader_ = std::make_unique<Periodic>([this] { LookAtFiles(); }, absl::Seconds(1));
+  reloader_.Start();
 }
 
 int64_t Server::ReceivedBytes() const {
@@ -473,40 +464,6 @@ void Server::OnPortState(PortState state, const absl::Status& last) {
   port_good_ = state == PortState::kAnswers;
   SetLive();
   if (state == PortState::kDead) GiveUp();
-}
-
-void Server::LookAtFiles() {
-  const bool at_once = reload_at_once_.exchange(false);
-  const WatchedFiles::Seen tls = tls_.Look(at_once);
-  LogLook("tls", tls, {{"subject", tls_.subject()}, {"expires", ExpiryText(tls_.expires())}});
-  const WatchedFiles::Seen keys = keys_.Look(at_once);
-  LogLook("auth_keys", keys, {{"keys", keys_.num_keys()}});
-  // Files that were being written when they were asked for are taken as soon as they stand still.
-  if (at_once && (tls.change == WatchedFiles::Change::kPending ||
-                  keys.change == WatchedFiles::Change::kPending))
-    Reload();
-  WarnOfExpiry();
-}
-
-void Server::LogLook(std::string_view name, const WatchedFiles::Seen& seen,
-                     const Log::Fields& facts) {
-  Log::Fields fields = {{"files", name}};
-  if (seen.change == WatchedFiles::Change::kTaken) {
-    fields.update(facts);
-    log_->Write(LogLevel::kInfo, "reloaded", fields);
-  } else if (seen.change == WatchedFiles::Change::kRefused && seen.is_news) {
-    fields["error"] = std::string(seen.why.message());
-    log_->Write(LogLevel::kError, "reload_failed", fields);
-  }
-}
-
-void Server::WarnOfExpiry() {
-  if (!tls_.in_use() || tls_.expires() - absl::Now() > kExpiresSoon) return;
-  const absl::Time now = clock_.Now();
-  if (now - expiry_told_ < kTellOfExpiry) return;
-  expiry_told_ = now;
-  log_->Write(LogLevel::kWarning, "certificate_expires",
-              {{"subject", tls_.subject()}, {"expires", ExpiryText(tls_.expires())}});
 }
 
 void Server::OnWorkerState(WorkerState state) {
@@ -593,7 +550,7 @@ Server::~Server() {
   port_period_.reset();
   every_second_.reset();
   watching_calls_.reset();
-  reloader_.reset();
+  reloader_.Stop();
   lifecycle_.Set(Lifecycle::Phase::kRefusing);
   health_.FinishWatches();
   reflection_.FinishStreams();

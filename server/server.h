@@ -47,6 +47,7 @@
 #include "server/refusal_log.h"
 #include "server/rpc/drain_bell.h"
 #include "server/rpc/encode_service.h"
+#include "server/rpc/file_reloader.h"
 #include "server/rpc/health_service.h"
 #include "server/rpc/key_ring.h"
 #include "server/rpc/open_calls.h"
@@ -54,7 +55,6 @@
 #include "server/rpc/reflection.h"
 #include "server/rpc/service_parts.h"
 #include "server/rpc/tls_files.h"
-#include "server/rpc/watched_files.h"
 #include "server/served_model.h"
 #include "server/server_options.h"
 #include "server/telemetry/log.h"
@@ -81,7 +81,7 @@ class Server {
   bool Drain();
   // The next look at certificates and keys, within a second, takes what stands still for two reads
   // in a row. Returns at once; the log tells the outcome.
-  void Reload() { reload_at_once_.store(true, std::memory_order_relaxed); }
+  void Reload() { reloader_.ReloadAtOnce(); }
 
   int grpc_port() const { return listening_.port; }  // 0 where gRPC listens on a Unix socket
   int http_port() const { return http_.port(); }     // 0 where HTTP is off
@@ -101,11 +101,6 @@ class Server {
   void ReportConnections();
   void StartWorkers();
   void StartWatching();
-  // Looks at the files of certificates and keys, and logs what came of it. `name` is what logs and
-  // metrics call the files.
-  void LookAtFiles();
-  void LogLook(std::string_view name, const WatchedFiles::Seen& seen, const Log::Fields& facts);
-  void WarnOfExpiry();
   void OnWorkerState(WorkerState state);
   void OnPortState(PortState state, const absl::Status& last);
   // Liveness: no worker hangs, and the port answers.
@@ -158,10 +153,7 @@ class Server {
   RefusalLog refusals_;
   std::unique_ptr<PortWatch> port_watch_;
   std::unique_ptr<Periodic> port_period_;
-  // Looks at certificates and keys. A thread of its own: their file system may hang.
-  std::unique_ptr<Periodic> reloader_;
-  std::atomic<bool> reload_at_once_ = false;
-  absl::Time expiry_told_ = absl::InfinitePast();  // when the log last told of it
+  FileReloader reloader_{&tls_, &keys_, &clock_, log_};
   HttpServer http_;
   std::unique_ptr<grpc::Server> grpc_;
   std::unique_ptr<Listener> listener_;       // hands connections to grpc_
