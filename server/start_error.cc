@@ -5,8 +5,8 @@
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
-#include "server/config_file.h"
 #include "core/error_details.h"
+#include "server/config_file.h"
 #include "server/telemetry/line_writer.h"
 #include "server/telemetry/log.h"
 

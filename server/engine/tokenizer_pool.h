@@ -1,6 +1,7 @@
 // TokenizerPool: a few threads for the work before the queue: tokenising, truncation, mapping of
-// characters to tokens. They sleep when there is nothing to do. The pool has no limit of its own:
-// whoever submits holds an admission permit.
+// characters to tokens; and for making the messages of large answers (server/rpc/answer_thread.h).
+// They sleep when there is nothing to do. The pool has no limit of its own: whoever submits holds an
+// admission permit, or the room of the answer.
 //
 // Large texts may occupy all threads but one, so that small ones never wait behind them (with one
 // thread they do). Otherwise it is first come, first served.

@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "server/rpc/answer_thread.h"
 #include "server/wire/response_encoder.h"
 #include "server/wire/serialized.h"
 
@@ -53,27 +54,43 @@ absl::Status EncodeCall::Submit(DecodedRequest request) {
 
 void EncodeCall::OnText(size_t index, absl::StatusOr<EncodedDocument> result,
                         const StageTimings& timings) {
+  {
+    absl::MutexLock lock(&mu_);
+    if (ended_) return;
+    call_.NoteText(result, timings);
+    MaxTimings(timings, &timings_);
+    if (!result.ok()) return EndLocked(result.status());
+  }
+  const int64_t num_values = NumValues(*result);
+  OnAnswerThread(call_.parts().tokenizers, num_values,
+                 [call = Shared<EncodeCall>(), index, document = *std::move(result)]() mutable {
+                   call->Add(index, std::move(document));
+                 });
+}
+
+void EncodeCall::Add(size_t index, EncodedDocument document) {
+  grpc::Slice made;
+  absl::Status status = WithoutThrowing([&] {
+    v1::Encoding encoding;
+    FillEncoding(std::move(document), std::move(ids_[index]), format_, &encoding);
+    made = SerializeField(v1::EncodeResponse::kEncodingsFieldNumber, encoding);
+    return absl::OkStatus();
+  });
   absl::MutexLock lock(&mu_);
   if (ended_) return;
-  call_.NoteText(result, timings);
-  MaxTimings(timings, &timings_);
-  absl::Status status = result.status();
   if (status.ok()) {
-    status = WithoutThrowing(
-        [&]() ABSL_NO_THREAD_SAFETY_ANALYSIS { return AddLocked(index, *std::move(result)); });
+    response_[index] = std::move(made);
+    if (--missing_ > 0) return;
+    status =
+        WithoutThrowing([&]() ABSL_NO_THREAD_SAFETY_ANALYSIS { return CloseResponseLocked(); });
   }
   if (!status.ok()) return EndLocked(status);
-  if (missing_ > 0) return;
   grpc::ByteBuffer answer(response_.data(), response_.size());
   response_.clear();
   AnswerLocked(std::move(answer));
 }
 
-absl::Status EncodeCall::AddLocked(size_t index, EncodedDocument document) {
-  v1::Encoding encoding;
-  FillEncoding(std::move(document), std::move(ids_[index]), format_, &encoding);
-  response_[index] = SerializeField(v1::EncodeResponse::kEncodingsFieldNumber, encoding);
-  if (--missing_ > 0) return absl::OkStatus();
+absl::Status EncodeCall::CloseResponseLocked() {
   v1::EncodeResponse rest;
   FillTimings(timings_, rest.mutable_timings());
   response_.back() = SliceOf(rest.SerializeAsString());

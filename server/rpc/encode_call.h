@@ -29,10 +29,12 @@ class EncodeCall final : public RequestCall {
   absl::Status Run(const grpc::ByteBuffer& request) override;
   absl::Status Submit(DecodedRequest request);
   void OnText(size_t index, absl::StatusOr<EncodedDocument> result, const StageTimings& timings);
-  // Puts the encoding of one text, and behind the last one the timings, where they belong.
-  absl::Status AddLocked(size_t index, EncodedDocument document) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // Puts the encoding of one text where it belongs; the last one ends the call. The message is made
+  // without the lock: a caller that goes away must not wait for it on a thread of gRPC.
+  void Add(size_t index, EncodedDocument document);
+  absl::Status CloseResponseLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
-  // Set before the first task is handed over, then constant.
+  // Set before the first task is handed over, then constant; each id is taken by its own text.
   VectorFormat format_ = VectorFormat::kFloat32;
   std::vector<std::string> ids_;
 

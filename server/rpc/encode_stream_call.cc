@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "core/error_details.h"
+#include "server/rpc/answer_thread.h"
 #include "server/wire/enums.h"
 #include "server/wire/response_encoder.h"
 #include "server/wire/serialized.h"
@@ -72,14 +74,20 @@ void EncodeStreamCall::Receive() {
 
 absl::Status EncodeStreamCall::ReadItem(const grpc::ByteBuffer& bytes, Item* item) {
   v1::EncodeStreamRequest message;
-  const absl::Status parsed = call_.Parse(bytes, &message);
+  absl::Status status = call_.Parse(bytes, &message);
+  if (status.ok()) status = DecodeItem(&message, item);
   item->id = std::move(*message.mutable_input()->mutable_id());
-  if (!parsed.ok()) return parsed;
-  if (message.has_options()) options_ = message.options();
+  // What is too long has been refused above; the answer names its input by what fits.
+  if (item->id.size() > kMaxIdBytes) item->id = CutUtf8(item->id, kMaxIdBytes);
+  return status;
+}
+
+absl::Status EncodeStreamCall::DecodeItem(v1::EncodeStreamRequest* message, Item* item) {
+  if (message->has_options()) options_ = message->options();
   const auto format = DecodeVectorFormat(options_.vector_format());
   if (!format.ok()) return format.status();
   item->format = *format;
-  auto input = DecodeInput(message.mutable_input(), options_, "input", call_.parts().decoding());
+  auto input = DecodeInput(message->mutable_input(), options_, "input", call_.parts().decoding());
   if (!input.ok()) return input.status();
   item->input = *std::move(input);
   return absl::OkStatus();
@@ -132,42 +140,62 @@ void EncodeStreamCall::OnItem(std::string id, VectorFormat format, std::shared_p
     absl::MutexLock lock(&mu_);
     --running_;
     call_.NoteText(result, timings);
-    AnswerLocked(std::move(id), format, std::move(room), std::move(result), timings);
     next = std::exchange(parked_, std::nullopt);
+  }
+  if (result.ok()) {
+    const int64_t num_values = NumValues(*result);
+    OnAnswerThread(call_.parts().tokenizers, num_values,
+                   [call = shared_from_this(), id = std::move(id), format, room = std::move(room),
+                    document = *std::move(result), timings]() mutable {
+                     call->MakeAnswer(std::move(id), format, std::move(room), std::move(document),
+                                      timings);
+                   });
+  } else {
+    room->Close();
+    absl::MutexLock lock(&mu_);
+    RefuseLocked(std::move(id), result.status(), timings);
     AdvanceLocked();
   }
   if (next.has_value()) Dispatch(*std::move(next));
 }
 
-void EncodeStreamCall::AnswerLocked(std::string id, VectorFormat format,
-                                    std::shared_ptr<AnswerRoom> room,
-                                    absl::StatusOr<EncodedDocument> result,
-                                    const StageTimings& timings) {
+void EncodeStreamCall::MakeAnswer(std::string id, VectorFormat format,
+                                  std::shared_ptr<AnswerRoom> room, EncodedDocument document,
+                                  const StageTimings& timings) {
   // What CountItem reads of it; the vectors are moved into the message.
   EncodedDocument counted;
-  if (result.ok()) {
-    counted.tokens_used = result->tokens_used;
-    counted.truncated = result->truncated;
-  }
+  counted.tokens_used = document.tokens_used;
+  counted.truncated = document.truncated;
   grpc::ByteBuffer bytes;
-  absl::Status status = result.status();
-  const bool wanted = !ended_ && !gone_;
-  if (status.ok() && wanted) {
+  absl::Status status;
+  if (WantsAnswers()) {
     status = WithoutThrowing([&] {
       v1::EncodeStreamResponse response;
-      FillEncoding(*std::move(result), id, format, response.mutable_encoding());
+      FillEncoding(std::move(document), id, format, response.mutable_encoding());
       FillTimings(timings, response.mutable_timings());
       bytes = SerializeMessage(response);
       return absl::OkStatus();
     });
   }
+  absl::MutexLock lock(&mu_);
+  const bool wanted = !ended_ && !gone_;
   if (!status.ok() || !wanted) room->Close();
-  if (!status.ok()) return RefuseLocked(std::move(id), status, timings);
-  --pending_;
-  call_.CountItem(std::move(counted), timings);
-  if (!wanted) return;
-  ready_bytes_ += static_cast<int64_t>(bytes.Length());
-  ready_.push_back({std::move(bytes), std::move(room)});
+  if (status.ok()) {
+    --pending_;
+    call_.CountItem(std::move(counted), timings);
+    if (wanted) {
+      ready_bytes_ += static_cast<int64_t>(bytes.Length());
+      ready_.push_back({std::move(bytes), std::move(room)});
+    }
+  } else {
+    RefuseLocked(std::move(id), status, timings);
+  }
+  AdvanceLocked();
+}
+
+bool EncodeStreamCall::WantsAnswers() {
+  absl::MutexLock lock(&mu_);
+  return !ended_ && !gone_;
 }
 
 void EncodeStreamCall::RefuseLocked(std::string id, const absl::Status& status,

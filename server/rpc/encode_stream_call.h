@@ -76,13 +76,16 @@ class EncodeStreamCall final : public RawReactor,
 
   void Receive();
   absl::Status ReadItem(const grpc::ByteBuffer& bytes, Item* item);
+  absl::Status DecodeItem(v1::EncodeStreamRequest* message, Item* item);
   void Dispatch(Item item);
   void Hand(Item item, AdmissionPermit permit);
   void OnItem(std::string id, VectorFormat format, std::shared_ptr<AnswerRoom> room,
               absl::StatusOr<EncodedDocument> result, const StageTimings& timings);
-  void AnswerLocked(std::string id, VectorFormat format, std::shared_ptr<AnswerRoom> room,
-                    absl::StatusOr<EncodedDocument> result, const StageTimings& timings)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // Makes an item's answer and queues it. The message is made without the lock: a caller that goes
+  // away must not wait for it on a thread of gRPC.
+  void MakeAnswer(std::string id, VectorFormat format, std::shared_ptr<AnswerRoom> room,
+                  EncodedDocument document, const StageTimings& timings);
+  bool WantsAnswers();
   // Answers an item with its status.
   void RefuseLocked(std::string id, const absl::Status& status, const StageTimings& timings = {})
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
