@@ -57,7 +57,8 @@ std::optional<absl::Duration> Retry::PauseAfter(grpc::StatusCode code,
   ++attempts_;
   if (!options_.allowed) return std::nullopt;
   if (pushback.has_value() && *pushback < absl::ZeroDuration()) return std::nullopt;
-  if (code == grpc::StatusCode::UNAVAILABLE) {
+  // This client cancels nothing, so CANCELLED comes from a server that ends with the call open.
+  if (code == grpc::StatusCode::UNAVAILABLE || code == grpc::StatusCode::CANCELLED) {
     if (!reached && Elapsed() >= options_.reach_limit) return std::nullopt;
   } else if (code != grpc::StatusCode::RESOURCE_EXHAUSTED ||
              (!pushback.has_value() && attempts_ >= kAttemptsWithoutAdvice)) {

@@ -4,6 +4,8 @@
 //   UNAVAILABLE          again until the deadline: the server starts anew, or another takes its
 //                        place. A server that was never reached gets `reach_limit`: its name or
 //                        port may be wrong
+//   CANCELLED            like UNAVAILABLE: this client cancels nothing, so a server has ended with
+//                        the call still open
 //   RESOURCE_EXHAUSTED   again until the deadline where the server says when, else 4 attempts: it
 //                        may be the request that is too large
 //   all others           never

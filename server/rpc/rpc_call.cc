@@ -201,10 +201,11 @@ void RpcCall::CountItem(const absl::StatusOr<EncodedDocument>& result,
 }
 
 // A caller that gives up at its deadline resets the stream, which may come before the deadline is
-// over here: gRPC rounds the timeout that it sends up by as much as one in a hundred.
+// over here: gRPC rounds the timeout that it sends up by as much as one in a hundred, and the time
+// that the request took to arrive is not known.
 absl::Status RpcCall::WhyCancelled() const {
-  const absl::Duration rounding = absl::Milliseconds(20) + (deadline_ - arrival_) / 50;
-  return parts_->clock->Now() + rounding >= deadline_
+  const absl::Duration early = absl::Milliseconds(100) + (deadline_ - arrival_) / 20;
+  return parts_->clock->Now() + early >= deadline_
              ? absl::DeadlineExceededError("the deadline passed")
              : absl::CancelledError("the caller went away");
 }

@@ -187,7 +187,7 @@ TEST_F(InputDecoderTest, Prompt_ByName) {
   options_.set_prompt_name("query");
   EXPECT_EQ(Decoded().prompt, "query: ");
   options_.set_prompt_name("poem");
-  ExpectRefused(kInvalid, "options.prompt_name", "is 'poem'; allowed: passage, query");
+  ExpectRefused(kInvalid, "options.prompt_name", "is 'poem'; allowed: 'passage', 'query'");
   model_.prompts.clear();
   ExpectRefused(kInvalid, "options.prompt_name",
                 "is 'poem'; allowed: none, this model has no prompts");
@@ -568,7 +568,7 @@ TEST(FindPromptTest, NamesTheCallersField) {
   const absl::Status unknown = FindPrompt("poem", "prompt_name", model).status();
   EXPECT_EQ(unknown.code(), kInvalid);
   EXPECT_EQ(FieldOf(unknown), "prompt_name");
-  EXPECT_THAT(std::string(unknown.message()), HasSubstr("allowed: query"));
+  EXPECT_THAT(std::string(unknown.message()), HasSubstr("allowed: 'query'"));
 }
 
 // --- how many ---

@@ -205,7 +205,7 @@ TEST_F(TokenizeRequestTest, PromptsByName_AndNoneByDefault) {
   request_.set_prompt_name("query");
   EXPECT_TRUE(Check().ok());
   request_.set_prompt_name("poem");
-  ExpectRefused(Check(), kInvalid, "prompt_name", "is 'poem'; allowed: query");
+  ExpectRefused(Check(), kInvalid, "prompt_name", "is 'poem'; allowed: 'query'");
   request_.clear_prompt_name();
   model_.default_prompt_name = "not there";
   EXPECT_TRUE(Check().ok()) << "Tokenize reads no default prompt";

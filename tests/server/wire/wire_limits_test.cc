@@ -19,7 +19,8 @@ using google::protobuf::Descriptor;
 using google::protobuf::FieldDescriptor;
 using ::testing::HasSubstr;
 
-constexpr DecodingContext kContext = {.max_texts_per_request = 4, .max_text_bytes = 400};
+constexpr DecodingContext kContext = {
+    .max_texts_per_request = 4, .max_text_bytes = 400, .max_global_spans = 100};
 
 // `bytes` in slices of `slice` bytes, as they may come from the network.
 absl::Status Check(const Descriptor* type, const std::string& bytes, size_t slice = 1 << 20) {
