@@ -49,11 +49,15 @@ void RequestCall::AnswerLocked(grpc::ByteBuffer answer) {
   StartWriteAndFinish(&answer_, grpc::WriteOptions(), call_.Finish(absl::OkStatus()));
 }
 
+// The call ends first, with the reason that it knows. A task that sees the flag before would end it
+// as cancelled, also where its deadline has passed.
 void RequestCall::OnCancel() {
+  {
+    absl::MutexLock lock(&mu_);
+    if (!ended_) OnGoneLocked();
+  }
   cancel_->Cancel();
   call_.parts().scheduler->NotifyCancelled();
-  absl::MutexLock lock(&mu_);
-  if (!ended_) OnGoneLocked();
 }
 
 void RequestCall::GiveUpReading(const absl::Status& status) {
