@@ -31,6 +31,11 @@ constexpr double kTextsInMean = 64;
 // Special tokens in front of and behind a text: most models have one of each.
 constexpr int64_t kUsualSpecialTokens = 2;
 
+// The limit of the queue for a client that would hold `held` of it.
+int64_t LimitFor(int64_t limit, int64_t held) {
+  return held <= limit / 16 && limit < AdmissionOptions::kNoLimit / 2 ? limit + limit / 4 : limit;
+}
+
 std::string Seconds(double seconds) {
   return absl::FormatDuration(absl::Trunc(absl::Seconds(seconds), absl::Milliseconds(1)));
 }
@@ -38,18 +43,22 @@ std::string Seconds(double seconds) {
 }  // namespace
 
 AdmissionPermit::AdmissionPermit(AdmissionPermit&& other) noexcept
-    : admission_(std::exchange(other.admission_, nullptr)), cost_(other.cost_) {}
+    : admission_(std::exchange(other.admission_, nullptr)),
+      client_(other.client_),
+      cost_(other.cost_) {}
 
 AdmissionPermit& AdmissionPermit::operator=(AdmissionPermit&& other) noexcept {
   if (this == &other) return *this;
   Release();
   admission_ = std::exchange(other.admission_, nullptr);
+  client_ = other.client_;
   cost_ = other.cost_;
   return *this;
 }
 
 void AdmissionPermit::Release() {
-  if (Admission* admission = std::exchange(admission_, nullptr)) admission->GiveBack(cost_);
+  if (Admission* admission = std::exchange(admission_, nullptr))
+    admission->GiveBack(cost_, client_);
 }
 
 OutputReservation::OutputReservation(OutputReservation&& other) noexcept
@@ -74,7 +83,7 @@ Admission::Admission(AdmissionOptions options, TextSeconds text_seconds, const C
     : options_(options), text_seconds_(std::move(text_seconds)), clock_(clock) {}
 
 absl::StatusOr<std::vector<AdmissionPermit>> Admission::TryAcquire(
-    std::span<const AdmissionClaim> claims, absl::Time deadline) {
+    std::span<const AdmissionClaim> claims, absl::Time deadline, const std::string& client) {
   std::vector<AdmissionPermit> permits(claims.size());
   absl::MutexLock lock(&mu_);
   if (!admitting_)
@@ -83,19 +92,27 @@ absl::StatusOr<std::vector<AdmissionPermit>> Admission::TryAcquire(
   std::vector<Cost> costs;
   costs.reserve(claims.size());
   for (const AdmissionClaim& claim : claims) costs.push_back(PriceLocked(claim));
-  if (absl::Status status = Check(backlog_, costs, deadline); !status.ok()) return status;
+  const auto known = clients_.find(client);
+  static const Share kNothing;
+  const Share& share = known == clients_.end() ? kNothing : known->second;
+  if (absl::Status status = CheckLocked(share, costs, deadline); !status.ok()) return status;
+  if (costs.empty()) return permits;
+  const auto own = clients_.try_emplace(client).first;
   backlog_.admitted += static_cast<int64_t>(costs.size());
   for (size_t i = 0; i < costs.size(); ++i) {
-    Count(costs[i], +1, &backlog_);
+    CountLocked(costs[i], +1, &own->second);
     permits[i].cost_ = costs[i];
+    permits[i].client_ = own;
     permits[i].admission_ = this;
   }
   return permits;
 }
 
 absl::StatusOr<AdmissionPermit> Admission::TryAcquire(const AdmissionClaim& claim,
-                                                      absl::Time deadline) {
-  absl::StatusOr<std::vector<AdmissionPermit>> permits = TryAcquire(std::span(&claim, 1), deadline);
+                                                      absl::Time deadline,
+                                                      const std::string& client) {
+  absl::StatusOr<std::vector<AdmissionPermit>> permits =
+      TryAcquire(std::span(&claim, 1), deadline, client);
   if (!permits.ok()) return permits.status();
   return std::move(permits->front());
 }
@@ -121,16 +138,14 @@ absl::Status Admission::Resize(AdmissionPermit& permit, std::span<const TextShap
     const double bytes_per_token = static_cast<double>(exact.text_bytes) / total_tokens;
     bytes_per_token_ += (bytes_per_token - bytes_per_token_) / kTextsInMean;
   }
-  Backlog others = backlog_;
-  Count(permit.cost_, -1, &others);
+  Share& client = permit.client_->second;
+  CountLocked(permit.cost_, -1, &client);
   const bool grows = exact.tokens > permit.cost_.tokens;
-  absl::Status status = grows ? Check(others, std::span(&exact, 1), deadline)
-                              : CheckTime(others, std::span(&exact, 1), deadline);
-  if (!status.ok()) return status;
-  Count(exact, +1, &others);
-  backlog_ = others;
-  permit.cost_ = exact;
-  return absl::OkStatus();
+  absl::Status status = grows ? CheckLocked(client, std::span(&exact, 1), deadline)
+                              : CheckTimeLocked(client, std::span(&exact, 1), deadline);
+  if (status.ok()) permit.cost_ = exact;
+  CountLocked(permit.cost_, +1, &client);
+  return status;
 }
 
 absl::StatusOr<OutputReservation> Admission::ReserveOutput(int64_t bytes) {
@@ -242,25 +257,33 @@ Admission::Cost Admission::PriceLocked(const AdmissionClaim& claim) const {
   return cost;
 }
 
-double Admission::WaitSeconds(const Backlog& others, Lane lane, double own_seconds) const {
+double Admission::WaitSecondsLocked(const Share& client, Lane lane, double own_seconds) const {
   const auto& weights = options_.lanes.weights;
   const int own = static_cast<int>(lane);
-  double wait = others.lane_seconds[own];
+  // While the client's own work in the lane is done, each other client gets as much at the most.
+  const double turn = client.lane_seconds[own] + own_seconds;
+  double before = client.lane_seconds[own];
+  for (const auto& [name, other] : clients_) {
+    if (&other != &client) before += std::min(other.lane_seconds[own], turn);
+  }
+  before = std::min(before, backlog_.lane_seconds[own]);  // rounding errors aside
+  double wait = before;
   for (int other = 0; other < kNumLanes; ++other) {
     if (other == own) continue;
-    const double passes = (others.lane_seconds[own] + own_seconds) * weights[other] / weights[own];
-    wait += std::min(others.lane_seconds[other], passes);
+    const double passes = (before + own_seconds) * weights[other] / weights[own];
+    wait += std::min(backlog_.lane_seconds[other], passes);
   }
   return wait / options_.num_replicas;
 }
 
-absl::Status Admission::Check(const Backlog& others, std::span<const Cost> costs,
-                              absl::Time deadline) const {
-  if (absl::Status status = CheckRoom(others, costs); !status.ok()) return status;
-  return CheckTime(others, costs, deadline);
+absl::Status Admission::CheckLocked(const Share& client, std::span<const Cost> costs,
+                                    absl::Time deadline) const {
+  if (absl::Status status = CheckRoomLocked(client, costs); !status.ok()) return status;
+  return CheckTimeLocked(client, costs, deadline);
 }
 
-absl::Status Admission::CheckRoom(const Backlog& others, std::span<const Cost> costs) const {
+absl::Status Admission::CheckRoomLocked(const Share& client, std::span<const Cost> costs) const {
+  const Backlog& others = backlog_;
   if (others.tasks == 0) return absl::OkStatus();
   int64_t bytes = 0;
   int64_t tokens = 0;
@@ -271,25 +294,27 @@ absl::Status Admission::CheckRoom(const Backlog& others, std::span<const Cost> c
   // The retry time assumes that the backlog shrinks evenly: what is over the limit, as a share of
   // the backlog, is gone after the same share of the backlog's seconds.
   const double seconds = others.seconds() / options_.num_replicas;
-  if (const int64_t over = others.bytes + bytes - options_.max_queue_bytes; over > 0) {
+  const int64_t max_bytes = LimitFor(options_.max_queue_bytes, client.bytes + bytes);
+  if (const int64_t over = others.bytes + bytes - max_bytes; over > 0) {
     return Refuse(
         kReasonMaxQueueBytes,
         absl::StrCat("the queue holds ", others.bytes, " bytes of text; ", bytes,
-                     " more pass its limit of ", options_.max_queue_bytes),
+                     " more pass its limit of ", max_bytes),
         seconds * std::min(1.0, static_cast<double>(over) / std::max<int64_t>(1, others.bytes)));
   }
-  if (const int64_t over = others.tokens + tokens - options_.max_queue_tokens; over > 0) {
+  const int64_t max_tokens = LimitFor(options_.max_queue_tokens, client.tokens + tokens);
+  if (const int64_t over = others.tokens + tokens - max_tokens; over > 0) {
     return Refuse(
         kReasonMaxQueueTokens,
         absl::StrCat("the queue holds ", others.tokens, " tokens; about ", tokens,
-                     " more pass its limit of ", options_.max_queue_tokens),
+                     " more pass its limit of ", max_tokens),
         seconds * std::min(1.0, static_cast<double>(over) / std::max<int64_t>(1, others.tokens)));
   }
   return absl::OkStatus();
 }
 
-absl::Status Admission::CheckTime(const Backlog& others, std::span<const Cost> costs,
-                                  absl::Time deadline) const {
+absl::Status Admission::CheckTimeLocked(const Share& client, std::span<const Cost> costs,
+                                        absl::Time deadline) const {
   std::array<double, kNumLanes> own = {};      // predicted seconds of the request's texts
   std::array<double, kNumLanes> longest = {};  // of its longest piece
   double patience = 1;
@@ -303,7 +328,7 @@ absl::Status Admission::CheckTime(const Backlog& others, std::span<const Cost> c
   const double limit = absl::ToDoubleSeconds(options_.max_queue_wait);
   for (int lane = 0; lane < kNumLanes; ++lane) {
     if (own[lane] == 0) continue;
-    const double wait = WaitSeconds(others, static_cast<Lane>(lane), own[lane]);
+    const double wait = WaitSecondsLocked(client, static_cast<Lane>(lane), own[lane]);
     if (wait > limit) {
       return Refuse(
           kReasonMaxQueueSeconds,
@@ -331,18 +356,23 @@ absl::Status Admission::Refuse(std::string_view reason, std::string_view message
   return WithReason(WithRetryAfter(std::move(status), absl::Seconds(delay)), reason);
 }
 
-void Admission::Count(const Cost& cost, int sign, Backlog* backlog) {
-  backlog->tasks += sign;
-  backlog->bytes += sign * cost.bytes;
-  backlog->tokens += sign * cost.tokens;
-  double& seconds = backlog->lane_seconds[static_cast<int>(cost.lane)];
-  seconds = std::max(0.0, seconds + sign * cost.seconds);
-  if (backlog->tasks == 0) backlog->lane_seconds = {};  // so that no rounding error stays behind
+void Admission::CountLocked(const Cost& cost, int sign, Share* client) {
+  const auto count = [&](auto* backlog) {
+    backlog->tasks += sign;
+    backlog->bytes += sign * cost.bytes;
+    backlog->tokens += sign * cost.tokens;
+    double& seconds = backlog->lane_seconds[static_cast<int>(cost.lane)];
+    seconds = std::max(0.0, seconds + sign * cost.seconds);
+    if (backlog->tasks == 0) backlog->lane_seconds = {};  // so that no rounding error stays behind
+  };
+  count(&backlog_);
+  count(client);
 }
 
-void Admission::GiveBack(const Cost& cost) {
+void Admission::GiveBack(const Cost& cost, Shares::iterator client) {
   absl::MutexLock lock(&mu_);
-  Count(cost, -1, &backlog_);
+  CountLocked(cost, -1, &client->second);
+  if (client->second.tasks == 0) clients_.erase(client);
 }
 
 void Admission::GiveBackOutput(int64_t bytes) {

@@ -18,11 +18,17 @@
 // it has left. The 4 is how far a warm-up on a busy machine may be off. If the request expires
 // after all, only idle time is lost, and the pass teaches the cost model.
 //
-// Predicted wait of a text of own cost c, in a lane of weight w with a backlog of b seconds: b,
-// plus for each other lane of weight w' the smaller of its backlog and (b + c) * w' / w, all
-// divided by the number of replicas. This is what the fair shares of lanes.h let pass before the
-// text. With the weights 8 for short and 1 for bulk, behind 60 s of bulk and 0.4 s of short texts,
-// a short text of 0.1 s waits 0.4 + min(60, 0.5 / 8) = 0.46 s, not 60.4 s.
+// Predicted wait of a text of own cost c, whose client has a backlog of a seconds in the text's lane:
+// a, plus for each other client of the lane the smaller of its backlog and a + c. That sum is b, in
+// a lane of weight w. Plus for each other lane of weight w' the smaller of its backlog and
+// (b + c) * w' / w, all divided by the number of replicas. This is what the fair shares of
+// lane_queue.h and lanes.h let pass before the text. With the weights 8 for short and 1 for bulk,
+// behind 60 s of bulk and 0.4 s of its own short texts, a short text of 0.1 s waits
+// 0.4 + min(60, 0.5 / 8) = 0.46 s, not 60.4 s; and behind 30 s of another client's short texts
+// alone it waits 0.1 s.
+//
+// What one client has in the queue must not keep the others out: the limits of the queue are a
+// quarter higher for a client that holds, with the request, no more than a sixteenth of them.
 //
 // Proven by admission_test.
 //
@@ -102,7 +108,16 @@ class AdmissionPermit {
     Lane lane = Lane::kShort;    // of the longest piece
     bool found_idle = false;     // nothing else was let in when its request came
   };
+  // What one client has let in and not yet done.
+  struct Share {
+    int64_t tasks = 0;
+    int64_t bytes = 0;
+    int64_t tokens = 0;
+    std::array<double, kNumLanes> lane_seconds = {};
+  };
+  using Shares = std::map<std::string, Share>;
   Admission* admission_ = nullptr;
+  Shares::iterator client_;  // where admission_ is set
   Cost cost_;
 };
 
@@ -130,10 +145,12 @@ class Admission {
   Admission(AdmissionOptions options, TextSeconds text_seconds, const Clock* clock);
 
   // Lets in all texts of a request or none. Returns one permit per claim, in order; the refusals
-  // are those of the class comment.
+  // are those of the class comment. `client`: who asks, by the name that the scheduler shares by.
   absl::StatusOr<std::vector<AdmissionPermit>> TryAcquire(std::span<const AdmissionClaim> claims,
-                                                          absl::Time deadline);
-  absl::StatusOr<AdmissionPermit> TryAcquire(const AdmissionClaim& claim, absl::Time deadline);
+                                                          absl::Time deadline,
+                                                          const std::string& client = {});
+  absl::StatusOr<AdmissionPermit> TryAcquire(const AdmissionClaim& claim, absl::Time deadline,
+                                             const std::string& client = {});
 
   // After the tokenizer: replaces the estimate by the exact shapes of the pieces. Checks the
   // deadline again, and the limits too where there are more tokens than estimated; on refusal the
@@ -177,19 +194,25 @@ class Admission {
   friend class AdmissionPermit;
   friend class OutputReservation;
   using Cost = AdmissionPermit::Cost;
+  using Share = AdmissionPermit::Share;
+  using Shares = AdmissionPermit::Shares;
 
   int64_t EstimateTokensLocked(int64_t bytes) const ABSL_SHARED_LOCKS_REQUIRED(mu_);
   Cost PriceLocked(const AdmissionClaim& claim) const ABSL_SHARED_LOCKS_REQUIRED(mu_);
-  // `others`: the backlog without the tasks that are checked.
-  double WaitSeconds(const Backlog& others, Lane lane, double own_seconds) const;
-  absl::Status Check(const Backlog& others, std::span<const Cost> costs, absl::Time deadline) const;
-  absl::Status CheckRoom(const Backlog& others, std::span<const Cost> costs) const;
-  absl::Status CheckTime(const Backlog& others, std::span<const Cost> costs,
-                         absl::Time deadline) const;
+  // The checks compare with what is let in; the tasks that are checked do not count in it. `client`:
+  // the share of the one who asks, in clients_.
+  double WaitSecondsLocked(const Share& client, Lane lane, double own_seconds) const
+      ABSL_SHARED_LOCKS_REQUIRED(mu_);
+  absl::Status CheckLocked(const Share& client, std::span<const Cost> costs,
+                           absl::Time deadline) const ABSL_SHARED_LOCKS_REQUIRED(mu_);
+  absl::Status CheckRoomLocked(const Share& client, std::span<const Cost> costs) const
+      ABSL_SHARED_LOCKS_REQUIRED(mu_);
+  absl::Status CheckTimeLocked(const Share& client, std::span<const Cost> costs,
+                               absl::Time deadline) const ABSL_SHARED_LOCKS_REQUIRED(mu_);
   absl::Status Refuse(std::string_view reason, std::string_view message,
                       double retry_seconds) const;
-  static void Count(const Cost& cost, int sign, Backlog* backlog);
-  void GiveBack(const Cost& cost);
+  void CountLocked(const Cost& cost, int sign, Share* client) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void GiveBack(const Cost& cost, Shares::iterator client);
   void GiveBackOutput(int64_t bytes);
 
   // Constant after construction.
@@ -199,6 +222,7 @@ class Admission {
 
   mutable absl::Mutex mu_;
   Backlog backlog_ ABSL_GUARDED_BY(mu_);
+  Shares clients_ ABSL_GUARDED_BY(mu_);  // of clients that have something let in
   // Running mean over the texts that were tokenised. It begins with 3.5: a token of English prose
   // takes about 4 bytes with its blank, one of code and of most other languages less.
   double bytes_per_token_ ABSL_GUARDED_BY(mu_) = 3.5;

@@ -26,7 +26,7 @@ absl::Status EncodeCall::Submit(DecodedRequest request) {
     call_.NoteInput(input);
     claims.push_back(ClaimFor(input, parts.max_tokens()));
   }
-  auto permits = parts.admission->TryAcquire(claims, call_.deadline());
+  auto permits = parts.admission->TryAcquire(claims, call_.deadline(), call_.client());
   if (!permits.ok()) return permits.status();
   const auto room = MakeRoom(PackedBytes(format_, parts.dimensions(inputs.front().options)));
   {

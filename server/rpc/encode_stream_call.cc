@@ -96,7 +96,8 @@ absl::Status EncodeStreamCall::DecodeItem(v1::EncodeStreamRequest* message, Item
 void EncodeStreamCall::Dispatch(Item item) {
   const ServiceParts& parts = call_.parts();
   const absl::Time deadline = parts.clock->FromTimeout(parts.options->default_deadline);
-  auto permit = parts.admission->TryAcquire(ClaimFor(item.input, parts.max_tokens()), deadline);
+  auto permit = parts.admission->TryAcquire(ClaimFor(item.input, parts.max_tokens()), deadline,
+                                            call_.client());
   {
     absl::MutexLock lock(&mu_);
     if (permit.ok()) {

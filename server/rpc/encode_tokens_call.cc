@@ -25,7 +25,8 @@ absl::Status EncodeTokensCall::Run(const grpc::ByteBuffer& request) {
   if (!input.ok()) return input.status();
   format_ = DecodeVectorFormat(message.options().vector_format()).value();
   call_.NoteInput(*input);
-  auto permit = parts.admission->TryAcquire(ClaimFor(*input, parts.max_tokens()), call_.deadline());
+  auto permit = parts.admission->TryAcquire(ClaimFor(*input, parts.max_tokens()), call_.deadline(),
+                                            call_.client());
   if (!permit.ok()) return permit.status();
 
   const int64_t rows_per_block = std::max<int64_t>(

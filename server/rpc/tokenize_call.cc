@@ -85,7 +85,8 @@ absl::Status TokenizeCall::Run(const grpc::ByteBuffer& request) {
   for (const std::string& text : request_.texts()) bytes += static_cast<int64_t>(text.size());
   auto permit = parts.admission->TryAcquire(
       // One token: nothing of these texts is ever computed, only their bytes are held.
-      AdmissionClaim{.bytes = bytes, .tokens = 1, .max_tokens = 1}, call_.deadline());
+      AdmissionClaim{.bytes = bytes, .tokens = 1, .max_tokens = 1}, call_.deadline(),
+      call_.client());
   if (!permit.ok()) return permit.status();
   permit_ = *std::move(permit);
   timer_ = call_.NewTimer(call_.arrival());

@@ -79,6 +79,62 @@ TEST_F(AdmissionTest, TryAcquire_DoesNotHoldTheBulkAgainstAShortTextBehindIt) {
   ExpectWait(admission, 60'000, 60.4);
 }
 
+TEST_F(AdmissionTest, TheBacklogOfOneClient_DoesNotKeepAnotherOut) {
+  Admission admission = Make({.max_queue_wait = absl::Seconds(5)});
+  std::vector<AdmissionPermit> held;
+  for (int i = 0; i < 100; ++i)  // 5 s of work in the lane of short texts
+    held.push_back(*admission.TryAcquire({.tokens = 50}, never_, "many"));
+  // Its turn comes behind one piece as long as its own.
+  EXPECT_TRUE(admission.TryAcquire({.tokens = 20}, In(0.0401), "one").ok());
+  EXPECT_EQ(ReasonOf(admission.TryAcquire({.tokens = 20}, In(0.0399), "one").status()),
+            kReasonDeadlineUnreachable);
+  EXPECT_EQ(ReasonOf(admission.TryAcquire({.tokens = 20}, In(1), "many").status()),
+            kReasonDeadlineUnreachable);
+}
+
+TEST_F(AdmissionTest, TheWaitOfAClient_IsItsOwnWorkAndAsMuchOfEachOther) {
+  Admission admission = Make();
+  const auto a = admission.TryAcquire({.tokens = 300}, never_, "a");
+  const auto b = admission.TryAcquire({.tokens = 40}, never_, "b");
+  const auto own = admission.TryAcquire({.tokens = 100}, never_, "c");
+  // 100 ms of its own, min(300, 150) of a, all 40 of b, and then its 50.
+  EXPECT_TRUE(admission.TryAcquire({.tokens = 50}, In(0.3401), "c").ok());
+  EXPECT_FALSE(admission.TryAcquire({.tokens = 50}, In(0.3399), "c").ok());
+}
+
+TEST_F(AdmissionTest, AFullQueue_HasRoomForAClientThatHoldsLittle) {
+  Admission admission = Make({.max_queue_bytes = 16000, .max_queue_tokens = 1600});
+  const auto held = admission.TryAcquire({.bytes = 16000, .tokens = 1600}, never_, "many");
+  ASSERT_TRUE(held.ok());
+  EXPECT_FALSE(admission.TryAcquire({.bytes = 1, .tokens = 1}, never_, "many").ok());
+  EXPECT_FALSE(admission.TryAcquire({.bytes = 1, .tokens = 101}, never_, "one").ok());
+  EXPECT_FALSE(admission.TryAcquire({.bytes = 1001, .tokens = 1}, never_, "one").ok());
+  std::vector<AdmissionPermit> small;
+  for (const char* client : {"a", "b", "c", "d"}) {
+    auto permit = admission.TryAcquire({.bytes = 1000, .tokens = 100}, never_, client);
+    ASSERT_TRUE(permit.ok()) << client;
+    small.push_back(*std::move(permit));
+    EXPECT_FALSE(admission.TryAcquire({.bytes = 1, .tokens = 1}, never_, client).ok()) << client;
+  }
+  EXPECT_FALSE(admission.TryAcquire({.bytes = 1, .tokens = 1}, never_, "e").ok());
+}
+
+TEST_F(AdmissionTest, Resize_CountsForItsClient) {
+  Admission admission = Make({.max_queue_tokens = 1600});
+  auto held = admission.TryAcquire({.bytes = 1, .tokens = 1600}, never_, "many");
+  auto own = admission.TryAcquire({.bytes = 1, .tokens = 50}, never_, "one");
+  ASSERT_TRUE(own.ok());
+  const TextShape larger(101);
+  EXPECT_FALSE(admission.Resize(*own, std::span(&larger, 1), 0, never_).ok());
+  const TextShape fits(100);
+  EXPECT_TRUE(admission.Resize(*own, std::span(&fits, 1), 0, never_).ok());
+  EXPECT_EQ(admission.backlog().tokens, 1700);
+  own->Release();
+  held->Release();
+  EXPECT_EQ(admission.backlog().tasks, 0);
+  EXPECT_EQ(admission.backlog().seconds(), 0);
+}
+
 TEST_F(AdmissionTest, TryAcquire_RefusesAnUnreachableDeadline_BeforeAnyWork) {
   Admission admission = Make();
   const auto held = admission.TryAcquire({.tokens = 500}, never_);
