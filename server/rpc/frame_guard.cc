@@ -60,7 +60,7 @@ FrameGuard::Verdict FrameGuard::JudgeFrame(Clock::time_point now) {
     case kResetStream:
       return resets_.Take(now) ? Verdict::kFine : Verdict::kResets;
     case kWindowUpdate:
-      return Verdict::kFine;
+      return window_updates_.Take(now) ? Verdict::kFine : Verdict::kIdleFrames;
     case kData:
       if (payload_left_ > 0 || (flags & kEndStream) != 0) return Verdict::kFine;
       [[fallthrough]];

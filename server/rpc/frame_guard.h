@@ -12,10 +12,11 @@
 //                   reset", CVE-2023-44487).
 //   idle frames     Frames that move no data (PING, SETTINGS, PRIORITY, empty DATA or CONTINUATION,
 //                   unknown types, headers of streams that have ended), at kIdleFramesPerSecond
-//                   after the first kMaxIdleFrames.
+//                   after the first kMaxIdleFrames. WINDOW_UPDATE has a budget of its own, because
+//                   a client that reads fast sends many: kWindowUpdatesPerSecond after the first
+//                   kMaxWindowUpdates.
 //
-// WINDOW_UPDATE is not counted: a client that reads fast sends many, and gRPC handles one in less
-// time than the network does. A frame's payload is never looked at.
+// A frame's payload is never looked at.
 //
 // Thread safety: none; the connection's reader uses it.
 #pragma once
@@ -40,6 +41,9 @@ class FrameGuard {
   static constexpr double kResetsPerSecond = 500;
   static constexpr double kMaxIdleFrames = 10'000;
   static constexpr double kIdleFramesPerSecond = 1'000;
+  // Two for each DATA frame of 16 KiB: 400 MB of answers a second.
+  static constexpr double kMaxWindowUpdates = 100'000;
+  static constexpr double kWindowUpdatesPerSecond = 50'000;
 
   enum class Verdict { kFine, kHeaderBlock, kResets, kIdleFrames };
 
@@ -75,6 +79,7 @@ class FrameGuard {
   int block_frames_ = 0;
   Budget resets_{kMaxResets, kResetsPerSecond};
   Budget idle_frames_{kMaxIdleFrames, kIdleFramesPerSecond};
+  Budget window_updates_{kMaxWindowUpdates, kWindowUpdatesPerSecond};
 };
 
 }  // namespace longspan

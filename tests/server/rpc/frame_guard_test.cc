@@ -115,8 +115,14 @@ TEST_F(FrameGuardTest, EveryFrameThatMovesNothingHasABudget) {
   }
 }
 
+TEST_F(FrameGuardTest, UpdatesOfWindowsHaveALargeBudgetThatFillsAgain) {
+  const std::string update = Frame(kWindow, 0, 0, 4);
+  EXPECT_EQ(Passed(update, 200'000), static_cast<int>(FrameGuard::kMaxWindowUpdates));
+  now_ += seconds(1);
+  EXPECT_NEAR(Passed(update, 200'000), FrameGuard::kWindowUpdatesPerSecond, 2);
+}
+
 TEST_F(FrameGuardTest, FramesThatMoveDataAreFree) {
-  EXPECT_EQ(Passed(Frame(kWindow, 0, 0, 4), 100'000), 100'000);
   EXPECT_EQ(Passed(Frame(kData, 0, 1, 1), 100'000), 100'000);
   EXPECT_EQ(Passed(Frame(kData, kEndStream, 1, 0), 100'000), 100'000);
   for (uint32_t stream = 1; stream < 200'000; stream += 2)
