@@ -152,7 +152,7 @@ constexpr absl::Duration kIdleBeforeTrim = absl::Seconds(5);
 constexpr int64_t kKeptWhenIdle = int64_t{64} << 20;
 // Free memory that malloc may keep in a busy server, and how often it is asked to give more back.
 constexpr int64_t kMostFreeHeap = int64_t{64} << 20;
-constexpr absl::Duration kBetweenTrims = absl::Seconds(3);
+constexpr absl::Duration kBetweenTrims = absl::Seconds(1);
 
 }  // namespace
 
