@@ -15,9 +15,9 @@
 #include "core/error_details.h"
 #include "core/model_info.h"
 #include "proto/longspan/v1/address.h"
-#include "server/config_file.h"
-#include "server/known_variables.h"
-#include "server/quantity.h"
+#include "server/settings/config_file.h"
+#include "server/settings/known_variables.h"
+#include "server/settings/quantity.h"
 
 namespace longspan {
 namespace {
@@ -39,7 +39,7 @@ struct Integer {
   int64_t min;
   int64_t max;
 };
-// Bytes or tokens, which may have a suffix (server/quantity.h).
+// Bytes or tokens, which may have a suffix (server/settings/quantity.h).
 struct Quantity {
   int64_t ServerOptions::*member;
   int64_t min;

@@ -6,7 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "core/error_details.h"
-#include "server/config_file.h"
+#include "server/settings/config_file.h"
 #include "server/telemetry/line_writer.h"
 #include "server/telemetry/log.h"
 

@@ -28,9 +28,11 @@ server/batching: core server/text proto/longspan/v1/length_classes.h
 server/engine: core server/text server/batching
 server/wire: core core/runtime server/text server/batching server/server_options.h proto
 server/telemetry: core core/runtime server/batching server/wire proto/longspan/v1/length_classes.h
-server/rpc: core core/tokenizer server/text server/batching server/engine server/wire server/telemetry server/lifecycle.h server/listen_address.h server/listener.h server/server_options.h proto
-server/http: server/lifecycle.h server/listen_address.h server/listener.h
-server: core core/tokenizer core/checkpoint core/runtime server/batching server/engine server/telemetry server/rpc server/http proto/longspan/v1/address.h
+server/rpc: core core/tokenizer server/text server/batching server/engine server/wire server/telemetry server/net server/lifecycle.h server/server_options.h proto
+server/http: server/net server/lifecycle.h
+server/net: core proto/longspan/v1/address.h
+server/settings: core proto/longspan/v1/edit_distance.h
+server: core core/tokenizer core/checkpoint core/runtime server/batching server/engine server/telemetry server/rpc server/http server/net server/settings proto/longspan/v1/address.h
 client: proto
 TABLE
 )

@@ -19,7 +19,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "server/listener.h"
+#include "server/net/listener.h"
 
 namespace longspan {
 

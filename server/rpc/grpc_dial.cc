@@ -14,7 +14,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "server/batching/clock.h"
-#include "server/listener.h"
+#include "server/net/listener.h"
 #include "server/rpc/health_service.h"
 
 namespace longspan {

@@ -8,7 +8,7 @@
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
-#include "server/listen_address.h"
+#include "server/net/listen_address.h"
 
 namespace longspan {
 

@@ -70,7 +70,7 @@ struct CallOutcome {
 };
 
 // Why a connection to one of the server's ports was turned away or closed: by its listener
-// (RefusalName of server/listener.h), or for what it sent (AbuseName of
+// (RefusalName of server/net/listener.h), or for what it sent (AbuseName of
 // server/rpc/transport_guard.h).
 inline constexpr std::array<std::string_view, 12> kRefusedConnectionReasons = {
     "max_connections", "max_connections_per_client",

@@ -34,7 +34,7 @@ text="server/text/kept_tokens.cc server/text/text_preparation.cc server/text/tex
 declare -A sources=(
   [safetensors]="$weights" [model_folder]="$weights $folder" [json]="$json" [input_decoder]="$decoder"
   [tokenizer_file]="$tokenizer" [tokenizer_text]="$tokenizer"
-  [server_options]="server/server_options.cc server/config_file.cc core/model_info.cc"
+  [server_options]="server/server_options.cc server/settings/config_file.cc core/model_info.cc"
   [spans]="$text" [request_cost]="$text $decoder server/batching/admission.cc server/batching/clock.cc
    server/batching/encode_task.cc server/batching/lanes.cc server/text/prepared_text.cc"
   [key_ring]="server/rpc/key_ring.cc" [address]="" [caller_metadata]="")

@@ -1,4 +1,4 @@
-#include "server/config_file.h"
+#include "server/settings/config_file.h"
 
 #include <filesystem>
 #include <fstream>

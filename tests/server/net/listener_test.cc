@@ -1,5 +1,5 @@
 // The accepting side alone, with a taker that keeps what it gets, as gRPC does.
-#include "server/listener.h"
+#include "server/net/listener.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

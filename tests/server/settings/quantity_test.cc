@@ -1,4 +1,4 @@
-#include "server/quantity.h"
+#include "server/settings/quantity.h"
 
 #include <gmock/gmock.h>
 

@@ -33,7 +33,7 @@
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
-#include "server/listen_address.h"
+#include "server/net/listen_address.h"
 
 namespace longspan {
 

@@ -1,4 +1,4 @@
-#include "server/known_variables.h"
+#include "server/settings/known_variables.h"
 
 #include <gmock/gmock.h>
 

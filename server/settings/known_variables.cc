@@ -1,8 +1,7 @@
-#include "server/known_variables.h"
+#include "server/settings/known_variables.h"
 
 #include <algorithm>
 #include <array>
-#include <numeric>
 #include <optional>
 
 #include "absl/strings/ascii.h"
@@ -12,6 +11,7 @@
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
 #include "core/error_details.h"
+#include "proto/longspan/v1/edit_distance.h"
 
 namespace longspan {
 namespace {
@@ -71,29 +71,13 @@ bool IsPortOfLink(absl::string_view rest, absl::string_view value) {
   return words[2] == "ADDR" && IsIp(value);
 }
 
-// Number of letters to change, add or leave out to make one name of the other (Levenshtein).
-size_t Distance(absl::string_view a, absl::string_view b) {
-  std::vector<size_t> row(b.size() + 1);
-  std::iota(row.begin(), row.end(), size_t{0});
-  for (size_t i = 0; i < a.size(); ++i) {
-    size_t diagonal = row[0];
-    row[0] = i + 1;
-    for (size_t j = 0; j < b.size(); ++j) {
-      const size_t changed = diagonal + (a[i] == b[j] ? 0 : 1);
-      diagonal = row[j + 1];
-      row[j + 1] = std::min({changed, row[j] + 1, row[j + 1] + 1});
-    }
-  }
-  return row[b.size()];
-}
-
 std::string Nearest(absl::string_view name, const std::vector<std::string>& known) {
   // Names of any length may be set; beyond this no known one is near.
   constexpr size_t kLongest = 128;
   const absl::string_view begin = name.substr(0, kLongest);
   return *std::min_element(known.begin(), known.end(),
                            [&](const std::string& a, const std::string& b) {
-                             return Distance(begin, a) < Distance(begin, b);
+                             return EditDistance(begin, a) < EditDistance(begin, b);
                            });
 }
 
