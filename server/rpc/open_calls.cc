@@ -14,6 +14,7 @@ namespace {
 // Of the calls that wait for a message, the share that one Look ends for lack of memory: where the
 // first ones hold little of it, the others follow within a second.
 constexpr size_t kShareEnded = 8;
+constexpr size_t kShareEndedFar = 2;  // where there is a quarter more than allowed
 
 // When a caller whose request was ended for lack of memory should try again.
 constexpr absl::Duration kRetryReceiving = absl::Seconds(1);
@@ -111,15 +112,18 @@ void OpenCalls::WriteEnds(Handle call) {
 
 bool OpenCalls::AnyOldReaderLocked(absl::Time now) const {
   return std::any_of(calls_.begin(), calls_.end(),
-                     [&](const Entry& call) { return now - call.reading_since >= kGrace; });
+                     [&](const Entry& call) { return now - call.reading_since >= kShortGrace; });
 }
 
 // The calls to end for lack of memory, by the rule of the class comment.
-std::vector<OpenCalls::Entry*> OpenCalls::VictimsLocked(absl::Time now) {
+std::vector<OpenCalls::Entry*> OpenCalls::VictimsLocked(absl::Time now, int64_t over) {
+  const bool far = over > options_.max_receiving_bytes / 4;
+  const absl::Duration grace = far ? kShortGrace : kGrace;
+  const size_t share_ended = far ? kShareEndedFar : kShareEnded;
   std::map<std::string_view, std::vector<Entry*>> readers;
   size_t all = 0;
   for (Entry& call : calls_) {
-    if (now - call.reading_since < kGrace) continue;
+    if (now - call.reading_since < grace) continue;
     readers[call.client].push_back(&call);
     ++all;
   }
@@ -128,7 +132,7 @@ std::vector<OpenCalls::Entry*> OpenCalls::VictimsLocked(absl::Time now) {
               [](const Entry* a, const Entry* b) { return a->reading_since > b->reading_since; });
   }
   std::vector<Entry*> victims;
-  while (victims.size() * kShareEnded < all) {
+  while (victims.size() * share_ended < all) {
     const auto most =
         std::max_element(readers.begin(), readers.end(), [](const auto& a, const auto& b) {
           if (a.second.size() != b.second.size()) return a.second.size() < b.second.size();
@@ -161,7 +165,7 @@ void OpenCalls::CollectLocked(absl::Time now, int64_t over,
       end(call, DropReason::kSlowRequest);
   }
   if (over <= 0) return;
-  for (Entry* call : VictimsLocked(now)) end(*call, DropReason::kReceivingMemory);
+  for (Entry* call : VictimsLocked(now, over)) end(*call, DropReason::kReceivingMemory);
 }
 
 void OpenCalls::Look() {

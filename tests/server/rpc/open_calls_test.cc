@@ -91,11 +91,26 @@ TEST_F(OpenCallsTest, BeyondItsMemory_TheClientWithMostPays_ItsOldestFirst) {
   EXPECT_EQ(dropped_.size(), before) << "the memory is free again";
 }
 
+TEST_F(OpenCallsTest, FarBeyondItsMemory_HalfOfTheCallsEndAtOnce) {
+  std::vector<std::shared_ptr<Call>> attack;
+  for (int i = 0; i < 16; ++i) attack.push_back(Reading("attacker"));
+  received_ = 1251;
+  clock_.Advance(OpenCalls::kShortGrace);
+  calls_.Look();
+  EXPECT_EQ(dropped_.size(), 8u);
+  calls_.Look();
+  EXPECT_EQ(dropped_.size(), 12u);
+}
+
 // What is in the network already arrives within milliseconds.
 TEST_F(OpenCallsTest, ACallThatHasJustBegun_IsNeverEndedForMemory) {
   received_ = 1 << 20;
   const auto quick = Reading("a");
-  clock_.Advance(OpenCalls::kGrace - absl::Milliseconds(1));
+  clock_.Advance(OpenCalls::kShortGrace - absl::Milliseconds(1));
+  calls_.Look();
+  EXPECT_EQ(quick->ended.code(), kOk);
+  received_ = 1250;  // no more than a quarter above what is allowed
+  clock_.Advance(OpenCalls::kGrace - OpenCalls::kShortGrace);
   calls_.Look();
   EXPECT_EQ(quick->ended.code(), kOk);
   calls_.ReadEnds(quick->handle);
