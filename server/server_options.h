@@ -119,7 +119,8 @@ std::optional<std::string> ProcessEnvironment(const std::string& name);
 std::vector<std::string> ProcessVariables();
 
 // Parses all layers and checks each value by itself. INVALID_ARGUMENT in one line, also where one
-// of `variables` ("NAME=VALUE") looks like a setting and is none (server/settings/known_variables.h).
+// of `variables` ("NAME=VALUE") looks like a setting and is none
+// (server/settings/known_variables.h).
 absl::StatusOr<ParsedOptions> ParseServerOptions(const std::vector<std::string>& arguments,
                                                  const Environment& environment,
                                                  const std::vector<std::string>& variables = {});

@@ -18,9 +18,9 @@
 // it has left. The 4 is how far a warm-up on a busy machine may be off. If the request expires
 // after all, only idle time is lost, and the pass teaches the cost model.
 //
-// Predicted wait of a text of own cost c, whose client has a backlog of a seconds in the text's lane:
-// a, plus for each other client of the lane the smaller of its backlog and a + c. That sum is b, in
-// a lane of weight w. Plus for each other lane of weight w' the smaller of its backlog and
+// Predicted wait of a text of own cost c, whose client has a backlog of a seconds in the text's
+// lane: a, plus for each other client of the lane the smaller of its backlog and a + c. That sum is
+// b, in a lane of weight w. Plus for each other lane of weight w' the smaller of its backlog and
 // (b + c) * w' / w, all divided by the number of replicas. This is what the fair shares of
 // lane_queue.h and lanes.h let pass before the text. With the weights 8 for short and 1 for bulk,
 // behind 60 s of bulk and 0.4 s of its own short texts, a short text of 0.1 s waits
@@ -199,8 +199,8 @@ class Admission {
 
   int64_t EstimateTokensLocked(int64_t bytes) const ABSL_SHARED_LOCKS_REQUIRED(mu_);
   Cost PriceLocked(const AdmissionClaim& claim) const ABSL_SHARED_LOCKS_REQUIRED(mu_);
-  // The checks compare with what is let in; the tasks that are checked do not count in it. `client`:
-  // the share of the one who asks, in clients_.
+  // The checks compare with what is let in; the tasks that are checked do not count in it.
+  // `client`: the share of the one who asks, in clients_.
   double WaitSecondsLocked(const Share& client, Lane lane, double own_seconds) const
       ABSL_SHARED_LOCKS_REQUIRED(mu_);
   absl::Status CheckLocked(const Share& client, std::span<const Cost> costs,

@@ -13,6 +13,11 @@ namespace {
 // know what a batch costs; longer texts cost more per token.
 constexpr int64_t kReferenceLength = 512;
 
+// At the seams of a pass, texts of its own lane take at most this part of its predicted seconds
+// each, and together at most as much as the pass itself: who is interrupted waits at most twice as
+// long, and who interrupts would have waited at least eight times as long as its text takes.
+constexpr double kLargestAtSeam = 1.0 / 8;
+
 void CompleteAbandoned(const std::vector<QueuedPiece>& pieces) {
   for (const QueuedPiece& piece : pieces) piece.task->Complete(piece.task->Abandoned());
 }
@@ -40,8 +45,11 @@ BatchScheduler::~BatchScheduler() { Shutdown(); }
 // Computed for each batch anew, because the cost model is calibrated after the scheduler was made.
 double BatchScheduler::MaxBatchSeconds() const {
   if (options_.max_batch_seconds > 0) return options_.max_batch_seconds;
-  return static_cast<double>(options_.max_batch_tokens) / kReferenceLength *
-         cost_.text_seconds(kReferenceLength);
+  return SecondsOf(options_.max_batch_tokens);
+}
+
+double BatchScheduler::SecondsOf(int64_t tokens) const {
+  return static_cast<double>(tokens) / kReferenceLength * cost_.text_seconds(kReferenceLength);
 }
 
 QueuedPiece BatchScheduler::MakePiece(const std::shared_ptr<EncodeTask>& task, int32_t index,
@@ -146,14 +154,15 @@ std::optional<PackedBatch> BatchScheduler::NextBatch() {
   }
 }
 
-std::optional<PackedBatch> BatchScheduler::TryNextBatchBefore(Lane running) {
+std::optional<PackedBatch> BatchScheduler::TryNextBatchBefore(Lane running, SeamShare* others) {
   std::vector<QueuedPiece> abandoned;
   PackedBatch batch;
   {
     absl::MutexLock lock(&mu_);
-    const std::optional<Lane> lane =
-        stopped_ ? std::nullopt : lanes_.NextLaneBefore(clock_->Now(), running);
-    if (lane.has_value()) batch = TakeBatchLocked(*lane, /*own_pass=*/false, &abandoned);
+    if (stopped_) return std::nullopt;
+    const std::optional<Lane> shorter = lanes_.NextLaneBefore(clock_->Now(), running);
+    batch = shorter.has_value() ? TakeBatchLocked(*shorter, /*own_pass=*/false, &abandoned)
+                                : TakeAtSeamLocked(running, others, &abandoned);
   }
   CompleteAbandoned(abandoned);
   if (batch.pieces.empty()) return std::nullopt;
@@ -191,6 +200,49 @@ PackedBatch BatchScheduler::TakeBatchLocked(Lane lane, bool own_pass,
   }
   FillBatchLocked(&batch, idle, abandoned);
   for (const QueuedPiece& piece : batch.pieces) batch.tokens += piece.tokens;
+  batch.others = ShareAtSeamsLocked(batch);
+  return batch;
+}
+
+SeamShare BatchScheduler::ShareAtSeamsLocked(const PackedBatch& batch) const {
+  SeamShare others;
+  if (batch.padded_tokens <= kSharedTokens) return others;
+  double seconds = 0;
+  for (const QueuedPiece& piece : batch.pieces) {
+    seconds += piece.seconds;
+    others.virtual_time =
+        std::max(others.virtual_time, lanes_[batch.lane].TimeOf(piece.task->client()));
+  }
+  others.largest_text = seconds * kLargestAtSeam;
+  others.seconds_left = seconds;
+  return others;
+}
+
+PackedBatch BatchScheduler::TakeAtSeamLocked(Lane lane, SeamShare* others,
+                                             std::vector<QueuedPiece>* abandoned) {
+  PackedBatch batch;
+  batch.lane = lane;
+  double seconds = 0;
+  const double max_seconds = SecondsOf(kSharedTokens);
+  const auto fits = [&](const QueuedPiece& piece) {
+    if (piece.seconds > std::min(others->largest_text, others->seconds_left)) return false;
+    if (batch.pieces.empty()) return piece.padded_tokens <= options_.max_batch_tokens;
+    const bool same_length = piece.padded_tokens == batch.pieces.front().padded_tokens;
+    return (same_length || options_.length_multiple <= 1) &&
+           seconds + piece.seconds <= max_seconds &&
+           batch.padded_tokens + piece.padded_tokens <= kSharedTokens;
+  };
+  while (std::optional<QueuedPiece> piece = lanes_.TakeBefore(lane, others->virtual_time, fits)) {
+    if (piece->abandoned) {
+      abandoned->push_back(*std::move(piece));
+      continue;
+    }
+    seconds += piece->seconds;
+    others->seconds_left -= piece->seconds;
+    batch.tokens += piece->tokens;
+    batch.padded_tokens += piece->padded_tokens;
+    batch.pieces.push_back(*std::move(piece));
+  }
   return batch;
 }
 
@@ -198,23 +250,29 @@ void BatchScheduler::FillBatchLocked(PackedBatch* batch, int idle,
                                      std::vector<QueuedPiece>* abandoned) {
   const LaneQueue& queue = lanes_[batch->lane];
   const QueuedPiece first = batch->pieces.front();
+  const std::string& client = first.task->client();
   const bool one_length = options_.length_multiple > 1;
   // Passes that run at once share the budget of one with all cores.
   const double part = batch->threads > 0 ? options_.cores.Part(batch->threads) : 1;
-  const double max_seconds = part * MaxBatchSeconds();
-  const double max_tokens = part * static_cast<double>(options_.max_batch_tokens);
+  double max_seconds = part * MaxBatchSeconds();
+  double max_tokens = part * static_cast<double>(options_.max_batch_tokens);
   double seconds = first.seconds;
   batch->padded_tokens = first.padded_tokens;
   // Workers that are idle get their part of the lane, so that none sleeps beside one with a long
   // batch.
   const double share = (first.seconds + queue.seconds()) / (1 + idle);
   while (!queue.empty() && seconds < share) {
+    if (queue.OthersWait(client)) {
+      max_seconds = std::min(max_seconds, SecondsOf(kSharedTokens));
+      max_tokens = std::min(max_tokens, static_cast<double>(kSharedTokens));
+    }
     // Where a batch holds one padded length, every piece of it counts like the first.
     const QueuedPiece& next = one_length ? first : queue.Next();
     if (static_cast<double>(batch->padded_tokens + next.padded_tokens) > max_tokens) return;
     if (seconds + next.seconds > max_seconds) return;
-    std::optional<QueuedPiece> piece =
-        one_length ? lanes_.TakePadded(batch->lane, first.padded_tokens) : lanes_.Take(batch->lane);
+    std::optional<QueuedPiece> piece = one_length
+                                           ? lanes_.TakePadded(batch->lane, first.padded_tokens)
+                                           : lanes_.TakeMore(batch->lane);
     if (!piece.has_value()) return;
     if (piece->abandoned) {
       abandoned->push_back(*std::move(piece));

@@ -1,23 +1,13 @@
-// LaneQueue: the waiting pieces of one lane, and whose turn it is among the clients that sent them.
-// Plain bookkeeping over predicted seconds, without a clock, so that fairness is tested alone.
+// LaneQueue: the waiting pieces of one lane, and whose turn it is among the clients that sent them,
+// by predicted seconds (fair_queue.h; lanes.h shares between the lanes by the same rule). The unit
+// of service is a pass. Plain bookkeeping without a clock, so that fairness is tested alone.
 //
-// Each client has a virtual time, which grows by the predicted seconds of its pieces as they are
-// taken; the waiting client with the smallest virtual time goes next (start-time fair queueing with
-// equal weights; lanes.h shares between the lanes by the same rule). Inside a client it is first
-// come, first served.
-//
-// A client that had nothing waiting comes back at the virtual time of those that had: idle time is
-// not saved up. Its own virtual time is kept while it is ahead of theirs, so that sending texts one
-// at a time wins nothing.
-//
-// Cost: O(log clients) per piece taken; TakePadded and RemoveIf look at more pieces. Proven by
-// lane_queue_test. Thread safety: none; the scheduler's mutex guards it.
+// Cost: O(log clients) per piece taken; TakePadded, TakeBefore and RemoveIf look at more pieces.
+// Proven by lane_queue_test. Thread safety: none; the scheduler's mutex guards it.
 #pragma once
 
 #include <cstdint>
-#include <deque>
 #include <functional>
-#include <map>
 #include <memory>
 #include <optional>
 #include <set>
@@ -27,6 +17,7 @@
 
 #include "absl/time/time.h"
 #include "core/text_shape.h"
+#include "server/batching/fair_queue.h"
 
 namespace longspan {
 
@@ -49,7 +40,9 @@ using IsAbandoned = std::function<bool(const QueuedPiece& piece)>;
 
 class LaneQueue {
  public:
-  explicit LaneQueue(IsAbandoned is_abandoned) : is_abandoned_(std::move(is_abandoned)) {}
+  explicit LaneQueue(IsAbandoned is_abandoned);
+  LaneQueue(const LaneQueue&) = delete;
+  LaneQueue& operator=(const LaneQueue&) = delete;
 
   void Push(QueuedPiece piece, const std::string& client);
 
@@ -62,41 +55,42 @@ class LaneQueue {
     return arrivals_.empty() ? absl::InfiniteFuture() : *arrivals_.begin();
   }
 
-  // Next and Take need a lane that is not empty.
-  const QueuedPiece& Next() const;  // the piece that Take would take
-  QueuedPiece Take();
+  // Whether a client other than this one has pieces here.
+  bool OthersWait(const std::string& client) const { return queue_.OthersWait(client); }
+  // The virtual time of a client, in seconds.
+  double TimeOf(const std::string& client) const { return queue_.TimeOf(client); }
 
-  // Takes a piece of this padded length only: the first such piece of the clients, in the order of
-  // their turns. Looks at most kLookAhead pieces deep into each client's queue.
+  // Next, Take and TakeMore need a lane that is not empty.
+  const QueuedPiece& Next() const { return queue_.Next(); }  // the piece that Take would take
+  QueuedPiece Take();                                        // the first piece of a pass
+  QueuedPiece TakeMore();                                    // a further piece of that pass
+
+  // Takes a further piece of this padded length only: the first such piece of the clients, in the
+  // order of their turns. Looks at most kLookAhead pieces deep into each client's queue.
   std::optional<QueuedPiece> TakePadded(int64_t padded_tokens);
+
+  // Takes, while a pass runs, the first piece that `fits` of a client whose virtual time is below
+  // this one. Looks at the first piece of at most kLookAhead clients.
+  std::optional<QueuedPiece> TakeBefore(double virtual_time,
+                                        const std::function<bool(const QueuedPiece&)>& fits);
 
   // Moves all pieces for which `condition` holds to `removed`; nobody is charged for them.
   void RemoveIf(const std::function<bool(const QueuedPiece&)>& condition,
                 std::vector<QueuedPiece>* removed);
 
  private:
+  using Queue = FairQueue<QueuedPiece>;
+
   // Deep enough to fill a batch with one length out of a mix of them, and short enough to be looked
   // through while the scheduler's mutex is held.
   static constexpr size_t kLookAhead = 64;
 
-  struct Client {
-    std::deque<QueuedPiece> queue;
-    double virtual_time = 0;  // seconds
-  };
-  using Turns = std::set<std::pair<double, std::string>>;  // virtual time, client
-
-  double Now() const;
-  QueuedPiece TakeFrom(Turns::const_iterator turn, size_t index);
   void Forget(const QueuedPiece& piece);
-  void DropIdleClients();
 
-  const IsAbandoned is_abandoned_;
+  Queue queue_;
+  const Queue::Cost take_;  // what becomes of each piece that is taken, and what it costs
 
-  std::map<std::string, Client> clients_;  // by name
-  Turns turns_;                            // clients with waiting pieces
-  std::multiset<absl::Time> arrivals_;     // of the waiting pieces
-  double virtual_time_ = 0;                // at which the last piece was taken
-  size_t taken_since_drop_ = 0;            // pieces taken since DropIdleClients last looked
+  std::multiset<absl::Time> arrivals_;  // of the waiting pieces
   int64_t pieces_ = 0;
   int64_t tokens_ = 0;
   double seconds_ = 0;

@@ -84,8 +84,21 @@ QueuedPiece Lanes::Take(Lane lane) {
   return piece;
 }
 
+QueuedPiece Lanes::TakeMore(Lane lane) {
+  QueuedPiece piece = queues_[static_cast<int>(lane)].TakeMore();
+  Charge(lane, piece);
+  return piece;
+}
+
 std::optional<QueuedPiece> Lanes::TakePadded(Lane lane, int64_t padded_tokens) {
   std::optional<QueuedPiece> piece = queues_[static_cast<int>(lane)].TakePadded(padded_tokens);
+  if (piece.has_value()) Charge(lane, *piece);
+  return piece;
+}
+
+std::optional<QueuedPiece> Lanes::TakeBefore(Lane lane, double virtual_time,
+                                             const std::function<bool(const QueuedPiece&)>& fits) {
+  std::optional<QueuedPiece> piece = queues_[static_cast<int>(lane)].TakeBefore(virtual_time, fits);
   if (piece.has_value()) Charge(lane, *piece);
   return piece;
 }

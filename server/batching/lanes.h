@@ -80,7 +80,10 @@ class Lanes {
 
   // Like the methods of LaneQueue; the lane is charged for what is taken.
   QueuedPiece Take(Lane lane);
+  QueuedPiece TakeMore(Lane lane);
   std::optional<QueuedPiece> TakePadded(Lane lane, int64_t padded_tokens);
+  std::optional<QueuedPiece> TakeBefore(Lane lane, double virtual_time,
+                                        const std::function<bool(const QueuedPiece&)>& fits);
   void RemoveIf(const std::function<bool(const QueuedPiece&)>& condition,
                 std::vector<QueuedPiece>* removed);
 

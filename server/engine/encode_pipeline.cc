@@ -60,7 +60,7 @@ EncodePipeline::EncodePipeline(PreparationContext context, Admission* admission,
 void EncodePipeline::Submit(std::shared_ptr<EncodeTask> task) {
   if (IsSmallEnoughInline(task->input())) return Prepare(task);
   const int64_t bytes = BytesToPrepare(task->input());
-  tokenizers_->Submit(bytes, [this, task = std::move(task)](const absl::Status& status) {
+  tokenizers_->Submit(task->client(), bytes, [this, task](const absl::Status& status) {
     if (status.ok()) {
       Prepare(task);
     } else {

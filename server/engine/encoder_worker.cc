@@ -43,6 +43,7 @@ absl::Status TooLargeAlone(const QueuedPiece& piece, bool nothing_else, const ab
 
 struct EncoderWorker::Pass {
   Lane lane;
+  SeamShare others;  // what is left of it
   EncodeTask::BatchShape shape;
   bool complete = true;           // no text was dropped or failed, nothing was run again
   bool begun = false;             // the running call of the encoder has reached its first seam
@@ -104,6 +105,7 @@ void EncoderWorker::Run() {
 void EncoderWorker::RunBatch(const PackedBatch& batch) {
   const absl::Time start = clock_->Now();
   Pass pass{.lane = batch.lane,
+            .others = batch.others,
             .shape = {start, static_cast<int32_t>(batch.pieces.size()), batch.tokens},
             .counted_until = start};
   ++depth_;
@@ -248,7 +250,7 @@ void EncoderWorker::BeatHeartbeat(absl::Time now) {
 }
 
 void EncoderWorker::LetShortTextsRun(Pass& pass, absl::Time now) {
-  while (std::optional<PackedBatch> batch = scheduler_->TryNextBatchBefore(pass.lane))
+  while (std::optional<PackedBatch> batch = scheduler_->TryNextBatchBefore(pass.lane, &pass.others))
     RunBatch(*batch);
   pass.counted_until = clock_->Now();
   pass.between_layers += pass.counted_until - now;

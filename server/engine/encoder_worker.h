@@ -5,7 +5,7 @@
 //                    (EncodeControl::at_seam). There a text that is cancelled or past its deadline
 //                    is answered at once, and the encoder drops it from the pass. Waiting short
 //                    texts may run at the seams of a long pass (WorkerOptions::preempt), as far as
-//                    their lane's share goes.
+//                    the share of their lane goes, or in the same lane that of their client.
 //   Threads          Each pass computes with the threads that the scheduler gives it, and at its
 //                    seams it may get more (core_shares.h).
 //   Out of memory    What failed is run again in halves; a text that fails alone is named.

@@ -1,12 +1,18 @@
 #include "server/engine/tokenizer_pool.h"
 
 #include <algorithm>
-#include <iterator>
 #include <utility>
 
 #include "server/batching/shutting_down.h"
 
 namespace longspan {
+namespace {
+
+// What a job costs its client beside its bytes, so that a client with many tiny texts pays for the
+// turns it takes.
+constexpr int64_t kBytesOfAnyJob = 1024;
+
+}  // namespace
 
 TokenizerPool::TokenizerPool(int num_threads, int64_t max_running_bytes)
     : max_running_large_(std::max(1, num_threads - 1)), max_running_bytes_(max_running_bytes) {
@@ -16,11 +22,12 @@ TokenizerPool::TokenizerPool(int num_threads, int64_t max_running_bytes)
 
 TokenizerPool::~TokenizerPool() { Shutdown(); }
 
-void TokenizerPool::Submit(int64_t bytes, Job job) {
+void TokenizerPool::Submit(const std::string& client, int64_t bytes, Job job) {
   {
     absl::MutexLock lock(&mu_);
     if (!stopping_) {
-      (bytes > kLargeBytes ? large_ : small_).push_back({next_number_++, bytes, std::move(job)});
+      Jobs& jobs = bytes > kLargeBytes ? large_ : small_;
+      jobs.Push({next_number_++, bytes, std::move(job)}, client);
       return;
     }
   }
@@ -29,17 +36,18 @@ void TokenizerPool::Submit(int64_t bytes, Job job) {
 
 bool TokenizerPool::LargeMayStartLocked() const {
   if (large_.empty() || running_large_ >= max_running_large_) return false;
-  return running_large_ == 0 || running_bytes_ + large_.front().bytes <= max_running_bytes_;
+  return running_large_ == 0 || running_bytes_ + large_.Next().bytes <= max_running_bytes_;
 }
 
 bool TokenizerPool::CanTakeLocked() const { return !small_.empty() || LargeMayStartLocked(); }
 
 TokenizerPool::Entry TokenizerPool::TakeLocked() {
   const bool is_large =
-      LargeMayStartLocked() && (small_.empty() || large_.front().number < small_.front().number);
-  std::deque<Entry>& queue = is_large ? large_ : small_;
-  Entry entry = std::move(queue.front());
-  queue.pop_front();
+      LargeMayStartLocked() && (small_.empty() || large_.Next().number < small_.Next().number);
+  Jobs& jobs = is_large ? large_ : small_;
+  jobs.BeginService();
+  Entry entry =
+      jobs.Take([](Entry& job) { return static_cast<double>(kBytesOfAnyJob + job.bytes); });
   CountLocked(entry.bytes, +1);
   return entry;
 }
@@ -71,14 +79,15 @@ void TokenizerPool::Run() {
 }
 
 void TokenizerPool::Stop(bool run_waiting) {
-  std::deque<Entry> refused;
+  std::vector<Entry> refused;
   {
     absl::MutexLock lock(&mu_);
     stopping_ = true;
     if (!run_waiting) {
-      refused.swap(small_);
-      std::move(large_.begin(), large_.end(), std::back_inserter(refused));
-      large_.clear();
+      for (Jobs* jobs : {&small_, &large_}) {
+        jobs->RemoveIf([](const Entry&) { return true; },
+                       [&](Entry entry) { refused.push_back(std::move(entry)); });
+      }
     }
   }
   for (Entry& entry : refused) entry.job(ShuttingDown());

@@ -1,10 +1,11 @@
 // TokenizerPool: a few threads for the work before the queue: tokenising, truncation, mapping of
 // characters to tokens; and for making the messages of large answers (server/rpc/answer_thread.h).
-// They sleep when there is nothing to do. The pool has no limit of its own: whoever submits holds an
-// admission permit, or the room of the answer.
+// They sleep when there is nothing to do. The pool has no limit of its own: whoever submits holds
+// an admission permit, or the room of the answer.
 //
 // Large texts may occupy all threads but one, so that small ones never wait behind them (with one
-// thread they do). Otherwise it is first come, first served.
+// thread they do). Among the small ones, and among the large ones, clients share the bytes
+// (fair_queue.h); between the two whose turn it is, the one that came first goes first.
 //
 // Memory: the tokenizer takes up to 150 bytes per byte of a text that cannot be cut
 // (core/tokenizer/text_chunks.h). So large texts run beside one another only up to
@@ -16,7 +17,7 @@
 #pragma once
 
 #include <cstdint>
-#include <deque>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -24,6 +25,7 @@
 #include "absl/functional/any_invocable.h"
 #include "absl/status/status.h"
 #include "absl/synchronization/mutex.h"
+#include "server/batching/fair_queue.h"
 
 namespace longspan {
 
@@ -41,8 +43,9 @@ class TokenizerPool {
   explicit TokenizerPool(int num_threads, int64_t max_running_bytes = int64_t{8} << 20);
   ~TokenizerPool();  // calls Shutdown
 
-  // `bytes`: size of the text and of its spans, which tells large ones from small ones.
-  void Submit(int64_t bytes, Job job);
+  // `client`: who sent it. `bytes`: size of the text and of its spans, which tells large ones from
+  // small ones.
+  void Submit(const std::string& client, int64_t bytes, Job job);
 
   void Drain();     // refuses new jobs, finishes those submitted, joins
   void Shutdown();  // refuses new jobs and those waiting, finishes those running, joins
@@ -53,6 +56,8 @@ class TokenizerPool {
     int64_t bytes = 0;
     Job job;
   };
+  using Jobs = FairQueue<Entry>;
+
   void Run();
   bool LargeMayStartLocked() const ABSL_SHARED_LOCKS_REQUIRED(mu_);
   bool CanTakeLocked() const ABSL_SHARED_LOCKS_REQUIRED(mu_);
@@ -65,8 +70,8 @@ class TokenizerPool {
   const int64_t max_running_bytes_;
 
   absl::Mutex mu_;
-  std::deque<Entry> small_ ABSL_GUARDED_BY(mu_);
-  std::deque<Entry> large_ ABSL_GUARDED_BY(mu_);
+  Jobs small_ ABSL_GUARDED_BY(mu_);
+  Jobs large_ ABSL_GUARDED_BY(mu_);
   int64_t next_number_ ABSL_GUARDED_BY(mu_) = 0;
   int running_large_ ABSL_GUARDED_BY(mu_) = 0;
   int64_t running_bytes_ ABSL_GUARDED_BY(mu_) = 0;  // of the large texts

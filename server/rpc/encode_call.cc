@@ -62,7 +62,7 @@ void EncodeCall::OnText(size_t index, absl::StatusOr<EncodedDocument> result,
     if (!result.ok()) return EndLocked(result.status());
   }
   const int64_t num_values = NumValues(*result);
-  OnAnswerThread(call_.parts().tokenizers, num_values,
+  OnAnswerThread(call_.parts().tokenizers, call_.client(), num_values,
                  [call = Shared<EncodeCall>(), index, document = *std::move(result)]() mutable {
                    call->Add(index, std::move(document));
                  });

@@ -145,7 +145,7 @@ void EncodeStreamCall::OnItem(std::string id, VectorFormat format, std::shared_p
   }
   if (result.ok()) {
     const int64_t num_values = NumValues(*result);
-    OnAnswerThread(call_.parts().tokenizers, num_values,
+    OnAnswerThread(call_.parts().tokenizers, call_.client(), num_values,
                    [call = shared_from_this(), id = std::move(id), format, room = std::move(room),
                     document = *std::move(result), timings]() mutable {
                      call->MakeAnswer(std::move(id), format, std::move(room), std::move(document),

@@ -92,7 +92,8 @@ absl::Status TokenizeCall::Run(const grpc::ByteBuffer& request) {
   timer_ = call_.NewTimer(call_.arrival());
   MakeRoom(/*vector_bytes=*/0);
   parts.tokenizers->Submit(
-      bytes, [call = Shared<TokenizeCall>()](const absl::Status& status) { call->OnTurn(status); });
+      call_.client(), bytes,
+      [call = Shared<TokenizeCall>()](const absl::Status& status) { call->OnTurn(status); });
   return absl::OkStatus();
 }
 

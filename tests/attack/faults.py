@@ -105,6 +105,10 @@ def no_certificate(t):
 TLS = folder() if not no_openssl() else None
 if TLS:
     make_certificate(TLS)
+    # Another certificate of the same key, with a name of its own: among trusted certificates that
+    # are their own issuers, a caller finds only the first of each name.
+    openssl("req", "-x509", "-key", "pair.key", "-days", "2", "-subj", "/CN=third", "-addext", "subjectAltName=DNS:localhost", "-out", "third.pem", cwd=TLS)
+    (TLS / "trusted.pem").write_bytes((TLS / "pair.pem").read_bytes() + (TLS / "third.pem").read_bytes())
     TLS_FLAGS = ("--tls-cert", str(TLS / "pair.pem"), "--tls-key", str(TLS / "pair.key"))
 else:
     TLS_FLAGS = ()
@@ -161,13 +165,11 @@ def bad_certificates_while_serving(t):
         restore(t, kept)
 
 
-@attack("holds", seconds=13, flags=TLS_FLAGS, probe={"ca": str(TLS / "pair.pem") if TLS else ""}, needs=no_openssl)
+@attack("holds", seconds=13, flags=TLS_FLAGS, probe={"ca": str(TLS / "trusted.pem") if TLS else ""}, needs=no_openssl)
 def certificates_rotated(t):
     """A good pair replaces another every 3 s: no call fails."""
     kept = {name: (TLS / name).read_bytes() for name in ("pair.pem", "pair.key")}
-    # The key stays, so that the caller beside it, who knows one authority, is not refused.
-    openssl("req", "-x509", "-key", "pair.key", "-days", "2", "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost", "-out", "third.pem", cwd=TLS)
-    (TLS / "authorities.pem").write_bytes(kept["pair.pem"] + (TLS / "third.pem").read_bytes())
+    (TLS / "authorities.pem").write_bytes((TLS / "trusted.pem").read_bytes())
 
     def replace(step):
         if step % 3 == 1:

@@ -9,6 +9,7 @@
 namespace longspan {
 namespace {
 
+using ::testing::Contains;
 using ::testing::DoubleNear;
 using ::testing::ElementsAre;
 using ::testing::UnorderedElementsAre;
@@ -285,17 +286,108 @@ TEST_F(BatchSchedulerTest, Shutdown_AnswersTheQueue_AndWakesEverybody) {
   EXPECT_EQ(outcomes_.total(), 2);
 }
 
-TEST_F(BatchSchedulerTest, TryNextBatchBefore_GivesShortTexts_ButNeverOfTheSameLane) {
+TEST_F(BatchSchedulerTest, TryNextBatchBefore_GivesShortTexts_ButNoneOfTheSameClientsLane) {
   Start({.lanes = {.short_up_to = 10, .long_up_to = 20}});
   Submit({.number = 25, .lengths = {25}});
-  const auto running = scheduler_->NextBatch();
-  EXPECT_EQ(scheduler_->TryNextBatchBefore(Lane::kBulk), std::nullopt);
+  auto running = scheduler_->NextBatch();
+  EXPECT_EQ(scheduler_->TryNextBatchBefore(Lane::kBulk, &running->others), std::nullopt);
   Submit({.number = 26, .lengths = {26}});
   Submit({.number = 5, .lengths = {5}});
-  const auto between = scheduler_->TryNextBatchBefore(running->lane);
+  const auto between = scheduler_->TryNextBatchBefore(running->lane, &running->others);
   ASSERT_TRUE(between.has_value());
   EXPECT_THAT(Numbers(*between), ElementsAre(5));
-  EXPECT_EQ(scheduler_->TryNextBatchBefore(running->lane), std::nullopt);
+  EXPECT_EQ(scheduler_->TryNextBatchBefore(running->lane, &running->others), std::nullopt);
+}
+
+// A pass over one client's backlog. Each of these tests begins it anew.
+class SeamsOfABacklog : public BatchSchedulerTest {
+ protected:
+  static constexpr int64_t kPass = 4 * BatchScheduler::kSharedTokens;  // tokens
+  void SetUp() override {
+    Start({.max_batch_tokens = kPass, .max_batch_seconds = 1e9});
+    for (int64_t i = 0; i < 2 * kPass / 256; ++i) Backlog();
+    running_ = scheduler_->NextBatch();
+    ASSERT_EQ(running_->tokens, kPass);
+  }
+  void Backlog() { Submit({.number = 1, .lengths = {256}, .client = "busy"}); }
+  std::vector<int64_t> AtSeam() {
+    const auto batch = scheduler_->TryNextBatchBefore(running_->lane, &running_->others);
+    if (!batch.has_value()) return {};
+    Answer(*batch, clock_);
+    return Numbers(*batch);
+  }
+  std::optional<PackedBatch> running_;
+};
+
+TEST_F(SeamsOfABacklog, LetOtherClientsShortTextsRun_AndNoneOfItsOwn) {
+  EXPECT_THAT(AtSeam(), ElementsAre());
+  Submit({.number = 2, .client = "other"});
+  Submit({.number = 3, .client = "third"});
+  Backlog();
+  EXPECT_THAT(AtSeam(), UnorderedElementsAre(2, 3));
+  EXPECT_THAT(AtSeam(), ElementsAre());
+  Submit({.number = 4, .client = "other"});  // it has had less than the pass
+  EXPECT_THAT(AtSeam(), ElementsAre(4));
+}
+
+TEST_F(SeamsOfABacklog, LetNoLongTextRun_ButShortOnesBehindIt) {
+  Start({.max_batch_tokens = 4 * kPass, .max_batch_seconds = 1e9, .lanes = {.short_up_to = kPass}});
+  for (int i = 0; i < 2; ++i) Submit({.number = 1, .lengths = {kPass}, .client = "busy"});
+  running_ = scheduler_->NextBatch();
+  Submit({.number = 2, .lengths = {2 * kPass / 8 + 1}, .client = "long"});
+  Submit({.number = 3, .lengths = {2 * kPass / 8}, .client = "shorter"});
+  EXPECT_THAT(AtSeam(), ElementsAre(3));
+  EXPECT_THAT(AtSeam(), ElementsAre());
+}
+
+// Many clients that each have a right to as much as the pass do not hold it up for longer than it
+// takes itself.
+TEST_F(SeamsOfABacklog, AtMostDoubleThePass) {
+  for (int64_t i = 0; i < 3 * kPass / 256; ++i)
+    Submit({.number = 2, .lengths = {256}, .client = std::to_string(i)});
+  size_t texts = 0;
+  while (true) {
+    const size_t batch = AtSeam().size();
+    if (batch == 0) break;
+    EXPECT_LE(batch * 256, static_cast<size_t>(BatchScheduler::kSharedTokens));
+    texts += batch;
+  }
+  EXPECT_EQ(texts * 256, static_cast<size_t>(kPass));
+}
+
+TEST_F(SeamsOfABacklog, AClientThatHasHadAsMuchAsThePassWaitsItsTurn) {
+  for (int64_t i = 0; i < 2 * kPass / 256; ++i)
+    Submit({.number = 2, .lengths = {256}, .client = "second"});
+  running_->others.seconds_left = 1e9;  // so that only the shares of the clients count
+  size_t texts = 0;
+  while (const size_t batch = AtSeam().size()) texts += batch;
+  EXPECT_EQ(texts * 256, static_cast<size_t>(kPass));
+}
+
+TEST_F(SeamsOfABacklog, AbandonedTextsAreAnswered_AndTheNextOneRuns) {
+  const auto cancel = std::make_shared<CancelFlag>();
+  Submit({.number = 2, .client = "other", .cancel = cancel});
+  Submit({.number = 3, .client = "other"});
+  cancel->Cancel();
+  EXPECT_THAT(AtSeam(), ElementsAre(3));
+  EXPECT_EQ(outcomes_.code(2), absl::StatusCode::kCancelled);
+}
+
+// So that no text of another client waits for long; and such a pass is not interrupted either.
+TEST_F(BatchSchedulerTest, NextBatch_StaysSmall_WhereSeveralClientsWait) {
+  Start({.max_batch_tokens = 1 << 20, .max_batch_seconds = 1e9});
+  Submit({.number = 1, .lengths = {256}, .client = "modest"});
+  for (int i = 0; i < 100; ++i) Submit({.number = 2, .lengths = {256}, .client = "busy"});
+  auto shared = scheduler_->NextBatch();
+  EXPECT_EQ(shared->tokens, BatchScheduler::kSharedTokens);
+  EXPECT_THAT(Numbers(*shared), Contains(1));
+  Submit({.number = 3, .lengths = {1}, .client = "modest"});
+  EXPECT_EQ(scheduler_->TryNextBatchBefore(shared->lane, &shared->others), std::nullopt);
+  const auto next = scheduler_->NextBatch();
+  EXPECT_EQ(next->pieces.front().task->client(), "modest");
+  EXPECT_LE(next->tokens, BatchScheduler::kSharedTokens);
+  const int64_t left = scheduler_->depth().tokens;
+  EXPECT_EQ(scheduler_->NextBatch()->tokens, left) << "alone again: the whole backlog";
 }
 
 constexpr CoreOptions kTwoCores = {.workers = 2, .threads = 1, .follow_load = true};

@@ -63,6 +63,32 @@ TEST(LaneQueue, Take_TakesNothingForSendingOneAtATime) {
   EXPECT_THAT(modest, DoubleNear(100, 6));
 }
 
+// A pass is charged as it begins. Who comes while it runs has not had those seconds.
+TEST(LaneQueue, TakeBefore_TakesFromClientsThatHaveHadLess) {
+  LaneQueue queue(kNobodyLeft);
+  for (int i = 0; i < 20; ++i) queue.Push(Piece(1, 1), "busy");
+  queue.Take();
+  for (int i = 1; i < 10; ++i) queue.TakeMore();  // a pass of ten seconds
+  for (int i = 0; i < 20; ++i) queue.Push(Piece(2, 2), "late");
+  const auto any = [](const QueuedPiece&) { return true; };
+  int late = 0;
+  while (const auto piece = queue.TakeBefore(queue.TimeOf("busy"), any)) late += piece->tokens == 2;
+  EXPECT_EQ(late, 5);
+  EXPECT_EQ(queue.TakeBefore(1e9, [](const QueuedPiece& piece) { return piece.seconds > 2; }),
+            std::nullopt);
+  EXPECT_EQ(queue.pieces(), 25);
+}
+
+TEST(LaneQueue, OthersWait_CountsClientsWithPieces) {
+  LaneQueue queue(kNobodyLeft);
+  EXPECT_FALSE(queue.OthersWait("one"));
+  queue.Push(Piece(1), "one");
+  EXPECT_FALSE(queue.OthersWait("one"));
+  EXPECT_TRUE(queue.OthersWait("two"));
+  queue.Push(Piece(1), "two");
+  EXPECT_TRUE(queue.OthersWait("one"));
+}
+
 TEST(LaneQueue, Take_IsFirstComeFirstServed_InsideAClient) {
   LaneQueue queue(kNobodyLeft);
   for (int tokens = 1; tokens <= 5; ++tokens) queue.Push(Piece(1, tokens), "one");

@@ -12,7 +12,7 @@ namespace {
 std::thread::id ThreadOf(TokenizerPool* pool, int64_t num_values) {
   std::thread::id made_by;
   absl::Notification made;
-  OnAnswerThread(pool, num_values, [&] {
+  OnAnswerThread(pool, "client", num_values, [&] {
     made_by = std::this_thread::get_id();
     made.Notify();
   });

@@ -1,0 +1,147 @@
+// FairQueue: whose turn it is among the clients that wait for the same thing, so that one client's
+// backlog is its own wait. Plain bookkeeping over costs in any unit, without a clock, so that
+// fairness is tested alone.
+//
+// Each client has a virtual time, which grows by the cost of its items as they are taken; the
+// waiting client with the smallest virtual time goes next (start-time fair queueing with equal
+// weights; Goyal, Vin and Cheng 1996, section 2). Inside a client it is first come, first served.
+//
+// A client that had nothing waiting comes back at the virtual time of those that had: idle time is
+// not saved up. Its own virtual time is kept while it is ahead of theirs, so that sending items one
+// at a time wins nothing.
+//
+//   Example: A has a backlog of items that cost 1 each, B comes later with items of 2. The virtual
+//   times before each choice, and the choice:
+//     A       0    1    2    2    3    4    4
+//     B       -    -    1    3    3    3    5      (comes in where the second choice was made)
+//     choice  A    A    B    A    A    B    A      and so on: as much for A as for B
+//
+// Cost: O(log clients) per item taken; TakeFirst and RemoveIf look at more items. Proven by
+// fair_queue_test. Thread safety: none.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <deque>
+#include <functional>
+#include <limits>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace longspan {
+
+template <typename Item>
+class FairQueue {
+ public:
+  // What an item that is taken costs its client.
+  using Cost = std::function<double(Item&)>;
+
+  void Push(Item item, const std::string& name) {
+    Client& client = clients_.try_emplace(name).first->second;
+    if (client.queue.empty()) {
+      client.virtual_time = std::max(client.virtual_time, Now());
+      turns_.emplace(client.virtual_time, name);
+    }
+    client.queue.push_back(std::move(item));
+  }
+
+  bool empty() const { return turns_.empty(); }
+  // Whether a client other than this one waits.
+  bool OthersWait(const std::string& client) const {
+    return turns_.size() > 1 || (turns_.size() == 1 && turns_.begin()->second != client);
+  }
+  // The virtual time of a client; of one that is not known, that of a new one.
+  double TimeOf(const std::string& name) const {
+    const auto client = clients_.find(name);
+    return client == clients_.end() ? Now() : client->second.virtual_time;
+  }
+
+  // Next, BeginService and Take need a queue that is not empty.
+  const Item& Next() const { return clients_.at(turns_.begin()->second).queue.front(); }
+  // A unit of service begins, for which one or more items are taken. Clients that come while it
+  // lasts come in at its virtual time, so they are not taken for ones that have had part of it.
+  void BeginService() { virtual_time_ = turns_.begin()->first; }
+  Item Take(const Cost& cost) { return TakeFrom(turns_.begin(), 0, cost); }
+
+  // Which items TakeFirst looks at.
+  struct Reach {
+    double before = std::numeric_limits<double>::infinity();    // clients with less virtual time
+    size_t clients = std::numeric_limits<size_t>::max();        // so many of them
+    size_t items_of_each = std::numeric_limits<size_t>::max();  // so deep into each one's queue
+  };
+  // Takes the first item that `fits`, in the order of the clients' turns.
+  std::optional<Item> TakeFirst(const Reach& reach, const std::function<bool(const Item&)>& fits,
+                                const Cost& cost) {
+    size_t looked_at = 0;
+    for (auto turn = turns_.begin(); turn != turns_.end() && turn->first < reach.before; ++turn) {
+      if (looked_at++ == reach.clients) break;
+      const std::deque<Item>& queue = clients_.at(turn->second).queue;
+      const size_t depth = std::min(queue.size(), reach.items_of_each);
+      for (size_t i = 0; i < depth; ++i) {
+        if (fits(queue[i])) return TakeFrom(turn, i, cost);
+      }
+    }
+    return std::nullopt;
+  }
+
+  // Hands all items for which `condition` holds to `removed`; nobody is charged for them.
+  void RemoveIf(const std::function<bool(const Item&)>& condition,
+                const std::function<void(Item)>& removed) {
+    for (auto& [name, client] : clients_) {
+      if (client.queue.empty()) continue;
+      const auto gone = std::stable_partition(client.queue.begin(), client.queue.end(),
+                                              [&](const Item& item) { return !condition(item); });
+      for (auto item = gone; item != client.queue.end(); ++item) removed(std::move(*item));
+      client.queue.erase(gone, client.queue.end());
+      if (client.queue.empty()) turns_.erase({client.virtual_time, name});
+    }
+  }
+
+ private:
+  struct Client {
+    std::deque<Item> queue;
+    double virtual_time = 0;
+  };
+  using Turns = std::set<std::pair<double, std::string>>;  // virtual time, client
+
+  // The virtual time at which the last service began, and never above that of a waiting client. A
+  // client that is back before the others moved on from there has lost nothing.
+  double Now() const {
+    return turns_.empty() ? virtual_time_ : std::min(virtual_time_, turns_.begin()->first);
+  }
+
+  Item TakeFrom(typename Turns::const_iterator turn, size_t index, const Cost& cost) {
+    const typename Turns::node_type taken = turns_.extract(turn);
+    Client& client = clients_.at(taken.value().second);
+    Item item = std::move(client.queue[index]);
+    client.queue.erase(client.queue.begin() + static_cast<std::ptrdiff_t>(index));
+    client.virtual_time += cost(item);
+    if (!client.queue.empty()) turns_.emplace(client.virtual_time, taken.value().second);
+    DropIdleClients();
+    return item;
+  }
+
+  // Forgets the clients that wait for nothing and whose virtual time the others have reached: they
+  // would come back at Now() like a new client. Looks only once in as many items as there are
+  // clients, so that an item costs O(1). The 16 keep it from looking at every item where clients
+  // are few.
+  void DropIdleClients() {
+    if (++taken_since_drop_ < clients_.size() + 16) return;
+    taken_since_drop_ = 0;
+    const double now = Now();
+    std::erase_if(clients_, [&](const auto& entry) {
+      return entry.second.queue.empty() && entry.second.virtual_time <= now;
+    });
+  }
+
+  std::map<std::string, Client> clients_;  // by name
+  Turns turns_;                            // clients that wait
+  double virtual_time_ = 0;                // at which the last service began
+  size_t taken_since_drop_ = 0;            // items taken since DropIdleClients last looked
+};
+
+}  // namespace longspan
