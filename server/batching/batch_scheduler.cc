@@ -256,6 +256,7 @@ void BatchScheduler::FillBatchLocked(PackedBatch* batch, int idle,
   const double part = batch->threads > 0 ? options_.cores.Part(batch->threads) : 1;
   double max_seconds = part * MaxBatchSeconds();
   double max_tokens = part * static_cast<double>(options_.max_batch_tokens);
+  const int64_t shared_tokens = part > 0.5 ? kSharedTokens : kSharedTokens / 2;
   double seconds = first.seconds;
   batch->padded_tokens = first.padded_tokens;
   // Workers that are idle get their part of the lane, so that none sleeps beside one with a long
@@ -263,8 +264,8 @@ void BatchScheduler::FillBatchLocked(PackedBatch* batch, int idle,
   const double share = (first.seconds + queue.seconds()) / (1 + idle);
   while (!queue.empty() && seconds < share) {
     if (queue.OthersWait(client)) {
-      max_seconds = std::min(max_seconds, SecondsOf(kSharedTokens));
-      max_tokens = std::min(max_tokens, static_cast<double>(kSharedTokens));
+      max_seconds = std::min(max_seconds, SecondsOf(shared_tokens));
+      max_tokens = std::min(max_tokens, static_cast<double>(shared_tokens));
     }
     // Where a batch holds one padded length, every piece of it counts like the first.
     const QueuedPiece& next = one_length ? first : queue.Next();

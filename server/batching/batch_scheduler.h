@@ -99,8 +99,9 @@ class BatchScheduler {
   // charged to its lane and its clients like any other, so that all keep their shares.
   std::optional<PackedBatch> TryNextBatchBefore(Lane running, SeamShare* others);
 
-  // Where texts of several clients wait, a batch holds no more tokens than this, and the pass of
-  // such a batch is not interrupted by its own lane. So many rows keep the matrix products at full
+  // Where texts of several clients wait, a batch holds no more tokens than this, or half as many in
+  // a pass with half the cores or fewer; and the pass of such a batch is not interrupted by its own
+  // lane. So many rows keep the matrix products at full
   // speed: all-MiniLM-L6-v2, texts of 128 tokens, 2 cores: 11,264 tokens/s in batches of 1,024,
   // 11,220 in those of 16,384, and 9,020 in those of 512.
   static constexpr int64_t kSharedTokens = 1024;

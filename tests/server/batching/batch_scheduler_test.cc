@@ -392,6 +392,16 @@ TEST_F(BatchSchedulerTest, NextBatch_StaysSmall_WhereSeveralClientsWait) {
 
 constexpr CoreOptions kTwoCores = {.workers = 2, .threads = 1, .follow_load = true};
 
+TEST_F(BatchSchedulerTest, NextBatch_IsHalfAsLarge_WhereSeveralClientsWait_WithHalfTheCores) {
+  Start({.max_batch_tokens = 1 << 20, .max_batch_seconds = 1e9, .cores = kTwoCores});
+  Submit({.number = 9, .client = "first"});
+  const auto lone = scheduler_->NextBatch();
+  for (int i = 0; i < 100; ++i) Submit({.number = 2, .lengths = {256}, .client = "busy"});
+  Submit({.number = 1, .lengths = {256}, .client = "modest"});
+  scheduler_->EndPass(1);
+  EXPECT_EQ(scheduler_->NextBatch()->tokens, BatchScheduler::kSharedTokens / 2);
+}
+
 TEST_F(BatchSchedulerTest, TeamsFollowTheLoad_ALoneTextHasAllCores_AndTheNextOneWaitsForThem) {
   Start({.cores = kTwoCores});
   Submit({.number = 1});
