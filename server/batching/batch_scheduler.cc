@@ -161,8 +161,13 @@ std::optional<PackedBatch> BatchScheduler::TryNextBatchBefore(Lane running, Seam
     absl::MutexLock lock(&mu_);
     if (stopped_) return std::nullopt;
     const std::optional<Lane> shorter = lanes_.NextLaneBefore(clock_->Now(), running);
-    batch = shorter.has_value() ? TakeBatchLocked(*shorter, /*own_pass=*/false, &abandoned)
-                                : TakeAtSeamLocked(running, others, &abandoned);
+    if (shorter.has_value()) batch = TakeBatchLocked(*shorter, /*own_pass=*/false, &abandoned);
+    for (int index = 0; index <= static_cast<int>(running) && batch.pieces.empty(); ++index) {
+      const auto lane = static_cast<Lane>(index);
+      batch = TakeAtSeamLocked(lane,
+                               lane == running ? others->virtual_time : lanes_[lane].HighestTime(),
+                               others, &abandoned);
+    }
   }
   CompleteAbandoned(abandoned);
   if (batch.pieces.empty()) return std::nullopt;
@@ -218,7 +223,7 @@ SeamShare BatchScheduler::ShareAtSeamsLocked(const PackedBatch& batch) const {
   return others;
 }
 
-PackedBatch BatchScheduler::TakeAtSeamLocked(Lane lane, SeamShare* others,
+PackedBatch BatchScheduler::TakeAtSeamLocked(Lane lane, double virtual_time, SeamShare* others,
                                              std::vector<QueuedPiece>* abandoned) {
   PackedBatch batch;
   batch.lane = lane;
@@ -232,7 +237,7 @@ PackedBatch BatchScheduler::TakeAtSeamLocked(Lane lane, SeamShare* others,
            seconds + piece.seconds <= max_seconds &&
            batch.padded_tokens + piece.padded_tokens <= kSharedTokens;
   };
-  while (std::optional<QueuedPiece> piece = lanes_.TakeBefore(lane, others->virtual_time, fits)) {
+  while (std::optional<QueuedPiece> piece = lanes_.TakeBefore(lane, virtual_time, fits)) {
     if (piece->abandoned) {
       abandoned->push_back(*std::move(piece));
       continue;

@@ -56,9 +56,12 @@ struct BatchSchedulerOptions {
   CoreOptions cores;
 };
 
-// What texts of a pass's own lane may take at its seams, in predicted seconds on all cores.
+// What short texts may take at the seams of a pass beside the shares of their lanes, in predicted
+// seconds on all cores.
 struct SeamShare {
-  // Only clients that have had less than those of the pass, which are charged for all of it.
+  // In the pass's own lane, only clients that have had less than those of the pass, which are
+  // charged for all of it. In lanes of shorter pieces, which come here when their share is used up,
+  // only clients that are not the one that used most of it.
   double virtual_time = 0;
   double largest_text = 0;  // a longer one would hold up the pass for longer than it is worth
   double seconds_left = 0;  // of all such texts together
@@ -95,8 +98,9 @@ class BatchScheduler {
   // The part of all cores that so many threads are.
   double PartOfCores(int threads) const { return options_.cores.Part(threads); }
   // A batch that may run now, at a seam of a pass of lane `running`; does not wait. It comes from
-  // the lanes of shorter pieces, or else, as far as `others` goes, from the pass's own lane. It is
-  // charged to its lane and its clients like any other, so that all keep their shares.
+  // the lanes of shorter pieces, as far as their shares go, or else, as far as `others` goes, from
+  // those or the pass's own lane. It is charged to its lane and its clients like any other, so that
+  // all keep their shares.
   std::optional<PackedBatch> TryNextBatchBefore(Lane running, SeamShare* others);
 
   // Where texts of several clients wait, a batch holds no more tokens than this, or half as many in
@@ -163,8 +167,10 @@ class BatchScheduler {
   // `idle`: other workers that could begin a pass beside this one.
   void FillBatchLocked(PackedBatch* batch, int idle, std::vector<QueuedPiece>* abandoned)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  // A batch for a seam of a pass of the same lane; empty where nothing may run there.
-  PackedBatch TakeAtSeamLocked(Lane lane, SeamShare* others, std::vector<QueuedPiece>* abandoned)
+  // A batch of this lane for a seam of a pass that leaves `others`, of clients that have had less
+  // than `virtual_time`; empty where nothing may run there.
+  PackedBatch TakeAtSeamLocked(Lane lane, double virtual_time, SeamShare* others,
+                               std::vector<QueuedPiece>* abandoned)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // What the seams of a pass over this batch have for its own lane.
   SeamShare ShareAtSeamsLocked(const PackedBatch& batch) const ABSL_SHARED_LOCKS_REQUIRED(mu_);

@@ -60,6 +60,9 @@ class FairQueue {
     return client == clients_.end() ? Now() : client->second.virtual_time;
   }
 
+  // The largest virtual time that a client has had.
+  double HighestTime() const { return highest_time_; }
+
   // Next, BeginService and Take need a queue that is not empty.
   const Item& Next() const { return clients_.at(turns_.begin()->second).queue.front(); }
   // A unit of service begins, for which one or more items are taken. Clients that come while it
@@ -120,6 +123,7 @@ class FairQueue {
     Item item = std::move(client.queue[index]);
     client.queue.erase(client.queue.begin() + static_cast<std::ptrdiff_t>(index));
     client.virtual_time += cost(item);
+    highest_time_ = std::max(highest_time_, client.virtual_time);
     if (!client.queue.empty()) turns_.emplace(client.virtual_time, taken.value().second);
     DropIdleClients();
     return item;
@@ -141,6 +145,7 @@ class FairQueue {
   std::map<std::string, Client> clients_;  // by name
   Turns turns_;                            // clients that wait
   double virtual_time_ = 0;                // at which the last service began
+  double highest_time_ = 0;                // of any client so far
   size_t taken_since_drop_ = 0;            // items taken since DropIdleClients last looked
 };
 

@@ -57,8 +57,9 @@ class LaneQueue {
 
   // Whether a client other than this one has pieces here.
   bool OthersWait(const std::string& client) const { return queue_.OthersWait(client); }
-  // The virtual time of a client, in seconds.
+  // The virtual time of a client, and of the one that has had most, in seconds.
   double TimeOf(const std::string& client) const { return queue_.TimeOf(client); }
+  double HighestTime() const { return queue_.HighestTime(); }
 
   // Next, Take and TakeMore need a lane that is not empty.
   const QueuedPiece& Next() const { return queue_.Next(); }  // the piece that Take would take

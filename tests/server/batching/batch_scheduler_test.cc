@@ -373,6 +373,28 @@ TEST_F(SeamsOfABacklog, AbandonedTextsAreAnswered_AndTheNextOneRuns) {
   EXPECT_EQ(outcomes_.code(2), absl::StatusCode::kCancelled);
 }
 
+// A client that has used up the share of the short lane has not used up that of the others.
+TEST_F(BatchSchedulerTest, SeamsOfALongText_LetShortTextsRun_OfClientsThatUsedLessOfTheirLane) {
+  Start({.max_batch_tokens = 256,
+         .max_batch_seconds = 1e9,
+         .lanes = {.short_up_to = 256, .weights = {1, 1, 1}, .ageing = 0}});
+  Submit({.number = 1, .lengths = {4096}, .client = "busy"});
+  auto running = scheduler_->NextBatch();
+  for (int i = 0; i < 100; ++i) Submit({.number = 2, .lengths = {256}, .client = "busy"});
+  const auto at_seam = [&] {
+    const auto batch = scheduler_->TryNextBatchBefore(running->lane, &running->others);
+    if (batch.has_value()) Answer(*batch, clock_);
+    return batch.has_value() ? Numbers(*batch) : std::vector<int64_t>();
+  };
+  int texts = 0;
+  for (std::vector<int64_t> batch; !(batch = at_seam()).empty(); texts += 1)
+    EXPECT_THAT(batch, ElementsAre(2));
+  EXPECT_NEAR(texts, 4096 / 256, 1) << "as much as the long text";
+  Submit({.number = 3, .lengths = {8}, .client = "modest"});
+  EXPECT_THAT(at_seam(), ElementsAre(3));
+  EXPECT_THAT(at_seam(), ElementsAre());
+}
+
 // So that no text of another client waits for long; and such a pass is not interrupted either.
 TEST_F(BatchSchedulerTest, NextBatch_StaysSmall_WhereSeveralClientsWait) {
   Start({.max_batch_tokens = 1 << 20, .max_batch_seconds = 1e9});
