@@ -13,6 +13,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "core/runtime/compute_threads.h"
+#include "core/runtime/memory.h"
 #include "core/runtime/process_checks.h"
 #include "core/runtime/process_start.h"
 #include "core/runtime/runtime_environment.h"
@@ -65,6 +66,7 @@ __attribute__((section(".preinit_array"),
 int main(int argc, char** argv) {
   longspan::PrepareProcess();
   longspan::EnterRuntimeEnvironment(argv);
+  longspan::MapLargeBlocks();
   static const longspan::Signals signals;
   const std::vector<std::string> arguments(argv + std::min(argc, 1), argv + argc);
   const std::string log_format = longspan::LogFormatOf(arguments, longspan::ProcessEnvironment);

@@ -52,6 +52,12 @@ void TrimMemory(int64_t keep_bytes = 0);
 // Gives malloc's free memory back to the system; what is cached for tensors stays.
 void TrimHeap();
 
+// Blocks of 128 KiB and more get mappings of their own, which go back to the system as they are
+// freed. By itself malloc raises this bound up to 32 MiB with the blocks that it sees freed, so
+// that after some large messages all of their pieces stay in its heaps. For a server, before its
+// threads start.
+void MapLargeBlocks();
+
 // Stands around one forward pass. Where the pass needed more than twice what passes usually need,
 // its end trims the cache to the usual size, so that one text of 64K tokens does not leave its
 // memory behind. A run of such passes becomes the usual case and is left alone.

@@ -30,7 +30,8 @@ def figures(facts):
         parts.append("lost " + ", ".join(f"{count} {kind}" for kind, count in facts["lost"].items()))
     if facts["p99_ms"] is not None:
         parts.append(f"p99 {facts['p99_ms']:,.0f} ms")
-    parts.append(f"{facts['peak_mib'] - facts['rest_mib']:+,} MiB")
+    one = f" (one such call alone: {facts['one_mib'] - facts['rest_mib']:+,})" if facts.get("one_mib") else ""
+    parts.append(f"{facts['peak_mib'] - facts['rest_mib']:+,} MiB{one}")
     if facts.get("stopped_by_guard_mib"):
         parts.append("killed there")
     elif not facts["alive"] or facts["exit_code"] not in (0, -9):

@@ -71,11 +71,13 @@ def slow_readers_of_every_method(t):
             connection.raw(wire.frame(wire.WINDOW_UPDATE, 0, 0, struct.pack(">I", 4096)) + b"".join(wire.frame(wire.WINDOW_UPDATE, 0, s, struct.pack(">I", 64)) for s in calls))
 
 
-@attack("holds", seconds=15)
+LONG_TEXT = wire.encode([wire.text_input("the " * 100000)])
+
+
+@attack("holds", seconds=15, legal=lambda: ("Encode", LONG_TEXT))
 def long_texts_at_once(t):
     """64 texts of 100,000 tokens at once."""
-    request = wire.encode([wire.text_input("the " * 100000)])
-    t.facts["codes"] = t.at_once("Encode", [request] * 64)
+    t.facts["codes"] = t.at_once("Encode", [LONG_TEXT] * 64)
 
 
 def largest_bodies():
@@ -211,7 +213,12 @@ ADVERSARIAL = {
 }
 
 
-@attack("more", seconds=25)
+def longest_adversarial_text():
+    """The one of the texts below with most tokens: an ideograph is one, and 60,000 are computed."""
+    return wire.encode([wire.text_input(ADVERSARIAL["Chinese"][:60000])], wire.options(truncation=1, span_policy=3, vector_format=wire.BINARY))
+
+
+@attack("more", seconds=25, legal=lambda: ("Encode", longest_adversarial_text()))
 def adversarial_texts(t):
     """Texts that tokenizers dislike: long runs without white space, combining marks, zero width,
     NUL, added tokens, forms that grow; each tokenised, and each encoded with sentences as spans."""
@@ -225,6 +232,22 @@ def adversarial_texts(t):
             t.require(code in ("OK", "INVALID_ARGUMENT", "RESOURCE_EXHAUSTED", "DEADLINE_EXCEEDED"), f"{name}, {method}: {code} {message[:200]}")
         if time.monotonic() - began > 3:
             t.facts.setdefault("slow_s", {})[name] = round(time.monotonic() - began, 1)
+
+
+@attack("more", seconds=25)
+def largest_adversarial_texts(t):
+    """The same texts at the largest size, 8 MiB: each token of them takes memory for itself, and
+    some have no place where they could be cut."""
+    codes = {}
+    for name in ("punctuation", "Chinese", "half of added tokens", "full stops", "no white space", "Hangul syllables", "right to left"):
+        if not t.running():
+            break
+        pattern = ADVERSARIAL[name][:1200]
+        text = pattern * ((8 << 20) // len(pattern.encode()))
+        code, message, _ = t.call("Tokenize", wire.tokenize([text]), 30)
+        codes[name] = code
+        t.require(code in ("OK", "INVALID_ARGUMENT", "RESOURCE_EXHAUSTED", "DEADLINE_EXCEEDED"), f"{name}: {code} {message[:200]}")
+    t.facts["codes"] = codes
 
 
 @attack("more")

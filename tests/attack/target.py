@@ -282,13 +282,16 @@ class Attack:
     needs        a function that says what is missing on this machine, or None
     make         makes what the attack sends (`t.made`) before anything is measured, where that
                  takes long
+    legal        a function that gives a call (method, content) within the limits that the attack is
+                 made of; what it takes when it comes alone, measured before the attack, is the
+                 price of that text and not of the attack
     """
 
-    def __init__(self, function, table, seconds=10, flags=(), cheap=False, cheap_seconds=3, named=None, prefix=(), probe=None, alone=False, needs=None, make=None):
+    def __init__(self, function, table, seconds=10, flags=(), cheap=False, cheap_seconds=3, named=None, prefix=(), probe=None, alone=False, needs=None, make=None, legal=None):
         self.function, self.name, self.table = function, function.__name__.replace("_", "-"), table
         self.seconds, self.flags, self.cheap, self.cheap_seconds = seconds, flags, cheap, cheap_seconds
         self.named, self.prefix, self.probe, self.alone, self.needs = named, prefix, probe or {}, alone, needs
-        self.make = make
+        self.make, self.legal = make, legal
 
     @property
     def what(self):

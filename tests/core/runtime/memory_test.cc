@@ -237,6 +237,24 @@ TEST_F(MemoryTest, Stats_CountLiveTensors) {
   EXPECT_EQ(GetMemoryStats().live_bytes, before.live_bytes);
 }
 
+// Each large block lies between two small ones that stay, as the pieces of a message do between
+// what others hold. By itself malloc would keep all of them once it has seen a larger block freed.
+TEST(MallocTest, LargeBlocksGoBackToTheSystem_WhateverWasFreedBefore) {
+  if (HeapBytesInUse() == 0) GTEST_SKIP() << "another allocator is linked";
+  MapLargeBlocks();
+  std::free(std::memset(std::malloc(16 << 20), 1, 16 << 20));
+  const int64_t before = ResidentPrivateBytes();
+  std::vector<void*> large, small;
+  for (int i = 0; i < 256; ++i) {
+    large.push_back(std::memset(std::malloc(256 << 10), 1, 256 << 10));
+    small.push_back(std::malloc(64));
+  }
+  EXPECT_GE(ResidentPrivateBytes() - before, 60 << 20);
+  for (void* block : large) std::free(block);
+  EXPECT_LE(ResidentPrivateBytes() - before, 4 << 20);
+  for (void* block : small) std::free(block);
+}
+
 TEST(TensorBudgetTest, LeavesATenth_AndWhatTheProcessHasWithoutAModel) {
   constexpr int64_t kMiB = int64_t{1} << 20;
   EXPECT_EQ(TensorBudget(10'000 * kMiB, 60 * kMiB), 9'000 * kMiB);
