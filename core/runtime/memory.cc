@@ -112,10 +112,10 @@ void TrimMemory(int64_t keep_bytes) {
 void TrimHeap() { malloc_trim(0); }
 
 void MapLargeBlocks() {
-  mallopt(M_MMAP_THRESHOLD, 128 << 10);  // sets a bound that stays
+  mallopt(M_MMAP_THRESHOLD, 64 << 10);  // sets a bound that stays
   // 2 GiB of the smallest of them. Beyond it malloc takes its heaps, and the process keeps clear of
   // the system's bound of about 65,000 mappings.
-  mallopt(M_MMAP_MAX, 16 << 10);
+  mallopt(M_MMAP_MAX, 32 << 10);
 }
 
 MemoryPass::MemoryPass() {

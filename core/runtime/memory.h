@@ -52,10 +52,12 @@ void TrimMemory(int64_t keep_bytes = 0);
 // Gives malloc's free memory back to the system; what is cached for tensors stays.
 void TrimHeap();
 
-// Blocks of 128 KiB and more get mappings of their own, which go back to the system as they are
-// freed. By itself malloc raises this bound up to 32 MiB with the blocks that it sees freed, so
-// that after some large messages all of their pieces stay in its heaps. For a server, before its
-// threads start.
+// Blocks of 64 KiB and more get mappings of their own, which go back to the system as they are
+// freed, and of which only what was written to is resident. By itself malloc begins at 128 KiB and
+// raises this bound up to 32 MiB with the blocks that it sees freed, so that after some large
+// messages all of their pieces stay in its heaps. gRPC reads large messages into blocks of 64 KiB
+// and keeps the last ones, a MiB or so, for each idle connection. For a server, before its threads
+// start. Costs 1.5 ms for each MiB of messages.
 void MapLargeBlocks();
 
 // Stands around one forward pass. Where the pass needed more than twice what passes usually need,
