@@ -100,8 +100,10 @@ TEST(ListenTest, UnixSocketsAreProbed_AndPrintedAsClientsDialThem) {
   ExpectReachable("unix:" + path + "?#%25", "unix:" + path + "%3F%23%25");
   const std::string name = absl::StrCat("longspan-test-", getpid());
   ExpectReachable("unix-abstract:" + name, "unix-abstract:" + name);
+  const std::filesystem::path before = std::filesystem::current_path();
   std::filesystem::current_path(folder.path());
   ExpectReachable("unix:here.sock", "unix:/");
+  std::filesystem::current_path(before);  // the folder goes away
 }
 
 // With each variable by which gRPC finds a proxy set to a port where nobody listens.
