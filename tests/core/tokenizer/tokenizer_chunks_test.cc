@@ -10,6 +10,8 @@
 #include <thread>
 #include <vector>
 
+#include "core/error_details.h"
+#include "core/tokenizer/cut_rules.h"
 #include "core/tokenizer/ffi/longspan_tokenizers.h"
 #include "core/tokenizer/text_chunks.h"
 #include "core/tokenizer/tokenizer.h"
@@ -84,10 +86,7 @@ std::string MixedText(size_t bytes, uint64_t seed) {
 
 class TokenizerChunksTest : public ::testing::TestWithParam<const char*> {};
 
-bool CutsAtBlanks(const std::string& name) {
-  const auto files = ReadTokenizerFolder(Folder(name));
-  return InspectTokenizerJson(files->document, files->name)->cuts_at_blanks;
-}
+CutRules RulesOf(const std::string& name) { return (*Tokenizer::Load(Folder(name)))->cut_rules(); }
 
 TEST_P(TokenizerChunksTest, PartsGiveTheTokensOfTheWhole) {
   const auto tokenizer = Tokenizer::Load(Folder(GetParam()));
@@ -122,7 +121,7 @@ TEST_P(TokenizerChunksTest, PartsGiveTheTokensOfTheWhole) {
     ASSERT_TRUE(joined.bytes == whole.bytes);
     ASSERT_TRUE(joined.characters == whole.characters);
     ASSERT_EQ(joined.special, whole.special);
-    if (CutsAtBlanks(GetParam())) {
+    if (RulesOf(GetParam()).Any()) {
       EXPECT_LT(largest, whole.ids.size() / 2);
     }
   }
@@ -150,33 +149,265 @@ INSTANTIATE_TEST_SUITE_P(Families, TokenizerChunksTest,
                            return name;
                          });
 
-TEST(TokenizerJsonTest, CutsAtBlanks_IsKnownOfTheFamiliesThatSplitThere) {
+TEST(CutRulesTest, AreKnownOfTheFamilies) {
   for (const char* name :
-       {"bert-uncased", "bert-cased", "roberta", "roberta-prefix-space", "modernbert"})
-    EXPECT_TRUE(CutsAtBlanks(name)) << name;
-  EXPECT_FALSE(CutsAtBlanks("byte-fallback-bpe"));  // merges may reach over a blank
+       {"bert-uncased", "bert-cased", "roberta", "roberta-prefix-space", "modernbert"}) {
+    const CutRules rules = RulesOf(name);
+    EXPECT_TRUE(rules.blanks && rules.line_breaks) << name;
+    EXPECT_FALSE(rules.letters || rules.ascii_letters) << name;
+    const bool bert = std::string_view(name).starts_with("bert");
+    EXPECT_EQ(rules.bert_punctuation, bert) << name;
+    EXPECT_EQ(rules.ideographs, bert) << name;
+    EXPECT_EQ(rules.symbols, !bert) << name;
+  }
+  EXPECT_TRUE(RulesOf("metaspace-bpe").blanks);
+  EXPECT_FALSE(RulesOf("metaspace-bpe").line_breaks);
+  EXPECT_FALSE(RulesOf("byte-fallback-bpe").Any());  // merges may reach over a blank
 }
 
-TEST(TextChunksTest, CutsBetweenLettersAroundOneBlank_WithTheWordBefore) {
-  const std::string text = "aa bb, cc dd ee ff";
-  const std::vector<TextChunk> chunks = CutAtBlanks(text, 8);
-  // No place in the first 8 bytes has a word of letters between two blanks before it.
-  ASSERT_EQ(chunks.size(), 1u);
-  const std::string longer = text + " gg hh ii jj kk";
-  const std::vector<TextChunk> more = CutAtBlanks(longer, 8);
-  ASSERT_GE(more.size(), 2u);
-  EXPECT_EQ(longer.substr(more[1].lead, 6), " ee ff");
-  EXPECT_EQ(longer.substr(more[1].begin, 3), " ff");
-  for (size_t i = 0; i < more.size(); ++i)
-    EXPECT_EQ(more[i].end, i + 1 < more.size() ? more[i + 1].begin : longer.size());
+// Whether `text` may be cut at "|", which is no part of it.
+bool Allows(const CutRules& rules, std::string text) {
+  const size_t at = text.find('|');
+  text.erase(at, 1);
+  return rules.Allow(text, at);
 }
 
-TEST(TextChunksTest, TextWithoutPlacesStaysWhole) {
-  std::string chinese;
-  while (chinese.size() < 100'000) chinese += "你好";
-  EXPECT_EQ(CutAtBlanks(chinese, 1000).size(), 1u);
-  EXPECT_EQ(CutAtBlanks(std::string(100'000, ' '), 1000).size(), 1u);
-  EXPECT_EQ(CutAtBlanks("", 1000).size(), 1u);
+TEST(CutRulesTest, BlanksAndLineBreaksBetweenPlainCharacters) {
+  CutRules rules;
+  rules.blanks = rules.line_breaks = true;
+  for (const char* text :
+       {"a| b", "a|\nb", "1,| 2", "да| нет", "你|\n好", "é| è", "한| 국", "。|\n你", "ש| ל", "ก| ข",
+        "x| (", "😀a| b", "が| ん", "𠀀| 𠀁", "ﬁa| b"})
+    EXPECT_TRUE(Allows(rules, text)) << text;
+  for (const char* text : {"a|  b",
+                           "a |b",
+                           "a| \nb",
+                           "|a b",
+                           "a b|",
+                           "a|b",
+                           "a|\tb",
+                           "a\xCC\x81| b",
+                           "a| \xCC\x81",
+                           "a| \xE2\x80\x8D",
+                           "ﾞ| a",
+                           "a| ﾞ",
+                           "ำ| a",
+                           "a| ำ",
+                           "😀| a",
+                           "a| 😀",
+                           "ﬁ| a",
+                           "a|\xC2\xA0"
+                           "b",
+                           "a|\r\nb",
+                           "\xE1\x84\x80| a",
+                           "a| \xE1\x85\xA1",
+                           "a,|b",
+                           "a| \xFF",
+                           "\xE4\xBD| a",
+                           "a|"})
+    EXPECT_FALSE(Allows(rules, text)) << text;
+  rules.letters = true;
+  EXPECT_TRUE(Allows(rules, "да| нет"));
+  EXPECT_FALSE(Allows(rules, "1| a"));
+  rules.ascii_letters = true;
+  EXPECT_TRUE(Allows(rules, "a| b"));
+  EXPECT_FALSE(Allows(rules, "да| нет"));
+  EXPECT_FALSE(Allows(CutRules(), "a| b"));
+}
+
+TEST(CutRulesTest, BordersOfPunctuationAndOfIdeographs) {
+  CutRules bert;
+  bert.bert_punctuation = bert.ideographs = true;
+  for (const char* text :
+       {"a|,b", ",|a", ".|!", "1|.5", "'|s", "it|'", "a|_", "你|好", "=|==", "a|= b"})
+    EXPECT_TRUE(Allows(bert, text)) << text;
+  for (const char* text : {"a|b", "1|2", "a|=\xCC\xB8", "a|=", "。|，", "你|a", "a|你", "你|，",
+                           "あ|い", "你|\xCC\x81", "豈|豈", "a|\x01", ",|\xCC\x81", "a| b"})
+    EXPECT_FALSE(Allows(bert, text)) << text;
+  bert.underscores = false;
+  EXPECT_FALSE(Allows(bert, "a|_"));
+
+  CutRules bytes;
+  bytes.symbols = true;
+  for (const char* text :
+       {"a|,", ",|a", "1|.", ".|5", "你|，", "。|你", "é|!", "a|_", "?|я", "”|a"})
+    EXPECT_TRUE(Allows(bytes, text)) << text;
+  for (const char* text : {"a|'", "'|s", "a|1", "1|a", ".|!", "你|好", "a\xCC\x81|,", ",|\xCC\x81",
+                           "½|,", "a| ,", " |,a", "\xEF\xB8\x8F|,"})
+    EXPECT_FALSE(Allows(bytes, text)) << text;
+  bytes.underscores = false;
+  EXPECT_FALSE(Allows(bytes, "a|_"));
+}
+
+TEST(CutRulesTest, PlainLetters) {
+  for (const char32_t c :
+       {U'a', U'Z', U'À', U'ÿ', U'я', U'Ω', U'א', U'ع', U'あ', U'ア', U'가', U'힣', U'\u3400',
+        U'\u4DB5', U'\u4E00', U'\u9FA5', U'\U00020000', U'\U0002A6D6'})
+    EXPECT_TRUE(IsPlainLetter(c)) << static_cast<uint32_t>(c);
+  // Signs among letters, marks, letters that normalisers take apart, jamo, letters of later
+  // versions, modifier letters.
+  for (const char32_t c :
+       {U'@',      U'[',      U'0',      U'×',      U'÷',      U'\u0301', U'\u0149',
+        U'\u0132', U'\u017F', U'\u0340', U'\u0E31', U'\u0E33', U'\u0958', U'\u1100',
+        U'\u1161', U'\u11A8', U'\u212A', U'\u3099', U'\u309D', U'\u30FC', U'\u4DB6',
+        U'\u9FA6', U'\uD7A4', U'\uF900', U'\uFB01', U'\uFF21', U'\uFF9E', U'\U0002A6D7'})
+    EXPECT_FALSE(IsPlainLetter(c)) << static_cast<uint32_t>(c);
+}
+
+CutRules RulesWith(nlohmann::json components, const nlohmann::json& token = nullptr) {
+  nlohmann::json document = {{"normalizer", components["normalizer"]},
+                             {"pre_tokenizer", components["pre_tokenizer"]}};
+  std::vector<nlohmann::json> tokens;
+  if (!token.is_null()) tokens.push_back(token);
+  return CutRulesOf(document, tokens, false);
+}
+
+nlohmann::json Token(const std::string& content, const std::vector<std::string>& flags = {}) {
+  nlohmann::json token = {{"content", content},   {"lstrip", false},     {"rstrip", false},
+                          {"single_word", false}, {"normalized", false}, {"special", false}};
+  for (const std::string& flag : flags) token[flag] = true;
+  return token;
+}
+
+const nlohmann::json kBert = {{"normalizer",
+                               {{"type", "BertNormalizer"},
+                                {"clean_text", true},
+                                {"handle_chinese_chars", true},
+                                {"strip_accents", nullptr},
+                                {"lowercase", true}}},
+                              {"pre_tokenizer", {{"type", "BertPreTokenizer"}}}};
+const nlohmann::json kByteLevel = {{"normalizer", {{"type", "NFC"}}},
+                                   {"pre_tokenizer",
+                                    {{"type", "ByteLevel"},
+                                     {"add_prefix_space", false},
+                                     {"trim_offsets", true},
+                                     {"use_regex", true}}}};
+
+TEST(CutRulesTest, AddedTokensAreNeverCut) {
+  const CutRules mask = RulesWith(kBert, Token("[MASK]"));
+  EXPECT_TRUE(Allows(mask, "a|["));
+  EXPECT_FALSE(Allows(mask, "[|MASK]"));
+  EXPECT_FALSE(Allows(mask, "[MASK|]"));
+  EXPECT_TRUE(Allows(mask, "]|["));
+  EXPECT_FALSE(Allows(RulesWith(kBert, Token("x| y")), "x| y"));
+  EXPECT_FALSE(Allows(RulesWith(kBert, Token("你好")), "你|好"));
+  EXPECT_TRUE(Allows(RulesWith(kBert, Token("你好")), "好|你"));
+  // In any case of letters, where the token is normalised.
+  EXPECT_FALSE(Allows(RulesWith(kBert, Token("a.B", {"normalized"})), "A|.b"));
+  EXPECT_TRUE(Allows(RulesWith(kBert, Token("a.B")), "A|.b"));
+  // Another normal form than is known here.
+  EXPECT_FALSE(RulesWith(kBert, Token("é.", {"normalized"})).Any());
+  EXPECT_FALSE(RulesWith(kBert, Token("a b", {"normalized"})).Any());
+  EXPECT_FALSE(RulesWith(kBert, Token("  ", {"normalized"})).Any());
+  EXPECT_TRUE(RulesWith(kByteLevel, Token("  ", {"normalized"})).blanks);
+  EXPECT_FALSE(RulesWith(kByteLevel, nlohmann::json("no object")).Any());
+}
+
+TEST(CutRulesTest, TokensThatLookAtTheirNeighbours) {
+  const CutRules left = RulesWith(kByteLevel, Token("<mask>", {"lstrip"}));
+  EXPECT_TRUE(Allows(left, "a| b"));
+  EXPECT_FALSE(Allows(left, "a| <mask>"));
+  EXPECT_TRUE(Allows(left, "a|<"));
+  const CutRules right = RulesWith(kByteLevel, Token("<mask>", {"rstrip"}));
+  EXPECT_FALSE(Allows(right, "<mask>| a"));
+  EXPECT_TRUE(Allows(right, "a| <mask>"));
+  EXPECT_FALSE(RulesWith(kByteLevel, Token("你", {"lstrip"})).Any());
+  EXPECT_FALSE(RulesWith(kByteLevel, Token("ab", {"lstrip", "normalized"})).Any());
+  EXPECT_TRUE(RulesWith(kByteLevel, Token("<a>", {"lstrip", "normalized"})).ascii_letters);
+
+  const CutRules word = RulesWith(kByteLevel, Token("doc", {"single_word"}));
+  EXPECT_TRUE(Allows(word, "doc|,"));
+  EXPECT_FALSE(Allows(word, "doc|_"));
+  const CutRules sign = RulesWith(kByteLevel, Token("doc.", {"single_word"}));
+  EXPECT_FALSE(Allows(sign, ".|x"));
+  EXPECT_TRUE(Allows(sign, "x| y"));
+  EXPECT_FALSE(RulesWith(kBert, Token("你", {"single_word"})).ideographs);
+}
+
+TEST(CutRulesTest, ComponentsThatReachFurtherAllowLess) {
+  const auto with = [](nlohmann::json components, const char* part, nlohmann::json value) {
+    components[part] = std::move(value);
+    return RulesWith(components);
+  };
+  const nlohmann::json lower = {{"type", "Lowercase"}};
+  EXPECT_FALSE(with(kByteLevel, "normalizer", lower).symbols);
+  EXPECT_FALSE(with(kByteLevel, "normalizer", {{"type", "NFD"}}).symbols);
+  EXPECT_FALSE(with(kByteLevel, "normalizer", {{"type", "NFKC"}}).symbols);
+  EXPECT_TRUE(with(kByteLevel, "normalizer", nullptr).symbols);
+  EXPECT_TRUE(with(kByteLevel, "normalizer", {{"type", "NFKC"}}).blanks);
+  EXPECT_FALSE(with(kByteLevel, "normalizer", {{"type", "Prepend"}, {"prepend", "x"}}).Any());
+  EXPECT_FALSE(CutRulesOf({{"pre_tokenizer", kByteLevel["pre_tokenizer"]}}, {}, true).symbols);
+  const nlohmann::json no_regex = {{"type", "ByteLevel"}, {"use_regex", false}};
+  EXPECT_FALSE(with(kByteLevel, "pre_tokenizer", no_regex).Any());
+  const nlohmann::json split = {{"type", "Split"},
+                                {"pattern", {{"Regex", "x"}}},
+                                {"behavior", "Isolated"},
+                                {"invert", false}};
+  EXPECT_FALSE(with(kByteLevel, "pre_tokenizer", split).Any());
+  const nlohmann::json digits = {
+      {"type", "Sequence"},
+      {"pretokenizers",
+       {{{"type", "Digits"}, {"individual_digits", true}}, kByteLevel["pre_tokenizer"]}}};
+  EXPECT_TRUE(with(kByteLevel, "pre_tokenizer", digits).letters);
+  EXPECT_FALSE(with(kByteLevel, "pre_tokenizer", digits).symbols);
+  const nlohmann::json metaspace = {{"type", "Metaspace"}, {"replacement", "▁"}};
+  EXPECT_FALSE(with(kBert, "pre_tokenizer", metaspace).line_breaks);
+  EXPECT_FALSE(with(kBert, "pre_tokenizer", metaspace).bert_punctuation);
+  EXPECT_FALSE(with(kBert, "pre_tokenizer", nullptr).Any());
+  nlohmann::json latin = kBert;
+  latin["normalizer"]["handle_chinese_chars"] = false;
+  EXPECT_FALSE(RulesWith(latin).ideographs);
+  EXPECT_TRUE(RulesWith(latin).bert_punctuation);
+}
+
+CutRules OnlyBlanks() {
+  CutRules rules;
+  rules.blanks = true;
+  return rules;
+}
+
+TEST(TextChunksTest, PartsCoverTheText_EachWithALead) {
+  std::string text;
+  while (text.size() < 10'000) text += "aa bb, cc dd éé ff ";
+  const auto chunks = CutText(text, OnlyBlanks(), {.chunk_bytes = 100, .longest_uncut = 1000});
+  ASSERT_TRUE(chunks.ok()) << chunks.status();
+  ASSERT_GE(chunks->size(), 95u);
+  EXPECT_EQ(chunks->front().begin, 0u);
+  for (size_t i = 0; i < chunks->size(); ++i) {
+    const TextChunk& chunk = (*chunks)[i];
+    EXPECT_EQ(chunk.end, i + 1 < chunks->size() ? (*chunks)[i + 1].begin : text.size());
+    EXPECT_LE(chunk.end - chunk.begin, 200u);
+    if (i == 0) continue;
+    EXPECT_TRUE(OnlyBlanks().Allow(text, chunk.begin));
+    EXPECT_GE(chunk.begin - chunk.lead, 64u);
+    EXPECT_LE(chunk.begin - chunk.lead, 67u);
+    EXPECT_NE(static_cast<uint8_t>(text[chunk.lead]) & 0xC0, 0x80);
+  }
+}
+
+TEST(TextChunksTest, AStretchWithoutAPlaceIsOnePart_UpToItsLimit) {
+  const ChunkSizes sizes = {.chunk_bytes = 100, .longest_uncut = 1000};
+  const auto parts = [&](const std::string& text) {
+    const auto chunks = CutText(text, OnlyBlanks(), sizes);
+    return chunks.ok() ? chunks->size() : 0;
+  };
+  EXPECT_EQ(parts(""), 1u);
+  EXPECT_EQ(parts(std::string(1000, 'x')), 1u);
+  EXPECT_EQ(parts(std::string(1001, 'x')), 0u);
+  EXPECT_EQ(parts(std::string(1000, 'x') + " " + std::string(1000, 'y')), 0u);
+  EXPECT_EQ(parts(std::string(1000, 'x') + " " + std::string(999, 'y')), 2u);
+  EXPECT_EQ(parts("a b " + std::string(999, 'y')), 0u);
+  EXPECT_EQ(parts("a b" + std::string(998, 'y')), 2u);
+}
+
+TEST(TextChunksTest, ARefusalNamesWhatItGotAndWhatIsAllowed) {
+  const std::string text = "some words" + std::string(5000, 'x') + " more words";
+  const auto chunks = CutText(text, OnlyBlanks(), {.chunk_bytes = 100, .longest_uncut = 1000});
+  EXPECT_EQ(chunks.status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(chunks.status().message(),
+            "has 5006 bytes from byte 4 on without a place where the text can be cut, such as a "
+            "blank between two words; allowed: at most 1000");
+  EXPECT_EQ(LimitOf(chunks.status()), "max_uncut_bytes");
 }
 
 int64_t PeakMiB() {
