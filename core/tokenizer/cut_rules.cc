@@ -130,8 +130,9 @@ bool CutRules::Allow(std::string_view text, size_t at) const {
   const char32_t left = CharacterBefore(text, at);
   if (left == kNoCharacter || right == kNoCharacter) return false;
   const char32_t behind = CharacterAt(text, at + LengthOf(right));
-  const bool fits = right == ' ' || right == '\n' ? AllowsBlank(left, right, behind)
-                                                  : AllowsBorder(left, right, behind);
+  const bool fits = right == ' ' || right == '\n' || right == '\t'
+                        ? AllowsBlank(left, right, behind)
+                        : AllowsBorder(left, right, behind);
   return fits && !Forbids(left, right);
 }
 
@@ -146,16 +147,19 @@ bool CutRules::AllowsBlank(char32_t left, char32_t blank, char32_t right) const 
 
 bool CutRules::AllowsBorder(char32_t left, char32_t right, char32_t behind) const {
   if (ideographs && IsIdeograph(left) && IsIdeograph(right)) return true;
-  if (!underscores && (left == '_' || right == '_')) return false;
+  if (!word_neighbours && (left == '_' || right == '_')) return false;
   if (bert_punctuation && IsVisibleAscii(left) && IsVisibleAscii(right) &&
       (IsAsciiPunctuation(left) || IsAsciiPunctuation(right))) {
     return !ComposesWithWhatFollows(right) || behind == ' ' || IsVisibleAscii(behind);
   }
+  if (!symbols) return false;
   const auto is_symbol = [](char32_t c) {
-    return (IsAsciiPunctuation(c) && c != '\'') || IsIn(kWidePunctuation, c);
+    return IsAsciiPunctuation(c) || IsIn(kWidePunctuation, c);
   };
   const auto is_word = [](char32_t c) { return IsAsciiDigit(c) || IsPlainLetter(c); };
-  return symbols && ((is_word(left) && is_symbol(right)) || (is_symbol(left) && is_word(right)));
+  if (!is_word(right)) return is_word(left) && is_symbol(right);
+  if (!is_word(left)) return is_symbol(left) && left != '\'';
+  return word_neighbours && IsAsciiDigit(left) != IsAsciiDigit(right);
 }
 
 bool CutRules::Forbids(char32_t left, char32_t right) const {

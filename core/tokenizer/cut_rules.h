@@ -21,13 +21,14 @@ bool IsPlainLetter(char32_t c);
 
 struct CutRules {
   bool blanks = false;            // rule 1, in front of " "
-  bool line_breaks = false;       // rule 1, in front of "\n"
+  bool line_breaks = false;       // rule 1, in front of "\n" and "\t"
   bool ascii_letters = false;     // rule 1 holds between ASCII letters only,
   bool letters = false;           // or between letters only
   bool bert_punctuation = false;  // rule 2
   bool ideographs = false;        // rule 3
   bool symbols = false;           // rule 4
-  bool underscores = true;        // "_" counts as punctuation in rules 2 and 4
+  // Rules 2 and 4 hold also in front of "_", and rule 4 between a letter and a digit.
+  bool word_neighbours = true;
   // The pre-tokeniser makes one character of each byte; without a token for each, a text may have
   // characters that give no token.
   bool byte_level = false;

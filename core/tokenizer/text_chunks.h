@@ -9,13 +9,14 @@
 // and some punctuation of these scripts (cut_rules.cc).
 //
 //   1. blanks            plain |" " plain                  "this| Agreement", "1,| 2", "да| нет"
-//      line_breaks       plain |"\n" plain
+//      line_breaks       plain |"\n" plain               and the same with a tab
 //   2. bert_punctuation  visible ASCII, one of them        "a|,"  ",|a"  ".|!"
 //                        punctuation
 //   3. ideographs        two ideographs                    "你|好"
-//   4. symbols           a letter or digit and             "a|,"  ",|a"  "好|，"
+//   4. symbols           a letter or digit and             "a|,"  ",|a"  "好|，"  "it|'s"
 //                        punctuation, either way round,
-//                        but no apostrophe
+//                        but not behind an apostrophe;
+//                        a letter and an ASCII digit       "x|2"
 //
 // Why the tokens are those of the whole. Each stage of the crate is followed over the cut; the text
 // is A + B, and N is the normaliser.
@@ -30,7 +31,7 @@
 // Pre-tokeniser: it has a boundary at the cut, and what it does on either side does not depend on
 // the other.
 //   1. BertPreTokenizer, Whitespace and WhitespaceSplit drop white space. Metaspace splits in front
-//      of each " " (not of "\n", where it does not hold). ByteLevel with its regex,
+//      of each " " (of no line break or tab: these are no place there). ByteLevel with its regex,
 //        's|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+
 //      has a blank only at the beginning of a match or in a match of blanks, so no match reaches
 //      over a blank whose left neighbour is none. The regex looks back nowhere and ahead only
@@ -40,10 +41,11 @@
 //      beside it. NFC makes one sign of "=", "<" or ">" and a U+0338 behind it; so behind these
 //      there must be ASCII too.
 //   3. BertNormalizer (handle_chinese_chars) puts blanks around each ideograph.
-//   4. ByteLevel with its regex: no match holds a letter or a digit beside another kind of
-//      character, but for a leading blank and the contractions, which begin with an apostrophe. Only
-//      without a normaliser or with NFC: others may turn the end of a letter into a mark or a sign
-//      ("İ" in lower case ends with a dot U+0307, which the regex joins with a comma).
+//   4. ByteLevel with its regex: no match holds two of letter, digit and sign, but for the
+//      contractions, which begin with an apostrophe. So it is no place behind an apostrophe; in
+//      front of one it is: the contraction is whole behind it. Only without a normaliser or with
+//      NFC: others may turn the end of a letter into a mark or a sign ("İ" in lower case ends with
+//      a dot U+0307, which the regex joins with a comma).
 //   Rules 2 and 3 hold where BertPreTokenizer is the only pre-tokeniser, rule 4 where ByteLevel is.
 //   A Split by any other regex allows no cut.
 //
@@ -56,8 +58,9 @@
 //                   the other places there is no blank to take.
 //   single_word     asks for what stands beside a token. What is behind the cut is seen as the end of
 //                   the text: both are no word character after a token that ends with an ASCII
-//                   letter or digit (a blank or punctuation follows; "_" is then no place). With any
-//                   other single_word token only rule 1 holds.
+//                   letter or digit, as a blank or punctuation follows: where there are such
+//                   tokens, a cut is not made in front of "_" nor between letter and digit. With
+//                   any other single_word token only rule 1 holds.
 //   normalized      the token's normal form is looked for in N(A + B). Where there is a normaliser,
 //                   such a token must be visible ASCII, in any case of letters, or only blanks
 //                   (then without rule 3's blanks); otherwise no cut. One that takes blanks as well

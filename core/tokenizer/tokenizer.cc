@@ -181,7 +181,7 @@ absl::Status Ask(const StopCheck& stop) { return stop ? stop() : absl::OkStatus(
 
 // Bytes that the crate needs for each byte of a text (text_chunks.h), and what must stay free
 // beside them: gRPC and the crate end the process where they get no memory for small things.
-constexpr size_t kBytesPerByte = 150;
+constexpr size_t kBytesPerByte = 600;
 constexpr size_t kSpareBytes = size_t{64} << 20;
 
 // A Rust library that gets no memory ends the process. So where address space is limited, what a

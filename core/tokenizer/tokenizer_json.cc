@@ -165,7 +165,7 @@ class CutRuleMaker {
       SeeVerbatimToken(text, token);
     }
     if (token.value("single_word", false)) {
-      rules_.underscores = false;
+      rules_.word_neighbours = false;
       borders_ = borders_ && IsWord(text.back());
     }
   }
