@@ -53,26 +53,26 @@
 //
 // Added tokens are looked for in the text before all that. Two neighbours inside the content of one
 // are no place, so an occurrence lies in A or in B, and they are found in both as in the whole.
-//   lstrip, rstrip  take the blanks beside a token. In front of the blank of rule 1 there is no last
-//                   character of an rstrip token, and behind it no first one of an lstrip token. At
-//                   the other places there is no blank to take.
-//   single_word     asks for what stands beside a token. What is behind the cut is seen as the end of
-//                   the text: both are no word character after a token that ends with an ASCII
-//                   letter or digit, as a blank or punctuation follows: where there are such
-//                   tokens, a cut is not made in front of "_" nor between letter and digit. With
-//                   any other single_word token only rule 1 holds.
-//   normalized      the token's normal form is looked for in N(A + B). Where there is a normaliser,
-//                   such a token must be visible ASCII, in any case of letters, or only blanks
-//                   (then without rule 3's blanks); otherwise no cut. One that takes blanks as well
-//                   leaves of rule 1 ASCII letters only.
+//   lstrip, rstrip: take the blanks beside a token. In front of the blank of rule 1 there is no
+//     last character of an rstrip token, and behind it no first one of an lstrip token. At the
+//     other places there is no blank to take.
+//   single_word: asks for what stands beside a token. In a part, what is behind the cut looks like
+//     the end of the text. That is the same to a token that ends with an ASCII letter or digit, as
+//     a blank or punctuation follows: where there are such tokens, no place is beside "_" or
+//     between letter and digit. With any other single_word token only rule 1 holds.
+//   normalized: the token's normal form is looked for in N(A + B). Where there is a normaliser,
+//     such a token must be visible ASCII, in any case of letters, or only blanks (then without the
+//     blanks of rule 3); otherwise no cut. One that takes blanks as well leaves of rule 1 ASCII
+//     letters only.
 //
-// Beginning of a part: three things look whether something stands before it. ByteLevel and Metaspace
-// put a blank in front of a text's first piece, post-processors trim the blank of its first token
-// differently, and single_word looks at the character before. So each part begins up to 64 bytes
-// earlier, and the tokens that begin before the cut are thrown away. All that was said holds of any
-// text with these neighbours, so also of this part: what is behind the cut has the tokens that it
-// has in the whole text. A character before a cut gives at least one token (of ByteLevel this is so
-// where the vocabulary has all bytes, which is asked), so the first token is never one that is kept.
+// Beginning of a part: three things look whether something stands before it. ByteLevel and
+// Metaspace put a blank in front of a text's first piece, post-processors trim the blank of its
+// first token differently, and single_word looks at the character before. So each part begins up to
+// 64 bytes earlier, and the tokens that begin before the cut are thrown away. All that was said
+// holds of any text with these neighbours, so also of this part: what is behind the cut has the
+// tokens that it has in the whole text. A character before a cut gives at least one token (of
+// ByteLevel this is so where the vocabulary has all bytes, which is asked), so the first token is
+// never one that is kept.
 //
 //   text     ... in this| Agreement and ...
 //   part 1   ... in this

@@ -8,10 +8,10 @@
 // (fair_queue.h); between the two whose turn it is, the one that came first goes first.
 //
 // Memory: the tokenizer takes up to 600 bytes per byte of what it reads in one piece, a text or a
-// stretch of at most 1 MiB of one that can be cut (core/tokenizer/text_chunks.h). So large texts run
+// part of at most 1 MiB of one that can be cut (core/tokenizer/text_chunks.h). So large texts run
 // beside one another only up to max_running_bytes together; a larger one runs without other large
 // ones. With 2 MiB the tokenizers take at most about 1.2 GiB, however many threads and texts there
-// are, and 600 MiB with the two threads of the default.
+// are, and half of that with the two threads of the default.
 //
 // Proven by tokenizer_pool_test. Thread safety: all methods may be called from any thread, but
 // Drain and Shutdown not from a job.

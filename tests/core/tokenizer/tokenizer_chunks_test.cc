@@ -2,9 +2,14 @@
 // gives for the whole text, for every family and for texts full of what might reach over a cut, and
 // the memory beside the tokens does not grow with the text.
 #include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
+#include <filesystem>
+#include <fstream>
+#include <limits>
 #include <random>
 #include <string>
 #include <thread>
@@ -412,6 +417,286 @@ TEST(TextChunksTest, ARefusalNamesWhatItGotAndWhatIsAllowed) {
   EXPECT_EQ(LimitOf(chunks.status()), "max_uncut_bytes");
 }
 
+// What might reach over a cut, and what a cut might be taken for.
+const std::vector<std::string>& Snippets() {
+  static const auto* all = new std::vector<std::string>{"a",
+                                                        "b",
+                                                        "the",
+                                                        "Law",
+                                                        "doc",
+                                                        "x2",
+                                                        "12",
+                                                        "3",
+                                                        "é",
+                                                        "e\xCC\x81",
+                                                        "İ",
+                                                        "Σας",
+                                                        "ΟΔΟΣ",
+                                                        "ſ",
+                                                        "ŉ",
+                                                        "ﬁ",
+                                                        "Ａ",
+                                                        "ａ",
+                                                        "！",
+                                                        "，",
+                                                        "。",
+                                                        "、",
+                                                        "「",
+                                                        "я",
+                                                        "нет",
+                                                        "Й",
+                                                        "И\xCC\x86",
+                                                        "א",
+                                                        "ש\xD7\xBC",
+                                                        "ع",
+                                                        "क",
+                                                        "क\xE0\xA4\xBC",
+                                                        "\xE0\xA5\x98",
+                                                        "ก",
+                                                        "ำ",
+                                                        "か",
+                                                        "か\xE3\x82\x99",
+                                                        "が",
+                                                        "ｶﾞ",
+                                                        "ー",
+                                                        "你",
+                                                        "好",
+                                                        "法律",
+                                                        "\xEF\xA4\x80",
+                                                        "𠀀",
+                                                        "鿿",
+                                                        "가",
+                                                        "한국",
+                                                        "\xE1\x84\x80\xE1\x85\xA1",
+                                                        "가\xE1\x86\xA8",
+                                                        "👩\xE2\x80\x8D👧",
+                                                        "😀",
+                                                        "\xE2\x80\x8D",
+                                                        "\xE2\x80\x8B",
+                                                        "\xEF\xB8\x8F",
+                                                        "\xCC\x81",
+                                                        "\xCC\xB8",
+                                                        "\xCC\xA3\xCC\x87",
+                                                        "\xCD\x84",
+                                                        "\xC2\xA0",
+                                                        "\xE3\x80\x80",
+                                                        "\xC2\xAD",
+                                                        "\xEF\xBF\xBD",
+                                                        "½",
+                                                        "²",
+                                                        "Ω",
+                                                        "K",
+                                                        "º",
+                                                        "¡",
+                                                        "·",
+                                                        "…",
+                                                        "“",
+                                                        "”",
+                                                        "’",
+                                                        "—",
+                                                        "§",
+                                                        "«",
+                                                        " ",
+                                                        " ",
+                                                        " ",
+                                                        " ",
+                                                        "  ",
+                                                        "   ",
+                                                        "\n",
+                                                        "\n",
+                                                        "\n\n",
+                                                        "\t",
+                                                        "\r\n",
+                                                        "\r",
+                                                        "\x0B",
+                                                        "\x01",
+                                                        "\x7F",
+                                                        ".",
+                                                        ",",
+                                                        ";",
+                                                        "?",
+                                                        "!",
+                                                        "-",
+                                                        "_",
+                                                        "'",
+                                                        "'",
+                                                        "\"",
+                                                        "=",
+                                                        "<",
+                                                        ">",
+                                                        "(",
+                                                        ")",
+                                                        "[",
+                                                        "]",
+                                                        "/",
+                                                        "#",
+                                                        "*",
+                                                        "`",
+                                                        "~",
+                                                        "^",
+                                                        "|",
+                                                        "'s",
+                                                        "'t",
+                                                        "'re",
+                                                        "'ll",
+                                                        "n't",
+                                                        "'S",
+                                                        "s",
+                                                        "t",
+                                                        "re",
+                                                        "ll",
+                                                        "[MASK]",
+                                                        "[SEP]",
+                                                        "[CLS]",
+                                                        "<mask>",
+                                                        "<s>",
+                                                        "</s>",
+                                                        "<doc>",
+                                                        "[mask]",
+                                                        "MASK",
+                                                        "mask>",
+                                                        "▁",
+                                                        "##",
+                                                        "Ġ"};
+  return *all;
+}
+
+std::string TextOfSnippets(size_t bytes, std::mt19937_64* random,
+                           const std::vector<std::string>& more = {}) {
+  std::string text;
+  // Some texts are of few snippets, so that these meet often.
+  const size_t kinds = (*random)() % 2 == 0 ? Snippets().size() : 2 + (*random)() % 8;
+  std::vector<std::string> chosen = more;
+  for (size_t i = 0; i < kinds; ++i) chosen.push_back(Snippets()[(*random)() % Snippets().size()]);
+  while (text.size() < bytes) text += chosen[(*random)() % chosen.size()];
+  return text;
+}
+
+// The tokens of the text in one piece are those in parts of any size.
+void ExpectPartsEqualTheWhole(const Tokenizer& tokenizer, const std::string& text, size_t bytes) {
+  constexpr size_t kAny = std::numeric_limits<size_t>::max();
+  const auto whole = tokenizer.Encode(text, true, {}, {.chunk_bytes = kAny});
+  const auto parts =
+      tokenizer.Encode(text, true, {}, {.chunk_bytes = bytes, .longest_uncut = kAny});
+  ASSERT_EQ(whole.ok(), parts.ok()) << whole.status() << parts.status();
+  if (!whole.ok()) return;
+  const auto show = [&] { return "in parts of " + std::to_string(bytes) + ": " + text; };
+  ASSERT_EQ(parts->ids, whole->ids) << show();
+  ASSERT_TRUE(parts->bytes == whole->bytes) << show();
+  ASSERT_TRUE(parts->characters == whole->characters) << show();
+  ASSERT_EQ(parts->special, whole->special) << show();
+}
+
+TEST_P(TokenizerChunksTest, TinyPartsGiveTheTokensOfTheWhole) {
+  const auto tokenizer = Tokenizer::Load(Folder(GetParam()));
+  ASSERT_TRUE(tokenizer.ok()) << tokenizer.status();
+  size_t cuts = 0;
+  for (uint64_t seed = 1; seed <= 1500; ++seed) {
+    std::mt19937_64 random(seed);
+    const std::string text = TextOfSnippets(20 + random() % 200, &random);
+    ExpectPartsEqualTheWhole(**tokenizer, text, 1 + random() % 8);
+    if (HasFatalFailure()) FAIL() << "seed " << seed;
+    cuts += CutText(text, (*tokenizer)->cut_rules(), {.chunk_bytes = 1})->size() - 1;
+  }
+  if ((*tokenizer)->cut_rules().Any()) EXPECT_GT(cuts, 3000u);
+}
+
+// A tokenizer of the components and added tokens given, with the vocabulary of a fixture.
+absl::StatusOr<std::unique_ptr<Tokenizer>> Made(const std::string& fixture,
+                                                const nlohmann::json& components,
+                                                const std::vector<nlohmann::json>& tokens) {
+  std::ifstream in(Folder(fixture) + "/tokenizer.json");
+  nlohmann::json document = nlohmann::json::parse(in);
+  document.update(components);
+  int64_t next = document["model"]["vocab"].size();
+  for (const auto& token : document["added_tokens"])
+    next = std::max(next, token["id"].get<int64_t>() + 1);
+  for (nlohmann::json token : tokens) {
+    token["id"] = next++;
+    document["added_tokens"].push_back(std::move(token));
+  }
+  const std::string folder = testing::TempDir() + "/made_" + std::to_string(getpid());
+  std::filesystem::create_directories(folder);
+  std::ofstream(folder + "/tokenizer.json") << document.dump();
+  auto tokenizer = Tokenizer::Load(folder);
+  std::filesystem::remove_all(folder);
+  return tokenizer;
+}
+
+// Normalisers, pre-tokenisers and added tokens in random company.
+TEST(MadeTokenizersTest, TinyPartsGiveTheTokensOfTheWhole) {
+  const auto of = [](const char* type) { return nlohmann::json{{"type", type}}; };
+  const std::vector<nlohmann::json> normalizers = {
+      nullptr,    nullptr,         kBert["normalizer"], kBert["normalizer"],
+      of("NFC"),  of("NFC"),       of("NFD"),           of("NFKC"),
+      of("NFKD"), of("Lowercase"), of("Nmt"),           of("StripAccents")};
+  nlohmann::json prefixed = kByteLevel["pre_tokenizer"];
+  prefixed["add_prefix_space"] = true;
+  nlohmann::json digits = of("Digits");
+  digits["individual_digits"] = true;
+  nlohmann::json punctuation = of("Punctuation");
+  punctuation["behavior"] = "MergedWithNext";
+  const nlohmann::json metaspace = {{"type", "Metaspace"}, {"replacement", "▁"}};
+  const auto steps = [](const std::vector<nlohmann::json>& list) {
+    return nlohmann::json{{"type", "Sequence"}, {"pretokenizers", list}};
+  };
+  const std::vector<nlohmann::json> of_words = {of("BertPreTokenizer"),
+                                                of("BertPreTokenizer"),
+                                                of("BertPreTokenizer"),
+                                                of("Whitespace"),
+                                                of("WhitespaceSplit"),
+                                                metaspace,
+                                                steps({of("WhitespaceSplit"), metaspace}),
+                                                steps({digits, of("Whitespace")}),
+                                                steps({punctuation, of("WhitespaceSplit")})};
+  const std::vector<nlohmann::json> of_bytes = {
+      kByteLevel["pre_tokenizer"], kByteLevel["pre_tokenizer"],   prefixed, prefixed,
+      steps({digits, prefixed}),   steps({punctuation, prefixed})};
+  const std::vector<std::string> contents = {
+      "a b",  "a,", ",a", "doc",  "a",  "[X]", "<x>",  "x2", ".",   "..", "a.b",
+      "你好", "你", "好", "a'",   "'s", " ",   "  ",   "\n", "a\n", "_",  "a_",
+      "_a",   "é",  "E.", "it's", "12", "。",  "，你", "s",  "b "};
+  int with_cuts = 0;
+  for (uint64_t seed = 1; seed <= 400; ++seed) {
+    std::mt19937_64 random(seed);
+    const auto one_of = [&](const auto& list) { return list[random() % list.size()]; };
+    const bool bytes = random() % 2 == 0;
+    nlohmann::json normalizer = {{"type", "Sequence"}, {"normalizers", nlohmann::json::array()}};
+    for (size_t i = random() % 3; i > 0; --i) {
+      const nlohmann::json step = one_of(normalizers);
+      if (!step.is_null()) normalizer["normalizers"].push_back(step);
+    }
+    if (normalizer["normalizers"].empty()) normalizer = nullptr;
+    std::vector<nlohmann::json> tokens;
+    std::vector<std::string> of_tokens;
+    for (size_t i = random() % 3; i > 0; --i) {
+      const std::string content = one_of(contents);
+      if (std::find(of_tokens.begin(), of_tokens.end(), content) != of_tokens.end()) continue;
+      std::vector<std::string> flags;
+      for (const char* flag : {"lstrip", "rstrip", "single_word", "normalized"})
+        if (random() % 3 == 0) flags.emplace_back(flag);
+      tokens.push_back(Token(content, flags));
+      of_tokens.push_back(content);
+    }
+    const auto tokenizer =
+        Made(bytes ? "modernbert" : "bert-cased",
+             {{"normalizer", normalizer}, {"pre_tokenizer", one_of(bytes ? of_bytes : of_words)}},
+             tokens);
+    // A token that the vocabulary has already keeps another id than the file gives it.
+    if (!tokenizer.ok()) continue;
+    with_cuts += (*tokenizer)->cut_rules().Any() ? 1 : 0;
+    for (int i = 0; i < 25; ++i) {
+      const std::string text = TextOfSnippets(20 + random() % 150, &random, of_tokens);
+      ExpectPartsEqualTheWhole(**tokenizer, text, 1 + random() % 4);
+      if (HasFatalFailure()) {
+        FAIL() << "seed " << seed << " normalizer " << normalizer << " tokens "
+               << nlohmann::json(tokens);
+      }
+    }
+  }
+  EXPECT_GT(with_cuts, 100);
+}
+
 int64_t PeakMiB() {
   rusage usage{};
   getrusage(RUSAGE_SELF, &usage);
@@ -436,6 +721,62 @@ TEST(TokenizerMemoryTest, LongTextsSideBySideTakeLittleBesideTheirTokens) {
   for (std::thread& thread : threads) thread.join();
   const int64_t tokens_mib = tokens * 37 / (1 << 20);
   EXPECT_LT(PeakMiB() - before, tokens_mib * 5 / 4 + 128) << tokens << " tokens";
+}
+
+// What a child process takes at most to read the text part by part, in MiB. The peak of this
+// process holds what came before.
+int64_t PeakOfTokenizing(const std::string& fixture, const std::string& text) {
+  int pipe_ends[2];
+  EXPECT_EQ(pipe(pipe_ends), 0);
+  const pid_t child = fork();
+  if (child == 0) {
+    const auto tokenizer = Tokenizer::Load(Folder(fixture));
+    const int64_t before = PeakMiB();
+    int64_t tokens = 0;
+    const absl::Status status =
+        (*tokenizer)->EncodeByParts(text, true, [&](const Tokenization& part) {
+          tokens += static_cast<int64_t>(part.ids.size());
+          return absl::OkStatus();
+        });
+    const int64_t mib = status.ok() && tokens > 0 ? PeakMiB() - before : -1;
+    _exit(write(pipe_ends[1], &mib, sizeof(mib)) == sizeof(mib) ? 0 : 1);
+  }
+  int64_t mib = -1;
+  EXPECT_EQ(read(pipe_ends[0], &mib, sizeof(mib)), static_cast<ssize_t>(sizeof(mib)));
+  waitpid(child, nullptr, 0);
+  close(pipe_ends[0]);
+  close(pipe_ends[1]);
+  return mib;
+}
+
+std::string Repeated(const std::string& unit, size_t bytes) {
+  std::string text;
+  while (text.size() + unit.size() <= bytes) text += unit;
+  return text;
+}
+
+// In one piece they take 3,850, 1,480 and 990 MiB.
+TEST(TokenizerMemoryTest, PunctuationIdeographsAndOtherScriptsAreReadInParts) {
+  for (const char* unit : {".!?,;:", "好", "мир война "}) {
+    const int64_t mib = PeakOfTokenizing("bert-uncased", Repeated(unit, 8 << 20));
+    EXPECT_GE(mib, 0) << unit;
+    EXPECT_LT(mib, 200) << unit;
+  }
+}
+
+TEST(TokenizerMemoryTest, ATextWithoutPlacesIsRefused_AndCostsNothing) {
+  const auto tokenizer = Tokenizer::Load(Folder("roberta"));
+  ASSERT_TRUE(tokenizer.ok());
+  const std::string text = Repeated("x", 8 << 20);
+  const int64_t before = PeakMiB();
+  const absl::Status refused = (*tokenizer)->Encode(text).status();
+  EXPECT_EQ(refused.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(refused.message()),
+              testing::HasSubstr("has 8388608 bytes from byte 0 on without a place"));
+  EXPECT_EQ((*tokenizer)->EncodeByParts(text, true, [](const auto&) { return absl::OkStatus(); }),
+            refused);
+  EXPECT_LT(PeakMiB() - before, 16);
+  EXPECT_TRUE((*tokenizer)->Encode(Repeated("x", 1 << 20)).ok());
 }
 
 }  // namespace
