@@ -133,7 +133,18 @@ bool CutRules::Allow(std::string_view text, size_t at) const {
   const bool fits = right == ' ' || right == '\n' || right == '\t'
                         ? AllowsBlank(left, right, behind)
                         : AllowsBorder(left, right, behind);
-  return fits && !Forbids(left, right);
+  return fits && !Forbids(left, right) &&
+         (!prefixes || InThePieceOf(CharacterBefore(text, at - LengthOf(left))));
+}
+
+// Whether `left` is in one piece with the character `before` it: no normaliser removes that, no
+// added token ends with it or takes it, and no pre-tokeniser in front of ByteLevel splits there.
+bool CutRules::InThePieceOf(char32_t before) const {
+  if (before == kNoCharacter || (before < 0x80 ? ends_token[before] : wide_ends_token))
+    return false;
+  if (letters) return IsPlainLetter(before);
+  const bool is_blank = before == ' ' || before == '\n' || before == '\t';
+  return IsPlain(before) || (is_blank && !any_rstrip);
 }
 
 bool CutRules::AllowsBlank(char32_t left, char32_t blank, char32_t right) const {

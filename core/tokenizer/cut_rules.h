@@ -32,6 +32,9 @@ struct CutRules {
   // The pre-tokeniser makes one character of each byte; without a token for each, a text may have
   // characters that give no token.
   bool byte_level = false;
+  // It puts a blank in front of each piece, also behind an added token. Then the character in front
+  // of `left` must belong to the same piece as `left`.
+  bool prefixes = false;
 
   // What added tokens forbid. ASCII in tables, the rest in a sorted list.
   std::array<std::bitset<128>, 128> ascii_pairs;          // neighbours inside of a token
@@ -39,9 +42,13 @@ struct CutRules {
   std::bitset<128> ends_rstrip;    // last characters of tokens that take the blanks behind them
   std::bitset<128> begins_lstrip;  // first characters of tokens that take the blanks before them
 
+  std::bitset<128> ends_token;   // last characters of added tokens
+  bool wide_ends_token = false;  // some of them may be beyond ASCII
+  bool any_rstrip = false;
+
   bool Any() const { return blanks || bert_punctuation || ideographs || symbols; }
-  // Whether `text` (UTF-8) may be cut in front of byte `at`. Looks at the character before that
-  // byte, the one that begins there and the one behind it. False where one of them is no UTF-8.
+  // Whether `text` (UTF-8) may be cut in front of byte `at`. Looks at two characters before that
+  // byte, at the one that begins there and the one behind it. False where they are no UTF-8.
   bool Allow(std::string_view text, size_t at) const;
 
   // Forbids all cuts between two neighbours of `token`, an added token's content.
@@ -52,6 +59,7 @@ struct CutRules {
  private:
   bool Forbids(char32_t left, char32_t right) const;
   bool AllowsBlank(char32_t left, char32_t blank, char32_t right) const;
+  bool InThePieceOf(char32_t before) const;
   bool AllowsBorder(char32_t left, char32_t right, char32_t behind) const;
 };
 

@@ -36,7 +36,9 @@
 //      has a blank only at the beginning of a match or in a match of blanks, so no match reaches
 //      over a blank whose left neighbour is none. The regex looks back nowhere and ahead only
 //      behind blanks, so A ends and B begins as they would alone. Digits and Punctuation beside one
-//      of these look at neighbours only; then rule 1 is for letters only.
+//      of these look at neighbours only; then rule 1 is for letters only. Where BertNormalizer puts
+//      blanks around ideographs, the left neighbour may become a blank: with ByteLevel behind it,
+//      rule 1 is for ASCII letters only.
 //   2. BertPreTokenizer makes each ASCII punctuation character a word of its own, whatever is
 //      beside it. NFC makes one sign of "=", "<" or ">" and a U+0338 behind it; so behind these
 //      there must be ASCII too.
@@ -73,6 +75,11 @@
 // tokens that it has in the whole text. A character before a cut gives at least one token (of
 // ByteLevel this is so where the vocabulary has all bytes, which is asked), so the first token is
 // never one that is kept.
+//
+// ByteLevel with add_prefix_space puts a blank also in front of the first piece behind an added
+// token, and post-processors trim it as if it were of the text: of "<s>a, b" the token " a" then
+// begins behind the "a". So there the character in front of the left neighbour must belong to the
+// same piece: then no token in front of the cut begins at the cut.
 //
 //   text     ... in this| Agreement and ...
 //   part 1   ... in this

@@ -146,6 +146,7 @@ class CutRuleMaker {
   void SeePreTokenizer(const json& step) {
     std::string type = TypeOf(step);
     if (type == "ByteLevel" && !step.value("use_regex", true)) type = "ByteLevel without a regex";
+    rules_.prefixes |= type == "ByteLevel" && step.value("add_prefix_space", true);
     if (type == "Metaspace" && !step.value("split", true)) type = "Metaspace without a split";
     pre_tokenizers_.push_back(std::move(type));
   }
@@ -164,6 +165,7 @@ class CutRuleMaker {
     } else {
       SeeVerbatimToken(text, token);
     }
+    rules_.any_rstrip |= token.value("rstrip", false);
     if (token.value("single_word", false)) {
       rules_.word_neighbours = false;
       borders_ = borders_ && IsWord(text.back());
@@ -198,7 +200,10 @@ class CutRuleMaker {
     rules_.bert_punctuation = borders_ && only == "BertPreTokenizer" && !mapped;
     rules_.ideographs = rules_.bert_punctuation && around_ideographs_;
     rules_.symbols = borders_ && only == "ByteLevel" && only_nfc;
+    rules_.wide_ends_token |= normalized_tokens_ && !only_nfc;
     rules_.byte_level = Contains(pre_tokenizers_, "ByteLevel");
+    // An ideograph then ends with a blank, which the regex joins with the one behind it.
+    rules_.ascii_letters |= rules_.byte_level && around_ideographs_;
     rules_.Seal();
     return std::move(rules_);
   }
@@ -215,8 +220,16 @@ class CutRuleMaker {
   // A token that is looked for in the text as it is.
   void SeeVerbatimToken(const std::string& text, const json& token) {
     rules_.ForbidInside(text);
+    EndsWith(text.back());
     Swallow(token, "rstrip", text.back(), &rules_.ends_rstrip);
     Swallow(token, "lstrip", text.front(), &rules_.begins_lstrip);
+  }
+  void EndsWith(char c) {
+    if (IsAscii(c)) {
+      rules_.ends_token.set(c);
+    } else {
+      rules_.wide_ends_token = true;
+    }
   }
   void Swallow(const json& token, const char* flag, char neighbour, std::bitset<128>* table) {
     if (!token.value(flag, false)) return;
@@ -235,6 +248,8 @@ class CutRuleMaker {
       for (const char left : InBothCases(text[i]))
         for (const char right : InBothCases(text[i + 1])) rules_.ForbidPair(left, right);
     }
+    for (const char end : InBothCases(text.back())) EndsWith(end);
+    normalized_tokens_ = true;
     const bool at_left = token.value("lstrip", false), at_right = token.value("rstrip", false);
     if (!at_left && !at_right) return;
     // Other letters than those of ASCII may become the one beside the blanks.
@@ -250,6 +265,7 @@ class CutRuleMaker {
   std::vector<std::string> normalizers_;
   std::vector<std::string> pre_tokenizers_;
   bool around_ideographs_ = false;
+  bool normalized_tokens_ = false;
   bool exact_ = true;    // nothing was seen that might reach over a cut
   bool borders_ = true;  // no token looks at a letter behind it
   CutRules rules_;
