@@ -179,7 +179,7 @@ Tokenization Copy(const longspan_tokenizers_encoding* encoding, bool with_types 
 
 absl::Status Ask(const StopCheck& stop) { return stop ? stop() : absl::OkStatus(); }
 
-// Bytes that the crate needs for each byte of a text (text_chunks.h), and what must stay free
+// Bytes that the crate may need for each byte of one piece (text_chunks.h), and what must stay free
 // beside them: gRPC and the crate end the process where they get no memory for small things.
 constexpr size_t kBytesPerByte = 600;
 constexpr size_t kSpareBytes = size_t{64} << 20;

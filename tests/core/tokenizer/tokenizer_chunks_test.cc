@@ -681,7 +681,7 @@ TEST(MadeTokenizersTest, TinyPartsGiveTheTokensOfTheWhole) {
       "你好", "你", "好", "a'",   "'s", " ",   "  ",   "\n", "a\n", "_",  "a_",
       "_a",   "é",  "E.", "it's", "12", "。",  "，你", "s",  "b "};
   int with_cuts = 0;
-  for (uint64_t seed = 1; seed <= 3000; ++seed) {
+  for (uint64_t seed = 1; seed <= 1000; ++seed) {
     std::mt19937_64 random(seed);
     const auto one_of = [&](const auto& list) { return list[random() % list.size()]; };
     const bool bytes = random() % 2 == 0;
@@ -691,6 +691,9 @@ TEST(MadeTokenizersTest, TinyPartsGiveTheTokensOfTheWhole) {
       if (!step.is_null()) normalizer["normalizers"].push_back(step);
     }
     if (normalizer["normalizers"].empty()) normalizer = nullptr;
+    const bool trims = random() % 2 == 0;
+    const nlohmann::json trimming = {
+        {"type", "ByteLevel"}, {"add_prefix_space", random() % 2 == 0}, {"trim_offsets", true}};
     std::vector<nlohmann::json> tokens;
     std::vector<std::string> of_tokens;
     for (size_t i = random() % 3; i > 0; --i) {
@@ -705,10 +708,7 @@ TEST(MadeTokenizersTest, TinyPartsGiveTheTokensOfTheWhole) {
     const auto tokenizer = Made(bytes ? "modernbert" : "bert-cased",
                                 {{"normalizer", normalizer},
                                  {"pre_tokenizer", one_of(bytes ? of_bytes : of_words)},
-                                 {"post_processor",
-                                  {{"type", "ByteLevel"},
-                                   {"add_prefix_space", random() % 2 == 0},
-                                   {"trim_offsets", true}}}},
+                                 {"post_processor", trims ? trimming : nlohmann::json()}},
                                 tokens);
     // A token that the vocabulary has already keeps another id than the file gives it.
     if (!tokenizer.ok()) continue;
