@@ -51,6 +51,7 @@ inline constexpr std::string_view kReasonMemory = "MEMORY";  // does not fit in 
 // the limit is one.
 inline constexpr std::string_view kReasonMaxTokens = "MAX_TOKENS";
 inline constexpr std::string_view kReasonMaxTextBytes = "MAX_TEXT_BYTES";
+inline constexpr std::string_view kReasonMaxUncutBytes = "MAX_UNCUT_BYTES";
 inline constexpr std::string_view kReasonMaxTextsPerRequest = "MAX_TEXTS_PER_REQUEST";
 inline constexpr std::string_view kReasonMaxRequestBytes = "MAX_REQUEST_BYTES";
 inline constexpr std::string_view kReasonMaxSpansPerText = "MAX_SPANS_PER_TEXT";
@@ -73,7 +74,8 @@ inline constexpr std::array kReasons = {kReasonDeadlineUnreachable, kReasonMemor
                                         kReasonMaxPromptNameBytes,  kReasonMaxMetadataBytes,
                                         kReasonMaxQueueTokens,      kReasonMaxQueueBytes,
                                         kReasonMaxQueueSeconds,     kReasonMaxTokenVectorBytes,
-                                        kReasonMaxAnswerBytes,      kReasonMaxReceivingBytes};
+                                        kReasonMaxAnswerBytes,      kReasonMaxReceivingBytes,
+                                        kReasonMaxUncutBytes};
 
 // The name of the limit that refused: "max_queue_tokens"; empty where no limit did.
 std::string LimitOf(const absl::Status& status);

@@ -147,6 +147,8 @@ absl::StatusOr<ServedModel> LoadServedModel(ServerOptions* options) {
   model.tensor_bytes = *budget;
   BoundByMemory(encoder, options, &model);
   model.tokenizer = *std::move(tokenizer);
+  if (model.tokenizer != nullptr && model.tokenizer->cut_rules().Any())
+    options->max_uncut_bytes = static_cast<int64_t>(ChunkSizes().longest_uncut);
   model.encode = [encoder](const TokenBatch& batch, std::span<const EncodeOptions> wanted,
                            const EncodeControl& control) {
     return encoder->Encode(batch, wanted, control);

@@ -436,12 +436,12 @@ void Server::StartWatching() {
 }
 
 int64_t Server::ReceivedBytes() const {
-  // The tokenizer takes 150 bytes for each byte of the texts that it reads at once, and about 4 MiB
-  // for one part of a long text on each of its threads (tokenizer_pool.h). A text that waits is
-  // held once or twice, its tokens take some 40 bytes each, and a pass some more.
-  constexpr int64_t kTokenizedAtOnce = int64_t{8} << 20;
+  // The tokenizer takes up to 600 bytes for each byte of the texts that it reads at once
+  // (tokenizer_pool.h). A text that waits is held once or twice, its tokens take some 40 bytes
+  // each, and a pass some more.
+  constexpr int64_t kTokenizedAtOnce = int64_t{2} << 20;
   const Admission::Backlog backlog = admission_.backlog();
-  const int64_t texts = 16 * backlog.bytes + 150 * std::min(backlog.bytes, kTokenizedAtOnce);
+  const int64_t texts = 16 * backlog.bytes + 600 * std::min(backlog.bytes, kTokenizedAtOnce);
   const int64_t tokens = 256 * backlog.tokens;
   return HeapBytesInUse() - heap_at_rest_ - texts - tokens - 2 * backlog.answer_bytes -
          backlog.token_vector_bytes;

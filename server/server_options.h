@@ -48,6 +48,9 @@ struct ServerOptions {
   // The longest text of which a pass fits in memory beside the weights; 0 = no bound is known. No
   // setting: LoadServedModel finds it.
   int64_t memory_max_tokens = 0;
+  // Most bytes of a text without a place where the tokenizer can cut it; 0 = no bound. No setting:
+  // LoadServedModel finds it.
+  int64_t max_uncut_bytes = 0;
   int64_t max_batch_tokens = 16384;  // of one forward pass; a longer text runs alone
   absl::Duration batch_timeout = absl::ZeroDuration();
   int64_t max_queue_tokens = int64_t{4} << 20;   // accepted and not done

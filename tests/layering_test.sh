@@ -17,7 +17,7 @@ core/kernels:
 core/runtime:
 core/weights:
 core/checkpoint: core/weights core/model_info.h
-core/tokenizer: core/checkpoint core/token_batch.h
+core/tokenizer: core/checkpoint core/error_details.h core/token_batch.h
 core/layers: core/kernels core/model_info.h
 core/attention: core/kernels core/layers core/runtime
 core/models: core/kernels core/layers core/attention core/weights core/checkpoint core/runtime core/model_info.h core/token_batch.h

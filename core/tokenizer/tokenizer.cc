@@ -10,7 +10,6 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "core/tokenizer/ffi/longspan_tokenizers.h"
-#include "core/tokenizer/text_chunks.h"
 #include "core/tokenizer/tokenizer_folder.h"
 #include "core/tokenizer/tokenizer_json.h"
 #include "nlohmann/json.hpp"
@@ -136,6 +135,30 @@ absl::Status CheckAddedTokens(const longspan_tokenizers_tokenizer* tokenizer,
   return absl::OkStatus();
 }
 
+// Whether each visible ASCII character, and the first byte of each character beyond ASCII, has a
+// token of its own.
+bool HasAllBytes(const longspan_tokenizers_tokenizer* tokenizer, const std::string& name) {
+  for (int byte = 0x21; byte <= 0xF4; byte = byte == 0x7E ? 0xC2 : byte + 1) {
+    // ByteLevel makes the character with the number of the byte of each of these.
+    const std::string character = byte < 0x80
+                                      ? std::string(1, static_cast<char>(byte))
+                                      : std::string{static_cast<char>(0xC0 | byte >> 6),
+                                                    static_cast<char>(0x80 | (byte & 0x3F))};
+    const absl::StatusOr<int32_t> id = IdOf(tokenizer, character, name);
+    if (!id.ok() || *id < 0) return false;
+  }
+  return true;
+}
+
+CutRules CutRulesFor(const longspan_tokenizers_tokenizer* tokenizer, const TokenizerFiles& files,
+                     bool lowercase_first) {
+  std::vector<nlohmann::json> tokens = files.recipe.tokens;
+  tokens.insert(tokens.end(), files.recipe.later_tokens.begin(), files.recipe.later_tokens.end());
+  CutRules rules = CutRulesOf(files.document, tokens, lowercase_first);
+  if (rules.byte_level && !HasAllBytes(tokenizer, files.name)) return {};
+  return rules;
+}
+
 Tokenization Copy(const longspan_tokenizers_encoding* encoding, bool with_types = false) {
   static_assert(sizeof(TextRange) == 2 * sizeof(int64_t));
   Tokenization result;
@@ -156,12 +179,9 @@ Tokenization Copy(const longspan_tokenizers_encoding* encoding, bool with_types 
 
 absl::Status Ask(const StopCheck& stop) { return stop ? stop() : absl::OkStatus(); }
 
-// Of one part of a long text: the crate takes about 40 MiB for it (text_chunks.h).
-constexpr size_t kChunkBytes = 256 << 10;
-
-// Bytes that the crate needs for each byte of a text (text_chunks.h), and what must stay free
+// Bytes that the crate may need for each byte of one piece (text_chunks.h), and what must stay free
 // beside them: gRPC and the crate end the process where they get no memory for small things.
-constexpr size_t kBytesPerByte = 150;
+constexpr size_t kBytesPerByte = 600;
 constexpr size_t kSpareBytes = size_t{64} << 20;
 
 // A Rust library that gets no memory ends the process. So where address space is limited, what a
@@ -236,14 +256,14 @@ absl::StatusOr<std::string> WrittenText(size_t first_guess, const Write& write) 
 struct Tokenizer::Impl {
   Handle handle{nullptr, longspan_tokenizers_free};
   int64_t vocab_size = 0;
-  bool cuts_at_blanks = false;
+  CutRules cut_rules;
   std::vector<int32_t> prefix_ids;
   std::vector<int32_t> suffix_ids;
   TokenTypes types;
   bool has_types = false;  // some of `types` is not 0
 
   absl::StatusOr<Tokenization> EncodeWhole(std::string_view text, bool add_special_tokens) const;
-  std::vector<TextChunk> Cut(std::string_view text) const;
+  absl::StatusOr<std::vector<TextChunk>> Cut(std::string_view text, const ChunkSizes& sizes) const;
   // Calls `take` with the tokens of each part as they stand in the part, and the number of
   // characters of the text in front of the part.
   using TakePart =
@@ -317,24 +337,28 @@ absl::StatusOr<std::unique_ptr<Tokenizer>> Tokenizer::Load(const std::string& mo
   const absl::StatusOr<TokenizerJsonSummary> summary =
       InspectTokenizerJson(files->document, files->name);
   if (!summary.ok()) return summary.status();
-  absl::StatusOr<Handle> handle = LoadCrate(*files, files->do_lower_case && !summary->lowercases);
+  const bool lowercase_first = files->do_lower_case && !summary->lowercases;
+  absl::StatusOr<Handle> handle = LoadCrate(*files, lowercase_first);
   if (!handle.ok()) return handle.status();
   if (const absl::Status status = CheckAddedTokens(handle->get(), *summary, *files); !status.ok())
     return status;
 
   auto impl = std::make_unique<Impl>();
   impl->handle = *std::move(handle);
-  impl->cuts_at_blanks = summary->cuts_at_blanks;
+  impl->cut_rules = CutRulesFor(impl->handle.get(), *files, lowercase_first);
   if (const absl::Status status = impl->ReadVocabSize(); !status.ok()) return status;
   if (const absl::Status status = impl->ReadFrame(*files); !status.ok()) return status;
   return std::unique_ptr<Tokenizer>(new Tokenizer(std::move(impl)));
 }
 
 absl::StatusOr<Tokenization> Tokenizer::Encode(std::string_view text, bool add_special_tokens,
-                                               const StopCheck& stop) const {
-  const std::vector<TextChunk> parts = impl_->Cut(text);
-  if (parts.size() > 1) {
-    absl::StatusOr<Tokenization> tokens = impl_->EncodeParts(text, parts, add_special_tokens, stop);
+                                               const StopCheck& stop,
+                                               const ChunkSizes& sizes) const {
+  const absl::StatusOr<std::vector<TextChunk>> parts = impl_->Cut(text, sizes);
+  if (!parts.ok()) return parts.status();
+  if (parts->size() > 1) {
+    absl::StatusOr<Tokenization> tokens =
+        impl_->EncodeParts(text, *parts, add_special_tokens, stop);
     // An error names a byte of its part; below, the whole text gives the same error with the right
     // byte.
     if (tokens.ok() || absl::IsResourceExhausted(tokens.status())) return tokens;
@@ -371,9 +395,10 @@ absl::StatusOr<Tokenization> Tokenizer::Impl::EncodeParts(std::string_view text,
   return all;
 }
 
-std::vector<TextChunk> Tokenizer::Impl::Cut(std::string_view text) const {
-  if (!cuts_at_blanks || text.size() <= 2 * kChunkBytes) return {};
-  return CutAtBlanks(text, kChunkBytes);
+absl::StatusOr<std::vector<TextChunk>> Tokenizer::Impl::Cut(std::string_view text,
+                                                            const ChunkSizes& sizes) const {
+  if (!cut_rules.Any()) return std::vector<TextChunk>{{0, 0, text.size()}};
+  return CutText(text, cut_rules, sizes);
 }
 
 absl::Status Tokenizer::Impl::ForEachPart(std::string_view text,
@@ -396,13 +421,14 @@ absl::Status Tokenizer::Impl::ForEachPart(std::string_view text,
 absl::Status Tokenizer::EncodeByParts(
     std::string_view text, bool add_special_tokens,
     const std::function<absl::Status(const Tokenization&)>& take) const {
-  const std::vector<TextChunk> parts = impl_->Cut(text);
-  if (parts.size() <= 1) {
+  const absl::StatusOr<std::vector<TextChunk>> parts = impl_->Cut(text, ChunkSizes());
+  if (!parts.ok()) return parts.status();
+  if (parts->size() <= 1) {
     const absl::StatusOr<Tokenization> all = impl_->EncodeWhole(text, add_special_tokens);
     return all.ok() ? take(*all) : all.status();
   }
   return impl_->ForEachPart(
-      text, parts, /*stop=*/{},
+      text, *parts, /*stop=*/{},
       [&](const Tokenization& tokens, const TextChunk& part, int64_t characters) {
         Tokenization shifted;
         if (add_special_tokens && part.begin == 0) AppendSpecial(impl_->prefix_ids, &shifted);
@@ -436,6 +462,7 @@ absl::StatusOr<std::string> Tokenizer::Decode(const std::vector<int32_t>& ids,
   });
 }
 
+const CutRules& Tokenizer::cut_rules() const { return impl_->cut_rules; }
 int64_t Tokenizer::vocab_size() const { return impl_->vocab_size; }
 const std::vector<int32_t>& Tokenizer::prefix_ids() const { return impl_->prefix_ids; }
 const std::vector<int32_t>& Tokenizer::suffix_ids() const { return impl_->suffix_ids; }

@@ -19,6 +19,7 @@
 
 #include "absl/status/statusor.h"
 #include "core/token_batch.h"
+#include "core/tokenizer/text_chunks.h"
 
 namespace longspan {
 
@@ -56,14 +57,17 @@ class Tokenizer {
   // Takes time linear in the text's length. INVALID_ARGUMENT names the byte where the text is not
   // UTF-8. RESOURCE_EXHAUSTED where the process has a limit of address space (ulimit -v) and what
   // the crate may need does not fit: the crate itself would end the process. A text of more than
-  // half a mebibyte is tokenised in parts, where the tokenizer and the blanks of the text allow
-  // that (text_chunks.h): it gives the same tokens in bounded memory.
-  // Before each part `stop` is asked.
+  // half a mebibyte is tokenised in parts, where the tokenizer allows that (text_chunks.h): it
+  // gives the same tokens in bounded memory. INVALID_ARGUMENT where more than a mebibyte of it has
+  // no place to cut. Before each part `stop` is asked. Tests give other sizes.
   absl::StatusOr<Tokenization> Encode(std::string_view text, bool add_special_tokens = true,
-                                      const StopCheck& stop = {}) const;
+                                      const StopCheck& stop = {},
+                                      const ChunkSizes& sizes = {}) const;
+  // Where a text may be cut; none where it is read in one piece.
+  const CutRules& cut_rules() const;
   // The tokens of Encode, without their types, part by part in the order of the text: no more than
-  // one part's are held at a time. A text that cannot be cut is one part. An error of `take` ends
-  // it and is returned.
+  // one part's are held at a time. Errors are those of Encode. An error of `take` ends it and is
+  // returned.
   absl::Status EncodeByParts(std::string_view text, bool add_special_tokens,
                              const std::function<absl::Status(const Tokenization&)>& take) const;
   // The text of the ids. INVALID_ARGUMENT names an id that the vocabulary does not have.

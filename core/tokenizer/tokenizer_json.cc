@@ -127,52 +127,148 @@ absl::Status CheckComponent(const json& component, const ComponentKind& kind,
   return absl::OkStatus();
 }
 
-// Finds out whether a text may be cut in front of a blank between two ASCII letters: no component
-// may reach over such a blank, and none may treat the beginning of a text differently where it
-// begins with a blank. A component of which this is not known counts as one that does.
-class BlankRule {
+bool Contains(const std::vector<std::string>& types, const std::string& type) {
+  return std::find(types.begin(), types.end(), type) != types.end();
+}
+
+// Finds out at which places the components and added tokens of a tokenizer allow a cut
+// (text_chunks.h). A component of which this is not known allows none.
+class CutRuleMaker {
  public:
+  explicit CutRuleMaker(bool lowercases_first) {
+    if (lowercases_first) normalizers_.emplace_back("Lowercase");
+  }
+
   void SeeNormalizer(const json& step) {
+    normalizers_.push_back(TypeOf(step));
+    around_ideographs_ |= TypeOf(step) == "BertNormalizer" && IsTrue(step, "handle_chinese_chars");
+  }
+  void SeePreTokenizer(const json& step) {
+    std::string type = TypeOf(step);
+    if (type == "ByteLevel" && !step.value("use_regex", true)) type = "ByteLevel without a regex";
+    rules_.prefixes |= type == "ByteLevel" && step.value("add_prefix_space", true);
+    if (type == "Metaspace" && !step.value("split", true)) type = "Metaspace without a split";
+    pre_tokenizers_.push_back(std::move(type));
+  }
+
+  // Behind all normalisers.
+  void SeeAddedToken(const json& token) {
+    const auto content = token.is_object() ? token.find("content") : token.end();
+    if (content == token.end() || !content->is_string()) {
+      exact_ = false;
+      return;
+    }
+    const std::string text = content->get<std::string>();
+    if (text.empty()) return;  // the crate passes over it
+    if (token.value("normalized", true) && !normalizers_.empty()) {
+      SeeNormalizedToken(text, token);
+    } else {
+      SeeVerbatimToken(text, token);
+    }
+    rules_.any_rstrip |= token.value("rstrip", false);
+    if (token.value("single_word", false)) {
+      rules_.word_neighbours = false;
+      borders_ = borders_ && IsWord(text.back());
+    }
+  }
+
+  CutRules Make() {
     static const auto* local = new std::vector<std::string>{
         "BertNormalizer", "Lowercase", "NFC",         "NFD",         "NFKC",
         "NFKD",           "Nmt",       "Precompiled", "StripAccents"};
-    local_ = local_ && Contains(*local, TypeOf(step));
-  }
-  void SeePreTokenizer(const json& step) {
-    const std::string type = TypeOf(step);
-    static const auto* splitting =
-        new std::vector<std::string>{"BertPreTokenizer", "Whitespace", "WhitespaceSplit"};
+    static const auto* splitting = new std::vector<std::string>{"BertPreTokenizer", "ByteLevel",
+                                                                "Whitespace", "WhitespaceSplit"};
     static const auto* others = new std::vector<std::string>{"Digits", "Punctuation"};
-    if (Contains(*splitting, type) || (type == "ByteLevel" && step.value("use_regex", true)) ||
-        (type == "Metaspace" && step.value("split", true))) {
-      splits_ = true;
-    } else {
-      local_ = local_ && Contains(*others, type);
+    bool splits = false;
+    bool only_nfc = true;
+    for (const std::string& type : normalizers_) {
+      exact_ = exact_ && Contains(*local, type);
+      only_nfc = only_nfc && type == "NFC";
     }
+    for (const std::string& type : pre_tokenizers_) {
+      const bool at_white_space = Contains(*splitting, type);
+      rules_.line_breaks |= at_white_space;
+      rules_.letters |= Contains(*others, type);
+      splits = splits || at_white_space || type == "Metaspace";
+      exact_ = exact_ && (at_white_space || type == "Metaspace" || Contains(*others, type));
+    }
+    if (!exact_ || !splits) return {};
+    const bool mapped = Contains(normalizers_, "Precompiled");
+    const std::string only = pre_tokenizers_.size() == 1 ? pre_tokenizers_.front() : "";
+    rules_.blanks = true;
+    rules_.line_breaks = rules_.line_breaks && !mapped;
+    rules_.bert_punctuation = borders_ && only == "BertPreTokenizer" && !mapped;
+    rules_.ideographs = rules_.bert_punctuation && around_ideographs_;
+    rules_.symbols = borders_ && only == "ByteLevel" && only_nfc;
+    rules_.wide_ends_token |= normalized_tokens_ && !only_nfc;
+    rules_.byte_level = Contains(pre_tokenizers_, "ByteLevel");
+    // An ideograph then ends with a blank, which the regex joins with the one behind it.
+    rules_.ascii_letters |= rules_.byte_level && around_ideographs_;
+    rules_.Seal();
+    return std::move(rules_);
   }
-  void SeeAddedToken(const json& token) {
-    const std::string content = token["content"].get<std::string>();
-    bool over_a_cut = false;  // the token holds a letter and the blank behind it
-    for (size_t i = 0; i + 1 < content.size(); ++i)
-      over_a_cut |= IsLetter(content, i) && content[i + 1] == ' ';
-    // A token that swallows the blanks beside it must not have a letter there: then no cut can lie
-    // beside it.
-    const bool swallows = (token.value("lstrip", false) && IsLetter(content, 0)) ||
-                          (token.value("rstrip", false) && IsLetter(content, content.size() - 1));
-    local_ = local_ && !over_a_cut && !swallows;
-  }
-  bool Holds() const { return local_ && splits_; }
 
  private:
-  static bool Contains(const std::vector<std::string>& types, const std::string& type) {
-    return std::find(types.begin(), types.end(), type) != types.end();
+  static bool IsTrue(const json& step, const char* key) {
+    const auto value = step.find(key);
+    return value != step.end() && *value == true;
   }
-  static bool IsLetter(const std::string& content, size_t at) {
-    const char c = at < content.size() ? static_cast<char>(content[at] | 0x20) : ' ';
-    return c >= 'a' && c <= 'z';
+  static bool IsAscii(char c) { return static_cast<uint8_t>(c) < 0x80; }
+  static bool IsLetter(char c) { return (c | 0x20) >= 'a' && (c | 0x20) <= 'z' && IsAscii(c); }
+  static bool IsWord(char c) { return IsLetter(c) || (c >= '0' && c <= '9'); }
+
+  // A token that is looked for in the text as it is.
+  void SeeVerbatimToken(const std::string& text, const json& token) {
+    rules_.ForbidInside(text);
+    EndsWith(text.back());
+    Swallow(token, "rstrip", text.back(), &rules_.ends_rstrip);
+    Swallow(token, "lstrip", text.front(), &rules_.begins_lstrip);
   }
-  bool local_ = true;
-  bool splits_ = false;
+  void EndsWith(char c) {
+    if (IsAscii(c)) {
+      rules_.ends_token.set(c);
+    } else {
+      rules_.wide_ends_token = true;
+    }
+  }
+  void Swallow(const json& token, const char* flag, char neighbour, std::bitset<128>* table) {
+    if (!token.value(flag, false)) return;
+    exact_ = exact_ && IsAscii(neighbour);
+    if (IsAscii(neighbour)) table->set(neighbour);
+  }
+
+  // A token whose normal form is looked for in the normalised text: of visible ASCII or of nothing
+  // but blanks, so that it is known which characters of a text become which of the token's.
+  void SeeNormalizedToken(const std::string& text, const json& token) {
+    const bool visible = std::all_of(text.begin(), text.end(),
+                                     [](char c) { return IsAscii(c) && c > ' ' && c != 0x7F; });
+    const bool blank = text.find_first_not_of(' ') == std::string::npos;
+    exact_ = exact_ && (visible || (blank && !around_ideographs_));
+    for (size_t i = 0; exact_ && i + 1 < text.size(); ++i) {
+      for (const char left : InBothCases(text[i]))
+        for (const char right : InBothCases(text[i + 1])) rules_.ForbidPair(left, right);
+    }
+    for (const char end : InBothCases(text.back())) EndsWith(end);
+    normalized_tokens_ = true;
+    const bool at_left = token.value("lstrip", false), at_right = token.value("rstrip", false);
+    if (!at_left && !at_right) return;
+    // Other letters than those of ASCII may become the one beside the blanks.
+    rules_.ascii_letters = true;
+    exact_ = exact_ && !blank && !(at_left && IsLetter(text.front())) &&
+             !(at_right && IsLetter(text.back()));
+  }
+  static std::vector<char> InBothCases(char c) {
+    if (!IsLetter(c)) return {c};
+    return {static_cast<char>(c | 0x20), static_cast<char>(c & ~0x20)};
+  }
+
+  std::vector<std::string> normalizers_;
+  std::vector<std::string> pre_tokenizers_;
+  bool around_ideographs_ = false;
+  bool normalized_tokens_ = false;
+  bool exact_ = true;    // nothing was seen that might reach over a cut
+  bool borders_ = true;  // no token looks at a letter behind it
+  CutRules rules_;
 };
 
 absl::Status CheckModel(const json& document, const std::string& name) {
@@ -190,7 +286,7 @@ absl::Status CheckModel(const json& document, const std::string& name) {
 }
 
 absl::Status ReadAddedTokens(const json& document, const std::string& name,
-                             std::vector<AddedToken>* tokens, BlankRule* blanks) {
+                             std::vector<AddedToken>* tokens) {
   const auto list = document.find("added_tokens");
   if (list == document.end() || list->is_null()) return absl::OkStatus();
   for (const json& token : *list) {
@@ -198,7 +294,6 @@ absl::Status ReadAddedTokens(const json& document, const std::string& name,
         !token.contains("content") || !token["content"].is_string()) {
       return Bad(name, "\"added_tokens\" holds an entry without \"id\" and \"content\"");
     }
-    blanks->SeeAddedToken(token);
     tokens->push_back({token["content"].get<std::string>(), token["id"].get<int64_t>()});
   }
   return absl::OkStatus();
@@ -221,24 +316,35 @@ absl::StatusOr<TokenizerJsonSummary> InspectTokenizerJson(const json& document,
     summary.lowercases |= TypeOf(step) == "Lowercase" ||
                           (TypeOf(step) == "BertNormalizer" && flag != step.end() && *flag == true);
   };
-  BlankRule blanks;
+  for (const ComponentKind& kind : ComponentKinds()) {
+    const auto component = document.find(kind.key);
+    if (component == document.end()) continue;
+    const absl::Status status = CheckComponent(*component, kind, name, note_lower_case);
+    if (!status.ok()) return status;
+  }
+  if (const absl::Status status = CheckModel(document, name); !status.ok()) return status;
+  const absl::Status status = ReadAddedTokens(document, name, &summary.added_tokens);
+  if (!status.ok()) return status;
+  return summary;
+}
+
+CutRules CutRulesOf(const json& document, const std::vector<json>& more_tokens,
+                    bool lowercases_first) {
+  CutRuleMaker maker(lowercases_first);
   for (const ComponentKind& kind : ComponentKinds()) {
     const auto component = document.find(kind.key);
     if (component == document.end()) continue;
     const bool normalizer = kind.key == std::string_view("normalizer");
     const bool splitter = kind.key == std::string_view("pre_tokenizer");
-    const absl::Status status = CheckComponent(*component, kind, name, [&](const json& step) {
-      note_lower_case(step);
-      if (normalizer) blanks.SeeNormalizer(step);
-      if (splitter) blanks.SeePreTokenizer(step);
+    const absl::Status status = CheckComponent(*component, kind, "", [&](const json& step) {
+      if (normalizer) maker.SeeNormalizer(step);
+      if (splitter) maker.SeePreTokenizer(step);
     });
-    if (!status.ok()) return status;
+    if (!status.ok()) return {};
   }
-  if (const absl::Status status = CheckModel(document, name); !status.ok()) return status;
-  const absl::Status status = ReadAddedTokens(document, name, &summary.added_tokens, &blanks);
-  if (!status.ok()) return status;
-  summary.cuts_at_blanks = blanks.Holds();
-  return summary;
+  for (const json& token : AddedTokensOf(document)) maker.SeeAddedToken(token);
+  for (const json& token : more_tokens) maker.SeeAddedToken(token);
+  return maker.Make();
 }
 
 json AddedTokensOf(const json& document) {

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "core/tokenizer/cut_rules.h"
 #include "nlohmann/json.hpp"
 
 namespace longspan {
@@ -20,9 +21,7 @@ struct AddedToken {
 };
 
 struct TokenizerJsonSummary {
-  bool lowercases = false;  // a normaliser already makes lower case
-  // No component reaches over a blank, so a text may be tokenised in parts (text_chunks.h).
-  bool cuts_at_blanks = false;
+  bool lowercases = false;               // a normaliser already makes lower case
   std::vector<AddedToken> added_tokens;  // with the ids that the file gives them
 };
 
@@ -34,6 +33,12 @@ absl::StatusOr<nlohmann::json> ParseTokenizerJson(std::string_view text, const s
 // not supported.
 absl::StatusOr<TokenizerJsonSummary> InspectTokenizerJson(const nlohmann::json& document,
                                                           const std::string& name);
+
+// Where a text may be cut (text_chunks.h), of a document that InspectTokenizerJson accepted.
+// `more_tokens`: those that are added beside the document's. `lowercases_first`: a step that makes
+// lower case is put in front of the document's normaliser.
+CutRules CutRulesOf(const nlohmann::json& document, const std::vector<nlohmann::json>& more_tokens,
+                    bool lowercases_first);
 
 // The document's "added_tokens"; an empty list where there are none.
 nlohmann::json AddedTokensOf(const nlohmann::json& document);

@@ -7,10 +7,11 @@
 // thread they do). Among the small ones, and among the large ones, clients share the bytes
 // (fair_queue.h); between the two whose turn it is, the one that came first goes first.
 //
-// Memory: the tokenizer takes up to 150 bytes per byte of a text that cannot be cut
-// (core/tokenizer/text_chunks.h). So large texts run beside one another only up to
-// max_running_bytes together; a larger one runs without other large ones. With 8 MiB the tokenizers
-// take at most about 1.2 GiB, however many threads and texts there are.
+// Memory: the tokenizer takes up to 600 bytes per byte of what it reads in one piece, a text or a
+// part of at most 1 MiB of one that can be cut (core/tokenizer/text_chunks.h). So large texts run
+// beside one another only up to max_running_bytes together; a larger one runs without other large
+// ones. With 2 MiB the tokenizers take at most about 1.2 GiB, however many threads and texts there
+// are, and half of that with the two threads of the default.
 //
 // Proven by tokenizer_pool_test. Thread safety: all methods may be called from any thread, but
 // Drain and Shutdown not from a job.
@@ -35,12 +36,12 @@ class TokenizerPool {
   // shut down before its turn came.
   using Job = absl::AnyInvocable<void(const absl::Status& status)>;
 
-  // The longest text that counts as small. A small text needs at most 64 KiB x 150 = 10 MiB, so
+  // The longest text that counts as small. A small text needs at most 64 KiB x 600 = 38 MiB, so
   // small ones need not be counted against max_running_bytes. 64 KiB are about 18,000 tokens, well
   // inside the bulk lane (lanes.h): what the lanes call short and long is small here.
   static constexpr int64_t kLargeBytes = 64 << 10;
 
-  explicit TokenizerPool(int num_threads, int64_t max_running_bytes = int64_t{8} << 20);
+  explicit TokenizerPool(int num_threads, int64_t max_running_bytes = int64_t{2} << 20);
   ~TokenizerPool();  // calls Shutdown
 
   // `client`: who sent it. `bytes`: size of the text and of its spans, which tells large ones from

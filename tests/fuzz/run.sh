@@ -22,7 +22,8 @@ json="core/checkpoint/json_file.cc core/checkpoint/json_reader.cc core/checkpoin
 weights="core/weights/safetensors_header.cc core/weights/safetensors_reader.cc core/weights/mapped_file.cc
  core/weights/safetensors_writer.cc core/weights/float_conversion.cc"
 folder="core/checkpoint/model_folder.cc core/checkpoint/sentence_layout.cc core/model_info.cc $json"
-tokenizer="core/tokenizer/text_chunks.cc core/tokenizer/tokenizer.cc core/tokenizer/tokenizer_arguments.cc
+tokenizer="core/tokenizer/cut_rules.cc core/tokenizer/text_chunks.cc core/tokenizer/tokenizer.cc
+ core/tokenizer/tokenizer_arguments.cc
  core/tokenizer/tokenizer_class.cc core/tokenizer/tokenizer_folder.cc core/tokenizer/tokenizer_json.cc
  core/tokenizer/vocabulary_files.cc core/checkpoint/sentence_layout.cc core/model_info.cc $json"
 messages="$proto/longspan/v1/encoder.pb.cc $proto/google/rpc/status.pb.cc"

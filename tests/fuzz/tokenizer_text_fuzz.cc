@@ -1,7 +1,9 @@
 // Any text through the tokenizers of the fixtures: the first byte chooses one, the rest is the
 // text. Text that is not UTF-8 is refused; all other text gives tokens that keep the rules of
-// tokenization_rules.h, and the same ones with and without special tokens.
+// tokenization_rules.h, and the same ones with and without special tokens, and the same ones in
+// parts of a few bytes as in one piece.
 #include <cstdint>
+#include <limits>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -27,6 +29,20 @@ const std::vector<std::unique_ptr<Tokenizer>>& Tokenizers() {
   return *all;
 }
 
+// The text in one piece and in parts of about `chunk_bytes` bytes, cut wherever it may be.
+void CheckParts(const Tokenizer& tokenizer, std::string_view text, size_t chunk_bytes) {
+  constexpr size_t kAny = std::numeric_limits<size_t>::max();
+  const auto whole = tokenizer.Encode(text, true, {}, {.chunk_bytes = kAny});
+  const auto parts =
+      tokenizer.Encode(text, true, {}, {.chunk_bytes = chunk_bytes, .longest_uncut = kAny});
+  RequireOf(whole.ok() == parts.ok());
+  if (!whole.ok()) return;
+  RequireOf(parts->ids == whole->ids);
+  RequireOf(parts->bytes == whole->bytes);
+  RequireOf(parts->characters == whole->characters);
+  RequireOf(parts->special == whole->special);
+}
+
 void Check(std::string_view input) {
   if (input.empty()) return;
   const Tokenizer& tokenizer = *Tokenizers()[static_cast<uint8_t>(input[0]) % Tokenizers().size()];
@@ -40,6 +56,8 @@ void Check(std::string_view input) {
   const size_t prefix = tokenizer.prefix_ids().size(), suffix = tokenizer.suffix_ids().size();
   RequireOf(framed->ids.size() == prefix + bare->ids.size() + suffix);
   RequireOf(std::equal(bare->ids.begin(), bare->ids.end(), framed->ids.begin() + prefix));
+  // Parts of 1 to 32 bytes, and longer ones of long texts, so that there are some hundreds at most.
+  CheckParts(tokenizer, text, 1 + static_cast<uint8_t>(input[0]) / 8 + text.size() / 256);
   for (size_t i = 0; i < bare->ids.size() && i < 16; ++i)
     RequireOf(tokenizer.TokenText(bare->ids[i]).ok());
 }

@@ -354,7 +354,8 @@ TEST(EncodeServiceTest, KeysAreAskedFor_HealthIsOpen) {
 }
 
 TEST(EncodeServiceTest, GetModelInfo_TellsTheLimitsInForce) {
-  TestServer server({}, {.max_batch_tokens = 2000,
+  TestServer server({}, {.max_uncut_bytes = 1000,
+                         .max_batch_tokens = 2000,
                          .max_queue_tokens = 3000,
                          .max_queue_bytes = 4000,
                          .max_queue_seconds = 5,
@@ -378,6 +379,7 @@ TEST(EncodeServiceTest, GetModelInfo_TellsTheLimitsInForce) {
   EXPECT_EQ(limits.max_queue_tokens(), 3000u);
   EXPECT_EQ(limits.max_queue_bytes(), 4000u);
   EXPECT_EQ(limits.max_queue_seconds(), 5);
+  EXPECT_EQ(limits.max_uncut_bytes(), 1000u);
   EXPECT_EQ(limits.max_texts_per_request(), 7u);
   EXPECT_EQ(limits.max_text_bytes(), 8000u);
   EXPECT_EQ(limits.max_request_bytes(), 9000u);

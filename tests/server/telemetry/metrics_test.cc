@@ -109,7 +109,8 @@ TEST_F(MetricsTest, SmallLabelSets_AreExportedFromTheStart_With0) {
                              "MAX_QUEUE_SECONDS",
                              "MAX_TOKEN_VECTOR_BYTES",
                              "MAX_ANSWER_BYTES",
-                             "MAX_RECEIVING_BYTES"})
+                             "MAX_RECEIVING_BYTES",
+                             "MAX_UNCUT_BYTES"})
     EXPECT_EQ(Value(absl::StrCat("longspan_rejected_total{reason=\"", reason, "\"}")), 0);
 }
 
