@@ -431,6 +431,10 @@ void Server::StartWatching() {
       [this](PortState state, const absl::Status& last) { OnPortState(state, last); });
   port_period_ = std::make_unique<Periodic>([this] { port_watch_->Look(); }, PortWatch::kPeriod);
   heap_at_rest_ = HeapBytesInUse();
+  if (heap_at_rest_ == 0) {
+    log_->Write(LogLevel::kWarning, "heap_unknown",
+                {{"effect", "max-receiving-bytes is not in force: malloc is not glibc's"}});
+  }
   watching_calls_ = std::make_unique<Periodic>([this] { open_calls_.Look(); }, OpenCalls::kPeriod);
   reloader_.Start();
 }
