@@ -148,7 +148,7 @@ std::vector<OpenCalls::Entry*> OpenCalls::VictimsLocked(absl::Time now, int64_t 
 void OpenCalls::CollectLocked(absl::Time now, int64_t over,
                               std::vector<std::pair<std::shared_ptr<Reader>, Dropped>>* ended,
                               std::vector<Dropped>* unread) {
-  const auto end = [&](Entry& call, DropReason reason) {
+  const auto end = [&](Entry& call, DropReason reason) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
     ended->emplace_back(call.reader.lock(), Dropped{reason, call.client, now - call.reading_since});
     // Until its callbacks have run it counts as one that does not read, so that it is ended once.
     if (call.whole_request) --receiving_;
