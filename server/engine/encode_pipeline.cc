@@ -57,7 +57,7 @@ EncodePipeline::EncodePipeline(PreparationContext context, Admission* admission,
       tokenizers_(tokenizers),
       scheduler_(scheduler) {}
 
-void EncodePipeline::Submit(std::shared_ptr<EncodeTask> task) {
+void EncodePipeline::Submit(const std::shared_ptr<EncodeTask>& task) {
   if (IsSmallEnoughInline(task->input())) return Prepare(task);
   const int64_t bytes = BytesToPrepare(task->input());
   tokenizers_->Submit(task->client(), bytes, [this, task](const absl::Status& status) {

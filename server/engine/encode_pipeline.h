@@ -27,7 +27,7 @@ class EncodePipeline {
   EncodePipeline(PreparationContext context, Admission* admission, TokenizerPool* tokenizers,
                  BatchScheduler* scheduler);
 
-  void Submit(std::shared_ptr<EncodeTask> task);
+  void Submit(const std::shared_ptr<EncodeTask>& task);
 
  private:
   void Prepare(const std::shared_ptr<EncodeTask>& task);

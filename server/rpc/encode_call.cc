@@ -87,7 +87,7 @@ void EncodeCall::Add(size_t index, EncodedDocument document) {
   if (!status.ok()) return EndLocked(status);
   grpc::ByteBuffer answer(response_.data(), response_.size());
   response_.clear();
-  AnswerLocked(std::move(answer));
+  AnswerLocked(answer);
 }
 
 absl::Status EncodeCall::CloseResponseLocked() {

@@ -127,8 +127,9 @@ void EncodeStreamCall::Hand(Item item, AdmissionPermit permit) {
                             .permit = std::move(permit),
                             .answer = room,
                             .timer = call_.NewTimer(now)};
-  params.done = [call = shared_from_this(), id = std::move(item.id), format = item.format, room](
-                    absl::StatusOr<EncodedDocument> result, const StageTimings& timings) mutable {
+  params.done = [call = shared_from_this(), id = std::move(item.id), format = item.format,
+                 room = room](absl::StatusOr<EncodedDocument> result,
+                              const StageTimings& timings) mutable {
     call->OnItem(std::move(id), format, std::move(room), std::move(result), timings);
   };
   parts.pipeline->Submit(std::make_shared<EncodeTask>(std::move(params), parts.clock));
@@ -183,10 +184,10 @@ void EncodeStreamCall::MakeAnswer(std::string id, VectorFormat format,
   if (!status.ok() || !wanted) room->Close();
   if (status.ok()) {
     --pending_;
-    call_.CountItem(std::move(counted), timings);
+    call_.CountItem(counted, timings);
     if (wanted) {
       ready_bytes_ += static_cast<int64_t>(bytes.Length());
-      ready_.push_back({std::move(bytes), std::move(room)});
+      ready_.push_back({bytes, std::move(room)});
     }
   } else {
     RefuseLocked(std::move(id), status, timings);

@@ -126,7 +126,7 @@ absl::Status TokenizeCall::ReadAll(Slices* answer) const {
           ? &no_prompt
           : FindPrompt(request_.prompt_name(), "prompt_name", *call_.parts().model).value();
   for (int i = 0; i < request_.texts_size(); ++i) {
-    const absl::Status status = ReadOne(request_.texts(i), *prompt, answer);
+    absl::Status status = ReadOne(request_.texts(i), *prompt, answer);
     if (absl::IsInvalidArgument(status)) return AtField(status, absl::StrCat("texts[", i, "]"));
     if (!status.ok()) return status;
   }
