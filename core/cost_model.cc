@@ -217,7 +217,7 @@ int64_t CostModel::BatchBytes(std::span<const TextShape> texts) const {
     const bool direct = info_.supports_global_attention && globals * heads >= width + globals;
     global_rows = std::max(global_rows, direct ? n * 3 * 4 * width : 0);
   }
-  const double block = std::min(tokens, static_cast<double>(PackedPass::kRowsPerPause)) * 4 *
+  const double block = std::min(tokens, static_cast<double>(PackedPass::kRowsPerPauseOfTeam)) * 4 *
                        (2 * static_cast<double>(info_.intermediate_size) + width);
   return static_cast<int64_t>(bytes + block + global_rows);
 }

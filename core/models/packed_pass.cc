@@ -1,5 +1,6 @@
 #include "core/models/packed_pass.h"
 
+#include <ATen/Parallel.h>
 #include <ATen/ops/cat.h>
 
 #include <algorithm>
@@ -23,6 +24,10 @@ PackedPass::PackedPass(const TokenBatch& batch, const ForwardOptions& options)
     }
     cu_globals_.push_back(static_cast<int32_t>(globals_.size()));
   }
+}
+
+int64_t PackedPass::RowsPerPause() {
+  return at::get_num_threads() == 1 ? kRowsPerPauseOfThread : kRowsPerPauseOfTeam;
 }
 
 void PackedPass::AtSeam() const {

@@ -41,12 +41,17 @@ class PackedPass {
   // CANCELLED once every text is dropped.
   absl::Status DropTexts(at::Tensor& hidden);
 
-  // The seam inside a layer of a long pass, after each kRowsPerPause rows or as much other work:
+  // The seam inside a layer of a long pass, after each RowsPerPause rows or as much other work:
   // calls at_seam, where the caller may run other passes. False: every text is dropped, so stop;
   // the rows need not be right, and the next DropTexts is CANCELLED. Layouts stay valid.
   bool Continue() const;
-  // A long pass pauses often this way, and the matrix products still run at full speed.
-  static constexpr int64_t kRowsPerPause = 2048;
+
+  // A long pass pauses often this way, and the matrix products still run at full speed. One thread
+  // works block after block (row_blocks.h), so it may pause after each. A team takes as many rows at
+  // once as give each of two threads two blocks: the thread that is free first takes the next.
+  static int64_t RowsPerPause();
+  static constexpr int64_t kRowsPerPauseOfThread = 512;
+  static constexpr int64_t kRowsPerPauseOfTeam = 2048;
 
   // Borders of texts, globals and mask of the rows as they lie now. Every text gets the one-sided
   // `window`, but a text of at most `dense_up_to` tokens sees all of itself. Valid until the next

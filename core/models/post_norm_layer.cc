@@ -67,14 +67,15 @@ int64_t PostNormLayer::NumLinearParameters(const EncoderConfig& config) {
 
 at::Tensor PostNormLayer::Qkv(const at::Tensor& x, const PackedPass* pass) const {
   const int64_t rows = x.size(0);
+  const int64_t rows_at_once = PackedPass::RowsPerPause();
   at::Tensor qkv;
-  if (pass == nullptr || rows <= PackedPass::kRowsPerPause) {
+  if (pass == nullptr || rows <= rows_at_once) {
     qkv = qkv_(x);
   } else {
     qkv = at::empty({rows, 3 * x.size(1)}, x.options());
-    for (int64_t begin = 0; begin < rows; begin += PackedPass::kRowsPerPause) {
+    for (int64_t begin = 0; begin < rows; begin += rows_at_once) {
       if (begin > 0 && !pass->Continue()) return {};
-      const int64_t end = std::min(begin + PackedPass::kRowsPerPause, rows);
+      const int64_t end = std::min(begin + rows_at_once, rows);
       at::Tensor block = qkv.slice(0, begin, end);
       qkv_.Run(x.slice(0, begin, end), block);
     }

@@ -25,7 +25,7 @@
 namespace longspan {
 
 // Most rows of a block: [512, 4E] float32 are 6 MiB in a base model (E = 768).
-inline constexpr int64_t kLayerBlockRows = 512;
+inline constexpr int64_t kLayerBlockRows = PackedPass::kRowsPerPauseOfThread;
 // With fewer rows for each thread, the products of single threads lose more than the barriers cost.
 inline constexpr int64_t kFewestRowsPerThread = 384;
 
@@ -40,11 +40,11 @@ inline int64_t RowsOfThreadBlock(int64_t rows, int64_t threads) {
 }
 
 // Calls block(begin, end) for all rows, in parallel where that pays. With a `pass` it pauses after
-// each PackedPass::kRowsPerPause rows (PackedPass::Continue). If the pass is to stop there, the
+// each PackedPass::RowsPerPause rows (PackedPass::Continue). If the pass is to stop there, the
 // rows behind are left undone. `pass` may be null.
 template <typename Block>
 void ForEachRowBlock(int64_t rows, const PackedPass* pass, const Block& block) {
-  const int64_t rows_at_once = pass == nullptr ? rows : PackedPass::kRowsPerPause;
+  const int64_t rows_at_once = pass == nullptr ? rows : PackedPass::RowsPerPause();
   for (int64_t first = 0; first < rows; first += rows_at_once) {
     if (pass != nullptr && first > 0 && !pass->Continue()) return;
     const int64_t last = std::min(first + rows_at_once, rows);

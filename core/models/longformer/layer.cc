@@ -37,7 +37,7 @@ at::Tensor LongformerLayer::Attend(const at::Tensor& qkv, const PackedLayout& la
                                    const PackedPass& pass) const {
   // Rows of one head between two pauses. One such row costs a small part of a row of the layer, and
   // more where it sees more global keys than those of its window.
-  constexpr int64_t kHeadRowsPerPause = 32 * PackedPass::kRowsPerPause;
+  constexpr int64_t kHeadRowsPerPause = 64 * 1024;
   const int64_t rows = qkv.size(0);
   const int64_t windows =
       1 + static_cast<int64_t>(layout.globals.size()) / (2 * window_.one_sided + 1);
