@@ -52,6 +52,7 @@
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 #include "core/text_shape.h"
+#include "server/batching/call_size.h"
 #include "server/batching/clock.h"
 #include "server/batching/lanes.h"
 
@@ -96,6 +97,7 @@ class AdmissionPermit {
 
   void Release();  // gives everything back now
   bool held() const { return admission_ != nullptr; }
+  CallSize size() const { return {.bytes = cost_.bytes, .seconds = cost_.seconds}; }
 
  private:
   friend class Admission;

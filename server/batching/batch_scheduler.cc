@@ -15,7 +15,8 @@ constexpr int64_t kReferenceLength = 512;
 
 // At the seams of a pass, texts of its own lane take at most this part of its predicted seconds
 // each, and together at most as much as the pass itself: who is interrupted waits at most twice as
-// long, and who interrupts would have waited at least eight times as long as its text takes.
+// long, and who interrupts would have waited at least eight times as long as its text takes. Calls
+// of the same client come in where they are smaller than this part of those that the pass serves.
 constexpr double kLargestAtSeam = 1.0 / 8;
 
 void CompleteAbandoned(const std::vector<QueuedPiece>& pieces) {
@@ -60,6 +61,7 @@ QueuedPiece BatchScheduler::MakePiece(const std::shared_ptr<EncodeTask>& task, i
   const int64_t multiple = std::max<int64_t>(1, options_.length_multiple);
   piece.padded_tokens = (piece.tokens + multiple - 1) / multiple * multiple;
   piece.seconds = cost_.text_seconds(piece.shape);
+  piece.call_seconds = task->call_size().seconds;
   return piece;
 }
 
@@ -212,12 +214,14 @@ PackedBatch BatchScheduler::TakeBatchLocked(Lane lane, bool own_pass,
 SeamShare BatchScheduler::ShareAtSeamsLocked(const PackedBatch& batch) const {
   SeamShare others;
   if (batch.padded_tokens <= kSharedTokens) return others;
-  double seconds = 0;
+  double seconds = 0, call_seconds = 0;
   for (const QueuedPiece& piece : batch.pieces) {
     seconds += piece.seconds;
+    call_seconds += piece.call_seconds;
     others.virtual_time =
         std::max(others.virtual_time, lanes_[batch.lane].TimeOf(piece.task->client()));
   }
+  others.call_seconds = call_seconds / static_cast<double>(batch.pieces.size()) * kLargestAtSeam;
   others.largest_text = seconds * kLargestAtSeam;
   others.seconds_left = seconds;
   return others;
@@ -231,13 +235,17 @@ PackedBatch BatchScheduler::TakeAtSeamLocked(Lane lane, double virtual_time, Sea
   const double max_seconds = SecondsOf(kSharedTokens);
   const auto fits = [&](const QueuedPiece& piece) {
     if (piece.seconds > std::min(others->largest_text, others->seconds_left)) return false;
+    if (piece.call_seconds >= others->call_seconds &&
+        lanes_[lane].TimeOf(piece.task->client()) >= virtual_time) {
+      return false;
+    }
     if (batch.pieces.empty()) return piece.padded_tokens <= options_.max_batch_tokens;
     const bool same_length = piece.padded_tokens == batch.pieces.front().padded_tokens;
     return (same_length || options_.length_multiple <= 1) &&
            seconds + piece.seconds <= max_seconds &&
            batch.padded_tokens + piece.padded_tokens <= kSharedTokens;
   };
-  while (std::optional<QueuedPiece> piece = lanes_.TakeBefore(lane, virtual_time, fits)) {
+  while (std::optional<QueuedPiece> piece = lanes_.TakeFitting(lane, fits)) {
     if (piece->abandoned) {
       abandoned->push_back(*std::move(piece));
       continue;

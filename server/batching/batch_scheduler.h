@@ -9,7 +9,8 @@
 //   - Lanes and clients share predicted seconds (lanes.h, lane_queue.h).
 //   - A client's backlog does not hold up another's short text: where texts of several clients
 //     wait, a batch stays small (kSharedTokens), and the pass of a larger one, which holds a long
-//     text or one client's backlog, lets short texts of other clients run at its seams.
+//     text or one client's backlog, lets short texts of other clients run at its seams. Nor does a
+//     large call hold up a much smaller one of the same client, which may be a proxy (CallSize).
 //   - Where other workers are idle too, a worker takes no more than its part of the lane.
 //   - Each pass is given a number of threads (core_shares.h). Where teams follow the load, the
 //     passes that run at once share the budget of one batch, so they hold no more memory than one
@@ -59,10 +60,12 @@ struct BatchSchedulerOptions {
 // What short texts may take at the seams of a pass beside the shares of their lanes, in predicted
 // seconds on all cores.
 struct SeamShare {
-  // In the pass's own lane, only clients that have had less than those of the pass, which are
-  // charged for all of it. In lanes of shorter pieces, which come here when their share is used up,
-  // only clients that are not the one that used most of it.
+  // In the pass's own lane, clients that have had less than those of the pass, which are charged
+  // for all of it. In lanes of shorter pieces, which come here when their share is used up, clients
+  // that are not the one that used most of it.
   double virtual_time = 0;
+  // Of all clients, those calls that take less than this altogether.
+  double call_seconds = 0;
   double largest_text = 0;  // a longer one would hold up the pass for longer than it is worth
   double seconds_left = 0;  // of all such texts together
 };
@@ -167,8 +170,8 @@ class BatchScheduler {
   // `idle`: other workers that could begin a pass beside this one.
   void FillBatchLocked(PackedBatch* batch, int idle, std::vector<QueuedPiece>* abandoned)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  // A batch of this lane for a seam of a pass that leaves `others`, of clients that have had less
-  // than `virtual_time`; empty where nothing may run there.
+  // A batch of this lane for a seam of a pass that leaves `others`, of small calls and of clients
+  // that have had less than `virtual_time`; empty where nothing may run there.
   PackedBatch TakeAtSeamLocked(Lane lane, double virtual_time, SeamShare* others,
                                std::vector<QueuedPiece>* abandoned)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);

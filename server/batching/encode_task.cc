@@ -32,6 +32,7 @@ EncodeTask::EncodeTask(Params params, const Clock* clock)
       deadline_(params.deadline),
       cancel_(std::move(params.cancel)),
       client_(std::move(params.client)),
+      call_size_(params.call_size.value_or(params.permit.size())),
       token_vectors_(std::move(params.token_vectors)),
       answer_(std::move(params.answer)),
       timer_(params.timer != nullptr ? std::move(params.timer)

@@ -15,6 +15,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -26,6 +27,7 @@
 #include "absl/time/time.h"
 #include "core/encoder.h"
 #include "server/batching/admission.h"
+#include "server/batching/call_size.h"
 #include "server/batching/cancel_flag.h"
 #include "server/batching/clock.h"
 #include "server/batching/task_timer.h"
@@ -52,9 +54,11 @@ class EncodeTask {
     absl::Time arrival;                            // when the request came, by the engine's clock
     absl::Time deadline = absl::InfiniteFuture();  // by the engine's clock (Clock::FromTimeout)
     std::shared_ptr<CancelFlag> cancel;            // null = cannot be cancelled
-    // Who shares the queue (lane_queue.h): the caller's address without its port; may be empty.
+    // Who shares the queue (lane_queue.h), as RpcCall::client; may be empty.
     std::string client;
     AdmissionPermit permit;
+    // Of the call that the input belongs to; nothing = the input is all of it.
+    std::optional<CallSize> call_size;
     // Where input.options.token_sink puts the token vectors, so that room for them is reserved
     // before the task is queued (EncodePipeline). Null = none are wanted.
     std::shared_ptr<TokenVectorBuffer> token_vectors;
@@ -74,6 +78,7 @@ class EncodeTask {
 
   const EncodeInput& input() const { return input_; }
   const std::string& client() const { return client_; }
+  const CallSize& call_size() const { return call_size_; }
   absl::Time deadline() const { return deadline_; }
   AdmissionPermit& permit() { return permit_; }  // only before the task is shared
   TokenVectorBuffer* token_vectors() const { return token_vectors_.get(); }  // null = not wanted
@@ -106,6 +111,7 @@ class EncodeTask {
   const absl::Time deadline_;
   const std::shared_ptr<CancelFlag> cancel_;
   const std::string client_;
+  const CallSize call_size_;
   const std::shared_ptr<TokenVectorBuffer> token_vectors_;
   const std::shared_ptr<AnswerRoom> answer_;
   const std::shared_ptr<TaskTimer> timer_;

@@ -4,7 +4,12 @@
 //
 // Each client has a virtual time, which grows by the cost of its items as they are taken; the
 // waiting client with the smallest virtual time goes next (start-time fair queueing with equal
-// weights; Goyal, Vin and Cheng 1996, section 2). Inside a client it is first come, first served.
+// weights; Goyal, Vin and Cheng 1996, section 2).
+//
+// Inside a client, calls go in the order of call_order.h: of equal size in the order of their
+// arrival, and small ones before larger ones. But once items have gone before the oldest one that
+// cost as much as its whole call, it is next. So no call waits for more than about twice the cost
+// that was there before it.
 //
 // A client that had nothing waiting comes back at the virtual time of those that had: idle time is
 // not saved up. Its own virtual time is kept while it is ahead of theirs, so that sending items one
@@ -16,21 +21,23 @@
 //     B       -    -    1    3    3    3    5      (comes in where the second choice was made)
 //     choice  A    A    B    A    A    B    A      and so on: as much for A as for B
 //
-// Cost: O(log clients) per item taken; TakeFirst and RemoveIf look at more items. Proven by
+// Cost: O(log items) per item; TakeFirst and RemoveIf look at more items. Proven by
 // fair_queue_test. Thread safety: none.
 #pragma once
 
 #include <algorithm>
 #include <cstddef>
-#include <deque>
 #include <functional>
 #include <limits>
+#include <list>
 #include <map>
 #include <optional>
 #include <set>
 #include <string>
 #include <utility>
 #include <vector>
+
+#include "server/batching/call_order.h"
 
 namespace longspan {
 
@@ -40,13 +47,24 @@ class FairQueue {
   // What an item that is taken costs its client.
   using Cost = std::function<double(Item&)>;
 
-  void Push(Item item, const std::string& name) {
+  // For the order inside the client: what the item, and all of the call that it belongs to, will
+  // probably cost. Nothing = first come, first served.
+  struct Size {
+    double item = 0;
+    double call = 0;  // less than the item: that of the item
+  };
+  void Push(Item item, const std::string& name, const Size& size = {}) {
     Client& client = clients_.try_emplace(name).first->second;
     if (client.queue.empty()) {
+      client.order.Clear();
       client.virtual_time = std::max(client.virtual_time, Now());
       turns_.emplace(client.virtual_time, name);
     }
-    client.queue.push_back(std::move(item));
+    const CallOrder::Place place = client.order.Arrive(size.item, size.call);
+    const auto waiting = client.queue.emplace(
+        place.end,
+        Waiting{std::move(item), place, std::max(size.item, size.call), client.by_arrival.end()});
+    waiting->second.arrival = client.by_arrival.insert(client.by_arrival.end(), waiting);
   }
 
   bool empty() const { return turns_.empty(); }
@@ -64,28 +82,32 @@ class FairQueue {
   double HighestTime() const { return highest_time_; }
 
   // Next, BeginService and Take need a queue that is not empty.
-  const Item& Next() const { return clients_.at(turns_.begin()->second).queue.front(); }
+  const Item& Next() const { return clients_.at(turns_.begin()->second).Next()->second.item; }
   // A unit of service begins, for which one or more items are taken. Clients that come while it
   // lasts come in at its virtual time, so they are not taken for ones that have had part of it.
   void BeginService() { virtual_time_ = turns_.begin()->first; }
-  Item Take(const Cost& cost) { return TakeFrom(turns_.begin(), 0, cost); }
+  Item Take(const Cost& cost) {
+    return TakeFrom(turns_.begin(), clients_.at(turns_.begin()->second).Next(), cost);
+  }
 
   // Which items TakeFirst looks at.
   struct Reach {
-    double before = std::numeric_limits<double>::infinity();    // clients with less virtual time
-    size_t clients = std::numeric_limits<size_t>::max();        // so many of them
+    size_t clients = std::numeric_limits<size_t>::max();        // so many of those that wait
     size_t items_of_each = std::numeric_limits<size_t>::max();  // so deep into each one's queue
   };
   // Takes the first item that `fits`, in the order of the clients' turns.
   std::optional<Item> TakeFirst(const Reach& reach, const std::function<bool(const Item&)>& fits,
                                 const Cost& cost) {
     size_t looked_at = 0;
-    for (auto turn = turns_.begin(); turn != turns_.end() && turn->first < reach.before; ++turn) {
+    for (auto turn = turns_.begin(); turn != turns_.end(); ++turn) {
       if (looked_at++ == reach.clients) break;
-      const std::deque<Item>& queue = clients_.at(turn->second).queue;
-      const size_t depth = std::min(queue.size(), reach.items_of_each);
-      for (size_t i = 0; i < depth; ++i) {
-        if (fits(queue[i])) return TakeFrom(turn, i, cost);
+      Client& client = clients_.at(turn->second);
+      const auto next = client.Next();
+      if (fits(next->second.item)) return TakeFrom(turn, next, cost);
+      size_t depth = 1;
+      for (auto item = client.queue.begin(); item != client.queue.end(); ++item) {
+        if (depth++ >= reach.items_of_each) break;
+        if (fits(item->second.item)) return TakeFrom(turn, item, cost);
       }
     }
     return std::nullopt;
@@ -96,17 +118,42 @@ class FairQueue {
                 const std::function<void(Item)>& removed) {
     for (auto& [name, client] : clients_) {
       if (client.queue.empty()) continue;
-      const auto gone = std::stable_partition(client.queue.begin(), client.queue.end(),
-                                              [&](const Item& item) { return !condition(item); });
-      for (auto item = gone; item != client.queue.end(); ++item) removed(std::move(*item));
-      client.queue.erase(gone, client.queue.end());
+      for (auto next = client.queue.begin(); next != client.queue.end();) {
+        const auto waiting = next++;
+        if (!condition(waiting->second.item)) continue;
+        client.order.Leave(waiting->second.place);
+        removed(client.Remove(waiting).item);
+      }
       if (client.queue.empty()) turns_.erase({client.virtual_time, name});
     }
   }
 
  private:
+  struct Waiting;
+  using Queue = std::multimap<double, Waiting>;  // by CallOrder::Place::end, then by arrival
+  using Arrivals = std::list<typename Queue::iterator>;
+  struct Waiting {
+    Item item;
+    CallOrder::Place place;
+    double call = 0;  // Size
+    typename Arrivals::iterator arrival;
+  };
   struct Client {
-    std::deque<Item> queue;
+    // The item that goes next; needs one that waits.
+    typename Queue::const_iterator Next() const {
+      const typename Queue::const_iterator oldest = by_arrival.front();
+      return overtaken >= oldest->second.call ? oldest : queue.begin();
+    }
+    Waiting Remove(typename Queue::const_iterator waiting) {
+      if (waiting == by_arrival.front()) overtaken = 0;
+      by_arrival.erase(waiting->second.arrival);
+      return std::move(queue.extract(waiting).mapped());
+    }
+
+    Queue queue;
+    Arrivals by_arrival;
+    CallOrder order;
+    double overtaken = 0;  // the cost of what went before the oldest item since it is the oldest
     double virtual_time = 0;
   };
   using Turns = std::set<std::pair<double, std::string>>;  // virtual time, client
@@ -117,16 +164,24 @@ class FairQueue {
     return turns_.empty() ? virtual_time_ : std::min(virtual_time_, turns_.begin()->first);
   }
 
-  Item TakeFrom(typename Turns::const_iterator turn, size_t index, const Cost& cost) {
+  Item TakeFrom(typename Turns::const_iterator turn, typename Queue::const_iterator place,
+                const Cost& cost) {
     const typename Turns::node_type taken = turns_.extract(turn);
     Client& client = clients_.at(taken.value().second);
-    Item item = std::move(client.queue[index]);
-    client.queue.erase(client.queue.begin() + static_cast<std::ptrdiff_t>(index));
-    client.virtual_time += cost(item);
+    const bool oldest = place == client.by_arrival.front();
+    Waiting waiting = client.Remove(place);
+    const double charged = cost(waiting.item);
+    if (charged > 0) {
+      client.order.Serve(charged);
+    } else {
+      client.order.Leave(waiting.place);
+    }
+    if (!oldest) client.overtaken += charged;
+    client.virtual_time += charged;
     highest_time_ = std::max(highest_time_, client.virtual_time);
     if (!client.queue.empty()) turns_.emplace(client.virtual_time, taken.value().second);
     DropIdleClients();
-    return item;
+    return std::move(waiting.item);
   }
 
   // Forgets the clients that wait for nothing and whose virtual time the others have reached: they

@@ -14,7 +14,8 @@ void LaneQueue::Push(QueuedPiece piece, const std::string& client) {
   tokens_ += piece.tokens;
   seconds_ += piece.seconds;
   arrivals_.insert(piece.queued);
-  queue_.Push(std::move(piece), client);
+  const Queue::Size size{.item = piece.seconds, .call = piece.call_seconds};
+  queue_.Push(std::move(piece), client, size);
 }
 
 QueuedPiece LaneQueue::Take() {
@@ -30,10 +31,9 @@ std::optional<QueuedPiece> LaneQueue::TakePadded(int64_t padded_tokens) {
       [&](const QueuedPiece& piece) { return piece.padded_tokens == padded_tokens; }, take_);
 }
 
-std::optional<QueuedPiece> LaneQueue::TakeBefore(
-    double virtual_time, const std::function<bool(const QueuedPiece&)>& fits) {
-  return queue_.TakeFirst({.before = virtual_time, .clients = kLookAhead, .items_of_each = 1}, fits,
-                          take_);
+std::optional<QueuedPiece> LaneQueue::TakeFitting(
+    const std::function<bool(const QueuedPiece&)>& fits) {
+  return queue_.TakeFirst({.clients = kLookAhead, .items_of_each = 1}, fits, take_);
 }
 
 void LaneQueue::Forget(const QueuedPiece& piece) {

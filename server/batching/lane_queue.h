@@ -2,7 +2,7 @@
 // by predicted seconds (fair_queue.h; lanes.h shares between the lanes by the same rule). The unit
 // of service is a pass. Plain bookkeeping without a clock, so that fairness is tested alone.
 //
-// Cost: O(log clients) per piece taken; TakePadded, TakeBefore and RemoveIf look at more pieces.
+// Cost: O(log clients) per piece taken; TakePadded, TakeFitting and RemoveIf look at more pieces.
 // Proven by lane_queue_test. Thread safety: none; the scheduler's mutex guards it.
 #pragma once
 
@@ -31,6 +31,7 @@ struct QueuedPiece {
   int64_t tokens = 0;         // its length
   int64_t padded_tokens = 0;  // its length, rounded up to the model's length_multiple
   double seconds = 0;         // predicted, of this piece in a batch (BatchCost::text_seconds)
+  double call_seconds = 0;    // predicted, of the whole call (CallSize); 0 = not known
   absl::Time queued;          // when it came into the queue
   bool abandoned = false;     // set when taken: nobody waits for it, and nobody was charged for it
 };
@@ -70,10 +71,9 @@ class LaneQueue {
   // order of their turns. Looks at most kLookAhead pieces deep into each client's queue.
   std::optional<QueuedPiece> TakePadded(int64_t padded_tokens);
 
-  // Takes, while a pass runs, the first piece that `fits` of a client whose virtual time is below
-  // this one. Looks at the first piece of at most kLookAhead clients.
-  std::optional<QueuedPiece> TakeBefore(double virtual_time,
-                                        const std::function<bool(const QueuedPiece&)>& fits);
+  // Takes, while a pass runs, the first piece that `fits`, in the order of the clients' turns. Looks
+  // at the first piece of at most kLookAhead clients.
+  std::optional<QueuedPiece> TakeFitting(const std::function<bool(const QueuedPiece&)>& fits);
 
   // Moves all pieces for which `condition` holds to `removed`; nobody is charged for them.
   void RemoveIf(const std::function<bool(const QueuedPiece&)>& condition,

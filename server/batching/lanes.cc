@@ -96,9 +96,9 @@ std::optional<QueuedPiece> Lanes::TakePadded(Lane lane, int64_t padded_tokens) {
   return piece;
 }
 
-std::optional<QueuedPiece> Lanes::TakeBefore(Lane lane, double virtual_time,
-                                             const std::function<bool(const QueuedPiece&)>& fits) {
-  std::optional<QueuedPiece> piece = queues_[static_cast<int>(lane)].TakeBefore(virtual_time, fits);
+std::optional<QueuedPiece> Lanes::TakeFitting(Lane lane,
+                                              const std::function<bool(const QueuedPiece&)>& fits) {
+  std::optional<QueuedPiece> piece = queues_[static_cast<int>(lane)].TakeFitting(fits);
   if (piece.has_value()) Charge(lane, *piece);
   return piece;
 }

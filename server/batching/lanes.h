@@ -82,8 +82,8 @@ class Lanes {
   QueuedPiece Take(Lane lane);
   QueuedPiece TakeMore(Lane lane);
   std::optional<QueuedPiece> TakePadded(Lane lane, int64_t padded_tokens);
-  std::optional<QueuedPiece> TakeBefore(Lane lane, double virtual_time,
-                                        const std::function<bool(const QueuedPiece&)>& fits);
+  std::optional<QueuedPiece> TakeFitting(Lane lane,
+                                         const std::function<bool(const QueuedPiece&)>& fits);
   void RemoveIf(const std::function<bool(const QueuedPiece&)>& condition,
                 std::vector<QueuedPiece>* removed);
 

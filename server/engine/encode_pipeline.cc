@@ -60,13 +60,16 @@ EncodePipeline::EncodePipeline(PreparationContext context, Admission* admission,
 void EncodePipeline::Submit(const std::shared_ptr<EncodeTask>& task) {
   if (IsSmallEnoughInline(task->input())) return Prepare(task);
   const int64_t bytes = BytesToPrepare(task->input());
-  tokenizers_->Submit(task->client(), bytes, [this, task](const absl::Status& status) {
-    if (status.ok()) {
-      Prepare(task);
-    } else {
-      task->Complete(status);
-    }
-  });
+  tokenizers_->Submit(
+      task->client(), bytes,
+      [this, task](const absl::Status& status) {
+        if (status.ok()) {
+          Prepare(task);
+        } else {
+          task->Complete(status);
+        }
+      },
+      task->call_size().bytes);
 }
 
 // The lengths of independent spans were estimates when the pieces were planned.

@@ -12,6 +12,8 @@ namespace {
 // turns it takes.
 constexpr int64_t kBytesOfAnyJob = 1024;
 
+double CostOf(int64_t bytes) { return static_cast<double>(kBytesOfAnyJob + bytes); }
+
 }  // namespace
 
 TokenizerPool::TokenizerPool(int num_threads, int64_t max_running_bytes)
@@ -22,12 +24,13 @@ TokenizerPool::TokenizerPool(int num_threads, int64_t max_running_bytes)
 
 TokenizerPool::~TokenizerPool() { Shutdown(); }
 
-void TokenizerPool::Submit(const std::string& client, int64_t bytes, Job job) {
+void TokenizerPool::Submit(const std::string& client, int64_t bytes, Job job, int64_t call_bytes) {
   {
     absl::MutexLock lock(&mu_);
     if (!stopping_) {
       Jobs& jobs = bytes > kLargeBytes ? large_ : small_;
-      jobs.Push({next_number_++, bytes, std::move(job)}, client);
+      jobs.Push({next_number_++, bytes, std::move(job)}, client,
+                {.item = CostOf(bytes), .call = static_cast<double>(call_bytes)});
       return;
     }
   }
@@ -46,8 +49,7 @@ TokenizerPool::Entry TokenizerPool::TakeLocked() {
       LargeMayStartLocked() && (small_.empty() || large_.Next().number < small_.Next().number);
   Jobs& jobs = is_large ? large_ : small_;
   jobs.BeginService();
-  Entry entry =
-      jobs.Take([](Entry& job) { return static_cast<double>(kBytesOfAnyJob + job.bytes); });
+  Entry entry = jobs.Take([](Entry& job) { return CostOf(job.bytes); });
   CountLocked(entry.bytes, +1);
   return entry;
 }

@@ -45,8 +45,9 @@ class TokenizerPool {
   ~TokenizerPool();  // calls Shutdown
 
   // `client`: who sent it. `bytes`: size of the text and of its spans, which tells large ones from
-  // small ones.
-  void Submit(const std::string& client, int64_t bytes, Job job);
+  // small ones. `call_bytes`: of all texts of the call, by which small calls of a client go before
+  // its large ones; at least `bytes`.
+  void Submit(const std::string& client, int64_t bytes, Job job, int64_t call_bytes = 0);
 
   void Drain();     // refuses new jobs, finishes those submitted, joins
   void Shutdown();  // refuses new jobs and those waiting, finishes those running, joins

@@ -28,6 +28,8 @@ absl::Status EncodeCall::Submit(DecodedRequest request) {
   }
   auto permits = parts.admission->TryAcquire(claims, call_.deadline(), call_.client());
   if (!permits.ok()) return permits.status();
+  CallSize call_size;
+  for (const AdmissionPermit& permit : *permits) call_size += permit.size();
   const auto room = MakeRoom(PackedBytes(format_, parts.dimensions(inputs.front().options)));
   {
     absl::MutexLock lock(&mu_);
@@ -41,6 +43,7 @@ absl::Status EncodeCall::Submit(DecodedRequest request) {
                               .cancel = cancel_,
                               .client = call_.client(),
                               .permit = std::move((*permits)[i]),
+                              .call_size = call_size,
                               .answer = room,
                               .timer = call_.NewTimer(call_.arrival())};
     params.done = [call = Shared<EncodeCall>(), i](absl::StatusOr<EncodedDocument> result,

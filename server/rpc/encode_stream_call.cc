@@ -98,10 +98,13 @@ void EncodeStreamCall::Dispatch(Item item) {
   const absl::Time deadline = parts.clock->FromTimeout(parts.options->default_deadline);
   auto permit = parts.admission->TryAcquire(ClaimFor(item.input, parts.max_tokens()), deadline,
                                             call_.client());
+  CallSize call_size;
   {
     absl::MutexLock lock(&mu_);
     if (permit.ok()) {
       ++running_;
+      running_size_ += permit->size();
+      call_size = running_size_;
     } else if (absl::IsResourceExhausted(permit.status()) && running_ > 0) {
       parked_ = std::move(item);
       return;
@@ -110,12 +113,13 @@ void EncodeStreamCall::Dispatch(Item item) {
       return AdvanceLocked();
     }
   }
-  Hand(std::move(item), *std::move(permit));
+  Hand(std::move(item), *std::move(permit), call_size);
 }
 
-void EncodeStreamCall::Hand(Item item, AdmissionPermit permit) {
+void EncodeStreamCall::Hand(Item item, AdmissionPermit permit, const CallSize& call_size) {
   const ServiceParts& parts = call_.parts();
   const absl::Time now = parts.clock->Now();
+  const CallSize size = permit.size();
   const auto room =
       std::make_shared<AnswerRoom>(parts.admission, call_.client(),
                                    PackedBytes(item.format, parts.dimensions(item.input.options)));
@@ -125,22 +129,26 @@ void EncodeStreamCall::Hand(Item item, AdmissionPermit permit) {
                             .cancel = cancel_,
                             .client = call_.client(),
                             .permit = std::move(permit),
+                            .call_size = call_size,
                             .answer = room,
                             .timer = call_.NewTimer(now)};
-  params.done = [call = shared_from_this(), id = std::move(item.id), format = item.format,
+  params.done = [call = shared_from_this(), id = std::move(item.id), format = item.format, size,
                  room = room](absl::StatusOr<EncodedDocument> result,
                               const StageTimings& timings) mutable {
-    call->OnItem(std::move(id), format, std::move(room), std::move(result), timings);
+    call->OnItem(std::move(id), format, size, std::move(room), std::move(result), timings);
   };
   parts.pipeline->Submit(std::make_shared<EncodeTask>(std::move(params), parts.clock));
 }
 
-void EncodeStreamCall::OnItem(std::string id, VectorFormat format, std::shared_ptr<AnswerRoom> room,
+void EncodeStreamCall::OnItem(std::string id, VectorFormat format, const CallSize& size,
+                              std::shared_ptr<AnswerRoom> room,
                               absl::StatusOr<EncodedDocument> result, const StageTimings& timings) {
   std::optional<Item> next;
   {
     absl::MutexLock lock(&mu_);
     --running_;
+    running_size_ -= size;
+    if (running_ == 0) running_size_ = {};  // no rounding error is kept
     call_.NoteText(result, timings);
     next = std::exchange(parked_, std::nullopt);
   }

@@ -78,9 +78,11 @@ class EncodeStreamCall final : public RawReactor,
   absl::Status ReadItem(const grpc::ByteBuffer& bytes, Item* item);
   absl::Status DecodeItem(v1::EncodeStreamRequest* message, Item* item);
   void Dispatch(Item item);
-  void Hand(Item item, AdmissionPermit permit);
-  void OnItem(std::string id, VectorFormat format, std::shared_ptr<AnswerRoom> room,
-              absl::StatusOr<EncodedDocument> result, const StageTimings& timings);
+  // `call_size`: of all items that the engine then has.
+  void Hand(Item item, AdmissionPermit permit, const CallSize& call_size);
+  void OnItem(std::string id, VectorFormat format, const CallSize& size,
+              std::shared_ptr<AnswerRoom> room, absl::StatusOr<EncodedDocument> result,
+              const StageTimings& timings);
   // Makes an item's answer and queues it. The message is made without the lock: a caller that goes
   // away must not wait for it on a thread of gRPC.
   void MakeAnswer(std::string id, VectorFormat format, std::shared_ptr<AnswerRoom> room,
@@ -105,8 +107,9 @@ class EncodeStreamCall final : public RawReactor,
   Answer outgoing_ ABSL_GUARDED_BY(mu_);           // the answer being written
   std::deque<Answer> ready_ ABSL_GUARDED_BY(mu_);  // answers not yet written
   int64_t ready_bytes_ ABSL_GUARDED_BY(mu_) = 0;
-  int64_t pending_ ABSL_GUARDED_BY(mu_) = 0;  // inputs read and not yet in ready_
-  int64_t running_ ABSL_GUARDED_BY(mu_) = 0;  // those of the pending ones that the engine has
+  int64_t pending_ ABSL_GUARDED_BY(mu_) = 0;    // inputs read and not yet in ready_
+  int64_t running_ ABSL_GUARDED_BY(mu_) = 0;    // those of the pending ones that the engine has
+  CallSize running_size_ ABSL_GUARDED_BY(mu_);  // of those
   std::optional<Item> parked_ ABSL_GUARDED_BY(mu_);  // refused by admission, waits for a retry
   absl::Status failure_ ABSL_GUARDED_BY(mu_);  // what ends the stream, behind the write under way
   bool reading_ ABSL_GUARDED_BY(mu_) = false;

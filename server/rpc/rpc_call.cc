@@ -54,14 +54,15 @@ RpcCall::RpcCall(RpcMethod method, grpc::CallbackServerContext* context, const S
     : context_(context),
       parts_(parts),
       arrival_(parts->clock->Now()),
-      client_(ClientOf(context->peer())) {
+      address_(ClientOf(context->peer())),
+      client_(address_) {
   outcome_.method = method;
   ReadDeadline();
   request_id_ = PlainOrNothing(Metadata("x-request-id"), kMaxRequestIdBytes);
   if (request_id_.empty()) request_id_ = NewRequestId();
   traceparent_ = PlainOrNothing(Metadata("traceparent"), kMaxTraceparentBytes);
   context_->AddInitialMetadata("x-request-id", request_id_);
-  listed_ = parts_->open_calls->Add(method, client_, context_);
+  listed_ = parts_->open_calls->Add(method, address_, context_);
 }
 
 void RpcCall::Close() {
@@ -103,7 +104,9 @@ absl::Status RpcCall::Admit() {
                                 kRetryStarting);
   }
   if (absl::Status status = CheckMetadata(*context_); !status.ok()) return status;
-  return parts_->keys->Check(Metadata("authorization"), &key_name_);
+  const absl::Status status = parts_->keys->Check(Metadata("authorization"), &key_name_);
+  if (!key_name_.empty()) client_ = absl::StrCat(address_, " ", key_name_);
+  return status;
 }
 
 absl::Status RpcCall::NoteReceived(const grpc::ByteBuffer& message) {
@@ -226,7 +229,7 @@ void RpcCall::WriteLog(const absl::Status& status, absl::Duration total) const {
   Log::Fields fields = {{"method", RpcMethodName(outcome_.method)},
                         {"code", CodeName(status.code())},
                         {"request_id", request_id_},
-                        {"client", client_},
+                        {"client", address_},
                         {"request_bytes", request_bytes_},
                         {"texts", outcome_.texts},
                         {"text_bytes", text_bytes_},

@@ -70,6 +70,9 @@ class RpcCall {
   // server's default one.
   absl::Time arrival() const { return arrival_; }
   absl::Time deadline() const { return deadline_; }
+  // By whom the queues and the memory are shared: the caller's address without its port, and, once
+  // Admit has let the call in, the name of its key where it has one. So callers behind one proxy are
+  // told apart by their keys.
   const std::string& client() const { return client_; }
 
   // Sizes for the log and the metrics: of each text handed in, and of each that has ended.
@@ -105,6 +108,7 @@ class RpcCall {
   const ServiceParts* const parts_;
   const absl::Time arrival_;
   absl::Time deadline_;
+  const std::string address_;  // without the port
   std::string client_;
   std::string request_id_;
   std::string traceparent_;

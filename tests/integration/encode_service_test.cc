@@ -353,6 +353,35 @@ TEST(EncodeServiceTest, KeysAreAskedFor_HealthIsOpen) {
   EXPECT_EQ(*server.client().Health("", kLong), "SERVING");
 }
 
+// Behind a proxy all callers have one address. What one of them has in the queue keeps itself out,
+// but not another, who has a small part of it kept free.
+TEST(EncodeServiceTest, NamedKeysTellCallersOfOneAddressApart) {
+  const TemporaryFolder folder;
+  FakeModel fake;
+  TestServer server(fake, {.max_queue_tokens = 1000,
+                           .auth_keys_file = folder.WriteText("keys", "one key-1\ntwo key-2\n")});
+  const auto connect = [&](const char* key) {
+    return *Client::Connect({.server = server.address(), .key = key, .retry = false});
+  };
+  const auto one = connect("key-1"), two = connect("key-2");
+  const v1::EncodeRequest small = IdsRequest({std::vector<uint32_t>(20, 1)});
+  fake.gate->Close();
+  const auto call = [](Client& client, const v1::EncodeRequest& request) {
+    return std::async(std::launch::async, [&client, request] {
+      return CallEncode(client, request).status.error_code();
+    });
+  };
+  auto large = call(*one, IdsRequest({std::vector<uint32_t>(990, 1)}));
+  while (!fake.gate->held()) absl::SleepFor(absl::Milliseconds(1));
+  EXPECT_EQ(call(*one, small).get(), grpc::StatusCode::RESOURCE_EXHAUSTED);
+  auto other = call(*two, small);
+  EXPECT_EQ(other.wait_for(std::chrono::milliseconds(100)), std::future_status::timeout)
+      << "it waits in the queue";
+  fake.gate->Open();
+  EXPECT_EQ(large.get(), grpc::StatusCode::OK);
+  EXPECT_EQ(other.get(), grpc::StatusCode::OK);
+}
+
 TEST(EncodeServiceTest, GetModelInfo_TellsTheLimitsInForce) {
   TestServer server({}, {.max_uncut_bytes = 1000,
                          .max_batch_tokens = 2000,

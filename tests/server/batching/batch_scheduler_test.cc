@@ -340,6 +340,23 @@ TEST_F(SeamsOfABacklog, LetNoLongTextRun_ButShortOnesBehindIt) {
   EXPECT_THAT(AtSeam(), ElementsAre());
 }
 
+// Behind a proxy all callers have one address. The calls of the pass are a quarter of it each.
+TEST_F(SeamsOfABacklog, LetMuchSmallerCallsOfTheSameClientRun) {
+  Start({.max_batch_tokens = kPass, .max_batch_seconds = 1e9});
+  const double quarter = kPass / 4 * 1e-3;
+  for (int64_t i = 0; i < 2 * kPass / 256; ++i)
+    Submit({.number = 1, .lengths = {256}, .client = "busy", .call_size = {.seconds = quarter}});
+  running_ = scheduler_->NextBatch();
+  EXPECT_THAT(AtSeam(), ElementsAre());
+  Submit({.number = 2, .client = "busy", .call_size = {.seconds = quarter / 7}});
+  EXPECT_THAT(AtSeam(), ElementsAre());
+  Submit({.number = 3, .client = "busy", .call_size = {.seconds = quarter / 9}});
+  EXPECT_THAT(AtSeam(), ElementsAre(3)) << "it goes before those that came earlier, too";
+  Submit({.number = 4, .client = "busy", .call_size = {.seconds = quarter / 9}});
+  running_->others.seconds_left = 0;
+  EXPECT_THAT(AtSeam(), ElementsAre());
+}
+
 // Many clients that each have a right to as much as the pass do not hold it up for longer than it
 // takes itself.
 TEST_F(SeamsOfABacklog, AtMostDoubleThePass) {

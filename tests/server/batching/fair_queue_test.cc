@@ -61,11 +61,36 @@ TEST(FairQueue, TakeFirst_LooksAsFarAsItsReach) {
   const auto is = [](int wanted) { return [wanted](int item) { return item == wanted; }; };
   EXPECT_EQ(queue.TakeFirst({.items_of_each = 1}, is(2), Itself), std::nullopt);
   EXPECT_EQ(queue.TakeFirst({.clients = 1}, is(4), Itself), std::nullopt);
-  EXPECT_EQ(queue.TakeFirst({.before = 0}, is(1), Itself), std::nullopt);
   EXPECT_EQ(queue.TakeFirst({}, is(5), Itself), 5);
   EXPECT_EQ(queue.TimeOf("B"), 5);
-  EXPECT_EQ(queue.TakeFirst({.before = 5}, is(4), Itself), std::nullopt) << "B has had its share";
-  EXPECT_EQ(queue.TakeFirst({.before = 5}, is(2), Itself), 2);
+  EXPECT_EQ(queue.TakeFirst({.clients = 1}, is(4), Itself), std::nullopt) << "A's turn came first";
+  EXPECT_EQ(queue.TakeFirst({.clients = 1}, is(2), Itself), 2);
+}
+
+// An item of 7 in a call of 7 goes before three of 1 in one of 10.
+TEST(FairQueue, InsideAClient_SmallCallsGoFirst) {
+  FairQueue<int> queue;
+  for (int i = 0; i < 10; ++i) queue.Push(1, "proxy", {.item = 1, .call = 10});
+  EXPECT_EQ(Turns(queue, {{1, 'L'}, {7, 's'}}, 2), "LL");
+  queue.Push(7, "proxy", {.item = 7, .call = 7});
+  EXPECT_EQ(Turns(queue, {{1, 'L'}, {7, 's'}}, 9), "sLLLLLLLL");
+}
+
+// However many small calls come, each when the last was taken.
+TEST(FairQueue, InsideAClient_ALargeCallWaitsForNoMoreThanItsOwnCost) {
+  FairQueue<int> queue;
+  for (int i = 0; i < 2; ++i) queue.Push(25, "proxy", {.item = 25, .call = 50});
+  std::vector<int> taken;
+  int small = 0;
+  while (taken.size() < 2) {
+    queue.Push(1, "proxy", {.item = 1, .call = 1});
+    queue.BeginService();
+    const int item = queue.Take(Itself);
+    small += item == 1;
+    if (item != 1) taken.push_back(item);
+    ASSERT_LE(small, 2 * 51);
+  }
+  EXPECT_GE(small, 50);
 }
 
 TEST(FairQueue, RemoveIf_ChargesNobody_AndLeavesTheOthersInOrder) {

@@ -64,19 +64,30 @@ TEST(LaneQueue, Take_TakesNothingForSendingOneAtATime) {
 }
 
 // A pass is charged as it begins. Who comes while it runs has not had those seconds.
-TEST(LaneQueue, TakeBefore_TakesFromClientsThatHaveHadLess) {
+TEST(LaneQueue, TakeFitting_LooksAtTheFirstPieceOfEachClient_InTheOrderOfTheirTurns) {
   LaneQueue queue(kNobodyLeft);
   for (int i = 0; i < 20; ++i) queue.Push(Piece(1, 1), "busy");
   queue.Take();
   for (int i = 1; i < 10; ++i) queue.TakeMore();  // a pass of ten seconds
   for (int i = 0; i < 20; ++i) queue.Push(Piece(2, 2), "late");
   const auto any = [](const QueuedPiece&) { return true; };
-  int late = 0;
-  while (const auto piece = queue.TakeBefore(queue.TimeOf("busy"), any)) late += piece->tokens == 2;
-  EXPECT_EQ(late, 5);
-  EXPECT_EQ(queue.TakeBefore(1e9, [](const QueuedPiece& piece) { return piece.seconds > 2; }),
+  for (int i = 0; i < 5; ++i) EXPECT_EQ(queue.TakeFitting(any)->tokens, 2);
+  EXPECT_EQ(queue.TakeFitting(any)->tokens, 1);
+  queue.Push(Piece(2, 3), "late");
+  EXPECT_EQ(queue.TakeFitting([](const QueuedPiece& piece) { return piece.tokens == 3; }),
             std::nullopt);
   EXPECT_EQ(queue.pieces(), 25);
+}
+
+TEST(LaneQueue, Take_TakesTheSmallCallOfAClientFirst) {
+  LaneQueue queue(kNobodyLeft);
+  QueuedPiece piece = Piece(1, 1);
+  piece.call_seconds = 100;
+  for (int i = 0; i < 100; ++i) queue.Push(piece, "proxy");
+  piece = Piece(2, 2);
+  piece.call_seconds = 2;
+  queue.Push(piece, "proxy");
+  EXPECT_EQ(queue.Take().tokens, 2);
 }
 
 TEST(LaneQueue, OthersWait_CountsClientsWithPieces) {

@@ -68,6 +68,7 @@ struct TaskParams {
   absl::Duration timeout = absl::InfiniteDuration();
   std::shared_ptr<CancelFlag> cancel = nullptr;
   AdmissionPermit permit = {};
+  CallSize call_size = {.seconds = 1e6};  // all calls are of one size
 };
 
 // A prepared task. All its tokens are `number`; its document vector is the mean of its pieces,
@@ -79,6 +80,7 @@ inline std::shared_ptr<EncodeTask> MakeTask(TaskParams params, const Clock& cloc
                           .cancel = std::move(params.cancel),
                           .client = std::move(params.client),
                           .permit = std::move(params.permit),
+                          .call_size = params.call_size,
                           .done = outcomes.Record(params.number)};
   task.input.field = "inputs[" + std::to_string(params.number) + "]";
   PreparedText prepared;

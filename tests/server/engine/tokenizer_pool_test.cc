@@ -57,6 +57,23 @@ TEST(TokenizerPool, Submit_GivesClientsEqualShares_HoweverManyTextsTheySend) {
   }
 }
 
+TEST(TokenizerPool, Submit_RunsSmallCallsOfAClientBeforeItsLargeOnes) {
+  constexpr int64_t kBytes = TokenizerPool::kLargeBytes / 2;
+  TokenizerPool pool(1);
+  absl::Notification release;
+  std::vector<int> order;
+  pool.Submit(kClient, kSmall, [&](const absl::Status&) { release.WaitForNotification(); });
+  const auto submit = [&](int number, int64_t call_bytes) {
+    pool.Submit(
+        kClient, kBytes, [&, number](const absl::Status&) { order.push_back(number); }, call_bytes);
+  };
+  for (const int number : {1, 2, 3}) submit(number, 3 * kBytes);
+  submit(4, kBytes);
+  release.Notify();
+  pool.Drain();
+  EXPECT_THAT(order, ElementsAre(4, 1, 2, 3));
+}
+
 TEST(TokenizerPool, Submit_RunsLargeTextsBesideOneAnother_OnlyUpToTheirBytes) {
   TokenizerPool pool(8, /*max_running_bytes=*/3 * kLarge);
   std::atomic<int> running = 0, most = 0, alone = 0;
