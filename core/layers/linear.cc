@@ -200,6 +200,11 @@ at::Tensor Linear::operator()(const at::Tensor& x, at::ScalarType out_type) cons
   TORCH_CHECK(x.dim() == 2 && x.size(1) == in_features_, "Linear takes [M, ", in_features_,
               "], got ", x.sizes());
   if (x.size(0) == 0) return at::empty({0, out_features_}, out_type);
+  if (FirstProductRows(x.size(0)) < x.size(0)) {
+    at::Tensor y = at::empty({x.size(0), out_features_}, out_type);
+    Run(x, y);
+    return y;
+  }
   if (quantized_ != nullptr) {
     at::Tensor y = at::empty({x.size(0), out_features_}, out_type);
     quantized_->Run(x.contiguous(), activation_, y);
@@ -212,6 +217,12 @@ at::Tensor Linear::operator()(const at::Tensor& x, at::ScalarType out_type) cons
 }
 
 void Linear::Run(const at::Tensor& x, at::Tensor& out) const {
+  const int64_t rows = x.size(0), first = FirstProductRows(rows);
+  if (first < rows) {
+    at::Tensor first_out = out.narrow(0, 0, first), rest_out = out.narrow(0, first, rows - first);
+    Run(x.narrow(0, 0, first), first_out);
+    return Run(x.narrow(0, first, rows - first), rest_out);
+  }
   if (quantized_ != nullptr && x.size(0) > 0) {
     quantized_->Run(x.contiguous(), activation_, out);
   } else {

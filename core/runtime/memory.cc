@@ -13,6 +13,7 @@
 #include <new>
 #include <string>
 
+#include "core/runtime/runtime_environment.h"
 #include "core/runtime/tensor_arena.h"
 
 namespace longspan {
@@ -81,7 +82,8 @@ void InstallTensorAllocator() {
 
 int64_t TensorBudget(int64_t limit, int64_t used) {
   constexpr int64_t kReserve = int64_t{16} << 20;
-  return std::min(limit / 10 * 9, limit - used - kReserve);
+  const int64_t products = KeptProducts(limit) * kKeptProductBytes;
+  return std::min(limit / 10 * 9, limit - used - kReserve - products);
 }
 
 int64_t ResidentPrivateBytes() {

@@ -19,8 +19,9 @@ namespace longspan {
 void InstallTensorAllocator();
 
 // What tensors may take where the container may have `limit` bytes, of which `used` are taken
-// before the model is loaded: 90 % of the limit, but no more than what is left beside those and 16
-// MiB for texts, answers and buffers. Zero or less: there is no room for a model.
+// before the model is loaded: 90 % of the limit, but no more than what is left beside those, 16 MiB
+// for texts, answers and buffers, and what the products take that oneDNN keeps set up
+// (runtime_environment.h). Zero or less: there is no room for a model.
 int64_t TensorBudget(int64_t limit, int64_t used);
 
 // Resident memory of this process that no file holds, in bytes; 0 where /proc does not tell.

@@ -6,6 +6,7 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
@@ -14,6 +15,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "core/runtime/cgroup.h"
 #include "core/runtime/library_settings.h"
 
 namespace longspan {
@@ -21,14 +23,17 @@ namespace {
 
 struct Default {
   const char* name;
-  const char* value;
+  std::string value;
   const char* other_name;  // of the same setting; null = there is none
 };
 
-constexpr Default kDefaults[] = {
-    {"OMP_WAIT_POLICY", "passive", nullptr},
-    {"GOMP_SPINCOUNT", "2000", nullptr},
-    {"ONEDNN_PRIMITIVE_CACHE_CAPACITY", "512", "DNNL_PRIMITIVE_CACHE_CAPACITY"}};
+std::vector<Default> Defaults() {
+  const int64_t products = KeptProducts(CgroupMemoryLimit());
+  return {
+      {"OMP_WAIT_POLICY", "passive", nullptr},
+      {"GOMP_SPINCOUNT", "2000", nullptr},
+      {"ONEDNN_PRIMITIVE_CACHE_CAPACITY", absl::StrCat(products), "DNNL_PRIMITIVE_CACHE_CAPACITY"}};
+}
 
 // Tells the second start what the first one took out: NAME=VALUE, one a line.
 constexpr char kRemoved[] = "LONGSPAN_REMOVED_SETTINGS";
@@ -68,10 +73,10 @@ void Unbind() {
 
 bool AddDefaults() {
   bool changed = false;
-  for (const auto& [name, value, other_name] : kDefaults) {
+  for (const auto& [name, value, other_name] : Defaults()) {
     if (FindVariable(name) != nullptr) continue;
     if (other_name != nullptr && FindVariable(other_name) != nullptr) continue;
-    changed |= setenv(name, value, /*overwrite=*/0) == 0;
+    changed |= setenv(name, value.c_str(), /*overwrite=*/0) == 0;
   }
   return changed;
 }
@@ -124,6 +129,12 @@ void NameProcess(const char* path) {
 }
 
 }  // namespace
+
+int64_t KeptProducts(std::optional<int64_t> memory_limit) {
+  constexpr int64_t kFewest = 32, kMost = 256;
+  if (!memory_limit.has_value()) return kMost;
+  return std::clamp(*memory_limit / 32 / kKeptProductBytes, kFewest, kMost);
+}
 
 void EnterRuntimeEnvironment(char** argv) {
   const bool added = AddDefaults();

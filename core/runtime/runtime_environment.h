@@ -2,6 +2,8 @@
 // call this first.
 #pragma once
 
+#include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -19,9 +21,15 @@ namespace longspan {
 //                                        With threads that spin on, a busy machine ran 3 times
 //                                        slower; with threads that sleep at once, a lone text of 16
 //                                        tokens ran 1.7 times slower.
-//   ONEDNN_PRIMITIVE_CACHE_CAPACITY=512  Bounds how many compiled GEMMs are kept: each length of
-//                                        text that is seen adds some.
+//   ONEDNN_PRIMITIVE_CACHE_CAPACITY=256  Bounds how many products are kept set up, each with half a
+//                                        MiB: each number of rows that is seen adds some. Where the
+//                                        memory is limited, fewer (KeptProducts).
 void EnterRuntimeEnvironment(char** argv);
+
+// How many products oneDNN keeps set up, where the container may have `memory_limit` bytes: at most
+// 256, at least 32, and between them as many as take a 32nd of the limit.
+int64_t KeptProducts(std::optional<int64_t> memory_limit);
+inline constexpr int64_t kKeptProductBytes = int64_t{512} << 10;
 
 // The variables that the first start of this program took out, as NAME=VALUE; for the log.
 std::vector<std::string> RemovedSettings();

@@ -9,15 +9,18 @@
 #include <ATen/ops/zeros.h>
 #include <gmock/gmock.h>
 
+#include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "core/kernels/cpu_features.h"
+#include "core/layers/product_rows.h"
 
 namespace longspan {
 namespace {
 
-const std::vector<int64_t> kRows = {1, 2, 7, 64, 500, 4096};
+const std::vector<int64_t> kRows = {1, 2, 7, 64, 500, 1025, 2000, 4096};
 
 double RelativeError(const at::Tensor& got, const at::Tensor& want) {
   return ((got.to(at::kFloat) - want).norm() / want.norm()).item<double>();
@@ -39,6 +42,21 @@ TEST(Linear, Float32_EqualsTheFormula_ForEveryNumberOfRows) {
     EXPECT_TRUE(at::allclose(linear(x), Reference(x, weight, bias, Activation::kNone), 1e-5, 1e-4))
         << rows << " rows";
   }
+}
+
+// oneDNN keeps something for each number of rows (product_rows.h).
+TEST(ProductRows, AreEnough_AndFew) {
+  std::set<int64_t> numbers;
+  for (int64_t rows = 1; rows <= 2048; ++rows) {
+    const int64_t first = FirstProductRows(rows), rest = rows - first;
+    numbers.insert(ProductRows(first));
+    EXPECT_GE(ProductRows(first), first);
+    EXPECT_LT(rest, kMostRoundedRows);
+    if (rest == 0) continue;
+    numbers.insert(ProductRows(rest));
+    EXPECT_GE(ProductRows(rest), rest);
+  }
+  EXPECT_EQ(numbers.size(), 4u + 64 + 1) << "1 to 8, up to 1,024, and 2,048";
 }
 
 TEST(Linear, FusedActivation_EqualsTheSeparateOne) {
@@ -134,17 +152,22 @@ TEST(RowType, OfInt8_IsBFloat16WhereTheProcessorHasIt) {
 
 // Rows behind the ones that are written stay as they are.
 TEST(Linear, Run_WritesWhereItIsTold) {
-  const at::Tensor weight = at::randn({48, 32}), bias = at::randn({48}), x = at::randn({70, 32});
-  for (DataType dtype : {DataType::kFloat32, DataType::kBFloat16, DataType::kInt8}) {
+  const at::Tensor weight = at::randn({48, 32}), bias = at::randn({48});
+  for (const auto& [dtype, x] : {std::pair(DataType::kFloat32, at::randn({70, 32})),
+                                 std::pair(DataType::kFloat32, at::randn({1100, 32})),
+                                 std::pair(DataType::kBFloat16, at::randn({1100, 32})),
+                                 std::pair(DataType::kInt8, at::randn({1100, 32})),
+                                 std::pair(DataType::kInt8, at::randn({70, 32}))}) {
     if (!CheckDataTypeSupported(dtype).ok()) continue;
     const Linear linear(weight, bias, dtype, Activation::kGelu);
     for (at::ScalarType type : {at::kFloat, at::kBFloat16}) {
       const at::Tensor rows = x.to(type);
-      at::Tensor all = at::full({75, 48}, 7.0, type), out = all.slice(0, 2, 72);
+      at::Tensor all = at::full({x.size(0) + 5, 48}, 7.0, type),
+                 out = all.slice(0, 2, x.size(0) + 2);
       linear.Run(rows, out);
       EXPECT_TRUE(at::equal(out, linear(rows))) << DataTypeName(dtype);
       EXPECT_TRUE(all.slice(0, 0, 2).eq(7).all().item<bool>());
-      EXPECT_TRUE(all.slice(0, 72, 75).eq(7).all().item<bool>());
+      EXPECT_TRUE(all.slice(0, x.size(0) + 2, x.size(0) + 5).eq(7).all().item<bool>());
     }
   }
 }

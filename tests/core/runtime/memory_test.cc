@@ -258,7 +258,7 @@ TEST(MallocTest, LargeBlocksGoBackToTheSystem_WhateverWasFreedBefore) {
 TEST(TensorBudgetTest, LeavesATenth_AndWhatTheProcessHasWithoutAModel) {
   constexpr int64_t kMiB = int64_t{1} << 20;
   EXPECT_EQ(TensorBudget(10'000 * kMiB, 60 * kMiB), 9'000 * kMiB);
-  EXPECT_EQ(TensorBudget(200 * kMiB, 60 * kMiB), (200 - 60 - 16) * kMiB);
+  EXPECT_EQ(TensorBudget(200 * kMiB, 60 * kMiB), (200 - 60 - 16 - 16) * kMiB);
   EXPECT_LE(TensorBudget(70 * kMiB, 60 * kMiB), 0);
   EXPECT_GT(ResidentPrivateBytes(), 0);
 }

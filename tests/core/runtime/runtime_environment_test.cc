@@ -9,6 +9,8 @@
 #include <fstream>
 #include <string>
 
+#include "absl/strings/str_cat.h"
+#include "core/runtime/cgroup.h"
 #include "core/runtime/library_settings.h"
 
 namespace longspan {
@@ -68,7 +70,17 @@ TEST(RuntimeEnvironment, SetsWhatIsMissing_BeforeTheLibrariesStart) {
   const std::string output = RunChild("");
   EXPECT_THAT(output, HasSubstr("OMP_WAIT_POLICY=passive"));
   EXPECT_THAT(output, HasSubstr("GOMP_SPINCOUNT=2000"));
-  EXPECT_THAT(output, HasSubstr("ONEDNN_PRIMITIVE_CACHE_CAPACITY=512"));
+  EXPECT_THAT(output, HasSubstr("ONEDNN_PRIMITIVE_CACHE_CAPACITY=" +
+                                absl::StrCat(KeptProducts(CgroupMemoryLimit()))));
+}
+
+// What is kept takes a 32nd of the memory, between 16 and 128 MiB.
+TEST(RuntimeEnvironment, KeepsFewerProductsWhereMemoryIsLimited) {
+  constexpr int64_t kGiB = int64_t{1} << 30;
+  EXPECT_EQ(KeptProducts(std::nullopt), 256);
+  EXPECT_EQ(KeptProducts(64 * kGiB), 256);
+  EXPECT_EQ(KeptProducts(2 * kGiB), 128);
+  EXPECT_EQ(KeptProducts(kGiB / 8), 32);
 }
 
 TEST(RuntimeEnvironment, KeepsWhatTheUserHasSet) {
@@ -76,7 +88,7 @@ TEST(RuntimeEnvironment, KeepsWhatTheUserHasSet) {
       RunChild("OMP_WAIT_POLICY=active GOMP_SPINCOUNT=7 ONEDNN_PRIMITIVE_CACHE_CAPACITY=");
   EXPECT_THAT(output, HasSubstr("OMP_WAIT_POLICY=active"));
   EXPECT_THAT(output, HasSubstr("GOMP_SPINCOUNT=7"));
-  EXPECT_THAT(output, Not(HasSubstr("CAPACITY=512")));
+  EXPECT_THAT(output, HasSubstr("ONEDNN_PRIMITIVE_CACHE_CAPACITY= "));
 }
 
 // What would make vectors wrong, crash the process or bind all threads to one core does not reach
