@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 
+#include "absl/time/clock.h"
 #include "core/error_details.h"
 #include "server/batching/token_vector_buffer.h"
 #include "tests/server/engine/engine_fixture.h"
@@ -109,6 +110,7 @@ TEST_F(EncodePipelineTest, Submit_ReservesRoomForTokenVectors_OrRefuses) {
     return buffer;
   };
   const auto buffer = submit(1, 30);  // 30 tokens x 8 floats = 960 bytes
+  while (admission_.backlog().token_vector_bytes == 0) absl::SleepFor(absl::Milliseconds(1));
   submit(2, 2);
   outcomes_.AwaitTotal(1);
   EXPECT_EQ(outcomes_.code(2), absl::StatusCode::kResourceExhausted);
