@@ -61,7 +61,6 @@ QueuedPiece BatchScheduler::MakePiece(const std::shared_ptr<EncodeTask>& task, i
   const int64_t multiple = std::max<int64_t>(1, options_.length_multiple);
   piece.padded_tokens = (piece.tokens + multiple - 1) / multiple * multiple;
   piece.seconds = cost_.text_seconds(piece.shape);
-  piece.call_seconds = task->call_size().seconds;
   return piece;
 }
 
@@ -74,7 +73,12 @@ void BatchScheduler::Submit(const std::shared_ptr<EncodeTask>& task) {
   const absl::Time now = clock_->Now();
   std::vector<QueuedPiece> pieces;
   pieces.reserve(num_pieces);
-  for (int32_t i = 0; i < num_pieces; ++i) pieces.push_back(MakePiece(task, i, now));
+  double seconds = 0;
+  for (int32_t i = 0; i < num_pieces; ++i) {
+    pieces.push_back(MakePiece(task, i, now));
+    seconds += pieces.back().seconds;
+  }
+  for (QueuedPiece& piece : pieces) piece.call_seconds = task->CallSeconds(seconds);
   {
     absl::MutexLock lock(&mu_);
     if (!draining_ && !stopped_) {
@@ -211,9 +215,14 @@ PackedBatch BatchScheduler::TakeBatchLocked(Lane lane, bool own_pass,
   return batch;
 }
 
+int64_t BatchScheduler::SharedTokens(const PackedBatch& batch) const {
+  const bool has_more_than_half = batch.threads == 0 || options_.cores.Part(batch.threads) > 0.5;
+  return has_more_than_half ? kSharedTokens : kSharedTokens / 2;
+}
+
 SeamShare BatchScheduler::ShareAtSeamsLocked(const PackedBatch& batch) const {
   SeamShare others;
-  if (batch.padded_tokens <= kSharedTokens) return others;
+  if (batch.padded_tokens <= SharedTokens(batch)) return others;
   double seconds = 0, call_seconds = 0;
   for (const QueuedPiece& piece : batch.pieces) {
     seconds += piece.seconds;
@@ -269,7 +278,7 @@ void BatchScheduler::FillBatchLocked(PackedBatch* batch, int idle,
   const double part = batch->threads > 0 ? options_.cores.Part(batch->threads) : 1;
   double max_seconds = part * MaxBatchSeconds();
   double max_tokens = part * static_cast<double>(options_.max_batch_tokens);
-  const int64_t shared_tokens = part > 0.5 ? kSharedTokens : kSharedTokens / 2;
+  const int64_t shared_tokens = SharedTokens(*batch);
   double seconds = first.seconds;
   batch->padded_tokens = first.padded_tokens;
   // Workers that are idle get their part of the lane, so that none sleeps beside one with a long
@@ -282,6 +291,8 @@ void BatchScheduler::FillBatchLocked(PackedBatch* batch, int idle,
     }
     // Where a batch holds one padded length, every piece of it counts like the first.
     const QueuedPiece& next = one_length ? first : queue.Next();
+    if (first.call_seconds < kLargestAtSeam * queue.Next().call_seconds)
+      max_tokens = std::min(max_tokens, static_cast<double>(shared_tokens / 4));
     if (static_cast<double>(batch->padded_tokens + next.padded_tokens) > max_tokens) return;
     if (seconds + next.seconds > max_seconds) return;
     std::optional<QueuedPiece> piece = one_length

@@ -108,7 +108,7 @@ class BatchScheduler {
 
   // Where texts of several clients wait, a batch holds no more tokens than this, or half as many in
   // a pass with half the cores or fewer; and the pass of such a batch is not interrupted by its own
-  // lane. So many rows keep the matrix products at full speed: all-MiniLM-L6-v2, texts of 128
+  // lane. With a small call a batch holds a quarter of that of much larger ones. So many rows keep the matrix products at full speed: all-MiniLM-L6-v2, texts of 128
   // tokens, 2 cores, the best of at most two runs on a busy machine: 11,264 tokens/s in batches of
   // 1,024, 11,219 in those of 16,384, and 10,213 in those of 512.
   static constexpr int64_t kSharedTokens = 1024;
@@ -175,6 +175,8 @@ class BatchScheduler {
   PackedBatch TakeAtSeamLocked(Lane lane, double virtual_time, SeamShare* others,
                                std::vector<QueuedPiece>* abandoned)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // kSharedTokens, or half as many.
+  int64_t SharedTokens(const PackedBatch& batch) const;
   // What the seams of a pass over this batch have for its own lane.
   SeamShare ShareAtSeamsLocked(const PackedBatch& batch) const ABSL_SHARED_LOCKS_REQUIRED(mu_);
   // Takes all abandoned pieces out of the queue.

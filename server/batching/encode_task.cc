@@ -7,7 +7,6 @@
 #include "server/batching/answer_room.h"
 
 namespace longspan {
-
 AdmissionClaim ClaimFor(const EncodeInput& input, int64_t max_tokens) {
   AdmissionClaim claim;
   claim.bytes = static_cast<int64_t>(input.text.empty() ? input.token_ids.size() * sizeof(int32_t)
@@ -33,6 +32,7 @@ EncodeTask::EncodeTask(Params params, const Clock* clock)
       cancel_(std::move(params.cancel)),
       client_(std::move(params.client)),
       call_size_(params.call_size.value_or(params.permit.size())),
+      estimated_seconds_(params.permit.size().seconds),
       token_vectors_(std::move(params.token_vectors)),
       answer_(std::move(params.answer)),
       timer_(params.timer != nullptr ? std::move(params.timer)
@@ -42,6 +42,11 @@ EncodeTask::EncodeTask(Params params, const Clock* clock)
 
 EncodeTask::~EncodeTask() {
   Complete(absl::InternalError("the text was dropped inside the server; this is a bug"));
+}
+
+double EncodeTask::CallSeconds(double task_seconds) const {
+  if (estimated_seconds_ <= 0) return std::max(task_seconds, call_size_.seconds);
+  return task_seconds * std::max(1.0, call_size_.seconds / estimated_seconds_);
 }
 
 absl::Status EncodeTask::Abandoned() const {

@@ -79,6 +79,9 @@ class EncodeTask {
   const EncodeInput& input() const { return input_; }
   const std::string& client() const { return client_; }
   const CallSize& call_size() const { return call_size_; }
+  // Predicted seconds of the whole call, where those of this task are known to be so many by now.
+  // Admission's estimates may all be wrong by one factor, as they come from bytes.
+  double CallSeconds(double task_seconds) const;
   absl::Time deadline() const { return deadline_; }
   AdmissionPermit& permit() { return permit_; }  // only before the task is shared
   TokenVectorBuffer* token_vectors() const { return token_vectors_.get(); }  // null = not wanted
@@ -112,6 +115,7 @@ class EncodeTask {
   const std::shared_ptr<CancelFlag> cancel_;
   const std::string client_;
   const CallSize call_size_;
+  const double estimated_seconds_;  // of this task, in call_size_
   const std::shared_ptr<TokenVectorBuffer> token_vectors_;
   const std::shared_ptr<AnswerRoom> answer_;
   const std::shared_ptr<TaskTimer> timer_;

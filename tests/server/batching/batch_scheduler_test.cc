@@ -357,6 +357,17 @@ TEST_F(SeamsOfABacklog, LetMuchSmallerCallsOfTheSameClientRun) {
   EXPECT_THAT(AtSeam(), ElementsAre());
 }
 
+TEST_F(BatchSchedulerTest, NextBatch_OfASmallCall_HoldsLittleOfLargeOnes) {
+  Start({.max_batch_tokens = 1 << 20, .max_batch_seconds = 1e9});
+  for (int i = 0; i < 20; ++i)
+    Submit({.number = 1, .lengths = {64}, .client = "busy", .call_size = {.seconds = 1.28}});
+  Submit({.number = 2, .lengths = {32}, .client = "busy", .call_size = {.seconds = 0.032}});
+  const auto batch = scheduler_->NextBatch();
+  EXPECT_EQ(Numbers(*batch).front(), 2);
+  EXPECT_EQ(batch->tokens, 32 + 3 * 64);
+  EXPECT_EQ(scheduler_->NextBatch()->tokens, 17 * 64);
+}
+
 // Many clients that each have a right to as much as the pass do not hold it up for longer than it
 // takes itself.
 TEST_F(SeamsOfABacklog, AtMostDoubleThePass) {
