@@ -47,8 +47,8 @@ class PackedPass {
   bool Continue() const;
 
   // A long pass pauses often this way, and the matrix products still run at full speed. One thread
-  // works block after block (row_blocks.h), so it may pause after each. A team takes as many rows at
-  // once as give each of two threads two blocks: the thread that is free first takes the next.
+  // works block after block (row_blocks.h), so it may pause after each. A team takes as many rows
+  // at once as give each of two threads two blocks: the thread that is free first takes the next.
   static int64_t RowsPerPause();
   static constexpr int64_t kRowsPerPauseOfThread = 512;
   static constexpr int64_t kRowsPerPauseOfTeam = 2048;

@@ -242,7 +242,8 @@ PackedBatch BatchScheduler::TakeAtSeamLocked(Lane lane, double virtual_time, Sea
   batch.lane = lane;
   double seconds = 0;
   const double max_seconds = SecondsOf(kSharedTokens);
-  const auto fits = [&](const QueuedPiece& piece) {
+  // Called with mu_ held.
+  const auto fits = [&](const QueuedPiece& piece) ABSL_NO_THREAD_SAFETY_ANALYSIS {
     if (piece.seconds > std::min(others->largest_text, others->seconds_left)) return false;
     if (piece.call_seconds >= others->call_seconds &&
         lanes_[lane].TimeOf(piece.task->client()) >= virtual_time) {
@@ -292,7 +293,7 @@ void BatchScheduler::FillBatchLocked(PackedBatch* batch, int idle,
     // Where a batch holds one padded length, every piece of it counts like the first.
     const QueuedPiece& next = one_length ? first : queue.Next();
     if (first.call_seconds < kLargestAtSeam * queue.Next().call_seconds)
-      max_tokens = std::min(max_tokens, static_cast<double>(shared_tokens / 4));
+      max_tokens = std::min(max_tokens, static_cast<double>(shared_tokens) / 4);
     if (static_cast<double>(batch->padded_tokens + next.padded_tokens) > max_tokens) return;
     if (seconds + next.seconds > max_seconds) return;
     std::optional<QueuedPiece> piece = one_length

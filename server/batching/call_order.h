@@ -1,6 +1,6 @@
 // CallOrder: in which order the calls of one client are served, so that a small call does not wait
-// for the backlog of large ones before it: many callers may share one name, those behind a proxy its
-// address.
+// for the backlog of large ones before it: many callers may share one name, those behind a proxy
+// its address.
 //
 // The order is that in which the calls would end if all of them were served at the same time, each
 // at the same rate (fair queueing, Demers, Keshav and Shenker 1989; virtual time as Parekh and

@@ -1,6 +1,6 @@
 // CallSize: what a call asks for altogether, as admission priced it. Of the calls of one client,
-// small ones go first (fair_queue.h), so an input waits by the size of its call, not by its own: the
-// 128 inputs of a large call are together what a caller with one input would wait for.
+// small ones go first (fair_queue.h), so an input waits by the size of its call, not by its own:
+// the 128 inputs of a large call are together what a caller with one input would wait for.
 #pragma once
 
 #include <cstdint>

@@ -71,8 +71,8 @@ class LaneQueue {
   // order of their turns. Looks at most kLookAhead pieces deep into each client's queue.
   std::optional<QueuedPiece> TakePadded(int64_t padded_tokens);
 
-  // Takes, while a pass runs, the first piece that `fits`, in the order of the clients' turns. Looks
-  // at the first piece of at most kLookAhead clients.
+  // Takes, while a pass runs, the first piece that `fits`, in the order of the clients' turns.
+  // Looks at the first piece of at most kLookAhead clients.
   std::optional<QueuedPiece> TakeFitting(const std::function<bool(const QueuedPiece&)>& fits);
 
   // Moves all pieces for which `condition` holds to `removed`; nobody is charged for them.

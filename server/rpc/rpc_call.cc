@@ -104,7 +104,7 @@ absl::Status RpcCall::Admit() {
                                 kRetryStarting);
   }
   if (absl::Status status = CheckMetadata(*context_); !status.ok()) return status;
-  const absl::Status status = parts_->keys->Check(Metadata("authorization"), &key_name_);
+  absl::Status status = parts_->keys->Check(Metadata("authorization"), &key_name_);
   if (!key_name_.empty()) client_ = absl::StrCat(address_, " ", key_name_);
   return status;
 }
@@ -131,7 +131,7 @@ absl::Status RpcCall::Parse(const grpc::ByteBuffer& bytes, google::protobuf::Mes
   static google::protobuf::LogHandler* const installed =
       google::protobuf::SetLogHandler(&KeepProtobufMessage);
   (void)installed;
-  const absl::Status counted =
+  absl::Status counted =
       CheckWireLimits(bytes, *message->GetDescriptor(), LimitsOfRequests(parts_->decoding()));
   if (!counted.ok()) return counted;
   last_protobuf_message.clear();

@@ -71,8 +71,8 @@ class RpcCall {
   absl::Time arrival() const { return arrival_; }
   absl::Time deadline() const { return deadline_; }
   // By whom the queues and the memory are shared: the caller's address without its port, and, once
-  // Admit has let the call in, the name of its key where it has one. So callers behind one proxy are
-  // told apart by their keys.
+  // Admit has let the call in, the name of its key where it has one. So callers behind one proxy
+  // are told apart by their keys.
   const std::string& client() const { return client_; }
 
   // Sizes for the log and the metrics: of each text handed in, and of each that has ended.

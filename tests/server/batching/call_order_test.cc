@@ -80,8 +80,8 @@ TEST(CallOrder, WhatLeavesIsNotReckonedWith) {
   EXPECT_DOUBLE_EQ(order.Arrive(0, 0).end, 4);
 }
 
-// Against the definition: the calls are served side by side in small steps, and the order is that of
-// their ends. Call 0 goes on all the time.
+// Against the definition: the calls are served side by side in small steps, and the order is that
+// of their ends. Call 0 goes on all the time.
 TEST(CallOrder, IsTheOrderOfTheEndsOfCallsServedSideBySide) {
   constexpr double kStep = 1.0 / 64;
   std::mt19937 random(7);
