@@ -108,10 +108,10 @@ class BatchScheduler {
 
   // Where texts of several clients wait, a batch holds no more tokens than this, or half as many in
   // a pass with half the cores or fewer; and the pass of such a batch is not interrupted by its own
-  // lane. With a small call a batch holds a quarter of that of much larger ones. So many rows keep
-  // the matrix products at full speed: all-MiniLM-L6-v2, texts of 128 tokens, 2 cores, the best of
-  // at most two runs on a busy machine: 11,264 tokens/s in batches of 1,024, 11,219 in those of
-  // 16,384, and 10,213 in those of 512.
+  // lane. So many rows keep the matrix products at full speed: all-MiniLM-L6-v2, texts of 128
+  // tokens, 2 cores, the best of at most two runs on a busy machine: 11,264 tokens/s in batches of
+  // 1,024, 11,219 in those of 16,384, and 10,213 in those of 512. Beside a small call a batch holds
+  // a quarter as many of much larger ones.
   static constexpr int64_t kSharedTokens = 1024;
 
   // Wakes Reap, because a task was cancelled.

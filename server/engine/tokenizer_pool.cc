@@ -29,8 +29,11 @@ void TokenizerPool::Submit(const std::string& client, int64_t bytes, Job job, in
     absl::MutexLock lock(&mu_);
     if (!stopping_) {
       Jobs& jobs = bytes > kLargeBytes ? large_ : small_;
+      // The call has so many jobs like this one, each with its own turn to pay for.
+      const double jobs_of_call =
+          static_cast<double>(call_bytes) / static_cast<double>(std::max<int64_t>(1, bytes));
       jobs.Push({next_number_++, bytes, std::move(job)}, client,
-                {.item = CostOf(bytes), .call = static_cast<double>(call_bytes)});
+                {.item = CostOf(bytes), .call = CostOf(bytes) * jobs_of_call});
       return;
     }
   }
