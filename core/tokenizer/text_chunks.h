@@ -2,8 +2,8 @@
 //
 // The crate keeps up to 600 bytes for each byte of what it reads in one piece: of 1 MiB without a
 // place to cut, 300 for "a§" (bert-uncased), 358 for the same (roberta), 590 for U+1D160, which NFC
-// makes three times as long (modernbert). So one piece must be short: parts have about 256 KiB, and
-// 1 MiB where the text has no place for longer.
+// makes three times as long (modernbert). So one piece must be short: parts have 32 KiB, the last
+// one less than twice that, and 1 MiB where the text has no place for longer.
 //
 // A text may be cut in front of a character `right` behind a character `left`, as follows. "Plain"
 // are visible ASCII, letters that no normaliser joins with anything (IsPlainLetter: most letters of
@@ -110,7 +110,7 @@ struct TextChunk {
 };
 
 struct ChunkSizes {
-  size_t chunk_bytes = 256 << 10;  // of a part, where there is a place to cut
+  size_t chunk_bytes = 32 << 10;  // of a part, where there is a place to cut
   // Of a part in any case: beyond it the text is refused. At least chunk_bytes.
   size_t longest_uncut = 1 << 20;
 };

@@ -56,10 +56,10 @@ class Tokenizer {
 
   // Takes time linear in the text's length. INVALID_ARGUMENT names the byte where the text is not
   // UTF-8. RESOURCE_EXHAUSTED where the process has a limit of address space (ulimit -v) and what
-  // the crate may need does not fit: the crate itself would end the process. A text of more than
-  // half a mebibyte is tokenised in parts, where the tokenizer allows that (text_chunks.h): it
-  // gives the same tokens in bounded memory. INVALID_ARGUMENT where more than a mebibyte of it has
-  // no place to cut. Before each part `stop` is asked. Tests give other sizes.
+  // the crate may need does not fit: the crate itself would end the process. A text of 64 KiB and
+  // more is tokenised in parts, where the tokenizer allows that (text_chunks.h): it gives the same
+  // tokens in bounded memory. INVALID_ARGUMENT where more than a mebibyte of it has no place to
+  // cut. Before each part `stop` is asked. Tests give other sizes.
   absl::StatusOr<Tokenization> Encode(std::string_view text, bool add_special_tokens = true,
                                       const StopCheck& stop = {},
                                       const ChunkSizes& sizes = {}) const;
