@@ -13,6 +13,7 @@ broken=0
 # alone are plain values (model_info.h, token_batch.h, ...) that lower rooms share with the API
 # above.
 rooms=$(cat <<'TABLE'
+core/cuda:
 core/kernels:
 core/runtime:
 core/weights:
@@ -71,6 +72,7 @@ torch='#include *[<"](torch|ATen|c10)/'
 rpc='#include *[<"](grpc|grpcpp|google/protobuf|google/rpc|prometheus|longspan/v1)'
 forbid "core must not know gRPC, protobuf or Prometheus" "$rpc" core
 forbid "core/kernels must not know torch or absl" '#include *[<"](torch|ATen|c10|absl)/' core/kernels
+forbid "core/cuda/kernels must not know torch or absl" '#include *[<"](torch|ATen|c10|absl)/' core/cuda/kernels
 forbid "public headers of core must be free of torch" "$torch" core/encoder.h core/token_batch.h core/model_info.h core/cost_model.h core/pooling.h core/tokenizer core/checkpoint/model_folder.h
 forbid "server must not include torch" "$torch" server
 forbid "the engine (server/text, server/batching, server/engine) must not know gRPC, protobuf or Prometheus" "$rpc" server/text server/batching server/engine
