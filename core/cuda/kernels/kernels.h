@@ -4,11 +4,10 @@
 // aligned to 16 bytes.
 #pragma once
 
-#include <cuda_runtime_api.h>
-
 #include <cstdint>
 
 #include "core/cuda/kernels/band_tiles.h"
+#include "core/cuda/kernels/runtime_api.h"
 
 namespace longspan::cuda {
 
