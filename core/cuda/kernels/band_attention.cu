@@ -9,6 +9,7 @@
 
 #include <cstdint>
 
+#include "core/cuda/kernels/ampere.cuh"
 #include "core/cuda/kernels/hopper.cuh"
 #include "core/cuda/kernels/kernels.h"
 #include "core/cuda/kernels/storage.cuh"
@@ -40,12 +41,6 @@ struct Arguments {
   int window;
   float scale_log2;  // scale * log2(e): exponentials are powers of two
 };
-
-__device__ __forceinline__ float Exp2(float x) {
-  float y;
-  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
-  return y;
-}
 
 // What a thread holds of its warpgroup's 64 rows: parts of two of them, `row` and `row + 8`. In
 // each 8 columns of a product it holds four values: two neighbours of either row.

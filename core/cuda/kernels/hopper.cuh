@@ -9,11 +9,9 @@
 #include <cstdint>
 #include <type_traits>
 
-namespace longspan::cuda {
+#include "core/cuda/kernels/ampere.cuh"
 
-__device__ __forceinline__ uint32_t SharedAddress(const void* pointer) {
-  return static_cast<uint32_t>(__cvta_generic_to_shared(pointer));
-}
+namespace longspan::cuda {
 
 // A barrier whose phase ends after `count` arrivals, and the bytes expected.
 __device__ __forceinline__ void InitBarrier(uint32_t barrier, int count) {
