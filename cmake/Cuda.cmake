@@ -18,9 +18,9 @@ else()
             "-DREADY=${_toolkit_ready}" -P "${CMAKE_SOURCE_DIR}/cmake/FetchCuda.cmake"
     DEPENDS "${CMAKE_SOURCE_DIR}/cmake/FetchCuda.cmake" "${CMAKE_SOURCE_DIR}/cmake/Wheel.cmake"
     COMMENT "Fetching nvcc (once)" VERBATIM)
-  add_custom_target(longspan_cuda_toolkit DEPENDS "${_toolkit_ready}")   # other folders can wait for it
+  # Rules of this folder are known to others through a target only.
+  add_custom_target(longspan_cuda_toolkit DEPENDS "${_toolkit_ready}")
 endif()
-set(LONGSPAN_CUDA_INCLUDE "${_toolkit}/include")
 
 function(longspan_add_cuda_kernels target)
   cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "HOPPER;ANY")
