@@ -40,7 +40,7 @@ TABLE
 
 # Each include of ours as "FILE:LINE:#include "PATH", judged by the table. Generated headers of the
 # contract (longspan/v1/encoder.pb.h) belong to the room proto.
-breaches=$(grep -rnoE --include='*.h' --include='*.cc' --include='*.cu' '#include *["<](core|server|client|tests|proto|longspan)/[^">]+' core server client |
+breaches=$(grep -rnoE --include='*.h' --include='*.cc' --include='*.cu' --include='*.cuh' '#include *["<](core|server|client|tests|proto|longspan)/[^">]+' core server client |
   awk -v rooms="$rooms" '
     function room_of(path,   part, n) {
       n = split(path, part, "/")
@@ -65,7 +65,7 @@ breaches=$(grep -rnoE --include='*.h' --include='*.cc' --include='*.cu' '#includ
 
 forbid() {  # forbid WHY PATTERN PATH...: libraries that a room must not know
   local why=$1 pattern=$2 hits; shift 2
-  hits=$(grep -rnE --include='*.h' --include='*.cc' --include='*.cu' "$pattern" "$@" 2>/dev/null) || return 0
+  hits=$(grep -rnE --include='*.h' --include='*.cc' --include='*.cu' --include='*.cuh' "$pattern" "$@" 2>/dev/null) || return 0
   printf '%s\n%s\n' "$why:" "$hits"; broken=1
 }
 torch='#include *[<"](torch|ATen|c10)/'

@@ -12,7 +12,8 @@ import sys
 import tokenize
 
 WIDTH = 100
-SLASHES = (".cc", ".h", ".cu", ".rs", ".proto")    # languages whose comments start with //; else #
+# Languages whose comments start with //; else #.
+SLASHES = (".cc", ".h", ".cu", ".cuh", ".rs", ".proto")
 
 
 def comment_lines_of_python(path, text):

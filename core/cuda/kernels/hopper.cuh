@@ -38,7 +38,8 @@ __device__ __forceinline__ void WaitFor(uint32_t barrier, uint32_t parity) {
       : "memory");
 }
 
-// A box of the map, beginning at (column, row), into shared memory; its bytes count for the barrier.
+// A box of the map, beginning at (column, row), into shared memory; its bytes count for the
+// barrier.
 __device__ __forceinline__ void LoadBox(uint32_t to, const CUtensorMap* map, int column, int row,
                                         uint32_t barrier) {
   asm volatile(

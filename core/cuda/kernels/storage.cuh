@@ -43,8 +43,8 @@ __device__ __forceinline__ uint4 Pack(const float in[8]) {
                PackPair<T>(in[6], in[7])};
 }
 
-// The `index`th 16 bytes at `values`. The load stays where it is written: the compiler would sink it
-// behind the arithmetic of the one before, and one load at a time is in flight.
+// The `index`th 16 bytes at `values`. The load stays where it is written: the compiler would sink
+// it behind the arithmetic of the one before, and one load at a time is in flight.
 __device__ __forceinline__ uint4 LoadNow(const void* values, int64_t index) {
   uint4 v;
   asm volatile("ld.global.v4.u32 {%0, %1, %2, %3}, [%4];"
