@@ -84,18 +84,6 @@ void Report(const std::string& what, double error, double tolerance) {
               tolerance);
 }
 
-std::vector<BandBlock> BlocksOf(const std::vector<int>& lengths) {
-  std::vector<BandBlock> blocks;
-  int begin = 0;
-  for (int text = 0; text < static_cast<int>(lengths.size()); ++text) {
-    for (int row = 0; row < lengths[text]; row += kBandRows) {
-      blocks.push_back({begin + row, begin, begin + lengths[text], text});
-    }
-    begin += lengths[text];
-  }
-  return blocks;
-}
-
 struct BandCase {
   const char* name;
   std::vector<int> lengths;
@@ -109,25 +97,31 @@ std::vector<int> Every(int step, int length) {
   return positions;
 }
 
-void CheckBand(std::mt19937& random, const BandCase& c, Storage storage, int heads, int size) {
-  int tokens = 0;
-  std::vector<int> begins;
-  for (const int length : c.lengths) begins.push_back(tokens), tokens += length;
-  const int64_t row = int64_t{3} * heads * size;
-  const Values qkv = RandomValues(random, tokens * row, storage);
+// First rows of the texts, and the number of all rows.
+std::vector<int> BeginsOf(const std::vector<int>& lengths) {
+  std::vector<int> begins = {0};
+  for (const int length : lengths) begins.push_back(begins.back() + length);
+  return begins;
+}
+
+// What BandAttention makes of `qkv`; `lse` may be null.
+std::vector<uint16_t> BandOutput(const std::vector<uint16_t>& qkv, const BandCase& c,
+                                 Storage storage, int heads, int size, std::vector<float>* lse) {
+  const std::vector<int> begins = BeginsOf(c.lengths);
+  const int tokens = begins.back();
   std::vector<int> global_begin = {0}, globals;
   for (size_t text = 0; text < c.globals.size(); ++text) {
     for (const int position : c.globals[text]) globals.push_back(begins[text] + position);
     global_begin.push_back(static_cast<int>(globals.size()));
   }
-  const std::vector<BandBlock> blocks = BlocksOf(c.lengths);
-  const Device device_qkv(qkv.stored), device_blocks(blocks), device_begin(global_begin),
+  const std::vector<BandBlock> blocks = BlocksOfTexts(c.lengths);
+  const Device device_qkv(qkv), device_blocks(blocks), device_begin(global_begin),
       device_globals(globals);
-  const Device out(tokens * row / 3 * 2), lse(sizeof(float) * heads * tokens);
+  const Device out(sizeof(uint16_t) * tokens * heads * size), sums(sizeof(float) * heads * tokens);
   BandAttentionParams params;
   params.qkv = device_qkv.get();
   params.out = out.get();
-  params.lse = lse.as<float>();
+  params.lse = sums.as<float>();
   params.blocks = device_blocks.as<BandBlock>();
   params.num_blocks = static_cast<int>(blocks.size());
   params.global_begin = c.globals.empty() ? nullptr : device_begin.as<int>();
@@ -139,9 +133,47 @@ void CheckBand(std::mt19937& random, const BandCase& c, Storage storage, int hea
   params.scale = 1 / std::sqrt(static_cast<float>(size));
   params.storage = storage;
   Require(BandAttention(params, nullptr), "BandAttention");
+  if (lse != nullptr) *lse = sums.Read<float>();
+  return out.Read<uint16_t>();
+}
+
+// A text that holds infinities or NaNs must not change a bit of the texts beside it.
+void CheckNeighbours(std::mt19937& random, Storage storage, int size) {
+  const BandCase c = {"a spoilt neighbour", {70, 200, 33, 500}, 100, {{0}, {0, 150}, {}, {3}}};
+  const std::vector<int> begins = BeginsOf(c.lengths);
+  const int heads = 2, row = 3 * heads * size;
+  const Values qkv = RandomValues(random, int64_t{begins.back()} * row, storage);
+  const std::vector<uint16_t> want = BandOutput(qkv.stored, c, storage, heads, size, nullptr);
+  for (const float bad :
+       {std::numeric_limits<float>::infinity(), std::numeric_limits<float>::quiet_NaN()}) {
+    for (size_t text = 0; text < c.lengths.size(); ++text) {
+      std::vector<uint16_t> spoilt = qkv.stored;
+      std::fill(spoilt.begin() + int64_t{begins[text]} * row,
+                spoilt.begin() + int64_t{begins[text + 1]} * row, ToStorage(bad, storage));
+      const std::vector<uint16_t> got = BandOutput(spoilt, c, storage, heads, size, nullptr);
+      int64_t changed = 0;
+      for (int64_t i = 0; i < static_cast<int64_t>(want.size()); ++i) {
+        const int64_t token = i / (row / 3);
+        const bool is_spoilt = token >= begins[text] && token < begins[text + 1];
+        changed += !is_spoilt && got[i] != want[i];
+      }
+      Report("band attention beside text " + std::to_string(text) + " of " + std::to_string(bad) +
+                 ", " + NameOf(storage) + ", heads of " + std::to_string(size),
+             static_cast<double>(changed), 0);
+    }
+  }
+}
+
+void CheckBand(std::mt19937& random, const BandCase& c, Storage storage, int heads, int size) {
+  const std::vector<int> begins = BeginsOf(c.lengths);
+  const int tokens = begins.back();
+  const int64_t row = int64_t{3} * heads * size;
+  const float scale = 1 / std::sqrt(static_cast<float>(size));
+  const Values qkv = RandomValues(random, tokens * row, storage);
+  std::vector<float> got_lse;
+  const std::vector<uint16_t> got = BandOutput(qkv.stored, c, storage, heads, size, &got_lse);
 
   std::vector<double> want(tokens * row / 3);
-  const std::vector<float> got_lse = lse.Read<float>();
   double lse_error = 0;
   for (size_t text = 0; text < c.lengths.size(); ++text) {
     std::vector<char> is_global(c.lengths[text]);
@@ -159,7 +191,7 @@ void CheckBand(std::mt19937& random, const BandCase& c, Storage storage, int hea
           const float* v = k + heads * size;
           float score = 0;
           for (int d = 0; d < size; ++d) score += q[d] * k[d];
-          const double weight = std::exp(static_cast<double>(score * params.scale));
+          const double weight = std::exp(static_cast<double>(score * scale));
           sum += weight;
           for (int d = 0; d < size; ++d) o[d] += weight * v[d];
         }
@@ -174,7 +206,7 @@ void CheckBand(std::mt19937& random, const BandCase& c, Storage storage, int hea
   }
   const std::string what = std::string("band attention, ") + c.name + ", " + NameOf(storage) +
                            ", heads of " + std::to_string(size);
-  Report(what, RelativeError(out.Read<uint16_t>(), want, storage), ToleranceOf(storage));
+  Report(what, RelativeError(got, want, storage), ToleranceOf(storage));
   Report(what + ", log of the sum", lse_error, 1e-4);
 }
 
@@ -276,7 +308,8 @@ void Measure(std::mt19937& random) {
       std::vector<int> begin, globals;
       for (int text = 0; text <= kTokens / length; ++text) begin.push_back(text);
       for (int text = 0; text < kTokens / length; ++text) globals.push_back(text * length);
-      const std::vector<BandBlock> blocks = BlocksOf(std::vector<int>(kTokens / length, length));
+      const std::vector<BandBlock> blocks =
+          BlocksOfTexts(std::vector<int>(kTokens / length, length));
       const Device device_blocks(blocks), device_begin(begin), device_globals(globals);
       BandAttentionParams p{values.get(),
                             out.get(),
@@ -347,6 +380,8 @@ int Run(bool times) {
         CheckBand(random, c, storage, 3, 64);
         CheckBand(random, c, storage, 2, 32);
       }
+      CheckNeighbours(random, storage, 64);
+      CheckNeighbours(random, storage, 32);
     } else {
       std::printf("band attention needs compute capability 9.0: not checked\n");
     }

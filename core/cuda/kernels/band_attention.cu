@@ -175,6 +175,18 @@ __global__ void __launch_bounds__(kThreads, 2)
     __syncwarp();
     // Also where no row sees the tile: a group that ran ahead would release a stage twice.
     WaitFor(full + stage * 8, tile / kStages & 1);
+    // The last tile may hold rows of the next text. Their weights are 0, but 0 times an infinity is
+    // NaN: no text may spoil another, so their values are 0 too.
+    if (keys.begin + (tile + 1) * kBandTileKeys > block.text_end) {
+      const int own = block.text_end - keys.begin - tile * kBandTileKeys;
+      uint8_t* const values = unaligned + (ring - SharedAddress(unaligned)) +
+                              stage * Bytes::kStage + Bytes::kTile + own * kSize * 2;
+      for (int i = thread; i < (kBandTileKeys - own) * kSize / 8; i += kThreads) {
+        reinterpret_cast<uint4*>(values)[i] = uint4{0, 0, 0, 0};
+      }
+      PublishShared();
+      __syncthreads();
+    }
     const int key = keys.begin + tile * kBandTileKeys;
     if (SeesTile(group_row, key, window, block.text_end)) {
       const uint32_t k = ring + stage * Bytes::kStage, v = k + Bytes::kTile;

@@ -8,6 +8,9 @@
 // Source of the pattern: Longformer, arXiv 2004.05150, sec. 3.1.
 #pragma once
 
+#include <cstddef>
+#include <vector>
+
 #include "core/cuda/kernels/host_device.h"
 
 namespace longspan::cuda {
@@ -25,6 +28,19 @@ struct BandBlock {
   int text_end;    // one past its last
   int text;        // its number in the batch
 };
+
+// The blocks of texts of these lengths, packed one behind the other.
+inline std::vector<BandBlock> BlocksOfTexts(const std::vector<int>& lengths) {
+  std::vector<BandBlock> blocks;
+  int begin = 0;
+  for (size_t text = 0; text < lengths.size(); ++text) {
+    for (int row = 0; row < lengths[text]; row += kBandRows) {
+      blocks.push_back({begin + row, begin, begin + lengths[text], static_cast<int>(text)});
+    }
+    begin += lengths[text];
+  }
+  return blocks;
+}
 
 // The first key that a block reads and the number of its tiles. The last tile may reach beyond the
 // text.

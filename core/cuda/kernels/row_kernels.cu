@@ -3,6 +3,7 @@
 
 #include "core/cuda/kernels/gelu.h"
 #include "core/cuda/kernels/kernels.h"
+#include "core/cuda/kernels/launch.cuh"
 #include "core/cuda/kernels/storage.cuh"
 
 namespace longspan::cuda {
@@ -85,6 +86,25 @@ __device__ __forceinline__ void LoadFloats(const float* values, int chunk, float
   out[4] = high.x, out[5] = high.y, out[6] = high.z, out[7] = high.w;
 }
 
+// out[row] = LayerNorm(x), by the warp that holds x.
+template <typename T, int kParts>
+__device__ __forceinline__ void StoreNormalized(LaneRow<kParts>& x, const float* gamma,
+                                                const float* beta, float epsilon, void* out,
+                                                int64_t row, int chunks) {
+  x.Normalize(chunks, epsilon);
+#pragma unroll
+  for (int p = 0; p < kParts; ++p) {
+    const int chunk = p * kWarp + static_cast<int>(threadIdx.x % kWarp);
+    if (chunk >= chunks) break;
+    float g[8], c[8];
+    LoadFloats(gamma, chunk, g);
+    LoadFloats(beta, chunk, c);
+#pragma unroll
+    for (int j = 0; j < 8; ++j) x.v[p][j] = x.v[p][j] * g[j] + c[j];
+    Store(out, row * chunks + chunk, Pack<T>(x.v[p]));
+  }
+}
+
 // A warp a row at a time. While one row is summed, the next one is on its way.
 template <typename T, int kParts>
 __global__ void __launch_bounds__(256)
@@ -122,18 +142,7 @@ __global__ void __launch_bounds__(256)
     }
     const int64_t next = row + step;
     if (next < rows) load(next);
-    x.Normalize(chunks, epsilon);
-#pragma unroll
-    for (int p = 0; p < kParts; ++p) {
-      const int chunk = p * kWarp + lane;
-      if (chunk >= chunks) break;
-      float g[8], c[8];
-      LoadFloats(gamma, chunk, g);
-      LoadFloats(beta, chunk, c);
-#pragma unroll
-      for (int j = 0; j < 8; ++j) x.v[p][j] = x.v[p][j] * g[j] + c[j];
-      Store(out, row * chunks + chunk, Pack<T>(x.v[p]));
-    }
+    StoreNormalized<T>(x, gamma, beta, epsilon, out, row, chunks);
     if (next >= rows) return;
     row = next;
   }
@@ -161,25 +170,7 @@ __global__ void __launch_bounds__(256)
 #pragma unroll
     for (int j = 0; j < 8; ++j) x.v[p][j] = a[j] + b[j] + c[j];
   }
-  x.Normalize(chunks, epsilon);
-#pragma unroll
-  for (int p = 0; p < kParts; ++p) {
-    const int chunk = p * kWarp + lane;
-    if (chunk >= chunks) break;
-    float g[8], c[8];
-    LoadFloats(gamma, chunk, g);
-    LoadFloats(beta, chunk, c);
-#pragma unroll
-    for (int j = 0; j < 8; ++j) x.v[p][j] = x.v[p][j] * g[j] + c[j];
-    Store(out, row * chunks + chunk, Pack<T>(x.v[p]));
-  }
-}
-
-int Multiprocessors() {
-  int device = 0, count = 1;
-  cudaGetDevice(&device);
-  cudaDeviceGetAttribute(&count, cudaDevAttrMultiProcessorCount, device);
-  return count;
+  StoreNormalized<T>(x, gamma, beta, epsilon, out, row, chunks);
 }
 
 // Calls run(T{}, integral_constant<int, kParts>{}) for the storage and the width.
@@ -223,7 +214,7 @@ cudaError_t AddBiasResidualNorm(const void* values, const void* bias, const void
                                 int64_t rows, int width, Storage storage, cudaStream_t stream) {
   if (rows == 0) return cudaSuccess;
   const auto blocks =
-      static_cast<unsigned>(std::min<int64_t>((rows + 7) / 8, 4 * Multiprocessors()));
+      static_cast<unsigned>(std::min<int64_t>((rows + 7) / 8, 4 * NumMultiprocessors()));
   return ForRow(storage, width, [&](auto t, auto parts) {
     AddBiasResidualNormKernel<decltype(t), parts()><<<blocks, 256, 0, stream>>>(
         values, bias, residual, gamma, beta, epsilon, out, rows, width / 8);

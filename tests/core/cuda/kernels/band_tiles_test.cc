@@ -17,18 +17,6 @@ namespace {
 
 constexpr int kWindows[] = {0, 1, 17, 63, 64, 65, 100, 256, kBandMaxWindow};
 
-std::vector<BandBlock> BlocksOf(const std::vector<int>& lengths) {
-  std::vector<BandBlock> blocks;
-  int begin = 0;
-  for (int text = 0; text < static_cast<int>(lengths.size()); ++text) {
-    for (int row = 0; row < lengths[text]; row += kBandRows) {
-      blocks.push_back({begin + row, begin, begin + lengths[text], text});
-    }
-    begin += lengths[text];
-  }
-  return blocks;
-}
-
 // Calls tile(group_row, key) for each tile that a group of the block computes.
 template <typename Tile>
 void ForEachTile(const BandBlock& block, int window, Tile tile) {
@@ -46,7 +34,7 @@ class BandTilesOfWindow : public testing::TestWithParam<int> {};
 
 TEST_P(BandTilesOfWindow, HoldEachSeenPairOnce) {
   const int window = GetParam();
-  for (const BandBlock& block : BlocksOf({700, 1, 63, 64, 65, 127, 128, 129, 330, 2})) {
+  for (const BandBlock& block : BlocksOfTexts({700, 1, 63, 64, 65, 127, 128, 129, 330, 2})) {
     const int rows = Smaller(kBandRows, block.text_end - block.first_row);
     const int text = block.text_end - block.text_begin;
     std::vector<int> times(static_cast<size_t>(rows) * text);
@@ -78,7 +66,7 @@ TEST_P(BandTilesOfWindow, HoldEachSeenPairOnce) {
 // A group computes no more than the tiles that its rows' keys fill, and one for where they begin.
 TEST_P(BandTilesOfWindow, AreFew) {
   const int window = GetParam();
-  for (const BandBlock& block : BlocksOf({2000, 5, 300})) {
+  for (const BandBlock& block : BlocksOfTexts({2000, 5, 300})) {
     int64_t tiles = 0;
     ForEachTile(block, window, [&](int, int) { ++tiles; });
     const int64_t text = block.text_end - block.text_begin;
@@ -90,7 +78,7 @@ TEST_P(BandTilesOfWindow, AreFew) {
 INSTANTIATE_TEST_SUITE_P(BandTiles, BandTilesOfWindow, testing::ValuesIn(kWindows));
 
 TEST(BandTiles, OfLongformerAreNineForAGroup) {
-  for (const BandBlock& block : BlocksOf({4096})) {
+  for (const BandBlock& block : BlocksOfTexts({4096})) {
     if (block.first_row < 256 || block.first_row + kBandRows + 256 > 4096) continue;
     int tiles = 0;
     ForEachTile(block, 256, [&](int, int) { ++tiles; });
@@ -159,7 +147,7 @@ TEST(BandTiles, WithGlobalsAreTheSoftmaxOfWindowAndGlobals) {
     for (auto* values : {&query, &key, &value}) {
       for (double& x : *values) x = normal(random);
     }
-    for (const BandBlock& block : BlocksOf(lengths)) {
+    for (const BandBlock& block : BlocksOfTexts(lengths)) {
       std::vector<Online> rows(kBandRows);
       ForEachTile(block, window, [&](int group_row, int tile) {
         for (int r = 0; r < kBandGroupRows; ++r) {

@@ -151,6 +151,15 @@ class EmulatedReformer {
     Note(LshMerge(merge, nullptr));
   }
 
+  // The whole layer.
+  void Run() {
+    if (layer_.is_lsh()) {
+      Hash();
+      Sort();
+    }
+    Attend();
+  }
+
   // Of one round.
   ChunkAttentionParams Attention() {
     ChunkAttentionParams p;

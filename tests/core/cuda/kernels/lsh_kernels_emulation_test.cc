@@ -175,11 +175,7 @@ TEST_P(EmulatedLshKernels, PlanNamesTheTextOfEachRowAndChunk) {
 TEST_P(EmulatedLshKernels, AttendAsTheReference) {
   const ReformerLayer& layer = GetParam();
   EmulatedReformer device(layer);
-  if (layer.is_lsh()) {
-    device.Hash();
-    device.Sort();
-  }
-  device.Attend();
+  device.Run();
   ASSERT_EQ(device.status, cudaSuccess);
   const int size = layer.head_size;
   double errors = 0, squares = 0;
@@ -240,11 +236,7 @@ double LseOf(const reference::ChunkedText& text, const std::vector<int>& keys, i
 TEST_P(EmulatedLshKernels, LseIsThatOfTheScores) {
   const ReformerLayer& layer = GetParam();
   EmulatedReformer device(layer);
-  if (layer.is_lsh()) {
-    device.Hash();
-    device.Sort();
-  }
-  device.Attend();
+  device.Run();
   ASSERT_EQ(device.status, cudaSuccess);
   for (int text = 0; text < device.num_texts(); ++text) {
     for (int head = 0; head < layer.heads; ++head) {
