@@ -1,5 +1,6 @@
 // TokenizerPool: a few threads for the work before the queue: tokenising, truncation, mapping of
-// characters to tokens; and for making the messages of large answers (server/rpc/answer_thread.h).
+// characters to tokens; and for reading large requests and making large answers
+// (server/rpc/message_threads.h).
 // They sleep when there is nothing to do. The pool has no limit of its own: whoever submits holds
 // an admission permit, or the room of the answer.
 //

@@ -1,8 +1,9 @@
 #include "server/rpc/encode_call.h"
 
+#include <iterator>
 #include <utility>
 
-#include "server/rpc/answer_thread.h"
+#include "server/rpc/message_threads.h"
 #include "server/wire/response_encoder.h"
 #include "server/wire/serialized.h"
 
@@ -21,11 +22,9 @@ absl::Status EncodeCall::Submit(DecodedRequest request) {
   const ServiceParts& parts = call_.parts();
   std::vector<EncodeInput>& inputs = request.inputs;
   format_ = request.format;
+  if (!NoteInputs(inputs)) return absl::CancelledError("the call has ended");
   std::vector<AdmissionClaim> claims;
-  for (const EncodeInput& input : inputs) {
-    call_.NoteInput(input);
-    claims.push_back(ClaimFor(input, parts.max_tokens()));
-  }
+  for (const EncodeInput& input : inputs) claims.push_back(ClaimFor(input, parts.max_tokens()));
   auto permits = parts.admission->TryAcquire(claims, call_.deadline(), call_.client());
   if (!permits.ok()) return permits.status();
   CallSize call_size;
@@ -34,7 +33,7 @@ absl::Status EncodeCall::Submit(DecodedRequest request) {
   {
     absl::MutexLock lock(&mu_);
     missing_ = inputs.size();
-    response_.resize(inputs.size() + 1);
+    response_.resize(inputs.size());
   }
   for (size_t i = 0; i < inputs.size(); ++i) {
     EncodeTask::Params params{.input = std::move(inputs[i]),
@@ -72,11 +71,10 @@ void EncodeCall::OnText(size_t index, absl::StatusOr<EncodedDocument> result,
 }
 
 void EncodeCall::Add(size_t index, EncodedDocument document) {
-  grpc::Slice made;
+  std::vector<grpc::Slice> made;
   absl::Status status = WithoutThrowing([&] {
-    v1::Encoding encoding;
-    FillEncoding(std::move(document), std::move(ids_[index]), format_, &encoding);
-    made = SerializeField(v1::EncodeResponse::kEncodingsFieldNumber, encoding);
+    AppendEncoding(v1::EncodeResponse::kEncodingsFieldNumber, std::move(document),
+                   std::move(ids_[index]), format_, &made);
     return absl::OkStatus();
   });
   absl::MutexLock lock(&mu_);
@@ -84,19 +82,21 @@ void EncodeCall::Add(size_t index, EncodedDocument document) {
   if (status.ok()) {
     response_[index] = std::move(made);
     if (--missing_ > 0) return;
-    status =
-        WithoutThrowing([&]() ABSL_NO_THREAD_SAFETY_ANALYSIS { return CloseResponseLocked(); });
+    status = WithoutThrowing(
+        [&]() ABSL_NO_THREAD_SAFETY_ANALYSIS { return CloseResponseLocked(&made); });
   }
   if (!status.ok()) return EndLocked(status);
-  grpc::ByteBuffer answer(response_.data(), response_.size());
-  response_.clear();
-  AnswerLocked(answer);
+  AnswerLocked(grpc::ByteBuffer(made.data(), made.size()));
 }
 
-absl::Status EncodeCall::CloseResponseLocked() {
+absl::Status EncodeCall::CloseResponseLocked(std::vector<grpc::Slice>* answer) {
   v1::EncodeResponse rest;
   FillTimings(timings_, rest.mutable_timings());
-  response_.back() = SliceOf(rest.SerializeAsString());
+  answer->clear();
+  for (std::vector<grpc::Slice>& encoding : response_)
+    std::move(encoding.begin(), encoding.end(), std::back_inserter(*answer));
+  answer->push_back(SliceOf(rest.SerializeAsString()));
+  response_.clear();
   return absl::OkStatus();
 }
 

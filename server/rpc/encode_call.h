@@ -32,14 +32,16 @@ class EncodeCall final : public RequestCall {
   // Puts the encoding of one text where it belongs; the last one ends the call. The message is made
   // without the lock: a caller that goes away must not wait for it on a thread of gRPC.
   void Add(size_t index, EncodedDocument document);
-  absl::Status CloseResponseLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // Joins the encodings and the rest of the message.
+  absl::Status CloseResponseLocked(std::vector<grpc::Slice>* answer)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
   // Set before the first task is handed over, then constant; each id is taken by its own text.
   VectorFormat format_ = VectorFormat::kFloat32;
   std::vector<std::string> ids_;
 
-  // EncodeResponse.encodings in order, each with its tag and length, and the rest of the message.
-  std::vector<grpc::Slice> response_ ABSL_GUARDED_BY(mu_);
+  // EncodeResponse.encodings in order, each with its tag and length.
+  std::vector<std::vector<grpc::Slice>> response_ ABSL_GUARDED_BY(mu_);
   StageTimings timings_ ABSL_GUARDED_BY(mu_);
   size_t missing_ ABSL_GUARDED_BY(mu_) = 0;  // texts without an answer yet
 };

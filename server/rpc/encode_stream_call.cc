@@ -1,9 +1,10 @@
 #include "server/rpc/encode_stream_call.h"
 
 #include <utility>
+#include <vector>
 
 #include "core/error_details.h"
-#include "server/rpc/answer_thread.h"
+#include "server/rpc/message_threads.h"
 #include "server/wire/enums.h"
 #include "server/wire/response_encoder.h"
 #include "server/wire/serialized.h"
@@ -34,32 +35,47 @@ RawReactor* EncodeStreamCall::Start(grpc::CallbackServerContext* context,
 }
 
 void EncodeStreamCall::OnReadDone(bool ok) {
-  call_.ReadEnds();
-  if (ok) return Receive();
-  absl::MutexLock lock(&mu_);
-  reading_ = false;
-  // A caller that goes away ends the reading too, before OnCancel comes: that is no end in peace.
-  gone_ = gone_ || call_.gone();
-  no_more_inputs_ = true;
-  AdvanceLocked();
-}
-
-void EncodeStreamCall::Receive() {
-  grpc::ByteBuffer bytes;
-  bytes.Swap(&incoming_);
-  Item item;
-  absl::Status status = call_.NoteReceived(bytes);
-  const bool too_large = !status.ok();
-  if (!too_large) status = WithoutThrowing([&] { return ReadItem(bytes, &item); });
-  bytes.Clear();
+  grpc::ByteBuffer message;
   {
     absl::MutexLock lock(&mu_);
-    if (too_large) {  // the stream's fault: which item it was is not known
+    message.Swap(&incoming_);
+    if (ended_) return;
+    if (!ok) {
+      call_.ReadEnds();
       reading_ = false;
-      failure_ = status;
+      // A caller that goes away ends the reading too, before OnCancel comes: that is no end in
+      // peace.
+      gone_ = gone_ || call_.gone();
+      no_more_inputs_ = true;
+      return AdvanceLocked();
+    }
+    if (absl::Status status = call_.NoteReceived(message); !status.ok()) {
+      call_.ReadEnds();
+      reading_ = false;
+      failure_ = std::move(status);  // the stream's fault: which item it was is not known
       return AdvanceLocked();
     }
     ++pending_;
+  }
+  const auto bytes = static_cast<int64_t>(message.Length());
+  OnRequestThread(
+      call_.parts().tokenizers, call_.client(), bytes,
+      [call = shared_from_this(), message = std::move(message)](
+          const absl::Status& status) mutable { call->Receive(std::move(message), status); });
+}
+
+void EncodeStreamCall::Receive(grpc::ByteBuffer message, absl::Status status) {
+  {
+    absl::MutexLock lock(&mu_);
+    if (ended_) return;
+    call_.ReadEnds();
+  }
+  Item item;
+  if (status.ok()) status = WithoutThrowing([&] { return ReadItem(message, &item); });
+  message.Clear();
+  {
+    absl::MutexLock lock(&mu_);
+    if (ended_) return;
     if (status.ok()) {
       call_.NoteInput(item.input);
     } else {
@@ -172,7 +188,7 @@ void EncodeStreamCall::OnItem(std::string id, VectorFormat format, const CallSiz
 void EncodeStreamCall::MakeAnswer(std::string id, VectorFormat format,
                                   std::shared_ptr<AnswerRoom> room, EncodedDocument document,
                                   const StageTimings& timings) {
-  // What CountItem reads of it; the vectors are moved into the message.
+  // What CountItem reads of it; the vectors are freed as they are written.
   EncodedDocument counted;
   counted.tokens_used = document.tokens_used;
   counted.truncated = document.truncated;
@@ -180,10 +196,13 @@ void EncodeStreamCall::MakeAnswer(std::string id, VectorFormat format,
   absl::Status status;
   if (WantsAnswers()) {
     status = WithoutThrowing([&] {
-      v1::EncodeStreamResponse response;
-      FillEncoding(std::move(document), id, format, response.mutable_encoding());
-      FillTimings(timings, response.mutable_timings());
-      bytes = SerializeMessage(response);
+      std::vector<grpc::Slice> slices;
+      AppendEncoding(v1::EncodeStreamResponse::kEncodingFieldNumber, std::move(document), id,
+                     format, &slices);
+      v1::EncodeStreamResponse rest;
+      FillTimings(timings, rest.mutable_timings());
+      slices.push_back(SliceOf(rest.SerializeAsString()));
+      bytes = grpc::ByteBuffer(slices.data(), slices.size());
       return absl::OkStatus();
     });
   }

@@ -74,7 +74,9 @@ class EncodeStreamCall final : public RawReactor,
     std::shared_ptr<AnswerRoom> room;  // null where it holds no vector
   };
 
-  void Receive();
+  // Decodes an input and hands it over, on a thread of gRPC, or of the tokenizer pool where it is
+  // large (message_threads.h). `status`: why it cannot be read; OK = it can.
+  void Receive(grpc::ByteBuffer message, absl::Status status);
   absl::Status ReadItem(const grpc::ByteBuffer& bytes, Item* item);
   absl::Status DecodeItem(v1::EncodeStreamRequest* message, Item* item);
   void Dispatch(Item item);
@@ -107,7 +109,7 @@ class EncodeStreamCall final : public RawReactor,
   Answer outgoing_ ABSL_GUARDED_BY(mu_);           // the answer being written
   std::deque<Answer> ready_ ABSL_GUARDED_BY(mu_);  // answers not yet written
   int64_t ready_bytes_ ABSL_GUARDED_BY(mu_) = 0;
-  int64_t pending_ ABSL_GUARDED_BY(mu_) = 0;    // inputs read and not yet in ready_
+  int64_t pending_ ABSL_GUARDED_BY(mu_) = 0;    // inputs received and not yet in ready_
   int64_t running_ ABSL_GUARDED_BY(mu_) = 0;    // those of the pending ones that the engine has
   CallSize running_size_ ABSL_GUARDED_BY(mu_);  // of those
   std::optional<Item> parked_ ABSL_GUARDED_BY(mu_);  // refused by admission, waits for a retry

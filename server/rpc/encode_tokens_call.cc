@@ -24,17 +24,22 @@ absl::Status EncodeTokensCall::Run(const grpc::ByteBuffer& request) {
   auto input = DecodeTokensInput(&message, parts.decoding());
   if (!input.ok()) return input.status();
   format_ = DecodeVectorFormat(message.options().vector_format()).value();
-  call_.NoteInput(*input);
+  if (!NoteInputs({&*input, 1})) return absl::CancelledError("the call has ended");
   auto permit = parts.admission->TryAcquire(ClaimFor(*input, parts.max_tokens()), call_.deadline(),
                                             call_.client());
   if (!permit.ok()) return permit.status();
 
   const int64_t rows_per_block = std::max<int64_t>(
       1, kMaxMessageBytes / (4 * std::max<int64_t>(1, parts.model->token_dimensions)));
-  rows_ = std::make_shared<TokenVectorBuffer>(rows_per_block, [weak = weak_from_this()] {
+  const auto rows = std::make_shared<TokenVectorBuffer>(rows_per_block, [weak = weak_from_this()] {
     if (const auto call = weak.lock()) static_cast<EncodeTokensCall*>(call.get())->Pump();
   });
-  input->options.token_sink = [rows = rows_, width = parts.model->token_dimensions](
+  {
+    absl::MutexLock lock(&mu_);
+    if (ended_) return absl::CancelledError("the call has ended");
+    rows_ = rows;
+  }
+  input->options.token_sink = [rows, width = parts.model->token_dimensions](
                                   int64_t first, int64_t count, const float* values) {
     rows->Push(first, count, width, values);
   };
@@ -44,7 +49,7 @@ absl::Status EncodeTokensCall::Run(const grpc::ByteBuffer& request) {
                             .cancel = cancel_,
                             .client = call_.client(),
                             .permit = *std::move(permit),
-                            .token_vectors = rows_,
+                            .token_vectors = rows,
                             .timer = call_.NewTimer(call_.arrival())};
   params.done = [call = Shared<EncodeTokensCall>()](absl::StatusOr<EncodedDocument> result,
                                                     const StageTimings& timings) {
@@ -123,7 +128,12 @@ void EncodeTokensCall::OnGoneLocked() {
 }
 
 void EncodeTokensCall::OnClosed() {
-  if (rows_ != nullptr) rows_->Close();
+  std::shared_ptr<TokenVectorBuffer> rows;
+  {
+    absl::MutexLock lock(&mu_);
+    rows = rows_;
+  }
+  if (rows != nullptr) rows->Close();
 }
 
 }  // namespace longspan

@@ -37,10 +37,10 @@ class EncodeTokensCall final : public RequestCall {
   absl::Status WriteNextLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void WriteLocked(TokenVectorBuffer::Block block, bool last) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
-  // Set before the task is handed over, then constant.
-  std::shared_ptr<TokenVectorBuffer> rows_;
-  VectorFormat format_ = VectorFormat::kFloat32;
+  VectorFormat format_ = VectorFormat::kFloat32;  // set before the task is handed over
 
+  // Set before the task is handed over.
+  std::shared_ptr<TokenVectorBuffer> rows_ ABSL_GUARDED_BY(mu_);
   grpc::ByteBuffer message_ ABSL_GUARDED_BY(mu_);                      // the message being written
   std::optional<TokenVectorBuffer::Block> held_ ABSL_GUARDED_BY(mu_);  // the block held back
   std::optional<absl::StatusOr<EncodedDocument>> result_ ABSL_GUARDED_BY(mu_);

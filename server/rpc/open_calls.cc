@@ -88,7 +88,13 @@ void OpenCalls::ReadBegins(Handle call, std::weak_ptr<Reader> reader, bool whole
   call->reader = std::move(reader);
   call->reading_since = clock_->Now();
   call->whole_request = whole_request;
+  call->arrived = false;
   if (whole_request) ++receiving_;
+}
+
+void OpenCalls::ReadArrived(Handle call) {
+  absl::MutexLock lock(&mu_);
+  call->arrived = true;
 }
 
 void OpenCalls::ReadEnds(Handle call) {
@@ -161,7 +167,7 @@ void OpenCalls::CollectLocked(absl::Time now, int64_t over,
       // Frees what gRPC holds of the answer. The context lives: Remove needs this lock.
       call.context->TryCancel();
     }
-    if (call.whole_request && now - call.reading_since >= options_.max_body_time)
+    if (call.whole_request && !call.arrived && now - call.reading_since >= options_.max_body_time)
       end(call, DropReason::kSlowRequest);
   }
   if (over <= 0) return;

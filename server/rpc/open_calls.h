@@ -91,6 +91,9 @@ class OpenCalls {
   // The call waits for a message from now on. `whole_request`: for its only one, so for no longer
   // than max_body_time; a stream may be silent for as long as it likes.
   void ReadBegins(Handle call, std::weak_ptr<Reader> reader, bool whole_request);
+  // The message is there, and has to be decoded. Its bytes count until then, so the call can be
+  // ended for lack of memory as before.
+  void ReadArrived(Handle call);
   void ReadEnds(Handle call);
   // A message of so many bytes is with gRPC, until its reader has taken it.
   void WriteBegins(Handle call, int64_t bytes);
@@ -100,8 +103,9 @@ class OpenCalls {
   void Look();
 
   using Counts = std::array<int64_t, kNumRpcMethods>;
-  Counts open() const;                            // calls of longspan.v1, by method
-  int64_t num_receiving() const;                  // calls that wait for the whole of their request
+  Counts open() const;  // calls of longspan.v1, by method
+  // Calls whose only request has not come, or is not decoded yet.
+  int64_t num_receiving() const;
   int64_t num_opened() const;                     // calls since the server's start, of all services
   bool AwaitAnswered(absl::Time deadline) const;  // no accepted call is open any more
   Counts unanswered() const;                      // accepted calls that are open, by method
@@ -139,6 +143,7 @@ struct OpenCalls::Entry {
   std::weak_ptr<Reader> reader;
   absl::Time reading_since = absl::InfiniteFuture();  // InfiniteFuture: it waits for no message
   bool whole_request = false;
+  bool arrived = false;                            // the message has come
   absl::Time written_at = absl::InfiniteFuture();  // when the message was given to gRPC
   absl::Time unread_until = absl::InfiniteFuture();
 };

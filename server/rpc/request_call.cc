@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "server/rpc/message_threads.h"
+
 namespace longspan {
 
 RawReactor* RequestCall::Start(const std::shared_ptr<RequestCall>& call) {
@@ -18,22 +20,49 @@ void RequestCall::Begin() {
 }
 
 void RequestCall::OnReadDone(bool ok) {
-  call_.ReadEnds();
   grpc::ByteBuffer request;
-  request.Swap(&request_);
-  const absl::Status status = WithoutThrowing([&] {
-    if (!ok) return call_.WhyNoRequest();
-    const absl::Status received = call_.NoteReceived(request);
-    return received.ok() ? Run(request) : received;
-  });
+  {
+    absl::MutexLock lock(&mu_);
+    request.Swap(&request_);
+    if (ended_) return;
+    const absl::Status status = ok ? call_.NoteReceived(request) : call_.WhyNoRequest();
+    if (!status.ok()) {
+      call_.ReadEnds();
+      return EndLocked(status);
+    }
+  }
+  const auto bytes = static_cast<int64_t>(request.Length());
+  OnRequestThread(
+      call_.parts().tokenizers, call_.client(), bytes,
+      [call = shared_from_this(), request = std::move(request)](
+          const absl::Status& status) mutable { call->ReadRequest(std::move(request), status); });
+}
+
+void RequestCall::ReadRequest(grpc::ByteBuffer request, absl::Status status) {
+  {
+    absl::MutexLock lock(&mu_);
+    if (ended_) return;
+    call_.ReadEnds();
+  }
+  if (status.ok()) status = WithoutThrowing([&] { return Run(request); });
   if (status.ok()) return;
   absl::MutexLock lock(&mu_);
   if (!ended_) EndLocked(status);
 }
 
-const std::shared_ptr<AnswerRoom>& RequestCall::MakeRoom(int64_t vector_bytes) {
-  room_ = std::make_shared<AnswerRoom>(call_.parts().admission, call_.client(), vector_bytes);
-  return room_;
+bool RequestCall::NoteInputs(std::span<const EncodeInput> inputs) {
+  absl::MutexLock lock(&mu_);
+  if (ended_) return false;
+  for (const EncodeInput& input : inputs) call_.NoteInput(input);
+  return true;
+}
+
+std::shared_ptr<AnswerRoom> RequestCall::MakeRoom(int64_t vector_bytes) {
+  auto room = std::make_shared<AnswerRoom>(call_.parts().admission, call_.client(), vector_bytes);
+  absl::MutexLock lock(&mu_);
+  if (ended_) room->Close();
+  room_ = room;
+  return room;
 }
 
 void RequestCall::EndLocked(const absl::Status& status) {
@@ -68,7 +97,10 @@ void RequestCall::GiveUpReading(const absl::Status& status) {
 void RequestCall::OnDone() {
   call_.Close();
   OnClosed();
-  if (room_ != nullptr) room_->Close();
+  {
+    absl::MutexLock lock(&mu_);
+    if (room_ != nullptr) room_->Close();
+  }
   answer_.Clear();
   self_.reset();
 }

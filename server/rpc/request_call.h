@@ -13,6 +13,7 @@
 #include <grpcpp/grpcpp.h>
 
 #include <memory>
+#include <span>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
@@ -41,8 +42,10 @@ class RequestCall : public RawReactor,
   RequestCall(RpcMethod method, grpc::CallbackServerContext* context, const ServiceParts* parts)
       : call_(method, context, parts) {}
 
-  // Decodes the request and hands the work over. An error ends the call. Called once, on a thread
-  // of gRPC; it must not block or compute.
+  // Decodes the request and hands the work over. An error ends the call. Called at most once, on a
+  // thread of gRPC, or of the tokenizer pool where the request is large (message_threads.h), with
+  // no lock held. It must not block or compute. The call may end meanwhile, and gRPC may be done
+  // with it.
   virtual absl::Status Run(const grpc::ByteBuffer& request) = 0;
   // The caller has gone, or its deadline has passed, and the call has not ended.
   virtual void OnGoneLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
@@ -55,9 +58,11 @@ class RequestCall : public RawReactor,
   std::shared_ptr<Derived> Shared() {
     return std::static_pointer_cast<Derived>(shared_from_this());
   }
-  // The room of the answer to this call, with vectors of so many bytes. Made once, in Run.
-  const std::shared_ptr<AnswerRoom>& MakeRoom(int64_t vector_bytes);
-  AnswerRoom* room() const { return room_.get(); }
+  // For Run. Counts the texts that were asked for; false where the call has ended.
+  bool NoteInputs(std::span<const EncodeInput> inputs);
+  // For Run, once: the room of the answer to this call, with vectors of so many bytes. It is closed
+  // where the call has ended.
+  std::shared_ptr<AnswerRoom> MakeRoom(int64_t vector_bytes);
 
   // Ends the call: without an answer (or behind the last message of a stream), or with one.
   void EndLocked(const absl::Status& status) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
@@ -71,11 +76,13 @@ class RequestCall : public RawReactor,
 
  private:
   void Begin();
+  // `status`: why the request cannot be read; OK = it can.
+  void ReadRequest(grpc::ByteBuffer request, absl::Status status);
 
   std::shared_ptr<RequestCall> self_;  // gRPC's share of this object, given back in OnDone
   grpc::ByteBuffer request_;           // written by gRPC until OnReadDone
   grpc::ByteBuffer answer_;            // read by gRPC until OnDone
-  std::shared_ptr<AnswerRoom> room_;   // set once, before the work is handed over
+  std::shared_ptr<AnswerRoom> room_ ABSL_GUARDED_BY(mu_);
 };
 
 }  // namespace longspan

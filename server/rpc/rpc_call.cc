@@ -112,6 +112,7 @@ absl::Status RpcCall::Admit() {
 absl::Status RpcCall::NoteReceived(const grpc::ByteBuffer& message) {
   request_bytes_ = static_cast<int64_t>(message.Length());
   if (request_bytes_ <= parts_->options->max_request_bytes) {
+    parts_->open_calls->ReadArrived(listed_);
     parts_->open_calls->Accept(listed_);
     return absl::OkStatus();
   }

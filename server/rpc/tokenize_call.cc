@@ -1,7 +1,6 @@
 #include "server/rpc/tokenize_call.h"
 
 #include <algorithm>
-#include <iterator>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -13,8 +12,8 @@
 namespace longspan {
 namespace {
 
-// Bytes of tokens that become one slice of the answer, and are counted together.
-constexpr size_t kSliceBytes = 1 << 20;
+// Bytes of tokens that are counted together.
+constexpr size_t kCountedBytes = 1 << 20;
 
 // The tokens of one text, serialised as they come.
 class TokenWriter {
@@ -33,19 +32,17 @@ class TokenWriter {
       token_.set_special(tokens.special[i] != 0);
       FillRange(tokens.bytes[i], prompt_bytes_, token_.mutable_bytes());
       FillRange(tokens.characters[i], prompt_characters_, token_.mutable_characters());
-      AppendField(v1::TokenizedText::kTokensFieldNumber, token_, &open_);
-      if (open_.size() < kSliceBytes) continue;
-      if (absl::Status status = CloseSlice(); !status.ok()) return status;
+      writer_.AppendField(v1::TokenizedText::kTokensFieldNumber, token_);
+      if (writer_.bytes() - counted_ < kCountedBytes) continue;
+      if (absl::Status status = Count(); !status.ok()) return status;
     }
     return absl::OkStatus();
   }
 
   // Appends the text with all its tokens to the answer.
   absl::Status Finish(std::vector<grpc::Slice>* answer) {
-    if (absl::Status status = CloseSlice(); !status.ok()) return status;
-    answer->push_back(
-        SliceOf(FieldHead(v1::TokenizeResponse::kTextsFieldNumber, static_cast<uint32_t>(bytes_))));
-    std::move(slices_.begin(), slices_.end(), std::back_inserter(*answer));
+    if (absl::Status status = Count(); !status.ok()) return status;
+    writer_.FinishField(v1::TokenizeResponse::kTextsFieldNumber, answer);
     return absl::OkStatus();
   }
 
@@ -56,22 +53,18 @@ class TokenWriter {
     out->set_end(static_cast<uint64_t>(std::max<int64_t>(0, range.end - prompt)));
   }
 
-  absl::Status CloseSlice() {
-    if (absl::Status status = room_->Add(static_cast<int64_t>(open_.size())); !status.ok())
-      return status;
-    bytes_ += open_.size();
-    slices_.push_back(SliceOf(std::exchange(open_, {})));
-    return absl::OkStatus();
+  absl::Status Count() {
+    const size_t bytes = writer_.bytes();
+    return room_->Add(static_cast<int64_t>(bytes - std::exchange(counted_, bytes)));
   }
 
   const Tokenizer& tokenizer_;
   const int64_t prompt_bytes_;
   const int64_t prompt_characters_;
   AnswerRoom* const room_;
-  v1::Token token_;   // filled anew for each token
-  std::string open_;  // tokens that are not yet in a slice
-  std::vector<grpc::Slice> slices_;
-  size_t bytes_ = 0;  // of the slices
+  v1::Token token_;  // filled anew for each token
+  SliceWriter writer_;
+  size_t counted_ = 0;  // bytes of the writer that the room knows
 };
 
 }  // namespace
@@ -90,7 +83,7 @@ absl::Status TokenizeCall::Run(const grpc::ByteBuffer& request) {
   if (!permit.ok()) return permit.status();
   permit_ = *std::move(permit);
   timer_ = call_.NewTimer(call_.arrival());
-  MakeRoom(/*vector_bytes=*/0);
+  room_ = MakeRoom(/*vector_bytes=*/0);
   parts.tokenizers->Submit(
       call_.client(), bytes,
       [call = Shared<TokenizeCall>()](const absl::Status& status) { call->OnTurn(status); });
@@ -136,7 +129,7 @@ absl::Status TokenizeCall::ReadAll(Slices* answer) const {
 absl::Status TokenizeCall::ReadOne(const std::string& text, const std::string& prompt,
                                    Slices* answer) const {
   const Tokenizer& tokenizer = *call_.parts().tokenizer;
-  TokenWriter writer(tokenizer, prompt, room());
+  TokenWriter writer(tokenizer, prompt, room_.get());
   const std::string prompted = prompt.empty() ? std::string() : prompt + text;
   const absl::Status status =
       tokenizer.EncodeByParts(prompt.empty() ? text : prompted,

@@ -39,9 +39,11 @@ class TokenizeCall final : public RequestCall {
   absl::Status ReadOne(const std::string& text, const std::string& prompt, Slices* answer) const;
   absl::Status Abandoned() const;
 
+  // Set before a tokenizer thread is asked for, then its own.
   v1::TokenizeRequest request_;
   AdmissionPermit permit_;
-  std::shared_ptr<TaskTimer> timer_;  // null until a tokenizer thread is asked for
+  std::shared_ptr<TaskTimer> timer_;
+  std::shared_ptr<AnswerRoom> room_;
 };
 
 }  // namespace longspan

@@ -198,9 +198,9 @@ Metrics::Metrics(const ModelInfo& model, bool tei_names)
       open_calls_(Gauges(&registry_, "open_calls",
                          "Calls between their arrival and the last byte of their answer."),
                   "method", Names<kNumRpcMethods>(RpcMethodName)),
-      receiving_calls_(
-          Gauges(&registry_, "receiving_calls", "Calls whose request is still on its way.")
-              .Add({})),
+      receiving_calls_(Gauges(&registry_, "receiving_calls",
+                              "Calls whose request is on its way, or waits to be read.")
+                           .Add({})),
       answer_bytes_(Gauges(&registry_, "answer_bytes",
                            "Bytes of answers being computed or not yet taken by their readers.")
                         .Add({})),

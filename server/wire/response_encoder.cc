@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "server/wire/enums.h"
+#include "server/wire/serialized.h"
 
 namespace longspan {
 namespace {
@@ -18,7 +19,7 @@ void FillRanges(const std::vector<TextRange>& ranges,
   for (const TextRange& range : ranges) FillRange(range.begin, range.end, out->Add());
 }
 
-void FillVector(std::vector<float> values, VectorFormat format, v1::Vector* out) {
+void FillVector(const std::vector<float>& values, VectorFormat format, v1::Vector* out) {
   out->set_format(WireFormat(format));
   out->set_dimensions(static_cast<uint32_t>(values.size()));
   if (format == VectorFormat::kFloat32) {
@@ -30,14 +31,13 @@ void FillVector(std::vector<float> values, VectorFormat format, v1::Vector* out)
   out->set_scale(scale);
 }
 
-// `of_text`: the span is one of a text; a span of token_ids has neither bytes nor characters.
-void FillSpan(EncodedSpan span, bool of_text, VectorFormat format, v1::SpanEncoding* out) {
-  if (of_text) {
+void FillSpan(const EncodedSpan& span, VectorFormat format, v1::SpanEncoding* out) {
+  if (span.bytes.end > 0) {  // a span of token_ids has neither bytes nor characters
     FillRange(span.bytes.begin, span.bytes.end, out->mutable_bytes());
     FillRange(span.characters.begin, span.characters.end, out->mutable_characters());
   }
   FillRange(span.tokens.begin, span.tokens.end, out->mutable_tokens());
-  FillVector(std::move(span.vector), format, out->mutable_vector());
+  FillVector(span.vector, format, out->mutable_vector());
 }
 
 uint64_t Nanoseconds(absl::Duration duration) {
@@ -46,19 +46,25 @@ uint64_t Nanoseconds(absl::Duration duration) {
 
 }  // namespace
 
-void FillEncoding(EncodedDocument document, std::string id, VectorFormat format,
-                  v1::Encoding* out) {
-  out->set_id(std::move(id));
-  if (!document.vector.empty())
-    FillVector(std::move(document.vector), format, out->mutable_vector());
-  out->set_tokens_total(document.tokens_total);
-  out->set_tokens_used(document.tokens_used);
-  out->set_truncated(document.truncated);
-  FillRanges(document.used_text, out->mutable_used_text());
+void AppendEncoding(int number, EncodedDocument document, std::string id, VectorFormat format,
+                    std::vector<grpc::Slice>* out) {
+  SliceWriter writer;
+  v1::Encoding encoding;  // all but the spans, which come last
+  encoding.set_id(std::move(id));
+  if (!document.vector.empty()) FillVector(document.vector, format, encoding.mutable_vector());
+  encoding.set_tokens_total(document.tokens_total);
+  encoding.set_tokens_used(document.tokens_used);
+  encoding.set_truncated(document.truncated);
+  FillRanges(document.used_text, encoding.mutable_used_text());
+  writer.Append(encoding);
+  v1::SpanEncoding message;  // keeps its memory from span to span
   for (EncodedSpan& span : document.spans) {
-    const bool of_text = span.bytes.end > 0;
-    FillSpan(std::move(span), of_text, format, out->add_spans());
+    message.Clear();
+    FillSpan(span, format, &message);
+    span.vector = {};
+    writer.AppendField(v1::Encoding::kSpansFieldNumber, message);
   }
+  writer.FinishField(number, out);
 }
 
 void FillTimings(const StageTimings& timings, v1::Timings* out) {

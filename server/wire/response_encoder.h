@@ -1,8 +1,10 @@
-// The answers of longspan.v1: fills messages with the engine's results.
+// The answers of longspan.v1, made of the engine's results: as messages, or as bytes where they may
+// be large.
 //
 // Free functions without state: thread safe.
 #pragma once
 
+#include <grpcpp/support/slice.h>
 #include <longspan/v1/encoder.pb.h>
 
 #include <string>
@@ -13,7 +15,10 @@
 
 namespace longspan {
 
-void FillEncoding(EncodedDocument document, std::string id, VectorFormat format, v1::Encoding* out);
+// Appends the encoding of one text to `out`, as the field `number` of the message around it. Each
+// vector of `document` is freed as it is written. A text may have 65,536 of them: 100 MB.
+void AppendEncoding(int number, EncodedDocument document, std::string id, VectorFormat format,
+                    std::vector<grpc::Slice>* out);
 void FillTimings(const StageTimings& timings, v1::Timings* out);
 // Raises each stage of `total` to that of `one`: the longest of each stage over a request's inputs.
 void MaxTimings(const StageTimings& one, StageTimings* total);

@@ -1,5 +1,5 @@
-// Messages as bytes for gRPC: whole, or field by field, so that a large answer is never held as a
-// message and as bytes at the same time.
+// Messages as bytes for gRPC: whole, or field by field into slices (SliceWriter), so that a large
+// answer is never held as a message and as bytes at the same time.
 //
 // The bytes are allocated by C++ and handed to gRPC as they are. Out of memory is std::bad_alloc
 // here; inside gRPC it would end the process.
@@ -21,12 +21,32 @@ grpc::Slice SliceOf(std::string bytes);
 
 grpc::ByteBuffer SerializeMessage(const google::protobuf::Message& message);
 
-// `message` as the field `number` of a message around it, which may be repeated: tag, length, and
-// the message itself.
-grpc::Slice SerializeField(int number, const google::protobuf::Message& message);
-// The same into `out`, behind what is there.
-void AppendField(int number, const google::protobuf::Message& message, std::string* out);
-// Tag and length of a field `number` of `length` bytes, whose content follows.
-std::string FieldHead(int number, uint32_t length);
+// A long message, written part by part. No slice grows far beyond kSliceBytes, so what is
+// written is hardly ever copied to make room, and each slice gives its memory back on its own.
+//
+//   SliceWriter writer;
+//   for (const v1::Token& token : tokens) writer.AppendField(kTokensFieldNumber, token);
+//   writer.FinishField(v1::TokenizeResponse::kTextsFieldNumber, &answer);
+class SliceWriter {
+ public:
+  static constexpr size_t kSliceBytes = 256 << 10;
+
+  // The fields of `message`, behind what is there.
+  void Append(const google::protobuf::Message& message);
+  // `message` as the field `number`, behind what is there.
+  void AppendField(int number, const google::protobuf::Message& message);
+  size_t bytes() const { return closed_bytes_ + open_.size(); }  // of all that was appended
+
+  // Appends to `out`: the field `number` of a message around it, whose content is all that was
+  // appended. The writer is empty afterwards.
+  void FinishField(int number, std::vector<grpc::Slice>* out);
+
+ private:
+  void CloseIfFull();
+
+  std::vector<grpc::Slice> closed_;
+  size_t closed_bytes_ = 0;
+  std::string open_;
+};
 
 }  // namespace longspan

@@ -24,6 +24,8 @@ constexpr absl::Duration kLong = absl::Seconds(20);
 constexpr absl::Duration kShort = absl::Milliseconds(1500);
 // Ids beyond which a tokenizer thread prepares the input.
 constexpr int kForATokenizerThread = 5000;
+// Ids of a request that is not even read on a thread of gRPC.
+constexpr int kReadByATokenizerThread = 100'000;
 
 // One Encode under way, on a thread of its own.
 class RunningEncode {
@@ -229,6 +231,54 @@ TEST_P(StagesTest, Receive_WhereNoTextHasCome) {
   EXPECT_EQ(stream->Finish().error_code(),
             expires() ? grpc::StatusCode::DEADLINE_EXCEEDED : grpc::StatusCode::CANCELLED);
   ExpectStage("receive");
+}
+
+// To read a large request takes long. The few threads of gRPC go on for everybody meanwhile.
+TEST_P(StagesTest, Receive_WhereALargeRequestWaitsToBeRead) {
+  Start();
+  preparation_->Close();
+  RunningEncode first(server_->client(), kForATokenizerThread, kLong);
+  AwaitPreparing();
+  RunningEncode call(server_->client(), kReadByATokenizerThread, deadline());
+  ASSERT_TRUE(Await("longspan_receiving_calls 1"));
+  EXPECT_TRUE(server_->client().GetModelInfo(kLong).ok());
+  End(call);
+  ExpectStage("receive");
+  EXPECT_TRUE(Await("longspan_receiving_calls 0"));
+  preparation_->Open();
+  EXPECT_EQ(first.Wait(), grpc::StatusCode::OK);
+}
+
+TEST_P(StagesTest, Receive_WhereALargeInputOfAStreamWaitsToBeRead) {
+  Start();
+  preparation_->Close();
+  RunningEncode first(server_->client(), kForATokenizerThread, kLong);
+  AwaitPreparing();
+  grpc::ClientContext context;
+  server_->client().Prepare(&context, deadline());
+  const auto stream = server_->client().stub().EncodeStream(&context);
+  v1::EncodeStreamRequest item;
+  FillIds(std::vector<uint32_t>(kReadByATokenizerThread, 7), item.mutable_input());
+  ASSERT_TRUE(stream->Write(item));
+  absl::SleepFor(absl::Milliseconds(100));
+  if (!expires()) context.TryCancel();
+  EXPECT_EQ(stream->Finish().error_code(),
+            expires() ? grpc::StatusCode::DEADLINE_EXCEEDED : grpc::StatusCode::CANCELLED);
+  ExpectStage("receive");
+  preparation_->Open();
+  EXPECT_EQ(first.Wait(), grpc::StatusCode::OK);
+}
+
+TEST_P(StagesTest, ALargeRequestThatWaitedToBeRead_IsAnswered) {
+  Start();
+  preparation_->Close();
+  RunningEncode first(server_->client(), kForATokenizerThread, kLong);
+  AwaitPreparing();
+  RunningEncode call(server_->client(), kReadByATokenizerThread, kLong);
+  ASSERT_TRUE(Await("longspan_receiving_calls 1"));
+  preparation_->Open();
+  EXPECT_EQ(first.Wait(), grpc::StatusCode::OK);
+  EXPECT_EQ(call.Wait(), grpc::StatusCode::OK);
 }
 
 INSTANTIATE_TEST_SUITE_P(ByTheCallerAndByTheDeadline, StagesTest, ::testing::Bool(),

@@ -67,6 +67,30 @@ TEST_F(OpenCallsTest, WithinItsMemory_NoCallIsEnded) {
   EXPECT_THAT(dropped_, IsEmpty());
 }
 
+TEST_F(OpenCallsTest, AMessageThatHasCome_IsInTimeHoweverLongItWaits_AndHoldsMemory) {
+  const auto arrived = Reading("a"), late = Reading("b");
+  clock_.Advance(absl::Seconds(59));
+  calls_.ReadArrived(arrived->handle);
+  clock_.Advance(absl::Seconds(2));
+  calls_.Look();
+  EXPECT_THAT(Codes({arrived, late}), ElementsAre(kOk, absl::StatusCode::kDeadlineExceeded));
+  EXPECT_EQ(calls_.num_receiving(), 1);
+  received_ = 1001;
+  calls_.Look();
+  EXPECT_EQ(arrived->ended.code(), kFull);
+}
+
+// A stream waits for message after message: that one has come says nothing of the next.
+TEST_F(OpenCallsTest, TheNextMessageHasNotCome) {
+  const auto call = Reading("a");
+  calls_.ReadArrived(call->handle);
+  calls_.ReadEnds(call->handle);
+  calls_.ReadBegins(call->handle, call, /*whole_request=*/true);
+  clock_.Advance(absl::Seconds(61));
+  calls_.Look();
+  EXPECT_EQ(call->ended.code(), absl::StatusCode::kDeadlineExceeded);
+}
+
 TEST_F(OpenCallsTest, BeyondItsMemory_TheClientWithMostPays_ItsOldestFirst) {
   const auto other = Reading("honest");  // older than all of them
   clock_.Advance(absl::Seconds(1));

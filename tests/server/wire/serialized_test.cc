@@ -1,4 +1,4 @@
-// Messages that are serialised field by field are those that protobuf reads.
+// Messages that are written field by field are those that protobuf writes.
 #include "server/wire/serialized.h"
 
 #include <gmock/gmock.h>
@@ -36,25 +36,54 @@ TEST(SerializedTest, AWholeMessage_IsWhatProtobufWrites) {
   EXPECT_EQ(Bytes(SerializeMessage(v1::EncodeResponse())), "");
 }
 
-TEST(SerializedTest, FieldsOneByOne_AreTheWholeMessage) {
-  const v1::EncodeResponse whole = Response();
+v1::TokenizedText Tokens(int count) {
+  v1::TokenizedText text;
+  for (int i = 0; i < count; ++i) {
+    text.add_tokens()->set_id(i);
+    text.mutable_tokens(i)->set_text(std::string(i % 300, 'x'));
+  }
+  return text;
+}
+
+std::vector<grpc::Slice> Written(const v1::TokenizedText& text) {
+  SliceWriter writer;
+  for (const v1::Token& token : text.tokens())
+    writer.AppendField(v1::TokenizedText::kTokensFieldNumber, token);
+  EXPECT_EQ(writer.bytes(), text.ByteSizeLong());
   std::vector<grpc::Slice> slices;
-  for (const v1::Encoding& encoding : whole.encodings())
-    slices.push_back(SerializeField(v1::EncodeResponse::kEncodingsFieldNumber, encoding));
-  slices.push_back(SerializeField(v1::EncodeResponse::kTimingsFieldNumber, whole.timings()));
+  writer.FinishField(v1::TokenizeResponse::kTextsFieldNumber, &slices);
+  EXPECT_EQ(writer.bytes(), 0u);
+  return slices;
+}
+
+// Below, at and above one slice; 20,000 tokens take 3 MB.
+TEST(SerializedTest, FieldsOneByOne_AreTheWholeMessage) {
+  for (const int count : {0, 1, 100, 1700, 1800, 20'000}) {
+    v1::TokenizeResponse response;
+    *response.add_texts() = Tokens(count);
+    std::vector<grpc::Slice> slices = Written(response.texts(0));
+    EXPECT_EQ(Bytes(grpc::ByteBuffer(slices.data(), slices.size())), response.SerializeAsString())
+        << count;
+  }
+}
+
+TEST(SerializedTest, SeveralFieldsFollowEachOther) {
+  v1::EncodeResponse whole = Response();
+  whole.clear_timings();
+  std::vector<grpc::Slice> slices;
+  SliceWriter writer;
+  for (const v1::Encoding& encoding : whole.encodings()) {
+    writer.Append(encoding);
+    writer.FinishField(v1::EncodeResponse::kEncodingsFieldNumber, &slices);
+  }
   EXPECT_EQ(Bytes(grpc::ByteBuffer(slices.data(), slices.size())), whole.SerializeAsString());
 }
 
-TEST(SerializedTest, AFieldWhoseContentFollows_HasItsHead) {
-  v1::TokenizedText text;
-  for (int i = 0; i < 100; ++i) text.add_tokens()->set_id(i);
-  std::string tokens;
-  for (const v1::Token& token : text.tokens())
-    AppendField(v1::TokenizedText::kTokensFieldNumber, token, &tokens);
-  v1::TokenizeResponse response;
-  *response.add_texts() = text;
-  EXPECT_EQ(FieldHead(v1::TokenizeResponse::kTextsFieldNumber, tokens.size()) + tokens,
-            response.SerializeAsString());
+TEST(SerializedTest, ALongMessageIsInSlicesOfOneSize_AShortOneInOne) {
+  EXPECT_EQ(Written(Tokens(1000)).size(), 1u);
+  const std::vector<grpc::Slice> slices = Written(Tokens(20'000));
+  ASSERT_GT(slices.size(), 10u);
+  for (const grpc::Slice& slice : slices) EXPECT_LT(slice.size(), SliceWriter::kSliceBytes + 400);
 }
 
 }  // namespace

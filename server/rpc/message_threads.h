@@ -1,0 +1,50 @@
+// Where requests are read and answers are made. Small ones where they are: on the thread of gRPC
+// that received the request, on the worker that computed the answer. Large ones on a thread of the
+// tokenizer pool, where large jobs never hold up small ones and clients have equal shares: a request
+// of 65,536 spans takes 10 to 30 ms to read, and thirty of them at once would keep the few threads
+// of gRPC from everybody for a quarter of a second; to write the answer takes as long.
+//
+// Thread safety: may be called from any thread. Proven by message_threads_test.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <string>
+#include <utility>
+
+#include "absl/functional/any_invocable.h"
+#include "absl/status/status.h"
+#include "server/engine/tokenizer_pool.h"
+#include "server/text/prepared_text.h"
+
+namespace longspan {
+
+// Bytes of a request that are read at once, in about a millisecond.
+inline constexpr int64_t kInlineRequestBytes = 64 << 10;
+// Values of an answer that are copied at once: 1 MiB of floats, which takes a millisecond or two.
+inline constexpr int64_t kInlineAnswerValues = 1 << 18;
+
+// Calls `read` once: now, or on a thread of `pool`. The status is that of TokenizerPool::Job. To
+// read a byte costs an eighth of what tokenising it does, so every request is small to the pool.
+inline void OnRequestThread(TokenizerPool* pool, const std::string& client, int64_t bytes,
+                            TokenizerPool::Job read) {
+  if (bytes <= kInlineRequestBytes) return read(absl::OkStatus());
+  pool->Submit(client, std::min(bytes / 8, TokenizerPool::kLargeBytes), std::move(read), bytes);
+}
+
+inline int64_t NumValues(const EncodedDocument& document) {
+  const int64_t of_a_span =
+      document.spans.empty() ? 0 : static_cast<int64_t>(document.spans.front().vector.size());
+  return static_cast<int64_t>(document.vector.size()) +
+         static_cast<int64_t>(document.spans.size()) * of_a_span;
+}
+
+// Calls `make` once, now or on a thread of `pool`; also where the pool no longer takes jobs.
+inline void OnAnswerThread(TokenizerPool* pool, const std::string& client, int64_t num_values,
+                           absl::AnyInvocable<void()> make) {
+  if (num_values <= kInlineAnswerValues) return make();
+  pool->Submit(client, num_values * static_cast<int64_t>(sizeof(float)),
+               [make = std::move(make)](const absl::Status&) mutable { make(); });
+}
+
+}  // namespace longspan
