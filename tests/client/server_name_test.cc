@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <map>
 #include <string>
@@ -75,6 +76,10 @@ TEST(AddressTest, ReadAddress_RefusesWhatIsNone) {
                                  "[localhost]:1",
                                  "[127.0.0.1]:1",
                                  "[fe80::1%]:1",
+                                 "[fe80::1%a b]:1",
+                                 "[fe80::1%a/b]:1",
+                                 "[fe80::1%..]:1",
+                                 "[fe80::1%sixteen-letters!]:1",
                                  "127.0.0.256:1",
                                  "1.2.3.4.5:1",
                                  "a b:1",
@@ -88,6 +93,13 @@ TEST(AddressTest, ReadAddress_RefusesWhatIsNone) {
                                  "unix-abstract:",
                                  "vsock:1:2"}) {
     EXPECT_FALSE(ReadAddress(text).has_value()) << text;
+  }
+  // What the system's functions would read to its NUL only. Out of a file it may come.
+  for (const char* text : {"[fe80::1#]:1", "[fe80::1#25eth0]:1", "[::#1]:1", "[fe80::1%e#h]:1",
+                           "127.0.0.1#:1", "loc#alhost:1", "127.0.0.1:1#", "unix:/a#b"}) {
+    std::string with_nul(text);
+    std::replace(with_nul.begin(), with_nul.end(), '#', '\0');
+    EXPECT_FALSE(ReadAddress(with_nul).has_value()) << text;
   }
   const std::string longest = "/" + std::string(kMaxSocketPathBytes - 1, 'x');
   EXPECT_TRUE(ReadAddress("unix:" + longest).has_value());

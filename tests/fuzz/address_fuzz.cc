@@ -1,5 +1,5 @@
 // Any text as an address to listen on: ReadAddress says no, or gives one whose parts are within
-// their bounds, and which is the same when it is written in the plain form and read again.
+// their bounds, and which is the same when it is written as AddressText does and read again.
 #include <cstdint>
 #include <cstdlib>
 #include <string>
@@ -14,26 +14,13 @@ void Require(bool holds) {
   if (!holds) std::abort();
 }
 
-std::string Plain(const Address& address) {
-  switch (address.kind) {
-    case Address::Kind::kUnix:
-      return "unix:" + address_internal::PercentEncoded(address.host);
-    case Address::Kind::kUnixAbstract:
-      return "unix-abstract:" + address_internal::PercentEncoded(address.host);
-    case Address::Kind::kIpv6:
-      return "[" + address.host + "]:" + std::to_string(address.port);
-    default:
-      return address.host + ":" + std::to_string(address.port);
-  }
-}
-
 void Check(std::string_view text) {
   const auto address = ReadAddress(text);
   if (!address.has_value()) return;
   Require(!address->host.empty() && address->host.find('\0') == std::string::npos);
   Require(address->port >= 0 && address->port <= 65535);
   if (!address->has_port()) Require(address->host.size() <= kMaxSocketPathBytes);
-  const auto again = ReadAddress(Plain(*address));
+  const auto again = ReadAddress(AddressText(*address));
   Require(again.has_value() && again->host == address->host && again->port == address->port);
 }
 

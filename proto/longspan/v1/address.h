@@ -90,17 +90,28 @@ inline bool IsName(std::string_view host) {
          std::all_of(host.begin(), host.end(), fits);
 }
 
+// What the kernel takes as the name of a network interface, or the digits of its index.
+inline bool IsInterface(std::string_view name) {
+  constexpr size_t kMaxBytes = 15;
+  return !name.empty() && name.size() <= kMaxBytes && name != "." && name != ".." &&
+         std::all_of(name.begin(), name.end(), [](char c) {
+           const auto byte = static_cast<unsigned char>(c);
+           return byte > ' ' && byte != 0x7f && c != '/' && c != ':' && c != '%' && c != '[';
+         });
+}
+
 inline std::optional<Address> ReadIpv6(std::string_view text) {
   const size_t end = text.find(']');
   if (end == std::string_view::npos || end + 2 > text.size() || text[end + 1] != ':')
     return std::nullopt;
   std::string host(text.substr(1, end - 1));
+  if (host.find('\0') != std::string::npos) return std::nullopt;  // inet_pton would stop there
   const size_t percent = host.find('%');
   if (percent != std::string::npos) {
     // gRPC decodes addresses, so "%25" is how its users write the sign of the interface.
     if (host.compare(percent, 3, "%25") == 0 && host.size() > percent + 3)
       host.erase(percent + 1, 2);
-    if (host.size() == percent + 1) return std::nullopt;
+    if (!IsInterface(std::string_view(host).substr(percent + 1))) return std::nullopt;
   }
   in6_addr ignored;
   if (inet_pton(AF_INET6, host.substr(0, percent).c_str(), &ignored) != 1) return std::nullopt;
