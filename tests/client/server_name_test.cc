@@ -32,6 +32,8 @@ TEST(AddressTest, ReadAddress_TakesEveryFormOfGrpc_AndWritesItBack) {
       {"[::ffff:127.0.0.1]:1", "[::ffff:127.0.0.1]:1"},
       {"dns:localhost:1", "localhost:1"},
       {"dns:///localhost:1", "localhost:1"},
+      {"dns:///ipv4:1", "dns:///ipv4:1"},  // a host of that name
+      {"xds:1", "dns:///xds:1"},
       {"ipv4:10.0.0.1:1", "10.0.0.1:1"},
       {"ipv6:[::1]:1", "[::1]:1"},
       {"unix:x.sock", "unix:x.sock"},

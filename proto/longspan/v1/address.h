@@ -19,6 +19,7 @@
 #include <cctype>
 #include <cstddef>
 #include <cstdio>
+#include <iterator>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -182,8 +183,14 @@ inline std::string AddressText(const Address& address) {
         host.insert(percent + 1, "25");
       return "[" + host + "]:" + std::to_string(address.port);
     }
-    default:
-      return address.host + ":" + std::to_string(address.port);
+    default: {
+      // A host that is called like a scheme of target names would be read as one.
+      constexpr std::string_view kSchemes[] = {"dns",           "ipv4",  "ipv6", "unix",
+                                               "unix-abstract", "vsock", "xds",  "google-c2p"};
+      const bool like_scheme =
+          std::find(std::begin(kSchemes), std::end(kSchemes), address.host) != std::end(kSchemes);
+      return (like_scheme ? "dns:///" : "") + address.host + ":" + std::to_string(address.port);
+    }
   }
 }
 
