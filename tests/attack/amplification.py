@@ -73,6 +73,17 @@ def pooled_overlapping_spans(t):
     t.facts["codes"] = t.again("Encode", t.made, callers=2)
 
 
+@attack("A3", make=lambda: pooled_spans(8000))
+def bursts_of_many_spans(t):
+    """64 requests of 65,536 spans at once, and again. Each takes 10 ms or more to decode, before
+    anything can be refused."""
+    codes = {}
+    while t.running():
+        for code, number in t.at_once("Encode", [t.made] * 64, timeout=3).items():
+            codes[code] = codes.get(code, 0) + number
+    t.facts["codes"] = codes
+
+
 @attack("A3")
 def pooled_fixed_spans(t):
     """SPAN_POLICY_FIXED of 4,000 tokens with an overlap of 3,999 over 8,000 tokens, with the
