@@ -74,7 +74,8 @@ class Tokenizer {
   absl::StatusOr<std::string> Decode(const std::vector<int32_t>& ids,
                                      bool skip_special_tokens) const;
 
-  int64_t vocab_size() const;  // added tokens included
+  // Tokens, added ones included. Ids may be larger: a vocabulary may have gaps.
+  int64_t vocab_size() const;
   // The vocabulary's text of one id; INVALID_ARGUMENT where no token has it.
   absl::StatusOr<std::string> TokenText(int32_t id) const;
   // The special tokens that the post-processor puts in front of and behind a text.

@@ -15,7 +15,7 @@ inline void RequireOf(bool holds) {
 // Ids of the vocabulary; offsets inside the text, on borders of characters, in order, and the same
 // in bytes and in characters; none for special tokens.
 inline void CheckTokenization(std::string_view text, const Tokenization& tokens,
-                              int64_t vocab_size) {
+                              const Tokenizer& tokenizer) {
   const size_t n = tokens.ids.size();
   RequireOf(tokens.bytes.size() == n && tokens.characters.size() == n &&
             tokens.special.size() == n);
@@ -29,7 +29,7 @@ inline void CheckTokenization(std::string_view text, const Tokenization& tokens,
   before[text.size()] = characters;
   int64_t last = 0;
   for (size_t i = 0; i < n; ++i) {
-    RequireOf(tokens.ids[i] >= 0 && tokens.ids[i] < vocab_size);
+    RequireOf(tokens.ids[i] >= 0 && tokenizer.TokenText(tokens.ids[i]).ok());
     const TextRange bytes = tokens.bytes[i], range = tokens.characters[i];
     if (tokens.special[i] != 0) {
       RequireOf(bytes == TextRange{} && range == TextRange{});

@@ -51,8 +51,8 @@ void Check(std::string_view input) {
   const auto bare = tokenizer.Encode(text, /*add_special_tokens=*/false);
   RequireOf(framed.ok() == bare.ok());
   if (!framed.ok()) return RequireOf(framed.status().code() == absl::StatusCode::kInvalidArgument);
-  CheckTokenization(text, *framed, tokenizer.vocab_size());
-  CheckTokenization(text, *bare, tokenizer.vocab_size());
+  CheckTokenization(text, *framed, tokenizer);
+  CheckTokenization(text, *bare, tokenizer);
   const size_t prefix = tokenizer.prefix_ids().size(), suffix = tokenizer.suffix_ids().size();
   RequireOf(framed->ids.size() == prefix + bare->ids.size() + suffix);
   RequireOf(std::equal(bare->ids.begin(), bare->ids.end(), framed->ids.begin() + prefix));
