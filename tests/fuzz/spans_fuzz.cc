@@ -177,7 +177,9 @@ void Check(const uint8_t* bytes, size_t size) {
       .max_tokens = bytes[3] % 32 == 0 ? 0 : 8 + bytes[3] % 32};
   const auto prepared = PrepareText(input, context);
   if (prepared.ok()) return CheckPrepared(input, *prepared);
-  Require(MessageOf(prepared.status()).starts_with("inputs[0]"));
+  // The error names the input, or the option that does not fit the model.
+  const std::string_view message = MessageOf(prepared.status());
+  Require(message.starts_with("inputs[0]") || message.starts_with("options."));
 }
 
 }  // namespace
