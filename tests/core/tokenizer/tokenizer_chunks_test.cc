@@ -725,6 +725,14 @@ TEST(MadeTokenizersTest, TinyPartsGiveTheTokensOfTheWhole) {
   EXPECT_GT(with_cuts, 100);
 }
 
+// What AddressSanitizer keeps of memory that was freed (256 MiB by default), and its own beside
+// that: it counts as the process's. A bound with it still tells reading in parts from reading whole.
+#ifdef __SANITIZE_ADDRESS__
+constexpr int64_t kKeptMiB = 256 + 64;
+#else
+constexpr int64_t kKeptMiB = 0;
+#endif
+
 int64_t PeakMiB() {
   rusage usage{};
   getrusage(RUSAGE_SELF, &usage);
@@ -748,7 +756,7 @@ TEST(TokenizerMemoryTest, LongTextsSideBySideTakeLittleBesideTheirTokens) {
         [&] { tokens += static_cast<int64_t>((*tokenizer)->Encode(text)->ids.size()); });
   for (std::thread& thread : threads) thread.join();
   const int64_t tokens_mib = tokens * 37 / (1 << 20);
-  EXPECT_LT(PeakMiB() - before, tokens_mib * 5 / 4 + 128) << tokens << " tokens";
+  EXPECT_LT(PeakMiB() - before, tokens_mib * 5 / 4 + 128 + kKeptMiB) << tokens << " tokens";
 }
 
 // What a child process takes at most to read the text part by part, in MiB. The peak of this
@@ -791,7 +799,7 @@ TEST(TokenizerMemoryTest, PunctuationIdeographsAndOtherScriptsAreReadInParts) {
     for (const size_t bytes : {size_t{500} << 10, size_t{8} << 20}) {
       const int64_t mib = PeakOfTokenizing("bert-uncased", Repeated(unit, bytes));
       EXPECT_GE(mib, 0) << unit << " " << bytes;
-      EXPECT_LT(mib, 64) << unit << " " << bytes;
+      EXPECT_LT(mib, 64 + kKeptMiB) << unit << " " << bytes;
     }
   }
 }
