@@ -1,8 +1,8 @@
 // Where requests are read and answers are made. Small ones where they are: on the thread of gRPC
 // that received the request, on the worker that computed the answer. Large ones on a thread of the
-// tokenizer pool, where large jobs never hold up small ones and clients have equal shares: a request
-// of 65,536 spans takes 10 to 30 ms to read, and thirty of them at once would keep the few threads
-// of gRPC from everybody for a quarter of a second; to write the answer takes as long.
+// tokenizer pool, where large jobs never hold up small ones and clients have equal shares. To read
+// a request of 65,536 spans takes 10 to 30 ms, and thirty of them at once would keep the few
+// threads of gRPC from everybody for a quarter of a second; to write the answer takes as long.
 //
 // Thread safety: may be called from any thread. Proven by message_threads_test.
 #pragma once

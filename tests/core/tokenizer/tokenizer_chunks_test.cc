@@ -726,7 +726,8 @@ TEST(MadeTokenizersTest, TinyPartsGiveTheTokensOfTheWhole) {
 }
 
 // What AddressSanitizer keeps of memory that was freed (256 MiB by default), and its own beside
-// that: it counts as the process's. A bound with it still tells reading in parts from reading whole.
+// that: it counts as the process's. A bound with it still tells reading in parts from reading
+// whole.
 #ifdef __SANITIZE_ADDRESS__
 constexpr int64_t kKeptMiB = 256 + 64;
 #else
