@@ -24,6 +24,7 @@
 #include "core/tokenizer/tokenizer_json.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "tests/sanitizers/kept_memory.h"
 
 namespace longspan {
 namespace {
@@ -724,15 +725,6 @@ TEST(MadeTokenizersTest, TinyPartsGiveTheTokensOfTheWhole) {
   }
   EXPECT_GT(with_cuts, 100);
 }
-
-// What AddressSanitizer keeps of memory that was freed (256 MiB by default), and its own beside
-// that: it counts as the process's. A bound with it still tells reading in parts from reading
-// whole.
-#ifdef __SANITIZE_ADDRESS__
-constexpr int64_t kKeptMiB = 256 + 64;
-#else
-constexpr int64_t kKeptMiB = 0;
-#endif
 
 int64_t PeakMiB() {
   rusage usage{};
