@@ -12,7 +12,7 @@
 #include "core/runtime/compute_threads.h"
 #include "core/runtime/memory.h"
 #include "core/runtime/process_checks.h"
-#include "server/memory_bound.h"
+#include "server/batching/memory_bound.h"
 
 namespace longspan {
 namespace {

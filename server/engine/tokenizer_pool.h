@@ -1,8 +1,8 @@
 // TokenizerPool: a few threads for the work before the queue: tokenising, truncation, mapping of
 // characters to tokens; and for reading large requests and making large answers
-// (server/rpc/message_threads.h).
-// They sleep when there is nothing to do. The pool has no limit of its own: whoever submits holds
-// an admission permit, or the room of the answer.
+// (server/rpc/message_threads.h). They sleep when there is nothing to do. The pool has no limit of
+// its own: whoever submits holds an admission permit or the room of the answer, or is counted by
+// OpenCalls.
 //
 // Large texts may occupy all threads but one, so that small ones never wait behind them (with one
 // thread they do). Among the small ones, and among the large ones, clients share the bytes

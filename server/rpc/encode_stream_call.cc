@@ -58,10 +58,11 @@ void EncodeStreamCall::OnReadDone(bool ok) {
     ++pending_;
   }
   const auto bytes = static_cast<int64_t>(message.Length());
-  OnRequestThread(
+  const absl::Status handed = OnRequestThread(
       call_.parts().tokenizers, call_.client(), bytes,
       [call = shared_from_this(), message = std::move(message)](
           const absl::Status& status) mutable { call->Receive(std::move(message), status); });
+  if (!handed.ok()) Receive({}, handed);
 }
 
 void EncodeStreamCall::Receive(grpc::ByteBuffer message, absl::Status status) {

@@ -13,7 +13,8 @@
 // and none that has waited for less than kGrace, or kShortGrace where there is a quarter more than
 // allowed: a sender on a fast network fills gigabytes within a second. So nobody queues for the
 // right to send, a small request that comes at once is never ended, and a caller that fills the
-// memory loses its own calls.
+// memory loses its own calls. A message that has come and is not decoded yet holds its bytes too,
+// and counts like one on its way.
 //
 // A request that does not arrive within max_body_time ends its call, and an answer that its reader
 // does not take within max_unread_time, plus a second for each MiB, is dropped.

@@ -32,10 +32,11 @@ void RequestCall::OnReadDone(bool ok) {
     }
   }
   const auto bytes = static_cast<int64_t>(request.Length());
-  OnRequestThread(
+  const absl::Status handed = OnRequestThread(
       call_.parts().tokenizers, call_.client(), bytes,
       [call = shared_from_this(), request = std::move(request)](
           const absl::Status& status) mutable { call->ReadRequest(std::move(request), status); });
+  if (!handed.ok()) ReadRequest({}, handed);
 }
 
 void RequestCall::ReadRequest(grpc::ByteBuffer request, absl::Status status) {

@@ -1,7 +1,7 @@
 // The answers of longspan.v1, made of the engine's results: as messages, or as bytes where they may
 // be large.
 //
-// Free functions without state: thread safe.
+// Free functions without state: thread safe. Proven by response_encoder_test.
 #pragma once
 
 #include <grpcpp/support/slice.h>

@@ -137,6 +137,16 @@ class StagesTest : public ::testing::TestWithParam<bool> {
       absl::SleepFor(absl::Milliseconds(2));
   }
 
+  // Starts the server; the call that comes back holds its one tokenizer thread until preparation_ is
+  // opened.
+  std::unique_ptr<RunningEncode> HoldTheTokenizer() {
+    Start();
+    preparation_->Close();
+    auto call = std::make_unique<RunningEncode>(server_->client(), kForATokenizerThread, kLong);
+    AwaitPreparing();
+    return call;
+  }
+
   std::shared_ptr<Gate> preparation_ = std::make_shared<Gate>();
   FakeModel fake_;
   std::unique_ptr<TestServer> server_;
@@ -184,10 +194,7 @@ TEST_P(StagesTest, Tokenize_HasItsSeconds) {
 }
 
 TEST_P(StagesTest, WaitingForTheTokenizer_IsNoTimeInIt) {
-  Start();
-  preparation_->Close();
-  RunningEncode first(server_->client(), kForATokenizerThread, kLong);
-  AwaitPreparing();
+  const auto first = HoldTheTokenizer();
   RunningEncode call(server_->client(), kForATokenizerThread, deadline());
   absl::SleepFor(absl::Milliseconds(300));
   End(call);
@@ -195,7 +202,7 @@ TEST_P(StagesTest, WaitingForTheTokenizer_IsNoTimeInIt) {
   EXPECT_EQ(line.value("tokenize_seconds", 1.0), 0);
   EXPECT_GT(line.value("queue_seconds", 0.0), 0.05);
   preparation_->Open();
-  EXPECT_EQ(first.Wait(), grpc::StatusCode::OK);
+  EXPECT_EQ(first->Wait(), grpc::StatusCode::OK);
 }
 
 TEST_P(StagesTest, Send_WhereTheAnswerIsComputedAndNotTaken) {
@@ -235,10 +242,7 @@ TEST_P(StagesTest, Receive_WhereNoTextHasCome) {
 
 // To read a large request takes long. The few threads of gRPC go on for everybody meanwhile.
 TEST_P(StagesTest, Receive_WhereALargeRequestWaitsToBeRead) {
-  Start();
-  preparation_->Close();
-  RunningEncode first(server_->client(), kForATokenizerThread, kLong);
-  AwaitPreparing();
+  const auto first = HoldTheTokenizer();
   RunningEncode call(server_->client(), kReadByATokenizerThread, deadline());
   ASSERT_TRUE(Await("longspan_receiving_calls 1"));
   EXPECT_TRUE(server_->client().GetModelInfo(kLong).ok());
@@ -246,14 +250,11 @@ TEST_P(StagesTest, Receive_WhereALargeRequestWaitsToBeRead) {
   ExpectStage("receive");
   EXPECT_TRUE(Await("longspan_receiving_calls 0"));
   preparation_->Open();
-  EXPECT_EQ(first.Wait(), grpc::StatusCode::OK);
+  EXPECT_EQ(first->Wait(), grpc::StatusCode::OK);
 }
 
 TEST_P(StagesTest, Receive_WhereALargeInputOfAStreamWaitsToBeRead) {
-  Start();
-  preparation_->Close();
-  RunningEncode first(server_->client(), kForATokenizerThread, kLong);
-  AwaitPreparing();
+  const auto first = HoldTheTokenizer();
   grpc::ClientContext context;
   server_->client().Prepare(&context, deadline());
   const auto stream = server_->client().stub().EncodeStream(&context);
@@ -266,18 +267,15 @@ TEST_P(StagesTest, Receive_WhereALargeInputOfAStreamWaitsToBeRead) {
             expires() ? grpc::StatusCode::DEADLINE_EXCEEDED : grpc::StatusCode::CANCELLED);
   ExpectStage("receive");
   preparation_->Open();
-  EXPECT_EQ(first.Wait(), grpc::StatusCode::OK);
+  EXPECT_EQ(first->Wait(), grpc::StatusCode::OK);
 }
 
 TEST_P(StagesTest, ALargeRequestThatWaitedToBeRead_IsAnswered) {
-  Start();
-  preparation_->Close();
-  RunningEncode first(server_->client(), kForATokenizerThread, kLong);
-  AwaitPreparing();
+  const auto first = HoldTheTokenizer();
   RunningEncode call(server_->client(), kReadByATokenizerThread, kLong);
   ASSERT_TRUE(Await("longspan_receiving_calls 1"));
   preparation_->Open();
-  EXPECT_EQ(first.Wait(), grpc::StatusCode::OK);
+  EXPECT_EQ(first->Wait(), grpc::StatusCode::OK);
   EXPECT_EQ(call.Wait(), grpc::StatusCode::OK);
 }
 

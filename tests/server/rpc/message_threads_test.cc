@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <new>
 #include <thread>
 
 #include "absl/synchronization/notification.h"
@@ -23,11 +24,13 @@ std::thread::id ThreadOf(TokenizerPool* pool, int64_t num_values) {
 std::thread::id ReaderOf(TokenizerPool* pool, int64_t bytes, absl::Status* status) {
   std::thread::id read_by;
   absl::Notification read;
-  OnRequestThread(pool, "client", bytes, [&](const absl::Status& given) {
-    read_by = std::this_thread::get_id();
-    *status = given;
-    read.Notify();
-  });
+  const absl::Status handed =
+      OnRequestThread(pool, "client", bytes, [&](const absl::Status& given) {
+        read_by = std::this_thread::get_id();
+        *status = given;
+        read.Notify();
+      });
+  EXPECT_TRUE(handed.ok()) << handed;
   read.WaitForNotification();
   return read_by;
 }
@@ -63,6 +66,20 @@ TEST(OnRequestThreadTest, AfterThePoolsEnd_TheReasonIsTold) {
   absl::Status status;
   ReaderOf(&pool, kInlineRequestBytes + 1, &status);
   EXPECT_TRUE(absl::IsUnavailable(status)) << status;
+}
+
+// A job that cannot be made, as where memory is short.
+struct Unmovable {
+  Unmovable() = default;
+  Unmovable(Unmovable&&) { throw std::bad_alloc(); }
+  void operator()(const absl::Status&) { ADD_FAILURE() << "it was handed over"; }
+};
+
+TEST(OnRequestThreadTest, WithoutMemory_NothingIsCalledAndTheReasonComesBack) {
+  TokenizerPool pool(2);
+  Unmovable job;
+  const absl::Status handed = OnRequestThread<Unmovable&>(&pool, "client", 1 << 20, job);
+  EXPECT_TRUE(absl::IsResourceExhausted(handed)) << handed;
 }
 
 TEST(OnAnswerThreadTest, ASmallAnswer_IsMadeWhereItIs) {

@@ -1,4 +1,4 @@
-#include "server/memory_bound.h"
+#include "server/batching/memory_bound.h"
 
 #include <algorithm>
 
