@@ -137,8 +137,8 @@ class StagesTest : public ::testing::TestWithParam<bool> {
       absl::SleepFor(absl::Milliseconds(2));
   }
 
-  // Starts the server; the call that comes back holds its one tokenizer thread until preparation_ is
-  // opened.
+  // Starts the server; the call that comes back holds its one tokenizer thread until preparation_
+  // is opened.
   std::unique_ptr<RunningEncode> HoldTheTokenizer() {
     Start();
     preparation_->Close();
