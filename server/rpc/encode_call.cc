@@ -24,6 +24,7 @@ absl::Status EncodeCall::Submit(DecodedRequest request) {
   format_ = request.format;
   if (!NoteInputs(inputs)) return absl::CancelledError("the call has ended");
   std::vector<AdmissionClaim> claims;
+  claims.reserve(inputs.size());
   for (const EncodeInput& input : inputs) claims.push_back(ClaimFor(input, parts.max_tokens()));
   auto permits = parts.admission->TryAcquire(claims, call_.deadline(), call_.client());
   if (!permits.ok()) return permits.status();
@@ -77,22 +78,22 @@ void EncodeCall::Add(size_t index, EncodedDocument document) {
                    std::move(ids_[index]), format_, &made);
     return absl::OkStatus();
   });
+  std::vector<grpc::Slice> answer;
   absl::MutexLock lock(&mu_);
   if (ended_) return;
   if (status.ok()) {
     response_[index] = std::move(made);
     if (--missing_ > 0) return;
     status = WithoutThrowing(
-        [&]() ABSL_NO_THREAD_SAFETY_ANALYSIS { return CloseResponseLocked(&made); });
+        [&]() ABSL_NO_THREAD_SAFETY_ANALYSIS { return CloseResponseLocked(&answer); });
   }
   if (!status.ok()) return EndLocked(status);
-  AnswerLocked(grpc::ByteBuffer(made.data(), made.size()));
+  AnswerLocked(grpc::ByteBuffer(answer.data(), answer.size()));
 }
 
 absl::Status EncodeCall::CloseResponseLocked(std::vector<grpc::Slice>* answer) {
   v1::EncodeResponse rest;
   FillTimings(timings_, rest.mutable_timings());
-  answer->clear();
   for (std::vector<grpc::Slice>& encoding : response_)
     std::move(encoding.begin(), encoding.end(), std::back_inserter(*answer));
   answer->push_back(SliceOf(rest.SerializeAsString()));

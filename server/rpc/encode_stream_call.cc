@@ -60,12 +60,13 @@ void EncodeStreamCall::OnReadDone(bool ok) {
   const auto bytes = static_cast<int64_t>(message.Length());
   const absl::Status handed = OnRequestThread(
       call_.parts().tokenizers, call_.client(), bytes,
-      [call = shared_from_this(), message = std::move(message)](
-          const absl::Status& status) mutable { call->Receive(std::move(message), status); });
+      [call = shared_from_this(), message](const absl::Status& status) {  // shares the bytes
+        call->Receive(message, status);
+      });
   if (!handed.ok()) Receive({}, handed);
 }
 
-void EncodeStreamCall::Receive(grpc::ByteBuffer message, absl::Status status) {
+void EncodeStreamCall::Receive(const grpc::ByteBuffer& message, absl::Status status) {
   {
     absl::MutexLock lock(&mu_);
     if (ended_) return;
@@ -73,7 +74,6 @@ void EncodeStreamCall::Receive(grpc::ByteBuffer message, absl::Status status) {
   }
   Item item;
   if (status.ok()) status = WithoutThrowing([&] { return ReadItem(message, &item); });
-  message.Clear();
   {
     absl::MutexLock lock(&mu_);
     if (ended_) return;

@@ -76,7 +76,7 @@ class EncodeStreamCall final : public RawReactor,
 
   // Decodes an input and hands it over, on a thread of gRPC, or of the tokenizer pool where it is
   // large (message_threads.h). `status`: why it cannot be read; OK = it can.
-  void Receive(grpc::ByteBuffer message, absl::Status status);
+  void Receive(const grpc::ByteBuffer& message, absl::Status status);
   absl::Status ReadItem(const grpc::ByteBuffer& bytes, Item* item);
   absl::Status DecodeItem(v1::EncodeStreamRequest* message, Item* item);
   void Dispatch(Item item);

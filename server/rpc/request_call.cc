@@ -34,12 +34,13 @@ void RequestCall::OnReadDone(bool ok) {
   const auto bytes = static_cast<int64_t>(request.Length());
   const absl::Status handed = OnRequestThread(
       call_.parts().tokenizers, call_.client(), bytes,
-      [call = shared_from_this(), request = std::move(request)](
-          const absl::Status& status) mutable { call->ReadRequest(std::move(request), status); });
+      [call = shared_from_this(), request](const absl::Status& status) {  // shares the bytes
+        call->ReadRequest(request, status);
+      });
   if (!handed.ok()) ReadRequest({}, handed);
 }
 
-void RequestCall::ReadRequest(grpc::ByteBuffer request, absl::Status status) {
+void RequestCall::ReadRequest(const grpc::ByteBuffer& request, absl::Status status) {
   {
     absl::MutexLock lock(&mu_);
     if (ended_) return;

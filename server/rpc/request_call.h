@@ -77,7 +77,7 @@ class RequestCall : public RawReactor,
  private:
   void Begin();
   // `status`: why the request cannot be read; OK = it can.
-  void ReadRequest(grpc::ByteBuffer request, absl::Status status);
+  void ReadRequest(const grpc::ByteBuffer& request, absl::Status status);
 
   std::shared_ptr<RequestCall> self_;  // gRPC's share of this object, given back in OnDone
   grpc::ByteBuffer request_;           // written by gRPC until OnReadDone
