@@ -54,6 +54,9 @@ TEST_F(RowBlocksTest, EveryRowIsInOneBlock) {
 }
 
 TEST_F(RowBlocksTest, ThreadsTakeWholeBlocksOfTheSameSize_WhereThereAreRowsEnough) {
+#ifdef __SANITIZE_THREAD__
+  GTEST_SKIP() << "the sanitizer runs under a limit of one thread (./dev test)";
+#endif
   EXPECT_EQ(Blocks(2 * kFewestRowsPerThread - 1, 2).size(), 2u);
   EXPECT_EQ(in_parallel_, 0) << "the team works on each product";
   for (const int64_t rows : {768, 1000, 1025, 2048, 5000}) {
