@@ -1,5 +1,5 @@
 #include "core/layers/feed_forward.h"
-#include "tests/core/layers/compute_team.h"
+#include "tests/core/compute_team.h"
 
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/allclose.h>
