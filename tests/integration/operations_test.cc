@@ -312,8 +312,9 @@ TEST(ProcessTest, EitherDivisionOfTheCores_GivesTheSameVectors) {
        {std::pair("1", "2"), std::pair("2", "1"), std::pair("0", "0")}) {  // 0: measured
     ServerProcess process(
         {"--model", kFixture, "--drain-delay", "0", "--replicas", replicas, "--threads", threads});
-    ASSERT_GT(process.Port(), 0);
-    const auto client = *Client::Connect({.server = absl::StrCat("127.0.0.1:", process.Port())});
+    const int port = process.Port();
+    ASSERT_GT(port, 0);
+    const auto client = *Client::Connect({.server = absl::StrCat("127.0.0.1:", port)});
     const auto info = client->GetModelInfo(kLong);
     ASSERT_TRUE(info.ok()) << info.status();
     if (*replicas == '0') {
