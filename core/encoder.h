@@ -50,8 +50,8 @@ struct EncoderOptions {
   // Threads of the compute team; 0 = the cores that this process may use (AvailableCores), or as
   // many as OpenMP gives (OMP_THREAD_LIMIT). A number that cannot be had is an error.
   int num_threads = 0;
-  // Where the model runs: "cpu", "cuda" (the first card), "cuda:N", or "auto", a card where there is
-  // one that can be used and else the CPU (core/backend/open_backend.h).
+  // Where the model runs: "cpu", "cuda" (the first card), "cuda:N", or "auto", a card where there
+  // is one that can be used and else the CPU (core/backend/open_backend.h).
   std::string device = "cpu";
   // Runs there instead of on what `device` names (tests); null = `device` says where.
   std::shared_ptr<const Backend> backend;
@@ -111,9 +111,9 @@ class Encoder {
   // and what to do. NOT_FOUND, INVALID_ARGUMENT: files that are missing or wrong, a device that is
   // not known. UNIMPLEMENTED: an architecture that is not known, or not served on this device.
   // FAILED_PRECONDITION: weights in another format, a data type that this processor lacks, a device
-  // that cannot be had, threads that cannot be had, an environment variable with which vectors would
-  // be wrong. RESOURCE_EXHAUSTED: the weights do not fit in memory, or the threads
-  // cannot be started. INTERNAL: an exception inside LibTorch.
+  // that cannot be had, threads that cannot be had, an environment variable with which vectors
+  // would be wrong. RESOURCE_EXHAUSTED: the weights do not fit in memory, or the threads cannot be
+  // started. INTERNAL: an exception inside LibTorch.
   static absl::StatusOr<std::unique_ptr<Encoder>> Load(const ModelFolder& folder,
                                                        const EncoderOptions& options);
   static absl::StatusOr<std::unique_ptr<Encoder>> Load(const std::string& model_dir,
