@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "core/attention/packed_layout.h"
 #include "core/kernels/sliding_window_attention.h"
 #include "tests/reference/attention.h"
@@ -53,13 +54,13 @@ class PackedTexts {
     layout.key_mask = mask_;
     return layout;
   }
+  // -1 = the whole text.
   std::string Describe() const {
     std::string all;
     for (const PackedText& text : texts_) {
-      all += "[" + std::to_string(text.length) + " tokens, window " +
-             (text.window == kernels::kUnlimitedWindow ? "all" : std::to_string(text.window)) +
-             ", " + std::to_string(text.globals.size()) + " globals" +
-             (text.read.empty() ? "" : ", holes") + "] ";
+      const bool sees_all = text.window == kernels::kUnlimitedWindow;
+      absl::StrAppend(&all, "[", text.length, " tokens, window ", sees_all ? -1 : text.window, ", ",
+                      text.globals.size(), " globals", text.read.empty() ? "] " : ", holes] ");
     }
     return all;
   }
