@@ -51,7 +51,8 @@ void RotaryEmbedding::Apply(at::Tensor& qkv, std::span<const int32_t> cu_seqlens
               "cu_seqlens does not end at ", qkv.size(0), " tokens");
   at::Tensor positions;
   if (placement_.backend != nullptr)
-    positions = layout != nullptr ? layout->positions : placement_.Rows(PositionsInTexts(cu_seqlens));
+    positions =
+        layout != nullptr ? layout->positions : placement_.Rows(PositionsInTexts(cu_seqlens));
   const auto is_long = [&](size_t text) {
     return scaling_.IsLong(cu_seqlens[text + 1] - cu_seqlens[text]);
   };

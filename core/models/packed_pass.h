@@ -41,7 +41,8 @@ namespace longspan {
 class PackedPass {
  public:
   // A global token that the attention mask leaves out is not global.
-  PackedPass(const TokenBatch& batch, const ForwardOptions& options, const Placement& placement);
+  PackedPass(const TokenBatch& batch, const ForwardOptions& options,
+             const Placement& placement = {});
 
   // The seam before a layer: calls at_seam, then takes out the rows of the texts that are dropped.
   // CANCELLED once every text is dropped.

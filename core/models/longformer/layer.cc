@@ -21,8 +21,8 @@ LongformerLayer::LongformerLayer(WeightMap& weights, const PostNormLayer::Names&
       head_size_(config.head_size()),
       window_(window) {
   auto take = [&](const std::string& name, at::Tensor& weight, at::Tensor& bias) {
-    weight = placement.Keep(
-        weights.Take(name + ".weight", {config.hidden_size, config.hidden_size}));
+    weight =
+        placement.Keep(weights.Take(name + ".weight", {config.hidden_size, config.hidden_size}));
     bias = placement.Keep(weights.Take(name + ".bias", {config.hidden_size}));
   };
   take(global_names.query, global_.query_weight, global_.query_bias);
