@@ -11,8 +11,8 @@
 // work on the device's queue and return: none copies anything to the host. Shapes follow from what
 // the host knows. A broken promise throws c10::Error.
 //
-// Thread safe; one pass at a time gives the best times. Proven by backend_test,
-// backend_attention_test and, for whole models, by fixtures_test.
+// Thread safe; one pass at a time gives the best times. Proven by backend_rows_test,
+// backend_attention_test and, for whole models, by fixtures_test and batch_mixes_test.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -132,10 +132,14 @@ class Backend {
   // --- Attention. q, k, v: [T, H, D], views of a packed [T, 3, H, D] or of some of its heads. Rows
   // that are not read come out as zeros.
 
-  // Attention of all rows of the batch to their windows and to the global tokens of their texts.
-  // The rows of global tokens come out like any other. Here it is made of Band, Columns and Merge.
-  virtual at::Tensor WindowAttention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
-                                     const DeviceLayout& layout, double scale) const;
+  // Attention of all rows of the batch to their windows and to the global tokens of their texts,
+  // run after run: [T, H, D] of q's type. The rows of global tokens come out like any other.
+  at::Tensor WindowAttention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
+                             const DeviceLayout& layout, double scale) const;
+  // The same of the rows of one run, written to out [rows of the run, H, D], contiguous. It is made
+  // of Band, Columns and Merge where a backend has no kernel for both at once.
+  virtual void WindowAndGlobals(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
+                                const WindowRun& run, double scale, at::Tensor& out) const;
   // Attention of the rows of a run, [rows of the run, H, D], to the keys of their windows.
   virtual AttentionPart Band(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                              const WindowRun& run, double scale) const = 0;

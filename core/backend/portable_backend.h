@@ -3,7 +3,7 @@
 // On the CPU it lets tests run the composition that a card runs. On a card it is what the plugin's
 // kernels fall back to: masks with holes, float32, sizes of heads that they do not take. Attention
 // goes text by text and in blocks of rows, so that no more than some 2^25 scores exist at once; it
-// is right everywhere and fast nowhere. Proven by backend_test and backend_attention_test.
+// is right everywhere and fast nowhere. Proven by backend_rows_test, backend_attention_test.
 #pragma once
 
 #include <string>
