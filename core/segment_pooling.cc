@@ -224,6 +224,7 @@ SegmentValues RangePooler::Doubled(const SegmentValues& level, int64_t count) co
   if (level.sum.defined()) doubled.sum = before(level.sum) + behind(level.sum);
   if (level.weighted_sum.defined()) {
     std::vector<double> slots;
+    slots.reserve(entries);
     for (int64_t i = 0; i < entries; ++i) slots.push_back(static_cast<double>(SlotsOf(i, count)));
     const at::Tensor slots_before = rows_.backend().Upload(at::tensor(slots)).unsqueeze(1);
     doubled.weighted_sum =
@@ -286,11 +287,13 @@ void RangePooler::JoinPieces(SegmentValues level) {
 at::Tensor RangePooler::Values(PoolingMode mode, const std::vector<int64_t>& ranges) const {
   const auto gather = [&](auto row_of) {
     std::vector<int64_t> rows;
+    rows.reserve(ranges.size());
     for (const int64_t i : ranges) rows.push_back(row_of(ranges_[i]));
     return rows_.rows.Finish(rows_.backend().Gather(rows_.rows.rows, Index(rows)));
   };
   const auto scaled = [&](const at::Tensor& sum, auto divisor_of) {
     std::vector<double> divisors;
+    divisors.reserve(ranges.size());
     for (const int64_t i : ranges) divisors.push_back(divisor_of(ranges_[i]));
     return sum.index_select(0, Index(ranges)) /
            rows_.backend().Upload(at::tensor(divisors)).unsqueeze(1);
