@@ -324,17 +324,23 @@ def keep(arguments, results, began):
     measured = json.loads(out.read_text()) if out.exists() else {}
     head = {**processor.describe(), "threads": len(os.sched_getaffinity(0))}
     if any(measured.get(key) != head[key] for key in head):
-        measured = {}       # another machine's figures say nothing about this one
+        # Another machine's figures say nothing about this one. Those of the time before stay, with
+        # the machine that they are of, until they are measured here.
+        other = {"before_machine": measured.get("before_machine") or {key: measured[key] for key in head}} if measured.get("before") else {}
+        measured = {"before": measured.get("before", {}), **other}
     part = "before" if arguments.before else "attacks"
+    if arguments.before and measured.pop("before_machine", None):
+        measured["before"] = {}
     kept = {"before": measured.get("before", {}), "attacks": measured.get("attacks", {})}
     kept[part] = {**kept[part], **results}
     minutes = {"minutes": round((time.monotonic() - began) / 60, 1)} if not arguments.only and part == "attacks" else \
         {key: measured[key] for key in ("minutes",) if key in measured}
+    of_before = {key: measured[key] for key in ("before_machine",) if key in measured}
     names = [one.name for one in ATTACKS]
     for key in kept:
         kept[key] = {name: kept[key][name] for name in names if name in kept[key]}
     out.parent.mkdir(exist_ok=True)
-    out.write_text(json.dumps({**head, **processor.when(), **minutes, **kept}, indent=1) + "\n")
+    out.write_text(json.dumps({**head, **processor.when(), **minutes, **of_before, **kept}, indent=1) + "\n")
 
 
 def main():

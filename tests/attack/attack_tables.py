@@ -65,7 +65,8 @@ def section(name, results):
     took = f" in {results['minutes']:.0f} minutes" if "minutes" in results else ""
     out = [f"### {processor.title(name, results)}, under attack", ""]
     count = f"{len(results['attacks'])} attacks{took}, of which {held} hold. " if results["attacks"] else ""
-    out += marked_section.prose(f"longspan {results['longspan']}, measured on {results['date']}. {count}Times are those of a caller that encodes a short text every 0.1 s, memory is how far the server went above its rest.")
+    before = f" The column 0.2.0 was measured on {processor.title(name, results['before_machine'])}." if "before_machine" in results else ""
+    out += marked_section.prose(f"longspan {results['longspan']}, measured on {results['date']}. {count}Times are those of a caller that encodes a short text every 0.1 s, memory is how far the server went above its rest.{before}")
     for prefix, title in GROUPS:
         if (found := list(rows(results["attacks"], results["before"], prefix))):
             out += ["", f"{title}:", "", "| attack | what | 0.2.0 | now | holds |", "| --- | --- | --- | --- | --- |", *found]

@@ -302,6 +302,9 @@ TEST(ProcessTest, ListsOfProcessesCallItByItsName) {
 }
 
 TEST(ProcessTest, EitherDivisionOfTheCores_GivesTheSameVectors) {
+#ifdef __SANITIZE_THREAD__
+  GTEST_SKIP() << "the sanitizer runs under a limit of one thread (./dev test)";
+#endif
   std::vector<std::vector<uint32_t>> texts;
   for (uint32_t text = 0; text < 16; ++text) texts.push_back({52, 44, 17 + text, 28});
   std::vector<v1::EncodeResponse> answers;
@@ -309,6 +312,7 @@ TEST(ProcessTest, EitherDivisionOfTheCores_GivesTheSameVectors) {
        {std::pair("1", "2"), std::pair("2", "1"), std::pair("0", "0")}) {  // 0: measured
     ServerProcess process(
         {"--model", kFixture, "--drain-delay", "0", "--replicas", replicas, "--threads", threads});
+    ASSERT_GT(process.Port(), 0);
     const auto client = *Client::Connect({.server = absl::StrCat("127.0.0.1:", process.Port())});
     const auto info = client->GetModelInfo(kLong);
     ASSERT_TRUE(info.ok()) << info.status();

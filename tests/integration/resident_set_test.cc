@@ -26,7 +26,7 @@ v1::EncodeRequest TextOfTokens(int num_tokens) {
 int64_t MiB(int64_t bytes) { return bytes >> 20; }
 
 TEST(MemoryTest, ResidentSetIsBoundedByTheWeights_AndReturnsAfterALongText) {
-#ifdef __SANITIZE_ADDRESS__
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
   GTEST_SKIP() << "the sanitizer keeps more than the bound that is tested";
 #endif
   ServerProcess process({"--model", LONGSPAN_EMBEDDED_MODEL, "--drain-delay", "0"});

@@ -7,6 +7,7 @@
 #include <fstream>
 #include <iterator>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -30,7 +31,12 @@ class LimitedServer {
   LimitedServer(const std::vector<std::pair<std::string, std::string>>& variables,
                 std::vector<std::string> arguments) {
     // The one thread of this test: nothing else reads the environment meanwhile.
-    for (const auto& [name, value] : variables) setenv(name.c_str(), value.c_str(), 1);
+    std::vector<std::pair<std::string, std::optional<std::string>>> outer;
+    for (const auto& [name, value] : variables) {
+      const char* const set = std::getenv(name.c_str());
+      outer.emplace_back(name, set ? std::optional<std::string>(set) : std::nullopt);
+      setenv(name.c_str(), value.c_str(), 1);
+    }
     const int before = dup(STDERR_FILENO);
     const int file = open(log_path().c_str(), O_WRONLY | O_CREAT | O_APPEND, 0600);
     dup2(file, STDERR_FILENO);
@@ -40,7 +46,9 @@ class LimitedServer {
     dup2(before, STDERR_FILENO);
     close(before);
     close(file);
-    for (const auto& [name, value] : variables) unsetenv(name.c_str());
+    for (const auto& [name, value] : outer) {
+      value ? setenv(name.c_str(), value->c_str(), 1) : unsetenv(name.c_str());
+    }
   }
 
   // The vector of one text of 64 tokens; empty = it does not serve.
