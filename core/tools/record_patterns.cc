@@ -13,6 +13,7 @@
 #include "core/checkpoint/model_folder.h"
 #include "core/encoder.h"
 #include "core/models/model.h"
+#include "core/runtime/compute_threads.h"
 #include "core/tokenizer/tokenizer.h"
 #include "core/tools/pattern_recorder.h"
 #include "core/weights/one_line.h"
@@ -150,8 +151,11 @@ absl::Status Record(const EncoderModel& model, const Tokens& tokens, const Patte
   options.observe_layer = [&](int layer, const at::Tensor&) {
     if (layer > 0) recorder.NextLayer();
   };
+  // What Reformer hashes are hidden states, so the team must be as large as it is planned.
+  if (absl::Status joined = JoinComputeTeam(); !joined.ok()) return joined;
   const auto hidden = model.Forward(batch, options);
   if (!hidden.ok()) return hidden.status();
+  if (absl::Status held = VerifyComputeTeam(); !held.ok()) return held;
   for (LayerPattern& layer : recorded.layers) {
     PatternRecorder::Layer taken = recorder.TakeLayer(layer.layers.front());
     layer.pattern = std::move(taken.pattern);

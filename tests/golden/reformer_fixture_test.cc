@@ -11,6 +11,7 @@
 #include "core/layers/linear.h"
 #include "core/weights/safetensors_reader.h"
 #include "nlohmann/json.hpp"
+#include "tests/core/compute_team.h"
 #include "tests/golden/reformer_checkpoint.h"
 
 namespace longspan {

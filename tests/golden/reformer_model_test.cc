@@ -6,6 +6,7 @@
 #include <random>
 
 #include "core/layers/linear.h"
+#include "tests/core/compute_team.h"
 #include "tests/golden/reformer_checkpoint.h"
 
 namespace longspan {

@@ -1,4 +1,5 @@
 #include "core/layers/feed_forward.h"
+#include "tests/core/compute_team.h"
 
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/allclose.h>

@@ -16,6 +16,7 @@
 
 #include "core/kernels/cpu_features.h"
 #include "core/layers/product_rows.h"
+#include "tests/core/compute_team.h"
 
 namespace longspan {
 namespace {

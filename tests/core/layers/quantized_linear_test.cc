@@ -16,6 +16,7 @@
 #include "core/kernels/cpu_features.h"
 #include "core/layers/feed_forward.h"
 #include "core/layers/linear.h"
+#include "tests/core/compute_team.h"
 
 namespace longspan {
 namespace {
