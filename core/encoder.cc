@@ -6,12 +6,16 @@
 //      StreamingPooler; with very many spans in several goes, so that what is open stays small
 //   4. for each vector: Dense, Matryoshka cut, normalise, check that all values are finite
 //
+// On a backend (core/backend) step 3 pools all texts at once where the rows are, and only vectors
+// and the blocks of token_sink are copied to the host.
+//
 // Hidden states are read in blocks, so that a model that makes its last rows on demand (Reformer)
 // never holds them all. Everything that LibTorch throws ends here and becomes one status for each
 // text that has no result yet.
 #include "core/encoder.h"
 
 #include <ATen/core/Tensor.h>
+#include <c10/core/DeviceGuard.h>
 #include <c10/core/InferenceMode.h>
 #include <c10/util/Exception.h>
 
@@ -19,16 +23,19 @@
 #include <cmath>
 #include <iterator>
 #include <new>
+#include <optional>
 #include <stdexcept>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "core/backend/backend.h"
 #include "core/cost_model.h"
 #include "core/models/model.h"
 #include "core/models/output_head.h"
 #include "core/pooling.h"
 #include "core/runtime/compute_threads.h"
 #include "core/runtime/memory.h"
+#include "core/segment_pooling.h"
 
 namespace longspan {
 namespace {
@@ -146,8 +153,11 @@ class Encoder::TextOutput {
 
   // True where nothing but the first row of the text is read.
   bool first_row_only() const { return rows_needed_ <= 1; }
-  // CANCELLED where nobody waits for the text any more.
+  const PoolingTask& task() const { return task_; }
+  // CANCELLED where nobody waits for the text any more. `pooled` has the vectors of the task's
+  // ranges where they were pooled on a device; empty = they are pooled here.
   absl::StatusOr<EncodedText> Read(const HiddenStates& hidden, int32_t text,
+                                   std::vector<std::vector<float>> pooled,
                                    PoolingSeams& seams) const;
 
  private:
@@ -155,6 +165,10 @@ class Encoder::TextOutput {
   // Pools the ranges of one group into vectors, which are those of all ranges of the task.
   absl::Status ReadGroup(const HiddenStates& hidden, int32_t text, std::span<const size_t> group,
                          PoolingSeams& seams, std::vector<std::vector<float>>& vectors) const;
+  // Finishes the vectors of all ranges.
+  absl::Status FinishAll(int32_t text, std::vector<std::vector<float>>& vectors,
+                         PoolingSeams& seams) const;
+  int64_t finish_work() const;  // of one vector
   absl::Status SendRows(const HiddenStates& hidden, int32_t text, PoolingSeams& seams) const;
   absl::Status SendBlock(int64_t begin, int64_t count, const float* values) const;
   absl::StatusOr<std::vector<float>> Finish(std::vector<float> pooled) const;
@@ -246,26 +260,47 @@ absl::Status Encoder::TextOutput::ReadGroup(const HiddenStates& hidden, int32_t 
       counted = pooler.work();
     }
   }
-  const bool has_dense = !options_.pooling.has_value();
-  const int64_t finish_work = kValuesOfAVector + encoder_.VectorWidth(options_) +
-                              (has_dense ? encoder_.head_->num_parameters() : 0);
   for (size_t i = 0; i < group.size(); ++i) {
     absl::StatusOr<std::vector<float>> vector = Finish(pooler.TakeVector(i));
     if (!vector.ok()) return vector.status();
     vectors[group[i]] = *std::move(vector);
-    if (!seams.Continue(text, finish_work)) return Dropped();
+    if (!seams.Continue(text, finish_work())) return Dropped();
+  }
+  return absl::OkStatus();
+}
+
+int64_t Encoder::TextOutput::finish_work() const {
+  const bool has_dense = !options_.pooling.has_value();
+  return kValuesOfAVector + encoder_.VectorWidth(options_) +
+         (has_dense ? encoder_.head_->num_parameters() : 0);
+}
+
+absl::Status Encoder::TextOutput::FinishAll(int32_t text, std::vector<std::vector<float>>& vectors,
+                                            PoolingSeams& seams) const {
+  for (std::vector<float>& values : vectors) {
+    absl::StatusOr<std::vector<float>> vector = Finish(std::move(values));
+    if (!vector.ok()) return vector.status();
+    values = *std::move(vector);
+    if (!seams.Continue(text, finish_work())) return Dropped();
   }
   return absl::OkStatus();
 }
 
 absl::StatusOr<EncodedText> Encoder::TextOutput::Read(const HiddenStates& hidden, int32_t text,
+                                                      std::vector<std::vector<float>> pooled,
                                                       PoolingSeams& seams) const {
   if (options_.token_sink) {
     if (absl::Status sent = SendRows(hidden, text, seams); !sent.ok()) return sent;
   }
-  std::vector<std::vector<float>> vectors(task_.ranges.size());
-  for (const std::vector<size_t>& group : GroupRanges(task_, kPoolingBytes)) {
-    if (absl::Status read = ReadGroup(hidden, text, group, seams, vectors); !read.ok()) return read;
+  std::vector<std::vector<float>> vectors = std::move(pooled);
+  if (hidden.on_backend() != nullptr) {
+    if (absl::Status done = FinishAll(text, vectors, seams); !done.ok()) return done;
+  } else {
+    vectors.resize(task_.ranges.size());
+    for (const std::vector<size_t>& group : GroupRanges(task_, kPoolingBytes)) {
+      if (absl::Status read = ReadGroup(hidden, text, group, seams, vectors); !read.ok())
+        return read;
+    }
   }
   EncodedText result;
   auto first_span = vectors.begin();
@@ -298,11 +333,23 @@ std::vector<absl::StatusOr<EncodedText>> Encoder::Encode(const TokenBatch& batch
                              .is_dropped = [&](int32_t text) { return dropped.Ask(text); },
                              .threads = control.threads};
   const absl::Status status =
-      CatchLibTorch([&] { return EncodeTexts(batch, options, sticky, results, done); });
+      Judge(CatchLibTorch([&] { return EncodeTexts(batch, options, sticky, results, done); }));
   // A pass that failed half way ends at a seam too. One whose texts are all dropped was just there.
   if (!status.ok() && !absl::IsCancelled(status) && control.at_seam) control.at_seam();
   for (; done < num_texts; ++done) results[done] = dropped.Ask(done) ? Dropped() : status;
   return results;
+}
+
+absl::Status Encoder::Judge(absl::Status status) const {
+  if (status.ok() || absl::IsCancelled(status) || backend_ == nullptr) return status;
+  if (absl::IsResourceExhausted(status)) {
+    backend_->FreeUnused();
+    return status;
+  }
+  const absl::Status device = backend_->CheckDevice();
+  if (device.ok()) return status;
+  return absl::Status(kDeviceLost,
+                      absl::StrCat("device ", backend_->name(), " is lost: ", device.message()));
 }
 
 absl::Status Encoder::EncodeTexts(const TokenBatch& batch, std::span<const EncodeOptions> options,
@@ -313,6 +360,8 @@ absl::Status Encoder::EncodeTexts(const TokenBatch& batch, std::span<const Encod
     return joined;
   const MemoryPass memory_pass;
   const c10::InferenceMode inference;
+  std::optional<c10::DeviceGuard> device;
+  if (backend_ != nullptr && !backend_->device().is_cpu()) device.emplace(backend_->device());
   std::vector<TextOutput> outputs;
   outputs.reserve(batch.num_texts());
   ForwardOptions forward;
@@ -328,15 +377,27 @@ absl::Status Encoder::EncodeTexts(const TokenBatch& batch, std::span<const Encod
   if (!hidden.ok()) return hidden.status();
   if (absl::Status held = VerifyComputeTeam(); !held.ok()) return held;
   if (control.at_seam) control.at_seam();  // after the last layer
+  PooledVectors pooled(batch.num_texts());
+  if (hidden->on_backend() != nullptr) PoolOnDevice(*hidden, outputs, control, pooled);
   PoolingSeams seams(control);
   for (; done < batch.num_texts(); ++done) {
     if (control.is_dropped(done)) {
       results[done] = Dropped();
     } else {
-      results[done] = outputs[done].Read(*hidden, done, seams);
+      results[done] = outputs[done].Read(*hidden, done, std::move(pooled[done]), seams);
     }
   }
   return absl::OkStatus();
+}
+
+void Encoder::PoolOnDevice(const HiddenStates& hidden, std::span<const TextOutput> outputs,
+                           const EncodeControl& control, PooledVectors& pooled) {
+  std::vector<PooledText> texts;
+  for (int32_t text = 0; text < static_cast<int32_t>(outputs.size()); ++text) {
+    if (!control.is_dropped(text)) texts.push_back({text, &outputs[text].task()});
+  }
+  PooledVectors vectors = PoolSegments(hidden, texts);
+  for (size_t i = 0; i < texts.size(); ++i) pooled[texts[i].text] = std::move(vectors[i]);
 }
 
 }  // namespace longspan

@@ -32,8 +32,10 @@
 
 namespace longspan {
 
+class Backend;
 class CostModel;
 class EncoderModel;
+class HiddenStates;
 class ModelFolder;
 class OutputHead;
 
@@ -48,6 +50,11 @@ struct EncoderOptions {
   // Threads of the compute team; 0 = the cores that this process may use (AvailableCores), or as
   // many as OpenMP gives (OMP_THREAD_LIMIT). A number that cannot be had is an error.
   int num_threads = 0;
+  // Where the model runs: "cpu", "cuda" (the first card), "cuda:N", or "auto", a card where there
+  // is one that can be used and else the CPU (core/backend/open_backend.h).
+  std::string device = "cpu";
+  // Runs there instead of on what `device` names (tests); null = `device` says where.
+  std::shared_ptr<const Backend> backend;
 };
 
 // What is wanted of one text of a batch.
@@ -94,18 +101,19 @@ struct EncodeControl {
   std::function<int()> threads;
 };
 
-// The code of a result where the computing device is gone, so that no later call can succeed. It
-// never occurs on the CPU.
+// The code of a result where the computing device is gone (Backend::CheckDevice), so that no later
+// call can succeed. It never occurs on the CPU.
 inline constexpr absl::StatusCode kDeviceLost = absl::StatusCode::kDataLoss;
 
 class Encoder {
  public:
   // Reads config and weights and gets ready to encode. Errors are one line that says what, where
-  // and what to do. NOT_FOUND, INVALID_ARGUMENT: files that are missing or wrong. UNIMPLEMENTED: an
-  // architecture that is not known. FAILED_PRECONDITION: weights in another format, a data type
-  // that this processor lacks, threads that cannot be had, an environment variable with which
-  // vectors would be wrong. RESOURCE_EXHAUSTED: the weights do not fit in memory, or the threads
-  // cannot be started. INTERNAL: an exception inside LibTorch.
+  // and what to do. NOT_FOUND, INVALID_ARGUMENT: files that are missing or wrong, a device that is
+  // not known. UNIMPLEMENTED: an architecture that is not known, or not served on this device.
+  // FAILED_PRECONDITION: weights in another format, a data type that this processor lacks, a device
+  // that cannot be had, threads that cannot be had, an environment variable with which vectors
+  // would be wrong. RESOURCE_EXHAUSTED: the weights do not fit in memory, or the threads cannot be
+  // started. INTERNAL: an exception inside LibTorch.
   static absl::StatusOr<std::unique_ptr<Encoder>> Load(const ModelFolder& folder,
                                                        const EncoderOptions& options);
   static absl::StatusOr<std::unique_ptr<Encoder>> Load(const std::string& model_dir,
@@ -140,6 +148,8 @@ class Encoder {
  private:
   class PoolingSeams;
   class TextOutput;
+  // Of each text: the vectors of its ranges where they were pooled on a device; else empty.
+  using PooledVectors = std::vector<std::vector<std::vector<float>>>;
 
   Encoder();
   // The seconds of a pass over texts of these lengths, where each has spans of its first tokens.
@@ -154,8 +164,14 @@ class Encoder {
   absl::Status EncodeTexts(const TokenBatch& batch, std::span<const EncodeOptions> options,
                            const EncodeControl& control,
                            std::vector<absl::StatusOr<EncodedText>>& results, int32_t& done) const;
+  // Pools the texts that are still wanted where the hidden states are.
+  static void PoolOnDevice(const HiddenStates& hidden, std::span<const TextOutput> outputs,
+                           const EncodeControl& control, PooledVectors& pooled);
+  // What became of a pass that ended with `status`: kDeviceLost where the device is gone.
+  absl::Status Judge(absl::Status status) const;
 
   ModelInfo info_;
+  std::shared_ptr<const Backend> backend_;  // null = the CPU; outlives the model
   std::unique_ptr<EncoderModel> model_;
   std::unique_ptr<CostModel> cost_model_;
   std::unique_ptr<OutputHead> head_;  // the model's Dense modules

@@ -10,6 +10,8 @@
 #include <set>
 
 #include "absl/strings/str_cat.h"
+#include "core/backend/backend.h"
+#include "core/backend/open_backend.h"
 #include "core/checkpoint/model_folder.h"
 #include "core/cost_model.h"
 #include "core/encoder.h"
@@ -149,12 +151,21 @@ absl::StatusOr<std::unique_ptr<Encoder>> Encoder::Load(const std::string& model_
 
 absl::StatusOr<std::unique_ptr<Encoder>> Encoder::Load(const ModelFolder& folder,
                                                        const EncoderOptions& options) try {
-  if (absl::Status status = CheckDataTypeSupported(options.dtype); !status.ok()) return status;
+  std::shared_ptr<const Backend> backend = options.backend;
+  if (backend == nullptr) {
+    absl::StatusOr<std::shared_ptr<const Backend>> opened = OpenBackend(options.device);
+    if (!opened.ok()) return opened.status();
+    backend = *std::move(opened);
+  }
+  if (backend == nullptr) {
+    if (absl::Status status = CheckDataTypeSupported(options.dtype); !status.ok()) return status;
+  }
   if (absl::Status status = CheckExecutableMemory(); !status.ok()) return status;
   InstallTensorAllocator();
   if (absl::Status status = CheckLibrarySettings(); !status.ok()) return status;
   if (absl::Status status = SetTeam(options.num_threads); !status.ok()) return status;
-  absl::StatusOr<std::unique_ptr<EncoderModel>> model = LoadEncoderModel(folder, options.dtype);
+  absl::StatusOr<std::unique_ptr<EncoderModel>> model =
+      LoadEncoderModel(folder, {options.dtype, backend.get()});
   if (!model.ok()) return model.status();
   const int64_t pooled_width =
       (*model)->info().token_dimensions * static_cast<int64_t>(folder.pooling().size());
@@ -163,6 +174,7 @@ absl::StatusOr<std::unique_ptr<Encoder>> Encoder::Load(const ModelFolder& folder
 
   auto encoder = std::unique_ptr<Encoder>(new Encoder);
   encoder->info_ = CompleteInfo((*model)->info(), folder, **head);
+  encoder->backend_ = std::move(backend);
   encoder->model_ = *std::move(model);
   encoder->head_ = *std::move(head);
   encoder->cost_model_ = std::make_unique<CostModel>(encoder->info_);

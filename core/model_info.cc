@@ -10,6 +10,8 @@ std::string_view DataTypeName(DataType dtype) {
       return "bfloat16";
     case DataType::kInt8:
       return "int8";
+    case DataType::kFloat16:
+      return "float16";
   }
   return "unknown";
 }

@@ -12,8 +12,9 @@
 
 namespace longspan {
 
-enum class DataType { kFloat32, kBFloat16, kInt8 };
-std::string_view DataTypeName(DataType dtype);  // "float32", "bfloat16", "int8"
+// kFloat16 is for cards alone (core/backend).
+enum class DataType { kFloat32, kBFloat16, kInt8, kFloat16 };
+std::string_view DataTypeName(DataType dtype);  // "float32", "bfloat16", "int8", "float16"
 
 // How the token vectors of a text become one vector. Where a model names several modes, their
 // vectors are concatenated.

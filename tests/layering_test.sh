@@ -14,15 +14,16 @@ broken=0
 # above.
 rooms=$(cat <<'TABLE'
 core/cuda:
+core/backend: core/kernels
 core/kernels:
 core/runtime:
 core/weights:
 core/checkpoint: core/weights core/model_info.h
 core/tokenizer: core/checkpoint core/error_details.h core/token_batch.h
-core/layers: core/kernels core/model_info.h
-core/attention: core/kernels core/layers core/runtime
-core/models: core/kernels core/layers core/attention core/weights core/checkpoint core/runtime core/model_info.h core/token_batch.h
-core: core/models core/layers core/weights core/checkpoint core/runtime
+core/layers: core/backend core/kernels core/model_info.h
+core/attention: core/backend core/kernels core/layers core/runtime
+core/models: core/backend core/kernels core/layers core/attention core/weights core/checkpoint core/runtime core/model_info.h core/token_batch.h
+core: core/backend core/models core/layers core/weights core/checkpoint core/runtime
 core/tools: core core/models core/layers core/attention core/runtime core/weights core/checkpoint core/tokenizer
 server/text: core core/tokenizer
 server/batching: core server/text proto/longspan/v1/length_classes.h

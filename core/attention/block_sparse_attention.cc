@@ -21,6 +21,12 @@ at::Tensor BlockSparseAttention(const at::Tensor& q, const at::Tensor& k, const 
                 "block-sparse attention takes texts of whole blocks of ", pattern.block_size,
                 ", at least two, got ", length, " tokens");
   }
+  if (layout.device != nullptr) {
+    const DeviceLayout& device = *layout.device;
+    TORCH_CHECK(device.runs.size() == 1, "block-sparse attention takes one run of texts, got ",
+                device.runs.size());
+    return device.backend->BlockSparse(q, k, v, device.runs.front(), pattern, scale);
+  }
   at::Tensor out = at::empty(q.sizes(), q.options().memory_format(at::MemoryFormat::Contiguous));
   kernels::BlockSparseAttentionParams params;
   params.tensors = AttentionTensors(q, k, v, out, layout, scale);

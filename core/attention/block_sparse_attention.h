@@ -1,20 +1,14 @@
-// BlockSparseAttention: BigBird's attention at inference. It checks shapes and calls the kernel;
-// core/kernels/block_sparse_attention.h describes the pattern and its cost. Thread safe. Proven by
-// block_sparse_attention_test and relatives_golden_test.
+// BlockSparseAttention: BigBird's attention at inference. It checks shapes and calls the kernel, or
+// the backend that the layout is on; core/kernels/block_sparse_attention.h describes the pattern
+// and its cost. Thread safe. Proven by block_sparse_attention_test and relatives_golden_test.
 #pragma once
 
 #include <ATen/core/Tensor.h>
 
 #include "core/attention/packed_layout.h"
+#include "core/backend/backend.h"
 
 namespace longspan {
-
-struct BlockSparsePattern {
-  int64_t block_size = 64;
-  // r of the published config: the keys of block 0 count 1 + r times for all blocks but the first
-  // and the last.
-  int64_t random_blocks = 0;
-};
 
 // q, k, v : [T, H, D] float32 or bfloat16, the heads of a token side by side, any token stride.
 // Each text of the layout is padded to whole blocks, at least two. layout.key_mask marks the

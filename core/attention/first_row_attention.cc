@@ -9,6 +9,7 @@
 
 #include <limits>
 
+#include "core/backend/backend.h"
 #include "core/kernels/quantize.h"
 
 namespace longspan {
@@ -25,7 +26,8 @@ at::Tensor RoundTo8Bits(const at::Tensor& x) {
 
 at::Tensor FirstRowAttention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                              std::span<const int32_t> cu_seqlens, std::span<const uint8_t> key_mask,
-                             double scale, bool int8_scores) {
+                             double scale, bool int8_scores, const Backend* backend) {
+  if (backend != nullptr) return backend->FirstRows(q, k, v, cu_seqlens, key_mask, scale);
   const auto as_scored = [int8_scores](const at::Tensor& x) {
     return int8_scores ? RoundTo8Bits(x.to(at::kFloat)) : x.to(at::kFloat);
   };

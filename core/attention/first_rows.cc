@@ -1,7 +1,5 @@
 #include "core/attention/first_rows.h"
 
-#include <ATen/ops/tensor.h>
-
 namespace longspan {
 namespace {
 
@@ -37,11 +35,6 @@ FirstRowKeys KeysOfFirstRows(const PackedLayout& layout) {
   if (layout.key_mask.empty()) return keys;
   for (int64_t row : keys.rows) keys.key_mask.push_back(layout.key_mask[row]);
   return keys;
-}
-
-at::Tensor FirstRows(const at::Tensor& x, std::span<const int32_t> cu_seqlens) {
-  return x.index_select(0,
-                        at::tensor(std::vector<int64_t>(cu_seqlens.begin(), cu_seqlens.end() - 1)));
 }
 
 }  // namespace longspan

@@ -4,8 +4,6 @@
 // Proven by first_row_test.
 #pragma once
 
-#include <ATen/core/Tensor.h>
-
 #include <cstdint>
 #include <span>
 #include <vector>
@@ -24,8 +22,5 @@ struct FirstRowKeys {
   std::vector<int32_t> cu_global_firsts = {0};  // [B+1], borders of texts: 0 or 1 of them each
 };
 FirstRowKeys KeysOfFirstRows(const PackedLayout& layout);
-
-// The first row of each text: x [T, E], cu_seqlens [B+1] -> [B, E].
-at::Tensor FirstRows(const at::Tensor& x, std::span<const int32_t> cu_seqlens);
 
 }  // namespace longspan

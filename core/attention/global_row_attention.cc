@@ -252,6 +252,10 @@ void GlobalRowAttention(const at::Tensor& hidden, const GlobalProjections& proje
   TORCH_CHECK(hidden.dim() == 2 && hidden.size(1) % num_heads == 0,
               "global rows take [T, E] with E a multiple of ", num_heads, " heads, got ",
               hidden.sizes());
+  if (layout.device != nullptr) {
+    layout.device->backend->GlobalRows(hidden, projections, num_heads, *layout.device, out);
+    return;
+  }
   Pauses pauses(keep_going);
   const GlobalRows rows(hidden, projections, num_heads, layout, pauses);
   std::vector<TextGlobals> few;

@@ -9,6 +9,7 @@
 namespace longspan {
 
 class AttentionObserver;
+struct DeviceLayout;
 
 struct PackedLayout {
   std::span<const int32_t> cu_seqlens;  // [B+1], first row of each text, then T, the number of rows
@@ -18,6 +19,8 @@ struct PackedLayout {
   std::span<const int32_t> cu_globals;    // [B+1], borders of texts in globals; empty where that is
   std::span<const uint8_t> key_mask;      // [T], 0 = not read; empty = all are read
   AttentionObserver* observer = nullptr;  // null = nobody watches
+  // The same on a backend (core/backend/device_layout.h); null = the kernels of the CPU.
+  const DeviceLayout* device = nullptr;
 };
 
 }  // namespace longspan

@@ -5,6 +5,7 @@
 
 #include "core/attention/attention_observer.h"
 #include "core/attention/attention_tensors.h"
+#include "core/backend/backend.h"
 #include "core/kernels/sliding_window_attention.h"
 
 namespace longspan {
@@ -18,6 +19,10 @@ at::Tensor SlidingWindowAttention(const at::Tensor& q, const at::Tensor& k, cons
   TORCH_CHECK(layout.globals.empty() || layout.cu_globals.size() == layout.cu_seqlens.size(),
               "the layout has ", layout.cu_globals.size(), " borders of globals for ",
               layout.cu_seqlens.size(), " borders of texts");
+  if (layout.device != nullptr) {
+    TORCH_CHECK(lse == nullptr, "a backend gives no logsumexp of the whole attention");
+    return layout.device->backend->WindowAttention(q, k, v, *layout.device, scale);
+  }
   at::Tensor out = at::empty(q.sizes(), q.options().memory_format(at::MemoryFormat::Contiguous));
   kernels::SlidingWindowAttentionParams params = AttentionTensors(q, k, v, out, layout, scale);
   params.int8_scores = int8_scores;

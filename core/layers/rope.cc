@@ -5,8 +5,10 @@
 
 #include <algorithm>
 #include <bit>
+#include <utility>
 #include <vector>
 
+#include "core/backend/backend.h"
 #include "core/kernels/rope.h"
 #include "core/layers/element_type_of.h"
 
@@ -14,8 +16,9 @@ namespace longspan {
 
 // The angles are float32 products, as in transformers. Computed in double they would differ by 3e-4
 // at position 8,192.
-RotaryEmbedding::RotaryEmbedding(int64_t head_size, const RopeScaling& scaling)
-    : head_size_(head_size), scaling_(scaling) {
+RotaryEmbedding::RotaryEmbedding(int64_t head_size, const RopeScaling& scaling,
+                                 const Placement& placement)
+    : head_size_(head_size), scaling_(scaling), placement_(placement) {
   TORCH_CHECK(head_size % 2 == 0, "rotary embedding needs an even head size, got ", head_size);
   short_->inverse = RopeFrequencies(scaling, head_size, /*long_text=*/false);
   long_->inverse = RopeFrequencies(scaling, head_size, /*long_text=*/true);
@@ -30,31 +33,38 @@ std::shared_ptr<const RotaryEmbedding::Table> RotaryEmbedding::TableFor(
         std::bit_ceil(static_cast<uint64_t>(std::max<int64_t>(512, num_positions))));
     const at::Tensor angles =
         at::outer(at::arange(size, at::kFloat), frequencies.inverse);  // [positions, D/2]
-    frequencies.table =
-        std::make_shared<Table>(Table{angles.cos().mul_(scaling_.attention_factor),
-                                      angles.sin().mul_(scaling_.attention_factor)});
+    Table table{angles.cos().mul_(scaling_.attention_factor),
+                angles.sin().mul_(scaling_.attention_factor)};
+    if (placement_.backend != nullptr)
+      table = {placement_.backend->Upload(table.cos), placement_.backend->Upload(table.sin)};
+    frequencies.table = std::make_shared<Table>(std::move(table));
   }
   return frequencies.table;
 }
 
-void RotaryEmbedding::Apply(at::Tensor& qkv, std::span<const int32_t> cu_seqlens) const {
+void RotaryEmbedding::Apply(at::Tensor& qkv, std::span<const int32_t> cu_seqlens,
+                            const DeviceLayout* layout) const {
   TORCH_CHECK(
       qkv.dim() == 4 && qkv.size(1) == 3 && qkv.size(3) == head_size_ && qkv.is_contiguous(),
       "rotary embedding takes a contiguous [T, 3, H, ", head_size_, "], got ", qkv.sizes());
   TORCH_CHECK(!cu_seqlens.empty() && cu_seqlens.back() == qkv.size(0),
               "cu_seqlens does not end at ", qkv.size(0), " tokens");
+  at::Tensor positions;
+  if (placement_.backend != nullptr)
+    positions =
+        layout != nullptr ? layout->positions : placement_.Rows(PositionsInTexts(cu_seqlens));
   const auto is_long = [&](size_t text) {
     return scaling_.IsLong(cu_seqlens[text + 1] - cu_seqlens[text]);
   };
   const size_t num_texts = cu_seqlens.size() - 1;
   for (size_t begin = 0, end = 0; begin < num_texts; begin = end) {
     while (end < num_texts && is_long(end) == is_long(begin)) ++end;
-    ApplyToTexts(qkv, cu_seqlens.subspan(begin, end - begin + 1), is_long(begin));
+    ApplyToTexts(qkv, cu_seqlens.subspan(begin, end - begin + 1), is_long(begin), positions);
   }
 }
 
 void RotaryEmbedding::ApplyToTexts(at::Tensor& qkv, std::span<const int32_t> cu_seqlens,
-                                   bool long_texts) const {
+                                   bool long_texts, const at::Tensor& positions) const {
   const int32_t first = cu_seqlens.front();
   int64_t longest = 0;
   std::vector<int32_t> borders;  // counted from the first of these texts
@@ -64,6 +74,11 @@ void RotaryEmbedding::ApplyToTexts(at::Tensor& qkv, std::span<const int32_t> cu_
   }
   const std::shared_ptr<const Table> table = TableFor(long_texts ? *long_ : *short_, longest);
   at::Tensor rows = qkv.slice(0, first, cu_seqlens.back());
+  if (placement_.backend != nullptr) {
+    placement_.backend->Rotate(rows, table->cos, table->sin,
+                               positions.slice(0, first, cu_seqlens.back()));
+    return;
+  }
   kernels::RopeParams params;
   params.type = ElementTypeOf(qkv);
   params.x = rows.data_ptr();

@@ -16,9 +16,12 @@
 #include <mutex>
 #include <span>
 
+#include "core/layers/placement.h"
 #include "core/layers/rope_scaling.h"
 
 namespace longspan {
+
+struct DeviceLayout;
 
 class RotaryEmbedding {
  public:
@@ -26,11 +29,13 @@ class RotaryEmbedding {
   // odd.
   RotaryEmbedding(int64_t head_size, double theta)
       : RotaryEmbedding(head_size, RopeScaling{.theta = theta}) {}
-  RotaryEmbedding(int64_t head_size, const RopeScaling& scaling);
+  RotaryEmbedding(int64_t head_size, const RopeScaling& scaling, const Placement& placement = {});
 
-  // qkv [T, 3, H, D] float32 or bfloat16, contiguous: rotates qkv[:, 0] and qkv[:, 1]. cu_seqlens
-  // [B+1] are the borders of the texts. Throws c10::Error for other shapes.
-  void Apply(at::Tensor& qkv, std::span<const int32_t> cu_seqlens) const;
+  // qkv [T, 3, H, D] of a type of rows, contiguous: rotates qkv[:, 0] and qkv[:, 1]. cu_seqlens
+  // [B+1] are the borders of the texts. On a backend, `layout` is the batch whose rows these are,
+  // or null where they are others. Throws c10::Error for other shapes.
+  void Apply(at::Tensor& qkv, std::span<const int32_t> cu_seqlens,
+             const DeviceLayout* layout = nullptr) const;
 
  private:
   struct Table {
@@ -45,10 +50,12 @@ class RotaryEmbedding {
   // A table of at least num_positions positions.
   std::shared_ptr<const Table> TableFor(Frequencies& frequencies, int64_t num_positions) const;
   // Rotates the texts between these borders, which all are short or all are long.
-  void ApplyToTexts(at::Tensor& qkv, std::span<const int32_t> cu_seqlens, bool long_texts) const;
+  void ApplyToTexts(at::Tensor& qkv, std::span<const int32_t> cu_seqlens, bool long_texts,
+                    const at::Tensor& positions) const;
 
   int64_t head_size_ = 0;
   RopeScaling scaling_;
+  Placement placement_;
   std::shared_ptr<Frequencies> short_ = std::make_shared<Frequencies>();
   std::shared_ptr<Frequencies> long_ = std::make_shared<Frequencies>();
 };

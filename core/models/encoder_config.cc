@@ -5,6 +5,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
+#include "core/backend/backend.h"
 #include "core/checkpoint/config_keys.h"
 #include "core/models/take_layers.h"
 
@@ -63,10 +64,11 @@ void ReadEncoderConfig(JsonReader& reader, const EncoderConfigKeys& keys, Encode
 }
 
 ModelInfo MakeModelInfo(std::string architecture, const EncoderConfig& config,
-                        const WeightMap& weights, int64_t num_linear_parameters, DataType dtype) {
+                        const WeightMap& weights, int64_t num_linear_parameters,
+                        const Placement& placement) {
   ModelInfo info;
   info.architecture = std::move(architecture);
-  info.dtype = dtype;
+  info.dtype = placement.dtype;
   info.hidden_size = info.token_dimensions = info.output_dimensions = config.hidden_size;
   info.num_heads = config.num_heads;
   info.head_size = config.head_size();
@@ -74,7 +76,8 @@ ModelInfo MakeModelInfo(std::string architecture, const EncoderConfig& config,
   info.vocab_size = config.vocab_size;
   info.max_tokens = config.max_tokens();
   info.num_parameters = weights.num_parameters();
-  info.weight_bytes = WeightBytes(info.num_parameters, num_linear_parameters, dtype);
+  info.weight_bytes = WeightBytes(info.num_parameters, num_linear_parameters, placement);
+  if (placement.backend != nullptr) info.device = placement.backend->name();
   info.pad_token_id = static_cast<int32_t>(config.pad_token_id);
   info.num_token_types = config.type_vocab_size;
   return info;

@@ -76,8 +76,9 @@ Activation ReadActivation(JsonReader& reader, std::string_view key, std::string_
 
 // The part of ModelInfo that follows from an EncoderConfig; layers and global attention are left to
 // the architecture. `num_linear_parameters` of the weights belong to linear layers, whose weights
-// are held in `dtype`.
+// are held in the placement's type.
 ModelInfo MakeModelInfo(std::string architecture, const EncoderConfig& config,
-                        const WeightMap& weights, int64_t num_linear_parameters, DataType dtype);
+                        const WeightMap& weights, int64_t num_linear_parameters,
+                        const Placement& placement);
 
 }  // namespace longspan

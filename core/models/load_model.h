@@ -5,7 +5,7 @@
 //   return LoadModel<ModernBertConfig>(
 //       folder, ParseModernBertConfig, {.prefixes = {"model."}, .ignored = {"head.*"}},
 //       [&](const ModernBertConfig& config, WeightMap& weights) {
-//         return std::make_unique<ModernBert>(weights, config, dtype);
+//         return std::make_unique<ModernBert>(weights, config, placement);
 //       });
 #pragma once
 

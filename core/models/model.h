@@ -1,6 +1,6 @@
 // EncoderModel: what every architecture gives to Encoder. Packed token ids go in, hidden states
-// come out. A model is written once per architecture, never per device: all attention goes through
-// core/attention.
+// come out. A model is written once per architecture, never per device: its layers and attention
+// are told by a Placement where they run.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -8,22 +8,35 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "core/layers/placement.h"
 #include "core/model_info.h"
 #include "core/token_batch.h"
 
 namespace longspan {
 
 class AttentionObserver;
+class Backend;
 class ModelFolder;
+
+// The rows of a pass that ran on a backend (core/backend/backend.h).
+struct DeviceRows {
+  const Backend* backend = nullptr;
+  at::Tensor rows;  // [rows of the model's own layout, token_dimensions], on the device
+  std::function<at::Tensor(const at::Tensor& rows)> last;  // what is left to do; empty = nothing
+
+  // Finishes some of the rows.
+  at::Tensor Finish(const at::Tensor& some) const { return last ? last(some) : some; }
+};
 
 // The token vectors of one forward pass. A model may make the rows only when they are read;
 // Reformer applies its last LayerNorm then. Read them in blocks, so that [T, token_dimensions]
-// never exists as a whole.
+// never exists as a whole. Rows of a backend are copied to the host as they are read.
 class HiddenStates {
  public:
   // `rows(begin, end)` gives [end - begin, token_dimensions] float32 of the model's own layout.
@@ -32,15 +45,26 @@ class HiddenStates {
   using RowSource = std::function<at::Tensor(int64_t begin, int64_t end)>;
   HiddenStates(RowSource rows, std::vector<int64_t> text_begin)
       : rows_(std::move(rows)), text_begin_(std::move(text_begin)) {}
+  HiddenStates(DeviceRows rows, std::vector<int64_t> text_begin)
+      : rows_([rows](int64_t begin, int64_t end) {
+          return rows.Finish(rows.rows.slice(0, begin, end)).to(at::kFloat).cpu();
+        }),
+        text_begin_(std::move(text_begin)),
+        on_backend_(std::move(rows)) {}
 
   // Rows [begin, end) of text i, 0 = its first token.
   at::Tensor Rows(int32_t text, int64_t begin, int64_t end) const {
     return rows_(text_begin_[text] + begin, text_begin_[text] + end);
   }
+  // The row of the model's own layout where text i begins.
+  int64_t text_begin(int32_t text) const { return text_begin_[text]; }
+  // Where the rows are on a device; null = they are on the host.
+  const DeviceRows* on_backend() const { return on_backend_ ? &*on_backend_ : nullptr; }
 
  private:
   RowSource rows_;
   std::vector<int64_t> text_begin_;
+  std::optional<DeviceRows> on_backend_;
 };
 
 struct ForwardOptions {
@@ -58,7 +82,7 @@ struct ForwardOptions {
   // `hidden` is [T, hidden_size], packed without padding.
   std::function<void(int layer, const at::Tensor& hidden)> observe_layer;
   // For tests and tools: is told of every attention before it runs, layer by layer
-  // (core/attention/attention_observer.h). Null = nobody watches.
+  // (core/attention/attention_observer.h). Null = nobody watches. On a backend nobody can.
   AttentionObserver* observe_attention = nullptr;
 };
 
@@ -76,9 +100,10 @@ class EncoderModel {
 };
 
 // Builds the model of folder.model_type() (registry.cc has the list). UNIMPLEMENTED names the type
-// and the known ones. FAILED_PRECONDITION: the folder holds int8 weights and `dtype` is another.
-// Errors of the config and the weights pass through.
+// and the known ones, or is one that is not served on a backend. FAILED_PRECONDITION: the folder
+// holds int8 weights and the placement's dtype is another. Errors of the config and the weights
+// pass through.
 absl::StatusOr<std::unique_ptr<EncoderModel>> LoadEncoderModel(const ModelFolder& folder,
-                                                               DataType dtype);
+                                                               const Placement& placement);
 
 }  // namespace longspan

@@ -16,20 +16,25 @@ namespace longspan {
 template <typename Layer>
 class PackedModel final : public EncoderModel {
  public:
-  PackedModel(TokenEmbeddings embeddings, std::vector<Layer> layers, ModelInfo info)
-      : embeddings_(std::move(embeddings)), layers_(std::move(layers)), info_(std::move(info)) {}
+  PackedModel(TokenEmbeddings embeddings, std::vector<Layer> layers, ModelInfo info,
+              const Placement& placement)
+      : embeddings_(std::move(embeddings)),
+        layers_(std::move(layers)),
+        info_(std::move(info)),
+        placement_(placement) {}
 
   const ModelInfo& info() const override { return info_; }
   absl::StatusOr<HiddenStates> Forward(const TokenBatch& batch,
                                        const ForwardOptions& options) const override {
-    PackedPass pass(batch, options);
-    return RunLayers(layers_, embeddings_(batch), info_.dtype, pass);
+    PackedPass pass(batch, options, placement_);
+    return RunLayers(layers_, embeddings_(batch), pass);
   }
 
  private:
   TokenEmbeddings embeddings_;
   std::vector<Layer> layers_;
   ModelInfo info_;
+  Placement placement_;
 };
 
 }  // namespace longspan

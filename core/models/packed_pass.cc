@@ -6,15 +6,20 @@
 #include <algorithm>
 #include <utility>
 
+#include "core/attention/upload_layout.h"
 #include "core/kernels/sliding_window_attention.h"
 
 namespace longspan {
 
-PackedPass::PackedPass(const TokenBatch& batch, const ForwardOptions& options)
+PackedPass::PackedPass(const TokenBatch& batch, const ForwardOptions& options,
+                       const Placement& placement)
     : batch_(batch),
       options_(options),
+      placement_(placement),
       cu_seqlens_(batch.cu_seqlens()),
       mask_(batch.attention_mask()) {
+  TORCH_CHECK(placement.backend == nullptr || options.observe_attention == nullptr,
+              "attention is observed on the CPU alone");
   cu_globals_ = {0};
   for (int32_t text = 0; text < batch.num_texts(); ++text) {
     texts_.push_back(text);
@@ -77,11 +82,49 @@ void PackedPass::KeepTexts(const std::vector<int32_t>& positions, at::Tensor& hi
     rows.push_back(hidden.slice(0, begin, end));
   }
   hidden = at::cat(rows);
+  uploaded_.clear();
   texts_ = std::move(rest.texts_);
   cu_seqlens_ = std::move(rest.cu_seqlens_);
   globals_ = std::move(rest.globals_);
   cu_globals_ = std::move(rest.cu_globals_);
   mask_ = std::move(rest.mask_);
+}
+
+void PackedPass::PlaceOnce(const LayoutKey& key, PackedLayout& layout) {
+  if (placement_.backend == nullptr) return;
+  std::shared_ptr<const DeviceLayout>& device = uploaded_[key];
+  if (device == nullptr) {
+    // One of the same texts with other windows.
+    const auto like = std::find_if(uploaded_.begin(), uploaded_.end(), [&](const auto& entry) {
+      const bool same_kind = (entry.first.dense_up_to < 0) == (key.dense_up_to < 0);
+      return entry.second != nullptr && same_kind && entry.first.begin == key.begin &&
+             entry.first.end == key.end;
+    });
+    device = std::make_shared<const DeviceLayout>(UploadLayout(
+        *placement_.backend, layout, like == uploaded_.end() ? nullptr : like->second.get()));
+  }
+  layout.device = device.get();
+}
+
+void PackedPass::Place(PackedLayout& layout) {
+  if (placement_.backend == nullptr) return;
+  placed_ = std::make_shared<const DeviceLayout>(UploadLayout(*placement_.backend, layout));
+  layout.device = placed_.get();
+}
+
+PackedLayout PackedPass::Part(int64_t begin, int64_t end, int64_t window) {
+  const int32_t first = cu_seqlens_[begin];
+  part_seqlens_.clear();
+  for (int64_t text = begin; text <= end; ++text)
+    part_seqlens_.push_back(cu_seqlens_[text] - first);
+  windows_.assign(end - begin, window);
+  PackedLayout layout;
+  layout.cu_seqlens = part_seqlens_;
+  layout.windows = windows_;
+  if (!mask_.empty()) layout.key_mask = std::span(mask_).subspan(first, cu_seqlens_[end] - first);
+  layout.observer = options_.observe_attention;
+  PlaceOnce({.window = window, .dense_up_to = -1, .begin = begin, .end = end}, layout);
+  return layout;
 }
 
 PackedLayout PackedPass::Layout(int64_t window, int64_t dense_up_to) {
@@ -96,7 +139,12 @@ PackedLayout PackedPass::Layout(int64_t window, int64_t dense_up_to) {
   if (has_globals()) layout.cu_globals = cu_globals_;
   layout.key_mask = mask_;
   layout.observer = options_.observe_attention;
+  PlaceOnce({.window = window, .dense_up_to = dense_up_to, .end = num_texts()}, layout);
   return layout;
+}
+
+at::Tensor PackedPass::FirstRows(const at::Tensor& x) const {
+  return x.index_select(0, placement_.Rows({cu_seqlens_.begin(), cu_seqlens_.end() - 1}));
 }
 
 bool PackedPass::first_row_only() const {
@@ -115,6 +163,10 @@ HiddenStates PackedPass::Result(at::Tensor hidden, RowFunction last) const {
   std::vector<int64_t> text_begin(batch_.num_texts(), 0);
   for (int64_t position = 0; position < num_texts(); ++position) {
     text_begin[texts_[position]] = one_row_per_text ? position : cu_seqlens_[position];
+  }
+  if (placement_.backend != nullptr) {
+    DeviceRows on_device{placement_.backend, std::move(hidden), std::move(last)};
+    return HiddenStates(std::move(on_device), std::move(text_begin));
   }
   auto rows = [hidden = std::move(hidden), last = std::move(last)](int64_t begin, int64_t end) {
     const at::Tensor block = hidden.slice(0, begin, end);

@@ -1,7 +1,7 @@
 // PackedPass: which texts are still in a running forward pass, and where their rows lie. Every
 // model but Reformer drives its layers through it (run_layers.h):
 //
-//   PackedPass pass(batch, options);
+//   PackedPass pass(batch, options, placement);
 //   at::Tensor x = embeddings(batch);  // [T, E]
 //   for (const Layer& layer : layers) {
 //     if (absl::Status status = pass.DropTexts(x); !status.ok()) return status;
@@ -15,6 +15,9 @@
 //   cu_seqlens [0 3 5 9] -> [0 3 7],  rows of x 0 1 2 [3 4] 5 6 7 8 -> 0 1 2 5 6 7 8
 // Taking rows out copies those that stay once: O(T·E) for each layer after which a text leaves.
 //
+// On a backend the layouts that it gives lie there too. Each kind of layout is uploaded once, and
+// anew after texts have left.
+//
 // Lives for one pass on one thread. The batch and the options must outlive it. Proven by
 // encoder_test, converted_encoder_test, row_blocks_test and batch_mixes_test.
 #pragma once
@@ -23,10 +26,13 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
+#include <memory>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "core/attention/packed_layout.h"
+#include "core/layers/placement.h"
 #include "core/models/model.h"
 #include "core/token_batch.h"
 
@@ -35,7 +41,8 @@ namespace longspan {
 class PackedPass {
  public:
   // A global token that the attention mask leaves out is not global.
-  PackedPass(const TokenBatch& batch, const ForwardOptions& options);
+  PackedPass(const TokenBatch& batch, const ForwardOptions& options,
+             const Placement& placement = {});
 
   // The seam before a layer: calls at_seam, then takes out the rows of the texts that are dropped.
   // CANCELLED once every text is dropped.
@@ -57,9 +64,18 @@ class PackedPass {
   // `window`, but a text of at most `dense_up_to` tokens sees all of itself. Valid until the next
   // call of Layout or DropTexts.
   PackedLayout Layout(int64_t window, int64_t dense_up_to = 0);
+  // The same of the texts [begin, end) alone, as if they were the batch; without globals. Valid
+  // until the next call of Part, Layout or DropTexts.
+  PackedLayout Part(int64_t begin, int64_t end, int64_t window);
+  // Brings a layout that the caller has changed to where the model is. Valid as long as that of
+  // Layout.
+  void Place(PackedLayout& layout);
 
   // True: of each text that is still in, only row 0 of the last layer is wanted.
   bool first_row_only() const;
+  const Placement& placement() const { return placement_; }
+  // The first row of each text: x [num_rows(), E] -> [num_texts(), E].
+  at::Tensor FirstRows(const at::Tensor& x) const;
   bool has_globals() const { return !globals_.empty(); }
   const std::vector<int32_t>& cu_seqlens() const { return cu_seqlens_; }
   int64_t num_texts() const { return static_cast<int64_t>(texts_.size()); }
@@ -81,15 +97,32 @@ class PackedPass {
   // Keeps the texts at these positions, and their rows of `hidden`.
   void KeepTexts(const std::vector<int32_t>& positions, at::Tensor& hidden);
 
+  // Which layout: windows and the texts [begin, end) that it is of.
+  struct LayoutKey {
+    int64_t window = 0;
+    int64_t dense_up_to = 0;  // -1 in those of Part
+    int64_t begin = 0;
+    int64_t end = 0;
+    friend auto operator<=>(const LayoutKey&, const LayoutKey&) = default;
+  };
+  // On a backend: gives the layout its uploaded form, which is made where it was not yet.
+  void PlaceOnce(const LayoutKey& key, PackedLayout& layout);
+
   const TokenBatch& batch_;
   const ForwardOptions& options_;
+  const Placement placement_;
   // Of the texts that are still in, in order.
-  std::vector<int32_t> texts_;       // index in the batch
-  std::vector<int32_t> cu_seqlens_;  // [num_texts() + 1]
-  std::vector<int32_t> globals_;     // rows of global tokens, ascending
-  std::vector<int32_t> cu_globals_;  // [num_texts() + 1], borders of texts in globals_
-  std::vector<uint8_t> mask_;        // [num_rows()], 0 = not read; empty = all are read
-  std::vector<int64_t> windows_;     // [num_texts()], of the last Layout
+  std::vector<int32_t> texts_;         // index in the batch
+  std::vector<int32_t> cu_seqlens_;    // [num_texts() + 1]
+  std::vector<int32_t> globals_;       // rows of global tokens, ascending
+  std::vector<int32_t> cu_globals_;    // [num_texts() + 1], borders of texts in globals_
+  std::vector<uint8_t> mask_;          // [num_rows()], 0 = not read; empty = all are read
+  std::vector<int64_t> windows_;       // [num_texts()], of the last Layout or Part
+  std::vector<int32_t> part_seqlens_;  // [texts + 1], of the last Part
+
+  // On a backend, of the texts that are still in.
+  std::map<LayoutKey, std::shared_ptr<const DeviceLayout>> uploaded_;
+  std::shared_ptr<const DeviceLayout> placed_;  // of the last Place
 
   // Continue has said stop: the pass reaches no further seam.
   mutable bool stopped_ = false;

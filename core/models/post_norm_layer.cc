@@ -15,10 +15,10 @@ namespace {
 
 // One packed [3E, E] product instead of three.
 Linear TakeQkv(WeightMap& weights, const PostNormLayer::Names& names, int64_t hidden_size,
-               bool has_bias, DataType dtype) {
+               bool has_bias, const Placement& placement) {
   std::vector<at::Tensor> weight, bias;
   for (const std::string& name : {names.query, names.key, names.value}) {
-    weight.push_back(TakeMatrix(weights, name + ".weight", {hidden_size, hidden_size}, dtype));
+    weight.push_back(TakeMatrix(weights, name + ".weight", {hidden_size, hidden_size}, placement));
     if (has_bias) bias.push_back(weights.Take(name + ".bias", {hidden_size}));
   }
   for (const at::Tensor& tensor : weight) {
@@ -27,7 +27,7 @@ Linear TakeQkv(WeightMap& weights, const PostNormLayer::Names& names, int64_t hi
   for (const at::Tensor& tensor : bias) {
     if (!tensor.defined()) return {};
   }
-  return Linear(at::cat(weight), bias.empty() ? at::Tensor() : at::cat(bias), dtype);
+  return Linear(at::cat(weight), bias.empty() ? at::Tensor() : at::cat(bias), placement);
 }
 
 }  // namespace
@@ -45,20 +45,21 @@ PostNormLayer::Names PostNormLayer::BertNames(int64_t layer) {
 }
 
 PostNormLayer::PostNormLayer(WeightMap& weights, const Names& names, const EncoderConfig& config,
-                             DataType dtype, bool qkv_bias)
+                             const Placement& placement, bool qkv_bias)
     : num_heads_(config.num_heads),
-      has_int8_scores_(HasInt8Scores(dtype)),
-      qkv_(TakeQkv(weights, names, config.hidden_size, qkv_bias, dtype)),
+      placement_(placement),
+      has_int8_scores_(placement.has_int8_scores()),
+      qkv_(TakeQkv(weights, names, config.hidden_size, qkv_bias, placement)),
       attention_output_(TakeLinear(weights, names.attention_output, config.hidden_size,
-                                   config.hidden_size, dtype)),
-      attention_norm_(
-          TakeLayerNorm(weights, names.attention_norm, config.hidden_size, config.layer_norm_eps)),
-      feed_forward_(
-          TakeLinear(weights, names.intermediate, config.intermediate_size, config.hidden_size,
-                     dtype, config.activation),
-          TakeLinear(weights, names.output, config.hidden_size, config.intermediate_size, dtype)),
-      output_norm_(
-          TakeLayerNorm(weights, names.output_norm, config.hidden_size, config.layer_norm_eps)) {}
+                                   config.hidden_size, placement)),
+      attention_norm_(TakeLayerNorm(weights, names.attention_norm, config.hidden_size,
+                                    config.layer_norm_eps, placement)),
+      feed_forward_(TakeLinear(weights, names.intermediate, config.intermediate_size,
+                               config.hidden_size, placement, config.activation),
+                    TakeLinear(weights, names.output, config.hidden_size, config.intermediate_size,
+                               placement)),
+      output_norm_(TakeLayerNorm(weights, names.output_norm, config.hidden_size,
+                                 config.layer_norm_eps, placement)) {}
 
 int64_t PostNormLayer::NumLinearParameters(const EncoderConfig& config) {
   return config.num_layers * (4 * config.hidden_size * config.hidden_size +
@@ -69,7 +70,7 @@ at::Tensor PostNormLayer::Qkv(const at::Tensor& x, const PackedPass* pass) const
   const int64_t rows = x.size(0);
   const int64_t rows_at_once = PackedPass::RowsPerPause();
   at::Tensor qkv;
-  if (pass == nullptr || rows <= rows_at_once) {
+  if (pass == nullptr || placement_.takes_all_rows() || rows <= rows_at_once) {
     qkv = qkv_(x);
   } else {
     qkv = at::empty({rows, 3 * x.size(1)}, x.options());
@@ -86,6 +87,12 @@ at::Tensor PostNormLayer::Qkv(const at::Tensor& x, const PackedPass* pass) const
 void PostNormLayer::Finish(at::Tensor& x, const at::Tensor& attended,
                            const PackedPass* pass) const {
   const at::Tensor merged = attended.view(x.sizes());  // heads side by side
+  if (placement_.takes_all_rows()) {
+    const at::Tensor a = attention_norm_.AddBiasNorm(attention_output_.ProductAlone(merged),
+                                                     attention_output_.bias(), x);
+    x = feed_forward_.PostNorm(a, output_norm_);
+    return;
+  }
   ForEachRowBlock(x.size(0), pass, [&](int64_t begin, int64_t end) {
     at::Tensor rows = x.slice(0, begin, end);
     QuantizedRows quantized;

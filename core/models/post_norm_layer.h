@@ -7,7 +7,8 @@
 //     y = LayerNorm(act(a Wi + bi) Wout + bout + a)
 //
 // Finish goes through blocks of rows, so that the wide middle of the feed-forward part ([rows, 4E])
-// stays small: 64K tokens of a base model would otherwise need 800 MB there. It overwrites x.
+// stays small: 64K tokens of a base model would otherwise need 800 MB there. It overwrites x. On a
+// backend all rows go at once.
 // Source: Attention is all you need, arXiv 1706.03762, sec. 3.1. Thread safe after construction.
 #pragma once
 
@@ -44,14 +45,15 @@ class PostNormLayer {
 
   // Missing weights are recorded in the map; the layer must not be used unless weights.Finish() is
   // OK.
-  PostNormLayer(WeightMap& weights, const Names& names, const EncoderConfig& config, DataType dtype,
-                bool qkv_bias = true);
+  PostNormLayer(WeightMap& weights, const Names& names, const EncoderConfig& config,
+                const Placement& placement, bool qkv_bias = true);
 
   // x [T, E] -> [T, 3, H, D]: query, key, value. With a `pass` it pauses between blocks of rows
   // (PackedPass::Continue). An undefined tensor = the pass is to stop.
   at::Tensor Qkv(const at::Tensor& x, const PackedPass* pass = nullptr) const;
   // How the model's attention makes its scores (HasInt8Scores).
   bool has_int8_scores() const { return has_int8_scores_; }
+  const Placement& placement() const { return placement_; }
   // x [T, E] is the layer's input and becomes its output; attended [T, H, D]. With a `pass` it
   // pauses as Qkv does. If the pass is to stop, x is left half done.
   void Finish(at::Tensor& x, const at::Tensor& attended, const PackedPass* pass = nullptr) const;
@@ -62,6 +64,7 @@ class PostNormLayer {
 
  private:
   int64_t num_heads_;
+  Placement placement_;
   bool has_int8_scores_;
   Linear qkv_;
   Linear attention_output_;

@@ -13,22 +13,19 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include "core/layers/linear.h"
-#include "core/model_info.h"
 #include "core/models/model.h"
 #include "core/models/packed_pass.h"
 
 namespace longspan {
 
-// x [T, E] float32 is the embedding output. Between layers dropped texts leave the pass; CANCELLED
+// x [T, E] is the embedding output. Between layers dropped texts leave the pass; CANCELLED
 // once all of them are dropped. Where only first rows are wanted, the last layer computes no
 // others. `last`: see PackedPass::Result.
 template <typename Layer>
 absl::StatusOr<HiddenStates> RunLayers(const std::vector<Layer>& layers, at::Tensor x,
-                                       DataType dtype, PackedPass& pass,
-                                       PackedPass::RowFunction last = {}) {
+                                       PackedPass& pass, PackedPass::RowFunction last = {}) {
   pass.Observe(0, x);
-  x = x.to(RowType(dtype));
+  x = x.to(pass.placement().row_type());
   for (size_t i = 0; i < layers.size(); ++i) {
     if (absl::Status status = pass.DropTexts(x); !status.ok()) return status;
     const bool first_rows = i + 1 == layers.size() && pass.first_row_only();

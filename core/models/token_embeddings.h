@@ -9,6 +9,7 @@
 //   Converted models, whose texts may have any length: the first token keeps its row and the rows
 //     behind it repeat with a period P. P = 3:  rows 2 | 3 4 5 | 3 4 5 | 3 ...
 // Sources: BERT, arXiv 1810.04805; RoBERTa, arXiv 1907.11692. Thread safe after construction.
+// On a backend the tables are there, of the storage type, and ids and rows are uploaded.
 // Proven by fixtures_test, longformer_golden_test and converted_model_test.
 #pragma once
 
@@ -17,7 +18,9 @@
 #include <cstdint>
 #include <vector>
 
+#include "core/backend/backend.h"
 #include "core/layers/layer_norm.h"
+#include "core/layers/placement.h"
 #include "core/models/encoder_config.h"
 #include "core/token_batch.h"
 #include "core/weights/weight_map.h"
@@ -52,17 +55,17 @@ class TokenEmbeddings {
   // Missing weights are recorded in the map. `word_scale` multiplies the word vectors (BigBird's
   // rescale_embeddings). config.type_vocab_size 0 = the model has no token types.
   TokenEmbeddings(WeightMap& weights, const Names& names, const EncoderConfig& config,
-                  const PositionRule& positions, double word_scale = 1);
+                  const PositionRule& positions, const Placement& placement, double word_scale = 1);
 
-  // The embeddings of all tokens, [T, E] float32.
+  // The embeddings of all tokens, [T, E] float32; on a backend of its storage type.
   at::Tensor operator()(const TokenBatch& batch) const;
 
  private:
+  at::Tensor OnBackend(const TokenBatch& batch) const;
+
   PositionRule positions_;
-  double word_scale_;
-  at::Tensor word_;      // [V, E]
-  at::Tensor position_;  // [max_position_embeddings, E]
-  at::Tensor types_;     // [type_vocab_size, E]; undefined = none
+  Placement placement_;
+  EmbeddingTables tables_;
   LayerNorm norm_;
 };
 

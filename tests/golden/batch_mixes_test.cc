@@ -15,6 +15,7 @@
 #include "core/models/model.h"
 #include "gtest/gtest.h"
 #include "tests/golden/batch_tolerance.h"
+#include "tests/golden/placements.h"
 
 namespace longspan {
 namespace {
@@ -36,15 +37,15 @@ struct RandomText {
   TokenBatch::Text view() const { return {ids, globals, mask, lsh}; }
 };
 
-class BatchMixesTest : public testing::TestWithParam<std::tuple<std::string, DataType>> {
+class BatchMixesTest : public testing::TestWithParam<std::tuple<std::string, Where>> {
  protected:
   void SetUp() override {
-    const auto& [family, dtype] = GetParam();
-    if (const absl::Status supported = CheckDataTypeSupported(dtype); !supported.ok())
+    const auto& [family, where] = GetParam();
+    if (const absl::Status supported = where.Supported(); !supported.ok())
       GTEST_SKIP() << supported;
     const auto folder = ModelFolder::Open(std::string(LONGSPAN_FIXTURES) + "/" + family);
     ASSERT_TRUE(folder.ok()) << folder.status();
-    auto model = LoadEncoderModel(*folder, dtype);
+    auto model = LoadEncoderModel(*folder, where.placement());
     ASSERT_TRUE(model.ok()) << model.status();
     model_ = *std::move(model);
   }
@@ -97,7 +98,8 @@ class BatchMixesTest : public testing::TestWithParam<std::tuple<std::string, Dat
                   const RandomText& want) const {
     const at::Tensor rows = states.Rows(text, 0, batch.length(text)), alone = Alone(want);
     const float error = MaxError(rows.contiguous(), alone);
-    EXPECT_LE(error, InABatchTolerance(model_->info()))
+    EXPECT_LE(error, std::get<1>(GetParam()).on_backend ? kInABatchOnABackend
+                                                        : InABatchTolerance(model_->info()))
         << "text " << text << " of " << want.ids.size() << " tokens, " << want.globals.size()
         << " globals" << (want.mask.empty() ? "" : ", with holes");
   }
@@ -164,9 +166,8 @@ TEST_P(BatchMixesTest, WhoStays_EqualsAlone_WhenOthersLeaveBetweenLayers) {
   }
 }
 
-std::string Name(const testing::TestParamInfo<std::tuple<std::string, DataType>>& info) {
-  std::string name =
-      std::get<0>(info.param) + "_" + std::string(DataTypeName(std::get<1>(info.param)));
+std::string Name(const testing::TestParamInfo<std::tuple<std::string, Where>>& info) {
+  std::string name = std::get<0>(info.param) + "_" + std::get<1>(info.param).name();
   std::replace(name.begin(), name.end(), '-', '_');
   return name;
 }
@@ -177,8 +178,16 @@ INSTANTIATE_TEST_SUITE_P(
                                      "bert", "roberta", "led", "modernbert", "bigbird",
                                      "reformer-local", "reformer-lsh", "reformer-mixed",
                                      "reformer-causal", "reformer-auto"),
-                     testing::Values(DataType::kFloat32)),
+                     testing::Values(Where{DataType::kFloat32})),
     Name);
+
+INSTANTIATE_TEST_SUITE_P(PortableBackend, BatchMixesTest,
+                         testing::Combine(testing::Values("longformer-windows", "longformer-mlm",
+                                                          "longformer-long", "bert", "roberta",
+                                                          "led", "modernbert", "bigbird"),
+                                          testing::Values(Where{DataType::kFloat32,
+                                                                /*on_backend=*/true})),
+                         Name);
 
 // LSH layers are left out in int8: the last bit of a float32 sum, which depends on how rows are cut
 // into blocks, decides between two steps of 8 bits, and in the next LSH layer those may be two
@@ -188,7 +197,7 @@ INSTANTIATE_TEST_SUITE_P(Int8, BatchMixesTest,
                                                           "longformer-long", "bert", "roberta",
                                                           "led", "modernbert", "bigbird",
                                                           "reformer-local"),
-                                          testing::Values(DataType::kInt8)),
+                                          testing::Values(Where{DataType::kInt8})),
                          Name);
 
 }  // namespace

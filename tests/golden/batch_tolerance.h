@@ -23,4 +23,8 @@ inline float InABatchTolerance(const ModelInfo& info) {
   return info.supports_global_attention ? kGlobalRows : 1e-6f;
 }
 
+// The same on a backend: a library of products sums in another order where the number of rows is
+// another.
+inline constexpr float kInABatchOnABackend = 1e-5f;
+
 }  // namespace longspan

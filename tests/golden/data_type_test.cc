@@ -21,6 +21,7 @@
 #include "core/runtime/memory.h"
 #include "core/tokenizer/tokenizer.h"
 #include "nlohmann/json.hpp"
+#include "tests/golden/placements.h"
 
 namespace longspan {
 namespace {
@@ -57,8 +58,11 @@ Vectors EncodeAll(const Encoder& encoder, const Texts& texts) {
   return vectors;
 }
 
-std::unique_ptr<Encoder> LoadAs(const std::string& folder, DataType dtype) {
-  absl::StatusOr<std::unique_ptr<Encoder>> encoder = Encoder::Load(folder, {.dtype = dtype});
+std::unique_ptr<Encoder> LoadAs(const std::string& folder, DataType dtype,
+                                bool on_backend = false) {
+  EncoderOptions options{.dtype = dtype};
+  if (on_backend) options.backend = std::make_shared<const PortableBackend>(at::Device(at::kCPU));
+  absl::StatusOr<std::unique_ptr<Encoder>> encoder = Encoder::Load(folder, options);
   EXPECT_TRUE(encoder.ok()) << encoder.status();
   return encoder.ok() ? *std::move(encoder) : nullptr;
 }
@@ -99,20 +103,20 @@ std::vector<double> SortedCosines(const Vectors& want, const Vectors& got) {
 }
 
 // A fixture in float32 and in the type under test.
-class FixtureDataTypeTest : public ::testing::TestWithParam<std::tuple<std::string, DataType>> {
+class FixtureDataTypeTest : public ::testing::TestWithParam<std::tuple<std::string, Where>> {
  protected:
   void SetUp() override {
-    if (const absl::Status supported = CheckDataTypeSupported(dtype()); !supported.ok())
+    if (const absl::Status supported = std::get<1>(GetParam()).Supported(); !supported.ok())
       GTEST_SKIP() << supported;
     exact_ = LoadAs(folder(), DataType::kFloat32);
-    fast_ = LoadAs(folder(), dtype());
+    fast_ = LoadAs(folder(), dtype(), std::get<1>(GetParam()).on_backend);
     ASSERT_TRUE(exact_ && fast_);
   }
 
   std::string folder() const {
     return std::string(LONGSPAN_FIXTURES) + "/" + std::get<0>(GetParam());
   }
-  DataType dtype() const { return std::get<1>(GetParam()); }
+  DataType dtype() const { return std::get<1>(GetParam()).dtype; }
 
   std::unique_ptr<Encoder> exact_, fast_;
 };
@@ -140,17 +144,28 @@ TEST_P(FixtureDataTypeTest, MaskedAndGlobalTokens_StayCloseToFloat32) {
   RecordProperty("worst_cosine", std::to_string(cosines.front()));
 }
 
+std::string FixtureName(const ::testing::TestParamInfo<std::tuple<std::string, Where>>& info) {
+  std::string name = std::get<0>(info.param) + "_" + std::get<1>(info.param).name();
+  std::replace(name.begin(), name.end(), '-', '_');
+  return name;
+}
+
 INSTANTIATE_TEST_SUITE_P(
     AllFamilies, FixtureDataTypeTest,
     ::testing::Combine(::testing::Values("longformer-windows", "longformer-long", "bert", "roberta",
                                          "led", "modernbert", "bigbird", "reformer-local"),
-                       ::testing::Values(DataType::kBFloat16, DataType::kInt8)),
-    [](const auto& info) {
-      std::string name =
-          std::get<0>(info.param) + "_" + std::string(DataTypeName(std::get<1>(info.param)));
-      std::replace(name.begin(), name.end(), '-', '_');
-      return name;
-    });
+                       ::testing::Values(Where{DataType::kBFloat16}, Where{DataType::kInt8})),
+    FixtureName);
+
+// The storage types of a card. int8 weights are held in bfloat16 there.
+INSTANTIATE_TEST_SUITE_P(PortableBackend, FixtureDataTypeTest,
+                         ::testing::Combine(::testing::Values("longformer-windows",
+                                                              "longformer-long", "bert", "roberta",
+                                                              "led", "modernbert", "bigbird"),
+                                            ::testing::Values(Where{DataType::kBFloat16, true},
+                                                              Where{DataType::kFloat16, true},
+                                                              Where{DataType::kInt8, true})),
+                         FixtureName);
 
 class DataTypeTest : public ::testing::TestWithParam<DataType> {
  protected:

@@ -1,7 +1,8 @@
 // Compares the models on every fixture folder with the published code's outputs: the largest
 // absolute error on the rows that are read is at most 2e-5. This holds with the padding dropped,
 // and with the padding kept under an attention mask. The hidden states of the case "odd" say which
-// layer differs first.
+// layer differs first. Each family also runs through the portable backend, which is the composition
+// that a card runs.
 #include <ATen/core/Tensor.h>
 
 #include <algorithm>
@@ -10,6 +11,7 @@
 #include <fstream>
 #include <map>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include "core/checkpoint/model_folder.h"
@@ -20,6 +22,7 @@
 #include "gtest/gtest.h"
 #include "nlohmann/json.hpp"
 #include "tests/golden/batch_tolerance.h"
+#include "tests/golden/placements.h"
 
 namespace longspan {
 namespace {
@@ -50,10 +53,10 @@ class Fixture {
     expected_ = *std::move(expected);
   }
   const std::vector<FixtureCase>& cases() const { return cases_; }
-  std::unique_ptr<EncoderModel> LoadModel() const {
+  std::unique_ptr<EncoderModel> LoadModel(const Backend* backend) const {
     const auto folder = ModelFolder::Open(path_);
     EXPECT_TRUE(folder.ok()) << folder.status();
-    auto model = LoadEncoderModel(*folder, DataType::kFloat32);
+    auto model = LoadEncoderModel(*folder, {DataType::kFloat32, backend});
     EXPECT_TRUE(model.ok()) << model.status();
     return model.ok() ? *std::move(model) : nullptr;
   }
@@ -134,11 +137,15 @@ void ExpectCase(const Fixture& fixture, const FixtureCase& c, const EncoderModel
   }
 }
 
-class FixturesTest : public testing::TestWithParam<std::string> {};
+// A family, on the kernels of the CPU or through the portable backend.
+class FixturesTest : public testing::TestWithParam<std::tuple<std::string, bool>> {
+ protected:
+  const Backend* backend() const { return Where{.on_backend = std::get<1>(GetParam())}.backend(); }
+};
 
 TEST_P(FixturesTest, Forward_EqualsReference) {
-  const Fixture fixture(GetParam());
-  const std::unique_ptr<EncoderModel> model = fixture.LoadModel();
+  const Fixture fixture(std::get<0>(GetParam()));
+  const std::unique_ptr<EncoderModel> model = fixture.LoadModel(backend());
   ASSERT_NE(model, nullptr);
   for (const FixtureCase& c : fixture.cases()) {
     ExpectCase(fixture, c, *model, /*keep_padding=*/false);
@@ -148,8 +155,8 @@ TEST_P(FixturesTest, Forward_EqualsReference) {
 
 // Compares all texts of all cases in one batch, in order and then reversed, with each text alone.
 TEST_P(FixturesTest, Forward_InABatch_EqualsAlone) {
-  const Fixture fixture(GetParam());
-  const std::unique_ptr<EncoderModel> model = fixture.LoadModel();
+  const Fixture fixture(std::get<0>(GetParam()));
+  const std::unique_ptr<EncoderModel> model = fixture.LoadModel(backend());
   ASSERT_NE(model, nullptr);
   std::vector<TokenBatch::Text> texts;
   for (const FixtureCase& c : fixture.cases()) {
@@ -177,16 +184,19 @@ TEST_P(FixturesTest, Forward_InABatch_EqualsAlone) {
     ASSERT_EQ(got.numel(), want.numel());
     const float error = MaxError(got.data_ptr<float>(),
                                  {want.data_ptr<float>(), static_cast<size_t>(want.numel())});
-    EXPECT_LE(error, InABatchTolerance(model->info()))
+    EXPECT_LE(error, backend() != nullptr ? kInABatchOnABackend : InABatchTolerance(model->info()))
         << "text " << i << " of " << single.length(0) << " tokens";
   }
 }
 
 INSTANTIATE_TEST_SUITE_P(AllFamilies, FixturesTest,
-                         testing::Values("longformer-windows", "longformer-mlm", "longformer-long",
-                                         "bert", "roberta", "led", "modernbert", "bigbird"),
+                         testing::Combine(testing::Values("longformer-windows", "longformer-mlm",
+                                                          "longformer-long", "bert", "roberta",
+                                                          "led", "modernbert", "bigbird"),
+                                          testing::Bool()),
                          [](const auto& info) {
-                           std::string name = info.param;
+                           std::string name = std::get<0>(info.param) +
+                                              (std::get<1>(info.param) ? "_portable_backend" : "");
                            std::replace(name.begin(), name.end(), '-', '_');
                            return name;
                          });

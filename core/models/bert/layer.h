@@ -17,7 +17,7 @@ class BertLayer {
   // `window` is one-sided, in tokens; kernels::kUnlimitedWindow = the whole text. Missing weights
   // are recorded in the map.
   BertLayer(WeightMap& weights, int64_t index, const EncoderConfig& config, int64_t window,
-            DataType dtype);
+            const Placement& placement);
 
   // x [T, E] becomes the layer's output.
   void Forward(PackedPass& pass, at::Tensor& x) const;

@@ -20,9 +20,9 @@ WeightMap::Rules WeightRules() {
 }
 
 ModelInfo MakeInfo(const BertConfig& config, const std::string& model_type,
-                   const WeightMap& weights, DataType dtype) {
-  ModelInfo info =
-      MakeModelInfo(model_type, config, weights, PostNormLayer::NumLinearParameters(config), dtype);
+                   const WeightMap& weights, const Placement& placement) {
+  ModelInfo info = MakeModelInfo(model_type, config, weights,
+                                 PostNormLayer::NumLinearParameters(config), placement);
   LayerAttention attention{.kind = AttentionKind::kDense};
   if (config.window > 0)
     attention = {.kind = AttentionKind::kSlidingWindow, .window = config.window};
@@ -31,32 +31,34 @@ ModelInfo MakeInfo(const BertConfig& config, const std::string& model_type,
 }
 
 absl::StatusOr<std::unique_ptr<EncoderModel>> Load(const ModelFolder& folder, BertFamily family,
-                                                   DataType dtype) {
+                                                   const Placement& placement) {
   const auto parse = [family](const nlohmann::json& json, const std::string& source) {
     return ParseBertConfig(json, family, source);
   };
   return LoadModel<BertConfig>(
       folder, parse, WeightRules(), [&](const BertConfig& config, WeightMap& weights) {
-        TokenEmbeddings embeddings(weights, /*names=*/{}, config, PublishedPositions(config));
+        TokenEmbeddings embeddings(weights, /*names=*/{}, config, PublishedPositions(config),
+                                   placement);
         const int64_t window = config.window > 0 ? config.window : kernels::kUnlimitedWindow;
         std::vector<BertLayer> layers;
         for (int64_t i = 0; i < config.num_layers; ++i)
-          layers.emplace_back(weights, i, config, window, dtype);
-        ModelInfo info = MakeInfo(config, folder.model_type(), weights, dtype);
+          layers.emplace_back(weights, i, config, window, placement);
+        ModelInfo info = MakeInfo(config, folder.model_type(), weights, placement);
         return std::make_unique<PackedModel<BertLayer>>(std::move(embeddings), std::move(layers),
-                                                        std::move(info));
+                                                        std::move(info), placement);
       });
 }
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<EncoderModel>> LoadBert(const ModelFolder& folder, DataType dtype) {
-  return Load(folder, BertFamily::kBert, dtype);
+absl::StatusOr<std::unique_ptr<EncoderModel>> LoadBert(const ModelFolder& folder,
+                                                       const Placement& placement) {
+  return Load(folder, BertFamily::kBert, placement);
 }
 
 absl::StatusOr<std::unique_ptr<EncoderModel>> LoadRoberta(const ModelFolder& folder,
-                                                          DataType dtype) {
-  return Load(folder, BertFamily::kRoberta, dtype);
+                                                          const Placement& placement) {
+  return Load(folder, BertFamily::kRoberta, placement);
 }
 
 }  // namespace longspan

@@ -10,9 +10,10 @@
 
 namespace longspan {
 
-absl::StatusOr<std::unique_ptr<EncoderModel>> LoadBert(const ModelFolder& folder, DataType dtype);
+absl::StatusOr<std::unique_ptr<EncoderModel>> LoadBert(const ModelFolder& folder,
+                                                       const Placement& placement);
 // Also XLM-RoBERTa and CamemBERT.
 absl::StatusOr<std::unique_ptr<EncoderModel>> LoadRoberta(const ModelFolder& folder,
-                                                          DataType dtype);
+                                                          const Placement& placement);
 
 }  // namespace longspan

@@ -17,7 +17,8 @@ namespace longspan {
 class BigBirdLayer {
  public:
   // Missing weights are recorded in the map.
-  BigBirdLayer(WeightMap& weights, const BigBirdConfig& config, int64_t index, DataType dtype);
+  BigBirdLayer(WeightMap& weights, const BigBirdConfig& config, int64_t index,
+               const Placement& placement);
 
   // x [T, E] becomes the layer's output. Texts above the limit of full attention must be padded to
   // whole blocks (padded_texts.h).
@@ -29,7 +30,7 @@ class BigBirdLayer {
  private:
   // Attention of the texts [begin, end) of the pass, which are all sparse or all full: the rows of
   // these texts from qkv [T, 3, H, D] -> [rows, H, D].
-  at::Tensor Attend(const at::Tensor& qkv, const PackedLayout& layout, int64_t begin, int64_t end,
+  at::Tensor Attend(const at::Tensor& qkv, PackedPass& pass, int64_t begin, int64_t end,
                     bool sparse) const;
 
   PostNormLayer layer_;

@@ -22,17 +22,19 @@ WeightMap::Rules WeightRules() {
           .layers = "encoder.layer."};
 }
 
-TokenEmbeddings TakeEmbeddings(WeightMap& weights, const BigBirdConfig& config) {
+TokenEmbeddings TakeEmbeddings(WeightMap& weights, const BigBirdConfig& config,
+                               const Placement& placement) {
   PositionRule positions = PublishedPositions(config);
   positions.last_row = config.max_position_embeddings - 1;
   const double word_scale =
       config.rescale_embeddings ? std::sqrt(static_cast<double>(config.hidden_size)) : 1.0;
-  return TokenEmbeddings(weights, /*names=*/{}, config, positions, word_scale);
+  return TokenEmbeddings(weights, /*names=*/{}, config, positions, placement, word_scale);
 }
 
-ModelInfo MakeInfo(const BigBirdConfig& config, const WeightMap& weights, DataType dtype) {
-  ModelInfo info =
-      MakeModelInfo("big_bird", config, weights, PostNormLayer::NumLinearParameters(config), dtype);
+ModelInfo MakeInfo(const BigBirdConfig& config, const WeightMap& weights,
+                   const Placement& placement) {
+  ModelInfo info = MakeModelInfo("big_bird", config, weights,
+                                 PostNormLayer::NumLinearParameters(config), placement);
   LayerAttention attention{.kind = AttentionKind::kDense};
   if (config.block_sparse) {
     attention = {.kind = AttentionKind::kBlockSparse,
@@ -48,19 +50,20 @@ ModelInfo MakeInfo(const BigBirdConfig& config, const WeightMap& weights, DataTy
 class BigBird final : public EncoderModel {
  public:
   BigBird(TokenEmbeddings embeddings, std::vector<BigBirdLayer> layers, const PaddingRule& padding,
-          ModelInfo info)
+          ModelInfo info, const Placement& placement)
       : embeddings_(std::move(embeddings)),
         layers_(std::move(layers)),
         padding_(padding),
-        info_(std::move(info)) {}
+        info_(std::move(info)),
+        placement_(placement) {}
 
   const ModelInfo& info() const override { return info_; }
   absl::StatusOr<HiddenStates> Forward(const TokenBatch& batch,
                                        const ForwardOptions& options) const override {
     const TokenBatch padded = PadLongTexts(batch, padding_);
     const ForwardOptions inner = ObserveWithoutPadding(options, batch, padded);
-    PackedPass pass(padded, inner);
-    return RunLayers(layers_, embeddings_(padded), info_.dtype, pass);
+    PackedPass pass(padded, inner, placement_);
+    return RunLayers(layers_, embeddings_(padded), pass);
   }
 
  private:
@@ -68,24 +71,25 @@ class BigBird final : public EncoderModel {
   std::vector<BigBirdLayer> layers_;
   PaddingRule padding_;
   ModelInfo info_;
+  Placement placement_;
 };
 
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<EncoderModel>> LoadBigBird(const ModelFolder& folder,
-                                                          DataType dtype) {
+                                                          const Placement& placement) {
   return LoadModel<BigBirdConfig>(
       folder, ParseBigBirdConfig, WeightRules(),
       [&](const BigBirdConfig& config, WeightMap& weights) {
-        TokenEmbeddings embeddings = TakeEmbeddings(weights, config);
+        TokenEmbeddings embeddings = TakeEmbeddings(weights, config, placement);
         std::vector<BigBirdLayer> layers;
         for (int64_t i = 0; i < config.num_layers; ++i)
-          layers.emplace_back(weights, config, i, dtype);
+          layers.emplace_back(weights, config, i, placement);
         const PaddingRule padding = {.block_size = config.block_size,
                                      .full_up_to = config.full_up_to(),
                                      .pad_token_id = static_cast<int32_t>(config.pad_token_id)};
         return std::make_unique<BigBird>(std::move(embeddings), std::move(layers), padding,
-                                         MakeInfo(config, weights, dtype));
+                                         MakeInfo(config, weights, placement), placement);
       });
 }
 

@@ -10,6 +10,7 @@
 
 namespace longspan {
 
-absl::StatusOr<std::unique_ptr<EncoderModel>> LoadLed(const ModelFolder& folder, DataType dtype);
+absl::StatusOr<std::unique_ptr<EncoderModel>> LoadLed(const ModelFolder& folder,
+                                                      const Placement& placement);
 
 }  // namespace longspan

@@ -1,11 +1,11 @@
 #include "core/models/longformer/layer.h"
 
 #include <ATen/ops/empty.h>
-#include <ATen/ops/tensor.h>
 #include <ATen/ops/zeros.h>
 
 #include <algorithm>
 #include <cmath>
+#include <vector>
 
 #include "core/attention/first_row_attention.h"
 #include "core/attention/first_rows.h"
@@ -15,14 +15,15 @@ namespace longspan {
 
 LongformerLayer::LongformerLayer(WeightMap& weights, const PostNormLayer::Names& names,
                                  const GlobalNames& global_names, const EncoderConfig& config,
-                                 const Window& window, DataType dtype)
-    : layer_(weights, names, config, dtype),
+                                 const Window& window, const Placement& placement)
+    : layer_(weights, names, config, placement),
       num_heads_(config.num_heads),
       head_size_(config.head_size()),
       window_(window) {
   auto take = [&](const std::string& name, at::Tensor& weight, at::Tensor& bias) {
-    weight = weights.Take(name + ".weight", {config.hidden_size, config.hidden_size});
-    bias = weights.Take(name + ".bias", {config.hidden_size});
+    weight =
+        placement.Keep(weights.Take(name + ".weight", {config.hidden_size, config.hidden_size}));
+    bias = placement.Keep(weights.Take(name + ".bias", {config.hidden_size}));
   };
   take(global_names.query, global_.query_weight, global_.query_bias);
   take(global_names.key, global_.key_weight, global_.key_bias);
@@ -46,7 +47,7 @@ at::Tensor LongformerLayer::Attend(const at::Tensor& qkv, const PackedLayout& la
   const auto attend = [&](const at::Tensor& q, const at::Tensor& k, const at::Tensor& v) {
     return SlidingWindowAttention(q, k, v, layout, Scale(), layer_.has_int8_scores());
   };
-  if (heads_at_once >= num_heads_) return attend(q, k, v);
+  if (heads_at_once >= num_heads_ || layer_.placement().takes_all_rows()) return attend(q, k, v);
   at::Tensor attended = at::empty({rows, num_heads_, head_size_}, qkv.options());
   for (int64_t begin = 0; begin < num_heads_; begin += heads_at_once) {
     if (begin > 0 && !pass.Continue()) return {};
@@ -78,22 +79,28 @@ at::Tensor LongformerLayer::ForwardFirstRows(PackedPass& pass, const at::Tensor&
   const FirstRowKeys keys = KeysOfFirstRows(layout);
   at::Tensor attended = at::zeros({pass.num_texts(), num_heads_, head_size_}, x.options());
   if (!keys.rows.empty()) {
-    const at::Tensor qkv = layer_.Qkv(x.index_select(0, at::tensor(keys.rows)));  // [keys, 3, H, D]
+    const at::Tensor qkv =
+        layer_.Qkv(x.index_select(0, layer_.placement().Rows(keys.rows)));  // [keys, 3, H, D]
     attended = FirstRowAttention(qkv.select(1, 0), qkv.select(1, 1), qkv.select(1, 2),
-                                 keys.cu_seqlens, keys.key_mask, Scale(), layer_.has_int8_scores());
+                                 keys.cu_seqlens, keys.key_mask, Scale(), layer_.has_int8_scores(),
+                                 layer_.placement().backend);
   }
   if (!keys.global_firsts.empty()) {
     layout.globals = keys.global_firsts;
     layout.cu_globals = keys.cu_global_firsts;
+    pass.Place(layout);
     // Only the rows of the globals are written and read. The memory of the others is not touched.
     at::Tensor all_rows = at::empty({x.size(0), num_heads_, head_size_}, x.options());
     GlobalRowAttention(x, global_, num_heads_, layout, all_rows);
+    std::vector<int64_t> texts;  // whose first row is global
     for (int64_t text = 0; text < pass.num_texts(); ++text) {
-      const bool is_global = keys.cu_global_firsts[text] < keys.cu_global_firsts[text + 1];
-      if (is_global) attended.select(0, text).copy_(all_rows.select(0, layout.cu_seqlens[text]));
+      if (keys.cu_global_firsts[text] < keys.cu_global_firsts[text + 1]) texts.push_back(text);
     }
+    const std::vector<int64_t> rows(keys.global_firsts.begin(), keys.global_firsts.end());
+    attended.index_copy_(0, layer_.placement().Rows(texts),
+                         all_rows.index_select(0, layer_.placement().Rows(rows)));
   }
-  at::Tensor first = FirstRows(x, layout.cu_seqlens);
+  at::Tensor first = pass.FirstRows(x);
   layer_.Finish(first, attended);
   return first;
 }

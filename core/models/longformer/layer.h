@@ -38,7 +38,7 @@ class LongformerLayer {
   // Missing weights are recorded in the map.
   LongformerLayer(WeightMap& weights, const PostNormLayer::Names& names,
                   const GlobalNames& global_names, const EncoderConfig& config,
-                  const Window& window, DataType dtype);
+                  const Window& window, const Placement& placement);
 
   // x [T, E] becomes the layer's output.
   void Forward(PackedPass& pass, at::Tensor& x) const;

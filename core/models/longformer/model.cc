@@ -27,18 +27,20 @@ PositionRule Positions(const LongformerConfig& config) {
 }
 
 LongformerLayer TakeLayer(WeightMap& weights, const LongformerConfig& config, int64_t index,
-                          DataType dtype) {
+                          const Placement& placement) {
   const std::string self = absl::StrCat("encoder.layer.", index, ".attention.self.");
   const LongformerLayer::GlobalNames globals = {self + "query_global", self + "key_global",
                                                 self + "value_global"};
   const LongformerLayer::Window window = {.one_sided = config.windows[index],
                                           .dense_up_to = config.dense_up_to};
-  return LongformerLayer(weights, PostNormLayer::BertNames(index), globals, config, window, dtype);
+  return LongformerLayer(weights, PostNormLayer::BertNames(index), globals, config, window,
+                         placement);
 }
 
-ModelInfo MakeInfo(const LongformerConfig& config, const WeightMap& weights, DataType dtype) {
+ModelInfo MakeInfo(const LongformerConfig& config, const WeightMap& weights,
+                   const Placement& placement) {
   ModelInfo info = MakeModelInfo("longformer", config, weights,
-                                 PostNormLayer::NumLinearParameters(config), dtype);
+                                 PostNormLayer::NumLinearParameters(config), placement);
   if (config.position_period > 0) info.max_tokens = 0;
   info.layers = SlidingWindowLayers(config.windows);
   info.supports_global_attention = true;
@@ -50,17 +52,17 @@ ModelInfo MakeInfo(const LongformerConfig& config, const WeightMap& weights, Dat
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<EncoderModel>> LoadLongformer(const ModelFolder& folder,
-                                                             DataType dtype) {
+                                                             const Placement& placement) {
   return LoadModel<LongformerConfig>(
       folder, ParseLongformerConfig, WeightRules(),
       [&](const LongformerConfig& config, WeightMap& weights) {
-        TokenEmbeddings embeddings(weights, /*names=*/{}, config, Positions(config));
+        TokenEmbeddings embeddings(weights, /*names=*/{}, config, Positions(config), placement);
         std::vector<LongformerLayer> layers;
         for (int64_t i = 0; i < config.num_layers; ++i)
-          layers.push_back(TakeLayer(weights, config, i, dtype));
-        ModelInfo info = MakeInfo(config, weights, dtype);
-        return std::make_unique<PackedModel<LongformerLayer>>(std::move(embeddings),
-                                                              std::move(layers), std::move(info));
+          layers.push_back(TakeLayer(weights, config, i, placement));
+        ModelInfo info = MakeInfo(config, weights, placement);
+        return std::make_unique<PackedModel<LongformerLayer>>(
+            std::move(embeddings), std::move(layers), std::move(info), placement);
       });
 }
 

@@ -26,7 +26,7 @@ class ModernBertLayer {
  public:
   // Missing weights are recorded in the map.
   ModernBertLayer(WeightMap& weights, const ModernBertConfig& config, int64_t index,
-                  const RotaryEmbedding& rope, DataType dtype);
+                  const RotaryEmbedding& rope, const Placement& placement);
 
   // x [T, E] becomes the layer's output.
   void Forward(PackedPass& pass, at::Tensor& x) const;
@@ -35,8 +35,9 @@ class ModernBertLayer {
 
  private:
   // Wqkv LN(rows), rotated: [rows, 3, H, D]. The rows of a text must start at its first token,
-  // since its positions are counted from 0.
-  at::Tensor RotatedQkv(const at::Tensor& rows, std::span<const int32_t> cu_seqlens) const;
+  // since its positions are counted from 0. `layout`: see RotaryEmbedding::Apply.
+  at::Tensor RotatedQkv(const at::Tensor& rows, std::span<const int32_t> cu_seqlens,
+                        const DeviceLayout* layout = nullptr) const;
   // Both additions to x [T, E]; attended [T, H, D]. With a `pass` it pauses between blocks of rows.
   // If the pass is to stop, x is left half done.
   void Finish(at::Tensor& x, const at::Tensor& attended, const PackedPass* pass = nullptr) const;
@@ -45,6 +46,7 @@ class ModernBertLayer {
   int64_t head_size_;
   int64_t window_;
   double scale_;
+  Placement placement_;
   bool has_int8_scores_;
   RotaryEmbedding rope_;
   LayerNorm attention_norm_;  // undefined in layer 0

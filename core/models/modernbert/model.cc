@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "core/backend/backend.h"
 #include "core/models/load_model.h"
 #include "core/models/modernbert/config.h"
 #include "core/models/modernbert/layer.h"
@@ -21,12 +22,13 @@ WeightMap::Rules WeightRules() {
           .layers = "layers."};
 }
 
-ModelInfo MakeInfo(const ModernBertConfig& config, const WeightMap& weights, DataType dtype) {
+ModelInfo MakeInfo(const ModernBertConfig& config, const WeightMap& weights,
+                   const Placement& placement) {
   // Wqkv [3E, E] and Wo [E, E], then Wi [2I, E] and Wout [E, I].
   const int64_t linear_parameters_of_a_layer = 4 * config.hidden_size * config.hidden_size +
                                                3 * config.hidden_size * config.intermediate_size;
   ModelInfo info = MakeModelInfo("modernbert", config, weights,
-                                 config.num_layers * linear_parameters_of_a_layer, dtype);
+                                 config.num_layers * linear_parameters_of_a_layer, placement);
   for (bool sliding : config.sliding) {
     LayerAttention attention{.kind = AttentionKind::kDense};
     if (sliding) attention = {.kind = AttentionKind::kSlidingWindow, .window = config.window};
@@ -37,34 +39,42 @@ ModelInfo MakeInfo(const ModernBertConfig& config, const WeightMap& weights, Dat
 
 class ModernBert final : public EncoderModel {
  public:
-  ModernBert(WeightMap& weights, const ModernBertConfig& config, DataType dtype)
-      : tokens_(weights.Take("embeddings.tok_embeddings.weight",
-                             {config.vocab_size, config.hidden_size})),
+  ModernBert(WeightMap& weights, const ModernBertConfig& config, const Placement& placement)
+      : placement_(placement),
+        tokens_(placement.Keep(weights.Take("embeddings.tok_embeddings.weight",
+                                            {config.vocab_size, config.hidden_size}))),
         embedding_norm_(TakeLayerNorm(weights, "embeddings.norm", config.hidden_size,
-                                      config.layer_norm_eps, config.norm_bias)),
+                                      config.layer_norm_eps, placement, config.norm_bias)),
         final_norm_(TakeLayerNorm(weights, "final_norm", config.hidden_size, config.layer_norm_eps,
-                                  config.norm_bias)) {
+                                  placement, config.norm_bias)) {
     const int64_t head_size = config.head_size();
-    const RotaryEmbedding full(head_size, config.full_rope);
-    const RotaryEmbedding sliding(head_size, config.sliding_rope);
+    const RotaryEmbedding full(head_size, config.full_rope, placement);
+    const RotaryEmbedding sliding(head_size, config.sliding_rope, placement);
     for (int64_t i = 0; i < config.num_layers; ++i) {
-      layers_.emplace_back(weights, config, i, config.sliding[i] ? sliding : full, dtype);
+      layers_.emplace_back(weights, config, i, config.sliding[i] ? sliding : full, placement);
     }
-    info_ = MakeInfo(config, weights, dtype);
+    info_ = MakeInfo(config, weights, placement);
   }
 
   const ModelInfo& info() const override { return info_; }
   absl::StatusOr<HiddenStates> Forward(const TokenBatch& batch,
                                        const ForwardOptions& options) const override {
-    PackedPass pass(batch, options);
-    const at::Tensor ids = at::from_blob(const_cast<int32_t*>(batch.token_ids().data()),
-                                         {batch.num_tokens()}, at::kInt);
-    at::Tensor x = embedding_norm_(at::embedding(tokens_, ids));
-    return RunLayers(layers_, std::move(x), info_.dtype, pass,
+    PackedPass pass(batch, options, placement_);
+    return RunLayers(layers_, Embedded(batch), pass,
                      [this](const at::Tensor& rows) { return final_norm_(rows); });
   }
 
  private:
+  // Word vectors, then LayerNorm: [T, E] float32; on a backend of its storage type.
+  at::Tensor Embedded(const TokenBatch& batch) const {
+    const at::Tensor ids = at::from_blob(const_cast<int32_t*>(batch.token_ids().data()),
+                                         {batch.num_tokens()}, at::kInt);
+    if (placement_.backend == nullptr) return embedding_norm_(at::embedding(tokens_, ids));
+    return placement_.backend->Embed({.words = tokens_}, {.words = placement_.backend->Upload(ids)},
+                                     embedding_norm_.weights());
+  }
+
+  Placement placement_;
   at::Tensor tokens_;  // [V, E]
   LayerNorm embedding_norm_;
   LayerNorm final_norm_;
@@ -75,10 +85,11 @@ class ModernBert final : public EncoderModel {
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<EncoderModel>> LoadModernBert(const ModelFolder& folder,
-                                                             DataType dtype) {
+                                                             const Placement& placement) {
   return LoadModel<ModernBertConfig>(folder, ParseModernBertConfig, WeightRules(),
                                      [&](const ModernBertConfig& config, WeightMap& weights) {
-                                       return std::make_unique<ModernBert>(weights, config, dtype);
+                                       return std::make_unique<ModernBert>(weights, config,
+                                                                           placement);
                                      });
 }
 

@@ -10,6 +10,6 @@
 namespace longspan {
 
 absl::StatusOr<std::unique_ptr<EncoderModel>> LoadModernBert(const ModelFolder& folder,
-                                                             DataType dtype);
+                                                             const Placement& placement);
 
 }  // namespace longspan

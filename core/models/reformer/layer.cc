@@ -32,7 +32,7 @@ ReformerLayer::ReformerLayer(WeightMap& weights, const std::string& name,
                      ? MakeLocalAttention(weights, name + ".attention", config, dtype)
                      : MakeLshAttention(weights, name + ".attention", config, dtype)),
       norm_(TakeLayerNorm(weights, name + ".feed_forward.layer_norm", config.hidden_size,
-                          config.layer_norm_eps)),
+                          config.layer_norm_eps, dtype)),
       feed_forward_(
           TakeLinear(weights, name + ".feed_forward.dense.dense", config.intermediate_size,
                      config.hidden_size, dtype, config.activation),

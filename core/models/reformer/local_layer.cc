@@ -22,7 +22,7 @@ class LocalAttention : public ReformerAttention {
         head_size_(config.head_size),
         causal_(config.local.causal),
         norm_(TakeLayerNorm(weights, name + ".layer_norm", config.hidden_size,
-                            config.layer_norm_eps)),
+                            config.layer_norm_eps, dtype)),
         output_(TakeLinear(weights, name + ".output.dense", config.hidden_size,
                            num_heads_ * head_size_, dtype, Activation::kNone,
                            /*bias=*/false)) {

@@ -37,7 +37,7 @@ class LshLayerAttention : public ReformerAttention {
       : dtype_(dtype),
         head_size_(config.head_size),
         norm_(TakeLayerNorm(weights, name + ".layer_norm", config.hidden_size,
-                            config.layer_norm_eps)) {
+                            config.layer_norm_eps, dtype)) {
     const int64_t H = config.num_heads, D = config.head_size, E = config.hidden_size;
     const at::Tensor qk = weights.Take(name + ".self_attention.query_key.weight", {H * D, E});
     const at::Tensor v = weights.Take(name + ".self_attention.value.weight", {H * D, E});

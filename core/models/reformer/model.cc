@@ -109,8 +109,8 @@ class ReformerModel : public EncoderModel {
     for (size_t i = 0; i < config.layers.size(); ++i)
       layers_.emplace_back(weights, absl::StrCat("encoder.layers.", i), config, config.layers[i],
                            dtype);
-    norm_ =
-        TakeLayerNorm(weights, "encoder.layer_norm", 2 * config.hidden_size, config.layer_norm_eps);
+    norm_ = TakeLayerNorm(weights, "encoder.layer_norm", 2 * config.hidden_size,
+                          config.layer_norm_eps, dtype);
     info_.num_parameters = weights.num_parameters();
     info_.weight_bytes = WeightBytes(info_.num_parameters, NumLinearParameters(), dtype);
   }
@@ -248,10 +248,11 @@ class ReformerModel : public EncoderModel {
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<EncoderModel>> LoadReformer(const ModelFolder& folder,
-                                                           DataType dtype) {
+                                                           const Placement& placement) {
   return LoadModel<ReformerConfig>(folder, ParseReformerConfig, WeightRules(),
                                    [&](const ReformerConfig& config, WeightMap& weights) {
-                                     return std::make_unique<ReformerModel>(weights, config, dtype);
+                                     return std::make_unique<ReformerModel>(weights, config,
+                                                                            placement.dtype);
                                    });
 }
 

@@ -12,6 +12,6 @@
 namespace longspan {
 
 absl::StatusOr<std::unique_ptr<EncoderModel>> LoadReformer(const ModelFolder& folder,
-                                                           DataType dtype);
+                                                           const Placement& placement);
 
 }  // namespace longspan
