@@ -111,9 +111,8 @@ class GlobalRows {
         heads_(num_heads),
         head_size_(width_ / num_heads) {}
 
-  // Floating-point operations for each key, with R = G H: reassociated 4 R E, direct 4 E^2 + 4 G E.
-  bool IsReassociationCheaper(int64_t num_globals) const {
-    return num_globals * heads_ < width_ + num_globals;
+  bool ReassociationIsCheaper(int64_t num_globals) const {
+    return IsReassociationCheaper(num_globals, heads_, width_);
   }
 
   // The rows of the globals of these texts, in order: [sum G, H, D]. Undefined = stop.
@@ -276,7 +275,7 @@ void GlobalRowAttention(const at::Tensor& hidden, const GlobalProjections& proje
     if (layout.observer)
       layout.observer->OnGlobalRows(text.positions, text.begin, text.end, layout.key_mask);
     const int64_t count = static_cast<int64_t>(text.positions.size());
-    if (!rows.IsReassociationCheaper(count)) {
+    if (!rows.ReassociationIsCheaper(count)) {
       if (!write({&text, 1}, rows.Direct(text))) return;
       continue;
     }

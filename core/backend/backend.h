@@ -64,6 +64,13 @@ struct GlobalProjections {
   at::Tensor value_weight, value_bias;
 };
 
+// Whether the rows of so many global tokens of a text cost less by reassociated products than by
+// projecting keys and values of every token (core/attention/global_row_attention.cc). Multiply-adds
+// for each key, of H heads and width E: 2 H G E the one way, 2 E^2 + 2 G E the other.
+inline bool IsReassociationCheaper(int64_t num_globals, int64_t num_heads, int64_t width) {
+  return num_globals * num_heads < width + num_globals;
+}
+
 struct BlockSparsePattern {
   int64_t block_size = 64;
   // r of the published config: the keys of block 0 count 1 + r times for all blocks but the first

@@ -41,10 +41,8 @@ class GlobalRows {
         heads_(num_heads),
         head_size_(width_ / num_heads) {}
 
-  // Multiply-adds for each key: H G E the one way, E^2 + G E the other.
-  bool IsReassociationCheaper(const GlobalsOfText& text) const {
-    const int64_t globals = text.global_end - text.global_begin;
-    return globals * heads_ < width_ + globals;
+  bool ReassociationIsCheaper(const GlobalsOfText& text) const {
+    return IsReassociationCheaper(text.global_end - text.global_begin, heads_, width_);
   }
 
   // Scaled queries of all globals, [G, H, D] float32.
@@ -146,14 +144,14 @@ void PortableBackend::GlobalRows(const at::Tensor& hidden, const GlobalProjectio
   at::Tensor made = at::empty_like(q);
   for (size_t begin = 0, end = 0; begin < texts.size(); begin = end) {
     const int64_t first = texts[begin].global_begin;
-    if (!rows.IsReassociationCheaper(texts[begin])) {
+    if (!rows.ReassociationIsCheaper(texts[begin])) {
       const int64_t count = texts[begin].global_end - first;
       made.narrow(0, first, count).copy_(rows.Direct(q.narrow(0, first, count), texts[begin]));
       end = begin + 1;
       continue;
     }
     // Neighbouring texts whose products are made together.
-    for (end = begin + 1; end < texts.size() && rows.IsReassociationCheaper(texts[end]) &&
+    for (end = begin + 1; end < texts.size() && rows.ReassociationIsCheaper(texts[end]) &&
                           texts[end].global_end - first <= kGlobalsAtOnce;) {
       ++end;
     }
