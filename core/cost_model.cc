@@ -15,6 +15,7 @@
 #include <array>
 #include <cmath>
 
+#include "core/backend/portable_softmax.h"
 #include "core/layers/linear.h"
 #include "core/models/packed_pass.h"
 
@@ -79,6 +80,44 @@ double GlobalRowFlop(const ModelInfo& info, const TextShape& text, double n) {
   return 4 * width * n * std::min(globals * heads, globals == 0 ? 0 : width + globals);
 }
 
+// What a token of a Reformer takes beside the rows of any layer, where they have values of so many
+// bytes: the second residual stream, and for each round and head an output row and 20 bytes for its
+// log-sum-exp, the bucket and the sorted position. 0 of other models.
+double LshBytes(const ModelInfo& info, const TextShape& text, double element) {
+  const bool has_lsh =
+      std::any_of(info.layers.begin(), info.layers.end(),
+                  [](const LayerAttention& layer) { return layer.kind == AttentionKind::kLsh; });
+  if (!has_lsh) return 0;
+  const double heads = static_cast<double>(info.num_heads);
+  return element * static_cast<double>(info.hidden_size) +
+         static_cast<double>(Hashes(text, info)) *
+             (element * heads * static_cast<double>(info.head_size) + heads * 20);
+}
+
+constexpr double kFloat = 4;  // bytes
+
+// What PortableBackend holds at once for a block of a text's rows: three copies of its scores, and
+// for BigBird five of the rows that are gathered. `n`: its padded length.
+double BlockBytes(const LayerAttention& layer, const ModelInfo& info, const TextShape& text,
+                  double n) {
+  const double heads = static_cast<double>(info.num_heads);
+  const double most = static_cast<double>(kMostScores);
+  double rows = n, keys = n, gathered = 0;
+  if (layer.kind == AttentionKind::kSlidingWindow && text.tokens > info.dense_up_to) {
+    // PortableBackend::Band.
+    const double windows = 2 * static_cast<double>(layer.window);
+    rows = std::min(n, std::clamp(windows, 256.0, 2048.0));
+    keys = std::min(n, rows + windows);
+    if (n * Globals(text, info) > rows * keys) rows = n, keys = Globals(text, info);
+  } else if (layer.kind == AttentionKind::kBlockSparse && text.tokens > info.dense_up_to) {
+    const double block = static_cast<double>(layer.chunk_length);
+    keys = 5 * block;
+    gathered = 5 * std::min(n, std::max(block, most / (heads * keys)));
+  }
+  const double scores = std::max(std::min(most, heads * rows * keys), heads * n);
+  return kFloat * (3 * scores + 5 * gathered * heads * static_cast<double>(info.head_size));
+}
+
 constexpr int kPrices = 3;  // of a batch, of a linear FLOP, of an attention FLOP
 using Row = std::array<double, kPrices>;
 
@@ -140,8 +179,9 @@ double Median(std::vector<double> values) {
 
 }  // namespace
 
-CostModel::CostModel(const ModelInfo& info)
+CostModel::CostModel(const ModelInfo& info, bool on_backend)
     : info_(info),
+      on_backend_(on_backend),
       seconds_per_vector_(5e-9 * static_cast<double>(info.token_dimensions) *
                           static_cast<double>(info.pooling.size())) {}
 
@@ -189,29 +229,20 @@ double CostModel::BatchSeconds(std::span<const TextShape> texts) const {
 
 // What lives at once at the widest point of a layer: the layer's input, the packed q, k and v, the
 // attention's output, the projected output, and the wide rows of the feed-forward that are under
-// way between two pauses. A Reformer keeps two residual streams and sorts in each hash round.
+// way between two pauses.
 int64_t CostModel::BatchBytes(std::span<const TextShape> texts) const {
+  if (on_backend_) return BytesOnBackend(texts);
   const auto element = static_cast<double>(c10::elementSize(RowType(info_.dtype)));
   const double width = static_cast<double>(info_.hidden_size);
   const double heads = static_cast<double>(info_.num_heads);
   const double heads_width = heads * static_cast<double>(info_.head_size);
-  const bool has_lsh =
-      std::any_of(info_.layers.begin(), info_.layers.end(),
-                  [](const LayerAttention& layer) { return layer.kind == AttentionKind::kLsh; });
   double tokens = 0;
   double bytes = 0;
   double global_rows = 0;  // of the text whose global rows take most; one text has them at a time
   for (const TextShape& text : texts) {
     const double n = PaddedLength(info_, text.tokens);
-    double per_token = element * (3 * width + 4 * heads_width);
-    if (has_lsh) {
-      // For each round and head: an output row, and 20 bytes for its log-sum-exp, the bucket and
-      // the sorted position.
-      per_token += element * width +
-                   static_cast<double>(Hashes(text, info_)) * (element * heads_width + heads * 20);
-    }
     tokens += n;
-    bytes += n * per_token;
+    bytes += n * (element * (3 * width + 4 * heads_width) + LshBytes(info_, text, element));
     // The direct form holds the hidden rows, keys and values of all tokens in float32.
     const double globals = Globals(text, info_);
     const bool direct = info_.supports_global_attention && globals * heads >= width + globals;
@@ -220,6 +251,41 @@ int64_t CostModel::BatchBytes(std::span<const TextShape> texts) const {
   const double block = std::min(tokens, static_cast<double>(PackedPass::kRowsPerPauseOfTeam)) * 4 *
                        (2 * static_cast<double>(info_.intermediate_size) + width);
   return static_cast<int64_t>(bytes + block + global_rows);
+}
+
+// The widest of some places in a layer, of E values or H heads of D for each token:
+//   attention     the layer's input, q, k, v and the output in the storage type; in float32 the
+//                 values of two parts, the three terms of their merge, and copies of q, k and v
+//   feed-forward  the input, the attention's output, its norm, the wide rows and the rows behind
+//                 them in the storage type; in float32 the sum and the norm of it
+//   rotation      the input, q, k and v; in float32 copies, products and sums of q and k, of up to
+//                 65,536 rows at once
+// Beside them are three copies of a block of scores, and what is gathered for BigBird's blocks.
+int64_t CostModel::BytesOnBackend(std::span<const TextShape> texts) const {
+  const double element = info_.dtype == DataType::kFloat32 ? 4 : 2;
+  const double width = static_cast<double>(info_.hidden_size);
+  const double heads = static_cast<double>(info_.num_heads);
+  const double heads_width = heads * static_cast<double>(info_.head_size);
+  const bool is_modernbert = info_.architecture == "modernbert";
+  const double wide = static_cast<double>(info_.intermediate_size) *
+                      (is_modernbert ? 3 : 1);  // up, gate and their product
+  const double attention =
+      element * (width + 4 * heads_width) + kFloat * (7 * heads_width + 10 * heads);
+  const double feed_forward = element * (4 * width + heads_width + wide) + kFloat * 4 * width;
+  double tokens = 0, lsh = 0, blocks = 0;
+  for (const TextShape& text : texts) {
+    const double n = PaddedLength(info_, text.tokens);
+    tokens += n;
+    lsh += n * LshBytes(info_, text, element);
+    for (const LayerAttention& layer : info_.layers)
+      blocks = std::max(blocks, BlockBytes(layer, info_, text, n));
+  }
+  double bytes = tokens * std::max(attention, feed_forward);
+  if (is_modernbert) {
+    const double rotated = std::min(tokens, 65536.0) * kFloat * 11 * heads_width;
+    bytes = std::max(bytes, tokens * element * (width + 3 * heads_width) + rotated);
+  }
+  return static_cast<int64_t>(bytes + lsh + blocks);
 }
 
 void CostModel::CalibratePooling(double seconds_per_vector) {

@@ -27,7 +27,9 @@ namespace longspan {
 
 class CostModel {
  public:
-  explicit CostModel(const ModelInfo& info);
+  // `on_backend`: the model runs on a backend (core/layers/placement.h), where layers take all rows
+  // at once; only BatchBytes depends on it.
+  explicit CostModel(const ModelInfo& info, bool on_backend = false);
 
   // One measured batch.
   struct Sample {
@@ -48,10 +50,15 @@ class CostModel {
   // The seconds by which one more text makes a batch longer.
   double TextSeconds(const TextShape& text) const;
   double BatchSeconds(std::span<const TextShape> texts) const;
-  int64_t BatchBytes(std::span<const TextShape> texts) const;  // of activations, at their peak
+  // Of activations, at their peak; on a backend those of the device, where each operation is
+  // PortableBackend's. Kernels that keep less in between take less.
+  int64_t BatchBytes(std::span<const TextShape> texts) const;
 
  private:
+  int64_t BytesOnBackend(std::span<const TextShape> texts) const;
+
   ModelInfo info_;
+  bool on_backend_ = false;
   // Before Calibrate: a millisecond for each batch, 100 GFLOP/s in linear layers and half of that
   // in attention, and 5 ns for each value of a vector.
   double fixed_seconds_ = 1e-3;

@@ -313,6 +313,10 @@ absl::StatusOr<EncodedText> Encoder::TextOutput::Read(const HiddenStates& hidden
 Encoder::Encoder() = default;
 Encoder::~Encoder() = default;
 
+DeviceMemory Encoder::device_memory() const {
+  return backend_ == nullptr ? DeviceMemory{} : backend_->Memory();
+}
+
 int64_t Encoder::VectorWidth(const EncodeOptions& options) const {
   return options.pooling.has_value() ? info_.token_dimensions : head_->output_width();
 }
@@ -343,8 +347,11 @@ std::vector<absl::StatusOr<EncodedText>> Encoder::Encode(const TokenBatch& batch
 absl::Status Encoder::Judge(absl::Status status) const {
   if (status.ok() || absl::IsCancelled(status) || backend_ == nullptr) return status;
   if (absl::IsResourceExhausted(status)) {
-    backend_->FreeUnused();
-    return status;
+    const absl::Status freed = CatchLibTorch([this] {
+      backend_->FreeUnused();
+      return absl::OkStatus();
+    });
+    if (freed.ok()) return status;
   }
   const absl::Status device = backend_->CheckDevice();
   if (device.ok()) return status;

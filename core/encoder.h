@@ -27,6 +27,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "core/device_memory.h"
 #include "core/model_info.h"
 #include "core/token_batch.h"
 
@@ -39,11 +40,12 @@ class HiddenStates;
 class ModelFolder;
 class OutputHead;
 
-// The data type that `name` means: "float32", "bfloat16", "int8" or "auto". "auto" is int8 where
-// the folder holds int8 weights, else bfloat16 where this processor has it, else float32.
-// INVALID_ARGUMENT names what is allowed. Whether this processor has the type is not checked here
-// but in Encoder::Load.
-absl::StatusOr<DataType> ResolveDataType(const std::string& name, const ModelFolder& folder);
+// The data type that `name` means: "float32", "bfloat16", "int8" or "auto", and on a backend also
+// "float16". "auto" is int8 where the folder holds int8 weights, else bfloat16 on a backend and on
+// a processor that has it, else float32. INVALID_ARGUMENT names what is allowed. Whether this
+// processor has the type is not checked here but in Encoder::Load.
+absl::StatusOr<DataType> ResolveDataType(const std::string& name, const ModelFolder& folder,
+                                         const Backend* backend = nullptr);
 
 struct EncoderOptions {
   DataType dtype = DataType::kFloat32;
@@ -53,7 +55,8 @@ struct EncoderOptions {
   // Where the model runs: "cpu", "cuda" (the first card), "cuda:N", or "auto", a card where there
   // is one that can be used and else the CPU (core/backend/open_backend.h).
   std::string device = "cpu";
-  // Runs there instead of on what `device` names (tests); null = `device` says where.
+  // Runs there instead of on what `device` names: for callers that have opened it already; null =
+  // `device` says where.
   std::shared_ptr<const Backend> backend;
 };
 
@@ -122,6 +125,10 @@ class Encoder {
 
   const ModelInfo& info() const { return info_; }
   const CostModel& cost_model() const { return *cost_model_; }
+  // Whether the model runs on a backend, and the memory that is there; zeros where it is not known,
+  // and on the CPU (core/runtime/memory.h tells of its memory).
+  bool on_backend() const { return backend_ != nullptr; }
+  DeviceMemory device_memory() const;
 
   // Checks one text and what is wanted of it against the model, before anything costly.
   // INVALID_ARGUMENT: an empty text, an id outside the vocabulary, a text that is too long, a

@@ -7,6 +7,7 @@
 #include <cmath>
 #include <filesystem>
 #include <new>
+#include <numeric>
 #include <set>
 
 #include "absl/strings/str_cat.h"
@@ -31,7 +32,9 @@ namespace {
 
 using WarmUpClock = std::chrono::steady_clock;
 
-constexpr double kWarmUpSeconds = 0.7;     // no new shape is begun once so much time has passed
+constexpr double kWarmUpSeconds = 0.7;  // no new shape is begun once so much time has passed
+// The same on a backend, where the first pass of a shape may load kernels.
+constexpr double kBackendWarmUpSeconds = 3;
 constexpr int kMeasuredPasses = 3;         // of each shape
 constexpr double kLongPassSeconds = 0.05;  // a longer pass is measured once, to keep this short
 // The pass over the largest batch is not stopped before this time: it would save little.
@@ -101,6 +104,28 @@ std::vector<int32_t> SampleIds(const ModelInfo& info, int64_t n) {
   return ids;
 }
 
+using Lengths = std::vector<int64_t>;  // of the texts of a batch, in tokens
+
+// The batches that calibrate the cost model. One short text, many short texts and longer texts tell
+// the fixed cost of a batch, the linear layers and the attention apart. On a card launching the
+// kernels of a small batch takes longer than they run, so there are larger ones too, where that is
+// over, up to max_batch_tokens (0 = any). Texts that the model does not take are left out.
+std::vector<Lengths> CalibrationShapes(const ModelInfo& info, bool on_backend,
+                                       int64_t max_batch_tokens) {
+  std::vector<Lengths> shapes = {{8},    {128},  Lengths(16, 32), {512},
+                                 {1024}, {2048}, Lengths(4, 512), {4096}};
+  if (on_backend) {
+    shapes = {{8},    Lengths(32, 512), {128},          Lengths(16, 32), {512}, Lengths(8, 4096),
+              {4096}, Lengths(4, 512),  Lengths(4, 128)};
+  }
+  std::erase_if(shapes, [&](const Lengths& lengths) {
+    const int64_t tokens = std::accumulate(lengths.begin(), lengths.end(), int64_t{0});
+    const bool too_many = on_backend && max_batch_tokens > 0 && tokens > max_batch_tokens;
+    return too_many || !info.TakesLength(lengths.front());
+  });
+  return shapes;
+}
+
 // The lengths of texts that have max_batch_tokens tokens together, each as long as the model takes.
 std::vector<int64_t> LargestBatch(const ModelInfo& info, int64_t max_batch_tokens) {
   const int64_t longest = info.CutToLongest(max_batch_tokens);
@@ -129,17 +154,24 @@ absl::Status SetTeam(int num_threads) {
 
 }  // namespace
 
-absl::StatusOr<DataType> ResolveDataType(const std::string& name, const ModelFolder& folder) {
+absl::StatusOr<DataType> ResolveDataType(const std::string& name, const ModelFolder& folder,
+                                         const Backend* backend) {
   for (DataType dtype : {DataType::kFloat32, DataType::kBFloat16, DataType::kInt8}) {
     if (name == DataTypeName(dtype)) return dtype;
   }
+  const bool is_float16 = name == DataTypeName(DataType::kFloat16);
+  if (is_float16 && backend != nullptr) return DataType::kFloat16;
   if (name != "auto") {
-    return absl::InvalidArgumentError(
-        absl::StrCat("dtype is '", name, "'; allowed: float32, bfloat16, int8, auto"));
+    return absl::InvalidArgumentError(absl::StrCat(
+        "dtype is '", name, is_float16 ? "', which needs a card (device cuda)" : "'", "; allowed",
+        backend != nullptr ? ": float32, bfloat16, float16, int8, auto"
+        : is_float16       ? " on device cpu: float32, bfloat16, int8, auto"
+                           : ": float32, bfloat16, int8, auto"));
   }
   const absl::StatusOr<std::string> int8 = FindInt8Weights(folder.weight_files());
   if (!int8.ok()) return int8.status();
-  return int8->empty() ? FastestAccurateDataType() : DataType::kInt8;
+  if (!int8->empty()) return DataType::kInt8;
+  return backend != nullptr ? DataType::kBFloat16 : FastestAccurateDataType();
 }
 
 absl::StatusOr<std::unique_ptr<Encoder>> Encoder::Load(const std::string& model_dir,
@@ -177,7 +209,7 @@ absl::StatusOr<std::unique_ptr<Encoder>> Encoder::Load(const ModelFolder& folder
   encoder->backend_ = std::move(backend);
   encoder->model_ = *std::move(model);
   encoder->head_ = *std::move(head);
-  encoder->cost_model_ = std::make_unique<CostModel>(encoder->info_);
+  encoder->cost_model_ = std::make_unique<CostModel>(encoder->info_, encoder->on_backend());
   TrimMemory();  // gives back what loading held beyond the weights
   return encoder;
 } catch (const c10::OutOfMemoryError& error) {
@@ -229,20 +261,16 @@ absl::Status Encoder::MeasurePooling() {
   return absl::OkStatus();
 }
 
-// The first pass of a shape pays for lazy set-up (oneDNN primitives, arena, page faults); the next
-// ones are measured. The quickest of them counts, since whatever else the machine does at that
-// moment can only make a pass slower. One short text, many short texts and longer texts tell the
-// fixed cost of a batch, the linear layers and the attention apart.
+// The first pass of a shape pays for lazy set-up (oneDNN primitives, arena, page faults; kernels of
+// a card); the next ones are measured, on the clock of the wall: a thread that waits for a card
+// uses no CPU time, or only spins. The quickest of them counts, since whatever else the machine
+// does at that moment can only make a pass slower.
 absl::Status Encoder::WarmUp(int64_t max_batch_tokens) {
-  const std::vector<std::vector<int64_t>> shapes = {
-      {8},    {128},  std::vector<int64_t>(16, 32), {512},
-      {1024}, {2048}, {512, 512, 512, 512},         {4096}};
   std::vector<CostModel::Sample> samples;
+  const double enough = on_backend() ? kBackendWarmUpSeconds : kWarmUpSeconds;
   const WarmUpClock::time_point start = WarmUpClock::now();
-  for (const std::vector<int64_t>& lengths : shapes) {
-    const int64_t longest = *std::max_element(lengths.begin(), lengths.end());
-    if (!info_.TakesLength(longest)) continue;
-    if (SecondsSince(start) > kWarmUpSeconds && samples.size() >= 2) break;
+  for (const Lengths& lengths : CalibrationShapes(info_, on_backend(), max_batch_tokens)) {
+    if (SecondsSince(start) > enough && samples.size() >= 2) break;
     CostModel::Sample sample{.texts = {lengths.begin(), lengths.end()}, .seconds = INFINITY};
     const absl::StatusOr<double> first = MeasurePass(lengths);
     if (!first.ok()) return first.status();

@@ -95,8 +95,11 @@ int main(int argc, char** argv) {
   // Before the model is loaded, which may take minutes.
   if (const absl::Status status = longspan::CheckFiles(options); !status.ok())
     return fail_logged(status);
+  const bool default_batch = options.max_batch_tokens == 0;
   auto model = longspan::LoadServedModel(&options);
   if (!model.ok()) return fail_logged(model.status());
+  if (default_batch)
+    parsed->origins["max-batch-tokens"] = absl::StrCat("default on ", model->info.device);
   if (!model->team_speeds.empty())
     parsed->origins["replicas"] = parsed->origins["threads"] = "measured at start";
   auto server = longspan::Server::Create(options, *std::move(model), &log, [] { _exit(4); });

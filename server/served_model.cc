@@ -3,8 +3,10 @@
 #include <algorithm>
 #include <optional>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "core/backend/open_backend.h"
 #include "core/checkpoint/model_folder.h"
 #include "core/cost_model.h"
 #include "core/encoder.h"
@@ -12,7 +14,7 @@
 #include "core/runtime/compute_threads.h"
 #include "core/runtime/memory.h"
 #include "core/runtime/process_checks.h"
-#include "server/batching/memory_bound.h"
+#include "server/model_memory.h"
 
 namespace longspan {
 namespace {
@@ -40,6 +42,14 @@ absl::Status OfFolder(const std::string& folder, const absl::Status& status) {
   return absl::Status(status.code(), absl::StrCat(folder, ": ", status.message()));
 }
 
+absl::Status WarmUp(Encoder& encoder, const std::string& folder, int64_t max_batch_tokens) {
+  const absl::Status status = OfFolder(folder, encoder.WarmUp(max_batch_tokens));
+  if (!absl::IsResourceExhausted(status) || !encoder.on_backend()) return status;
+  return absl::Status(status.code(),
+                      absl::StrCat(status.message(), "; max-batch-tokens is ", max_batch_tokens,
+                                   ", give fewer or more room on ", encoder.info().device));
+}
+
 // Bytes that tensors may take; 0 = no bound.
 absl::StatusOr<int64_t> MemoryBudget(const ServerOptions& options) {
   if (options.memory_budget > 0) return options.memory_budget;
@@ -60,8 +70,13 @@ struct TeamLimit {
   std::string cause;
 };
 
-// Fills in replicas and threads where they are 0.
-TeamLimit DivideCores(ServerOptions* options) {
+// Fills in replicas and threads where they are 0. A card is fed by one replica, or more where the
+// settings say so; its thread only hands over work, and leaves the cores to tokenizers and calls.
+TeamLimit DivideCores(ServerOptions* options, int cards) {
+  if (cards > 0) {
+    options->replicas = std::max<int64_t>(cards, options->replicas);
+    options->threads = std::max<int64_t>(1, options->threads);
+  }
   const int64_t cores = AvailableCores();
   if (options->replicas == 0)
     options->replicas = std::max<int64_t>(1, options->threads == 0 ? 1 : cores / options->threads);
@@ -75,97 +90,139 @@ TeamLimit DivideCores(ServerOptions* options) {
   return limit;
 }
 
-// What a text takes beside the tensors of its pass, for each token: some 8 bytes of text, 41 of ids
-// and offsets as the tokenizer gives them, and their copies in the pieces and in the batch.
-constexpr int64_t kBesideTensors = 96;
+using Backends = std::vector<std::shared_ptr<const Backend>>;
+using Encoders = std::vector<std::shared_ptr<Encoder>>;
 
-// Finds how long a text may be by memory, once the weights are loaded and the cores divided.
-void BoundByMemory(const std::shared_ptr<Encoder>& encoder, ServerOptions* options,
-                   ServedModel* model) {
-  model->piece_bytes = [encoder](const TextShape& text) {
-    return encoder->cost_model().BatchBytes(std::span(&text, 1));
-  };
-  model->container_bytes = CgroupMemoryLimit().value_or(0);
-  if (model->tensor_bytes == 0) return;
-  // A long text has not all that is left to itself: passes of others run beside it, on other
-  // replicas or inside it, and must fit too. Where half would not do for them, the text keeps half.
-  const int64_t left = model->tensor_bytes - GetMemoryStats().live_bytes;
-  const int64_t passes_beside = model->teams_follow_load ? 1 : options->replicas;
-  const int64_t batch = model->piece_bytes(model->info.CutToLongest(options->max_batch_tokens));
-  model->max_piece_bytes = std::max<int64_t>(1, std::max(left / 2, left - passes_beside * batch));
-  MemoryRoom room{.tensor_bytes = model->max_piece_bytes};
-  if (model->container_bytes > 0) {
-    room.process_bytes = std::max<int64_t>(
-        1, model->container_bytes - ResidentPrivateBytes() - (left - model->max_piece_bytes));
+// The model on each of the backends.
+absl::StatusOr<Encoders> LoadEncoders(const ModelFolder& folder, const ServerOptions& options,
+                                      const Backends& backends) {
+  const auto dtype = ResolveDataType(options.dtype, folder, backends.front().get());
+  if (!dtype.ok()) return dtype.status();
+  Encoders encoders;
+  for (const std::shared_ptr<const Backend>& backend : backends) {
+    auto encoder = Encoder::Load(
+        folder,
+        {.dtype = *dtype, .num_threads = static_cast<int>(options.threads), .backend = backend});
+    if (!encoder.ok()) return encoder.status();
+    encoders.push_back(*std::move(encoder));
   }
-  options->memory_max_tokens = LongestTextInMemory(
-      {.pass_bytes = [&](int64_t num_tokens) { return model->piece_bytes(num_tokens); },
-       // With EncodeTokens every token's vector is kept until it is sent.
-       .bytes_per_token = kBesideTensors + 4 * model->info.token_dimensions},
-      room);
+  return encoders;
+}
+
+// Divides the cores by a measurement.
+absl::Status MeasureDivision(const Encoder& encoder, int most_threads, ServerOptions* options,
+                             ServedModel* model) {
+  auto speeds = MeasureTeams(encoder, TeamCandidates(AvailableCores(), most_threads));
+  if (!speeds.ok()) return speeds.status();
+  const ComputeTeams teams = ChooseTeams(*speeds);
+  options->replicas = teams.replicas;
+  options->threads = teams.threads;
+  // What a lone text has. Each replica then keeps a team of that size.
+  const int all = teams.replicas * teams.threads;
+  const int64_t started = teams.replicas * all + options->tokenizer_threads + kOtherThreads;
+  model->teams_follow_load =
+      most_threads >= all && CheckThreadsStart(static_cast<int>(started)).ok();
+  SetComputeThreads(model->teams_follow_load ? all : teams.threads);
+  model->team_speeds = *std::move(speeds);
+  return absl::OkStatus();
+}
+
+// The memory of all cards together.
+DeviceMemory MemoryOf(const Encoders& encoders) {
+  DeviceMemory sum;
+  for (const std::shared_ptr<Encoder>& encoder : encoders) {
+    const DeviceMemory memory = encoder->device_memory();
+    sum.total_bytes += memory.total_bytes;
+    sum.free_bytes += memory.free_bytes;
+  }
+  return sum;
+}
+
+// Predictions and checks are those of the first encoder: the cards of a server are alike.
+void SetFunctions(const Encoders& encoders, const std::string& folder, int64_t max_batch_tokens,
+                  ServedModel* model) {
+  const std::shared_ptr<Encoder>& first = encoders.front();
+  for (const std::shared_ptr<Encoder>& encoder : encoders) {
+    model->encoders.push_back([encoder](const TokenBatch& batch,
+                                        std::span<const EncodeOptions> wanted,
+                                        const EncodeControl& control) {
+      return encoder->Encode(batch, wanted, control);
+    });
+  }
+  if (model->on_card) model->device_memory = [encoders] { return MemoryOf(encoders); };
+  model->cost.text_seconds = [first](const TextShape& text) {
+    return first->cost_model().TextSeconds(text);
+  };
+  model->cost.batch_seconds = [first](std::span<const TextShape> texts) {
+    return first->cost_model().BatchSeconds(texts);
+  };
+  model->validate = [first](const TokenBatch::Text& text, const EncodeOptions& wanted) {
+    return first->Validate(text, wanted);
+  };
+  model->warm_up = [encoders, folder, max_batch_tokens] {
+    for (const std::shared_ptr<Encoder>& encoder : encoders) {
+      if (absl::Status status = WarmUp(*encoder, folder, max_batch_tokens); !status.ok())
+        return status;
+    }
+    return absl::OkStatus();
+  };
+}
+
+absl::StatusOr<ServedModel> LoadOn(const Backends& backends, ServerOptions* options) {
+  const auto folder = ModelFolder::Open(options->model);
+  if (!folder.ok()) return folder.status();
+  auto tokenizer = LoadTokenizer(options->model);
+  if (!tokenizer.ok()) return tokenizer.status();
+  ServedModel model;
+  model.on_card = backends.front() != nullptr;
+  const bool measure =
+      !model.on_card && options->replicas == 0 && options->threads == 0 && AvailableCores() > 1;
+  const int cards = model.on_card ? static_cast<int>(backends.size()) : 0;
+  const TeamLimit limit = DivideCores(options, cards);
+  model.thread_limit = limit.cause;
+  const auto budget = MemoryBudget(*options);
+  if (!budget.ok()) return budget.status();
+  model.tensor_bytes = *budget;
+  SetMemoryBudget(*budget);
+  const auto encoders = LoadEncoders(*folder, *options, backends);
+  if (!encoders.ok()) return encoders.status();
+  const Encoder& encoder = *encoders->front();
+  model.info = encoder.info();
+  if (cards > 1) model.info.device = options->device;
+  absl::Status status = CheckTokenTypes(tokenizer->get(), encoder.info(), folder->path());
+  if (status.ok() && measure)
+    status = OfFolder(folder->path(), MeasureDivision(encoder, limit.threads, options, &model));
+  if (!status.ok()) return status;
+  BoundByMemory(*encoders, options, &model);
+  model.tokenizer = *std::move(tokenizer);
+  if (model.tokenizer != nullptr && model.tokenizer->cut_rules().Any())
+    options->max_uncut_bytes = static_cast<int64_t>(ChunkSizes().longest_uncut);
+  SetFunctions(*encoders, folder->path(), options->max_batch_tokens, &model);
+  model.warnings = folder->warnings();
+  return model;
 }
 
 }  // namespace
 
 absl::StatusOr<ServedModel> LoadServedModel(ServerOptions* options) {
-  const auto folder = ModelFolder::Open(options->model);
-  if (!folder.ok()) return folder.status();
-  auto tokenizer = LoadTokenizer(options->model);
-  if (!tokenizer.ok()) return tokenizer.status();
-  const bool measure = options->replicas == 0 && options->threads == 0 && AvailableCores() > 1;
-  const TeamLimit limit = DivideCores(options);
-  const auto budget = MemoryBudget(*options);
-  if (!budget.ok()) return budget.status();
-  SetMemoryBudget(*budget);
-  const auto dtype = ResolveDataType(options->dtype, *folder);
-  if (!dtype.ok()) return dtype.status();
-  auto loaded =
-      Encoder::Load(*folder, {.dtype = *dtype, .num_threads = static_cast<int>(options->threads)});
-  if (!loaded.ok()) return loaded.status();
-  const std::shared_ptr<Encoder> encoder = *std::move(loaded);
-  if (absl::Status status = CheckTokenTypes(tokenizer->get(), encoder->info(), folder->path());
-      !status.ok())
-    return status;
-
-  ServedModel model;
-  model.thread_limit = limit.cause;
-  if (measure) {
-    auto speeds = MeasureTeams(*encoder, TeamCandidates(AvailableCores(), limit.threads));
-    if (!speeds.ok()) return OfFolder(folder->path(), speeds.status());
-    const ComputeTeams teams = ChooseTeams(*speeds);
-    options->replicas = teams.replicas;
-    options->threads = teams.threads;
-    // What a lone text has. Each replica then keeps a team of that size.
-    const int all = teams.replicas * teams.threads;
-    const int64_t started = teams.replicas * all + options->tokenizer_threads + kOtherThreads;
-    model.teams_follow_load =
-        limit.threads >= all && CheckThreadsStart(static_cast<int>(started)).ok();
-    SetComputeThreads(model.teams_follow_load ? all : teams.threads);
-    model.team_speeds = *std::move(speeds);
+  const auto devices = SplitDevices(options->device);
+  if (!devices.ok()) return devices.status();
+  Backends backends;
+  std::string why_cpu;
+  for (const std::string& device : *devices) {
+    auto backend = OpenBackend(device, {}, &why_cpu);
+    if (!backend.ok()) return backend.status();
+    backends.push_back(*std::move(backend));
   }
-  model.info = encoder->info();
-  model.tensor_bytes = *budget;
-  BoundByMemory(encoder, options, &model);
-  model.tokenizer = *std::move(tokenizer);
-  if (model.tokenizer != nullptr && model.tokenizer->cut_rules().Any())
-    options->max_uncut_bytes = static_cast<int64_t>(ChunkSizes().longest_uncut);
-  model.encode = [encoder](const TokenBatch& batch, std::span<const EncodeOptions> wanted,
-                           const EncodeControl& control) {
-    return encoder->Encode(batch, wanted, control);
-  };
-  model.cost.text_seconds = [encoder](const TextShape& text) {
-    return encoder->cost_model().TextSeconds(text);
-  };
-  model.cost.batch_seconds = [encoder](std::span<const TextShape> texts) {
-    return encoder->cost_model().BatchSeconds(texts);
-  };
-  model.validate = [encoder](const TokenBatch::Text& text, const EncodeOptions& wanted) {
-    return encoder->Validate(text, wanted);
-  };
-  model.warm_up = [encoder, path = folder->path(), largest = options->max_batch_tokens] {
-    return OfFolder(path, encoder->WarmUp(largest));
-  };
-  model.warnings = folder->warnings();
+  const ServerOptions asked = *options;
+  absl::StatusOr<ServedModel> model = LoadOn(backends, options);
+  const bool on_card = backends.front() != nullptr;
+  if (options->device == "auto" && on_card && absl::IsUnimplemented(model.status())) {
+    why_cpu = std::string(model.status().message());  // this model does not run on a card
+    *options = asked;
+    model = LoadOn({nullptr}, options);
+  }
+  if (model.ok()) model->why_cpu = std::move(why_cpu);
   return model;
 }
 

@@ -13,6 +13,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "core/compute_teams.h"
+#include "core/device_memory.h"
 #include "core/model_info.h"
 #include "core/text_shape.h"
 #include "core/tokenizer/tokenizer.h"
@@ -30,7 +31,14 @@ inline constexpr int64_t kOtherThreads = 22;
 struct ServedModel {
   ModelInfo info;
   std::unique_ptr<Tokenizer> tokenizer;  // null where the folder has none: token_ids only
-  EncodeFunction encode;
+  bool on_card = false;                  // the passes run on a card and not on the CPU
+  // Why the device "auto" is the CPU, in one line; empty = it is not, or another one was asked for.
+  std::string why_cpu;
+  // Of all cards together, as Encoder::device_memory tells it; empty on the CPU.
+  std::function<DeviceMemory()> device_memory;
+  // Encoder::Encode of each device, at least one: replica i computes with number i modulo their
+  // number.
+  std::vector<EncodeFunction> encoders;
   BatchCost cost;
   // Encoder::Validate; empty = nothing is checked.
   std::function<absl::Status(const TokenBatch::Text& text, const EncodeOptions& options)> validate;
@@ -56,9 +64,11 @@ struct ServedModel {
   std::string thread_limit;
 };
 
-// Opens options.model: folder, tokenizer, weights. Where options.replicas or options.threads are 0
-// it fills them in: by measurement where both are 0, else from the other one and the cores. Errors
-// are one line: what, where, what to do.
+// Opens options.device and then options.model: folder, tokenizer, weights. "auto" is the CPU where
+// no card can be used, and where the model does not run on one. What options leave open it fills
+// in. On the CPU: replicas and threads, by measurement where both are 0, else from the other one
+// and the cores. On cards: one replica of one thread each, and as many max_batch_tokens as their
+// memory holds, up to the default. Errors are one line: what, where, what to do.
 absl::StatusOr<ServedModel> LoadServedModel(ServerOptions* options);
 
 }  // namespace longspan

@@ -46,10 +46,16 @@ AdmissionOptions AdmissionOf(const ServerOptions& options, const ServedModel& mo
   return out;
 }
 
+// BatchSchedulerOptions::shared_tokens on a card. Launching the kernels of 12 layers takes the host
+// 4 ms (docs/gpu.md), in which a card computes some 10,000 tokens of a model of that size: a
+// smaller batch leaves it idle.
+constexpr int64_t kSharedTokensOfCard = 16384;
+
 BatchSchedulerOptions SchedulerOf(const ServerOptions& options, const ServedModel& model) {
   BatchSchedulerOptions out;
   out.max_batch_tokens = options.max_batch_tokens;
   out.batch_timeout = options.batch_timeout;
+  if (model.on_card) out.shared_tokens = kSharedTokensOfCard;
   out.length_multiple = model.info.length_multiple;
   out.cores = CoresOf(options, model);
   return out;
@@ -196,7 +202,9 @@ Server::Server(ServerOptions options, ServedModel model, Log* log, std::function
 absl::StatusOr<std::unique_ptr<Server>> Server::Create(ServerOptions options, ServedModel model,
                                                        Log* log, std::function<void()> on_lost) {
   if (absl::Status status = Validate(options); !status.ok()) return status;
-  options.replicas = std::max<int64_t>(1, options.replicas);  // 0 where LoadServedModel did not run
+  // 0 where LoadServedModel did not run.
+  options.replicas = std::max<int64_t>(1, options.replicas);
+  if (options.max_batch_tokens == 0) options.max_batch_tokens = DefaultBatchTokens(model.on_card);
   const ConnectionLimits connections = ConnectionLimitsOf(options);
   options.max_connections = connections.grpc;
   options.max_connections_per_client = connections.grpc_per_client;
@@ -330,7 +338,9 @@ void Server::ReportComputeTeams() {
   log_->Write(LogLevel::kInfo, "compute_teams",
               {{"replicas", options_.replicas},
                {"threads", options_.threads},
-               {"chosen_by", measured.empty() ? "settings" : "measurement"},
+               {"chosen_by", !measured.empty() ? "measurement"
+                             : model_.on_card  ? "device"
+                                               : "settings"},
                {"follow_load", model_.teams_follow_load},
                {"measured", measured}});
   if (!model_.thread_limit.empty()) {
@@ -342,10 +352,30 @@ void Server::ReportComputeTeams() {
       model_.team_speeds);
 }
 
+// Where the passes run. An operator who left the choice to the server reads here what became of it.
+void Server::ReportDevice() {
+  const DeviceMemory memory = model_.device_memory ? model_.device_memory() : DeviceMemory{};
+  log_->Write(LogLevel::kInfo, "device",
+              {{"device", model_.info.device},
+               {"asked", options_.device},
+               {"dtype", DataTypeName(model_.info.dtype)},
+               {"max_batch_tokens", options_.max_batch_tokens},
+               {"total_bytes", memory.total_bytes},
+               {"free_bytes", memory.free_bytes}});
+  if (model_.why_cpu.empty()) return;
+  log_->Write(LogLevel::kWarning, "device_fallback",
+              {{"device", model_.info.device},
+               {"asked", options_.device},
+               {"reason", ShortMessage(model_.why_cpu)}});
+}
+
 // What the longest text in force is and what sets it. --print-config cannot tell: the model's and
 // the memory's bounds are known only now.
 void Server::ReportMemory() {
-  metrics_.SetMemoryLimits(model_.container_bytes, model_.tensor_bytes);
+  const int64_t device_bytes = model_.device_memory ? model_.device_memory().total_bytes : 0;
+  metrics_.SetMemoryLimits({.container = model_.container_bytes,
+                            .tensors = model_.tensor_bytes,
+                            .device = device_bytes});
   log_->Write(LogLevel::kInfo, "text_limit",
               {{"max_tokens", MaxTokensInForce(options_, model_.info)},
                {"set_by", MaxTokensSetBy(options_, model_.info)},
@@ -354,7 +384,8 @@ void Server::ReportMemory() {
                {"memory_tokens", options_.memory_max_tokens},
                {"pass_bytes", model_.max_piece_bytes},
                {"tensor_bytes", model_.tensor_bytes},
-               {"container_bytes", model_.container_bytes}});
+               {"container_bytes", model_.container_bytes},
+               {"device_bytes", device_bytes}});
 }
 
 // The first connection is the server's own. It shows that the port answers, and whether gRPC reads
@@ -381,10 +412,13 @@ void Server::ReportConnections() {
 }
 
 void Server::StartWorkers() {
+  WorkerOptions options{.preempt = options_.preempt,
+                        .piece_bytes = model_.piece_bytes,
+                        .shares_memory = model_.on_card};
+  if (model_.on_card) options.cpu_time = WorkerOptions::NoCpuTime;
   for (int64_t i = 0; i < options_.replicas; ++i) {
-    workers_.push_back(std::make_unique<EncoderWorker>(model_.encode, &scheduler_, &observers_,
-                                                       &clock_,
-                                                       WorkerOptions{.preempt = options_.preempt}));
+    workers_.push_back(std::make_unique<EncoderWorker>(model_.encoders[i % model_.encoders.size()],
+                                                       &scheduler_, &observers_, &clock_, options));
   }
   reaper_ = std::make_unique<QueueReaper>(&scheduler_);
 }
@@ -470,10 +504,24 @@ void Server::OnPortState(PortState state, const absl::Status& last) {
   if (state == PortState::kDead) GiveUp();
 }
 
+std::string Server::DeviceError() const {
+  for (const auto& worker : workers_) {
+    const EncoderWorker::Heartbeat heartbeat = worker->heartbeat();
+    if (heartbeat.device_lost) return heartbeat.device_error;
+  }
+  return "";
+}
+
 void Server::OnWorkerState(WorkerState state) {
   static constexpr const char* kEvents[] = {"worker_moves_again", "worker_stuck", "worker_dead"};
-  log_->Write(state == WorkerState::kGood ? LogLevel::kWarning : LogLevel::kError,
-              kEvents[static_cast<int>(state)]);
+  const std::string lost = DeviceError();
+  if (!lost.empty()) {
+    log_->Write(LogLevel::kError, "device_lost",
+                {{"device", model_.info.device}, {"error", ShortMessage(lost)}, {"exit_code", 4}});
+  } else {
+    log_->Write(state == WorkerState::kGood ? LogLevel::kWarning : LogLevel::kError,
+                kEvents[static_cast<int>(state)]);
+  }
   workers_good_ = state == WorkerState::kGood;
   SetLive();
   if (state == WorkerState::kDead) GiveUp();
@@ -498,6 +546,7 @@ void Server::GiveUp() {
 }
 
 absl::Status Server::Start() {
+  ReportDevice();
   ReportComputeTeams();
   ReportMemory();
   ReportConnections();
@@ -513,6 +562,8 @@ absl::Status Server::Start() {
   log_->Write(LogLevel::kInfo, "serving",
               {{"model", model_.info.name},
                {"architecture", model_.info.architecture},
+               {"dtype", DataTypeName(model_.info.dtype)},
+               {"device", model_.info.device},
                {"grpc_address", grpc_address()},
                {"grpc_port", grpc_port()},
                {"http_port", http_.port()}});
@@ -576,6 +627,8 @@ Server::~Server() {
 ServerGauges Server::ReadGauges() const {
   const BatchScheduler::Depth depth = scheduler_.depth();
   const Admission::Backlog backlog = admission_.backlog();
+  std::optional<DeviceMemory> card;
+  if (model_.device_memory) card = model_.device_memory();
   return {.queue_texts = depth.pieces,
           .queue_tokens = depth.tokens,
           .queue_predicted_seconds = backlog.seconds(),
@@ -593,6 +646,7 @@ ServerGauges Server::ReadGauges() const {
           .tls_expires = tls_.in_use() ? absl::ToUnixSeconds(tls_.expires()) : 0,
           .reloads = {tls_.files().num_taken(), keys_.files().num_taken()},
           .reload_failures = {tls_.files().num_refused(), keys_.files().num_refused()},
+          .card_memory = card,
           .cost_correction = {cost_.factor(Lane::kShort), cost_.factor(Lane::kLong),
                               cost_.factor(Lane::kBulk)}};
 }

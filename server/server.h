@@ -96,12 +96,15 @@ class Server {
   // Tells the log and the metrics how many replicas and threads there are, and the measured speeds
   // that they were chosen from.
   void ReportComputeTeams();
+  void ReportDevice();
   void ReportMemory();
   // Logs the limits of connections in force, and whether the transport is guarded.
   void ReportConnections();
   void StartWorkers();
   void StartWatching();
   void OnWorkerState(WorkerState state);
+  // What the device said as a worker lost it; empty = none has.
+  std::string DeviceError() const;
   void OnPortState(PortState state, const absl::Status& last);
   // Liveness: no worker hangs, and the port answers.
   void SetLive();

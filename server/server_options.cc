@@ -12,6 +12,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_replace.h"
+#include "core/backend/open_backend.h"
 #include "core/error_details.h"
 #include "core/model_info.h"
 #include "proto/longspan/v1/address.h"
@@ -33,6 +34,9 @@ struct ListenOn {
 struct Choice {
   std::string ServerOptions::*member;
   std::vector<std::string> allowed;
+};
+struct Device {
+  std::string ServerOptions::*member;
 };
 struct Integer {
   int64_t ServerOptions::*member;
@@ -65,7 +69,7 @@ struct Time {
   absl::Duration min;
   absl::Duration max;
 };
-using Kind = std::variant<Text, ListenOn, Choice, Integer, Quantity, Real, Switch, Time>;
+using Kind = std::variant<Text, ListenOn, Choice, Device, Integer, Quantity, Real, Switch, Time>;
 
 struct Setting {
   std::string name;
@@ -80,7 +84,7 @@ constexpr int64_t kMost = int64_t{1} << 40;
 constexpr char kExitCodes[] =
     "Exit codes:\n"
     "  0  drained after SIGTERM or SIGINT: everything that was accepted has been answered\n"
-    "  1  cannot start: model, address, certificates, threads\n"
+    "  1  cannot start: model, device, address, certificates, threads\n"
     "  2  bad settings\n"
     "  3  a second signal, or the drain limit passed with work left\n"
     "  4  the computing device is lost, a worker hangs, or the gRPC port no longer answers\n"
@@ -92,18 +96,23 @@ using O = ServerOptions;
 const std::vector<Setting>& Settings() {
   static const auto* settings = new std::vector<Setting>{
       {"model", "model folder (config.json, model.safetensors, tokenizer.json)", Text{&O::model}},
-      {"device", "cpu | cuda", Choice{&O::device, {"cpu", "cuda"}}},
+      {"device",
+       "cpu | cuda (the first card) | cuda:N | cuda:N,M,... (a replica on each) | auto: the first "
+       "card, else the CPU, and the log says why",
+       Device{&O::device}},
       {"dtype",
-       "float32 | bfloat16 | int8 | auto: int8 of a quantized folder, else bfloat16 where the CPU "
-       "has it, else float32",
-       Choice{&O::dtype, {"float32", "bfloat16", "int8", "auto"}}},
+       "float32 | bfloat16 | float16 (cards) | int8 | auto: int8 of a quantized folder, else "
+       "bfloat16 on a card or a CPU that has it, else float32",
+       Choice{&O::dtype, {"float32", "bfloat16", "float16", "int8", "auto"}}},
       {"listen", "gRPC: HOST:PORT, [IPv6]:PORT, unix:PATH, unix-abstract:NAME; port 0: a free one",
        ListenOn{&O::listen, /*is_http=*/false}},
       {"http", "metrics and probes: HOST:PORT (IPv4), or off", ListenOn{&O::http, true}},
       {"replicas",
-       "workers, each with a compute team; 0 = what moves most tokens in a measurement at start",
+       "workers, each with a compute team; 0 = what moves most tokens in a measurement at start; "
+       "on a card one",
        Integer{&O::replicas, 0, 1024}},
-      {"threads", "threads of one team; 0 = CPU quota / replicas, or as the load asks for",
+      {"threads",
+       "threads of one team; 0 = CPU quota / replicas, or as the load asks for; on a card one",
        Integer{&O::threads, 0, 1024}},
       {"tokenizer-threads", "threads that read texts", Integer{&O::tokenizer_threads, 1, 256}},
       {"memory-budget", "bytes of tensors, weights included; 0 = 90 % of the cgroup's limit",
@@ -111,8 +120,10 @@ const std::vector<Setting>& Settings() {
       {"preempt", "short texts may run between the layers of a long one", Switch{&O::preempt}},
       {"max-tokens", "longest text in tokens; 0 = what the model and the memory allow",
        Tokens(&O::max_tokens, 0, kMost)},
-      {"max-batch-tokens", "tokens of one forward pass; a longer text runs alone",
-       Tokens(&O::max_batch_tokens, 1, kMost)},
+      {"max-batch-tokens",
+       "tokens of one forward pass; a longer text runs alone; 0 = 16384, on a card 65536 or what "
+       "its memory holds",
+       Tokens(&O::max_batch_tokens, 0, kMost)},
       {"batch-timeout", "how long a batch below its budget waits for company",
        Time{&O::batch_timeout, absl::ZeroDuration(), absl::Seconds(60)}},
       {"max-queue-tokens", "tokens accepted and not done", Tokens(&O::max_queue_tokens, 1, kMost)},
@@ -217,6 +228,11 @@ struct Setter {
     options.*kind.member = text;
     return std::nullopt;
   }
+  std::optional<std::string> operator()(const Device& kind) const {
+    if (!SplitDevices(text).ok()) return kDeviceNames;
+    options.*kind.member = text;
+    return std::nullopt;
+  }
   std::optional<std::string> operator()(const Integer& kind) const {
     int64_t value = 0;
     if (!absl::SimpleAtoi(text, &value) || value < kind.min || value > kind.max) {
@@ -266,6 +282,7 @@ struct Getter {
   std::string operator()(const Text& kind) const { return options.*kind.member; }
   std::string operator()(const ListenOn& kind) const { return options.*kind.member; }
   std::string operator()(const Choice& kind) const { return options.*kind.member; }
+  std::string operator()(const Device& kind) const { return options.*kind.member; }
   std::string operator()(const Integer& kind) const { return absl::StrCat(options.*kind.member); }
   std::string operator()(const Quantity& kind) const {
     return FormatQuantity(options.*kind.member, kind.counted);
@@ -448,10 +465,6 @@ absl::Status Validate(const ServerOptions& options) {
     return absl::InvalidArgumentError(absl::StrCat(
         "default-deadline is ", absl::FormatDuration(options.default_deadline),
         "; allowed: at most max-deadline, ", absl::FormatDuration(options.max_deadline)));
-  }
-  if (options.device != "cpu") {
-    return absl::InvalidArgumentError(
-        absl::StrCat("device is '", options.device, "'; this build computes on: cpu"));
   }
   return absl::OkStatus();
 }

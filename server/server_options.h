@@ -26,17 +26,18 @@ struct ModelInfo;
 struct ServerOptions {
   // What is served, and where.
   std::string model;  // folder
+  // cpu | cuda | cuda:N | cuda:N,M,... | auto (core/backend/open_backend.h)
   std::string device = "cpu";
-  std::string dtype = "float32";  // float32 | bfloat16 | int8 | auto
+  std::string dtype = "float32";  // float32 | bfloat16 | float16 (on cards) | int8 | auto
   // What ReadAddress reads (proto/longspan/v1/address.h). Port 0 picks a free one.
   std::string listen = "0.0.0.0:50051";
   std::string http = "0.0.0.0:8080";  // a name or an IPv4 address with a port, or "off"
 
   // Compute.
-  // Worker threads, each with a compute team. 0 = CPU quota / threads where threads is set, else
-  // measured at start.
+  // Worker threads, each with a compute team. 0 = one on a card; on the CPU, CPU quota / threads
+  // where threads is set, else measured at start.
   int64_t replicas = 0;
-  int64_t threads = 0;  // of one compute team; 0 = CPU quota / replicas
+  int64_t threads = 0;  // of one compute team; 0 = one on a card, else CPU quota / replicas
   int64_t tokenizer_threads = 2;
   // Bytes of tensors, weights included. 0 = 90 % of the cgroup's memory limit; none where it has
   // none.
@@ -51,7 +52,9 @@ struct ServerOptions {
   // Most bytes of a text without a place where the tokenizer can cut it; 0 = no bound. No setting:
   // LoadServedModel finds it.
   int64_t max_uncut_bytes = 0;
-  int64_t max_batch_tokens = 16384;  // of one forward pass; a longer text runs alone
+  // Of one forward pass; a longer text runs alone. 0 = DefaultBatchTokens, or less where a card's
+  // memory holds less (LoadServedModel).
+  int64_t max_batch_tokens = 0;
   absl::Duration batch_timeout = absl::ZeroDuration();
   int64_t max_queue_tokens = int64_t{4} << 20;   // accepted and not done
   int64_t max_queue_bytes = int64_t{256} << 20;  // of texts accepted and not done
@@ -99,6 +102,9 @@ struct ServerOptions {
   std::string log_level = "info";   // debug | info | warning | error
 };
 
+// The tokens of a pass where the settings leave them open.
+constexpr int64_t DefaultBatchTokens(bool on_card) { return on_card ? 65536 : 16384; }
+
 // The longest text in force, in tokens: the smallest of options.max_tokens, the model's own bound
 // and what memory allows, of those that are set. 0 = none is.
 int64_t MaxTokensInForce(const ServerOptions& options, const ModelInfo& model);
@@ -128,9 +134,8 @@ absl::StatusOr<ParsedOptions> ParseServerOptions(const std::vector<std::string>&
                                                  const Environment& environment,
                                                  const std::vector<std::string>& variables = {});
 
-// Checks that need more than one value, or a choice of this build: the model is named, addresses
-// can be read, certificates come with keys, the default deadline is within the longest, the device
-// can be computed on.
+// Checks that need more than one value: the model is named, addresses can be read, certificates
+// come with keys, the default deadline is within the longest.
 absl::Status Validate(const ServerOptions& options);
 
 // One line per setting: `max-batch-tokens = 16384    # default`.

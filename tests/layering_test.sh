@@ -13,8 +13,8 @@ broken=0
 # alone are plain values (model_info.h, token_batch.h, ...) that lower rooms share with the API
 # above.
 rooms=$(cat <<'TABLE'
-core/cuda:
-core/backend: core/kernels
+core/cuda: core/backend core/kernels core/device_memory.h
+core/backend: core/kernels core/device_memory.h
 core/kernels:
 core/runtime:
 core/weights:
@@ -24,7 +24,7 @@ core/layers: core/backend core/kernels core/model_info.h
 core/attention: core/backend core/kernels core/layers core/runtime
 core/models: core/backend core/kernels core/layers core/attention core/weights core/checkpoint core/runtime core/model_info.h core/token_batch.h
 core: core/backend core/models core/layers core/weights core/checkpoint core/runtime
-core/tools: core core/models core/layers core/attention core/runtime core/weights core/checkpoint core/tokenizer
+core/tools: core core/backend/open_backend.h core/models core/layers core/attention core/runtime core/weights core/checkpoint core/tokenizer
 server/text: core core/tokenizer
 server/batching: core server/text proto/longspan/v1/length_classes.h
 server/engine: core server/text server/batching
@@ -34,7 +34,7 @@ server/rpc: core core/tokenizer server/text server/batching server/engine server
 server/http: server/net server/lifecycle.h
 server/net: core proto/longspan/v1/address.h
 server/settings: core proto/longspan/v1/edit_distance.h
-server: core core/tokenizer core/checkpoint core/runtime server/batching server/engine server/telemetry server/rpc server/http server/net server/settings proto/longspan/v1/address.h
+server: core core/backend/open_backend.h core/tokenizer core/checkpoint core/runtime server/batching server/engine server/telemetry server/rpc server/http server/net server/settings proto/longspan/v1/address.h
 client: proto
 TABLE
 )
@@ -74,7 +74,7 @@ rpc='#include *[<"](grpc|grpcpp|google/protobuf|google/rpc|prometheus|longspan/v
 forbid "core must not know gRPC, protobuf or Prometheus" "$rpc" core
 forbid "core/kernels must not know torch or absl" '#include *[<"](torch|ATen|c10|absl)/' core/kernels
 forbid "core/cuda/kernels must not know torch or absl" '#include *[<"](torch|ATen|c10|absl)/' core/cuda/kernels
-forbid "public headers of core must be free of torch" "$torch" core/encoder.h core/token_batch.h core/model_info.h core/cost_model.h core/pooling.h core/tokenizer core/checkpoint/model_folder.h
+forbid "public headers of core must be free of torch" "$torch" core/encoder.h core/token_batch.h core/model_info.h core/device_memory.h core/backend/open_backend.h core/cost_model.h core/pooling.h core/tokenizer core/checkpoint/model_folder.h
 forbid "server must not include torch" "$torch" server
 forbid "the engine (server/text, server/batching, server/engine) must not know gRPC, protobuf or Prometheus" "$rpc" server/text server/batching server/engine
 forbid "server/http must not know gRPC, protobuf or Prometheus" "$rpc" server/http

@@ -26,13 +26,7 @@
 
 namespace longspan {
 
-// The chunks of one kind of layer.
-struct ChunkShape {
-  int32_t chunk_length = 0;   // C, in tokens
-  int32_t chunks_before = 0;  // chunks that a chunk sees before itself
-  int32_t chunks_after = 0;   // chunks that a chunk sees behind itself
-  bool causal = false;        // a query sees no later key
-};
+using kernels::ChunkShape;
 
 // A text in the packed rows. It is padded to a multiple of every chunk length, or it is no longer
 // than one chunk.

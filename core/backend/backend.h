@@ -12,7 +12,8 @@
 // the host knows. A broken promise throws c10::Error.
 //
 // Thread safe; one pass at a time gives the best times. Proven by backend_rows_test,
-// backend_attention_test and, for whole models, by fixtures_test and batch_mixes_test.
+// backend_attention_test, backend_chunks_test and, for whole models, by fixtures_test,
+// reformer_fixture_test and batch_mixes_test.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -24,7 +25,9 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "core/backend/chunk_run.h"
 #include "core/backend/device_layout.h"
+#include "core/device_memory.h"
 #include "core/kernels/activation.h"
 
 namespace longspan {
@@ -108,8 +111,12 @@ class Backend {
   virtual absl::Status CheckDevice() const { return absl::OkStatus(); }
   // Gives memory that is kept for later tensors back to the device.
   virtual void FreeUnused() const {}
+  // The device's memory now; zeros where it is not known. It never throws, and any thread may ask
+  // at any time, also of a device that is lost.
+  virtual DeviceMemory Memory() const { return {}; }
   // Adds to a run what this backend's kernels read. Called once for each run of a batch.
   virtual void Prepare(WindowRun& /*run*/) const {}
+  virtual void PrepareChunks(ChunkRun& /*run*/) const {}
 
   // --- Row by row.
 
@@ -175,6 +182,35 @@ class Backend {
   // layout.globals are written.
   virtual void GlobalRows(const at::Tensor& hidden, const GlobalProjections& projections,
                           int64_t num_heads, const DeviceLayout& layout, at::Tensor& out) const = 0;
+
+  // --- Reformer's attention of chunks, by the rules of core/kernels/local_chunk_attention.h: which
+  // keys are masked by which score, and that the weights need not sum to 1. q, k, v: [T, H, D].
+
+  // A local layer of all rows of the batch, run after run: [T, H, D] of q's type.
+  at::Tensor LocalChunks(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
+                         std::span<const ChunkRun> runs) const;
+  // An LSH layer of all rows. `exact` [T, H, D] float32 is what is hashed: the shared projection
+  // before it was rounded to qk, which are the queries and, scaled, the keys. It is made of
+  // SortByBucket, AttendChunks and MergeRounds.
+  at::Tensor LshChunks(const at::Tensor& exact, const at::Tensor& qk, const at::Tensor& v,
+                       std::span<const ChunkRun> runs) const;
+  // The row at each slot of a run of which some text is hashed, [H, R, rows] int32 (chunk_run.h).
+  // Hashes are float32 throughout. Texts of one chunk stay as they lie.
+  virtual at::Tensor SortByBucket(const at::Tensor& exact, const ChunkRun& run) const = 0;
+  // Attention of all chunks of a run. With an order, [H, R, rows] of SortByBucket, it is that of an
+  // LSH layer, else (undefined) that of a local one. Writes
+  //   out [rows, H, R, D] of q's type, contiguous
+  //   lse [rows, H, R] float32, contiguous; undefined = not wanted, where R is 1
+  // A text of one chunk has one round: its other rounds of `out` are left as they are, and their
+  // lse is -inf.
+  virtual void AttendChunks(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
+                            const at::Tensor& order, const ChunkRun& run, at::Tensor& out,
+                            at::Tensor& lse) const = 0;
+  // The hash rounds of each row together, by weights exp(lse_r - Z) with Z = logsumexp_r(lse_r)
+  // rounded to float32: parts [rows, H, R, D] and lse [rows, H, R], of AttendChunks, give out
+  // [rows, H, D], contiguous.
+  virtual void MergeRounds(const at::Tensor& parts, const at::Tensor& lse,
+                           at::Tensor& out) const = 0;
 
   // --- Pooling.
 

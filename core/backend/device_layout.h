@@ -12,6 +12,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <vector>
 
@@ -48,13 +49,20 @@ struct WindowRun {
   at::Tensor prepared;  // what Backend::Prepare put there for its own kernels
 };
 
+// What a backend makes of a layout for all layers of a pass, as the first of them asks for it.
+struct KeptForLayers {
+  virtual ~KeptForLayers() = default;
+};
+
 struct DeviceLayout {
   const Backend* backend = nullptr;
   std::vector<WindowRun> runs;  // in the order of the texts; no text stands in two
   at::Tensor positions;         // [T] int64, the place of each row in its text
   at::Tensor read;              // [T] bool, whether a row is read; undefined = all are
   at::Tensor globals;           // [G] int64, rows of global tokens; undefined = there are none
-  std::vector<GlobalsOfText> texts_with_globals;  // in the order of the texts
+  std::vector<GlobalsOfText> texts_with_globals;            // in the order of the texts
+  mutable std::shared_ptr<KeptForLayers> kept_for_globals;  // by Backend::GlobalRows; one pass at a
+                                                            // time may use the layout
 };
 
 // The place of each row in its text, [T]; cu_seqlens [B+1] are the borders of the texts.

@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <optional>
-#include <string_view>
+#include <set>
 #include <system_error>
 #include <vector>
 
@@ -13,20 +13,21 @@
 #include "absl/strings/escaping.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 #include "absl/strings/string_view.h"
 #include "core/backend/backend.h"
 
 namespace longspan {
 namespace {
 
+constexpr char kCardPrefix[] = "cuda:";
 constexpr int kMostCards = 1024;  // numbers above it are slips of the pen
 
 // The number of the card that `device` names; nullopt where it names none.
 std::optional<int> CardOf(const std::string& device) {
   if (device == "cuda") return 0;
-  constexpr std::string_view kPrefix = "cuda:";
-  if (!device.starts_with(kPrefix)) return std::nullopt;
-  const std::string digits = device.substr(kPrefix.size());
+  if (!device.starts_with(kCardPrefix)) return std::nullopt;
+  const std::string digits = device.substr(sizeof(kCardPrefix) - 1);
   int card = 0;
   const bool all_digits = !digits.empty() && std::all_of(digits.begin(), digits.end(), [](char c) {
     return absl::ascii_isdigit(c);
@@ -80,18 +81,36 @@ absl::StatusOr<std::shared_ptr<const Backend>> OpenCard(int card, const BackendP
 
 }  // namespace
 
+absl::StatusOr<std::vector<std::string>> SplitDevices(const std::string& devices) {
+  if (devices == "cpu" || devices == "auto") return std::vector<std::string>{devices};
+  std::vector<std::string> split;
+  std::set<int> cards;
+  for (const absl::string_view part : absl::StrSplit(devices, ',')) {
+    split.push_back(split.empty() ? std::string(part) : absl::StrCat(kCardPrefix, part));
+    const std::optional<int> card = CardOf(split.back());
+    if (card.has_value() && cards.insert(*card).second) continue;
+    return absl::InvalidArgumentError(
+        absl::StrCat("device is '", absl::CHexEscape(devices), "'; allowed: ", kDeviceNames));
+  }
+  return split;
+}
+
 absl::StatusOr<std::shared_ptr<const Backend>> OpenBackend(const std::string& device,
-                                                           const BackendPlugin& plugin) {
+                                                           const BackendPlugin& plugin,
+                                                           std::string* why_cpu) {
   if (device == "cpu") return std::shared_ptr<const Backend>();
   const bool any = device == "auto";
   const std::optional<int> card = any ? 0 : CardOf(device);
   if (!card.has_value()) {
     return absl::InvalidArgumentError(absl::StrCat("device is '", absl::CHexEscape(device),
-                                                   "'; allowed: cpu, cuda, cuda:N, auto"));
+                                                   "'; allowed: ", "cpu, cuda, cuda:N, auto"));
   }
   absl::StatusOr<std::shared_ptr<const Backend>> backend = OpenCard(*card, plugin);
   if (backend.ok()) return backend;
-  if (any) return std::shared_ptr<const Backend>();
+  if (any) {
+    if (why_cpu != nullptr) *why_cpu = std::string(backend.status().message());
+    return std::shared_ptr<const Backend>();
+  }
   return absl::Status(backend.status().code(),
                       absl::StrCat("device is '", device, "': ", backend.status().message()));
 }

@@ -3,7 +3,8 @@
 // On the CPU it lets tests run the composition that a card runs. On a card it is what the plugin's
 // kernels fall back to: masks with holes, float32, sizes of heads that they do not take. Attention
 // goes text by text and in blocks of rows, so that no more than some 2^25 scores exist at once; it
-// is right everywhere and fast nowhere. Proven by backend_rows_test, backend_attention_test.
+// is right everywhere and fast nowhere. Proven by backend_rows_test, backend_attention_test,
+// backend_chunks_test.
 #pragma once
 
 #include <string>
@@ -48,7 +49,21 @@ class PortableBackend : public Backend {
   void GlobalRows(const at::Tensor& hidden, const GlobalProjections& projections, int64_t num_heads,
                   const DeviceLayout& layout, at::Tensor& out) const override;
 
+  at::Tensor SortByBucket(const at::Tensor& exact, const ChunkRun& run) const override;
+  void AttendChunks(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
+                    const at::Tensor& order, const ChunkRun& run, at::Tensor& out,
+                    at::Tensor& lse) const override;
+  void MergeRounds(const at::Tensor& parts, const at::Tensor& lse, at::Tensor& out) const override;
+
   SegmentValues ReduceSegments(const at::Tensor& rows, const Segments& segments) const override;
+
+ protected:
+  // A step of GlobalRows: the averages of the rows of each text, weighted by the softmax of each of
+  // its queries' products with them. u [H, G, E] float32 are the queries of all globals of `texts`,
+  // which are neighbours in the layout; hidden [T, E] -> [H, G, E] float32.
+  virtual at::Tensor AverageRows(const at::Tensor& u, const at::Tensor& hidden,
+                                 std::span<const GlobalsOfText> texts,
+                                 const DeviceLayout& layout) const;
 
  private:
   const at::Device device_;

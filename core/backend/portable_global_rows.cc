@@ -15,8 +15,10 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <limits>
 #include <span>
+#include <utility>
 
 #include "core/backend/portable_backend.h"
 #include "core/backend/portable_softmax.h"
@@ -29,11 +31,16 @@ constexpr int64_t kKeysAtOnce = 8192;
 // Globals whose queries are multiplied together: [12, 1024, 768] float32 are 36 MiB.
 constexpr int64_t kGlobalsAtOnce = 1024;
 
+// PortableBackend::AverageRows for the rows and the layout at hand.
+using AverageRowsFunction =
+    std::function<at::Tensor(const at::Tensor& u, std::span<const GlobalsOfText> texts)>;
+
 class GlobalRows {
  public:
-  GlobalRows(const Backend& backend, const at::Tensor& hidden, const GlobalProjections& projections,
-             int64_t num_heads, const DeviceLayout& layout)
+  GlobalRows(const Backend& backend, AverageRowsFunction average_rows, const at::Tensor& hidden,
+             const GlobalProjections& projections, int64_t num_heads, const DeviceLayout& layout)
       : backend_(backend),
+        average_rows_(std::move(average_rows)),
         hidden_(hidden),
         projections_(projections),
         layout_(layout),
@@ -58,12 +65,7 @@ class GlobalRows {
     const at::Tensor u =
         at::bmm(q.transpose(0, 1),
                 Float(projections_.key_weight).view({heads_, head_size_, width_}));  // [H, G, E]
-    at::Tensor averages = at::empty_like(u);
-    for (const GlobalsOfText& text : texts) {
-      const int64_t first = text.global_begin - texts.front().global_begin;
-      const int64_t count = text.global_end - text.global_begin;
-      averages.narrow(1, first, count).copy_(AverageRows(u.narrow(1, first, count), text));
-    }
+    const at::Tensor averages = average_rows_(u, texts);
     const at::Tensor weight =
         Float(projections_.value_weight).view({heads_, head_size_, width_}).transpose(1, 2);
     return at::baddbmm(Float(projections_.value_bias).view({heads_, 1, head_size_}), averages,
@@ -96,50 +98,67 @@ class GlobalRows {
  private:
   static at::Tensor Float(const at::Tensor& x) { return x.to(at::kFloat); }
 
-  // The averages of a text's rows, weighted by each query's softmax: u [H, G of the text, E] ->
-  // the same shape.
-  at::Tensor AverageRows(const at::Tensor& u, const GlobalsOfText& text) const {
-    constexpr float kMinusInfinity = -std::numeric_limits<float>::infinity();
-    const at::Tensor queries = u.reshape({-1, width_});  // [R, E]
-    at::Tensor most = at::full({queries.size(0), 1}, kMinusInfinity, queries.options());
-    at::Tensor total = at::zeros({queries.size(0), 1}, queries.options());
-    at::Tensor sum = at::zeros_like(queries);
-    for (int64_t begin = text.row_begin; begin < text.row_end; begin += kKeysAtOnce) {
-      const int64_t end = std::min(begin + kKeysAtOnce, text.row_end);
-      at::Tensor rows = hidden_.slice(0, begin, end).to(at::kFloat);  // [keys, E]
-      at::Tensor p = at::mm(queries, rows.t());                       // [R, keys]
-      if (layout_.read.defined()) {
-        const at::Tensor unread = layout_.read.slice(0, begin, end).logical_not();
-        p.masked_fill_(unread, kMinusInfinity);
-        rows = rows.masked_fill(unread.unsqueeze(1), 0);
-      }
-      const at::Tensor raised = at::maximum(most, at::amax(p, 1, /*keepdim=*/true));
-      // Until a key was read all scores are -inf, and so is their maximum.
-      const at::Tensor base = raised.masked_fill(raised.isneginf(), 0);
-      const at::Tensor shrink = (most - base).exp_();
-      p.sub_(base).exp_();
-      total.mul_(shrink).add_(p.sum(1, /*keepdim=*/true));
-      sum.mul_(shrink).addmm_(p, rows);
-      most = raised;
-    }
-    return sum.div_(total).view(u.sizes());
-  }
-
   const Backend& backend_;
+  const AverageRowsFunction average_rows_;
   const at::Tensor& hidden_;
   const GlobalProjections& projections_;
   const DeviceLayout& layout_;
   const int64_t width_, heads_, head_size_;
 };
 
+// The same for the queries of one text: u [H, G of the text, E] -> the same shape.
+at::Tensor AverageRowsOfText(const at::Tensor& u, const at::Tensor& hidden,
+                             const GlobalsOfText& text, const at::Tensor& read) {
+  constexpr float kMinusInfinity = -std::numeric_limits<float>::infinity();
+  const at::Tensor queries = u.reshape({-1, u.size(2)});  // [R, E]
+  at::Tensor most = at::full({queries.size(0), 1}, kMinusInfinity, queries.options());
+  at::Tensor total = at::zeros({queries.size(0), 1}, queries.options());
+  at::Tensor sum = at::zeros_like(queries);
+  for (int64_t begin = text.row_begin; begin < text.row_end; begin += kKeysAtOnce) {
+    const int64_t end = std::min(begin + kKeysAtOnce, text.row_end);
+    at::Tensor rows = hidden.slice(0, begin, end).to(at::kFloat);  // [keys, E]
+    at::Tensor p = at::mm(queries, rows.t());                      // [R, keys]
+    if (read.defined()) {
+      const at::Tensor unread = read.slice(0, begin, end).logical_not();
+      p.masked_fill_(unread, kMinusInfinity);
+      rows = rows.masked_fill(unread.unsqueeze(1), 0);
+    }
+    const at::Tensor raised = at::maximum(most, at::amax(p, 1, /*keepdim=*/true));
+    // Until a key was read all scores are -inf, and so is their maximum.
+    const at::Tensor base = raised.masked_fill(raised.isneginf(), 0);
+    const at::Tensor shrink = (most - base).exp_();
+    p.sub_(base).exp_();
+    total.mul_(shrink).add_(p.sum(1, /*keepdim=*/true));
+    sum.mul_(shrink).addmm_(p, rows);
+    most = raised;
+  }
+  return sum.div_(total).view(u.sizes());
+}
+
 }  // namespace
+
+at::Tensor PortableBackend::AverageRows(const at::Tensor& u, const at::Tensor& hidden,
+                                        std::span<const GlobalsOfText> texts,
+                                        const DeviceLayout& layout) const {
+  at::Tensor averages = at::empty_like(u);
+  for (const GlobalsOfText& text : texts) {
+    const int64_t first = text.global_begin - texts.front().global_begin;
+    const int64_t count = text.global_end - text.global_begin;
+    averages.narrow(1, first, count)
+        .copy_(AverageRowsOfText(u.narrow(1, first, count), hidden, text, layout.read));
+  }
+  return averages;
+}
 
 void PortableBackend::GlobalRows(const at::Tensor& hidden, const GlobalProjections& projections,
                                  int64_t num_heads, const DeviceLayout& layout,
                                  at::Tensor& out) const {
   const std::vector<GlobalsOfText>& texts = layout.texts_with_globals;
   if (texts.empty()) return;
-  const longspan::GlobalRows rows(*this, hidden, projections, num_heads, layout);
+  const auto average = [&](const at::Tensor& u, std::span<const GlobalsOfText> of_texts) {
+    return AverageRows(u, hidden, of_texts, layout);
+  };
+  const longspan::GlobalRows rows(*this, average, hidden, projections, num_heads, layout);
   const at::Tensor q = rows.Queries();  // [G, H, D]
   at::Tensor made = at::empty_like(q);
   for (size_t begin = 0, end = 0; begin < texts.size(); begin = end) {

@@ -31,6 +31,14 @@
 
 namespace longspan::kernels {
 
+// The chunks of one kind of layer.
+struct ChunkShape {
+  int32_t chunk_length = 0;   // C, in tokens
+  int32_t chunks_before = 0;  // chunks that a chunk sees before itself
+  int32_t chunks_after = 0;   // chunks that a chunk sees behind itself
+  bool causal = false;        // a query sees no later key
+};
+
 // One chunk of queries and the chunks of keys it sees; all of one length.
 struct ChunkTask {
   int32_t query_slot = 0;  // first slot of the chunk

@@ -100,9 +100,8 @@ class EncoderModel {
 };
 
 // Builds the model of folder.model_type() (registry.cc has the list). UNIMPLEMENTED names the type
-// and the known ones, or is one that is not served on a backend. FAILED_PRECONDITION: the folder
-// holds int8 weights and the placement's dtype is another. Errors of the config and the weights
-// pass through.
+// and the known ones. FAILED_PRECONDITION: the folder holds int8 weights and the placement's dtype
+// is another. Errors of the config and the weights pass through.
 absl::StatusOr<std::unique_ptr<EncoderModel>> LoadEncoderModel(const ModelFolder& folder,
                                                                const Placement& placement);
 

@@ -3,7 +3,6 @@
 #include <string>
 
 #include "absl/strings/str_cat.h"
-#include "core/backend/backend.h"
 #include "core/checkpoint/model_folder.h"
 #include "core/models/bert/model.h"
 #include "core/models/bigbird/model.h"
@@ -22,19 +21,18 @@ struct Architecture {
   std::string_view model_type;
   absl::StatusOr<std::unique_ptr<EncoderModel>> (*load)(const ModelFolder& folder,
                                                         const Placement& placement);
-  bool on_backends = true;  // false = it runs on the CPU alone
 };
 
 constexpr Architecture kArchitectures[] = {
-    {"longformer", LoadLongformer},     // sliding window and global tokens
-    {"led", LoadLed},                   // Longformer's attention in BART's encoder
-    {"reformer", LoadReformer, false},  // local and hashed chunks, two streams, axial positions
-    {"modernbert", LoadModernBert},     // windowed and dense layers in turn, rotary positions
-    {"big_bird", LoadBigBird},          // blocks see the first, the last and their neighbours
-    {"bert", LoadBert},                 // dense
-    {"roberta", LoadRoberta},           // dense, positions from the ids
-    {"xlm-roberta", LoadRoberta},       // RoBERTa with another vocabulary
-    {"camembert", LoadRoberta},         // RoBERTa with another vocabulary
+    {"longformer", LoadLongformer},  // sliding window and global tokens
+    {"led", LoadLed},                // Longformer's attention in BART's encoder
+    {"reformer", LoadReformer},      // local and hashed chunks, two streams, axial positions
+    {"modernbert", LoadModernBert},  // windowed and dense layers in turn, rotary positions
+    {"big_bird", LoadBigBird},       // blocks see the first, the last and their neighbours
+    {"bert", LoadBert},              // dense
+    {"roberta", LoadRoberta},        // dense, positions from the ids
+    {"xlm-roberta", LoadRoberta},    // RoBERTa with another vocabulary
+    {"camembert", LoadRoberta},      // RoBERTa with another vocabulary
 };
 
 }  // namespace
@@ -54,13 +52,7 @@ absl::StatusOr<std::unique_ptr<EncoderModel>> LoadEncoderModel(const ModelFolder
   }
   std::string known;
   for (const Architecture& architecture : kArchitectures) {
-    if (architecture.model_type == folder.model_type()) {
-      if (placement.backend == nullptr || architecture.on_backends)
-        return architecture.load(folder, placement);
-      return absl::UnimplementedError(absl::StrCat(
-          folder.transformer_path(), "/config.json: model_type is \"", folder.model_type(),
-          "\", which runs on device cpu alone; device is ", placement.backend->name()));
-    }
+    if (architecture.model_type == folder.model_type()) return architecture.load(folder, placement);
     absl::StrAppend(&known, known.empty() ? "" : ", ", std::string(architecture.model_type));
   }
   return absl::UnimplementedError(absl::StrCat(folder.transformer_path(),

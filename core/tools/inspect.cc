@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "core/backend/open_backend.h"
 #include "core/checkpoint/model_folder.h"
 #include "core/cost_model.h"
 #include "core/encoder.h"
@@ -162,13 +163,16 @@ int64_t AxialBytesSaved(const json& config) {
 }
 
 absl::StatusOr<json> InspectModel(const std::string& model_dir, const std::string& dtype,
-                                  bool measure) {
+                                  bool measure, const std::string& device) {
   const auto folder = ModelFolder::Open(model_dir);
   if (!folder.ok()) return folder.status();
-  const auto resolved = ResolveDataType(dtype, *folder);
+  const auto backend = OpenBackend(device);
+  if (!backend.ok()) return backend.status();
+  const auto resolved = ResolveDataType(dtype, *folder, backend->get());
   if (!resolved.ok()) return resolved.status();
   EncoderOptions options;
   options.dtype = *resolved;
+  options.backend = *backend;
   const auto encoder = Encoder::Load(*folder, options);
   if (!encoder.ok()) return encoder.status();
   if (measure) {
@@ -183,6 +187,7 @@ absl::StatusOr<json> InspectModel(const std::string& model_dir, const std::strin
   json result = {{"model", info.name},
                  {"architecture", info.architecture},
                  {"dtype", DataTypeName(info.dtype)},
+                 {"device", info.device},
                  {"parameters", info.num_parameters},
                  {"weight_bytes", info.weight_bytes},
                  {"hidden_size", info.hidden_size},
@@ -212,7 +217,8 @@ std::string InspectionText(const json& inspection) {
   const auto number = [&inspection](const char* key) { return inspection.at(key).get<int64_t>(); };
   line("model", inspection.at("model"));
   line("architecture", absl::StrCat(inspection.at("architecture").get<std::string>(), ", ",
-                                    inspection.at("dtype").get<std::string>()));
+                                    inspection.at("dtype").get<std::string>(), " on ",
+                                    inspection.at("device").get<std::string>()));
   line("parameters", absl::StrFormat("%.1f million, %.1f MiB in memory", number("parameters") / 1e6,
                                      number("weight_bytes") / 1048576.0));
   line("shape", absl::StrCat(number("hidden_size"), " wide, ", number("heads"), " heads of ",

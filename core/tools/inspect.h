@@ -39,12 +39,13 @@ int64_t KeysSeen(const LayerAttention& layer, const ModelInfo& info);
 // positions. `config` is the folder's config.json.
 int64_t AxialBytesSaved(const nlohmann::json& config);
 
-// Loads the model; `dtype` is as in ResolveDataType. With `measure` it runs the model's warm-up,
-// which calibrates the cost model on this machine, and predicts the speed. inspect_test shows the
-// keys of the result. "lengths" has 4K, 64K and 512K tokens, and the model's longest text where
-// that is below them. Lengths that the model does not take have "allowed": false and nothing more.
+// Loads the model; `dtype` is as in ResolveDataType, `device` as in OpenBackend. With `measure` it
+// runs the model's warm-up, which calibrates the cost model there, and predicts the speed.
+// inspect_test shows the keys of the result. "lengths" has 4K, 64K and 512K tokens, and the model's
+// longest text where that is below them. Lengths that the model does not take have "allowed": false
+// and nothing more.
 absl::StatusOr<nlohmann::json> InspectModel(const std::string& model_dir, const std::string& dtype,
-                                            bool measure);
+                                            bool measure, const std::string& device = "cpu");
 
 // The same as aligned lines of text.
 std::string InspectionText(const nlohmann::json& inspection);

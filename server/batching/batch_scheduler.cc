@@ -217,7 +217,7 @@ PackedBatch BatchScheduler::TakeBatchLocked(Lane lane, bool own_pass,
 
 int64_t BatchScheduler::SharedTokens(const PackedBatch& batch) const {
   const bool has_more_than_half = batch.threads == 0 || options_.cores.Part(batch.threads) > 0.5;
-  return has_more_than_half ? kSharedTokens : kSharedTokens / 2;
+  return has_more_than_half ? options_.shared_tokens : options_.shared_tokens / 2;
 }
 
 SeamShare BatchScheduler::ShareAtSeamsLocked(const PackedBatch& batch) const {
@@ -241,7 +241,7 @@ PackedBatch BatchScheduler::TakeAtSeamLocked(Lane lane, double virtual_time, Sea
   PackedBatch batch;
   batch.lane = lane;
   double seconds = 0;
-  const double max_seconds = SecondsOf(kSharedTokens);
+  const double max_seconds = SecondsOf(options_.shared_tokens);
   // Called with mu_ held.
   const auto fits = [&](const QueuedPiece& piece) ABSL_NO_THREAD_SAFETY_ANALYSIS {
     if (piece.seconds > std::min(others->largest_text, others->seconds_left)) return false;
@@ -253,7 +253,7 @@ PackedBatch BatchScheduler::TakeAtSeamLocked(Lane lane, double virtual_time, Sea
     const bool same_length = piece.padded_tokens == batch.pieces.front().padded_tokens;
     return (same_length || options_.length_multiple <= 1) &&
            seconds + piece.seconds <= max_seconds &&
-           batch.padded_tokens + piece.padded_tokens <= kSharedTokens;
+           batch.padded_tokens + piece.padded_tokens <= options_.shared_tokens;
   };
   while (std::optional<QueuedPiece> piece = lanes_.TakeFitting(lane, fits)) {
     if (piece->abandoned) {

@@ -8,7 +8,7 @@
 //   - A piece above the budget runs alone.
 //   - Lanes and clients share predicted seconds (lanes.h, lane_queue.h).
 //   - A client's backlog does not hold up another's short text: where texts of several clients
-//     wait, a batch stays small (kSharedTokens), and the pass of a larger one, which holds a long
+//     wait, a batch stays small (shared_tokens), and the pass of a larger one, which holds a long
 //     text or one client's backlog, lets short texts of other clients run at its seams. Nor does a
 //     large call hold up a much smaller one of the same client, which may be a proxy (CallSize).
 //   - Where other workers are idle too, a worker takes no more than its part of the lane.
@@ -52,6 +52,13 @@ struct BatchSchedulerOptions {
   // Predicted seconds of a batch; 0 = those of max_batch_tokens tokens in texts of 512 tokens.
   double max_batch_seconds = 0;
   absl::Duration batch_timeout = absl::ZeroDuration();  // --batch-timeout
+  // Where texts of several clients wait, a batch holds no more tokens than this, or half as many in
+  // a pass with half the cores or fewer; and the pass of such a batch is not interrupted by its own
+  // lane. So many rows keep the matrix products at full speed: all-MiniLM-L6-v2, texts of 128
+  // tokens, 2 cores, the best of at most two runs on a busy machine: 11,264 tokens/s in batches of
+  // 1,024, 11,219 in those of 16,384, and 10,213 in those of 512. Beside a small call a batch holds
+  // a quarter as many of much larger ones.
+  int64_t shared_tokens = 1024;
   int64_t length_multiple = 1;  // above 1 (Reformer, BigBird) a batch holds one padded length only
   LaneOptions lanes;
   CoreOptions cores;
@@ -105,14 +112,6 @@ class BatchScheduler {
   // those or the pass's own lane. It is charged to its lane and its clients like any other, so that
   // all keep their shares.
   std::optional<PackedBatch> TryNextBatchBefore(Lane running, SeamShare* others);
-
-  // Where texts of several clients wait, a batch holds no more tokens than this, or half as many in
-  // a pass with half the cores or fewer; and the pass of such a batch is not interrupted by its own
-  // lane. So many rows keep the matrix products at full speed: all-MiniLM-L6-v2, texts of 128
-  // tokens, 2 cores, the best of at most two runs on a busy machine: 11,264 tokens/s in batches of
-  // 1,024, 11,219 in those of 16,384, and 10,213 in those of 512. Beside a small call a batch holds
-  // a quarter as many of much larger ones.
-  static constexpr int64_t kSharedTokens = 1024;
 
   // Wakes Reap, because a task was cancelled.
   void NotifyCancelled();
@@ -176,7 +175,7 @@ class BatchScheduler {
   PackedBatch TakeAtSeamLocked(Lane lane, double virtual_time, SeamShare* others,
                                std::vector<QueuedPiece>* abandoned)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  // kSharedTokens, or half as many.
+  // shared_tokens, or half as many.
   int64_t SharedTokens(const PackedBatch& batch) const;
   // What the seams of a pass over this batch have for its own lane.
   SeamShare ShareAtSeamsLocked(const PackedBatch& batch) const ABSL_SHARED_LOCKS_REQUIRED(mu_);

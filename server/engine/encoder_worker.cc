@@ -27,14 +27,23 @@ absl::Status DeviceLost(absl::string_view how) {
   return absl::InternalError(absl::StrCat("the computing device is lost: ", how));
 }
 
-// `nothing_else`: no other pass has held memory meanwhile, so that the text will not fit later
-// either. A code that clients do not retry says so.
-absl::Status TooLargeAlone(const QueuedPiece& piece, bool nothing_else, const absl::Status& cause) {
+// Of the texts that this worker has taken since; nothing of them was computed.
+absl::Status DeviceGone() {
+  return WithRetryAfter(absl::UnavailableError("the computing device is lost; try another replica"),
+                        absl::Seconds(1));
+}
+
+// `never`: nothing else has held memory meanwhile, so that the text will not fit later either. A
+// code that clients do not retry says so. `bytes`: what it takes; 0 = not known.
+absl::Status TooLargeAlone(const QueuedPiece& piece, bool never, int64_t bytes,
+                           const absl::Status& cause) {
+  const std::string takes =
+      bytes == 0 ? "" : absl::StrCat(" takes about ", (bytes >> 20) + 1, " MiB and");
   const std::string message = absl::StrCat(
-      piece.task->input().field, " with ", piece.tokens,
-      " tokens does not fit in memory even alone",
-      nothing_else ? " on this server: " : " beside what others compute now: ", cause.message());
-  if (nothing_else) return WithReason(absl::FailedPreconditionError(message), kReasonMemory);
+      piece.task->input().field, " with ", piece.tokens, " tokens", takes,
+      " does not fit in memory even alone",
+      never ? " on this server: " : " beside what others compute now: ", cause.message());
+  if (never) return WithReason(absl::FailedPreconditionError(message), kReasonMemory);
   return WithReason(WithRetryAfter(absl::ResourceExhaustedError(message), absl::Seconds(1)),
                     kReasonMemory);
 }
@@ -141,7 +150,8 @@ void EncoderWorker::EncodePieces(Pass& pass, std::span<const QueuedPiece> pieces
   pass.begun = false;
   const BatchScheduler::Passes before = scheduler_->passes();
   std::vector<absl::StatusOr<EncodedText>> results = CallEncode(pass, pieces);
-  const bool nothing_else = depth_ == 1 && before.running == 1 && scheduler_->passes() == before;
+  const bool nothing_else = !options_.shares_memory && depth_ == 1 && before.running == 1 &&
+                            scheduler_->passes() == before;
   if (results.size() != pieces.size()) {
     results = FailAll(pieces.size(),
                       absl::InternalError(absl::StrCat("the encoder gave ", results.size(),
@@ -161,11 +171,11 @@ void EncoderWorker::EncodePieces(Pass& pass, std::span<const QueuedPiece> pieces
     if (out_of_memory && pieces.size() > 1) {
       again.push_back(piece);
     } else {
-      piece.task->CompletePiece(piece.piece,
-                                out_of_memory
-                                    ? TooLargeAlone(piece, nothing_else, results[i].status())
-                                    : std::move(results[i]),
-                                pass.shape);
+      piece.task->CompletePiece(
+          piece.piece,
+          out_of_memory ? TooLargeAlone(piece, nothing_else, BytesOf(piece), results[i].status())
+                        : std::move(results[i]),
+          pass.shape);
       BeatHeartbeat(clock_->Now());  // the last piece of a text joins all, and makes the answer
     }
   }
@@ -177,9 +187,14 @@ void EncoderWorker::EncodePieces(Pass& pass, std::span<const QueuedPiece> pieces
   if (half < rest.size()) EncodePieces(pass, rest.subspan(half));
 }
 
+int64_t EncoderWorker::BytesOf(const QueuedPiece& piece) const {
+  return options_.piece_bytes ? options_.piece_bytes(piece.shape) : 0;
+}
+
 absl::Status EncoderWorker::LoseDevice(const absl::Status& cause) {
   absl::MutexLock lock(&mu_);
   heartbeat_.device_lost = true;
+  heartbeat_.device_error = std::string(cause.message());
   return DeviceLost(cause.message());
 }
 
@@ -196,8 +211,7 @@ void EncoderWorker::FailRunning(const absl::Status& status) {
 
 std::vector<absl::StatusOr<EncodedText>> EncoderWorker::CallEncode(
     Pass& pass, std::span<const QueuedPiece> pieces) {
-  if (heartbeat().device_lost)
-    return FailAll(pieces.size(), DeviceLost("an earlier batch found it gone"));
+  if (heartbeat().device_lost) return FailAll(pieces.size(), DeviceGone());
   try {
     TokenBatch batch;
     std::vector<EncodeOptions> options;

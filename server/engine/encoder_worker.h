@@ -8,11 +8,12 @@
 //                    the share of their lane goes, or in the same lane that of their client.
 //   Threads          Each pass computes with the threads that the scheduler gives it, and at its
 //                    seams it may get more (core_shares.h).
-//   Out of memory    What failed is run again in halves; a text that fails alone is named.
+//   Out of memory    What failed is run again in halves; a text that fails alone is named, with
+//                    what it takes. The encoder has freed its device's pool by then.
 //   Exceptions       Nothing that the encode function throws escapes: it becomes INTERNAL for the
 //                    texts of that batch.
-//   Lost device      kDeviceLost ends all computing: INTERNAL for that batch and for every later
-//                    one.
+//   Lost device      kDeviceLost ends all computing: INTERNAL for that batch, and UNAVAILABLE for
+//                    every later one, which another server can take.
 //
 // Ends when the scheduler has no more work (Drain or Shutdown). The destructor joins the thread, so
 // call one of them first.
@@ -24,6 +25,7 @@
 #include <cstdint>
 #include <functional>
 #include <span>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -47,6 +49,16 @@ struct WorkerOptions {
   bool preempt = true;  // lets waiting short texts run at the seams of longer passes
   // The CPU time that the worker's thread has used, asked from other threads. Empty = the system's.
   std::function<absl::Duration()> cpu_time = {};
+  // The predicted bytes of a pass over one text alone, for the error of one that does not fit;
+  // empty = not known.
+  std::function<int64_t(const TextShape& text)> piece_bytes = {};
+  // Passes take memory that other processes may take too (a card): what does not fit alone may fit
+  // later, whatever this process computes.
+  bool shares_memory = false;
+
+  // For passes on a card. A thread that waits for a card may spin, and then its CPU time says
+  // nothing: seams alone are signs of life.
+  static absl::Duration NoCpuTime() { return absl::ZeroDuration(); }
 };
 
 class EncoderWorker {
@@ -61,8 +73,9 @@ class EncoderWorker {
   struct Heartbeat {
     bool busy = false;
     bool device_lost = false;
-    absl::Time since;      // start of the running batch, or when the worker became idle
-    absl::Time last_sign;  // when the pass was at its latest seam; not before `since`
+    std::string device_error;  // what the device said as it was lost
+    absl::Time since;          // start of the running batch, or when the worker became idle
+    absl::Time last_sign;      // when the pass was at its latest seam; not before `since`
     // When Look last found that the thread had used CPU time.
     absl::Time last_used_cpu = absl::InfinitePast();
     double predicted_seconds = 0;  // of the running batch and of those that ran at its seams
@@ -82,7 +95,9 @@ class EncoderWorker {
   void EncodePieces(Pass& pass, std::span<const QueuedPiece> pieces);
   std::vector<absl::StatusOr<EncodedText>> CallEncode(Pass& pass,
                                                       std::span<const QueuedPiece> pieces);
+  // Notes that the device is lost; the answer of the texts of that pass.
   absl::Status LoseDevice(const absl::Status& cause);
+  int64_t BytesOf(const QueuedPiece& piece) const;  // WorkerOptions::piece_bytes; 0 = not known
   // The seam of a pass over `pieces`: lets short texts run, then answers the abandoned texts.
   void AtSeam(Pass& pass, std::span<const QueuedPiece> pieces);
   void BeatHeartbeat(absl::Time now);

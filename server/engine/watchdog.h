@@ -4,6 +4,8 @@
 // is then bad, and good again if the pass moves after all. A worker that has been silent for twice
 // as long, or whose device is lost, is dead: the process has to end.
 //
+// On a card CPU time says nothing, and seams alone are signs of life (WorkerOptions::NoCpuTime).
+//
 // A worker that computes is never dead, whatever a request made it do: ending the process would
 // cost everybody else their answers. But one that has computed for ten times as long without
 // reaching a seam goes round in circles, which no request should be able to bring about. It is

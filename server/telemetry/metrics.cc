@@ -225,7 +225,7 @@ Metrics::Metrics(const ModelInfo& model, bool tei_names)
                                 "Looks, one a second, that found certificates or keys that cannot "
                                 "be used; those before stay in force."),
                        "files", ReloadedFileNames()),
-      process_(&registry_, model.weight_bytes),
+      process_(&registry_, model.weight_bytes, /*on_card=*/model.device != "cpu"),
       tei_(tei_names ? std::make_unique<TeiMetrics>(&registry_) : nullptr) {
   const std::string dtype(DataTypeName(model.dtype));
   Gauges(&registry_, "model_info", "The model that is served; always 1.")
@@ -373,12 +373,13 @@ void Metrics::SetLimits(std::span<const NamedLimit> limits) {
   for (const NamedLimit& limit : limits) family.Add({{"limit", limit.name}}).Set(limit.value);
 }
 
-void Metrics::SetMemoryLimits(int64_t container_bytes, int64_t tensor_bytes) {
+void Metrics::SetMemoryLimits(const MemoryLimits& limits) {
   Family<Gauge>& family =
       Gauges(&registry_, "memory_limit_bytes",
              "Memory that the process may take, by what bounds it; 0 = nothing.");
-  family.Add({{"kind", "container"}}).Set(static_cast<double>(container_bytes));
-  family.Add({{"kind", "tensors"}}).Set(static_cast<double>(tensor_bytes));
+  family.Add({{"kind", "container"}}).Set(static_cast<double>(limits.container));
+  family.Add({{"kind", "tensors"}}).Set(static_cast<double>(limits.tensors));
+  family.Add({{"kind", "device"}}).Set(static_cast<double>(limits.device));
 }
 
 void Metrics::SetGaugeSource(std::function<ServerGauges()> source) {
@@ -387,8 +388,9 @@ void Metrics::SetGaugeSource(std::function<ServerGauges()> source) {
 }
 
 void Metrics::ReadGauges() {
+  const ServerGauges gauges = source_ ? source_() : ServerGauges{};
+  process_.Read(gauges.card_memory);
   if (!source_) return;
-  const ServerGauges gauges = source_();
   queue_texts_.Set(static_cast<double>(gauges.queue_texts));
   queue_tokens_.Set(static_cast<double>(gauges.queue_tokens));
   queue_predicted_seconds_.Set(gauges.queue_predicted_seconds);
@@ -417,7 +419,6 @@ void Metrics::ReadGauges() {
 std::string Metrics::Text() {
   absl::MutexLock lock(&mu_);
   ReadGauges();
-  process_.Read();
   std::ostringstream out;
   prometheus::TextSerializer().Serialize(out, registry_.Collect());
   return out.str();

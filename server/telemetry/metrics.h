@@ -21,6 +21,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -30,6 +31,7 @@
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 #include "core/compute_teams.h"
+#include "core/device_memory.h"
 #include "core/error_details.h"
 #include "core/model_info.h"
 #include "proto/longspan/v1/length_classes.h"
@@ -107,8 +109,17 @@ struct ServerGauges {
   // cannot be used.
   std::array<int64_t, kNumReloadedFiles> reloads = {};
   std::array<int64_t, kNumReloadedFiles> reload_failures = {};
+  // Of the card that the passes run on; nullopt = they run on the CPU.
+  std::optional<DeviceMemory> card_memory;
   // OnlineCostModel::factor of each lane.
   std::array<double, kNumLanes> cost_correction = {1, 1, 1};
+};
+
+// Memory that there is, in bytes; 0 = no limit is known.
+struct MemoryLimits {
+  int64_t container = 0;  // for the process
+  int64_t tensors = 0;    // for the tensors in it
+  int64_t device = 0;     // of the card that the passes run on
 };
 
 class Metrics final : public BatchObserver {
@@ -143,8 +154,7 @@ class Metrics final : public BatchObserver {
   void SetComputeTeams(const ComputeTeams& teams, std::span<const TeamSpeed> measured);
   // The limits in force: longspan_limit{limit}. Call once.
   void SetLimits(std::span<const NamedLimit> limits);
-  // Memory that the container may have, and tensors of it; 0 = no limit is known.
-  void SetMemoryLimits(int64_t container_bytes, int64_t tensor_bytes);
+  void SetMemoryLimits(const MemoryLimits& limits);
   void SetGaugeSource(std::function<ServerGauges()> source);
   // The whole scrape.
   std::string Text();

@@ -30,7 +30,7 @@ Gauge& OneGauge(prometheus::Registry* registry, const char* name, const char* he
 }
 // Registering a family once more gives the one that is there.
 
-Gauge& DeviceMemory(prometheus::Registry* registry, const char* kind) {
+Gauge& MemoryOfDevice(prometheus::Registry* registry, const char* kind) {
   return Gauges(registry, "longspan_device_memory_bytes",
                 "Memory of the computing device, by kind.")
       .Add({{"kind", kind}});
@@ -63,11 +63,12 @@ double CpuSeconds() {
 
 }  // namespace
 
-ProcessMetrics::ProcessMetrics(prometheus::Registry* registry, int64_t weight_bytes)
+ProcessMetrics::ProcessMetrics(prometheus::Registry* registry, int64_t weight_bytes, bool on_card)
     : arena_bytes_(OneGauge(registry, "longspan_arena_bytes",
                             "Tensor memory in use or kept for the next pass.")),
-      device_resident_(DeviceMemory(registry, "resident")),
-      device_peak_(DeviceMemory(registry, "peak")),
+      device_resident_(MemoryOfDevice(registry, "resident")),
+      device_peak_(on_card ? nullptr : &MemoryOfDevice(registry, "peak")),
+      device_total_(on_card ? &MemoryOfDevice(registry, "total") : nullptr),
       resident_(
           OneGauge(registry, "process_resident_memory_bytes", "Resident memory size in bytes.")),
       virtual_(OneGauge(registry, "process_virtual_memory_bytes", "Virtual memory size in bytes.")),
@@ -79,20 +80,27 @@ ProcessMetrics::ProcessMetrics(prometheus::Registry* registry, int64_t weight_by
                        .Help("User and system CPU time spent, in seconds.")
                        .Register(*registry)
                        .Add({})) {
-  DeviceMemory(registry, "weights").Set(static_cast<double>(weight_bytes));
+  MemoryOfDevice(registry, "weights").Set(static_cast<double>(weight_bytes));
   OneGauge(registry, "process_start_time_seconds",
            "Start time of the process since the Unix epoch in seconds.")
       .Set(absl::ToDoubleSeconds(absl::Now() - absl::UnixEpoch()));
 }
 
-void ProcessMetrics::Read() {
+void ProcessMetrics::Read(const std::optional<DeviceMemory>& card) {
   const MemoryStats memory = GetMemoryStats();
   arena_bytes_.Set(static_cast<double>(memory.live_bytes + memory.cached_bytes));
 
   const std::string status = ReadFile("/proc/self/status");
   const double resident = ProcStatus(status, "VmRSS");
-  device_resident_.Set(resident);
-  device_peak_.Set(ProcStatus(status, "VmHWM"));
+  const bool on_card = device_total_ != nullptr;
+  if (on_card && card.has_value()) {
+    device_total_->Set(static_cast<double>(card->total_bytes));
+    device_resident_.Set(static_cast<double>(card->total_bytes - card->free_bytes));
+  }
+  if (!on_card) {
+    device_resident_.Set(resident);
+    device_peak_->Set(ProcStatus(status, "VmHWM"));
+  }
   resident_.Set(resident);
   virtual_.Set(ProcStatus(status, "VmSize"));
   threads_.Set(ProcStatus(status, "Threads"));

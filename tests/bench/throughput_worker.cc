@@ -1,14 +1,17 @@
-// throughput_worker MODEL DTYPE THREADS
+// throughput_worker MODEL DTYPE THREADS [DEVICE]
 //
-// Loads a model and prints "ready", or "refused REASON". Then it answers each line "LENGTH TEXTS"
-// with "SECONDS PEAK_MIB VALUE...": it encodes one packed batch of TEXTS random texts of LENGTH
-// tokens with mean pooling. The values are the vector of the first text, by which compare.py sees
-// that all engines computed the same thing.
+// DTYPE and DEVICE are those of longspan-server; without DEVICE it is the CPU. Loads a model and
+// prints "ready", or "refused REASON". Then it answers each line "LENGTH TEXTS" with "SECONDS
+// PEAK_MIB VALUE...": it encodes one packed batch of TEXTS random texts of LENGTH tokens with mean
+// pooling. The values are the vector of the first text, by which compare.py sees that all engines
+// computed the same thing. PEAK_MIB is of the host's memory, whatever the device.
 #include <chrono>
 #include <fstream>
 #include <iostream>
+#include <memory>
 #include <string>
 
+#include "core/backend/open_backend.h"
 #include "core/checkpoint/model_folder.h"
 #include "core/encoder.h"
 #include "core/runtime/runtime_environment.h"
@@ -68,20 +71,26 @@ int Serve(const Encoder& encoder) {
   return 0;
 }
 
+absl::StatusOr<std::unique_ptr<Encoder>> Load(const std::string& model, const std::string& dtype,
+                                              int threads, const std::string& device) {
+  const auto folder = ModelFolder::Open(model);
+  if (!folder.ok()) return folder.status();
+  const auto backend = OpenBackend(device);
+  if (!backend.ok()) return backend.status();
+  const auto type = ResolveDataType(dtype, *folder, backend->get());
+  if (!type.ok()) return type.status();
+  return Encoder::Load(*folder, {.dtype = *type, .num_threads = threads, .backend = *backend});
+}
+
 }  // namespace
 }  // namespace longspan
 
 int main(int argc, char** argv) {
   longspan::EnterRuntimeEnvironment(argv);
-  if (argc != 4)
-    return std::cerr << "usage: throughput_worker MODEL float32|bfloat16|int8 THREADS\n", 2;
-  longspan::EncoderOptions options;
-  const std::string dtype = argv[2];
-  options.dtype = dtype == "int8"       ? longspan::DataType::kInt8
-                  : dtype == "bfloat16" ? longspan::DataType::kBFloat16
-                                        : longspan::DataType::kFloat32;
-  options.num_threads = std::stoi(argv[3]);
-  const auto encoder = longspan::Encoder::Load(argv[1], options);
+  if (argc != 4 && argc != 5)
+    return std::cerr << "usage: throughput_worker MODEL DTYPE THREADS [DEVICE]\n", 2;
+  const auto encoder =
+      longspan::Load(argv[1], argv[2], std::stoi(argv[3]), argc == 5 ? argv[4] : "cpu");
   if (!encoder.ok()) return std::cout << "refused " << encoder.status().message() << std::endl, 1;
   return longspan::Serve(**encoder);
 }

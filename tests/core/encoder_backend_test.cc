@@ -3,14 +3,17 @@
 #include <ATen/core/Tensor.h>
 #include <c10/util/Exception.h>
 
+#include <chrono>
 #include <functional>
+#include <limits>
 #include <memory>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "core/backend/portable_backend.h"
 #include "core/checkpoint/model_folder.h"
-#include "core/models/model.h"
+#include "core/cost_model.h"
 #include "tests/core/encoder_fixture.h"
 
 namespace longspan {
@@ -31,6 +34,7 @@ class FailingBackend : public PortableBackend {
                      kernels::Activation activation) const override {
     ++products;
     if (before_product) before_product();
+    if (x.size(0) > most_rows) TORCH_CHECK_WITH(OutOfMemoryError, false, "CUDA out of memory");
     return PortableBackend::Product(x, weight, bias, activation);
   }
   at::Tensor Upload(const at::Tensor& host) const override {
@@ -38,9 +42,14 @@ class FailingBackend : public PortableBackend {
     return PortableBackend::Upload(host);
   }
   absl::Status CheckDevice() const override { return device; }
-  void FreeUnused() const override { ++freed; }
+  DeviceMemory Memory() const override { return {.total_bytes = 1000, .free_bytes = 400}; }
+  void FreeUnused() const override {
+    ++freed;
+    if (before_free) before_free();
+  }
 
-  std::function<void()> before_product;
+  std::function<void()> before_product, before_free;
+  int64_t most_rows = std::numeric_limits<int64_t>::max();  // more of them do not fit in memory
   absl::Status device;
   mutable int products = 0, uploads = 0, freed = 0;
 };
@@ -192,6 +201,83 @@ TEST_F(EncoderBackendTest, OutOfMemory_IsResourceExhausted_AndThePoolIsFreed) {
   EXPECT_TRUE(on_backend_->Encode(batch, std::vector<EncodeOptions>(1))[0].ok());
 }
 
+// What the server's worker does with such a batch: both halves again.
+TEST_F(EncoderBackendTest, ABatchThatDoesNotFit_IsRightInHalves) {
+  const std::vector<int32_t> ids = FormulaIds(0, 30, 3, 40);
+  const std::vector<float> want = Encode(ids).vector;
+  const auto encode = [&](int texts) {
+    TokenBatch batch;
+    for (int i = 0; i < texts; ++i) batch.Add({.token_ids = ids});
+    return on_backend_->Encode(batch, std::vector<EncodeOptions>(texts));
+  };
+  backend_->most_rows = 75;
+  for (const auto& result : encode(4))
+    EXPECT_EQ(result.status().code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_EQ(backend_->freed, 1);
+  for (const auto& result : encode(2)) {
+    ASSERT_TRUE(result.ok()) << result.status();
+    ExpectNear(result->vector, want, 1e-5F);
+  }
+}
+
+// On a device that is gone nothing can be given back. No exception leaves the encoder.
+TEST_F(EncoderBackendTest, APoolThatCannotBeFreed_IsTheDevices) {
+  TokenBatch batch;
+  const std::vector<int32_t> ids = FormulaIds(0, 9, 3, 40);
+  batch.Add({.token_ids = ids});
+  backend_->most_rows = 1;
+  backend_->before_free = [this] {
+    backend_->device = absl::InternalError("unspecified launch failure");
+    TORCH_CHECK(false, "CUDA error");
+  };
+  EXPECT_EQ(on_backend_->Encode(batch, std::vector<EncodeOptions>(1))[0].status().code(),
+            kDeviceLost);
+}
+
+TEST_F(EncoderBackendTest, Memory_IsTheDevices) {
+  EXPECT_TRUE(on_backend_->on_backend());
+  EXPECT_EQ(on_backend_->device_memory().total_bytes, 1000);
+  EXPECT_EQ(on_backend_->device_memory().free_bytes, 400);
+  EXPECT_FALSE(encoder_->on_backend());
+  EXPECT_EQ(encoder_->device_memory().total_bytes, 0);
+}
+
+// A thread that sleeps stands for one that waits for a card: it uses no CPU time. A team would spin
+// beside it.
+TEST_F(EncoderBackendTest, WarmUp_CalibratesByTheTimeThatPassesTake_NotByCpuTime) {
+  auto loaded = Encoder::Load(checkpoint_.Write(config_), {.num_threads = 1, .backend = backend_});
+  ASSERT_TRUE(loaded.ok()) << loaded.status();
+  on_backend_ = *std::move(loaded);
+  constexpr auto kProduct = std::chrono::milliseconds(5);
+  backend_->before_product = [&] { std::this_thread::sleep_for(kProduct); };
+  ASSERT_TRUE(on_backend_->WarmUp(256).ok());
+  backend_->products = 0;
+  TokenBatch batch;
+  const std::vector<int32_t> ids = FormulaIds(0, 30, 3, 40);
+  batch.Add({.token_ids = ids});
+  ASSERT_TRUE(on_backend_->Encode(batch, std::vector<EncodeOptions>(1))[0].ok());
+  const double asleep = backend_->products * std::chrono::duration<double>(kProduct).count();
+  const std::vector<TextShape> texts = {TextShape(30)};
+  EXPECT_GE(on_backend_->cost_model().BatchSeconds(texts), 0.8 * asleep);
+}
+
+TEST_F(EncoderBackendTest, TypesOfABackend) {
+  const auto folder = ModelFolder::Open(checkpoint_.Write(config_));
+  ASSERT_TRUE(folder.ok()) << folder.status();
+  const auto type = [&](const std::string& name) {
+    return ResolveDataType(name, *folder, backend_.get());
+  };
+  EXPECT_EQ(*type("auto"), DataType::kBFloat16);
+  EXPECT_EQ(*type("float16"), DataType::kFloat16);
+  EXPECT_EQ(*type("float32"), DataType::kFloat32);
+  EXPECT_EQ(type("fp8").status().message(),
+            "dtype is 'fp8'; allowed: float32, bfloat16, float16, int8, auto");
+  EXPECT_EQ(ResolveDataType("float16", *folder).status().message(),
+            "dtype is 'float16', which needs a card (device cuda); allowed on device cpu: float32, "
+            "bfloat16, int8, auto");
+  EXPECT_NE(*ResolveDataType("auto", *folder), DataType::kFloat16);
+}
+
 TEST_F(EncoderBackendTest, WarmUp_Works) {
   EXPECT_TRUE(on_backend_->WarmUp(256).ok());
   EXPECT_GT(backend_->products, 0);
@@ -206,15 +292,32 @@ TEST_F(EncoderBackendTest, DevicesThatAreNotThere_AreRefusedAtLoad) {
   EXPECT_EQ(encoder_->info().device, "cpu");
 }
 
-TEST(LoadOnABackend, Reformer_IsUnimplemented) {
-  const auto folder = ModelFolder::Open(std::string(LONGSPAN_FIXTURES) + "/reformer-local");
-  ASSERT_TRUE(folder.ok()) << folder.status();
-  const FailingBackend backend;
-  const auto model = LoadEncoderModel(*folder, {DataType::kFloat32, &backend});
-  EXPECT_EQ(model.status().code(), absl::StatusCode::kUnimplemented);
-  EXPECT_THAT(std::string(model.status().message()),
-              HasSubstr("model_type is \"reformer\", which runs on device cpu alone; device is "
-                        "cuda:5"));
+// Its rows are padded, and lie in another order than the texts.
+TEST(EncodeOnABackend, Reformer_EqualsTheCpu) {
+  const std::string folder = std::string(LONGSPAN_FIXTURES) + "/reformer-auto";
+  const auto on_cpu = Encoder::Load(folder);
+  const auto on_backend = Encoder::Load(folder, {.backend = std::make_shared<FailingBackend>()});
+  ASSERT_TRUE(on_cpu.ok() && on_backend.ok()) << on_cpu.status() << on_backend.status();
+  TokenBatch batch;
+  std::vector<EncodeOptions> options;
+  for (const PoolingMode mode : kAllModes) {
+    for (const int length : {60, 5, 30}) {
+      const auto place = static_cast<int>(options.size());
+      const std::vector<int32_t> ids = FormulaIds(place, length, 3, 40);
+      std::vector<uint8_t> mask(length, 1);
+      if (place % 2 == 1) mask[4] = mask[length - 2] = 0;
+      batch.Add({.token_ids = ids, .attention_mask = mask});
+      options.push_back({.pooling = mode, .spans = {{0, length}, {1, 4}}});
+    }
+  }
+  const auto want = (*on_cpu)->Encode(batch, options), got = (*on_backend)->Encode(batch, options);
+  for (size_t text = 0; text < want.size(); ++text) {
+    ASSERT_TRUE(want[text].ok() && got[text].ok()) << want[text].status() << got[text].status();
+    ExpectNear(got[text]->vector, want[text]->vector, 2e-5F);
+    ASSERT_EQ(got[text]->span_vectors.size(), 2u);
+    for (size_t span = 0; span < 2; ++span)
+      ExpectNear(got[text]->span_vectors[span], want[text]->span_vectors[span], 2e-5F);
+  }
 }
 
 }  // namespace

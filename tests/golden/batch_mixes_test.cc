@@ -98,7 +98,7 @@ class BatchMixesTest : public testing::TestWithParam<std::tuple<std::string, Whe
                   const RandomText& want) const {
     const at::Tensor rows = states.Rows(text, 0, batch.length(text)), alone = Alone(want);
     const float error = MaxError(rows.contiguous(), alone);
-    EXPECT_LE(error, std::get<1>(GetParam()).on_backend ? kInABatchOnABackend
+    EXPECT_LE(error, std::get<1>(GetParam()).on_backend ? InABatchOnABackend(model_->info())
                                                         : InABatchTolerance(model_->info()))
         << "text " << text << " of " << want.ids.size() << " tokens, " << want.globals.size()
         << " globals" << (want.mask.empty() ? "" : ", with holes");
@@ -181,13 +181,14 @@ INSTANTIATE_TEST_SUITE_P(
                      testing::Values(Where{DataType::kFloat32})),
     Name);
 
-INSTANTIATE_TEST_SUITE_P(PortableBackend, BatchMixesTest,
-                         testing::Combine(testing::Values("longformer-windows", "longformer-mlm",
-                                                          "longformer-long", "bert", "roberta",
-                                                          "led", "modernbert", "bigbird"),
-                                          testing::Values(Where{DataType::kFloat32,
-                                                                /*on_backend=*/true})),
-                         Name);
+INSTANTIATE_TEST_SUITE_P(
+    PortableBackend, BatchMixesTest,
+    testing::Combine(testing::Values("longformer-windows", "longformer-mlm", "longformer-long",
+                                     "bert", "roberta", "led", "modernbert", "bigbird",
+                                     "reformer-local", "reformer-lsh", "reformer-mixed",
+                                     "reformer-causal", "reformer-auto"),
+                     testing::Values(Where{DataType::kFloat32, /*on_backend=*/true})),
+    Name);
 
 // LSH layers are left out in int8: the last bit of a float32 sum, which depends on how rows are cut
 // into blocks, decides between two steps of 8 bits, and in the next LSH layer those may be two

@@ -158,14 +158,14 @@ INSTANTIATE_TEST_SUITE_P(
     FixtureName);
 
 // The storage types of a card. int8 weights are held in bfloat16 there.
-INSTANTIATE_TEST_SUITE_P(PortableBackend, FixtureDataTypeTest,
-                         ::testing::Combine(::testing::Values("longformer-windows",
-                                                              "longformer-long", "bert", "roberta",
-                                                              "led", "modernbert", "bigbird"),
-                                            ::testing::Values(Where{DataType::kBFloat16, true},
-                                                              Where{DataType::kFloat16, true},
-                                                              Where{DataType::kInt8, true})),
-                         FixtureName);
+INSTANTIATE_TEST_SUITE_P(
+    PortableBackend, FixtureDataTypeTest,
+    ::testing::Combine(::testing::Values("longformer-windows", "longformer-long", "bert", "roberta",
+                                         "led", "modernbert", "bigbird", "reformer-local"),
+                       ::testing::Values(Where{DataType::kBFloat16, true},
+                                         Where{DataType::kFloat16, true},
+                                         Where{DataType::kInt8, true})),
+    FixtureName);
 
 class DataTypeTest : public ::testing::TestWithParam<DataType> {
  protected:

@@ -7,9 +7,9 @@
 
 #include <algorithm>
 #include <cmath>
-#include <filesystem>
-#include <fstream>
 #include <map>
+#include <memory>
+#include <span>
 #include <string>
 #include <tuple>
 #include <vector>
@@ -20,8 +20,8 @@
 #include "core/weights/safetensors_reader.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "nlohmann/json.hpp"
 #include "tests/golden/batch_tolerance.h"
+#include "tests/golden/fixture_cases.h"
 #include "tests/golden/placements.h"
 
 namespace longspan {
@@ -29,25 +29,10 @@ namespace {
 
 constexpr float kTolerance = 2e-5f;
 
-struct FixtureCase {
-  std::string name;
-  std::vector<std::vector<int32_t>> input_ids;
-  std::vector<std::vector<uint8_t>> attention_mask;
-  std::vector<std::vector<int32_t>> global_positions;
-};
-
 class Fixture {
  public:
-  explicit Fixture(const std::string& name) : path_(std::string(LONGSPAN_FIXTURES) + "/" + name) {
-    const nlohmann::json json = nlohmann::json::parse(std::ifstream(path_ + "/cases.json"));
-    for (const nlohmann::json& entry : json["cases"]) {
-      FixtureCase c{.name = entry["name"],
-                    .input_ids = entry["input_ids"],
-                    .attention_mask = entry["attention_mask"]};
-      if (entry.contains("global_positions")) c.global_positions = entry["global_positions"];
-      c.global_positions.resize(c.input_ids.size());
-      cases_.push_back(std::move(c));
-    }
+  explicit Fixture(const std::string& name)
+      : path_(std::string(LONGSPAN_FIXTURES) + "/" + name), cases_(ReadFixtureCases(path_)) {
     auto expected = SafetensorsReader::Open(path_ + "/expected.safetensors");
     EXPECT_TRUE(expected.ok()) << expected.status();
     expected_ = *std::move(expected);
@@ -71,7 +56,7 @@ class Fixture {
 
  private:
   std::string path_;
-  std::vector<FixtureCase> cases_;
+  const std::vector<FixtureCase> cases_;
   std::unique_ptr<SafetensorsReader> expected_;
 };
 
@@ -87,13 +72,7 @@ float MaxError(const float* got, std::span<const float> want) {
 // The texts of a case, packed without their padding, or with it and with the mask.
 TokenBatch Pack(const FixtureCase& c, bool keep_padding) {
   TokenBatch batch;
-  for (size_t b = 0; b < c.input_ids.size(); ++b) {
-    const size_t real = std::count(c.attention_mask[b].begin(), c.attention_mask[b].end(), 1);
-    TokenBatch::Text text{.token_ids = c.input_ids[b], .global_positions = c.global_positions[b]};
-    if (keep_padding) text.attention_mask = c.attention_mask[b];
-    if (!keep_padding) text.token_ids = text.token_ids.first(real);
-    batch.Add(text);
-  }
+  for (size_t text = 0; text < c.num_texts(); ++text) batch.Add(c.Text(text, keep_padding));
   return batch;
 }
 
@@ -160,11 +139,8 @@ TEST_P(FixturesTest, Forward_InABatch_EqualsAlone) {
   ASSERT_NE(model, nullptr);
   std::vector<TokenBatch::Text> texts;
   for (const FixtureCase& c : fixture.cases()) {
-    for (size_t b = 0; b < c.input_ids.size(); ++b) {
-      const size_t real = std::count(c.attention_mask[b].begin(), c.attention_mask[b].end(), 1);
-      texts.push_back({.token_ids = std::span(c.input_ids[b]).first(real),
-                       .global_positions = c.global_positions[b]});
-    }
+    for (size_t text = 0; text < c.num_texts(); ++text)
+      texts.push_back(c.Text(text, /*keep_padding=*/false));
   }
   std::vector<TokenBatch::Text> mixed = texts;
   mixed.insert(mixed.end(), texts.rbegin(), texts.rend());
@@ -184,7 +160,8 @@ TEST_P(FixturesTest, Forward_InABatch_EqualsAlone) {
     ASSERT_EQ(got.numel(), want.numel());
     const float error = MaxError(got.data_ptr<float>(),
                                  {want.data_ptr<float>(), static_cast<size_t>(want.numel())});
-    EXPECT_LE(error, backend() != nullptr ? kInABatchOnABackend : InABatchTolerance(model->info()))
+    EXPECT_LE(error, backend() != nullptr ? InABatchOnABackend(model->info())
+                                          : InABatchTolerance(model->info()))
         << "text " << i << " of " << single.length(0) << " tokens";
   }
 }

@@ -73,18 +73,18 @@ inline void AddReformerWeights(FormulaCheckpoint& checkpoint, const nlohmann::js
   checkpoint.AddNorm("encoder.layer_norm", 2 * E);
 }
 
-inline absl::StatusOr<std::unique_ptr<EncoderModel>> OpenReformer(
-    const std::string& path, DataType dtype = DataType::kFloat32) {
+inline absl::StatusOr<std::unique_ptr<EncoderModel>> OpenReformer(const std::string& path,
+                                                                  const Placement& placement = {}) {
   absl::StatusOr<ModelFolder> folder = ModelFolder::Open(path);
   if (!folder.ok()) return folder.status();
-  return LoadReformer(*folder, dtype);
+  return LoadReformer(*folder, placement);
 }
 
 inline std::unique_ptr<EncoderModel> FormulaReformer(const nlohmann::json& config,
-                                                     DataType dtype = DataType::kFloat32) {
+                                                     const Placement& placement = {}) {
   FormulaCheckpoint checkpoint(0.6, {"LayerNorm.weight", "layer_norm.weight"});
   AddReformerWeights(checkpoint, config);
-  auto model = OpenReformer(checkpoint.Write(config), dtype);
+  auto model = OpenReformer(checkpoint.Write(config), placement);
   EXPECT_TRUE(model.ok()) << model.status();
   return model.ok() ? *std::move(model) : nullptr;
 }

@@ -1,5 +1,6 @@
 // The Reformer fixtures: checkpoints as transformers writes them, with its outputs for every case.
-// The hidden states of the case "odd" say which layer differs first.
+// The hidden states of the case "odd" say which layer differs first. On the kernels of the CPU and
+// through the portable backend, which is the composition that a card runs.
 #include <gmock/gmock.h>
 
 #include <algorithm>
@@ -7,22 +8,28 @@
 #include <cstring>
 #include <fstream>
 #include <numeric>
+#include <string>
+#include <tuple>
 
 #include "core/layers/linear.h"
 #include "core/weights/safetensors_reader.h"
 #include "nlohmann/json.hpp"
 #include "tests/core/compute_team.h"
+#include "tests/golden/placements.h"
 #include "tests/golden/reformer_checkpoint.h"
 
 namespace longspan {
 namespace {
 
-class ReformerFixture : public testing::TestWithParam<const char*> {
+class ReformerFixture : public testing::TestWithParam<std::tuple<std::string, bool>> {
  protected:
-  std::string folder() const { return std::string(LONGSPAN_FIXTURES) + "/" + GetParam(); }
+  std::string folder() const {
+    return std::string(LONGSPAN_FIXTURES) + "/" + std::get<0>(GetParam());
+  }
+  bool on_backend() const { return std::get<1>(GetParam()); }
 
   void SetUp() override {
-    auto model = OpenReformer(folder());
+    auto model = OpenReformer(folder(), Where{DataType::kFloat32, on_backend()}.placement());
     ASSERT_TRUE(model.ok()) << model.status();
     model_ = *std::move(model);
     auto expected = SafetensorsReader::Open(folder() + "/expected.safetensors");
@@ -116,11 +123,13 @@ double Cosine(const std::vector<double>& a, const std::vector<double>& b) {
 
 // The bounds are wide because these weights are far larger than trained ones, and because a token
 // that changes its bucket changes all of its attention.
-TEST_P(ReformerFixture, BFloat16AndInt8_StayCloseToFloat32) {
-  for (const auto& [dtype, least] :
-       {std::pair{DataType::kBFloat16, 0.99}, {DataType::kInt8, 0.95}}) {
-    if (!CheckDataTypeSupported(dtype).ok()) continue;
-    auto model = OpenReformer(folder(), dtype);
+TEST_P(ReformerFixture, SmallerTypes_StayCloseToFloat32) {
+  for (const auto& [dtype, least] : {std::pair{DataType::kBFloat16, 0.99},
+                                     {DataType::kInt8, 0.95},
+                                     {DataType::kFloat16, 0.99}}) {
+    const Where where{dtype, on_backend()};
+    if (!where.Supported().ok()) continue;
+    auto model = OpenReformer(folder(), where.placement());
     ASSERT_TRUE(model.ok()) << model.status();
     double worst = 1;
     for (const nlohmann::json& golden : cases_) {
@@ -137,9 +146,14 @@ TEST_P(ReformerFixture, BFloat16AndInt8_StayCloseToFloat32) {
 }
 
 INSTANTIATE_TEST_SUITE_P(All, ReformerFixture,
-                         testing::Values("reformer-auto", "reformer-causal", "reformer-local",
-                                         "reformer-lsh", "reformer-mixed"),
-                         [](const auto& name) { return std::string(name.param).substr(9); });
+                         testing::Combine(testing::Values("reformer-auto", "reformer-causal",
+                                                          "reformer-local", "reformer-lsh",
+                                                          "reformer-mixed"),
+                                          testing::Bool()),
+                         [](const auto& info) {
+                           return std::get<0>(info.param).substr(9) +
+                                  (std::get<1>(info.param) ? "_portable_backend" : "");
+                         });
 
 }  // namespace
 }  // namespace longspan

@@ -1,5 +1,5 @@
 // Outputs and intermediate values of the published Reformer, for weights that come from a formula
-// (reformer_checkpoint.h).
+// (reformer_checkpoint.h); on the kernels of the CPU and through the portable backend.
 #include <ATen/ops/from_blob.h>
 #include <ATen/ops/layer_norm.h>
 #include <ATen/ops/matmul.h>
@@ -8,6 +8,7 @@
 #include "core/attention/lsh_attention.h"
 #include "core/kernels/lsh_hash.h"
 #include "core/kernels/lsh_sort.h"
+#include "tests/golden/placements.h"
 #include "tests/golden/reformer_checkpoint.h"
 
 namespace longspan {
@@ -113,9 +114,16 @@ void ExpectRow(const std::vector<float>& got, const Row& want, const std::string
         << name << " [" << want.position << ", " << k << "]";
 }
 
-TEST(ReformerGolden, EveryCase) {
+class ReformerGolden : public testing::TestWithParam<Where> {
+ protected:
+  std::unique_ptr<EncoderModel> Load(const nlohmann::json& config) const {
+    return FormulaReformer(config, GetParam().placement());
+  }
+};
+
+TEST_P(ReformerGolden, EveryCase) {
   for (const GoldenCase& golden : Cases()) {
-    const auto model = FormulaReformer(Changed(golden.changes));
+    const auto model = Load(Changed(golden.changes));
     ASSERT_NE(model, nullptr);
     const std::vector<int32_t> ids = FormulaIds(0, golden.length, 1, 40);
     TokenBatch batch;
@@ -131,8 +139,8 @@ TEST(ReformerGolden, EveryCase) {
 
 // Case F: a batch of two texts, the second masked from token 20 on. The published sums are over all
 // rows, also those that are not read.
-TEST(ReformerGolden, CaseF_MaskedTail) {
-  const auto model = FormulaReformer(ReformerConfigJson());
+TEST_P(ReformerGolden, CaseF_MaskedTail) {
+  const auto model = Load(ReformerConfigJson());
   ASSERT_NE(model, nullptr);
   std::vector<int32_t> first = FormulaIds(0, 27, 1, 40), second = FormulaIds(1, 27, 1, 40);
   std::vector<uint8_t> mask(27, 1);
@@ -165,8 +173,8 @@ std::vector<at::Tensor> HiddenOfCaseA(const EncoderModel& model) {
   return hidden;
 }
 
-TEST(ReformerGolden, EmbeddingsAndLayersOfCaseA) {
-  const auto model = FormulaReformer(ReformerConfigJson());
+TEST_P(ReformerGolden, EmbeddingsAndLayersOfCaseA) {
+  const auto model = Load(ReformerConfigJson());
   ASSERT_NE(model, nullptr);
   const std::vector<at::Tensor> hidden = HiddenOfCaseA(*model);
   ASSERT_EQ(hidden.size(), 5u);
@@ -182,9 +190,13 @@ TEST(ReformerGolden, EmbeddingsAndLayersOfCaseA) {
   expect(2, 17, {1.370919, -1.735117, -1.508717, -2.251205});
 }
 
+INSTANTIATE_TEST_SUITE_P(Placements, ReformerGolden,
+                         testing::Values(Where{}, Where{DataType::kFloat32, /*on_backend=*/true}),
+                         [](const auto& info) { return info.param.name(); });
+
 // Layer 1, head 0 of case A: LayerNorm and query_key with the formula's weights, then the
 // rotations, the hash and the sort of this library.
-TEST(ReformerGolden, BucketsAndSortedIndicesOfCaseA) {
+TEST(ReformerGoldenHash, BucketsAndSortedIndicesOfCaseA) {
   FormulaCheckpoint checkpoint(0.6, {"layer_norm.weight"});
   AddReformerWeights(checkpoint, ReformerConfigJson());
   const auto model = OpenReformer(checkpoint.Write(ReformerConfigJson()));

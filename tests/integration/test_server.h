@@ -98,9 +98,9 @@ struct FakeModel {
         return absl::OkStatus();
       };
     }
-    model.encode = [gate = gate, computed = texts_computed, fault = fault, width = width](
-                       const TokenBatch& batch, std::span<const EncodeOptions> options,
-                       const EncodeControl& control) {
+    model.encoders.push_back([gate = gate, computed = texts_computed, fault = fault, width = width](
+                                 const TokenBatch& batch, std::span<const EncodeOptions> options,
+                                 const EncodeControl& control) {
       gate->Pass(batch.num_texts(), control);
       std::vector<absl::StatusOr<EncodedText>> results;
       for (int32_t i = 0; i < batch.num_texts(); ++i) {
@@ -119,7 +119,7 @@ struct FakeModel {
         }
       }
       return results;
-    };
+    });
     model.cost.text_seconds = [cost = seconds_per_token](const TextShape& text) {
       return cost * static_cast<double>(text.tokens);
     };

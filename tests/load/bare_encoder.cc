@@ -1,7 +1,8 @@
 // The encoder without a server, for load.py, which compares it with the server under the same load.
 //
-//   bare_encoder MODEL DTYPE THREADS LENGTHS TEXTS
+//   bare_encoder MODEL DTYPE THREADS LENGTHS TEXTS [DEVICE]
 //
+// DTYPE and DEVICE are those of longspan-server; without DEVICE it is the CPU.
 // Each line "SECONDS" on stdin asks it to encode packed batches, one after the other, for so many
 // seconds. A batch holds TEXTS texts, whose lengths are drawn as `longspan bench --lengths LENGTHS`
 // draws them. The answer is "TOKENS SECONDS": what was encoded, and how long that took.
@@ -11,6 +12,8 @@
 #include <string>
 
 #include "client/length_mix.h"
+#include "core/backend/open_backend.h"
+#include "core/checkpoint/model_folder.h"
 #include "core/encoder.h"
 
 namespace longspan {
@@ -56,18 +59,18 @@ int Serve(const Encoder& encoder, const LengthMix& lengths, int texts) {
 }  // namespace longspan
 
 int main(int argc, char** argv) {
-  if (argc != 6)
-    return std::cerr << "usage: bare_encoder MODEL float32|bfloat16|int8 THREADS LENGTHS TEXTS\n",
-           2;
-  longspan::EncoderOptions options;
-  const std::string dtype = argv[2];
-  options.dtype = dtype == "int8"       ? longspan::DataType::kInt8
-                  : dtype == "bfloat16" ? longspan::DataType::kBFloat16
-                                        : longspan::DataType::kFloat32;
-  options.num_threads = std::stoi(argv[3]);
+  if (argc != 6 && argc != 7)
+    return std::cerr << "usage: bare_encoder MODEL DTYPE THREADS LENGTHS TEXTS [DEVICE]\n", 2;
+  const auto folder = longspan::ModelFolder::Open(argv[1]);
+  if (!folder.ok()) return std::cerr << folder.status() << "\n", 1;
+  const auto backend = longspan::OpenBackend(argc == 7 ? argv[6] : "cpu");
+  if (!backend.ok()) return std::cerr << backend.status() << "\n", 1;
+  const auto dtype = longspan::ResolveDataType(argv[2], *folder, backend->get());
+  if (!dtype.ok()) return std::cerr << dtype.status() << "\n", 2;
   const auto lengths = longspan::LengthMix::Parse(argv[4]);
   if (!lengths.ok()) return std::cerr << lengths.status() << "\n", 2;
-  const auto encoder = longspan::Encoder::Load(argv[1], options);
+  const auto encoder = longspan::Encoder::Load(
+      *folder, {.dtype = *dtype, .num_threads = std::stoi(argv[3]), .backend = *backend});
   if (!encoder.ok()) return std::cerr << encoder.status() << "\n", 1;
   if (const absl::Status status = (*encoder)->WarmUp(); !status.ok())
     return std::cerr << status << "\n", 1;

@@ -106,6 +106,37 @@ TEST(LoadServedModelTest, TheModelTellsTheTypeInForce_NotAuto) {
   EXPECT_EQ(float32->info.dtype, DataType::kFloat32);
 }
 
+// One line before anything else is looked at: the folder is not there either.
+TEST(LoadServedModelTest, ADeviceThatIsNotThere_IsRefused) {
+  ServerOptions options;
+  options.model = "/nowhere";
+  options.device = "cuda:1";
+  const absl::Status status = LoadServedModel(&options).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(std::string(status.message()), HasSubstr("device is 'cuda:1': the CUDA plugin"));
+}
+
+TEST(LoadServedModelTest, Auto_IsTheCpu_WhereNoCardCanBeUsed_AndSaysWhy) {
+  ServerOptions options = Options(1, 1);
+  options.device = "auto";
+  const auto model = LoadServedModel(&options);
+  ASSERT_TRUE(model.ok()) << model.status();
+  EXPECT_EQ(model->info.device, "cpu");
+  EXPECT_FALSE(model->on_card);
+  EXPECT_THAT(model->why_cpu, HasSubstr("the CUDA plugin liblongspan_cuda.so cannot be loaded"));
+  EXPECT_EQ(options.max_batch_tokens, 16384);
+  options.device = "cpu";
+  EXPECT_EQ(LoadServedModel(&options)->why_cpu, "");
+}
+
+TEST(LoadServedModelTest, Float16_NeedsACard) {
+  ServerOptions options = Options(1, 1);
+  options.dtype = "float16";
+  EXPECT_EQ(LoadServedModel(&options).status().message(),
+            "dtype is 'float16', which needs a card (device cuda); allowed on device cpu: float32, "
+            "bfloat16, int8, auto");
+}
+
 // A type that the processor lacks is refused before listening, with what to do instead.
 TEST(LoadServedModelTest, ATypeIsThereOrRefusedByName) {
   for (const std::string dtype : {"bfloat16", "int8"}) {

@@ -76,7 +76,7 @@ TEST(ServerOptionsTest, ErrorsNameSettingValueOriginAndRange) {
       Parse({}, {{"LONGSPAN_REPLICAS", "-1"}}).status().message(),
       "replicas is '-1' (environment LONGSPAN_REPLICAS); allowed: a whole number from 0 to 1024");
   EXPECT_THAT(std::string(Parse({"--dtype", "fp8"}).status().message()),
-              HasSubstr("allowed: float32, bfloat16, int8, auto"));
+              HasSubstr("allowed: float32, bfloat16, float16, int8, auto"));
   EXPECT_THAT(std::string(Parse({"--no-such"}).status().message()), HasSubstr("--no-such"));
   EXPECT_THAT(std::string(Parse({"--config", folder.WriteText("d.json", R"({"max-batch": 1})")})
                               .status()
@@ -84,6 +84,33 @@ TEST(ServerOptionsTest, ErrorsNameSettingValueOriginAndRange) {
               HasSubstr("sets 'max-batch', which is no setting"));
   EXPECT_THAT(std::string(Parse({"--config", "/nowhere"}).status().message()),
               HasSubstr("cannot be read"));
+}
+
+TEST(ServerOptionsTest, Devices_AreReadFromEveryLayer_AndOthersRefusedWithWhatIsAllowed) {
+  const TemporaryFolder folder;
+  for (const char* device : {"cpu", "cuda", "cuda:3", "cuda:0,1", "auto"}) {
+    const std::string file = folder.WriteText("c", absl::StrCat("device = ", device));
+    for (const auto& parsed :
+         {Parse({"--device", device}), Parse({}, {{"LONGSPAN_DEVICE", device}}),
+          Parse({"--config", file})}) {
+      ASSERT_TRUE(parsed.ok()) << parsed.status();
+      EXPECT_EQ(parsed->options.device, device);
+    }
+  }
+  EXPECT_EQ(Parse({})->options.device, "cpu");
+  for (const char* device : {"gpu", "cuda:", "cuda:x", "cuda:1024", "CUDA", ""}) {
+    EXPECT_EQ(
+        Parse({}, {{"LONGSPAN_DEVICE", device}}).status().message(),
+        absl::StrCat(
+            "device is '", device,
+            "' (environment LONGSPAN_DEVICE); allowed: cpu, cuda, cuda:N, cuda:N,M,..., auto"));
+  }
+}
+
+TEST(ServerOptionsTest, MaxBatchTokens_AreLeftToTheDevice) {
+  EXPECT_EQ(Parse({})->options.max_batch_tokens, 0);
+  EXPECT_EQ(DefaultBatchTokens(/*on_card=*/false), 16384);
+  EXPECT_EQ(DefaultBatchTokens(/*on_card=*/true), 65536);
 }
 
 // What gRPC would take for port 34463 or 443, or look up as the name of a service.
@@ -127,7 +154,7 @@ TEST(ServerOptionsTest, PrintConfigShowsEverySettingWithItsOrigin) {
   ASSERT_TRUE(parsed.ok() && parsed->print_and_exit.has_value());
   EXPECT_THAT(*parsed->print_and_exit, HasSubstr("model = m"));
   EXPECT_THAT(*parsed->print_and_exit, HasSubstr("# command line"));
-  EXPECT_THAT(*parsed->print_and_exit, HasSubstr("max-batch-tokens = 16384"));
+  EXPECT_THAT(*parsed->print_and_exit, HasSubstr("max-queue-tokens = 4Mi"));
 }
 
 TEST(ServerOptionsTest, SizesAndTokens_TakeSuffixesInEveryLayer) {
@@ -147,7 +174,7 @@ TEST(ServerOptionsTest, SizesAndTokens_TakeSuffixesInEveryLayer) {
       "max-text-bytes is '8mb' (command line); allowed: (unknown suffix 'mb') from 1 to 1TiB, "
       "in bytes, as 8388608, 8MiB, 8Mi or 8.5M (k, M, G, T times 1000; Ki, Mi, Gi, Ti times "
       "1024; B may follow)");
-  EXPECT_THAT(std::string(Parse({"--max-batch-tokens", "0"}).status().message()),
+  EXPECT_THAT(std::string(Parse({"--max-queue-tokens", "0"}).status().message()),
               HasSubstr("from 1 to 1Ti"));
 }
 

@@ -7,8 +7,10 @@
 #ifndef LONGSPAN_CUDA_EMULATION
 
 #include <cuda_bf16.h>
+#include <cuda_fp16.h>
 
 #include <cstdint>
+#include <type_traits>
 
 #include "core/cuda/kernels/storage.cuh"
 
@@ -58,15 +60,24 @@ __device__ __forceinline__ void LoadMatricesTransposed(uint32_t (&m)[4], const v
                : "memory");
 }
 
-// c[16, 8] += a[16, 16] b[16, 8], bfloat16 with float32 sums. Lane l holds columns 2 * (l % 4) and
-// the next of rows l / 4 (c[0], c[1]) and l / 4 + 8 (c[2], c[3]).
+// c[16, 8] += a[16, 16] b[16, 8], bfloat16 or float16 with float32 sums. Lane l holds columns
+// 2 * (l % 4) and the next of rows l / 4 (c[0], c[1]) and l / 4 + 8 (c[2], c[3]).
+template <typename T = __nv_bfloat16>
 __device__ __forceinline__ void MultiplyAdd(float (&c)[4], const uint32_t (&a)[4], uint32_t b0,
                                             uint32_t b1) {
-  asm volatile(
-      "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, "
-      "{%8, %9}, {%0, %1, %2, %3};"
-      : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
-      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+  if constexpr (std::is_same_v<T, __nv_bfloat16>) {
+    asm volatile(
+        "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, "
+        "{%8, %9}, {%0, %1, %2, %3};"
+        : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
+        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+  } else {
+    asm volatile(
+        "mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, "
+        "{%8, %9}, {%0, %1, %2, %3};"
+        : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
+        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+  }
 }
 
 // 2^x to about two units in the last place.
@@ -80,6 +91,23 @@ __device__ __forceinline__ float Exp2(float x) {
 __device__ __forceinline__ float LowBfloat16(uint32_t pair) { return __uint_as_float(pair << 16); }
 __device__ __forceinline__ float HighBfloat16(uint32_t pair) {
   return __uint_as_float(pair & 0xffff0000U);
+}
+// The same of a pair of T.
+template <typename T>
+__device__ __forceinline__ float LowNumber(uint32_t pair) {
+  if constexpr (std::is_same_v<T, __nv_bfloat16>) {
+    return LowBfloat16(pair);
+  } else {
+    return __half2float(__ushort_as_half(static_cast<unsigned short>(pair & 0xffffU)));
+  }
+}
+template <typename T>
+__device__ __forceinline__ float HighNumber(uint32_t pair) {
+  if constexpr (std::is_same_v<T, __nv_bfloat16>) {
+    return HighBfloat16(pair);
+  } else {
+    return __half2float(__ushort_as_half(static_cast<unsigned short>(pair >> 16)));
+  }
 }
 
 }  // namespace longspan::cuda

@@ -12,13 +12,15 @@
 
 namespace longspan::cuda {
 
-// The pieces of two numbers, as pairs.
-__device__ __forceinline__ void SplitPair(float low, float high, uint32_t (&pieces)[3]) {
+// The first pieces of two numbers, as pairs. Pieces of float16 have 11 bits, as long as they are
+// not below its smallest exponent.
+template <typename T = __nv_bfloat16, int kPieces>
+__device__ __forceinline__ void SplitPair(float low, float high, uint32_t (&pieces)[kPieces]) {
   LONGSPAN_UNROLL
-  for (int p = 0; p < 3; ++p) {
-    pieces[p] = PackPair<__nv_bfloat16>(low, high);
-    low -= LowBfloat16(pieces[p]);
-    high -= HighBfloat16(pieces[p]);
+  for (int p = 0; p < kPieces; ++p) {
+    pieces[p] = PackPair<T>(low, high);
+    low -= LowNumber<T>(pieces[p]);
+    high -= HighNumber<T>(pieces[p]);
   }
 }
 

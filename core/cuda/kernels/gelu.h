@@ -9,6 +9,18 @@
 
 namespace longspan::cuda {
 
+// x / (1 + 2^y), which is x where y = -inf and 0 where y = inf, for finite x.
+LONGSPAN_HOST_DEVICE float ShareOfOdds(float x, float y) {
+#ifdef __CUDA_ARCH__
+  float odds, share;
+  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(odds) : "f"(y));
+  asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(share) : "f"(1.0F + odds));
+  return x * share;
+#else
+  return x / (1.0F + exp2f(y));
+#endif
+}
+
 // x / (1 + exp(-x P(x^2))), where x P(x^2) is the log odds of Phi, fitted for the least maximum of
 // the product's error over |x| <= 6: 2.8e-6. A bfloat16 near 1 is rounded by up to 3.9e-3. Beyond
 // 6, Phi is 0 or 1 to 1e-9, and P stays at its value there.
@@ -22,14 +34,7 @@ LONGSPAN_HOST_DEVICE float Gelu(float x) {
   p = p * y - 0.0001306617594481924F * kLog2E;
   p = p * y + 0.07279738661436413F * kLog2E;
   p = p * y + 1.595691619628694F * kLog2E;
-#ifdef __CUDA_ARCH__
-  float odds, share;
-  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(odds) : "f"(-x * p));
-  asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(share) : "f"(1.0F + odds));
-  return x * share;
-#else
-  return x / (1.0F + exp2f(-x * p));
-#endif
+  return ShareOfOdds(x, -x * p);
 }
 
 }  // namespace longspan::cuda

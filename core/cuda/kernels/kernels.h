@@ -8,6 +8,7 @@
 
 #include "core/cuda/kernels/band_tiles.h"
 #include "core/cuda/kernels/runtime_api.h"
+#include "core/kernels/activation.h"
 
 namespace longspan::cuda {
 
@@ -34,22 +35,81 @@ struct BandAttentionParams {
 };
 cudaError_t BandAttention(const BandAttentionParams& params, cudaStream_t stream);
 
-// values[rows, width] = gelu(values + bias), in place. width % 8 == 0.
-cudaError_t AddBiasGelu(void* values, const void* bias, int64_t rows, int width, Storage storage,
-                        cudaStream_t stream);
+// ---- Operations row by row. Widths are multiples of 8.
 
-// out[rows, width] = LayerNorm(values + bias + residual) * gamma + beta; gamma and beta are
-// float32. width % 8 == 0 and at most kMaxNormWidth. `out` may be `values` or `residual`.
+// values[rows, width] = activation(values + bias), in place.
+struct AddBiasActivationParams {
+  void* values = nullptr;
+  const void* bias = nullptr;  // [width], or null = zeros
+  kernels::Activation activation = kernels::Activation::kNone;
+  int64_t rows = 0;
+  int width = 0;
+  Storage storage = Storage::kBfloat16;  // of values and bias
+};
+cudaError_t AddBiasActivation(const AddBiasActivationParams& params, cudaStream_t stream);
+
+// out[rows, width] = activation(both[:, :width]) * both[:, width:], rounded once.
+struct GatedUnitParams {
+  const void* both = nullptr;  // [rows, 2 width]
+  void* out = nullptr;         // [rows, width]; not `both`
+  kernels::Activation activation = kernels::Activation::kNone;
+  int64_t rows = 0;
+  int width = 0;
+  Storage storage = Storage::kBfloat16;  // of both and out
+};
+cudaError_t GatedUnit(const GatedUnitParams& params, cudaStream_t stream);
+
 inline constexpr int kMaxNormWidth = 2048;
-cudaError_t AddBiasResidualNorm(const void* values, const void* bias, const void* residual,
-                                const float* gamma, const float* beta, float epsilon, void* out,
-                                int64_t rows, int width, Storage storage, cudaStream_t stream);
 
-// out[row] = LayerNorm(words[ids[row]] + positions[position_ids[row]] + type) * gamma + beta.
-// Ids are those of rows of the tables: nothing checks them here.
-cudaError_t EmbedNorm(const int* ids, const int* position_ids, const void* words,
-                      const void* positions, const void* type, const float* gamma,
-                      const float* beta, float epsilon, void* out, int64_t rows, int width,
-                      Storage storage, cudaStream_t stream);
+// out[rows, width] = LayerNorm(values + bias + residual) * gamma + beta, of at most kMaxNormWidth
+// columns. `out` may be `values` or `residual`.
+struct AddBiasResidualNormParams {
+  const void* values = nullptr;
+  const void* bias = nullptr;      // [width], or null = zeros
+  const void* residual = nullptr;  // [rows, width], or null = zeros
+  const float* gamma = nullptr;    // [width]
+  const float* beta = nullptr;     // [width], or null = zeros
+  float epsilon = 1e-5F;           // is added to the variance
+  void* out = nullptr;
+  int64_t rows = 0;
+  int width = 0;
+  Storage storage = Storage::kBfloat16;  // of values, bias, residual and out
+};
+cudaError_t AddBiasResidualNorm(const AddBiasResidualNormParams& params, cudaStream_t stream);
+
+// out[row] = LayerNorm(word_scale * words[ids[row]] + positions[position_ids[row]] +
+// types[type_ids[row]]) * gamma + beta, of at most kMaxNormWidth columns. Ids are those of rows of
+// the tables: nothing checks them here.
+struct EmbedNormParams {
+  const int32_t* ids = nullptr;  // [rows]
+  const void* words = nullptr;   // [V, width]
+  float word_scale = 1;
+  const void* positions = nullptr;        // [P, width], or null = none
+  const int32_t* position_ids = nullptr;  // [rows]; not read where there are no positions
+  const void* types = nullptr;            // [Y, width], or null = none
+  const int32_t* type_ids = nullptr;      // [rows], or null = row 0 for all
+  const float* gamma = nullptr;           // [width]
+  const float* beta = nullptr;            // [width], or null = zeros
+  float epsilon = 1e-5F;                  // is added to the variance
+  void* out = nullptr;                    // [rows, width]
+  int64_t rows = 0;
+  int width = 0;
+  Storage storage = Storage::kBfloat16;  // of the tables and out
+};
+cudaError_t EmbedNorm(const EmbedNormParams& params, cudaStream_t stream);
+
+// Rotary positions on the queries and keys of qkv, in place, in the rotate-half form
+// (core/kernels/rope.h).
+struct RotateParams {
+  void* qkv = nullptr;                 // [tokens, 3, heads, head_size]
+  const float* cos = nullptr;          // [P, head_size / 2]
+  const float* sin = nullptr;          // [P, head_size / 2]
+  const int64_t* positions = nullptr;  // [tokens], each below P: nothing checks them here
+  int64_t tokens = 0;
+  int heads = 0;
+  int head_size = 0;  // even; fastest are multiples of 16, and next of 8
+  Storage storage = Storage::kBfloat16;
+};
+cudaError_t Rotate(const RotateParams& params, cudaStream_t stream);
 
 }  // namespace longspan::cuda

@@ -14,6 +14,10 @@ namespace longspan::cuda {
 inline bool IsAligned(const void* pointer) {
   return reinterpret_cast<uintptr_t>(pointer) % 16 == 0;
 }
+template <typename... Pointers>
+bool AreAligned(Pointers... pointers) {
+  return (IsAligned(pointers) && ...);
+}
 
 // Of the current device.
 inline int NumMultiprocessors() {

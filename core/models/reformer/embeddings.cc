@@ -1,7 +1,15 @@
 #include "core/models/reformer/embeddings.h"
 
-#include <cstring>
+#include <ATen/ops/div.h>
+#include <ATen/ops/remainder.h>
+#include <ATen/ops/tensor.h>
 
+#include <cstring>
+#include <numeric>
+#include <string>
+#include <vector>
+
+#include "core/backend/backend.h"
 #include "core/runtime/parallel_blocks.h"
 
 namespace longspan {
@@ -17,19 +25,23 @@ void Add(const float* from, int64_t count, float* to) {
 
 }  // namespace
 
-ReformerEmbeddings::ReformerEmbeddings(WeightMap& weights, const ReformerConfig& config)
-    : config_(config) {
+ReformerEmbeddings::ReformerEmbeddings(WeightMap& weights, const ReformerConfig& config,
+                                       const Placement& placement)
+    : config_(config), placement_(placement) {
   const int64_t E = config.hidden_size;
-  words_ = weights.Take("embeddings.word_embeddings.weight", {config.vocab_size, E});
+  const auto take = [&](const std::string& name, const std::vector<int64_t>& shape) {
+    const at::Tensor table = weights.Take("embeddings." + name, shape);
+    return placement.backend == nullptr ? table : placement.Store(table, at::kFloat);
+  };
+  words_ = take("word_embeddings.weight", {config.vocab_size, E});
   if (!config.axial) {
-    positions_ = weights.Take("embeddings.position_embeddings.embedding.weight",
-                              {config.max_position_embeddings, E});
+    positions_ = take("position_embeddings.embedding.weight", {config.max_position_embeddings, E});
     return;
   }
-  axial_[0] = weights.Take("embeddings.position_embeddings.weights.0",
-                           {config.axial_shape[0], 1, config.axial_widths[0]});
-  axial_[1] = weights.Take("embeddings.position_embeddings.weights.1",
-                           {1, config.axial_shape[1], config.axial_widths[1]});
+  axial_[0] =
+      take("position_embeddings.weights.0", {config.axial_shape[0], 1, config.axial_widths[0]});
+  axial_[1] =
+      take("position_embeddings.weights.1", {1, config.axial_shape[1], config.axial_widths[1]});
 }
 
 void ReformerEmbeddings::AddPosition(int64_t position, float* row) const {
@@ -61,6 +73,26 @@ void ReformerEmbeddings::Run(const PaddedBatch& batch, at::Tensor& x1, at::Tenso
       }
     });
   }
+}
+
+at::Tensor ReformerEmbeddings::OnBackend(const PaddedBatch& batch) const {
+  const Backend& backend = *placement_.backend;
+  std::vector<int32_t> positions(batch.num_rows());
+  for (const ChunkedText& text : batch.texts()) {
+    const auto begin = positions.begin() + text.row_begin;
+    std::iota(begin, begin + text.length, 0);
+  }
+  const at::Tensor position = backend.Upload(at::tensor(positions));  // [rows]
+  at::Tensor x = backend.Gather(words_, backend.Upload(at::tensor(batch.token_ids())));
+  if (!config_.axial) return x.add_(backend.Gather(positions_, position));
+  const int64_t l1 = config_.axial_shape[0], l2 = config_.axial_shape[1];
+  const int64_t d1 = config_.axial_widths[0], d2 = config_.axial_widths[1];
+  const bool row_major = config_.axial_order == AxialOrder::kRowMajor;
+  const at::Tensor slow = at::div(position, row_major ? l2 : l1, "floor");
+  const at::Tensor fast = at::remainder(position, row_major ? l2 : l1);
+  x.narrow(1, 0, d1).add_(backend.Gather(axial_[0].view({l1, d1}), row_major ? slow : fast));
+  x.narrow(1, d1, d2).add_(backend.Gather(axial_[1].view({l2, d2}), row_major ? fast : slow));
+  return x;
 }
 
 }  // namespace longspan

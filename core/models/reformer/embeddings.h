@@ -16,6 +16,8 @@
 // descriptions of the method print the column-major formula. Column-major (axial_pos_order) serves
 // checkpoints that were trained by that formula.
 //
+// On a backend the rows of the two tables are gathered too; a table of all positions never exists.
+//
 // Cost O(rows · E). Source: Reformer, arXiv 2001.04451, appendix; Ho et al., arXiv 1912.12180.
 // Thread safe after construction. Proven by reformer_golden_test (row-major) and
 // reformer_model_test (column-major, against a plain table).
@@ -23,6 +25,7 @@
 
 #include <ATen/core/Tensor.h>
 
+#include "core/layers/placement.h"
 #include "core/models/reformer/config.h"
 #include "core/models/reformer/padded_batch.h"
 #include "core/weights/weight_map.h"
@@ -33,16 +36,20 @@ class ReformerEmbeddings {
  public:
   ReformerEmbeddings() = default;
   // Missing weights are recorded in the map.
-  ReformerEmbeddings(WeightMap& weights, const ReformerConfig& config);
+  ReformerEmbeddings(WeightMap& weights, const ReformerConfig& config, const Placement& placement);
 
   // Writes the embedding of every row to both streams, [rows, E] float32.
   void Run(const PaddedBatch& batch, at::Tensor& x1, at::Tensor& x2) const;
+  // On a backend: the embedding of every row, [rows, E] float32.
+  at::Tensor OnBackend(const PaddedBatch& batch) const;
 
  private:
   // Adds the position's vector to the E values of `row`.
   void AddPosition(int64_t position, float* row) const;
 
   ReformerConfig config_;
+  Placement placement_;
+  // Float32, on a backend too: buckets follow from them.
   at::Tensor words_;      // [V, E]
   at::Tensor positions_;  // [max_position_embeddings, E]; undefined where positions are axial
   at::Tensor axial_[2];   // [l1, 1, d1] and [1, l2, d2]; undefined where they are not

@@ -26,25 +26,30 @@ void AddToStream(const at::Tensor& from, int64_t begin, const int32_t* rows, at:
 
 ReformerLayer::ReformerLayer(WeightMap& weights, const std::string& name,
                              const ReformerConfig& config, ReformerConfig::LayerKind kind,
-                             DataType dtype)
-    : dtype_(dtype),
+                             const Placement& placement)
+    : placement_(placement),
       attention_(kind == ReformerConfig::LayerKind::kLocal
-                     ? MakeLocalAttention(weights, name + ".attention", config, dtype)
-                     : MakeLshAttention(weights, name + ".attention", config, dtype)),
+                     ? MakeLocalAttention(weights, name + ".attention", config, placement)
+                     : MakeLshAttention(weights, name + ".attention", config, placement)),
       norm_(TakeLayerNorm(weights, name + ".feed_forward.layer_norm", config.hidden_size,
-                          config.layer_norm_eps, dtype)),
+                          config.layer_norm_eps, placement)),
       feed_forward_(
           TakeLinear(weights, name + ".feed_forward.dense.dense", config.intermediate_size,
-                     config.hidden_size, dtype, config.activation),
+                     config.hidden_size, placement, config.activation),
           TakeLinear(weights, name + ".feed_forward.output.dense", config.hidden_size,
-                     config.intermediate_size, dtype)) {}
+                     config.intermediate_size, placement)) {}
 
 void ReformerLayer::Run(at::Tensor& x1, at::Tensor& x2, ReformerPass& pass) const {
   attention_->AddTo(x1, x2, pass);
+  if (placement_.takes_all_rows()) {
+    x2.add_(feed_forward_(norm_(x1).to(placement_.row_type())));
+    return;
+  }
   ParallelBlocks(static_cast<int64_t>(pass.row_blocks.size()), [&](int64_t i) {
     const auto [begin, end] = pass.row_blocks[i];
-    AddToStream(feed_forward_(NormTo(norm_, x1.narrow(0, begin, end - begin), RowType(dtype_))),
-                begin, nullptr, x2);
+    AddToStream(
+        feed_forward_(NormTo(norm_, x1.narrow(0, begin, end - begin), placement_.row_type())),
+        begin, nullptr, x2);
   });
 }
 

@@ -10,6 +10,7 @@
 // Example: 2 heads, texts of 64 and 128 rows, 2 rounds: step 2 sorts 2 · 2 · 2 = 8 sequences of 64
 // or 128 rows.
 // With one round no result [rows, D] of a whole text ever exists.
+// On a backend there are no blocks: all rows and heads go through each step at once.
 // The product that gives qk is float32 in every model, because in bfloat16 some tokens would fall
 // into other buckets. How hashing and chunks work stands in core/attention/lsh_attention.h.
 // Cost O(T·H·D·E) for the products. Source: Reformer, arXiv 2001.04451, sec. 2. Proven by
@@ -19,6 +20,7 @@
 
 #include <algorithm>
 
+#include "core/backend/backend.h"
 #include "core/models/reformer/layer.h"
 #include "core/models/take_layers.h"
 #include "core/runtime/parallel_blocks.h"
@@ -30,6 +32,7 @@ namespace {
 // quarter of what the two streams of half a million tokens take (2 x 512 MiB with E = 256).
 constexpr int64_t kQueryKeyValueBytes = int64_t{256} << 20;
 
+// On the kernels of the CPU.
 class LshLayerAttention : public ReformerAttention {
  public:
   LshLayerAttention(WeightMap& weights, const std::string& name, const ReformerConfig& config,
@@ -141,11 +144,56 @@ class LshLayerAttention : public ReformerAttention {
   std::vector<Head> heads_;
 };
 
+// On a backend.
+class LshLayerOfAllRows : public ReformerAttention {
+ public:
+  LshLayerOfAllRows(WeightMap& weights, const std::string& name, const ReformerConfig& config,
+                    const Placement& placement)
+      : placement_(placement),
+        num_heads_(config.num_heads),
+        head_size_(config.head_size),
+        norm_(TakeLayerNorm(weights, name + ".layer_norm", config.hidden_size,
+                            config.layer_norm_eps, placement)),
+        query_key_(TakeLinear(weights, name + ".self_attention.query_key", num_heads_ * head_size_,
+                              config.hidden_size, Placement(DataType::kFloat32, placement.backend),
+                              Activation::kNone, /*bias=*/false)),
+        value_(TakeLinear(weights, name + ".self_attention.value", num_heads_ * head_size_,
+                          config.hidden_size, placement, Activation::kNone, /*bias=*/false)),
+        output_(TakeLinear(weights, name + ".output.dense", config.hidden_size,
+                           num_heads_ * head_size_, placement, Activation::kNone,
+                           /*bias=*/false)) {}
+
+  void AddTo(at::Tensor& x1, const at::Tensor& x2, ReformerPass& pass) const override {
+    const at::ScalarType type = placement_.row_type();
+    const at::Tensor normed = norm_(x2);  // float32
+    const at::Tensor exact = OfHeads(query_key_(normed)), v = OfHeads(value_(normed.to(type)));
+    const at::Tensor out =
+        placement_.backend->LshChunks(exact, exact.to(type), v, pass.lsh_runs);  // [rows, H, D]
+    x1.add_(output_(out.view({x2.size(0), num_heads_ * head_size_})));
+  }
+
+ private:
+  at::Tensor OfHeads(const at::Tensor& x) const {
+    return x.view({x.size(0), num_heads_, head_size_});
+  }
+
+  Placement placement_;
+  int64_t num_heads_;
+  int64_t head_size_;
+  LayerNorm norm_;
+  Linear query_key_;  // [E] -> [H, D], float32 whatever the placement's type
+  Linear value_;      // [E] -> [H, D]
+  Linear output_;     // [H, D] -> [E]
+};
+
 }  // namespace
 
 std::unique_ptr<ReformerAttention> MakeLshAttention(WeightMap& weights, const std::string& name,
-                                                    const ReformerConfig& config, DataType dtype) {
-  return std::make_unique<LshLayerAttention>(weights, name, config, dtype);
+                                                    const ReformerConfig& config,
+                                                    const Placement& placement) {
+  if (placement.backend != nullptr)
+    return std::make_unique<LshLayerOfAllRows>(weights, name, config, placement);
+  return std::make_unique<LshLayerAttention>(weights, name, config, placement.dtype);
 }
 
 int64_t LshHeadsAtOnce(const ReformerConfig& config, DataType dtype, int64_t num_rows) {

@@ -9,12 +9,15 @@
 #include <algorithm>
 #include <limits>
 #include <map>
-#include <tuple>
+#include <memory>
+#include <optional>
 
 #include "absl/strings/str_cat.h"
 #include "core/models/load_model.h"
 #include "core/models/reformer/config.h"
+#include "core/models/reformer/device_pass.h"
 #include "core/models/reformer/embeddings.h"
+#include "core/models/reformer/hashing.h"
 #include "core/models/reformer/layer.h"
 #include "core/models/reformer/padded_batch.h"
 #include "core/models/take_layers.h"
@@ -47,10 +50,10 @@ WeightMap::Rules WeightRules() {
           .layers = "encoder.layers."};
 }
 
-ModelInfo MakeInfo(const ReformerConfig& config, DataType dtype) {
+ModelInfo MakeInfo(const ReformerConfig& config, const Placement& placement) {
   ModelInfo info;
   info.architecture = "reformer";
-  info.dtype = dtype;
+  info.dtype = placement.dtype;
   info.hidden_size = config.hidden_size;
   info.token_dimensions = 2 * config.hidden_size;
   info.output_dimensions = info.token_dimensions;
@@ -84,35 +87,34 @@ class Rotations {
 
   // Null for a text of at most one chunk, which is not hashed. Valid as long as this object.
   const LshRotations* For(int64_t padded_length, const LshOptions& options) {
-    if (padded_length <= config_.lsh.chunk_length) return nullptr;
-    const uint64_t seed = options.hash_seed.value_or(config_.hash_seed);
-    const int32_t rounds = options.num_hashes > 0 ? options.num_hashes : config_.num_hashes;
-    const std::vector<int32_t> factors =
-        config_.num_buckets.empty() ? AutomaticLshBuckets(padded_length, config_.lsh.chunk_length,
-                                                          config_.max_position_embeddings)
-                                    : config_.num_buckets;
-    auto [found, inserted] = drawn_.try_emplace({seed, rounds, factors});
-    if (inserted)
-      found->second = DrawLshRotations(seed, config_.num_heads, config_.head_size, rounds, factors);
+    const std::optional<TextHashing> hashing = HashingOf(config_, padded_length, options);
+    if (!hashing.has_value()) return nullptr;
+    auto [found, inserted] = drawn_.try_emplace(*hashing);
+    if (inserted) found->second = DrawRotations(config_, *hashing);
     return &found->second;
   }
 
  private:
   const ReformerConfig& config_;
-  std::map<std::tuple<uint64_t, int32_t, std::vector<int32_t>>, LshRotations> drawn_;
+  std::map<TextHashing, LshRotations> drawn_;
 };
 
 class ReformerModel : public EncoderModel {
  public:
-  ReformerModel(WeightMap& weights, const ReformerConfig& config, DataType dtype)
-      : config_(config), embeddings_(weights, config), info_(MakeInfo(config, dtype)) {
+  ReformerModel(WeightMap& weights, const ReformerConfig& config, const Placement& placement)
+      : config_(config),
+        placement_(placement),
+        embeddings_(weights, config, placement),
+        info_(MakeInfo(config, placement)) {
     for (size_t i = 0; i < config.layers.size(); ++i)
       layers_.emplace_back(weights, absl::StrCat("encoder.layers.", i), config, config.layers[i],
-                           dtype);
+                           placement);
     norm_ = TakeLayerNorm(weights, "encoder.layer_norm", 2 * config.hidden_size,
-                          config.layer_norm_eps, dtype);
+                          config.layer_norm_eps, placement);
     info_.num_parameters = weights.num_parameters();
-    info_.weight_bytes = WeightBytes(info_.num_parameters, NumLinearParameters(), dtype);
+    info_.weight_bytes = Bytes();
+    if (placement.backend != nullptr)
+      rotations_ = std::make_unique<DeviceRotationCache>(config, *placement.backend);
   }
 
   const ModelInfo& info() const override { return info_; }
@@ -121,6 +123,7 @@ class ReformerModel : public EncoderModel {
                                        const ForwardOptions& options) const override {
     c10::InferenceMode inference;
     if (absl::Status status = CheckRounds(batch); !status.ok()) return status;
+    if (placement_.backend != nullptr) return ForwardOnBackend(batch, options);
     const PaddedBatch padded(batch, config_);
     Rotations rotations(config_);
     at::Tensor x1 = at::empty({padded.num_rows(), config_.hidden_size}, at::kFloat);
@@ -145,6 +148,31 @@ class ReformerModel : public EncoderModel {
   }
 
  private:
+  absl::StatusOr<HiddenStates> ForwardOnBackend(const TokenBatch& batch,
+                                                const ForwardOptions& options) const {
+    TORCH_CHECK(options.observe_attention == nullptr, "attention is observed on the CPU alone");
+    DevicePass texts(batch, config_, placement_, *rotations_);
+    at::Tensor x1 = embeddings_.OnBackend(texts.padded()), x2 = x1.clone();
+    const auto observe = [&](size_t layer) {
+      if (options.observe_layer)
+        options.observe_layer(static_cast<int>(layer), texts.WithoutPadding(x2));
+    };
+    observe(0);
+    ReformerPass pass;
+    for (size_t i = 0; i < layers_.size(); ++i) {
+      if (options.at_seam) options.at_seam();
+      const std::vector<int32_t> still = StillWanted(batch, options);
+      if (still.empty()) return absl::CancelledError("all texts of the batch were dropped");
+      texts.Keep(still, x1, x2, pass);
+      layers_[i].Run(x1, x2, pass);
+      observe(i + 1);
+    }
+    // The last LayerNorm, over both streams, is made of the rows that are read.
+    return HiddenStates(DeviceRows{placement_.backend, at::cat({x1, x2}, 1),
+                                   [this](const at::Tensor& rows) { return norm_(rows); }},
+                        texts.text_begin());
+  }
+
   // The last LayerNorm spans both streams. It is made for the rows that are read alone, so [rows,
   // 2E] never exists as a whole.
   at::Tensor Rows(const at::Tensor& x1, const at::Tensor& x2, int64_t begin, int64_t end) const {
@@ -227,6 +255,14 @@ class ReformerModel : public EncoderModel {
     options.observe_layer(layer, at::cat(parts));
   }
 
+  // On a backend, too, all but the linear layers is float32.
+  int64_t Bytes() const {
+    if (placement_.backend == nullptr)
+      return WeightBytes(info_.num_parameters, NumLinearParameters(), placement_);
+    const auto bytes = static_cast<int64_t>(c10::elementSize(placement_.row_type()));
+    return 4 * (info_.num_parameters - NumLinearParameters()) + bytes * NumLinearParameters();
+  }
+
   int64_t NumLinearParameters() const {
     const int64_t inner = config_.num_heads * config_.head_size;
     int64_t count = 0;
@@ -239,10 +275,12 @@ class ReformerModel : public EncoderModel {
   }
 
   ReformerConfig config_;
+  Placement placement_;
   ReformerEmbeddings embeddings_;
   ModelInfo info_;
   std::vector<ReformerLayer> layers_;
-  LayerNorm norm_;  // over both streams, [2E]
+  LayerNorm norm_;                                  // over both streams, [2E]
+  std::unique_ptr<DeviceRotationCache> rotations_;  // null on the CPU
 };
 
 }  // namespace
@@ -252,7 +290,7 @@ absl::StatusOr<std::unique_ptr<EncoderModel>> LoadReformer(const ModelFolder& fo
   return LoadModel<ReformerConfig>(folder, ParseReformerConfig, WeightRules(),
                                    [&](const ReformerConfig& config, WeightMap& weights) {
                                      return std::make_unique<ReformerModel>(weights, config,
-                                                                            placement.dtype);
+                                                                            placement);
                                    });
 }
 

@@ -4,11 +4,14 @@
 
 namespace longspan {
 
-PaddedBatch::PaddedBatch(const TokenBatch& batch, const ReformerConfig& config) {
+PaddedBatch::PaddedBatch(const TokenBatch& batch, const ReformerConfig& config,
+                         std::span<const int32_t> row_order)
+    : texts_(batch.num_texts()) {
   int64_t rows = 0;
-  for (int32_t text = 0; text < batch.num_texts(); ++text) {
+  for (int32_t i = 0; i < batch.num_texts(); ++i) {
+    const int32_t text = row_order.empty() ? i : row_order[i];
     const int64_t length = config.PaddedLength(batch.length(text));
-    texts_.push_back({rows, static_cast<int32_t>(length)});
+    texts_[text] = {rows, static_cast<int32_t>(length)};
     rows += length;
   }
   token_ids_.assign(rows, static_cast<int32_t>(config.pad_token_id));

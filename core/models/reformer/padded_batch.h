@@ -6,10 +6,13 @@
 //   multiple 4, texts of 6 and 3 tokens:   rows a b c d e f . . | g h i
 //   the second text fits one chunk, so it gets no padding
 //
+// The texts lie in the order of the batch, or in another that the caller gives.
+//
 // A value type, constant after construction. Proven by reformer_model_test.
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "core/attention/local_chunk_attention.h"
@@ -20,10 +23,12 @@ namespace longspan {
 
 class PaddedBatch {
  public:
-  PaddedBatch(const TokenBatch& batch, const ReformerConfig& config);
+  // row_order: the texts as their rows shall lie; empty = in the order of the batch.
+  PaddedBatch(const TokenBatch& batch, const ReformerConfig& config,
+              std::span<const int32_t> row_order = {});
 
   int64_t num_rows() const { return static_cast<int64_t>(token_ids_.size()); }
-  // [B], with padded lengths.
+  // [B] in the order of the batch, with padded lengths.
   const std::vector<ChunkedText>& texts() const { return texts_; }
   // [rows], padding included.
   const std::vector<int32_t>& token_ids() const { return token_ids_; }

@@ -12,8 +12,13 @@ namespace longspan {
 namespace {
 
 using ::testing::AllOf;
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::Not;
+
+// tests/core/backend/fake_plugin.cc lies beside this program: cards 0 and 1 "are there", card 2
+// says what is missing, in two lines.
+constexpr char kFakePlugin[] = "liblongspan_fake_plugin.so";
 
 std::string ErrorOf(const std::string& device, const BackendPlugin& plugin,
                     absl::StatusCode code = absl::StatusCode::kFailedPrecondition) {
@@ -48,10 +53,35 @@ TEST(OpenBackend, WithoutThePlugin_SaysSo) {
   }
 }
 
-TEST(OpenBackend, Auto_WithoutThePlugin_IsTheCpu) {
-  const auto backend = OpenBackend("auto", {.library = "liblongspan_not_there.so"});
-  ASSERT_TRUE(backend.ok()) << backend.status();
-  EXPECT_EQ(*backend, nullptr);
+TEST(OpenBackend, Auto_WithoutThePlugin_IsTheCpu_AndSaysWhy) {
+  std::string why;
+  for (std::string* const why_cpu : {static_cast<std::string*>(nullptr), &why}) {
+    const auto backend = OpenBackend("auto", {.library = "liblongspan_not_there.so"}, why_cpu);
+    ASSERT_TRUE(backend.ok()) << backend.status();
+    EXPECT_EQ(*backend, nullptr);
+  }
+  EXPECT_THAT(why, AllOf(HasSubstr("the CUDA plugin liblongspan_not_there.so cannot be loaded"),
+                         Not(HasSubstr("\n"))));
+}
+
+TEST(OpenBackend, WhereACardIsNotWanted_OrIsFound_ThereIsNothingToSay) {
+  std::string why = "as it was";
+  ASSERT_TRUE(OpenBackend("cpu", {.library = "liblongspan_not_there.so"}, &why).ok());
+  ASSERT_TRUE(OpenBackend("auto", {.library = kFakePlugin}, &why).ok());
+  ASSERT_FALSE(OpenBackend("cuda", {.library = "liblongspan_not_there.so"}, &why).ok());
+  EXPECT_EQ(why, "as it was");
+}
+
+TEST(SplitDevices, NamesEachDevice_BeforeAnythingIsOpened) {
+  for (const char* device : {"cpu", "auto", "cuda", "cuda:0", "cuda:1023"})
+    EXPECT_THAT(*SplitDevices(device), ElementsAre(device));
+  EXPECT_THAT(*SplitDevices("cuda:2,0,11"), ElementsAre("cuda:2", "cuda:0", "cuda:11"));
+  for (const std::string devices :
+       {"", "gpu", "cuda:", "cuda:1024", "cuda:-1", "auto:0", "cpu,cpu", "cuda:0,", "cuda:,1",
+        "cuda:1,1", "cuda,0", "cuda:0,cuda:1", "cuda:0, 1"}) {
+    EXPECT_EQ(SplitDevices(devices).status().message(),
+              "device is '" + devices + "'; allowed: cpu, cuda, cuda:N, cuda:N,M,..., auto");
+  }
 }
 
 TEST(OpenBackend, AFileThatIsNoLibrary_IsNamed) {
@@ -65,10 +95,6 @@ TEST(OpenBackend, AnotherLibrary_IsNoPlugin) {
   EXPECT_THAT(ErrorOf("cuda", {.library = "libc.so.6"}),
               HasSubstr("libc.so.6 is no plugin of longspan: it has no LongspanOpenBackend"));
 }
-
-// tests/core/backend/fake_plugin.cc lies beside this program: cards 0 and 1 "are there", card 2
-// says what is missing, in two lines.
-constexpr char kFakePlugin[] = "liblongspan_fake_plugin.so";
 
 TEST(OpenBackend, ThePluginBesideTheProgram_Opens) {
   for (const auto& [device, name] :

@@ -111,6 +111,16 @@ TEST(InspectModel, PredictsSpeedAndMemoryAtAllLengthsOfTheEmbeddedModel) {
   EXPECT_THAT(InspectionText(*inspection), HasSubstr("calibrated just now"));
 }
 
+TEST(InspectModel, OnADevice) {
+  const std::string folder = std::string(LONGSPAN_FIXTURES) + "/longformer-windows";
+  EXPECT_EQ(InspectModel(folder, "float32", /*measure=*/false)->at("device"), "cpu");
+  const absl::Status missing = InspectModel(folder, "float32", false, "cuda").status();
+  EXPECT_EQ(missing.code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(InspectModel(folder, "float32", false, "tpu").status().message(),
+            "device is 'tpu'; allowed: cpu, cuda, cuda:N, auto");
+  EXPECT_EQ(InspectModel(folder, "float32", false, "auto")->at("device"), "cpu");
+}
+
 TEST(InspectModel, TellsAxialSavingsAndLshOfAReformer) {
   const auto inspection = InspectModel(std::string(LONGSPAN_FIXTURES) + "/reformer-mixed",
                                        "float32", /*measure=*/false);

@@ -10,6 +10,7 @@
 #include <cmath>
 #include <filesystem>
 
+#include "core/backend/portable_backend.h"
 #include "core/checkpoint/model_folder.h"
 #include "core/encoder.h"
 #include "core/layers/linear.h"
@@ -105,6 +106,9 @@ TEST(QuantizeModel, QuantisedFoldersAreRefusedInOtherTypesAndTakenByAuto) {
   EXPECT_THAT(std::string(float32.status().message()),
               HasSubstr("holds int8 weights; dtype is float32; allowed: int8"));
   EXPECT_EQ(*ResolveDataType("auto", *model), DataType::kInt8);
+  const PortableBackend card{at::Device(at::kCPU)};
+  EXPECT_EQ(*ResolveDataType("auto", *model, &card), DataType::kInt8);
+  EXPECT_EQ(*ResolveDataType("auto", *dense, &card), DataType::kBFloat16);
   EXPECT_EQ(*ResolveDataType("auto", *dense), FastestAccurateDataType());
   EXPECT_EQ(*ResolveDataType("int8", *dense), DataType::kInt8);
   EXPECT_THAT(std::string(ResolveDataType("fp8", *dense).status().message()),

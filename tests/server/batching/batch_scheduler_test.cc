@@ -14,6 +14,8 @@ using ::testing::DoubleNear;
 using ::testing::ElementsAre;
 using ::testing::UnorderedElementsAre;
 
+constexpr int64_t kSharedTokens = BatchSchedulerOptions().shared_tokens;
+
 class BatchSchedulerTest : public ::testing::Test {
  protected:
   void Start(BatchSchedulerOptions options = {}) {
@@ -302,7 +304,7 @@ TEST_F(BatchSchedulerTest, TryNextBatchBefore_GivesShortTexts_ButNoneOfTheSameCl
 // A pass over one client's backlog. Each of these tests begins it anew.
 class SeamsOfABacklog : public BatchSchedulerTest {
  protected:
-  static constexpr int64_t kPass = 4 * BatchScheduler::kSharedTokens;  // tokens
+  static constexpr int64_t kPass = 4 * kSharedTokens;  // tokens
   void SetUp() override {
     Start({.max_batch_tokens = kPass, .max_batch_seconds = 1e9});
     for (int64_t i = 0; i < 2 * kPass / 256; ++i) Backlog();
@@ -377,7 +379,7 @@ TEST_F(SeamsOfABacklog, AtMostDoubleThePass) {
   while (true) {
     const size_t batch = AtSeam().size();
     if (batch == 0) break;
-    EXPECT_LE(batch * 256, static_cast<size_t>(BatchScheduler::kSharedTokens));
+    EXPECT_LE(batch * 256, static_cast<size_t>(kSharedTokens));
     texts += batch;
   }
   EXPECT_EQ(texts * 256, static_cast<size_t>(kPass));
@@ -429,15 +431,23 @@ TEST_F(BatchSchedulerTest, NextBatch_StaysSmall_WhereSeveralClientsWait) {
   Submit({.number = 1, .lengths = {256}, .client = "modest"});
   for (int i = 0; i < 100; ++i) Submit({.number = 2, .lengths = {256}, .client = "busy"});
   auto shared = scheduler_->NextBatch();
-  EXPECT_EQ(shared->tokens, BatchScheduler::kSharedTokens);
+  EXPECT_EQ(shared->tokens, kSharedTokens);
   EXPECT_THAT(Numbers(*shared), Contains(1));
   Submit({.number = 3, .lengths = {1}, .client = "modest"});
   EXPECT_EQ(scheduler_->TryNextBatchBefore(shared->lane, &shared->others), std::nullopt);
   const auto next = scheduler_->NextBatch();
   EXPECT_EQ(next->pieces.front().task->client(), "modest");
-  EXPECT_LE(next->tokens, BatchScheduler::kSharedTokens);
+  EXPECT_LE(next->tokens, kSharedTokens);
   const int64_t left = scheduler_->depth().tokens;
   EXPECT_EQ(scheduler_->NextBatch()->tokens, left) << "alone again: the whole backlog";
+}
+
+// A card wants more tokens in a batch than a processor does.
+TEST_F(BatchSchedulerTest, NextBatch_IsAsLargeAsItsOptionsSay_WhereSeveralClientsWait) {
+  Start({.max_batch_tokens = 1 << 20, .max_batch_seconds = 1e9, .shared_tokens = 2048});
+  for (int i = 0; i < 100; ++i) Submit({.number = 2, .lengths = {256}, .client = "busy"});
+  Submit({.number = 1, .lengths = {256}, .client = "modest"});
+  EXPECT_EQ(scheduler_->NextBatch()->tokens, 2048);
 }
 
 constexpr CoreOptions kTwoCores = {.workers = 2, .threads = 1, .follow_load = true};
@@ -449,7 +459,7 @@ TEST_F(BatchSchedulerTest, NextBatch_IsHalfAsLarge_WhereSeveralClientsWait_WithH
   for (int i = 0; i < 100; ++i) Submit({.number = 2, .lengths = {256}, .client = "busy"});
   Submit({.number = 1, .lengths = {256}, .client = "modest"});
   scheduler_->EndPass(1);
-  EXPECT_EQ(scheduler_->NextBatch()->tokens, BatchScheduler::kSharedTokens / 2);
+  EXPECT_EQ(scheduler_->NextBatch()->tokens, kSharedTokens / 2);
 }
 
 TEST_F(BatchSchedulerTest, TeamsFollowTheLoad_ALoneTextHasAllCores_AndTheNextOneWaitsForThem) {

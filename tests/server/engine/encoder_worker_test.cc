@@ -3,7 +3,9 @@
 #include <gmock/gmock.h>
 
 #include <atomic>
+#include <cmath>
 #include <new>
+#include <set>
 #include <stdexcept>
 
 #include "absl/synchronization/notification.h"
@@ -262,7 +264,10 @@ TEST_F(EncoderWorkerTest, Run_ReportsAPassThatLostATextAsIncomplete) {
   EXPECT_FALSE(observer_.reports.at(0).complete);
 }
 
-TEST_F(EncoderWorkerTest, Run_AnswersInternalFromALostDeviceOn_AndAsksItNoMore) {
+// Who was in the batch may have killed the device, and nobody should try that again. The others may
+// go elsewhere.
+TEST_F(EncoderWorkerTest, Run_AnswersInternalWhereTheDeviceWasLost_AndAsksItNoMore) {
+  std::set<int64_t> computed;
   int calls = 0;
   for (int number = 1; number <= 3; ++number) Submit({.number = number, .lengths = {60}});
   Submit({.number = 4, .lengths = {10}});  // another lane: another batch
@@ -270,17 +275,48 @@ TEST_F(EncoderWorkerTest, Run_AnswersInternalFromALostDeviceOn_AndAsksItNoMore) 
   EncoderWorker worker(
       [&](const TokenBatch& batch, std::span<const EncodeOptions>, const EncodeControl&) {
         ++calls;
+        for (const auto& text : Echo(batch)) computed.insert(std::lround(text->vector[0]));
         return Results(batch.num_texts(), absl::Status(kDeviceLost, "fell off the bus"));
       },
       &scheduler_, &observer_, &clock_);
   outcomes_.AwaitTotal(4);
   EXPECT_TRUE(worker.heartbeat().device_lost);
+  EXPECT_EQ(worker.heartbeat().device_error, "fell off the bus");
   EXPECT_EQ(calls, 1);
+  EXPECT_LT(computed.size(), 4u);
   for (int number = 1; number <= 4; ++number) {
-    EXPECT_EQ(outcomes_.code(number), absl::StatusCode::kInternal) << number;
-    EXPECT_THAT(std::string(outcomes_.only(number).result.status().message()),
-                HasSubstr("device is lost"));
+    const absl::Status& status = outcomes_.only(number).result.status();
+    EXPECT_THAT(std::string(status.message()), HasSubstr("device is lost"));
+    EXPECT_EQ(status.code(), computed.contains(number) ? absl::StatusCode::kInternal
+                                                       : absl::StatusCode::kUnavailable)
+        << number;
+    EXPECT_EQ(RetryAfterOf(status).has_value(), !computed.contains(number));
   }
+}
+
+// Other processes may hold the memory of a card: nobody knows whether it never fits.
+TEST_F(EncoderWorkerTest, Run_LetsTheCallerTryAgain_WhereOthersMayShareTheMemory) {
+  for (int number = 1; number <= 3; ++number)
+    Submit({.number = number, .lengths = {number == 2 ? 40 : 10}});
+  scheduler_.Drain();
+  {
+    EncoderWorker worker(
+        [&](const TokenBatch& batch, std::span<const EncodeOptions>, const EncodeControl&) {
+          if (batch.num_tokens() < 40) return Echo(batch);
+          return Results(batch.num_texts(), absl::ResourceExhaustedError("CUDA out of memory"));
+        },
+        &scheduler_, &observer_, &clock_,
+        {.piece_bytes = [](const TextShape& text) { return text.tokens << 20; },
+         .shares_memory = true});
+  }
+  for (const int number : {1, 3}) EXPECT_EQ(Value(number), number);
+  const absl::Status& status = outcomes_.only(2).result.status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_EQ(status.message(),
+            "inputs[2] with 40 tokens takes about 41 MiB and does not fit in memory even alone "
+            "beside what others compute now: CUDA out of memory");
+  EXPECT_NE(RetryAfterOf(status), std::nullopt);
+  EXPECT_EQ(ReasonOf(status), kReasonMemory);
 }
 
 TEST_F(EncoderWorkerTest, FailRunning_AnswersTheTextsOfAHungBatch) {

@@ -57,6 +57,16 @@ TEST(JudgeWorker, AWorkerThatComputesIsNeverDead_HoweverLongItReachesNoSeam) {
   EXPECT_EQ(JudgeWorker(computing, At(300 + 121), 20), WorkerState::kDead);
 }
 
+// A thread that waits for a card spins: what it uses says nothing, and a card that hangs is found.
+TEST(JudgeWorker, AWorkerOnACardIsDead_WhereItReachesNoSeam_WhateverItsThreadUses) {
+  EncoderWorker::Heartbeat waiting{
+      .busy = true, .since = kStart, .last_sign = kStart, .predicted_seconds = 0.001};
+  EXPECT_EQ(WorkerOptions::NoCpuTime(), absl::ZeroDuration());
+  EXPECT_EQ(JudgeWorker(waiting, At(59), 20), WorkerState::kGood);
+  EXPECT_EQ(JudgeWorker(waiting, At(61), 20), WorkerState::kStuck);
+  EXPECT_EQ(JudgeWorker(waiting, At(121), 20), WorkerState::kDead);
+}
+
 TEST(CpuTimeOfThisThread, GrowsWhileTheThreadComputes_AndIsReadFromOthers) {
   absl::Notification made, seen, done;
   std::function<absl::Duration()> cpu_time;

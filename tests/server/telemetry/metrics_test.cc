@@ -208,11 +208,12 @@ TEST_F(MetricsTest, RejectedTotal_CountsAReasonThatIsNotListedUnderItsCode) {
 TEST_F(MetricsTest, Limits_AndMemory) {
   const std::vector<NamedLimit> limits = {{"max_queue_tokens", 4096}, {"max_queue_seconds", 0.5}};
   metrics_.SetLimits(limits);
-  metrics_.SetMemoryLimits(4 << 20, 3 << 20);
+  metrics_.SetMemoryLimits({.container = 4 << 20, .tensors = 3 << 20, .device = 2 << 20});
   EXPECT_EQ(Value("longspan_limit{limit=\"max_queue_tokens\"}"), 4096);
   EXPECT_EQ(Value("longspan_limit{limit=\"max_queue_seconds\"}"), 0.5);
   EXPECT_EQ(Value("longspan_memory_limit_bytes{kind=\"container\"}"), 4 << 20);
   EXPECT_EQ(Value("longspan_memory_limit_bytes{kind=\"tensors\"}"), 3 << 20);
+  EXPECT_EQ(Value("longspan_memory_limit_bytes{kind=\"device\"}"), 2 << 20);
 }
 
 TEST_F(MetricsTest, CancelledAndExpired_ByStage) {
@@ -311,6 +312,24 @@ TEST_F(MetricsTest, Memory_ByKind) {
   EXPECT_GT(Value("longspan_device_memory_bytes{kind=\"resident\"}"), 1 << 20);
   EXPECT_GE(Value("longspan_device_memory_bytes{kind=\"peak\"}"),
             Value("longspan_device_memory_bytes{kind=\"resident\"}"));
+}
+
+TEST(MetricsOfACard, DeviceMemory_IsTheCards) {
+  ModelInfo model;
+  model.device = "cuda:1";
+  model.weight_bytes = 4096;
+  Metrics metrics(model);
+  metrics.SetGaugeSource([] {
+    return ServerGauges{.card_memory = DeviceMemory{.total_bytes = 1000, .free_bytes = 300}};
+  });
+  const std::string text = metrics.Text();
+  for (const char* line : {"longspan_device_memory_bytes{kind=\"total\"} 1000",
+                           "longspan_device_memory_bytes{kind=\"resident\"} 700",
+                           "longspan_device_memory_bytes{kind=\"weights\"} 4096",
+                           "longspan_compute_seconds_count{device=\"cuda:1\"} 0",
+                           "device=\"cuda:1\",dtype=\"float32\"", "process_resident_memory_bytes "})
+    EXPECT_THAT(text, HasSubstr(line));
+  EXPECT_THAT(text, Not(HasSubstr("kind=\"peak\""))) << "a card does not tell it";
 }
 
 TEST_F(MetricsTest, Process_UnderThePrefixThatDashboardsKnow) {

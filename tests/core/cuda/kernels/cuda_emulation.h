@@ -51,6 +51,12 @@ struct alignas(16) uint4 {
 struct alignas(8) float2 {
   float x, y;
 };
+struct alignas(16) double2 {
+  double x, y;
+};
+struct alignas(8) uint2 {
+  uint32_t x, y;
+};
 struct alignas(8) int2 {
   int32_t x, y;
 };
@@ -125,6 +131,13 @@ struct State {
 inline State& Machine() {
   static State state;
   return state;
+}
+
+// The shared memory that a block may have, in bytes: that of compute capability 9.0 unless a test
+// sets another.
+inline int& MostShared() {
+  static int bytes = 227 << 10;
+  return bytes;
 }
 
 // Makes the order of the launches that follow the same in each run.
@@ -282,6 +295,17 @@ inline void __syncwarp() {
   namespace emulation = longspan::cuda::emulation;
   emulation::Together(emulation::Warp().group, 3, [] {});
 }
+inline unsigned __ballot_sync(unsigned /*lanes*/, int predicate) {
+  namespace emulation = longspan::cuda::emulation;
+  emulation::WarpSlots& warp = emulation::Warp();
+  warp.in[emulation::Lane()][0] = predicate != 0 ? 1 : 0;
+  emulation::Together(warp.group, 7, [&] {
+    uint32_t bits = 0;
+    for (int l = 0; l < warp.group.size; ++l) bits |= warp.in[l][0] << l;
+    for (int l = 0; l < warp.group.size; ++l) warp.out[l][0] = bits;
+  });
+  return warp.out[emulation::Lane()][0];
+}
 template <typename T>
 T __shfl_xor_sync(unsigned /*lanes*/, T x, int mask) {
   namespace emulation = longspan::cuda::emulation;
@@ -296,6 +320,8 @@ T __shfl_xor_sync(unsigned /*lanes*/, T x, int mask) {
   return x;
 }
 
+inline float rsqrtf(float x) { return 1.0F / std::sqrt(x); }
+
 // ---- the runtime API, of one device with one multiprocessor ----
 
 enum cudaError_t {
@@ -303,7 +329,7 @@ enum cudaError_t {
   cudaErrorInvalidValue = 1,
   cudaErrorNotSupported = 801,
 };
-enum cudaDeviceAttr { cudaDevAttrMultiProcessorCount };
+enum cudaDeviceAttr { cudaDevAttrMultiProcessorCount, cudaDevAttrMaxSharedMemoryPerBlockOptin };
 enum cudaFuncAttribute {
   cudaFuncAttributeMaxDynamicSharedMemorySize,
   cudaFuncAttributePreferredSharedMemoryCarveout,
@@ -316,12 +342,17 @@ struct cudaLaunchConfig_t {
 };
 
 inline cudaError_t cudaGetLastError() { return cudaSuccess; }
+inline const char* cudaGetErrorString(cudaError_t error) {
+  return error == cudaSuccess ? "no error" : "an error of the emulated device";
+}
 inline cudaError_t cudaGetDevice(int* device) {
   *device = 0;
   return cudaSuccess;
 }
-inline cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr, int) {
-  *value = 1;
+inline cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int) {
+  *value = attribute == cudaDevAttrMaxSharedMemoryPerBlockOptin
+               ? longspan::cuda::emulation::MostShared()
+               : 1;
   return cudaSuccess;
 }
 template <typename... Params>
@@ -331,6 +362,9 @@ cudaError_t cudaFuncSetAttribute(void (*)(Params...), cudaFuncAttribute, int) {
 template <typename... Params, typename... Args>
 cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(Params...),
                                Args... args) {
+  if (config->dynamicSmemBytes > static_cast<size_t>(longspan::cuda::emulation::MostShared())) {
+    return cudaErrorInvalidValue;
+  }
   longspan::cuda::emulation::RunGrid(config->gridDim, static_cast<int>(config->blockDim.x),
                                      config->dynamicSmemBytes, [=] { kernel(args...); });
   return cudaSuccess;

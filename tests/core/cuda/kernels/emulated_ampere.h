@@ -1,34 +1,22 @@
-// The functions of core/cuda/kernels/ampere.cuh and the parts of storage.cuh that its users need,
-// on the emulated device.
+// The functions of core/cuda/kernels/ampere.cuh on the emulated device.
 #pragma once
 
 #include "tests/core/cuda/kernels/cuda_emulation.h"
-
-struct __nv_bfloat16 {
-  uint16_t bits;
-};
+#include "tests/core/cuda/kernels/emulated_storage.h"
 
 namespace longspan::cuda {
 
-inline float LowBfloat16(uint32_t pair) {
-  pair <<= 16;
-  float x;
-  std::memcpy(&x, &pair, 4);
-  return x;
-}
-inline float HighBfloat16(uint32_t pair) { return LowBfloat16(pair >> 16); }
-
-// Rounded to the nearest, and to even between two.
-inline uint16_t ToBfloat16(float x) {
-  if (x != x) return 0x7fff;
-  uint32_t bits;
-  std::memcpy(&bits, &x, 4);
-  return static_cast<uint16_t>((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
+template <typename T>
+float LowNumber(uint32_t pair) {
+  if constexpr (std::is_same_v<T, __nv_bfloat16>) {
+    return LowBfloat16(pair);
+  } else {
+    return FromFloat16(static_cast<uint16_t>(pair));
+  }
 }
 template <typename T>
-uint32_t PackPair(float low, float high) {
-  static_assert(std::is_same_v<T, __nv_bfloat16>);
-  return ToBfloat16(low) | static_cast<uint32_t>(ToBfloat16(high)) << 16;
+float HighNumber(uint32_t pair) {
+  return LowNumber<T>(pair >> 16);
 }
 
 inline float Exp2(float x) { return std::exp2(x); }
@@ -69,18 +57,19 @@ inline void LoadMatrices(uint32_t (&m)[4], const void* row, bool transposed) {
 }
 
 // c += a b of a whole warp, as the lanes hold them (PTX ISA 9.0, sec. 9.7.14.5.8, m16n8k16).
-inline void MultiplyWarp(WarpSlots& warp) {
+template <typename T>
+void MultiplyWarp(WarpSlots& warp) {
   float a[16][16], b[16][8];
   for (int l = 0; l < kWarp; ++l) {
     for (int i = 0; i < 4; ++i) {
       const int row = l / 4 + i % 2 * 8, k = l % 4 * 2 + i / 2 * 8;
-      a[row][k] = LowBfloat16(warp.in[l][i]);
-      a[row][k + 1] = HighBfloat16(warp.in[l][i]);
+      a[row][k] = LowNumber<T>(warp.in[l][i]);
+      a[row][k + 1] = HighNumber<T>(warp.in[l][i]);
     }
     for (int i = 0; i < 2; ++i) {
       const int k = l % 4 * 2 + i * 8;
-      b[k][l / 4] = LowBfloat16(warp.in[l][4 + i]);
-      b[k + 1][l / 4] = HighBfloat16(warp.in[l][4 + i]);
+      b[k][l / 4] = LowNumber<T>(warp.in[l][4 + i]);
+      b[k + 1][l / 4] = HighNumber<T>(warp.in[l][4 + i]);
     }
   }
   for (int l = 0; l < kWarp; ++l) {
@@ -130,7 +119,8 @@ inline void LoadMatricesTransposed(uint32_t (&m)[4], const void* row) {
   emulation::LoadMatrices(m, row, true);
 }
 
-inline void MultiplyAdd(float (&c)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1) {
+template <typename T = __nv_bfloat16>
+void MultiplyAdd(float (&c)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1) {
   emulation::WarpSlots& warp = emulation::Warp();
   const int lane = emulation::Lane();
   uint32_t* in = warp.in[lane];
@@ -138,7 +128,7 @@ inline void MultiplyAdd(float (&c)[4], const uint32_t (&a)[4], uint32_t b0, uint
   in[4] = b0;
   in[5] = b1;
   std::memcpy(in + 6, c, 16);
-  emulation::Together(warp.group, 6, [&] { emulation::MultiplyWarp(warp); });
+  emulation::Together(warp.group, 6, [&] { emulation::MultiplyWarp<T>(warp); });
   std::memcpy(c, warp.out[lane], 16);
 }
 

@@ -96,7 +96,7 @@ TEST_P(EmulatedLshKernels, HashIntoTheBucketsOfTheReference) {
       const reference::ChunkedText t = device.Text(text);
       const std::vector<int> got = device.Buckets(text, head);
       if (!IsCut(t)) {
-        ASSERT_EQ(got, std::vector<int>(got.size(), 0)) << "a text of one chunk";
+        ASSERT_EQ(std::count(got.begin(), got.end(), 0), std::ssize(got)) << "a text of one chunk";
         continue;
       }
       const std::vector<float> x = device.Hashed(text, head), r = device.Rotations(head);
