@@ -80,10 +80,15 @@ double GlobalRowFlop(const ModelInfo& info, const TextShape& text, double n) {
   return 4 * width * n * std::min(globals * heads, globals == 0 ? 0 : width + globals);
 }
 
+// For each round, head and token: its log-sum-exp, the bucket and the sorted position.
+constexpr double kSlotBytes = 20;
+// The same on a backend, where sorting holds 64-bit buckets and positions twice.
+constexpr double kSlotBytesOnBackend = 40;
+
 // What a token of a Reformer takes beside the rows of any layer, where they have values of so many
-// bytes: the second residual stream, and for each round and head an output row and 20 bytes for its
-// log-sum-exp, the bucket and the sorted position. 0 of other models.
-double LshBytes(const ModelInfo& info, const TextShape& text, double element) {
+// bytes: the second residual stream, and for each round and head an output row and the bytes of a
+// slot. 0 of other models.
+double LshBytes(const ModelInfo& info, const TextShape& text, double element, double slot_bytes) {
   const bool has_lsh =
       std::any_of(info.layers.begin(), info.layers.end(),
                   [](const LayerAttention& layer) { return layer.kind == AttentionKind::kLsh; });
@@ -91,7 +96,7 @@ double LshBytes(const ModelInfo& info, const TextShape& text, double element) {
   const double heads = static_cast<double>(info.num_heads);
   return element * static_cast<double>(info.hidden_size) +
          static_cast<double>(Hashes(text, info)) *
-             (element * heads * static_cast<double>(info.head_size) + heads * 20);
+             (element * heads * static_cast<double>(info.head_size) + heads * slot_bytes);
 }
 
 constexpr double kFloat = 4;  // bytes
@@ -242,7 +247,8 @@ int64_t CostModel::BatchBytes(std::span<const TextShape> texts) const {
   for (const TextShape& text : texts) {
     const double n = PaddedLength(info_, text.tokens);
     tokens += n;
-    bytes += n * (element * (3 * width + 4 * heads_width) + LshBytes(info_, text, element));
+    bytes +=
+        n * (element * (3 * width + 4 * heads_width) + LshBytes(info_, text, element, kSlotBytes));
     // The direct form holds the hidden rows, keys and values of all tokens in float32.
     const double globals = Globals(text, info_);
     const bool direct = info_.supports_global_attention && globals * heads >= width + globals;
@@ -276,7 +282,7 @@ int64_t CostModel::BytesOnBackend(std::span<const TextShape> texts) const {
   for (const TextShape& text : texts) {
     const double n = PaddedLength(info_, text.tokens);
     tokens += n;
-    lsh += n * LshBytes(info_, text, element);
+    lsh += n * LshBytes(info_, text, element, kSlotBytesOnBackend);
     for (const LayerAttention& layer : info_.layers)
       blocks = std::max(blocks, BlockBytes(layer, info_, text, n));
   }

@@ -112,7 +112,7 @@ class Encoder {
  public:
   // Reads config and weights and gets ready to encode. Errors are one line that says what, where
   // and what to do. NOT_FOUND, INVALID_ARGUMENT: files that are missing or wrong, a device that is
-  // not known. UNIMPLEMENTED: an architecture that is not known, or not served on this device.
+  // not known. UNIMPLEMENTED: an architecture that is not known.
   // FAILED_PRECONDITION: weights in another format, a data type that this processor lacks, a device
   // that cannot be had, threads that cannot be had, an environment variable with which vectors
   // would be wrong. RESOURCE_EXHAUSTED: the weights do not fit in memory, or the threads cannot be

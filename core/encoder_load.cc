@@ -206,6 +206,7 @@ absl::StatusOr<std::unique_ptr<Encoder>> Encoder::Load(const ModelFolder& folder
 
   auto encoder = std::unique_ptr<Encoder>(new Encoder);
   encoder->info_ = CompleteInfo((*model)->info(), folder, **head);
+  if (backend != nullptr) encoder->info_.device = backend->name();
   encoder->backend_ = std::move(backend);
   encoder->model_ = *std::move(model);
   encoder->head_ = *std::move(head);

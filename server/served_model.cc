@@ -214,14 +214,7 @@ absl::StatusOr<ServedModel> LoadServedModel(ServerOptions* options) {
     if (!backend.ok()) return backend.status();
     backends.push_back(*std::move(backend));
   }
-  const ServerOptions asked = *options;
   absl::StatusOr<ServedModel> model = LoadOn(backends, options);
-  const bool on_card = backends.front() != nullptr;
-  if (options->device == "auto" && on_card && absl::IsUnimplemented(model.status())) {
-    why_cpu = std::string(model.status().message());  // this model does not run on a card
-    *options = asked;
-    model = LoadOn({nullptr}, options);
-  }
   if (model.ok()) model->why_cpu = std::move(why_cpu);
   return model;
 }

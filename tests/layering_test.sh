@@ -13,7 +13,7 @@ broken=0
 # alone are plain values (model_info.h, token_batch.h, ...) that lower rooms share with the API
 # above.
 rooms=$(cat <<'TABLE'
-core/cuda: core/backend core/kernels core/device_memory.h
+core/cuda: core/backend core/kernels
 core/backend: core/kernels core/device_memory.h
 core/kernels:
 core/runtime:

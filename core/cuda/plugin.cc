@@ -5,7 +5,6 @@
 #include <cuda_runtime_api.h>
 
 #include <cstdio>
-#include <cstdlib>
 #include <exception>
 #include <string>
 
@@ -21,12 +20,6 @@ constexpr int kLeastCapability = 8;  // the major number: Ampere, the first with
 // "13.0", of 13000.
 std::string VersionOf(int number) { return absl::StrCat(number / 1000, ".", number % 1000 / 10); }
 
-// What CUDA sees of the machine's cards depends on this variable.
-std::string WhatIsVisible() {
-  const char* const visible = std::getenv("CUDA_VISIBLE_DEVICES");
-  return visible == nullptr ? "" : absl::StrCat(" (CUDA_VISIBLE_DEVICES is '", visible, "')");
-}
-
 // Why the card `index` cannot be used; empty where it can.
 std::string WhatIsMissing(int index) {
   int driver = 0;
@@ -40,10 +33,10 @@ std::string WhatIsMissing(int index) {
   const cudaError_t error = cudaGetDeviceCount(&count);
   if (error != cudaSuccess && error != cudaErrorNoDevice)
     return absl::StrCat("the NVIDIA driver does not start: ", cudaGetErrorString(error));
-  if (count == 0) return absl::StrCat("no NVIDIA card is visible", WhatIsVisible());
+  if (count == 0) return "no NVIDIA card is visible; CUDA_VISIBLE_DEVICES may hide cards";
   if (index >= count) {
     return absl::StrCat("card ", index, " is not there; visible: 0 ... ", count - 1,
-                        WhatIsVisible());
+                        "; CUDA_VISIBLE_DEVICES may hide cards");
   }
   cudaDeviceProp properties = {};
   if (const cudaError_t asked = cudaGetDeviceProperties(&properties, index); asked != cudaSuccess)

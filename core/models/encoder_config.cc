@@ -5,7 +5,6 @@
 
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
-#include "core/backend/backend.h"
 #include "core/checkpoint/config_keys.h"
 #include "core/models/take_layers.h"
 
@@ -77,7 +76,6 @@ ModelInfo MakeModelInfo(std::string architecture, const EncoderConfig& config,
   info.max_tokens = config.max_tokens();
   info.num_parameters = weights.num_parameters();
   info.weight_bytes = WeightBytes(info.num_parameters, num_linear_parameters, placement);
-  if (placement.backend != nullptr) info.device = placement.backend->name();
   info.pad_token_id = static_cast<int32_t>(config.pad_token_id);
   info.num_token_types = config.type_vocab_size;
   return info;

@@ -268,15 +268,14 @@ TEST_F(DeviceTest, Auto_IsTheCpu_WhereNoCardCanBeUsed_AndTheLogSaysWhy) {
   EXPECT_EQ(Event("device")["device"], "cpu");
 }
 
-TEST_F(DeviceTest, Auto_IsTheCpu_WhereTheModelDoesNotRunOnACard) {
-  Serve(
-      {"--device", "auto", "--model", kFixtures + "/reformer-local", "--max-batch-tokens", "256"});
-  const auto info = client_->GetModelInfo(kLong);
-  ASSERT_TRUE(info.ok()) << info.status();
-  if (info->device() == "cuda:0") GTEST_SKIP() << "this model runs on cards";
-  EXPECT_EQ(info->device(), "cpu");
-  EXPECT_THAT(Event("device_fallback")["reason"].get<std::string>(),
-              HasSubstr("runs on device cpu alone; device is cuda:0"));
+TEST_F(DeviceTest, Auto_IsTheCard_WhereOneCanBeUsed_AndNothingFellBack) {
+  for (const std::string model : {"/reformer-local", "/longformer-long"}) {
+    Serve({"--device", "auto", "--model", kFixtures + model, "--max-batch-tokens", "256"});
+    const auto info = client_->GetModelInfo(kLong);
+    ASSERT_TRUE(info.ok()) << info.status();
+    EXPECT_EQ(info->device(), "cuda:0") << model;
+    EXPECT_TRUE(Events("device_fallback").empty());
+  }
 }
 
 // The card is too full for the pass of this batch. Whoever fits is answered all the same.

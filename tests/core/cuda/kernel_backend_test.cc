@@ -12,6 +12,7 @@
 
 #include <cmath>
 #include <memory>
+#include <numeric>
 #include <random>
 #include <vector>
 
@@ -215,10 +216,13 @@ TEST_P(CardAttentionTest, Holes_GoThePortableWay) {
   Expect(PackedTexts({{20, 4, {0}, read}}), 0, 0);
 }
 
-// Averages for the globals of several texts, in two layers of a pass: the second finds the plan that
+// Averages for the globals of neighbouring texts, in two layers of a pass: the second finds the plan that
 // the first has made.
 TEST_P(KernelBackendTest, GlobalRows_OfAllTexts_InOneCall) {
-  const PackedTexts texts({{300, 3, {0, 7}}, {20, 3}, {40, 3, {39}}, {2, 3, {0}}});
+  std::vector<int> many(70);  // for which the direct form is cheaper
+  std::iota(many.begin(), many.end(), 0);
+  const PackedTexts texts(
+      {{300, 3, {0, 7}}, {20, 3}, {40, 3, {39}}, {80, 3, many}, {2, 3, {0}}, {50, 3, {9}}});
   constexpr int64_t kWidth = 64, kHeads = 2;
   const auto weight = [&] { return Random({kWidth, kWidth}) / 8; };
   const GlobalProjections stored{weight(),         Random({kWidth}), weight(),
@@ -232,12 +236,16 @@ TEST_P(KernelBackendTest, GlobalRows_OfAllTexts_InOneCall) {
     const at::Tensor hidden = Random({texts.num_rows(), kWidth});
     at::Tensor got = Random({texts.num_rows(), kHeads, kWidth / kHeads});
     at::Tensor want = Float(got);
-    ByKernels(1, [&] {
+    ByKernels(2, [&] {
       card_.GlobalRows(hidden, stored, kHeads, layout, got);
       return 0;
     });
     kPortable.GlobalRows(Float(hidden), exact, kHeads, portable, want);
-    ExpectNear(got, want);
+    // The direct form rounds keys and values, and their products grow what was rounded.
+    const int64_t direct = texts.cu_seqlens()[3], behind = texts.cu_seqlens()[4];
+    ExpectNear(got.slice(0, direct, behind), want.slice(0, direct, behind), 16);
+    ExpectNear(got.slice(0, 0, direct), want.slice(0, 0, direct));
+    ExpectNear(got.slice(0, behind), want.slice(0, behind));
   }
 }
 
@@ -287,7 +295,7 @@ TEST_F(CardEncoderTest, AModel_IsThatOfTheCpu_UpToBfloat16) {
           << text << ", span " << span;
     }
   }
-  EXPECT_GT(card->launches(), 20);
+  EXPECT_GE(card->launches(), 12) << "embeddings, and five a layer";
 }
 
 }  // namespace
