@@ -1,6 +1,6 @@
-// The averages of rows that global tokens see, by our kernel: all texts of a batch in one call. Which
-// block takes which rows follows from the texts alone, so it is planned and uploaded by the first
-// layer of a pass and kept for the others.
+// The averages of rows that global tokens see, by our kernel: all texts of a batch in one call.
+// Which block takes which rows follows from the texts alone, so it is planned and uploaded by the
+// first layer of a pass and kept for the others.
 #include <ATen/ops/empty.h>
 #include <ATen/ops/from_blob.h>
 

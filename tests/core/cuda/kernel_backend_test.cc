@@ -1,6 +1,6 @@
-// The calls of our kernels by a backend for cards, on the emulated device: that each operation gives
-// what PortableBackend gives in float32 of the same values, up to the rounding of the storage type,
-// and that it was a kernel that did it.
+// The calls of our kernels by a backend for cards, on the emulated device: that each operation
+// gives what PortableBackend gives in float32 of the same values, up to the rounding of the storage
+// type, and that it was a kernel that did it.
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/cat.h>
 #include <ATen/ops/equal.h>
@@ -216,8 +216,8 @@ TEST_P(CardAttentionTest, Holes_GoThePortableWay) {
   Expect(PackedTexts({{20, 4, {0}, read}}), 0, 0);
 }
 
-// Averages for the globals of neighbouring texts, in two layers of a pass: the second finds the plan that
-// the first has made.
+// Averages for the globals of neighbouring texts, in two layers of a pass: the second finds the
+// plans that the first has made.
 TEST_P(KernelBackendTest, GlobalRows_OfAllTexts_InOneCall) {
   std::vector<int> many(70);  // for which the direct form is cheaper
   std::iota(many.begin(), many.end(), 0);

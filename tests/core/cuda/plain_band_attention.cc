@@ -1,5 +1,5 @@
-// BandAttention as its declaration describes it, in plain loops: what EmulatedCard calls in place of
-// the kernel. It reads the tiles' blocks, texts and globals from where the kernel reads them.
+// BandAttention as its declaration describes it, in plain loops: what EmulatedCard calls in place
+// of the kernel. It reads the tiles' blocks, texts and globals from where the kernel reads them.
 #include <cmath>
 #include <cstring>
 #include <vector>
