@@ -43,7 +43,7 @@ absl::Status OfFolder(const std::string& folder, const absl::Status& status) {
 }
 
 absl::Status WarmUp(Encoder& encoder, const std::string& folder, int64_t max_batch_tokens) {
-  const absl::Status status = OfFolder(folder, encoder.WarmUp(max_batch_tokens));
+  absl::Status status = OfFolder(folder, encoder.WarmUp(max_batch_tokens));
   if (!absl::IsResourceExhausted(status) || !encoder.on_backend()) return status;
   return absl::Status(status.code(),
                       absl::StrCat(status.message(), "; max-batch-tokens is ", max_batch_tokens,

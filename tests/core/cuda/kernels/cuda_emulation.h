@@ -31,6 +31,8 @@
 #include <type_traits>
 #include <vector>
 
+// The names are CUDA's.
+// NOLINTBEGIN(bugprone-reserved-identifier)
 #define __global__ inline
 #define __device__
 #define __forceinline__ inline
@@ -401,3 +403,5 @@ struct DeviceRadixSort {
 };
 
 }  // namespace cub
+
+// NOLINTEND(bugprone-reserved-identifier)
