@@ -18,10 +18,10 @@
 #include "core/runtime/process_start.h"
 #include "core/runtime/runtime_environment.h"
 #include "server/rpc/grpc_log.h"
-#include "server/served_model.h"
 #include "server/server.h"
-#include "server/signals.h"
-#include "server/start_error.h"
+#include "server/start/served_model.h"
+#include "server/start/signals.h"
+#include "server/start/start_error.h"
 #include "server/telemetry/line_writer.h"
 
 namespace {

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cmath>
 #include <filesystem>
 #include <utility>
 
@@ -13,6 +12,7 @@
 #include "server/rpc/grpc_dial.h"
 #include "server/rpc/metadata_limit.h"
 #include "server/rpc/transport_guard.h"
+#include "server/start/start_report.h"
 
 namespace longspan {
 namespace {
@@ -328,66 +328,6 @@ absl::Status Server::ListenHttp(int64_t max_connections) {
                       }});
 }
 
-void Server::ReportComputeTeams() {
-  Log::Fields measured = Log::Fields::array();
-  for (const TeamSpeed& speed : model_.team_speeds) {
-    measured.push_back({{"replicas", speed.teams.replicas},
-                        {"threads", speed.teams.threads},
-                        {"tokens_per_second", std::round(speed.tokens_per_second)}});
-  }
-  log_->Write(LogLevel::kInfo, "compute_teams",
-              {{"replicas", options_.replicas},
-               {"threads", options_.threads},
-               {"chosen_by", !measured.empty() ? "measurement"
-                             : model_.on_card  ? "device"
-                                               : "settings"},
-               {"follow_load", model_.teams_follow_load},
-               {"measured", measured}});
-  if (!model_.thread_limit.empty()) {
-    log_->Write(LogLevel::kWarning, "threads_limited",
-                {{"threads", options_.threads}, {"cause", model_.thread_limit}});
-  }
-  metrics_.SetComputeTeams(
-      {static_cast<int>(options_.replicas), static_cast<int>(options_.threads)},
-      model_.team_speeds);
-}
-
-// Where the passes run. An operator who left the choice to the server reads here what became of it.
-void Server::ReportDevice() {
-  const DeviceMemory memory = model_.device_memory ? model_.device_memory() : DeviceMemory{};
-  log_->Write(LogLevel::kInfo, "device",
-              {{"device", model_.info.device},
-               {"asked", options_.device},
-               {"dtype", DataTypeName(model_.info.dtype)},
-               {"max_batch_tokens", options_.max_batch_tokens},
-               {"total_bytes", memory.total_bytes},
-               {"free_bytes", memory.free_bytes}});
-  if (model_.why_cpu.empty()) return;
-  log_->Write(LogLevel::kWarning, "device_fallback",
-              {{"device", model_.info.device},
-               {"asked", options_.device},
-               {"reason", ShortMessage(model_.why_cpu)}});
-}
-
-// What the longest text in force is and what sets it. --print-config cannot tell: the model's and
-// the memory's bounds are known only now.
-void Server::ReportMemory() {
-  const int64_t device_bytes = model_.device_memory ? model_.device_memory().total_bytes : 0;
-  metrics_.SetMemoryLimits({.container = model_.container_bytes,
-                            .tensors = model_.tensor_bytes,
-                            .device = device_bytes});
-  log_->Write(LogLevel::kInfo, "text_limit",
-              {{"max_tokens", MaxTokensInForce(options_, model_.info)},
-               {"set_by", MaxTokensSetBy(options_, model_.info)},
-               {"setting_tokens", options_.max_tokens},
-               {"model_tokens", model_.info.max_tokens},
-               {"memory_tokens", options_.memory_max_tokens},
-               {"pass_bytes", model_.max_piece_bytes},
-               {"tensor_bytes", model_.tensor_bytes},
-               {"container_bytes", model_.container_bytes},
-               {"device_bytes", device_bytes}});
-}
-
 // The first connection is the server's own. It shows that the port answers, and whether gRPC reads
 // it through the guard.
 void Server::ReportConnections() {
@@ -546,12 +486,8 @@ void Server::GiveUp() {
 }
 
 absl::Status Server::Start() {
-  ReportDevice();
-  ReportComputeTeams();
-  ReportMemory();
+  ReportStart(options_, model_, log_, &metrics_);
   ReportConnections();
-  for (const std::string& warning : model_.warnings)
-    log_->Write(LogLevel::kWarning, "model_folder", {{"warning", ShortMessage(warning)}});
   if (model_.warm_up) {
     if (absl::Status status = model_.warm_up(); !status.ok()) return status;
   }

@@ -55,8 +55,8 @@
 #include "server/rpc/reflection.h"
 #include "server/rpc/service_parts.h"
 #include "server/rpc/tls_files.h"
-#include "server/served_model.h"
 #include "server/server_options.h"
+#include "server/start/served_model.h"
 #include "server/telemetry/log.h"
 #include "server/telemetry/metrics.h"
 
@@ -93,11 +93,6 @@ class Server {
   Server(ServerOptions options, ServedModel model, Log* log, std::function<void()> on_lost);
   absl::Status Listen();
   absl::Status ListenHttp(int64_t max_connections);
-  // Tells the log and the metrics how many replicas and threads there are, and the measured speeds
-  // that they were chosen from.
-  void ReportComputeTeams();
-  void ReportDevice();
-  void ReportMemory();
   // Logs the limits of connections in force, and whether the transport is guarded.
   void ReportConnections();
   void StartWorkers();

@@ -34,7 +34,8 @@ server/rpc: core core/tokenizer server/text server/batching server/engine server
 server/http: server/net server/lifecycle.h
 server/net: core proto/longspan/v1/address.h
 server/settings: core proto/longspan/v1/edit_distance.h
-server: core core/backend/open_backend.h core/tokenizer core/checkpoint core/runtime server/batching server/engine server/telemetry server/rpc server/http server/net server/settings proto/longspan/v1/address.h
+server/start: core core/backend/open_backend.h core/tokenizer core/checkpoint core/runtime server/batching server/engine server/telemetry server/settings server/server_options.h
+server: core core/backend/open_backend.h core/runtime server/start server/batching server/engine server/telemetry server/rpc server/http server/net server/settings proto/longspan/v1/address.h
 client: proto
 TABLE
 )

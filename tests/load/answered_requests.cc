@@ -27,8 +27,8 @@
 #include "client/client.h"
 #include "core/encoder.h"
 #include "nlohmann/json.hpp"
-#include "server/served_model.h"
 #include "server/server.h"
+#include "server/start/served_model.h"
 #include "server/telemetry/log.h"
 
 namespace longspan {

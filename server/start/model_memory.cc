@@ -1,4 +1,4 @@
-#include "server/model_memory.h"
+#include "server/start/model_memory.h"
 
 #include <algorithm>
 #include <limits>

@@ -1,4 +1,4 @@
-#include "server/served_model.h"
+#include "server/start/served_model.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -1,4 +1,4 @@
-#include "server/signals.h"
+#include "server/start/signals.h"
 
 #include <cstring>
 #include <string>

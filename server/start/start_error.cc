@@ -1,4 +1,4 @@
-#include "server/start_error.h"
+#include "server/start/start_error.h"
 
 #include <unistd.h>
 

@@ -1,4 +1,4 @@
-#include "server/served_model.h"
+#include "server/start/served_model.h"
 
 #include <algorithm>
 #include <optional>
@@ -14,7 +14,7 @@
 #include "core/runtime/compute_threads.h"
 #include "core/runtime/memory.h"
 #include "core/runtime/process_checks.h"
-#include "server/model_memory.h"
+#include "server/start/model_memory.h"
 
 namespace longspan {
 namespace {

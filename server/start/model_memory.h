@@ -8,8 +8,8 @@
 #include <span>
 
 #include "core/encoder.h"
-#include "server/served_model.h"
 #include "server/server_options.h"
+#include "server/start/served_model.h"
 
 namespace longspan {
 
