@@ -6,6 +6,7 @@
 
 #include "core/cuda/kernels/kernels.h"
 #include "tests/cuda/check_sections.h"
+#include "tests/reference/activation.h"
 
 namespace longspan::cuda {
 namespace {
@@ -24,24 +25,6 @@ const NamedActivation kActivations[] = {
     {Activation::kSilu, "SiLU"},
     {Activation::kTanh, "tanh"},
 };
-
-double Exact(Activation activation, double x) {
-  switch (activation) {
-    case Activation::kNone:
-      return x;
-    case Activation::kGelu:
-      return 0.5 * x * std::erfc(-x / std::sqrt(2.0));
-    case Activation::kGeluTanh:
-      return 0.5 * x * (1 + std::tanh(std::sqrt(2 / M_PI) * (x + 0.044715 * x * x * x)));
-    case Activation::kRelu:
-      return std::fmax(x, 0);
-    case Activation::kSilu:
-      return x / (1 + std::exp(-x));
-    case Activation::kTanh:
-      return std::tanh(x);
-  }
-  return NAN;
-}
 
 // Random values of one shape, on the host and on the card.
 struct RowInputs {
@@ -108,7 +91,7 @@ void CheckActivations(const RowInputs& in) {
       Require(AddBiasActivation(p, nullptr), "AddBiasActivation");
       for (int64_t i = 0; i < in.rows * in.width; ++i) {
         const double bias = has_bias ? in.bias.floats[i % in.width] : 0;
-        want[i] = Exact(a.activation, in.x.floats[i] + bias);
+        want[i] = reference::Activate(a.activation, in.x.floats[i] + bias);
       }
       in.Compare(std::string(has_bias ? "bias and " : "") + a.name, values, want);
     }
@@ -123,7 +106,7 @@ void CheckActivations(const RowInputs& in) {
     Require(GatedUnit(p, nullptr), "GatedUnit");
     for (int64_t i = 0; i < in.rows * in.width; ++i) {
       const int64_t at = i / in.width * 2 * in.width + i % in.width;
-      want[i] = Exact(a.activation, in.x.floats[at]) * in.x.floats[at + in.width];
+      want[i] = reference::Activate(a.activation, in.x.floats[at]) * in.x.floats[at + in.width];
     }
     in.Compare(std::string("gated unit of ") + a.name, out, want);
   }

@@ -14,6 +14,7 @@
 
 #include "core/attention/attention_observer.h"
 #include "core/models/reformer/hashing.h"
+#include "tests/golden/mixed_reformer_text.h"
 #include "tests/golden/placements.h"
 #include "tests/golden/reformer_checkpoint.h"
 
@@ -47,25 +48,6 @@ nlohmann::json With(const nlohmann::json& changes) {
   nlohmann::json config = ReformerConfigJson();
   config.update(changes);
   return config;
-}
-
-struct MixedText {
-  std::vector<int32_t> ids;
-  std::vector<uint8_t> mask;
-  LshOptions lsh;
-  TokenBatch::Text view() const { return {.token_ids = ids, .attention_mask = mask, .lsh = lsh}; }
-};
-
-MixedText RandomText(std::mt19937& random, int max_length) {
-  MixedText text;
-  const int length = 1 + static_cast<int>(random() % max_length);
-  for (int i = 0; i < length; ++i) text.ids.push_back(1 + static_cast<int32_t>(random() % 39));
-  if (random() % 3 == 0) {
-    for (int i = 0; i < length; ++i) text.mask.push_back(i == 0 || random() % 4 != 0);
-  }
-  if (random() % 2 == 0) text.lsh.num_hashes = 1 + static_cast<int32_t>(random() % 8);
-  if (random() % 3 == 0) text.lsh.hash_seed = random() % 3;
-  return text;
 }
 
 TokenBatch BatchOf(const std::vector<MixedText>& texts) {

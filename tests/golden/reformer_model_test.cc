@@ -7,31 +7,13 @@
 
 #include "core/layers/linear.h"
 #include "tests/core/compute_team.h"
+#include "tests/golden/mixed_reformer_text.h"
 #include "tests/golden/reformer_checkpoint.h"
 
 namespace longspan {
 namespace {
 
 using testing::HasSubstr;
-
-struct MixedText {
-  std::vector<int32_t> ids;
-  std::vector<uint8_t> mask;
-  LshOptions lsh;
-  TokenBatch::Text view() const { return {.token_ids = ids, .attention_mask = mask, .lsh = lsh}; }
-};
-
-MixedText RandomText(std::mt19937& random, int max_length) {
-  MixedText text;
-  const int length = 1 + static_cast<int>(random() % max_length);
-  for (int i = 0; i < length; ++i) text.ids.push_back(1 + static_cast<int32_t>(random() % 39));
-  if (random() % 3 == 0) {
-    for (int i = 0; i < length; ++i) text.mask.push_back(i == 0 || random() % 4 != 0);
-  }
-  if (random() % 2 == 0) text.lsh.num_hashes = 1 + static_cast<int32_t>(random() % 8);
-  if (random() % 3 == 0) text.lsh.hash_seed = random() % 3;
-  return text;
-}
 
 std::vector<float> Alone(const EncoderModel& model, const MixedText& text) {
   TokenBatch batch;

@@ -20,6 +20,7 @@
 #include "tests/core/backend/packed_texts.h"
 #include "tests/core/cuda/emulated_card.h"
 #include "tests/core/encoder_fixture.h"
+#include "tests/golden/reformer_checkpoint.h"
 
 namespace longspan {
 namespace {
@@ -296,6 +297,31 @@ TEST_F(CardEncoderTest, AModel_IsThatOfTheCpu_UpToBfloat16) {
     }
   }
   EXPECT_GE(card->launches(), 12) << "embeddings, and five a layer";
+}
+
+// A Reformer on the card, whose chunks the backend hands to the kernels, beside the portable form.
+TEST(CardReformer, AModel_IsThatOfThePortableBackend) {
+  if (!cuda::emulation::kCanEmulate) GTEST_SKIP() << "sanitizers do not know these stacks";
+  cuda::emulation::Seed(6);
+  nlohmann::json config = ReformerConfigJson();
+  config.update({{"attention_head_size", 32}, {"lsh_attn_chunk_length", 16}});
+  const EmulatedCard card(kHopper);
+  const auto on_card = FormulaReformer(config, {DataType::kBFloat16, &card});
+  const auto portable = FormulaReformer(config, {DataType::kBFloat16, &kPortable});
+  ASSERT_TRUE(on_card && portable);
+  TokenBatch batch;
+  for (const int length : {60, 16, 3, 33}) {
+    const std::vector<int32_t> ids = FormulaIds(length, length, 1, 40);
+    batch.Add({.token_ids = ids});
+  }
+  const auto got = on_card->Forward(batch, {}), want = portable->Forward(batch, {});
+  ASSERT_TRUE(got.ok() && want.ok());
+  for (int32_t text = 0; text < batch.num_texts(); ++text) {
+    const at::Tensor a = got->Rows(text, 0, batch.length(text)).mean(0);
+    const at::Tensor b = want->Rows(text, 0, batch.length(text)).mean(0);
+    EXPECT_GT((a.dot(b) / (a.norm() * b.norm())).item<double>(), 0.999) << "text " << text;
+  }
+  EXPECT_GT(card.launches(), 0);
 }
 
 }  // namespace

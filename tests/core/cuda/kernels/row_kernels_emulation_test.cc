@@ -17,6 +17,7 @@
 #include "core/cuda/kernels/rotate.cu"
 #include "tests/core/cuda/kernels/guarded_array.h"
 #include "tests/core/cuda/kernels/rounded_values.h"
+#include "tests/reference/activation.h"
 
 namespace longspan::cuda {
 namespace {
@@ -25,24 +26,6 @@ constexpr Storage kStorages[] = {Storage::kBfloat16, Storage::kFloat16};
 constexpr Activation kActivations[] = {Activation::kNone, Activation::kGelu, Activation::kGeluTanh,
                                        Activation::kRelu, Activation::kSilu, Activation::kTanh};
 constexpr double kSlack = 1e-5;
-
-double Exact(Activation activation, double x) {
-  switch (activation) {
-    case Activation::kNone:
-      return x;
-    case Activation::kGelu:
-      return 0.5 * x * std::erfc(-x / std::sqrt(2.0));
-    case Activation::kGeluTanh:
-      return 0.5 * x * (1 + std::tanh(std::sqrt(2 / M_PI) * (x + 0.044715 * x * x * x)));
-    case Activation::kRelu:
-      return std::fmax(x, 0);
-    case Activation::kSilu:
-      return x / (1 + std::exp(-x));
-    case Activation::kTanh:
-      return std::tanh(x);
-  }
-  return NAN;
-}
 
 struct RowShape {
   int64_t rows;
@@ -92,7 +75,7 @@ TEST_P(RowKernels, AddBiasActivation_IsThatOfTheSum) {
       std::vector<double> want;
       for (int64_t i = 0; i < size(); ++i) {
         const double b = with_bias ? bias.floats[i % width_] : 0;
-        want.push_back(Exact(activation, x.floats[i] + b));
+        want.push_back(reference::Activate(activation, x.floats[i] + b));
       }
       ASSERT_TRUE(AreRounded(values, want, storage_, kSlack)) << static_cast<int>(activation);
     }
@@ -115,7 +98,7 @@ TEST_P(RowKernels, GatedUnit_IsTheActivationTimesTheGate) {
     std::vector<double> want;
     for (int64_t i = 0; i < size(); ++i) {
       const int64_t at = i / width_ * 2 * width_ + i % width_;
-      want.push_back(Exact(activation, both.floats[at]) * both.floats[at + width_]);
+      want.push_back(reference::Activate(activation, both.floats[at]) * both.floats[at + width_]);
     }
     ASSERT_TRUE(AreRounded(out, want, storage_, kSlack)) << static_cast<int>(activation);
   }
