@@ -1,6 +1,6 @@
-// ReportStart: what became of the settings that the server was left to decide, for whoever reads the
-// log and the metrics: the device, how the cores are divided, how long a text may be and why, and
-// what the model's folder holds that an operator should know.
+// ReportStart: what became of the settings that the server was left to decide, for whoever reads
+// the log and the metrics: the device, how the cores are divided, how long a text may be and why,
+// and what the model's folder holds that an operator should know.
 //
 // A free function, called once by Server::Start.
 #pragma once

@@ -1,5 +1,5 @@
-// Random texts for tests that mix them in a batch of the golden Reformer: lengths, masks, hash rounds
-// and seeds.
+// Random texts for tests that mix them in a batch of the golden Reformer: lengths, masks, hash
+// rounds and seeds.
 #pragma once
 
 #include <cstdint>
