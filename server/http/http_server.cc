@@ -1,212 +1,172 @@
 #include "server/http/http_server.h"
 
-#include <microhttpd.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <deque>
-#include <thread>
+#include <chrono>
+#include <unordered_map>
 #include <utility>
-#include <vector>
 
 #include "absl/base/thread_annotations.h"
-#include "absl/strings/ascii.h"
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/mutex.h"
+#include "absl/synchronization/notification.h"
+#include "server/http/event_loop.h"
+#include "server/http/handler_pool.h"
+#include "server/http/http_connection.h"
+#include "server/http/transport.h"
+#include "server/net/listen_address.h"
+#include "server/net/listener.h"
 
 namespace longspan {
 namespace {
 
-// Threads that run handlers. Scrapes and probes are few; one that waits for the gRPC port leaves
-// three.
-constexpr int kNumThreads = 4;
-// Requests that wait for such a thread. Beyond it 503 at once.
-constexpr size_t kMaxWaiting = 64;
-// How long a connection may last, from its first byte to the last one of the answer. A peer that
-// sends its request one byte a second gets this long, too.
-constexpr absl::Duration kMaxAge = absl::Seconds(10);
-// How long a peer may send or take nothing.
-constexpr unsigned kSilenceSeconds = 5;
-// Memory of one connection for its request line, headers, and the block of the body being read.
-constexpr size_t kConnectionBytes = 32 << 10;
-
-// One request, from its first line to the end of its answer.
-struct Exchange {
-  MHD_Connection* connection = nullptr;
-  HttpRequest request;
-  bool too_large = false;
-  bool asked = false;     // handed to a thread, or answered without one
-  HttpResponse response;  // once `asked` and resumed
-};
-
-MHD_Result AddHeader(void* request, MHD_ValueKind, const char* name, const char* value) {
-  static_cast<HttpRequest*>(request)->headers[absl::AsciiStrToLower(name)] =
-      value == nullptr ? "" : value;
-  return MHD_YES;
-}
-
-MHD_Result AddToQuery(void* query, MHD_ValueKind, const char* name, const char* value) {
-  auto* text = static_cast<std::string*>(query);
-  absl::StrAppend(text, text->empty() ? "" : "&", name, value == nullptr ? "" : "=",
-                  value == nullptr ? "" : value);
-  return MHD_YES;
-}
-
-MHD_Result Queue(const HttpResponse& response, MHD_Connection* connection) {
-  MHD_Response* const message = MHD_create_response_from_buffer(
-      response.body.size(), const_cast<char*>(response.body.data()), MHD_RESPMEM_MUST_COPY);
-  if (message == nullptr) return MHD_NO;  // no memory: the connection is closed
-  MHD_add_response_header(message, MHD_HTTP_HEADER_CONTENT_TYPE, response.content_type.c_str());
-  MHD_add_response_header(message, MHD_HTTP_HEADER_CONNECTION, "close");
-  for (const auto& [name, value] : response.headers)
-    MHD_add_response_header(message, name.c_str(), value.c_str());
-  const MHD_Result queued =
-      MHD_queue_response(connection, static_cast<unsigned>(response.code), message);
-  MHD_destroy_response(message);
-  return queued;
-}
+// Read from one connection at once.
+constexpr size_t kScratchBytes = 64 << 10;
+// A connection in use never gives way to a new one.
+constexpr absl::Duration kMinIdle = absl::Nanoseconds(1);
 
 }  // namespace
 
-// The library's daemon, which has one thread, and the threads of the handlers.
+// The running server: the loop, its connections, the threads of the handlers, the listener.
 class HttpServer::Loop {
  public:
-  Loop(std::function<HttpResponse(const HttpRequest&)> answer, int64_t max_body_bytes)
-      : answer_(std::move(answer)), max_body_bytes_(max_body_bytes) {}
-  ~Loop() {
-    if (daemon_ == nullptr) return;
-    {
-      absl::MutexLock lock(&mu_);
-      stopping_ = true;
+  Loop(const HttpRouter* router, HttpServerOptions options)
+      : pages_(std::make_unique<HandlerPool>(options.page_threads, options.max_waiting_pages)),
+        // Each waits for a request of its own connection, so their number is bounded.
+        api_(std::make_unique<HandlerPool>(options.api_threads, SIZE_MAX)) {
+    context_.budget = std::make_shared<BodyBudget>(options.max_receiving_bytes);
+    context_.options = std::move(options);
+    context_.router = router;
+    context_.loop = std::make_shared<EventLoop>();
+    context_.pages = pages_.get();
+    context_.api = api_.get();
+    context_.scratch.resize(kScratchBytes);
+    context_.on_closed = [this](HttpConnection* connection) { Remove(connection); };
+  }
+
+  absl::Status Start(const SocketAddress& address) {
+    if (!context_.options.tls_identity.empty()) {
+      auto tls = MakeTlsContext(context_.options.tls_identity, context_.options.tls_client_ca);
+      if (!tls.ok()) return tls.status();
+      context_.tls = *std::move(tls);
     }
-    // They answer what waits; no connection may be suspended when the daemon ends.
-    for (std::thread& thread : threads_) thread.join();
-    MHD_stop_daemon(daemon_);
+    auto listener = Listener::Listen(
+        {address}, {.max_connections = context_.options.max_connections,
+                    .max_per_client = context_.options.max_connections_per_client,
+                    .idle = [this](int fd, absl::Duration age) { return IdleTime(fd, age); },
+                    .min_idle = kMinIdle,
+                    .on_refusal = context_.options.on_refusal});
+    if (!listener.ok()) return listener.status();
+    if (absl::Status status = context_.loop->Start(); !status.ok()) return status;
+    listener_ = *std::move(listener);
+    listener_->Start([this](int fd) {
+      EventLoop::Task task = [this, fd] { Accept(fd); };
+      if (!context_.loop->Post(std::move(task))) close(fd);
+    });
+    return absl::OkStatus();
   }
 
-  bool Start(int64_t max_connections) {
-    // More than the listener lets in: those that it has just closed are still the library's.
-    const auto most = static_cast<unsigned>(2 * max_connections + 16);
-    daemon_ = MHD_start_daemon(MHD_USE_EPOLL_INTERNAL_THREAD | MHD_USE_NO_LISTEN_SOCKET |
-                                   MHD_USE_ITC | MHD_ALLOW_SUSPEND_RESUME,
-                               0, nullptr, nullptr, &Loop::OnData, this, MHD_OPTION_EXTERNAL_LOGGER,
-                               &Loop::Drop, nullptr, MHD_OPTION_CONNECTION_LIMIT, most,
-                               MHD_OPTION_CONNECTION_TIMEOUT, kSilenceSeconds,
-                               MHD_OPTION_CONNECTION_MEMORY_LIMIT, kConnectionBytes,
-                               MHD_OPTION_NOTIFY_COMPLETED, &Loop::OnEnd, this, MHD_OPTION_END);
-    if (daemon_ == nullptr) return false;
-    for (int i = 0; i < kNumThreads; ++i) threads_.emplace_back([this] { Work(); });
-    return true;
+  absl::Status SetCertificates(const std::string& identity, const std::string& client_ca) {
+    auto tls = MakeTlsContext(identity, client_ca);
+    if (!tls.ok()) return tls.status();
+    context_.loop->Post([this, tls = *std::move(tls)] { context_.tls = tls; });
+    return absl::OkStatus();
   }
 
-  void Take(int fd) {
-    sockaddr_storage peer{};
-    socklen_t size = sizeof(peer);
-    if (getpeername(fd, reinterpret_cast<sockaddr*>(&peer), &size) != 0) {
+  void Drain() { context_.draining = true; }
+  bool AwaitAnswered(absl::Duration limit) { return context_.exchanges.AwaitNone(limit); }
+
+  void Stop() {
+    if (pages_ == nullptr) return;
+    Drain();
+    if (listener_ != nullptr) listener_->Stop();
+    context_.loop->Post([this] { EndConnections(/*at_once=*/false); });
+    AwaitAnswered(context_.options.stop_limit);
+    // A handler that waits is waited for: it uses what its owner is about to destroy.
+    pages_.reset();
+    api_.reset();
+    // Behind the last answers. The loop must not end before: exchanges find their connection by a
+    // task, and on another thread once the loop has ended.
+    absl::Notification closed;
+    EventLoop::Task close_all = [this, &closed] {
+      EndConnections(/*at_once=*/true);
+      closed.Notify();
+    };
+    if (context_.loop->Post(std::move(close_all))) closed.WaitForNotification();
+    context_.loop->Stop();
+  }
+
+  int port() const { return listener_ == nullptr ? 0 : listener_->port(); }
+  int64_t connections() const { return listener_ == nullptr ? 0 : listener_->connections(); }
+
+ private:
+  using IdleSince = std::shared_ptr<const std::atomic<int64_t>>;
+
+  void Accept(int fd) {
+    if (ended_) {
       close(fd);
       return;
     }
-    // Closes the socket where it does not take it.
-    (void)MHD_add_connection(daemon_, fd, reinterpret_cast<const sockaddr*>(&peer), size);
-  }
-
- private:
-  // libmicrohttpd would print its own lines.
-  static void Drop(void*, const char*, va_list) {}
-
-  // Called with the headers, with each block of the body, at its end, and once more when the answer
-  // is there.
-  static MHD_Result OnData(void* self, MHD_Connection* connection, const char* url,
-                           const char* method, const char*, const char* data, size_t* bytes,
-                           void** context) {
-    auto* const loop = static_cast<Loop*>(self);
-    auto* exchange = static_cast<Exchange*>(*context);
-    if (exchange == nullptr) {
-      *context = exchange = new Exchange;  // OnEnd deletes it
-      exchange->connection = connection;
-      exchange->request.method = method;
-      exchange->request.path = url;
-      MHD_get_connection_values(connection, MHD_HEADER_KIND, &AddHeader, &exchange->request);
-      MHD_get_connection_values(connection, MHD_GET_ARGUMENT_KIND, &AddToQuery,
-                                &exchange->request.query);
-      const auto length = exchange->request.headers.find("content-length");
-      uint64_t announced = 0;
-      if (length != exchange->request.headers.end() &&
-          absl::SimpleAtoi(length->second, &announced) &&
-          announced > static_cast<uint64_t>(loop->max_body_bytes_)) {
-        exchange->asked = true;
-        return Queue(loop->TooLarge(), connection);  // the body is not read
-      }
-      return MHD_YES;
+    const auto connection = std::make_shared<HttpConnection>(fd, &context_);
+    {
+      absl::MutexLock lock(&mu_);
+      idle_[fd] = connection->idle_since();
     }
-    if (*bytes > 0) {
-      exchange->too_large =
-          exchange->too_large ||
-          static_cast<int64_t>(exchange->request.body.size() + *bytes) > loop->max_body_bytes_;
-      if (!exchange->too_large) exchange->request.body.append(data, *bytes);
-      *bytes = 0;
-      return MHD_YES;
+    connections_[fd] = connection;
+    connection->Begin();
+  }
+
+  void Remove(HttpConnection* connection) {
+    {
+      absl::MutexLock lock(&mu_);
+      idle_.erase(connection->fd());
     }
-    if (exchange->asked) return Queue(exchange->response, connection);
-    exchange->asked = true;
-    if (exchange->too_large) return Queue(loop->TooLarge(), connection);
-    MHD_suspend_connection(connection);
-    if (loop->Enqueue(exchange)) return MHD_YES;
-    exchange->response = {.code = 503, .body = "too many requests wait\n"};
-    MHD_resume_connection(connection);
-    return MHD_YES;
+    connections_.erase(connection->fd());
   }
 
-  static void OnEnd(void*, MHD_Connection*, void** context, MHD_RequestTerminationCode) {
-    delete static_cast<Exchange*>(*context);
-    *context = nullptr;
+  void EndConnections(bool at_once) {
+    ended_ = true;
+    std::vector<std::shared_ptr<HttpConnection>> open;
+    for (const auto& [fd, connection] : connections_) open.push_back(connection);
+    for (const auto& connection : open) at_once ? connection->Close() : connection->EndSoon();
   }
 
-  HttpResponse TooLarge() const {
-    return {.code = 413,
-            .body = absl::StrCat("the body has more than ", max_body_bytes_, " bytes\n")};
-  }
-
-  bool Enqueue(Exchange* exchange) {
+  // For the listener, on its thread.
+  absl::Duration IdleTime(int fd, absl::Duration age) {
     absl::MutexLock lock(&mu_);
-    if (stopping_ || waiting_.size() >= kMaxWaiting) return false;
-    waiting_.push_back(exchange);
-    return true;
+    const auto found = idle_.find(fd);
+    if (found == idle_.end()) return age;  // the loop has not seen it yet
+    const int64_t since = found->second->load(std::memory_order_relaxed);
+    const int64_t now =
+        std::chrono::nanoseconds(EventLoop::Clock::now().time_since_epoch()).count();
+    return absl::Nanoseconds(since == HttpConnection::kInUse ? 0
+                                                             : std::max<int64_t>(0, now - since));
   }
 
-  bool HasWork() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) { return stopping_ || !waiting_.empty(); }
+  std::unique_ptr<HandlerPool> pages_;
+  std::unique_ptr<HandlerPool> api_;
+  HttpContext context_;
+  // Of the loop's thread.
+  std::unordered_map<int, std::shared_ptr<HttpConnection>> connections_;  // by descriptor
+  bool ended_ = false;
 
-  void Work() {
-    while (true) {
-      Exchange* exchange = nullptr;
-      {
-        absl::MutexLock lock(&mu_);
-        mu_.Await(absl::Condition(this, &Loop::HasWork));
-        if (waiting_.empty()) return;
-        exchange = waiting_.front();
-        waiting_.pop_front();
-      }
-      // A suspended connection is not ended by the library, so the exchange lives.
-      exchange->response = answer_(exchange->request);
-      MHD_resume_connection(exchange->connection);
-    }
-  }
-
-  const std::function<HttpResponse(const HttpRequest&)> answer_;
-  const int64_t max_body_bytes_;
-  MHD_Daemon* daemon_ = nullptr;
   absl::Mutex mu_;
-  std::deque<Exchange*> waiting_ ABSL_GUARDED_BY(mu_);
-  bool stopping_ ABSL_GUARDED_BY(mu_) = false;
-  std::vector<std::thread> threads_;
+  std::unordered_map<int, IdleSince> idle_ ABSL_GUARDED_BY(mu_);  // by descriptor
+  std::unique_ptr<Listener> listener_;
 };
 
 HttpServer::HttpServer() = default;
 HttpServer::~HttpServer() { Stop(); }
 
-void HttpServer::AddRoute(const std::string& method, const std::string& path, Handler handler) {
-  routes_[path][method] = std::move(handler);
+void HttpServer::AddRoute(const std::string& method, const std::string& path, HttpHandler handler,
+                          RouteOptions options) {
+  router_.Add(method, {.path = path, .handler = std::move(handler), .options = options});
+}
+
+void HttpServer::AddAsyncRoute(const std::string& method, const std::string& path,
+                               RouteOptions options, HttpAsyncHandler handler) {
+  router_.Add(method, {.path = path, .handler = std::move(handler), .options = options});
 }
 
 absl::Status HttpServer::Start(const std::string& address, HttpServerOptions options) {
@@ -227,31 +187,34 @@ absl::Status HttpServer::Start(const std::string& address, HttpServerOptions opt
                            return socket.storage.ss_family == AF_INET;
                          });
   if (one == sockets->end()) return cannot("the name has no IPv4 address");
-  auto listener = Listener::Listen({*one}, {.max_connections = options.max_connections,
-                                            .max_age = kMaxAge,
-                                            .on_refusal = options.on_refusal});
-  if (!listener.ok()) return cannot(listener.status().message());
-  auto loop = std::make_unique<Loop>([this](const HttpRequest& request) { return Answer(request); },
-                                     options.max_body_bytes);
-  if (!loop->Start(options.max_connections)) return cannot("libmicrohttpd does not start");
+  router_.SetOrigins(options.cors_origins);
+  router_.SetCheckKey(options.check_key);
+  auto loop = std::make_unique<Loop>(&router_, std::move(options));
+  const absl::Status started = loop->Start(*one);
+  if (absl::IsInvalidArgument(started)) return started;
+  if (!started.ok()) return cannot(started.message());
   loop_ = std::move(loop);
-  listener_ = *std::move(listener);
-  port_ = listener_->port();
-  listener_->Start([this](int fd) { loop_->Take(fd); });
   return absl::OkStatus();
 }
 
-void HttpServer::Stop() {
-  if (listener_ != nullptr) listener_->Stop();
-  loop_.reset();
+absl::Status HttpServer::SetCertificates(const std::string& tls_identity,
+                                         const std::string& tls_client_ca) {
+  return loop_ == nullptr ? absl::OkStatus() : loop_->SetCertificates(tls_identity, tls_client_ca);
 }
 
-HttpResponse HttpServer::Answer(const HttpRequest& request) const {
-  const auto route = routes_.find(request.path);
-  if (route == routes_.end()) return {.code = 404, .body = "no such page\n"};
-  const auto handler = route->second.find(request.method == "HEAD" ? "GET" : request.method);
-  if (handler == route->second.end()) return {.code = 405, .body = "method not allowed\n"};
-  return handler->second(request);
+void HttpServer::Drain() {
+  if (loop_ != nullptr) loop_->Drain();
 }
+
+bool HttpServer::AwaitAnswered(absl::Duration limit) {
+  return loop_ == nullptr || loop_->AwaitAnswered(limit);
+}
+
+void HttpServer::Stop() {
+  if (loop_ != nullptr) loop_->Stop();
+}
+
+int HttpServer::port() const { return loop_ == nullptr ? 0 : loop_->port(); }
+int64_t HttpServer::connections() const { return loop_ == nullptr ? 0 : loop_->connections(); }
 
 }  // namespace longspan

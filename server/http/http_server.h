@@ -1,81 +1,76 @@
-// HttpServer: a small HTTP/1.1 server over libmicrohttpd that maps routes to functions. Metrics and
-// probes are served by it.
+// HttpServer: an HTTP/1.1 server that maps routes to functions. Metrics, probes and the JSON APIs
+// are served by it.
 //
-// One thread reads and writes all connections, as their bytes come and go, so a peer that is slow
-// holds a descriptor and no thread. Handlers run on four threads of their own, so a handler may
-// wait a little, as the probe that dials the gRPC port does. Each connection carries one request
-// and ends. There are at most `max_connections`; a further one takes the place of the oldest, which
-// a peer that sends its request at once never is. No connection becomes older than ten seconds.
+// One thread (event_loop.h) reads and writes all connections as their bytes come and go, so a peer
+// that is slow, or has nothing to ask, holds a descriptor and no thread. Handlers run on a few
+// threads of their own. Connections are kept for further requests, which are answered in order.
+// There are at most `max_connections`; a new one takes the place of the one that has been without
+// use for longest. Every phase of a connection has its time (http_options.h).
 //
-// Thread safety: AddRoute before Start; the other methods from any thread. The destructor stops the
-// server and joins its threads.
+// Why no library: of what Debian 12 has, libmicrohttpd 0.9.75 speaks TLS by GnuTLS alone, with
+// certificates that cannot be exchanged, and tells nobody that a peer has gone while a handler
+// works. Boost.Beast 1.81 (and RESTinio 0.6.16, on another parser) reads folded headers, lists and
+// repetitions of Content-Length, and Transfer-Encodings that end in another than chunked, so most
+// of a strict parser would stand in front of its own; and its reads hold a buffer for each idle
+// connection. The part of HTTP that a server needs is request_head.h and body_reader.h, 300 lines.
+//
+// Thread safety: AddRoute and AddAsyncRoute before Start; Start and Stop from one thread; the other
+// methods from any. The destructor stops the server and joins its threads.
 #pragma once
 
 #include <cstdint>
-#include <functional>
-#include <map>
 #include <memory>
 #include <string>
 
 #include "absl/status/status.h"
-#include "absl/status/statusor.h"
-#include "server/net/listener.h"
+#include "absl/time/time.h"
+#include "server/http/http_exchange.h"
+#include "server/http/http_message.h"
+#include "server/http/http_options.h"
+#include "server/http/http_router.h"
 
 namespace longspan {
 
-struct HttpRequest {
-  std::string method;  // "GET"
-  std::string path;    // "/metrics"
-  std::string query;   // behind the question mark, without it
-  std::string body;
-  std::map<std::string, std::string> headers;  // names in lower case
-};
-
-struct HttpResponse {
-  int code = 200;
-  std::string content_type = "text/plain; charset=utf-8";
-  std::string body;
-  std::map<std::string, std::string> headers;
-};
-
-struct HttpServerOptions {
-  // A request with a larger body is answered with 413. The default, 1 MiB, is far beyond what a
-  // probe or a scrape sends.
-  int64_t max_body_bytes = 1 << 20;
-  int64_t max_connections = 256;  // open at once; at least 1
-  // Hears of every connection that is closed unanswered; see ListenerOptions.
-  std::function<void(Refusal, const std::string& client)> on_refusal = [](Refusal,
-                                                                          const std::string&) {};
-};
-
 class HttpServer {
  public:
-  using Handler = std::function<HttpResponse(const HttpRequest&)>;
-
   HttpServer();
   ~HttpServer();
   HttpServer(const HttpServer&) = delete;
   HttpServer& operator=(const HttpServer&) = delete;
 
-  // A route for GET answers HEAD, too.
-  void AddRoute(const std::string& method, const std::string& path, Handler handler);
+  // A route for GET answers HEAD, too. Paths are compared as a whole. The handler may wait a
+  // little, as the probe that dials the gRPC port does: a few threads run them.
+  void AddRoute(const std::string& method, const std::string& path, HttpHandler handler,
+                RouteOptions options = {});
+  // The handler must return soon; the answer may come later: http_exchange.h.
+  void AddAsyncRoute(const std::string& method, const std::string& path, RouteOptions options,
+                     HttpAsyncHandler handler);
+
   // Listens on HOST:PORT, where HOST is a name or an IPv4 address; port 0 picks a free one. A name
-  // stands for the first of its IPv4 addresses. INVALID_ARGUMENT for another form, UNAVAILABLE
-  // where the address cannot be listened on, both in one line.
+  // stands for the first of its IPv4 addresses. INVALID_ARGUMENT for another form or for
+  // certificates that cannot be used, UNAVAILABLE where the address cannot be listened on, all in
+  // one line.
   absl::Status Start(const std::string& address, HttpServerOptions options = {});
+  // For connections from now on, on a port that began with TLS. INVALID_ARGUMENT where they cannot
+  // be used; those in force then stay in force.
+  absl::Status SetCertificates(const std::string& tls_identity, const std::string& tls_client_ca);
+
+  // From now on each answer is the last of its connection, and says so.
+  void Drain();
+  // False where requests are still in work after `limit`.
+  bool AwaitAnswered(absl::Duration limit);
+  // Closes the port and idle connections at once, the others after the answer in work, or when
+  // HttpServerOptions::stop_limit is over.
   void Stop();
-  int port() const { return port_; }  // 0 before Start
-  int64_t connections() const { return listener_ == nullptr ? 0 : listener_->connections(); }
+
+  int port() const;  // 0 before Start
+  int64_t connections() const;
 
  private:
   class Loop;
 
-  HttpResponse Answer(const HttpRequest& request) const;
-
-  std::map<std::string, std::map<std::string, Handler>> routes_;  // path, then method
+  HttpRouter router_;
   std::unique_ptr<Loop> loop_;
-  std::unique_ptr<Listener> listener_;
-  int port_ = 0;
 };
 
 }  // namespace longspan

@@ -26,7 +26,8 @@ std::string Ask(int port, const std::string& request) {
   return socket.ReceiveAll();
 }
 std::string Get(int port, const std::string& path) {
-  return Ask(port, absl::StrCat("GET ", path, " HTTP/1.1\r\nHost: test\r\n\r\n"));
+  return Ask(port,
+             absl::StrCat("GET ", path, " HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n"));
 }
 
 class HttpServerTest : public ::testing::Test {
@@ -56,11 +57,12 @@ class HttpServerTest : public ::testing::Test {
 TEST_F(HttpServerTest, AnswersRoutesWithQueryBodyAndCode) {
   EXPECT_THAT(Get(server_.port(), "/page?a=1&b"), EndsWith("\r\n\r\nquery=a=1&b\n"));
   EXPECT_THAT(
-      Ask(server_.port(), "POST /echo HTTP/1.1\r\nHost: t\r\nContent-Length: 5\r\n\r\nhello"),
+      Ask(server_.port(),
+          "POST /echo HTTP/1.1\r\nHost: t\r\nConnection: close\r\nContent-Length: 5\r\n\r\nhello"),
       EndsWith("\r\n\r\nhello"));
   EXPECT_THAT(Ask(server_.port(),
                   "POST /echo HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n"
-                  "\r\n3\r\nabc\r\n0\r\n\r\n"),
+                  "Connection: close\r\n\r\n3\r\nabc\r\n0\r\n\r\n"),
               EndsWith("\r\n\r\nabc"));
   EXPECT_THAT(Ask(server_.port(), "nonsense\r\n\r\n"), testing::Not(HasSubstr("200")));
 }
@@ -102,7 +104,7 @@ TEST_F(HttpServerTest, HandlersThatWaitDoNotHoldTheOthers) {
   std::vector<RawSocket> waiting;
   for (int i = 0; i < 3; ++i) {
     waiting.emplace_back(server_.port());
-    waiting.back().Send("GET /slow HTTP/1.1\r\nHost: test\r\n\r\n");
+    waiting.back().Send("GET /slow HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n");
   }
   while (slow_ < 3) absl::SleepFor(absl::Milliseconds(1));
   EXPECT_THAT(Get(server_.port(), "/page"), StartsWith("HTTP/1.1 200 "));

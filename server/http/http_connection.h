@@ -1,0 +1,196 @@
+// HttpConnection: one connection of the HTTP server, from its handshake to its end. It has one
+// request in work at a time and answers in order. While a handler works it reads on, up to 16 KiB
+// of the next request, so that it sees the peer go; the rest waits in the kernel.
+//
+//   kHandshake -> kRequest -> kExchange -> kRequest ... -> kLinger -> kClosed
+//
+// Thread safety: none, all of it runs on the thread of the event loop, but `idle_since`.
+// Ownership: HttpServer holds it until it is closed; an exchange has a weak pointer.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/synchronization/mutex.h"
+#include "absl/time/time.h"
+#include "server/http/body_reader.h"
+#include "server/http/event_loop.h"
+#include "server/http/handler_pool.h"
+#include "server/http/http_exchange.h"
+#include "server/http/http_message.h"
+#include "server/http/http_options.h"
+#include "server/http/http_router.h"
+#include "server/http/out_queue.h"
+#include "server/http/received_body.h"
+#include "server/http/request_head.h"
+#include "server/http/transport.h"
+
+namespace longspan {
+
+// Requests in work. Thread safe.
+class ExchangeCount {
+ public:
+  void Add() {
+    absl::MutexLock lock(&mu_);
+    ++count_;
+  }
+  void Remove() {
+    absl::MutexLock lock(&mu_);
+    --count_;
+  }
+  // False where there are some after `limit`.
+  bool AwaitNone(absl::Duration limit) {
+    absl::MutexLock lock(&mu_);
+    return mu_.AwaitWithTimeout(absl::Condition(
+                                    +[](int64_t* count) { return *count == 0; }, &count_),
+                                limit);
+  }
+
+ private:
+  absl::Mutex mu_;
+  int64_t count_ ABSL_GUARDED_BY(mu_) = 0;
+};
+
+// What all connections of a server share. It outlives them.
+struct HttpContext {
+  HttpServerOptions options;
+  const HttpRouter* router = nullptr;
+  std::shared_ptr<EventLoop> loop;
+  HandlerPool* pages = nullptr;
+  HandlerPool* api = nullptr;
+  std::shared_ptr<BodyBudget> budget;
+  TlsContext tls;                      // of new connections; null = no TLS. The loop's thread
+  std::atomic<bool> draining = false;  // each answer is the last of its connection
+  ExchangeCount exchanges;
+  std::string scratch;  // where all of them read to. The loop's thread
+  std::function<void(HttpConnection*)> on_closed;
+};
+
+class HttpConnection final : public EventLoop::Watcher,
+                             public std::enable_shared_from_this<HttpConnection> {
+ public:
+  using Clock = EventLoop::Clock;
+  // idle_since while it works for its peer.
+  static constexpr int64_t kInUse = INT64_MAX;
+
+  // Takes the socket over.
+  HttpConnection(int fd, HttpContext* context);
+
+  void Begin();
+  // Ends it: at once where it is idle, else after the answer in work.
+  void EndSoon();
+  void Close();
+  int fd() const { return transport_.fd(); }
+  // Since when it has not been in use, in nanoseconds of Clock, or kInUse. A body or an answer that
+  // moves at 64 KiB a second or more is in use.
+  std::shared_ptr<const std::atomic<int64_t>> idle_since() const { return idle_since_; }
+
+  // From the exchange with this number; see HttpExchange.
+  void OnAnswer(uint64_t id, HttpResponse response, HttpExchange::Sent sent);
+  void OnBeginStream(uint64_t id, HttpResponse head);
+  void OnWrite(uint64_t id, std::string bytes, HttpExchange::Sent written);
+  void OnEnd(uint64_t id, HttpExchange::Sent sent);
+  void OnReadBody(uint64_t id, std::function<void(BodyBlock)> callback);
+  void OnDropped(uint64_t id);
+
+  void OnEvents(uint32_t events) override;
+  void OnDeadline() override;
+
+ private:
+  enum class Phase { kHandshake, kRequest, kExchange, kLinger, kClosed };
+  enum class Body { kReading, kComplete, kAbandoned };
+  enum class Answer { kAwaited, kStreaming, kComplete };
+
+  // Does what can be done now.
+  void Advance();
+  // One step; whether anything moved.
+  bool Step();
+  bool StepHandshake();
+  bool StepRequest();
+  bool StepExchange();
+  bool StepBody();
+  bool StepLinger();
+  bool Flush();
+  // Bytes from the peer, in the shared buffer; empty where there are none now.
+  std::string_view Receive(size_t most);
+
+  void StartExchange();
+  // Of a request that is none.
+  void RefuseHead(int code, const char* why);
+  void BeginBody(const RequestHead& head);
+  bool TakeBody(std::string_view data);
+  void DeliverBlock(BodyBlock::End end);
+  void FailBody(int code, const char* why);
+  void Dispatch();
+  void FinishExchange();
+  void Report();
+
+  void Respond(HttpResponse response, HttpExchange::Sent sent = {});
+  void Refuse(int code, std::string_view why);
+  void AddHead(const HttpResponse& response, BodyEnd end);
+  bool IsCurrent(uint64_t id, Answer state) const {
+    return phase_ == Phase::kExchange && id == exchange_id_ && answer_ == state;
+  }
+
+  // What to wait for: events, a deadline. And since when it has been idle.
+  void Settle();
+  bool WantsToRead() const;
+  Clock::time_point Deadline() const;
+  Clock::time_point BodyDeadline() const;
+  Clock::time_point WriteDeadline() const;
+  int64_t IdleSince(Clock::time_point now) const;
+
+  HttpContext* const context_;
+  const HttpServerOptions& options_;
+  Transport transport_;
+  const std::shared_ptr<std::atomic<int64_t>> idle_since_;
+  EventLoop::Id watch_ = 0;
+  Phase phase_;
+  Clock::time_point phase_began_;
+
+  // From the peer.
+  std::string in_;  // read and not yet used
+  bool eof_ = false;
+  bool half_closed_ = false;      // the kernel says so, and we have perhaps not read up to there
+  bool read_awaits_out_ = false;  // TLS needs to write before it reads, or the other way round
+  bool write_awaits_in_ = false;
+  bool handshake_awaits_out_ = false;
+  HeadReader head_reader_;
+  Clock::time_point request_began_;  // its first byte
+  bool has_had_request_ = false;
+
+  // To the peer.
+  OutQueue out_;
+
+  // The exchange in work.
+  uint64_t exchange_id_ = 0;
+  Clock::time_point exchange_began_;
+  const HttpRoute* route_ = nullptr;
+  HttpRequest request_;
+  std::map<std::string, std::string> cors_headers_;
+  std::shared_ptr<GoneSignal> gone_;
+  bool is_head_ = false;
+  bool is_http_1_0_ = false;
+  bool keep_alive_ = true;
+  bool as_json_ = false;
+  bool streams_body_ = false;
+  bool awaits_continue_ = false;
+  Body body_ = Body::kComplete;
+  Answer answer_ = Answer::kAwaited;
+  int code_ = 0;
+  int64_t content_length_ = 0;
+  std::optional<BodyReader> body_reader_;
+  ReceivedBody received_;
+  std::string block_;                           // of a streamed body
+  std::function<void(BodyBlock)> wants_block_;  // who asked for one
+  Clock::time_point wanted_since_;
+};
+
+}  // namespace longspan
