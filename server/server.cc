@@ -110,8 +110,8 @@ constexpr absl::Duration kDialTimeout = absl::Seconds(2);
 constexpr int64_t kDescriptorsForServer = 28;
 // Connections, however many descriptors there are. An idle one takes gRPC about 20 KiB.
 constexpr int64_t kMostConnections = 4096;
-// Connections to the HTTP port, at most; of a small limit a quarter.
-constexpr int64_t kMostHttpConnections = 256;
+// Connections to the HTTP port, at most; of a small limit a quarter. An idle one takes a few KiB.
+constexpr int64_t kMostHttpConnections = 1024;
 constexpr int64_t kLeastConnections = 4;
 // A connection that has had no call for so long may give way to a new one. Clients that keep one
 // for later connect anew without an error.
@@ -132,6 +132,7 @@ struct ConnectionLimits {
   int64_t grpc;
   int64_t grpc_per_client;
   int64_t http;
+  int64_t http_per_client;
 };
 
 ConnectionLimits ConnectionLimitsOf(const ServerOptions& options) {
@@ -144,10 +145,13 @@ ConnectionLimits ConnectionLimitsOf(const ServerOptions& options) {
   // Connections that were told to give way keep their descriptors for a moment: an eighth.
   const int64_t for_grpc = (free - out.http) * 8 / 9;
   out.grpc = std::max(kLeastConnections, std::min(wanted, for_grpc));
-  out.grpc_per_client =
-      options.max_connections_per_client == 0
-          ? 0
-          : std::max<int64_t>(1, std::min(options.max_connections_per_client, out.grpc * 3 / 4));
+  const auto of_one_client = [&](int64_t all) {
+    return options.max_connections_per_client == 0
+               ? 0
+               : std::max<int64_t>(1, std::min(options.max_connections_per_client, all * 3 / 4));
+  };
+  out.grpc_per_client = of_one_client(out.grpc);
+  out.http_per_client = of_one_client(out.http);
   return out;
 }
 
@@ -213,7 +217,9 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Create(ServerOptions options, Se
   if (absl::Status status = server->tls_.Load(); !status.ok()) return status;
   if (absl::Status status = server->keys_.Load(); !status.ok()) return status;
   if (absl::Status status = server->Listen(); !status.ok()) return status;
-  if (absl::Status status = server->ListenHttp(connections.http); !status.ok()) return status;
+  if (absl::Status status = server->ListenHttp(connections.http, connections.http_per_client);
+      !status.ok())
+    return status;
   return server;
 }
 
@@ -312,7 +318,38 @@ void Server::OnConnectionRefused(std::string_view port, std::string_view reason,
               {{"port", port}, {"reason", reason}, {"client", client}, {"count", count}});
 }
 
-absl::Status Server::ListenHttp(int64_t max_connections) {
+HttpServerOptions Server::HttpOptionsOf(int64_t max_connections, int64_t max_per_client) {
+  HttpServerOptions out;
+  out.max_connections = max_connections;
+  out.max_connections_per_client = max_per_client;
+  out.max_receiving_bytes = options_.max_receiving_bytes;
+  out.body_timeout = options_.default_deadline;
+  if (options_.http_tls) {
+    out.tls_identity = tls_.identity();
+    out.tls_client_ca = tls_.client_ca();
+  }
+  out.cors_origins = options_.cors_origins;
+  if (!options_.auth_keys_file.empty()) {
+    out.check_key = [this](std::string_view authorization, std::string* name) {
+      return keys_.Check(authorization, name);
+    };
+  }
+  out.on_refusal = [this](Refusal refusal, const std::string& client) {
+    OnConnectionRefused("http", RefusalName(refusal), client);
+  };
+  out.on_exchange = [this](const HttpReport& report) {
+    metrics_.OnHttpRequest(report.route, report.code, report.time);
+  };
+  return out;
+}
+
+void Server::RenewHttpCertificates() {
+  const absl::Status status = http_.SetCertificates(tls_.identity(), tls_.client_ca());
+  if (!status.ok())
+    log_->Write(LogLevel::kError, "http_certificates", {{"error", std::string(status.message())}});
+}
+
+absl::Status Server::ListenHttp(int64_t max_connections, int64_t max_per_client) {
   if (options_.http == "off") return absl::OkStatus();
   AddProbeRoutes(
       {.lifecycle = &lifecycle_,
@@ -320,12 +357,15 @@ absl::Status Server::ListenHttp(int64_t max_connections) {
        .live = [this] { return health_.live(); },
        .dial = [this] { return DialGrpc(self_sockets_, !options_.tls_cert.empty(), kDialTimeout); },
        .metrics = [this] { return metrics_.Text(); }},
-      &http_);
-  return http_.Start(options_.http,
-                     {.max_connections = max_connections,
-                      .on_refusal = [this](Refusal refusal, const std::string& client) {
-                        OnConnectionRefused("http", RefusalName(refusal), client);
-                      }});
+      &http_, options_.http_page_keys);
+  metrics_.SetHttpRoutes(http_.routes());
+  if (absl::Status status =
+          http_.Start(options_.http, HttpOptionsOf(max_connections, max_per_client));
+      !status.ok())
+    return status;
+  // The files are looked at from StartWatching on.
+  if (options_.http_tls) tls_.SetObserver([this] { RenewHttpCertificates(); });
+  return absl::OkStatus();
 }
 
 // The first connection is the server's own. It shows that the port answers, and whether gRPC reads
@@ -510,6 +550,7 @@ bool Server::Drain() {
   log_->Write(LogLevel::kInfo, "draining",
               {{"delay_seconds", absl::ToDoubleSeconds(options_.drain_delay)}});
   lifecycle_.Set(Lifecycle::Phase::kLeaving);
+  http_.Drain();
   health_.SetReady(false);
   health_.FinishWatches();
   absl::SleepFor(options_.drain_delay);
@@ -520,7 +561,8 @@ bool Server::Drain() {
   const absl::Time limit = clock_.Now() + options_.drain_limit;
   const bool computed = admission_.AwaitIdle(limit);
   // An answer counts once its reader has taken it, not when it is computed.
-  const bool finished = open_calls_.AwaitAnswered(limit) && computed;
+  const bool taken = open_calls_.AwaitAnswered(limit);
+  const bool finished = http_.AwaitAnswered(limit - clock_.Now()) && taken && computed;
   Log::Fields unanswered = Log::Fields::object();
   const OpenCalls::Counts left = open_calls_.unanswered();
   for (size_t method = 0; method < left.size(); ++method) {

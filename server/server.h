@@ -92,7 +92,10 @@ class Server {
  private:
   Server(ServerOptions options, ServedModel model, Log* log, std::function<void()> on_lost);
   absl::Status Listen();
-  absl::Status ListenHttp(int64_t max_connections);
+  absl::Status ListenHttp(int64_t max_connections, int64_t max_per_client);
+  HttpServerOptions HttpOptionsOf(int64_t max_connections, int64_t max_per_client);
+  // The HTTP port takes the certificates in force.
+  void RenewHttpCertificates();
   // Logs the limits of connections in force, and whether the transport is guarded.
   void ReportConnections();
   void StartWorkers();

@@ -12,6 +12,8 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_replace.h"
+#include "absl/strings/str_split.h"
+#include "absl/strings/strip.h"
 #include "core/backend/open_backend.h"
 #include "core/error_details.h"
 #include "core/model_info.h"
@@ -69,7 +71,12 @@ struct Time {
   absl::Duration min;
   absl::Duration max;
 };
-using Kind = std::variant<Text, ListenOn, Choice, Device, Integer, Quantity, Real, Switch, Time>;
+// A list, separated by commas; on the command line also the flag again and again.
+struct Origins {
+  std::vector<std::string> ServerOptions::*member;
+};
+using Kind =
+    std::variant<Text, ListenOn, Choice, Device, Integer, Quantity, Real, Switch, Time, Origins>;
 
 struct Setting {
   std::string name;
@@ -170,6 +177,12 @@ const std::vector<Setting>& Settings() {
       {"tls-client-ca", "PEM authority of client certificates (mTLS)", Text{&O::tls_client_ca}},
       {"auth-keys-file", "one bearer key a line; without it every caller is let in",
        Text{&O::auth_keys_file}},
+      {"http-tls", "the HTTP port speaks TLS, with the files of --tls-...", Switch{&O::http_tls}},
+      {"http-page-keys", "/metrics and the probes need a key of --auth-keys-file, too",
+       Switch{&O::http_page_keys}},
+      {"cors-origin",
+       "web pages that may call the HTTP port's APIs: https://app.example, a list, or * for all",
+       Origins{&O::cors_origins}},
       {"reflection", "serve gRPC reflection, v1 and v1alpha", Switch{&O::reflection}},
       {"tei-metric-names", "serve metrics under the names of text-embeddings-inference too",
        Switch{&O::tei_metric_names}},
@@ -195,6 +208,20 @@ std::optional<std::string> WhatAddress(const std::string& text, bool is_http) {
       "HOST:PORT or [IPv6]:PORT with a port from 0 to 65535, unix:PATH or unix-abstract:NAME of at "
       "most ",
       kMaxSocketPathBytes, " bytes");
+}
+
+// What a browser sends as Origin: a scheme, a host, a port where it is not the scheme's own.
+bool IsOrigin(std::string_view text) {
+  if (text == "*") return true;
+  const size_t slashes = text.find("://");
+  if (slashes == 0 || slashes == std::string_view::npos) return false;
+  const auto is_of = [](std::string_view part, std::string_view others) {
+    return !part.empty() && std::all_of(part.begin(), part.end(), [others](unsigned char byte) {
+      return absl::ascii_islower(byte) || absl::ascii_isdigit(byte) ||
+             others.find(static_cast<char>(byte)) != std::string_view::npos;
+    });
+  };
+  return is_of(text.substr(0, slashes), "+-.") && is_of(text.substr(slashes + 3), "-._:[]");
 }
 
 // Seconds ("2.5") or a duration with a unit ("2500ms", "10m").
@@ -274,6 +301,17 @@ struct Setter {
     options.*kind.member = value;
     return std::nullopt;
   }
+  std::optional<std::string> operator()(const Origins& kind) const {
+    std::vector<std::string> origins;
+    for (const absl::string_view part : absl::StrSplit(text, ',', absl::SkipWhitespace())) {
+      origins.emplace_back(absl::StripAsciiWhitespace(part));
+      if (!IsOrigin(origins.back()))
+        return "SCHEME://HOST or SCHEME://HOST:PORT in lower case without a path, several with "
+               "commas between them, or *";
+    }
+    options.*kind.member = std::move(origins);
+    return std::nullopt;
+  }
 };
 
 // The value of a setting as text, in the form that Setter reads.
@@ -293,6 +331,9 @@ struct Getter {
   }
   std::string operator()(const Time& kind) const {
     return absl::FormatDuration(options.*kind.member);
+  }
+  std::string operator()(const Origins& kind) const {
+    return absl::StrJoin(options.*kind.member, ",");
   }
 };
 
@@ -359,6 +400,8 @@ struct CommandLine {
       given.push_back(std::holds_alternative<Switch>(setting.kind)
                           ? app.add_flag("--" + setting.name, values[i], help)
                           : app.add_option("--" + setting.name, values[i], help));
+      if (std::holds_alternative<Origins>(setting.kind))
+        given.back()->multi_option_policy(CLI::MultiOptionPolicy::Join)->delimiter(',');
     }
   }
 };
@@ -460,6 +503,14 @@ absl::Status Validate(const ServerOptions& options) {
   if (!options.tls_client_ca.empty() && options.tls_cert.empty()) {
     return absl::InvalidArgumentError(
         "tls-client-ca is set without tls-cert and tls-key; set all three");
+  }
+  if (options.http_tls && options.tls_cert.empty()) {
+    return absl::InvalidArgumentError(
+        "http-tls is set without tls-cert and tls-key; set all three");
+  }
+  if (options.http_page_keys && options.auth_keys_file.empty()) {
+    return absl::InvalidArgumentError(
+        "http-page-keys is set without auth-keys-file; set both or none");
   }
   if (options.default_deadline > options.max_deadline) {
     return absl::InvalidArgumentError(absl::StrCat(

@@ -92,8 +92,12 @@ struct ServerOptions {
   // Security. The tls_... files are PEM and are read again every ten seconds.
   std::string tls_cert;
   std::string tls_key;
-  std::string tls_client_ca;   // clients must show a certificate of this authority
-  std::string auth_keys_file;  // one bearer key a line, read again when it changes
+  std::string tls_client_ca;    // clients must show a certificate of this authority
+  std::string auth_keys_file;   // one bearer key a line, read again when it changes
+  bool http_tls = false;        // the HTTP port speaks TLS, with the same files
+  bool http_page_keys = false;  // /metrics and the probes need a key, too
+  // Web pages of these may call the APIs of the HTTP port: "https://app.example", or "*".
+  std::vector<std::string> cors_origins;
   bool reflection = false;
 
   // Output.

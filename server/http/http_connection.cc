@@ -148,7 +148,6 @@ bool HttpConnection::StepRequest() {
 void HttpConnection::StartExchange() {
   RequestHead& head = head_reader_.head();
   ++exchange_id_;
-  context_->exchanges.Add();
   has_had_request_ = true;
   phase_ = Phase::kExchange;
   exchange_began_ = Clock::now();
@@ -285,6 +284,8 @@ void HttpConnection::FailBody(int code, const char* why) {
 }
 
 void HttpConnection::Dispatch() {
+  accepted_ = true;
+  context_->accepted.Add();
   auto [body, share] = received_.Take();
   request_.body = std::move(body);
   auto exchange = std::make_shared<HttpExchange>(
@@ -327,7 +328,7 @@ bool HttpConnection::StepLinger() {
 }
 
 void HttpConnection::Report() {
-  context_->exchanges.Remove();
+  if (std::exchange(accepted_, false)) context_->accepted.Remove();
   options_.on_exchange({.route = route_ == nullptr ? "other" : std::string_view(route_->path),
                         .code = code_ == 0 ? kClientClosedRequest : code_,
                         .time = absl::FromChrono(Clock::now() - exchange_began_)});
@@ -335,7 +336,8 @@ void HttpConnection::Report() {
 
 void HttpConnection::EndSoon() {
   const auto self = shared_from_this();
-  if (phase_ == Phase::kExchange) {
+  // A body that is still on its way has not been accepted.
+  if (phase_ == Phase::kExchange && (accepted_ || answer_ == Answer::kComplete)) {
     keep_alive_ = false;
   } else {
     Close();

@@ -34,8 +34,8 @@
 
 namespace longspan {
 
-// Requests in work. Thread safe.
-class ExchangeCount {
+// Requests that were handed to a handler and whose answer is not complete. Thread safe.
+class AcceptedCount {
  public:
   void Add() {
     absl::MutexLock lock(&mu_);
@@ -68,7 +68,7 @@ struct HttpContext {
   std::shared_ptr<BodyBudget> budget;
   TlsContext tls;                      // of new connections; null = no TLS. The loop's thread
   std::atomic<bool> draining = false;  // each answer is the last of its connection
-  ExchangeCount exchanges;
+  AcceptedCount accepted;
   std::string scratch;  // where all of them read to. The loop's thread
   std::function<void(HttpConnection*)> on_closed;
 };
@@ -184,6 +184,7 @@ class HttpConnection final : public EventLoop::Watcher,
   bool awaits_continue_ = false;
   Body body_ = Body::kComplete;
   Answer answer_ = Answer::kAwaited;
+  bool accepted_ = false;  // counted in HttpContext::accepted
   int code_ = 0;
   int64_t content_length_ = 0;
   std::optional<BodyReader> body_reader_;

@@ -57,7 +57,6 @@ void HttpConnection::Refuse(int code, std::string_view why) {
 
 void HttpConnection::RefuseHead(int code, const char* why) {
   ++exchange_id_;
-  context_->exchanges.Add();
   has_had_request_ = true;
   phase_ = Phase::kExchange;
   exchange_began_ = Clock::now();

@@ -28,6 +28,12 @@ void HttpRouter::Add(const std::string& method, HttpRoute route) {
                     name == "GET" ? ", HEAD" : "");
 }
 
+std::vector<std::string> HttpRouter::Paths() const {
+  std::vector<std::string> paths;
+  for (const auto& [path, unused] : pages_) paths.push_back(path);
+  return paths;
+}
+
 std::map<std::string, std::string> HttpRouter::CorsHeaders(const RequestHead& head) const {
   const std::string_view origin = HeaderOf(head, "origin");
   if (origin.empty()) return {};

@@ -47,6 +47,7 @@ class HttpRouter {
   using CheckKey = std::function<absl::Status(std::string_view authorization, std::string* name)>;
 
   void Add(const std::string& method, HttpRoute route);
+  std::vector<std::string> Paths() const;
   void SetOrigins(std::vector<std::string> origins) { origins_ = std::move(origins); }
   void SetCheckKey(CheckKey check_key) { check_key_ = std::move(check_key); }
 

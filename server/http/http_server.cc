@@ -75,7 +75,7 @@ class HttpServer::Loop {
   }
 
   void Drain() { context_.draining = true; }
-  bool AwaitAnswered(absl::Duration limit) { return context_.exchanges.AwaitNone(limit); }
+  bool AwaitAnswered(absl::Duration limit) { return context_.accepted.AwaitNone(limit); }
 
   void Stop() {
     if (pages_ == nullptr) return;

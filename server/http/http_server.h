@@ -21,6 +21,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
@@ -45,6 +46,9 @@ class HttpServer {
   // The handler must return soon; the answer may come later: http_exchange.h.
   void AddAsyncRoute(const std::string& method, const std::string& path, RouteOptions options,
                      HttpAsyncHandler handler);
+
+  // The paths of all routes.
+  std::vector<std::string> routes() const { return router_.Paths(); }
 
   // Listens on HOST:PORT, where HOST is a name or an IPv4 address; port 0 picks a free one. A name
   // stands for the first of its IPv4 addresses. INVALID_ARGUMENT for another form or for

@@ -24,24 +24,37 @@ const char* PhaseName(Lifecycle::Phase phase) {
 
 }  // namespace
 
-void AddProbeRoutes(const ProbeSources& sources, HttpServer* http) {
-  http->AddRoute("GET", "/metrics", [sources](const HttpRequest&) {
-    return HttpResponse{.content_type = "text/plain; version=0.0.4; charset=utf-8",
-                        .body = sources.metrics()};
-  });
-  http->AddRoute("GET", "/startupz", [sources](const HttpRequest&) {
-    const Lifecycle::Phase phase = sources.lifecycle->phase();
-    return Verdict(phase != Lifecycle::Phase::kStarting, PhaseName(phase));
-  });
-  http->AddRoute("GET", "/readyz", [sources](const HttpRequest&) {
-    return Verdict(sources.ready(),
-                   sources.live() ? PhaseName(sources.lifecycle->phase()) : "a worker is stuck");
-  });
-  http->AddRoute("GET", "/healthz", [sources](const HttpRequest&) {
-    if (!sources.live()) return Verdict(false, "a worker is stuck");
-    const absl::Status dialled = sources.dial();
-    return Verdict(dialled.ok(), std::string(dialled.message()));
-  });
+void AddProbeRoutes(const ProbeSources& sources, HttpServer* http, bool need_keys) {
+  const RouteOptions options{.needs_key = need_keys};
+  http->AddRoute(
+      "GET", "/metrics",
+      [sources](const HttpRequest&) {
+        return HttpResponse{.content_type = "text/plain; version=0.0.4; charset=utf-8",
+                            .body = sources.metrics()};
+      },
+      options);
+  http->AddRoute(
+      "GET", "/startupz",
+      [sources](const HttpRequest&) {
+        const Lifecycle::Phase phase = sources.lifecycle->phase();
+        return Verdict(phase != Lifecycle::Phase::kStarting, PhaseName(phase));
+      },
+      options);
+  http->AddRoute(
+      "GET", "/readyz",
+      [sources](const HttpRequest&) {
+        return Verdict(sources.ready(), sources.live() ? PhaseName(sources.lifecycle->phase())
+                                                       : "a worker is stuck");
+      },
+      options);
+  http->AddRoute(
+      "GET", "/healthz",
+      [sources](const HttpRequest&) {
+        if (!sources.live()) return Verdict(false, "a worker is stuck");
+        const absl::Status dialled = sources.dial();
+        return Verdict(dialled.ok(), std::string(dialled.message()));
+      },
+      options);
 }
 
 }  // namespace longspan

@@ -27,6 +27,7 @@ struct ProbeSources {
   std::function<std::string()> metrics;
 };
 
-void AddProbeRoutes(const ProbeSources& sources, HttpServer* http);
+// `need_keys`: of callers that show a key, alone (RouteOptions::needs_key).
+void AddProbeRoutes(const ProbeSources& sources, HttpServer* http, bool need_keys = false);
 
 }  // namespace longspan

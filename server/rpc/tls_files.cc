@@ -108,8 +108,11 @@ absl::Status TlsFiles::Take(const WatchedFiles::Contents& contents) {
     if (absl::Status status = client_ca_->Replace(texts.client_ca); !status.ok()) return status;
   }
   if (absl::Status status = identity_->Replace(facts->identity); !status.ok()) return status;
+  identity_pem_ = facts->identity;
+  client_ca_pem_ = texts.client_ca;
   subject_ = facts->subject;
   expires_.store(absl::ToUnixSeconds(facts->expires), std::memory_order_relaxed);
+  if (on_taken_) on_taken_();
   return absl::OkStatus();
 }
 

@@ -17,6 +17,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <utility>
 
 #include "absl/status/status.h"
 #include "absl/time/clock.h"
@@ -54,6 +55,13 @@ class TlsFiles {
   // "CN=search.example". From the thread of Load and Look.
   const std::string& subject() const { return subject_; }
 
+  // PEM texts of what is in force: the key with its certificates, and the authorities of callers
+  // (empty where they need no certificate). From the thread of Load and Look.
+  const std::string& identity() const { return identity_pem_; }
+  const std::string& client_ca() const { return client_ca_pem_; }
+  // Is called whenever other files are in force, on the thread of Load and Look. Set it before.
+  void SetObserver(std::function<void()> on_taken) { on_taken_ = std::move(on_taken); }
+
   // For a listening port, after Load. Without TLS: gRPC's insecure ones.
   std::shared_ptr<grpc::ServerCredentials> Credentials() const;
 
@@ -65,7 +73,9 @@ class TlsFiles {
   WatchedFiles files_;
   std::unique_ptr<MemoryFile> identity_;   // key and certificates, in one file
   std::unique_ptr<MemoryFile> client_ca_;  // null where callers need no certificate
+  std::string identity_pem_, client_ca_pem_;
   std::string subject_;
+  std::function<void()> on_taken_;
   std::atomic<int64_t> expires_;  // Unix seconds
 };
 

@@ -37,6 +37,8 @@ constexpr std::array<std::string_view, 5> kRefusingCodes = {
 // The deadline is too short for the computation alone. More capacity would not help, which
 // DEADLINE_UNREACHABLE leaves open.
 constexpr std::string_view kDeadlineTooShort = "DEADLINE_TOO_SHORT";
+// The label of requests to the HTTP port that no route takes.
+constexpr char kOtherRoute[] = "other";
 
 std::array<std::string, Metrics::kNumReasons> ReasonNames() {
   std::array<std::string, Metrics::kNumReasons> names;
@@ -212,6 +214,11 @@ Metrics::Metrics(const ModelInfo& model, bool tei_names)
       connections_refused_(Counters(&registry_, "connections_refused_total",
                                     "Connections turned away or closed by the server, by reason."),
                            "reason", RefusedConnectionReasons()),
+      http_requests_(Counters(&registry_, "http_requests_total",
+                              "Requests to the HTTP port, by route and code of the answer.")),
+      http_request_seconds_(Histograms(&registry_, "http_request_seconds",
+                                       "Time from the headers of a request to the HTTP port to the "
+                                       "last byte of its answer.")),
       log_dropped_(Counters(&registry_, "log_dropped_total",
                             "Log lines lost because whoever reads the log did not take them.")
                        .Add({})),
@@ -250,6 +257,28 @@ Counter& Metrics::Requests(RpcMethod method, absl::StatusCode code) {
     known.store(counter, std::memory_order_release);
   }
   return *counter;
+}
+
+void Metrics::SetHttpRoutes(std::span<const std::string> routes) {
+  for (const std::string& route : routes) {
+    http_seconds_by_route_[route] = &http_request_seconds_.Add({{"route", route}}, kSeconds);
+    http_requests_.Add({{"route", route}, {"code", "200"}});
+  }
+  http_seconds_by_route_[kOtherRoute] =
+      &http_request_seconds_.Add({{"route", kOtherRoute}}, kSeconds);
+  http_requests_.Add({{"route", kOtherRoute}, {"code", "404"}});
+}
+
+void Metrics::OnHttpRequest(std::string_view route, int code, absl::Duration time) {
+  auto known = http_seconds_by_route_.find(route);
+  if (known == http_seconds_by_route_.end()) known = http_seconds_by_route_.find(kOtherRoute);
+  if (known == http_seconds_by_route_.end()) return;
+  known->second->Observe(absl::ToDoubleSeconds(time));
+  absl::MutexLock lock(&http_mu_);
+  Counter*& counter = http_by_code_[{known->first, code}];
+  if (counter == nullptr)
+    counter = &http_requests_.Add({{"route", known->first}, {"code", absl::StrCat(code)}});
+  counter->Increment();
 }
 
 void Metrics::OnCall(const CallOutcome& outcome) {

@@ -20,11 +20,13 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
@@ -149,6 +151,11 @@ class Metrics final : public BatchObserver {
   // kRefusedConnectionReasons.
   void OnConnectionRefused(std::string_view reason);
 
+  // The routes of the HTTP port; all others count as "other". Before the first OnHttpRequest.
+  void SetHttpRoutes(std::span<const std::string> routes);
+  // A request to the HTTP port was answered, or its caller went (499).
+  void OnHttpRequest(std::string_view route, int code, absl::Duration time);
+
   // The replicas and threads in force, and the speeds that were measured to choose them (may be
   // empty). Call once.
   void SetComputeTeams(const ComputeTeams& teams, std::span<const TeamSpeed> measured);
@@ -213,6 +220,8 @@ class Metrics final : public BatchObserver {
   Gauge& token_vector_bytes_;
   const LabelledChildren<Gauge, 2> connections_;  // gRPC, HTTP
   const LabelledChildren<Counter, kRefusedConnectionReasons.size()> connections_refused_;
+  prometheus::Family<Counter>& http_requests_;
+  prometheus::Family<Histogram>& http_request_seconds_;
   Counter& log_dropped_;
   Gauge& tls_expires_;
   const LabelledChildren<Counter, kNumReloadedFiles> reloads_;
@@ -220,6 +229,12 @@ class Metrics final : public BatchObserver {
   ProcessMetrics process_;
 
   const std::unique_ptr<TeiMetrics> tei_;  // null where these names are not served
+
+  // Children of http_request_seconds_ by route, constant once they are set; and of http_requests_ by
+  // route and code.
+  std::map<std::string, Histogram*, std::less<>> http_seconds_by_route_;
+  absl::Mutex http_mu_;
+  std::map<std::pair<std::string_view, int>, Counter*> http_by_code_ ABSL_GUARDED_BY(http_mu_);
 
   absl::Mutex mu_;
   std::function<ServerGauges()> source_ ABSL_GUARDED_BY(mu_);
