@@ -43,6 +43,8 @@ void HttpConnection::OnAnswer(uint64_t id, HttpResponse response, HttpExchange::
 
 void HttpConnection::Respond(HttpResponse response, HttpExchange::Sent sent) {
   answer_ = Answer::kComplete;
+  // What is left of a body whose answer is there would be read as the next request.
+  if (body_ == Body::kReading) body_ = Body::kAbandoned;
   AddHead(response, BodyEnd::kLength);
   if (is_head_ || !MayHaveBody(response.code)) response.body.clear();
   out_.Add(std::move(response.body), std::move(sent));
@@ -71,8 +73,6 @@ void HttpConnection::RefuseHead(int code, const char* why) {
 
 void HttpConnection::AddHead(const HttpResponse& response, BodyEnd end) {
   code_ = response.code;
-  // What is left of a body whose answer is there would be read as the next request.
-  if (body_ == Body::kReading) body_ = Body::kAbandoned;
   const bool last = context_->draining || body_ == Body::kAbandoned || end == BodyEnd::kClose;
   keep_alive_ = keep_alive_ && !last;
   std::map<std::string, std::string> headers = response.headers;
@@ -89,10 +89,7 @@ void HttpConnection::AddHead(const HttpResponse& response, BodyEnd end) {
 void HttpConnection::OnBeginStream(uint64_t id, HttpResponse head) {
   if (!IsCurrent(id, Answer::kAwaited)) return;
   answer_ = Answer::kStreaming;
-  // Who sends a body in blocks may go on while the answer to the first of them is on its way.
-  const bool body_goes_on = body_ == Body::kReading && streams_body_;
   AddHead(head, is_http_1_0_ ? BodyEnd::kClose : BodyEnd::kChunks);
-  if (body_goes_on) body_ = Body::kReading;
   Advance();
 }
 

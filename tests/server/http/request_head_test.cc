@@ -116,11 +116,11 @@ TEST(RequestHeadTest, WhatTwoReadersTakeForDifferentRequests_IsRefused) {
 
 TEST(RequestHeadTest, OnlyRequestLinesOfHttp1AreTaken) {
   EXPECT_EQ(CodeOf("GET / HTTP/1.0\r\n\r\n"), 200);
-  for (const char* line : {"GET /", "GET / HTTP/1.1 ", "GET  / HTTP/1.1", " GET / HTTP/1.1",
-                           "GET / x HTTP/1.1", "G@T / HTTP/1.1", "GET a HTTP/1.1",
-                           "GET http:/a HTTP/1.1", "GET * HTTP/1.1", "CONNECT a:1 HTTP/1.1",
-                           "GET /a\tb HTTP/1.1", "GET /a#b HTTP/1.1", "GET /\xc3\xa4 HTTP/1.1",
-                           "GET / http/1.1", "GET / HTTP/1.10"})
+  for (const char* line :
+       {"GET /", "GET / HTTP/1.1 ", "GET  / HTTP/1.1", " GET / HTTP/1.1", "GET / x HTTP/1.1",
+        "G@T / HTTP/1.1", "GET a HTTP/1.1", "GET http:/a HTTP/1.1", "GET * HTTP/1.1",
+        "CONNECT a:1 HTTP/1.1", "GET /a\tb HTTP/1.1", "GET /a#b HTTP/1.1", "GET /\xc3\xa4 HTTP/1.1",
+        "GET / http/1.1", "GET / HTTP/1.10"})
     EXPECT_EQ(CodeOf(absl::StrCat(line, "\r\nHost: t\r\n\r\n")), 400) << line;
   for (const char* line : {"PRI * HTTP/2.0", "GET / HTTP/1.2", "GET / HTTP/0.9"})
     EXPECT_EQ(CodeOf(absl::StrCat(line, "\r\nHost: t\r\n\r\n")), 505) << line;
