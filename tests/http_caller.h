@@ -65,6 +65,16 @@ class HttpCaller {
   const RawSocket& socket() const { return socket_; }
   SSL* ssl() const { return ssl_.get(); }
   bool shaken() const { return shaken_; }  // the handshake has come about
+  // Of the certificate that the server shows; empty where it shows none.
+  std::string CommonName() const {
+    const std::unique_ptr<X509, decltype(&X509_free)> shown(SSL_get1_peer_certificate(ssl_.get()),
+                                                            &X509_free);
+    if (shown == nullptr) return "";
+    char name[256] = {};
+    X509_NAME_get_text_by_NID(X509_get_subject_name(shown.get()), NID_commonName, name,
+                              sizeof(name));
+    return name;
+  }
 
   bool Send(std::string_view bytes) const {
     if (ssl_ == nullptr) return socket_.Send(bytes);

@@ -284,6 +284,8 @@ void HttpConnection::FailBody(int code, const char* why) {
 }
 
 void HttpConnection::Dispatch() {
+  // Before the handler can tell anybody that it works.
+  idle_since_->store(kInUse, std::memory_order_relaxed);
   accepted_ = true;
   context_->accepted.Add();
   auto [body, share] = received_.Take();

@@ -38,7 +38,8 @@ declare -A sources=(
   [server_options]="server/server_options.cc server/settings/config_file.cc core/model_info.cc"
   [spans]="$text" [request_cost]="$text $decoder server/batching/admission.cc server/batching/clock.cc
    server/batching/encode_task.cc server/batching/lanes.cc server/text/prepared_text.cc"
-  [key_ring]="server/rpc/key_ring.cc" [address]="" [caller_metadata]="")
+  [key_ring]="server/rpc/key_ring.cc"
+  [http_request]="server/http/request_head.cc server/http/body_reader.cc" [address]="" [caller_metadata]="")
 ours="$build/server/liblongspan_server_lib.a $build/server/liblongspan_engine.a $build/core/liblongspan_core.a
  $build/tokenizers/liblongspan_tokenizers.a"
 flags=$(pkg-config --cflags --libs absl_status absl_statusor absl_strings absl_cleanup absl_cord absl_time absl_synchronization protobuf libcrypto)

@@ -15,6 +15,7 @@
 #include <thread>
 
 #include "nlohmann/json.hpp"
+#include "tests/http_caller.h"
 #include "tests/integration/server_process.h"
 #include "tests/integration/test_server.h"
 #include "tests/temporary_folder.h"
@@ -262,6 +263,49 @@ TEST(OperationsTest, Tls_AnswersTheHolderOfTheAuthorityAndNobodyElse) {
   EXPECT_EQ(server.client().Encode(IdsRequest({{1, 2}}), absl::Seconds(2)).status().code(),
             absl::StatusCode::kUnavailable);
   EXPECT_THAT(Get(server.server().http_port(), "/healthz"), HasSubstr("ok\n 200"));
+}
+
+TEST(OperationsTest, HttpTls_HasTheCertificateOfGrpc_AndKeysForItsPages) {
+  const TemporaryFolder folder;
+  const TestIdentity first = MakeIdentity({.common_name = "first"});
+  const TestIdentity second = MakeIdentity({.common_name = "second"});
+  const std::string cert = folder.WriteText("cert", first.cert_pem);
+  const std::string key = folder.WriteText("key", first.key_pem);
+  TestServer server({}, {.http = "127.0.0.1:0",
+                         .tls_cert = cert,
+                         .tls_key = key,
+                         .auth_keys_file = folder.WriteText("keys", "sesame\n"),
+                         .http_tls = true,
+                         .http_page_keys = true});
+  const int port = server.server().http_port();
+  HttpCaller caller(port, CallerTls{});
+  EXPECT_EQ(caller.Get("/healthz").code, 401);
+  EXPECT_EQ(caller.Get("/healthz", "Authorization: Bearer sesame\r\n").body, "ok\n");
+  const HttpAnswer metrics = caller.Get("/metrics", "Authorization: Bearer sesame\r\n");
+  EXPECT_THAT(metrics.body,
+              HasSubstr(R"(longspan_http_requests_total{code="401",route="/healthz"} 1)"));
+  HttpCaller plain(port);
+  EXPECT_EQ(plain.Get("/healthz").code, 0);
+  folder.WriteText("cert", second.cert_pem);
+  folder.WriteText("key", second.key_pem);
+  std::string shown;
+  for (int i = 0; i < 400 && shown != "second"; ++i) {
+    const HttpCaller next(port, CallerTls{});
+    shown = next.CommonName();
+    absl::SleepFor(absl::Milliseconds(50));
+  }
+  EXPECT_EQ(shown, "second");
+  EXPECT_EQ(caller.Get("/healthz", "Authorization: Bearer sesame\r\n").code, 200) << "goes on";
+}
+
+TEST(OperationsTest, FromSigtermOn_HttpAnswersAreTheLastOfTheirConnections) {
+  TestServer server({}, {.http = "127.0.0.1:0"});
+  HttpCaller caller(server.server().http_port());
+  EXPECT_EQ(caller.Get("/readyz").code, 200);
+  EXPECT_TRUE(server.server().Drain());
+  const HttpAnswer answer = caller.Get("/readyz");
+  EXPECT_EQ(answer.code, 503);
+  EXPECT_EQ(answer.header("connection"), "close");
 }
 
 const std::string kFixture = LONGSPAN_FIXTURES "/longformer-windows";

@@ -225,6 +225,27 @@ TEST(ServerOptionsTest, MaxTokensInForce_IsTheSmallestBound_AndSaysWhoSetsIt) {
   }
 }
 
+TEST(ServerOptionsTest, Origins_ComeAsAList_OrOneByOne) {
+  const std::vector<std::string> two = {"https://app.example", "http://localhost:3000"};
+  for (const auto& parsed :
+       {Parse({"--cors-origin", "https://app.example,http://localhost:3000"}),
+        Parse({"--cors-origin", "https://app.example", "--cors-origin", "http://localhost:3000"}),
+        Parse({}, {{"LONGSPAN_CORS_ORIGIN", " https://app.example , http://localhost:3000,"}})}) {
+    ASSERT_TRUE(parsed.ok()) << parsed.status();
+    EXPECT_EQ(parsed->options.cors_origins, two);
+    EXPECT_THAT(DescribeOptions(*parsed),
+                HasSubstr("cors-origin = https://app.example,http://localhost:3000 "));
+  }
+  EXPECT_TRUE(Parse({})->options.cors_origins.empty());
+  EXPECT_EQ(Parse({"--cors-origin", "*"})->options.cors_origins, std::vector<std::string>{"*"});
+  for (const char* origin :
+       {"app.example", "https://", "://a", "https://a/", "https://a/b", "https://A.example",
+        "https://a b", "null", "https://*.example", "https://a\r\nX: 1"})
+    EXPECT_THAT(std::string(Parse({"--cors-origin", origin}).status().message()),
+                HasSubstr("; allowed: SCHEME://HOST"))
+        << origin;
+}
+
 TEST(ServerOptionsTest, Validate_ChecksWhatDependsOnEachOther) {
   ServerOptions options;
   EXPECT_THAT(std::string(Validate(options).message()), HasSubstr("--model"));
@@ -233,6 +254,14 @@ TEST(ServerOptionsTest, Validate_ChecksWhatDependsOnEachOther) {
   options.tls_cert = "c.pem";
   EXPECT_FALSE(Validate(options).ok());
   options.tls_cert.clear();
+  options.http_tls = true;
+  EXPECT_THAT(std::string(Validate(options).message()), HasSubstr("http-tls is set without"));
+  options.tls_cert = options.tls_key = "c.pem";
+  EXPECT_TRUE(Validate(options).ok());
+  options.http_page_keys = true;
+  EXPECT_THAT(std::string(Validate(options).message()), HasSubstr("without auth-keys-file"));
+  options.auth_keys_file = "keys";
+  EXPECT_TRUE(Validate(options).ok());
   options.default_deadline = absl::Hours(1);
   EXPECT_THAT(std::string(Validate(options).message()), HasSubstr("at most max-deadline"));
 }

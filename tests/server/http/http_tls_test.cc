@@ -12,14 +12,6 @@ using ::testing::HasSubstr;
 std::string IdentityPem(const TestIdentity& identity) {
   return identity.key_pem + identity.cert_pem;
 }
-std::string NameShown(const HttpCaller& caller) {
-  const std::unique_ptr<X509, decltype(&X509_free)> shown(SSL_get1_peer_certificate(caller.ssl()),
-                                                          &X509_free);
-  if (shown == nullptr) return "";
-  char name[256] = {};
-  X509_NAME_get_text_by_NID(X509_get_subject_name(shown.get()), NID_commonName, name, sizeof(name));
-  return name;
-}
 
 class HttpTlsTest : public HttpFixture {
  protected:
@@ -79,14 +71,14 @@ TEST_F(HttpTlsTest, OfTheProtocolsOffered_Http11IsTaken_AndHttp2AloneIsRefused) 
 TEST_F(HttpTlsTest, NewConnectionsSeeANewCertificate_OldOnesGoOn) {
   StartTls();
   HttpCaller old(port(), CallerTls{});
-  EXPECT_EQ(NameShown(old), "first");
+  EXPECT_EQ(old.CommonName(), "first");
   const TestIdentity second = MakeIdentity({.common_name = "second"});
   ASSERT_TRUE(server_.SetCertificates(IdentityPem(second), "").ok());
-  EXPECT_EQ(NameShown(HttpCaller(port(), CallerTls{})), "second");
+  EXPECT_EQ(HttpCaller(port(), CallerTls{}).CommonName(), "second");
   EXPECT_EQ(old.Get("/page").code, 200);
   EXPECT_FALSE(server_.SetCertificates(second.key_pem + identity_.cert_pem, "").ok());
   EXPECT_FALSE(server_.SetCertificates("nonsense", "").ok());
-  EXPECT_EQ(NameShown(HttpCaller(port(), CallerTls{})), "second") << "stays in force";
+  EXPECT_EQ(HttpCaller(port(), CallerTls{}).CommonName(), "second") << "stays in force";
 }
 
 TEST_F(HttpTlsTest, NoSessionIsResumed) {

@@ -94,6 +94,31 @@ TEST_F(TlsFilesTest, WhatCannotBeUsed_NeverReachesACaller) {
   server->Shutdown();
 }
 
+TEST_F(TlsFilesTest, OthersHearOfWhatIsInForce_AndOfNothingElse) {
+  const TestIdentity first = MakeIdentity({.common_name = "first"});
+  const TestIdentity second = MakeIdentity({.common_name = "second"});
+  const TestIdentity authority = MakeIdentity({.common_name = "authority", .authority = true});
+  Write(first);
+  folder_.WriteText("ca", authority.cert_pem);
+  TlsPaths paths = Paths();
+  paths.client_ca = folder_.path() + "/ca";
+  TlsFiles files(paths);
+  ASSERT_TRUE(files.Load().ok());
+  EXPECT_THAT(files.identity(), HasSubstr(first.cert_pem));
+  EXPECT_THAT(files.identity(), HasSubstr("PRIVATE KEY"));
+  EXPECT_EQ(files.client_ca(), authority.cert_pem);
+  int heard = 0;
+  files.SetObserver([&heard] { ++heard; });
+  folder_.WriteText("cert", second.cert_pem);
+  EXPECT_EQ(Settle(&files), Change::kRefused);
+  EXPECT_EQ(heard, 0);
+  EXPECT_THAT(files.identity(), HasSubstr(first.cert_pem));
+  Write(second);
+  EXPECT_EQ(Settle(&files), Change::kTaken);
+  EXPECT_EQ(heard, 1);
+  EXPECT_THAT(files.identity(), HasSubstr(second.cert_pem));
+}
+
 // Makes a connection of TLS 1.2, whose sessions are there after the handshake, and tells whether it
 // went on with this session. The session of the connection takes its place.
 bool Resumes(int port, std::unique_ptr<SSL_SESSION, decltype(&SSL_SESSION_free)>* session) {

@@ -424,5 +424,27 @@ TEST_F(TeiMetricsTest, BatchesAndQueue) {
   EXPECT_EQ(Value("te_queue_size"), 4);
 }
 
+TEST(HttpMetricsTest, Requests_CountByRouteAndCode_AndUnknownRoutesAsOther) {
+  Metrics metrics(ModelInfo{});
+  const std::vector<std::string> routes = {"/embed", "/metrics"};
+  metrics.SetHttpRoutes(routes);
+  EXPECT_THAT(metrics.Text(),
+              HasSubstr(R"(longspan_http_requests_total{code="200",route="/embed"} 0)"))
+      << "from the start";
+  metrics.OnHttpRequest("/embed", 200, absl::Milliseconds(20));
+  metrics.OnHttpRequest("/embed", 200, absl::Milliseconds(20));
+  metrics.OnHttpRequest("/embed", 499, absl::Milliseconds(20));
+  metrics.OnHttpRequest("other", 404, absl::Milliseconds(1));
+  metrics.OnHttpRequest("/etc/passwd", 404, absl::Milliseconds(1));
+  const std::string text = metrics.Text();
+  for (const char* line : {R"(longspan_http_requests_total{code="200",route="/embed"} 2)",
+                           R"(longspan_http_requests_total{code="499",route="/embed"} 1)",
+                           R"(longspan_http_requests_total{code="404",route="other"} 2)",
+                           R"(longspan_http_request_seconds_count{route="/embed"} 3)",
+                           R"(longspan_http_request_seconds_count{route="/metrics"} 0)"})
+    EXPECT_THAT(text, HasSubstr(line));
+  EXPECT_THAT(text, testing::Not(HasSubstr("passwd")));
+}
+
 }  // namespace
 }  // namespace longspan
