@@ -1,23 +1,27 @@
-// EventLoop: one thread that waits for many descriptors (epoll), for deadlines, and for tasks from
-// other threads. Nothing that runs on it may block.
+// EventLoop: one thread that runs Boost.Asio's io_context: sockets (transport.h), alarms, and tasks
+// from other threads. Nothing that runs on it may block.
 //
-// Thread safety: Post from any thread; Start and Stop from one; the rest on the loop's thread.
-// Ownership: what is watched belongs to the caller, who calls Forget before it goes.
+// Alarm: calls back once, at a moment.
+//
+// Boost's headers are large, so only the .cc files behind this header and transport.h know Asio.
+//
+// Thread safety: Post from any thread; Start and Stop from one; Alarm on the loop's thread.
+// Ownership: sockets and alarms of a loop must be closed before it ends, and go before it does.
 #pragma once
 
 #include <chrono>
-#include <cstdint>
+#include <functional>
 #include <memory>
-#include <set>
 #include <thread>
-#include <unordered_map>
-#include <utility>
-#include <vector>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/functional/any_invocable.h"
 #include "absl/status/status.h"
 #include "absl/synchronization/mutex.h"
+
+namespace boost::asio {
+class io_context;
+}
 
 namespace longspan {
 
@@ -26,20 +30,8 @@ class EventLoop {
   using Clock = std::chrono::steady_clock;
   using Task = absl::AnyInvocable<void()>;
 
-  class Watcher {
-   public:
-    virtual void OnEvents(uint32_t events) = 0;  // EPOLLIN, EPOLLOUT, ...
-    virtual void OnDeadline() = 0;
-
-   protected:
-    ~Watcher() = default;
-  };
-  // One descriptor that is watched. Numbers are never used again, so an event for a descriptor
-  // that was forgotten a moment ago finds nobody.
-  using Id = uint64_t;
-
-  EventLoop() = default;
-  ~EventLoop() { Stop(); }
+  EventLoop();
+  ~EventLoop();
   EventLoop(const EventLoop&) = delete;
   EventLoop& operator=(const EventLoop&) = delete;
 
@@ -52,36 +44,32 @@ class EventLoop {
   // run any more: the task is still the caller's.
   bool Post(Task&& task);
 
-  Id Watch(int fd, uint32_t events, Watcher* watcher);
-  void SetEvents(Id id, uint32_t events);
-  // Calls OnDeadline once, then; Clock::time_point::max() = never.
-  void SetDeadline(Id id, Clock::time_point deadline);
-  void Forget(Id id);
+  boost::asio::io_context& context() { return *context_; }
 
  private:
-  struct Watched {
-    int fd;
-    uint32_t events;
-    Watcher* watcher;
-    Clock::time_point deadline;
-  };
-
-  void Run();
-  int MillisecondsToNextDeadline() const;
-  void RunTasks();
-  void RunDeadlines();
-
-  int epoll_ = -1;
-  int wake_ = -1;  // an eventfd
-  Id next_id_ = 1;
-  std::unordered_map<Id, Watched> watched_;
-  std::set<std::pair<Clock::time_point, Id>> deadlines_;
-
+  std::unique_ptr<boost::asio::io_context> context_;  // null before Start
   absl::Mutex mu_;
-  std::vector<Task> tasks_ ABSL_GUARDED_BY(mu_);
   bool running_ ABSL_GUARDED_BY(mu_) = false;
-
   std::thread thread_;  // last: it uses all of the above
+};
+
+class Alarm {
+ public:
+  using Clock = EventLoop::Clock;
+
+  explicit Alarm(EventLoop* loop);
+  ~Alarm();
+  Alarm(const Alarm&) = delete;
+  Alarm& operator=(const Alarm&) = delete;
+
+  // Takes the place of a call that is still to come.
+  void Set(Clock::time_point when, std::function<void()> callback);
+  // No call comes, unless it is under way.
+  void Cancel();
+
+ private:
+  struct Timer;
+  std::unique_ptr<Timer> timer_;
 };
 
 }  // namespace longspan

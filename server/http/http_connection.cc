@@ -1,8 +1,7 @@
 #include "server/http/http_connection.h"
 
-#include <sys/epoll.h>
+#include <unistd.h>
 
-#include <algorithm>
 #include <limits>
 #include <utility>
 
@@ -12,13 +11,6 @@
 namespace longspan {
 namespace {
 
-// Steps of one connection before others have their turn.
-constexpr int kStepsInTurn = 16;
-// Read at once.
-constexpr size_t kBlock = 64 << 10;
-constexpr size_t kHeadBlock = 16 << 10;
-// Of the next request, while one is in work.
-constexpr size_t kReadAhead = 16 << 10;
 // A peer went before it had an answer. Other servers count it under this number, too.
 constexpr int kClientClosedRequest = 499;
 
@@ -27,126 +19,109 @@ constexpr int kClientClosedRequest = 499;
 HttpConnection::HttpConnection(int fd, HttpContext* context)
     : context_(context),
       options_(context->options),
-      transport_(fd, context->tls),
+      fd_(fd),
+      transport_(context->loop.get(), fd, context->tls),
+      alarm_(context->loop.get()),
       idle_since_(std::make_shared<std::atomic<int64_t>>(0)),
       phase_(transport_.has_tls() ? Phase::kHandshake : Phase::kRequest),
       phase_began_(Clock::now()),
-      head_reader_(
+      reader_(
           {.max_request_line = options_.max_request_line, .max_bytes = options_.max_header_bytes}),
       request_began_(phase_began_),
       received_(context->budget) {}
 
 void HttpConnection::Begin() {
-  watch_ = context_->loop->Watch(fd(), EPOLLIN | EPOLLRDHUP, this);
+  transport_.AwaitFailure([self = shared_from_this()] { self->Close(); });
+  if (phase_ == Phase::kHandshake)
+    transport_.Handshake([self = shared_from_this()](bool ok) { self->OnShaken(ok); });
   Settle();
 }
 
-void HttpConnection::OnEvents(uint32_t events) {
-  const auto self = shared_from_this();
-  if ((events & (EPOLLERR | EPOLLHUP)) != 0) return Close();
-  if ((events & EPOLLRDHUP) != 0) half_closed_ = true;
+void HttpConnection::OnShaken(bool ok) {
+  if (phase_ == Phase::kClosed) return;
+  if (!ok) return Close();
+  phase_ = Phase::kRequest;
+  phase_began_ = request_began_ = Clock::now();
+  Settle();
+}
+
+void HttpConnection::OnReceived(Io io, std::string_view bytes) {
+  reading_ = false;
+  // What comes behind the last answer is of no use.
+  if (phase_ == Phase::kClosed || phase_ == Phase::kLinger) return;
+  if (io == Io::kFailed) return Close();
+  if (io == Io::kEnd) {
+    eof_ = true;
+    if (phase_ == Phase::kExchange) gone_->Fire();
+  }
+  received_now_ = bytes;
+  Advance();
+}
+
+void HttpConnection::OnWritten(bool ok, size_t bytes) {
+  writing_ = false;
+  out_.Release();
+  if (phase_ == Phase::kClosed) return;
+  if (!ok) return Close();
+  out_.Wrote(bytes);
   Advance();
 }
 
 void HttpConnection::Advance() {
   const auto self = shared_from_this();
-  for (int step = 0; step < kStepsInTurn && phase_ != Phase::kClosed; ++step) {
-    if (!Step()) return Settle();
+  while (phase_ != Phase::kClosed && Step()) {
   }
-  if (phase_ == Phase::kClosed) return;
+  if (phase_ == Phase::kExchange && body_ != Body::kAbandoned) in_.append(received_now_);
+  received_now_ = {};
   Settle();
-  context_->loop->Post([weak = weak_from_this()] {
-    if (const auto connection = weak.lock(); connection != nullptr) connection->Advance();
-  });
 }
 
 bool HttpConnection::Step() {
   const bool flushed = Flush();
   switch (phase_) {
-    case Phase::kHandshake:
-      return StepHandshake();
     case Phase::kRequest:
       return StepRequest() || flushed;
     case Phase::kExchange:
       return StepExchange() || flushed;
+    case Phase::kHandshake:
     case Phase::kLinger:
-      return StepLinger();
     case Phase::kClosed:
       return false;
   }
   return false;
 }
 
-bool HttpConnection::StepHandshake() {
-  const IoResult result = transport_.Handshake();
-  handshake_awaits_out_ = result.io == Io::kWrite;
-  if (result.io == Io::kRead || result.io == Io::kWrite) return false;
-  if (result.io != Io::kDone) {
-    Close();
-    return false;
-  }
-  phase_ = Phase::kRequest;
-  phase_began_ = request_began_ = Clock::now();
-  return true;
-}
-
 bool HttpConnection::Flush() {
-  if (out_.empty()) return false;
-  const Io io = out_.Flush(&transport_);
-  write_awaits_in_ = io == Io::kRead;
-  if (io == Io::kFailed) Close();
-  return io == Io::kDone;
-}
-
-std::string_view HttpConnection::Receive(size_t most) {
-  if (eof_) return {};
-  std::string& to = context_->scratch;
-  const IoResult result = transport_.Read(to.data(), std::min(most, to.size()));
-  read_awaits_out_ = result.io == Io::kWrite;
-  switch (result.io) {
-    case Io::kDone:
-      return std::string_view(to).substr(0, result.bytes);
-    case Io::kEnd:
-      eof_ = true;
-      if (phase_ == Phase::kExchange) gone_->Fire();
-      return {};
-    case Io::kFailed:
-      Close();
-      return {};
-    case Io::kRead:
-    case Io::kWrite:
-      return {};
-  }
-  return {};
+  if (out_.empty() || writing_) return false;
+  const std::string_view bytes = out_.Next();
+  if (bytes.empty()) return true;
+  writing_ = true;
+  transport_.Write(
+      bytes, [self = shared_from_this()](bool ok, size_t size) { self->OnWritten(ok, size); });
+  return false;
 }
 
 bool HttpConnection::StepRequest() {
-  if (!in_.empty()) {
-    switch (head_reader_.Read(in_)) {
-      case HeadReader::Progress::kDone:
-        in_.erase(0, head_reader_.size());
-        StartExchange();
-        return true;
-      case HeadReader::Progress::kBad:
-        RefuseHead(head_reader_.code(), head_reader_.why());
-        return true;
-      case HeadReader::Progress::kMore:
-        break;
-    }
-  }
-  const std::string_view bytes = Receive(kHeadBlock);
-  if (phase_ == Phase::kClosed) return false;
-  if (bytes.empty()) {
-    if (eof_) Close();
-    return false;
-  }
-  if (in_.empty() && has_had_request_) request_began_ = Clock::now();
+  const std::string_view bytes = std::exchange(received_now_, {});
+  if (!bytes.empty() && in_.empty() && has_had_request_) request_began_ = Clock::now();
   in_.append(bytes);
-  return true;
+  switch (reader_.ReadHead(in_)) {
+    case RequestReader::Progress::kDone:
+      in_.erase(0, reader_.size());
+      StartExchange();
+      return true;
+    case RequestReader::Progress::kBad:
+      RefuseHead(reader_.code(), reader_.why());
+      return true;
+    case RequestReader::Progress::kMore:
+      break;
+  }
+  if (eof_) Close();
+  return false;
 }
 
 void HttpConnection::StartExchange() {
-  RequestHead& head = head_reader_.head();
+  RequestHead& head = reader_.head();
   ++exchange_id_;
   has_had_request_ = true;
   phase_ = Phase::kExchange;
@@ -169,7 +144,7 @@ void HttpConnection::StartExchange() {
               .query = std::move(head.query),
               .body = "",
               .headers = std::move(head.headers),
-              .peer = PeerOf(fd()),
+              .peer = PeerOf(fd_),
               .key_name = std::move(match.key_name),
               .over_tls = transport_.has_tls(),
               .has_client_certificate = transport_.HasClientCertificate()};
@@ -187,7 +162,7 @@ void HttpConnection::BeginBody(const RequestHead& head) {
                                                             : options_.max_body_bytes;
   if (head.content_length > max)
     return Refuse(413, absl::StrCat("the body has more than ", max, " bytes"));
-  body_reader_.emplace(head.framing, head.content_length, max);
+  reader_.BeginBody(max);
   // The peer waits for a word before it sends its body, unless it has not waited.
   awaits_continue_ = !expect.empty() && !is_http_1_0_ && in_.empty() && body_ == Body::kReading;
   if (streams_body_ || body_ == Body::kComplete) return Dispatch();
@@ -198,32 +173,21 @@ bool HttpConnection::StepExchange() {
   if (body_ == Body::kReading && (!streams_body_ || wants_block_)) {
     if (StepBody()) return true;
     if (phase_ != Phase::kExchange) return false;
-  } else if (body_ == Body::kComplete && !eof_ && in_.size() < kReadAhead) {
-    const std::string_view ahead = Receive(kReadAhead - in_.size());
-    if (phase_ == Phase::kClosed) return false;
-    in_.append(ahead);
-    if (!ahead.empty()) return true;
   }
-  // Nothing is read now, so the end will not be found by reading. What is left of a body may still
-  // stand before it.
-  if (half_closed_ && body_ != Body::kReading && !WantsToRead()) gone_->Fire();
   if (answer_ != Answer::kComplete || !out_.empty()) return false;
   FinishExchange();
   return true;
 }
 
 bool HttpConnection::StepBody() {
+  // What was left lies before it: the beginning of the line before a chunk, or of the body.
+  if (!in_.empty()) in_.append(std::exchange(received_now_, {}));
   const bool buffered = !in_.empty();
-  const std::string_view source = buffered ? std::string_view(in_) : Receive(kBlock);
-  if (phase_ == Phase::kClosed) return false;
-  if (source.empty()) {
-    if (eof_) FailBody(400, "the body ends too early");
-    return eof_;
-  }
+  const std::string_view source = buffered ? std::string_view(in_) : received_now_;
   size_t used = 0;
-  while (body_reader_->state() == BodyReader::State::kMore) {
+  while (reader_.body() == RequestReader::Body::kMore) {
     std::string_view data;
-    const size_t step = body_reader_->Read(source.substr(used), &data);
+    const size_t step = reader_.ReadBody(source.substr(used), &data);
     used += step;
     if (!data.empty() && !TakeBody(data)) return true;
     if (step == 0) break;
@@ -231,13 +195,15 @@ bool HttpConnection::StepBody() {
   if (buffered) {
     in_.erase(0, used);
   } else {
-    in_.assign(source.substr(used));  // the next request
+    received_now_.remove_prefix(used);
   }
-  switch (body_reader_->state()) {
-    case BodyReader::State::kMore:
+  switch (reader_.body()) {
+    case RequestReader::Body::kMore:
       if (!block_.empty()) DeliverBlock(BodyBlock::End::kMore);
+      if (used > 0 || !eof_) return used > 0;
+      FailBody(400, "the body ends too early");
       break;
-    case BodyReader::State::kDone:
+    case RequestReader::Body::kDone:
       body_ = Body::kComplete;
       if (streams_body_) {
         DeliverBlock(BodyBlock::End::kLast);
@@ -245,10 +211,10 @@ bool HttpConnection::StepBody() {
         Dispatch();
       }
       break;
-    case BodyReader::State::kBad:
+    case RequestReader::Body::kBad:
       FailBody(400, "the body is not in chunks");
       break;
-    case BodyReader::State::kTooLarge:
+    case RequestReader::Body::kTooLarge:
       FailBody(413, "the body is too large");
       break;
   }
@@ -309,24 +275,19 @@ void HttpConnection::FinishExchange() {
   Report();
   gone_->Release();
   received_.Clear();
-  body_reader_.reset();
   block_.clear();
   DeliverBlock(BodyBlock::End::kFailed);
   phase_began_ = request_began_ = Clock::now();
   if (keep_alive_ && body_ == Body::kComplete) {
     phase_ = Phase::kRequest;
-    head_reader_.Reset();
+    reader_.Reset();
     if (in_.empty()) std::string().swap(in_);  // idle connections hold no buffer
     return;
   }
   if (eof_) return Close();
   phase_ = Phase::kLinger;
   transport_.CloseWrite();
-}
-
-bool HttpConnection::StepLinger() {
-  if (transport_.Discard() != Io::kRead) Close();
-  return false;
+  transport_.Discard([self = shared_from_this()] { self->Close(); });
 }
 
 void HttpConnection::Report() {
@@ -351,7 +312,7 @@ void HttpConnection::Close() {
   const auto self = shared_from_this();
   const bool in_work = phase_ == Phase::kExchange;
   phase_ = Phase::kClosed;
-  context_->loop->Forget(watch_);
+  alarm_.Cancel();
   if (in_work) {
     gone_->Fire();
     Report();
@@ -359,7 +320,9 @@ void HttpConnection::Close() {
   }
   out_.Drop();
   received_.Clear();
+  // Before another socket gets the descriptor.
   context_->on_closed(this);
+  transport_.Close();
 }
 
 }  // namespace longspan

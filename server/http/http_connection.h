@@ -1,6 +1,7 @@
 // HttpConnection: one connection of the HTTP server, from its handshake to its end. It has one
 // request in work at a time and answers in order. While a handler works it reads on, up to 16 KiB
-// of the next request, so that it sees the peer go; the rest waits in the kernel.
+// of the next request, so that it sees the peer go; the rest waits in the kernel. At most one read
+// and one write are under way; an idle connection waits without a buffer.
 //
 //   kHandshake -> kRequest -> kExchange -> kRequest ... -> kLinger -> kClosed
 //
@@ -13,14 +14,12 @@
 #include <functional>
 #include <map>
 #include <memory>
-#include <optional>
 #include <string>
 #include <string_view>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
-#include "server/http/body_reader.h"
 #include "server/http/event_loop.h"
 #include "server/http/handler_pool.h"
 #include "server/http/http_exchange.h"
@@ -29,7 +28,7 @@
 #include "server/http/http_router.h"
 #include "server/http/out_queue.h"
 #include "server/http/received_body.h"
-#include "server/http/request_head.h"
+#include "server/http/request_reader.h"
 #include "server/http/transport.h"
 
 namespace longspan {
@@ -73,8 +72,7 @@ struct HttpContext {
   std::function<void(HttpConnection*)> on_closed;
 };
 
-class HttpConnection final : public EventLoop::Watcher,
-                             public std::enable_shared_from_this<HttpConnection> {
+class HttpConnection final : public std::enable_shared_from_this<HttpConnection> {
  public:
   using Clock = EventLoop::Clock;
   // idle_since while it works for its peer.
@@ -87,43 +85,43 @@ class HttpConnection final : public EventLoop::Watcher,
   // Ends it: at once where it is idle, else after the answer in work.
   void EndSoon();
   void Close();
-  int fd() const { return transport_.fd(); }
+  int fd() const { return fd_; }
   // Since when it has not been in use, in nanoseconds of Clock, or kInUse. A body or an answer that
   // moves at 64 KiB a second or more is in use.
   std::shared_ptr<const std::atomic<int64_t>> idle_since() const { return idle_since_; }
 
   // From the exchange with this number; see HttpExchange.
   void OnAnswer(uint64_t id, HttpResponse response, HttpExchange::Sent sent);
-  void OnBeginStream(uint64_t id, HttpResponse head);
+  void OnBeginStream(uint64_t id, const HttpResponse& head);
   void OnWrite(uint64_t id, std::string bytes, HttpExchange::Sent written);
   void OnEnd(uint64_t id, HttpExchange::Sent sent);
   void OnReadBody(uint64_t id, std::function<void(BodyBlock)> callback);
   void OnDropped(uint64_t id);
-
-  void OnEvents(uint32_t events) override;
-  void OnDeadline() override;
 
  private:
   enum class Phase { kHandshake, kRequest, kExchange, kLinger, kClosed };
   enum class Body { kReading, kComplete, kAbandoned };
   enum class Answer { kAwaited, kStreaming, kComplete };
 
+  // What was waited for.
+  void OnShaken(bool ok);
+  void OnReceived(Io io, std::string_view bytes);
+  void OnWritten(bool ok, size_t bytes);
+  void OnAlarm();
+  void OnDeadline();
+
   // Does what can be done now.
   void Advance();
   // One step; whether anything moved.
   bool Step();
-  bool StepHandshake();
   bool StepRequest();
   bool StepExchange();
   bool StepBody();
-  bool StepLinger();
   bool Flush();
-  // Bytes from the peer, in the shared buffer; empty where there are none now.
-  std::string_view Receive(size_t most);
 
   void StartExchange();
   // Of a request that is none.
-  void RefuseHead(int code, const char* why);
+  void RefuseHead(int code, std::string_view why);
   void BeginBody(const RequestHead& head);
   bool TakeBody(std::string_view data);
   void DeliverBlock(BodyBlock::End end);
@@ -139,9 +137,13 @@ class HttpConnection final : public EventLoop::Watcher,
     return phase_ == Phase::kExchange && id == exchange_id_ && answer_ == state;
   }
 
-  // What to wait for: events, a deadline. And since when it has been idle.
+  // What to wait for: bytes, a deadline. And since when it has been idle.
   void Settle();
-  bool WantsToRead() const;
+  // How much to read next; 0 = nothing.
+  size_t WantsToRead() const;
+  // Whether only a look tells that the peer has gone.
+  bool MustLook() const;
+  Clock::time_point WakeAt() const;
   Clock::time_point Deadline() const;
   Clock::time_point BodyDeadline() const;
   Clock::time_point WriteDeadline() const;
@@ -149,25 +151,26 @@ class HttpConnection final : public EventLoop::Watcher,
 
   HttpContext* const context_;
   const HttpServerOptions& options_;
+  const int fd_;
   Transport transport_;
+  Alarm alarm_;
+  Clock::time_point alarm_at_ = Clock::time_point::max();
   const std::shared_ptr<std::atomic<int64_t>> idle_since_;
-  EventLoop::Id watch_ = 0;
   Phase phase_;
   Clock::time_point phase_began_;
 
   // From the peer.
-  std::string in_;  // read and not yet used
+  bool reading_ = false;
+  std::string_view received_now_;  // by the read that has just ended, and not yet used
+  std::string in_;                 // read before that and not yet used
   bool eof_ = false;
-  bool half_closed_ = false;      // the kernel says so, and we have perhaps not read up to there
-  bool read_awaits_out_ = false;  // TLS needs to write before it reads, or the other way round
-  bool write_awaits_in_ = false;
-  bool handshake_awaits_out_ = false;
-  HeadReader head_reader_;
+  RequestReader reader_;
   Clock::time_point request_began_;  // its first byte
   bool has_had_request_ = false;
 
   // To the peer.
   OutQueue out_;
+  bool writing_ = false;
 
   // The exchange in work.
   uint64_t exchange_id_ = 0;
@@ -187,7 +190,6 @@ class HttpConnection final : public EventLoop::Watcher,
   bool accepted_ = false;  // counted in HttpContext::accepted
   int code_ = 0;
   int64_t content_length_ = 0;
-  std::optional<BodyReader> body_reader_;
   ReceivedBody received_;
   std::string block_;                           // of a streamed body
   std::function<void(BodyBlock)> wants_block_;  // who asked for one

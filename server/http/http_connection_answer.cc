@@ -1,6 +1,4 @@
 // HttpConnection: how it answers, and for how long it waits.
-#include <sys/epoll.h>
-
 #include <algorithm>
 #include <utility>
 
@@ -12,6 +10,13 @@ namespace {
 
 using Clock = HttpConnection::Clock;
 
+// Read at once.
+constexpr size_t kBlock = 64 << 10;
+constexpr size_t kHeadBlock = 16 << 10;
+// Of the next request, while one is in work. Behind that only a look now and then tells that the
+// peer has gone.
+constexpr size_t kReadAhead = 16 << 10;
+constexpr std::chrono::milliseconds kLookInterval{250};
 // A body or an answer that moves at this speed counts as in use.
 constexpr int64_t kUsefulRate = 64 << 10;
 // It does so for this long after it has stopped, at most.
@@ -57,7 +62,7 @@ void HttpConnection::Refuse(int code, std::string_view why) {
   Respond(std::move(response));
 }
 
-void HttpConnection::RefuseHead(int code, const char* why) {
+void HttpConnection::RefuseHead(int code, std::string_view why) {
   ++exchange_id_;
   has_had_request_ = true;
   phase_ = Phase::kExchange;
@@ -66,7 +71,7 @@ void HttpConnection::RefuseHead(int code, const char* why) {
   route_ = nullptr;
   cors_headers_.clear();
   is_head_ = is_http_1_0_ = keep_alive_ = streams_body_ = false;
-  as_json_ = SpeaksJson(head_reader_.head().headers);
+  as_json_ = SpeaksJson(reader_.head().headers);
   body_ = Body::kAbandoned;
   Refuse(code, why);
 }
@@ -86,7 +91,7 @@ void HttpConnection::AddHead(const HttpResponse& response, BodyEnd end) {
                       .to_http_1_0 = is_http_1_0_}));
 }
 
-void HttpConnection::OnBeginStream(uint64_t id, HttpResponse head) {
+void HttpConnection::OnBeginStream(uint64_t id, const HttpResponse& head) {
   if (!IsCurrent(id, Answer::kAwaited)) return;
   answer_ = Answer::kStreaming;
   AddHead(head, is_http_1_0_ ? BodyEnd::kClose : BodyEnd::kChunks);
@@ -155,32 +160,53 @@ void HttpConnection::OnDropped(uint64_t id) {
   }
 }
 
-bool HttpConnection::WantsToRead() const {
-  if (eof_) return false;
-  switch (phase_) {
-    case Phase::kHandshake:
-    case Phase::kRequest:
-    case Phase::kLinger:
-      return true;
-    case Phase::kExchange:
-      if (body_ == Body::kReading) return !streams_body_ || wants_block_ != nullptr;
-      return body_ == Body::kComplete && in_.size() < (16 << 10);
-    case Phase::kClosed:
-      return false;
-  }
-  return false;
+size_t HttpConnection::WantsToRead() const {
+  if (eof_) return 0;
+  if (phase_ == Phase::kRequest) return kHeadBlock;
+  if (phase_ != Phase::kExchange) return 0;
+  if (body_ == Body::kReading) return !streams_body_ || wants_block_ ? kBlock - in_.size() : 0;
+  if (body_ == Body::kAbandoned) return 0;
+  return kReadAhead - std::min(kReadAhead, in_.size());
+}
+
+bool HttpConnection::MustLook() const {
+  return phase_ == Phase::kExchange && body_ != Body::kReading && !reading_ && WantsToRead() == 0 &&
+         !gone_->fired();
 }
 
 void HttpConnection::Settle() {
   if (phase_ == Phase::kClosed) return;
-  uint32_t events = 0;
-  if (WantsToRead() && !read_awaits_out_ && !handshake_awaits_out_) events |= EPOLLIN;
-  if (!out_.empty()) events |= write_awaits_in_ ? EPOLLIN : EPOLLOUT;
-  if (read_awaits_out_ || handshake_awaits_out_) events |= EPOLLOUT;
-  if (!eof_ && !half_closed_) events |= EPOLLRDHUP;
-  context_->loop->SetEvents(watch_, events);
-  context_->loop->SetDeadline(watch_, Deadline());
+  if (const size_t most = reading_ ? 0 : WantsToRead(); most > 0) {
+    reading_ = true;
+    transport_.Read(context_->scratch.data(), most,
+                    [self = shared_from_this()](Io io, std::string_view bytes) {
+                      self->OnReceived(io, bytes);
+                    });
+  }
+  // An alarm that comes too early is set again, which is less work than to move it at each byte.
+  if (const Clock::time_point when = WakeAt(); when < alarm_at_) {
+    alarm_at_ = when;
+    alarm_.Set(when, [weak = weak_from_this()] {
+      if (const auto connection = weak.lock(); connection != nullptr) connection->OnAlarm();
+    });
+  }
   idle_since_->store(IdleSince(Clock::now()), std::memory_order_relaxed);
+}
+
+Clock::time_point HttpConnection::WakeAt() const {
+  return MustLook() ? std::min(Deadline(), Clock::now() + kLookInterval) : Deadline();
+}
+
+void HttpConnection::OnAlarm() {
+  alarm_at_ = Clock::time_point::max();
+  if (phase_ == Phase::kClosed) return;
+  const auto self = shared_from_this();
+  if (MustLook() && transport_.PeerHasEnded()) gone_->Fire();
+  if (Deadline() <= Clock::now()) {
+    OnDeadline();
+  } else {
+    Settle();
+  }
 }
 
 Clock::time_point HttpConnection::BodyDeadline() const {
@@ -189,7 +215,7 @@ Clock::time_point HttpConnection::BodyDeadline() const {
     return wants_block_ ? wanted_since_ + ToClock(options_.body_grace) : Clock::time_point::max();
   return exchange_began_ + std::min(ToClock(options_.body_timeout),
                                     ToClock(options_.body_grace) +
-                                        TimeFor(body_reader_->bytes(), options_.least_rate));
+                                        TimeFor(reader_.body_bytes(), options_.least_rate));
 }
 
 Clock::time_point HttpConnection::WriteDeadline() const {
@@ -243,7 +269,7 @@ int64_t HttpConnection::IdleSince(Clock::time_point now) const {
     if (!out_.empty()) {
       since = moving(out_.since(), out_.written());
     } else if (body_ == Body::kReading && !streams_body_) {
-      since = moving(exchange_began_, body_reader_->bytes());
+      since = moving(exchange_began_, reader_.body_bytes());
     } else {
       return kInUse;
     }

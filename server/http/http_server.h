@@ -7,12 +7,14 @@
 // There are at most `max_connections`; a new one takes the place of the one that has been without
 // use for longest. Every phase of a connection has its time (http_options.h).
 //
-// Why no library: of what Debian 12 has, libmicrohttpd 0.9.75 speaks TLS by GnuTLS alone, with
-// certificates that cannot be exchanged, and tells nobody that a peer has gone while a handler
-// works. Boost.Beast 1.81 (and RESTinio 0.6.16, on another parser) reads folded headers, lists and
-// repetitions of Content-Length, and Transfer-Encodings that end in another than chunked, so most
-// of a strict parser would stand in front of its own; and its reads hold a buffer for each idle
-// connection. The part of HTTP that a server needs is request_head.h and body_reader.h, 300 lines.
+// What it stands on: Boost.Asio for the thread's loop, sockets, timers and TLS (transport.h), and
+// Boost.Beast for reading requests (request_reader.h), both 1.81, of which Debian 12 has the
+// headers and which need no library at run time. They are driven by events, and their TLS is
+// OpenSSL's, as gRPC's is: both ports share their files, and certificates change while the server
+// runs. Of the others in Debian, libmicrohttpd 0.9.75 has TLS by GnuTLS alone and tells nobody that
+// a peer has gone while a handler works; RESTinio 0.6.16 wraps another parser. What Beast reads and
+// other readers of HTTP read in another way is refused by a screen in front (request_screen.h).
+// What is ours: phases and their times, limits, routes, and exchanges that are answered later.
 //
 // Thread safety: AddRoute and AddAsyncRoute before Start; Start and Stop from one thread; the other
 // methods from any. The destructor stops the server and joins its threads.

@@ -1,7 +1,5 @@
 #include "server/http/out_queue.h"
 
-#include <algorithm>
-#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -21,8 +19,8 @@ void OutQueue::Add(std::string bytes, Sent sent) {
     written_ = 0;
   }
   unsent_ += bytes.size();
-  if (!blocks_.empty() && !blocks_.back().sent &&
-      blocks_.back().bytes.size() + bytes.size() <= kJoined) {
+  const bool may_join = blocks_.size() > (writing_ ? 1 : 0) && !blocks_.back().sent;
+  if (may_join && blocks_.back().bytes.size() + bytes.size() <= kJoined) {
     blocks_.back().bytes.append(bytes);
     blocks_.back().sent = std::move(sent);
     return;
@@ -30,39 +28,39 @@ void OutQueue::Add(std::string bytes, Sent sent) {
   blocks_.push_back({std::move(bytes), std::move(sent)});
 }
 
-Io OutQueue::Flush(Transport* transport) {
-  if (blocks_.empty()) return Io::kEnd;
+std::string_view OutQueue::Next() {
+  TellSent();
+  if (blocks_.empty()) return {};
+  writing_ = true;
+  return std::string_view(blocks_.front().bytes).substr(offset_, kAtOnce);
+}
+
+void OutQueue::Wrote(size_t bytes) {
+  offset_ += bytes;
+  unsent_ -= bytes;
+  written_ += static_cast<int64_t>(bytes);
+  TellSent();
+}
+
+void OutQueue::TellSent() {
   // Called behind the loop: they may destroy what they own.
   std::vector<Sent> sent;
-  size_t now = 0;
-  IoResult result{Io::kDone, 0};
-  while (!blocks_.empty() && now < kAtOnce) {
-    Block& block = blocks_.front();
-    const auto rest = std::string_view(block.bytes).substr(offset_);
-    if (!rest.empty()) {
-      result = transport->Write(rest.substr(0, kAtOnce));
-      if (result.io != Io::kDone) break;
-      offset_ += result.bytes;
-      unsent_ -= result.bytes;
-      now += result.bytes;
-      if (offset_ < block.bytes.size()) continue;
-    }
-    if (block.sent) sent.push_back(std::move(block.sent));
+  while (!blocks_.empty() && offset_ == blocks_.front().bytes.size()) {
+    if (blocks_.front().sent) sent.push_back(std::move(blocks_.front().sent));
     blocks_.pop_front();
     offset_ = 0;
   }
-  written_ += static_cast<int64_t>(now);
   for (const Sent& callback : sent) callback(true);
-  return now > 0 && result.io != Io::kFailed ? Io::kDone : result.io;
 }
 
 void OutQueue::Drop() {
-  std::deque<Block> blocks;
-  blocks.swap(blocks_);
-  offset_ = unsent_ = 0;
-  for (const Block& block : blocks) {
-    if (block.sent) block.sent(false);
+  std::vector<Sent> sent;
+  for (Block& block : blocks_) {
+    if (block.sent) sent.push_back(std::exchange(block.sent, nullptr));
   }
+  while (blocks_.size() > (writing_ ? 1 : 0)) blocks_.pop_back();
+  unsent_ = 0;
+  for (const Sent& callback : sent) callback(false);
 }
 
 }  // namespace longspan

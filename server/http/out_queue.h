@@ -10,8 +10,7 @@
 #include <deque>
 #include <functional>
 #include <string>
-
-#include "server/http/transport.h"
+#include <string_view>
 
 namespace longspan {
 
@@ -21,12 +20,15 @@ class OutQueue {
   using Sent = std::function<void(bool ok)>;
 
   void Add(std::string bytes, Sent sent = {});
-  // Writes what the kernel takes, and half a megabyte at most. kDone: some was written. kFailed:
-  // the connection is no more. Else what must happen before more can be written; kEnd where the
-  // queue is empty.
-  Io Flush(Transport* transport);
-  // Nothing of this will be written.
+  // The bytes to write now, half a megabyte at most. They stay where they are until Wrote or
+  // Release. Empty where there are none.
+  std::string_view Next();
+  // So many of them were written.
+  void Wrote(size_t bytes);
+  // Nothing more of this will be written.
   void Drop();
+  // The bytes of Next are needed no more.
+  void Release() { writing_ = false; }
 
   bool empty() const { return blocks_.empty(); }
   size_t unsent() const { return unsent_; }
@@ -40,8 +42,12 @@ class OutQueue {
     Sent sent;
   };
 
+  // Calls back for blocks in front that are written.
+  void TellSent();
+
   std::deque<Block> blocks_;
   size_t offset_ = 0;  // of the first block: what is written of it
+  bool writing_ = false;
   size_t unsent_ = 0;
   Clock::time_point since_;
   int64_t written_ = 0;

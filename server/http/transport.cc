@@ -1,16 +1,20 @@
 #include "server/http/transport.h"
 
 #include <netinet/in.h>
-#include <openssl/bio.h>
-#include <openssl/err.h>
-#include <openssl/pem.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
-#include <climits>
+#include <array>
+#include <boost/asio/buffer.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/ssl/context.hpp>
+#include <boost/asio/ssl/stream.hpp>
 #include <cstring>
+#include <optional>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "server/net/listen_address.h"
@@ -18,55 +22,16 @@
 namespace longspan {
 namespace {
 
+namespace asio = boost::asio;
+namespace ssl = boost::asio::ssl;
+using asio::ip::tcp;
+using boost::system::error_code;
+
 // As the gRPC port allows them (server/rpc/tls_check.cc).
 constexpr char kCiphers[] =
     "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-ECDSA-AES256-GCM-SHA384:"
     "ECDHE-RSA-AES128-GCM-SHA256:ECDHE-RSA-AES256-GCM-SHA384";
 constexpr char kCurves[] = "P-256";
-
-using Bio = std::unique_ptr<BIO, decltype(&BIO_free)>;
-using Certificate = std::unique_ptr<X509, decltype(&X509_free)>;
-
-bool WouldBlock(int error) { return error == EAGAIN || error == EWOULDBLOCK; }
-
-IoResult FromCall(ssize_t result, Io wait) {
-  if (result > 0) return {Io::kDone, static_cast<size_t>(result)};
-  if (result == 0) return {Io::kEnd, 0};
-  return {WouldBlock(errno) ? wait : Io::kFailed, 0};
-}
-
-// OpenSSL's own socket BIO writes with write(2), which raises SIGPIPE where the peer is gone.
-int BioWrite(BIO* bio, const char* bytes, int size) {
-  BIO_clear_retry_flags(bio);
-  const auto fd = static_cast<int>(reinterpret_cast<intptr_t>(BIO_get_data(bio)));
-  const ssize_t sent = send(fd, bytes, static_cast<size_t>(size), MSG_NOSIGNAL);
-  if (sent < 0 && WouldBlock(errno)) BIO_set_retry_write(bio);
-  return static_cast<int>(sent);
-}
-
-int BioRead(BIO* bio, char* to, int most) {
-  BIO_clear_retry_flags(bio);
-  const auto fd = static_cast<int>(reinterpret_cast<intptr_t>(BIO_get_data(bio)));
-  const ssize_t got = recv(fd, to, static_cast<size_t>(most), 0);
-  if (got < 0 && WouldBlock(errno)) BIO_set_retry_read(bio);
-  return static_cast<int>(got);
-}
-
-long BioControl(BIO*, int command, long, void*) { return command == BIO_CTRL_FLUSH ? 1 : 0; }
-
-BIO* SocketBio(int fd) {
-  static BIO_METHOD* const method = [] {
-    BIO_METHOD* made = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "longspan socket");
-    BIO_meth_set_write(made, &BioWrite);
-    BIO_meth_set_read(made, &BioRead);
-    BIO_meth_set_ctrl(made, &BioControl);
-    return made;
-  }();
-  BIO* const bio = BIO_new(method);
-  BIO_set_data(bio, reinterpret_cast<void*>(static_cast<intptr_t>(fd)));
-  BIO_set_init(bio, 1);
-  return bio;
-}
 
 // Of the protocols that a caller offers we speak one. A caller that offers HTTP/2 alone is told so
 // in the handshake, and not by an answer that it cannot read.
@@ -81,145 +46,168 @@ int ChooseProtocol(SSL*, const unsigned char** out, unsigned char* out_size,
   return SSL_TLSEXT_ERR_OK;
 }
 
-absl::Status Bad(absl::string_view what) {
-  const char* const reason = ERR_reason_error_string(ERR_peek_last_error());
-  ERR_clear_error();
-  return absl::InvalidArgumentError(
-      absl::StrCat(what, ": ", reason == nullptr ? "no reason given" : reason));
+absl::Status Bad(absl::string_view what, const error_code& error) {
+  return absl::InvalidArgumentError(absl::StrCat(what, ": ", error.message()));
 }
 
-Bio Reader(const std::string& pem) {
-  return {BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size())), &BIO_free};
-}
-Certificate NextCertificate(const Bio& reader) {
-  return {PEM_read_bio_X509(reader.get(), nullptr, nullptr, nullptr), &X509_free};
-}
-
-absl::Status UseIdentity(SSL_CTX* context, const std::string& identity) {
-  const std::unique_ptr<EVP_PKEY, decltype(&EVP_PKEY_free)> key(
-      PEM_read_bio_PrivateKey(Reader(identity).get(), nullptr, nullptr, nullptr), &EVP_PKEY_free);
-  const Bio reader = Reader(identity);
-  const Certificate own = NextCertificate(reader);
-  if (key == nullptr || own == nullptr) return Bad("no key or no certificate");
-  if (SSL_CTX_use_certificate(context, own.get()) != 1) return Bad("the certificate is refused");
-  while (const Certificate next = NextCertificate(reader)) {
-    if (SSL_CTX_add1_chain_cert(context, next.get()) != 1) return Bad("the chain is refused");
-  }
-  ERR_clear_error();  // the end of the text
-  if (SSL_CTX_use_PrivateKey(context, key.get()) != 1) return Bad("the key is refused");
-  return absl::OkStatus();
+// Callers are told the names of the authorities, so that they can choose a certificate.
+void NameAuthorities(SSL_CTX* context) {
+  const auto* const known = X509_STORE_get0_objects(SSL_CTX_get_cert_store(context));
+  for (int i = 0; i < sk_X509_OBJECT_num(known); ++i)
+    SSL_CTX_add_client_CA(context, X509_OBJECT_get0_X509(sk_X509_OBJECT_value(known, i)));
 }
 
-absl::Status UseClientCa(SSL_CTX* context, const std::string& client_ca) {
-  const Bio reader = Reader(client_ca);
-  int authorities = 0;
-  while (const Certificate next = NextCertificate(reader)) {
-    X509_STORE_add_cert(SSL_CTX_get_cert_store(context), next.get());
-    SSL_CTX_add_client_CA(context, next.get());
-    ++authorities;
-  }
-  ERR_clear_error();  // the end of the text
-  if (authorities == 0) return Bad("no authority of callers");
-  SSL_CTX_set_verify(context, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, nullptr);
-  return absl::OkStatus();
+Io Judge(const error_code& error) {
+  if (!error) return Io::kDone;
+  return error == asio::error::eof ? Io::kEnd : Io::kFailed;
 }
 
 }  // namespace
 
 absl::StatusOr<TlsContext> MakeTlsContext(const std::string& identity,
                                           const std::string& client_ca) {
-  TlsContext context(SSL_CTX_new(TLS_server_method()), &SSL_CTX_free);
-  SSL_CTX_set_min_proto_version(context.get(), TLS1_2_VERSION);
-  SSL_CTX_set_cipher_list(context.get(), kCiphers);
-  SSL_CTX_set1_groups_list(context.get(), kCurves);
+  const auto context = std::make_shared<ssl::context>(ssl::context::tls_server);
+  SSL_CTX* const native = context->native_handle();
+  SSL_CTX_set_min_proto_version(native, TLS1_2_VERSION);
+  SSL_CTX_set_cipher_list(native, kCiphers);
+  SSL_CTX_set1_groups_list(native, kCurves);
   // No session outlives its connection: one that was resumed would skip the check of its
   // certificate against authorities that have changed since.
-  SSL_CTX_set_session_cache_mode(context.get(), SSL_SESS_CACHE_OFF);
-  SSL_CTX_set_num_tickets(context.get(), 0);
-  SSL_CTX_set_options(context.get(), SSL_OP_NO_TICKET | SSL_OP_NO_RENEGOTIATION |
-                                         SSL_OP_NO_COMPRESSION | SSL_OP_CIPHER_SERVER_PREFERENCE);
-  // Idle connections hold no buffers.
-  SSL_CTX_set_mode(context.get(), SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
-                                      SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
-  SSL_CTX_set_alpn_select_cb(context.get(), &ChooseProtocol, nullptr);
-  ERR_clear_error();
-  if (absl::Status status = UseIdentity(context.get(), identity); !status.ok()) return status;
+  SSL_CTX_set_session_cache_mode(native, SSL_SESS_CACHE_OFF);
+  SSL_CTX_set_num_tickets(native, 0);
+  SSL_CTX_set_options(native, SSL_OP_NO_TICKET | SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION |
+                                  SSL_OP_CIPHER_SERVER_PREFERENCE);
+  SSL_CTX_set_alpn_select_cb(native, &ChooseProtocol, nullptr);
+  error_code error;
+  context->use_certificate_chain(asio::buffer(identity), error);
+  if (error) return Bad("the certificate is refused", error);
+  context->use_private_key(asio::buffer(identity), ssl::context::pem, error);
+  if (error) return Bad("the key is refused", error);
   if (client_ca.empty()) return context;
-  if (absl::Status status = UseClientCa(context.get(), client_ca); !status.ok()) return status;
+  context->add_certificate_authority(asio::buffer(client_ca), error);
+  if (error) return Bad("the authorities of callers are refused", error);
+  NameAuthorities(native);
+  context->set_verify_mode(ssl::verify_peer | ssl::verify_fail_if_no_peer_cert, error);
   return context;
 }
 
-Transport::Transport(int fd, const TlsContext& tls) : fd_(fd) {
-  if (tls == nullptr) return;
-  tls_ = SSL_new(tls.get());
-  BIO* const bio = SocketBio(fd);
-  SSL_set_bio(tls_, bio, bio);
-  SSL_set_accept_state(tls_);
-}
+struct Transport::Socket {
+  Socket(EventLoop* loop, int descriptor, TlsContext tls_context)
+      : fd(descriptor), socket(loop->context()), context(std::move(tls_context)) {
+    if (context != nullptr) tls.emplace(socket, *context);
+    error_code error;
+    socket.assign(tcp::v4(), fd, error);
+    // Where it cannot be watched, whatever is asked of it fails.
+    if (error) close(fd);
+    socket.non_blocking(true, error);
+  }
 
-Transport::~Transport() {
-  SSL_free(tls_);
-  close(fd_);
-}
+  using Shared = std::shared_ptr<Socket>;
+  static void ReadPlain(const Shared& self, char* to, size_t most, Received received);
+  static void ReadTls(const Shared& self, char* to, size_t most, Received received);
+  static void Discard(const Shared& self, std::function<void()> ended);
+
+  const int fd;
+  tcp::socket socket;
+  const TlsContext context;
+  std::optional<ssl::stream<tcp::socket&>> tls;
+  std::array<char, 1> first{};
+};
+
+Transport::Transport(EventLoop* loop, int fd, TlsContext tls)
+    : socket_(std::make_shared<Socket>(loop, fd, std::move(tls))) {}
+Transport::~Transport() { Close(); }
+
+bool Transport::has_tls() const { return socket_->tls.has_value(); }
 
 bool Transport::HasClientCertificate() const {
-  return tls_ != nullptr && SSL_get0_peer_certificate(tls_) != nullptr &&
-         SSL_get_verify_result(tls_) == X509_V_OK;
+  if (!has_tls()) return false;
+  SSL* const native = socket_->tls->native_handle();
+  return SSL_get0_peer_certificate(native) != nullptr && SSL_get_verify_result(native) == X509_V_OK;
 }
 
-IoResult Transport::Judge(int result) {
-  if (result > 0) return {Io::kDone, static_cast<size_t>(result)};
-  const int error = SSL_get_error(tls_, result);
-  ERR_clear_error();
-  switch (error) {
-    case SSL_ERROR_WANT_READ:
-      return {Io::kRead, 0};
-    case SSL_ERROR_WANT_WRITE:
-      return {Io::kWrite, 0};
-    case SSL_ERROR_ZERO_RETURN:
-      return {Io::kEnd, 0};
-    default:
-      broken_ = true;
-      return {Io::kFailed, 0};
+void Transport::Handshake(std::function<void(bool ok)> done) {
+  socket_->tls->async_handshake(
+      ssl::stream_base::server,
+      [keep = socket_, done = std::move(done)](const error_code& error) { done(!error); });
+}
+
+void Transport::Read(char* to, size_t most, Received received) {
+  has_tls() ? Socket::ReadTls(socket_, to, most, std::move(received))
+            : Socket::ReadPlain(socket_, to, most, std::move(received));
+}
+
+void Transport::Socket::ReadPlain(const Shared& self, char* to, size_t most, Received received) {
+  self->socket.async_wait(tcp::socket::wait_read, [self, to, most, received = std::move(received)](
+                                                      error_code error) mutable {
+    const size_t got = error ? 0 : self->socket.read_some(asio::buffer(to, most), error);
+    if (error == asio::error::would_block) return ReadPlain(self, to, most, std::move(received));
+    received(Judge(error), {to, got});
+  });
+}
+
+// One byte alone is waited for, in memory of its own. With it its whole record has come, whose rest
+// OpenSSL gives at once.
+void Transport::Socket::ReadTls(const Shared& self, char* to, size_t most, Received received) {
+  self->tls->async_read_some(
+      asio::buffer(self->first),
+      [self, to, most, received = std::move(received)](error_code error, size_t) {
+        if (error) return received(Judge(error), {});
+        to[0] = self->first[0];
+        const auto there = static_cast<size_t>(SSL_pending(self->tls->native_handle()));
+        const size_t rest = std::min(most - 1, there);
+        if (rest > 0) self->tls->read_some(asio::buffer(to + 1, rest), error);
+        received(Judge(error), {to, 1 + rest});
+      });
+}
+
+void Transport::Write(std::string_view bytes, Written written) {
+  const auto buffer = asio::buffer(bytes.data(), bytes.size());
+  auto done = [keep = socket_, written = std::move(written)](const error_code& error, size_t size) {
+    written(!error, size);
+  };
+  if (has_tls()) {
+    socket_->tls->async_write_some(buffer, std::move(done));
+  } else {
+    socket_->socket.async_write_some(buffer, std::move(done));
   }
-}
-
-IoResult Transport::Handshake() {
-  ERR_clear_error();
-  return Judge(SSL_do_handshake(tls_));
-}
-
-IoResult Transport::Read(char* to, size_t most) {
-  if (tls_ == nullptr) return FromCall(recv(fd_, to, most, 0), Io::kRead);
-  ERR_clear_error();
-  return Judge(SSL_read(tls_, to, static_cast<int>(std::min<size_t>(most, INT_MAX))));
-}
-
-IoResult Transport::Write(std::string_view bytes) {
-  if (tls_ == nullptr)
-    return FromCall(send(fd_, bytes.data(), bytes.size(), MSG_NOSIGNAL), Io::kWrite);
-  ERR_clear_error();
-  return Judge(
-      SSL_write(tls_, bytes.data(), static_cast<int>(std::min<size_t>(bytes.size(), INT_MAX))));
 }
 
 void Transport::CloseWrite() {
-  if (tls_ != nullptr && !broken_ && SSL_is_init_finished(tls_) == 1) {
-    ERR_clear_error();
-    SSL_shutdown(tls_);  // where the socket is full, the peer sees the end without a farewell
-    ERR_clear_error();
-  }
-  shutdown(fd_, SHUT_WR);
+  // The farewell is written before this returns. Where the socket is full, the peer sees the end
+  // without it. The peer's own is not waited for.
+  if (has_tls()) socket_->tls->async_shutdown([keep = socket_](const error_code&) {});
+  error_code error;
+  socket_->socket.shutdown(tcp::socket::shutdown_send, error);
 }
 
-Io Transport::Discard() {
-  char bytes[16 << 10];
-  // A few turns, so that a peer that sends without end does not hold the loop.
-  for (int turn = 0; turn < 16; ++turn) {
-    const IoResult got = FromCall(recv(fd_, bytes, sizeof(bytes), 0), Io::kRead);
-    if (got.io != Io::kDone) return got.io;
-  }
-  return Io::kRead;
+void Transport::Discard(std::function<void()> ended) { Socket::Discard(socket_, std::move(ended)); }
+
+void Transport::Socket::Discard(const Shared& self, std::function<void()> ended) {
+  self->socket.async_wait(tcp::socket::wait_read,
+                          [self, ended = std::move(ended)](error_code error) mutable {
+                            std::array<char, 16 << 10> bytes;
+                            if (!error) self->socket.read_some(asio::buffer(bytes), error);
+                            if (error && error != asio::error::would_block) return ended();
+                            Discard(self, std::move(ended));
+                          });
+}
+
+void Transport::AwaitFailure(std::function<void()> failed) {
+  socket_->socket.async_wait(tcp::socket::wait_error,
+                             [keep = socket_, failed = std::move(failed)](const error_code& error) {
+                               if (error != asio::error::operation_aborted) failed();
+                             });
+}
+
+bool Transport::PeerHasEnded() const {
+  pollfd state{.fd = socket_->fd, .events = POLLRDHUP, .revents = 0};
+  return poll(&state, 1, 0) > 0;
+}
+
+void Transport::Close() {
+  error_code error;
+  socket_->socket.close(error);
 }
 
 std::string PeerOf(int fd) {

@@ -8,8 +8,7 @@
 #include <string_view>
 #include <vector>
 
-#include "server/http/body_reader.h"
-#include "server/http/request_head.h"
+#include "server/http/request_reader.h"
 
 namespace longspan {
 namespace {
@@ -54,14 +53,14 @@ std::vector<Taken> ReadAll(std::string_view input, size_t piece) {
   std::vector<Taken> all;
   size_t begin = 0, came = 0;
   while (true) {
-    HeadReader reader({.max_request_line = 200, .max_bytes = 1000, .max_headers = 10});
-    HeadReader::Progress progress;
-    while ((progress = reader.Read(input.substr(begin, came - begin))) ==
-               HeadReader::Progress::kMore &&
+    RequestReader reader({.max_request_line = 200, .max_bytes = 1000, .max_headers = 10});
+    RequestReader::Progress progress;
+    while ((progress = reader.ReadHead(input.substr(begin, came - begin))) ==
+               RequestReader::Progress::kMore &&
            came < input.size())
       came = std::min(input.size(), came + piece);
-    if (progress == HeadReader::Progress::kMore) return all;
-    if (progress == HeadReader::Progress::kBad) {
+    if (progress == RequestReader::Progress::kMore) return all;
+    if (progress == RequestReader::Progress::kBad) {
       all.push_back({"refused " + std::to_string(reader.code()), ""});
       return all;
     }
@@ -70,18 +69,21 @@ std::vector<Taken> ReadAll(std::string_view input, size_t piece) {
     begin += reader.size();
     Taken taken{head.method + " " + head.path + "?" + head.query, ""};
     for (const auto& [name, value] : head.headers) taken.text += "\n" + name + ":" + value;
-    BodyReader body(head.framing, head.content_length, kMaxBody);
-    while (body.state() == BodyReader::State::kMore && begin < input.size()) {
-      came = std::max(came, std::min(input.size(), begin + piece));
+    const bool chunked = head.framing == Framing::kChunked;
+    reader.BeginBody(kMaxBody);
+    while (reader.body() == RequestReader::Body::kMore) {
       std::string_view data;
-      const size_t step = body.Read(input.substr(begin, came - begin), &data);
-      Require(step > 0 && step <= came - begin);
+      const size_t step = reader.ReadBody(input.substr(begin, came - begin), &data);
+      Require(step <= came - begin);
       taken.body.append(data);
       begin += step;
+      if (step > 0) continue;
+      if (came == input.size()) break;
+      came = std::min(input.size(), came + piece);
     }
-    Require(head.framing != Framing::kChunked || taken.body.size() <= size_t{kMaxBody});
-    const bool whole = body.state() == BodyReader::State::kDone;
-    taken.text += "\nbody " + std::to_string(static_cast<int>(body.state()));
+    Require(!chunked || taken.body.size() <= size_t{kMaxBody});
+    const bool whole = reader.body() == RequestReader::Body::kDone;
+    taken.text += "\nbody " + std::to_string(static_cast<int>(reader.body()));
     all.push_back(std::move(taken));
     if (!whole) return all;
   }

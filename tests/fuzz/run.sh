@@ -39,7 +39,7 @@ declare -A sources=(
   [spans]="$text" [request_cost]="$text $decoder server/batching/admission.cc server/batching/clock.cc
    server/batching/encode_task.cc server/batching/lanes.cc server/text/prepared_text.cc"
   [key_ring]="server/rpc/key_ring.cc"
-  [http_request]="server/http/request_head.cc server/http/body_reader.cc" [address]="" [caller_metadata]="")
+  [http_request]="server/http/request_head.cc server/http/request_reader.cc server/http/request_screen.cc" [address]="" [caller_metadata]="")
 ours="$build/server/liblongspan_server_lib.a $build/server/liblongspan_engine.a $build/core/liblongspan_core.a
  $build/tokenizers/liblongspan_tokenizers.a"
 flags=$(pkg-config --cflags --libs absl_status absl_statusor absl_strings absl_cleanup absl_cord absl_time absl_synchronization protobuf libcrypto)

@@ -143,6 +143,54 @@ TEST_F(HttpTlsTest, APeerThatGoes_IsToldOf) {
   EXPECT_TRUE(Eventually([&] { return gone == 1; }));
 }
 
+TEST_F(HttpTlsTest, APeerThatGoes_IsToldOf_BehindPipelinedRequests) {
+  StartTls();
+  auto caller = std::make_unique<HttpCaller>(port(), CallerTls{});
+  caller->Send(Request("POST /held", "Content-Length: 0\r\n"));
+  const auto exchange = held_.Next();
+  ASSERT_NE(exchange, nullptr);
+  caller->Send(std::string(100 << 10, 'x'));
+  EXPECT_FALSE(exchange->gone());
+  caller.reset();
+  EXPECT_TRUE(Eventually([&] { return exchange->gone(); }));
+  exchange->Answer({});
+}
+
+TEST_F(HttpTlsTest, AnAnswerIsNotLostWhereThePeerStillSends) {
+  StartTls();
+  HttpCaller caller(port(), CallerTls{});
+  caller.Send(Request("POST /echo", "Content-Length: 2000000\r\n"));
+  const std::string block(16 << 10, 'x');
+  for (int i = 0; i < 20; ++i) {
+    caller.Send(block);
+    absl::SleepFor(absl::Milliseconds(1));
+  }
+  EXPECT_EQ(caller.Receive().code, 413);
+  EXPECT_TRUE(caller.Ends());
+}
+
+TEST_F(HttpTlsTest, ABodyInBlocks_IsReadAsItIsAskedFor) {
+  StartTls();
+  HttpCaller caller(port(), CallerTls{});
+  caller.Send(Request("POST /lines", "Content-Length: 40000\r\n"));
+  const auto exchange = held_.Next();
+  ASSERT_NE(exchange, nullptr);
+  caller.Send(std::string(40'000, 'x'));
+  std::atomic<size_t> came = 0;
+  std::atomic<bool> whole = false;
+  std::function<void(BodyBlock)> next = [&](BodyBlock block) {
+    came += block.bytes.size();
+    if (block.end == BodyBlock::End::kMore) return exchange->ReadBody(next);
+    whole = block.end == BodyBlock::End::kLast;
+  };
+  exchange->ReadBody(next);
+  EXPECT_TRUE(Eventually([&] { return whole.load(); }));
+  EXPECT_EQ(came, 40'000u);
+  exchange->Answer({.body = "read"});
+  EXPECT_EQ(caller.Receive().body, "read");
+  EXPECT_EQ(caller.Get("/page").code, 200);
+}
+
 // Stops in handshakes, noise: none of it holds the others.
 TEST_F(HttpTlsTest, GarbageHoldsNobody) {
   StartTls({.max_connections = 64});

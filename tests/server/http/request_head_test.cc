@@ -1,6 +1,6 @@
 // What is a request and what is not, byte by byte. A request that two readers take for different
 // ones is how callers smuggle: it must be refused.
-#include "server/http/request_head.h"
+#include "server/http/request_reader.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -10,12 +10,12 @@
 namespace longspan {
 namespace {
 
-using Progress = HeadReader::Progress;
+using Progress = RequestReader::Progress;
 
 // The code that a whole head is refused with; 200 where it is good, 0 where it is not complete.
 int CodeOf(std::string_view bytes, const HeadLimits& limits = {}) {
-  HeadReader reader(limits);
-  switch (reader.Read(bytes)) {
+  RequestReader reader(limits);
+  switch (reader.ReadHead(bytes)) {
     case Progress::kDone:
       return 200;
     case Progress::kBad:
@@ -31,8 +31,8 @@ int CodeWith(std::string_view headers) {
                              absl::string_view(headers.data(), headers.size()), "\r\n"));
 }
 RequestHead Read(std::string_view bytes) {
-  HeadReader reader({});
-  EXPECT_EQ(reader.Read(bytes), Progress::kDone) << bytes;
+  RequestReader reader({});
+  EXPECT_EQ(reader.ReadHead(bytes), Progress::kDone) << bytes;
   return reader.head();
 }
 
@@ -40,9 +40,9 @@ TEST(RequestHeadTest, AHeadIsReadAlike_InOnePieceAndByteByByte) {
   const std::string bytes =
       "POST /a%20b?x=%20&y HTTP/1.1\r\nHost: t\r\nX-One: 1\r\nx-one:\t 2 \r\n"
       "Content-Length: 3\r\nConnection: keep-alive, close\r\n\r\nabc";
-  HeadReader reader({});
+  RequestReader reader({});
   size_t came = 1;
-  while (reader.Read(std::string_view(bytes).substr(0, came)) == Progress::kMore) ++came;
+  while (reader.ReadHead(std::string_view(bytes).substr(0, came)) == Progress::kMore) ++came;
   EXPECT_EQ(reader.size(), bytes.size() - 3);
   EXPECT_EQ(came, reader.size()) << "not one byte later";
   for (const RequestHead& head : {reader.head(), Read(bytes)}) {
@@ -57,12 +57,12 @@ TEST(RequestHeadTest, AHeadIsReadAlike_InOnePieceAndByteByByte) {
 }
 
 TEST(RequestHeadTest, TheReaderIsReadyForTheNextRequest) {
-  HeadReader reader({});
-  EXPECT_EQ(reader.Read("GET /a HTTP/1.0\r\nX: 1\r\n\r\n"), Progress::kDone);
+  RequestReader reader({});
+  EXPECT_EQ(reader.ReadHead("GET /a HTTP/1.0\r\nX: 1\r\n\r\n"), Progress::kDone);
   EXPECT_FALSE(reader.head().keep_alive);
   reader.Reset();
   // An empty line in front, as old browsers send it behind a body.
-  EXPECT_EQ(reader.Read("\r\nGET /b HTTP/1.1\r\nHost: t\r\n\r\n"), Progress::kDone);
+  EXPECT_EQ(reader.ReadHead("\r\nGET /b HTTP/1.1\r\nHost: t\r\n\r\n"), Progress::kDone);
   EXPECT_EQ(reader.head().path, "/b");
   EXPECT_FALSE(reader.head().headers.contains("x"));
   EXPECT_TRUE(reader.head().keep_alive);
@@ -112,6 +112,23 @@ TEST(RequestHeadTest, WhatTwoReadersTakeForDifferentRequests_IsRefused) {
   EXPECT_EQ(CodeOf("GET / HTTP/1.1\nHost: t\n\n"), 400);
   EXPECT_EQ(CodeOf("GET / HTTP/1.1\r\n\r\n"), 400) << "no Host";
   EXPECT_EQ(CodeOf("POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n"), 400);
+}
+
+TEST(RequestHeadTest, TheCallerSaysWhetherTheConnectionStays) {
+  const auto stays = [](std::string_view version, std::string_view value) {
+    return Read(absl::StrCat("GET / HTTP/", absl::string_view(version.data(), version.size()),
+                             "\r\nHost: t\r\nConnection: ",
+                             absl::string_view(value.data(), value.size()), "\r\n\r\n"))
+        .keep_alive;
+  };
+  for (const char* value : {"", "Keep-Alive", "keep-alive,", ", TE", "upgrade"})
+    EXPECT_TRUE(stays("1.1", value)) << value;
+  for (const char* value : {"close", "TE, Close", "keep-alive, close", "close, keep-alive"}) {
+    EXPECT_FALSE(stays("1.1", value)) << value;
+    EXPECT_FALSE(stays("1.0", value)) << value;
+  }
+  EXPECT_FALSE(stays("1.0", ""));
+  EXPECT_TRUE(stays("1.0", "TE, keep-alive"));
 }
 
 TEST(RequestHeadTest, OnlyRequestLinesOfHttp1AreTaken) {
