@@ -79,11 +79,12 @@ forbid "public headers of core must be free of torch" "$torch" core/encoder.h co
 forbid "server must not include torch" "$torch" server
 forbid "the engine (server/text, server/batching, server/engine) must not know gRPC, protobuf or Prometheus" "$rpc" server/text server/batching server/engine
 forbid "server/http must not know gRPC, protobuf or Prometheus" "$rpc" server/http
+forbid "Boost is known to event_loop.cc, request_reader.cc and transport.cc of server/http alone" '#include *<boost/' $(find core server client -name '*.h' -o -name '*.cc' | grep -vE '^server/http/(event_loop|request_reader|transport)\.cc$')
 forbid "client must not include torch" "$torch" client
 forbid "tests/reference must stand alone" '#include *"(core|server|client)/' tests/reference
 # The wall clock may be set at any time, so nothing waits for a moment of it and no time is measured
-# with it. These files tell the date (log, metrics, certificates, answers), or hand gRPC a moment that it
-# reads at once. steady_waits.cc is what makes absl's waits steady.
+# with it. These files tell the date (log, metrics, certificates, answers), or hand gRPC a moment
+# that it reads at once. steady_waits.cc is what makes absl's waits steady.
 while IFS= read -r file; do
   case $file in
     server/batching/clock.cc|server/telemetry/log.cc|server/telemetry/process_metrics.cc|server/http/http_message.cc) ;;
