@@ -94,7 +94,7 @@ class HttpConnection final : public EventLoop::Watcher,
 
   // From the exchange with this number; see HttpExchange.
   void OnAnswer(uint64_t id, HttpResponse response, HttpExchange::Sent sent);
-  void OnBeginStream(uint64_t id, HttpResponse head);
+  void OnBeginStream(uint64_t id, const HttpResponse& head);
   void OnWrite(uint64_t id, std::string bytes, HttpExchange::Sent written);
   void OnEnd(uint64_t id, HttpExchange::Sent sent);
   void OnReadBody(uint64_t id, std::function<void(BodyBlock)> callback);

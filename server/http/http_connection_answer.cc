@@ -86,7 +86,7 @@ void HttpConnection::AddHead(const HttpResponse& response, BodyEnd end) {
                       .to_http_1_0 = is_http_1_0_}));
 }
 
-void HttpConnection::OnBeginStream(uint64_t id, HttpResponse head) {
+void HttpConnection::OnBeginStream(uint64_t id, const HttpResponse& head) {
   if (!IsCurrent(id, Answer::kAwaited)) return;
   answer_ = Answer::kStreaming;
   AddHead(head, is_http_1_0_ ? BodyEnd::kClose : BodyEnd::kChunks);

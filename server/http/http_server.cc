@@ -6,6 +6,7 @@
 #include <chrono>
 #include <unordered_map>
 #include <utility>
+#include <vector>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/strings/str_cat.h"
@@ -128,6 +129,7 @@ class HttpServer::Loop {
   void EndConnections(bool at_once) {
     ended_ = true;
     std::vector<std::shared_ptr<HttpConnection>> open;
+    open.reserve(connections_.size());
     for (const auto& [fd, connection] : connections_) open.push_back(connection);
     for (const auto& connection : open) at_once ? connection->Close() : connection->EndSoon();
   }
@@ -190,7 +192,7 @@ absl::Status HttpServer::Start(const std::string& address, HttpServerOptions opt
   router_.SetOrigins(options.cors_origins);
   router_.SetCheckKey(options.check_key);
   auto loop = std::make_unique<Loop>(&router_, std::move(options));
-  const absl::Status started = loop->Start(*one);
+  absl::Status started = loop->Start(*one);
   if (absl::IsInvalidArgument(started)) return started;
   if (!started.ok()) return cannot(started.message());
   loop_ = std::move(loop);

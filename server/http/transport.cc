@@ -38,23 +38,24 @@ IoResult FromCall(ssize_t result, Io wait) {
 // OpenSSL's own socket BIO writes with write(2), which raises SIGPIPE where the peer is gone.
 int BioWrite(BIO* bio, const char* bytes, int size) {
   BIO_clear_retry_flags(bio);
-  const auto fd = static_cast<int>(reinterpret_cast<intptr_t>(BIO_get_data(bio)));
-  const ssize_t sent = send(fd, bytes, static_cast<size_t>(size), MSG_NOSIGNAL);
+  const ssize_t sent = send(*static_cast<const int*>(BIO_get_data(bio)), bytes,
+                            static_cast<size_t>(size), MSG_NOSIGNAL);
   if (sent < 0 && WouldBlock(errno)) BIO_set_retry_write(bio);
   return static_cast<int>(sent);
 }
 
 int BioRead(BIO* bio, char* to, int most) {
   BIO_clear_retry_flags(bio);
-  const auto fd = static_cast<int>(reinterpret_cast<intptr_t>(BIO_get_data(bio)));
-  const ssize_t got = recv(fd, to, static_cast<size_t>(most), 0);
+  const ssize_t got =
+      recv(*static_cast<const int*>(BIO_get_data(bio)), to, static_cast<size_t>(most), 0);
   if (got < 0 && WouldBlock(errno)) BIO_set_retry_read(bio);
   return static_cast<int>(got);
 }
 
 long BioControl(BIO*, int command, long, void*) { return command == BIO_CTRL_FLUSH ? 1 : 0; }
 
-BIO* SocketBio(int fd) {
+// `fd` outlives it.
+BIO* SocketBio(int* fd) {
   static BIO_METHOD* const method = [] {
     BIO_METHOD* made = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "longspan socket");
     BIO_meth_set_write(made, &BioWrite);
@@ -63,7 +64,7 @@ BIO* SocketBio(int fd) {
     return made;
   }();
   BIO* const bio = BIO_new(method);
-  BIO_set_data(bio, reinterpret_cast<void*>(static_cast<intptr_t>(fd)));
+  BIO_set_data(bio, fd);
   BIO_set_init(bio, 1);
   return bio;
 }
@@ -152,7 +153,7 @@ absl::StatusOr<TlsContext> MakeTlsContext(const std::string& identity,
 Transport::Transport(int fd, const TlsContext& tls) : fd_(fd) {
   if (tls == nullptr) return;
   tls_ = SSL_new(tls.get());
-  BIO* const bio = SocketBio(fd);
+  BIO* const bio = SocketBio(&fd_);
   SSL_set_bio(tls_, bio, bio);
   SSL_set_accept_state(tls_);
 }

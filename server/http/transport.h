@@ -64,7 +64,7 @@ class Transport {
  private:
   IoResult Judge(int result);
 
-  const int fd_;
+  int fd_;
   SSL* tls_ = nullptr;
   bool broken_ = false;  // TLS has failed: no farewell
 };

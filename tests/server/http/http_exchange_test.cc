@@ -233,7 +233,7 @@ TEST_F(HttpExchangeTest, AWriterIsHeldBackByASlowReader) {
 }
 
 TEST_F(HttpExchangeTest, AWriterThatDoesNotWait_LosesItsConnection) {
-  Start({.max_unsent_bytes = 1000});
+  Start({.max_unsent_bytes = 1000, .write_grace = absl::Seconds(100)});
   HttpCaller caller(port());
   const auto exchange = Begin(caller);
   exchange->BeginStream(200, "text/plain");
