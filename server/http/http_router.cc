@@ -30,6 +30,7 @@ void HttpRouter::Add(const std::string& method, HttpRoute route) {
 
 std::vector<std::string> HttpRouter::Paths() const {
   std::vector<std::string> paths;
+  paths.reserve(pages_.size());
   for (const auto& [path, unused] : pages_) paths.push_back(path);
   return paths;
 }

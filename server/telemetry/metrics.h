@@ -230,8 +230,8 @@ class Metrics final : public BatchObserver {
 
   const std::unique_ptr<TeiMetrics> tei_;  // null where these names are not served
 
-  // Children of http_request_seconds_ by route, constant once they are set; and of http_requests_ by
-  // route and code.
+  // Children of http_request_seconds_ by route, constant once they are set; and of http_requests_
+  // by route and code.
   std::map<std::string, Histogram*, std::less<>> http_seconds_by_route_;
   absl::Mutex http_mu_;
   std::map<std::pair<std::string_view, int>, Counter*> http_by_code_ ABSL_GUARDED_BY(http_mu_);

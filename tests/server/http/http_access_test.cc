@@ -66,6 +66,8 @@ TEST_F(HttpAccessTest, PagesOfListedOrigins_MayCallTheRoutesThatAllowIt) {
 }
 
 TEST_F(HttpAccessTest, OtherOriginsAndOtherRoutesGetNoWordOfIt) {
+  // Of one path, one method may be called by pages and another not.
+  server_.AddRoute("GET", "/echo", [](const HttpRequest&) { return HttpResponse{}; });
   Start({.cors_origins = {"https://app.example"}});
   HttpCaller caller(port());
   for (const char* origin : {"https://app.example.evil", "http://app.example", "null",
@@ -77,6 +79,9 @@ TEST_F(HttpAccessTest, OtherOriginsAndOtherRoutesGetNoWordOfIt) {
   EXPECT_EQ(caller.Post("/echo", "x").header("access-control-allow-origin"), "");
   EXPECT_EQ(
       caller.Get("/page", "Origin: https://app.example\r\n").header("access-control-allow-origin"),
+      "");
+  EXPECT_EQ(
+      caller.Get("/echo", "Origin: https://app.example\r\n").header("access-control-allow-origin"),
       "");
   EXPECT_EQ(caller.Ask(Request("OPTIONS /page", kPreflight)).code, 405);
 }

@@ -143,6 +143,19 @@ TEST_F(HttpExchangeTest, OnceAnswered_NobodyIsToldThatThePeerWent) {
   EXPECT_EQ(gone, 0);
 }
 
+// As most callbacks do: the exchange then holds itself.
+TEST_F(HttpExchangeTest, OnceAnswered_TheCallbackIsLetGo) {
+  Start();
+  HttpCaller caller(port());
+  auto exchange = Begin(caller);
+  const std::weak_ptr<HttpExchange> alive = exchange;
+  exchange->OnGone([exchange] {});
+  exchange->Answer({.body = "a"});
+  exchange.reset();
+  EXPECT_EQ(caller.Receive().body, "a");
+  EXPECT_TRUE(Eventually([&] { return alive.expired(); }));
+}
+
 TEST_F(HttpExchangeTest, AStreamIsSentInChunks_AndTheConnectionStays) {
   Start();
   HttpCaller caller(port());
@@ -220,7 +233,7 @@ TEST_F(HttpExchangeTest, AWriterIsHeldBackByASlowReader) {
 }
 
 TEST_F(HttpExchangeTest, AWriterThatDoesNotWait_LosesItsConnection) {
-  Start({.max_unsent_bytes = 1000});
+  Start({.max_unsent_bytes = 1000, .write_grace = absl::Seconds(100)});
   HttpCaller caller(port());
   const auto exchange = Begin(caller);
   exchange->BeginStream(200, "text/plain");
@@ -335,6 +348,21 @@ TEST_F(HttpExchangeTest, NothingIsReadThatNobodyAsksFor) {
   EXPECT_LE(first.bytes.size(), 64u << 10);
   exchange->Answer({.body = "enough"});
   EXPECT_EQ(caller.Receive().header("connection"), "close") << "the rest is no request";
+}
+
+TEST_F(HttpExchangeTest, WhereAStreamEndsBeforeItsRequest_TheRestIsNoRequest) {
+  Start();
+  HttpCaller caller(port());
+  const auto exchange = Begin(caller, "/lines", "Content-Length: 1000\r\n");
+  std::atomic<int> failed = 0;
+  exchange->BeginStream(200, "text/plain");
+  EXPECT_EQ(caller.Receive(/*to_head=*/true).code, 200);
+  exchange->ReadBody([&](BodyBlock block) { failed += block.end == BodyBlock::End::kFailed; });
+  exchange->End();
+  EXPECT_EQ(caller.ReceiveChunk(), "");
+  EXPECT_TRUE(Eventually([&] { return failed == 1; }));
+  caller.Send(Request("GET /page"));
+  EXPECT_TRUE(caller.Ends());
 }
 
 TEST_F(HttpExchangeTest, ABodyThatBreaksOff_FailsInItsMiddle) {

@@ -18,10 +18,11 @@
 
 namespace longspan {
 
-// Waits until it is true, for longer than any machine needs.
+// Waits until it is true, for longer than any machine needs, and less than the 20 s after which the
+// kernel itself gives peers up.
 template <typename Condition>
 bool Eventually(const Condition& condition) {
-  for (int i = 0; i < 20'000; ++i) {
+  for (int i = 0; i < 10'000; ++i) {
     if (condition()) return true;
     absl::SleepFor(absl::Milliseconds(1));
   }

@@ -298,12 +298,15 @@ TEST_F(HttpLimitsTest, OneClientDoesNotTakeAllConnections) {
   HttpServerOptions options = Patient();
   options.max_connections = 16;
   options.max_connections_per_client = 4;
+  std::atomic<int> closed = 0;
+  options.on_refusal = [&](Refusal, const std::string& client) { closed += client == "127.0.0.1"; };
   Start(options);
   HttpCaller other(port(), "127.0.0.9");
   EXPECT_EQ(other.Get("/page").code, 200);
   std::vector<HttpCaller> many;
   for (int i = 0; i < 30; ++i) many.emplace_back(port());
-  EXPECT_TRUE(Eventually([&] { return server_.connections() <= 5; }));
+  EXPECT_TRUE(Eventually([&] { return closed == 26; })) << closed;
+  EXPECT_EQ(server_.connections(), 5);
   EXPECT_EQ(other.Get("/page").code, 200);
 }
 
