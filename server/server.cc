@@ -41,8 +41,10 @@ AdmissionOptions AdmissionOf(const ServerOptions& options, const ServedModel& mo
   out.max_queue_wait = absl::Seconds(options.max_queue_seconds);
   out.max_token_vector_bytes = options.max_token_vector_bytes;
   out.max_answer_bytes = options.max_answer_bytes;
-  // Where teams follow the load, a predicted second is one of all cores.
-  out.num_replicas = model.teams_follow_load ? 1 : static_cast<int>(options.replicas);
+  // Where teams follow the load, a predicted second is one of all cores, and on cards one of a card.
+  out.num_replicas = static_cast<int>(model.teams_follow_load ? 1
+                                      : model.on_card         ? model.encoders.size()
+                                                              : options.replicas);
   return out;
 }
 
@@ -355,10 +357,18 @@ void Server::StartWorkers() {
   WorkerOptions options{.preempt = options_.preempt,
                         .piece_bytes = model_.piece_bytes,
                         .shares_memory = model_.on_card};
-  if (model_.on_card) options.cpu_time = WorkerOptions::NoCpuTime;
+  std::vector<std::shared_ptr<SharedDevice>> cards(model_.encoders.size());
+  if (model_.on_card) {
+    options.cpu_time = WorkerOptions::NoCpuTime;
+    // A pass is on the card's queue as a whole before its first layer has run.
+    options.preempt = false;
+    for (auto& card : cards) card = std::make_shared<SharedDevice>();
+  }
   for (int64_t i = 0; i < options_.replicas; ++i) {
-    workers_.push_back(std::make_unique<EncoderWorker>(model_.encoders[i % model_.encoders.size()],
-                                                       &scheduler_, &observers_, &clock_, options));
+    const size_t device = i % model_.encoders.size();
+    options.device = cards[device];
+    workers_.push_back(std::make_unique<EncoderWorker>(model_.encoders[device], &scheduler_,
+                                                       &observers_, &clock_, options));
   }
   reaper_ = std::make_unique<QueueReaper>(&scheduler_);
 }
@@ -583,6 +593,7 @@ ServerGauges Server::ReadGauges() const {
           .reloads = {tls_.files().num_taken(), keys_.files().num_taken()},
           .reload_failures = {tls_.files().num_refused(), keys_.files().num_refused()},
           .card_memory = card,
+          .recordings = model_.recordings ? model_.recordings() : RecordingCounts{},
           .cost_correction = {cost_.factor(Lane::kShort), cost_.factor(Lane::kLong),
                               cost_.factor(Lane::kBulk)}};
 }

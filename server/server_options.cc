@@ -109,7 +109,7 @@ const std::vector<Setting>& Settings() {
       {"http", "metrics and probes: HOST:PORT (IPv4), or off", ListenOn{&O::http, true}},
       {"replicas",
        "workers, each with a compute team; 0 = what moves most tokens in a measurement at start; "
-       "on a card one",
+       "on a card two",
        Integer{&O::replicas, 0, 1024}},
       {"threads",
        "threads of one team; 0 = CPU quota / replicas, or as the load asks for; on a card one",

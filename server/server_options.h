@@ -34,7 +34,7 @@ struct ServerOptions {
   std::string http = "0.0.0.0:8080";  // a name or an IPv4 address with a port, or "off"
 
   // Compute.
-  // Worker threads, each with a compute team. 0 = one on a card; on the CPU, CPU quota / threads
+  // Worker threads, each with a compute team. 0 = two on a card; on the CPU, CPU quota / threads
   // where threads is set, else measured at start.
   int64_t replicas = 0;
   int64_t threads = 0;  // of one compute team; 0 = one on a card, else CPU quota / replicas

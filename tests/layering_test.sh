@@ -22,7 +22,7 @@ core/checkpoint: core/weights core/model_info.h
 core/tokenizer: core/checkpoint core/error_details.h core/token_batch.h
 core/layers: core/backend core/kernels core/model_info.h
 core/attention: core/backend core/kernels core/layers core/runtime
-core/models: core/backend core/kernels core/layers core/attention core/weights core/checkpoint core/runtime core/model_info.h core/token_batch.h
+core/models: core/backend core/kernels core/layers core/attention core/weights core/checkpoint core/runtime core/model_info.h core/recording_counts.h core/token_batch.h
 core: core/backend core/models core/layers core/weights core/checkpoint core/runtime
 core/tools: core core/backend/open_backend.h core/models core/layers core/attention core/runtime core/weights core/checkpoint core/tokenizer
 server/text: core core/tokenizer
@@ -75,7 +75,7 @@ rpc='#include *[<"](grpc|grpcpp|google/protobuf|google/rpc|prometheus|longspan/v
 forbid "core must not know gRPC, protobuf or Prometheus" "$rpc" core
 forbid "core/kernels must not know torch or absl" '#include *[<"](torch|ATen|c10|absl)/' core/kernels
 forbid "core/cuda/kernels must not know torch or absl" '#include *[<"](torch|ATen|c10|absl)/' core/cuda/kernels
-forbid "public headers of core must be free of torch" "$torch" core/encoder.h core/token_batch.h core/model_info.h core/device_memory.h core/backend/open_backend.h core/cost_model.h core/pooling.h core/tokenizer core/checkpoint/model_folder.h
+forbid "public headers of core must be free of torch" "$torch" core/encoder.h core/token_batch.h core/model_info.h core/device_memory.h core/recording_counts.h core/backend/open_backend.h core/cost_model.h core/pooling.h core/tokenizer core/checkpoint/model_folder.h
 forbid "server must not include torch" "$torch" server
 forbid "the engine (server/text, server/batching, server/engine) must not know gRPC, protobuf or Prometheus" "$rpc" server/text server/batching server/engine
 forbid "server/http must not know gRPC, protobuf or Prometheus" "$rpc" server/http

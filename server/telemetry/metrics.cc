@@ -179,6 +179,10 @@ Metrics::Metrics(const ModelInfo& model, bool tei_names)
       oom_splits_(Counters(&registry_, "oom_splits_total",
                            "Batches run again in halves for lack of memory.")
                       .Add({})),
+      recordings_(Counters(&registry_, "recordings_total",
+                           "Shapes of passes that the card has recorded or refused to record, and "
+                           "passes that it repeated."),
+                  "kind", std::array<std::string, 3>{"recorded", "refused", "repeated"}),
       queue_texts_(Gauges(&registry_, "queue_texts", "Texts waiting for a worker.").Add({})),
       queue_tokens_(Gauges(&registry_, "queue_tokens", "Tokens waiting for a worker.").Add({})),
       queue_predicted_seconds_(Gauges(&registry_, "queue_predicted_seconds",
@@ -406,6 +410,9 @@ void Metrics::ReadGauges() {
   connections_[0].Set(static_cast<double>(gauges.grpc_connections));
   connections_[1].Set(static_cast<double>(gauges.http_connections));
   RaiseTo(&log_dropped_, gauges.log_lines_lost);
+  RaiseTo(&recordings_[0], gauges.recordings.recorded);
+  RaiseTo(&recordings_[1], gauges.recordings.refused);
+  RaiseTo(&recordings_[2], gauges.recordings.repeated);
   tls_expires_.Set(static_cast<double>(gauges.tls_expires));
   for (size_t i = 0; i < kNumReloadedFiles; ++i) {
     RaiseTo(&reloads_[i], gauges.reloads[i]);

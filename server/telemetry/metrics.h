@@ -32,6 +32,7 @@
 #include "absl/time/time.h"
 #include "core/compute_teams.h"
 #include "core/device_memory.h"
+#include "core/recording_counts.h"
 #include "core/error_details.h"
 #include "core/model_info.h"
 #include "proto/longspan/v1/length_classes.h"
@@ -111,6 +112,7 @@ struct ServerGauges {
   std::array<int64_t, kNumReloadedFiles> reload_failures = {};
   // Of the card that the passes run on; nullopt = they run on the CPU.
   std::optional<DeviceMemory> card_memory;
+  RecordingCounts recordings;  // of that card; zeros on the CPU
   // OnlineCostModel::factor of each lane.
   std::array<double, kNumLanes> cost_correction = {1, 1, 1};
 };
@@ -198,6 +200,7 @@ class Metrics final : public BatchObserver {
   Histogram& batch_wasted_ratio_;
   Histogram& batch_prediction_ratio_;
   Counter& oom_splits_;
+  const LabelledChildren<Counter, 3> recordings_;
   // Read at each scrape.
   Gauge& queue_texts_;
   Gauge& queue_tokens_;

@@ -6,7 +6,7 @@
 
 #include "core/cuda/kernels/kernels.h"
 #include "tests/cuda/check_sections.h"
-#include "tests/reference/activation.h"
+#include "tests/core/cuda/kernels/reference_activation.h"
 
 namespace longspan::cuda {
 namespace {

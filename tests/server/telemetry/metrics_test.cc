@@ -320,13 +320,17 @@ TEST(MetricsOfACard, DeviceMemory_IsTheCards) {
   model.weight_bytes = 4096;
   Metrics metrics(model);
   metrics.SetGaugeSource([] {
-    return ServerGauges{.card_memory = DeviceMemory{.total_bytes = 1000, .free_bytes = 300}};
+    return ServerGauges{.card_memory = DeviceMemory{.total_bytes = 1000, .free_bytes = 300},
+                        .recordings = {.recorded = 4, .refused = 1, .repeated = 90}};
   });
   const std::string text = metrics.Text();
   for (const char* line : {"longspan_device_memory_bytes{kind=\"total\"} 1000",
                            "longspan_device_memory_bytes{kind=\"resident\"} 700",
                            "longspan_device_memory_bytes{kind=\"weights\"} 4096",
                            "longspan_compute_seconds_count{device=\"cuda:1\"} 0",
+                           "longspan_recordings_total{kind=\"recorded\"} 4",
+                           "longspan_recordings_total{kind=\"refused\"} 1",
+                           "longspan_recordings_total{kind=\"repeated\"} 90",
                            "device=\"cuda:1\",dtype=\"float32\"", "process_resident_memory_bytes "})
     EXPECT_THAT(text, HasSubstr(line));
   EXPECT_THAT(text, Not(HasSubstr("kind=\"peak\""))) << "a card does not tell it";

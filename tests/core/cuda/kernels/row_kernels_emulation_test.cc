@@ -17,7 +17,7 @@
 #include "core/cuda/kernels/rotate.cu"
 #include "tests/core/cuda/kernels/guarded_array.h"
 #include "tests/core/cuda/kernels/rounded_values.h"
-#include "tests/reference/activation.h"
+#include "tests/core/cuda/kernels/reference_activation.h"
 
 namespace longspan::cuda {
 namespace {
