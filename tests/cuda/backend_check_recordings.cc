@@ -53,7 +53,7 @@ std::vector<Pass> PassesOf(const Encoder& encoder, const CheckPlace& place) {
   std::vector<Pass> passes;
   for (const PoolingMode pooling : {PoolingMode::kMean, PoolingMode::kCls}) {
     for (const std::vector<int64_t>& lengths :
-         std::vector<std::vector<int64_t>>{{1}, {12}, {longest}, {12, 1, longest / 2}}) {
+         std::vector<std::vector<int64_t>>{{2}, {12}, {longest}, {12, 1, longest / 2}}) {
       passes.push_back({lengths, false, pooling});
       if (encoder.info().supports_global_attention) passes.push_back({lengths, true, pooling});
     }
