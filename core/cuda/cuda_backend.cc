@@ -48,8 +48,7 @@ int64_t BytesOfThePool(c10::DeviceIndex card) noexcept {
 }  // namespace
 
 CudaBackend::CudaBackend(int card)
-    : KernelBackend(at::Device(at::kCUDA, static_cast<c10::DeviceIndex>(card)),
-                    CapabilityOf(card)),
+    : KernelBackend(at::Device(at::kCUDA, static_cast<c10::DeviceIndex>(card)), CapabilityOf(card)),
       recordings_(std::make_shared<CudaGraph::Place>(device().index())) {
   // Sums stay float32 where a product is cut in parts, and float32 products are float32.
   at::globalContext().setAllowBF16ReductionCuBLAS(false);
@@ -71,9 +70,11 @@ at::Tensor CudaBackend::CopyToDevice(const at::Tensor& host) const {
 
 // The thread sleeps until the copy is done: the cores are for those that prepare the next pass.
 HostCopy CudaBackend::ReadBack(const at::Tensor& values) const {
-  at::Tensor host = at::empty(values.sizes(), values.options().device(at::kCPU).pinned_memory(true));
+  at::Tensor host =
+      at::empty(values.sizes(), values.options().device(at::kCPU).pinned_memory(true));
   host.copy_(values, /*non_blocking=*/true);
-  auto done = std::make_shared<c10::cuda::CUDAEvent>(cudaEventDisableTiming | cudaEventBlockingSync);
+  auto done =
+      std::make_shared<c10::cuda::CUDAEvent>(cudaEventDisableTiming | cudaEventBlockingSync);
   done->record();
   return [host, done] {
     done->synchronize();

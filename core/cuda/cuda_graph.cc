@@ -26,8 +26,9 @@ class AllocatesInPool {
  public:
   AllocatesInPool(const c10::cuda::CUDAStream& queue, const c10::MempoolId_t& pool)
       : card_(queue.device_index()), pool_(pool) {
-    allocator::beginAllocateToPool(
-        card_, pool_, [recorded = queue.stream()](cudaStream_t asked) { return asked == recorded; });
+    allocator::beginAllocateToPool(card_, pool_, [recorded = queue.stream()](cudaStream_t asked) {
+      return asked == recorded;
+    });
   }
   ~AllocatesInPool() { allocator::endAllocateToPool(card_, pool_); }
   AllocatesInPool(const AllocatesInPool&) = delete;

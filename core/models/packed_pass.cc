@@ -152,8 +152,8 @@ at::Tensor PackedPass::FirstRows(const at::Tensor& x) const {
 }
 
 bool PackedPass::first_row_only() const {
-  return !first_row_only_.empty() &&
-         std::all_of(first_row_only_.begin(), first_row_only_.end(), [](bool only) { return only; });
+  return !first_row_only_.empty() && std::all_of(first_row_only_.begin(), first_row_only_.end(),
+                                                 [](bool only) { return only; });
 }
 
 std::string PackedPass::Shape() const {

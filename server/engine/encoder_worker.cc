@@ -130,8 +130,7 @@ void EncoderWorker::RunBatch(const PackedBatch& batch) {
   const absl::Time end = clock_->Now();
   pass.Count(end, scheduler_->PartOfCores(threads_));
   absl::Duration compute = end - start - pass.between_layers;
-  if (options_.device != nullptr)
-    compute = pass.core_time = options_.device->Computed(start, end);
+  if (options_.device != nullptr) compute = pass.core_time = options_.device->Computed(start, end);
   --depth_;
   EndHeartbeat(end, &batch);
   if (observer_ == nullptr) return;

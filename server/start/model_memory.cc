@@ -69,13 +69,12 @@ void BoundByCards(std::span<const std::shared_ptr<Encoder>> encoders, ServerOpti
                   ServedModel* model) {
   const std::optional<int64_t> room = RoomOnCards(encoders);
   if (options->max_batch_tokens == 0) {
-    options->max_batch_tokens = room.has_value()
-                                    ? BatchTokensOnCard(*encoders.front(), *room)
-                                    : DefaultBatchTokens(/*on_card=*/true);
+    options->max_batch_tokens = room.has_value() ? BatchTokensOnCard(*encoders.front(), *room)
+                                                 : DefaultBatchTokens(/*on_card=*/true);
   }
   if (room.has_value()) {
-    model->max_piece_bytes = MostOfAText(
-        *room, kPassesBeside, BatchBytes(*encoders.front(), options->max_batch_tokens));
+    model->max_piece_bytes =
+        MostOfAText(*room, kPassesBeside, BatchBytes(*encoders.front(), options->max_batch_tokens));
   }
   MemoryRoom host;
   if (model->container_bytes > 0)

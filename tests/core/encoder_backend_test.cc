@@ -54,7 +54,7 @@ class FailingBackend : public PortableBackend {
   }
 
   std::function<void()> before_product, before_free;
-  std::function<void()> before_copy;  // of those that are begun from now on
+  std::function<void()> before_copy;                        // of those that are begun from now on
   int64_t most_rows = std::numeric_limits<int64_t>::max();  // more of them do not fit in memory
   absl::Status device;
   mutable std::atomic<int> products = 0;

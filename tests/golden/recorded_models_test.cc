@@ -42,11 +42,17 @@ TEST_P(RecordedModelsTest, RowsAreThoseOfSingleOperations_InWhateverOrderShapesC
   ASSERT_TRUE(model != nullptr && reference != nullptr);
   const ModelInfo& info = model->info();
   const int64_t n = std::min<int64_t>(info.max_tokens, 70);
-  std::vector<Shape> shapes = {
-      {{n}},        {{n - 1}},          {{n, 9}},
-      {{9, n}},     {{n + 9 - 12, 12}}, {{n}, {}, true},
-      {{9, n}, {}, true}, {{n}, {}, false, true}, {{9, n}, {}, true, true},
-      {{1}},        {{1}, {}, false, true}};
+  std::vector<Shape> shapes = {{{n}},
+                               {{n - 1}},
+                               {{n, 9}},
+                               {{9, n}},
+                               {{n + 9 - 12, 12}},
+                               {{n}, {}, true},
+                               {{9, n}, {}, true},
+                               {{n}, {}, false, true},
+                               {{9, n}, {}, true, true},
+                               {{1}},
+                               {{1}, {}, false, true}};
   if (info.supports_global_attention) {
     for (const std::vector<int32_t>& globals :
          std::vector<std::vector<int32_t>>{{0}, {5}, {0, 5}, {0, static_cast<int32_t>(n) - 2}}) {

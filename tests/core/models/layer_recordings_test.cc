@@ -128,9 +128,8 @@ TEST(LayerRecordings, WithoutADeviceThatRecords_NothingIsNoted) {
     const ForwardOptions options;
     const PackedPass pass(batch, options, placement);
     for (int time = 0; time < 3; ++time) {
-      EXPECT_FALSE(recordings.TryRun(pass, at::ones({2, 2}), [](PackedPass&, at::Tensor rows) {
-        return rows;
-      }));
+      EXPECT_FALSE(recordings.TryRun(pass, at::ones({2, 2}),
+                                     [](PackedPass&, at::Tensor rows) { return rows; }));
     }
   }
 }
