@@ -41,7 +41,8 @@ AdmissionOptions AdmissionOf(const ServerOptions& options, const ServedModel& mo
   out.max_queue_wait = absl::Seconds(options.max_queue_seconds);
   out.max_token_vector_bytes = options.max_token_vector_bytes;
   out.max_answer_bytes = options.max_answer_bytes;
-  // Where teams follow the load, a predicted second is one of all cores, and on cards one of a card.
+  // Where teams follow the load, a predicted second is one of all cores; on cards it is one of a
+  // card.
   out.num_replicas = static_cast<int>(model.teams_follow_load ? 1
                                       : model.on_card         ? model.encoders.size()
                                                               : options.replicas);

@@ -3,8 +3,8 @@
 // ever what was uploaded before it:
 //
 //   UploadLog log;
-//   { const UploadLog::Writing writing(log, backend); run(x); }                    // remembers
-//   { const UploadLog::Reading reading(log, backend); backend.Record(x, run); }    // uploads nothing
+//   { const UploadLog::Writing writing(log, backend); run(x); }                  // remembers
+//   { const UploadLog::Reading reading(log, backend); backend.Record(x, run); }  // uploads nothing
 //
 // While Writing or Reading lives, Backend::Upload asks the log on its thread. A run that uploads
 // something else the second time ends with c10::Error. Proven by upload_log_test.

@@ -68,9 +68,9 @@ struct ServedModel {
 
 // Opens options.device and then options.model: folder, tokenizer, weights. "auto" is the CPU where
 // no card can be used. What options leave open it fills in. On the CPU: replicas and threads, by
-// measurement where both are 0, else from the other one and the cores. On cards: two replicas of one
-// thread for each, and as many max_batch_tokens as their memory holds, up to the default. Errors are
-// one line: what, where, what to do.
+// measurement where both are 0, else from the other one and the cores. On cards: two replicas of
+// one thread for each, and as many max_batch_tokens as their memory holds, up to the default.
+// Errors are one line: what, where, what to do.
 absl::StatusOr<ServedModel> LoadServedModel(ServerOptions* options);
 
 }  // namespace longspan
