@@ -1,5 +1,6 @@
 #include "server/rpc/item_stream_call.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "server/rpc/message_threads.h"
@@ -11,10 +12,10 @@ namespace {
 // thousand texts of 1,024 floats fit, so only a reader that lags behind meets the bound.
 constexpr int64_t kMaxUnsentBytes = 4 << 20;
 
-// Bytes that the answers in work may take together, as far as they are known to be large: those of
-// one item may be the vectors of all its tokens. A single one may be larger. It is a quarter of the
-// default of max-answer-bytes, so the items of a stream do not refuse one another.
-constexpr int64_t kMaxAnswersInWork = 64 << 20;
+// Bytes that the answers in work or unsent may take together, as far as they are known to be large:
+// those of one item may be the vectors of all its tokens. A single one may be larger. It is at most
+// a quarter of max-answer-bytes, so that the items of a stream do not refuse one another.
+constexpr int64_t kMaxLargeAnswers = 64 << 20;
 
 }  // namespace
 
@@ -97,38 +98,61 @@ void ItemStreamCall::Receive(int64_t number, const grpc::ByteBuffer& message, ab
 }
 
 bool ItemStreamCall::FitsLocked(const Item& item) const {
-  return running_ == 0 || item.most_answer_bytes == 0 ||
-         running_answers_ + item.most_answer_bytes <= kMaxAnswersInWork;
+  if (item.most_answer_bytes == 0) return true;
+  const auto being_written = static_cast<int64_t>(writing_ ? outgoing_.bytes.Length() : 0);
+  const int64_t others = unmade_bytes_ + unsent_bytes_ + being_written;
+  const int64_t most = std::min(kMaxLargeAnswers, call_.parts().options->max_answer_bytes / 4);
+  return (running_ == 0 && others == 0) || others + item.most_answer_bytes <= most;
 }
 
 void ItemStreamCall::Dispatch(Item item) {
-  {
-    absl::MutexLock lock(&mu_);
-    if (!FitsLocked(item)) {
-      parked_ = std::move(item);
-      return;
-    }
-  }
   const ServiceParts& parts = call_.parts();
-  const absl::Time deadline = parts.clock->FromTimeout(parts.options->default_deadline);
-  auto permit = parts.admission->TryAcquire(item.work->Claim(parts), deadline, call_.client());
-  CallSize call_size;
-  {
-    absl::MutexLock lock(&mu_);
-    if (permit.ok()) {
+  const AdmissionClaim claim = item.work->Claim(parts);
+  for (int64_t worked = -1;;) {
+    {
+      absl::MutexLock lock(&mu_);
+      if (!FitsLocked(item)) {
+        parked_ = std::move(item);
+        return;
+      }
+      worked = num_worked_;
+    }
+    const absl::Time deadline = parts.clock->FromTimeout(parts.options->default_deadline);
+    auto permit = parts.admission->TryAcquire(claim, deadline, call_.client());
+    CallSize call_size;
+    {
+      absl::MutexLock lock(&mu_);
+      if (!permit.ok()) {
+        // One that has ended meanwhile has left its room.
+        if (absl::IsResourceExhausted(permit.status()) && worked != num_worked_) continue;
+        if (absl::IsResourceExhausted(permit.status()) && running_ > 0) {
+          parked_ = std::move(item);
+          return;
+        }
+        RefuseLocked(item, permit.status());
+        return AdvanceLocked();
+      }
       ++running_;
       running_size_ += permit->size();
-      running_answers_ += item.most_answer_bytes;
+      unmade_bytes_ += item.most_answer_bytes;
       call_size = running_size_;
-    } else if (absl::IsResourceExhausted(permit.status()) && running_ > 0) {
-      parked_ = std::move(item);
-      return;
-    } else {
-      RefuseLocked(item, permit.status());
-      return AdvanceLocked();
     }
+    return Hand(std::move(item), *std::move(permit), call_size);
   }
-  Hand(std::move(item), *std::move(permit), call_size);
+}
+
+std::optional<ItemStreamCall::Item> ItemStreamCall::TakeParkedLocked() {
+  if (!parked_.has_value()) return std::nullopt;
+  ++num_retrying_;
+  return std::exchange(parked_, std::nullopt);
+}
+
+void ItemStreamCall::Retry(std::optional<Item> item) {
+  if (!item.has_value()) return;
+  Dispatch(*std::move(item));
+  absl::MutexLock lock(&mu_);
+  --num_retrying_;
+  AdvanceLocked();
 }
 
 void ItemStreamCall::Hand(Item item, AdmissionPermit permit, const CallSize& call_size) {
@@ -158,10 +182,10 @@ void ItemStreamCall::OnWorked(Item item, const CallSize& size, std::shared_ptr<A
     absl::MutexLock lock(&mu_);
     --running_;
     running_size_ -= size;
-    running_answers_ -= item.most_answer_bytes;
     if (running_ == 0) running_size_ = {};  // no rounding error is kept
+    ++num_worked_;
     NoteWork(&call_, result);
-    next = std::exchange(parked_, std::nullopt);
+    next = TakeParkedLocked();
   }
   if (result.counts.ok()) {
     OnAnswerThread(call_.parts().tokenizers, call_.client(), result.num_values,
@@ -170,10 +194,12 @@ void ItemStreamCall::OnWorked(Item item, const CallSize& size, std::shared_ptr<A
   } else {
     room->Close();
     absl::MutexLock lock(&mu_);
+    unmade_bytes_ -= item.most_answer_bytes;
     RefuseLocked(item, result.counts.status(), result.timings);
     AdvanceLocked();
+    if (HasLargeParkedLocked()) next = TakeParkedLocked();
   }
-  if (next.has_value()) Dispatch(*std::move(next));
+  Retry(std::move(next));
 }
 
 void ItemStreamCall::MakeAnswer(const Item& item, std::shared_ptr<AnswerRoom> room,
@@ -182,15 +208,25 @@ void ItemStreamCall::MakeAnswer(const Item& item, std::shared_ptr<AnswerRoom> ro
   absl::Status status;
   if (WantsAnswers())
     status = WithoutThrowing([&] { return item.work->MakeAnswer(&answer.bytes); });
-  absl::MutexLock lock(&mu_);
-  if (!status.ok() || !WantsAnswersLocked()) answer.room->Close();
-  if (status.ok()) {
-    call_.CountItem(result.counts, result.timings);
-    QueueLocked(item.number, std::move(answer));
-  } else {
-    RefuseLocked(item, status, result.timings);
+  std::optional<Item> next;
+  {
+    absl::MutexLock lock(&mu_);
+    unmade_bytes_ -= item.most_answer_bytes;
+    if (!status.ok() || !WantsAnswersLocked()) answer.room->Close();
+    if (status.ok()) {
+      call_.CountItem(result.counts, result.timings);
+      QueueLocked(item.number, std::move(answer));
+    } else {
+      RefuseLocked(item, status, result.timings);
+    }
+    AdvanceLocked();
+    if (HasLargeParkedLocked()) next = TakeParkedLocked();
   }
-  AdvanceLocked();
+  Retry(std::move(next));
+}
+
+bool ItemStreamCall::HasLargeParkedLocked() const {
+  return parked_.has_value() && parked_->most_answer_bytes > 0;
 }
 
 bool ItemStreamCall::WantsAnswers() {
@@ -255,7 +291,8 @@ void ItemStreamCall::WriteNextLocked() {
 
 bool ItemStreamCall::MayReadLocked(int64_t unanswered) const {
   return !reading_ && !no_more_inputs_ && !draining_ && !parked_.has_value() &&
-         unanswered < call_.parts().options->max_stream_inputs && unsent_bytes_ < kMaxUnsentBytes;
+         num_retrying_ == 0 && unanswered < call_.parts().options->max_stream_inputs &&
+         unsent_bytes_ < kMaxUnsentBytes;
 }
 
 void ItemStreamCall::AdvanceLocked() {
@@ -288,12 +325,17 @@ void ItemStreamCall::EndLocked(const absl::Status& status) {
 }
 
 void ItemStreamCall::OnWriteDone(bool ok) {
-  absl::MutexLock lock(&mu_);
-  call_.WriteEnds();
-  writing_ = false;
-  outgoing_ = {};  // gives its room back
-  if (!ok || gone_) LoseReaderLocked();
-  AdvanceLocked();
+  std::optional<Item> next;
+  {
+    absl::MutexLock lock(&mu_);
+    call_.WriteEnds();
+    writing_ = false;
+    outgoing_ = {};  // gives its room back
+    if (!ok || gone_) LoseReaderLocked();
+    AdvanceLocked();
+    if (HasLargeParkedLocked()) next = TakeParkedLocked();
+  }
+  Retry(std::move(next));
 }
 
 void ItemStreamCall::OnDrain() {

@@ -9,8 +9,8 @@
 // read only while fewer than --max-stream-inputs are in work or unsent and less than 4 MiB of
 // answers wait. An item that admission refuses while others of this stream are running is parked
 // and tried again when one of them ends, so the stream is slowed and not refused. Where the item is
-// alone, the refusal is its outcome. So is an item whose answer may be large parked (64 MiB of such
-// answers are in work at a time).
+// alone, the refusal is its outcome. An item whose answer may be large is parked, too, until it
+// fits beside the answers in work and unsent (64 MiB), or is alone.
 //
 // Order. kAsReady: answers go out as they are ready, and one that failed is an answer too
 // (MakeRefusal). kAsRead: they go out in the order of their items. An answer that is early waits,
@@ -101,7 +101,15 @@ class ItemStreamCall : public RawReactor,
   // Decodes an item and hands it over, on a thread of gRPC, or of the tokenizer pool where it is
   // large (message_threads.h). `status`: why it cannot be read; OK = it can.
   void Receive(int64_t number, const grpc::ByteBuffer& message, absl::Status status);
+  // Hands an item over where admission lets it in, and parks it where others of the stream will make
+  // room.
   void Dispatch(Item item);
+  // Tries the parked item again: taken under the lock, dispatched without it. Meanwhile nothing is
+  // read, so one item at most is parked.
+  std::optional<Item> TakeParkedLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void Retry(std::optional<Item> item);
+  // Whether an answer that is made or sent can let the parked item go on.
+  bool HasLargeParkedLocked() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   bool FitsLocked(const Item& item) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // `call_size`: of all items that the engine then has.
   void Hand(Item item, AdmissionPermit permit, const CallSize& call_size);
@@ -139,16 +147,19 @@ class ItemStreamCall : public RawReactor,
   std::deque<Answer> ready_ ABSL_GUARDED_BY(mu_);  // answers not yet written
   // With kAsRead: what is early, by the number of its item.
   std::map<int64_t, absl::StatusOr<Answer>> early_ ABSL_GUARDED_BY(mu_);
-  int64_t unsent_bytes_ ABSL_GUARDED_BY(mu_) = 0;     // of ready_ and early_
-  int64_t num_read_ ABSL_GUARDED_BY(mu_) = 0;         // items received
-  int64_t next_ ABSL_GUARDED_BY(mu_) = 0;             // with kAsRead: the item whose turn it is
-  int64_t pending_ ABSL_GUARDED_BY(mu_) = 0;          // items received and not yet in ready_
-  int64_t running_ ABSL_GUARDED_BY(mu_) = 0;          // those of the pending ones the engine has
-  CallSize running_size_ ABSL_GUARDED_BY(mu_);        // of those
-  int64_t running_answers_ ABSL_GUARDED_BY(mu_) = 0;  // most_answer_bytes of those
-  std::optional<Item> parked_ ABSL_GUARDED_BY(mu_);   // waits until one of those ends
+  int64_t unsent_bytes_ ABSL_GUARDED_BY(mu_) = 0;  // of ready_ and early_
+  int64_t num_read_ ABSL_GUARDED_BY(mu_) = 0;      // items received
+  int64_t next_ ABSL_GUARDED_BY(mu_) = 0;          // with kAsRead: the item whose turn it is
+  int64_t pending_ ABSL_GUARDED_BY(mu_) = 0;       // items received and not yet in ready_
+  int64_t running_ ABSL_GUARDED_BY(mu_) = 0;       // those of the pending ones the engine has
+  CallSize running_size_ ABSL_GUARDED_BY(mu_);     // of those
+  // most_answer_bytes of those, and of those whose answers are being made.
+  int64_t unmade_bytes_ ABSL_GUARDED_BY(mu_) = 0;
+  int64_t num_worked_ ABSL_GUARDED_BY(mu_) = 0;      // items that the engine has done with
+  std::optional<Item> parked_ ABSL_GUARDED_BY(mu_);  // waits until one of those ends
   // What ends the stream: behind the write under way, or, with kAsRead, behind ready_.
   absl::Status failure_ ABSL_GUARDED_BY(mu_);
+  int num_retrying_ ABSL_GUARDED_BY(mu_) = 0;  // taken from parked_, being dispatched
   bool reading_ ABSL_GUARDED_BY(mu_) = false;
   bool writing_ ABSL_GUARDED_BY(mu_) = false;
   bool no_more_inputs_ ABSL_GUARDED_BY(mu_) = false;
