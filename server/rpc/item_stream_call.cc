@@ -197,7 +197,7 @@ void ItemStreamCall::OnWorked(Item item, const CallSize& size, std::shared_ptr<A
     unmade_bytes_ -= item.most_answer_bytes;
     RefuseLocked(item, result.counts.status(), result.timings);
     AdvanceLocked();
-    if (HasLargeParkedLocked()) next = TakeParkedLocked();
+    if (!next.has_value() && HasLargeParkedLocked()) next = TakeParkedLocked();
   }
   Retry(std::move(next));
 }

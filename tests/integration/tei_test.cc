@@ -7,9 +7,10 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <cstdio>
+#include <fstream>
 #include <functional>
 #include <future>
-#include <limits>
 #include <set>
 
 #include "tests/integration/server_process.h"
@@ -22,7 +23,6 @@ namespace {
 
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
-using ::testing::IsEmpty;
 
 constexpr absl::Duration kLong = absl::Seconds(60);
 const std::string kBert = LONGSPAN_FIXTURES "/tokenizers/bert-uncased";
@@ -267,6 +267,17 @@ TEST(TeiInfoTest, TellsTheModelAndTheLimitsInForce) {
                info.has_max_batch_requests());
 }
 
+// A page of the server's HTTP port.
+std::string Page(int port, const std::string& path) {
+  const std::string command = absl::StrCat("curl -s --noproxy '*' http://127.0.0.1:", port, path);
+  FILE* pipe = popen(command.c_str(), "r");
+  std::string page;
+  char buffer[4096];
+  for (size_t n = 0; (n = fread(buffer, 1, sizeof(buffer), pipe)) > 0;) page.append(buffer, n);
+  pclose(pipe);
+  return page;
+}
+
 // The answer to a call of any method with an empty message.
 grpc::Status CallEmpty(const Client& client, const std::string& path) {
   grpc::GenericStub stub(client.channel());
@@ -358,6 +369,28 @@ TEST(TeiServiceTest, TooLarge_TooMuch_TooLate) {
   EXPECT_EQ(late.status.error_code(), grpc::StatusCode::DEADLINE_EXCEEDED);
   fake.gate->Open();
   EXPECT_TRUE(first.get().status.ok());
+}
+
+TEST(TeiServiceTest, MetricsAndLogNameTheMethod) {
+  TestServer server(ModelOfTexts(), {.http = "127.0.0.1:0"});
+  ASSERT_TRUE(Embed(server.client(), EmbedText("the world")).status.ok());
+  EXPECT_FALSE(Embed(server.client(), EmbedText("")).status.ok());
+  ASSERT_TRUE(Tokenize(server.client(), {}).status.error_code() ==
+              grpc::StatusCode::INVALID_ARGUMENT);
+  EXPECT_FALSE(CallEmpty(server.client(), "/tei.v1.Rerank/Rerank").ok());
+  const std::string page = Page(server.server().http_port(), "/metrics");
+  for (const char* line :
+       {"longspan_requests_total{code=\"OK\",method=\"tei.Embed\"} 1",
+        "longspan_requests_total{code=\"INVALID_ARGUMENT\",method=\"tei.Embed\"} 1",
+        "longspan_requests_total{code=\"INVALID_ARGUMENT\",method=\"tei.Tokenize\"} 1",
+        "longspan_requests_total{code=\"UNIMPLEMENTED\",method=\"tei.Unserved\"} 1",
+        "longspan_request_seconds_count{method=\"tei.Embed\"} 2", "longspan_tokens_total 4"})
+    EXPECT_THAT(page, HasSubstr(line));
+  server.log().Flush();
+  std::ifstream file(server.log_path());
+  const std::string log{std::istreambuf_iterator<char>(file), {}};
+  EXPECT_THAT(log, HasSubstr("\"method\":\"tei.Embed\""));
+  EXPECT_THAT(log, testing::Not(HasSubstr("the world")));
 }
 
 }  // namespace
