@@ -101,8 +101,8 @@ class ItemStreamCall : public RawReactor,
   // Decodes an item and hands it over, on a thread of gRPC, or of the tokenizer pool where it is
   // large (message_threads.h). `status`: why it cannot be read; OK = it can.
   void Receive(int64_t number, const grpc::ByteBuffer& message, absl::Status status);
-  // Hands an item over where admission lets it in, and parks it where others of the stream will make
-  // room.
+  // Hands an item over where admission lets it in, and parks it where others of the stream will
+  // make room.
   void Dispatch(Item item);
   // Tries the parked item again: taken under the lock, dispatched without it. Meanwhile nothing is
   // read, so one item at most is parked.

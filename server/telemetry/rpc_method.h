@@ -1,5 +1,5 @@
-// RpcMethod: which method a call is of. Its name is the label `method` of the metrics and a field of
-// the log.
+// RpcMethod: which method a call is of. Its name is the label `method` of the metrics and a field
+// of the log.
 //
 // Free functions without state: thread safe.
 #pragma once

@@ -209,7 +209,7 @@ TEST(TeiEmbedStreamTest, AFullServer_SlowsTheStreamAndRefusesNothing) {
 
 TEST(TeiEmbedStreamTest, ACallerThatGoesAway_LeavesNothing) {
   FakeModel fake = ModelOfTexts();
-  TestServer server(fake);
+  TestServer server(fake, {.drain_limit = absl::Seconds(10)});
   EmbedStream stream(server);
   fake.gate->Close();
   for (int i = 1; i <= 20; ++i) ASSERT_TRUE(stream.Write(i));
@@ -219,6 +219,20 @@ TEST(TeiEmbedStreamTest, ACallerThatGoesAway_LeavesNothing) {
   EXPECT_EQ(stream.Finish().error_code(), grpc::StatusCode::CANCELLED);
   EXPECT_TRUE(server.server().Drain()) << "the gate is still closed: what waited was dropped";
   EXPECT_EQ(*fake.texts_computed, 0);
+}
+
+TEST(TeiEmbedStreamTest, AnItemThatIsTooLate_EndsTheStream) {
+  FakeModel fake = ModelOfTexts();
+  TestServer server(fake, {.default_deadline = absl::Milliseconds(300)});
+  EmbedStream stream(server);
+  ASSERT_TRUE(stream.Write(1));
+  tei::v1::EmbedResponse response;
+  ASSERT_TRUE(stream.Read(&response));
+  fake.gate->Close();
+  ASSERT_TRUE(stream.Write(2));
+  EXPECT_THAT(stream.ReadAll(), IsEmpty());
+  EXPECT_EQ(stream.Finish().error_code(), grpc::StatusCode::DEADLINE_EXCEEDED);
+  EXPECT_EQ(*fake.texts_computed, 1);
 }
 
 TEST(TeiEmbedStreamTest, ADrain_AnswersWhatWasReadAndEndsTheStream) {
