@@ -192,8 +192,9 @@ absl::StatusOr<grpc::ByteBuffer> DecodeWork::Run(const ServiceParts& parts,
   if (!bytes.ok()) return bytes.status();
   if (absl::Status status = order.room->Add(*bytes); !status.ok()) return status;
   const std::vector<int32_t> ids(request_.ids().begin(), request_.ids().end());
-  request_.Clear();  // the answer may wait for its reader
-  auto text = parts.tokenizer->Decode(ids, request_.skip_special_tokens());
+  const bool skip_special_tokens = request_.skip_special_tokens();
+  request_ = tei::v1::DecodeRequest();  // frees the ids: the answer may wait for its reader
+  auto text = parts.tokenizer->Decode(ids, skip_special_tokens);
   if (!text.ok()) return text.status();
   tei::v1::DecodeResponse response;
   response.set_text(*std::move(text));
