@@ -17,15 +17,11 @@ constexpr size_t kCountedBytes = 1 << 20;
 // Ids between two looks at whether anybody still waits.
 constexpr int kIdsBetweenLooks = 1 << 14;
 
-bool BeginsCharacter(char byte) { return (static_cast<uint8_t>(byte) & 0xC0) != 0x80; }
-
-// The characters of the text that a token stands for. A token of bytes may end within one.
-std::string_view CharactersOf(std::string_view text, TextRange bytes) {
-  auto begin = static_cast<size_t>(bytes.begin), end = static_cast<size_t>(bytes.end);
-  while (begin > 0 && begin < text.size() && !BeginsCharacter(text[begin])) --begin;
-  while (end < text.size() && !BeginsCharacter(text[end])) ++end;
-  return text.substr(begin, end - begin);
-}
+// Bytes of a token in the answer, for each byte of the text that it has: its number, text, place
+// and their tags. A text of single letters is all tokens of one byte.
+constexpr int64_t kAnswerBytesPerByte = 24;
+// The same for each byte of an id that is decoded: tokens of 16 bytes.
+constexpr int64_t kTextBytesPerIdByte = 4;
 
 // The tokens of one text, serialised as they come.
 class TokenWriter {
@@ -61,7 +57,9 @@ class TokenWriter {
       token_.set_text(name.ok() ? *name : std::string());
       return;
     }
-    token_.set_text(std::string(CharactersOf(text_, tokens.bytes[i])));
+    const TextRange bytes = tokens.bytes[i];  // whole characters, also where a token is one byte
+    token_.set_text(std::string(text_.substr(static_cast<size_t>(bytes.begin),
+                                             static_cast<size_t>(bytes.end - bytes.begin))));
     token_.set_start(static_cast<uint32_t>(tokens.characters[i].begin));
     token_.set_stop(static_cast<uint32_t>(tokens.characters[i].end));
   }
@@ -135,6 +133,10 @@ int64_t TokenizeWork::InputBytes() const {
   return static_cast<int64_t>(prompt_.size() + request_.inputs().size());
 }
 
+int64_t TokenizeWork::MostAnswerBytes(const ServiceParts& /*parts*/) const {
+  return kAnswerBytesPerByte * InputBytes();
+}
+
 absl::StatusOr<grpc::ByteBuffer> TokenizeWork::Run(const ServiceParts& parts,
                                                    const WorkOrder& order) {
   const Tokenizer& tokenizer = *parts.tokenizer;
@@ -160,6 +162,10 @@ absl::Status DecodeWork::Read(RpcCall* call, const grpc::ByteBuffer& message) {
 
 int64_t DecodeWork::InputBytes() const {
   return int64_t{request_.ids_size()} * static_cast<int64_t>(sizeof(int32_t));
+}
+
+int64_t DecodeWork::MostAnswerBytes(const ServiceParts& /*parts*/) const {
+  return kTextBytesPerIdByte * InputBytes();
 }
 
 absl::StatusOr<int64_t> DecodeWork::CountTextBytes(const ServiceParts& parts,

@@ -44,6 +44,7 @@ class TokenizerWork : public ItemWork {
 class TokenizeWork final : public TokenizerWork {
  public:
   absl::Status Read(RpcCall* call, const grpc::ByteBuffer& message) override;
+  int64_t MostAnswerBytes(const ServiceParts& parts) const override;
 
  private:
   int64_t InputBytes() const override;
@@ -56,6 +57,7 @@ class TokenizeWork final : public TokenizerWork {
 class DecodeWork final : public TokenizerWork {
  public:
   absl::Status Read(RpcCall* call, const grpc::ByteBuffer& message) override;
+  int64_t MostAnswerBytes(const ServiceParts& parts) const override;
 
  private:
   int64_t InputBytes() const override;

@@ -281,6 +281,32 @@ TEST(TeiEmbedAllStreamTest, LargeAnswers_WaitForOneAnother) {
   EXPECT_EQ(answers, kTexts);
 }
 
+// Each answer has some 40 KiB; together they would pass the room for answers of one client.
+TEST(TeiTokenizeStreamTest, LargeAnswers_WaitForOneAnother) {
+  TestServer server(ModelOfTexts(), {.max_answer_bytes = 256 << 10});
+  const TeiStubs stubs(server.client());
+  grpc::ClientContext context;
+  server.client().Prepare(&context, kLong);
+  const auto stream = stubs.tokenize->TokenizeStream(&context);
+  constexpr int kTexts = 100;
+  std::thread writer([&] {
+    tei::v1::EncodeRequest request;
+    request.set_inputs(TextOf(2'500));
+    for (int i = 0; i < kTexts; ++i) {
+      if (!stream->Write(request)) return;
+    }
+    stream->WritesDone();
+  });
+  absl::SleepFor(absl::Milliseconds(300));  // a reader that comes late
+  int answers = 0;
+  tei::v1::EncodeResponse response;
+  while (stream->Read(&response)) answers += response.tokens_size() == 2'500 ? 1 : 0;
+  writer.join();
+  const grpc::Status status = stream->Finish();
+  EXPECT_TRUE(status.ok()) << status.error_message();
+  EXPECT_EQ(answers, kTexts);
+}
+
 TEST(TeiTokenizeStreamTest, TokenizeAndDecode_AnswerInOrder) {
   TestServer server(ModelOfTexts());
   const TeiStubs stubs(server.client());
