@@ -3,7 +3,10 @@
 #include <algorithm>
 #include <chrono>
 #include <filesystem>
+#include <set>
+#include <string>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "core/error_details.h"
@@ -154,6 +157,21 @@ ConnectionLimits ConnectionLimitsOf(const ServerOptions& options) {
   return out;
 }
 
+// The names that tell readiness.
+std::set<std::string> ServedServices() {
+  std::set<std::string> names(kServedTeiServices.begin(), kServedTeiServices.end());
+  names.insert(kEncoderServiceName);
+  return names;
+}
+
+// What reflection lists beside itself.
+std::vector<std::string> KnownServices() {
+  std::vector<std::string> names = {kEncoderServiceName, kHealthServiceName};
+  names.insert(names.end(), kServedTeiServices.begin(), kServedTeiServices.end());
+  names.insert(names.end(), kUnservedTeiServices.begin(), kUnservedTeiServices.end());
+  return names;
+}
+
 // A server that has been idle for so long gives memory back: pauses between the requests of a busy
 // server are shorter.
 constexpr absl::Duration kIdleBeforeTrim = absl::Seconds(5);
@@ -189,8 +207,8 @@ Server::Server(ServerOptions options, ServedModel model, Log* log, std::function
            .max_unread_time = options_.default_deadline},
           [this] { return ReceivedBytes(); },
           [this](const OpenCalls::Dropped& dropped) { OnDropped(dropped); }, &clock_),
-      health_({kEncoderServiceName}, &open_calls_),
-      reflection_({kEncoderServiceName, kHealthServiceName}, &keys_, &open_calls_),
+      health_(ServedServices(), &open_calls_),
+      reflection_(KnownServices(), &keys_, &open_calls_),
       admission_(AdmissionOf(options_, model_), cost_.Corrected().text_seconds, &clock_),
       scheduler_(SchedulerOf(options_, model_), cost_.Corrected(), &clock_),
       tokenizers_(static_cast<int>(options_.tokenizer_threads)),
@@ -198,7 +216,8 @@ Server::Server(ServerOptions options, ServedModel model, Log* log, std::function
       parts_{&options_, &model_.info, model_.tokenizer.get(), &lifecycle_, &clock_,
              &keys_,    &admission_,  &tokenizers_,           &pipeline_,  &scheduler_,
              &metrics_, log,          &drain_bell_,           &open_calls_},
-      service_(&parts_) {
+      service_(&parts_),
+      tei_service_(&parts_) {
   metrics_.SetGaugeSource([this] { return ReadGauges(); });
 }
 
@@ -283,6 +302,7 @@ absl::Status Server::Listen() {
   auto acceptor = builder.experimental().AddExternalConnectionAcceptor(
       grpc::ServerBuilder::experimental_type::ExternalConnectionType::FROM_FD, tls_.Credentials());
   builder.RegisterService(&service_);
+  builder.RegisterService(&tei_service_);
   builder.RegisterService(&health_);
   if (options_.reflection) reflection_.RegisterWith(&builder);
   grpc_ = builder.BuildAndStart();

@@ -103,22 +103,6 @@ Family<Gauge>& Gauges(prometheus::Registry* registry, const char* name, const ch
 
 }  // namespace
 
-std::string_view RpcMethodName(RpcMethod method) {
-  switch (method) {
-    case RpcMethod::kEncode:
-      return "Encode";
-    case RpcMethod::kEncodeStream:
-      return "EncodeStream";
-    case RpcMethod::kEncodeTokens:
-      return "EncodeTokens";
-    case RpcMethod::kTokenize:
-      return "Tokenize";
-    case RpcMethod::kGetModelInfo:
-      return "GetModelInfo";
-  }
-  return "unknown";
-}
-
 std::string_view DropReasonName(DropReason reason) {
   switch (reason) {
     case DropReason::kSlowRequest:
@@ -134,7 +118,7 @@ std::string_view DropReasonName(DropReason reason) {
 Metrics::Metrics(const ModelInfo& model, bool tei_names)
     : requests_(Counters(&registry_, "requests_total", "Calls answered, by method and gRPC code.")),
       stream_items_(
-          Counters(&registry_, "stream_items_total", "Inputs of EncodeStream answered, by code.")),
+          Counters(&registry_, "stream_items_total", "Items of streams answered, by code.")),
       dropped_(Counters(&registry_, "dropped_calls_total",
                         "Calls ended because their caller did not send or did not read."),
                "reason", Names<kNumDropReasons>(DropReasonName)),
@@ -262,10 +246,8 @@ void Metrics::OnCall(const CallOutcome& outcome) {
       absl::ToDoubleSeconds(outcome.total));
   CountEnd(outcome);
   if (outcome.status.ok() && !outcome.itemised) CountWork(outcome);
-  if (tei_ != nullptr &&
-      (outcome.method == RpcMethod::kEncode || outcome.method == RpcMethod::kEncodeTokens)) {
+  if (tei_ != nullptr && Encodes(outcome.method) && !IsStream(outcome.method))
     tei_->OnRequest(outcome.texts, outcome.status, outcome.total, outcome.timings);
-  }
 }
 
 void Metrics::OnText(int64_t tokens, const StageTimings& timings) {
@@ -281,7 +263,7 @@ void Metrics::OnStreamItem(const CallOutcome& outcome) {
   }
   counter->Increment();
   CountEnd(outcome);
-  if (tei_ != nullptr)
+  if (tei_ != nullptr && Encodes(outcome.method))
     tei_->OnRequest(outcome.texts, outcome.status, outcome.total, outcome.timings);
   if (outcome.status.ok()) CountWork(outcome);
 }

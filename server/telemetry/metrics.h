@@ -40,16 +40,12 @@
 #include "server/batching/encode_task.h"
 #include "server/telemetry/labelled_children.h"
 #include "server/telemetry/process_metrics.h"
+#include "server/telemetry/rpc_method.h"
 #include "server/telemetry/tei_metrics.h"
 #include "server/wire/limits.h"
 #include "server/wire/status.h"
 
 namespace longspan {
-
-// The methods of longspan.v1.EncoderService: the label `method`.
-enum class RpcMethod { kEncode, kEncodeStream, kEncodeTokens, kTokenize, kGetModelInfo };
-inline constexpr size_t kNumRpcMethods = 5;
-std::string_view RpcMethodName(RpcMethod method);  // "Encode", "EncodeStream", ...
 
 // Why a call was ended that its caller kept waiting (open_calls.h).
 enum class DropReason { kSlowRequest, kReceivingMemory, kUnreadAnswer };
@@ -136,8 +132,8 @@ class Metrics final : public BatchObserver {
   void OnCall(const CallOutcome& outcome);
   // One text of any call was encoded.
   void OnText(int64_t tokens, const StageTimings& timings);
-  // One text of EncodeStream has ended. It counts like a call, but in stream_items_total in place
-  // of requests_total and request_seconds.
+  // One item of a stream has ended. It counts like a call, but in stream_items_total in place of
+  // requests_total and request_seconds.
   void OnStreamItem(const CallOutcome& outcome);
   // A message was larger than max_request_bytes.
   void OnMessageTooLarge() { messages_too_large_.Increment(); }
