@@ -98,8 +98,9 @@ void TokenizerWork::OnTurn(const ServiceParts& parts, WorkOrder order, const abs
   order.timer->BeginPreparation();
   const absl::Status run = !status.ok() ? status : WithoutThrowing([&] {
     auto answer = Run(parts, order);
-    if (answer.ok()) answer_ = *std::move(answer);
-    return answer.status();
+    if (!answer.ok()) return answer.status();
+    answer_ = *std::move(answer);
+    return absl::OkStatus();
   });
   order.permit.Release();
   WorkResult result{.counts = EncodedDocument(), .timings = order.timer->End(run.ok())};
