@@ -1,6 +1,7 @@
 # longspan-server with its embedded model. It is built from Debian packages and pinned wheels, by
 # the same script as everywhere:
-#   docker build -t longspan .
+#   docker build -t longspan .                      for processors
+#   docker build --target gpu -t longspan:gpu .     for NVIDIA cards, and processors where none is
 # --build-arg BASE=IMAGE names another Debian 12 image to build on. The server runs as user 10001,
 # needs no writable root (/tmp may be a tmpfs) and drains on SIGTERM.
 ARG BASE=debian:bookworm-slim
@@ -21,7 +22,7 @@ COPY client client
 RUN ./dev build longspan-server longspan longspan-model embedded_model && ./dev install /opt/longspan
 
 # hadolint ignore=DL3006
-FROM ${BASE}
+FROM ${BASE} AS cpu
 RUN apt-get update && apt-get install -y --no-install-recommends \
       libgrpc++1.51 libprotobuf32 libprometheus-cpp-core1.0 libabsl20220623 libcairo2 fonts-dejavu-core ca-certificates \
     && rm -rf /var/lib/apt/lists/*
@@ -39,3 +40,18 @@ STOPSIGNAL SIGTERM
 # check, and with TLS LONGSPAN_CA the authority.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s CMD ["longspan", "health"]
 ENTRYPOINT ["longspan-server"]
+
+# The plugin for cards, and the libraries of LibTorch's CUDA part that it needs.
+FROM build AS gpu-build
+ENV LONGSPAN_CMAKE_ARGS="-DLONGSPAN_BUILD_TESTS=OFF -DLONGSPAN_CUDA_LIBRARIES=ON"
+RUN ./dev build longspan_cuda && ./dev install /opt/cards cards
+
+# The driver comes from the machine, through the NVIDIA container runtime.
+FROM cpu AS gpu
+COPY --from=gpu-build /opt/cards/lib /opt/longspan/lib
+COPY --from=gpu-build /opt/cards/licenses /opt/longspan/licenses
+COPY --from=gpu-build /opt/cards/bin /opt/longspan/bin
+ENV LD_LIBRARY_PATH=/opt/longspan/lib/torch/lib LONGSPAN_DEVICE=auto NVIDIA_VISIBLE_DEVICES=all NVIDIA_DRIVER_CAPABILITIES=compute,utility
+
+# What is built where no target is named.
+FROM cpu

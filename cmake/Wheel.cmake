@@ -9,7 +9,7 @@ function(longspan_fetch_wheel out name version sha256)
   if(NOT wheel)
     message(STATUS "Fetching ${name} ${version} (once, into ${folder})")
     set(platforms)
-    foreach(tag manylinux_2_28 manylinux_2_27 manylinux_2_25 manylinux_2_17 manylinux2014 manylinux_2_12)
+    foreach(tag manylinux_2_28 manylinux_2_27 manylinux_2_25 manylinux_2_18 manylinux_2_17 manylinux2014 manylinux_2_12)
       list(APPEND platforms --platform ${tag}_x86_64)
     endforeach()
     execute_process(

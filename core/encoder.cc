@@ -7,7 +7,11 @@
 //   4. for each vector: Dense, Matryoshka cut, normalise, check that all values are finite
 //
 // On a backend (core/backend) step 3 pools all texts at once where the rows are, and only vectors
-// and the blocks of token_sink are copied to the host.
+// and the blocks of token_sink are copied to the host. Nothing waits for the device before that, so
+// a pass is soon wholly on the device's queue. It holds device_turn_ until then: of two threads,
+// one waits for its vectors while the other puts the next pass behind the first, whose memory it
+// takes over operation by operation. So the device is never idle between two batches, and has to
+// hold no more than one pass and the last rows of another.
 //
 // Hidden states are read in blocks, so that a model that makes its last rows on demand (Reformer)
 // never holds them all. Everything that LibTorch throws ends here and becomes one status for each
@@ -52,6 +56,11 @@ constexpr int64_t kValuesOfAVector = 512;
 // Bytes that pooling holds for the spans that are open at once. Where the spans of a text need more
 // (from 5,461 begins of a span on, with the mean of 768 values), its rows are read several times.
 constexpr int64_t kPoolingBytes = int64_t{32} << 20;
+
+bool AnyTokenSink(std::span<const EncodeOptions> options) {
+  return std::any_of(options.begin(), options.end(),
+                     [](const EncodeOptions& wanted) { return wanted.token_sink != nullptr; });
+}
 
 bool AllFinite(const float* values, int64_t count) {
   return std::all_of(values, values + count, [](float value) { return std::isfinite(value); });
@@ -317,6 +326,8 @@ DeviceMemory Encoder::device_memory() const {
   return backend_ == nullptr ? DeviceMemory{} : backend_->Memory();
 }
 
+RecordingCounts Encoder::recordings() const { return model_->recordings(); }
+
 int64_t Encoder::VectorWidth(const EncodeOptions& options) const {
   return options.pooling.has_value() ? info_.token_dimensions : head_->output_width();
 }
@@ -348,6 +359,7 @@ absl::Status Encoder::Judge(absl::Status status) const {
   if (status.ok() || absl::IsCancelled(status) || backend_ == nullptr) return status;
   if (absl::IsResourceExhausted(status)) {
     const absl::Status freed = CatchLibTorch([this] {
+      model_->FreeKept();
       backend_->FreeUnused();
       return absl::OkStatus();
     });
@@ -358,6 +370,29 @@ absl::Status Encoder::Judge(absl::Status status) const {
   return absl::Status(kDeviceLost,
                       absl::StrCat("device ", backend_->name(), " is lost: ", device.message()));
 }
+
+// The pooling of a pass on a backend: of each text that is still wanted.
+class Encoder::DevicePooling {
+ public:
+  void Begin(const HiddenStates& hidden, std::span<const TextOutput> outputs,
+             const EncodeControl& control) {
+    for (int32_t text = 0; text < static_cast<int32_t>(outputs.size()); ++text) {
+      if (!control.is_dropped(text)) texts_.push_back({text, &outputs[text].task()});
+    }
+    pending_ = PoolSegments(hidden, texts_);
+  }
+  // Of each text of the batch the vectors of its ranges, empty where there are none.
+  PooledVectors Wait(int32_t num_texts) {
+    PooledVectors pooled(num_texts);
+    PooledVectors vectors = pending_.Wait();
+    for (size_t i = 0; i < texts_.size(); ++i) pooled[texts_[i].text] = std::move(vectors[i]);
+    return pooled;
+  }
+
+ private:
+  std::vector<PooledText> texts_;
+  PendingVectors pending_;
+};
 
 absl::Status Encoder::EncodeTexts(const TokenBatch& batch, std::span<const EncodeOptions> options,
                                   const EncodeControl& control,
@@ -374,18 +409,24 @@ absl::Status Encoder::EncodeTexts(const TokenBatch& batch, std::span<const Encod
   ForwardOptions forward;
   forward.at_seam = control.at_seam;
   forward.is_dropped = control.is_dropped;
+  forward.may_be_recorded = !warming_up_;
   for (int32_t text = 0; text < batch.num_texts(); ++text) {
     std::span<const uint8_t> mask = batch.attention_mask();
     if (!mask.empty()) mask = mask.subspan(batch.cu_seqlens()[text], batch.length(text));
     outputs.emplace_back(*this, options[text], mask, batch.length(text));
     forward.first_row_only.push_back(outputs.back().first_row_only());
   }
+  std::unique_lock turn(device_turn_, std::defer_lock);
+  if (backend_ != nullptr) turn.lock();
   const absl::StatusOr<HiddenStates> hidden = model_->Forward(batch, forward);
   if (!hidden.ok()) return hidden.status();
   if (absl::Status held = VerifyComputeTeam(); !held.ok()) return held;
   if (control.at_seam) control.at_seam();  // after the last layer
-  PooledVectors pooled(batch.num_texts());
-  if (hidden->on_backend() != nullptr) PoolOnDevice(*hidden, outputs, control, pooled);
+  DevicePooling pooling;
+  if (hidden->on_backend() != nullptr) pooling.Begin(*hidden, outputs, control);
+  // Rows for a token_sink are copied one behind the other, which must not wait for the next pass.
+  if (turn.owns_lock() && !AnyTokenSink(options)) turn.unlock();
+  PooledVectors pooled = pooling.Wait(batch.num_texts());
   PoolingSeams seams(control);
   for (; done < batch.num_texts(); ++done) {
     if (control.is_dropped(done)) {
@@ -395,16 +436,6 @@ absl::Status Encoder::EncodeTexts(const TokenBatch& batch, std::span<const Encod
     }
   }
   return absl::OkStatus();
-}
-
-void Encoder::PoolOnDevice(const HiddenStates& hidden, std::span<const TextOutput> outputs,
-                           const EncodeControl& control, PooledVectors& pooled) {
-  std::vector<PooledText> texts;
-  for (int32_t text = 0; text < static_cast<int32_t>(outputs.size()); ++text) {
-    if (!control.is_dropped(text)) texts.push_back({text, &outputs[text].task()});
-  }
-  PooledVectors vectors = PoolSegments(hidden, texts);
-  for (size_t i = 0; i < texts.size(); ++i) pooled[texts[i].text] = std::move(vectors[i]);
 }
 
 }  // namespace longspan

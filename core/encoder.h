@@ -13,13 +13,15 @@
 // encoder_example_test compiles and runs these lines.
 //
 // Thread safety: const methods may be called from any thread. Encode uses all threads of the
-// compute team, so a server calls it from one worker thread per replica. No LibTorch type and no
-// exception leaves this class.
+// compute team, so a server calls it from one worker thread per replica. On a backend passes take
+// turns: two threads keep a card busy, since one prepares the next pass while the other waits for
+// its vectors. No LibTorch type and no exception leaves this class.
 #pragma once
 
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <span>
 #include <string>
@@ -29,6 +31,7 @@
 #include "absl/status/statusor.h"
 #include "core/device_memory.h"
 #include "core/model_info.h"
+#include "core/recording_counts.h"
 #include "core/token_batch.h"
 
 namespace longspan {
@@ -129,6 +132,8 @@ class Encoder {
   // and on the CPU (core/runtime/memory.h tells of its memory).
   bool on_backend() const { return backend_ != nullptr; }
   DeviceMemory device_memory() const;
+  // What a card has recorded and repeated so far.
+  RecordingCounts recordings() const;
 
   // Checks one text and what is wanted of it against the model, before anything costly.
   // INVALID_ARGUMENT: an empty text, an id outside the vocabulary, a text that is too long, a
@@ -155,8 +160,7 @@ class Encoder {
  private:
   class PoolingSeams;
   class TextOutput;
-  // Of each text: the vectors of its ranges where they were pooled on a device; else empty.
-  using PooledVectors = std::vector<std::vector<std::vector<float>>>;
+  class DevicePooling;
 
   Encoder();
   // The seconds of a pass over texts of these lengths, where each has spans of its first tokens.
@@ -171,9 +175,6 @@ class Encoder {
   absl::Status EncodeTexts(const TokenBatch& batch, std::span<const EncodeOptions> options,
                            const EncodeControl& control,
                            std::vector<absl::StatusOr<EncodedText>>& results, int32_t& done) const;
-  // Pools the texts that are still wanted where the hidden states are.
-  static void PoolOnDevice(const HiddenStates& hidden, std::span<const TextOutput> outputs,
-                           const EncodeControl& control, PooledVectors& pooled);
   // What became of a pass that ended with `status`: kDeviceLost where the device is gone.
   absl::Status Judge(absl::Status status) const;
 
@@ -181,7 +182,11 @@ class Encoder {
   std::shared_ptr<const Backend> backend_;  // null = the CPU; outlives the model
   std::unique_ptr<EncoderModel> model_;
   std::unique_ptr<CostModel> cost_model_;
+  bool warming_up_ = false;           // what is measured are passes of shapes that are new
   std::unique_ptr<OutputHead> head_;  // the model's Dense modules
+  // Held while a pass puts its work on the device's queue. Recursive: a caller may run another pass
+  // at a seam.
+  mutable std::recursive_mutex device_turn_;
 };
 
 // The global positions of a text of num_tokens tokens under a policy; nullopt = the model's

@@ -10,6 +10,7 @@
 #include <numeric>
 #include <set>
 
+#include "absl/cleanup/cleanup.h"
 #include "absl/strings/str_cat.h"
 #include "core/backend/backend.h"
 #include "core/backend/open_backend.h"
@@ -267,6 +268,8 @@ absl::Status Encoder::MeasurePooling() {
 // uses no CPU time, or only spins. The quickest of them counts, since whatever else the machine
 // does at that moment can only make a pass slower.
 absl::Status Encoder::WarmUp(int64_t max_batch_tokens) {
+  warming_up_ = true;
+  const absl::Cleanup done = [this] { warming_up_ = false; };
   std::vector<CostModel::Sample> samples;
   const double enough = on_backend() ? kBackendWarmUpSeconds : kWarmUpSeconds;
   const WarmUpClock::time_point start = WarmUpClock::now();

@@ -132,14 +132,14 @@ class RangePooler {
     modes_.erase(std::unique(modes_.begin(), modes_.end()), modes_.end());
   }
 
-  // Fills the vectors of the ranges, which have their sizes already.
-  void Run(std::vector<std::vector<std::vector<float>>>& vectors) {
+  // Puts the work on the device's queue, and what it gives on its way to `pending`.
+  void Run(PendingVectors& pending) {
     const PoolingNeeds needs(modes_);
     if (needs.sum || needs.max) {
       CutPieces();
       JoinPieces(ReducePieces(needs));
     }
-    for (const PoolingMode mode : modes_) Write(mode, vectors);
+    for (const PoolingMode mode : modes_) Send(mode, pending);
   }
 
  private:
@@ -159,7 +159,7 @@ class RangePooler {
   void JoinPieces(SegmentValues level);
   SegmentValues Doubled(const SegmentValues& level, int64_t count) const;
   at::Tensor Values(PoolingMode mode, const std::vector<int64_t>& ranges) const;
-  void Write(PoolingMode mode, std::vector<std::vector<std::vector<float>>>& vectors) const;
+  void Send(PoolingMode mode, PendingVectors& pending) const;
 
   const PooledRows& rows_;
   const std::vector<PooledText>& texts_;
@@ -315,39 +315,53 @@ at::Tensor RangePooler::Values(PoolingMode mode, const std::vector<int64_t>& ran
   TORCH_CHECK(false, "a mode of pooling that is not known");
 }
 
-void RangePooler::Write(PoolingMode mode,
-                        std::vector<std::vector<std::vector<float>>>& vectors) const {
+void RangePooler::Send(PoolingMode mode, PendingVectors& pending) const {
   std::vector<int64_t> wanted;
   for (size_t i = 0; i < ranges_.size(); ++i) {
     const std::vector<PoolingMode>& modes = ModesOf(ranges_[i]);
     if (std::find(modes.begin(), modes.end(), mode) != modes.end())
       wanted.push_back(static_cast<int64_t>(i));
   }
-  const at::Tensor values = Values(mode, wanted).to(at::kFloat).cpu().contiguous();
-  const int64_t width = values.size(1);
-  const float* row = values.const_data_ptr<float>();
+  PendingVectors::Part part;
+  part.rows = rows_.backend().ReadBack(Values(mode, wanted).to(at::kFloat).contiguous());
   for (const int64_t i : wanted) {
     const std::vector<PoolingMode>& modes = ModesOf(ranges_[i]);
-    std::vector<float>& vector = vectors[ranges_[i].text][ranges_[i].range];
+    const int64_t width = texts_[ranges_[i].text].task->dimensions;
+    std::vector<int64_t> places;
     for (size_t place = 0; place < modes.size(); ++place) {
-      if (modes[place] == mode)
-        std::copy(row, row + width, vector.begin() + static_cast<int64_t>(place) * width);
+      if (modes[place] == mode) places.push_back(static_cast<int64_t>(place) * width);
     }
-    row += width;
+    part.targets.push_back({ranges_[i].text, ranges_[i].range, std::move(places)});
   }
+  pending.parts.push_back(std::move(part));
 }
 
 }  // namespace
 
-std::vector<std::vector<std::vector<float>>> PoolSegments(const HiddenStates& hidden,
-                                                          const std::vector<PooledText>& texts) {
-  std::vector<std::vector<std::vector<float>>> vectors(texts.size());
+PooledVectors PendingVectors::Wait() {
+  for (Part& part : parts) {
+    const at::Tensor values = part.rows();
+    const int64_t width = values.size(1);
+    const float* row = values.const_data_ptr<float>();
+    for (const Target& target : part.targets) {
+      for (const int64_t place : target.places)
+        std::copy(row, row + width, vectors[target.text][target.range].begin() + place);
+      row += width;
+    }
+    part = {};
+  }
+  return std::move(vectors);
+}
+
+PendingVectors PoolSegments(const HiddenStates& hidden, const std::vector<PooledText>& texts) {
+  PendingVectors pending;
+  pending.vectors.resize(texts.size());
   std::vector<Range> ranges;
   for (size_t text = 0; text < texts.size(); ++text) {
     const PoolingTask& task = *texts[text].task;
     // A range without a row that is read keeps its zeros.
-    vectors[text].assign(task.ranges.size(),
-                         std::vector<float>(task.dimensions * task.modes.size()));
+    pending.vectors[text].assign(task.ranges.size(),
+                                 std::vector<float>(task.dimensions * task.modes.size()));
     const ReadTokens tokens(task);
     for (size_t range = 0; range < task.ranges.size(); ++range) {
       if (tokens.Count(task.ranges[range]) == 0) continue;
@@ -362,9 +376,9 @@ std::vector<std::vector<std::vector<float>>> PoolSegments(const HiddenStates& hi
   const std::span<const Range> all = ranges;
   for (size_t begin = 0; begin < all.size(); begin += kRangesAtOnce) {
     const size_t count = std::min<size_t>(kRangesAtOnce, all.size() - begin);
-    RangePooler(rows, texts, all.subspan(begin, count)).Run(vectors);
+    RangePooler(rows, texts, all.subspan(begin, count)).Run(pending);
   }
-  return vectors;
+  return pending;
 }
 
 }  // namespace longspan

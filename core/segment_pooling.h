@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "core/backend/backend.h"
 #include "core/models/model.h"
 #include "core/pooling.h"
 
@@ -24,10 +25,30 @@ struct PooledText {
   const PoolingTask* task = nullptr;  // its mask and ranges count from the text's first token
 };
 
-// The vectors of all ranges: for each text, in order, one of [modes x dimensions] for each range of
-// its task. `hidden` is on a backend. Where it has one row for each text (cls pooling), nothing
-// else may be needed.
-std::vector<std::vector<std::vector<float>>> PoolSegments(const HiddenStates& hidden,
-                                                          const std::vector<PooledText>& texts);
+// Of each text, the vectors of its ranges, [modes x dimensions] each.
+using PooledVectors = std::vector<std::vector<std::vector<float>>>;
+
+// Vectors that the device still computes, or that are on their way to the host.
+struct PendingVectors {
+  struct Target {
+    size_t text = 0;              // its place among the pooled texts
+    size_t range = 0;             // of its task
+    std::vector<int64_t> places;  // of its vector, where the values of one mode begin
+  };
+  struct Part {
+    HostCopy rows;  // a row for each target
+    std::vector<Target> targets;
+  };
+
+  // Waits for them. Called once.
+  PooledVectors Wait();
+
+  PooledVectors vectors;  // zeros so far
+  std::vector<Part> parts;
+};
+
+// Puts the pooling of all ranges on the device's queue. `hidden` is on a backend. Where it has one
+// row for each text (cls pooling), nothing else may be needed.
+PendingVectors PoolSegments(const HiddenStates& hidden, const std::vector<PooledText>& texts);
 
 }  // namespace longspan

@@ -15,7 +15,7 @@ BASE=${BASE:-debian:bookworm-slim} IMAGE=${IMAGE:-longspan:dev}
 server=127.0.0.1:${LONGSPAN_IMAGE_PORT:-50251} http=127.0.0.1:${LONGSPAN_IMAGE_HTTP:-8281}
 
 echo "==> Building $IMAGE on $BASE"
-DOCKER_BUILDKIT=0 docker build --network host --build-arg BASE="$BASE" -t "$IMAGE" . ||
+DOCKER_BUILDKIT=0 docker build --target cpu --network host --build-arg BASE="$BASE" -t "$IMAGE" . ||
   die "the build failed; no such base? BASE=IMAGE names another Debian 12 image"
 echo "==> Image size, layers on the base first:"
 docker history --no-trunc --format '{{.Size}}\t{{.CreatedBy}}' "$IMAGE" | tac | awk -F'\t' '$1 != "0B" { printf "    %8s  %.100s\n", $1, $2 }'

@@ -3,7 +3,10 @@
 #include <algorithm>
 #include <chrono>
 #include <filesystem>
+#include <set>
+#include <string>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "core/error_details.h"
@@ -41,8 +44,11 @@ AdmissionOptions AdmissionOf(const ServerOptions& options, const ServedModel& mo
   out.max_queue_wait = absl::Seconds(options.max_queue_seconds);
   out.max_token_vector_bytes = options.max_token_vector_bytes;
   out.max_answer_bytes = options.max_answer_bytes;
-  // Where teams follow the load, a predicted second is one of all cores.
-  out.num_replicas = model.teams_follow_load ? 1 : static_cast<int>(options.replicas);
+  // Where teams follow the load, a predicted second is one of all cores; on cards it is one of a
+  // card.
+  out.num_replicas = static_cast<int>(model.teams_follow_load ? 1
+                                      : model.on_card         ? model.encoders.size()
+                                                              : options.replicas);
   return out;
 }
 
@@ -155,6 +161,21 @@ ConnectionLimits ConnectionLimitsOf(const ServerOptions& options) {
   return out;
 }
 
+// The names that tell readiness.
+std::set<std::string> ServedServices() {
+  std::set<std::string> names(kServedTeiServices.begin(), kServedTeiServices.end());
+  names.insert(kEncoderServiceName);
+  return names;
+}
+
+// What reflection lists beside itself.
+std::vector<std::string> KnownServices() {
+  std::vector<std::string> names = {kEncoderServiceName, kHealthServiceName};
+  names.insert(names.end(), kServedTeiServices.begin(), kServedTeiServices.end());
+  names.insert(names.end(), kUnservedTeiServices.begin(), kUnservedTeiServices.end());
+  return names;
+}
+
 // A server that has been idle for so long gives memory back: pauses between the requests of a busy
 // server are shorter.
 constexpr absl::Duration kIdleBeforeTrim = absl::Seconds(5);
@@ -190,8 +211,8 @@ Server::Server(ServerOptions options, ServedModel model, Log* log, std::function
            .max_unread_time = options_.default_deadline},
           [this] { return ReceivedBytes(); },
           [this](const OpenCalls::Dropped& dropped) { OnDropped(dropped); }, &clock_),
-      health_({kEncoderServiceName}, &open_calls_),
-      reflection_({kEncoderServiceName, kHealthServiceName}, &keys_, &open_calls_),
+      health_(ServedServices(), &open_calls_),
+      reflection_(KnownServices(), &keys_, &open_calls_),
       admission_(AdmissionOf(options_, model_), cost_.Corrected().text_seconds, &clock_),
       scheduler_(SchedulerOf(options_, model_), cost_.Corrected(), &clock_),
       tokenizers_(static_cast<int>(options_.tokenizer_threads)),
@@ -199,7 +220,8 @@ Server::Server(ServerOptions options, ServedModel model, Log* log, std::function
       parts_{&options_, &model_.info, model_.tokenizer.get(), &lifecycle_, &clock_,
              &keys_,    &admission_,  &tokenizers_,           &pipeline_,  &scheduler_,
              &metrics_, log,          &drain_bell_,           &open_calls_},
-      service_(&parts_) {
+      service_(&parts_),
+      tei_service_(&parts_) {
   metrics_.SetGaugeSource([this] { return ReadGauges(); });
 }
 
@@ -286,6 +308,7 @@ absl::Status Server::Listen() {
   auto acceptor = builder.experimental().AddExternalConnectionAcceptor(
       grpc::ServerBuilder::experimental_type::ExternalConnectionType::FROM_FD, tls_.Credentials());
   builder.RegisterService(&service_);
+  builder.RegisterService(&tei_service_);
   builder.RegisterService(&health_);
   if (options_.reflection) reflection_.RegisterWith(&builder);
   grpc_ = builder.BuildAndStart();
@@ -395,10 +418,18 @@ void Server::StartWorkers() {
   WorkerOptions options{.preempt = options_.preempt,
                         .piece_bytes = model_.piece_bytes,
                         .shares_memory = model_.on_card};
-  if (model_.on_card) options.cpu_time = WorkerOptions::NoCpuTime;
+  std::vector<std::shared_ptr<SharedDevice>> cards(model_.encoders.size());
+  if (model_.on_card) {
+    options.cpu_time = WorkerOptions::NoCpuTime;
+    // A pass is on the card's queue as a whole before its first layer has run.
+    options.preempt = false;
+    for (auto& card : cards) card = std::make_shared<SharedDevice>();
+  }
   for (int64_t i = 0; i < options_.replicas; ++i) {
-    workers_.push_back(std::make_unique<EncoderWorker>(model_.encoders[i % model_.encoders.size()],
-                                                       &scheduler_, &observers_, &clock_, options));
+    const size_t device = i % model_.encoders.size();
+    options.device = cards[device];
+    workers_.push_back(std::make_unique<EncoderWorker>(model_.encoders[device], &scheduler_,
+                                                       &observers_, &clock_, options));
   }
   reaper_ = std::make_unique<QueueReaper>(&scheduler_);
 }
@@ -625,6 +656,7 @@ ServerGauges Server::ReadGauges() const {
           .reloads = {tls_.files().num_taken(), keys_.files().num_taken()},
           .reload_failures = {tls_.files().num_refused(), keys_.files().num_refused()},
           .card_memory = card,
+          .recordings = model_.recordings ? model_.recordings() : RecordingCounts{},
           .cost_correction = {cost_.factor(Lane::kShort), cost_.factor(Lane::kLong),
                               cost_.factor(Lane::kBulk)}};
 }

@@ -57,6 +57,7 @@
 #include "server/rpc/tls_files.h"
 #include "server/server_options.h"
 #include "server/start/served_model.h"
+#include "server/tei/tei_service.h"
 #include "server/telemetry/log.h"
 #include "server/telemetry/metrics.h"
 
@@ -139,6 +140,7 @@ class Server {
   DrainBell drain_bell_;
   ServiceParts parts_;
   EncodeService service_;
+  TeiService tei_service_;
   std::vector<std::unique_ptr<EncoderWorker>> workers_;
   std::unique_ptr<QueueReaper> reaper_;
   std::unique_ptr<Watchdog> watchdog_;

@@ -116,7 +116,7 @@ const std::vector<Setting>& Settings() {
       {"http", "metrics and probes: HOST:PORT (IPv4), or off", ListenOn{&O::http, true}},
       {"replicas",
        "workers, each with a compute team; 0 = what moves most tokens in a measurement at start; "
-       "on a card one",
+       "on a card two",
        Integer{&O::replicas, 0, 1024}},
       {"threads",
        "threads of one team; 0 = CPU quota / replicas, or as the load asks for; on a card one",
@@ -153,7 +153,7 @@ const std::vector<Setting>& Settings() {
       {"max-connections-per-client",
        "connections of one address, at most three quarters of max-connections; 0 = no limit",
        Integer{&O::max_connections_per_client, 0, 1 << 20}},
-      {"max-stream-inputs", "EncodeStream: inputs of one stream in work or unsent",
+      {"max-stream-inputs", "items of one stream in work or unsent",
        Integer{&O::max_stream_inputs, 1, 1 << 20}},
       {"max-token-vector-bytes", "token vectors computed and not yet sent",
        Bytes(&O::max_token_vector_bytes, 1024, kMost)},

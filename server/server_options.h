@@ -34,7 +34,7 @@ struct ServerOptions {
   std::string http = "0.0.0.0:8080";  // a name or an IPv4 address with a port, or "off"
 
   // Compute.
-  // Worker threads, each with a compute team. 0 = one on a card; on the CPU, CPU quota / threads
+  // Worker threads, each with a compute team. 0 = two on a card; on the CPU, CPU quota / threads
   // where threads is set, else measured at start.
   int64_t replicas = 0;
   int64_t threads = 0;  // of one compute team; 0 = one on a card, else CPU quota / replicas
@@ -70,8 +70,8 @@ struct ServerOptions {
   int64_t max_request_bytes = int64_t{16} << 20;  // of one message
   int64_t max_concurrent_streams = 256;           // calls at once on one connection
   int64_t max_connections = 0;  // to the gRPC port, open at once; 0 = what descriptors allow
-  int64_t max_connections_per_client = 1024;  // of one address; 0 = no limit
-  int64_t max_stream_inputs = 64;  // EncodeStream: inputs of one stream in work or unsent
+  int64_t max_connections_per_client = 1024;          // of one address; 0 = no limit
+  int64_t max_stream_inputs = 64;                     // of one stream, in work or unsent
   int64_t max_token_vector_bytes = int64_t{2} << 30;  // computed and not yet sent, of all calls
   // One answer, as it is sent; those of all calls together may take twice as much.
   int64_t max_answer_bytes = int64_t{256} << 20;

@@ -22,7 +22,7 @@ core/checkpoint: core/weights core/model_info.h
 core/tokenizer: core/checkpoint core/error_details.h core/token_batch.h
 core/layers: core/backend core/kernels core/model_info.h
 core/attention: core/backend core/kernels core/layers core/runtime
-core/models: core/backend core/kernels core/layers core/attention core/weights core/checkpoint core/runtime core/model_info.h core/token_batch.h
+core/models: core/backend core/kernels core/layers core/attention core/weights core/checkpoint core/runtime core/model_info.h core/recording_counts.h core/token_batch.h
 core: core/backend core/models core/layers core/weights core/checkpoint core/runtime
 core/tools: core core/backend/open_backend.h core/models core/layers core/attention core/runtime core/weights core/checkpoint core/tokenizer
 server/text: core core/tokenizer
@@ -31,22 +31,23 @@ server/engine: core server/text server/batching
 server/wire: core core/runtime server/text server/batching server/server_options.h proto
 server/telemetry: core core/runtime server/batching server/wire proto/longspan/v1/length_classes.h
 server/rpc: core core/tokenizer server/text server/batching server/engine server/wire server/telemetry server/net server/lifecycle.h server/server_options.h proto
+server/tei: core core/tokenizer server/text server/batching server/rpc server/wire server/server_options.h proto
 server/http: server/net server/lifecycle.h
 server/net: core proto/longspan/v1/address.h
 server/settings: core proto/longspan/v1/edit_distance.h
 server/start: core core/backend/open_backend.h core/tokenizer core/checkpoint core/runtime server/batching server/engine server/telemetry server/settings server/server_options.h
-server: core core/backend/open_backend.h core/runtime server/start server/batching server/engine server/telemetry server/rpc server/http server/net server/settings proto/longspan/v1/address.h
+server: core core/backend/open_backend.h core/runtime server/start server/batching server/engine server/telemetry server/rpc server/tei server/http server/net server/settings proto/longspan/v1/address.h
 client: proto
 TABLE
 )
 
 # Each include of ours as "FILE:LINE:#include "PATH", judged by the table. Generated headers of the
-# contract (longspan/v1/encoder.pb.h) belong to the room proto.
-breaches=$(grep -rnoE --include='*.h' --include='*.cc' --include='*.cu' --include='*.cuh' '#include *["<](core|server|client|tests|proto|longspan)/[^">]+' core server client |
+# contracts (longspan/v1/encoder.pb.h) belong to the room proto.
+breaches=$(grep -rnoE --include='*.h' --include='*.cc' --include='*.cu' --include='*.cuh' '#include *["<](core|server|client|tests|proto|longspan|tei)/[^">]+' core server client |
   awk -v rooms="$rooms" '
     function room_of(path,   part, n) {
       n = split(path, part, "/")
-      if (part[1] == "longspan") return "proto"
+      if (part[1] == "longspan" || part[1] == "tei") return "proto"
       return (part[1] == "core" || part[1] == "server") && n > 2 ? part[1] "/" part[2] : part[1]
     }
     BEGIN {
@@ -71,11 +72,11 @@ forbid() {  # forbid WHY PATTERN PATH...: libraries that a room must not know
   printf '%s\n%s\n' "$why:" "$hits"; broken=1
 }
 torch='#include *[<"](torch|ATen|c10)/'
-rpc='#include *[<"](grpc|grpcpp|google/protobuf|google/rpc|prometheus|longspan/v1)'
+rpc='#include *[<"](grpc|grpcpp|google/protobuf|google/rpc|prometheus|longspan/v1|tei/v1)'
 forbid "core must not know gRPC, protobuf or Prometheus" "$rpc" core
 forbid "core/kernels must not know torch or absl" '#include *[<"](torch|ATen|c10|absl)/' core/kernels
 forbid "core/cuda/kernels must not know torch or absl" '#include *[<"](torch|ATen|c10|absl)/' core/cuda/kernels
-forbid "public headers of core must be free of torch" "$torch" core/encoder.h core/token_batch.h core/model_info.h core/device_memory.h core/backend/open_backend.h core/cost_model.h core/pooling.h core/tokenizer core/checkpoint/model_folder.h
+forbid "public headers of core must be free of torch" "$torch" core/encoder.h core/token_batch.h core/model_info.h core/device_memory.h core/recording_counts.h core/backend/open_backend.h core/cost_model.h core/pooling.h core/tokenizer core/checkpoint/model_folder.h
 forbid "server must not include torch" "$torch" server
 forbid "the engine (server/text, server/batching, server/engine) must not know gRPC, protobuf or Prometheus" "$rpc" server/text server/batching server/engine
 forbid "server/http must not know gRPC, protobuf or Prometheus" "$rpc" server/http

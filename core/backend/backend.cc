@@ -3,7 +3,27 @@
 #include <ATen/ops/arange.h>
 #include <ATen/ops/empty.h>
 
+#include <utility>
+
+#include "core/backend/upload_log.h"
+
 namespace longspan {
+namespace {
+
+thread_local UploadLog* log_in_force = nullptr;
+
+}  // namespace
+
+at::Tensor Backend::Upload(const at::Tensor& host) const {
+  const auto copy = [&] { return CopyToDevice(host); };
+  return log_in_force == nullptr ? copy() : log_in_force->Take(host, copy);
+}
+
+UploadLog* Backend::UseLog(UploadLog* log) const { return std::exchange(log_in_force, log); }
+
+std::unique_ptr<Recording> Backend::Record(const at::Tensor& /*x*/, const RowRun& /*run*/) const {
+  TORCH_CHECK(false, name(), " records nothing");
+}
 
 at::Tensor Backend::WindowAttention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                                     const DeviceLayout& layout, double scale) const {

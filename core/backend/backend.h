@@ -11,7 +11,8 @@
 // work on the device's queue and return: none copies anything to the host. Shapes follow from what
 // the host knows. A broken promise throws c10::Error.
 //
-// Thread safe; one pass at a time gives the best times. Proven by backend_rows_test,
+// Thread safe. All threads share one queue of the device; passes that are put on it one behind the
+// other give the best times (Encoder::Encode). Proven by backend_rows_test,
 // backend_attention_test, backend_chunks_test and, for whole models, by fixtures_test,
 // reformer_fixture_test and batch_mixes_test.
 #pragma once
@@ -20,6 +21,8 @@
 #include <c10/core/Device.h>
 
 #include <cstdint>
+#include <functional>
+#include <memory>
 #include <span>
 #include <string>
 #include <vector>
@@ -31,6 +34,8 @@
 #include "core/kernels/activation.h"
 
 namespace longspan {
+
+class UploadLog;
 
 struct NormWeights {
   at::Tensor weight;  // [E] float32
@@ -97,6 +102,22 @@ struct SegmentValues {
   at::Tensor max;           // [S, E] float32, -inf where no row is read; NaN wins
 };
 
+// Waits for values that are on their way to the host. Called once.
+using HostCopy = std::function<at::Tensor()>;
+
+// Some operations of a backend that make rows out of rows.
+using RowRun = std::function<at::Tensor(at::Tensor x)>;
+
+// A run that the device repeats by itself (a CUDA graph), so that the host hands over one thing
+// and not each operation. It reads where the recorded run read: weights, and what an UploadLog
+// holds.
+class Recording {
+ public:
+  virtual ~Recording() = default;
+  // What the run gives for x, which is of the shape and type of the recorded one.
+  virtual at::Tensor Repeat(const at::Tensor& x) const = 0;
+};
+
 class Backend {
  public:
   virtual ~Backend() = default;
@@ -105,7 +126,17 @@ class Backend {
   // As --device and ModelInfo::device say it: "cuda:0".
   virtual std::string name() const = 0;
   // A copy on the device. The host's tensor may be changed as soon as this returns.
-  virtual at::Tensor Upload(const at::Tensor& host) const = 0;
+  virtual at::Tensor Upload(const at::Tensor& host) const;
+  // Asks a log (upload_log.h) on this thread from now on, and gives the one before; null = none.
+  // Virtual like Upload, because a plugin has a variable of its own for it.
+  virtual UploadLog* UseLog(UploadLog* log) const;
+  // Puts a copy of `values` to the host on the device's queue. The function that comes back waits
+  // for it and gives it: for what stands before it on the queue, not for what comes behind it.
+  virtual HostCopy ReadBack(const at::Tensor& values) const = 0;
+  // Whether it records runs; and a recording of a run over rows like x. The run uploads nothing and
+  // copies nothing to the host. Its result is not computed. c10::Error where it cannot be recorded.
+  virtual bool records() const { return false; }
+  virtual std::unique_ptr<Recording> Record(const at::Tensor& x, const RowRun& run) const;
   // Asked after an operation has thrown: not OK where the device is gone for good, so that every
   // later operation would throw as well.
   virtual absl::Status CheckDevice() const { return absl::OkStatus(); }
@@ -216,6 +247,9 @@ class Backend {
 
   // rows [n, E]; see Segments.
   virtual SegmentValues ReduceSegments(const at::Tensor& rows, const Segments& segments) const = 0;
+
+ protected:
+  virtual at::Tensor CopyToDevice(const at::Tensor& host) const = 0;  // what Upload does
 };
 
 }  // namespace longspan

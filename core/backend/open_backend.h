@@ -28,7 +28,7 @@ using OpenBackendFunction = Backend*(int interface, int index, char* error);
 inline constexpr char kOpenBackendSymbol[] = "LongspanOpenBackend";
 inline constexpr int kOpenBackendErrorBytes = 512;
 // Counts the changes of Backend and of what its operations take.
-inline constexpr int kBackendInterface = 2;
+inline constexpr int kBackendInterface = 3;
 
 struct BackendPlugin {
   // The library's file. It is looked for beside the running program, then where the program's

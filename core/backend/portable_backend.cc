@@ -40,8 +40,12 @@ at::Tensor Reduce(const at::Tensor& rows, const char* how, const at::Tensor& len
 
 }  // namespace
 
-at::Tensor PortableBackend::Upload(const at::Tensor& host) const {
+at::Tensor PortableBackend::CopyToDevice(const at::Tensor& host) const {
   return host.to(device_, /*non_blocking=*/false, /*copy=*/true);
+}
+
+HostCopy PortableBackend::ReadBack(const at::Tensor& values) const {
+  return [host = values.cpu()] { return host; };
 }
 
 at::Tensor PortableBackend::Product(const at::Tensor& x, const at::Tensor& weight,

@@ -19,7 +19,8 @@ class PortableBackend : public Backend {
 
   at::Device device() const override { return device_; }
   std::string name() const override { return device_.str(); }
-  at::Tensor Upload(const at::Tensor& host) const override;
+  at::Tensor CopyToDevice(const at::Tensor& host) const override;
+  HostCopy ReadBack(const at::Tensor& values) const override;
 
   at::Tensor Product(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias,
                      kernels::Activation activation) const override;

@@ -4,10 +4,12 @@
 #include <ATen/ops/_flash_attention_forward.h>
 #include <ATen/ops/empty.h>
 #include <c10/cuda/CUDACachingAllocator.h>
+#include <c10/cuda/CUDAEvent.h>
 #include <c10/cuda/CUDAGuard.h>
 #include <c10/cuda/CUDAStream.h>
 
 #include <exception>
+#include <memory>
 #include <optional>
 #include <tuple>
 
@@ -46,8 +48,8 @@ int64_t BytesOfThePool(c10::DeviceIndex card) noexcept {
 }  // namespace
 
 CudaBackend::CudaBackend(int card)
-    : KernelBackend(at::Device(at::kCUDA, static_cast<c10::DeviceIndex>(card)),
-                    CapabilityOf(card)) {
+    : KernelBackend(at::Device(at::kCUDA, static_cast<c10::DeviceIndex>(card)), CapabilityOf(card)),
+      recordings_(std::make_shared<CudaGraph::Place>(device().index())) {
   // Sums stay float32 where a product is cut in parts, and float32 products are float32.
   at::globalContext().setAllowBF16ReductionCuBLAS(false);
   at::globalContext().setAllowFP16ReductionCuBLAS(false);
@@ -58,12 +60,30 @@ CudaBackend::CudaBackend(int card)
 
 // From pages that are locked in memory the device copies by itself, and the host goes on. The pages
 // return to LibTorch's cache once they are copied.
-at::Tensor CudaBackend::Upload(const at::Tensor& host) const {
+at::Tensor CudaBackend::CopyToDevice(const at::Tensor& host) const {
   if (host.nbytes() == 0 || static_cast<int64_t>(host.nbytes()) > kMostPinnedBytes)
-    return PortableBackend::Upload(host);
+    return PortableBackend::CopyToDevice(host);
   at::Tensor pinned = at::empty(host.sizes(), host.options().pinned_memory(true));
   pinned.copy_(host);
   return pinned.to(device(), /*non_blocking=*/true, /*copy=*/true);
+}
+
+// The thread sleeps until the copy is done: the cores are for those that prepare the next pass.
+HostCopy CudaBackend::ReadBack(const at::Tensor& values) const {
+  at::Tensor host =
+      at::empty(values.sizes(), values.options().device(at::kCPU).pinned_memory(true));
+  host.copy_(values, /*non_blocking=*/true);
+  auto done =
+      std::make_shared<c10::cuda::CUDAEvent>(cudaEventDisableTiming | cudaEventBlockingSync);
+  done->record();
+  return [host, done] {
+    done->synchronize();
+    return host;
+  };
+}
+
+std::unique_ptr<Recording> CudaBackend::Record(const at::Tensor& x, const RowRun& run) const {
+  return std::make_unique<CudaGraph>(x, run, recordings_);
 }
 
 // An error that spoils the device for good comes back with every call of the process.

@@ -6,6 +6,9 @@
 // by tests/cuda/backend_check.cc.
 #pragma once
 
+#include <memory>
+
+#include "core/cuda/cuda_graph.h"
 #include "core/cuda/kernel_backend.h"
 
 namespace longspan {
@@ -15,7 +18,10 @@ class CudaBackend final : public KernelBackend {
   // The card must exist. Throws c10::Error where it does not answer.
   explicit CudaBackend(int card);
 
-  at::Tensor Upload(const at::Tensor& host) const override;
+  at::Tensor CopyToDevice(const at::Tensor& host) const override;
+  HostCopy ReadBack(const at::Tensor& values) const override;
+  bool records() const override { return true; }
+  std::unique_ptr<Recording> Record(const at::Tensor& x, const RowRun& run) const override;
   absl::Status CheckDevice() const override;
   void FreeUnused() const override;
   DeviceMemory Memory() const override;
@@ -25,6 +31,9 @@ class CudaBackend final : public KernelBackend {
 
  protected:
   cudaStream_t stream() const override;
+
+ private:
+  const std::shared_ptr<CudaGraph::Place> recordings_;
 };
 
 }  // namespace longspan

@@ -37,6 +37,9 @@ std::shared_ptr<const RotaryEmbedding::Table> RotaryEmbedding::TableFor(
                 angles.sin().mul_(scaling_.attention_factor)};
     if (placement_.backend != nullptr)
       table = {placement_.backend->Upload(table.cos), placement_.backend->Upload(table.sin)};
+    // Recorded runs go on to read the table that was there before them.
+    if (placement_.backend != nullptr && frequencies.table != nullptr)
+      frequencies.older.push_back(std::move(frequencies.table));
     frequencies.table = std::make_shared<Table>(std::move(table));
   }
   return frequencies.table;

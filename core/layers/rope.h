@@ -46,6 +46,8 @@ class RotaryEmbedding {
     std::mutex mu;
     at::Tensor inverse;                  // [D/2]; constant after construction
     std::shared_ptr<const Table> table;  // guarded by mu
+    // Smaller ones on a backend, together no larger than the last; guarded by mu.
+    std::vector<std::shared_ptr<const Table>> older;
   };
   // A table of at least num_positions positions.
   std::shared_ptr<const Table> TableFor(Frequencies& frequencies, int64_t num_positions) const;

@@ -16,6 +16,7 @@
 #include "absl/status/statusor.h"
 #include "core/layers/placement.h"
 #include "core/model_info.h"
+#include "core/recording_counts.h"
 #include "core/token_batch.h"
 
 namespace longspan {
@@ -78,6 +79,9 @@ struct ForwardOptions {
   // Per text: true = only row 0 of the last layer will be read (cls pooling). A model may skip the
   // other rows where all texts say so. Empty = all rows are read.
   std::vector<bool> first_row_only;
+  // Whether a backend may repeat a run of the layers that it has recorded (layer_recordings.h), in
+  // which there are no seams.
+  bool may_be_recorded = true;
   // For tests and tools: called with the embedding output (layer 0) and after each layer (1..N).
   // `hidden` is [T, hidden_size], packed without padding.
   std::function<void(int layer, const at::Tensor& hidden)> observe_layer;
@@ -97,6 +101,10 @@ class EncoderModel {
   // dropped. Exceptions of LibTorch pass through; Encoder catches them.
   virtual absl::StatusOr<HiddenStates> Forward(const TokenBatch& batch,
                                                const ForwardOptions& options) const = 0;
+  // Gives back what is kept on a device beside the weights.
+  virtual void FreeKept() const {}
+  // Of the runs of its layers that a backend records; zeros where none is.
+  virtual RecordingCounts recordings() const { return {}; }
 };
 
 // Builds the model of folder.model_type() (registry.cc has the list). UNIMPLEMENTED names the type

@@ -21,20 +21,24 @@ class PackedModel final : public EncoderModel {
       : embeddings_(std::move(embeddings)),
         layers_(std::move(layers)),
         info_(std::move(info)),
-        placement_(placement) {}
+        placement_(placement),
+        recordings_(placement) {}
 
   const ModelInfo& info() const override { return info_; }
   absl::StatusOr<HiddenStates> Forward(const TokenBatch& batch,
                                        const ForwardOptions& options) const override {
     PackedPass pass(batch, options, placement_);
-    return RunLayers(layers_, embeddings_(batch), pass);
+    return RunLayers(layers_, embeddings_(batch), pass, recordings_);
   }
+  void FreeKept() const override { recordings_.Clear(); }
+  RecordingCounts recordings() const override { return recordings_.counts(); }
 
  private:
   TokenEmbeddings embeddings_;
   std::vector<Layer> layers_;
   ModelInfo info_;
   Placement placement_;
+  mutable LayerRecordings recordings_;
 };
 
 }  // namespace longspan

@@ -13,11 +13,12 @@ namespace longspan {
 
 PackedPass::PackedPass(const TokenBatch& batch, const ForwardOptions& options,
                        const Placement& placement)
-    : batch_(batch),
-      options_(options),
+    : batch_(&batch),
+      options_(&options),
       placement_(placement),
       cu_seqlens_(batch.cu_seqlens()),
-      mask_(batch.attention_mask()) {
+      mask_(batch.attention_mask()),
+      first_row_only_(options.first_row_only) {
   TORCH_CHECK(placement.backend == nullptr || options.observe_attention == nullptr,
               "attention is observed on the CPU alone");
   cu_globals_ = {0};
@@ -36,16 +37,16 @@ int64_t PackedPass::RowsPerPause() {
 }
 
 void PackedPass::AtSeam() const {
-  if (options_.at_seam) options_.at_seam();
+  if (options_->at_seam) options_->at_seam();
 }
 
 absl::Status PackedPass::DropTexts(at::Tensor& hidden) {
   if (stopped_) return absl::CancelledError("every text of the batch was dropped");
   AtSeam();
-  if (!options_.is_dropped) return absl::OkStatus();
+  if (!options_->is_dropped) return absl::OkStatus();
   std::vector<int32_t> kept;
   for (int32_t position = 0; position < static_cast<int32_t>(texts_.size()); ++position) {
-    if (!options_.is_dropped(texts_[position])) kept.push_back(position);
+    if (!options_->is_dropped(texts_[position])) kept.push_back(position);
   }
   if (kept.empty()) return absl::CancelledError("every text of the batch was dropped");
   if (kept.size() < texts_.size()) KeepTexts(kept, hidden);
@@ -54,9 +55,9 @@ absl::Status PackedPass::DropTexts(at::Tensor& hidden) {
 
 bool PackedPass::Continue() const {
   AtSeam();
-  if (!options_.is_dropped) return true;
+  if (!options_->is_dropped) return true;
   stopped_ = std::all_of(texts_.begin(), texts_.end(),
-                         [&](int32_t text) { return options_.is_dropped(text); });
+                         [&](int32_t text) { return options_->is_dropped(text); });
   return !stopped_;
 }
 
@@ -67,12 +68,14 @@ void PackedPass::KeepTexts(const std::vector<int32_t>& positions, at::Tensor& hi
   rest.globals_.clear();
   rest.cu_globals_ = {0};
   rest.mask_.clear();
+  rest.first_row_only_.clear();
   std::vector<at::Tensor> rows;
   for (int32_t position : positions) {
     const int32_t begin = cu_seqlens_[position];
     const int32_t end = cu_seqlens_[position + 1];
     const int32_t shift = rest.cu_seqlens_.back() - begin;  // where the rows move, at most 0
     rest.texts_.push_back(texts_[position]);
+    if (!first_row_only_.empty()) rest.first_row_only_.push_back(first_row_only_[position]);
     rest.cu_seqlens_.push_back(end + shift);
     for (int32_t g = cu_globals_[position]; g < cu_globals_[position + 1]; ++g)
       rest.globals_.push_back(globals_[g] + shift);
@@ -88,6 +91,7 @@ void PackedPass::KeepTexts(const std::vector<int32_t>& positions, at::Tensor& hi
   globals_ = std::move(rest.globals_);
   cu_globals_ = std::move(rest.cu_globals_);
   mask_ = std::move(rest.mask_);
+  first_row_only_ = std::move(rest.first_row_only_);
 }
 
 void PackedPass::PlaceOnce(const LayoutKey& key, PackedLayout& layout) {
@@ -122,7 +126,7 @@ PackedLayout PackedPass::Part(int64_t begin, int64_t end, int64_t window) {
   layout.cu_seqlens = part_seqlens_;
   layout.windows = windows_;
   if (!mask_.empty()) layout.key_mask = std::span(mask_).subspan(first, cu_seqlens_[end] - first);
-  layout.observer = options_.observe_attention;
+  layout.observer = options_->observe_attention;
   PlaceOnce({.window = window, .dense_up_to = -1, .begin = begin, .end = end}, layout);
   return layout;
 }
@@ -138,7 +142,7 @@ PackedLayout PackedPass::Layout(int64_t window, int64_t dense_up_to) {
   layout.globals = globals_;
   if (has_globals()) layout.cu_globals = cu_globals_;
   layout.key_mask = mask_;
-  layout.observer = options_.observe_attention;
+  layout.observer = options_->observe_attention;
   PlaceOnce({.window = window, .dense_up_to = dense_up_to, .end = num_texts()}, layout);
   return layout;
 }
@@ -148,19 +152,42 @@ at::Tensor PackedPass::FirstRows(const at::Tensor& x) const {
 }
 
 bool PackedPass::first_row_only() const {
-  for (int32_t text : texts_) {
-    if (options_.first_row_only.empty() || !options_.first_row_only[text]) return false;
-  }
-  return true;
+  return !first_row_only_.empty() && std::all_of(first_row_only_.begin(), first_row_only_.end(),
+                                                 [](bool only) { return only; });
+}
+
+std::string PackedPass::Shape() const {
+  std::string shape;
+  const auto add = [&shape](const auto& values) {
+    const auto size = static_cast<int64_t>(values.size());
+    shape.append(reinterpret_cast<const char*>(&size), sizeof size);
+    shape.append(reinterpret_cast<const char*>(values.data()), size * sizeof values[0]);
+  };
+  add(cu_seqlens_);
+  add(globals_);
+  add(cu_globals_);
+  add(mask_);
+  shape.push_back(first_row_only() ? 1 : 0);
+  return shape;
+}
+
+PackedPass PackedPass::Unattended() const {
+  static const ForwardOptions nobody;
+  PackedPass pass = *this;
+  pass.batch_ = nullptr;
+  pass.options_ = &nobody;
+  pass.uploaded_.clear();
+  pass.placed_.reset();
+  return pass;
 }
 
 void PackedPass::Observe(int layer, const at::Tensor& hidden) const {
-  if (options_.observe_layer) options_.observe_layer(layer, hidden);
+  if (options_->observe_layer) options_->observe_layer(layer, hidden);
 }
 
 HiddenStates PackedPass::Result(at::Tensor hidden, RowFunction last) const {
   const bool one_row_per_text = hidden.size(0) != num_rows();
-  std::vector<int64_t> text_begin(batch_.num_texts(), 0);
+  std::vector<int64_t> text_begin(batch_->num_texts(), 0);
   for (int64_t position = 0; position < num_texts(); ++position) {
     text_begin[texts_[position]] = one_row_per_text ? position : cu_seqlens_[position];
   }

@@ -28,6 +28,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -73,6 +74,12 @@ class PackedPass {
 
   // True: of each text that is still in, only row 0 of the last layer is wanted.
   bool first_row_only() const;
+  // All that the layers' work depends on beside the rows: two passes of a model that are the same
+  // here put the same operations on a backend's queue.
+  std::string Shape() const;
+  // A pass over the texts that are still in, for nobody: it has no seams, no text is dropped,
+  // nothing is observed, and it may outlive the batch and the options. It makes no Result.
+  PackedPass Unattended() const;
   const Placement& placement() const { return placement_; }
   // The first row of each text: x [num_rows(), E] -> [num_texts(), E].
   at::Tensor FirstRows(const at::Tensor& x) const;
@@ -84,6 +91,8 @@ class PackedPass {
     return cu_seqlens_[position + 1] - cu_seqlens_[position];
   }
 
+  // Whether the layers may be run as a recording: nobody observes them, and the caller allows it.
+  bool may_be_recorded() const { return options_->may_be_recorded && !options_->observe_layer; }
   // Hands the rows to options.observe_layer, where a test or a tool has set it.
   void Observe(int layer, const at::Tensor& hidden) const;
 
@@ -108,15 +117,16 @@ class PackedPass {
   // On a backend: gives the layout its uploaded form, which is made where it was not yet.
   void PlaceOnce(const LayoutKey& key, PackedLayout& layout);
 
-  const TokenBatch& batch_;
-  const ForwardOptions& options_;
-  const Placement placement_;
+  const TokenBatch* batch_;
+  const ForwardOptions* options_;
+  Placement placement_;
   // Of the texts that are still in, in order.
   std::vector<int32_t> texts_;         // index in the batch
   std::vector<int32_t> cu_seqlens_;    // [num_texts() + 1]
   std::vector<int32_t> globals_;       // rows of global tokens, ascending
   std::vector<int32_t> cu_globals_;    // [num_texts() + 1], borders of texts in globals_
   std::vector<uint8_t> mask_;          // [num_rows()], 0 = not read; empty = all are read
+  std::vector<bool> first_row_only_;   // [num_texts()], or empty = of no text
   std::vector<int64_t> windows_;       // [num_texts()], of the last Layout or Part
   std::vector<int32_t> part_seqlens_;  // [texts + 1], of the last Part
 

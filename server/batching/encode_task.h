@@ -62,8 +62,8 @@ class EncodeTask {
     // Where input.options.token_sink puts the token vectors, so that room for them is reserved
     // before the task is queued (EncodePipeline). Null = none are wanted.
     std::shared_ptr<TokenVectorBuffer> token_vectors;
-    // Where the room for the vectors of the answer is counted, before the task is queued. Null =
-    // not counted.
+    // Where the room for the vectors of the answer is counted, before the task is queued; those of
+    // `token_vectors` are part of it. Null = not counted.
     std::shared_ptr<AnswerRoom> answer;
     // What measures the task, where somebody reads it while the task goes on (RpcCall); null = the
     // task makes its own.

@@ -81,15 +81,17 @@ absl::Status EncodePipeline::Reserve(EncodeTask& task, const PreparedText& prepa
     for (const TextPiece& piece : prepared.pieces) shapes.push_back(ShapeOf(piece, prepared.lsh));
     status = admission_->Resize(task.permit(), shapes, /*total_tokens=*/0, task.deadline());
   }
+  const int64_t row_bytes = context_.model->token_dimensions * static_cast<int64_t>(sizeof(float));
+  const int64_t token_vector_bytes =
+      task.token_vectors() == nullptr ? 0 : prepared.num_piece_tokens() * row_bytes;
   if (status.ok() && task.answer() != nullptr) {
     status = task.answer()->AddText(!prepared.document.empty(),
                                     static_cast<int64_t>(prepared.spans.size()));
+    if (status.ok()) status = task.answer()->Add(token_vector_bytes);
     if (absl::IsInvalidArgument(status)) status = AtField(status, task.input().field);
   }
   if (!status.ok() || task.token_vectors() == nullptr) return status;
-  const int64_t row_bytes = context_.model->token_dimensions * static_cast<int64_t>(sizeof(float));
-  absl::StatusOr<OutputReservation> room =
-      admission_->ReserveOutput(prepared.num_piece_tokens() * row_bytes);
+  absl::StatusOr<OutputReservation> room = admission_->ReserveOutput(token_vector_bytes);
   if (!room.ok()) return room.status();
   task.token_vectors()->SetReservation(*std::move(room));
   return absl::OkStatus();

@@ -129,7 +129,8 @@ void EncoderWorker::RunBatch(const PackedBatch& batch) {
   EncodePieces(pass, batch.pieces);
   const absl::Time end = clock_->Now();
   pass.Count(end, scheduler_->PartOfCores(threads_));
-  const absl::Duration compute = end - start - pass.between_layers;
+  absl::Duration compute = end - start - pass.between_layers;
+  if (options_.device != nullptr) compute = pass.core_time = options_.device->Computed(start, end);
   --depth_;
   EndHeartbeat(end, &batch);
   if (observer_ == nullptr) return;
@@ -192,6 +193,7 @@ int64_t EncoderWorker::BytesOf(const QueuedPiece& piece) const {
 }
 
 absl::Status EncoderWorker::LoseDevice(const absl::Status& cause) {
+  if (options_.device != nullptr) options_.device->Lose();
   absl::MutexLock lock(&mu_);
   heartbeat_.device_lost = true;
   heartbeat_.device_error = std::string(cause.message());
@@ -211,7 +213,8 @@ void EncoderWorker::FailRunning(const absl::Status& status) {
 
 std::vector<absl::StatusOr<EncodedText>> EncoderWorker::CallEncode(
     Pass& pass, std::span<const QueuedPiece> pieces) {
-  if (heartbeat().device_lost) return FailAll(pieces.size(), DeviceGone());
+  const bool lost = options_.device != nullptr ? options_.device->lost() : heartbeat().device_lost;
+  if (lost) return FailAll(pieces.size(), DeviceGone());
   try {
     TokenBatch batch;
     std::vector<EncodeOptions> options;

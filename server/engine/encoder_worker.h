@@ -24,6 +24,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <span>
 #include <string>
 #include <thread>
@@ -38,6 +39,7 @@
 #include "server/batching/batch_observer.h"
 #include "server/batching/batch_scheduler.h"
 #include "server/batching/clock.h"
+#include "server/engine/shared_device.h"
 
 namespace longspan {
 
@@ -55,6 +57,9 @@ struct WorkerOptions {
   // Passes take memory that other processes may take too (a card): what does not fit alone may fit
   // later, whatever this process computes.
   bool shares_memory = false;
+  // Shared by the workers of one device whose passes stand in one queue; null = a pass has its
+  // device to itself.
+  std::shared_ptr<SharedDevice> device = nullptr;
 
   // For passes on a card. A thread that waits for a card may spin, and then its CPU time says
   // nothing: seams alone are signs of life.

@@ -47,7 +47,7 @@ EncodeService::EncodeService(const ServiceParts* parts) {
   parts->metrics->SetLimits(LimitsInForce(*parts->model, *parts->options));
   Serve("/longspan.v1.EncoderService/Encode", StartRequest<EncodeCall>(parts));
   Serve("/longspan.v1.EncoderService/EncodeStream", [parts](grpc::CallbackServerContext* context) {
-    return EncodeStreamCall::Start(context, parts);
+    return ItemStreamCall::Start(std::make_shared<EncodeStreamCall>(context, parts));
   });
   Serve("/longspan.v1.EncoderService/EncodeTokens", StartRequest<EncodeTokensCall>(parts));
   Serve("/longspan.v1.EncoderService/Tokenize", StartRequest<TokenizeCall>(parts));

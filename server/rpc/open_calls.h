@@ -82,7 +82,8 @@ class OpenCalls {
   OpenCalls(Options options, std::function<int64_t()> received_bytes,
             std::function<void(const Dropped&)> on_drop, const Clock* clock);
 
-  // A call of longspan.v1, or of another service (nullopt), which a drain does not wait for.
+  // A call of longspan.v1 or tei.v1, or of another service (nullopt), which a drain does not wait
+  // for.
   // `context` must live until Remove.
   Handle Add(std::optional<RpcMethod> method, std::string client,
              grpc::CallbackServerContext* context);
@@ -104,7 +105,7 @@ class OpenCalls {
   void Look();
 
   using Counts = std::array<int64_t, kNumRpcMethods>;
-  Counts open() const;  // calls of longspan.v1, by method
+  Counts open() const;  // calls of longspan.v1 and tei.v1, by method
   // Calls whose only request has not come, or is not decoded yet.
   int64_t num_receiving() const;
   int64_t num_opened() const;                     // calls since the server's start, of all services

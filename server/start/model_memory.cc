@@ -52,28 +52,29 @@ std::optional<int64_t> RoomOnCards(std::span<const std::shared_ptr<Encoder>> enc
   return least;
 }
 
-// The default, halved until a pass of each replica of a card and one at a seam fit into the room.
-int64_t BatchTokensOnCard(const Encoder& encoder, int64_t replicas, int64_t room) {
+// Passes of a card take turns (Encoder::Encode): however many are under way, they hold together
+// what one takes, and the last rows of others. Those are less than another pass.
+constexpr int64_t kPassesBeside = 1;
+
+// The default, halved until it fits into the room so.
+int64_t BatchTokensOnCard(const Encoder& encoder, int64_t room) {
   constexpr int64_t kLeast = 1024;
   int64_t tokens = DefaultBatchTokens(/*on_card=*/true);
-  while (tokens > kLeast && (1 + replicas) * BatchBytes(encoder, tokens) > room) tokens /= 2;
+  while (tokens > kLeast && (1 + kPassesBeside) * BatchBytes(encoder, tokens) > room) tokens /= 2;
   return tokens;
 }
 
 // On a card a pass takes the card's memory, and what a text takes beside its tensors the host's.
 void BoundByCards(std::span<const std::shared_ptr<Encoder>> encoders, ServerOptions* options,
                   ServedModel* model) {
-  const auto cards = static_cast<int64_t>(encoders.size());
-  const int64_t replicas = (options->replicas + cards - 1) / cards;  // of one card
   const std::optional<int64_t> room = RoomOnCards(encoders);
   if (options->max_batch_tokens == 0) {
-    options->max_batch_tokens = room.has_value()
-                                    ? BatchTokensOnCard(*encoders.front(), replicas, *room)
-                                    : DefaultBatchTokens(/*on_card=*/true);
+    options->max_batch_tokens = room.has_value() ? BatchTokensOnCard(*encoders.front(), *room)
+                                                 : DefaultBatchTokens(/*on_card=*/true);
   }
   if (room.has_value()) {
     model->max_piece_bytes =
-        MostOfAText(*room, replicas, BatchBytes(*encoders.front(), options->max_batch_tokens));
+        MostOfAText(*room, kPassesBeside, BatchBytes(*encoders.front(), options->max_batch_tokens));
   }
   MemoryRoom host;
   if (model->container_bytes > 0)

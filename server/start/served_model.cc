@@ -70,10 +70,14 @@ struct TeamLimit {
   std::string cause;
 };
 
-// Fills in replicas and threads where they are 0. A card is fed by one replica, or more where the
-// settings say so; its thread only hands over work, and leaves the cores to tokenizers and calls.
+// Passes of a card that are under way at once: one that it computes, and the next one on its queue.
+constexpr int64_t kPassesOfACard = 2;
+
+// Fills in replicas and threads where they are 0. The threads of a card's replicas only hand over
+// work, and leave the cores to tokenizers and calls.
 TeamLimit DivideCores(ServerOptions* options, int cards) {
   if (cards > 0) {
+    if (options->replicas == 0) options->replicas = kPassesOfACard * cards;
     options->replicas = std::max<int64_t>(cards, options->replicas);
     options->threads = std::max<int64_t>(1, options->threads);
   }
@@ -138,6 +142,17 @@ DeviceMemory MemoryOf(const Encoders& encoders) {
   return sum;
 }
 
+RecordingCounts RecordingsOf(const Encoders& encoders) {
+  RecordingCounts sum;
+  for (const std::shared_ptr<Encoder>& encoder : encoders) {
+    const RecordingCounts counts = encoder->recordings();
+    sum.recorded += counts.recorded;
+    sum.refused += counts.refused;
+    sum.repeated += counts.repeated;
+  }
+  return sum;
+}
+
 // Predictions and checks are those of the first encoder: the cards of a server are alike.
 void SetFunctions(const Encoders& encoders, const std::string& folder, int64_t max_batch_tokens,
                   ServedModel* model) {
@@ -149,7 +164,10 @@ void SetFunctions(const Encoders& encoders, const std::string& folder, int64_t m
       return encoder->Encode(batch, wanted, control);
     });
   }
-  if (model->on_card) model->device_memory = [encoders] { return MemoryOf(encoders); };
+  if (model->on_card) {
+    model->device_memory = [encoders] { return MemoryOf(encoders); };
+    model->recordings = [encoders] { return RecordingsOf(encoders); };
+  }
   model->cost.text_seconds = [first](const TextShape& text) {
     return first->cost_model().TextSeconds(text);
   };

@@ -15,6 +15,7 @@
 #include "core/compute_teams.h"
 #include "core/device_memory.h"
 #include "core/model_info.h"
+#include "core/recording_counts.h"
 #include "core/text_shape.h"
 #include "core/tokenizer/tokenizer.h"
 #include "server/batching/batch_scheduler.h"
@@ -36,6 +37,7 @@ struct ServedModel {
   std::string why_cpu;
   // Of all cards together, as Encoder::device_memory tells it; empty on the CPU.
   std::function<DeviceMemory()> device_memory;
+  std::function<RecordingCounts()> recordings;  // of all cards together; empty on the CPU
   // Encoder::Encode of each device, at least one: replica i computes with number i modulo their
   // number.
   std::vector<EncodeFunction> encoders;
@@ -66,9 +68,9 @@ struct ServedModel {
 
 // Opens options.device and then options.model: folder, tokenizer, weights. "auto" is the CPU where
 // no card can be used. What options leave open it fills in. On the CPU: replicas and threads, by
-// measurement where both are 0, else from the other one and the cores. On cards: one replica of one
-// thread each, and as many max_batch_tokens as their memory holds, up to the default. Errors are
-// one line: what, where, what to do.
+// measurement where both are 0, else from the other one and the cores. On cards: two replicas of
+// one thread for each, and as many max_batch_tokens as their memory holds, up to the default.
+// Errors are one line: what, where, what to do.
 absl::StatusOr<ServedModel> LoadServedModel(ServerOptions* options);
 
 }  // namespace longspan

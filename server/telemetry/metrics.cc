@@ -105,22 +105,6 @@ Family<Gauge>& Gauges(prometheus::Registry* registry, const char* name, const ch
 
 }  // namespace
 
-std::string_view RpcMethodName(RpcMethod method) {
-  switch (method) {
-    case RpcMethod::kEncode:
-      return "Encode";
-    case RpcMethod::kEncodeStream:
-      return "EncodeStream";
-    case RpcMethod::kEncodeTokens:
-      return "EncodeTokens";
-    case RpcMethod::kTokenize:
-      return "Tokenize";
-    case RpcMethod::kGetModelInfo:
-      return "GetModelInfo";
-  }
-  return "unknown";
-}
-
 std::string_view DropReasonName(DropReason reason) {
   switch (reason) {
     case DropReason::kSlowRequest:
@@ -136,7 +120,7 @@ std::string_view DropReasonName(DropReason reason) {
 Metrics::Metrics(const ModelInfo& model, bool tei_names)
     : requests_(Counters(&registry_, "requests_total", "Calls answered, by method and gRPC code.")),
       stream_items_(
-          Counters(&registry_, "stream_items_total", "Inputs of EncodeStream answered, by code.")),
+          Counters(&registry_, "stream_items_total", "Items of streams answered, by code.")),
       dropped_(Counters(&registry_, "dropped_calls_total",
                         "Calls ended because their caller did not send or did not read."),
                "reason", Names<kNumDropReasons>(DropReasonName)),
@@ -181,6 +165,10 @@ Metrics::Metrics(const ModelInfo& model, bool tei_names)
       oom_splits_(Counters(&registry_, "oom_splits_total",
                            "Batches run again in halves for lack of memory.")
                       .Add({})),
+      recordings_(Counters(&registry_, "recordings_total",
+                           "Shapes of passes that the card has recorded or refused to record, and "
+                           "passes that it repeated."),
+                  "kind", std::array<std::string, 3>{"recorded", "refused", "repeated"}),
       queue_texts_(Gauges(&registry_, "queue_texts", "Texts waiting for a worker.").Add({})),
       queue_tokens_(Gauges(&registry_, "queue_tokens", "Tokens waiting for a worker.").Add({})),
       queue_predicted_seconds_(Gauges(&registry_, "queue_predicted_seconds",
@@ -287,10 +275,8 @@ void Metrics::OnCall(const CallOutcome& outcome) {
       absl::ToDoubleSeconds(outcome.total));
   CountEnd(outcome);
   if (outcome.status.ok() && !outcome.itemised) CountWork(outcome);
-  if (tei_ != nullptr &&
-      (outcome.method == RpcMethod::kEncode || outcome.method == RpcMethod::kEncodeTokens)) {
+  if (tei_ != nullptr && Encodes(outcome.method) && !IsStream(outcome.method))
     tei_->OnRequest(outcome.texts, outcome.status, outcome.total, outcome.timings);
-  }
 }
 
 void Metrics::OnText(int64_t tokens, const StageTimings& timings) {
@@ -306,7 +292,7 @@ void Metrics::OnStreamItem(const CallOutcome& outcome) {
   }
   counter->Increment();
   CountEnd(outcome);
-  if (tei_ != nullptr)
+  if (tei_ != nullptr && Encodes(outcome.method))
     tei_->OnRequest(outcome.texts, outcome.status, outcome.total, outcome.timings);
   if (outcome.status.ok()) CountWork(outcome);
 }
@@ -435,6 +421,9 @@ void Metrics::ReadGauges() {
   connections_[0].Set(static_cast<double>(gauges.grpc_connections));
   connections_[1].Set(static_cast<double>(gauges.http_connections));
   RaiseTo(&log_dropped_, gauges.log_lines_lost);
+  RaiseTo(&recordings_[0], gauges.recordings.recorded);
+  RaiseTo(&recordings_[1], gauges.recordings.refused);
+  RaiseTo(&recordings_[2], gauges.recordings.repeated);
   tls_expires_.Set(static_cast<double>(gauges.tls_expires));
   for (size_t i = 0; i < kNumReloadedFiles; ++i) {
     RaiseTo(&reloads_[i], gauges.reloads[i]);

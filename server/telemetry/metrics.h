@@ -36,21 +36,18 @@
 #include "core/device_memory.h"
 #include "core/error_details.h"
 #include "core/model_info.h"
+#include "core/recording_counts.h"
 #include "proto/longspan/v1/length_classes.h"
 #include "server/batching/batch_observer.h"
 #include "server/batching/encode_task.h"
 #include "server/telemetry/labelled_children.h"
 #include "server/telemetry/process_metrics.h"
+#include "server/telemetry/rpc_method.h"
 #include "server/telemetry/tei_metrics.h"
 #include "server/wire/limits.h"
 #include "server/wire/status.h"
 
 namespace longspan {
-
-// The methods of longspan.v1.EncoderService: the label `method`.
-enum class RpcMethod { kEncode, kEncodeStream, kEncodeTokens, kTokenize, kGetModelInfo };
-inline constexpr size_t kNumRpcMethods = 5;
-std::string_view RpcMethodName(RpcMethod method);  // "Encode", "EncodeStream", ...
 
 // Why a call was ended that its caller kept waiting (open_calls.h).
 enum class DropReason { kSlowRequest, kReceivingMemory, kUnreadAnswer };
@@ -113,6 +110,7 @@ struct ServerGauges {
   std::array<int64_t, kNumReloadedFiles> reload_failures = {};
   // Of the card that the passes run on; nullopt = they run on the CPU.
   std::optional<DeviceMemory> card_memory;
+  RecordingCounts recordings;  // of that card; zeros on the CPU
   // OnlineCostModel::factor of each lane.
   std::array<double, kNumLanes> cost_correction = {1, 1, 1};
 };
@@ -136,8 +134,8 @@ class Metrics final : public BatchObserver {
   void OnCall(const CallOutcome& outcome);
   // One text of any call was encoded.
   void OnText(int64_t tokens, const StageTimings& timings);
-  // One text of EncodeStream has ended. It counts like a call, but in stream_items_total in place
-  // of requests_total and request_seconds.
+  // One item of a stream has ended. It counts like a call, but in stream_items_total in place of
+  // requests_total and request_seconds.
   void OnStreamItem(const CallOutcome& outcome);
   // A message was larger than max_request_bytes.
   void OnMessageTooLarge() { messages_too_large_.Increment(); }
@@ -205,6 +203,7 @@ class Metrics final : public BatchObserver {
   Histogram& batch_wasted_ratio_;
   Histogram& batch_prediction_ratio_;
   Counter& oom_splits_;
+  const LabelledChildren<Counter, 3> recordings_;
   // Read at each scrape.
   Gauge& queue_texts_;
   Gauge& queue_tokens_;

@@ -60,9 +60,14 @@ void SliceWriter::FinishField(int number, std::vector<grpc::Slice>* out) {
     out->push_back(SliceOf(head += open_));
   } else {
     out->push_back(SliceOf(std::move(head)));
-    std::move(closed_.begin(), closed_.end(), std::back_inserter(*out));
-    if (!open_.empty()) out->push_back(SliceOf(std::move(open_)));
+    return Finish(out);
   }
+  *this = SliceWriter();
+}
+
+void SliceWriter::Finish(std::vector<grpc::Slice>* out) {
+  std::move(closed_.begin(), closed_.end(), std::back_inserter(*out));
+  if (!open_.empty()) out->push_back(SliceOf(std::move(open_)));
   *this = SliceWriter();
 }
 

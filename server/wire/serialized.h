@@ -40,6 +40,9 @@ class SliceWriter {
   // Appends to `out`: the field `number` of a message around it, whose content is all that was
   // appended. The writer is empty afterwards.
   void FinishField(int number, std::vector<grpc::Slice>* out);
+  // Appends to `out` all that was appended, as a message of its own. The writer is empty
+  // afterwards.
+  void Finish(std::vector<grpc::Slice>* out);
 
  private:
   void CloseIfFull();

@@ -45,7 +45,7 @@ inline constexpr int64_t kMaxMessagesPerRequest = 16 * 65536;
 // Of fields of a request that this server does not know.
 inline constexpr int64_t kMaxUnknownFields = 1024;
 
-// The limits of all requests of longspan.v1.
+// The limits of all requests of longspan.v1 and tei.v1.
 WireLimits LimitsOfRequests(const DecodingContext& context);
 
 // INVALID_ARGUMENT where the message of type `type` in `bytes` passes a limit, with the field, or

@@ -3,6 +3,7 @@
 #include <ATen/core/Tensor.h>
 #include <c10/util/Exception.h>
 
+#include <atomic>
 #include <chrono>
 #include <functional>
 #include <limits>
@@ -11,9 +12,11 @@
 #include <thread>
 #include <vector>
 
+#include "absl/synchronization/notification.h"
 #include "core/backend/portable_backend.h"
 #include "core/checkpoint/model_folder.h"
 #include "core/cost_model.h"
+#include "tests/core/backend/recording_backend.h"
 #include "tests/core/encoder_fixture.h"
 
 namespace longspan {
@@ -37,9 +40,11 @@ class FailingBackend : public PortableBackend {
     if (x.size(0) > most_rows) TORCH_CHECK_WITH(OutOfMemoryError, false, "CUDA out of memory");
     return PortableBackend::Product(x, weight, bias, activation);
   }
-  at::Tensor Upload(const at::Tensor& host) const override {
-    ++uploads;
-    return PortableBackend::Upload(host);
+  HostCopy ReadBack(const at::Tensor& values) const override {
+    return [copy = PortableBackend::ReadBack(values), wait = before_copy] {
+      if (wait) wait();
+      return copy();
+    };
   }
   absl::Status CheckDevice() const override { return device; }
   DeviceMemory Memory() const override { return {.total_bytes = 1000, .free_bytes = 400}; }
@@ -49,9 +54,17 @@ class FailingBackend : public PortableBackend {
   }
 
   std::function<void()> before_product, before_free;
+  std::function<void()> before_copy;                        // of those that are begun from now on
   int64_t most_rows = std::numeric_limits<int64_t>::max();  // more of them do not fit in memory
   absl::Status device;
-  mutable int products = 0, uploads = 0, freed = 0;
+  mutable std::atomic<int> products = 0;
+  mutable int uploads = 0, freed = 0;
+
+ protected:
+  at::Tensor CopyToDevice(const at::Tensor& host) const override {
+    ++uploads;
+    return PortableBackend::CopyToDevice(host);
+  }
 };
 
 class EncoderBackendTest : public EncoderTest {
@@ -156,6 +169,112 @@ TEST_F(EncoderBackendTest, LayersUploadNothing_ThatTheLayerBeforeHasUploaded) {
   ASSERT_EQ(uploads_before_layer.size(), 3u);
   EXPECT_GT(uploads_before_layer[1], uploads_before_layer[0]) << "the first layer's layout";
   EXPECT_EQ(uploads_before_layer[2], uploads_before_layer[1]);
+}
+
+// The device's queue gets the next pass while the vectors of the one before are on their way.
+TEST_F(EncoderBackendTest, TheNextPass_IsPutOnTheQueue_WhileOneWaitsForItsVectors) {
+  const std::vector<int32_t> ids = FormulaIds(0, 30, 3, 40), other = FormulaIds(1, 12, 3, 40);
+  const std::vector<float> want = Encode(ids).vector, want_other = Encode(other).vector;
+  const auto encode = [this](const std::vector<int32_t>& text) {
+    TokenBatch batch;
+    batch.Add({.token_ids = text});
+    return on_backend_->Encode(batch, std::vector<EncodeOptions>(1))[0];
+  };
+  absl::Notification waits, computed;
+  backend_->before_copy = [&] {
+    waits.Notify();
+    computed.WaitForNotification();
+  };
+  absl::StatusOr<EncodedText> first = absl::InternalError("not yet");
+  std::thread thread([&] { first = encode(ids); });
+  waits.WaitForNotification();
+  backend_->before_copy = {};
+  const absl::StatusOr<EncodedText> second = encode(other);
+  EXPECT_FALSE(computed.HasBeenNotified());
+  computed.Notify();
+  thread.join();
+  ASSERT_TRUE(first.ok() && second.ok()) << first.status() << second.status();
+  ExpectNear(first->vector, want, 1e-5F);
+  ExpectNear(second->vector, want_other, 1e-5F);
+}
+
+// Its rows are copied block by block, and no block should wait for the layers of another pass.
+TEST_F(EncoderBackendTest, ThePassOfATokenSink_KeepsItsTurn_UntilItsRowsAreThere) {
+  const std::vector<int32_t> ids = FormulaIds(0, 30, 3, 40);
+  std::thread other;
+  int products_in_sink = 0;
+  TokenBatch batch;
+  batch.Add({.token_ids = ids});
+  std::vector<EncodeOptions> options(1);
+  options[0].token_sink = [&](int64_t, int64_t, const float*) {
+    const int before = backend_->products;
+    other = std::thread([&] { on_backend_->Encode(batch, std::vector<EncodeOptions>(1)); });
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));  // ample for its first product
+    products_in_sink = backend_->products - before;
+  };
+  EXPECT_TRUE(on_backend_->Encode(batch, options)[0].ok());
+  other.join();
+  EXPECT_EQ(products_in_sink, 0);
+}
+
+TEST_F(EncoderBackendTest, AnotherPass_MayRunAtASeam) {
+  const std::vector<int32_t> ids = FormulaIds(0, 30, 3, 40), other = FormulaIds(1, 12, 3, 40);
+  const auto encode = [this](const std::vector<int32_t>& text, const EncodeControl& control) {
+    TokenBatch batch;
+    batch.Add({.token_ids = text});
+    return on_backend_->Encode(batch, std::vector<EncodeOptions>(1), control)[0];
+  };
+  absl::StatusOr<EncodedText> inner = absl::InternalError("not run");
+  const auto outer = encode(ids, {.at_seam = [&] { inner = encode(other, {}); }});
+  ASSERT_TRUE(outer.ok() && inner.ok()) << outer.status() << inner.status();
+  ExpectNear(outer->vector, Encode(ids).vector, 1e-5F);
+  ExpectNear(inner->vector, Encode(other).vector, 1e-5F);
+}
+
+// --- Recorded runs of layers.
+
+TEST_F(EncoderBackendTest, ALoneTextOfALengthThatComesAgain_IsRepeated_AndRight) {
+  auto recording = std::make_shared<RecordingBackend>();
+  auto loaded = Encoder::Load(checkpoint_.Write(config_), {.backend = recording});
+  ASSERT_TRUE(loaded.ok()) << loaded.status();
+  on_backend_ = *std::move(loaded);
+  ASSERT_TRUE(on_backend_->WarmUp(256).ok());
+  EXPECT_EQ(recording->recorded, 0) << "what is calibrated are shapes that are new";
+  for (int text = 0; text < 4; ++text) {
+    TokenBatch batch;
+    const std::vector<int32_t> ids = FormulaIds(text, 30, 3, 40);
+    batch.Add({.token_ids = ids});
+    const auto got = on_backend_->Encode(batch, std::vector<EncodeOptions>(1));
+    ASSERT_TRUE(got[0].ok()) << got[0].status();
+    ExpectNear(got[0]->vector, Encode(ids).vector, 1e-5F);
+  }
+  EXPECT_EQ(recording->recorded, 1);
+  EXPECT_EQ(recording->repeated, 2);
+}
+
+// What recordings hold may be what is missing.
+TEST_F(EncoderBackendTest, WhereMemoryIsShort_RecordingsAreGivenBack) {
+  struct Full : RecordingBackend {
+    at::Tensor Product(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias,
+                       kernels::Activation activation) const override {
+      if (x.size(0) > 40) TORCH_CHECK_WITH(OutOfMemoryError, false, "CUDA out of memory");
+      return RecordingBackend::Product(x, weight, bias, activation);
+    }
+  };
+  auto recording = std::make_shared<Full>();
+  auto loaded = Encoder::Load(checkpoint_.Write(config_), {.backend = recording});
+  ASSERT_TRUE(loaded.ok()) << loaded.status();
+  const auto encode = [&](int length) {
+    TokenBatch batch;
+    const std::vector<int32_t> ids = FormulaIds(0, length, 3, 40);
+    batch.Add({.token_ids = ids});
+    return (*loaded)->Encode(batch, std::vector<EncodeOptions>(1))[0].status();
+  };
+  for (int time = 0; time < 3; ++time) ASSERT_TRUE(encode(30).ok());
+  EXPECT_EQ(recording->repeated, 1);
+  EXPECT_EQ(encode(60).code(), absl::StatusCode::kResourceExhausted);
+  ASSERT_TRUE(encode(30).ok());
+  EXPECT_EQ(recording->repeated, 1) << "the shape is new again";
 }
 
 // A pass whose last layers are gone is INTERNAL as long as the device lives, and the next works.

@@ -55,7 +55,7 @@ struct Batch {
     std::vector<PooledText> texts;
     for (size_t text = 0; text < tasks.size(); ++text)
       texts.push_back({static_cast<int32_t>(text), &tasks[text]});
-    return PoolSegments(OnDevice(std::move(last)), texts);
+    return PoolSegments(OnDevice(std::move(last)), texts).Wait();
   }
   std::vector<std::vector<float>> Want(size_t text) const {
     const at::Tensor of_text = rows.slice(0, text_begin[text], text_begin[text] + lengths[text])
@@ -215,7 +215,7 @@ TEST(SegmentPooling, OneRowForEachText_IsEnoughForCls) {
   std::vector<PoolingTask> tasks;
   for (const int64_t length : {5, 1, 900})
     tasks.push_back({.modes = {PoolingMode::kCls}, .dimensions = kWidth, .ranges = {{0, length}}});
-  const Vectors got = PoolSegments(hidden, {{0, &tasks[0]}, {1, &tasks[1]}, {2, &tasks[2]}});
+  const Vectors got = PoolSegments(hidden, {{0, &tasks[0]}, {1, &tasks[1]}, {2, &tasks[2]}}).Wait();
   for (int64_t text = 0; text < 3; ++text) {
     for (int64_t d = 0; d < kWidth; ++d)
       EXPECT_EQ(got[text][0][d], rows[text][d].item<float>()) << text;

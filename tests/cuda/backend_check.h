@@ -48,9 +48,12 @@ void CheckFixtures(const CheckPlace& place, CheckSection& section);
 // The operations of a Backend against the portable backend on the CPU in float32.
 void CheckRowOperations(const CheckPlace& place, CheckSection& section);
 void CheckAttention(const CheckPlace& place, CheckSection& section);
+void CheckChunks(const CheckPlace& place, CheckSection& section);
 // Random models of the published widths against the CPU in float32; texts in a batch, beside texts
 // that leave and beside texts of NaN, against themselves alone.
 void CheckModels(const CheckPlace& place, CheckSection& section);
+// Passes that a device has recorded against those of single operations.
+void CheckRecordings(const CheckPlace& place, CheckSection& section);
 void MeasureThroughput(const CheckPlace& place, CheckSection& section);
 void MeasureMemory(const CheckPlace& place, CheckSection& section);
 

@@ -3,10 +3,10 @@
 //   backend_check [--device cuda:0|cuda:N|portable] [--fixtures DIR] [--models DIR] [--minutes M]
 //                 [--json FILE] [--sections NAME,...] [--tiny]
 //
-// Sections, in this order: device, fixtures, models, attention, rows, throughput, memory. Each row
-// is printed as it is found. When the minutes are over, the rows that are left say so. "portable"
-// runs LibTorch's own operations on the CPU in the place of a card, --tiny makes all of it small:
-// the dry run. --models keeps the random models for peers.py.
+// Sections, in this order: device, fixtures, models, recordings, attention, chunks, rows,
+// throughput, memory. Each row is printed as it is found. When the minutes are over, the rows that
+// are left say so. "portable" runs LibTorch's own operations on the CPU in the place of a card,
+// --tiny makes all of it small: the dry run. --models keeps the random models for peers.py.
 //
 // Exit code 0 = no comparison failed; 1 = one failed, or the device cannot be had, which one line
 // says; 2 = wrong arguments.
@@ -24,8 +24,8 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "core/backend/open_backend.h"
-#include "core/backend/portable_backend.h"
 #include "core/runtime/runtime_environment.h"
+#include "tests/core/backend/recording_backend.h"
 #include "tests/cuda/backend_check.h"
 #include "tests/temporary_folder.h"
 
@@ -37,9 +37,9 @@ struct SectionOfCheck {
   void (*run)(const CheckPlace& place, CheckSection& section);
 };
 constexpr SectionOfCheck kSections[] = {
-    {"device", CheckDevice},       {"fixtures", CheckFixtures},  {"models", CheckModels},
-    {"attention", CheckAttention}, {"rows", CheckRowOperations}, {"throughput", MeasureThroughput},
-    {"memory", MeasureMemory}};
+    {"device", CheckDevice},         {"fixtures", CheckFixtures},       {"models", CheckModels},
+    {"recordings", CheckRecordings}, {"attention", CheckAttention},     {"chunks", CheckChunks},
+    {"rows", CheckRowOperations},    {"throughput", MeasureThroughput}, {"memory", MeasureMemory}};
 
 std::string SectionNames() {
   return absl::StrJoin(kSections, ", ", [](std::string* out, const SectionOfCheck& section) {
@@ -86,7 +86,7 @@ std::string Parse(const std::vector<std::string>& arguments, CheckOptions& optio
 }
 
 absl::StatusOr<std::shared_ptr<const Backend>> Open(const std::string& device) {
-  if (device == "portable") return std::make_shared<const PortableBackend>(at::Device(at::kCPU));
+  if (device == "portable") return std::make_shared<const RecordingBackend>();
   auto backend = OpenBackend(device);
   if (backend.ok() && *backend == nullptr)
     return absl::InvalidArgumentError("the CPU is no backend; allowed: cuda, cuda:N, portable");

@@ -50,10 +50,11 @@ assert list(steps) == ["parity", "kernels", "throughput", "peers", "server", "me
 for name, allowed in {"parity": ["passed"], "kernels": ["skipped"], "throughput": ["passed"], "peers": ["passed"], "server": ["passed"], "memory": ["passed"], "sanitizer": ["skipped"]}.items():
     assert steps[name] in allowed, (name, steps[name])
 found = {section["name"]: section for part in ("parity", "throughput", "memory") for section in report[part]["sections"]}
-assert list(found) == ["device", "fixtures", "models", "attention", "rows", "throughput", "memory"], list(found)
+assert list(found) == ["device", "fixtures", "models", "recordings", "attention", "chunks", "rows", "throughput", "memory"], list(found)
 for name, section in found.items():
     assert section["status"] == "passed" and section["rows"], (name, section["status"])
 assert found["fixtures"]["passed"] > 20 and found["models"]["passed"] > 40 and found["attention"]["passed"] > 100 and found["rows"]["passed"] > 100
+assert found["recordings"]["passed"] == 20 and found["chunks"]["passed"] > 8
 measured = {row["model"] for row in found["throughput"]["rows"] if "tokens_per_second" in row}
 assert {"longformer-base", "minilm-l6", "modernbert-base", "roberta-base", "bigbird-base", "led-base"} <= measured, measured
 assert all(row["tokens_per_second"] > 0 for row in report["server"]["rows"]) and len(report["server"]["rows"]) == 2

@@ -5,8 +5,8 @@
 #include <vector>
 
 #include "core/cuda/kernels/kernels.h"
+#include "tests/core/cuda/kernels/reference_activation.h"
 #include "tests/cuda/check_sections.h"
-#include "tests/reference/activation.h"
 
 namespace longspan::cuda {
 namespace {

@@ -176,7 +176,7 @@ main() {
   say "versions"
   versions | tee "$work/versions.txt"
   echo "$device" >"$work/device.txt"
-  check parity device,fixtures,models,attention,rows 28
+  check parity device,fixtures,models,recordings,attention,chunks,rows 28
   kernels
   check throughput device,throughput 58
   peers

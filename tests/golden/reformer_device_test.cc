@@ -28,9 +28,9 @@ using ::testing::HasSubstr;
 class WatchedBackend : public PortableBackend {
  public:
   WatchedBackend() : PortableBackend(at::Device(at::kCPU)) {}
-  at::Tensor Upload(const at::Tensor& host) const override {
+  at::Tensor CopyToDevice(const at::Tensor& host) const override {
     ++uploads;
-    return PortableBackend::Upload(host);
+    return PortableBackend::CopyToDevice(host);
   }
   void PrepareChunks(ChunkRun& run) const override { ++prepared; }
   at::Tensor SortByBucket(const at::Tensor& exact, const ChunkRun& run) const override {

@@ -174,7 +174,7 @@ TEST_F(DeviceTest, TheCardIsNamed_WhereAnOperatorLooks) {
   ASSERT_TRUE(info.ok()) << info.status();
   EXPECT_EQ(info->device(), "cuda:0");
   EXPECT_EQ(info->limits().max_batch_tokens(), 65536u);
-  EXPECT_EQ(info->num_replicas(), 1u);
+  EXPECT_EQ(info->num_replicas(), 2u);
   EXPECT_EQ(info->threads_per_replica(), 1u);
   const std::string metrics = Metrics();
   for (const char* line : {"device=\"cuda:0\",dtype=\"float32\"",
@@ -236,7 +236,7 @@ TEST_F(DeviceTest, SeveralCards_ComputeSideBySide) {
   const auto info = client_->GetModelInfo(kLong);
   ASSERT_TRUE(info.ok()) << info.status();
   EXPECT_EQ(info->device(), "cuda:1,0");
-  EXPECT_EQ(info->num_replicas(), 2u);
+  EXPECT_EQ(info->num_replicas(), 4u) << "two passes under way on each";
   EXPECT_EQ(Event("device")["total_bytes"], int64_t{2} << 30) << "of both";
   for (const char* card : {".0", ".1"}) std::filesystem::remove(used + card);  // of the warm-up
   const v1::EncodeRequest request = Texts(std::vector<int>(64, 40));

@@ -8,6 +8,7 @@
 #include <grpcpp/generic/generic_stub.h>
 #include <grpcpp/grpcpp.h>
 #include <gtest/gtest.h>
+#include <tei/v1/tei.pb.h>
 
 #include <filesystem>
 #include <functional>
@@ -182,7 +183,16 @@ TEST_F(EchoTest, EveryStringOfEveryRequest_LeavesLittleBehind) {
   tokenize.add_texts("a text");
   tokenize.set_prompt_name("nobody");  // so that a text of a megabyte is not answered with tokens
   DriveAll(service + "Tokenize", &tokenize);
-  EXPECT_GE(calls_, 5 * (3 + 3 + 3 + 2));
+  tei::v1::EmbedRequest embed;
+  embed.set_inputs("a text");
+  DriveAll("/tei.v1.Embed/Embed", &embed);
+  DriveAll("/tei.v1.Embed/EmbedStream", &embed);
+  tei::v1::EncodeRequest to_tokens;
+  to_tokens.set_inputs("a text");
+  to_tokens.set_prompt_name("nobody");
+  DriveAll("/tei.v1.Tokenize/Tokenize", &to_tokens);
+  DriveAll("/tei.v1.Tokenize/TokenizeStream", &to_tokens);
+  EXPECT_GE(calls_, 5 * (3 + 3 + 3 + 2 + 2 + 2 + 2 + 2));
 }
 
 TEST_F(EchoTest, NamesThatAreAskedOfHealth_AreNotSentBackNorHeld) {

@@ -46,7 +46,8 @@ std::string Get(int port, const std::string& path) {
 
 TEST(HealthTest, Check_KnowsItsNames) {
   TestServer server;
-  for (const char* name : {"", "liveness", "longspan.v1.EncoderService"})
+  for (const char* name :
+       {"", "liveness", "longspan.v1.EncoderService", "tei.v1.Embed", "tei.v1.Tokenize"})
     EXPECT_EQ(*server.client().Health(name, kLong), "SERVING") << name;
   EXPECT_EQ(server.client().Health("nobody", kLong).status().code(), absl::StatusCode::kNotFound);
 }
@@ -66,7 +67,10 @@ TEST(HealthTest, List_NamesEveryServiceWithItsStatus) {
   constexpr int kServing = grpc::health::v1::HealthCheckResponse::SERVING;
   EXPECT_THAT(list(),
               testing::ElementsAre(testing::Pair("", kServing), testing::Pair("liveness", kServing),
-                                   testing::Pair("longspan.v1.EncoderService", kServing)));
+                                   testing::Pair("longspan.v1.EncoderService", kServing),
+                                   testing::Pair("tei.v1.Embed", kServing),
+                                   testing::Pair("tei.v1.Info", kServing),
+                                   testing::Pair("tei.v1.Tokenize", kServing)));
 }
 
 TEST(HealthTest, BeforeWarmUp_NothingIsReadyButTheProcessLives) {

@@ -89,10 +89,23 @@ TYPED_TEST(ReflectionTest, ListsServices) {
   const auto responses = this->Ask({request});
   for (const auto& service : responses.at(0).list_services_response().service())
     names.insert(service.name());
-  EXPECT_THAT(names,
-              testing::UnorderedElementsAre("longspan.v1.EncoderService", "grpc.health.v1.Health",
-                                            "grpc.reflection.v1.ServerReflection",
-                                            "grpc.reflection.v1alpha.ServerReflection"));
+  EXPECT_THAT(names, testing::UnorderedElementsAre(
+                         "longspan.v1.EncoderService", "grpc.health.v1.Health",
+                         "grpc.reflection.v1.ServerReflection",
+                         "grpc.reflection.v1alpha.ServerReflection", "tei.v1.Info", "tei.v1.Embed",
+                         "tei.v1.Tokenize", "tei.v1.Predict", "tei.v1.Rerank"));
+}
+
+TYPED_TEST(ReflectionTest, FindsTheMethodsOfEveryService) {
+  for (const char* method :
+       {"tei.v1.Info.Info", "tei.v1.Embed.EmbedAllStream", "tei.v1.Tokenize.Decode",
+        "tei.v1.Predict.PredictPair", "tei.v1.Rerank.RerankStream"}) {
+    const auto response = this->Ask({this->Symbol(method)}).at(0);
+    google::protobuf::FileDescriptorProto file;
+    ASSERT_EQ(response.file_descriptor_response().file_descriptor_proto_size(), 1) << method;
+    ASSERT_TRUE(file.ParseFromString(response.file_descriptor_response().file_descriptor_proto(0)));
+    EXPECT_EQ(file.package(), "tei.v1");
+  }
 }
 
 TYPED_TEST(ReflectionTest, ASymbolsFiles_BuildARequestThatTheServerAnswers) {

@@ -105,6 +105,30 @@ TEST(EncodeTokensTest, AReaderThatDoesNotRead_HoldsNoMoreThanItsReservation) {
   EXPECT_TRUE(again.ok()) << "the room of a caller that went away comes back: " << again;
 }
 
+// Two texts fit into the queue; the others of the stream wait for them one by one, and none is lost
+// where several threads find room at the same time.
+TEST(EncodeStreamTest, AFullServer_SlowsTheStreamAndLosesNothing) {
+  TestServer server({}, {.max_queue_tokens = 200, .max_stream_inputs = 16});
+  grpc::ClientContext context;
+  server.client().Prepare(&context, absl::Seconds(30));
+  const auto stream = server.client().stub().EncodeStream(&context);
+  constexpr int kTexts = 3'000;
+  std::thread writer([&] {
+    for (int i = 0; i < kTexts; ++i) {
+      v1::EncodeStreamRequest request;
+      FillIds(std::vector<uint32_t>(80, 7), request.mutable_input());
+      if (!stream->Write(request)) return;
+    }
+    stream->WritesDone();
+  });
+  int answers = 0;
+  v1::EncodeStreamResponse response;
+  while (stream->Read(&response)) answers += response.encoding().has_status() ? 0 : 1;
+  writer.join();
+  EXPECT_TRUE(stream->Finish().ok());
+  EXPECT_EQ(answers, kTexts);
+}
+
 // A caller that writes and does not read: the server stops reading once its answers do not leave,
 // long before it has all inputs.
 TEST(EncodeStreamTest, AReaderThatDoesNotRead_StopsTheIntake) {

@@ -55,7 +55,8 @@ class BigBird final : public EncoderModel {
         layers_(std::move(layers)),
         padding_(padding),
         info_(std::move(info)),
-        placement_(placement) {}
+        placement_(placement),
+        recordings_(placement) {}
 
   const ModelInfo& info() const override { return info_; }
   absl::StatusOr<HiddenStates> Forward(const TokenBatch& batch,
@@ -63,8 +64,10 @@ class BigBird final : public EncoderModel {
     const TokenBatch padded = PadLongTexts(batch, padding_);
     const ForwardOptions inner = ObserveWithoutPadding(options, batch, padded);
     PackedPass pass(padded, inner, placement_);
-    return RunLayers(layers_, embeddings_(padded), pass);
+    return RunLayers(layers_, embeddings_(padded), pass, recordings_);
   }
+  void FreeKept() const override { recordings_.Clear(); }
+  RecordingCounts recordings() const override { return recordings_.counts(); }
 
  private:
   TokenEmbeddings embeddings_;
@@ -72,6 +75,7 @@ class BigBird final : public EncoderModel {
   PaddingRule padding_;
   ModelInfo info_;
   Placement placement_;
+  mutable LayerRecordings recordings_;
 };
 
 }  // namespace

@@ -41,6 +41,7 @@ class ModernBert final : public EncoderModel {
  public:
   ModernBert(WeightMap& weights, const ModernBertConfig& config, const Placement& placement)
       : placement_(placement),
+        recordings_(placement),
         tokens_(placement.Keep(weights.Take("embeddings.tok_embeddings.weight",
                                             {config.vocab_size, config.hidden_size}))),
         embedding_norm_(TakeLayerNorm(weights, "embeddings.norm", config.hidden_size,
@@ -60,9 +61,11 @@ class ModernBert final : public EncoderModel {
   absl::StatusOr<HiddenStates> Forward(const TokenBatch& batch,
                                        const ForwardOptions& options) const override {
     PackedPass pass(batch, options, placement_);
-    return RunLayers(layers_, Embedded(batch), pass,
+    return RunLayers(layers_, Embedded(batch), pass, recordings_,
                      [this](const at::Tensor& rows) { return final_norm_(rows); });
   }
+  void FreeKept() const override { recordings_.Clear(); }
+  RecordingCounts recordings() const override { return recordings_.counts(); }
 
  private:
   // Word vectors, then LayerNorm: [T, E] float32; on a backend of its storage type.
@@ -75,6 +78,7 @@ class ModernBert final : public EncoderModel {
   }
 
   Placement placement_;
+  mutable LayerRecordings recordings_;
   at::Tensor tokens_;  // [V, E]
   LayerNorm embedding_norm_;
   LayerNorm final_norm_;

@@ -64,6 +64,48 @@ class EncoderWorkerTest : public ::testing::Test {
       {.lanes = {.short_up_to = 50, .long_up_to = 100}}, LinearCost(), &clock_};
 };
 
+// Predictions are corrected by what a device computed, and not by what it did before.
+TEST_F(EncoderWorkerTest, InTheQueueOfADevice_ABatchCountsFromTheEndOfTheOneBefore) {
+  auto device = std::make_shared<SharedDevice>();
+  const absl::Time start = clock_.Now();
+  Submit({.number = 1, .lengths = {10}});
+  scheduler_.Drain();
+  WorkerOptions options;
+  options.device = device;
+  {
+    EncoderWorker worker(
+        [&](const TokenBatch& batch, std::span<const EncodeOptions>, const EncodeControl&) {
+          clock_.Advance(absl::Milliseconds(30));
+          device->Computed(start, start + absl::Milliseconds(20));  // another worker's pass
+          return Echo(batch);
+        },
+        &scheduler_, &observer_, &clock_, options);
+  }
+  ASSERT_EQ(observer_.reports.size(), 1u);
+  EXPECT_EQ(observer_.reports[0].compute, absl::Milliseconds(10));
+  EXPECT_EQ(observer_.reports[0].part_of_cores, 1);
+}
+
+// What one worker of a card has lost, the others need not try.
+TEST_F(EncoderWorkerTest, ADeviceThatAnotherWorkerHasLost_IsGone) {
+  WorkerOptions options;
+  options.device = std::make_shared<SharedDevice>();
+  Submit({.number = 1, .lengths = {10}});
+  scheduler_.Drain();
+  options.device->Lose();
+  bool computed = false;
+  {
+    EncoderWorker worker(
+        [&](const TokenBatch& batch, std::span<const EncodeOptions>, const EncodeControl&) {
+          computed = true;
+          return Echo(batch);
+        },
+        &scheduler_, &observer_, &clock_, options);
+  }
+  EXPECT_FALSE(computed);
+  EXPECT_EQ(outcomes_.only(1).result.status().code(), absl::StatusCode::kUnavailable);
+}
+
 TEST_F(EncoderWorkerTest, Run_GivesEachTextItsOwnAnswer_AndReportsTheBatch) {
   for (int number = 1; number <= 3; ++number) Submit({.number = number, .lengths = {10 * number}});
   clock_.Advance(absl::Milliseconds(5));

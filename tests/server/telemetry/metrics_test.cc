@@ -71,7 +71,10 @@ TEST_F(MetricsTest, RequestsTotal_CountsOn_AndNamesOnlyWhatOccurred) {
 
 // A counter that appears with its first event starts at 1: its rate never shows that event.
 TEST_F(MetricsTest, SmallLabelSets_AreExportedFromTheStart_With0) {
-  for (const char* method : {"Encode", "EncodeStream", "EncodeTokens", "Tokenize", "GetModelInfo"})
+  for (const char* method :
+       {"Encode", "EncodeStream", "EncodeTokens", "Tokenize", "GetModelInfo", "tei.Info",
+        "tei.Embed", "tei.EmbedStream", "tei.EmbedAll", "tei.EmbedAllStream", "tei.Tokenize",
+        "tei.TokenizeStream", "tei.Decode", "tei.DecodeStream", "tei.Unserved"})
     EXPECT_EQ(Value(absl::StrCat("longspan_request_seconds_count{method=\"", method, "\"}")), 0);
   for (const char* bucket : {"128", "512", "2048", "8192", "32768", "131072", "524288", "more"}) {
     EXPECT_EQ(
@@ -320,13 +323,17 @@ TEST(MetricsOfACard, DeviceMemory_IsTheCards) {
   model.weight_bytes = 4096;
   Metrics metrics(model);
   metrics.SetGaugeSource([] {
-    return ServerGauges{.card_memory = DeviceMemory{.total_bytes = 1000, .free_bytes = 300}};
+    return ServerGauges{.card_memory = DeviceMemory{.total_bytes = 1000, .free_bytes = 300},
+                        .recordings = {.recorded = 4, .refused = 1, .repeated = 90}};
   });
   const std::string text = metrics.Text();
   for (const char* line : {"longspan_device_memory_bytes{kind=\"total\"} 1000",
                            "longspan_device_memory_bytes{kind=\"resident\"} 700",
                            "longspan_device_memory_bytes{kind=\"weights\"} 4096",
                            "longspan_compute_seconds_count{device=\"cuda:1\"} 0",
+                           "longspan_recordings_total{kind=\"recorded\"} 4",
+                           "longspan_recordings_total{kind=\"refused\"} 1",
+                           "longspan_recordings_total{kind=\"repeated\"} 90",
                            "device=\"cuda:1\",dtype=\"float32\"", "process_resident_memory_bytes "})
     EXPECT_THAT(text, HasSubstr(line));
   EXPECT_THAT(text, Not(HasSubstr("kind=\"peak\""))) << "a card does not tell it";
@@ -378,6 +385,18 @@ TEST_F(TeiMetricsTest, Requests_ByMethod_AndFailuresByKind) {
   for (const char* err : {"overloaded", "validation", "inference"})
     EXPECT_EQ(Value(absl::StrCat("te_request_failure{err=\"", err, "\"}")), 1) << err;
   EXPECT_EQ(Value("te_embed_count"), 8) << "texts, less those refused for overload";
+}
+
+TEST_F(TeiMetricsTest, Requests_AreThoseOfBothContracts_ThatHaveVectors) {
+  for (const RpcMethod method :
+       {RpcMethod::kEncode, RpcMethod::kEncodeTokens, RpcMethod::kTeiEmbed, RpcMethod::kTeiEmbedAll,
+        RpcMethod::kTokenize, RpcMethod::kTeiTokenize, RpcMethod::kTeiEmbedStream})
+    metrics_.OnCall({.method = method, .status = absl::OkStatus(), .texts = 1});
+  EXPECT_EQ(Value("te_request_count{method=\"single\"}"), 4);
+  for (const RpcMethod method : {RpcMethod::kTeiEmbedStream, RpcMethod::kTeiEmbedAllStream,
+                                 RpcMethod::kTeiTokenizeStream, RpcMethod::kTeiDecodeStream})
+    metrics_.OnStreamItem({.method = method, .status = absl::OkStatus(), .texts = 1});
+  EXPECT_EQ(Value("te_request_count{method=\"single\"}"), 6);
 }
 
 TEST_F(TeiMetricsTest, Requests_AreExportedFromTheStart_With0) {

@@ -56,6 +56,23 @@ std::vector<grpc::Slice> Written(const v1::TokenizedText& text) {
   return slices;
 }
 
+TEST(SerializedTest, FieldsOneByOne_AreAMessageOfTheirOwn) {
+  for (const int count : {0, 1, 100, 20'000}) {
+    const v1::TokenizedText text = Tokens(count);
+    SliceWriter writer;
+    for (const v1::Token& token : text.tokens())
+      writer.AppendField(v1::TokenizedText::kTokensFieldNumber, token);
+    std::vector<grpc::Slice> slices;
+    writer.Finish(&slices);
+    EXPECT_EQ(writer.bytes(), 0u);
+    if (count == 0) {
+      EXPECT_TRUE(slices.empty());
+      continue;
+    }
+    EXPECT_EQ(Bytes(grpc::ByteBuffer(slices.data(), slices.size())), text.SerializeAsString());
+  }
+}
+
 // Below, at and above one slice; 20,000 tokens take 3 MB.
 TEST(SerializedTest, FieldsOneByOne_AreTheWholeMessage) {
   for (const int count : {0, 1, 100, 1700, 1800, 20'000}) {

@@ -6,7 +6,7 @@
 #include <cmath>
 #include <limits>
 
-#include "tests/reference/activation.h"
+#include "tests/core/cuda/kernels/reference_activation.h"
 
 namespace longspan::cuda {
 namespace {

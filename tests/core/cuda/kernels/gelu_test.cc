@@ -5,7 +5,7 @@
 
 #include <cmath>
 
-#include "tests/reference/activation.h"
+#include "tests/core/cuda/kernels/reference_activation.h"
 
 namespace longspan::cuda {
 namespace {

@@ -1,0 +1,48 @@
+# -DLONGSPAN_CUDA_LIBRARIES=ON: the libraries beside which the plugin for cards runs, for a machine
+# or an image that has no PyTorch. `./dev install DIR cards` puts them, and the plugin, into DIR:
+# LibTorch's CUDA part out of the wheel that is pinned anyway (LibTorch.cmake), and of NVIDIA's
+# wheels those libraries that it is linked against, laid out as its RPATH wants them. Those that it
+# would open at run time for what we do not use (cuDNN's engines) are left out.
+option(LONGSPAN_CUDA_LIBRARIES "Fetch the libraries that the plugin for cards needs at run time (1.7 GB)" OFF)
+if(NOT LONGSPAN_CUDA_LIBRARIES)
+  return()
+endif()
+if(LONGSPAN_LIBTORCH OR NOT TARGET longspan_cuda)
+  message(FATAL_ERROR "LONGSPAN_CUDA_LIBRARIES goes with the pinned LibTorch and with LONGSPAN_CUDA=ON")
+endif()
+set(_cards "${LONGSPAN_CACHE}/cuda-libraries-${LONGSPAN_LIBTORCH_VERSION}")
+longspan_unpack("${_torch_wheel}" "${_cards}/torch" "torch/lib/libtorch_cuda.so" "torch/lib/libc10_cuda.so" "torch/lib/libtorch_nvshmem.so")
+function(_longspan_cuda_library name version sha256)
+  longspan_fetch_wheel(wheel ${name} ${version} ${sha256})
+  longspan_unpack("${wheel}" "${_cards}/${name}" ${ARGN})
+endfunction()
+_longspan_cuda_library(nvidia-cublas 13.1.0.3 ee8722c1f0145ab246bccb9e452153b5e0515fd094c3678df50b2a0888b8b171
+  "nvidia/cu13/lib/libcublas.so.13" "nvidia/cu13/lib/libcublasLt.so.13" "*/License.txt")
+_longspan_cuda_library(nvidia-cufft 12.0.0.61 6c44f692dce8fd5ffd3e3df134b6cdb9c2f72d99cf40b62c32dde45eea9ddad3 "nvidia/cu13/lib/libcufft.so.12" "*/License.txt")
+_longspan_cuda_library(nvidia-cufile 1.15.1.6 08a3ecefae5a01c7f5117351c64f17c7c62efa5fffdbe24fc7d298da19cd0b44 "nvidia/cu13/lib/libcufile.so.0" "*/License.txt")
+_longspan_cuda_library(nvidia-curand 10.4.0.35 1aee33a5da6e1db083fe2b90082def8915f30f3248d5896bcec36a579d941bfc "nvidia/cu13/lib/libcurand.so.10" "*/License.txt")
+_longspan_cuda_library(nvidia-cusparse 12.6.3.3 2b3c89c88d01ee0e477cb7f82ef60a11a4bcd57b6b87c33f789350b59759360b "nvidia/cu13/lib/libcusparse.so.12" "*/License.txt")
+_longspan_cuda_library(nvidia-nvjitlink 13.0.88 13a74f429e23b921c1109976abefacc69835f2f433ebd323d3946e11d804e47b "nvidia/cu13/lib/libnvJitLink.so.13" "*/License.txt")
+_longspan_cuda_library(nvidia-cusparselt-cu13 0.8.0 25e30a8a7323935d4ad0340b95a0b69926eee755767e8e0b1cf8dd85b197d3fd "nvidia/cusparselt/lib/libcusparseLt.so.0" "nvidia/cusparselt/LICENSE.txt")
+_longspan_cuda_library(nvidia-cudnn-cu13 9.19.0.56 d20e1734305e9d68889a96e3f35094d733ff1f83932ebe462753973e53a572bf "nvidia/cudnn/lib/libcudnn.so.9" "*/License.txt")
+_longspan_cuda_library(nvidia-nccl-cu13 2.28.9 e4553a30f34195f3fa1da02a6da3d6337d28f2003943aa0a3d247bbc25fefc42 "nvidia/nccl/lib/libnccl.so.2" "*/License.txt")
+_longspan_cuda_library(nvidia-nvshmem-cu13 3.4.5 290f0a2ee94c9f3687a02502f3b9299a9f9fe826e6d0287ee18482e78d495b80 "nvidia/nvshmem/lib/libnvshmem_host.so.3" "*/License.txt")
+
+install(TARGETS longspan_cuda LIBRARY DESTINATION bin COMPONENT cards EXCLUDE_FROM_ALL)
+# A library keeps its place in its wheel; licenses stand under the name of the package.
+install(CODE "file(GLOB packages \"${_cards}/*\")
+  foreach(package IN LISTS packages)
+    if(NOT IS_DIRECTORY \"\${package}\")
+      continue()
+    endif()
+    get_filename_component(name \"\${package}\" NAME)
+    file(GLOB_RECURSE libraries RELATIVE \"\${package}\" \"\${package}/*.so*\")
+    foreach(library IN LISTS libraries)
+      get_filename_component(folder \"\${library}\" DIRECTORY)
+      file(INSTALL DESTINATION \"\${CMAKE_INSTALL_PREFIX}/lib/\${folder}\" TYPE FILE FILES \"\${package}/\${library}\")
+    endforeach()
+    file(GLOB_RECURSE licenses \"\${package}/*License.txt\" \"\${package}/*LICENSE*\")
+    if(licenses)
+      file(INSTALL DESTINATION \"\${CMAKE_INSTALL_PREFIX}/licenses/\${name}\" TYPE FILE FILES \${licenses})
+    endif()
+  endforeach()" COMPONENT cards EXCLUDE_FROM_ALL)

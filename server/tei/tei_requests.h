@@ -1,0 +1,36 @@
+// The requests of tei.v1 that bring a text to encode, turned into the engine's EncodeInput. They
+// are checked like those of longspan.v1 (server/wire/input_decoder.h): the first fault ends it, in
+// the words of tei.v1, with what was got and what is allowed.
+//
+//   "dimensions is 0; allowed: 1 to 384"
+//
+// Free functions without state: thread safe. Texts are moved out of the messages, never copied.
+// Proven by tei_requests_test.
+#pragma once
+
+#include <tei/v1/tei.pb.h>
+
+#include <cstdint>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "server/text/encode_input.h"
+#include "server/wire/input_decoder.h"
+
+namespace longspan {
+
+// Pooled and, unless `normalize` is false, of length 1.
+absl::StatusOr<EncodeInput> DecodeEmbedRequest(tei::v1::EmbedRequest* request,
+                                               const DecodingContext& context);
+// Token vectors alone, as the model gives them. The sink is the caller's part.
+absl::StatusOr<EncodeInput> DecodeEmbedAllRequest(tei::v1::EmbedAllRequest* request,
+                                                  const DecodingContext& context);
+// INVALID_ARGUMENT, FAILED_PRECONDITION where the model has no tokenizer.
+absl::Status CheckTokenizeRequest(const tei::v1::EncodeRequest& request,
+                                  const DecodingContext& context);
+// Whether there are ids, and not too many. Whether the vocabulary has them takes a tokenizer.
+absl::Status CheckDecodeRequest(const tei::v1::DecodeRequest& request,
+                                const DecodingContext& context);
+
+}  // namespace longspan

@@ -1,0 +1,39 @@
+// RpcMethod: which method a call is of. Its name is the label `method` of the metrics and a field
+// of the log.
+//
+// Free functions without state: thread safe.
+#pragma once
+
+#include <cstddef>
+#include <string_view>
+
+namespace longspan {
+
+// The methods of longspan.v1.EncoderService and of tei.v1: the label `method`.
+enum class RpcMethod {
+  kEncode,
+  kEncodeStream,
+  kEncodeTokens,
+  kTokenize,
+  kGetModelInfo,
+  kTeiInfo,
+  kTeiEmbed,
+  kTeiEmbedStream,
+  kTeiEmbedAll,
+  kTeiEmbedAllStream,
+  kTeiTokenize,
+  kTeiTokenizeStream,
+  kTeiDecode,
+  kTeiDecodeStream,
+  kTeiUnserved,  // all methods of tei.v1 that are UNIMPLEMENTED
+};
+inline constexpr size_t kNumRpcMethods = static_cast<size_t>(RpcMethod::kTeiUnserved) + 1;
+// "Encode", "EncodeStream", ..., "tei.Info", "tei.Embed", ...
+std::string_view RpcMethodName(RpcMethod method);
+
+// Whether its answers hold vectors, of a text or of its tokens.
+bool Encodes(RpcMethod method);
+// Whether each of its items is a request of its own (Metrics::OnStreamItem).
+bool IsStream(RpcMethod method);
+
+}  // namespace longspan
