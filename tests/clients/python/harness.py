@@ -72,6 +72,7 @@ class Server:
     def __init__(self, *flags):
         self.process = subprocess.Popen([f"{BUILD}/longspan-server", "--model", MODEL, "--listen", "127.0.0.1:0", "--http", "off", "--drain-delay", "0",
                                          "--log-level", "error", *flags], stdout=subprocess.PIPE, text=True)
+        atexit.register(self.process.kill)    # whatever a test does
         self.address = next(m for m in (re.search(r"gRPC on (127\.0\.0\.1:\d+)", line) for line in self.process.stdout) if m)[1]
 
     def stop(self):
