@@ -100,8 +100,8 @@ class EncodeTest(unittest.TestCase):
         with self.assertRaisesRegex(TypeError, "no option 'poling'"):
             client.encode("a", poling="mean")
         with self.assertRaises(longspan.FailedPrecondition) as raised:
-            client.encode("a", global_attention="cls")
-        self.assertIn("global_attention", raised.exception.field)
+            client.encode("a", num_hashes=4)
+        self.assertIn("num_hashes", raised.exception.field)
 
     def test_an_error_tells_the_text_at_fault_among_all(self):
         texts = [longspan.Input(text, id=f"id-{i}") for i, text in enumerate(MANY)]

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     Vectors = npt.NDArray[Any]
 
 _FLOAT32, _FLOAT16, _BFLOAT16, _INT8, _BINARY = range(1, 6)
-_DTYPES = {_FLOAT32: np.dtype("<f4"), _FLOAT16: np.dtype("<f2"), _BFLOAT16: np.dtype("<u2"), _INT8: np.dtype("i1"), _BINARY: np.dtype("u1")}
+_DTYPES: dict[int, Any] = {_FLOAT32: np.dtype("<f4"), _FLOAT16: np.dtype("<f2"), _BFLOAT16: np.dtype("<u2"), _INT8: np.dtype("i1"), _BINARY: np.dtype("u1")}
 
 
 def _widened(raw: Any) -> Any:
@@ -33,8 +33,9 @@ def _width(format: int, dimensions: int) -> int:
 
 def _array(buffer: Any, format: int, rows: int, dimensions: int) -> Vectors:
     """[rows, dimensions] over the buffer; binary [rows, ceil(dimensions / 8)]. ValueError if its size is another."""
-    made = np.frombuffer(buffer, _DTYPES[format]).reshape(rows, _width(format, dimensions))
-    return _widened(made) if format == _BFLOAT16 else made
+    made: Any = np.frombuffer(buffer, _DTYPES[format]).reshape(rows, _width(format, dimensions))
+    vectors: Vectors = _widened(made) if format == _BFLOAT16 else made
+    return vectors
 
 
 def one_vector(vector: Any) -> Vectors:
@@ -42,7 +43,8 @@ def one_vector(vector: Any) -> Vectors:
     made: Any = np.frombuffer(vector.values or vector.data, _DTYPES[vector.format])
     if made.size != _width(vector.format, vector.dimensions):
         raise ValueError(f"the server sent {made.size} values for a vector of {vector.dimensions}")
-    return _widened(made) if vector.format == _BFLOAT16 else made
+    values: Vectors = _widened(made) if vector.format == _BFLOAT16 else made
+    return values
 
 
 def stacked(vectors: Sequence[Any]) -> tuple[Vectors, Optional[FloatArray]]:

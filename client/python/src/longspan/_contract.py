@@ -28,7 +28,7 @@ def _load() -> descriptor_pool.DescriptorPool:
     for file in descriptor_pb2.FileDescriptorSet.FromString(raw).file:  # each behind its imports
         if file.package == "longspan.v1":
             _read_packed_as_bytes(file)
-        pool.Add(file)  # type: ignore[no-untyped-call]
+        pool.Add(file)
     return pool
 
 
@@ -45,7 +45,7 @@ _pool = _load()
 
 def message(name: str) -> Any:
     """The class of a message, as in message("longspan.v1.Encoding")."""
-    return message_factory.GetMessageClass(_pool.FindMessageTypeByName(name))  # type: ignore[no-untyped-call]
+    return message_factory.GetMessageClass(_pool.FindMessageTypeByName(name))
 
 
 def enum_value(enum: str, name: str) -> int:
@@ -53,7 +53,7 @@ def enum_value(enum: str, name: str) -> int:
 
     ValueError, with the names that are allowed, for another one.
     """
-    values = _pool.FindEnumTypeByName(f"longspan.v1.{enum}").values_by_name  # type: ignore[no-untyped-call]
+    values = _pool.FindEnumTypeByName(f"longspan.v1.{enum}").values_by_name
     prefix = "".join(f"_{c}" if c.isupper() else c.upper() for c in enum).lstrip("_").upper() + "_"
     allowed = {key[len(prefix):].lower(): value.number for key, value in values.items() if value.number}
     if name not in allowed:

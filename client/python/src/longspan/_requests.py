@@ -70,7 +70,8 @@ def is_one(contents: Any) -> bool:
 
 def list_of(contents: Contents) -> list[Any]:
     """The inputs as a list of messages."""
-    return [input_message(contents)] if is_one(contents) else [input_message(each) for each in contents]
+    given: Any = contents
+    return [input_message(given)] if is_one(given) else [input_message(each) for each in given]
 
 
 def input_message(content: Any, id: Optional[str] = None) -> Any:
@@ -151,7 +152,8 @@ def encode_requests(inputs: list[Any], options: Mapping[str, object], limits: An
     # A tenth is left for the options and for what frames each input.
     most_bytes = limits.max_request_bytes * 9 // 10 or float("inf")
     requests: list[tuple[int, Any]] = []
-    held, size = [], 0
+    held: list[Any] = []
+    size = 0
     for i, each in enumerate(inputs):
         each_size = each.ByteSize()
         if held and (len(held) == most_texts or size + each_size > most_bytes):
