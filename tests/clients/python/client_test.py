@@ -5,7 +5,6 @@
 import asyncio
 import dataclasses
 import pickle
-import subprocess
 import sys
 import threading
 import unittest
@@ -495,6 +494,54 @@ class CallsTest(unittest.TestCase):
         with self.assertRaisesRegex(ValueError, "belong together"):
             longspan.Client(guarded.address, certificate=folder / "caller.pem")
         self.assertEqual(guarded.stop(), 0)
+
+
+class FrameworksTest(unittest.TestCase):
+    TEXT = "The seller is Acme. It pays the tax. The buyer pays the rest."
+    CHUNKS = ["The seller is Acme. It pays", "It pays the tax.", "The buyer pays the rest."]    # the first two overlap
+
+    def check(self, lists, wanted):
+        self.assertIsInstance(lists[0][0], float)
+        np.testing.assert_allclose(lists, wanted, **NEAR)
+
+    def test_langchain(self):
+        from langchain_core.embeddings import Embeddings
+        from longspan.langchain import LongspanEmbeddings
+
+        embeddings = LongspanEmbeddings(server.address, options={"truncation": "head"})
+        self.assertIsInstance(embeddings, Embeddings)
+        wanted, chunks = client.encode(TEXTS).vectors, client.encode_spans(self.TEXT, [(0, 27), (20, 36), (37, 61)]).vectors
+        self.check(embeddings.embed_documents(TEXTS), wanted)
+        self.check([embeddings.embed_query(TEXTS[0])], wanted[:1])
+        self.check(embeddings.embed_document_chunks(self.TEXT, self.CHUNKS), chunks)
+        self.assertEqual((embeddings.embed_documents([]), embeddings.embed_document_chunks("", [])), ([], []))
+        for _ in range(2):    # each in a loop of its own
+            self.check(asyncio.run(embeddings.aembed_documents(TEXTS)), wanted)
+            self.check([asyncio.run(embeddings.aembed_query(TEXTS[0]))], wanted[:1])
+            self.check(asyncio.run(embeddings.aembed_document_chunks(self.TEXT, self.CHUNKS)), chunks)
+
+    def test_llama_index(self):
+        from llama_index.core.schema import TextNode
+        from longspan.llama_index import LongspanEmbedding
+
+        embedding = LongspanEmbedding(server.address, embed_batch_size=3)
+        wanted, chunks = client.encode(TEXTS).vectors, client.encode_spans(self.TEXT, [(0, 27), (20, 36), (37, 61)]).vectors
+        self.check(embedding.get_text_embedding_batch(TEXTS), wanted)
+        self.check([embedding.get_text_embedding(TEXTS[0]), embedding.get_query_embedding(TEXTS[1])], wanted[:2])
+        self.check([node.embedding for node in embedding([TextNode(text=text) for text in TEXTS])], wanted)
+        self.check(embedding.get_document_chunk_embeddings(self.TEXT, self.CHUNKS), chunks)
+        self.check(asyncio.run(embedding.aget_text_embedding_batch(TEXTS)), wanted)
+        self.check([asyncio.run(embedding.aget_query_embedding(TEXTS[0]))], wanted[:1])
+        self.check(asyncio.run(embedding.aget_document_chunk_embeddings(self.TEXT, self.CHUNKS)), chunks)
+
+    def test_prompts_and_options_reach_the_server(self):
+        from longspan.langchain import LongspanEmbeddings
+
+        with self.assertRaises(longspan.InvalidArgument) as raised:
+            LongspanEmbeddings(server.address, query_prompt="nobody").embed_query("a")
+        self.assertIn("prompt_name", raised.exception.field)
+        self.assertEqual(len(LongspanEmbeddings(server.address, options={"dimensions": 8}).embed_query("a")), 8)
+        self.assertEqual(len(LongspanEmbeddings(server.address, options={"format": "int8"}).embed_query("a")), 384)
 
 
 if __name__ == "__main__":
