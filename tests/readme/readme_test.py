@@ -1,5 +1,5 @@
-"""Checks README.md, CONTRIBUTING.md, CHANGELOG.md, client/python/README.md and docs/*.md against the
-tree and a server.
+"""Checks README.md, CONTRIBUTING.md, CHANGELOG.md, docs/*.md and client/python/README.md against
+the tree and a server.
 
     readme_test.py SOURCE_DIR BUILD_DIR MODEL
 

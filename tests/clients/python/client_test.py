@@ -366,7 +366,9 @@ class LedgerTest(unittest.TestCase):
 
 
 class FakeServer(grpc.GenericRpcHandler):
-    """Answers each call with the next of `answers`: a code, with a pushback in ms or None; or GetModelInfo's answer."""
+    """Answers each call with the next of `answers`, (code, pushback in ms or None, message); then
+    with that of GetModelInfo.
+    """
 
     def __init__(self, *answers):
         self.answers, self.calls = list(answers), 0
@@ -401,7 +403,8 @@ class CallsTest(unittest.TestCase):
             self.assertEqual(caller.info().model, "fake")
             self.assertEqual(fake.calls, 4)
         with FakeServer((full, -1, "never")) as fake, longspan.Client(fake.address) as caller:
-            with self.assertRaisesRegex(longspan.ResourceExhausted, "never"):    # a negative pushback forbids
+            # A negative pushback forbids further attempts.
+            with self.assertRaisesRegex(longspan.ResourceExhausted, "never"):
                 caller.info()
             self.assertEqual(fake.calls, 1)
         with FakeServer((unavailable, 10, "draining")) as fake, longspan.Client(fake.address, retry=False) as caller:
@@ -498,7 +501,8 @@ class CallsTest(unittest.TestCase):
 
 class FrameworksTest(unittest.TestCase):
     TEXT = "The seller is Acme. It pays the tax. The buyer pays the rest."
-    CHUNKS = ["The seller is Acme. It pays", "It pays the tax.", "The buyer pays the rest."]    # the first two overlap
+    # The first two overlap.
+    CHUNKS = ["The seller is Acme. It pays", "It pays the tax.", "The buyer pays the rest."]
 
     def check(self, lists, wanted):
         self.assertIsInstance(lists[0][0], float)

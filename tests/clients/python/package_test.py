@@ -1,5 +1,5 @@
-"""client/python as a package: what its sdist and wheel hold, that a clean environment can import it,
-its types, its pins; and the chunks of the adapters.
+"""client/python as a package: what its sdist and wheel hold, that a clean environment can import
+it, its types, its pins; and the chunks of the adapters.
 
     package_test.py SOURCE_DIR BUILD_DIR MODEL
 """

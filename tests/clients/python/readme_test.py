@@ -23,7 +23,7 @@ class ReadmeTest(unittest.TestCase):
         for code, output in examples:
             printed = io.StringIO()
             with contextlib.redirect_stdout(printed):
-                exec(compile(code.replace("127.0.0.1:50051", server.address), "README.md", "exec"), names)    # what it is for
+                exec(compile(code.replace("127.0.0.1:50051", server.address), "README.md", "exec"), names)
             if output:
                 self.assertEqual(printed.getvalue(), output, code)
         del names    # the clients of the adapters

@@ -32,7 +32,10 @@ def _width(format: int, dimensions: int) -> int:
 
 
 def _array(buffer: Any, format: int, rows: int, dimensions: int) -> Vectors:
-    """[rows, dimensions] over the buffer; binary [rows, ceil(dimensions / 8)]. ValueError if its size is another."""
+    """[rows, dimensions] over the buffer; binary [rows, ceil(dimensions / 8)].
+
+    ValueError if its size is another.
+    """
     made: Any = np.frombuffer(buffer, _DTYPES[format]).reshape(rows, _width(format, dimensions))
     vectors: Vectors = _widened(made) if format == _BFLOAT16 else made
     return vectors
@@ -48,7 +51,7 @@ def one_vector(vector: Any) -> Vectors:
 
 
 def stacked(vectors: Sequence[Any]) -> tuple[Vectors, Optional[FloatArray]]:
-    """[n, dimensions] and, with int8, the scales [n]. One copy, from the messages into the array."""
+    """[n, dimensions] and, with int8, the scales [n]. One copy, from messages to array."""
     first = vectors[0]
     values = [v.values for v in vectors] if first.format == _FLOAT32 else [v.data for v in vectors]
     made = _array(bytearray().join(values), first.format, len(vectors), first.dimensions)
@@ -85,7 +88,10 @@ class _HasVectors:
     scales: Optional[FloatArray]
 
     def to_float32(self) -> FloatArray:
-        """The vectors as float32, whatever their format: int8 times its scale. TypeError for binary."""
+        """The vectors as float32, whatever their format: int8 times its scale.
+
+        TypeError for binary.
+        """
         if self.vectors.dtype == np.uint8:
             raise TypeError("binary vectors hold signs, not values: compare them by their bits")
         values = self.vectors.astype(np.float32, copy=False)
@@ -96,7 +102,8 @@ class _HasVectors:
 class Encodings(_HasVectors):
     """A vector of each text, in the order given.
 
-    vectors       [n, dimensions]; binary [n, ceil(dimensions / 8)] bytes, the first value in the highest bit
+    vectors       [n, dimensions]; binary [n, ceil(dimensions / 8)] bytes, the first value in the
+                  highest bit
     scales        [n] with int8, else None: value = int8 * scale
     ids           those of the inputs
     tokens_total  [n] tokens of each text, special tokens included
@@ -123,7 +130,7 @@ class Encodings(_HasVectors):
 
 
 def encodings(responses: Sequence[Any], dimensions: int = 0) -> Encodings:
-    """The answers of one or several Encode calls, in order. `dimensions`: where there is no text."""
+    """The answers of some Encode calls, in order. `dimensions`: where there is no text."""
     all = [encoding for response in responses for encoding in response.encodings]
     vectors: Vectors = np.empty((0, dimensions), np.float32)
     scales = None
@@ -229,7 +236,8 @@ class TokenVectorsReader:
         if self._array is None:
             self._array = np.empty((max(self._expected, count), values.shape[1]), values.dtype)
         if self._rows + count > len(self._array):
-            # Nobody else holds the array, so its memory may move; large blocks only change their mapping.
+            # Nobody else holds the array, so its memory may move; large blocks only change their
+            # mapping.
             self._array.resize((max(2 * len(self._array), self._rows + count), values.shape[1]), refcheck=False)
         self._array[self._rows:self._rows + count] = values
         self._rows += count
@@ -396,8 +404,7 @@ class ModelInfo:
 
 
 def _plain(kind: Any, message: Any, **other: Any) -> Any:
-    """A dataclass from the fields of its message. A field that an older contract lacks ends in an error
-    of the tests, not here: both come from one build."""
+    """A dataclass from the fields of its message. The tests hold their names together."""
     return kind(**{f.name: other[f.name] if f.name in other else getattr(message, f.name) for f in dataclasses.fields(kind)})
 
 

@@ -13,10 +13,10 @@ from . import _contract as contract
 
 PathOrPem = Union[str, "os.PathLike[str]", bytes]
 
-# gRPC makes at most 5 attempts, whatever is written here. Their pauses add up to 7.6 s, give or take
-# a fifth, which outlasts a restart; the first one is short, for a server that has a neighbour. Where
-# the server says when to come back (the trailer grpc-retry-pushback-ms), that pause is taken instead.
-# All calls change nothing on the server, so they may be repeated.
+# gRPC makes at most 5 attempts, whatever is written here. Their pauses add up to 7.6 s, give or
+# take a fifth, which outlasts a restart; the first one is short, for a server that has a neighbour.
+# Where the server says when to come back (the trailer grpc-retry-pushback-ms), that pause is taken
+# instead. All calls change nothing on the server, so they may be repeated.
 ATTEMPTS = 5
 SERVICE_CONFIG: dict[str, Any] = {
     "loadBalancingConfig": [{"round_robin": {}}],
@@ -71,7 +71,7 @@ def _pem(source: Optional[PathOrPem]) -> Optional[bytes]:
 
 def credentials(tls: bool, ca: Optional[PathOrPem], certificate: Optional[PathOrPem],
                 private_key: Optional[PathOrPem]) -> Optional[grpc.ChannelCredentials]:
-    """None = no TLS. ValueError for a certificate without its key; OSError for a file that cannot be read."""
+    """None = no TLS. ValueError for a certificate without its key, OSError for a bad file."""
     if (certificate is None) != (private_key is None):
         raise ValueError("certificate and private_key belong together: give both or neither")
     if not tls and ca is None and certificate is None:
@@ -80,7 +80,7 @@ def credentials(tls: bool, ca: Optional[PathOrPem], certificate: Optional[PathOr
 
 
 def check_timeout(timeout: Optional[float], no_deadline: bool) -> Optional[float]:
-    """The seconds of a call's deadline; None without one. ValueError where none is given by mistake."""
+    """The seconds of a call's deadline; None without one. ValueError where it was forgotten."""
     if no_deadline:
         return None
     if timeout is None:

@@ -1,4 +1,4 @@
-"""What the adapters of frameworks share: chunks as spans, and an AsyncClient for each event loop."""
+"""What the adapters share: chunks as spans, and an AsyncClient for each event loop."""
 from __future__ import annotations
 
 import asyncio
@@ -10,8 +10,9 @@ from ._aio import AsyncClient
 
 
 def ranges_of(text: str, chunks: Sequence[str]) -> list[tuple[int, int]]:
-    """Where each chunk stands in the text, in characters. They come in the order of the text and may
-    overlap. ValueError for a chunk that is not there.
+    """Where each chunk stands in the text, in characters.
+
+    Chunks come in the order of the text and may overlap. ValueError for one that is not there.
     """
     ranges: list[tuple[int, int]] = []
     begin = 0

@@ -83,8 +83,8 @@ class Client:
                **options: Unpack[EncodeOptions]) -> Encodings:
         """One vector for each text, in order: all are encoded, or an error is raised.
 
-        texts        a text, the token ids of a text, an Input, or several of them. More than a request
-                     may hold are sent in several, `concurrency` at once
+        texts        a text, the token ids of a text, an Input, or several of them. More than a
+                     request may hold are sent in several, `concurrency` at once
         options      those of EncodeOptions, as in pooling="mean"
 
         InvalidArgument tells the text at fault by `index` and `id`.
@@ -114,8 +114,8 @@ class Client:
                      **options: Unpack[EncodeOptions]) -> Spans:
         """A vector for each span of one text, in one pass over it (late chunking).
 
-        spans             ranges [begin, end) of characters, of tokens where token ids are given; a list
-                          of pairs or an array [n, 2]
+        spans             ranges [begin, end) of characters, of tokens where token ids are given; a
+                          list of pairs or an array [n, 2]
         policy            instead of spans: "sentences", "paragraphs" or ("fixed", tokens, overlap)
         context           what the vectors have seen: "document", the whole text; "independent", the
                           span alone
@@ -143,9 +143,10 @@ class Client:
             for answer in client.encode_stream(texts):
                 answer.index, answer.id, answer.vector, answer.error
 
-        What is wrong with one text stands in its answer and never ends the stream. At most `in_flight`
-        texts are taken and not answered: no more are taken while the server is busy or the caller takes
-        no answers. A stream that breaks goes on with another server or a later attempt.
+        What is wrong with one text stands in its answer and never ends the stream. At most
+        `in_flight` texts are taken and not answered: no more are taken while the server is busy or
+        the caller takes no answers. A stream that breaks goes on with another server or a later
+        attempt.
 
         texts    is read on another thread. What it raises ends the stream and is raised here
         timeout  seconds for each text, not for all

@@ -18,7 +18,7 @@ class LongspanError(Exception):
     message      what the server, or gRPC, says
     field        the field of the request that is at fault, "inputs[3].text"; "" where none is named
     reason       ErrorInfo's reason, "MAX_TOKENS"; "" where there is none
-    limit        the limit that refused, by its name in ModelInfo.limits, "max_tokens"; "" where none did
+    limit        the limit that refused, as in ModelInfo.limits, "max_tokens"; "" where none did
     retry_after  seconds after which another attempt may succeed; None where none is named
     index        place of the input among those given; None where the error belongs to no input
     id           the id of that input; "" where it has none
@@ -72,7 +72,7 @@ class DeadlineUnreachable(ResourceExhausted, DeadlineExceeded):
 
     @property
     def predicted_seconds(self) -> Optional[float]:
-        """How long the server says that waiting and computing would take; None where it does not."""
+        """What the server says that waiting and computing would take; None where it does not."""
         found = re.search(r"waiting (\S+) and computing (\S+) would", self.message)
         return _seconds(found[1]) + _seconds(found[2]) if found else None
 

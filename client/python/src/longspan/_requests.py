@@ -98,7 +98,7 @@ def ranges(pairs: Ranges) -> Iterator[Any]:
 
 
 def options_message(options: Mapping[str, object]) -> Any:
-    """The message of what EncodeOptions names. TypeError for another name, ValueError for a bad value."""
+    """The message of EncodeOptions. TypeError for another name, ValueError for a bad value."""
     made = contract.EncodeOptions()
     for name, value in options.items():
         if name not in _OPTIONS:
@@ -126,7 +126,7 @@ _OPTIONS = {
 
 def spans_request(text: Any, spans: Optional[Ranges], policy: Optional[Policy], context: Context,
                   include_document: bool, options: Mapping[str, object]) -> Any:
-    """The Encode of one text with spans. ValueError where both or neither of spans and policy are given."""
+    """The Encode of one text with spans. ValueError unless one of spans and policy is given."""
     if (spans is None) == (policy is None):
         raise ValueError("give either spans or a policy: 'sentences', 'paragraphs' or ('fixed', tokens, overlap)")
     request = contract.EncodeRequest(inputs=[input_message(text)], options=options_message(options))

@@ -79,8 +79,10 @@ class Ledger:
         return len(self._held) >= self._in_flight
 
     def may_take(self, attempt: Attempt) -> bool:
-        """Whether this stream takes further inputs, now or later. Once half of all are put off it ends,
-        so that they are sent again."""
+        """Whether this stream takes further inputs, now or later.
+
+        Once half of all are put off it ends, so that they are sent again.
+        """
         return not (self.exhausted or attempt.closed or attempt.is_old() or 2 * len(self._put_off) > self._in_flight)
 
     def take(self, content: Any) -> None:
@@ -125,8 +127,10 @@ class Ledger:
         return StreamAnswer(held.index, held.id, message, error)
 
     def end(self, attempt: Attempt, error: Optional[grpc.RpcError]) -> Optional[float]:
-        """After the end of a stream: seconds until the next one, or None where all is done. Raises what
-        another stream would not mend."""
+        """After the end of a stream: seconds until the next one, or None where all is done.
+
+        Raises what another stream would not mend.
+        """
         if self.exhausted and not self._held:
             return None
         self._failures = 0 if attempt.answered else self._failures + 1
@@ -138,7 +142,7 @@ class Ledger:
             return self._jittered(self._pause)
         raised = of_call(error)
         if raised.code == grpc.StatusCode.DEADLINE_EXCEEDED and (attempt.answered or not self._held):
-            return 0.0  # the caller gives or takes more slowly than the deadline allows; nothing is wrong
+            return 0.0  # the caller gives or takes slowly; nothing is wrong
         if self._attempts == 1 or raised.code not in _AGAIN or self._failures >= self._attempts or (raised.code == grpc.StatusCode.RESOURCE_EXHAUSTED and raised.retry_after is None):
             raise raised from None
         backoff = min(0.2 * 3.0 ** max(self._failures - 1, 0), 5.0)
@@ -146,4 +150,5 @@ class Ledger:
 
     @staticmethod
     def _jittered(seconds: float) -> float:
-        return seconds * random.uniform(0.8, 1.2)  # callers who failed together do not come back together
+        # Callers who failed together do not come back together.
+        return seconds * random.uniform(0.8, 1.2)

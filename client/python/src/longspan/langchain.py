@@ -18,7 +18,7 @@ class LongspanEmbeddings(Embeddings):
 
     target, arguments  those of Client, as in key="..."
     query_prompt, document_prompt
-                       names of the model's prompts for queries and for documents; None = its default
+                       names of the model's prompts for queries and for documents; None: its own
     options            EncodeOptions of all calls, as {"truncation": "head"}
     """
 
