@@ -1,0 +1,24 @@
+"""Client of longspan, a gRPC service that turns long texts into vectors.
+
+    from longspan import Client
+
+    with Client("127.0.0.1:50051") as client:
+        vectors = client.encode(["one text", "another"]).vectors  # numpy [2, dimensions]
+
+Client and AsyncClient hold the calls; longspan.langchain and longspan.llama_index fit the two
+frameworks, which are imported only there.
+"""
+from importlib.metadata import version as _version
+
+from ._aio import AsyncClient
+from ._answers import (Encodings, LayerAttention, Limits, ModelInfo, Spans, StreamAnswer, Timings, TokenizedText,
+                       TokenVectors)
+from ._client import Client
+from ._errors import (Cancelled, DeadlineExceeded, DeadlineUnreachable, FailedPrecondition, InvalidArgument, LongspanError,
+                      PermissionDenied, ResourceExhausted, Unauthenticated, Unavailable)
+from ._requests import Input
+
+__version__ = _version("longspan")
+__all__ = ["AsyncClient", "Cancelled", "Client", "DeadlineExceeded", "DeadlineUnreachable", "Encodings", "FailedPrecondition",
+           "Input", "InvalidArgument", "LayerAttention", "Limits", "LongspanError", "ModelInfo", "PermissionDenied", "ResourceExhausted",
+           "Spans", "StreamAnswer", "Timings", "TokenVectors", "TokenizedText", "Unauthenticated", "Unavailable"]
