@@ -169,7 +169,8 @@ void ItemStreamCall::Hand(Item item, AdmissionPermit permit, const CallSize& cal
                   .client = call_.client(),
                   .timer = call_.NewTimer(now),
                   .room = room};
-  order.done = [call = shared_from_this(), item, size, room = room](WorkResult result) mutable {
+  order.done = [call = shared_from_this(), item, size,
+                room = room](const WorkResult& result) mutable {
     call->OnWorked(std::move(item), size, std::move(room), result);
   };
   item.work->Begin(parts, std::move(order));

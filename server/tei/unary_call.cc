@@ -18,7 +18,7 @@ absl::Status UnaryCall::Run(const grpc::ByteBuffer& request) {
                   .client = call_.client(),
                   .timer = call_.NewTimer(call_.arrival()),
                   .room = MakeRoom(work_->VectorBytes(parts))};
-  order.done = [call = Shared<UnaryCall>()](WorkResult result) { call->OnWorked(result); };
+  order.done = [call = Shared<UnaryCall>()](const WorkResult& result) { call->OnWorked(result); };
   work_->Begin(parts, std::move(order));
   return absl::OkStatus();
 }
