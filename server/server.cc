@@ -14,6 +14,7 @@
 #include "server/http/probes.h"
 #include "server/rpc/grpc_dial.h"
 #include "server/rpc/metadata_limit.h"
+#include "server/rest/rest_routes.h"
 #include "server/rpc/transport_guard.h"
 #include "server/start/start_report.h"
 
@@ -381,6 +382,7 @@ absl::Status Server::ListenHttp(int64_t max_connections, int64_t max_per_client)
        .dial = [this] { return DialGrpc(self_sockets_, !options_.tls_cert.empty(), kDialTimeout); },
        .metrics = [this] { return metrics_.Text(); }},
       &http_, options_.http_page_keys);
+  AddRestRoutes(&parts_, [this] { return health_.ready(); }, &http_);
   metrics_.SetHttpRoutes(http_.routes());
   if (absl::Status status =
           http_.Start(options_.http, HttpOptionsOf(max_connections, max_per_client));

@@ -1,4 +1,4 @@
-#include "server/rpc/item_stream_call.h"
+#include "server/rpc/item_stream.h"
 
 #include <algorithm>
 #include <utility>
@@ -19,39 +19,36 @@ constexpr int64_t kMaxLargeAnswers = 64 << 20;
 
 }  // namespace
 
-RawReactor* ItemStreamCall::Start(const std::shared_ptr<ItemStreamCall>& call) {
-  call->self_ = call;
-  call->call_.parts().drain_bell->Add(call);
-  const absl::Status status = call->call_.Admit();
-  absl::MutexLock lock(&call->mu_);
+void ItemStream::Begin() {
+  call_.parts().drain_bell->Add(shared_from_this());
+  const absl::Status status = Admit();
+  absl::MutexLock lock(&mu_);
   if (status.ok()) {
-    call->AdvanceLocked();
+    AdvanceLocked();
   } else {
-    call->EndLocked(status);
+    EndLocked(status);
   }
-  return call.get();
 }
 
-void ItemStreamCall::OnReadDone(bool ok) {
-  grpc::ByteBuffer message;
+void ItemStream::OnLastMessage(bool gone) {
+  absl::MutexLock lock(&mu_);
+  if (ended_) return;
+  MessageIsRead();
+  reading_ = false;
+  gone_ = gone_ || gone;
+  no_more_inputs_ = true;
+  AdvanceLocked();
+}
+
+void ItemStream::OnMessage(const grpc::ByteBuffer& message) {
   int64_t number = 0;
   {
     absl::MutexLock lock(&mu_);
-    message.Swap(&incoming_);
     if (ended_) return;
-    if (!ok) {
-      call_.ReadEnds();
-      reading_ = false;
-      // A caller that goes away ends the reading too, before OnCancel comes: that is no end in
-      // peace.
-      gone_ = gone_ || call_.gone();
-      no_more_inputs_ = true;
-      return AdvanceLocked();
-    }
     number = num_read_++;
     ++pending_;
-    if (absl::Status status = call_.NoteReceived(message); !status.ok()) {
-      call_.ReadEnds();
+    if (absl::Status status = NoteMessage(message); !status.ok()) {
+      MessageIsRead();
       reading_ = false;
       no_more_inputs_ = true;
       if (order_ == AnswerOrder::kAsRead) {
@@ -63,22 +60,23 @@ void ItemStreamCall::OnReadDone(bool ok) {
     }
   }
   const auto bytes = static_cast<int64_t>(message.Length());
-  const absl::Status handed = OnRequestThread(call_.parts().tokenizers, call_.client(), bytes,
-                                              [call = shared_from_this(), number, message](
-                                                  const absl::Status& status) {  // shares the bytes
-                                                call->Receive(number, message, status);
-                                              });
+  const absl::Status handed =
+      OnRequestThread(call_.parts().tokenizers, call_.client(), bytes,
+                      [stream = shared_from_this(), number, message](
+                          const absl::Status& read) {  // shares the bytes
+                        stream->Receive(number, message, read);
+                      });
   if (!handed.ok()) Receive(number, {}, handed);
 }
 
-void ItemStreamCall::Receive(int64_t number, const grpc::ByteBuffer& message, absl::Status status) {
+void ItemStream::Receive(int64_t number, const grpc::ByteBuffer& message, absl::Status status) {
   {
     absl::MutexLock lock(&mu_);
     if (ended_) return;
-    call_.ReadEnds();
+    MessageIsRead();
   }
   Item item{.work = NewWork(), .number = number};
-  if (status.ok()) status = WithoutThrowing([&] { return item.work->Read(&call_, message); });
+  if (status.ok()) status = WithoutThrowing([&] { return item.work->Read(call_.parts(), message); });
   {
     absl::MutexLock lock(&mu_);
     if (ended_) return;
@@ -97,7 +95,7 @@ void ItemStreamCall::Receive(int64_t number, const grpc::ByteBuffer& message, ab
   AdvanceLocked();
 }
 
-bool ItemStreamCall::FitsLocked(const Item& item) const {
+bool ItemStream::FitsLocked(const Item& item) const {
   if (item.most_answer_bytes == 0) return true;
   const auto being_written = static_cast<int64_t>(writing_ ? outgoing_.bytes.Length() : 0);
   const int64_t others = unmade_bytes_ + unsent_bytes_ + being_written;
@@ -105,7 +103,7 @@ bool ItemStreamCall::FitsLocked(const Item& item) const {
   return (running_ == 0 && others == 0) || others + item.most_answer_bytes <= most;
 }
 
-void ItemStreamCall::Dispatch(Item item) {
+void ItemStream::Dispatch(Item item) {
   const ServiceParts& parts = call_.parts();
   const AdmissionClaim claim = item.work->Claim(parts);
   for (int64_t worked = -1;;) {
@@ -141,13 +139,13 @@ void ItemStreamCall::Dispatch(Item item) {
   }
 }
 
-std::optional<ItemStreamCall::Item> ItemStreamCall::TakeParkedLocked() {
+std::optional<ItemStream::Item> ItemStream::TakeParkedLocked() {
   if (!parked_.has_value()) return std::nullopt;
   ++num_retrying_;
   return std::exchange(parked_, std::nullopt);
 }
 
-void ItemStreamCall::Retry(std::optional<Item> item) {
+void ItemStream::Retry(std::optional<Item> item) {
   if (!item.has_value()) return;
   Dispatch(*std::move(item));
   absl::MutexLock lock(&mu_);
@@ -155,7 +153,7 @@ void ItemStreamCall::Retry(std::optional<Item> item) {
   AdvanceLocked();
 }
 
-void ItemStreamCall::Hand(Item item, AdmissionPermit permit, const CallSize& call_size) {
+void ItemStream::Hand(Item item, AdmissionPermit permit, const CallSize& call_size) {
   const ServiceParts& parts = call_.parts();
   const absl::Time now = parts.clock->Now();
   const CallSize size = permit.size();
@@ -169,14 +167,14 @@ void ItemStreamCall::Hand(Item item, AdmissionPermit permit, const CallSize& cal
                   .client = call_.client(),
                   .timer = call_.NewTimer(now),
                   .room = room};
-  order.done = [call = shared_from_this(), item, size,
+  order.done = [stream = shared_from_this(), item, size,
                 room = room](const WorkResult& result) mutable {
-    call->OnWorked(std::move(item), size, std::move(room), result);
+    stream->OnWorked(std::move(item), size, std::move(room), result);
   };
   item.work->Begin(parts, std::move(order));
 }
 
-void ItemStreamCall::OnWorked(Item item, const CallSize& size, std::shared_ptr<AnswerRoom> room,
+void ItemStream::OnWorked(Item item, const CallSize& size, std::shared_ptr<AnswerRoom> room,
                               const WorkResult& result) {
   std::optional<Item> next;
   {
@@ -190,8 +188,8 @@ void ItemStreamCall::OnWorked(Item item, const CallSize& size, std::shared_ptr<A
   }
   if (result.counts.ok()) {
     OnAnswerThread(call_.parts().tokenizers, call_.client(), result.num_values,
-                   [call = shared_from_this(), item = std::move(item), room = std::move(room),
-                    result]() mutable { call->MakeAnswer(item, std::move(room), result); });
+                   [stream = shared_from_this(), item = std::move(item), room = std::move(room),
+                    result]() mutable { stream->MakeAnswer(item, std::move(room), result); });
   } else {
     room->Close();
     absl::MutexLock lock(&mu_);
@@ -203,7 +201,7 @@ void ItemStreamCall::OnWorked(Item item, const CallSize& size, std::shared_ptr<A
   Retry(std::move(next));
 }
 
-void ItemStreamCall::MakeAnswer(const Item& item, std::shared_ptr<AnswerRoom> room,
+void ItemStream::MakeAnswer(const Item& item, std::shared_ptr<AnswerRoom> room,
                                 const WorkResult& result) {
   Answer answer{.room = std::move(room)};
   absl::Status status;
@@ -226,18 +224,18 @@ void ItemStreamCall::MakeAnswer(const Item& item, std::shared_ptr<AnswerRoom> ro
   Retry(std::move(next));
 }
 
-bool ItemStreamCall::HasLargeParkedLocked() const {
+bool ItemStream::HasLargeParkedLocked() const {
   return parked_.has_value() && parked_->most_answer_bytes > 0;
 }
 
-bool ItemStreamCall::WantsAnswers() {
+bool ItemStream::WantsAnswers() {
   absl::MutexLock lock(&mu_);
   return WantsAnswersLocked();
 }
 
-bool ItemStreamCall::WantsAnswersLocked() const { return !ended_ && !gone_ && failure_.ok(); }
+bool ItemStream::WantsAnswersLocked() const { return !ended_ && !gone_ && failure_.ok(); }
 
-void ItemStreamCall::RefuseLocked(const Item& item, const absl::Status& status,
+void ItemStream::RefuseLocked(const Item& item, const absl::Status& status,
                                   const StageTimings& timings) {
   call_.CountItem(status, timings);
   if (order_ == AnswerOrder::kAsRead) return QueueLocked(item.number, status);
@@ -246,7 +244,7 @@ void ItemStreamCall::RefuseLocked(const Item& item, const absl::Status& status,
   QueueLocked(item.number, std::move(answer));
 }
 
-void ItemStreamCall::QueueLocked(int64_t number, absl::StatusOr<Answer> answer) {
+void ItemStream::QueueLocked(int64_t number, absl::StatusOr<Answer> answer) {
   if (!WantsAnswersLocked()) {
     --pending_;
     return;
@@ -261,7 +259,7 @@ void ItemStreamCall::QueueLocked(int64_t number, absl::StatusOr<Answer> answer) 
   ready_.push_back(*std::move(answer));
 }
 
-void ItemStreamCall::SortLocked() {
+void ItemStream::SortLocked() {
   while (!early_.empty() && early_.begin()->first == next_) {
     absl::StatusOr<Answer> answer = std::move(early_.begin()->second);
     early_.erase(early_.begin());
@@ -280,23 +278,22 @@ void ItemStreamCall::SortLocked() {
   }
 }
 
-void ItemStreamCall::WriteNextLocked() {
+void ItemStream::WriteNextLocked() {
   outgoing_ = std::move(ready_.front());
   ready_.pop_front();
   const auto bytes = static_cast<int64_t>(outgoing_.bytes.Length());
   unsent_bytes_ -= bytes;
   writing_ = true;
-  call_.WriteBegins(bytes);
-  StartWrite(&outgoing_.bytes);
+  SendAnswer(outgoing_.bytes);
 }
 
-bool ItemStreamCall::MayReadLocked(int64_t unanswered) const {
+bool ItemStream::MayReadLocked(int64_t unanswered) const {
   return !reading_ && !no_more_inputs_ && !draining_ && !parked_.has_value() &&
          num_retrying_ == 0 && unanswered < call_.parts().options->max_stream_inputs &&
          unsent_bytes_ < kMaxUnsentBytes;
 }
 
-void ItemStreamCall::AdvanceLocked() {
+void ItemStream::AdvanceLocked() {
   if (ended_) return;
   if (!writing_ && !gone_ && !ready_.empty()) WriteNextLocked();
   if (gone_) {
@@ -311,25 +308,23 @@ void ItemStreamCall::AdvanceLocked() {
   const auto unanswered = pending_ + static_cast<int64_t>(ready_.size()) + (writing_ ? 1 : 0);
   if (MayReadLocked(unanswered)) {
     reading_ = true;
-    call_.ReadBegins(weak_from_this(), /*whole_request=*/false);
-    StartRead(&incoming_);
+    AskForMessage();
   }
   if (unanswered > 0) return;
   if (no_more_inputs_) return EndLocked(absl::OkStatus());
   if (draining_) EndLocked(DrainingStatus());
 }
 
-void ItemStreamCall::EndLocked(const absl::Status& status) {
+void ItemStream::EndLocked(const absl::Status& status) {
   ended_ = true;
   DropAnswersLocked();
-  Finish(call_.Finish(status));
+  FinishStream(status);
 }
 
-void ItemStreamCall::OnWriteDone(bool ok) {
+void ItemStream::OnAnswerTaken(bool ok) {
   std::optional<Item> next;
   {
     absl::MutexLock lock(&mu_);
-    call_.WriteEnds();
     writing_ = false;
     outgoing_ = {};  // gives its room back
     if (!ok || gone_) LoseReaderLocked();
@@ -339,45 +334,45 @@ void ItemStreamCall::OnWriteDone(bool ok) {
   Retry(std::move(next));
 }
 
-void ItemStreamCall::OnDrain() {
+void ItemStream::OnDrain() {
   absl::MutexLock lock(&mu_);
   draining_ = true;
   AdvanceLocked();
 }
 
 // A stream whose answer is not taken either is cancelled; the write under way ends it.
-void ItemStreamCall::GiveUpReading(const absl::Status& status) {
+bool ItemStream::StopReading(const absl::Status& status) {
   absl::MutexLock lock(&mu_);
-  if (ended_) return;
+  if (ended_) return true;
   cancel_->Cancel();
-  if (!writing_) return EndLocked(status);
+  if (!writing_) {
+    EndLocked(status);
+    return true;
+  }
   LoseReaderLocked();
-  call_.Cancel();
+  return false;
 }
 
-void ItemStreamCall::LoseReaderLocked() {
+void ItemStream::LoseReaderLocked() {
   gone_ = true;
   cancel_->Cancel();
   DropAnswersLocked();
 }
 
-void ItemStreamCall::DropAnswersLocked() {
+void ItemStream::DropAnswersLocked() {
   ready_.clear();
   pending_ -= static_cast<int64_t>(early_.size());
   early_.clear();
   unsent_bytes_ = 0;
 }
 
-void ItemStreamCall::OnDone() {
-  call_.Close();
+// ThreadSanitizer sees no lock of gRPC's library, so ours tells it that OnCallerGone is over.
+void ItemStream::OnTransportDone() {
   call_.parts().drain_bell->Remove(this);
-  // gRPC calls this behind all others. ThreadSanitizer sees no lock of its library, so ours tells
-  // it that OnCancel is over.
-  { const absl::MutexLock lock(&mu_); }
-  self_.reset();
+  const absl::MutexLock lock(&mu_);
 }
 
-void ItemStreamCall::OnCancel() {
+void ItemStream::OnCallerGone() {
   cancel_->Cancel();
   call_.parts().scheduler->NotifyCancelled();
   absl::MutexLock lock(&mu_);

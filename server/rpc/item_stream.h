@@ -1,9 +1,7 @@
-// ItemStreamCall: one call whose messages come and go as a stream, each an item with an answer of
-// its own. It has the flow control, the end, the drain and the cancellation of all such streams;
-// what an item means is the part of its ItemWork.
-//
-//   class EncodeStreamCall final : public ItemStreamCall { NewWork() ... };
-//   return ItemStreamCall::Start(std::make_shared<EncodeStreamCall>(context, parts));
+// ItemStream: one call whose messages come and go as a stream, each an item with an answer of its
+// own. It has the flow control, the end, the drain and the cancellation of all such streams,
+// whatever carries their messages: ItemStreamCall (item_stream_call.h) does it by gRPC, EncodeLines
+// (server/rest/encode_lines.h) by HTTP. What an item means is the part of its ItemWork.
 //
 // Flow control bounds the memory that a fast writer or a slow reader can take: the next item is
 // read only while fewer than --max-stream-inputs are in work or unsent and less than 4 MiB of
@@ -26,14 +24,15 @@
 // is answered, so at once where its caller merely keeps it open. An item without an answer has not
 // been worked on.
 //
-// Each item has the server's default deadline, counted from when it is handed over. gRPC enforces
-// the deadline of the stream itself.
+// Each item has the server's default deadline, counted from when it is handed over. The deadline of
+// the stream itself is the transport's to enforce.
 //
-// Lifetime: that of a RequestCall (request_call.h). No callback of the engine runs under mu_.
+// Lifetime: shared by the transport and the tasks' callbacks, freed with the last of them. No
+// callback of the engine runs under mu_.
 // Thread safety: internally synchronised.
 #pragma once
 
-#include <grpcpp/grpcpp.h>
+#include <grpcpp/support/byte_buffer.h>
 
 #include <cstdint>
 #include <deque>
@@ -47,35 +46,58 @@
 #include "server/batching/admission.h"
 #include "server/batching/answer_room.h"
 #include "server/batching/cancel_flag.h"
+#include "server/rpc/call_record.h"
 #include "server/rpc/drain_bell.h"
 #include "server/rpc/item_work.h"
-#include "server/rpc/open_calls.h"
-#include "server/rpc/raw_service.h"
-#include "server/rpc/rpc_call.h"
 
 namespace longspan {
 
 enum class AnswerOrder { kAsReady, kAsRead };
 
-class ItemStreamCall : public RawReactor,
-                       public DrainListener,
-                       public OpenCalls::Reader,
-                       public std::enable_shared_from_this<ItemStreamCall> {
+class ItemStream : public DrainListener, public std::enable_shared_from_this<ItemStream> {
  public:
-  // Takes over the call: gRPC holds it until OnDone.
-  static RawReactor* Start(const std::shared_ptr<ItemStreamCall>& call);
+  ItemStream(const ItemStream&) = delete;
+  ItemStream& operator=(const ItemStream&) = delete;
 
-  void OnReadDone(bool ok) final;
-  void OnWriteDone(bool ok) final;
-  void OnCancel() final;
-  void OnDone() final;
   void OnDrain() final;
-  void GiveUpReading(const absl::Status& status) final;
 
  protected:
-  ItemStreamCall(RpcMethod method, AnswerOrder order, grpc::CallbackServerContext* context,
-                 const ServiceParts* parts)
-      : call_(method, context, parts), order_(order) {}
+  // `call` is the derived class's and lives as long.
+  ItemStream(AnswerOrder order, CallRecord* call) : call_(*call), order_(order) {}
+  ~ItemStream() override = default;
+
+  // What the transport calls, with no lock of the stream held.
+  //
+  // Once, first.
+  void Begin();
+  // The message that AskForMessage asked for has come.
+  void OnMessage(const grpc::ByteBuffer& message);
+  // No further message comes. `gone`: because the caller has gone.
+  void OnLastMessage(bool gone);
+  // The answer under way was taken (`ok`), or never will be.
+  void OnAnswerTaken(bool ok);
+  // The caller has gone.
+  void OnCallerGone();
+  // The stream ends with `status` if it waits for a message. False where it is to be cancelled
+  // instead, because an answer is under way.
+  bool StopReading(const absl::Status& status);
+  // The transport has done with the call.
+  void OnTransportDone();
+
+  // Whether the caller is let in.
+  virtual absl::Status Admit() = 0;
+
+  // What the transport does. Called under the stream's lock: these only ask, and what they ask for
+  // is answered by the methods above, later.
+  virtual void AskForMessage() = 0;
+  // A message has come. An error ends the stream.
+  virtual absl::Status NoteMessage(const grpc::ByteBuffer& message) = 0;
+  // The message that came is decoded, or will not be.
+  virtual void MessageIsRead() = 0;
+  // `answer` lives until OnAnswerTaken.
+  virtual void SendAnswer(const grpc::ByteBuffer& answer) = 0;
+  // The last call of all.
+  virtual void FinishStream(const absl::Status& status) = 0;
 
   // The work on the next item. Called by the reading side alone, which has one read under way at a
   // time.
@@ -98,8 +120,8 @@ class ItemStreamCall : public RawReactor,
     std::shared_ptr<AnswerRoom> room;  // null where it holds no vector
   };
 
-  // Decodes an item and hands it over, on a thread of gRPC, or of the tokenizer pool where it is
-  // large (message_threads.h). `status`: why it cannot be read; OK = it can.
+  // Decodes an item and hands it over, on a thread of the transport, or of the tokenizer pool where
+  // it is large (message_threads.h). `status`: why it cannot be read; OK = it can.
   void Receive(int64_t number, const grpc::ByteBuffer& message, absl::Status status);
   // Hands an item over where admission lets it in, and parks it where others of the stream will
   // make room.
@@ -136,11 +158,9 @@ class ItemStreamCall : public RawReactor,
   bool MayReadLocked(int64_t unanswered) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void EndLocked(const absl::Status& status) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
-  RpcCall call_;
+  CallRecord& call_;
   const AnswerOrder order_;
   const std::shared_ptr<CancelFlag> cancel_ = std::make_shared<CancelFlag>();
-  std::shared_ptr<ItemStreamCall> self_;  // gRPC's share of this object, given back in OnDone
-  grpc::ByteBuffer incoming_;             // touched by the reading side alone
 
   absl::Mutex mu_;
   Answer outgoing_ ABSL_GUARDED_BY(mu_);           // the answer being written
