@@ -495,7 +495,7 @@ int64_t Server::ReceivedBytes() const {
   const int64_t texts = 16 * backlog.bytes + 600 * std::min(backlog.bytes, kTokenizedAtOnce);
   const int64_t tokens = 256 * backlog.tokens;
   return HeapBytesInUse() - heap_at_rest_ - texts - tokens - 2 * backlog.answer_bytes -
-         backlog.token_vector_bytes;
+         backlog.token_vector_bytes - http_.body_bytes();
 }
 
 void Server::OnDropped(const OpenCalls::Dropped& dropped) {

@@ -77,9 +77,8 @@ std::string NamesOf(std::span<const JsonField> table) {
 }
 
 absl::Status TooMany(const std::string& field, size_t got, int64_t most) {
-  return WithReason(
-      InvalidField(field, absl::StrCat("has ", got, " inputs; allowed: 1 to ", most)),
-      kReasonMaxTextsPerRequest);
+  return WithReason(InvalidField(field, absl::StrCat("has ", got, " inputs; allowed: 1 to ", most)),
+                    kReasonMaxTextsPerRequest);
 }
 
 // One element of a list of texts or of lists of ids, like its first one.
@@ -95,9 +94,9 @@ absl::Status TakeElement(JsonValue* value, bool is_text, const std::string& fiel
     input->ids = value->ids();
     return absl::OkStatus();
   }
-  return InvalidField(field, absl::StrCat(value->Got(), is_text
-                                                           ? "; allowed: a string"
-                                                           : "; allowed: a list of token ids"));
+  return InvalidField(
+      field, absl::StrCat(value->Got(),
+                          is_text ? "; allowed: a string" : "; allowed: a list of token ids"));
 }
 
 }  // namespace
@@ -141,8 +140,7 @@ absl::StatusOr<JsonFields> ReadFields(JsonValue body, std::span<const JsonField>
   }
   for (const JsonField& field : table) {
     if (field.required && !fields.Has(field.name)) {
-      return InvalidField(field.name,
-                          absl::StrCat("is missing; allowed: ", Allowed(field.type)));
+      return InvalidField(field.name, absl::StrCat("is missing; allowed: ", Allowed(field.type)));
     }
   }
   return fields;
@@ -170,8 +168,8 @@ absl::StatusOr<JsonInputs> TakeInputs(JsonValue* value, const std::string& field
   }
   taken.inputs.resize(elements.size());
   for (size_t i = 0; i < elements.size(); ++i) {
-    absl::Status status = TakeElement(&elements[i], is_text, absl::StrCat(field, "[", i, "]"),
-                                      &taken.inputs[i]);
+    absl::Status status =
+        TakeElement(&elements[i], is_text, absl::StrCat(field, "[", i, "]"), &taken.inputs[i]);
     if (!status.ok()) return status;
   }
   return taken;

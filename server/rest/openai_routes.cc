@@ -115,8 +115,7 @@ class EmbeddingsRequest final : public BatchRequest {
     body = {};
     auto fields = ReadFields(*std::move(json), OpenAiFields(), &ignored_);
     if (!fields.ok()) return fields.status();
-    auto inputs =
-        TakeInputs(fields->Find(kInput), kInput, parts.options->max_texts_per_request);
+    auto inputs = TakeInputs(fields->Find(kInput), kInput, parts.options->max_texts_per_request);
     if (!inputs.ok()) return inputs.status();
     if (absl::Status status = CheckModel(*fields, inputs->inputs.front()); !status.ok())
       return status;
@@ -151,9 +150,9 @@ class EmbeddingsRequest final : public BatchRequest {
   absl::Status CheckModel(const JsonFields& fields, const JsonInput& first) const {
     const std::string asked = fields.String("model", model_name_);
     if (first.is_text || asked == model_name_) return absl::OkStatus();
-    return InvalidField("model", absl::StrCat("is ", Quoted(asked), " with token ids, which are of ",
-                                              "its vocabulary; allowed: ", Quoted(model_name_),
-                                              ", or send texts"));
+    return InvalidField(
+        "model", absl::StrCat("is ", Quoted(asked), " with token ids, which are of ",
+                              "its vocabulary; allowed: ", Quoted(model_name_), ", or send texts"));
   }
 
   absl::StatusOr<v1::EncodeOptions> ReadOptions(const JsonFields& fields, const ModelInfo& model) {
@@ -185,8 +184,7 @@ class EmbeddingsRequest final : public BatchRequest {
     if (task.empty()) return std::string();
     if (model.prompts.contains(task)) return task;
     const std::string last = task.substr(task.rfind('.') + 1);  // npos + 1 = 0
-    for (const std::string& name :
-         {last, std::string(last == "passage" ? "document" : last)}) {
+    for (const std::string& name : {last, std::string(last == "passage" ? "document" : last)}) {
       if (model.prompts.contains(name)) return name;
     }
     return FindPrompt(task, "task", model).status();
@@ -319,12 +317,12 @@ HttpResponse OpenAiRefusal(const absl::Status& status) {
 }
 
 void AddOpenAiRoutes(const ServiceParts* parts, HttpServer* http) {
-  http->AddAsyncRoute("POST", "/v1/embeddings", ApiRoute(*parts),
-                      [parts](std::shared_ptr<HttpExchange> exchange) {
-                        HttpCall::Start(std::make_shared<BatchCall>(
-                            RpcMethod::kOpenAiEmbeddings, std::make_unique<EmbeddingsRequest>(),
-                            std::move(exchange), parts));
-                      });
+  http->AddAsyncRoute(
+      "POST", "/v1/embeddings", ApiRoute(*parts), [parts](std::shared_ptr<HttpExchange> exchange) {
+        HttpCall::Start(std::make_shared<BatchCall>(RpcMethod::kOpenAiEmbeddings,
+                                                    std::make_unique<EmbeddingsRequest>(),
+                                                    std::move(exchange), parts));
+      });
   http->AddRoute(
       "GET", "/v1/models", [parts](const HttpRequest&) { return Models(*parts); },
       ApiRoute(*parts));

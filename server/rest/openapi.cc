@@ -33,9 +33,7 @@ Json Ref(std::string_view schema) {
 Json ListOf(Json element) { return {{"type", "array"}, {"items", std::move(element)}}; }
 Json Number() { return {{"type", "number"}}; }
 Json Text() { return {{"type", "string"}}; }
-Json WholeNumber(uint64_t most) {
-  return {{"type", "integer"}, {"minimum", 0}, {"maximum", most}};
-}
+Json WholeNumber(uint64_t most) { return {{"type", "integer"}, {"minimum", 0}, {"maximum", most}}; }
 // A field that is null counts as one that is not there.
 Json OrNull(Json schema) {
   return {{"anyOf", Json::array({std::move(schema), {{"type", "null"}}})}};
@@ -112,8 +110,7 @@ class MessageSchemas {
     switch (field.cpp_type()) {
       case FieldDescriptor::CPPTYPE_MESSAGE:
         // google.rpc.Status, whose details are messages of any type.
-        if (field.message_type()->file()->package() != "longspan.v1")
-          return {{"type", "object"}};
+        if (field.message_type()->file()->package() != "longspan.v1") return {{"type", "object"}};
         Add(*field.message_type());
         return Ref(field.message_type()->name());
       case FieldDescriptor::CPPTYPE_ENUM:
@@ -159,11 +156,11 @@ Json ErrorSchema(Errors errors) {
               {"required", {"error"}}};
     case Errors::kOpenAi:
     case Errors::kLongspan:
-      return {{"type", "object"},
-              {"properties",
-               {{"error",
-                 {{"type", "object"}, {"properties", message}, {"required", {"message"}}}}}},
-              {"required", {"error"}}};
+      return {
+          {"type", "object"},
+          {"properties",
+           {{"error", {{"type", "object"}, {"properties", message}, {"required", {"message"}}}}}},
+          {"required", {"error"}}};
   }
   return Json::object();
 }
@@ -186,8 +183,8 @@ struct Operation {
   const char* tag = "";
   const char* summary = "";
   Errors errors = Errors::kLongspan;
-  Json request;                     // schema; null = no body
-  Json answer;                      // schema
+  Json request;                              // schema; null = no body
+  Json answer;                               // schema
   std::vector<const char*> types = {kJson};  // of the answer
   const char* request_type = kJson;
 };
@@ -222,9 +219,8 @@ Json Answers(const Operation& operation) {
 }
 
 Json Describe(const Operation& operation) {
-  Json described = {{"tags", {operation.tag}},
-                    {"summary", operation.summary},
-                    {"responses", Answers(operation)}};
+  Json described = {
+      {"tags", {operation.tag}}, {"summary", operation.summary}, {"responses", Answers(operation)}};
   if (!operation.request.is_null()) {
     described["requestBody"] = {
         {"required", true},
@@ -362,14 +358,13 @@ Json Document(const ServerOptions& options) {
   Json paths = Json::object();
   for (const Operation& operation : Operations(options.max_texts_per_request))
     paths[operation.path][operation.method] = Describe(operation);
-  Json document = {
-      {"openapi", "3.1.0"},
-      {"info",
-       {{"title", "longspan"},
-        {"version", LONGSPAN_VERSION},
-        {"description", "Long text into vectors."}}},
-      {"paths", std::move(paths)},
-      {"components", {{"schemas", std::move(schemas)}}}};
+  Json document = {{"openapi", "3.1.0"},
+                   {"info",
+                    {{"title", "longspan"},
+                     {"version", LONGSPAN_VERSION},
+                     {"description", "Long text into vectors."}}},
+                   {"paths", std::move(paths)},
+                   {"components", {{"schemas", std::move(schemas)}}}};
   if (!options.auth_keys_file.empty()) {
     document["components"]["securitySchemes"]["key"] = {{"type", "http"}, {"scheme", "bearer"}};
     document["security"] = Json::array({{{"key", Json::array()}}});
@@ -386,8 +381,7 @@ std::string OpenApiDocument(const ServerOptions& options) {
 void AddOpenApiRoutes(const ServiceParts* parts, HttpServer* http) {
   RouteOptions options = ApiRoute(*parts);
   options.needs_key = false;  // it tells nothing that the source does not
-  const auto document =
-      std::make_shared<const std::string>(OpenApiDocument(*parts->options));
+  const auto document = std::make_shared<const std::string>(OpenApiDocument(*parts->options));
   http->AddRoute(
       "GET", "/openapi.json",
       [document](const HttpRequest&) {

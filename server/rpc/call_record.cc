@@ -77,7 +77,8 @@ void CallRecord::NoteInput(const EncodeInput& input) {
   outcome_.tokenized = outcome_.tokenized || !input.text.empty();
 }
 
-void CallRecord::NoteText(const absl::StatusOr<EncodedDocument>& result, const StageTimings& timings) {
+void CallRecord::NoteText(const absl::StatusOr<EncodedDocument>& result,
+                          const StageTimings& timings) {
   MaxTimings(timings, &outcome_.timings);
   if (!result.ok()) return;
   outcome_.tokens += result->tokens_used;
@@ -116,7 +117,7 @@ void CallRecord::NoteUnfinished() {
 }
 
 void CallRecord::CountItem(const absl::StatusOr<EncodedDocument>& result,
-                        const StageTimings& timings) {
+                           const StageTimings& timings) {
   outcome_.itemised = true;
   ++items_by_code_[CodeIndex(result.status().code())];
   CallOutcome item{.method = outcome_.method,

@@ -77,8 +77,7 @@ absl::Status RpcCall::Admit() {
   if (absl::Status status = CheckPhase(); !status.ok()) return status;
   if (absl::Status status = CheckMetadata(*context_); !status.ok()) return status;
   std::string key_name;
-  absl::Status status =
-      parts().keys->Check(MetadataOf(*context_, "authorization"), &key_name);
+  absl::Status status = parts().keys->Check(MetadataOf(*context_, "authorization"), &key_name);
   SetKey(std::move(key_name));
   return status;
 }

@@ -39,6 +39,7 @@ declare -A sources=(
   [spans]="$text" [request_cost]="$text $decoder server/batching/admission.cc server/batching/clock.cc
    server/batching/encode_task.cc server/batching/lanes.cc server/text/prepared_text.cc"
   [key_ring]="server/rpc/key_ring.cc"
+  [json_body]="server/rest/json_fields.cc server/rest/json_message.cc server/rest/json_value.cc $messages"
   [http_request]="server/http/request_head.cc server/http/request_reader.cc server/http/request_screen.cc" [address]="" [caller_metadata]="")
 ours="$build/server/liblongspan_server_lib.a $build/server/liblongspan_engine.a $build/core/liblongspan_core.a
  $build/tokenizers/liblongspan_tokenizers.a"
