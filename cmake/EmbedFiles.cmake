@@ -1,7 +1,7 @@
 # Files into a program.
 #   longspan_embed_files(TARGET HEADER FUNCTION FILE...)
-#       adds to TARGET a source file that defines std::span<const EmbeddedFile> longspan::FUNCTION(),
-#       which HEADER declares: name, bytes and SHA-256 of each FILE, in this order
+#       adds to TARGET a source file that defines longspan::FUNCTION(), which HEADER declares: name,
+#       bytes and SHA-256 of each FILE, in this order
 # Run as a script (cmake -P) it writes that source file.
 if(CMAKE_SCRIPT_MODE_FILE)
   set(_arrays)
@@ -27,12 +27,13 @@ namespace longspan {
 namespace {
 
 ${_arrays}
-const EmbeddedFile kFiles[] = {
-${_rows}};
-
 }  // namespace
 
-std::span<const EmbeddedFile> ${FUNCTION}() { return kFiles; }
+std::span<const EmbeddedFile> ${FUNCTION}() {
+  static const EmbeddedFile files[] = {
+${_rows}  };
+  return files;
+}
 
 }  // namespace longspan
 ")

@@ -1,5 +1,5 @@
-// The files of the page, as they lie in server/page/web, in the program. cmake/EmbedFiles.cmake makes
-// the source file.
+// The files of the page, as they lie in server/page/web, in the program. cmake/EmbedFiles.cmake
+// makes the source file.
 //
 // Plain values, constant; from any thread.
 #pragma once

@@ -57,15 +57,15 @@ void AddPageRoutes(HttpServer* http, bool need_keys) {
   for (const EmbeddedFile& file : PageFiles()) {
     const std::string path =
         file.name == "index.html" ? "/" : absl::StrCat("/page/", std::string(file.name));
-    http->AddRoute(
-        "GET", path,
-        [&file, type = TypeOf(file.name),
-         headers = HeadersOf(file)](const HttpRequest& request) -> HttpResponse {
-          if (HasIt(request.Header("if-none-match"), headers.at("ETag")))
-            return {.code = 304, .headers = headers};
-          return {.content_type = type, .body = std::string(file.bytes), .headers = headers};
-        },
-        {.needs_key = need_keys});
+    http->AddRoute("GET", path,
+                   [&file, type = TypeOf(file.name),
+                    headers = HeadersOf(file)](const HttpRequest& request) -> HttpResponse {
+                     if (HasIt(request.Header("if-none-match"), headers.at("ETag")))
+                       return {.code = 304, .headers = headers};
+                     return {
+                         .content_type = type, .body = std::string(file.bytes), .headers = headers};
+                   },
+                   {.needs_key = need_keys});
   }
 }
 

@@ -2,9 +2,9 @@
 
     page_test.py SOURCE_DIR BUILD_DIR MODEL BRIDGE_PYTHON [TEST...]
 
-Nothing of it depends on how fast the machine is: times are compared with what the same tab takes for
-work of a known size. With PAGE_PICTURES=FOLDER it also leaves pictures of what people see. Without
-chromium-headless-shell it fails; ./dev test installs it.
+Nothing of it depends on how fast the machine is: times are compared with what the same tab takes
+for work of a known size. With PAGE_PICTURES=FOLDER it also leaves pictures of what people see.
+Without chromium-headless-shell it fails; ./dev test installs it.
 """
 import base64
 import json
@@ -109,7 +109,8 @@ class PageTest(unittest.TestCase):
         assert CHROMIUM, "no chromium-headless-shell: run ./dev test, which installs it"
         cls.server = Server()
         cls.playwright = sync_playwright().start()
-        # A container has no user namespaces, which Chromium's sandbox needs; all that it loads is ours.
+        # Chromium's sandbox needs user namespaces, which a container has not. All that
+        # it loads is ours.
         cls.chromium = cls.playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-dev-shm-usage"])
 
     @classmethod
@@ -126,8 +127,8 @@ class PageTest(unittest.TestCase):
             context.close()
 
     def open(self, server=None, width=1440, height=900, scheme="light", refusals=False, **more):
-        """A tab with the page. Whatever the console says, and any request to another host, fails the
-        test; with `refusals` the browser's own lines about answers that are errors do not."""
+        """A tab with the page. Whatever the console says, and any request to another host, fails
+        the test; with `refusals` the browser's own lines about answers that are errors do not."""
         url = (server or self.server).url
         context = self.chromium.new_context(viewport={"width": width, "height": height}, color_scheme=scheme, **more)
         context.set_default_timeout(PATIENCE)

@@ -7,7 +7,8 @@ import { Refusal, Server, promptOfQuestion, promptOfText, sizeOf } from './serve
 import { Places, normalise, snippetOf } from './text.js';
 
 const kBest = 8;
-const kTypedAtMost = 20_000;     // characters that a text field shows; a longer text is shown as a page
+const kTypedAtMost = 20_000;     // characters that are pasted into the text field; more are shown as a page
+const kEditedAtMost = 100_000;   // characters that the text field takes at all: it lays out every line
 const kDrawnWithoutText = 4096;  // tokens
 
 const kSamples = [
@@ -117,7 +118,7 @@ async function showText(text, asPage) {
   forgetResult();
   element('reader').hidden = !asPage;
   element('text').hidden = asPage;
-  element('edit').hidden = !asPage;
+  element('edit').hidden = !asPage || text.length > kEditedAtMost;
   element('text').value = asPage ? '' : text;
   const shown = asPage ? reader.show(text) : reader.show('');
   tellFacts();
@@ -127,7 +128,9 @@ async function showText(text, asPage) {
 async function takeText(text, questions = []) {
   running?.abort();
   hideProblem();
+  const typed = document.activeElement === element('text');
   await showText(normalise(text), true);
+  if (typed) element('question').focus();
   suggest(questions);
 }
 

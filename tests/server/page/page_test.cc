@@ -1,4 +1,5 @@
-// The page over real HTTP: its files, the headers that fence it in, and that it names no other host.
+// The page over real HTTP: its files, the headers that fence it in, and that it names no other
+// host.
 #include "server/page/page.h"
 
 #include <gmock/gmock.h>
@@ -56,10 +57,9 @@ TEST_F(PageTest, EachFileComesAsItIsWithItsType) {
     EXPECT_THAT(file.bytes, Not(IsEmpty())) << file.name;
     types.insert(answer.header("content-type"));
   }
-  EXPECT_EQ(types, (std::set<std::string>{"image/svg+xml", "text/css; charset=utf-8",
-                                          "text/html; charset=utf-8",
-                                          "text/javascript; charset=utf-8",
-                                          "text/plain; charset=utf-8"}));
+  EXPECT_EQ(types, (std::set<std::string>{
+                       "image/svg+xml", "text/css; charset=utf-8", "text/html; charset=utf-8",
+                       "text/javascript; charset=utf-8", "text/plain; charset=utf-8"}));
 }
 
 TEST_F(PageTest, BrowsersRunNothingButItsOwnFiles) {
@@ -96,7 +96,8 @@ TEST_F(PageTest, ItsFilesNameEachOtherAndNoOtherHost) {
   std::set<std::string> named = {"index.html"};
   for (const EmbeddedFile& file : PageFiles()) {
     std::string text(file.bytes);
-    for (std::sregex_iterator found(text.begin(), text.end(), reference), end; found != end; ++found)
+    for (std::sregex_iterator found(text.begin(), text.end(), reference), end; found != end;
+         ++found)
       named.insert((*found)[1]);
     const std::string svg = "http://www.w3.org/2000/svg";  // a name; nothing is fetched
     if (const size_t at = text.find(svg); at != std::string::npos) text.erase(at, svg.size());
