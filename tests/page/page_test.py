@@ -196,11 +196,12 @@ class PageTest(unittest.TestCase):
 
     def test_the_right_span_of_each_sample_is_on_top(self):
         tab = self.ready(self.open())
-        for sample, question, wanted in [("A lease", ROOF, "through the roof"),
+        for sample, question, wanted in [("A lease", ROOF, " roof"),
                                          ("A lease", "How much notice must be given to end it early?", "notice"),
-                                         ("A lease", "May animals be kept on the premises?", "No dogs, cats"),
-                                         ("A chapter", "What was written on the bottle?", "DRINK ME"),
-                                         ("A chapter", "Why did she run after the rabbit?", "burning with curiosity")]:
+                                         ("A lease", "Can I bring my dog?", "No dogs, cats"),
+                                         ("Two chapters", "What is the golden key for?", "second time round, she came upon a low curtain"),
+                                         ("Two chapters", "What did the Rabbit lose?", "when the Rabbit came near her"),
+                                         ("Two chapters", "How deep is the hole she falls into?", "how many miles I’ve fallen")]:
             with self.subTest(question=question):
                 self.sample(tab, sample)
                 self.ask(tab, question)
@@ -221,7 +222,7 @@ class PageTest(unittest.TestCase):
         tab = self.asked()
         sent = []
         tab.on("request", lambda request: sent.append(len(request.post_data or "")))
-        self.ask(tab, "May animals be kept on the premises?")
+        self.ask(tab, "Can I bring my dog?")
         tab.wait_for_function("document.querySelector('#best .words').textContent.includes('dogs')")
         self.assertEqual(len(sent), 1)
         self.assertLess(sent[0], 500)
@@ -340,7 +341,7 @@ class PageTest(unittest.TestCase):
         walk_to("question")
         tab.keyboard.type(ROOF)
         tab.keyboard.press("Enter")
-        self.assertIn("through the roof", self.best(tab)[0])
+        self.assertIn(" roof", self.best(tab)[0])
         self.assertRegex(tab.locator("#status").inner_text(), r"sentences compared\. The best match")
         for _ in range(20):
             tab.keyboard.press("Tab")
@@ -395,8 +396,8 @@ class PageTest(unittest.TestCase):
 
     def test_the_attention_is_drawn_for_the_length_of_the_text(self):
         tab = self.ready(self.open())
-        self.sample(tab, "A chapter")
-        self.ask(tab, "What was written on the bottle?")
+        self.sample(tab, "Two chapters")
+        self.ask(tab, "What is the golden key for?")
         self.best(tab)
         used = re.search(r"all ([\d,]+) tokens", tab.locator("#numbers").inner_text())[1]
         self.assertIn(f"this text’s {used} tokens", tab.locator("#attention-facts").inner_text())
@@ -467,7 +468,7 @@ class PageTest(unittest.TestCase):
         tab.unroute("**/encode")
         if tab.get_by_role("button", name="Try again").is_visible():
             tab.get_by_role("button", name="Try again").click()
-            self.assertIn("through the roof", self.best(tab)[0])
+            self.assertIn(" roof", self.best(tab)[0])
             self.assertFalse(tab.locator("#problem").is_visible())
         return said
 
@@ -533,7 +534,7 @@ class PageTest(unittest.TestCase):
             self.ready(tab)
             self.sample(tab)
             self.ask(tab, ROOF)
-            self.assertIn("through the roof", self.best(tab)[0])
+            self.assertIn(" roof", self.best(tab)[0])
             kept = tab.evaluate("JSON.stringify([localStorage, sessionStorage, document.cookie])")
             self.assertEqual(json.loads(kept), [{}, {}, ""])
             tab.reload()
@@ -564,7 +565,7 @@ class PageTest(unittest.TestCase):
         tab.route("**/encode", answer)
         self.sample(tab)
         self.ask(tab, ROOF)
-        self.assertIn("through the roof", self.best(tab)[0])
+        self.assertIn(" roof", self.best(tab)[0])
         self.assertEqual(asked, [None, "POOLING_MEAN", "POOLING_MEAN"])
         self.assertIn("The mean of a sentence’s tokens is compared here instead", tab.locator("#note").inner_text())
 

@@ -52,6 +52,12 @@ export function patternOf(info, tokens) {
   return { tokens: n, padded, layers, globals: hasGlobal ? [0] : [], isDense, denseUpTo };
 }
 
+// The same without what connects all of a text at once: global tokens, the first and the last block.
+// What is left is how far the windows alone carry.
+export function directly(pattern) {
+  return { ...pattern, globals: [], isDirect: true };
+}
+
 // The chunks that a chunk sees, each once. They are a circle: the first one also sees the last one.
 function chunksSeen(chunk, count, before, after) {
   const out = new Set();
@@ -78,6 +84,10 @@ function chunkRanges(pattern, layer, begin, end) {
 
 function blockRanges(pattern, layer, begin, end) {
   const { tokens } = pattern;
+  if (pattern.isDirect) {
+    const size = layer.chunkLength;
+    return merge([[(Math.floor(begin / size) - 1) * size, (Math.floor((end - 1) / size) + 2) * size]], tokens);
+  }
   const size = layer.chunkLength;
   const last = Math.ceil(tokens / size) - 1;
   const from = Math.floor(begin / size);

@@ -5,6 +5,7 @@ import {
   LshSketch,
   describeField,
   describeLayer,
+  directly,
   explainLayer,
   patternOf,
   receptiveField,
@@ -24,7 +25,7 @@ function colours() {
     probe.style.color = `var(${name})`;
     return getComputedStyle(probe).color;
   };
-  const out = { ground: read('--map-ground'), seen: read('--map-seen'), global: read('--map-global'), line: read('--map-line'), soft: read('--soft'), ink: read('--ink'), surface: read('--surface') };
+  const out = { ground: read('--map-ground'), seen: read('--map-seen'), through: read('--map-through'), global: read('--map-global'), line: read('--map-line'), soft: read('--soft'), ink: read('--ink'), surface: read('--surface') };
   probe.remove();
   return out;
 }
@@ -256,7 +257,10 @@ export class AttentionView {
 
   #drawField(palette) {
     const fields = receptiveField(this.#pattern, this.#token);
-    this.#fillTable(fields);
+    const direct = receptiveField(directly(this.#pattern), this.#token);
+    const connects = this.#pattern.globals.length > 0 || this.#pattern.layers.some(({ kind }) => kind === 'block_sparse');
+    element('field-key').hidden = !connects;
+    this.#fillTable(fields, direct, connects);
     const step = Math.ceil(fields.length / kMostRows);
     const shown = fields.filter((_, i) => (i + 1) % step === 0 || i === fields.length - 1);
     const height = (shown.length + 1) * kRowHeight + 26;
@@ -270,9 +274,11 @@ export class AttentionView {
     draw.font = `${13 * ratio}px system-ui, sans-serif`;
     draw.textBaseline = 'middle';
     const row = kRowHeight * ratio;
-    const bar = (y, ranges, colour) => {
+    const ground = (y) => {
       draw.fillStyle = palette.ground;
       draw.fillRect(left, y, width - left, row - 5 * ratio);
+    };
+    const bar = (y, ranges, colour) => {
       draw.fillStyle = colour;
       for (const [begin, end] of ranges) {
         const x = left + begin * scale;
@@ -282,7 +288,9 @@ export class AttentionView {
     // The last layer on top, the text at the bottom: one looks down, as the model does.
     shown.slice().reverse().forEach(({ layer, ranges, scattered }, i) => {
       const y = i * row;
-      bar(y, ranges, palette.seen);
+      ground(y);
+      if (connects) bar(y, ranges, palette.through);
+      bar(y, connects ? direct[layer - 1].ranges : ranges, palette.seen);
       if (scattered > 0) {
         draw.globalAlpha = 0.25 + 0.6 * Math.min(1, scattered / tokens);
         for (let x = left + 2 * ratio; x < width; x += 6 * ratio) draw.fillRect(x, y + 5 * ratio, 3 * ratio, row - 15 * ratio);
@@ -292,7 +300,7 @@ export class AttentionView {
       draw.fillText(`layer ${layer}`, 0, y + (row - 5 * ratio) / 2);
     });
     const bottom = shown.length * row;
-    bar(bottom, [], palette.seen);
+    ground(bottom);
     draw.fillStyle = palette.global;
     draw.fillRect(at - 2 * ratio, bottom, 4 * ratio, row - 5 * ratio);
     draw.fillStyle = palette.soft;
@@ -304,14 +312,15 @@ export class AttentionView {
     this.#field.setAttribute('aria-label', describeField(this.#pattern, this.#token));
   }
 
-  #fillTable(fields) {
+  #fillTable(fields, direct, connects) {
     if (!this.#field.parentElement.querySelector('details').open) return;
     const { tokens } = this.#pattern;
-    element('field-table').tBodies[0].replaceChildren(...fields.map(({ layer, count, scattered }) => {
+    element('field-direct').hidden = !connects;
+    element('field-table').tBodies[0].replaceChildren(...fields.map(({ layer, count, scattered }, i) => {
       const row = document.createElement('tr');
-      for (const text of [layer, `${scattered > 0 ? 'at most ' : ''}${plain(count)}`, `${(100 * count / tokens).toFixed(1)} %`]) {
-        row.insertCell().textContent = text;
-      }
+      const texts = [layer, `${scattered > 0 ? 'at most ' : ''}${plain(count)}`, `${(100 * count / tokens).toFixed(1)} %`];
+      if (connects) texts.push(plain(direct[i].count));
+      for (const text of texts) row.insertCell().textContent = text;
       return row;
     }));
   }

@@ -130,13 +130,14 @@ export class Reader {
     for (const element of pieces) element.classList.add('chosen');
     if (pieces.length === 0) return;
     // Blocks out of sight have a guessed height, so the first jump may miss: at once, then again.
-    pieces[0].scrollIntoView({ block: 'center', behavior: 'instant' });
+    this.#centre(pieces[0]);
     requestAnimationFrame(() => pieces[0].isConnected && this.#centre(pieces[0]));
   }
 
   #centre(element) {
     const box = this.#root.getBoundingClientRect();
     const own = element.getBoundingClientRect();
-    this.#root.scrollTop += own.top - box.top - (box.height - Math.min(own.height, box.height)) / 2;
+    const down = own.top - box.top - (box.height - Math.min(own.height, box.height)) / 2;
+    this.#root.scrollBy({ top: down, behavior: 'instant' });
   }
 }

@@ -22,9 +22,10 @@ export function dot(a, b) {
   return sum;
 }
 
-// Indices of the `count` highest scores, the best first; of equal ones the earlier.
-export function best(scores, count) {
-  return Array.from(scores.keys()).sort((a, b) => scores[b] - scores[a] || a - b).slice(0, count);
+// Indices of the `count` highest scores that `counts` lets pass, the best first; of equal ones the
+// earlier.
+export function best(scores, count, counts = () => true) {
+  return Array.from(scores.keys()).filter(counts).sort((a, b) => scores[b] - scores[a] || a - b).slice(0, count);
 }
 
 export const kLevels = 7;
