@@ -612,6 +612,14 @@ class PageTest(unittest.TestCase):
         for route in held:
             route.abort()
 
+    def test_the_page_can_be_switched_off(self):
+        server = Server("--page=false")
+        self.addCleanup(server.stop)
+        with self.assertRaises(urllib.error.HTTPError) as raised:
+            WITHOUT_PROXY.open(server.url, timeout=60)
+        self.assertEqual(raised.exception.code, 404)
+        raised.exception.close()
+
     # ---- Pictures for people; they prove nothing.
 
     @unittest.skipUnless(PICTURES, "PAGE_PICTURES names no folder")

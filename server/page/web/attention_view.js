@@ -232,9 +232,11 @@ export class AttentionView {
       const height = Math.max(1, Math.floor((row + 1) * tall) - y);
       if (isLsh && !sorted) {
         const dot = Math.max(1, scale);
+        draw.globalAlpha = Math.min(1, Math.max(0.4, scale));  // a pixel stands for many tokens
         for (const key of this.#sketchNow().seenBy(begin)) {
           if (key >= from && key < to) draw.fillRect(Math.floor((key - from) * scale), y, dot, height);
         }
+        draw.globalAlpha = 1;
         continue;
       }
       for (const [first, last] of seenBy(pattern, index, begin, end)) {
@@ -259,7 +261,8 @@ export class AttentionView {
     const fields = receptiveField(this.#pattern, this.#token);
     const direct = receptiveField(directly(this.#pattern), this.#token);
     const connects = this.#pattern.globals.length > 0 || this.#pattern.layers.some(({ kind }) => kind === 'block_sparse');
-    element('field-key').hidden = !connects;
+    element('key-direct').hidden = element('key-through').hidden = !connects;
+    element('key-scattered').hidden = fields.every(({ scattered }) => scattered === 0);
     this.#fillTable(fields, direct, connects);
     const step = Math.ceil(fields.length / kMostRows);
     const shown = fields.filter((_, i) => (i + 1) % step === 0 || i === fields.length - 1);

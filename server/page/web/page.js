@@ -327,7 +327,7 @@ async function showResult(asked) {
 }
 
 const milliseconds = (nanoseconds) => Number(nanoseconds ?? 0) / 1e6;
-const time = (ms) => (ms >= 1000 ? `${(ms / 1000).toFixed(2)} s` : `${ms.toFixed(ms < 10 ? 1 : 0)} ms`);
+const time = (ms) => (ms >= 1000 ? `${(ms / 1000).toFixed(2)}\u00a0s` : `${ms.toFixed(ms < 10 ? 1 : 0)}\u00a0ms`);
 
 function tellNumbers(asked) {
   const { timings, tokensUsed, tokensTotal, spans, network } = read;
