@@ -91,7 +91,7 @@ TEST_F(PageTest, AFileThatTheBrowserHasIsNotSentAgain) {
 TEST_F(PageTest, ItsFilesNameEachOtherAndNoOtherHost) {
   std::set<std::string> names;
   for (const EmbeddedFile& file : PageFiles()) names.insert(std::string(file.name));
-  const std::regex reference(R"re((?:page/|from '\./)([a-z_]+\.(?:js|css|svg|txt)))re");
+  const std::regex reference(R"re(["'](?:page|\.)/([a-z_]+\.(?:js|css|svg|txt))["'])re");
   const std::regex host(R"re((?:https?:)?//[a-z0-9-]+\.[a-z])re");
   std::set<std::string> named = {"index.html"};
   for (const EmbeddedFile& file : PageFiles()) {
