@@ -179,6 +179,8 @@ const std::vector<Setting>& Settings() {
       {"auth-keys-file", "one bearer key a line; without it every caller is let in",
        Text{&O::auth_keys_file}},
       {"http-tls", "the HTTP port speaks TLS, with the files of --tls-...", Switch{&O::http_tls}},
+      {"strict-json", "the HTTP port's APIs refuse fields that they do not know",
+       Switch{&O::strict_json}},
       {"http-page-keys", "the page, /metrics and the probes need a key of --auth-keys-file, too",
        Switch{&O::http_page_keys}},
       {"cors-origin",

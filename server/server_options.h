@@ -97,6 +97,7 @@ struct ServerOptions {
   std::string auth_keys_file;   // one bearer key a line, read again when it changes
   bool http_tls = false;        // the HTTP port speaks TLS, with the same files
   bool http_page_keys = false;  // the page, /metrics and the probes need a key, too
+  bool strict_json = false;     // unknown fields of JSON requests are refused
   // Web pages of these may call the APIs of the HTTP port: "https://app.example", or "*".
   std::vector<std::string> cors_origins;
   bool reflection = false;

@@ -113,6 +113,10 @@ void HttpExchange::End(Sent sent) {
       [sent] { Report(sent, false); });
 }
 
+void HttpExchange::Post(std::function<void()> task) {
+  (void)link_.loop->Post([task = std::move(task)] { task(); });
+}
+
 void HttpExchange::ReadBody(std::function<void(BodyBlock)> callback) {
   Reach(
       link_,

@@ -108,6 +108,11 @@ class HttpExchange {
   void OnGone(std::function<void()> callback) { link_.gone->Listen(std::move(callback)); }
   bool gone() const { return link_.gone->fired(); }
 
+  // Runs `task` on the loop's thread, after what was asked for before. A handler that holds a lock
+  // asks for what has a callback there: callbacks of an exchange whose peer has gone run at once.
+  // Nothing runs where the server has stopped.
+  void Post(std::function<void()> task);
+
   // Of a route with `stream_body`: asks for the next block of the body. Nothing is read from the
   // peer beyond one block of 64 KiB while nobody asks. One callback at a time.
   void ReadBody(std::function<void(BodyBlock)> callback);

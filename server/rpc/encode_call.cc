@@ -11,7 +11,7 @@ namespace longspan {
 
 absl::Status EncodeCall::Run(const grpc::ByteBuffer& request) {
   v1::EncodeRequest message;
-  if (absl::Status status = call_.Parse(request, &message); !status.ok()) return status;
+  if (absl::Status status = ParseRequest(call_.parts(), request, &message); !status.ok()) return status;
   auto decoded = DecodeEncodeRequest(&message, call_.parts().decoding());
   if (!decoded.ok()) return decoded.status();
   for (v1::Input& input : *message.mutable_inputs()) ids_.push_back(std::move(*input.mutable_id()));

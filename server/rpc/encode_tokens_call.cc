@@ -20,7 +20,7 @@ constexpr int64_t kMaxMessageBytes = (1 << 20) - (16 << 10);
 absl::Status EncodeTokensCall::Run(const grpc::ByteBuffer& request) {
   const ServiceParts& parts = call_.parts();
   v1::EncodeTokensRequest message;
-  if (absl::Status status = call_.Parse(request, &message); !status.ok()) return status;
+  if (absl::Status status = ParseRequest(call_.parts(), request, &message); !status.ok()) return status;
   auto input = DecodeTokensInput(&message, parts.decoding());
   if (!input.ok()) return input.status();
   format_ = DecodeVectorFormat(message.options().vector_format()).value();

@@ -15,7 +15,7 @@ class EncodeWork : public ItemWork {
  public:
   const EncodeInput* input() const final { return &input_; }
   AdmissionClaim Claim(const ServiceParts& parts) const final;
-  int64_t VectorBytes(const ServiceParts& parts) const final;
+  int64_t VectorBytes(const ServiceParts& parts) const override;
   void Begin(const ServiceParts& parts, WorkOrder order) final;
 
  protected:

@@ -1,388 +1,45 @@
 #include "server/rpc/item_stream_call.h"
 
-#include <algorithm>
-#include <utility>
-
-#include "server/rpc/message_threads.h"
-
 namespace longspan {
-namespace {
-
-// Bytes of answers that may wait for a slow reader before the next item is read. The vectors of a
-// thousand texts of 1,024 floats fit, so only a reader that lags behind meets the bound.
-constexpr int64_t kMaxUnsentBytes = 4 << 20;
-
-// Bytes that the answers in work or unsent may take together, as far as they are known to be large:
-// those of one item may be the vectors of all its tokens. A single one may be larger. It is at most
-// a quarter of max-answer-bytes, so that the items of a stream do not refuse one another.
-constexpr int64_t kMaxLargeAnswers = 64 << 20;
-
-}  // namespace
 
 RawReactor* ItemStreamCall::Start(const std::shared_ptr<ItemStreamCall>& call) {
   call->self_ = call;
-  call->call_.parts().drain_bell->Add(call);
-  const absl::Status status = call->call_.Admit();
-  absl::MutexLock lock(&call->mu_);
-  if (status.ok()) {
-    call->AdvanceLocked();
-  } else {
-    call->EndLocked(status);
-  }
+  call->Begin();
   return call.get();
 }
 
+void ItemStreamCall::AskForMessage() {
+  rpc_.ReadBegins(std::static_pointer_cast<ItemStreamCall>(shared_from_this()),
+                  /*whole_request=*/false);
+  StartRead(&incoming_);
+}
+
+// A caller that goes away ends the reading too, before OnCancel comes: that is no end in peace.
 void ItemStreamCall::OnReadDone(bool ok) {
+  if (!ok) return OnLastMessage(rpc_.gone());
   grpc::ByteBuffer message;
-  int64_t number = 0;
-  {
-    absl::MutexLock lock(&mu_);
-    message.Swap(&incoming_);
-    if (ended_) return;
-    if (!ok) {
-      call_.ReadEnds();
-      reading_ = false;
-      // A caller that goes away ends the reading too, before OnCancel comes: that is no end in
-      // peace.
-      gone_ = gone_ || call_.gone();
-      no_more_inputs_ = true;
-      return AdvanceLocked();
-    }
-    number = num_read_++;
-    ++pending_;
-    if (absl::Status status = call_.NoteReceived(message); !status.ok()) {
-      call_.ReadEnds();
-      reading_ = false;
-      no_more_inputs_ = true;
-      if (order_ == AnswerOrder::kAsRead) {
-        QueueLocked(number, std::move(status));
-      } else {
-        failure_ = std::move(status);  // the stream's fault: which item it was is not known
-      }
-      return AdvanceLocked();
-    }
-  }
-  const auto bytes = static_cast<int64_t>(message.Length());
-  const absl::Status handed = OnRequestThread(call_.parts().tokenizers, call_.client(), bytes,
-                                              [call = shared_from_this(), number, message](
-                                                  const absl::Status& status) {  // shares the bytes
-                                                call->Receive(number, message, status);
-                                              });
-  if (!handed.ok()) Receive(number, {}, handed);
+  message.Swap(&incoming_);
+  OnMessage(message);
 }
 
-void ItemStreamCall::Receive(int64_t number, const grpc::ByteBuffer& message, absl::Status status) {
-  {
-    absl::MutexLock lock(&mu_);
-    if (ended_) return;
-    call_.ReadEnds();
-  }
-  Item item{.work = NewWork(), .number = number};
-  if (status.ok()) status = WithoutThrowing([&] { return item.work->Read(&call_, message); });
-  {
-    absl::MutexLock lock(&mu_);
-    if (ended_) return;
-    if (!status.ok()) {
-      RefuseLocked(item, status);
-    } else if (item.work->input() != nullptr) {
-      call_.NoteInput(*item.work->input());
-    }
-  }
-  if (status.ok()) {
-    item.most_answer_bytes = item.work->MostAnswerBytes(call_.parts());
-    Dispatch(std::move(item));
-  }
-  absl::MutexLock lock(&mu_);
-  reading_ = false;
-  AdvanceLocked();
-}
-
-bool ItemStreamCall::FitsLocked(const Item& item) const {
-  if (item.most_answer_bytes == 0) return true;
-  const auto being_written = static_cast<int64_t>(writing_ ? outgoing_.bytes.Length() : 0);
-  const int64_t others = unmade_bytes_ + unsent_bytes_ + being_written;
-  const int64_t most = std::min(kMaxLargeAnswers, call_.parts().options->max_answer_bytes / 4);
-  return (running_ == 0 && others == 0) || others + item.most_answer_bytes <= most;
-}
-
-void ItemStreamCall::Dispatch(Item item) {
-  const ServiceParts& parts = call_.parts();
-  const AdmissionClaim claim = item.work->Claim(parts);
-  for (int64_t worked = -1;;) {
-    {
-      absl::MutexLock lock(&mu_);
-      if (!FitsLocked(item)) {
-        parked_ = std::move(item);
-        return;
-      }
-      worked = num_worked_;
-    }
-    const absl::Time deadline = parts.clock->FromTimeout(parts.options->default_deadline);
-    auto permit = parts.admission->TryAcquire(claim, deadline, call_.client());
-    CallSize call_size;
-    {
-      absl::MutexLock lock(&mu_);
-      if (!permit.ok()) {
-        // One that has ended meanwhile has left its room.
-        if (absl::IsResourceExhausted(permit.status()) && worked != num_worked_) continue;
-        if (absl::IsResourceExhausted(permit.status()) && running_ > 0) {
-          parked_ = std::move(item);
-          return;
-        }
-        RefuseLocked(item, permit.status());
-        return AdvanceLocked();
-      }
-      ++running_;
-      running_size_ += permit->size();
-      unmade_bytes_ += item.most_answer_bytes;
-      call_size = running_size_;
-    }
-    return Hand(std::move(item), *std::move(permit), call_size);
-  }
-}
-
-std::optional<ItemStreamCall::Item> ItemStreamCall::TakeParkedLocked() {
-  if (!parked_.has_value()) return std::nullopt;
-  ++num_retrying_;
-  return std::exchange(parked_, std::nullopt);
-}
-
-void ItemStreamCall::Retry(std::optional<Item> item) {
-  if (!item.has_value()) return;
-  Dispatch(*std::move(item));
-  absl::MutexLock lock(&mu_);
-  --num_retrying_;
-  AdvanceLocked();
-}
-
-void ItemStreamCall::Hand(Item item, AdmissionPermit permit, const CallSize& call_size) {
-  const ServiceParts& parts = call_.parts();
-  const absl::Time now = parts.clock->Now();
-  const CallSize size = permit.size();
-  const auto room =
-      std::make_shared<AnswerRoom>(parts.admission, call_.client(), item.work->VectorBytes(parts));
-  WorkOrder order{.permit = std::move(permit),
-                  .call_size = call_size,
-                  .arrival = now,
-                  .deadline = now + parts.options->default_deadline,
-                  .cancel = cancel_,
-                  .client = call_.client(),
-                  .timer = call_.NewTimer(now),
-                  .room = room};
-  order.done = [call = shared_from_this(), item, size,
-                room = room](const WorkResult& result) mutable {
-    call->OnWorked(std::move(item), size, std::move(room), result);
-  };
-  item.work->Begin(parts, std::move(order));
-}
-
-void ItemStreamCall::OnWorked(Item item, const CallSize& size, std::shared_ptr<AnswerRoom> room,
-                              const WorkResult& result) {
-  std::optional<Item> next;
-  {
-    absl::MutexLock lock(&mu_);
-    --running_;
-    running_size_ -= size;
-    if (running_ == 0) running_size_ = {};  // no rounding error is kept
-    ++num_worked_;
-    NoteWork(&call_, result);
-    next = TakeParkedLocked();
-  }
-  if (result.counts.ok()) {
-    OnAnswerThread(call_.parts().tokenizers, call_.client(), result.num_values,
-                   [call = shared_from_this(), item = std::move(item), room = std::move(room),
-                    result]() mutable { call->MakeAnswer(item, std::move(room), result); });
-  } else {
-    room->Close();
-    absl::MutexLock lock(&mu_);
-    unmade_bytes_ -= item.most_answer_bytes;
-    RefuseLocked(item, result.counts.status(), result.timings);
-    AdvanceLocked();
-    if (!next.has_value() && HasLargeParkedLocked()) next = TakeParkedLocked();
-  }
-  Retry(std::move(next));
-}
-
-void ItemStreamCall::MakeAnswer(const Item& item, std::shared_ptr<AnswerRoom> room,
-                                const WorkResult& result) {
-  Answer answer{.room = std::move(room)};
-  absl::Status status;
-  if (WantsAnswers())
-    status = WithoutThrowing([&] { return item.work->MakeAnswer(&answer.bytes); });
-  std::optional<Item> next;
-  {
-    absl::MutexLock lock(&mu_);
-    unmade_bytes_ -= item.most_answer_bytes;
-    if (!status.ok() || !WantsAnswersLocked()) answer.room->Close();
-    if (status.ok()) {
-      call_.CountItem(result.counts, result.timings);
-      QueueLocked(item.number, std::move(answer));
-    } else {
-      RefuseLocked(item, status, result.timings);
-    }
-    AdvanceLocked();
-    if (HasLargeParkedLocked()) next = TakeParkedLocked();
-  }
-  Retry(std::move(next));
-}
-
-bool ItemStreamCall::HasLargeParkedLocked() const {
-  return parked_.has_value() && parked_->most_answer_bytes > 0;
-}
-
-bool ItemStreamCall::WantsAnswers() {
-  absl::MutexLock lock(&mu_);
-  return WantsAnswersLocked();
-}
-
-bool ItemStreamCall::WantsAnswersLocked() const { return !ended_ && !gone_ && failure_.ok(); }
-
-void ItemStreamCall::RefuseLocked(const Item& item, const absl::Status& status,
-                                  const StageTimings& timings) {
-  call_.CountItem(status, timings);
-  if (order_ == AnswerOrder::kAsRead) return QueueLocked(item.number, status);
-  Answer answer;
-  if (WantsAnswersLocked()) answer.bytes = MakeRefusal(*item.work, status);
-  QueueLocked(item.number, std::move(answer));
-}
-
-void ItemStreamCall::QueueLocked(int64_t number, absl::StatusOr<Answer> answer) {
-  if (!WantsAnswersLocked()) {
-    --pending_;
-    return;
-  }
-  if (answer.ok()) unsent_bytes_ += static_cast<int64_t>(answer->bytes.Length());
-  if (order_ == AnswerOrder::kAsRead) {
-    no_more_inputs_ = no_more_inputs_ || !answer.ok();
-    early_.emplace(number, std::move(answer));
-    return SortLocked();
-  }
-  --pending_;
-  ready_.push_back(*std::move(answer));
-}
-
-void ItemStreamCall::SortLocked() {
-  while (!early_.empty() && early_.begin()->first == next_) {
-    absl::StatusOr<Answer> answer = std::move(early_.begin()->second);
-    early_.erase(early_.begin());
-    ++next_;
-    --pending_;
-    if (answer.ok()) {
-      ready_.push_back(*std::move(answer));
-      continue;
-    }
-    failure_ = answer.status();
-    cancel_->Cancel();  // nothing behind it is answered
-    call_.parts().scheduler->NotifyCancelled();
-    pending_ -= static_cast<int64_t>(early_.size());
-    early_.clear();
-    parked_.reset();
-  }
-}
-
-void ItemStreamCall::WriteNextLocked() {
-  outgoing_ = std::move(ready_.front());
-  ready_.pop_front();
-  const auto bytes = static_cast<int64_t>(outgoing_.bytes.Length());
-  unsent_bytes_ -= bytes;
-  writing_ = true;
-  call_.WriteBegins(bytes);
-  StartWrite(&outgoing_.bytes);
-}
-
-bool ItemStreamCall::MayReadLocked(int64_t unanswered) const {
-  return !reading_ && !no_more_inputs_ && !draining_ && !parked_.has_value() &&
-         num_retrying_ == 0 && unanswered < call_.parts().options->max_stream_inputs &&
-         unsent_bytes_ < kMaxUnsentBytes;
-}
-
-void ItemStreamCall::AdvanceLocked() {
-  if (ended_) return;
-  if (!writing_ && !gone_ && !ready_.empty()) WriteNextLocked();
-  if (gone_) {
-    if (!writing_) EndLocked(call_.WhyCancelled());
-    return;
-  }
-  if (!failure_.ok()) {
-    const bool behind_all = order_ == AnswerOrder::kAsRead;
-    if (!writing_ && (ready_.empty() || !behind_all)) EndLocked(failure_);
-    return;
-  }
-  const auto unanswered = pending_ + static_cast<int64_t>(ready_.size()) + (writing_ ? 1 : 0);
-  if (MayReadLocked(unanswered)) {
-    reading_ = true;
-    call_.ReadBegins(weak_from_this(), /*whole_request=*/false);
-    StartRead(&incoming_);
-  }
-  if (unanswered > 0) return;
-  if (no_more_inputs_) return EndLocked(absl::OkStatus());
-  if (draining_) EndLocked(DrainingStatus());
-}
-
-void ItemStreamCall::EndLocked(const absl::Status& status) {
-  ended_ = true;
-  DropAnswersLocked();
-  Finish(call_.Finish(status));
+void ItemStreamCall::SendAnswer(const grpc::ByteBuffer& answer) {
+  rpc_.WriteBegins(static_cast<int64_t>(answer.Length()));
+  StartWrite(&answer);
 }
 
 void ItemStreamCall::OnWriteDone(bool ok) {
-  std::optional<Item> next;
-  {
-    absl::MutexLock lock(&mu_);
-    call_.WriteEnds();
-    writing_ = false;
-    outgoing_ = {};  // gives its room back
-    if (!ok || gone_) LoseReaderLocked();
-    AdvanceLocked();
-    if (HasLargeParkedLocked()) next = TakeParkedLocked();
-  }
-  Retry(std::move(next));
+  rpc_.WriteEnds();
+  OnAnswerTaken(ok);
 }
 
-void ItemStreamCall::OnDrain() {
-  absl::MutexLock lock(&mu_);
-  draining_ = true;
-  AdvanceLocked();
-}
-
-// A stream whose answer is not taken either is cancelled; the write under way ends it.
 void ItemStreamCall::GiveUpReading(const absl::Status& status) {
-  absl::MutexLock lock(&mu_);
-  if (ended_) return;
-  cancel_->Cancel();
-  if (!writing_) return EndLocked(status);
-  LoseReaderLocked();
-  call_.Cancel();
-}
-
-void ItemStreamCall::LoseReaderLocked() {
-  gone_ = true;
-  cancel_->Cancel();
-  DropAnswersLocked();
-}
-
-void ItemStreamCall::DropAnswersLocked() {
-  ready_.clear();
-  pending_ -= static_cast<int64_t>(early_.size());
-  early_.clear();
-  unsent_bytes_ = 0;
+  if (!StopReading(status)) rpc_.Cancel();
 }
 
 void ItemStreamCall::OnDone() {
-  call_.Close();
-  call_.parts().drain_bell->Remove(this);
-  // gRPC calls this behind all others. ThreadSanitizer sees no lock of its library, so ours tells
-  // it that OnCancel is over.
-  { const absl::MutexLock lock(&mu_); }
+  rpc_.Close();
+  OnTransportDone();
   self_.reset();
-}
-
-void ItemStreamCall::OnCancel() {
-  cancel_->Cancel();
-  call_.parts().scheduler->NotifyCancelled();
-  absl::MutexLock lock(&mu_);
-  LoseReaderLocked();
-  AdvanceLocked();
 }
 
 }  // namespace longspan

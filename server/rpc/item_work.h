@@ -1,8 +1,9 @@
 // ItemWork: the work on one message, from its bytes to the bytes of its answer. The same work
-// serves a message that comes alone (server/tei/unary_call.h) and one that is an item of a stream
-// (item_stream_call.h). These calls own the transport; the work knows what the message means.
+// serves a message that comes alone (server/tei/unary_call.h), one that is an item of a stream
+// (item_stream_call.h), and one of several in an HTTP request (server/rest/batch_call.h). These
+// calls own the transport; the work knows what the message means.
 //
-//   Read(call, message)   decodes it: what is wrong with it, or OK
+//   Read(parts, message)  decodes it: what is wrong with it, or OK
 //   Claim(parts)          what admission should count for it
 //   Begin(parts, order)   hands it over and returns; order.done runs once
 //   MakeAnswer(&bytes)    once, after `done` was given no error
@@ -27,7 +28,7 @@
 #include "server/batching/call_size.h"
 #include "server/batching/cancel_flag.h"
 #include "server/batching/task_timer.h"
-#include "server/rpc/rpc_call.h"
+#include "server/rpc/call_record.h"
 #include "server/rpc/service_parts.h"
 #include "server/text/encode_input.h"
 
@@ -60,8 +61,11 @@ class ItemWork : public std::enable_shared_from_this<ItemWork> {
  public:
   virtual ~ItemWork() = default;
 
-  // Must not block. What it allocates may throw (WithoutThrowing).
-  virtual absl::Status Read(RpcCall* call, const grpc::ByteBuffer& message) = 0;
+  // Must not block. What it allocates may throw (WithoutThrowing). Work that is made of a part of a
+  // larger request (server/rest/batch_call.h) is complete when it is made, and is never asked.
+  virtual absl::Status Read(const ServiceParts& /*parts*/, const grpc::ByteBuffer& /*message*/) {
+    return absl::OkStatus();
+  }
   // The text to encode, for the log; null = the model reads none.
   virtual const EncodeInput* input() const { return nullptr; }
   virtual AdmissionClaim Claim(const ServiceParts& parts) const = 0;
@@ -82,7 +86,7 @@ class ItemWork : public std::enable_shared_from_this<ItemWork> {
 };
 
 // What ended, for the metrics and the log of its call. Under the call's own lock.
-inline void NoteWork(RpcCall* call, const WorkResult& result) {
+inline void NoteWork(CallRecord* call, const WorkResult& result) {
   if (result.encoded) {
     call->NoteText(result.counts, result.timings);
   } else {

@@ -15,7 +15,7 @@
 #include "absl/functional/any_invocable.h"
 #include "absl/status/status.h"
 #include "server/engine/tokenizer_pool.h"
-#include "server/rpc/rpc_call.h"
+#include "server/rpc/call_record.h"
 #include "server/text/prepared_text.h"
 
 namespace longspan {

@@ -4,16 +4,12 @@
 #include <google/protobuf/stubs/logging.h>
 #include <grpcpp/support/proto_buffer_reader.h>
 
-#include <algorithm>
 #include <chrono>
-#include <random>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_format.h"
-#include "core/error_details.h"
 #include "server/rpc/caller_metadata.h"
 #include "server/rpc/metadata_limit.h"
-#include "server/wire/response_encoder.h"
 #include "server/wire/status.h"
 #include "server/wire/wire_limits.h"
 
@@ -38,89 +34,61 @@ std::string WhyUnparsable(const std::string& type) {
   return absl::StrCat("string field ", field, " is not valid UTF-8; allowed: UTF-8");
 }
 
-// When a caller that comes before the model is loaded should try again.
-constexpr absl::Duration kRetryStarting = absl::Seconds(1);
-
-std::string NewRequestId() {
-  thread_local std::mt19937_64 random{std::random_device{}()};
-  return absl::StrFormat("%016x", random());
-}
-
-double Seconds(absl::Duration duration) { return absl::ToDoubleSeconds(duration); }
-
-}  // namespace
-
-RpcCall::RpcCall(RpcMethod method, grpc::CallbackServerContext* context, const ServiceParts* parts)
-    : context_(context),
-      parts_(parts),
-      arrival_(parts->clock->Now()),
-      address_(ClientOf(context->peer())),
-      client_(address_) {
-  outcome_.method = method;
-  ReadDeadline();
-  request_id_ = PlainOrNothing(Metadata("x-request-id"), kMaxRequestIdBytes);
-  if (request_id_.empty()) request_id_ = NewRequestId();
-  traceparent_ = PlainOrNothing(Metadata("traceparent"), kMaxTraceparentBytes);
-  context_->AddInitialMetadata("x-request-id", request_id_);
-  listed_ = parts_->open_calls->Add(method, address_, context_);
-}
-
-void RpcCall::Close() {
-  if (std::exchange(open_, false)) parts_->open_calls->Remove(listed_);
-}
-
-void RpcCall::ReadBegins(std::weak_ptr<OpenCalls::Reader> reader, bool whole_request) {
-  parts_->open_calls->ReadBegins(listed_, std::move(reader), whole_request);
-}
-
-void RpcCall::ReadEnds() { parts_->open_calls->ReadEnds(listed_); }
-
-void RpcCall::WriteBegins(int64_t bytes) { parts_->open_calls->WriteBegins(listed_, bytes); }
-
-void RpcCall::WriteEnds() { parts_->open_calls->WriteEnds(listed_); }
-
-std::string RpcCall::Metadata(const char* name) const {
-  const auto found = context_->client_metadata().find(name);
-  return found == context_->client_metadata().end()
+std::string MetadataOf(const grpc::CallbackServerContext& context, const char* name) {
+  const auto found = context.client_metadata().find(name);
+  return found == context.client_metadata().end()
              ? ""
              : std::string(found->second.data(), found->second.size());
 }
 
-void RpcCall::ReadDeadline() {
-  const auto deadline = context_->deadline();
-  absl::Duration left = parts_->options->default_deadline;
-  if (deadline != std::chrono::system_clock::time_point::max()) {
-    left = std::min(absl::FromChrono(deadline - std::chrono::system_clock::now()),
-                    parts_->options->max_deadline);
-  }
-  deadline_ = parts_->clock->FromTimeout(left);
+Caller CallerOf(const grpc::CallbackServerContext& context) {
+  Caller caller{.peer = context.peer(),
+                .request_id = MetadataOf(context, "x-request-id"),
+                .traceparent = MetadataOf(context, "traceparent")};
+  const auto deadline = context.deadline();
+  if (deadline != std::chrono::system_clock::time_point::max())
+    caller.patience = absl::FromChrono(deadline - std::chrono::system_clock::now());
+  return caller;
 }
 
+}  // namespace
+
+RpcCall::RpcCall(RpcMethod method, grpc::CallbackServerContext* context, const ServiceParts* parts)
+    : CallRecord(method, parts, CallerOf(*context)), context_(context) {
+  context_->AddInitialMetadata("x-request-id", request_id());
+  listed_ = parts->open_calls->Add(method, address(), context_);
+}
+
+void RpcCall::Close() {
+  if (std::exchange(open_, false)) parts().open_calls->Remove(listed_);
+}
+
+void RpcCall::ReadBegins(std::weak_ptr<OpenCalls::Reader> reader, bool whole_request) {
+  parts().open_calls->ReadBegins(listed_, std::move(reader), whole_request);
+}
+
+void RpcCall::ReadEnds() { parts().open_calls->ReadEnds(listed_); }
+
+void RpcCall::WriteBegins(int64_t bytes) { parts().open_calls->WriteBegins(listed_, bytes); }
+
+void RpcCall::WriteEnds() { parts().open_calls->WriteEnds(listed_); }
+
 absl::Status RpcCall::Admit() {
-  if (!parts_->lifecycle->answering()) {
-    return parts_->lifecycle->draining()
-               ? DrainingStatus()
-               : WithRetryAfter(absl::UnavailableError("the server is still loading its model"),
-                                kRetryStarting);
-  }
+  if (absl::Status status = CheckPhase(); !status.ok()) return status;
   if (absl::Status status = CheckMetadata(*context_); !status.ok()) return status;
-  absl::Status status = parts_->keys->Check(Metadata("authorization"), &key_name_);
-  if (!key_name_.empty()) client_ = absl::StrCat(address_, " ", key_name_);
+  std::string key_name;
+  absl::Status status =
+      parts().keys->Check(MetadataOf(*context_, "authorization"), &key_name);
+  SetKey(std::move(key_name));
   return status;
 }
 
 absl::Status RpcCall::NoteReceived(const grpc::ByteBuffer& message) {
-  request_bytes_ = static_cast<int64_t>(message.Length());
-  if (request_bytes_ <= parts_->options->max_request_bytes) {
-    parts_->open_calls->ReadArrived(listed_);
-    parts_->open_calls->Accept(listed_);
-    return absl::OkStatus();
-  }
-  parts_->metrics->OnMessageTooLarge();
-  return WithReason(absl::ResourceExhaustedError(
-                        absl::StrCat("Received message larger than max (", request_bytes_, " vs. ",
-                                     parts_->options->max_request_bytes, ")")),
-                    kReasonMaxRequestBytes);
+  absl::Status status = CheckSize(static_cast<int64_t>(message.Length()));
+  if (!status.ok()) return status;
+  parts().open_calls->ReadArrived(listed_);
+  parts().open_calls->Accept(listed_);
+  return absl::OkStatus();
 }
 
 absl::Status RpcCall::WhyNoRequest() const {
@@ -128,138 +96,27 @@ absl::Status RpcCall::WhyNoRequest() const {
                                  : absl::InvalidArgumentError("the call has no request message");
 }
 
-absl::Status RpcCall::Parse(const grpc::ByteBuffer& bytes, google::protobuf::Message* message) {
-  static google::protobuf::LogHandler* const installed =
-      google::protobuf::SetLogHandler(&KeepProtobufMessage);
-  (void)installed;
-  absl::Status counted =
-      CheckWireLimits(bytes, *message->GetDescriptor(), LimitsOfRequests(parts_->decoding()));
-  if (!counted.ok()) return counted;
-  last_protobuf_message.clear();
-  grpc::ByteBuffer copy(bytes);  // shares the slices
-  grpc::ProtoBufferReader reader(&copy);
-  if (reader.status().ok() && message->ParseFromZeroCopyStream(&reader)) return absl::OkStatus();
-  return absl::InvalidArgumentError(WhyUnparsable(std::string(message->GetTypeName())));
-}
-
-void RpcCall::NoteInput(const EncodeInput& input) {
-  ++outcome_.texts;
-  text_bytes_ +=
-      static_cast<int64_t>(input.text.empty() ? 4 * input.token_ids.size() : input.text.size());
-  outcome_.tokenized = outcome_.tokenized || !input.text.empty();
-}
-
-void RpcCall::NoteText(const absl::StatusOr<EncodedDocument>& result, const StageTimings& timings) {
-  MaxTimings(timings, &outcome_.timings);
-  if (!result.ok()) return;
-  outcome_.tokens += result->tokens_used;
-  outcome_.longest_text = std::max(outcome_.longest_text, result->tokens_used);
-  outcome_.truncated_texts += result->truncated ? 1 : 0;
-  parts_->metrics->OnText(result->tokens_used, timings);
-}
-
-std::shared_ptr<TaskTimer> RpcCall::NewTimer(absl::Time arrival) {
-  auto timer = std::make_shared<TaskTimer>(parts_->clock, arrival);
-  absl::MutexLock lock(&timers_mu_);
-  had_tasks_ = true;
-  // A stream goes on for ever: what its ended items took has been noted by NoteText.
-  if (timers_.size() >= sweep_at_) {
-    std::erase_if(timers_, [](const auto& known) { return known->ended(); });
-    sweep_at_ = 2 * std::max<size_t>(8, timers_.size());
-  }
-  timers_.push_back(timer);
-  return timer;
-}
-
-// The stage is the furthest that any text without an answer is in; where all have one, the answers
-// wait to be taken.
-void RpcCall::NoteUnfinished() {
-  absl::MutexLock lock(&timers_mu_);
-  Stage stage = had_tasks_ ? Stage::kSend : Stage::kReceive;
-  bool all_answered = true;
-  for (const std::shared_ptr<TaskTimer>& timer : timers_) {
-    const StageTimings timings = timer->Read();
-    MaxTimings(timings, &outcome_.timings);
-    if (timings.stage == Stage::kSend) continue;
-    stage = all_answered ? timings.stage : std::max(stage, timings.stage);
-    all_answered = false;
-  }
-  outcome_.timings.stage = stage;
-}
-
-void RpcCall::CountItem(const absl::StatusOr<EncodedDocument>& result,
-                        const StageTimings& timings) {
-  outcome_.itemised = true;
-  ++items_by_code_[CodeIndex(result.status().code())];
-  CallOutcome item{.method = outcome_.method,
-                   .status = result.status(),
-                   .total = timings.total,
-                   .texts = 1,
-                   .timings = timings,
-                   .tokenized = outcome_.tokenized};
-  if (result.ok()) {
-    item.tokens = item.longest_text = result->tokens_used;
-    item.truncated_texts = result->truncated ? 1 : 0;
-  }
-  parts_->metrics->OnStreamItem(item);
-}
-
-// A caller that gives up at its deadline resets the stream, which may come before the deadline is
-// over here: gRPC rounds the timeout that it sends up by as much as one in a hundred, and the time
-// that the request took to arrive is not known.
-absl::Status RpcCall::WhyCancelled() const {
-  const absl::Duration early = absl::Milliseconds(100) + (deadline_ - arrival_) / 20;
-  return parts_->clock->Now() + early >= deadline_
-             ? absl::DeadlineExceededError("the deadline passed")
-             : absl::CancelledError("the caller went away");
-}
-
 grpc::Status RpcCall::Finish(const absl::Status& status) {
-  outcome_.status = status;
-  if (!status.ok()) NoteUnfinished();
-  outcome_.total = parts_->clock->Now() - arrival_;
-  parts_->metrics->OnCall(outcome_);
-  WriteLog(status, outcome_.total);
+  Record(status);
   if (const std::string pushback = RetryPushbackMs(status); !pushback.empty()) {
     context_->AddTrailingMetadata("grpc-retry-pushback-ms", pushback);
   }
   return ToGrpcStatus(status);
 }
 
-void RpcCall::WriteLog(const absl::Status& status, absl::Duration total) const {
-  Log::Fields fields = {{"method", RpcMethodName(outcome_.method)},
-                        {"code", CodeName(status.code())},
-                        {"request_id", request_id_},
-                        {"client", address_},
-                        {"request_bytes", request_bytes_},
-                        {"texts", outcome_.texts},
-                        {"text_bytes", text_bytes_},
-                        {"tokens", outcome_.tokens},
-                        {"total_seconds", Seconds(total)},
-                        {"tokenize_seconds", Seconds(outcome_.timings.tokenize)},
-                        {"queue_seconds", Seconds(outcome_.timings.queue)},
-                        {"compute_seconds", Seconds(outcome_.timings.compute)},
-                        {"batch_texts", outcome_.timings.batch_pieces},
-                        {"batch_tokens", outcome_.timings.batch_tokens}};
-  if (!key_name_.empty()) fields["key"] = key_name_;
-  if (!traceparent_.empty()) fields["traceparent"] = traceparent_;
-  if (outcome_.truncated_texts > 0) fields["truncated_texts"] = outcome_.truncated_texts;
-  if (absl::IsCancelled(status) || absl::IsDeadlineExceeded(status))
-    fields["stage"] = StageName(outcome_.timings.stage);
-  if (outcome_.itemised) {
-    Log::Fields items = Log::Fields::object();
-    for (size_t code = 0; code < kNumCodes; ++code) {
-      if (items_by_code_[code] == 0) continue;
-      items[std::string(CodeName(static_cast<absl::StatusCode>(code)))] = items_by_code_[code];
-    }
-    fields["items"] = std::move(items);
-  }
-  if (!status.ok())
-    fields["error"] = ShortMessage({status.message().data(), status.message().size()});
-  if (const std::string limit = LimitOf(status); !limit.empty()) fields["limit"] = limit;
-  const bool ours =
-      status.code() == absl::StatusCode::kInternal || status.code() == absl::StatusCode::kUnknown;
-  parts_->log->Write(ours ? LogLevel::kError : LogLevel::kInfo, "request", fields);
+absl::Status ParseRequest(const ServiceParts& parts, const grpc::ByteBuffer& bytes,
+                          google::protobuf::Message* message) {
+  static google::protobuf::LogHandler* const installed =
+      google::protobuf::SetLogHandler(&KeepProtobufMessage);
+  (void)installed;
+  absl::Status counted =
+      CheckWireLimits(bytes, *message->GetDescriptor(), LimitsOfRequests(parts.decoding()));
+  if (!counted.ok()) return counted;
+  last_protobuf_message.clear();
+  grpc::ByteBuffer copy(bytes);  // shares the slices
+  grpc::ProtoBufferReader reader(&copy);
+  if (reader.status().ok() && message->ParseFromZeroCopyStream(&reader)) return absl::OkStatus();
+  return absl::InvalidArgumentError(WhyUnparsable(std::string(message->GetTypeName())));
 }
 
 }  // namespace longspan

@@ -71,7 +71,7 @@ class TokenWriter {
 
 absl::Status TokenizeCall::Run(const grpc::ByteBuffer& request) {
   const ServiceParts& parts = call_.parts();
-  if (absl::Status status = call_.Parse(request, &request_); !status.ok()) return status;
+  if (absl::Status status = ParseRequest(call_.parts(), request, &request_); !status.ok()) return status;
   if (absl::Status status = CheckTokenizeRequest(request_, parts.decoding()); !status.ok())
     return status;
   int64_t bytes = 0;

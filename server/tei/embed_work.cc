@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "server/rpc/rpc_call.h"
 #include "server/tei/tei_errors.h"
 #include "server/tei/tei_requests.h"
 #include "server/text/text_segments.h"
@@ -35,10 +36,10 @@ void FillMetadata(int64_t characters, int64_t tokens, const StageTimings& timing
 
 }  // namespace
 
-absl::Status EmbedWork::Read(RpcCall* call, const grpc::ByteBuffer& message) {
+absl::Status EmbedWork::Read(const ServiceParts& parts, const grpc::ByteBuffer& message) {
   tei::v1::EmbedRequest request;
-  if (absl::Status status = call->Parse(message, &request); !status.ok()) return status;
-  auto input = DecodeEmbedRequest(&request, call->parts().decoding());
+  if (absl::Status status = ParseRequest(parts, message, &request); !status.ok()) return status;
+  auto input = DecodeEmbedRequest(&request, parts.decoding());
   if (!input.ok()) return input.status();
   input_ = *std::move(input);
   characters_ = CountCharacters(input_.text);
@@ -55,10 +56,10 @@ absl::Status EmbedWork::MakeAnswer(grpc::ByteBuffer* answer) {
   return absl::OkStatus();
 }
 
-absl::Status EmbedAllWork::Read(RpcCall* call, const grpc::ByteBuffer& message) {
+absl::Status EmbedAllWork::Read(const ServiceParts& parts, const grpc::ByteBuffer& message) {
   tei::v1::EmbedAllRequest request;
-  if (absl::Status status = call->Parse(message, &request); !status.ok()) return status;
-  auto input = DecodeEmbedAllRequest(&request, call->parts().decoding());
+  if (absl::Status status = ParseRequest(parts, message, &request); !status.ok()) return status;
+  auto input = DecodeEmbedAllRequest(&request, parts.decoding());
   if (!input.ok()) return input.status();
   input_ = *std::move(input);
   characters_ = CountCharacters(input_.text);

@@ -21,7 +21,7 @@ namespace longspan {
 
 class EmbedWork final : public EncodeWork {
  public:
-  absl::Status Read(RpcCall* call, const grpc::ByteBuffer& message) override;
+  absl::Status Read(const ServiceParts& parts, const grpc::ByteBuffer& message) override;
   absl::Status MakeAnswer(grpc::ByteBuffer* answer) override;
 
  private:
@@ -32,7 +32,7 @@ class EmbedWork final : public EncodeWork {
 
 class EmbedAllWork final : public EncodeWork {
  public:
-  absl::Status Read(RpcCall* call, const grpc::ByteBuffer& message) override;
+  absl::Status Read(const ServiceParts& parts, const grpc::ByteBuffer& message) override;
   int64_t MostAnswerBytes(const ServiceParts& parts) const override;
   absl::Status MakeAnswer(grpc::ByteBuffer* answer) override;
 

@@ -33,4 +33,13 @@ absl::Status CheckTokenizeRequest(const tei::v1::EncodeRequest& request,
 absl::Status CheckDecodeRequest(const tei::v1::DecodeRequest& request,
                                 const DecodingContext& context);
 
+// Why methods and routes that exist in TEI are not served.
+inline constexpr char kNoSparse[] =
+    "the model has no sparse vectors; use Embed, or EmbedAll for a vector of each token";
+inline constexpr char kNoClassifier[] =
+    "the model is no classifier; use Embed, and classify its vectors on your side";
+inline constexpr char kNoReranker[] =
+    "the model is no reranker; use Embed for the query and the texts, and order the texts by the "
+    "products of their vectors with that of the query";
+
 }  // namespace longspan

@@ -10,6 +10,7 @@
 #include "server/rpc/request_call.h"
 #include "server/tei/embed_work.h"
 #include "server/tei/info.h"
+#include "server/tei/tei_requests.h"
 #include "server/tei/tokenize_work.h"
 #include "server/tei/unary_call.h"
 #include "server/wire/serialized.h"
@@ -26,7 +27,7 @@ class InfoCall final : public RequestCall {
   absl::Status Run(const grpc::ByteBuffer& request) override {
     const ServiceParts& parts = call_.parts();
     tei::v1::InfoRequest parsed;
-    if (absl::Status status = call_.Parse(request, &parsed); !status.ok()) return status;
+    if (absl::Status status = ParseRequest(call_.parts(), request, &parsed); !status.ok()) return status;
     tei::v1::InfoResponse info;
     FillInfo(*parts.model, *parts.options, &info);
     absl::MutexLock lock(&mu_);
@@ -81,14 +82,6 @@ auto StartUnserved(const char* reason, const ServiceParts* parts) {
     return new UnservedCall(context, parts, reason);
   };
 }
-
-constexpr char kNoSparse[] =
-    "the model has no sparse vectors; use Embed, or EmbedAll for a vector of each token";
-constexpr char kNoClassifier[] =
-    "the model is no classifier; use Embed, and classify its vectors on your side";
-constexpr char kNoReranker[] =
-    "the model is no reranker; use Embed for the query and the texts, and order the texts by the "
-    "products of their vectors with that of the query";
 
 }  // namespace
 

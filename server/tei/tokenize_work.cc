@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "core/error_details.h"
+#include "server/rpc/rpc_call.h"
 #include "server/tei/tei_requests.h"
 #include "server/wire/serialized.h"
 
@@ -23,17 +24,33 @@ constexpr int64_t kAnswerBytesPerByte = 24;
 // The same for each byte of an id that is decoded: tokens of 16 bytes.
 constexpr int64_t kTextBytesPerIdByte = 4;
 
-// The tokens of one text, serialised as they come.
+class MessageSink final : public TokenSink {
+ public:
+  void Append(const tei::v1::SimpleToken& token) override {
+    writer_.AppendField(tei::v1::EncodeResponse::kTokensFieldNumber, token);
+  }
+  size_t bytes() const override { return writer_.bytes(); }
+  grpc::ByteBuffer Finish() override {
+    std::vector<grpc::Slice> slices;
+    writer_.Finish(&slices);
+    return {slices.data(), slices.size()};
+  }
+
+ private:
+  SliceWriter writer_;
+};
+
+// The tokens of one text, handed on as they come.
 class TokenWriter {
  public:
-  TokenWriter(const Tokenizer& tokenizer, std::string_view text, AnswerRoom* room)
-      : tokenizer_(tokenizer), text_(text), room_(room) {}
+  TokenWriter(const Tokenizer& tokenizer, std::string_view text, AnswerRoom* room, TokenSink* sink)
+      : tokenizer_(tokenizer), text_(text), room_(room), sink_(sink) {}
 
   absl::Status Add(const Tokenization& tokens) {
     for (size_t i = 0; i < tokens.ids.size(); ++i) {
       Fill(tokens, i);
-      writer_.AppendField(tei::v1::EncodeResponse::kTokensFieldNumber, token_);
-      if (writer_.bytes() - counted_ < kCountedBytes) continue;
+      sink_->Append(token_);
+      if (sink_->bytes() - counted_ < kCountedBytes) continue;
       if (absl::Status status = Count(); !status.ok()) return status;
     }
     return absl::OkStatus();
@@ -41,9 +58,7 @@ class TokenWriter {
 
   absl::Status Finish(grpc::ByteBuffer* answer) {
     if (absl::Status status = Count(); !status.ok()) return status;
-    std::vector<grpc::Slice> slices;
-    writer_.Finish(&slices);
-    *answer = grpc::ByteBuffer(slices.data(), slices.size());
+    *answer = sink_->Finish();
     return absl::OkStatus();
   }
 
@@ -65,7 +80,7 @@ class TokenWriter {
   }
 
   absl::Status Count() {
-    const size_t bytes = writer_.bytes();
+    const size_t bytes = sink_->bytes();
     return room_->Add(static_cast<int64_t>(bytes - std::exchange(counted_, bytes)));
   }
 
@@ -73,8 +88,8 @@ class TokenWriter {
   const std::string_view text_;
   AnswerRoom* const room_;
   tei::v1::SimpleToken token_;  // filled anew for each token
-  SliceWriter writer_;
-  size_t counted_ = 0;  // bytes of the writer that the room knows
+  TokenSink* const sink_;
+  size_t counted_ = 0;  // bytes of the sink that the room knows
 };
 
 }  // namespace
@@ -120,9 +135,8 @@ absl::Status TokenizerWork::Abandoned(const ServiceParts& parts, const WorkOrder
              : absl::DeadlineExceededError("the deadline passed while the tokenizer read");
 }
 
-absl::Status TokenizeWork::Read(RpcCall* call, const grpc::ByteBuffer& message) {
-  if (absl::Status status = call->Parse(message, &request_); !status.ok()) return status;
-  const ServiceParts& parts = call->parts();
+absl::Status TokenizeWork::Read(const ServiceParts& parts, const grpc::ByteBuffer& message) {
+  if (absl::Status status = ParseRequest(parts, message, &request_); !status.ok()) return status;
   if (absl::Status status = CheckTokenizeRequest(request_, parts.decoding()); !status.ok())
     return status;
   if (!request_.prompt_name().empty())
@@ -143,7 +157,8 @@ absl::StatusOr<grpc::ByteBuffer> TokenizeWork::Run(const ServiceParts& parts,
   const Tokenizer& tokenizer = *parts.tokenizer;
   std::string text = std::move(*request_.mutable_inputs());
   if (!prompt_.empty()) text.insert(0, prompt_);
-  TokenWriter writer(tokenizer, text, order.room.get());
+  const std::unique_ptr<TokenSink> sink = NewSink();
+  TokenWriter writer(tokenizer, text, order.room.get(), sink.get());
   absl::Status status =
       tokenizer.EncodeByParts(text, request_.add_special_tokens(), [&](const Tokenization& part) {
         const absl::Status abandoned = Abandoned(parts, order);
@@ -151,14 +166,18 @@ absl::StatusOr<grpc::ByteBuffer> TokenizeWork::Run(const ServiceParts& parts,
       });
   grpc::ByteBuffer answer;
   if (status.ok()) status = writer.Finish(&answer);
-  if (absl::IsInvalidArgument(status)) return AtField(status, "inputs");
+  if (absl::IsInvalidArgument(status)) return AtField(status, field_);
   if (!status.ok()) return status;
   return answer;
 }
 
-absl::Status DecodeWork::Read(RpcCall* call, const grpc::ByteBuffer& message) {
-  if (absl::Status status = call->Parse(message, &request_); !status.ok()) return status;
-  return CheckDecodeRequest(request_, call->parts().decoding());
+std::unique_ptr<TokenSink> TokenizeWork::NewSink() const {
+  return std::make_unique<MessageSink>();
+}
+
+absl::Status DecodeWork::Read(const ServiceParts& parts, const grpc::ByteBuffer& message) {
+  if (absl::Status status = ParseRequest(parts, message, &request_); !status.ok()) return status;
+  return CheckDecodeRequest(request_, parts.decoding());
 }
 
 int64_t DecodeWork::InputBytes() const {
@@ -180,13 +199,13 @@ absl::StatusOr<int64_t> DecodeWork::CountTextBytes(const ServiceParts& parts,
     const uint32_t id = request_.ids(i);
     const auto token = parts.tokenizer->TokenText(static_cast<int32_t>(id));
     if (id > INT32_MAX || !token.ok()) {
-      return InvalidField(absl::StrCat("ids[", i, "]"),
+      return InvalidField(absl::StrCat(field_, "[", i, "]"),
                           absl::StrCat("is ", id, "; allowed: ids of the vocabulary, which has ",
                                        parts.tokenizer->vocab_size(), " tokens"));
     }
     bytes += static_cast<int64_t>(token->size());
     if (bytes <= most) continue;
-    return WithReason(InvalidField("ids", absl::StrCat("are tokens of more than ", most,
+    return WithReason(InvalidField(field_, absl::StrCat("are tokens of more than ", most,
                                                        " bytes; allowed: at most ", most)),
                       kReasonMaxTextBytes);
   }
@@ -203,8 +222,12 @@ absl::StatusOr<grpc::ByteBuffer> DecodeWork::Run(const ServiceParts& parts,
   request_ = tei::v1::DecodeRequest();  // frees the ids: the answer may wait for its reader
   auto text = parts.tokenizer->Decode(ids, skip_special_tokens);
   if (!text.ok()) return text.status();
+  return Serialize(*std::move(text));
+}
+
+grpc::ByteBuffer DecodeWork::Serialize(std::string text) const {
   tei::v1::DecodeResponse response;
-  response.set_text(*std::move(text));
+  response.set_text(std::move(text));
   return SerializeMessage(response);
 }
 

@@ -11,8 +11,11 @@
 #include <grpcpp/support/byte_buffer.h>
 #include <tei/v1/tei.pb.h>
 
+#include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <string>
+#include <utility>
 
 #include "core/tokenizer/tokenizer.h"
 #include "server/rpc/item_work.h"
@@ -41,22 +44,44 @@ class TokenizerWork : public ItemWork {
   grpc::ByteBuffer answer_;
 };
 
-class TokenizeWork final : public TokenizerWork {
+// Where the tokens of one text go, one after the other: the answer as it grows.
+class TokenSink {
  public:
-  absl::Status Read(RpcCall* call, const grpc::ByteBuffer& message) override;
+  virtual ~TokenSink() = default;
+  virtual void Append(const tei::v1::SimpleToken& token) = 0;
+  virtual size_t bytes() const = 0;  // appended so far
+  virtual grpc::ByteBuffer Finish() = 0;
+};
+
+class TokenizeWork : public TokenizerWork {
+ public:
+  TokenizeWork() = default;
+  // A request that is read and checked, with the text of its prompt.
+  TokenizeWork(tei::v1::EncodeRequest request, std::string prompt, std::string field)
+      : field_(std::move(field)), request_(std::move(request)), prompt_(std::move(prompt)) {}
+
+  absl::Status Read(const ServiceParts& parts, const grpc::ByteBuffer& message) override;
   int64_t MostAnswerBytes(const ServiceParts& parts) const override;
 
  private:
   int64_t InputBytes() const override;
   absl::StatusOr<grpc::ByteBuffer> Run(const ServiceParts& parts, const WorkOrder& order) override;
+  // An EncodeResponse, unless a derived class writes another answer.
+  virtual std::unique_ptr<TokenSink> NewSink() const;
 
+  const std::string field_ = "inputs";  // of the text, for errors
   tei::v1::EncodeRequest request_;
   std::string prompt_;
 };
 
-class DecodeWork final : public TokenizerWork {
+class DecodeWork : public TokenizerWork {
  public:
-  absl::Status Read(RpcCall* call, const grpc::ByteBuffer& message) override;
+  DecodeWork() = default;
+  // A request that is read and checked.
+  DecodeWork(tei::v1::DecodeRequest request, std::string field)
+      : field_(std::move(field)), request_(std::move(request)) {}
+
+  absl::Status Read(const ServiceParts& parts, const grpc::ByteBuffer& message) override;
   int64_t MostAnswerBytes(const ServiceParts& parts) const override;
 
  private:
@@ -64,7 +89,10 @@ class DecodeWork final : public TokenizerWork {
   absl::StatusOr<grpc::ByteBuffer> Run(const ServiceParts& parts, const WorkOrder& order) override;
   // The bytes of all tokens together, which is about what the text will have.
   absl::StatusOr<int64_t> CountTextBytes(const ServiceParts& parts, const WorkOrder& order) const;
+  // A DecodeResponse, unless a derived class writes another answer.
+  virtual grpc::ByteBuffer Serialize(std::string text) const;
 
+  const std::string field_ = "ids";  // for errors
   tei::v1::DecodeRequest request_;
 };
 

@@ -6,7 +6,7 @@ namespace longspan {
 
 absl::Status UnaryCall::Run(const grpc::ByteBuffer& request) {
   const ServiceParts& parts = call_.parts();
-  if (absl::Status status = work_->Read(&call_, request); !status.ok()) return status;
+  if (absl::Status status = work_->Read(parts, request); !status.ok()) return status;
   if (work_->input() != nullptr && !NoteInputs({work_->input(), 1}))
     return absl::CancelledError("the call has ended");
   auto permit = parts.admission->TryAcquire(work_->Claim(parts), call_.deadline(), call_.client());

@@ -414,7 +414,7 @@ void Metrics::ReadGauges() {
   draining_.Set(gauges.draining ? 1 : 0);
   live_.Set(gauges.live ? 1 : 0);
   for (size_t method = 0; method < kNumRpcMethods; ++method)
-    open_calls_[method].Set(static_cast<double>(gauges.open_calls[method]));
+    open_calls_[method].Set(static_cast<double>(gauges.open_calls[method] + http_calls_[method]));
   receiving_calls_.Set(static_cast<double>(gauges.receiving_calls));
   answer_bytes_.Set(static_cast<double>(gauges.answer_bytes));
   token_vector_bytes_.Set(static_cast<double>(gauges.token_vector_bytes));

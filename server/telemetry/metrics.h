@@ -132,6 +132,9 @@ class Metrics final : public BatchObserver {
   explicit Metrics(const ModelInfo& model, bool tei_names = false);
 
   void OnCall(const CallOutcome& outcome);
+  // A call by HTTP begins, or has ended. Those by gRPC are counted by OpenCalls.
+  void OnHttpCallBegin(RpcMethod method) { ++http_calls_[static_cast<size_t>(method)]; }
+  void OnHttpCallEnd(RpcMethod method) { --http_calls_[static_cast<size_t>(method)]; }
   // One text of any call was encoded.
   void OnText(int64_t tokens, const StageTimings& timings);
   // One item of a stream has ended. It counts like a call, but in stream_items_total in place of
@@ -213,6 +216,7 @@ class Metrics final : public BatchObserver {
   const LabelledChildren<Gauge, kNumLanes> cost_correction_;
   Gauge& draining_;
   Gauge& live_;
+  std::array<std::atomic<int64_t>, kNumRpcMethods> http_calls_ = {};
   const LabelledChildren<Gauge, kNumRpcMethods> open_calls_;
   Gauge& receiving_calls_;
   Gauge& answer_bytes_;

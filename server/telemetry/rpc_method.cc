@@ -34,6 +34,22 @@ std::string_view RpcMethodName(RpcMethod method) {
       return "tei.DecodeStream";
     case RpcMethod::kTeiUnserved:
       return "tei.Unserved";
+    case RpcMethod::kHttpEncode:
+      return "http.encode";
+    case RpcMethod::kHttpEncodeStream:
+      return "http.encode_stream";
+    case RpcMethod::kHttpEncodeTokens:
+      return "http.encode_tokens";
+    case RpcMethod::kHttpEmbed:
+      return "http.embed";
+    case RpcMethod::kHttpEmbedAll:
+      return "http.embed_all";
+    case RpcMethod::kHttpTokenize:
+      return "http.tokenize";
+    case RpcMethod::kHttpDecode:
+      return "http.decode";
+    case RpcMethod::kOpenAiEmbeddings:
+      return "http.v1.embeddings";
   }
   return "unknown";
 }
@@ -47,6 +63,12 @@ bool Encodes(RpcMethod method) {
     case RpcMethod::kTeiEmbedStream:
     case RpcMethod::kTeiEmbedAll:
     case RpcMethod::kTeiEmbedAllStream:
+    case RpcMethod::kHttpEncode:
+    case RpcMethod::kHttpEncodeStream:
+    case RpcMethod::kHttpEncodeTokens:
+    case RpcMethod::kHttpEmbed:
+    case RpcMethod::kHttpEmbedAll:
+    case RpcMethod::kOpenAiEmbeddings:
       return true;
     default:
       return false;
@@ -60,6 +82,7 @@ bool IsStream(RpcMethod method) {
     case RpcMethod::kTeiEmbedAllStream:
     case RpcMethod::kTeiTokenizeStream:
     case RpcMethod::kTeiDecodeStream:
+    case RpcMethod::kHttpEncodeStream:
       return true;
     default:
       return false;

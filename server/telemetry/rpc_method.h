@@ -9,7 +9,8 @@
 
 namespace longspan {
 
-// The methods of longspan.v1.EncoderService and of tei.v1: the label `method`.
+// The methods of longspan.v1.EncoderService and of tei.v1, and the routes of the HTTP port that
+// read texts: the label `method`.
 enum class RpcMethod {
   kEncode,
   kEncodeStream,
@@ -26,9 +27,17 @@ enum class RpcMethod {
   kTeiDecode,
   kTeiDecodeStream,
   kTeiUnserved,  // all methods of tei.v1 that are UNIMPLEMENTED
+  kHttpEncode,
+  kHttpEncodeStream,
+  kHttpEncodeTokens,
+  kHttpEmbed,
+  kHttpEmbedAll,
+  kHttpTokenize,
+  kHttpDecode,
+  kOpenAiEmbeddings,
 };
-inline constexpr size_t kNumRpcMethods = static_cast<size_t>(RpcMethod::kTeiUnserved) + 1;
-// "Encode", "EncodeStream", ..., "tei.Info", "tei.Embed", ...
+inline constexpr size_t kNumRpcMethods = static_cast<size_t>(RpcMethod::kOpenAiEmbeddings) + 1;
+// "Encode", "EncodeStream", ..., "tei.Info", "tei.Embed", ..., "http.encode", ...
 std::string_view RpcMethodName(RpcMethod method);
 
 // Whether its answers hold vectors, of a text or of its tokens.

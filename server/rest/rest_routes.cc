@@ -1,0 +1,21 @@
+#include "server/rest/rest_routes.h"
+
+#include <utility>
+
+#include "server/rest/encode_lines.h"
+#include "server/rest/longspan_routes.h"
+#include "server/rest/openai_routes.h"
+#include "server/rest/openapi.h"
+#include "server/rest/tei_routes.h"
+
+namespace longspan {
+
+void AddRestRoutes(const ServiceParts* parts, std::function<bool()> ready, HttpServer* http) {
+  AddOpenAiRoutes(parts, http);
+  AddTeiRoutes(parts, std::move(ready), http);
+  AddLongspanRoutes(parts, http);
+  AddEncodeLinesRoute(parts, http);
+  AddOpenApiRoutes(parts, http);
+}
+
+}  // namespace longspan

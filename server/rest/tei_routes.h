@@ -1,0 +1,31 @@
+// The HTTP routes of text-embeddings-inference: /embed (also POST / and /embed_all), /tokenize,
+// /decode, /info, /health and /ping. /embed_sparse, /predict and /rerank are refused with a reason.
+//
+// Answers carry TEI's headers: x-compute-tokens, x-total-time and their like, in milliseconds.
+// Errors have TEI's form and codes: 413 too large, 422 not as it must be, 400 empty.
+//
+// Free functions without state: thread safe.
+#pragma once
+
+#include <functional>
+#include <span>
+
+#include "server/http/http_server.h"
+#include "server/rest/json_fields.h"
+#include "server/rpc/service_parts.h"
+
+namespace longspan {
+
+// What POST /embed, /embed_all, /tokenize and /decode read.
+std::span<const JsonField> TeiEmbedFields();
+std::span<const JsonField> TeiEmbedAllFields();
+std::span<const JsonField> TeiTokenizeFields();
+std::span<const JsonField> TeiDecodeFields();
+
+// {"error":"inputs is empty; ...","error_type":"Validation"}
+HttpResponse TeiRefusal(const absl::Status& status);
+
+// `parts` outlives the server. `ready`: whether the server serves, for /health.
+void AddTeiRoutes(const ServiceParts* parts, std::function<bool()> ready, HttpServer* http);
+
+}  // namespace longspan
