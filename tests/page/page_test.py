@@ -1,6 +1,6 @@
 """The page at / in a real browser (headless Chromium), on a real server with the embedded model.
 
-    page_test.py SOURCE_DIR BUILD_DIR MODEL BRIDGE_PYTHON [TEST...]
+    page_test.py SOURCE_DIR BUILD_DIR MODEL [TEST...]
 
 Nothing of it depends on how fast the machine is: times are compared with what the same tab takes
 for work of a known size. With PAGE_PICTURES=FOLDER it also leaves pictures of what people see.
@@ -22,7 +22,7 @@ from pathlib import Path
 from axe_playwright_python.base import AXE_FILE_PATH
 from playwright.sync_api import sync_playwright
 
-SOURCE, BUILD, MODEL, BRIDGE_PYTHON = Path(sys.argv[1]).resolve(), sys.argv[2], sys.argv[3], sys.argv[4]
+SOURCE, BUILD, MODEL = Path(sys.argv[1]).resolve(), sys.argv[2], sys.argv[3]
 WEB = SOURCE / "server/page/web"
 PICTURES = os.environ.get("PAGE_PICTURES")
 CHROMIUM = shutil.which("chromium-headless-shell") or shutil.which("chromium")
@@ -32,33 +32,35 @@ PATIENCE = 180_000    # milliseconds; far more than any machine needs
 
 
 class Server:
-    """longspan-server on free ports, at the address `url`. Where its HTTP port has no JSON routes,
-    bridge.py stands in front of it."""
+    """longspan-server on free ports, with its page at `url`."""
 
     def __init__(self, *flags, model=MODEL):
         self.process = subprocess.Popen([f"{BUILD}/longspan-server", "--model", model, "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0",
                                          "--drain-delay", "0", "--log-level", "error", "--default-deadline", "600s", *flags], stdout=subprocess.PIPE, text=True)
-        found = next(m for m in (re.search(r"gRPC on (127\.0\.0\.1:\d+), HTTP on port (\d+)", line) for line in self.process.stdout) if m)
-        self.bridge, address = None, f"127.0.0.1:{found[2]}"
-        if not self.has_json(address):
-            self.bridge = subprocess.Popen([BRIDGE_PYTHON, SOURCE / "tests/page/bridge.py", SOURCE, address, found[1]], stdout=subprocess.PIPE, text=True)
-            address = self.bridge.stdout.readline().strip()
-        self.url = f"http://{address}/"
-
-    @staticmethod
-    def has_json(address):
-        try:
-            WITHOUT_PROXY.open(f"http://{address}/model", timeout=60).close()
-        except urllib.error.HTTPError as error:
-            return error.code != 404
-        return True
+        port = next(m for m in (re.search(r"HTTP on port (\d+)", line) for line in self.process.stdout) if m)[1]
+        self.url = f"http://127.0.0.1:{port}/"
 
     def stop(self):
-        for process in filter(None, (self.bridge, self.process)):
-            if process.poll() is None:
-                process.terminate()
-            process.wait()
-            process.stdout.close()
+        if self.process.poll() is None:
+            self.process.terminate()
+        self.process.wait()
+        self.process.stdout.close()
+
+
+def other_model(folder, pooling=None, prompts=None):
+    """A copy of the embedded model in `folder`, with another pooling or with prompts."""
+    shutil.copytree(MODEL, folder, copy_function=os.symlink, dirs_exist_ok=True)
+
+    def change(name, **values):
+        path = Path(folder) / name
+        known = json.loads(path.read_text(encoding="utf-8"))
+        path.unlink()
+        path.write_text(json.dumps({**known, **values}), encoding="utf-8")
+    if pooling:
+        change("1_Pooling/config.json", pooling_mode_mean_tokens=False, **{f"pooling_mode_{pooling}": True})
+    if prompts:
+        change("config_sentence_transformers.json", prompts=prompts)
+    return folder
 
 
 def long_text(characters):
@@ -218,9 +220,9 @@ class PageTest(unittest.TestCase):
 
     def test_the_right_span_of_a_dropped_document_is_on_top(self):
         tab = self.ready(self.open())
-        self.drop(tab, "GPL-3", Path("/usr/share/common-licenses/GPL-3").read_bytes())
+        self.drop(tab, "LICENSE", (SOURCE / "LICENSE").read_bytes())
         tab.wait_for_selector("#reader:not([hidden])")
-        self.ask(tab, "Is there any warranty for the program?")
+        self.ask(tab, "Is there any warranty?")
         self.assertRegex(self.best(tab)[0], r"(?i)warranty")
         numbers = tab.locator("#numbers").inner_text()
         self.assertRegex(numbers, r"all [\d,]+ tokens, in one pass")
@@ -472,7 +474,7 @@ class PageTest(unittest.TestCase):
     def refused(self, status, headers=None, **error):
         """What the page says where /encode is refused."""
         tab = self.ready(self.open(refusals=True))
-        tab.route("**/encode", lambda route: route.fulfill(status=status, headers=headers or {}, json={"error": {"message": "own words", "type": "x", "code": "y", **error}}))
+        tab.route("**/encode", lambda route: route.fulfill(status=status, headers=headers or {}, json={"error": {"code": status, "message": "own words", **error}}))
         self.sample(tab)
         self.ask(tab, ROOF)
         said = self.problem(tab)
@@ -563,41 +565,34 @@ class PageTest(unittest.TestCase):
         self.assertIn("The server does not answer.", said)
         self.assertIn("Your text is still here.", said)
 
+    def sent_options(self, tab):
+        """The options of each request to /encode, as they are sent."""
+        sent = []
+        tab.on("request", lambda request: sent.append(request.post_data_json["options"]) if request.url.endswith("/encode") else None)
+        return sent
+
     def test_a_model_of_one_token_is_asked_for_the_mean(self):
-        tab = self.ready(self.open(refusals=True))
-        asked = []
+        with tempfile.TemporaryDirectory() as folder:
+            server = Server(model=other_model(folder, pooling="cls_token"))
+            self.addCleanup(server.stop)
+            tab = self.ready(self.open(server, refusals=True))
+            sent = self.sent_options(tab)
+            self.sample(tab)
+            self.ask(tab, ROOF)
+            self.assertIn(" roof", self.best(tab)[0])
+            self.assertEqual([options.get("pooling") for options in sent], [None, "POOLING_MEAN", "POOLING_MEAN"])
+            self.assertIn("The mean of a sentence’s tokens is compared here instead", tab.locator("#note").inner_text())
 
-        def answer(route):
-            options = route.request.post_data_json["options"]
-            asked.append(options.get("pooling"))
-            if options.get("pooling") is None and "spanPolicy" in options:
-                route.fulfill(status=400, json={"error": {"message": "span_context DOCUMENT needs pooling, and the model pools by cls", "code": "failed_precondition"}})
-            else:
-                route.continue_()
-        tab.route("**/encode", answer)
-        self.sample(tab)
-        self.ask(tab, ROOF)
-        self.assertIn(" roof", self.best(tab)[0])
-        self.assertEqual(asked, [None, "POOLING_MEAN", "POOLING_MEAN"])
-        self.assertIn("The mean of a sentence’s tokens is compared here instead", tab.locator("#note").inner_text())
-
-    def test_the_question_gets_the_prompt_of_questions(self):
-        tab = self.open()
-        info = tab.evaluate("fetch('model').then((answer) => answer.json())")
-        asked = []
-
-        def answer(route):
-            options = route.request.post_data_json["options"]
-            asked.append(options.pop("promptName", None))
-            route.continue_(post_data=json.dumps({**route.request.post_data_json, "options": options}))
-        tab.route("**/model", lambda route: route.fulfill(json={**info, "promptNames": ["query", "passage"]}))
-        tab.route("**/encode", answer)
-        tab.reload()
-        self.ready(tab)
-        self.sample(tab)
-        self.ask(tab, ROOF)
-        self.best(tab)
-        self.assertEqual(asked, ["passage", "query"])
+    def test_text_and_question_get_the_prompts_of_the_model(self):
+        with tempfile.TemporaryDirectory() as folder:
+            server = Server(model=other_model(folder, prompts={"query": "query: ", "passage": "passage: "}))
+            self.addCleanup(server.stop)
+            tab = self.ready(self.open(server))
+            sent = self.sent_options(tab)
+            self.sample(tab)
+            self.ask(tab, ROOF)
+            self.assertIn(" roof", self.best(tab)[0])
+            self.assertEqual([options.get("promptName") for options in sent], ["passage", "query"])
 
     def test_stop_ends_the_wait(self):
         tab = self.ready(self.open())
@@ -616,7 +611,7 @@ class PageTest(unittest.TestCase):
         server = Server("--page=false")
         self.addCleanup(server.stop)
         with self.assertRaises(urllib.error.HTTPError) as raised:
-            WITHOUT_PROXY.open(server.url, timeout=60)
+            WITHOUT_PROXY.open(f"{server.url}page/page.js", timeout=60)
         self.assertEqual(raised.exception.code, 404)
         raised.exception.close()
 
@@ -637,4 +632,4 @@ class PageTest(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    unittest.main(argv=sys.argv[:1] + sys.argv[5:], verbosity=2)
+    unittest.main(argv=sys.argv[:1] + sys.argv[4:], verbosity=2)

@@ -1,5 +1,5 @@
-// server/page/web/text.js and scores.js. An expression that page_test.py runs in a tab; it gives the
-// list of what is wrong.
+// server/page/web/text.js and scores.js. An expression that page_test.py runs in a tab; it gives
+// the list of what is wrong.
 async () => {
   const { Places, blocksOf, normalise, piecesOf, snippetOf } = await import('/page/text.js');
   const { best, dot, levelsOf, vectorOf } = await import('/page/scores.js');

@@ -4,10 +4,10 @@
 //   seenBy(pattern, 0, 1234, 1235)                  // [[0, 1], [1106, 1363]]
 //   receptiveField(pattern, 1234)[1].count          // 4096: through the global token
 //
-// A set of tokens is a sorted list of half-open ranges [begin, end) that do not touch. All rules are
-// those of docs/attention.md; tests/page/attention_test.js proves them against a slow, obvious form.
-// LSH alone depends on the words of the text: its reach is counted here, its places are drawn at
-// random (LshSketch).
+// A set of tokens is a sorted list of half-open ranges [begin, end) that do not touch. All rules
+// are those of docs/attention.md; tests/page/attention_test.js proves them against a slow, obvious
+// form. LSH alone depends on the words of the text: its reach is counted here, its places are drawn
+// at random (LshSketch).
 
 const number = (value) => Number(value ?? 0);
 
@@ -52,8 +52,8 @@ export function patternOf(info, tokens) {
   return { tokens: n, padded, layers, globals: hasGlobal ? [0] : [], isDense, denseUpTo };
 }
 
-// The same without what connects all of a text at once: global tokens, the first and the last block.
-// What is left is how far the windows alone carry.
+// The same without what connects all of a text at once: global tokens, the first and the last
+// block. What is left is how far the windows alone carry.
 export function directly(pattern) {
   return { ...pattern, globals: [], isDirect: true };
 }
@@ -96,8 +96,8 @@ function blockRanges(pattern, layer, begin, end) {
   return merge([[0, size], [(from - 1) * size, (to + 2) * size], [last * size, tokens]], tokens);
 }
 
-// What the tokens [begin, end) see in a layer, together. Of an LSH layer the tokens themselves: what
-// else they see depends on the text.
+// What the tokens [begin, end) see in a layer, together. Of an LSH layer the tokens themselves:
+// what else they see depends on the text.
 export function seenBy(pattern, layerIndex, begin, end) {
   const { tokens, globals } = pattern;
   const layer = pattern.layers[layerIndex];

@@ -1,6 +1,6 @@
-// Draws the attention of the loaded model for a number of tokens: a layer as a map, and what a token
-// has read layer by layer. The rules are those of attention.js; here are pixels and controls. A
-// drawing costs as much as it has pixels, however long the text is.
+// Draws the attention of the loaded model for a number of tokens: a layer as a map, and what a
+// token has read layer by layer. The rules are those of attention.js; here are pixels and controls.
+// A drawing costs as much as it has pixels, however long the text is.
 import {
   LshSketch,
   describeField,

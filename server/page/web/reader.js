@@ -1,6 +1,6 @@
-// The text on the screen: plain at first, then each span in its colour. However long the text is, no
-// step takes long: blocks are made a few at a time, and the browser lays out those in sight alone
-// (content-visibility in page.css).
+// The text on the screen: plain at first, then each span in its colour. However long the text is,
+// no step takes long: blocks are made a few at a time, and the browser lays out those in sight
+// alone (content-visibility in page.css).
 import { blocksOf, piecesOf } from './text.js';
 
 const kSlice = 8;  // milliseconds of work, after which the browser has its turn

@@ -31,7 +31,7 @@ async function refusalOf(response) {
   return new Refusal(kind, message, {
     detail: String(error.message ?? '').trim(),
     retryAfter: Number(response.headers.get('Retry-After')) || 0,
-    code: String(error.code ?? ''),
+    code: String(error.status ?? error.code ?? ''),
   });
 }
 
@@ -63,8 +63,8 @@ export class Server {
     return this.#call('model', { signal });
   }
 
-  // EncodeResponse. Where the model pools one token, which says nothing of a span, it is asked again
-  // for the mean; the answer then has pooledAsMean.
+  // EncodeResponse. Where the model pools one token, which says nothing of a span, it is asked
+  // again for the mean; the answer then has pooledAsMean.
   async encode(text, options, { model, signal } = {}) {
     const body = JSON.stringify({ inputs: [{ text }], options });
     const limits = model?.limits ?? {};
