@@ -111,8 +111,8 @@ class PageTest(unittest.TestCase):
         assert CHROMIUM, "no chromium-headless-shell: run ./dev test, which installs it"
         cls.server = Server()
         cls.playwright = sync_playwright().start()
-        # Chromium's sandbox needs user namespaces, which a container has not. All that
-        # it loads is ours.
+        # Chromium's sandbox needs user namespaces, which a container has not. All that it loads is
+        # ours.
         cls.chromium = cls.playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-dev-shm-usage"])
 
     @classmethod
@@ -150,8 +150,8 @@ class PageTest(unittest.TestCase):
         return tab
 
     def until(self, tab, expression, arg=None):
-        """Waits for it to become true. Playwright's own wait_for_function evaluates text in the page,
-        which the content security policy forbids."""
+        """Waits for it to become true. Playwright's own wait_for_function evaluates text in the
+        page, which the content security policy forbids."""
         for _ in range(PATIENCE // 50):
             if tab.evaluate(expression, arg):
                 return

@@ -7,8 +7,10 @@ import { Refusal, Server, promptOfQuestion, promptOfText, sizeOf } from './serve
 import { Places, normalise, snippetOf } from './text.js';
 
 const kBest = 8;
-const kTypedAtMost = 20_000;     // characters that are pasted into the text field; more are shown as a page
-const kEditedAtMost = 100_000;   // characters that the text field takes at all: it lays out every line
+// Characters of a paste from which on it is shown as a page, and of a text that the text field
+// takes at all: it lays out every line at once.
+const kTypedAtMost = 20_000;
+const kEditedAtMost = 100_000;
 const kDrawnWithoutText = 4096;  // tokens
 
 const kSamples = [
