@@ -36,7 +36,7 @@ class Server:
 
     def __init__(self, *flags, model=MODEL):
         self.process = subprocess.Popen([f"{BUILD}/longspan-server", "--model", model, "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0",
-                                         "--drain-delay", "0", "--log-level", "error", "--default-deadline", "600s", *flags], stdout=subprocess.PIPE, text=True)
+                                         "--drain-delay", "0", "--log-level", "error", *flags], stdout=subprocess.PIPE, text=True)
         port = next(m for m in (re.search(r"HTTP on port (\d+)", line) for line in self.process.stdout) if m)[1]
         self.url = f"http://127.0.0.1:{port}/"
 
@@ -504,6 +504,14 @@ class PageTest(unittest.TestCase):
 
     def test_an_answer_that_took_too_long(self):
         self.assertIn("took longer than the server allows", self.refused(504))
+
+    def test_a_long_text_may_take_as_long_as_the_server_allows(self):
+        server = Server("--default-deadline", "1ms")
+        self.addCleanup(server.stop)
+        tab = self.ready(self.open(server))
+        self.sample(tab)
+        self.ask(tab, ROOF)
+        self.assertIn(" roof", self.best(tab)[0])
 
     def test_a_text_over_the_limit_is_not_sent(self):
         server = Server("--max-request-bytes", "64KiB", "--max-text-bytes", "1MiB")

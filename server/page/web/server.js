@@ -39,7 +39,7 @@ export class Server {
   key = '';  // a bearer key; held in memory and nowhere else
 
   async #call(path, options = {}) {
-    const headers = { Accept: 'application/json' };
+    const headers = { Accept: 'application/json', ...options.headers };
     if (this.key !== '') headers.Authorization = `Bearer ${this.key}`;
     if (options.body !== undefined) headers['Content-Type'] = 'application/json';
     let response;
@@ -73,8 +73,11 @@ export class Server {
     if (most > 0 && body.length > most / 3 && new TextEncoder().encode(body).length > most) {
       throw new Refusal('size', 'The text is larger than this server takes in one request.', { detail: `The limit is ${sizeOf(most)}.` });
     }
+    // As long as the server waits at most: whoever does not want to has a button that stops it.
+    const patience = Number(limits.maxDeadlineSeconds ?? 0);
+    const headers = patience > 0 ? { 'x-request-timeout': String(patience) } : {};
     try {
-      return await this.#call('encode', { method: 'POST', body, signal });
+      return await this.#call('encode', { method: 'POST', body, headers, signal });
     } catch (error) {
       const unpooled = error instanceof Refusal && error.kind === 'refused' && options.pooling === undefined &&
         /pool/i.test(error.detail) && (/precondition/i.test(error.code) || /span/i.test(error.detail));
