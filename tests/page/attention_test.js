@@ -2,7 +2,7 @@
 // question, who sees whom, as docs/attention.md and core/kernels say it. An expression that
 // page_test.py runs in a tab; it gives the list of what is wrong.
 async () => {
-  const { patternOf, seenBy, receptiveField, describeField, lshReach, LshSketch } = await import('/page/attention.js');
+  const { patternOf, directly, seenBy, receptiveField, describeField, lshReach, LshSketch } = await import('/page/attention.js');
   const wrong = [];
   const expect = (is, what) => { if (!is) wrong.push(what); };
 
@@ -10,8 +10,9 @@ async () => {
   const rules = {
     dense: () => true,
     sliding_window: ({ layer, globals }, q, k) => Math.abs(q - k) <= layer.window || globals.includes(q) || globals.includes(k),
-    block_sparse: ({ layer, n }, q, k) => {
+    block_sparse: ({ layer, n, direct }, q, k) => {
       const [i, j] = [q, k].map((token) => Math.floor(token / layer.chunkLength));
+      if (direct) return Math.abs(i - j) <= 1;
       const last = Math.floor((n - 1) / layer.chunkLength);
       return i === 0 || i === last || [0, i - 1, i, i + 1, last].includes(j);
     },
@@ -37,13 +38,13 @@ async () => {
     'chunks, one before and two behind': { layers: [4, 8].map((length) => layerOf('local_chunk', { chunkLength: String(length), chunksBefore: '1', chunksAfter: '2' })), lengthMultiple: '8' },
   };
   for (const [name, info] of Object.entries(models)) {
-    for (const n of [1, 2, 3, 5, 7, 8, 9, 16, 17, 20, 21, 23, 31, 40, 41, 64]) {
-      const pattern = patternOf(info, n);
-      const globals = info.supportsGlobalAttention && n > Number(info.denseUpTo ?? 0) ? [0] : [];
+    for (const direct of [false, true]) for (const n of [1, 2, 3, 5, 7, 8, 9, 16, 17, 20, 21, 23, 31, 40, 41, 64]) {
+      const pattern = direct ? directly(patternOf(info, n)) : patternOf(info, n);
+      const globals = !direct && info.supportsGlobalAttention && n > Number(info.denseUpTo ?? 0) ? [0] : [];
       const multiple = Number(info.lengthMultiple ?? 1);
       const shortest = Math.min(...info.layers.map((layer) => Number(layer.chunkLength)));
       const padded = n <= shortest ? n : Math.ceil(n / multiple) * multiple;
-      const sees = pattern.layers.map((layer) => (q, k) => rules[n <= Number(info.denseUpTo ?? 0) ? 'dense' : layer.kind]({ layer, globals, n, padded }, q, k));
+      const sees = pattern.layers.map((layer) => (q, k) => rules[n <= Number(info.denseUpTo ?? 0) ? 'dense' : layer.kind]({ layer, globals, n, padded, direct }, q, k));
       const isIn = (ranges, token) => ranges.some(([begin, end]) => begin <= token && token < end);
       sees.forEach((see, layer) => {
         for (let q = 0; q < n; ++q) {
