@@ -47,6 +47,20 @@ class Server:
         self.process.stdout.close()
 
 
+def mask_of(model, tokens, layer):
+    """Who sees whom in a layer, as the model's kernels get it: a row of 0 and 1 for each token. Out
+    of the rectangles that `longspan-model mask` draws."""
+    with tempfile.TemporaryDirectory() as folder:
+        picture = Path(folder) / "mask.svg"
+        subprocess.run([f"{BUILD}/longspan-model", "mask", model, "--tokens", str(tokens), "--layer", str(layer), "-o", picture], check=True, capture_output=True)
+        paths = re.findall(r'<path transform="[^"]*"[^>]* d="([^"]*)"', picture.read_text(encoding="utf-8"))
+    seen = [[0] * tokens for _ in range(tokens)]
+    for x, y, width, height in re.findall(r"M(\d+) (\d+)h(\d+)v(\d+)h-\d+z", "".join(paths)):
+        for row in range(int(y), int(y) + int(height)):
+            seen[row][int(x):int(x) + int(width)] = [1] * int(width)
+    return ["".join(map(str, row)) for row in seen]
+
+
 def other_model(folder, pooling=None, prompts=None):
     """A copy of the embedded model in `folder`, with another pooling or with prompts."""
     shutil.copytree(MODEL, folder, copy_function=os.symlink, dirs_exist_ok=True)
@@ -199,6 +213,30 @@ class PageTest(unittest.TestCase):
 
     def test_attention_is_that_of_the_rules(self):
         self.assertEqual(self.open().evaluate((SOURCE / "tests/page/attention_test.js").read_text(encoding="utf-8")), [])
+
+    def test_attention_is_that_of_the_kernels(self):
+        """Of models of each kind, over lengths around their bounds. A Reformer leaves out a token's own
+        key, so the diagonal is not compared."""
+        tab = self.open()
+        for name, lengths in {"longformer-windows": [9, 40, 64], "led": [40], "bigbird": [43, 44, 45, 64], "modernbert": [40, 64], "bert": [20],
+                              "reformer-local": [5, 6, 7, 35, 36, 64]}.items():
+            model = SOURCE / "tests/fixtures" / name
+            server = Server(model=model)
+            with WITHOUT_PROXY.open(f"{server.url}model", timeout=60) as answer:
+                info = json.load(answer)
+            server.stop()
+            for tokens in lengths:
+                for layer in range(len(info["layers"])):
+                    with self.subTest(model=name, tokens=tokens, layer=layer):
+                        mask = mask_of(model, tokens, layer)
+                        self.assertIn("1", mask[0])
+                        wrong = tab.evaluate("""async ([info, mask, layer]) => {
+                          const {patternOf, seenBy} = await import('/page/attention.js');
+                          const pattern = patternOf(info, mask.length);
+                          return mask.flatMap((row, query) => [...row].flatMap((seen, key) =>
+                            query === key || (seen === '1') === seenBy(pattern, layer, query, query + 1).some(([begin, end]) => begin <= key && key < end) ? [] : [[query, key]])).slice(0, 5);
+                        }""", [info, mask, layer])
+                        self.assertEqual(wrong, [])
 
     def test_places_blocks_and_scores(self):
         self.assertEqual(self.open().evaluate((SOURCE / "tests/page/text_test.js").read_text(encoding="utf-8")), [])
