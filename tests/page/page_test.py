@@ -215,8 +215,8 @@ class PageTest(unittest.TestCase):
         self.assertEqual(self.open().evaluate((SOURCE / "tests/page/attention_test.js").read_text(encoding="utf-8")), [])
 
     def test_attention_is_that_of_the_kernels(self):
-        """Of models of each kind, over lengths around their bounds. A Reformer leaves out a token's own
-        key, so the diagonal is not compared."""
+        """Of models of each kind, over lengths around their bounds. A Reformer leaves out the own
+        key of a token, so the diagonal is not compared."""
         tab = self.open()
         for name, lengths in {"longformer-windows": [9, 40, 64], "led": [40], "bigbird": [43, 44, 45, 64], "modernbert": [40, 64], "bert": [20],
                               "reformer-local": [5, 6, 7, 35, 36, 64]}.items():
