@@ -4,6 +4,7 @@ import { AttentionView } from './attention_view.js';
 import { Reader } from './reader.js';
 import { best, dot, levelsOf, vectorOf } from './scores.js';
 import { Refusal, Server, promptOfQuestion, promptOfText, sizeOf } from './server.js';
+import { inSlices } from './slices.js';
 import { Places, normalise, snippetOf } from './text.js';
 
 const kBest = 8;
@@ -192,12 +193,17 @@ async function readText(text, policy, signal) {
   const network = performance.now() - began;
   const [encoding] = answer.encodings;
   const places = new Places(text, 'character');
-  const spans = (encoding.spans ?? []).map((span) => ({
-    begin: places.of(Number(span.characters?.begin ?? 0)),
-    end: places.of(Number(span.characters?.end ?? 0)),
-    tokens: [Number(span.tokens?.begin ?? 0), Number(span.tokens?.end ?? 0)],
-    vector: vectorOf(span.vector ?? {}),
-  }));
+  const sent = encoding.spans ?? [];
+  const spans = [];
+  await inSlices(sent.length, (i) => {
+    const { characters, tokens, vector } = sent[i];
+    spans.push({
+      begin: places.of(Number(characters?.begin ?? 0)),
+      end: places.of(Number(characters?.end ?? 0)),
+      tokens: [Number(tokens?.begin ?? 0), Number(tokens?.end ?? 0)],
+      vector: vectorOf(vector ?? {}),
+    });
+  });
   const ends = (encoding.usedText ?? []).map((range) => Number(range.end ?? 0));
   const bytes = new Places(text, 'byte');
   const readEnd = encoding.truncated && ends.length > 0 ? bytes.of(Math.max(...ends)) : text.length;

@@ -1,17 +1,8 @@
 // The text on the screen: plain at first, then each span in its colour. However long the text is,
 // no step takes long: blocks are made a few at a time, and the browser lays out those in sight
 // alone (content-visibility in page.css).
+import { inSlices } from './slices.js';
 import { blocksOf, piecesOf } from './text.js';
-
-const kSlice = 8;  // milliseconds of work, after which the browser has its turn
-
-function turn() {
-  return new Promise((resolve) => {
-    const channel = new MessageChannel();
-    channel.port1.onmessage = resolve;
-    channel.port2.postMessage(null);
-  });
-}
 
 export class Reader {
   #root;
@@ -45,18 +36,9 @@ export class Reader {
     return this.#text;
   }
 
-  async #each(count, step) {
+  #each(count, step) {
     const order = ++this.#work;
-    let until = performance.now() + kSlice;
-    for (let i = 0; i < count; ++i) {
-      step(i);
-      if (performance.now() > until) {
-        await turn();
-        if (order !== this.#work) return false;
-        until = performance.now() + kSlice;
-      }
-    }
-    return true;
+    return inSlices(count, step, () => order === this.#work);
   }
 
   // Without colours. False where something newer came in between.
