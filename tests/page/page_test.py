@@ -346,8 +346,8 @@ class PageTest(unittest.TestCase):
         tab.wait_for_timeout(500)
         long_tasks = tab.evaluate("longTasks")
         print(f"64K tokens: {used} tokens, longest tasks {sorted(map(round, long_tasks))[-5:]} ms, 2e7 square roots {measured:.0f} ms, answer to a click {clicked:.0f} ms")
-        # A quiet machine takes 35 ms for what was measured, and has tasks of 60 ms. Others that work
-        # beside the test stretch a task more than they stretch what was measured.
+        # A quiet machine takes 35 ms for what was measured, and has tasks of 60 ms. Where others work
+        # beside the test, a task is stretched more than what was measured.
         bound = max(400, 10 * measured)
         self.assertLess(max(long_tasks, default=0), bound)
         self.assertLess(clicked, bound)
