@@ -61,7 +61,7 @@ function showProblem(error, retry) {
   element('problem-what').textContent = refusal.message + wait + help;
   const own = refusal.detail !== '' && refusal.detail !== refusal.message ? `The server says: ${refusal.detail}` : '';
   element('problem-detail').textContent = own;
-  element('again').hidden = retry === null || refusal.kind === 'missing';
+  element('again').hidden = retry === null || ['missing', 'key'].includes(refusal.kind);
   again = retry;
   element('problem').hidden = false;
   if (refusal.kind === 'key') {
