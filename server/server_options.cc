@@ -113,7 +113,8 @@ const std::vector<Setting>& Settings() {
        Choice{&O::dtype, {"float32", "bfloat16", "float16", "int8", "auto"}}},
       {"listen", "gRPC: HOST:PORT, [IPv6]:PORT, unix:PATH, unix-abstract:NAME; port 0: a free one",
        ListenOn{&O::listen, /*is_http=*/false}},
-      {"http", "metrics and probes: HOST:PORT (IPv4), or off", ListenOn{&O::http, true}},
+      {"http", "page, metrics and probes: HOST:PORT (IPv4), or off", ListenOn{&O::http, true}},
+      {"page", "the HTTP port serves a page for people at /", Switch{&O::page}},
       {"replicas",
        "workers, each with a compute team; 0 = what moves most tokens in a measurement at start; "
        "on a card two",
@@ -180,7 +181,7 @@ const std::vector<Setting>& Settings() {
       {"http-tls", "the HTTP port speaks TLS, with the files of --tls-...", Switch{&O::http_tls}},
       {"strict-json", "the HTTP port's APIs refuse fields that they do not know",
        Switch{&O::strict_json}},
-      {"http-page-keys", "/metrics and the probes need a key of --auth-keys-file, too",
+      {"http-page-keys", "the page, /metrics and the probes need a key of --auth-keys-file, too",
        Switch{&O::http_page_keys}},
       {"cors-origin",
        "web pages that may call the HTTP port's APIs: https://app.example, a list, or * for all",

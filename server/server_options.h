@@ -32,6 +32,7 @@ struct ServerOptions {
   // What ReadAddress reads (proto/longspan/v1/address.h). Port 0 picks a free one.
   std::string listen = "0.0.0.0:50051";
   std::string http = "0.0.0.0:8080";  // a name or an IPv4 address with a port, or "off"
+  bool page = true;                   // the HTTP port serves the page for people (server/page)
 
   // Compute.
   // Worker threads, each with a compute team. 0 = two on a card; on the CPU, CPU quota / threads
@@ -95,7 +96,7 @@ struct ServerOptions {
   std::string tls_client_ca;    // clients must show a certificate of this authority
   std::string auth_keys_file;   // one bearer key a line, read again when it changes
   bool http_tls = false;        // the HTTP port speaks TLS, with the same files
-  bool http_page_keys = false;  // /metrics and the probes need a key, too
+  bool http_page_keys = false;  // the page, /metrics and the probes need a key, too
   bool strict_json = false;     // unknown fields of JSON requests are refused
   // Web pages of these may call the APIs of the HTTP port: "https://app.example", or "*".
   std::vector<std::string> cors_origins;

@@ -34,10 +34,11 @@ server/rpc: core core/tokenizer server/text server/batching server/engine server
 server/tei: core core/tokenizer server/text server/batching server/rpc server/wire server/server_options.h proto
 server/rest: core core/tokenizer server/text server/batching server/rpc server/tei server/wire server/http server/server_options.h proto
 server/http: server/net server/lifecycle.h
+server/page: server/http
 server/net: core proto/longspan/v1/address.h
 server/settings: core proto/longspan/v1/edit_distance.h
 server/start: core core/backend/open_backend.h core/tokenizer core/checkpoint core/runtime server/batching server/engine server/telemetry server/settings server/server_options.h
-server: core core/backend/open_backend.h core/runtime server/start server/batching server/engine server/telemetry server/rpc server/tei server/rest server/http server/net server/settings proto/longspan/v1/address.h
+server: core core/backend/open_backend.h core/runtime server/start server/batching server/engine server/telemetry server/rpc server/tei server/rest server/http server/page server/net server/settings proto/longspan/v1/address.h
 client: proto
 TABLE
 )

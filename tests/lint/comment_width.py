@@ -13,7 +13,7 @@ import tokenize
 
 WIDTH = 100
 # Languages whose comments start with //; else #.
-SLASHES = (".cc", ".h", ".cu", ".cuh", ".rs", ".proto")
+SLASHES = (".cc", ".h", ".cu", ".cuh", ".rs", ".proto", ".js")
 
 
 def comment_lines_of_python(path, text):

@@ -13,7 +13,7 @@ echo "==> clang-format"
 git ls-files '*.cc' '*.h' '*.cu' '*.cuh' | xargs clang-format-16 --dry-run --Werror || { echo "lint: run clang-format-16 -i on the files above"; failed=1; }
 
 echo "==> comments wrap at 100 columns"
-git ls-files '*.cc' '*.h' '*.cu' '*.cuh' '*.rs' '*.proto' '*.py' '*.sh' '*.cmake' '*CMakeLists.txt' '*.yaml' '*.yml' dev Dockerfile .ci/run |
+git ls-files '*.cc' '*.h' '*.cu' '*.cuh' '*.rs' '*.proto' '*.js' '*.py' '*.sh' '*.cmake' '*CMakeLists.txt' '*.yaml' '*.yml' dev Dockerfile .ci/run |
   xargs python3 tests/lint/comment_width.py || { echo "lint: wrap the comments above"; failed=1; }
 
 base=${LONGSPAN_LINT_BASE:-$(git merge-base HEAD origin/HEAD 2>/dev/null)}
