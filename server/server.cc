@@ -15,6 +15,7 @@
 #include "server/page/page.h"
 #include "server/rpc/grpc_dial.h"
 #include "server/rpc/metadata_limit.h"
+#include "server/rest/docs_page.h"
 #include "server/rest/rest_routes.h"
 #include "server/rpc/transport_guard.h"
 #include "server/start/start_report.h"
@@ -385,7 +386,8 @@ absl::Status Server::ListenHttp(int64_t max_connections, int64_t max_per_client)
       &http_, options_.http_page_keys);
   AddRestRoutes(&parts_, [this] { return health_.ready(); }, &http_);
   metrics_.SetHttpRoutes(http_.routes());
-  // Behind the line above: its dozen files are the route "other".
+  // Behind the line above: their dozen files are the route "other".
+  AddDocsRoutes(&http_);
   if (options_.page) AddPageRoutes(&http_, options_.http_page_keys);
   if (absl::Status status =
           http_.Start(options_.http, HttpOptionsOf(max_connections, max_per_client));

@@ -24,6 +24,8 @@ const char* Allowed(JsonType type) {
       return "a string, a list of strings, a list of token ids, or a list of such lists";
     case JsonType::kIds:
       return "a list of token ids, or a list of such lists";
+    case JsonType::kList:
+      return "a list";
     case JsonType::kAnything:
       return "anything";
   }
@@ -45,6 +47,7 @@ bool HasType(const JsonValue& value, JsonType type) {
     case JsonType::kInputs:
       return value.is_string() || value.is_array();
     case JsonType::kIds:
+    case JsonType::kList:
       return value.is_array();
     case JsonType::kAnything:
       return true;

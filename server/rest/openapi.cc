@@ -12,6 +12,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "nlohmann/json.hpp"
+#include "server/rest/cohere_routes.h"
 #include "server/rest/json_fields.h"
 #include "server/rest/openai_routes.h"
 #include "server/rest/route_options.h"
@@ -66,6 +67,8 @@ Json SchemaOf(const JsonField& field, int64_t most) {
       return {{"anyOf", Json::array({string, Some(string, most), ids, Some(ids, most)})}};
     case JsonType::kIds:
       return {{"anyOf", Json::array({ids, Some(ids, most)})}};
+    case JsonType::kList:
+      return ListOf(Text());
     case JsonType::kAnything:
       return Json::object();
   }
@@ -145,7 +148,7 @@ class MessageSchemas {
 };
 
 // How the answers of a group of routes look when they fail.
-enum class Errors { kOpenAi, kTei, kLongspan };
+enum class Errors { kOpenAi, kCohere, kTei, kLongspan };
 
 Json ErrorSchema(Errors errors) {
   const Json message = {{"message", Text()}};
@@ -169,6 +172,8 @@ const char* ErrorName(Errors errors) {
   switch (errors) {
     case Errors::kOpenAi:
       return "OpenAiError";
+    case Errors::kCohere:
+      return "CohereError";
     case Errors::kTei:
       return "TeiError";
     case Errors::kLongspan:
@@ -286,6 +291,18 @@ std::vector<Operation> Operations(int64_t most) {
        .errors = Errors::kOpenAi,
        .answer = ObjectWith({{"object", {{"const", "list"}}},
                              {"data", ListOf({{"type", "object"}, {"required", {"id"}}})}})},
+      {.path = "/v2/embed",
+       .tag = "Cohere",
+       .summary = "Vectors for texts; Cohere's API.",
+       .errors = Errors::kCohere,
+       .request = ObjectOf(CohereFields(), most),
+       .answer = {{"type", "object"}, {"required", {"embeddings", "texts", "meta"}}}},
+      {.path = "/v1/embed",
+       .tag = "Cohere",
+       .summary = "The same, as the first version of that API answers.",
+       .errors = Errors::kCohere,
+       .request = ObjectOf(CohereFields(), most),
+       .answer = {{"type", "object"}, {"required", {"embeddings", "texts", "meta"}}}},
       {.path = "/encode",
        .tag = "longspan",
        .summary = "Encode of longspan.v1: texts into vectors, with spans, truncation policies, "
@@ -353,7 +370,7 @@ Json Document(const ServerOptions& options) {
   messages.Add(*v1::EncodeStreamRequest::descriptor());
   messages.Add(*v1::EncodeStreamResponse::descriptor());
   messages.Add(*v1::GetModelInfoResponse::descriptor());
-  for (const Errors errors : {Errors::kOpenAi, Errors::kTei, Errors::kLongspan})
+  for (const Errors errors : {Errors::kOpenAi, Errors::kCohere, Errors::kTei, Errors::kLongspan})
     schemas[ErrorName(errors)] = ErrorSchema(errors);
   Json paths = Json::object();
   for (const Operation& operation : Operations(options.max_texts_per_request))

@@ -178,6 +178,40 @@ TEST(RestPromptsTest, ATaskIsAPromptOfTheModel) {
   EXPECT_THAT(unknown.body["error"]["message"].get<std::string>(), HasSubstr("'code.query'"));
 }
 
+TEST_F(RestTest, CohereAnswersInEachTypeThatIsAskedFor) {
+  const std::vector<std::string> texts = {kText, "a b"};
+  const v1::EncodeResponse expected = Encoded(server_, texts);
+  const RestAnswer answer =
+      Post(server_, "/v2/embed",
+           Json{{"texts", texts},
+                {"model", "any"},
+                {"input_type", "search_document"},
+                {"embedding_types", {"float", "base64", "int8", "uint8", "binary", "ubinary"}}});
+  ASSERT_EQ(answer.code, 200) << answer.http.body;
+  const Json& embeddings = answer.body["embeddings"];
+  int64_t tokens = 0;
+  for (int i = 0; i < 2; ++i) {
+    const std::vector<float> floats = Floats(expected.encodings(i).vector().values());
+    tokens += static_cast<int64_t>(expected.encodings(i).tokens_used());
+    EXPECT_EQ(Floats(embeddings["float"][i]), floats);
+    EXPECT_EQ(FromBase64(embeddings["base64"][i]), floats);
+    EXPECT_EQ(embeddings["ubinary"][i], Json({0b11000000}));
+    EXPECT_EQ(embeddings["binary"][i], Json({0b11000000 - 128}));
+    const float largest = std::max(floats[0], floats[1]);
+    for (size_t d = 0; d < floats.size(); ++d) {
+      EXPECT_NEAR(embeddings["int8"][i][d].get<float>(), floats[d] * 127 / largest, 0.6);
+      EXPECT_EQ(embeddings["uint8"][i][d], embeddings["int8"][i][d].get<int>() + 128);
+    }
+  }
+  EXPECT_EQ(answer.body["texts"], Json(texts));
+  EXPECT_EQ(answer.body["meta"]["billed_units"]["input_tokens"], tokens);
+  EXPECT_FALSE(answer.body["meta"].contains("warnings"));
+  // The first version has a plain list where no type is named.
+  const RestAnswer first = Post(server_, "/v1/embed", Json{{"texts", texts}});
+  EXPECT_EQ(first.body["embeddings"], embeddings["float"]);
+  EXPECT_EQ(first.body["response_type"], "embeddings_floats");
+}
+
 TEST_F(RestTest, TeiAnswersWhatGrpcAnswers) {
   v1::EncodeOptions normalised;
   normalised.set_normalize(true);
@@ -308,7 +342,7 @@ struct Refused {
 };
 
 std::string FieldIn(const Json& body) {
-  const Json& error = body["error"];
+  const Json error = body.value("error", Json());
   if (!error.is_object()) return "";
   if (error.contains("param")) return error["param"].is_null() ? "" : error["param"];
   if (error.contains("details")) return error["details"][0]["fieldViolations"][0]["field"];
@@ -316,6 +350,7 @@ std::string FieldIn(const Json& body) {
 }
 
 std::string MessageIn(const Json& body) {
+  if (!body.contains("error")) return body["message"];
   return body["error"].is_string() ? body["error"] : body["error"]["message"];
 }
 
@@ -338,6 +373,11 @@ TEST_F(RestTest, EveryDoorRefusesInItsOwnWords) {
       {"/v1/embeddings", R"({"input":["a",""],"late_chunking":true})", 400, "input[1]", "empty"},
       {"/v1/embeddings", R"({"input":[1],"late_chunking":true})", 400, "late_chunking", "texts"},
       {"/v1/embeddings", R"([])", 400, "", "the body is an array"},
+      {"/v2/embed", R"({"texts":["a",""]})", 400, "", "texts[1] is empty"},
+      {"/v2/embed", R"({"texts":["a"],"embedding_types":["int4"]})", 400, "", "'int4'"},
+      {"/v2/embed", R"({"texts":["a"],"embedding_types":[1]})", 400, "", "embedding_types"},
+      {"/v2/embed", R"({"texts":[[1]]})", 400, "", "texts[0] is a list of numbers"},
+      {"/v2/embed", R"({"texts":["a"],"output_dimension":0})", 400, "", "output_dimension is 0"},
       {"/embed", R"({"inputs":""})", 400, "", "is empty"},
       {"/embed", R"({"inputs":3})", 422, "", "inputs is the number 3"},
       {"/embed", R"({"inputs":"a","dimensions":9})", 422, "", "dimensions is 9"},
@@ -383,6 +423,28 @@ TEST(RestLimitsTest, WhatIsTooLargeIsToldApart) {
   EXPECT_EQ(Post(server, "/embed", Json{{"inputs", std::string(1001, 'a')}}).code, 413);
   EXPECT_EQ(Post(server, "/v1/embeddings", Json{{"input", {"a", "b", "c"}}}).code, 400);
   EXPECT_EQ(Post(server, "/v1/embeddings", Json{{"input", std::string(4000, 'a')}}).code, 413);
+}
+
+TEST(RestLimitsTest, CohereIsToldWhatWasCut) {
+  FakeModel model = RestModel();
+  model.max_tokens = 8;
+  model.prompts = {{"query", "fox "}};
+  TestServer server(model, RestOptions());
+  const std::vector<std::string> texts = {"a", "a b c d e f g h i j"};
+  EXPECT_EQ(Post(server, "/v2/embed", Json{{"texts", texts}}).code, 400);
+  const RestAnswer cut = Post(server, "/v2/embed", Json{{"texts", texts}, {"truncate", "END"}});
+  ASSERT_EQ(cut.code, 200) << cut.http.body;
+  EXPECT_EQ(cut.body["meta"]["warnings"], Json({"texts[1] was cut"}));
+  EXPECT_NE(
+      cut.body["embeddings"],
+      Post(server, "/v2/embed", Json{{"texts", texts}, {"truncate", "START"}}).body["embeddings"]);
+  // A prompt is one where the model has it, and its want is told where the model has others.
+  const auto embedded = [&](const Json& body) { return Post(server, "/v2/embed", body).body; };
+  EXPECT_EQ(embedded({{"texts", {"a"}}, {"input_type", "search_query"}})["embeddings"],
+            embedded({{"texts", {"fox a"}}})["embeddings"]);
+  const Json document = embedded({{"texts", {"a"}}, {"input_type", "search_document"}});
+  EXPECT_EQ(document["embeddings"], embedded({{"texts", {"a"}}})["embeddings"]);
+  EXPECT_THAT(document["meta"]["warnings"][0].get<std::string>(), HasSubstr("search_document"));
 }
 
 TEST(RestLimitsTest, FieldsThatNobodyKnowsAreNamedOrRefused) {
@@ -489,8 +551,9 @@ TEST(RestKeysTest, EveryApiNeedsAKeyWhereThereAreKeys) {
   ServerOptions options = RestOptions();
   options.auth_keys_file = folder.WriteText("keys", "anna secret-of-anna\n");
   TestServer server(RestModel(), options);
-  for (const char* route : {"/v1/embeddings", "/embed", "/", "/embed_all", "/tokenize", "/decode",
-                            "/rerank", "/encode", "/encode_tokens", "/encode_stream"}) {
+  for (const char* route :
+       {"/v1/embeddings", "/v2/embed", "/v1/embed", "/embed", "/", "/embed_all", "/tokenize",
+        "/decode", "/rerank", "/encode", "/encode_tokens", "/encode_stream"}) {
     EXPECT_EQ(PostBytes(server, route, "{}").code, 401) << route;
   }
   for (const char* route : {"/v1/models", "/info", "/model"})
@@ -528,6 +591,31 @@ TEST(RestPhaseTest, BeforeItServesItSaysSo) {
   EXPECT_EQ(answer.code, 503);
   EXPECT_FALSE(answer.http.header("retry-after").empty());
   EXPECT_EQ(Get(server, "/health").code, 503);
+}
+
+// The page that shows the document comes from this server alone.
+TEST_F(RestTest, DocsComeWithAllThatTheyAreMadeOf) {
+  HttpCaller caller(server_.server().http_port());
+  const HttpAnswer page = caller.Get("/docs");
+  ASSERT_EQ(page.code, 200);
+  EXPECT_THAT(page.header("content-type"), StartsWith("text/html"));
+  EXPECT_THAT(page.header("content-security-policy"), HasSubstr("connect-src 'self'"));
+  EXPECT_EQ(page.body.find("//"), std::string::npos);  // no other host
+  const std::pair<const char*, const char*> parts[] = {
+      {"docs/swagger-ui.css", "text/css"},
+      {"docs/swagger-ui-bundle.js", "text/javascript"},
+      {"docs/start.js", "text/javascript"}};
+  for (const auto& [path, type] : parts) {
+    EXPECT_THAT(page.body, HasSubstr(path));
+    const HttpAnswer part = caller.Get(absl::StrCat("/", path));
+    EXPECT_EQ(part.code, 200) << path;
+    EXPECT_THAT(part.header("content-type"), StartsWith(type));
+    EXPECT_EQ(caller
+                  .Get(absl::StrCat("/", path),
+                       absl::StrCat("If-None-Match: ", part.header("etag"), "\r\n"))
+                  .code,
+              304);
+  }
 }
 
 // What /openapi.json names is there, and what is there is named.
