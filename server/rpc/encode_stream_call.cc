@@ -6,6 +6,7 @@
 
 #include "core/error_details.h"
 #include "server/rpc/encode_work.h"
+#include "server/wire/answer_size.h"
 #include "server/wire/enums.h"
 #include "server/wire/response_encoder.h"
 #include "server/wire/serialized.h"
@@ -43,11 +44,22 @@ class EncodeItem final : public EncodeWork {
   }
 
  private:
+  void Complete(const ServiceParts& parts, EncodeTask::Params* params) override {
+    params->check_answer = [most = max_answer_bytes_, format = format_,
+                            id_bytes = static_cast<int64_t>(id_.size()),
+                            dimensions = parts.dimensions(params->input.options)](
+                               const PreparedText& prepared) {
+      AnswerSize size(most, "options.max_answer_bytes");
+      return size.Add(kMostTimingsBytes + EncodingBytes(prepared, id_bytes, format, dimensions));
+    };
+  }
+
   absl::Status Decode(const ServiceParts& parts, v1::EncodeStreamRequest* message) {
     if (message->has_options()) *options_ = message->options();
     const auto format = DecodeVectorFormat(options_->vector_format());
     if (!format.ok()) return format.status();
     format_ = *format;
+    max_answer_bytes_ = CallersAnswerBytes(options_->max_answer_bytes());
     auto input = DecodeInput(message->mutable_input(), *options_, "input", parts.decoding());
     if (!input.ok()) return input.status();
     input_ = *std::move(input);
@@ -56,6 +68,7 @@ class EncodeItem final : public EncodeWork {
 
   v1::EncodeOptions* const options_;
   std::string id_;
+  int64_t max_answer_bytes_ = AnswerSize::kAnySize;
 };
 
 }  // namespace

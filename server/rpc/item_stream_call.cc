@@ -237,8 +237,9 @@ bool ItemStreamCall::WantsAnswers() {
 
 bool ItemStreamCall::WantsAnswersLocked() const { return !ended_ && !gone_ && failure_.ok(); }
 
-void ItemStreamCall::RefuseLocked(const Item& item, const absl::Status& status,
+void ItemStreamCall::RefuseLocked(const Item& item, const absl::Status& why,
                                   const StageTimings& timings) {
+  const absl::Status status = call_.WithDeadlineNote(why, /*of_item=*/true);
   call_.CountItem(status, timings);
   if (order_ == AnswerOrder::kAsRead) return QueueLocked(item.number, status);
   Answer answer;

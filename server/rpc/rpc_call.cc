@@ -90,10 +90,37 @@ void RpcCall::ReadDeadline() {
   const auto deadline = context_->deadline();
   absl::Duration left = parts_->options->default_deadline;
   if (deadline != std::chrono::system_clock::time_point::max()) {
-    left = std::min(absl::FromChrono(deadline - std::chrono::system_clock::now()),
-                    parts_->options->max_deadline);
+    asked_ = absl::FromChrono(deadline - std::chrono::system_clock::now());
+    left = std::min(asked_, parts_->options->max_deadline);
   }
   deadline_ = parts_->clock->FromTimeout(left);
+}
+
+std::string RpcCall::DeadlineNote(bool of_item) const {
+  const std::string usual = absl::FormatDuration(parts_->options->default_deadline);
+  const std::string most = absl::FormatDuration(parts_->options->max_deadline);
+  if (of_item) {
+    return absl::StrCat("the deadline of each item of a stream is the server's --default-deadline, ",
+                        usual, " (--max-deadline: ", most, ")");
+  }
+  if (asked_ == absl::InfiniteDuration()) {
+    return absl::StrCat("the caller set no deadline, so it is the server's --default-deadline, ",
+                        usual, "; a caller may set one of up to ", most, " (--max-deadline)");
+  }
+  const std::string asked = absl::FormatDuration(absl::Trunc(asked_, absl::Milliseconds(1)));
+  if (asked_ > parts_->options->max_deadline) {
+    return absl::StrCat("the caller's deadline of ", asked, " was cut to the server's ",
+                        "--max-deadline, ", most, " (--default-deadline: ", usual, ")");
+  }
+  return absl::StrCat("the deadline of ", asked, " is the caller's own; the server allows up to ",
+                      most, " (--max-deadline), and sets ", usual,
+                      " (--default-deadline) where a call brings none");
+}
+
+absl::Status RpcCall::WithDeadlineNote(const absl::Status& status, bool of_item) const {
+  const bool of_deadline =
+      absl::IsDeadlineExceeded(status) || ReasonOf(status) == kReasonDeadlineUnreachable;
+  return of_deadline ? WithNote(status, DeadlineNote(of_item)) : status;
 }
 
 absl::Status RpcCall::Admit() {
@@ -210,7 +237,7 @@ void RpcCall::CountItem(const absl::StatusOr<EncodedDocument>& result,
 absl::Status RpcCall::WhyCancelled() const {
   const absl::Duration early = absl::Milliseconds(100) + (deadline_ - arrival_) / 20;
   return parts_->clock->Now() + early >= deadline_
-             ? absl::DeadlineExceededError("the deadline passed")
+             ? DeadlinePassed("", predicted_seconds_)
              : absl::CancelledError("the caller went away");
 }
 
@@ -223,7 +250,7 @@ grpc::Status RpcCall::Finish(const absl::Status& status) {
   if (const std::string pushback = RetryPushbackMs(status); !pushback.empty()) {
     context_->AddTrailingMetadata("grpc-retry-pushback-ms", pushback);
   }
-  return ToGrpcStatus(status);
+  return ToGrpcStatus(WithDeadlineNote(status));
 }
 
 void RpcCall::WriteLog(const absl::Status& status, absl::Duration total) const {

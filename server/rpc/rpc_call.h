@@ -75,6 +75,12 @@ class RpcCall {
   // are told apart by their keys.
   const std::string& client() const { return client_; }
 
+  // What computing is predicted to take, for WhyCancelled.
+  void NotePrediction(double seconds) { predicted_seconds_ = seconds; }
+  // An error of a deadline with the settings that made it: of the call's, or, for an item of a
+  // stream, of the default one that each item has. Other errors stay as they are.
+  absl::Status WithDeadlineNote(const absl::Status& status, bool of_item = false) const;
+
   // Sizes for the log and the metrics: of each text handed in, and of each that has ended.
   void NoteInput(const EncodeInput& input);
   void NoteText(const absl::StatusOr<EncodedDocument>& result, const StageTimings& timings);
@@ -98,6 +104,7 @@ class RpcCall {
  private:
   std::string Metadata(const char* name) const;
   void ReadDeadline();
+  std::string DeadlineNote(bool of_item) const;
   // Takes the times of the tasks that still run, and the stage that the call ends in.
   void NoteUnfinished();
   void WriteLog(const absl::Status& status, absl::Duration total) const;
@@ -108,6 +115,8 @@ class RpcCall {
   const ServiceParts* const parts_;
   const absl::Time arrival_;
   absl::Time deadline_;
+  absl::Duration asked_ = absl::InfiniteDuration();  // the caller's own deadline, from arrival on
+  double predicted_seconds_ = 0;                     // 0 = not known
   const std::string address_;  // without the port
   std::string client_;
   std::string request_id_;
