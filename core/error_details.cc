@@ -39,7 +39,7 @@ std::string MessageWithInput(const absl::Status& status) {
   const std::string path = Payload(status, kInputUrl).value_or("");
   if (path.empty()) return message;
   const std::string id = Payload(status, kInputIdUrl).value_or("");
-  const std::string label = id.empty() ? "" : absl::StrCat(" (id ", Quoted(id), ")");
+  const std::string label = id.empty() ? "" : absl::StrCat(" (id ", id, ")");
   for (const std::string& begin : {FieldOf(status).value_or(""), path}) {
     if (begin.empty() || !BeginsWithPath(message, begin)) continue;
     return message.insert(begin.size(), label);
@@ -90,7 +90,7 @@ absl::Status WithInput(absl::Status status, std::string_view path, std::string_v
   const std::optional<std::string> field = FieldOf(status);
   if (field.has_value() && !BeginsWithPath(*field, path)) return status;
   status.SetPayload(kInputUrl, absl::Cord(View(path)));
-  status.SetPayload(kInputIdUrl, absl::Cord(View(id)));
+  if (!id.empty()) status.SetPayload(kInputIdUrl, absl::Cord(Quoted(id)));
   return status;
 }
 
