@@ -38,7 +38,9 @@ class JsonlWriter final : public AnswerWriter {
 
 class TableWriter final : public AnswerWriter {
  public:
-  TableWriter() { std::printf("%10s %9s %6s  %-36s %s\n", "tokens", "truncated", "spans", "vector", "id"); }
+  TableWriter() {
+    std::printf("%10s %9s %6s  %-36s %s\n", "tokens", "truncated", "spans", "vector", "id");
+  }
 
   absl::Status Write(const v1::Encoding& encoding) override {
     std::printf("%10llu %9s %6d  %-36s %s\n",
@@ -93,8 +95,8 @@ class NpyWriter final : public AnswerWriter {
   static constexpr size_t kHeadBytes = 128;
 
   std::string Head() const {
-    std::string text = absl::StrFormat("{'descr': '<f4', 'fortran_order': False, 'shape': (%d, %d), }",
-                                       rows_, dimensions_);
+    std::string text = absl::StrFormat(
+        "{'descr': '<f4', 'fortran_order': False, 'shape': (%d, %d), }", rows_, dimensions_);
     const std::string_view magic("\x93NUMPY\x01\x00", 8);
     const size_t length = kHeadBytes - magic.size() - 2;
     text.resize(length - 1, ' ');

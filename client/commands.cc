@@ -29,7 +29,8 @@ namespace {
 constexpr char kExitCodes[] =
     "Exit codes:\n"
     "  0    done\n"
-    "  1    the server answered with an error (code and message on stderr); of many files, for one\n"
+    "  1    the server answered with an error (code and message on stderr); of many files, for "
+    "one\n"
     "       at least, and the others are done;\n"
     "       bench: also where its --lengths are wrong or its CA file cannot be read\n"
     "  2    the server cannot be reached, is not SERVING, or the deadline passed\n"
@@ -126,10 +127,11 @@ void AddEncode(CLI::App* app, EncodeCommand* command) {
   app->add_option("--include", command->include,
                   "of folders: only files of such names, as '*.md' (may be given again)")
       ->allow_extra_args(false);
-  app->add_option("--format", command->format,
-                  "json: the answer to one text | jsonl: a line for each, as they come | table: for "
-                  "people | npy: numpy's matrix in --out, with the ids beside it; default: json for "
-                  "one file, jsonl for more and for folders")
+  app->add_option(
+         "--format", command->format,
+         "json: the answer to one text | jsonl: a line for each, as they come | table: for "
+         "people | npy: numpy's matrix in --out, with the ids beside it; default: json for "
+         "one file, jsonl for more and for folders")
       ->check(CLI::IsMember({"json", "jsonl", "table", "npy"}));
   app->add_option("--out", command->out, "the file of --format npy, as vectors.npy");
   app->add_flag("--summary", command->summary,
@@ -239,7 +241,8 @@ int RunEncode(const CommonOptions& common, const EncodeCommand& given) {
   const auto client = Client::Connect(common.client);
   if (!client.ok()) return Fail(kBadFile, client.status());
   const absl::Time start = SteadyNow();
-  const auto response = (*client)->Encode(BuildRequest(command, IdOfPath(file), *text), common.deadline);
+  const auto response =
+      (*client)->Encode(BuildRequest(command, IdOfPath(file), *text), common.deadline);
   if (!response.ok()) return FailCall(response.status());
   const absl::Duration wall = SteadyNow() - start;
   if (!command.query.empty())
@@ -335,8 +338,7 @@ int RunCommandLine(int argc, char** argv, const Environment& environment,
   absl::Duration wait;
   CLI::App* encode_app = app.add_subcommand("encode", "encode texts and print the answers");
   AddEncode(encode_app, &encode);
-  CLI::App* info_app =
-      app.add_subcommand("info", "print the model and the limits in force");
+  CLI::App* info_app = app.add_subcommand("info", "print the model and the limits in force");
   std::string info_format = "text";
   info_app->add_option("--format", info_format, "text: for people | json: for scripts")
       ->check(CLI::IsMember({"text", "json"}))

@@ -5,12 +5,13 @@
 //   1     the server answered with an error, or `bench` cannot make the load that is asked for; of
 //         many files the server refused one at least
 //   2     the server cannot be reached, is not SERVING, or the deadline passed
-//   3     an input file or the CA file cannot be read, or a text is not UTF-8; `bench` returns 1 for
-//         a CA file that cannot be read
+//   3     an input file or the CA file cannot be read, or a text is not UTF-8; `bench` returns 1
+//         for a CA file that cannot be read
 //   100+  wrong usage, with the numbers of CLI11
 //
 // Codes 1 to 3 come with one line on stderr, or of many files one for each that failed, which has
-// the status code and the message. The one exception is `health`, which prints the state of a server that is not SERVING on stdout.
+// the status code and the message. The one exception is `health`, which prints the state of a
+// server that is not SERVING on stdout.
 #pragma once
 
 #include <cstdint>
@@ -31,10 +32,10 @@ struct CommonOptions {
 struct EncodeCommand {
   std::vector<std::string> files = {"-"};  // and folders; - = standard input
   std::vector<std::string> include;        // of folders: which names; empty = all
-  std::string format;    // json | jsonl | table | npy; empty = json of one text, else jsonl
-  std::string out;       // the file of npy
-  bool summary = false;  // print a summary for people instead of JSON
-  std::string spans;     // none | sentences | paragraphs | fixed:TOKENS[:OVERLAP]; empty = none
+  std::string format;      // json | jsonl | table | npy; empty = json of one text, else jsonl
+  std::string out;         // the file of npy
+  bool summary = false;    // print a summary for people instead of JSON
+  std::string spans;       // none | sentences | paragraphs | fixed:TOKENS[:OVERLAP]; empty = none
   int64_t max_tokens = 0;  // longest text in tokens; 0 = the server's limit
   std::string truncation = "reject";
   std::string pooling;      // empty = the model's own

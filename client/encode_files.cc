@@ -77,7 +77,7 @@ class Files {
   const v1::EncodeOptions options_;
   TextSource source_;  // of the sending thread while a stream is open
   AnswerWriter* const writer_;
-  int64_t taken_ = 0;   // texts that were read; of the sending thread while a stream is open
+  int64_t taken_ = 0;       // texts that were read; of the sending thread while a stream is open
   int64_t refused_ = 0;     // texts that the server refused
   absl::Status unwritten_;  // why answers can no longer be written
   std::atomic<bool> stopped_ = false;

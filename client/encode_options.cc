@@ -16,10 +16,10 @@ namespace {
 bool SetSpans(const std::string& spans, v1::EncodeOptions* options) {
   const std::vector<std::string> parts = absl::StrSplit(spans, ':');
   v1::SpanPolicy policy = v1::SPAN_POLICY_UNSPECIFIED;
-  if (!v1::SpanPolicy_Parse("SPAN_POLICY_" + absl::AsciiStrToUpper(parts[0]), &policy)) return false;
+  if (!v1::SpanPolicy_Parse("SPAN_POLICY_" + absl::AsciiStrToUpper(parts[0]), &policy))
+    return false;
   options->set_span_policy(policy);
-  if (policy != v1::SPAN_POLICY_FIXED)
-    return parts.size() == 1 && policy != v1::SPAN_POLICY_GIVEN;
+  if (policy != v1::SPAN_POLICY_FIXED) return parts.size() == 1 && policy != v1::SPAN_POLICY_GIVEN;
   uint32_t tokens = 0;
   uint32_t overlap = 0;
   if (parts.size() < 2 || parts.size() > 3 || !absl::SimpleAtoi(parts[1], &tokens) ||

@@ -86,8 +86,8 @@ std::string InfoText(const v1::GetModelInfoResponse& info) {
     absl::StrAppendFormat(&out, "%-10s %s\n", name, text);
   };
   line("model", info.model());
-  line("kind", absl::StrFormat("%s, %s on %s, %.1f million weights (%.0f MiB)",
-                               info.architecture(), info.dtype(), info.device(),
+  line("kind", absl::StrFormat("%s, %s on %s, %.1f million weights (%.0f MiB)", info.architecture(),
+                               info.dtype(), info.device(),
                                static_cast<double>(info.num_parameters()) * 1e-6,
                                std::ceil(static_cast<double>(info.weight_bytes()) / (1 << 20))));
   line("vectors", absl::StrCat(info.dimensions(), " values of a text (", Pooling(info), "), ",

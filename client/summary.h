@@ -1,5 +1,5 @@
-// The text that `longspan encode --summary` prints, and what other output shares with it. The functions depend on nothing but their
-// arguments.
+// The text that `longspan encode --summary` prints, and what other output shares with it. The
+// functions depend on nothing but their arguments.
 #pragma once
 
 #include <longspan/v1/encoder.pb.h>

@@ -5,18 +5,18 @@
 #include <string_view>
 #include <system_error>
 
+#include "absl/strings/str_replace.h"
 #include "core/weights/one_line.h"
 
 namespace longspan {
 namespace {
 
-// "org/name" of a folder of the hub's cache, "models--org--name"; empty where it is none.
-std::string NameInHub(std::string_view folder) {
+// "org/name" of a folder of the hub's cache, "models--org--name"; empty where it is none. The hub
+// allows no name with "--".
+std::string NameInHub(const std::string& folder) {
   constexpr std::string_view kPrefix = "models--";
   if (!folder.starts_with(kPrefix)) return "";
-  std::string name(folder.substr(kPrefix.size()));
-  if (const size_t slash = name.find("--"); slash != std::string::npos) name.replace(slash, 2, "/");
-  return name;
+  return absl::StrReplaceAll(folder.substr(kPrefix.size()), {{"--", "/"}});
 }
 
 }  // namespace

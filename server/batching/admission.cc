@@ -344,8 +344,7 @@ absl::Status Admission::CheckTimeLocked(const Share& client, std::span<const Cos
   for (int lane = 0; lane < kNumLanes; ++lane) {
     if (own[lane] == 0) continue;
     const double wait = WaitSecondsLocked(client, static_cast<Lane>(lane), own[lane]);
-    const double of_request =
-        std::min(siblings, client.lane_seconds[lane]) / options_.num_replicas;
+    const double of_request = std::min(siblings, client.lane_seconds[lane]) / options_.num_replicas;
     if (wait > limit) {
       const std::string message =
           absl::StrCat("the predicted wait is ", Seconds(wait), "; the limit is ", Seconds(limit));
@@ -374,10 +373,9 @@ absl::Status Admission::Refuse(std::string_view reason, std::string_view message
 }
 
 absl::Status Admission::RefuseSize(std::string_view reason, std::string_view message) {
-  return WithReason(
-      absl::ResourceExhaustedError(
-          absl::StrCat(absl::string_view(message.data(), message.size()), kOwnWait)),
-      reason);
+  return WithReason(absl::ResourceExhaustedError(
+                        absl::StrCat(absl::string_view(message.data(), message.size()), kOwnWait)),
+                    reason);
 }
 
 void Admission::CountLocked(const Cost& cost, int sign, Share* client) {

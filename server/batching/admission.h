@@ -8,8 +8,8 @@
 //   RESOURCE_EXHAUSTED with the reason DEADLINE_UNREACHABLE where waiting and computing would take
 //                      longer than the caller has, or
 //   UNAVAILABLE        once the server drains.
-// Where the request's own size is what takes so long, there is no time to try again, and the message
-// says what helps.
+// Where the request's own size is what takes so long, there is no time to try again, and the
+// message says what helps.
 //
 // What is let in is held by AdmissionPermits and given back by their destruction, so that a permit
 // cannot leak.

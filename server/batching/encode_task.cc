@@ -9,11 +9,11 @@
 namespace longspan {
 
 absl::Status DeadlinePassed(std::string_view when, double predicted_seconds) {
-  std::string message = absl::StrCat("the deadline passed", absl::string_view(when));
+  std::string message = absl::StrCat("the deadline passed", absl::string_view(when.data(), when.size()));
   if (predicted_seconds > 0) {
-    absl::StrAppend(&message, "; computing was predicted to take ",
-                    absl::FormatDuration(
-                        absl::Trunc(absl::Seconds(predicted_seconds), absl::Milliseconds(1))));
+    absl::StrAppend(
+        &message, "; computing was predicted to take ",
+        absl::FormatDuration(absl::Trunc(absl::Seconds(predicted_seconds), absl::Milliseconds(1))));
   }
   return absl::DeadlineExceededError(message);
 }

@@ -42,9 +42,8 @@ absl::Status EncodeTokensCall::Run(const grpc::ByteBuffer& request) {
   auto input = DecodeTokensInput(&message, parts.decoding());
   if (!input.ok()) return input.status();
   id_ = std::move(*message.mutable_input()->mutable_id());
-  const auto rows_per_block =
-      RowsOfMessage(CallersAnswerBytes(message.options().max_answer_bytes()),
-                    parts.model->token_dimensions);
+  const auto rows_per_block = RowsOfMessage(
+      CallersAnswerBytes(message.options().max_answer_bytes()), parts.model->token_dimensions);
   if (!rows_per_block.ok()) return rows_per_block.status();
   format_ = DecodeVectorFormat(message.options().vector_format()).value();
   if (!NoteInputs({&*input, 1})) return absl::CancelledError("the call has ended");

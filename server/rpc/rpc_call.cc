@@ -100,8 +100,9 @@ std::string RpcCall::DeadlineNote(bool of_item) const {
   const std::string usual = absl::FormatDuration(parts_->options->default_deadline);
   const std::string most = absl::FormatDuration(parts_->options->max_deadline);
   if (of_item) {
-    return absl::StrCat("the deadline of each item of a stream is the server's --default-deadline, ",
-                        usual, " (--max-deadline: ", most, ")");
+    return absl::StrCat(
+        "the deadline of each item of a stream is the server's --default-deadline, ", usual,
+        " (--max-deadline: ", most, ")");
   }
   if (asked_ == absl::InfiniteDuration()) {
     return absl::StrCat("the caller set no deadline, so it is the server's --default-deadline, ",
@@ -236,9 +237,8 @@ void RpcCall::CountItem(const absl::StatusOr<EncodedDocument>& result,
 // that the request took to arrive is not known.
 absl::Status RpcCall::WhyCancelled() const {
   const absl::Duration early = absl::Milliseconds(100) + (deadline_ - arrival_) / 20;
-  return parts_->clock->Now() + early >= deadline_
-             ? DeadlinePassed("", predicted_seconds_)
-             : absl::CancelledError("the caller went away");
+  return parts_->clock->Now() + early >= deadline_ ? DeadlinePassed("", predicted_seconds_)
+                                                   : absl::CancelledError("the caller went away");
 }
 
 grpc::Status RpcCall::Finish(const absl::Status& status) {

@@ -117,7 +117,7 @@ class RpcCall {
   absl::Time deadline_;
   absl::Duration asked_ = absl::InfiniteDuration();  // the caller's own deadline, from arrival on
   double predicted_seconds_ = 0;                     // 0 = not known
-  const std::string address_;  // without the port
+  const std::string address_;                        // without the port
   std::string client_;
   std::string request_id_;
   std::string traceparent_;

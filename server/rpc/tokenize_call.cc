@@ -133,7 +133,8 @@ absl::Status TokenizeCall::ReadAll(Slices* answer) const {
   for (int i = 0; i < request_.texts_size(); ++i) {
     absl::Status status = ReadOne(request_.texts(i), *prompt, answer);
     const bool of_text = FieldOf(status) != kMaxAnswerBytes;
-    if (of_text && absl::IsInvalidArgument(status)) return AtField(status, absl::StrCat("texts[", i, "]"));
+    if (of_text && absl::IsInvalidArgument(status))
+      return AtField(status, absl::StrCat("texts[", i, "]"));
     if (!status.ok()) return status;
   }
   return absl::OkStatus();

@@ -337,11 +337,10 @@ class Planner {
       auto layout = ReadTokens(alone, context_, control_.stop, &prompt_tokens_);
       if (!layout.ok()) return layout.status();
       if (MaxTokens() > 0 && layout->size() > MaxTokens()) {
-        return WithReason(
-            InvalidField(absl::StrCat(input_.field, ".spans[", i, "]"),
-                         absl::StrCat("has ", layout->size(), " tokens; ", MaxTokensOf(),
-                                      " takes at most ", MaxTokens())),
-            kReasonMaxTokens);
+        return WithReason(InvalidField(absl::StrCat(input_.field, ".spans[", i, "]"),
+                                       absl::StrCat("has ", layout->size(), " tokens; ",
+                                                    MaxTokensOf(), " takes at most ", MaxTokens())),
+                          kReasonMaxTokens);
       }
       TextPiece piece;
       piece.token_ids = std::move(layout->tokens.ids);

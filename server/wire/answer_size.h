@@ -5,7 +5,7 @@
 //
 //   AnswerSize size(CallersAnswerBytes(options.max_answer_bytes()), "options.max_answer_bytes");
 //   size.Add(bytes of the first text); size.Add(bytes of the next one);
-//     INVALID_ARGUMENT "options.max_answer_bytes is 4194304 ..., and the answer has 4823140 or more"
+//     INVALID_ARGUMENT "options.max_answer_bytes allows 4194304 bytes, and the answer has ..."
 //
 // Thread safety: all methods may be called from any thread. Proven by answer_size_test.
 #pragma once

@@ -12,7 +12,7 @@
 namespace longspan {
 namespace {
 
-constexpr int64_t kBytesPerId = sizeof(int32_t);  // as the engine holds them
+constexpr int64_t kBytesPerId = sizeof(int32_t);     // as the engine holds them
 constexpr uint64_t kMostTokens = uint64_t{1} << 40;  // beyond any text, as with --max-tokens
 
 // Ends beyond int64 become negative, which text preparation refuses as outside the text.

@@ -61,8 +61,7 @@ void FillUse(const Text& text, v1::Encoding* out) {
 
 // A field of so many bytes inside a message, whose number is below 16: with its tag and length.
 int64_t FieldBytes(int64_t bytes) {
-  return 1 +
-         static_cast<int64_t>(WireFormatLite::LengthDelimitedSize(static_cast<size_t>(bytes)));
+  return 1 + static_cast<int64_t>(WireFormatLite::LengthDelimitedSize(static_cast<size_t>(bytes)));
 }
 
 // A field with one vector.

@@ -76,8 +76,8 @@ class Walk {
 
  private:
   // How often each field that is repeated, or may be given once, occurred in one element of a
-  // repeated field, or in the request itself. A message that is not repeated counts into what stands
-  // around it, because occurrences of it are merged.
+  // repeated field, or in the request itself. A message that is not repeated counts into what
+  // stands around it, because occurrences of it are merged.
   struct Count {
     const FieldDescriptor* field;
     int64_t count;

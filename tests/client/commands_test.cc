@@ -154,12 +154,11 @@ TEST(InfoTextTest, LimitsHaveTheirUnits_AndWhatSetsThem) {
     if (i < 5) layer->set_window(128);
   }
   const std::string text = InfoText(info);
-  for (const char* line : {"max_tokens                   4096 (set by: model)\n",
-                           "max_text_bytes               8 MiB\n",
-                           "max_request_bytes            1000 bytes\n",
-                           "default_deadline_seconds     1m30s\n",
-                           "max_queue_tokens             none\n",
-                           "5 x sliding_window (128 on each side), 1 x dense\n"})
+  for (const char* line :
+       {"max_tokens                   4096 (set by: model)\n",
+        "max_text_bytes               8 MiB\n", "max_request_bytes            1000 bytes\n",
+        "default_deadline_seconds     1m30s\n", "max_queue_tokens             none\n",
+        "5 x sliding_window (128 on each side), 1 x dense\n"})
     EXPECT_THAT(text, HasSubstr(line));
 }
 
@@ -217,8 +216,8 @@ TEST_F(EncodeFilesTest, OneBadFile_IsALineAndACode_AndTheOthersAreDone) {
   const Outcome refused = Run({"encode", good, TextFile("bad.txt", "refuse me"), latin, also});
   EXPECT_EQ(refused.exit_code, 1);
   EXPECT_EQ(std::count(refused.out.begin(), refused.out.end(), '\n'), 2);
-  EXPECT_THAT(refused.err, HasSubstr("INVALID_ARGUMENT: " + folder_.path() +
-                                     "/bad.txt: input.text is refused"));
+  EXPECT_THAT(refused.err,
+              HasSubstr("INVALID_ARGUMENT: " + folder_.path() + "/bad.txt: input.text is refused"));
 }
 
 TEST_F(EncodeFilesTest, OptionsReachEachText_AndIncludeChooses) {

@@ -97,9 +97,9 @@ class FakeServer final : public v1::EncoderService::Service,
     }
     return on_encode ? on_encode(attempt, context, *request, response) : grpc::Status::OK;
   }
-  grpc::Status EncodeStream(
-      grpc::ServerContext*,
-      grpc::ServerReaderWriter<v1::EncodeStreamResponse, v1::EncodeStreamRequest>* stream) override {
+  grpc::Status EncodeStream(grpc::ServerContext*,
+                            grpc::ServerReaderWriter<v1::EncodeStreamResponse,
+                                                     v1::EncodeStreamRequest>* stream) override {
     OnItem on_item;
     {
       const std::lock_guard lock(mu_);

@@ -77,8 +77,8 @@ TEST(ReasonsTest, AreDistinct) {
 }
 
 TEST(MessageForCallerTest, HasTheInputByPathAndId_TheTextAloneHasNot) {
-  const absl::Status at_field = WithInput(
-      InvalidField("inputs[3].text", "has 9 tokens"), "inputs[3]", "contract-17");
+  const absl::Status at_field =
+      WithInput(InvalidField("inputs[3].text", "has 9 tokens"), "inputs[3]", "contract-17");
   EXPECT_EQ(MessageForCaller(at_field), "inputs[3].text (id 'contract-17') has 9 tokens");
   EXPECT_EQ(at_field.message(), "inputs[3].text has 9 tokens");
   EXPECT_EQ(FieldOf(at_field), "inputs[3].text");

@@ -1,5 +1,5 @@
-// What a caller says of itself, on a real server: the largest answer that it takes, the longest text
-// that it wants, the ids of its inputs in errors, the settings behind its deadline.
+// What a caller says of itself, on a real server: the largest answer that it takes, the longest
+// text that it wants, the ids of its inputs in errors, the settings behind its deadline.
 #include <gmock/gmock.h>
 #include <grpcpp/generic/generic_stub.h>
 #include <grpcpp/grpcpp.h>
@@ -32,8 +32,7 @@ FakeModel WideModel() {
   return fake;
 }
 v1::EncodeRequest SpansRequest(int spans) {
-  v1::EncodeRequest request =
-      IdsRequest({std::vector<uint32_t>(static_cast<size_t>(spans), 7)});
+  v1::EncodeRequest request = IdsRequest({std::vector<uint32_t>(static_cast<size_t>(spans), 7)});
   request.mutable_options()->set_span_policy(v1::SPAN_POLICY_FIXED);
   request.mutable_options()->set_span_tokens(1);
   return request;
@@ -147,8 +146,8 @@ TEST(CallersAnswerTest, TokensOfTexts_AreRefusedWhenTheyPassIt) {
               AllOf(HasSubstr("max_answer_bytes allows"), HasSubstr("[field max_answer_bytes]")));
 }
 
-// The clients of tei.v1 cannot say what they take, and most that ask for a vector of each token have
-// raised their limit: only the server's holds (docs/clients.md).
+// The clients of tei.v1 cannot say what they take, and most that ask for a vector of each token
+// have raised their limit: only the server's holds (docs/clients.md).
 TEST(CallersAnswerTest, OfTei_OnlyTheServersLimitHolds) {
   FakeModel fake = WideModel();
   fake.tokenizer_folder = LONGSPAN_FIXTURES "/tokenizers/bert-uncased";
@@ -263,8 +262,8 @@ TEST(ErrorsNameTheInputTest, ByItsId_WhateverRefusesIt) {
 TEST(DeadlineErrorsTest, NameThePredictedTime_AndBothSettings) {
   FakeModel fake;
   fake.seconds_per_token = 1;
-  TestServer server(fake, {.max_deadline = absl::Seconds(100),
-                           .default_deadline = absl::Milliseconds(300)});
+  TestServer server(
+      fake, {.max_deadline = absl::Seconds(100), .default_deadline = absl::Milliseconds(300)});
   const v1::EncodeRequest request = IdsRequest({std::vector<uint32_t>(30, 1)});
   const RawResult unreachable = CallEncode(server.client(), request, absl::Seconds(3));
   EXPECT_EQ(unreachable.reason, "DEADLINE_UNREACHABLE");
@@ -276,8 +275,7 @@ TEST(DeadlineErrorsTest, NameThePredictedTime_AndBothSettings) {
   fake.gate->Close();
   grpc::ClientContext context;
   v1::EncodeResponse response;
-  const grpc::Status passed =
-      server.client().stub().Encode(&context, IdsRequest({{1}}), &response);
+  const grpc::Status passed = server.client().stub().Encode(&context, IdsRequest({{1}}), &response);
   fake.gate->Open();
   EXPECT_EQ(passed.error_code(), grpc::StatusCode::DEADLINE_EXCEEDED);
   EXPECT_THAT(passed.error_message(),
@@ -289,12 +287,13 @@ TEST(DeadlineErrorsTest, NameThePredictedTime_AndBothSettings) {
 
 TEST(DeadlineErrorsTest, OneThatIsCutSaysSo_AndSoDoesThatOfAnItem) {
   FakeModel fake;
-  TestServer server(fake, {.max_deadline = absl::Milliseconds(400),
-                           .default_deadline = absl::Milliseconds(200)});
+  TestServer server(
+      fake, {.max_deadline = absl::Milliseconds(400), .default_deadline = absl::Milliseconds(200)});
   fake.gate->Close();
   const RawResult cut = CallEncode(server.client(), IdsRequest({{1}}), absl::Seconds(20));
   EXPECT_EQ(cut.status.error_code(), grpc::StatusCode::DEADLINE_EXCEEDED);
-  EXPECT_THAT(cut.status.error_message(), HasSubstr("was cut to the server's --max-deadline, 400ms"));
+  EXPECT_THAT(cut.status.error_message(),
+              HasSubstr("was cut to the server's --max-deadline, 400ms"));
   grpc::ClientContext context;
   server.client().Prepare(&context, kLong);
   const auto stream = server.client().stub().EncodeStream(&context);

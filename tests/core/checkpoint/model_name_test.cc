@@ -10,17 +10,17 @@ namespace longspan {
 namespace {
 
 TEST(ModelNameTest, IsThatOfTheFolder_HoweverItIsWritten) {
-  for (const char* folder :
-       {"/models/all-MiniLM-L6-v2", "/models/all-MiniLM-L6-v2/", "/models//all-MiniLM-L6-v2/.",
-        "models/other/../all-MiniLM-L6-v2"})
+  for (const char* folder : {"/models/all-MiniLM-L6-v2", "/models/all-MiniLM-L6-v2/",
+                             "/models//all-MiniLM-L6-v2/.", "models/other/../all-MiniLM-L6-v2"})
     EXPECT_EQ(ModelName(folder), "all-MiniLM-L6-v2") << folder;
   EXPECT_EQ(ModelName("."), std::filesystem::current_path().filename().string());
 }
 
 TEST(ModelNameTest, IsThatOfTheRepository_InTheHubsCache) {
   const std::string hub = "/root/.cache/huggingface/hub/";
-  EXPECT_EQ(ModelName(hub + "models--sentence-transformers--all-MiniLM-L6-v2/snapshots/c9745ed1d9f"),
-            "sentence-transformers/all-MiniLM-L6-v2");
+  EXPECT_EQ(
+      ModelName(hub + "models--sentence-transformers--all-MiniLM-L6-v2/snapshots/c9745ed1d9f"),
+      "sentence-transformers/all-MiniLM-L6-v2");
   EXPECT_EQ(ModelName(hub + "models--gpt2/snapshots/607a30d783df/"), "gpt2");
   // Something else that is named so.
   EXPECT_EQ(ModelName("/data/snapshots/today"), "today");

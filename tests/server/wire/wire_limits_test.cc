@@ -193,8 +193,7 @@ TEST(WireLimitsTest, ATextAndTokenIds_AreRefused_InEveryRequest_InEitherOrder) {
   }
   ExpectRefused(CheckEncode("\x0a\x07" + text + ids), "inputs[0]", "has text and token_ids");
   // An input that is sent in two parts is merged, and so is its content.
-  ExpectRefused(Check(v1::EncodeStreamRequest::descriptor(),
-                      "\x0a\x03" + text + "\x0a\x04" + ids),
+  ExpectRefused(Check(v1::EncodeStreamRequest::descriptor(), "\x0a\x03" + text + "\x0a\x04" + ids),
                 "input", "has text and token_ids");
   // Of two inputs each may have its own.
   EXPECT_TRUE(CheckEncode("\x0a\x03" + text + "\x0a\x04" + ids).ok());
