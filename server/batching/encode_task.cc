@@ -9,7 +9,8 @@
 namespace longspan {
 
 absl::Status DeadlinePassed(std::string_view when, double predicted_seconds) {
-  std::string message = absl::StrCat("the deadline passed", absl::string_view(when.data(), when.size()));
+  std::string message =
+      absl::StrCat("the deadline passed", absl::string_view(when.data(), when.size()));
   if (predicted_seconds > 0) {
     absl::StrAppend(
         &message, "; computing was predicted to take ",
