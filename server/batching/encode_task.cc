@@ -7,16 +7,21 @@
 #include "server/batching/answer_room.h"
 
 namespace longspan {
+namespace {
+
+std::string InMilliseconds(absl::Duration duration) {
+  return absl::FormatDuration(absl::Trunc(duration, absl::Milliseconds(1)));
+}
+
+}  // namespace
 
 absl::Status DeadlinePassed(std::string_view when, double predicted_seconds) {
-  std::string message =
-      absl::StrCat("the deadline passed", absl::string_view(when.data(), when.size()));
-  if (predicted_seconds > 0) {
-    absl::StrAppend(
-        &message, "; computing was predicted to take ",
-        absl::FormatDuration(absl::Trunc(absl::Seconds(predicted_seconds), absl::Milliseconds(1))));
-  }
-  return absl::DeadlineExceededError(message);
+  const absl::string_view after(when.data(), when.size());
+  if (predicted_seconds <= 0)
+    return absl::DeadlineExceededError(absl::StrCat("the deadline passed", after));
+  return absl::DeadlineExceededError(
+      absl::StrCat("the deadline passed", after, "; computing was predicted to take ",
+                   InMilliseconds(absl::Seconds(predicted_seconds))));
 }
 
 AdmissionClaim ClaimFor(const EncodeInput& input, int64_t max_tokens) {
@@ -69,7 +74,7 @@ absl::Status EncodeTask::Abandoned() const {
   if (cancel_ != nullptr && cancel_->cancelled())
     return absl::CancelledError("the caller cancelled the request");
   if (clock_->Now() < deadline_) return absl::OkStatus();
-  return DeadlinePassed(absl::StrCat(" after ", absl::FormatDuration(deadline_ - arrival_)),
+  return DeadlinePassed(absl::StrCat(" after ", InMilliseconds(deadline_ - arrival_)),
                         predicted_seconds_);
 }
 
