@@ -7,8 +7,6 @@
 #include <google/rpc/status.pb.h>
 #include <gtest/gtest.h>
 
-#include <algorithm>
-#include <atomic>
 #include <optional>
 #include <utility>
 
@@ -81,22 +79,6 @@ TEST_F(ClientTest, TheServerIsTold_WhatTheChannelTakes) {
   };
   EXPECT_TRUE(client->EncodeStream({}, next, kLong, [](const auto&) {}).ok());
   EXPECT_EQ(of_stream, 64u << 20);
-}
-
-// Three inputs of 30 MiB: the third is taken when the first is answered.
-TEST_F(ClientTest, TheInputsOfAStream_TakeBoundedMemory) {
-  std::atomic<int> answered = 0, taken = 0, most = 0;
-  const auto client = Connect();
-  const auto next = [&]() -> std::optional<v1::Input> {
-    if (taken == 6) return std::nullopt;
-    most = std::max<int>(most, ++taken - answered);
-    v1::Input input;
-    input.set_text(std::string(30 << 20, 'x'));
-    return input;
-  };
-  EXPECT_TRUE(client->EncodeStream({}, next, kLong, [&](const auto&) { ++answered; }).ok());
-  EXPECT_EQ(answered, 6);
-  EXPECT_LE(most, 3 + 1);  // one may be answered and not counted here yet
 }
 
 TEST_F(ClientTest, Encode_OfALongText_IsTriedAgainToo) {
