@@ -30,6 +30,9 @@ class LineItem final : public EncodeItem {
     return JsonVectorBytes(format_, parts.dimensions(input_.options));
   }
 
+  // A line may have any size: HTTP knows no largest message.
+  void Complete(const ServiceParts& /*parts*/, EncodeTask::Params* /*params*/) override {}
+
   absl::Status MakeAnswer(grpc::ByteBuffer* answer) override {
     std::string line = R"({"encoding":)";
     AppendEncodingJson(document_, id(), format_, &line);

@@ -73,7 +73,7 @@ void HttpCall::AnswerLocked(HttpResponse response) {
 void HttpCall::RefuseLocked(const absl::Status& status) {
   RecordLocked(status);
   if (room_ != nullptr) room_->Close();
-  HttpResponse response = Refusal(status);
+  HttpResponse response = Refusal(call_.WithDeadlineNote(status));
   response.headers.emplace("X-Request-Id", call_.request_id());
   if (std::string seconds = RetryAfterSeconds(status); !seconds.empty())
     response.headers.emplace("Retry-After", std::move(seconds));

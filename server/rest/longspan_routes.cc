@@ -70,10 +70,13 @@ class EncodeRequest final : public LongspanRequest {
     if (!decoded.ok()) return decoded.status();
     Work work;
     for (size_t i = 0; i < decoded->inputs.size(); ++i) {
+      const std::string& id = request.inputs(static_cast<int>(i)).id();
       work.push_back(std::make_shared<JsonTextWork>(
-          std::move(decoded->inputs[i]), decoded->format, &AsItIs,
-          [id = std::move(*request.mutable_inputs(static_cast<int>(i))->mutable_id()),
-           format = decoded->format](const EncodedDocument& document, const StageTimings&,
+          std::move(decoded->inputs[i]), decoded->format,
+          [id, path = absl::StrCat("inputs[", i, "]")](const absl::Status& status) {
+            return WithInput(status, path, id);
+          },
+          [id, format = decoded->format](const EncodedDocument& document, const StageTimings&,
                                      std::string* out) {
             AppendEncodingJson(document, id, format, out);
           }));

@@ -235,8 +235,9 @@ bool ItemStream::WantsAnswers() {
 
 bool ItemStream::WantsAnswersLocked() const { return !ended_ && !gone_ && failure_.ok(); }
 
-void ItemStream::RefuseLocked(const Item& item, const absl::Status& status,
+void ItemStream::RefuseLocked(const Item& item, const absl::Status& why,
                               const StageTimings& timings) {
+  const absl::Status status = call_.WithDeadlineNote(why, /*of_item=*/true);
   call_.CountItem(status, timings);
   if (order_ == AnswerOrder::kAsRead) return QueueLocked(item.number, status);
   Answer answer;

@@ -100,7 +100,7 @@ grpc::Status RpcCall::Finish(const absl::Status& status) {
   if (const std::string pushback = RetryPushbackMs(status); !pushback.empty()) {
     context_->AddTrailingMetadata("grpc-retry-pushback-ms", pushback);
   }
-  return ToGrpcStatus(status);
+  return ToGrpcStatus(WithDeadlineNote(status));
 }
 
 absl::Status ParseRequest(const ServiceParts& parts, const grpc::ByteBuffer& bytes,

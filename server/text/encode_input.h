@@ -33,6 +33,7 @@ struct EncodeInput {
   std::vector<int32_t> token_ids;
   std::string prompt;  // put in front of `text`; empty = none
 
+  int64_t max_tokens = 0;  // longest text that this request takes; 0 = the limit in force
   Truncation truncation = Truncation::kReject;
   int64_t window_overlap = 0;  // kWindows: text tokens shared by neighbours, below half the window
 

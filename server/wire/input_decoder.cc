@@ -12,7 +12,8 @@
 namespace longspan {
 namespace {
 
-constexpr int64_t kBytesPerId = sizeof(int32_t);  // as the engine holds them
+constexpr int64_t kBytesPerId = sizeof(int32_t);     // as the engine holds them
+constexpr uint64_t kMostTokens = uint64_t{1} << 40;  // beyond any text, as with --max-tokens
 
 // Ends beyond int64 become negative, which text preparation refuses as outside the text.
 std::vector<TextRange> DecodeRanges(const google::protobuf::RepeatedPtrField<v1::Range>& ranges) {
@@ -130,6 +131,15 @@ class InputDecoder {
     const auto truncation = DecodeTruncation(options_.truncation());
     if (!truncation.ok()) return truncation.status();
     input_.truncation = *truncation;
+    if (context_.max_tokens > 0 &&
+        options_.max_tokens() > static_cast<uint64_t>(context_.max_tokens)) {
+      return WithReason(InvalidField("options.max_tokens",
+                                     absl::StrCat("is ", options_.max_tokens(), "; allowed: 1 to ",
+                                                  context_.max_tokens, ", 0 = that limit")),
+                        kReasonMaxTokens);
+    }
+    input_.max_tokens =
+        static_cast<int64_t>(std::min<uint64_t>(options_.max_tokens(), kMostTokens));
     input_.window_overlap = options_.window_overlap_tokens();
     if (input_.window_overlap > 0 && *truncation != Truncation::kWindows) {
       return InvalidField(

@@ -299,6 +299,23 @@ TEST_F(InputDecoderTest, Truncation_EveryValue) {
   }
 }
 
+TEST_F(InputDecoderTest, MaxTokens_UpToTheLimitInForce) {
+  EXPECT_EQ(Decoded().max_tokens, 0);
+  context_.max_tokens = 512;
+  for (const uint64_t allowed : {1, 512}) {
+    options_.set_max_tokens(allowed);
+    EXPECT_EQ(Decoded().max_tokens, static_cast<int64_t>(allowed));
+  }
+  for (const uint64_t larger : {uint64_t{513}, std::numeric_limits<uint64_t>::max()}) {
+    options_.set_max_tokens(larger);
+    ExpectRefused(kInvalid, "options.max_tokens",
+                  absl::StrCat("is ", larger, "; allowed: 1 to 512, 0 = that limit"));
+    EXPECT_EQ(ReasonOf(Decode().status()), kReasonMaxTokens);
+  }
+  context_.max_tokens = 0;  // no bound
+  EXPECT_GT(Decoded().max_tokens, int64_t{1} << 32);
+}
+
 TEST_F(InputDecoderTest, WindowOverlap_OnlyWithWindows) {
   options_.set_truncation(v1::TRUNCATION_WINDOWS);
   for (const uint32_t overlap : {uint32_t{0}, uint32_t{1}, kMaxUint32}) {
