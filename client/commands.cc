@@ -76,6 +76,8 @@ v1::EncodeRequest BuildRequest(const EncodeCommand& command, const std::string& 
   v1::SpanPolicy spans = v1::SPAN_POLICY_UNSPECIFIED;
   if (v1::SpanPolicy_Parse("SPAN_POLICY_" + upper(command.spans), &spans))
     options->set_span_policy(spans);
+  options->set_span_min_tokens(static_cast<uint32_t>(command.span_min_tokens));
+  options->set_span_max_tokens(static_cast<uint32_t>(command.span_max_tokens));
   options->set_dimensions(static_cast<uint32_t>(command.dimensions));
   options->set_prompt_name(command.prompt_name);
   return request;
@@ -99,6 +101,7 @@ int PrintRanking(Client* client, const CommonOptions& common, const EncodeComman
                  const std::string& text, const v1::Encoding& document) {
   EncodeCommand plain = command;
   plain.spans.clear();
+  plain.span_min_tokens = plain.span_max_tokens = 0;
   const auto query = client->Encode(BuildRequest(plain, command.query), common.deadline);
   if (!query.ok()) return FailCall(query.status());
   std::vector<std::pair<double, int>> ranking;
@@ -158,6 +161,12 @@ void AddEncode(CLI::App* app, EncodeCommand* command) {
                 "print for people: tokens read, vector head, time by stage, tokens/s");
   AddChoice(app, "--spans", &command->spans, {"sentences", "paragraphs"},
             "one vector for each, beside the vector of the text");
+  app->add_option("--span-min-tokens", command->span_min_tokens,
+                  "with --spans: merge shorter ones with their neighbours; 0 = none")
+      ->check(CLI::NonNegativeNumber);
+  app->add_option("--span-max-tokens", command->span_max_tokens,
+                  "with --spans: divide longer ones at the best places; 0 = none")
+      ->check(CLI::NonNegativeNumber);
   app->add_option("--query", command->query,
                   "print only the 5 spans nearest to this text (sentences where --spans is not "
                   "given)");

@@ -27,9 +27,11 @@ struct CommonOptions {
 };
 
 struct EncodeCommand {
-  std::string file = "-";  // - = standard input
-  bool summary = false;    // print a summary for people instead of JSON
-  std::string spans;       // sentences | paragraphs; empty = no spans
+  std::string file = "-";   // - = standard input
+  bool summary = false;     // print a summary for people instead of JSON
+  std::string spans;        // sentences | paragraphs; empty = no spans
+  int span_min_tokens = 0;  // shorter spans are merged; 0 = none
+  int span_max_tokens = 0;  // longer spans are divided; 0 = none
   std::string truncation = "reject";
   std::string pooling;      // empty = the model's own
   std::string prompt_name;  // empty = the model's default

@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "core/error_details.h"
+#include "server/text/span_sizes.h"
 #include "server/text/text_segments.h"
 
 namespace longspan {
@@ -56,13 +57,18 @@ absl::StatusOr<std::vector<PreparedSpan>> SegmentSpans(const EncodeInput& input,
                                                        const ForEach& for_each) {
   std::vector<PreparedSpan> spans;
   bool too_many = false;
-  for_each(input.text, [&](const TextSegment& segment) {
-    const TokenRange tokens = TokensOf(layout, segment.bytes);
-    if (tokens.size() <= 0) return true;
+  SpanSizer sizer(input, layout, [&](const PreparedSpan& span) {
     too_many = static_cast<int64_t>(spans.size()) == max_spans;
-    if (!too_many) spans.push_back({segment.bytes, segment.characters, tokens, {}});
+    if (!too_many) spans.push_back(span);
     return !too_many;
   });
+  absl::Status status = for_each(input.text, [&](const TextSegment& segment) {
+    const TokenRange tokens = TokensOf(layout, segment.bytes);
+    return tokens.size() <= 0 || sizer.Add({segment.bytes, segment.characters, tokens, {}});
+  });
+  status.Update(sizer.status());
+  if (!status.ok()) return status;
+  if (!too_many) sizer.Finish();
   if (too_many) return TooMany(input, absl::StrCat("more than ", max_spans), max_spans);
   return spans;
 }

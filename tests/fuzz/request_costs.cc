@@ -174,6 +174,9 @@ class Generator {
       options.set_span_tokens(static_cast<uint32_t>(1 + Upto(500)));
       options.set_span_overlap_tokens(static_cast<uint32_t>(
           OneIn(2) ? options.span_tokens() - 1 : Below(options.span_tokens())));
+      const bool found = options.span_policy() == v1::SPAN_POLICY_SENTENCES ||
+                         options.span_policy() == v1::SPAN_POLICY_PARAGRAPHS;
+      if (found && OneIn(2)) options.set_span_max_tokens(static_cast<uint32_t>(1 + Upto(100)));
     }
     if (OneIn(3)) options.set_span_context(v1::SPAN_CONTEXT_INDEPENDENT);
     if (OneIn(5)) options.set_include_document_vector(false);

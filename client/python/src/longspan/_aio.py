@@ -80,10 +80,10 @@ class AsyncClient:
                 task.cancel()
 
     async def encode_spans(self, text: Content, spans: Optional[Ranges] = None, *, policy: Optional[Policy] = None,
-                           context: Context = "document", include_document: bool = False, timeout: Optional[float] = None,
-                           **options: Unpack[EncodeOptions]) -> Spans:
+                           min_tokens: int = 0, max_tokens: int = 0, context: Context = "document", include_document: bool = False,
+                           timeout: Optional[float] = None, **options: Unpack[EncodeOptions]) -> Spans:
         """Client.encode_spans."""
-        request = requests.spans_request(text, spans, policy, context, include_document, options)
+        request = requests.spans_request(text, spans, policy, context, include_document, min_tokens, max_tokens, options)
         response = await self._call("Encode", request, self._seconds(timeout))
         return answers.spans(response, request.inputs[0].text if request.inputs[0].HasField("text") else None)
 
