@@ -1,11 +1,11 @@
-// Words that a full stop follows without ending the sentence, in all languages at once: the language
-// of a text is not known, and many texts have several.
+// Words that a full stop follows without ending the sentence, in all languages at once: the
+// language of a text is not known, and many texts have several.
 //
 // They are ICU's suppressions (CLDR's lists for German, English, Spanish, French, Italian,
 // Portuguese and Russian) and the lists of abbreviations.cc for what ICU lacks, less the words that
-// are ordinary ones of another language ("out." is October in Portuguese).
-// ICU's own FilteredBreakIterator is not used: it takes one language, matches the ends of words (the
-// "No." in "Casino. He"), and never ends a sentence at "U.S.".
+// are ordinary ones, in their own language or another ("out." is October in Portuguese). ICU's own
+// FilteredBreakIterator is not used: it takes one language, matches the ends of words (the "No." in
+// "Casino. He"), and never ends a sentence at "U.S.".
 //
 // Words are given without their last full stop and are looked up as they are written; one with a
 // capital first letter also as it is written inside a sentence ("Vgl" for "vgl").

@@ -1,6 +1,5 @@
-// HTML's tags that begin or end a block (<p>, <h1>, <li>, <br>, ...), found in texts that were taken
-// from the web. Not a parser of HTML: names and angle brackets are looked at, attributes are passed
-// over.
+// HTML's tags that begin or end a block (<p>, <h1>, <li>, <br>, ...), found in texts that come from
+// the web. Not a parser of HTML: names and angle brackets are looked at, attributes are not.
 //
 // Free functions without state: thread safe. Proven by text_segments_test.
 #pragma once

@@ -127,8 +127,8 @@ bool ParagraphReader::Interrupts(Line of, Line next, const Bounds& line) const {
     case Line::kQuote:
       return of != Line::kQuote;
     case Line::kItem:
-      // In plain prose a line may happen to begin with a number: "in\n1990. Then". So outside a list
-      // only 1 begins one, as in CommonMark.
+      // In plain prose a line may happen to begin with a number: "in\n1990. Then". So outside a
+      // list only 1 begins one, as in CommonMark.
       return of == Line::kItem || ItemOf(Of(line)) == -1 || ItemOf(Of(line)) == 1;
     default:
       return true;

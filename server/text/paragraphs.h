@@ -1,18 +1,17 @@
 // Paragraphs of a text: what stands between blank lines, and what Markdown and HTML set apart:
 //
-//   # Heading                  a paragraph and one sentence, as is a heading underlined with === or
-//                              --- (of one or two lines)
-//   ``` ... ```, ~~~ ... ~~~   code: a paragraph and one sentence, blank lines included; a fence that
-//                              is never closed holds the rest of the text, as in CommonMark
+//   # Heading                  a paragraph and one sentence, as one or two lines above === or ---
+//   ``` ... ```, ~~~ ... ~~~   code: a paragraph and one sentence, blank lines included; a fence
+//                              that is never closed holds the rest of the text, as in CommonMark
 //   - item, 1. item, • item    a paragraph each, its marker included
 //   > quote                    lines of a quote belong together
-//   | a | b |                  a table is a paragraph, each row a sentence (the line |---|---| belongs
-//                              to the row above it)
-//   ---, ***                   a line of its own
-//   <p>, </h1>, <br><br>       divide a paragraph; block_tags.h
+//   | a | b |                  a table is a paragraph, each row a sentence; the line |---|---|
+//                              belongs to the row above it
+//   ---, ***                   a paragraph of its own
+//   <p>, </h1>, <br><br>       divide paragraphs (block_tags.h)
 //
-// Lines that are none of these go on with the paragraph above them. Each line is read once or twice,
-// so that all paragraphs of a text cost one pass.
+// Lines that are none of these go on with the paragraph above them. Each line is read a few times
+// at most, so that all paragraphs of a text cost one pass.
 //
 // Not thread safe; the text must outlive the reader. Proven by text_segments_test.
 #pragma once

@@ -1,5 +1,5 @@
-// A part of a prose as ICU's sentence rules shall see it: UTF-16, in which each code point stands for
-// one of the text, some of them changed: white space, markers of quotes and tags of blocks are
+// A part of a text as ICU's sentence rules shall see it: UTF-16, in which each code point stands
+// for one of the text. Some are changed: white space, markers of quotes and tags of blocks are
 // blanks, and what closes a sentence without being punctuation ("**", "[1]", "</b>") is a bracket.
 //
 // Not thread safe. Proven by text_segments_test.

@@ -1,17 +1,17 @@
 // Sentences of prose, by ICU's sentence rules (Unicode's UAX #29, all scripts) and by what ICU does
 // not know:
 //
-//   - an abbreviation, an initial or an ordinal before its full stop: abbreviations.h. It ends a
+//   - an abbreviation, an initial or an ordinal before its full stop (abbreviations.h) ends a
 //     sentence only where the next word begins one for certain: "in the U.S. He left."
 //   - no sentence begins with a lower-case letter: "Stop!" he said.
 //   - the number of a list or heading belongs to its first sentence: "1. First do this."
-//   - a line feed within prose is a blank, as are markers of quotes and HTML's tags of blocks; closing
-//     ** __ ` [1] </b> behind a full stop belong to it.
+//   - a line feed within prose is a blank, as are markers of quotes and HTML's tags of blocks;
+//     ** __ ` [1] </b> that close behind a full stop belong to it.
 //   - … is a full stop; so is ; behind Greek, where it is the question mark.
 //
-// The text is looked at in blocks of UTF-16, which is what ICU works on, so memory is bounded. Where
-// a block holds no end of a sentence, the next block goes on with the same sentence behind the last
-// blank. Each character is in two blocks at most, for its own sake, so the cost is linear.
+// The text is looked at in blocks of UTF-16, which is what ICU works on, so memory is bounded.
+// Where a block holds no end of a sentence, the next block goes on with the same sentence behind the
+// last blank. Each part of a text is in a few blocks at most, so the cost is linear.
 //
 // Texts must be valid UTF-8. Nothing depends on the locale of the machine.
 #pragma once

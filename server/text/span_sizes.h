@@ -3,10 +3,11 @@
 //
 //   max_tokens  A longer span is divided into parts of about equal length. Each cut is made near
 //               where it should be, at the best place there: between sentences, else behind a comma
-//               or its like, else between words, else between tokens. Every span keeps to it.
-//   min_tokens  A shorter span takes in the spans behind it until it is long enough: a heading joins
-//               what it is the heading of. Where the next one does not fit into max_tokens, or there
-//               is none, it joins the one before it. Where that does not fit either, it stays short.
+//               or its like, else between words, else between tokens. All spans keep to it.
+//   min_tokens  A shorter span takes in the spans behind it until it is long enough: a heading
+//               joins what it is the heading of. Where the next one does not fit into max_tokens,
+//               or there is none, it joins the one before it. Where that does not fit either, it
+//               stays short.
 //
 // The cost is linear in the tokens of the spans. Not thread safe. Proven by span_sizes_test.
 #pragma once

@@ -1,10 +1,10 @@
 // Segments of a text: its sentences, its paragraphs, and the byte ranges of given character ranges.
 //
 // Paragraphs are what blank lines, Markdown and HTML set apart (paragraphs.h), sentences what ICU's
-// rules and lists of abbreviations find in them (sentences.h); docs/spans.md shows both. White space
-// around a segment is left out; empty segments do not exist, and every other character is in one.
-// Each function passes over the text a few times at most, so its cost is linear in the text and, but
-// for a sort, in the number of ranges. Memory does not grow with the text.
+// rules and lists of abbreviations find in them (sentences.h); docs/spans.md shows both. White
+// space around a segment is left out; empty segments do not exist, and every other character is in
+// one. Each function passes over the text a few times at most: its cost is linear in the text and,
+// but for a sort, in the number of ranges. Memory does not grow with the text.
 //
 // Texts must be valid UTF-8 (the wire checks it). Free functions without state: thread safe. Proven
 // by text_segments_test, sentences_test and the fuzz target spans_fuzz.

@@ -1,6 +1,6 @@
 // The spans that an input asks for, as ranges of its text and of its tokens: given ones, sentences,
-// paragraphs (both of a wanted size: span_sizes.h), or a fixed number of tokens each. Which pieces hold them is decided later
-// (text_preparation.cc), so `parts` of each span is still empty.
+// paragraphs (both of a wanted size: span_sizes.h), or a fixed number of tokens each. Which pieces
+// hold them is decided later (text_preparation.cc), so `parts` of each span is still empty.
 //
 // A free function without state: thread safe.
 #pragma once

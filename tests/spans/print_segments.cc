@@ -1,5 +1,5 @@
-// print_segments sentences|paragraphs < TEXT: the segments of a UTF-8 text, each as its begin and end
-// in bytes on a line of its own. sentence_f1.py reads it.
+// print_segments sentences|paragraphs < TEXT: the segments of a UTF-8 text, each as its begin and
+// end in bytes on a line of its own. sentence_f1.py reads it.
 #include <cstdio>
 #include <iostream>
 #include <iterator>

@@ -117,8 +117,8 @@ class Client:
         spans             ranges [begin, end) of characters, of tokens where token ids are given; a
                           list of pairs or an array [n, 2]
         policy            instead of spans: "sentences", "paragraphs" or ("fixed", tokens, overlap)
-        min_tokens        of a policy's sentences or paragraphs, merge shorter ones with those behind
-                          them, else with the one before; 0 = none
+        min_tokens        of a policy's sentences or paragraphs, merge shorter ones with those
+                          behind them, else with the one before; 0 = none
         max_tokens        and divide longer ones: between sentences, clauses, words or tokens, the
                           best that there is; 0 = none
         context           what the vectors have seen: "document", the whole text; "independent", the
