@@ -2,6 +2,7 @@
 
 #include <unicode/localpointer.h>
 #include <unicode/uchar.h>
+#include <unicode/udata.h>
 #include <unicode/uenum.h>
 #include <unicode/unistr.h>
 #include <unicode/ures.h>
@@ -22,7 +23,7 @@ constexpr std::string_view kNeverEnd =
     // English
     "Mr Mrs Ms Mx Messrs Dr Drs Prof Profs Gen Col Lt Capt Cpt Sgt Cpl Maj Cmdr Cdr Adm Gov Sen "
     "Rep "
-    "Pres Rev Hon Supt Insp Det Pvt Mt Ft e.g i.e cf viz vs approx resp "
+    "P.S PS Pres Rev Hon Supt Insp Det Pvt Mt Ft e.g i.e cf viz vs approx resp "
     // German
     "Hr Hrn Frl Dipl.-Ing z.B d.h vgl bzw bspw sog insb insbes ggf evtl ca inkl exkl zzgl geb gest "
     "Sankt Univ.-Prof "
@@ -73,7 +74,7 @@ constexpr std::string_view kAbbreviations =
     // German
     "u.a o.ä u.ä a.D Chr Jh Jhd Jhdt Mio Mrd Tsd Std Str Tel Aufl Hrsg hrsg Verf gem lt Abt Ges "
     "Gebr "
-    "usf u.v.m österr dt engl frz lat griech ev kath röm mind max min St Kl Verl i.d.R i.S.d i.V.m "
+    "usf u.v.m österr dt engl frz griech ev kath röm mind max min St Kl Verl i.d.R i.S.d i.V.m "
     "a.F n.F m.w.N BGBl "
     // French, Spanish, Italian, Portuguese
     "av apr J.-C St Ste éd coll chap réf a.C d.C EE.UU UU EE Ud Uds Vd Vds S.A aprox Lda Ltda Avda "
@@ -84,7 +85,7 @@ constexpr std::string_view kAbbreviations =
     // Polish, Czech, Hungarian
     "r w ww tys mln mld zł godz ok al pl wg tel kol hl mil tis apod stol ún břez vö dr "
     // Russian, Ukrainian
-    "г гг в вв н.э до руб коп тыс млн млрд обл р о оз д корп стр кв ред изд англ нем фр лат род ум "
+    "г гг в вв н.э до руб коп тыс млн млрд обл р о оз д корп стр кв ред изд англ нем фр род ум "
     "рр грн "
     // Greek
     "μ.Χ π.Χ εκ δισ χλμ αι οδ τηλ "

@@ -18,6 +18,8 @@ constexpr size_t kLongestReference = 8;  // of [1], [12, 13], [a]
 size_t UnitsOf(char32_t c) { return c > 0xffff ? 2 : 1; }
 
 bool IsGreek(char16_t c) { return (c >= 0x370 && c < 0x400) || (c >= 0x1f00 && c < 0x2000); }
+bool IsArmenian(char16_t c) { return c >= 0x530 && c < 0x590; }
+bool IsDash(char16_t c) { return c == u'-' || c == 0x2013 || c == 0x2014; }
 bool IsEmphasis(char16_t c) { return c == u'*' || c == u'_' || c == u'`' || c == u'~'; }
 bool IsClosing(char16_t c) {
   if (c >= u'a' && c <= u'z') return false;
@@ -45,17 +47,19 @@ class UnitWriter {
     // The Greek question mark, as a character of its own or as a semicolon.
     if (c == 0x37e || (c == ';' && !units_->empty() && IsGreek(units_->back())))
       return units_->push_back(u'?');
+    // The Armenian full stop, which many keyboards lack.
+    if (c == ':' && !units_->empty() && IsArmenian(units_->back())) return units_->push_back(0x589);
     Append(c, 0);
   }
 
  private:
+  // Tags are blanks. Those that close behind a stop belong to it.
   void ReadTagHere() {
     const auto byte = static_cast<size_t>(at_.byte());
     const auto tag = ReadTag(text_, byte);
     if (!tag.has_value() || byte < replaced_to_) return;
     const bool closes = tag->kind == HtmlTag::Kind::kInlineEnd && !units_->empty() &&
                         (IsStop(units_->back()) || IsClosing(units_->back()));
-    if (!tag->is_block() && !closes) return;
     replacement_ = closes ? kCloser : kBlank;
     replaced_to_ = tag->end;
   }
@@ -98,6 +102,7 @@ void SentenceBlock::Load(std::string_view text, size_t begin) {
   while (units_.size() < kMaxUnits && !writer.done()) writer.Write();
   reaches_end_ = writer.done();
   MarkClosers();
+  MarkBeginnings();
 }
 
 // Behind a stop, and what closes behind it, emphasis and references that end there are closers too.
@@ -119,6 +124,18 @@ void SentenceBlock::MarkClosers() {
     }
     behind_stop = IsStop(c) || (behind_stop && IsClosing(c));
     ++at;
+  }
+}
+
+void SentenceBlock::MarkBeginnings() {
+  icu_units_ = units_;
+  bool behind_stop = false, blank = false;
+  for (size_t at = 0; at < units_.size(); ++at) {
+    const char16_t c = units_[at];
+    if (behind_stop && blank && (u_isdigit(c) || IsDash(c))) icu_units_[at] = u'A';
+    const bool stop = IsStop(c);
+    behind_stop = stop || (behind_stop && (c == kBlank || IsClosing(c)));
+    blank = behind_stop && !stop && c == kBlank;
   }
 }
 

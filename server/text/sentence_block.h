@@ -20,6 +20,9 @@ class SentenceBlock {
   void Load(std::string_view text, size_t begin);
 
   std::u16string_view units() const { return units_; }
+  // The same for ICU alone: a number or dash that follows a stop and white space is a capital
+  // letter, as ICU ends no sentence before "5 men" or "- Yes".
+  std::u16string_view icu_units() const { return icu_units_; }
   int32_t size() const { return static_cast<int32_t>(units_.size()); }
   bool reaches_end() const { return reaches_end_; }  // of the text
 
@@ -28,10 +31,11 @@ class SentenceBlock {
 
  private:
   void MarkClosers();
+  void MarkBeginnings();
   size_t CloserEnd(size_t at) const;
 
   std::string_view text_;
-  std::u16string units_;
+  std::u16string units_, icu_units_;
   bool reaches_end_ = false;
   // How far ByteOf has come.
   size_t byte_ = 0;

@@ -21,7 +21,7 @@ namespace {
 constexpr int32_t kLookahead = 1024;
 // The longest word that is compared with abbreviations, in units of UTF-16.
 constexpr int32_t kLongestWord = 24;
-constexpr size_t kLongestListNumber = 4;  // 1, 12, iv, 1.2
+constexpr size_t kLongestListNumber = 4;  // 1, 1012, iv, 1.2
 constexpr size_t kLongestOrdinal = 2;     // 3. Oktober; 1990. is a year
 
 struct Rules {
@@ -87,8 +87,7 @@ bool IsRoman(std::u16string_view word) {
 bool IsListNumber(std::u16string_view word) {
   if (word.empty() || word.size() > kLongestListNumber) return false;
   const bool numbers = word.find_first_not_of(u"0123456789.") == std::u16string_view::npos;
-  const bool year = word.size() == 4 && IsDigits(word);
-  return (numbers && !year) || IsInitial(word) || IsRoman(word);
+  return numbers || IsInitial(word) || IsRoman(word);
 }
 
 // What stands around a place where ICU ends a sentence.
@@ -109,7 +108,7 @@ class BlockReader {
   BlockReader(std::u16string_view units, int32_t sentence, int32_t at, bool continued)
       : units_(units), sentence_(sentence), at_(at), continued_(continued) {}
 
-  Surroundings Read() {
+  Surroundings Read() const {
     Surroundings out;
     int32_t end = at_;
     while (end > sentence_ && IsBlankUnit(units_[end - 1])) --end;
@@ -140,10 +139,16 @@ class BlockReader {
     out->word = WordBefore(end);
     int32_t at = end - static_cast<int32_t>(out->word.size());
     const int32_t first = at;
+    // In "b=c." the c is no word.
+    if (at > sentence_ && !MayPrecedeWord(units_[at - 1])) out->word = {};
     const int32_t low = std::max(sentence_, at - kLongestWord);
     while (at > low && !InWord(units_[at - 1]) && !IsStop(units_[at - 1])) --at;
     out->before = WordBefore(at);
     out->first_word = !continued_ && IsStart(first);
+  }
+
+  static bool MayPrecedeWord(char16_t c) {
+    return IsBlankUnit(c) || IsStop(c) || InWord(c) || u_ispunct(c) || c == u'~' || c == u'`';
   }
 
   // Whether nothing but marks stands between the sentence's begin and `at`.
@@ -254,19 +259,21 @@ class IcuSplitter : public SentenceSplitter {
 
   absl::StatusOr<BlockResult> SplitBlock(bool continued, const std::function<bool(size_t)>& end) {
     const std::u16string_view units = block_.units();
-    const icu::UnicodeString text(false, units.data(), block_.size());  // not a copy
+    const icu::UnicodeString text(false, block_.icu_units().data(), block_.size());  // not a copy
     iterator_->setText(text);
     BlockResult result;
     const int32_t sure = block_.reaches_end() ? block_.size() - 1 : block_.size() - kLookahead;
     int32_t sentence = 0;
     for (int32_t at = iterator_->next(); at != icu::BreakIterator::DONE && at <= sure;
          at = iterator_->next()) {
-      if (!rules_.Ends(BlockReader(units, sentence, at, continued && sentence == 0).Read()))
-        continue;
-      int32_t last = at;
+      const int32_t next = NextSentence(units, sentence, at);
+      if (next >= block_.size()) continue;
+      const BlockReader reader(units, sentence, next, continued && sentence == 0);
+      if (next <= sentence || !rules_.Ends(reader.Read())) continue;
+      int32_t last = next;
       while (last > sentence && IsBlankUnit(units[last - 1])) --last;
       if (last == sentence) continue;
-      sentence = at;
+      sentence = next;
       result.last_end = last;
       if (!end(block_.ByteOf(last))) {
         result.wanted = false;
@@ -274,6 +281,27 @@ class IcuSplitter : public SentenceSplitter {
       }
     }
     return result;
+  }
+
+  // Where the next sentence begins for ICU's `at`. ICU takes brackets that open for ones that close
+  // ("。「"), and does not know that » may close behind a blank.
+  static int32_t NextSentence(std::u16string_view units, int32_t sentence, int32_t at) {
+    const auto size = static_cast<int32_t>(units.size());
+    while (at > sentence && at < size && Opens(units[at - 1], units[at])) --at;
+    if (at == sentence || !IsBlankUnit(units[at - 1])) return at;
+    for (int32_t closer = at; closer < size && Closes(units[closer]); ++closer) {
+      if (closer + 1 < size && !IsBlankUnit(units[closer + 1])) continue;
+      at = std::min(closer + 2, size);
+    }
+    return at;
+  }
+  static bool Opens(char16_t c, char16_t next) {
+    const int8_t type = u_charType(c);
+    return type == U_START_PUNCTUATION || (type == U_INITIAL_PUNCTUATION && !IsBlankUnit(next));
+  }
+  static bool Closes(char16_t c) {
+    const int8_t type = u_charType(c);
+    return type == U_END_PUNCTUATION || type == U_FINAL_PUNCTUATION;
   }
 
   // Where the next block begins where this one ends no sentence: behind its last blank, else at its

@@ -10,8 +10,8 @@
 //   - … is a full stop; so is ; behind Greek, where it is the question mark.
 //
 // The text is looked at in blocks of UTF-16, which is what ICU works on, so memory is bounded.
-// Where a block holds no end of a sentence, the next block goes on with the same sentence behind the
-// last blank. Each part of a text is in a few blocks at most, so the cost is linear.
+// Where a block holds no end of a sentence, the next block goes on with the same sentence behind
+// the last blank. Each part of a text is in a few blocks at most, so the cost is linear.
 //
 // Texts must be valid UTF-8. Nothing depends on the locale of the machine.
 #pragma once

@@ -130,18 +130,25 @@ TEST_F(SpanSizesTest, ACharacterOfSeveralTokensIsDividedOnlyWhereItMust) {
   EncodeInput input;
   input.text = "ab 😀 cd";
   input.span_policy = SpanPolicy::kSentences;
-  input.span_max_tokens = 3;
+  input.span_max_tokens = 2;
   TokenLayout layout;
-  layout.tokens.ids.assign(6, 1);
-  layout.tokens.bytes = {{0, 2}, {3, 7}, {3, 7}, {3, 7}, {3, 7}, {8, 10}};
-  layout.tokens.characters = {{0, 2}, {3, 4}, {3, 4}, {3, 4}, {3, 4}, {5, 7}};
-  layout.body = {0, 6};
+  layout.tokens.ids.assign(4, 1);
+  layout.tokens.bytes = {{0, 2}, {3, 7}, {3, 7}, {8, 10}};
+  layout.tokens.characters = {{0, 2}, {3, 4}, {3, 4}, {5, 7}};
+  layout.body = {0, 4};
   const auto spans = WantedSpans(input, layout, 100);
   ASSERT_TRUE(spans.ok());
   ASSERT_EQ(spans->size(), 3u);
-  EXPECT_EQ((*spans)[0].tokens, (TokenRange{0, 1}));
+  EXPECT_EQ((*spans)[1].tokens.begin, 1);
+  EXPECT_EQ((*spans)[1].tokens.end, 3);
   EXPECT_EQ((*spans)[1].bytes, (TextRange{3, 7}));
   EXPECT_EQ((*spans)[1].characters, (TextRange{3, 4}));
+  input.span_max_tokens = 1;
+  const auto halves = WantedSpans(input, layout, 100);
+  ASSERT_TRUE(halves.ok());
+  ASSERT_EQ(halves->size(), 4u);
+  EXPECT_EQ((*halves)[1].bytes, (TextRange{3, 7})) << "both halves have its bytes";
+  EXPECT_EQ((*halves)[2].bytes, (TextRange{3, 7}));
 }
 
 // --- both, over many texts ---

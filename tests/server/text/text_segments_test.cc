@@ -84,7 +84,8 @@ TEST(TextSegmentsTest, CodeStaysWhole) {
               ElementsAre("~~~~\na. B\n~~~\nc. D\n~~~~~", "E."));
   EXPECT_THAT(Sentences("```\na. B\n\nc. D"), ElementsAre("```\na. B\n\nc. D"))
       << "never closed: to the end";
-  EXPECT_THAT(Sentences("```x. Y``` is. Here."), ElementsAre("```x.", "Y``` is.", "Here."))
+  EXPECT_THAT(Sentences("```code. Yes``` is. Here."),
+              ElementsAre("```code.", "Yes``` is.", "Here."))
       << "code in one line is no fence";
 }
 
