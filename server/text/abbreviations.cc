@@ -23,7 +23,7 @@ constexpr std::string_view kNeverEnd =
     // English
     "Mr Mrs Ms Mx Messrs Dr Drs Prof Profs Gen Col Lt Capt Cpt Sgt Cpl Maj Cmdr Cdr Adm Gov Sen "
     "Rep "
-    "P.S PS Pres Rev Hon Supt Insp Det Pvt Mt Ft e.g i.e cf viz vs approx resp "
+    "Pres Rev Hon Supt Insp Det Pvt Mt Ft e.g i.e cf viz vs approx resp "
     // German
     "Hr Hrn Frl Dipl.-Ing z.B d.h vgl bzw bspw sog insb insbes ggf evtl ca inkl exkl zzgl geb gest "
     "Sankt Univ.-Prof "
@@ -83,7 +83,7 @@ constexpr std::string_view kAbbreviations =
     // Dutch, Danish, Swedish, Norwegian
     "enz jl nl kr mio osv etc St "
     // Polish, Czech, Hungarian
-    "r w ww tys mln mld zł godz ok al pl wg tel kol hl mil tis apod stol ún břez vö dr "
+    "r w ww tys mln mld zł godz ok al pl wg tel kol hl tis apod stol ún břez vö dr "
     // Russian, Ukrainian
     "г гг в вв н.э до руб коп тыс млн млрд обл р о оз д корп стр кв ред изд англ нем фр род ум "
     "рр грн "
@@ -106,7 +106,7 @@ constexpr std::string_view kOrdinary =
     "Test "
     "Best Port Temp Kit Rol Sol Bien RAM PIN Max So Mi Mo Di Sa Fabric Cap Pro Or Def Id Min Mod "
     "Obj "
-    "Dat Kop Dim Desc Seg Ant Exc Korn Emm Em Trab Liv Alm Pe Pro Lev Mart Chin Int CA SA DC MM";
+    "Dat Kop Dim Desc Seg Ant Exc Korn Emm Em Trab Liv Alm Pe Pro Lev Mart Chin Int CA SA DC MM PP";
 
 // Words with a capital letter that begin a sentence, and seldom follow an abbreviation within one.
 // Particles of names ("De", "Van", "Da") are not among them.

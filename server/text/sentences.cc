@@ -222,10 +222,10 @@ class EndRules {
     return at.next_is_abbreviated || !words_.BeginsSentences(at.next);
   }
 
-  // "l'art" -> "art"
+  // "l'art" -> "art", but not "didn't" -> "t".
   static std::u16string_view LastPart(std::u16string_view word) {
     const size_t at = word.find_last_of(u"'\u2019/");
-    return at == std::u16string_view::npos ? word : word.substr(at + 1);
+    return at == std::u16string_view::npos || at + 2 >= word.size() ? word : word.substr(at + 1);
   }
 
   const Abbreviations& words_;
@@ -236,11 +236,12 @@ class IcuSplitter : public SentenceSplitter {
   IcuSplitter(const Rules& rules, std::unique_ptr<icu::BreakIterator> iterator)
       : rules_(rules.words), iterator_(std::move(iterator)) {}
 
-  absl::StatusOr<bool> Split(std::string_view prose,
-                             const std::function<bool(size_t end)>& end) override {
+  absl::StatusOr<bool> Split(std::string_view prose, const std::function<bool(size_t end)>& end,
+                             const StopCheck& stop) override {
     size_t begin = 0;
     bool continued = false;  // the block begins within a sentence
     while (true) {
+      if (absl::Status status = stop ? stop() : absl::OkStatus(); !status.ok()) return status;
       block_.Load(prose, begin);
       const auto result = SplitBlock(continued, end);
       if (!result.ok()) return result.status();

@@ -24,6 +24,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "core/tokenizer/tokenizer.h"
 
 namespace longspan {
 
@@ -39,9 +40,11 @@ class SentenceSplitter {
   virtual ~SentenceSplitter() = default;
 
   // Calls `end` with the byte behind each sentence but the last, ascending, until it answers false.
-  // White space between two sentences is behind that byte. False: `end` answered false.
+  // White space between two sentences is behind that byte. False: `end` answered false. `stop` is
+  // asked before each block of the text; what it says against going on is returned.
   virtual absl::StatusOr<bool> Split(std::string_view prose,
-                                     const std::function<bool(size_t end)>& end) = 0;
+                                     const std::function<bool(size_t end)>& end,
+                                     const StopCheck& stop) = 0;
 };
 
 }  // namespace longspan

@@ -30,9 +30,9 @@ PreparedSpan Joined(const PreparedSpan& first, const PreparedSpan& second) {
 
 }  // namespace
 
-SpanSizer::SpanSizer(const EncodeInput& input, const TokenLayout& layout,
+SpanSizer::SpanSizer(const EncodeInput& input, const TokenLayout& layout, const StopCheck& stop,
                      std::function<bool(const PreparedSpan&)> take)
-    : input_(input), layout_(layout), take_(std::move(take)) {}
+    : input_(input), layout_(layout), stop_(stop), take_(std::move(take)) {}
 
 bool SpanSizer::Add(const PreparedSpan& span) {
   const bool is_long = input_.span_max_tokens > 0 && span.tokens.size() > input_.span_max_tokens;
@@ -60,11 +60,12 @@ bool SpanSizer::FindSentences(const PreparedSpan& span) {
   sentences_.clear();
   if (input_.span_policy == SpanPolicy::kSentences) return true;
   const std::string_view text(input_.text);
-  status_ = ForEachSentence(text.substr(span.bytes.begin, span.bytes.end - span.bytes.begin),
-                            [&](const TextSegment& sentence) {
-                              sentences_.push_back(span.bytes.begin + sentence.bytes.begin);
-                              return true;
-                            });
+  const auto note = [&](const TextSegment& sentence) {
+    sentences_.push_back(span.bytes.begin + sentence.bytes.begin);
+    return true;
+  };
+  status_ = ForEachSentence(text.substr(span.bytes.begin, span.bytes.end - span.bytes.begin), note,
+                            stop_);
   return status_.ok();
 }
 

@@ -27,8 +27,9 @@ namespace longspan {
 class SpanSizer {
  public:
   // `take` is called with each span, in order, until it answers false. Sizes are those of `input`.
-  // Input and layout must outlive the sizer.
-  SpanSizer(const EncodeInput& input, const TokenLayout& layout,
+  // What `stop` says against going on becomes the status. All arguments but `take` must outlive the
+  // sizer.
+  SpanSizer(const EncodeInput& input, const TokenLayout& layout, const StopCheck& stop,
             std::function<bool(const PreparedSpan&)> take);
 
   // Spans in the order of the text. False: no further ones are wanted, or status() says why not.
@@ -56,6 +57,7 @@ class SpanSizer {
 
   const EncodeInput& input_;
   const TokenLayout& layout_;
+  const StopCheck& stop_;
   const std::function<bool(const PreparedSpan&)> take_;
   absl::Status status_;
   std::vector<int64_t> sentences_;  // where sentences begin in the span that is divided, in bytes

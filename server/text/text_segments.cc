@@ -12,6 +12,8 @@
 namespace longspan {
 namespace {
 
+constexpr int64_t kBytesBetweenStops = 16'384;
+
 // Letters of scripts that write spaces between words, Hangul among them. CJK ideographs are not
 // words: a range of them is not widened.
 bool IsWord(char32_t c) {
@@ -51,8 +53,8 @@ class SegmentWriter {
 // The sentences of one paragraph after the other. The answers are whether further ones are wanted.
 class SentenceWriter {
  public:
-  SentenceWriter(std::string_view text, const VisitSegment& visit)
-      : text_(text), segments_(text, visit) {}
+  SentenceWriter(std::string_view text, const VisitSegment& visit, const StopCheck& stop)
+      : text_(text), stop_(stop), segments_(text, visit) {}
 
   absl::StatusOr<bool> Write(const Paragraph& paragraph) {
     const auto begin = static_cast<size_t>(paragraph.bytes.begin);
@@ -76,10 +78,10 @@ class SentenceWriter {
       splitter_ = *std::move(splitter);
     }
     size_t at = begin;
-    const auto wanted =
-        splitter_->Split(text_.substr(begin, end - begin), [&](size_t sentence_end) {
-          return segments_.Write(std::exchange(at, begin + sentence_end), begin + sentence_end);
-        });
+    const auto take = [&](size_t length) {
+      return segments_.Write(std::exchange(at, begin + length), begin + length);
+    };
+    const auto wanted = splitter_->Split(text_.substr(begin, end - begin), take, stop_);
     return wanted.ok() && *wanted ? segments_.Write(at, end) : wanted;
   }
 
@@ -96,6 +98,7 @@ class SentenceWriter {
   }
 
   const std::string_view text_;
+  const StopCheck& stop_;
   SegmentWriter segments_;
   std::unique_ptr<SentenceSplitter> splitter_;
 };
@@ -139,8 +142,9 @@ class Widener {
 
 }  // namespace
 
-absl::Status ForEachSentence(std::string_view text, const VisitSegment& visit) {
-  SentenceWriter writer(text, visit);
+absl::Status ForEachSentence(std::string_view text, const VisitSegment& visit,
+                             const StopCheck& stop) {
+  SentenceWriter writer(text, visit, stop);
   ParagraphReader paragraphs(text);
   while (const auto paragraph = paragraphs.Next()) {
     const auto wanted = writer.Write(*paragraph);
@@ -150,10 +154,16 @@ absl::Status ForEachSentence(std::string_view text, const VisitSegment& visit) {
   return absl::OkStatus();
 }
 
-absl::Status ForEachParagraph(std::string_view text, const VisitSegment& visit) {
+absl::Status ForEachParagraph(std::string_view text, const VisitSegment& visit,
+                              const StopCheck& stop) {
   SegmentWriter writer(text, visit);
   ParagraphReader paragraphs(text);
+  int64_t asked_at = 0;
   while (const auto paragraph = paragraphs.Next()) {
+    if (stop && paragraph->bytes.end - asked_at >= kBytesBetweenStops) {
+      if (absl::Status status = stop(); !status.ok()) return status;
+      asked_at = paragraph->bytes.end;
+    }
     if (!writer.Write(static_cast<size_t>(paragraph->bytes.begin),
                       static_cast<size_t>(paragraph->bytes.end)))
       break;

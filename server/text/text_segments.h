@@ -29,10 +29,13 @@ struct TextSegment {
 };
 
 // Calls `visit` for each segment in order, until it answers false. A segment is looked for when the
-// one before it was wanted. INTERNAL where ICU's data cannot be read (LoadSentenceRules).
+// one before it was wanted. INTERNAL where ICU's data cannot be read (LoadSentenceRules). `stop` is
+// asked now and then, within some milliseconds; what it says against going on is returned.
 using VisitSegment = std::function<bool(const TextSegment& segment)>;
-absl::Status ForEachSentence(std::string_view text, const VisitSegment& visit);
-absl::Status ForEachParagraph(std::string_view text, const VisitSegment& visit);
+absl::Status ForEachSentence(std::string_view text, const VisitSegment& visit,
+                             const StopCheck& stop = {});
+absl::Status ForEachParagraph(std::string_view text, const VisitSegment& visit,
+                              const StopCheck& stop = {});
 
 // Byte ranges of character ranges, in the order given. INVALID_ARGUMENT for an empty range or one
 // outside the text; its message begins with the range's index, "[i] is characters ...", so that the

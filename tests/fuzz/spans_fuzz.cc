@@ -63,12 +63,14 @@ void CheckSegments(std::string_view text, const std::vector<TextSegment>& segmen
 }
 
 std::vector<TextSegment> Collect(std::string_view text,
-                                 absl::Status (*for_each)(std::string_view, const VisitSegment&)) {
+                                 absl::Status (*for_each)(std::string_view, const VisitSegment&,
+                                                          const StopCheck&)) {
   std::vector<TextSegment> segments;
-  const absl::Status status = for_each(text, [&](const TextSegment& segment) {
+  const auto take = [&](const TextSegment& segment) {
     segments.push_back(segment);
     return true;
-  });
+  };
+  const absl::Status status = for_each(text, take, {});
   Require(status.ok());
   return segments;
 }

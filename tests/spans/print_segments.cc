@@ -16,11 +16,12 @@ int main(int argc, char** argv) {
   const std::string text{std::istreambuf_iterator<char>(std::cin), {}};
   const auto for_each =
       what == "sentences" ? longspan::ForEachSentence : longspan::ForEachParagraph;
-  const absl::Status status = for_each(text, [](const longspan::TextSegment& segment) {
+  const auto print = [](const longspan::TextSegment& segment) {
     std::printf("%lld %lld\n", static_cast<long long>(segment.bytes.begin),
                 static_cast<long long>(segment.bytes.end));
     return true;
-  });
+  };
+  const absl::Status status = for_each(text, print, {});
   if (status.ok()) return 0;
   std::fprintf(stderr, "print_segments: %s\n", status.ToString().c_str());
   return 1;

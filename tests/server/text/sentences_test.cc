@@ -86,6 +86,7 @@ TEST(SentencesTest, AnAbbreviationEndsASentence_WhereTheNextWordBeginsOne) {
 TEST(SentencesTest, WordsThatEndLikeAnAbbreviation_EndSentences) {
   ExpectEachCut({"I went to the casino. |Paul stayed.", "He said no. |Paul stayed.",
                  "Come in. |Paul waits.", "It was all. |Paul knew.",
+                 "He didn't. |Paul did in the 80's. |Peter too.",
                  "The cat sat on it. |Paul saw the cat. |Good."});
 }
 

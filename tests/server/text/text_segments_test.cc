@@ -20,10 +20,11 @@ std::vector<std::string> Texts(const std::string& text, const std::vector<TextSe
 template <typename ForEach>
 std::vector<TextSegment> All(const ForEach& for_each, std::string_view text) {
   std::vector<TextSegment> segments;
-  const absl::Status status = for_each(text, [&](const TextSegment& segment) {
+  const auto take = [&](const TextSegment& segment) {
     segments.push_back(segment);
     return true;
-  });
+  };
+  const absl::Status status = for_each(text, take, {});
   EXPECT_TRUE(status.ok()) << status;
   return segments;
 }
@@ -227,6 +228,27 @@ TEST(TextSegmentsTest, NoFurtherSegmentIsLookedFor_OnceNoneIsWanted) {
   EXPECT_TRUE(ForEachSentence(text, [&](const TextSegment&) { return ++seen < 10; }).ok());
   EXPECT_EQ(seen, 10);
   EXPECT_EQ(SplitSentences(std::string(200'000, '.')).size(), 1U);
+}
+
+TEST(TextSegmentsTest, ATextThatIsNotWantedAnyMoreIsLeft) {
+  const std::vector<std::string> texts = {std::string(1'000'000, 'x'), std::string(1'000'000, '.')};
+  for (const std::string& text : texts) {
+    int asked = 0;
+    const auto stop = [&] {
+      return ++asked < 3 ? absl::OkStatus() : absl::CancelledError("not wanted");
+    };
+    const auto none = [](const TextSegment&) { return true; };
+    EXPECT_TRUE(absl::IsCancelled(ForEachSentence(text, none, stop)));
+    EXPECT_EQ(asked, 3);
+  }
+  std::string lines;
+  for (int i = 0; i < 100'000; ++i) lines += "- a\n";
+  int asked = 0;
+  const auto stop = [&] { return ++asked < 3 ? absl::OkStatus() : absl::CancelledError("no"); };
+  int64_t seen = 0;
+  const auto count = [&](const TextSegment&) { return ++seen > 0; };
+  EXPECT_TRUE(absl::IsCancelled(ForEachParagraph(lines, count, stop)));
+  EXPECT_LT(seen, 30'000);
 }
 
 // A block of the splitter ends within these sentences, at every place of them.
