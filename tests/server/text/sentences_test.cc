@@ -4,7 +4,6 @@
 
 #include <gmock/gmock.h>
 
-#include <clocale>
 #include <cstdlib>
 #include <string>
 #include <string_view>
@@ -182,16 +181,12 @@ TEST(SentencesTest, Amharic) { ExpectCuts("ይህ ዓረፍተ ነገር ነው�
 
 // --- the machine ---
 
+// Proves it where it runs alone, as under ctest: ICU asks for the locale once. Its Greek rules end
+// sentences at every semicolon.
 TEST(SentencesTest, NothingDependsOnTheLocaleOfTheMachine) {
-  const std::string text = "Am 3. Oktober kam Dr. Wu. Er ging. Είναι; Ναι.";
-  const auto before = Sentences(text);
-  for (const char* locale : {"de_DE.UTF-8", "ja_JP.UTF-8", "el_GR.UTF-8"}) {
-    setenv("LC_ALL", locale, 1);
-    std::setlocale(LC_ALL, "");
-    EXPECT_EQ(Sentences(text), before) << locale;
-  }
+  setenv("LC_ALL", "el_GR.UTF-8", 1);
+  ExpectEachCut({"He came; She left.", "Είναι; |Ναι.", "Am 3. Oktober kam Dr. Wu. |Er ging."});
   unsetenv("LC_ALL");
-  std::setlocale(LC_ALL, "C");
 }
 
 TEST(SentencesTest, ThreadsFindTheSame) {
