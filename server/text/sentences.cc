@@ -100,7 +100,6 @@ struct Surroundings {
   std::u16string_view before;        // the word before that one, with its own stop
   std::u16string_view next;          // the word behind, where one begins there
   bool next_is_abbreviated = false;  // and a full stop follows it
-  bool next_is_quoted = false;       // an opening quote or bracket before it
 };
 
 class BlockReader {
@@ -162,10 +161,7 @@ class BlockReader {
     const auto size = static_cast<int32_t>(units_.size());
     const int32_t last = std::min(size, at_ + kLongestWord);
     int32_t begin = at_;
-    while (begin < last && !u_isalnum(units_[begin]) && !U16_IS_SURROGATE(units_[begin])) {
-      out->next_is_quoted = out->next_is_quoted || !IsBlankUnit(units_[begin]);
-      ++begin;
-    }
+    while (begin < last && !u_isalnum(units_[begin]) && !U16_IS_SURROGATE(units_[begin])) ++begin;
     int32_t end = begin;
     while (end < size && end - begin < kLongestWord &&
            (IsLetterOrMark(units_[end]) || u_isdigit(units_[end])))

@@ -13,7 +13,8 @@
 // Where a block holds no end of a sentence, the next block goes on with the same sentence behind
 // the last blank. Each part of a text is in a few blocks at most, so the cost is linear.
 //
-// Texts must be valid UTF-8. Nothing depends on the locale of the machine.
+// Texts must be valid UTF-8. Nothing depends on the locale of the machine. Proven by
+// sentences_test, text_segments_test and spans_without_icu_data.
 #pragma once
 
 #include <cstdint>
