@@ -247,8 +247,8 @@ absl::Status Abbreviations::LoadSuppressions() {
 void Abbreviations::AddOurs() {
   Words ordinary;
   AddWords(kOrdinary, &ordinary);
-  absl::erase_if(abbreviations_,
-                 [&](const std::u16string& word) { return ordinary.contains(word); });
+  std::erase_if(abbreviations_,
+                [&](const std::u16string& word) { return ordinary.contains(word); });
   AddWords(kAbbreviations, &abbreviations_);
   AddWords(kNeverEnd, &never_end_);
   AddWords(kBeforeNumbers, &before_numbers_);

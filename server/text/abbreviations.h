@@ -15,8 +15,8 @@
 
 #include <string>
 #include <string_view>
+#include <unordered_set>
 
-#include "absl/container/flat_hash_set.h"
 #include "absl/status/statusor.h"
 
 namespace longspan {
@@ -45,7 +45,7 @@ class Abbreviations {
   }
 
  private:
-  using Words = absl::flat_hash_set<std::u16string>;
+  using Words = std::unordered_set<std::u16string>;
   static bool Has(const Words& words, std::u16string_view word);
 
   absl::Status LoadSuppressions();
