@@ -49,6 +49,7 @@
 #include "core/pooling.h"
 #include "core/tokenizer/tokenizer.h"
 #include "server/batching/encode_task.h"
+#include "server/text/sentences.h"
 #include "server/text/text_preparation.h"
 #include "server/wire/input_decoder.h"
 
@@ -428,6 +429,8 @@ class Cases {
 }  // namespace longspan
 
 int main(int argc, char** argv) {
+  // A server has loaded them before the first request.
+  if (!longspan::LoadSentenceRules().ok()) return 1;
   if (argc < 3) return std::fprintf(stderr, "usage: %s FIXTURES CASES [SEED]\n", argv[0]), 2;
   const int64_t cases = std::atoll(argv[2]);
   const uint64_t seed = argc > 3 ? std::strtoull(argv[3], nullptr, 10) : 20260101;
