@@ -143,7 +143,7 @@ class SpansTest(unittest.TestCase):
         alone = client.encode_spans(text, policy="sentences", context="independent")
         np.testing.assert_allclose(alone.vectors[1], client.encode("Two is there.").vectors[0], atol=1e-4)
         self.assertGreater(np.abs(alone.vectors - client.encode_spans(text, policy="sentences").vectors).max(), 1e-3)
-        sized = {"policy": "sentences", "min_tokens": 4, "max_tokens": 9}
+        sized = {"policy": "sentences", "min_tokens": 5, "max_tokens": 9}
         for made in (client.encode_spans(text, **sized), in_loop(lambda c: c.encode_spans(text, **sized))):
             self.assertEqual(made.texts(), ["One is here. Two is there.", "Three is nowhere."])
         with self.assertRaises(longspan.InvalidArgument) as raised:
