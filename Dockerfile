@@ -24,7 +24,7 @@ RUN ./dev build longspan-server longspan longspan-model embedded_model && ./dev 
 # hadolint ignore=DL3006
 FROM ${BASE} AS cpu
 RUN apt-get update && apt-get install -y --no-install-recommends \
-      libgrpc++1.51 libprotobuf32 libprometheus-cpp-core1.0 libabsl20220623 libcairo2 fonts-dejavu-core ca-certificates \
+      libgrpc++1.51 libprotobuf32 libprometheus-cpp-core1.0 libabsl20220623 libicu72 libcairo2 fonts-dejavu-core ca-certificates \
     && rm -rf /var/lib/apt/lists/*
 # What changes least comes first, so that a new version keeps the layers of LibTorch and the model.
 COPY --from=build /opt/longspan/lib /opt/longspan/lib

@@ -68,6 +68,7 @@ int PrintRanking(Client* client, const CommonOptions& common, const EncodeComman
                  const std::string& text, const v1::Encoding& document) {
   EncodeCommand plain = command;
   plain.spans.clear();
+  plain.span_min_tokens = plain.span_max_tokens = 0;
   const auto query = client->Encode(BuildRequest(plain, "query", command.query), common.deadline);
   if (!query.ok()) return FailCall(query.status());
   std::vector<std::pair<double, int>> ranking;
@@ -140,6 +141,12 @@ void AddEncode(CLI::App* app, EncodeCommand* command) {
                   "a vector for each, beside the text's: none | sentences | paragraphs | "
                   "fixed:TOKENS[:OVERLAP], as fixed:128:16")
       ->check(CLI::Validator(CheckSpans, ""));
+  app->add_option("--span-min-tokens", command->span_min_tokens,
+                  "with --spans: merge shorter ones with their neighbours; 0 = none")
+      ->check(CLI::NonNegativeNumber);
+  app->add_option("--span-max-tokens", command->span_max_tokens,
+                  "with --spans: divide longer ones at the best places; 0 = none")
+      ->check(CLI::NonNegativeNumber);
   app->add_option("--max-tokens", command->max_tokens,
                   "longest text in tokens, at most the server's limit; 0 = that limit")
       ->check(CLI::NonNegativeNumber);

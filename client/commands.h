@@ -36,6 +36,8 @@ struct EncodeCommand {
   std::string out;         // the file of npy
   bool summary = false;    // print a summary for people instead of JSON
   std::string spans;       // none | sentences | paragraphs | fixed:TOKENS[:OVERLAP]; empty = none
+  int span_min_tokens = 0;  // shorter spans are merged; 0 = none
+  int span_max_tokens = 0;  // longer spans are divided; 0 = none
   int64_t max_tokens = 0;  // longest text in tokens; 0 = the server's limit
   std::string truncation = "reject";
   std::string pooling;      // empty = the model's own

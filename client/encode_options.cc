@@ -42,6 +42,8 @@ v1::EncodeOptions OptionsOf(const EncodeCommand& command) {
   if (v1::Pooling_Parse("POOLING_" + upper(command.pooling), &pooling))
     options.set_pooling(pooling);
   if (!command.spans.empty()) SetSpans(command.spans, &options);
+  options.set_span_min_tokens(static_cast<uint32_t>(command.span_min_tokens));
+  options.set_span_max_tokens(static_cast<uint32_t>(command.span_max_tokens));
   options.set_dimensions(static_cast<uint32_t>(command.dimensions));
   options.set_max_tokens(static_cast<uint64_t>(command.max_tokens));
   options.set_prompt_name(command.prompt_name);

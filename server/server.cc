@@ -19,6 +19,7 @@
 #include "server/rest/rest_routes.h"
 #include "server/rpc/transport_guard.h"
 #include "server/start/start_report.h"
+#include "server/text/sentences.h"
 
 namespace longspan {
 namespace {
@@ -231,6 +232,7 @@ Server::Server(ServerOptions options, ServedModel model, Log* log, std::function
 absl::StatusOr<std::unique_ptr<Server>> Server::Create(ServerOptions options, ServedModel model,
                                                        Log* log, std::function<void()> on_lost) {
   if (absl::Status status = Validate(options); !status.ok()) return status;
+  if (absl::Status status = LoadSentenceRules(); !status.ok()) return status;
   // 0 where LoadServedModel did not run.
   options.replicas = std::max<int64_t>(1, options.replicas);
   if (options.max_batch_tokens == 0) options.max_batch_tokens = DefaultBatchTokens(model.on_card);

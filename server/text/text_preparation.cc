@@ -37,7 +37,7 @@ class Planner {
 
   absl::StatusOr<PreparedText> Run() {
     prepared_.tokens_total = layout_.size();
-    auto spans = WantedSpans(input_, layout_, context_.max_spans);
+    auto spans = WantedSpans(input_, layout_, context_.max_spans, control_.stop);
     if (!spans.ok()) return spans.status();
     prepared_.spans = *std::move(spans);
     prepared_.lsh = input_.lsh;

@@ -244,7 +244,29 @@ class InputDecoder {
           "options.include_document_vector",
           "is false without spans, so nothing would come back; allowed: true, or spans");
     }
+    if (absl::Status status = SpanSizes(); !status.ok()) return status;
     return *policy == SpanPolicy::kFixed ? FixedSpans() : absl::OkStatus();
+  }
+
+  absl::Status SpanSizes() {
+    const bool found = input_.span_policy == SpanPolicy::kSentences ||
+                       input_.span_policy == SpanPolicy::kParagraphs;
+    input_.span_min_tokens = options_.span_min_tokens();
+    input_.span_max_tokens = options_.span_max_tokens();
+    if (!found && (input_.span_min_tokens > 0 || input_.span_max_tokens > 0)) {
+      const bool min = input_.span_min_tokens > 0;
+      return InvalidField(
+          min ? "options.span_min_tokens" : "options.span_max_tokens",
+          absl::StrCat("is ", min ? input_.span_min_tokens : input_.span_max_tokens,
+                       "; allowed: only with SPAN_POLICY_SENTENCES and SPAN_POLICY_PARAGRAPHS"));
+    }
+    if (input_.span_max_tokens > 0 && input_.span_min_tokens > input_.span_max_tokens) {
+      return InvalidField(
+          "options.span_min_tokens",
+          absl::StrCat("is ", input_.span_min_tokens, "; allowed: at most span_max_tokens, ",
+                       input_.span_max_tokens));
+    }
+    return absl::OkStatus();
   }
 
   absl::Status FixedSpans() {

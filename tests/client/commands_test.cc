@@ -73,7 +73,8 @@ TEST_F(CommandsTest, Encode_PrintsJson_AndSendsWhatTheOptionsSay) {
       });
   const Outcome outcome =
       Run({"encode", TextFile("text.txt", "Grüße"), "--pooling", "mean-sqrt-len", "--truncation",
-           "head_tail", "--spans", "paragraphs", "--dimensions", "128", "--prompt", "query"});
+           "head_tail", "--spans", "paragraphs", "--span-min-tokens", "16", "--span-max-tokens",
+           "256", "--dimensions", "128", "--prompt", "query"});
   EXPECT_EQ(outcome.exit_code, 0) << outcome.err;
   EXPECT_THAT(outcome.out, HasSubstr(R"("tokens_total":"7")"));
   EXPECT_THAT(outcome.out, HasSubstr(R"("truncated":false)"));
@@ -82,6 +83,8 @@ TEST_F(CommandsTest, Encode_PrintsJson_AndSendsWhatTheOptionsSay) {
   EXPECT_EQ(request.options().pooling(), v1::POOLING_MEAN_SQRT_LEN);
   EXPECT_EQ(request.options().truncation(), v1::TRUNCATION_HEAD_TAIL);
   EXPECT_EQ(request.options().span_policy(), v1::SPAN_POLICY_PARAGRAPHS);
+  EXPECT_EQ(request.options().span_min_tokens(), 16u);
+  EXPECT_EQ(request.options().span_max_tokens(), 256u);
   EXPECT_EQ(request.options().dimensions(), 128u);
   EXPECT_EQ(request.options().prompt_name(), "query");
 }

@@ -154,6 +154,12 @@ class SpansTest(unittest.TestCase):
         alone = client.encode_spans(text, policy="sentences", context="independent")
         np.testing.assert_allclose(alone.vectors[1], client.encode("Two is there.").vectors[0], atol=1e-4)
         self.assertGreater(np.abs(alone.vectors - client.encode_spans(text, policy="sentences").vectors).max(), 1e-3)
+        sized = {"policy": "sentences", "span_min_tokens": 5, "span_max_tokens": 9}
+        for made in (client.encode_spans(text, **sized), in_loop(lambda c: c.encode_spans(text, **sized))):
+            self.assertEqual(made.texts(), ["One is here. Two is there.", "Three is nowhere."])
+        with self.assertRaises(longspan.InvalidArgument) as raised:
+            client.encode_spans(text, policy="sentences", span_min_tokens=9, span_max_tokens=4)
+        self.assertEqual(raised.exception.field, "options.span_min_tokens")
         for wrong in ({}, {"policy": "sentences", "spans": [(0, 1)]}):
             with self.assertRaises(ValueError):
                 client.encode_spans(text, **wrong)

@@ -539,6 +539,39 @@ TEST_F(InputDecoderTest, FixedSpans_HaveATokenAtLeast_AndOverlapLessThanTheyHold
   ExpectRefused(kInvalid, "options.span_overlap_tokens", "is 4; allowed: below span_tokens, 4");
 }
 
+TEST_F(InputDecoderTest, SpanSizes_TheLeastIsAtMostTheMost) {
+  for (const auto policy : {v1::SPAN_POLICY_SENTENCES, v1::SPAN_POLICY_PARAGRAPHS}) {
+    options_.set_span_policy(policy);
+    for (const auto& [least, most] : std::vector<std::pair<uint32_t, uint32_t>>{
+             {0, 0}, {0, 1}, {5, 5}, {kMaxUint32, 0}, {kMaxUint32, kMaxUint32}}) {
+      options_.set_span_min_tokens(least);
+      options_.set_span_max_tokens(most);
+      const EncodeInput input = Decoded();
+      EXPECT_EQ(input.span_min_tokens, int64_t{least});
+      EXPECT_EQ(input.span_max_tokens, int64_t{most});
+    }
+    options_.set_span_min_tokens(6);
+    options_.set_span_max_tokens(5);
+    ExpectRefused(kInvalid, "options.span_min_tokens", "is 6; allowed: at most span_max_tokens, 5");
+  }
+}
+
+TEST_F(InputDecoderTest, SpanSizes_OnlyWithSentencesAndParagraphs) {
+  constexpr char kAllowed[] =
+      "; allowed: only with SPAN_POLICY_SENTENCES and SPAN_POLICY_PARAGRAPHS";
+  options_.set_span_tokens(4);  // for FIXED
+  for (const auto policy : {v1::SPAN_POLICY_UNSPECIFIED, v1::SPAN_POLICY_NONE,
+                            v1::SPAN_POLICY_FIXED, v1::SPAN_POLICY_GIVEN}) {
+    if (policy == v1::SPAN_POLICY_GIVEN) AddSpan();
+    options_.set_span_policy(policy);
+    options_.set_span_min_tokens(3);
+    options_.set_span_max_tokens(7);
+    ExpectRefused(kInvalid, "options.span_min_tokens", absl::StrCat("is 3", kAllowed));
+    options_.set_span_min_tokens(0);
+    ExpectRefused(kInvalid, "options.span_max_tokens", absl::StrCat("is 7", kAllowed));
+  }
+}
+
 TEST_F(InputDecoderTest, FixedSpans_AreReadWithTheirPolicyOnly) {
   options_.set_span_overlap_tokens(9);
   const EncodeInput input = Decoded();

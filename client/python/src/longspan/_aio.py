@@ -81,10 +81,11 @@ class AsyncClient:
                 task.cancel()
 
     async def encode_spans(self, text: Content, spans: Optional[Ranges] = None, *, policy: Optional[Policy] = None,
-                           context: Context = "document", include_document: bool = False, timeout: Optional[float] = None,
-                           **options: Unpack[EncodeOptions]) -> Spans:
+                           span_min_tokens: int = 0, span_max_tokens: int = 0, context: Context = "document", include_document: bool = False,
+                           timeout: Optional[float] = None, **options: Unpack[EncodeOptions]) -> Spans:
         """Client.encode_spans."""
-        request = requests.spans_request(text, spans, policy, context, include_document, options, self._answer_bytes)
+        request = requests.spans_request(text, spans, policy, context, include_document, span_min_tokens, span_max_tokens, options,
+                                         self._answer_bytes)
         response = await self._call("Encode", request, self._seconds(timeout))
         return answers.spans(response, request.inputs[0].text if request.inputs[0].HasField("text") else None)
 

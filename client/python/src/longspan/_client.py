@@ -111,18 +111,23 @@ class Client:
         return answers.encodings(responses)
 
     def encode_spans(self, text: Content, spans: Optional[Ranges] = None, *, policy: Optional[Policy] = None,
-                     context: Context = "document", include_document: bool = False, timeout: Optional[float] = None,
-                     **options: Unpack[EncodeOptions]) -> Spans:
+                     span_min_tokens: int = 0, span_max_tokens: int = 0, context: Context = "document", include_document: bool = False,
+                     timeout: Optional[float] = None, **options: Unpack[EncodeOptions]) -> Spans:
         """A vector for each span of one text, in one pass over it (late chunking).
 
         spans             ranges [begin, end) of characters, of tokens where token ids are given; a
                           list of pairs or an array [n, 2]
         policy            instead of spans: "sentences", "paragraphs" or ("fixed", tokens, overlap)
+        span_min_tokens   of a policy's sentences or paragraphs, merge shorter ones with those
+                          behind them, else with the one before; 0 = none
+        max_tokens        and divide longer ones: between sentences, clauses, words or tokens, the
+                          best that there is; 0 = none
         context           what the vectors have seen: "document", the whole text; "independent", the
                           span alone
         include_document  whether the whole text's vector is wanted too
         """
-        request = requests.spans_request(text, spans, policy, context, include_document, options, self._answer_bytes)
+        request = requests.spans_request(text, spans, policy, context, include_document, span_min_tokens, span_max_tokens, options,
+                                         self._answer_bytes)
         response = self._await(0, request, self._encode.future(request, timeout=self._seconds(timeout), metadata=self._metadata))
         return answers.spans(response, request.inputs[0].text if request.inputs[0].HasField("text") else None)
 

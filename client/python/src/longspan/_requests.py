@@ -130,13 +130,16 @@ _OPTIONS = {
 
 
 def spans_request(text: Any, spans: Optional[Ranges], policy: Optional[Policy], context: Context,
-                  include_document: bool, options: Mapping[str, object], answer_bytes: int) -> Any:
+                  include_document: bool, span_min_tokens: int, span_max_tokens: int, options: Mapping[str, object],
+                  answer_bytes: int) -> Any:
     """The Encode of one text with spans. ValueError unless one of spans and policy is given."""
     if (spans is None) == (policy is None):
         raise ValueError("give either spans or a policy: 'sentences', 'paragraphs' or ('fixed', tokens, overlap)")
     request = contract.EncodeRequest(inputs=[input_message(text)], options=options_message(options, answer_bytes))
     request.options.span_context = contract.enum_value("SpanContext", context)
     request.options.include_document_vector = include_document
+    request.options.span_min_tokens = span_min_tokens
+    request.options.span_max_tokens = span_max_tokens
     if spans is not None:
         request.inputs[0].spans.extend(ranges(spans))
         request.options.span_policy = contract.enum_value("SpanPolicy", "given")
