@@ -120,7 +120,7 @@ class Client:
         policy            instead of spans: "sentences", "paragraphs" or ("fixed", tokens, overlap)
         span_min_tokens   of a policy's sentences or paragraphs, merge shorter ones with those
                           behind them, else with the one before; 0 = none
-        max_tokens        and divide longer ones: between sentences, clauses, words or tokens, the
+        span_max_tokens   and divide longer ones: between sentences, clauses, words or tokens, the
                           best that there is; 0 = none
         context           what the vectors have seen: "document", the whole text; "independent", the
                           span alone
