@@ -58,8 +58,11 @@ Json SchemaOf(const JsonField& field, int64_t most) {
       return Text();
     case JsonType::kBool:
       return {{"type", "boolean"}};
-    case JsonType::kCount:
-      return WholeNumber(UINT32_MAX);
+    case JsonType::kCount: {
+      Json count = WholeNumber(UINT32_MAX);
+      count["minimum"] = 1;
+      return count;
+    }
     case JsonType::kChoice:
       return {{"type", "string"}, {"enum", field.choices}};
     case JsonType::kTexts:
@@ -197,9 +200,7 @@ constexpr std::pair<const char*, const char*> kFailures[] = {
     {"400", "The request is not as it must be; the message names the field."},
     {"401", "A key is missing or wrong."},
     {"408", "The body did not come in time."},
-    {"411", "The body has no length."},
     {"413", "The request, or a text of it, is too large."},
-    {"415", "The body is compressed."},
     {"422", "The request is not as it must be; routes of text-embeddings-inference."},
     {"429", "The server is full; Retry-After says when to try again."},
     {"500", "The server failed."},
@@ -227,7 +228,7 @@ Json Describe(const Operation& operation) {
                     {"responses", Answers(operation)}};
   if (!operation.request.is_null()) {
     described["requestBody"] = {
-        {"required", true},
+        {"required", operation.request_type != kLines},  // there may be no lines
         {"content",
          {{operation.request_type, operation.request_type == kLines
                                        ? Json::object()
@@ -237,7 +238,7 @@ Json Describe(const Operation& operation) {
          {"in", "header"},
          {"required", false},
          {"description", "Seconds that the caller waits. Default: the server's."},
-         {"schema", {{"type", "string"}, {"pattern", "^[1-9][0-9]{0,2}$"}}}}};
+         {"schema", {{"type", "number"}, {"exclusiveMinimum", 0}}}}};
   }
   return described;
 }
@@ -317,6 +318,12 @@ std::vector<Operation> Operations(int64_t most) {
       {.path = "/embed",
        .tag = "text-embeddings-inference",
        .summary = "A vector for each text.",
+       .errors = Errors::kTei,
+       .request = ObjectOf(TeiEmbedFields(), most),
+       .answer = vectors},
+      {.path = "/",
+       .tag = "text-embeddings-inference",
+       .summary = "As /embed.",
        .errors = Errors::kTei,
        .request = ObjectOf(TeiEmbedFields(), most),
        .answer = vectors},
