@@ -33,7 +33,7 @@ def of_openai(**fields):
 
 class OpenAITest(unittest.TestCase):
     def test_token_ids_of_another_vocabulary_are_refused_with_a_way_out(self):
-        """By default the package sends the ids of OpenAI's vocabulary, which mean other words here."""
+        """The package sends ids of OpenAI's vocabulary by default, which mean other words here."""
         with self.assertRaises(openai.BadRequestError) as raised:
             of_openai(check_embedding_ctx_length=True).embed_documents(door.TEXTS)
         self.assertEqual(raised.exception.param, "model")

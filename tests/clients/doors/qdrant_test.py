@@ -61,7 +61,7 @@ class NeighboursTest(unittest.TestCase):
         self.check(lambda texts: of_openai(texts, dimensions=192), models.VectorParams(size=192, distance=models.Distance.DOT))
 
     def test_whole_numbers_find_it_too(self):
-        """int8 of the door, in a collection of bytes: qdrant's are unsigned, so they are moved by 128."""
+        """int8 of the door in a collection of bytes. Those are unsigned, so 128 is added."""
         self.check(lambda texts: [[value + 128 for value in vector] for vector in of_openai(texts, embedding_type="int8")],
                    models.VectorParams(size=384, distance=models.Distance.EUCLID, datatype=models.Datatype.UINT8))
 
