@@ -216,8 +216,11 @@ Json Answers(const Operation& operation) {
   }
   Json answers = {{"200", {{"description", "Done."}, {"content", std::move(content)}}}};
   for (const auto& [code, meaning] : kFailures) {
+    // What the port refuses before a route has it is a line of text to callers that name no JSON.
     answers[code] = {{"description", meaning},
-                     {"content", {{kJson, {{"schema", Ref(ErrorName(operation.errors))}}}}}};
+                     {"content",
+                      {{kJson, {{"schema", Ref(ErrorName(operation.errors))}}},
+                       {"text/plain", {{"schema", Text()}}}}}};
   }
   return answers;
 }
