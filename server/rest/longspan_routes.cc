@@ -77,7 +77,7 @@ class EncodeRequest final : public LongspanRequest {
             return WithInput(status, path, id);
           },
           [id, format = decoded->format](const EncodedDocument& document, const StageTimings&,
-                                     std::string* out) {
+                                         std::string* out) {
             AppendEncodingJson(document, id, format, out);
           }));
     }

@@ -196,13 +196,13 @@ class EmbeddingsRequest final : public BatchRequest {
 };
 
 HttpResponse Models(const ServiceParts& parts) {
-  const nlohmann::ordered_json model = {{"id", parts.model->name},
-                                        {"object", "model"},
-                                        {"created", 0},
-                                        {"owned_by", "longspan"},
-                                        {"max_model_len", parts.max_tokens()},
-                                        {"dimensions", parts.model->output_dimensions}};
-  const nlohmann::ordered_json list = {{"object", "list"}, {"data", {model}}};
+  nlohmann::ordered_json model = {{"id", parts.model->name},
+                                  {"object", "model"},
+                                  {"created", 0},
+                                  {"owned_by", "longspan"},
+                                  {"dimensions", parts.model->output_dimensions}};
+  if (parts.max_tokens() > 0) model["max_model_len"] = parts.max_tokens();
+  const nlohmann::ordered_json list = {{"object", "list"}, {"data", {std::move(model)}}};
   return {.content_type = "application/json", .body = list.dump() + "\n"};
 }
 

@@ -29,6 +29,7 @@ def plain(value):
 
 
 DOORS = [Door("/v1/embeddings", "openai", "input", plain),
+         Door("/v2/embed", "cohere", "texts", plain),
          Door("/embed", "tei", "inputs", plain), Door("/", "tei", "inputs", plain), Door("/embed_all", "tei", "inputs", plain),
          Door("/tokenize", "tei", "inputs", plain), Door("/decode", "tei", "ids", as_ids),
          Door("/encode", "longspan", "inputs", as_inputs),
@@ -66,6 +67,9 @@ class Answer:
         if dialect == "tei":
             assert set(body) == {"error", "error_type"}, body
             return self.code, None, body["error"]
+        if dialect == "cohere":
+            assert set(body) == {"message"}, body
+            return self.code, None, body["message"]
         if dialect == "openai":
             assert set(body["error"]) == {"message", "type", "param", "code"}, body
             return self.code, body["error"]["param"], body["error"]["message"]
@@ -141,7 +145,7 @@ class DoorsTest(unittest.TestCase):
         code, name, message = answer.error(each.dialect)
         with self.subTest(path=each.path, kind=kind):
             self.assertEqual(code, tei if each.dialect == "tei" else 400, answer.body)
-            if field is not None and each.dialect != "tei":
+            if field is not None and each.dialect not in ("tei", "cohere"):
                 self.assertEqual(name, field)
             for word in words:
                 self.assertIn(word, message)
@@ -289,7 +293,7 @@ class TransportTest(unittest.TestCase):
             with Connection(server) as connection:
                 connection.send(b"".join(head(each.path, len(body)) + body for body in bodies))
                 codes = [connection.answer().code for _ in bodies]
-            wrong = {"tei": 422, "openai": 400, "longspan": 400}[each.dialect] if each.path != "/encode_stream" else 200
+            wrong = {"tei": 422, "openai": 400, "cohere": 400, "longspan": 400}[each.dialect] if each.path != "/encode_stream" else 200
             self.assertEqual(codes, [200, wrong, 200], each.path)
 
     def test_a_slow_sender_is_sent_away(self):
