@@ -15,7 +15,8 @@
 // Callbacks run on the thread of the event loop, or on the caller's where the connection is no
 // more. They must not block.
 //
-// Thread safety: all methods from any thread, but TakeBody, MoveBody and HoldBody. An exchange may outlive the server.
+// Thread safety: all methods from any thread, but TakeBody, MoveBody and HoldBody. An exchange may
+// outlive the server.
 #pragma once
 
 #include <cstdint>

@@ -17,8 +17,8 @@ namespace longspan {
 
 // Fills `message`. INVALID_ARGUMENT, with the field's path as errors of longspan.v1 name it
 // ("inputs[3].token_ids.ids[7]"), what was got and what is allowed, where a value has another type
-// or range, a field comes by both its names, or two fields of one choice are given. A field that the
-// message does not have is added to `ignored`.
+// or range, a field comes by both its names, or two fields of one choice are given. A field that
+// the message does not have is added to `ignored`.
 absl::Status ReadMessage(JsonValue json, google::protobuf::Message* message,
                          IgnoredFields* ignored);
 

@@ -1,6 +1,6 @@
-// Any bytes as the body of a JSON route: it is read as a message of the contract and by the table of
-// OpenAI's route, or refused in one line that is short. nlohmann's parser takes what ReadJson takes,
-// and a message that was read is written by protobuf and read again as the same.
+// Any bytes as the body of a JSON route: it is read as a message of the contract and by a table of
+// fields, or refused in one line that is short. nlohmann's parser takes what ReadJson takes, and a
+// message that was read is written by protobuf and read again as the same.
 #include <google/protobuf/util/message_differencer.h>
 #include <longspan/v1/encoder.pb.h>
 
