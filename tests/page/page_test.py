@@ -530,6 +530,9 @@ class PageTest(unittest.TestCase):
         self.assertIn("too much to do right now. It asks to try again in 3 seconds. Your text is still here.", said)
         self.assertIn("The server says: own words", said)
 
+    def test_a_text_that_no_pause_makes_fit(self):
+        self.assertIn("The text is more than this server takes on at once.", self.refused(429))
+
     def test_a_draining_server(self):
         self.assertIn("takes no work right now", self.refused(503, {"Retry-After": "1"}))
 
