@@ -400,6 +400,7 @@ class PageTest(unittest.TestCase):
             if tab.evaluate("document.activeElement.closest('#best') !== null"):
                 break
         tab.keyboard.press("ArrowDown")
+        self.assertEqual(tab.evaluate("document.activeElement.querySelector('.rank').textContent"), "2")
         self.assertEqual(tab.evaluate("document.activeElement.getAttribute('aria-current')"), "true")
         chosen = tab.evaluate("document.activeElement.dataset.span")
         self.assertEqual(tab.evaluate("document.querySelector('#reader .chosen').dataset.span"), chosen)
