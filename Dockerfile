@@ -24,15 +24,15 @@ RUN ./dev build longspan-server longspan longspan-model embedded_model && ./dev 
 # hadolint ignore=DL3006
 FROM ${BASE} AS cpu
 RUN apt-get update && apt-get install -y --no-install-recommends \
-      libgrpc++1.51 libprotobuf32 libprometheus-cpp-core1.0 libabsl20220623 libcairo2 fonts-dejavu-core ca-certificates \
+      libgrpc++1.51 libprotobuf32 libprometheus-cpp-core1.0 libabsl20220623 libicu72 libcairo2 fonts-dejavu-core ca-certificates \
     && rm -rf /var/lib/apt/lists/*
 # What changes least comes first, so that a new version keeps the layers of LibTorch and the model.
 COPY --from=build /opt/longspan/lib /opt/longspan/lib
-COPY --from=build /opt/longspan/model /opt/longspan/model
+COPY --from=build /opt/longspan/models /opt/longspan/models
 COPY --from=build /opt/longspan/LICENSE /opt/longspan/NOTICE /opt/longspan/
 COPY --from=build /opt/longspan/licenses /opt/longspan/licenses
 COPY --from=build /opt/longspan/bin /opt/longspan/bin
-ENV PATH=/opt/longspan/bin:$PATH LONGSPAN_MODEL=/opt/longspan/model LONGSPAN_LISTEN=0.0.0.0:50051 LONGSPAN_HTTP=0.0.0.0:8080
+ENV PATH=/opt/longspan/bin:$PATH LONGSPAN_MODEL=/opt/longspan/models/all-MiniLM-L6-v2 LONGSPAN_LISTEN=0.0.0.0:50051 LONGSPAN_HTTP=0.0.0.0:8080
 USER 10001:10001
 EXPOSE 50051 8080
 STOPSIGNAL SIGTERM

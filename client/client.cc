@@ -29,6 +29,13 @@ constexpr int kMaxMessageBytes = 64 << 20;
 // Inputs of an EncodeStream that are kept until they are answered. A server works on 64 of a stream
 // at once (--max-stream-inputs).
 constexpr size_t kMostUnanswered = 256;
+constexpr size_t kMostUnansweredBytes = 64 << 20;
+
+// Tells the server the largest answer that comes through, where the caller names none.
+template <typename Limited>
+void SetAnswerLimit(Limited* limited) {
+  if (limited->max_answer_bytes() == 0) limited->set_max_answer_bytes(kMaxMessageBytes);
+}
 
 // gRPC's defaults are one second and two minutes. With these, a server that is just starting is
 // found within a second.
@@ -166,9 +173,11 @@ void Client::Rest(absl::Duration pause) {
 
 absl::StatusOr<v1::EncodeResponse> Client::Encode(const v1::EncodeRequest& request,
                                                   absl::Duration deadline) {
+  v1::EncodeRequest limited = request;
+  SetAnswerLimit(limited.mutable_options());
   v1::EncodeResponse response;
   const absl::Status status = Repeat(deadline, [&](grpc::ClientContext* context) {
-    return stub_->Encode(context, request, &response);
+    return stub_->Encode(context, limited, &response);
   });
   if (!status.ok()) return status;
   return response;
@@ -176,9 +185,11 @@ absl::StatusOr<v1::EncodeResponse> Client::Encode(const v1::EncodeRequest& reque
 
 absl::StatusOr<v1::TokenizeResponse> Client::Tokenize(const v1::TokenizeRequest& request,
                                                       absl::Duration deadline) {
+  v1::TokenizeRequest limited = request;
+  SetAnswerLimit(&limited);
   v1::TokenizeResponse response;
   const absl::Status status = Repeat(deadline, [&](grpc::ClientContext* context) {
-    return stub_->Tokenize(context, request, &response);
+    return stub_->Tokenize(context, limited, &response);
   });
   if (!status.ok()) return status;
   return response;
@@ -223,13 +234,14 @@ absl::Status Client::EncodeTokens(
 absl::Status Client::EncodeStream(
     const v1::EncodeOptions& options, const std::function<std::optional<v1::Input>()>& next,
     absl::Duration deadline, const std::function<void(const v1::EncodeStreamResponse&)>& take) {
-  Unanswered unanswered(next, kMostUnanswered);
+  Unanswered unanswered(next, kMostUnanswered, kMostUnansweredBytes);
   return Repeat(deadline, [&](grpc::ClientContext* context) {
     unanswered.Begin();
     const auto stream = stub_->EncodeStream(context);
     std::thread sender([&] {
       v1::EncodeStreamRequest request;
       *request.mutable_options() = options;  // of the first message, and so of all
+      SetAnswerLimit(request.mutable_options());
       while (auto input = unanswered.ToSend()) {
         *request.mutable_input() = *std::move(input);
         if (!stream->Write(request)) return;

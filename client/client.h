@@ -3,8 +3,9 @@
 // Every call has a deadline, which covers all attempts of the call together. The calls change
 // nothing on the server, so they are made again while it is UNAVAILABLE (it starts anew) or
 // overloaded (RESOURCE_EXHAUSTED), as client/retry.h says: a server that was reached before until
-// the deadline, one that never was for 10 s. A message may have 64 MiB in each direction. An error
-// has the code and the message that the server gave, and says after how many attempts.
+// the deadline, one that never was for 10 s. A message may have 64 MiB in each direction, and the
+// calls tell the server so (max_answer_bytes), unless the request says otherwise. An error has the
+// code and the message that the server gave, and says after how many attempts.
 //
 // This example is compiled and run by tests/client/client_example_test.cc:
 //
@@ -80,7 +81,7 @@ class Client {
   // end; it is called on a thread of this call's own. `take` gets an answer for each, in any order,
   // on the calling thread; what is wrong with an input is in the status of its answer. When the
   // stream breaks, the inputs without an answer are sent again, so each is taken once. At most 256
-  // are kept for that.
+  // are kept for that, and at most 64 MiB of them, or a single one.
   absl::Status EncodeStream(const v1::EncodeOptions& options,
                             const std::function<std::optional<v1::Input>()>& next,
                             absl::Duration deadline,

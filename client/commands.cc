@@ -1,18 +1,23 @@
 #include "client/commands.h"
 
-#include <google/protobuf/util/json_util.h>
-
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
+#include <filesystem>
+#include <system_error>
 #include <utility>
 #include <vector>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/numbers.h"
 #include "absl/time/clock.h"
+#include "client/answer_writer.h"
 #include "client/bench.h"
+#include "client/encode_files.h"
+#include "client/encode_options.h"
+#include "client/exit_code.h"
+#include "client/info_text.h"
 #include "client/steady_now.h"
 #include "client/summary.h"
 #include "client/text_file.h"
@@ -24,60 +29,24 @@ namespace {
 constexpr char kExitCodes[] =
     "Exit codes:\n"
     "  0    done\n"
-    "  1    the server answered with an error (code and message on stderr);\n"
+    "  1    the server answered with an error (code and message on stderr); of many files, for "
+    "one\n"
+    "       at least, and the others are done;\n"
     "       bench: also where its --lengths are wrong or its CA file cannot be read\n"
     "  2    the server cannot be reached, is not SERVING, or the deadline passed\n"
-    "  3    the text file or the CA file cannot be read, the text is not UTF-8, the output cannot\n"
+    "  3    a text file or the CA file cannot be read, a text is not UTF-8, the output cannot\n"
     "       be written, or fewer than 16 files may be open\n"
     "  100+ wrong usage\n"
     "Environment: LONGSPAN_SERVER (--server; where it is not set, LONGSPAN_LISTEN of a server on\n"
     "this machine), LONGSPAN_CA (--ca), LONGSPAN_KEY (bearer key).";
 
-enum ExitCode { kDone = 0, kServerError = 1, kNoAnswer = 2, kBadFile = 3 };
-
-// Prints the code and the message as one line on stderr, also where the message has several lines.
-int Fail(ExitCode code, const absl::Status& status) {
-  std::fprintf(stderr, "longspan: %s: %s\n", absl::StatusCodeToString(status.code()).c_str(),
-               JoinLines(std::string(status.message()), std::string::npos).c_str());
-  return code;
-}
-
-// Fail for a call that ended with an error: the exit code says whether there was an answer at all.
-int FailCall(const absl::Status& status) {
-  const bool no_answer = absl::IsUnavailable(status) || absl::IsDeadlineExceeded(status);
-  return Fail(no_answer ? kNoAnswer : kServerError, status);
-}
-
-void PrintJson(const google::protobuf::Message& message) {
-  google::protobuf::util::JsonPrintOptions options;
-  options.preserve_proto_field_names = true;
-  // Without this, proto3 would leave out "truncated": false, which is an answer.
-  options.always_print_primitive_fields = true;
-  std::string json;
-  if (google::protobuf::util::MessageToJsonString(message, &json, options).ok())
-    std::printf("%s\n", json.c_str());
-}
-
-// The request that the options of the command ask for. A name that is empty leaves the default of
-// the contract.
-v1::EncodeRequest BuildRequest(const EncodeCommand& command, const std::string& text) {
+v1::EncodeRequest BuildRequest(const EncodeCommand& command, const std::string& id,
+                               const std::string& text) {
   v1::EncodeRequest request;
   v1::Input* input = request.add_inputs();
-  input->set_id(command.file);
+  input->set_id(id);
   input->set_text(text);
-  v1::EncodeOptions* options = request.mutable_options();
-  const auto upper = [](const std::string& name) { return absl::AsciiStrToUpper(name); };
-  v1::Truncation truncation = v1::TRUNCATION_UNSPECIFIED;
-  if (v1::Truncation_Parse("TRUNCATION_" + upper(command.truncation), &truncation))
-    options->set_truncation(truncation);
-  v1::Pooling pooling = v1::POOLING_UNSPECIFIED;
-  if (v1::Pooling_Parse("POOLING_" + upper(command.pooling), &pooling))
-    options->set_pooling(pooling);
-  v1::SpanPolicy spans = v1::SPAN_POLICY_UNSPECIFIED;
-  if (v1::SpanPolicy_Parse("SPAN_POLICY_" + upper(command.spans), &spans))
-    options->set_span_policy(spans);
-  options->set_dimensions(static_cast<uint32_t>(command.dimensions));
-  options->set_prompt_name(command.prompt_name);
+  *request.mutable_options() = OptionsOf(command);
   return request;
 }
 
@@ -99,7 +68,8 @@ int PrintRanking(Client* client, const CommonOptions& common, const EncodeComman
                  const std::string& text, const v1::Encoding& document) {
   EncodeCommand plain = command;
   plain.spans.clear();
-  const auto query = client->Encode(BuildRequest(plain, command.query), common.deadline);
+  plain.span_min_tokens = plain.span_max_tokens = 0;
+  const auto query = client->Encode(BuildRequest(plain, "query", command.query), common.deadline);
   if (!query.ok()) return FailCall(query.status());
   std::vector<std::pair<double, int>> ranking;
   ranking.reserve(document.spans_size());
@@ -153,11 +123,33 @@ void AddDuration(CLI::App* app, const std::string& name, absl::Duration* value, 
 }
 
 void AddEncode(CLI::App* app, EncodeCommand* command) {
-  app->add_option("FILE", command->file, "text file, or - for standard input");
+  app->add_option("FILE", command->files,
+                  "text files, folders with all text files below them, or - for standard input");
+  app->add_option("--include", command->include,
+                  "of folders: only files of such names, as '*.md' (may be given again)")
+      ->allow_extra_args(false);
+  app->add_option(
+         "--format", command->format,
+         "json: the answer to one text | jsonl: a line for each, as they come | table: for "
+         "people | npy: numpy's matrix in --out, with the ids beside it; default: json for "
+         "one file, jsonl for more and for folders")
+      ->check(CLI::IsMember({"json", "jsonl", "table", "npy"}));
+  app->add_option("--out", command->out, "the file of --format npy, as vectors.npy");
   app->add_flag("--summary", command->summary,
                 "print for people: tokens read, vector head, time by stage, tokens/s");
-  AddChoice(app, "--spans", &command->spans, {"sentences", "paragraphs"},
-            "one vector for each, beside the vector of the text");
+  app->add_option("--spans", command->spans,
+                  "a vector for each, beside the text's: none | sentences | paragraphs | "
+                  "fixed:TOKENS[:OVERLAP], as fixed:128:16")
+      ->check(CLI::Validator(CheckSpans, ""));
+  app->add_option("--span-min-tokens", command->span_min_tokens,
+                  "with --spans: merge shorter ones with their neighbours; 0 = none")
+      ->check(CLI::NonNegativeNumber);
+  app->add_option("--span-max-tokens", command->span_max_tokens,
+                  "with --spans: divide longer ones at the best places; 0 = none")
+      ->check(CLI::NonNegativeNumber);
+  app->add_option("--max-tokens", command->max_tokens,
+                  "longest text in tokens, at most the server's limit; 0 = that limit")
+      ->check(CLI::NonNegativeNumber);
   app->add_option("--query", command->query,
                   "print only the 5 spans nearest to this text (sentences where --spans is not "
                   "given)");
@@ -217,17 +209,47 @@ void AddBench(CLI::App* app, BenchCommand* command) {
       ->capture_default_str();
 }
 
+// Whether the command names one text, and no folder.
+bool IsOneText(const EncodeCommand& command) {
+  std::error_code error;
+  return command.files.size() == 1 &&
+         (command.files.front() == "-" ||
+          !std::filesystem::is_directory(command.files.front(), error));
+}
+
+// What is wrong with the output that is asked for; empty = nothing is.
+std::string CheckOutput(const EncodeCommand& command, bool one_text) {
+  if (command.format == "npy" && command.out.empty())
+    return "--format npy needs --out FILE, as in --out vectors.npy";
+  if (command.format != "npy" && !command.out.empty())
+    return "--out goes with --format npy; other formats are written to standard output";
+  if (!one_text && (command.summary || !command.query.empty() || command.format == "json"))
+    return "--summary, --query and --format json take one FILE, no folder";
+  const bool other = !command.format.empty() && command.format != "json";
+  if (other && (command.summary || !command.query.empty()))
+    return "--summary and --query have a form of their own; leave out --format";
+  return "";
+}
+
 }  // namespace
 
 int RunEncode(const CommonOptions& common, const EncodeCommand& given) {
   EncodeCommand command = given;
   if (!command.query.empty() && command.spans.empty()) command.spans = "sentences";
-  const auto text = ReadTextFile(command.file);
+  const bool one = IsOneText(command);
+  if (const std::string wrong = CheckOutput(command, one); !wrong.empty())
+    return Fail(static_cast<ExitCode>(CLI::ExitCodes::ValidationError),
+                absl::InvalidArgumentError(wrong));
+  if (!one || (command.format != "json" && !command.format.empty()))
+    return EncodeFiles(common, command);
+  const std::string& file = command.files.front();
+  const auto text = ReadTextFile(file);
   if (!text.ok()) return Fail(kBadFile, text.status());
   const auto client = Client::Connect(common.client);
   if (!client.ok()) return Fail(kBadFile, client.status());
   const absl::Time start = SteadyNow();
-  const auto response = (*client)->Encode(BuildRequest(command, *text), common.deadline);
+  const auto response =
+      (*client)->Encode(BuildRequest(command, IdOfPath(file), *text), common.deadline);
   if (!response.ok()) return FailCall(response.status());
   const absl::Duration wall = SteadyNow() - start;
   if (!command.query.empty())
@@ -235,17 +257,21 @@ int RunEncode(const CommonOptions& common, const EncodeCommand& given) {
   if (command.summary) {
     std::printf("%s", SummaryText(*text, *response, wall).c_str());
   } else {
-    PrintJson(*response);
+    std::printf("%s\n", JsonLine(*response).c_str());
   }
   return 0;
 }
 
-int RunInfo(const CommonOptions& common) {
+int RunInfo(const CommonOptions& common, bool json) {
   const auto client = Client::Connect(common.client);
   if (!client.ok()) return Fail(kBadFile, client.status());
   const auto info = (*client)->GetModelInfo(common.deadline);
   if (!info.ok()) return FailCall(info.status());
-  PrintJson(*info);
+  if (json) {
+    std::printf("%s\n", JsonLine(*info).c_str());
+  } else {
+    std::printf("%s", InfoText(*info).c_str());
+  }
   return 0;
 }
 
@@ -317,10 +343,13 @@ int RunCommandLine(int argc, char** argv, const Environment& environment,
   EncodeCommand encode;
   std::string service;
   absl::Duration wait;
-  CLI::App* encode_app = app.add_subcommand("encode", "encode a text and print the answer as JSON");
+  CLI::App* encode_app = app.add_subcommand("encode", "encode texts and print the answers");
   AddEncode(encode_app, &encode);
-  CLI::App* info_app =
-      app.add_subcommand("info", "print the model and the limits in force as JSON");
+  CLI::App* info_app = app.add_subcommand("info", "print the model and the limits in force");
+  std::string info_format = "text";
+  info_app->add_option("--format", info_format, "text: for people | json: for scripts")
+      ->check(CLI::IsMember({"text", "json"}))
+      ->capture_default_str();
   CLI::App* health_app = app.add_subcommand("health", "print SERVING or NOT_SERVING");
   health_app->add_option("--service", service, "name to ask for; default: the whole server");
   AddDuration(health_app, "--wait", &wait, /*allow_zero=*/true,
@@ -338,7 +367,7 @@ int RunCommandLine(int argc, char** argv, const Environment& environment,
     return Fail(static_cast<ExitCode>(CLI::ExitCodes::ValidationError), status);
   common.client.proxy = ProxyOf(common.client.server, environment);
   if (encode_app->parsed()) return RunEncode(common, encode);
-  if (info_app->parsed()) return RunInfo(common);
+  if (info_app->parsed()) return RunInfo(common, info_format == "json");
   if (bench_app->parsed()) return PrintBench(common, bench);
   return RunHealth(common, service, wait);
 }

@@ -2,16 +2,19 @@
 // result on stdout and returns the exit code of the program:
 //
 //   0     done
-//   1     the server answered with an error, or `bench` cannot make the load that is asked for
+//   1     the server answered with an error, or `bench` cannot make the load that is asked for; of
+//         many files the server refused one at least
 //   2     the server cannot be reached, is not SERVING, or the deadline passed
-//   3     the input file or the CA file cannot be read, or the text is not UTF-8; `bench` returns 1
+//   3     an input file or the CA file cannot be read, or a text is not UTF-8; `bench` returns 1
 //         for a CA file that cannot be read
 //   100+  wrong usage, with the numbers of CLI11
 //
-// Codes 1 to 3 come with one line on stderr, which has the status code and the message. The one
-// exception is `health`, which prints the state of a server that is not SERVING on stdout.
+// Codes 1 to 3 come with one line on stderr, or of many files one for each that failed, which has
+// the status code and the message. The one exception is `health`, which prints the state of a
+// server that is not SERVING on stdout.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -27,9 +30,15 @@ struct CommonOptions {
 };
 
 struct EncodeCommand {
-  std::string file = "-";  // - = standard input
+  std::vector<std::string> files = {"-"};  // and folders; - = standard input
+  std::vector<std::string> include;        // of folders: which names; empty = all
+  std::string format;      // json | jsonl | table | npy; empty = json of one text, else jsonl
+  std::string out;         // the file of npy
   bool summary = false;    // print a summary for people instead of JSON
-  std::string spans;       // sentences | paragraphs; empty = no spans
+  std::string spans;       // none | sentences | paragraphs | fixed:TOKENS[:OVERLAP]; empty = none
+  int span_min_tokens = 0;  // shorter spans are merged; 0 = none
+  int span_max_tokens = 0;  // longer spans are divided; 0 = none
+  int64_t max_tokens = 0;  // longest text in tokens; 0 = the server's limit
   std::string truncation = "reject";
   std::string pooling;      // empty = the model's own
   std::string prompt_name;  // empty = the model's default
@@ -38,7 +47,8 @@ struct EncodeCommand {
 };
 
 int RunEncode(const CommonOptions& common, const EncodeCommand& command);
-int RunInfo(const CommonOptions& common);
+// `json`: for scripts; else for people.
+int RunInfo(const CommonOptions& common, bool json);
 // Asks once where `wait` is 0. Else it asks again until the answer is SERVING, for at most `wait`;
 // an error that time cannot heal, such as an unknown service, ends it at once.
 int RunHealth(const CommonOptions& common, const std::string& service, absl::Duration wait);

@@ -12,15 +12,14 @@ constexpr int kHeadValues = 8;  // values of the vector that are shown: as many 
 
 double Milliseconds(uint64_t nanoseconds) { return static_cast<double>(nanoseconds) * 1e-6; }
 
-// The first values of the vector, as "[0.125000, -0.250000, ...]".
-std::string VectorHead(const v1::Vector& vector) {
-  std::string head;
-  for (int i = 0; i < std::min(vector.values_size(), kHeadValues); ++i)
-    absl::StrAppendFormat(&head, "%s%.6f", i > 0 ? ", " : "", vector.values(i));
-  return absl::StrCat("[", head, vector.values_size() > kHeadValues ? ", ...]" : "]");
-}
-
 }  // namespace
+
+std::string VectorHead(const v1::Vector& vector, int most_values) {
+  std::string head;
+  for (int i = 0; i < std::min(vector.values_size(), most_values); ++i)
+    absl::StrAppendFormat(&head, "%s%.6f", i > 0 ? ", " : "", vector.values(i));
+  return absl::StrCat("[", head, vector.values_size() > most_values ? ", ...]" : "]");
+}
 
 std::string JoinLines(const std::string& text, size_t max_bytes) {
   std::string line;
@@ -46,7 +45,7 @@ std::string SummaryText(const std::string& text, const v1::EncodeResponse& respo
       text.size(), encoding.truncated() ? "TRUNCATED" : "nothing truncated, one pass");
   if (encoding.has_vector())
     absl::StrAppendFormat(&out, "vector   %d values %s\n", encoding.vector().dimensions(),
-                          VectorHead(encoding.vector()));
+                          VectorHead(encoding.vector(), kHeadValues));
   if (encoding.spans_size() > 0)
     absl::StrAppendFormat(&out, "spans    %d vectors, each seeing the whole text\n",
                           encoding.spans_size());

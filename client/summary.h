@@ -1,5 +1,5 @@
-// The text that `longspan encode --summary` prints. The functions depend on nothing but their
-// arguments.
+// The text that `longspan encode --summary` prints, and what other output shares with it. The
+// functions depend on nothing but their arguments.
 #pragma once
 
 #include <longspan/v1/encoder.pb.h>
@@ -16,6 +16,9 @@ namespace longspan {
 // it, the network included. Each line ends with "\n".
 std::string SummaryText(const std::string& text, const v1::EncodeResponse& response,
                         absl::Duration wall);
+
+// The first values of the vector, as "[0.125000, -0.250000, ...]".
+std::string VectorHead(const v1::Vector& vector, int most_values);
 
 // `text` as one line: each run of white space becomes one space, and there is none at the
 // beginning. What is longer than max_bytes is cut in front of a UTF-8 character, and "..." is

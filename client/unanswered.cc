@@ -27,7 +27,7 @@ std::optional<v1::Input> Unanswered::ToSend() {
       return numbered(*again);
     }
     const auto room = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
-      return broken_ || inputs_.size() < most_;
+      return broken_ || (inputs_.size() < most_ && bytes_ < most_bytes_);
     };
     mu_.Await(absl::Condition(&room));
     if (broken_ || at_end_) return std::nullopt;
@@ -38,6 +38,7 @@ std::optional<v1::Input> Unanswered::ToSend() {
     at_end_ = true;
     return std::nullopt;
   }
+  bytes_ += input->ByteSizeLong();
   const auto kept = inputs_.emplace(++numbers_, *std::move(input)).first;
   // A stream that broke meanwhile sends it as one of those before.
   if (broken_) return std::nullopt;
@@ -57,6 +58,7 @@ bool Unanswered::Answer(v1::EncodeStreamResponse* response) {
       absl::SimpleAtoi(response->encoding().id(), &number) ? inputs_.find(number) : inputs_.end();
   if (found == inputs_.end()) return false;
   response->mutable_encoding()->set_id(found->second.id());
+  bytes_ -= found->second.ByteSizeLong();
   inputs_.erase(found);
   return true;
 }

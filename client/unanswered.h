@@ -21,9 +21,9 @@ namespace longspan {
 class Unanswered {
  public:
   // `next` gives the inputs, one a call, and nothing at the end. `most`: so many are kept, and then
-  // no new one is taken until one is answered.
-  Unanswered(std::function<std::optional<v1::Input>()> next, size_t most)
-      : next_(std::move(next)), most_(most) {}
+  // no new one is taken until one is answered. `most_bytes`: nor while they have as many bytes.
+  Unanswered(std::function<std::optional<v1::Input>()> next, size_t most, size_t most_bytes)
+      : next_(std::move(next)), most_(most), most_bytes_(most_bytes) {}
 
   // A new stream: what is unanswered is to be sent again.
   void Begin();
@@ -40,8 +40,10 @@ class Unanswered {
  private:
   const std::function<std::optional<v1::Input>()> next_;  // for the thread that sends
   const size_t most_;
+  const size_t most_bytes_;
   mutable absl::Mutex mu_;
   std::map<uint64_t, v1::Input> inputs_ ABSL_GUARDED_BY(mu_);  // by number
+  size_t bytes_ ABSL_GUARDED_BY(mu_) = 0;                      // of those
   uint64_t numbers_ ABSL_GUARDED_BY(mu_) = 0;                  // given so far, from 1
   uint64_t sent_to_ ABSL_GUARDED_BY(mu_) = 0;                  // on this stream, the highest number
   bool at_end_ ABSL_GUARDED_BY(mu_) = false;                   // `next` has nothing more

@@ -42,7 +42,11 @@ endif()
 
 set(_longspan_embed_script "${CMAKE_CURRENT_LIST_FILE}")
 function(longspan_embed_files target header function)
-  list(TRANSFORM ARGN PREPEND "${CMAKE_CURRENT_SOURCE_DIR}/" OUTPUT_VARIABLE files)
+  set(files)
+  foreach(file IN LISTS ARGN)
+    cmake_path(ABSOLUTE_PATH file BASE_DIRECTORY "${CMAKE_CURRENT_SOURCE_DIR}")
+    list(APPEND files "${file}")
+  endforeach()
   set(output "${CMAKE_CURRENT_BINARY_DIR}/${function}.cc")
   add_custom_command(OUTPUT "${output}"
     COMMAND ${CMAKE_COMMAND} "-DFILES=${files}" "-DHEADER=${header}" "-DFUNCTION=${function}" "-DOUTPUT=${output}"

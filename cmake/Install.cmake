@@ -1,5 +1,5 @@
 # What `./dev install DIR` puts into DIR, beside the programs in bin/ (longspan_add_program): lib/
-# with the CPU part of LibTorch, laid out as its RPATH wants it; licenses/; and model/.
+# with the CPU part of LibTorch, laid out as its RPATH wants it; licenses/; and models/.
 install(CODE "file(GLOB openmp \"${LONGSPAN_LIBTORCH_LIB}/libgomp*.so*\")
   file(INSTALL DESTINATION \"\${CMAKE_INSTALL_PREFIX}/lib/torch/lib\" TYPE FILE FILES
     \"${LONGSPAN_LIBTORCH_LIB}/libtorch_cpu.so\" \"${LONGSPAN_LIBTORCH_LIB}/libc10.so\" \${openmp})
@@ -9,5 +9,5 @@ install(CODE "file(GLOB openmp \"${LONGSPAN_LIBTORCH_LIB}/libgomp*.so*\")
     file(GLOB licenses \"${LONGSPAN_LIBTORCH_LIB}/../../\${package}-*/licenses/*\")
     file(INSTALL DESTINATION \"\${CMAKE_INSTALL_PREFIX}/licenses/\${package}\" TYPE FILE FILES \${licenses})
   endforeach()")
-install(DIRECTORY "${LONGSPAN_EMBEDDED_MODEL}/" DESTINATION model OPTIONAL)
+install(DIRECTORY "${LONGSPAN_EMBEDDED_MODEL}/" DESTINATION models/all-MiniLM-L6-v2 OPTIONAL)
 install(FILES LICENSE NOTICE DESTINATION . OPTIONAL)

@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
-#include <filesystem>
 #include <new>
 #include <numeric>
 #include <set>
@@ -15,6 +14,7 @@
 #include "core/backend/backend.h"
 #include "core/backend/open_backend.h"
 #include "core/checkpoint/model_folder.h"
+#include "core/checkpoint/model_name.h"
 #include "core/cost_model.h"
 #include "core/encoder.h"
 #include "core/layers/linear.h"
@@ -25,8 +25,6 @@
 #include "core/runtime/memory.h"
 #include "core/runtime/process_checks.h"
 #include "core/weights/int8_weights.h"
-#include "core/weights/one_line.h"
-#include "nlohmann/json.hpp"
 
 namespace longspan {
 namespace {
@@ -49,30 +47,6 @@ double SecondsSince(WarmUpClock::time_point begin) {
   return std::chrono::duration<double>(WarmUpClock::now() - begin).count();
 }
 
-// The name that the config gives, or the folder's path where it gives none. "owner/model" stays as
-// it is; of a path the last component is taken.
-std::string ModelName(const ModelFolder& folder) {
-  const auto found = folder.config().find("_name_or_path");
-  std::string name =
-      found != folder.config().end() && found->is_string() ? found->get<std::string>() : "";
-  if (name.empty()) name = folder.path();
-  const bool is_path = name.starts_with("/") || name.starts_with(".") ||
-                       std::count(name.begin(), name.end(), '/') > 1;
-  if (!is_path && found != folder.config().end() && name != folder.path()) return name;
-  while (name.size() > 1 && name.ends_with("/")) name.pop_back();
-  std::error_code error;
-  const std::filesystem::path absolute = std::filesystem::absolute(name, error);
-  return (error ? std::filesystem::path(name) : absolute.lexically_normal()).filename().string();
-}
-
-// The name as clients, metrics and logs can carry it: valid UTF-8 in one line. A folder's name may
-// hold any bytes but '/' and NUL.
-std::string PrintableName(const ModelFolder& folder) {
-  const nlohmann::json name = OneLine(ModelName(folder));
-  const auto replace = nlohmann::json::error_handler_t::replace;  // U+FFFD for what is not UTF-8
-  return nlohmann::json::parse(name.dump(-1, ' ', false, replace)).get<std::string>();
-}
-
 // The smaller of two bounds, where 0 means that there is none.
 int64_t TighterLimit(int64_t a, int64_t b) {
   if (a == 0 || b == 0) return std::max(a, b);
@@ -81,7 +55,7 @@ int64_t TighterLimit(int64_t a, int64_t b) {
 
 // The architecture's part of the info with what the folder says around it.
 ModelInfo CompleteInfo(ModelInfo info, const ModelFolder& folder, const OutputHead& head) {
-  info.name = PrintableName(folder);
+  info.name = ModelName(folder.path());
   info.max_tokens = TighterLimit(info.max_tokens, folder.max_seq_length().value_or(0));
   info.pooling = folder.pooling();
   info.normalize = folder.normalize();

@@ -13,6 +13,9 @@ namespace {
 constexpr char kFieldUrl[] = "longspan/field";
 constexpr char kRetryAfterUrl[] = "longspan/retry-after-ms";
 constexpr char kReasonUrl[] = "longspan/reason";
+constexpr char kInputUrl[] = "longspan/input";
+constexpr char kInputIdUrl[] = "longspan/input-id";
+constexpr char kNoteUrl[] = "longspan/note";
 
 // In this Abseil, absl::string_view is a type of its own.
 absl::string_view View(std::string_view text) { return {text.data(), text.size()}; }
@@ -21,6 +24,29 @@ std::optional<std::string> Payload(const absl::Status& status, const char* url) 
   const auto payload = status.GetPayload(url);
   if (!payload.has_value()) return std::nullopt;
   return std::string(*payload);
+}
+
+// Whether a message or a field begins with this path, which ends there.
+bool BeginsWithPath(std::string_view text, std::string_view path) {
+  if (!text.starts_with(path)) return false;
+  return text.size() == path.size() ||
+         std::string_view(" .[").find(text[path.size()]) != std::string_view::npos;
+}
+
+// The message with the input of the status in it.
+std::string MessageWithInput(const absl::Status& status) {
+  std::string message(status.message());
+  const std::string path = Payload(status, kInputUrl).value_or("");
+  if (path.empty()) return message;
+  const std::string id = Payload(status, kInputIdUrl).value_or("");
+  const std::string label = id.empty() ? "" : absl::StrCat(" (id ", id, ")");
+  for (const std::string& begin : {FieldOf(status).value_or(""), path}) {
+    if (begin.empty() || !BeginsWithPath(message, begin)) continue;
+    return message.insert(begin.size(), label);
+  }
+  // "input" is the only one of its request, and tells nothing without an id.
+  if (id.empty() && !absl::StrContains(path, "[")) return message;
+  return absl::StrCat(path, label, ": ", message);
 }
 
 // The beginning of a text, at most `most` bytes of it, that does not end inside a UTF-8 character.
@@ -58,6 +84,24 @@ absl::Status WithRetryAfter(absl::Status status, absl::Duration delay) {
 absl::Status WithReason(absl::Status status, std::string_view reason) {
   status.SetPayload(kReasonUrl, absl::Cord(View(reason)));
   return status;
+}
+
+absl::Status WithInput(absl::Status status, std::string_view path, std::string_view id) {
+  const std::optional<std::string> field = FieldOf(status);
+  if (field.has_value() && !BeginsWithPath(*field, path)) return status;
+  status.SetPayload(kInputUrl, absl::Cord(View(path)));
+  if (!id.empty()) status.SetPayload(kInputIdUrl, absl::Cord(Quoted(id)));
+  return status;
+}
+
+absl::Status WithNote(absl::Status status, std::string_view note) {
+  if (!Payload(status, kNoteUrl).has_value()) status.SetPayload(kNoteUrl, absl::Cord(View(note)));
+  return status;
+}
+
+std::string MessageForCaller(const absl::Status& status) {
+  const std::string note = Payload(status, kNoteUrl).value_or("");
+  return absl::StrCat(MessageWithInput(status), note.empty() ? "" : "; ", note);
 }
 
 std::string LimitOf(const absl::Status& status) {

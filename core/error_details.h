@@ -35,11 +35,23 @@ absl::Status InvalidField(std::string_view field, std::string_view message);
 absl::Status AtField(const absl::Status& status, std::string_view field);
 absl::Status WithRetryAfter(absl::Status status, absl::Duration delay);
 absl::Status WithReason(absl::Status status, std::string_view reason);
+// The input that is to blame, by its path in the request ("inputs[3]") and the id that its caller
+// gave it. Nothing changes where the status names a field outside that input, as of the options.
+absl::Status WithInput(absl::Status status, std::string_view path, std::string_view id);
+// What the caller should know beside the text, such as the settings that made a deadline. A note
+// that is there stays.
+absl::Status WithNote(absl::Status status, std::string_view note);
 
 // The details of a status; nullopt where it has none of the kind.
 std::optional<std::string> FieldOf(const absl::Status& status);
 std::optional<absl::Duration> RetryAfterOf(const absl::Status& status);
 std::optional<std::string> ReasonOf(const absl::Status& status);
+
+// The text of a status as its caller reads it: with the input, by path and id, and with the note.
+// The text alone is what the log has, so that no log line holds an id.
+//   inputs[3].text (id 'contract-17') has 900 tokens; this model takes at most 512
+//   inputs[3] (id 'contract-17'): the deadline passed after 2s; <the note>
+std::string MessageForCaller(const absl::Status& status);
 
 // The reasons that exist. ErrorInfo carries them to the caller; they are the label of
 // longspan_rejected_total{reason}, so this list is all that the label can be, beside the names of
@@ -66,6 +78,8 @@ inline constexpr std::string_view kReasonMaxQueueSeconds = "MAX_QUEUE_SECONDS";
 inline constexpr std::string_view kReasonMaxTokenVectorBytes = "MAX_TOKEN_VECTOR_BYTES";
 inline constexpr std::string_view kReasonMaxAnswerBytes = "MAX_ANSWER_BYTES";
 inline constexpr std::string_view kReasonMaxReceivingBytes = "MAX_RECEIVING_BYTES";
+// The limit that the caller set to its own answer, or gRPC to its messages.
+inline constexpr std::string_view kReasonCallersMaxAnswerBytes = "CALLER_MAX_ANSWER_BYTES";
 inline constexpr std::array kReasons = {kReasonDeadlineUnreachable, kReasonMemory,
                                         kReasonMaxTokens,           kReasonMaxTextBytes,
                                         kReasonMaxTextsPerRequest,  kReasonMaxRequestBytes,
@@ -75,7 +89,7 @@ inline constexpr std::array kReasons = {kReasonDeadlineUnreachable, kReasonMemor
                                         kReasonMaxQueueTokens,      kReasonMaxQueueBytes,
                                         kReasonMaxQueueSeconds,     kReasonMaxTokenVectorBytes,
                                         kReasonMaxAnswerBytes,      kReasonMaxReceivingBytes,
-                                        kReasonMaxUncutBytes};
+                                        kReasonMaxUncutBytes,       kReasonCallersMaxAnswerBytes};
 
 // The name of the limit that refused: "max_queue_tokens"; empty where no limit did.
 std::string LimitOf(const absl::Status& status);

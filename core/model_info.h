@@ -46,7 +46,7 @@ struct LayerAttention {
 };
 
 struct ModelInfo {
-  std::string name;          // _name_or_path of the config, or the last component of the folder
+  std::string name;  // of its folder (core/checkpoint/model_name.h), or as the server is told
   std::string architecture;  // model_type of config.json: "longformer", "reformer", ...
   DataType dtype = DataType::kFloat32;
   std::string device = "cpu";

@@ -15,9 +15,11 @@
 #include "server/page/page.h"
 #include "server/rpc/grpc_dial.h"
 #include "server/rpc/metadata_limit.h"
+#include "server/rest/docs_page.h"
 #include "server/rest/rest_routes.h"
 #include "server/rpc/transport_guard.h"
 #include "server/start/start_report.h"
+#include "server/text/sentences.h"
 
 namespace longspan {
 namespace {
@@ -230,6 +232,7 @@ Server::Server(ServerOptions options, ServedModel model, Log* log, std::function
 absl::StatusOr<std::unique_ptr<Server>> Server::Create(ServerOptions options, ServedModel model,
                                                        Log* log, std::function<void()> on_lost) {
   if (absl::Status status = Validate(options); !status.ok()) return status;
+  if (absl::Status status = LoadSentenceRules(); !status.ok()) return status;
   // 0 where LoadServedModel did not run.
   options.replicas = std::max<int64_t>(1, options.replicas);
   if (options.max_batch_tokens == 0) options.max_batch_tokens = DefaultBatchTokens(model.on_card);
@@ -385,7 +388,8 @@ absl::Status Server::ListenHttp(int64_t max_connections, int64_t max_per_client)
       &http_, options_.http_page_keys);
   AddRestRoutes(&parts_, [this] { return health_.ready(); }, &http_);
   metrics_.SetHttpRoutes(http_.routes());
-  // Behind the line above: its dozen files are the route "other".
+  // Behind the line above: their dozen files are the route "other".
+  AddDocsRoutes(&http_);
   if (options_.page) AddPageRoutes(&http_, options_.http_page_keys);
   if (absl::Status status =
           http_.Start(options_.http, HttpOptionsOf(max_connections, max_per_client));
@@ -498,7 +502,7 @@ int64_t Server::ReceivedBytes() const {
   const int64_t texts = 16 * backlog.bytes + 600 * std::min(backlog.bytes, kTokenizedAtOnce);
   const int64_t tokens = 256 * backlog.tokens;
   return HeapBytesInUse() - heap_at_rest_ - texts - tokens - 2 * backlog.answer_bytes -
-         backlog.token_vector_bytes;
+         backlog.token_vector_bytes - http_.body_bytes();
 }
 
 void Server::OnDropped(const OpenCalls::Dropped& dropped) {

@@ -103,6 +103,10 @@ using O = ServerOptions;
 const std::vector<Setting>& Settings() {
   static const auto* settings = new std::vector<Setting>{
       {"model", "model folder (config.json, model.safetensors, tokenizer.json)", Text{&O::model}},
+      {"model-name",
+       "name of the model in answers, metrics and log; default: the folder's, or org/name where it "
+       "is in a cache of the hub",
+       Text{&O::model_name}},
       {"device",
        "cpu | cuda (the first card) | cuda:N | cuda:N,M,... (a replica on each) | auto: the first "
        "card, else the CPU, and the log says why",

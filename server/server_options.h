@@ -25,7 +25,8 @@ struct ModelInfo;
 
 struct ServerOptions {
   // What is served, and where.
-  std::string model;  // folder
+  std::string model;       // folder
+  std::string model_name;  // in answers, metrics and log; empty = that of the folder
   // cpu | cuda | cuda:N | cuda:N,M,... | auto (core/backend/open_backend.h)
   std::string device = "cpu";
   std::string dtype = "float32";  // float32 | bfloat16 | float16 (on cards) | int8 | auto

@@ -38,7 +38,7 @@ server/page: server/http
 server/net: core proto/longspan/v1/address.h
 server/settings: core proto/longspan/v1/edit_distance.h
 server/start: core core/backend/open_backend.h core/tokenizer core/checkpoint core/runtime server/batching server/engine server/telemetry server/settings server/server_options.h
-server: core core/backend/open_backend.h core/runtime server/start server/batching server/engine server/telemetry server/rpc server/tei server/rest server/http server/page server/net server/settings proto/longspan/v1/address.h
+server: core core/backend/open_backend.h core/runtime server/start server/text server/batching server/engine server/telemetry server/rpc server/tei server/rest server/http server/page server/net server/settings proto/longspan/v1/address.h
 client: proto
 TABLE
 )
@@ -83,6 +83,7 @@ forbid "server must not include torch" "$torch" server
 forbid "the engine (server/text, server/batching, server/engine) must not know gRPC, protobuf or Prometheus" "$rpc" server/text server/batching server/engine
 forbid "server/http must not know gRPC, protobuf or Prometheus" "$rpc" server/http
 forbid "Boost is known to event_loop.cc, request_reader.cc and transport.cc of server/http alone" '#include *<boost/' $(find core server client -name '*.h' -o -name '*.cc' | grep -vE '^server/http/(event_loop|request_reader|transport)\.cc$')
+forbid "ICU is known to the files of server/text that find sentences alone" '#include *<unicode/' $(find core server client -name '*.h' -o -name '*.cc' | grep -vE '^server/text/(abbreviations|sentences|sentence_block)\.cc$|^server/text/utf8\.h$')
 forbid "client must not include torch" "$torch" client
 forbid "tests/reference must stand alone" '#include *"(core|server|client)/' tests/reference
 # The wall clock may be set at any time, so nothing waits for a moment of it and no time is measured

@@ -56,7 +56,7 @@ constexpr KnownKey kKeys[] = {
     {"architectures", kHonoured, kAll, "",
      "A causal language model without modules.json is pooled by its last token, every other one by "
      "the mean."},
-    {"_name_or_path", kHonoured, kAll, "", "The name of the model in answers and metrics."},
+    {"_name_or_path", kHarmless, kAll, "", "A note of where the model came from."},
     {"name_or_path", kHarmless, kAll, "", "A note of where the model came from."},
     {"transformers_version", kHarmless, kAll, "", "A note of what wrote the file."},
     {"_commit_hash", kHarmless, kAll, "", "A note of where the model came from."},

@@ -36,6 +36,11 @@ int64_t LimitFor(int64_t limit, int64_t held) {
   return held <= limit / 16 && limit < AdmissionOptions::kNoLimit / 2 ? limit + limit / 4 : limit;
 }
 
+// For a request whose own size is the wait, or passes a limit of the queue.
+constexpr absl::string_view kOwnWait =
+    "; the request's own size is the wait: split it or use EncodeStream";
+constexpr absl::string_view kOwnSize = ", which its own size passes: split it or use EncodeStream";
+
 std::string Seconds(double seconds) {
   return absl::FormatDuration(absl::Trunc(absl::Seconds(seconds), absl::Milliseconds(1)));
 }
@@ -91,7 +96,13 @@ absl::StatusOr<std::vector<AdmissionPermit>> Admission::TryAcquire(
                           absl::Seconds(1));
   std::vector<Cost> costs;
   costs.reserve(claims.size());
-  for (const AdmissionClaim& claim : claims) costs.push_back(PriceLocked(claim));
+  std::array<double, kNumLanes> lane_seconds = {};
+  for (const AdmissionClaim& claim : claims) {
+    costs.push_back(PriceLocked(claim));
+    lane_seconds[static_cast<int>(costs.back().lane)] += costs.back().seconds;
+  }
+  for (Cost& cost : costs)
+    cost.sibling_seconds = lane_seconds[static_cast<int>(cost.lane)] - cost.seconds;
   const auto known = clients_.find(client);
   static const Share kNothing;
   const Share& share = known == clients_.end() ? kNothing : known->second;
@@ -122,7 +133,8 @@ absl::Status Admission::Resize(AdmissionPermit& permit, std::span<const TextShap
   if (!permit.held() || pieces.empty()) return absl::OkStatus();
   Cost exact{.bytes = permit.cost_.bytes,
              .text_bytes = permit.cost_.text_bytes,
-             .found_idle = permit.cost_.found_idle};
+             .found_idle = permit.cost_.found_idle,
+             .sibling_seconds = permit.cost_.sibling_seconds};
   int64_t longest = 0;
   for (const TextShape& piece : pieces) {
     const double seconds = text_seconds_(piece);
@@ -299,7 +311,7 @@ absl::Status Admission::CheckRoomLocked(const Share& client, std::span<const Cos
     return Refuse(
         kReasonMaxQueueBytes,
         absl::StrCat("the queue holds ", others.bytes, " bytes of text; ", bytes,
-                     " more pass its limit of ", max_bytes),
+                     " more pass its limit of ", max_bytes, bytes > max_bytes ? kOwnSize : ""),
         seconds * std::min(1.0, static_cast<double>(over) / std::max<int64_t>(1, others.bytes)));
   }
   const int64_t max_tokens = LimitFor(options_.max_queue_tokens, client.tokens + tokens);
@@ -307,7 +319,7 @@ absl::Status Admission::CheckRoomLocked(const Share& client, std::span<const Cos
     return Refuse(
         kReasonMaxQueueTokens,
         absl::StrCat("the queue holds ", others.tokens, " tokens; about ", tokens,
-                     " more pass its limit of ", max_tokens),
+                     " more pass its limit of ", max_tokens, tokens > max_tokens ? kOwnSize : ""),
         seconds * std::min(1.0, static_cast<double>(over) / std::max<int64_t>(1, others.tokens)));
   }
   return absl::OkStatus();
@@ -318,31 +330,35 @@ absl::Status Admission::CheckTimeLocked(const Share& client, std::span<const Cos
   std::array<double, kNumLanes> own = {};      // predicted seconds of the request's texts
   std::array<double, kNumLanes> longest = {};  // of its longest piece
   double patience = 1;
+  double siblings = 0;  // predicted seconds of other texts of the request that are let in
   for (const Cost& cost : costs) {
     const int lane = static_cast<int>(cost.lane);
     own[lane] += cost.seconds;
     longest[lane] = std::max(longest[lane], cost.longest_seconds);
     if (cost.found_idle) patience = kIdlePatience;
+    // Those of a request that comes do not wait for one another yet.
+    if (costs.size() == 1) siblings = cost.sibling_seconds;
   }
   const double left = absl::ToDoubleSeconds(deadline - clock_->Now());
   const double limit = absl::ToDoubleSeconds(options_.max_queue_wait);
   for (int lane = 0; lane < kNumLanes; ++lane) {
     if (own[lane] == 0) continue;
     const double wait = WaitSecondsLocked(client, static_cast<Lane>(lane), own[lane]);
+    const double of_request = std::min(siblings, client.lane_seconds[lane]) / options_.num_replicas;
     if (wait > limit) {
-      return Refuse(
-          kReasonMaxQueueSeconds,
-          absl::StrCat("the predicted wait is ", Seconds(wait), "; the limit is ", Seconds(limit)),
-          wait - limit);
+      const std::string message =
+          absl::StrCat("the predicted wait is ", Seconds(wait), "; the limit is ", Seconds(limit));
+      if (wait - of_request <= limit) return RefuseSize(kReasonMaxQueueSeconds, message);
+      return Refuse(kReasonMaxQueueSeconds, message, wait - limit);
     }
     const double compute = std::max(longest[lane], own[lane] / options_.num_replicas);
     if (wait + compute <= patience * left) continue;
     const std::string message =
         absl::StrCat("waiting ", Seconds(wait), " and computing ", Seconds(compute),
                      " would pass the deadline in ", Seconds(left), "; nothing was started");
-    // Where the computation alone takes too long, trying again later does not help.
-    if (compute > left)
-      return WithReason(absl::ResourceExhaustedError(message), kReasonDeadlineUnreachable);
+    // Where the request alone takes too long, trying again later does not help.
+    if (compute > left || wait - of_request + compute <= patience * left)
+      return RefuseSize(kReasonDeadlineUnreachable, message);
     return Refuse(kReasonDeadlineUnreachable, message, wait + compute - left);
   }
   return absl::OkStatus();
@@ -354,6 +370,12 @@ absl::Status Admission::Refuse(std::string_view reason, std::string_view message
   absl::Status status =
       absl::ResourceExhaustedError(absl::string_view(message.data(), message.size()));
   return WithReason(WithRetryAfter(std::move(status), absl::Seconds(delay)), reason);
+}
+
+absl::Status Admission::RefuseSize(std::string_view reason, std::string_view message) {
+  return WithReason(absl::ResourceExhaustedError(
+                        absl::StrCat(absl::string_view(message.data(), message.size()), kOwnWait)),
+                    reason);
 }
 
 void Admission::CountLocked(const Cost& cost, int sign, Share* client) {

@@ -8,6 +8,8 @@
 //   RESOURCE_EXHAUSTED with the reason DEADLINE_UNREACHABLE where waiting and computing would take
 //                      longer than the caller has, or
 //   UNAVAILABLE        once the server drains.
+// Where the request's own size is what takes so long, there is no time to try again, and the
+// message says what helps.
 //
 // What is let in is held by AdmissionPermits and given back by their destruction, so that a permit
 // cannot leak.
@@ -109,6 +111,7 @@ class AdmissionPermit {
     double longest_seconds = 0;  // of the longest piece, which no second replica makes shorter
     Lane lane = Lane::kShort;    // of the longest piece
     bool found_idle = false;     // nothing else was let in when its request came
+    double sibling_seconds = 0;  // predicted, of the other texts of its request in its lane
   };
   // What one client has let in and not yet done.
   struct Share {
@@ -213,6 +216,8 @@ class Admission {
                                absl::Time deadline) const ABSL_SHARED_LOCKS_REQUIRED(mu_);
   absl::Status Refuse(std::string_view reason, std::string_view message,
                       double retry_seconds) const;
+  // Where the request itself is too large to be in time: trying again does not help.
+  static absl::Status RefuseSize(std::string_view reason, std::string_view message);
   void CountLocked(const Cost& cost, int sign, Share* client) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void GiveBack(const Cost& cost, Shares::iterator client);
   void GiveBackOutput(int64_t bytes);

@@ -7,8 +7,26 @@
 #include "server/batching/answer_room.h"
 
 namespace longspan {
+namespace {
+
+std::string InMilliseconds(absl::Duration duration) {
+  return absl::FormatDuration(absl::Trunc(duration, absl::Milliseconds(1)));
+}
+
+}  // namespace
+
+absl::Status DeadlinePassed(std::string_view when, double predicted_seconds) {
+  const absl::string_view after(when.data(), when.size());
+  if (predicted_seconds <= 0)
+    return absl::DeadlineExceededError(absl::StrCat("the deadline passed", after));
+  return absl::DeadlineExceededError(
+      absl::StrCat("the deadline passed", after, "; computing was predicted to take ",
+                   InMilliseconds(absl::Seconds(predicted_seconds))));
+}
+
 AdmissionClaim ClaimFor(const EncodeInput& input, int64_t max_tokens) {
   AdmissionClaim claim;
+  if (input.max_tokens > 0) max_tokens = input.max_tokens;
   claim.bytes = static_cast<int64_t>(input.text.empty() ? input.token_ids.size() * sizeof(int32_t)
                                                         : input.prompt.size() + input.text.size());
   claim.span_bytes =
@@ -33,6 +51,8 @@ EncodeTask::EncodeTask(Params params, const Clock* clock)
       client_(std::move(params.client)),
       call_size_(params.call_size.value_or(params.permit.size())),
       estimated_seconds_(params.permit.size().seconds),
+      predicted_seconds_(estimated_seconds_),
+      check_answer_(std::move(params.check_answer)),
       token_vectors_(std::move(params.token_vectors)),
       answer_(std::move(params.answer)),
       timer_(params.timer != nullptr ? std::move(params.timer)
@@ -54,8 +74,8 @@ absl::Status EncodeTask::Abandoned() const {
   if (cancel_ != nullptr && cancel_->cancelled())
     return absl::CancelledError("the caller cancelled the request");
   if (clock_->Now() < deadline_) return absl::OkStatus();
-  return absl::DeadlineExceededError(
-      absl::StrCat("the deadline passed after ", absl::FormatDuration(deadline_ - arrival_)));
+  return DeadlinePassed(absl::StrCat(" after ", InMilliseconds(deadline_ - arrival_)),
+                        predicted_seconds_);
 }
 
 bool EncodeTask::Complete(absl::StatusOr<EncodedDocument> result) {
@@ -73,6 +93,7 @@ void EncodeTask::BeginPreparation() { timer_->BeginPreparation(); }
 
 void EncodeTask::SetPrepared(PreparedText prepared) {
   prepared_ = std::move(prepared);
+  predicted_seconds_ = permit_.size().seconds;
   timer_->EndPreparation();
   absl::MutexLock lock(&mu_);
   encoded_.resize(prepared_.pieces.size());

@@ -17,6 +17,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
@@ -43,6 +44,10 @@ class TokenVectorBuffer;
 // force, in tokens; 0 = no bound.
 AdmissionClaim ClaimFor(const EncodeInput& input, int64_t max_tokens);
 
+// DEADLINE_EXCEEDED: "the deadline passed", `when`, and what computing was predicted to take; 0 =
+// that is not known.
+absl::Status DeadlinePassed(std::string_view when, double predicted_seconds);
+
 class EncodeTask {
  public:
   // Called once, on any thread, with no lock of the engine held; must not block.
@@ -68,6 +73,9 @@ class EncodeTask {
     // What measures the task, where somebody reads it while the task goes on (RpcCall); null = the
     // task makes its own.
     std::shared_ptr<TaskTimer> timer;
+    // Asked once the number of vectors of the answer is known, before the task is queued. An error
+    // ends the task. Empty = the caller takes an answer of any size.
+    std::function<absl::Status(const PreparedText& prepared)> check_answer;
     Done done;
   };
 
@@ -86,6 +94,10 @@ class EncodeTask {
   AdmissionPermit& permit() { return permit_; }  // only before the task is shared
   TokenVectorBuffer* token_vectors() const { return token_vectors_.get(); }  // null = not wanted
   AnswerRoom* answer() const { return answer_.get(); }                       // null = not counted
+  // Whether the caller takes the answer to this (Params::check_answer).
+  absl::Status CheckAnswer(const PreparedText& prepared) const {
+    return check_answer_ ? check_answer_(prepared) : absl::OkStatus();
+  }
 
   // Why this task should not cost anything more: CANCELLED, DEADLINE_EXCEEDED, or ABORTED where it
   // is completed already. OK = go on.
@@ -116,6 +128,8 @@ class EncodeTask {
   const std::string client_;
   const CallSize call_size_;
   const double estimated_seconds_;  // of this task, in call_size_
+  double predicted_seconds_;        // of this task, as exact as is known; set by SetPrepared
+  const std::function<absl::Status(const PreparedText&)> check_answer_;
   const std::shared_ptr<TokenVectorBuffer> token_vectors_;
   const std::shared_ptr<AnswerRoom> answer_;
   const std::shared_ptr<TaskTimer> timer_;

@@ -90,6 +90,7 @@ absl::Status EncodePipeline::Reserve(EncodeTask& task, const PreparedText& prepa
     if (status.ok()) status = task.answer()->Add(token_vector_bytes);
     if (absl::IsInvalidArgument(status)) status = AtField(status, task.input().field);
   }
+  if (status.ok()) status = task.CheckAnswer(prepared);
   if (!status.ok() || task.token_vectors() == nullptr) return status;
   absl::StatusOr<OutputReservation> room = admission_->ReserveOutput(token_vector_bytes);
   if (!room.ok()) return room.status();

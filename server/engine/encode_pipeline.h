@@ -32,7 +32,7 @@ class EncodePipeline {
  private:
   void Prepare(const std::shared_ptr<EncodeTask>& task);
   // Puts exact lengths in place of what was estimated until now, and reserves room for token
-  // vectors and for the answer.
+  // vectors and for the answer, which the caller must take.
   absl::Status Reserve(EncodeTask& task, const PreparedText& prepared);
 
   const PreparationContext context_;

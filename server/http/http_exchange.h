@@ -15,7 +15,7 @@
 // Callbacks run on the thread of the event loop, or on the caller's where the connection is no
 // more. They must not block.
 //
-// Thread safety: all methods from any thread, but TakeBody. An exchange may outlive the server.
+// Thread safety: all methods from any thread, but TakeBody, MoveBody and HoldBody. An exchange may outlive the server.
 #pragma once
 
 #include <cstdint>
@@ -86,6 +86,11 @@ class HttpExchange {
     share_.Release();
     return std::exchange(request_.body, {});
   }
+  // The same, but the memory counts as the server's until HoldBody(0).
+  std::string MoveBody() { return std::exchange(request_.body, {}); }
+  // So many bytes of the body are held by the handler, of HttpServerOptions::max_receiving_bytes.
+  // False, and nothing changes, where that is spent. One thread at a time.
+  bool HoldBody(int64_t bytes) { return share_.Resize(bytes); }
 
   // `sent`, where it is given: true once the kernel has all of the answer, false where it never
   // will. An answer is held until then.

@@ -100,6 +100,7 @@ class HttpServer::Loop {
 
   int port() const { return listener_ == nullptr ? 0 : listener_->port(); }
   int64_t connections() const { return listener_ == nullptr ? 0 : listener_->connections(); }
+  int64_t body_bytes() const { return context_.budget->used(); }
 
  private:
   using IdleSince = std::shared_ptr<const std::atomic<int64_t>>;
@@ -217,6 +218,8 @@ void HttpServer::Stop() {
 }
 
 int HttpServer::port() const { return loop_ == nullptr ? 0 : loop_->port(); }
+int64_t HttpServer::body_bytes() const { return loop_ == nullptr ? 0 : loop_->body_bytes(); }
+
 int64_t HttpServer::connections() const { return loop_ == nullptr ? 0 : loop_->connections(); }
 
 }  // namespace longspan

@@ -71,6 +71,8 @@ class HttpServer {
 
   int port() const;  // 0 before Start
   int64_t connections() const;
+  // Of bodies that are coming in, or are not read yet: part of max_receiving_bytes.
+  int64_t body_bytes() const;
 
  private:
   class Loop;

@@ -52,6 +52,13 @@ class BodyShare {
     bytes_ = bytes;
     return true;
   }
+  // To more or fewer bytes. False, and nothing changes, where the budget is spent.
+  bool Resize(int64_t bytes) {
+    if (bytes >= bytes_) return GrowTo(bytes);
+    budget_->GiveBack(bytes_ - bytes);
+    bytes_ = bytes;
+    return true;
+  }
   void Release() {
     if (budget_ != nullptr) budget_->GiveBack(std::exchange(bytes_, 0));
   }

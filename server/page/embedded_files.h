@@ -5,15 +5,10 @@
 #pragma once
 
 #include <span>
-#include <string_view>
+
+#include "server/http/embedded_file.h"
 
 namespace longspan {
-
-struct EmbeddedFile {
-  std::string_view name;  // "page.css"
-  std::string_view bytes;
-  std::string_view sha256;  // of the bytes, in hex
-};
 
 std::span<const EmbeddedFile> PageFiles();
 

@@ -35,6 +35,7 @@ absl::Status BatchCall::Run(std::string body) {
   if (!permits.ok()) return permits.status();
   CallSize call_size;
   for (const AdmissionPermit& permit : *permits) call_size += permit.size();
+  NotePrediction(call_size.seconds);
   const auto room = MakeRoom(work_.front()->VectorBytes(parts));
   for (size_t i = 0; i < work_.size(); ++i) {
     WorkOrder order{.permit = std::move((*permits)[i]),

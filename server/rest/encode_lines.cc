@@ -30,6 +30,9 @@ class LineItem final : public EncodeItem {
     return JsonVectorBytes(format_, parts.dimensions(input_.options));
   }
 
+  // A line may have any size: HTTP knows no largest message.
+  void Complete(const ServiceParts& /*parts*/, EncodeTask::Params* /*params*/) override {}
+
   absl::Status MakeAnswer(grpc::ByteBuffer* answer) override {
     std::string line = R"({"encoding":)";
     AppendEncodingJson(document_, id(), format_, &line);
@@ -96,15 +99,21 @@ class EncodeLines final : private HasRecord, public ItemStream {
     return status.ok() ? CheckHttpHeaders(exchange_->request()) : status;
   }
   void AskForMessage() override {
-    if (!std::exchange(answering_, true))
-      exchange_->BeginStream(200, kLines, {{"X-Request-Id", record_.request_id()}});
     exchange_->Post([call = Self()] { call->ReadLine(); });
   }
   absl::Status NoteMessage(const grpc::ByteBuffer& message) override {
+    if (!refusal_.ok()) return refusal_;
     return record_.CheckSize(static_cast<int64_t>(message.Length()));
   }
   void MessageIsRead() override {}
+  // The first answer begins the response: before it, the caller may still wait for the word that it
+  // may send its body.
+  void BeginAnswer() {
+    if (!std::exchange(answering_, true))
+      exchange_->BeginStream(200, kLines, {{"X-Request-Id", record_.request_id()}});
+  }
   void SendAnswer(const grpc::ByteBuffer& answer) override {
+    BeginAnswer();
     std::string line;
     AppendBuffer(answer, &line);
     exchange_->Post([call = Self(), line = std::move(line)]() mutable {
@@ -113,13 +122,14 @@ class EncodeLines final : private HasRecord, public ItemStream {
   }
   void FinishStream(const absl::Status& status) override {
     record_.Record(status);
-    if (!answering_) {
+    if (!answering_ && !status.ok()) {
       HttpResponse refusal = LongspanRefusal(status);
       refusal.headers.emplace("X-Request-Id", record_.request_id());
       if (std::string seconds = RetryAfterSeconds(status); !seconds.empty())
         refusal.headers.emplace("Retry-After", std::move(seconds));
       return exchange_->Answer(std::move(refusal));
     }
+    BeginAnswer();
     if (!status.ok()) exchange_->Write(LongspanRefusal(status).body);
     exchange_->End();
   }
@@ -135,6 +145,8 @@ class EncodeLines final : private HasRecord, public ItemStream {
     }
     buffer_.erase(0, std::exchange(begin_, 0));
     searched_ = buffer_.size();
+    if (buffer_.empty()) buffer_.shrink_to_fit();
+    (void)exchange_->HoldBody(static_cast<int64_t>(buffer_.size()));
     // A line that is too long is handed over as it is: it is refused for its size.
     const bool too_long =
         static_cast<int64_t>(buffer_.size()) > record_.parts().options->max_request_bytes;
@@ -150,6 +162,14 @@ class EncodeLines final : private HasRecord, public ItemStream {
   void OnBlock(BodyBlock block) {
     if (block.end == BodyBlock::End::kFailed) return OnLastMessage(/*gone=*/true);
     last_block_ = block.end == BodyBlock::End::kLast;
+    const size_t needed = buffer_.size() + block.bytes.size();
+    if (!exchange_->HoldBody(static_cast<int64_t>(needed))) {
+      refusal_ =
+          WithReason(WithRetryAfter(absl::ResourceExhaustedError("too many bodies arrive at once"),
+                                    absl::Seconds(1)),
+                     kReasonMaxReceivingBytes);
+      return OnMessage({});
+    }
     buffer_.append(block.bytes);
     ReadLine();
   }
@@ -163,6 +183,7 @@ class EncodeLines final : private HasRecord, public ItemStream {
   size_t begin_ = 0;
   size_t searched_ = 0;  // no line ends before here
   bool last_block_ = false;
+  absl::Status refusal_;  // why the rest of the body is not read
 };
 
 }  // namespace
@@ -170,10 +191,10 @@ class EncodeLines final : private HasRecord, public ItemStream {
 void AddEncodeLinesRoute(const ServiceParts* parts, HttpServer* http) {
   RouteOptions options = ApiRoute(*parts);
   options.stream_body = true;
-  http->AddAsyncRoute("POST", "/encode_stream", options,
-                      [parts](std::shared_ptr<HttpExchange> exchange) {
-                        EncodeLines::Start(std::make_shared<EncodeLines>(std::move(exchange), parts));
-                      });
+  http->AddAsyncRoute(
+      "POST", "/encode_stream", options, [parts](std::shared_ptr<HttpExchange> exchange) {
+        EncodeLines::Start(std::make_shared<EncodeLines>(std::move(exchange), parts));
+      });
 }
 
 }  // namespace longspan

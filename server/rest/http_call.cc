@@ -21,7 +21,7 @@ void HttpCall::Start(const std::shared_ptr<HttpCall>& call) { call->Begin(); }
 void HttpCall::Begin() {
   absl::Status status = call_.CheckPhase();
   if (status.ok()) status = CheckHttpHeaders(exchange_->request());
-  std::string body = exchange_->TakeBody();
+  std::string body = exchange_->MoveBody();
   const auto bytes = static_cast<int64_t>(body.size());
   if (status.ok()) status = call_.CheckSize(bytes);
   if (!status.ok()) return ReadRequest({}, status);
@@ -42,6 +42,7 @@ void HttpCall::ReadRequest(std::string body, absl::Status status) {
     if (ended_) return;
   }
   if (status.ok()) status = WithoutThrowing([&] { return Run(std::move(body)); });
+  (void)exchange_->HoldBody(0);
   if (status.ok()) return;
   absl::MutexLock lock(&mu_);
   if (!ended_) RefuseLocked(status);
@@ -72,7 +73,7 @@ void HttpCall::AnswerLocked(HttpResponse response) {
 void HttpCall::RefuseLocked(const absl::Status& status) {
   RecordLocked(status);
   if (room_ != nullptr) room_->Close();
-  HttpResponse response = Refusal(status);
+  HttpResponse response = Refusal(call_.WithDeadlineNote(status));
   response.headers.emplace("X-Request-Id", call_.request_id());
   if (std::string seconds = RetryAfterSeconds(status); !seconds.empty())
     response.headers.emplace("Retry-After", std::move(seconds));

@@ -48,6 +48,11 @@ class HttpCall : public std::enable_shared_from_this<HttpCall> {
   std::shared_ptr<Derived> Shared() {
     return std::static_pointer_cast<Derived>(shared_from_this());
   }
+  // For Run. What admission predicts that computing the call takes, for errors of its deadline.
+  void NotePrediction(double seconds) {
+    absl::MutexLock lock(&mu_);
+    call_.NotePrediction(seconds);
+  }
   // For Run, once: the room of the answer to this call, with vectors of so many bytes. It is closed
   // where the call has ended.
   std::shared_ptr<AnswerRoom> MakeRoom(int64_t vector_bytes);

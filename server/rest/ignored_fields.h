@@ -27,10 +27,10 @@ class IgnoredFields {
     if (strict_) return InvalidField(Quoted(path), "is not known; allowed: " + allowed);
     constexpr size_t kMostNamed = 10;
     constexpr size_t kMostBytes = 64;
-    const bool plain = std::all_of(path.begin(), path.end(), [](char c) {
-      return c > 0x20 && c < 0x7f && c != ',';
-    });
-    if (names_.size() < kMostNamed) names_.push_back(plain && path.size() <= kMostBytes ? path : "?");
+    const bool plain = std::all_of(path.begin(), path.end(),
+                                   [](char c) { return c > 0x20 && c < 0x7f && c != ','; });
+    if (names_.size() < kMostNamed)
+      names_.push_back(plain && path.size() <= kMostBytes ? path : "?");
     return absl::OkStatus();
   }
 

@@ -24,6 +24,8 @@ const char* Allowed(JsonType type) {
       return "a string, a list of strings, a list of token ids, or a list of such lists";
     case JsonType::kIds:
       return "a list of token ids, or a list of such lists";
+    case JsonType::kList:
+      return "a list";
     case JsonType::kAnything:
       return "anything";
   }
@@ -45,6 +47,7 @@ bool HasType(const JsonValue& value, JsonType type) {
     case JsonType::kInputs:
       return value.is_string() || value.is_array();
     case JsonType::kIds:
+    case JsonType::kList:
       return value.is_array();
     case JsonType::kAnything:
       return true;
@@ -77,9 +80,8 @@ std::string NamesOf(std::span<const JsonField> table) {
 }
 
 absl::Status TooMany(const std::string& field, size_t got, int64_t most) {
-  return WithReason(
-      InvalidField(field, absl::StrCat("has ", got, " inputs; allowed: 1 to ", most)),
-      kReasonMaxTextsPerRequest);
+  return WithReason(InvalidField(field, absl::StrCat("has ", got, " inputs; allowed: 1 to ", most)),
+                    kReasonMaxTextsPerRequest);
 }
 
 // One element of a list of texts or of lists of ids, like its first one.
@@ -95,9 +97,9 @@ absl::Status TakeElement(JsonValue* value, bool is_text, const std::string& fiel
     input->ids = value->ids();
     return absl::OkStatus();
   }
-  return InvalidField(field, absl::StrCat(value->Got(), is_text
-                                                           ? "; allowed: a string"
-                                                           : "; allowed: a list of token ids"));
+  return InvalidField(
+      field, absl::StrCat(value->Got(),
+                          is_text ? "; allowed: a string" : "; allowed: a list of token ids"));
 }
 
 }  // namespace
@@ -141,8 +143,7 @@ absl::StatusOr<JsonFields> ReadFields(JsonValue body, std::span<const JsonField>
   }
   for (const JsonField& field : table) {
     if (field.required && !fields.Has(field.name)) {
-      return InvalidField(field.name,
-                          absl::StrCat("is missing; allowed: ", Allowed(field.type)));
+      return InvalidField(field.name, absl::StrCat("is missing; allowed: ", Allowed(field.type)));
     }
   }
   return fields;
@@ -170,8 +171,8 @@ absl::StatusOr<JsonInputs> TakeInputs(JsonValue* value, const std::string& field
   }
   taken.inputs.resize(elements.size());
   for (size_t i = 0; i < elements.size(); ++i) {
-    absl::Status status = TakeElement(&elements[i], is_text, absl::StrCat(field, "[", i, "]"),
-                                      &taken.inputs[i]);
+    absl::Status status =
+        TakeElement(&elements[i], is_text, absl::StrCat(field, "[", i, "]"), &taken.inputs[i]);
     if (!status.ok()) return status;
   }
   return taken;

@@ -21,12 +21,12 @@ namespace longspan {
 enum class JsonType {
   kString,
   kBool,
-  kCount,       // a whole number of 0 to 2^32 - 1
-  kChoice,      // one of JsonField::choices
-  kTexts,       // a string, or a list of them
-  kInputs,      // a string, a list of them, a list of token ids, or a list of these lists
-  kIds,         // a list of token ids, or a list of these lists
-  kAnything,    // read by nobody
+  kCount,     // a whole number of 0 to 2^32 - 1
+  kChoice,    // one of JsonField::choices
+  kTexts,     // a string, or a list of them
+  kInputs,    // a string, a list of them, a list of token ids, or a list of these lists
+  kIds,       // a list of token ids, or a list of these lists
+  kAnything,  // read by nobody
 };
 
 struct JsonField {
@@ -72,7 +72,6 @@ struct JsonInputs {
 };
 // INVALID_ARGUMENT where an element of the list has another type than its like, or there are more
 // than `most`. The type of the field itself has been checked.
-absl::StatusOr<JsonInputs> TakeInputs(JsonValue* value, const std::string& field,
-                                      int64_t most);
+absl::StatusOr<JsonInputs> TakeInputs(JsonValue* value, const std::string& field, int64_t most);
 
 }  // namespace longspan

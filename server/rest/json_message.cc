@@ -50,8 +50,9 @@ class MessageReader {
       }
       if (value.is_null()) continue;
       if (absl::Status status = CheckOnce(*field, inner, &seen); !status.ok()) return status;
-      absl::Status status = field->is_repeated() ? ReadList(std::move(value), inner, *field, message)
-                                                 : ReadOne(std::move(value), inner, *field, message);
+      absl::Status status = field->is_repeated()
+                                ? ReadList(std::move(value), inner, *field, message)
+                                : ReadOne(std::move(value), inner, *field, message);
       if (!status.ok()) return status;
     }
     return absl::OkStatus();
@@ -89,7 +90,8 @@ class MessageReader {
                         Message* message) {
     if (!json.is_array()) return Refuse(path, json, "an array");
     const Reflection& reflection = *message->GetReflection();
-    if (json.kind() == JsonValue::Kind::kIds && field.cpp_type() == FieldDescriptor::CPPTYPE_UINT32) {
+    if (json.kind() == JsonValue::Kind::kIds &&
+        field.cpp_type() == FieldDescriptor::CPPTYPE_UINT32) {
       for (const uint32_t id : json.ids()) reflection.AddUInt32(message, &field, id);
       return absl::OkStatus();
     }
@@ -175,7 +177,8 @@ class MessageReader {
   static bool ReadNumber(const JsonValue& json, uint64_t most, uint64_t* number) {
     if (json.is_string()) {
       const std::string& text = json.string();
-      const bool digits = !text.empty() && text.find_first_not_of("0123456789") == std::string::npos;
+      const bool digits =
+          !text.empty() && text.find_first_not_of("0123456789") == std::string::npos;
       return digits && absl::SimpleAtoi(text, number) && *number <= most;
     }
     if (json.kind() != JsonValue::Kind::kUnsigned) return false;

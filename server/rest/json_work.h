@@ -21,7 +21,7 @@
 namespace longspan {
 
 // An error of the engine in the words of the route.
-using Translator = absl::Status (*)(const absl::Status& status);
+using Translator = std::function<absl::Status(const absl::Status& status)>;
 
 class JsonTextWork final : public EncodeWork {
  public:

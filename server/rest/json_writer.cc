@@ -30,7 +30,8 @@ void AppendJsonFloats(std::span<const float> values, std::string* out) {
 }
 
 void AppendJsonBase64(std::string_view bytes, std::string* out) {
-  absl::StrAppend(out, "\"", absl::Base64Escape(absl::string_view(bytes.data(), bytes.size())), "\"");
+  absl::StrAppend(out, "\"", absl::Base64Escape(absl::string_view(bytes.data(), bytes.size())),
+                  "\"");
 }
 
 }  // namespace longspan

@@ -70,10 +70,13 @@ class EncodeRequest final : public LongspanRequest {
     if (!decoded.ok()) return decoded.status();
     Work work;
     for (size_t i = 0; i < decoded->inputs.size(); ++i) {
+      const std::string& id = request.inputs(static_cast<int>(i)).id();
       work.push_back(std::make_shared<JsonTextWork>(
-          std::move(decoded->inputs[i]), decoded->format, &AsItIs,
-          [id = std::move(*request.mutable_inputs(static_cast<int>(i))->mutable_id()),
-           format = decoded->format](const EncodedDocument& document, const StageTimings&,
+          std::move(decoded->inputs[i]), decoded->format,
+          [id, path = absl::StrCat("inputs[", i, "]")](const absl::Status& status) {
+            return WithInput(status, path, id);
+          },
+          [id, format = decoded->format](const EncodedDocument& document, const StageTimings&,
                                      std::string* out) {
             AppendEncodingJson(document, id, format, out);
           }));
@@ -106,9 +109,9 @@ class TokensWork final : public JsonTokensWork {
   struct Rows {
     int64_t first = 0;
     int64_t count = 0;
-    std::string values;                 // of FLOAT32: numbers with commas between them
-    std::string packed;                 // of the other formats
-    std::vector<float> scales;          // of INT8
+    std::string values;         // of FLOAT32: numbers with commas between them
+    std::string packed;         // of the other formats
+    std::vector<float> scales;  // of INT8
   };
 
   void Write(std::string* out) override {
@@ -200,30 +203,29 @@ class EncodeTokensRequest final : public LongspanRequest {
 HttpResponse LongspanRefusal(const absl::Status& status) {
   const google::rpc::Status wire = ToRpcStatus(status);
   const int code = ToHttpCode(status);
-  nlohmann::ordered_json error = {{"code", code},
-                                  {"status", CodeName(status.code())},
-                                  {"message", wire.message()}};
-  const auto whole = nlohmann::ordered_json::parse(WriteMessage(wire, /*all_fields=*/false), nullptr,
-                                                   /*allow_exceptions=*/false);
+  nlohmann::ordered_json error = {
+      {"code", code}, {"status", CodeName(status.code())}, {"message", wire.message()}};
+  const auto whole =
+      nlohmann::ordered_json::parse(WriteMessage(wire, /*all_fields=*/false), nullptr,
+                                    /*allow_exceptions=*/false);
   if (whole.is_object() && whole.contains("details")) error["details"] = whole["details"];
   const nlohmann::ordered_json body = {{"error", std::move(error)}};
   return {.code = code, .content_type = kJson, .body = body.dump() + "\n"};
 }
 
 void AddLongspanRoutes(const ServiceParts* parts, HttpServer* http) {
-  http->AddAsyncRoute("POST", "/encode", ApiRoute(*parts),
-                      [parts](std::shared_ptr<HttpExchange> exchange) {
-                        HttpCall::Start(std::make_shared<BatchCall>(
-                            RpcMethod::kHttpEncode, std::make_unique<EncodeRequest>(),
-                            std::move(exchange), parts));
-                      });
+  http->AddAsyncRoute(
+      "POST", "/encode", ApiRoute(*parts), [parts](std::shared_ptr<HttpExchange> exchange) {
+        HttpCall::Start(std::make_shared<BatchCall>(
+            RpcMethod::kHttpEncode, std::make_unique<EncodeRequest>(), std::move(exchange), parts));
+      });
   http->AddAsyncRoute(
       "POST", "/encode_tokens", ApiRoute(*parts), [parts](std::shared_ptr<HttpExchange> exchange) {
         const bool in_lines =
             exchange->request().Header("accept").find(kLines) != std::string_view::npos;
-        HttpCall::Start(std::make_shared<BatchCall>(
-            RpcMethod::kHttpEncodeTokens, std::make_unique<EncodeTokensRequest>(in_lines),
-            std::move(exchange), parts));
+        HttpCall::Start(std::make_shared<BatchCall>(RpcMethod::kHttpEncodeTokens,
+                                                    std::make_unique<EncodeTokensRequest>(in_lines),
+                                                    std::move(exchange), parts));
       });
   http->AddRoute(
       "GET", "/model",

@@ -4,6 +4,8 @@
 //
 // /encode_tokens answers with one EncodeTokensResponse, or, where the caller's header Accept names
 // application/x-ndjson, with several below 1 MiB each, one a line, as gRPC does.
+// options.max_answer_bytes is about gRPC's messages and is not read: an answer by HTTP may have any
+// size that the server allows.
 //
 // Free functions without state: thread safe.
 #pragma once

@@ -1,7 +1,6 @@
 #include "server/rest/openai_routes.h"
 
 #include <algorithm>
-#include <bit>
 #include <memory>
 #include <string>
 #include <utility>
@@ -11,6 +10,7 @@
 #include "core/error_details.h"
 #include "nlohmann/json.hpp"
 #include "server/rest/batch_call.h"
+#include "server/rest/embedding_format.h"
 #include "server/rest/json_work.h"
 #include "server/rest/json_writer.h"
 #include "server/rest/route_input.h"
@@ -24,31 +24,6 @@ namespace longspan {
 namespace {
 
 constexpr char kInput[] = "input";
-
-// How a vector is written.
-enum class Embedding { kFloats, kBase64, kBinary, kUnsignedBinary, kInt8 };
-
-VectorFormat FormatOf(Embedding embedding) {
-  switch (embedding) {
-    case Embedding::kFloats:
-    case Embedding::kBase64:
-      return VectorFormat::kFloat32;
-    case Embedding::kBinary:
-    case Embedding::kUnsignedBinary:
-      return VectorFormat::kBinary;
-    case Embedding::kInt8:
-      return VectorFormat::kInt8;
-  }
-  return VectorFormat::kFloat32;
-}
-
-Embedding EmbeddingOf(std::string_view name) {
-  if (name == "base64") return Embedding::kBase64;
-  if (name == "binary") return Embedding::kBinary;
-  if (name == "ubinary") return Embedding::kUnsignedBinary;
-  if (name == "int8") return Embedding::kInt8;
-  return Embedding::kFloats;
-}
 
 // The fields of longspan.v1 that a request of this API can break, as it calls them.
 std::string OpenAiName(std::string_view field) {
@@ -68,39 +43,11 @@ absl::Status InOpenAiWords(const absl::Status& status) {
   return RenamedField(status, OpenAiName, "(set truncate)");
 }
 
-// Bytes as the whole numbers that they stand for: of int8, of uint8, or, with `bias` 128, of the
-// signed bytes that sentence-transformers calls "binary".
-void AppendBytes(std::string_view bytes, bool is_signed, int bias, std::string* out) {
-  const char* comma = "[";
-  for (const char byte : bytes) {
-    const int value = is_signed ? static_cast<signed char>(byte) : static_cast<unsigned char>(byte);
-    absl::StrAppend(out, comma, value - bias);
-    comma = ",";
-  }
-  absl::StrAppend(out, bytes.empty() ? "[]" : "]");
-}
-
-void AppendVector(const std::vector<float>& values, Embedding embedding, std::string* out) {
-  if (embedding == Embedding::kFloats) return AppendJsonFloats(values, out);
-  if (embedding == Embedding::kBase64) {
-    static_assert(std::endian::native == std::endian::little);
-    return AppendJsonBase64(
-        {reinterpret_cast<const char*>(values.data()), values.size() * sizeof(float)}, out);
-  }
-  std::string packed;
-  float scale = 0;
-  AppendPacked(values, FormatOf(embedding), &packed, &scale);
-  AppendBytes(packed, embedding == Embedding::kInt8, embedding == Embedding::kBinary ? 128 : 0,
-              out);
-  if (embedding != Embedding::kInt8) return;
-  absl::StrAppend(out, ",\"scale\":");
-  AppendJsonFloat(scale, out);
-}
-
 void AppendItem(size_t index, const std::vector<float>& values, Embedding embedding, bool truncated,
                 std::string* out) {
   absl::StrAppend(out, R"({"object":"embedding","index":)", index, R"(,"embedding":)");
-  AppendVector(values, embedding, out);
+  AppendEmbedding(values, embedding, out);
+  AppendScale(values, embedding, out);
   absl::StrAppend(out, truncated ? R"(,"truncated":true})" : "}");
 }
 
@@ -115,8 +62,7 @@ class EmbeddingsRequest final : public BatchRequest {
     body = {};
     auto fields = ReadFields(*std::move(json), OpenAiFields(), &ignored_);
     if (!fields.ok()) return fields.status();
-    auto inputs =
-        TakeInputs(fields->Find(kInput), kInput, parts.options->max_texts_per_request);
+    auto inputs = TakeInputs(fields->Find(kInput), kInput, parts.options->max_texts_per_request);
     if (!inputs.ok()) return inputs.status();
     if (absl::Status status = CheckModel(*fields, inputs->inputs.front()); !status.ok())
       return status;
@@ -151,9 +97,9 @@ class EmbeddingsRequest final : public BatchRequest {
   absl::Status CheckModel(const JsonFields& fields, const JsonInput& first) const {
     const std::string asked = fields.String("model", model_name_);
     if (first.is_text || asked == model_name_) return absl::OkStatus();
-    return InvalidField("model", absl::StrCat("is ", Quoted(asked), " with token ids, which are of ",
-                                              "its vocabulary; allowed: ", Quoted(model_name_),
-                                              ", or send texts"));
+    return InvalidField(
+        "model", absl::StrCat("is ", Quoted(asked), " with token ids, which are of ",
+                              "its vocabulary; allowed: ", Quoted(model_name_), ", or send texts"));
   }
 
   absl::StatusOr<v1::EncodeOptions> ReadOptions(const JsonFields& fields, const ModelInfo& model) {
@@ -185,8 +131,7 @@ class EmbeddingsRequest final : public BatchRequest {
     if (task.empty()) return std::string();
     if (model.prompts.contains(task)) return task;
     const std::string last = task.substr(task.rfind('.') + 1);  // npos + 1 = 0
-    for (const std::string& name :
-         {last, std::string(last == "passage" ? "document" : last)}) {
+    for (const std::string& name : {last, std::string(last == "passage" ? "document" : last)}) {
       if (model.prompts.contains(name)) return name;
     }
     return FindPrompt(task, "task", model).status();
@@ -203,7 +148,7 @@ class EmbeddingsRequest final : public BatchRequest {
       auto decoded = DecodeInput(&input, options, field, parts.decoding());
       if (!decoded.ok()) return InOpenAiWords(decoded.status());
       work.push_back(std::make_shared<JsonTextWork>(
-          *std::move(decoded), FormatOf(embedding_), &InOpenAiWords,
+          *std::move(decoded), AnswerFormatOf(embedding_), &InOpenAiWords,
           [i, embedding = embedding_](const EncodedDocument& document, const StageTimings&,
                                       std::string* out) {
             AppendItem(i, document.vector, embedding, document.truncated, out);
@@ -235,7 +180,7 @@ class EmbeddingsRequest final : public BatchRequest {
     auto decoded = DecodeInput(&document, options, std::string(kInput), parts.decoding());
     if (!decoded.ok()) return InOpenAiWords(decoded.status());
     return Work{std::make_shared<JsonTextWork>(
-        *std::move(decoded), FormatOf(embedding_), &InOpenAiWords,
+        *std::move(decoded), AnswerFormatOf(embedding_), &InOpenAiWords,
         [embedding = embedding_](const EncodedDocument& encoded, const StageTimings&,
                                  std::string* out) {
           for (size_t i = 0; i < encoded.spans.size(); ++i) {
@@ -319,12 +264,12 @@ HttpResponse OpenAiRefusal(const absl::Status& status) {
 }
 
 void AddOpenAiRoutes(const ServiceParts* parts, HttpServer* http) {
-  http->AddAsyncRoute("POST", "/v1/embeddings", ApiRoute(*parts),
-                      [parts](std::shared_ptr<HttpExchange> exchange) {
-                        HttpCall::Start(std::make_shared<BatchCall>(
-                            RpcMethod::kOpenAiEmbeddings, std::make_unique<EmbeddingsRequest>(),
-                            std::move(exchange), parts));
-                      });
+  http->AddAsyncRoute(
+      "POST", "/v1/embeddings", ApiRoute(*parts), [parts](std::shared_ptr<HttpExchange> exchange) {
+        HttpCall::Start(std::make_shared<BatchCall>(RpcMethod::kOpenAiEmbeddings,
+                                                    std::make_unique<EmbeddingsRequest>(),
+                                                    std::move(exchange), parts));
+      });
   http->AddRoute(
       "GET", "/v1/models", [parts](const HttpRequest&) { return Models(*parts); },
       ApiRoute(*parts));

@@ -12,6 +12,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "nlohmann/json.hpp"
+#include "server/rest/cohere_routes.h"
 #include "server/rest/json_fields.h"
 #include "server/rest/openai_routes.h"
 #include "server/rest/route_options.h"
@@ -33,9 +34,7 @@ Json Ref(std::string_view schema) {
 Json ListOf(Json element) { return {{"type", "array"}, {"items", std::move(element)}}; }
 Json Number() { return {{"type", "number"}}; }
 Json Text() { return {{"type", "string"}}; }
-Json WholeNumber(uint64_t most) {
-  return {{"type", "integer"}, {"minimum", 0}, {"maximum", most}};
-}
+Json WholeNumber(uint64_t most) { return {{"type", "integer"}, {"minimum", 0}, {"maximum", most}}; }
 // A field that is null counts as one that is not there.
 Json OrNull(Json schema) {
   return {{"anyOf", Json::array({std::move(schema), {{"type", "null"}}})}};
@@ -68,6 +67,8 @@ Json SchemaOf(const JsonField& field, int64_t most) {
       return {{"anyOf", Json::array({string, Some(string, most), ids, Some(ids, most)})}};
     case JsonType::kIds:
       return {{"anyOf", Json::array({ids, Some(ids, most)})}};
+    case JsonType::kList:
+      return ListOf(Text());
     case JsonType::kAnything:
       return Json::object();
   }
@@ -112,8 +113,7 @@ class MessageSchemas {
     switch (field.cpp_type()) {
       case FieldDescriptor::CPPTYPE_MESSAGE:
         // google.rpc.Status, whose details are messages of any type.
-        if (field.message_type()->file()->package() != "longspan.v1")
-          return {{"type", "object"}};
+        if (field.message_type()->file()->package() != "longspan.v1") return {{"type", "object"}};
         Add(*field.message_type());
         return Ref(field.message_type()->name());
       case FieldDescriptor::CPPTYPE_ENUM:
@@ -148,7 +148,7 @@ class MessageSchemas {
 };
 
 // How the answers of a group of routes look when they fail.
-enum class Errors { kOpenAi, kTei, kLongspan };
+enum class Errors { kOpenAi, kCohere, kTei, kLongspan };
 
 Json ErrorSchema(Errors errors) {
   const Json message = {{"message", Text()}};
@@ -159,11 +159,11 @@ Json ErrorSchema(Errors errors) {
               {"required", {"error"}}};
     case Errors::kOpenAi:
     case Errors::kLongspan:
-      return {{"type", "object"},
-              {"properties",
-               {{"error",
-                 {{"type", "object"}, {"properties", message}, {"required", {"message"}}}}}},
-              {"required", {"error"}}};
+      return {
+          {"type", "object"},
+          {"properties",
+           {{"error", {{"type", "object"}, {"properties", message}, {"required", {"message"}}}}}},
+          {"required", {"error"}}};
   }
   return Json::object();
 }
@@ -172,6 +172,8 @@ const char* ErrorName(Errors errors) {
   switch (errors) {
     case Errors::kOpenAi:
       return "OpenAiError";
+    case Errors::kCohere:
+      return "CohereError";
     case Errors::kTei:
       return "TeiError";
     case Errors::kLongspan:
@@ -186,8 +188,8 @@ struct Operation {
   const char* tag = "";
   const char* summary = "";
   Errors errors = Errors::kLongspan;
-  Json request;                     // schema; null = no body
-  Json answer;                      // schema
+  Json request;                              // schema; null = no body
+  Json answer;                               // schema
   std::vector<const char*> types = {kJson};  // of the answer
   const char* request_type = kJson;
 };
@@ -222,9 +224,8 @@ Json Answers(const Operation& operation) {
 }
 
 Json Describe(const Operation& operation) {
-  Json described = {{"tags", {operation.tag}},
-                    {"summary", operation.summary},
-                    {"responses", Answers(operation)}};
+  Json described = {
+      {"tags", {operation.tag}}, {"summary", operation.summary}, {"responses", Answers(operation)}};
   if (!operation.request.is_null()) {
     described["requestBody"] = {
         {"required", true},
@@ -290,6 +291,18 @@ std::vector<Operation> Operations(int64_t most) {
        .errors = Errors::kOpenAi,
        .answer = ObjectWith({{"object", {{"const", "list"}}},
                              {"data", ListOf({{"type", "object"}, {"required", {"id"}}})}})},
+      {.path = "/v2/embed",
+       .tag = "Cohere",
+       .summary = "Vectors for texts; Cohere's API.",
+       .errors = Errors::kCohere,
+       .request = ObjectOf(CohereFields(), most),
+       .answer = {{"type", "object"}, {"required", {"embeddings", "texts", "meta"}}}},
+      {.path = "/v1/embed",
+       .tag = "Cohere",
+       .summary = "The same, as the first version of that API answers.",
+       .errors = Errors::kCohere,
+       .request = ObjectOf(CohereFields(), most),
+       .answer = {{"type", "object"}, {"required", {"embeddings", "texts", "meta"}}}},
       {.path = "/encode",
        .tag = "longspan",
        .summary = "Encode of longspan.v1: texts into vectors, with spans, truncation policies, "
@@ -357,19 +370,18 @@ Json Document(const ServerOptions& options) {
   messages.Add(*v1::EncodeStreamRequest::descriptor());
   messages.Add(*v1::EncodeStreamResponse::descriptor());
   messages.Add(*v1::GetModelInfoResponse::descriptor());
-  for (const Errors errors : {Errors::kOpenAi, Errors::kTei, Errors::kLongspan})
+  for (const Errors errors : {Errors::kOpenAi, Errors::kCohere, Errors::kTei, Errors::kLongspan})
     schemas[ErrorName(errors)] = ErrorSchema(errors);
   Json paths = Json::object();
   for (const Operation& operation : Operations(options.max_texts_per_request))
     paths[operation.path][operation.method] = Describe(operation);
-  Json document = {
-      {"openapi", "3.1.0"},
-      {"info",
-       {{"title", "longspan"},
-        {"version", LONGSPAN_VERSION},
-        {"description", "Long text into vectors."}}},
-      {"paths", std::move(paths)},
-      {"components", {{"schemas", std::move(schemas)}}}};
+  Json document = {{"openapi", "3.1.0"},
+                   {"info",
+                    {{"title", "longspan"},
+                     {"version", LONGSPAN_VERSION},
+                     {"description", "Long text into vectors."}}},
+                   {"paths", std::move(paths)},
+                   {"components", {{"schemas", std::move(schemas)}}}};
   if (!options.auth_keys_file.empty()) {
     document["components"]["securitySchemes"]["key"] = {{"type", "http"}, {"scheme", "bearer"}};
     document["security"] = Json::array({{{"key", Json::array()}}});
@@ -386,8 +398,7 @@ std::string OpenApiDocument(const ServerOptions& options) {
 void AddOpenApiRoutes(const ServiceParts* parts, HttpServer* http) {
   RouteOptions options = ApiRoute(*parts);
   options.needs_key = false;  // it tells nothing that the source does not
-  const auto document =
-      std::make_shared<const std::string>(OpenApiDocument(*parts->options));
+  const auto document = std::make_shared<const std::string>(OpenApiDocument(*parts->options));
   http->AddRoute(
       "GET", "/openapi.json",
       [document](const HttpRequest&) {

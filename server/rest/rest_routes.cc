@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "server/rest/cohere_routes.h"
 #include "server/rest/encode_lines.h"
 #include "server/rest/longspan_routes.h"
 #include "server/rest/openai_routes.h"
@@ -12,6 +13,7 @@ namespace longspan {
 
 void AddRestRoutes(const ServiceParts* parts, std::function<bool()> ready, HttpServer* http) {
   AddOpenAiRoutes(parts, http);
+  AddCohereRoutes(parts, http);
   AddTeiRoutes(parts, std::move(ready), http);
   AddLongspanRoutes(parts, http);
   AddEncodeLinesRoute(parts, http);

@@ -8,8 +8,7 @@
 namespace longspan {
 
 inline RouteOptions ApiRoute(const ServiceParts& parts) {
-  return {
-      .max_body_bytes = parts.options->max_request_bytes, .needs_key = true, .cors = true};
+  return {.max_body_bytes = parts.options->max_request_bytes, .needs_key = true, .cors = true};
 }
 
 }  // namespace longspan

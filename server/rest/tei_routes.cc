@@ -129,8 +129,7 @@ class EmbedRequest final : public TeiRequest {
     auto fields = ReadBody(parts, body, all_tokens_ ? TeiEmbedAllFields() : TeiEmbedFields());
     if (!fields.ok()) return fields.status();
     body = {};
-    auto inputs =
-        TakeInputs(fields->Find(kInputs), kInputs, parts.options->max_texts_per_request);
+    auto inputs = TakeInputs(fields->Find(kInputs), kInputs, parts.options->max_texts_per_request);
     if (!inputs.ok()) return inputs.status();
     auto options = ReadOptions(*fields, *parts.model);
     if (!options.ok()) return options.status();
@@ -182,8 +181,7 @@ class EmbedRequest final : public TeiRequest {
     const auto most = static_cast<uint32_t>(model.output_dimensions);
     const uint32_t dimensions = fields.Count("dimensions", most);
     if (dimensions == 0 || dimensions > most) {
-      return InvalidField("dimensions",
-                          absl::StrCat("is ", dimensions, "; allowed: 1 to ", most));
+      return InvalidField("dimensions", absl::StrCat("is ", dimensions, "; allowed: 1 to ", most));
     }
     if (fields.Has("dimensions")) options.set_dimensions(dimensions);
     return options;
@@ -246,8 +244,7 @@ class JsonDecodeWork final : public DecodeWork {
 // The check's own names, with the path of the input in place of the field.
 absl::Status AtPath(const absl::Status& status, std::string_view field, const std::string& path) {
   return RenamedField(
-      status,
-      [&](std::string_view name) { return name == field ? path : std::string(name); }, "");
+      status, [&](std::string_view name) { return name == field ? path : std::string(name); }, "");
 }
 
 class TokenizeRequest final : public TeiRequest {
@@ -255,8 +252,7 @@ class TokenizeRequest final : public TeiRequest {
   absl::StatusOr<Work> Read(const ServiceParts& parts, std::string body) override {
     auto fields = ReadBody(parts, body, TeiTokenizeFields());
     if (!fields.ok()) return fields.status();
-    auto inputs =
-        TakeInputs(fields->Find(kInputs), kInputs, parts.options->max_texts_per_request);
+    auto inputs = TakeInputs(fields->Find(kInputs), kInputs, parts.options->max_texts_per_request);
     if (!inputs.ok()) return inputs.status();
     Work work;
     for (size_t i = 0; i < inputs->inputs.size(); ++i) {
@@ -309,21 +305,20 @@ HttpResponse InfoAnswer(const ServiceParts& parts) {
   std::string pooling;
   for (const PoolingMode mode : parts.model->pooling)
     absl::StrAppend(&pooling, pooling.empty() ? "" : ",", std::string(PoolingModeName(mode)));
-  const nlohmann::ordered_json body = {
-      {"model_id", info.model_id()},
-      {"model_sha", nullptr},
-      {"model_dtype", info.model_dtype()},
-      {"model_type", {{"embedding", {{"pooling", pooling}}}}},
-      {"max_concurrent_requests", info.max_concurrent_requests()},
-      {"max_input_length", info.max_input_length()},
-      {"max_batch_tokens", info.max_batch_tokens()},
-      {"max_batch_requests", nullptr},
-      {"max_client_batch_size", info.max_client_batch_size()},
-      {"auto_truncate", false},
-      {"tokenization_workers", info.tokenization_workers()},
-      {"version", info.version()},
-      {"sha", nullptr},
-      {"docker_label", nullptr}};
+  const nlohmann::ordered_json body = {{"model_id", info.model_id()},
+                                       {"model_sha", nullptr},
+                                       {"model_dtype", info.model_dtype()},
+                                       {"model_type", {{"embedding", {{"pooling", pooling}}}}},
+                                       {"max_concurrent_requests", info.max_concurrent_requests()},
+                                       {"max_input_length", info.max_input_length()},
+                                       {"max_batch_tokens", info.max_batch_tokens()},
+                                       {"max_batch_requests", nullptr},
+                                       {"max_client_batch_size", info.max_client_batch_size()},
+                                       {"auto_truncate", false},
+                                       {"tokenization_workers", info.tokenization_workers()},
+                                       {"version", info.version()},
+                                       {"sha", nullptr},
+                                       {"docker_label", nullptr}};
   return {.content_type = "application/json", .body = body.dump() + "\n"};
 }
 

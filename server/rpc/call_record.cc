@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "core/error_details.h"
+#include "server/batching/encode_task.h"
 #include "server/rpc/caller_metadata.h"
 #include "server/wire/response_encoder.h"
 #include "server/wire/status.h"
@@ -34,7 +35,8 @@ absl::Duration TimeLeft(absl::Duration patience, const ServerOptions& options) {
 CallRecord::CallRecord(RpcMethod method, const ServiceParts* parts, const Caller& caller)
     : parts_(parts),
       arrival_(parts->clock->Now()),
-      deadline_(parts->clock->FromTimeout(TimeLeft(caller.patience, *parts->options))),
+      asked_(caller.patience),
+      deadline_(parts->clock->FromTimeout(TimeLeft(asked_, *parts->options))),
       address_(ClientOf(caller.peer)),
       client_(address_),
       request_id_(PlainOrNothing(caller.request_id, kMaxRequestIdBytes)),
@@ -49,6 +51,34 @@ absl::Status CallRecord::CheckPhase() const {
              ? DrainingStatus()
              : WithRetryAfter(absl::UnavailableError("the server is still loading its model"),
                               kRetryStarting);
+}
+
+std::string CallRecord::DeadlineNote(bool of_item) const {
+  const std::string usual = absl::FormatDuration(parts_->options->default_deadline);
+  const std::string most = absl::FormatDuration(parts_->options->max_deadline);
+  if (of_item) {
+    return absl::StrCat(
+        "the deadline of each item of a stream is the server's --default-deadline, ", usual,
+        " (--max-deadline: ", most, ")");
+  }
+  if (asked_ == absl::InfiniteDuration()) {
+    return absl::StrCat("the caller set no deadline, so it is the server's --default-deadline, ",
+                        usual, "; a caller may set one of up to ", most, " (--max-deadline)");
+  }
+  const std::string asked = absl::FormatDuration(absl::Trunc(asked_, absl::Milliseconds(1)));
+  if (asked_ > parts_->options->max_deadline) {
+    return absl::StrCat("the caller's deadline of ", asked, " was cut to the server's ",
+                        "--max-deadline, ", most, " (--default-deadline: ", usual, ")");
+  }
+  return absl::StrCat("the deadline of ", asked, " is the caller's own; the server allows up to ",
+                      most, " (--max-deadline), and sets ", usual,
+                      " (--default-deadline) where a call brings none");
+}
+
+absl::Status CallRecord::WithDeadlineNote(const absl::Status& status, bool of_item) const {
+  const bool of_deadline =
+      absl::IsDeadlineExceeded(status) || ReasonOf(status) == kReasonDeadlineUnreachable;
+  return of_deadline ? WithNote(status, DeadlineNote(of_item)) : status;
 }
 
 void CallRecord::SetKey(std::string name) {
@@ -77,7 +107,8 @@ void CallRecord::NoteInput(const EncodeInput& input) {
   outcome_.tokenized = outcome_.tokenized || !input.text.empty();
 }
 
-void CallRecord::NoteText(const absl::StatusOr<EncodedDocument>& result, const StageTimings& timings) {
+void CallRecord::NoteText(const absl::StatusOr<EncodedDocument>& result,
+                          const StageTimings& timings) {
   MaxTimings(timings, &outcome_.timings);
   if (!result.ok()) return;
   outcome_.tokens += result->tokens_used;
@@ -116,7 +147,7 @@ void CallRecord::NoteUnfinished() {
 }
 
 void CallRecord::CountItem(const absl::StatusOr<EncodedDocument>& result,
-                        const StageTimings& timings) {
+                           const StageTimings& timings) {
   outcome_.itemised = true;
   ++items_by_code_[CodeIndex(result.status().code())];
   CallOutcome item{.method = outcome_.method,
@@ -137,9 +168,8 @@ void CallRecord::CountItem(const absl::StatusOr<EncodedDocument>& result,
 // that the request took to arrive is not known.
 absl::Status CallRecord::WhyCancelled() const {
   const absl::Duration early = absl::Milliseconds(100) + (deadline_ - arrival_) / 20;
-  return parts_->clock->Now() + early >= deadline_
-             ? absl::DeadlineExceededError("the deadline passed")
-             : absl::CancelledError("the caller went away");
+  return parts_->clock->Now() + early >= deadline_ ? DeadlinePassed("", predicted_seconds_)
+                                                   : absl::CancelledError("the caller went away");
 }
 
 void CallRecord::Record(const absl::Status& status) {

@@ -62,6 +62,12 @@ class CallRecord {
   // RESOURCE_EXHAUSTED where a message of so many bytes is larger than max_request_bytes.
   absl::Status CheckSize(int64_t bytes);
 
+  // What computing is predicted to take, for WhyCancelled.
+  void NotePrediction(double seconds) { predicted_seconds_ = seconds; }
+  // An error of a deadline with the settings that made it: of the call's, or, for an item of a
+  // stream, of the default one that each item has. Other errors stay as they are.
+  absl::Status WithDeadlineNote(const absl::Status& status, bool of_item = false) const;
+
   // Sizes for the log and the metrics: of each text handed in, and of each that has ended.
   void NoteInput(const EncodeInput& input);
   void NoteText(const absl::StatusOr<EncodedDocument>& result, const StageTimings& timings);
@@ -84,13 +90,16 @@ class CallRecord {
   const std::string& address() const { return address_; }  // without the port
 
  private:
+  std::string DeadlineNote(bool of_item) const;
   // Takes the times of the tasks that still run, and the stage that the call ends in.
   void NoteUnfinished();
   void WriteLog(const absl::Status& status, absl::Duration total) const;
 
   const ServiceParts* const parts_;
   const absl::Time arrival_;
+  const absl::Duration asked_;  // the caller's own deadline, from arrival on
   const absl::Time deadline_;
+  double predicted_seconds_ = 0;  // 0 = not known
   const std::string address_;
   std::string client_;
   std::string request_id_;

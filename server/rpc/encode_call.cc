@@ -3,7 +3,10 @@
 #include <iterator>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
+#include "core/error_details.h"
 #include "server/rpc/message_threads.h"
+#include "server/wire/answer_size.h"
 #include "server/wire/response_encoder.h"
 #include "server/wire/serialized.h"
 
@@ -11,7 +14,8 @@ namespace longspan {
 
 absl::Status EncodeCall::Run(const grpc::ByteBuffer& request) {
   v1::EncodeRequest message;
-  if (absl::Status status = ParseRequest(call_.parts(), request, &message); !status.ok()) return status;
+  if (absl::Status status = ParseRequest(call_.parts(), request, &message); !status.ok())
+    return status;
   auto decoded = DecodeEncodeRequest(&message, call_.parts().decoding());
   if (!decoded.ok()) return decoded.status();
   for (v1::Input& input : *message.mutable_inputs()) ids_.push_back(std::move(*input.mutable_id()));
@@ -27,9 +31,13 @@ absl::Status EncodeCall::Submit(DecodedRequest request) {
   claims.reserve(inputs.size());
   for (const EncodeInput& input : inputs) claims.push_back(ClaimFor(input, parts.max_tokens()));
   auto permits = parts.admission->TryAcquire(claims, call_.deadline(), call_.client());
-  if (!permits.ok()) return permits.status();
+  if (!permits.ok()) return inputs.size() == 1 ? AtInput(0, permits.status()) : permits.status();
   CallSize call_size;
   for (const AdmissionPermit& permit : *permits) call_size += permit.size();
+  NotePrediction(call_size.seconds);
+  const auto answer_size =
+      std::make_shared<AnswerSize>(request.max_answer_bytes, "options.max_answer_bytes");
+  if (absl::Status status = answer_size->Add(kMostTimingsBytes); !status.ok()) return status;
   const auto room = MakeRoom(PackedBytes(format_, parts.dimensions(inputs.front().options)));
   {
     absl::MutexLock lock(&mu_);
@@ -46,6 +54,11 @@ absl::Status EncodeCall::Submit(DecodedRequest request) {
                               .call_size = call_size,
                               .answer = room,
                               .timer = call_.NewTimer(call_.arrival())};
+    params.check_answer =
+        [answer_size, format = format_, id_bytes = static_cast<int64_t>(ids_[i].size()),
+         dimensions = parts.dimensions(params.input.options)](const PreparedText& prepared) {
+          return answer_size->Add(EncodingBytes(prepared, id_bytes, format, dimensions));
+        };
     params.done = [call = Shared<EncodeCall>(), i](absl::StatusOr<EncodedDocument> result,
                                                    const StageTimings& timings) {
       call->OnText(i, std::move(result), timings);
@@ -62,7 +75,7 @@ void EncodeCall::OnText(size_t index, absl::StatusOr<EncodedDocument> result,
     if (ended_) return;
     call_.NoteText(result, timings);
     MaxTimings(timings, &timings_);
-    if (!result.ok()) return EndLocked(result.status());
+    if (!result.ok()) return EndLocked(AtInput(index, result.status()));
   }
   const int64_t num_values = NumValues(*result);
   OnAnswerThread(call_.parts().tokenizers, call_.client(), num_values,
@@ -89,6 +102,10 @@ void EncodeCall::Add(size_t index, EncodedDocument document) {
   }
   if (!status.ok()) return EndLocked(status);
   AnswerLocked(grpc::ByteBuffer(answer.data(), answer.size()));
+}
+
+absl::Status EncodeCall::AtInput(size_t index, const absl::Status& status) const {
+  return WithInput(status, absl::StrCat("inputs[", index, "]"), ids_[index]);
 }
 
 absl::Status EncodeCall::CloseResponseLocked(std::vector<grpc::Slice>* answer) {

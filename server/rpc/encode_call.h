@@ -32,6 +32,8 @@ class EncodeCall final : public RequestCall {
   // Puts the encoding of one text where it belongs; the last one ends the call. The message is made
   // without the lock: a caller that goes away must not wait for it on a thread of gRPC.
   void Add(size_t index, EncodedDocument document);
+  // An error of one text, with its path and its id.
+  absl::Status AtInput(size_t index, const absl::Status& status) const;
   // Joins the encodings and the rest of the message.
   absl::Status CloseResponseLocked(std::vector<grpc::Slice>* answer)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);

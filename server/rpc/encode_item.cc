@@ -32,10 +32,21 @@ absl::Status EncodeItem::Decode(const ServiceParts& parts, v1::EncodeStreamReque
   const auto format = DecodeVectorFormat(options_->vector_format());
   if (!format.ok()) return format.status();
   format_ = *format;
+  max_answer_bytes_ = CallersAnswerBytes(options_->max_answer_bytes());
   auto input = DecodeInput(message->mutable_input(), *options_, "input", parts.decoding());
   if (!input.ok()) return input.status();
   input_ = *std::move(input);
   return absl::OkStatus();
+}
+
+void EncodeItem::Complete(const ServiceParts& parts, EncodeTask::Params* params) {
+  params->check_answer = [most = max_answer_bytes_, format = format_,
+                          id_bytes = static_cast<int64_t>(id_.size()),
+                          dimensions = parts.dimensions(params->input.options)](
+                             const PreparedText& prepared) {
+    AnswerSize size(most, "options.max_answer_bytes");
+    return size.Add(kMostTimingsBytes + EncodingBytes(prepared, id_bytes, format, dimensions));
+  };
 }
 
 absl::Status EncodeItem::MakeAnswer(grpc::ByteBuffer* answer) {

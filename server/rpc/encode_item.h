@@ -8,9 +8,11 @@
 #include <grpcpp/support/byte_buffer.h>
 #include <longspan/v1/encoder.pb.h>
 
+#include <cstdint>
 #include <string>
 
 #include "server/rpc/encode_work.h"
+#include "server/wire/answer_size.h"
 
 namespace longspan {
 
@@ -28,12 +30,15 @@ class EncodeItem : public EncodeWork {
  protected:
   virtual absl::Status Parse(const ServiceParts& parts, const grpc::ByteBuffer& bytes,
                              v1::EncodeStreamRequest* message);
+  // An answer that is larger than its caller takes is refused before it is computed.
+  void Complete(const ServiceParts& parts, EncodeTask::Params* params) override;
 
  private:
   absl::Status Decode(const ServiceParts& parts, v1::EncodeStreamRequest* message);
 
   v1::EncodeOptions* const options_;
   std::string id_;
+  int64_t max_answer_bytes_ = AnswerSize::kAnySize;
 };
 
 // The answer to an item that failed.

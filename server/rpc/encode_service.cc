@@ -25,7 +25,8 @@ class ModelInfoCall final : public RequestCall {
   absl::Status Run(const grpc::ByteBuffer& request) override {
     const ServiceParts& parts = call_.parts();
     v1::GetModelInfoRequest parsed;
-    if (absl::Status status = ParseRequest(call_.parts(), request, &parsed); !status.ok()) return status;
+    if (absl::Status status = ParseRequest(call_.parts(), request, &parsed); !status.ok())
+      return status;
     v1::GetModelInfoResponse info;
     FillModelInfo(*parts.model, parts.tokenizer != nullptr, *parts.options, &info);
     absl::MutexLock lock(&mu_);

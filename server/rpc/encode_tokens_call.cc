@@ -3,6 +3,9 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
+#include "core/error_details.h"
+#include "server/wire/answer_size.h"
 #include "server/wire/enums.h"
 #include "server/wire/request_decoder.h"
 #include "server/wire/response_encoder.h"
@@ -11,27 +14,46 @@
 namespace longspan {
 namespace {
 
-// Bytes of vectors in one message. The contract promises messages under 1 MiB; 16 KiB of it are
-// left for the other fields: timings, counts, ranges of the text that was read.
-constexpr int64_t kMaxMessageBytes = (1 << 20) - (16 << 10);
+// The contract promises messages under 1 MiB, or smaller ones where the caller takes no more. Of
+// each so many bytes are left for the other fields: timings, counts, ranges of the text that was
+// read.
+constexpr int64_t kMaxMessageBytes = 1 << 20;
+constexpr int64_t kOtherBytes = 16 << 10;
+
+// The vectors of one message to a caller that takes messages of `max_bytes`.
+absl::StatusOr<int64_t> RowsOfMessage(int64_t max_bytes, int64_t dimensions) {
+  const int64_t row = 4 * std::max<int64_t>(1, dimensions);
+  if (max_bytes < row + kOtherBytes) {
+    return WithReason(
+        InvalidField("options.max_answer_bytes",
+                     absl::StrCat("is ", max_bytes, "; allowed: at least ", row + kOtherBytes,
+                                  ", which a message with one token's vector takes")),
+        kReasonCallersMaxAnswerBytes);
+  }
+  return std::max<int64_t>(1, (std::min(max_bytes, kMaxMessageBytes) - kOtherBytes) / row);
+}
 
 }  // namespace
 
 absl::Status EncodeTokensCall::Run(const grpc::ByteBuffer& request) {
   const ServiceParts& parts = call_.parts();
   v1::EncodeTokensRequest message;
-  if (absl::Status status = ParseRequest(call_.parts(), request, &message); !status.ok()) return status;
+  if (absl::Status status = ParseRequest(call_.parts(), request, &message); !status.ok())
+    return status;
   auto input = DecodeTokensInput(&message, parts.decoding());
   if (!input.ok()) return input.status();
+  id_ = std::move(*message.mutable_input()->mutable_id());
+  const auto rows_per_block = RowsOfMessage(
+      CallersAnswerBytes(message.options().max_answer_bytes()), parts.model->token_dimensions);
+  if (!rows_per_block.ok()) return rows_per_block.status();
   format_ = DecodeVectorFormat(message.options().vector_format()).value();
   if (!NoteInputs({&*input, 1})) return absl::CancelledError("the call has ended");
   auto permit = parts.admission->TryAcquire(ClaimFor(*input, parts.max_tokens()), call_.deadline(),
                                             call_.client());
-  if (!permit.ok()) return permit.status();
+  if (!permit.ok()) return WithInput(permit.status(), "input", id_);
+  NotePrediction(permit->size().seconds);
 
-  const int64_t rows_per_block = std::max<int64_t>(
-      1, kMaxMessageBytes / (4 * std::max<int64_t>(1, parts.model->token_dimensions)));
-  const auto rows = std::make_shared<TokenVectorBuffer>(rows_per_block, [weak = weak_from_this()] {
+  const auto rows = std::make_shared<TokenVectorBuffer>(*rows_per_block, [weak = weak_from_this()] {
     if (const auto call = weak.lock()) static_cast<EncodeTokensCall*>(call.get())->Pump();
   });
   {
@@ -82,7 +104,7 @@ void EncodeTokensCall::PumpLocked() {
 }
 
 absl::Status EncodeTokensCall::WriteNextLocked() {
-  if (result_.has_value() && !result_->ok()) return result_->status();
+  if (result_.has_value() && !result_->ok()) return WithInput(result_->status(), "input", id_);
   if (last_written_) return absl::OkStatus();
   if (!held_.has_value()) held_ = rows_->TryPop();
   std::optional<TokenVectorBuffer::Block> next;

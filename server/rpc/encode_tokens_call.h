@@ -11,6 +11,7 @@
 
 #include <memory>
 #include <optional>
+#include <string>
 
 #include "absl/base/thread_annotations.h"
 #include "server/batching/token_vector_buffer.h"
@@ -37,7 +38,9 @@ class EncodeTokensCall final : public RequestCall {
   absl::Status WriteNextLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void WriteLocked(TokenVectorBuffer::Block block, bool last) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
-  VectorFormat format_ = VectorFormat::kFloat32;  // set before the task is handed over
+  // Set before the task is handed over, then constant.
+  VectorFormat format_ = VectorFormat::kFloat32;
+  std::string id_;  // of the input
 
   // Set before the task is handed over.
   std::shared_ptr<TokenVectorBuffer> rows_ ABSL_GUARDED_BY(mu_);

@@ -60,12 +60,11 @@ void ItemStream::OnMessage(const grpc::ByteBuffer& message) {
     }
   }
   const auto bytes = static_cast<int64_t>(message.Length());
-  const absl::Status handed =
-      OnRequestThread(call_.parts().tokenizers, call_.client(), bytes,
-                      [stream = shared_from_this(), number, message](
-                          const absl::Status& read) {  // shares the bytes
-                        stream->Receive(number, message, read);
-                      });
+  const absl::Status handed = OnRequestThread(call_.parts().tokenizers, call_.client(), bytes,
+                                              [stream = shared_from_this(), number, message](
+                                                  const absl::Status& read) {  // shares the bytes
+                                                stream->Receive(number, message, read);
+                                              });
   if (!handed.ok()) Receive(number, {}, handed);
 }
 
@@ -76,7 +75,8 @@ void ItemStream::Receive(int64_t number, const grpc::ByteBuffer& message, absl::
     MessageIsRead();
   }
   Item item{.work = NewWork(), .number = number};
-  if (status.ok()) status = WithoutThrowing([&] { return item.work->Read(call_.parts(), message); });
+  if (status.ok())
+    status = WithoutThrowing([&] { return item.work->Read(call_.parts(), message); });
   {
     absl::MutexLock lock(&mu_);
     if (ended_) return;
@@ -175,7 +175,7 @@ void ItemStream::Hand(Item item, AdmissionPermit permit, const CallSize& call_si
 }
 
 void ItemStream::OnWorked(Item item, const CallSize& size, std::shared_ptr<AnswerRoom> room,
-                              const WorkResult& result) {
+                          const WorkResult& result) {
   std::optional<Item> next;
   {
     absl::MutexLock lock(&mu_);
@@ -202,7 +202,7 @@ void ItemStream::OnWorked(Item item, const CallSize& size, std::shared_ptr<Answe
 }
 
 void ItemStream::MakeAnswer(const Item& item, std::shared_ptr<AnswerRoom> room,
-                                const WorkResult& result) {
+                            const WorkResult& result) {
   Answer answer{.room = std::move(room)};
   absl::Status status;
   if (WantsAnswers())
@@ -235,8 +235,9 @@ bool ItemStream::WantsAnswers() {
 
 bool ItemStream::WantsAnswersLocked() const { return !ended_ && !gone_ && failure_.ok(); }
 
-void ItemStream::RefuseLocked(const Item& item, const absl::Status& status,
-                                  const StageTimings& timings) {
+void ItemStream::RefuseLocked(const Item& item, const absl::Status& why,
+                              const StageTimings& timings) {
+  const absl::Status status = call_.WithDeadlineNote(why, /*of_item=*/true);
   call_.CountItem(status, timings);
   if (order_ == AnswerOrder::kAsRead) return QueueLocked(item.number, status);
   Answer answer;

@@ -59,6 +59,11 @@ bool RequestCall::NoteInputs(std::span<const EncodeInput> inputs) {
   return true;
 }
 
+void RequestCall::NotePrediction(double seconds) {
+  absl::MutexLock lock(&mu_);
+  call_.NotePrediction(seconds);
+}
+
 std::shared_ptr<AnswerRoom> RequestCall::MakeRoom(int64_t vector_bytes) {
   auto room = std::make_shared<AnswerRoom>(call_.parts().admission, call_.client(), vector_bytes);
   absl::MutexLock lock(&mu_);

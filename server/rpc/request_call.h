@@ -60,6 +60,8 @@ class RequestCall : public RawReactor,
   }
   // For Run. Counts the texts that were asked for; false where the call has ended.
   bool NoteInputs(std::span<const EncodeInput> inputs);
+  // For Run. What admission predicts that computing the call takes, for errors of its deadline.
+  void NotePrediction(double seconds);
   // For Run, once: the room of the answer to this call, with vectors of so many bytes. It is closed
   // where the call has ended.
   std::shared_ptr<AnswerRoom> MakeRoom(int64_t vector_bytes);

@@ -77,8 +77,7 @@ absl::Status RpcCall::Admit() {
   if (absl::Status status = CheckPhase(); !status.ok()) return status;
   if (absl::Status status = CheckMetadata(*context_); !status.ok()) return status;
   std::string key_name;
-  absl::Status status =
-      parts().keys->Check(MetadataOf(*context_, "authorization"), &key_name);
+  absl::Status status = parts().keys->Check(MetadataOf(*context_, "authorization"), &key_name);
   SetKey(std::move(key_name));
   return status;
 }
@@ -101,7 +100,7 @@ grpc::Status RpcCall::Finish(const absl::Status& status) {
   if (const std::string pushback = RetryPushbackMs(status); !pushback.empty()) {
     context_->AddTrailingMetadata("grpc-retry-pushback-ms", pushback);
   }
-  return ToGrpcStatus(status);
+  return ToGrpcStatus(WithDeadlineNote(status));
 }
 
 absl::Status ParseRequest(const ServiceParts& parts, const grpc::ByteBuffer& bytes,

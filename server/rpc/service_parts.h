@@ -48,7 +48,8 @@ struct ServiceParts {
             .has_tokenizer = tokenizer != nullptr,
             .max_texts_per_request = options->max_texts_per_request,
             .max_text_bytes = options->max_text_bytes,
-            .max_global_spans = options->max_global_spans_per_text};
+            .max_global_spans = options->max_global_spans_per_text,
+            .max_tokens = max_tokens()};
   }
   // Values of one vector with these options.
   int64_t dimensions(const EncodeOptions& wanted) const {

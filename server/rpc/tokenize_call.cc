@@ -14,15 +14,20 @@ namespace {
 
 // Bytes of tokens that are counted together.
 constexpr size_t kCountedBytes = 1 << 20;
+// Of the field that holds one text's tokens: its tag and its length.
+constexpr int64_t kMostHeadBytes = 6;
+constexpr char kMaxAnswerBytes[] = "max_answer_bytes";
 
 // The tokens of one text, serialised as they come.
 class TokenWriter {
  public:
-  TokenWriter(const Tokenizer& tokenizer, const std::string& prompt, AnswerRoom* room)
+  TokenWriter(const Tokenizer& tokenizer, const std::string& prompt, AnswerRoom* room,
+              AnswerSize* size)
       : tokenizer_(tokenizer),
         prompt_bytes_(static_cast<int64_t>(prompt.size())),
         prompt_characters_(CountCharacters(prompt)),
-        room_(room) {}
+        room_(room),
+        size_(size) {}
 
   absl::Status Add(const Tokenization& tokens) {
     for (size_t i = 0; i < tokens.ids.size(); ++i) {
@@ -41,7 +46,9 @@ class TokenWriter {
 
   // Appends the text with all its tokens to the answer.
   absl::Status Finish(std::vector<grpc::Slice>* answer) {
-    if (absl::Status status = Count(); !status.ok()) return status;
+    absl::Status status = Count();
+    if (status.ok()) status = size_->Add(kMostHeadBytes);
+    if (!status.ok()) return status;
     writer_.FinishField(v1::TokenizeResponse::kTextsFieldNumber, answer);
     return absl::OkStatus();
   }
@@ -54,14 +61,17 @@ class TokenWriter {
   }
 
   absl::Status Count() {
-    const size_t bytes = writer_.bytes();
-    return room_->Add(static_cast<int64_t>(bytes - std::exchange(counted_, bytes)));
+    const size_t all = writer_.bytes();
+    const auto bytes = static_cast<int64_t>(all - std::exchange(counted_, all));
+    absl::Status status = room_->Add(bytes);
+    return status.ok() ? size_->Add(bytes) : status;
   }
 
   const Tokenizer& tokenizer_;
   const int64_t prompt_bytes_;
   const int64_t prompt_characters_;
   AnswerRoom* const room_;
+  AnswerSize* const size_;
   v1::Token token_;  // filled anew for each token
   SliceWriter writer_;
   size_t counted_ = 0;  // bytes of the writer that the room knows
@@ -71,7 +81,8 @@ class TokenWriter {
 
 absl::Status TokenizeCall::Run(const grpc::ByteBuffer& request) {
   const ServiceParts& parts = call_.parts();
-  if (absl::Status status = ParseRequest(call_.parts(), request, &request_); !status.ok()) return status;
+  if (absl::Status status = ParseRequest(call_.parts(), request, &request_); !status.ok())
+    return status;
   if (absl::Status status = CheckTokenizeRequest(request_, parts.decoding()); !status.ok())
     return status;
   int64_t bytes = 0;
@@ -84,6 +95,8 @@ absl::Status TokenizeCall::Run(const grpc::ByteBuffer& request) {
   permit_ = *std::move(permit);
   timer_ = call_.NewTimer(call_.arrival());
   room_ = MakeRoom(/*vector_bytes=*/0);
+  size_ = std::make_unique<AnswerSize>(CallersAnswerBytes(request_.max_answer_bytes()),
+                                       kMaxAnswerBytes);
   parts.tokenizers->Submit(
       call_.client(), bytes,
       [call = Shared<TokenizeCall>()](const absl::Status& status) { call->OnTurn(status); });
@@ -120,7 +133,9 @@ absl::Status TokenizeCall::ReadAll(Slices* answer) const {
           : FindPrompt(request_.prompt_name(), "prompt_name", *call_.parts().model).value();
   for (int i = 0; i < request_.texts_size(); ++i) {
     absl::Status status = ReadOne(request_.texts(i), *prompt, answer);
-    if (absl::IsInvalidArgument(status)) return AtField(status, absl::StrCat("texts[", i, "]"));
+    const bool of_text = FieldOf(status) != kMaxAnswerBytes;
+    if (of_text && absl::IsInvalidArgument(status))
+      return AtField(status, absl::StrCat("texts[", i, "]"));
     if (!status.ok()) return status;
   }
   return absl::OkStatus();
@@ -129,7 +144,7 @@ absl::Status TokenizeCall::ReadAll(Slices* answer) const {
 absl::Status TokenizeCall::ReadOne(const std::string& text, const std::string& prompt,
                                    Slices* answer) const {
   const Tokenizer& tokenizer = *call_.parts().tokenizer;
-  TokenWriter writer(tokenizer, prompt, room_.get());
+  TokenWriter writer(tokenizer, prompt, room_.get(), size_.get());
   const std::string prompted = prompt.empty() ? std::string() : prompt + text;
   const absl::Status status =
       tokenizer.EncodeByParts(prompt.empty() ? text : prompted,

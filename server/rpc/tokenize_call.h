@@ -20,6 +20,7 @@
 #include "server/batching/admission.h"
 #include "server/batching/task_timer.h"
 #include "server/rpc/request_call.h"
+#include "server/wire/answer_size.h"
 
 namespace longspan {
 
@@ -44,6 +45,7 @@ class TokenizeCall final : public RequestCall {
   AdmissionPermit permit_;
   std::shared_ptr<TaskTimer> timer_;
   std::shared_ptr<AnswerRoom> room_;
+  std::unique_ptr<AnswerSize> size_;
 };
 
 }  // namespace longspan

@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "core/backend/open_backend.h"
 #include "core/checkpoint/model_folder.h"
+#include "core/checkpoint/model_name.h"
 #include "core/cost_model.h"
 #include "core/encoder.h"
 #include "core/runtime/cgroup.h"
@@ -206,6 +207,7 @@ absl::StatusOr<ServedModel> LoadOn(const Backends& backends, ServerOptions* opti
   if (!encoders.ok()) return encoders.status();
   const Encoder& encoder = *encoders->front();
   model.info = encoder.info();
+  if (!options->model_name.empty()) model.info.name = PrintableName(options->model_name);
   if (cards > 1) model.info.device = options->device;
   absl::Status status = CheckTokenTypes(tokenizer->get(), encoder.info(), folder->path());
   if (status.ok() && measure)

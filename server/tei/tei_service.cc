@@ -27,7 +27,8 @@ class InfoCall final : public RequestCall {
   absl::Status Run(const grpc::ByteBuffer& request) override {
     const ServiceParts& parts = call_.parts();
     tei::v1::InfoRequest parsed;
-    if (absl::Status status = ParseRequest(call_.parts(), request, &parsed); !status.ok()) return status;
+    if (absl::Status status = ParseRequest(call_.parts(), request, &parsed); !status.ok())
+      return status;
     tei::v1::InfoResponse info;
     FillInfo(*parts.model, *parts.options, &info);
     absl::MutexLock lock(&mu_);

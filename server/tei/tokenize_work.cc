@@ -171,9 +171,7 @@ absl::StatusOr<grpc::ByteBuffer> TokenizeWork::Run(const ServiceParts& parts,
   return answer;
 }
 
-std::unique_ptr<TokenSink> TokenizeWork::NewSink() const {
-  return std::make_unique<MessageSink>();
-}
+std::unique_ptr<TokenSink> TokenizeWork::NewSink() const { return std::make_unique<MessageSink>(); }
 
 absl::Status DecodeWork::Read(const ServiceParts& parts, const grpc::ByteBuffer& message) {
   if (absl::Status status = ParseRequest(parts, message, &request_); !status.ok()) return status;
@@ -206,7 +204,7 @@ absl::StatusOr<int64_t> DecodeWork::CountTextBytes(const ServiceParts& parts,
     bytes += static_cast<int64_t>(token->size());
     if (bytes <= most) continue;
     return WithReason(InvalidField(field_, absl::StrCat("are tokens of more than ", most,
-                                                       " bytes; allowed: at most ", most)),
+                                                        " bytes; allowed: at most ", most)),
                       kReasonMaxTextBytes);
   }
   return bytes;

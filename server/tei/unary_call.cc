@@ -11,6 +11,7 @@ absl::Status UnaryCall::Run(const grpc::ByteBuffer& request) {
     return absl::CancelledError("the call has ended");
   auto permit = parts.admission->TryAcquire(work_->Claim(parts), call_.deadline(), call_.client());
   if (!permit.ok()) return permit.status();
+  NotePrediction(permit->size().seconds);
   WorkOrder order{.permit = *std::move(permit),
                   .arrival = call_.arrival(),
                   .deadline = call_.deadline(),

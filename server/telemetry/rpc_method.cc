@@ -50,6 +50,8 @@ std::string_view RpcMethodName(RpcMethod method) {
       return "http.decode";
     case RpcMethod::kOpenAiEmbeddings:
       return "http.v1.embeddings";
+    case RpcMethod::kCohereEmbed:
+      return "http.v2.embed";
   }
   return "unknown";
 }
@@ -69,6 +71,7 @@ bool Encodes(RpcMethod method) {
     case RpcMethod::kHttpEmbed:
     case RpcMethod::kHttpEmbedAll:
     case RpcMethod::kOpenAiEmbeddings:
+    case RpcMethod::kCohereEmbed:
       return true;
     default:
       return false;

@@ -35,8 +35,9 @@ enum class RpcMethod {
   kHttpTokenize,
   kHttpDecode,
   kOpenAiEmbeddings,
+  kCohereEmbed,
 };
-inline constexpr size_t kNumRpcMethods = static_cast<size_t>(RpcMethod::kOpenAiEmbeddings) + 1;
+inline constexpr size_t kNumRpcMethods = static_cast<size_t>(RpcMethod::kCohereEmbed) + 1;
 // "Encode", "EncodeStream", ..., "tei.Info", "tei.Embed", ..., "http.encode", ...
 std::string_view RpcMethodName(RpcMethod method);
 

@@ -33,6 +33,7 @@ struct EncodeInput {
   std::vector<int32_t> token_ids;
   std::string prompt;  // put in front of `text`; empty = none
 
+  int64_t max_tokens = 0;  // longest text that this request takes; 0 = the limit in force
   Truncation truncation = Truncation::kReject;
   int64_t window_overlap = 0;  // kWindows: text tokens shared by neighbours, below half the window
 
@@ -46,6 +47,9 @@ struct EncodeInput {
   std::vector<TextRange> spans;  // kGiven: characters of `text`, or tokens of `token_ids`
   int64_t span_tokens = 0;       // kFixed: >= 1
   int64_t span_overlap = 0;      // kFixed: below span_tokens
+  // kSentences, kParagraphs: short spans are merged, long ones divided (span_sizes.h); 0 = none is.
+  int64_t span_min_tokens = 0;
+  int64_t span_max_tokens = 0;  // at least span_min_tokens
   // True: each span is encoded as a text of its own. False: the spans are pooled from the hidden
   // states of the whole text (late chunking).
   bool independent_spans = false;

@@ -37,7 +37,7 @@ class Planner {
 
   absl::StatusOr<PreparedText> Run() {
     prepared_.tokens_total = layout_.size();
-    auto spans = WantedSpans(input_, layout_, context_.max_spans);
+    auto spans = WantedSpans(input_, layout_, context_.max_spans, control_.stop);
     if (!spans.ok()) return spans.status();
     prepared_.spans = *std::move(spans);
     prepared_.lsh = input_.lsh;
@@ -54,12 +54,20 @@ class Planner {
   }
 
  private:
+  // The longest text that is read, and what sets it: the request, where it asks for less.
+  int64_t MaxTokens() const {
+    return input_.max_tokens > 0 ? input_.max_tokens : context_.max_tokens;
+  }
+  std::string MaxTokensOf() const {
+    return input_.max_tokens > 0 ? "options.max_tokens" : context_.max_tokens_of;
+  }
+
   absl::Status Stop() const { return control_.stop ? control_.stop() : absl::OkStatus(); }
 
   // What each piece of the document holds: the whole text, what truncation leaves of it, or one of
   // its windows.
   absl::Status PlanDocument() {
-    auto ranges = Truncate(input_, layout_, context_.max_tokens, context_.max_tokens_of);
+    auto ranges = Truncate(input_, layout_, MaxTokens(), MaxTokensOf());
     if (!ranges.ok()) return ranges.status();
     auto globals = GlobalRanges(input_, layout_, context_.max_global_tokens);
     if (!globals.ok()) return globals.status();
@@ -328,12 +336,11 @@ class Planner {
       const EncodeInput alone = InputOfSpan(span);
       auto layout = ReadTokens(alone, context_, control_.stop, &prompt_tokens_);
       if (!layout.ok()) return layout.status();
-      if (context_.max_tokens > 0 && layout->size() > context_.max_tokens) {
-        return WithReason(
-            InvalidField(absl::StrCat(input_.field, ".spans[", i, "]"),
-                         absl::StrCat("has ", layout->size(), " tokens; ", context_.max_tokens_of,
-                                      " takes at most ", context_.max_tokens)),
-            kReasonMaxTokens);
+      if (MaxTokens() > 0 && layout->size() > MaxTokens()) {
+        return WithReason(InvalidField(absl::StrCat(input_.field, ".spans[", i, "]"),
+                                       absl::StrCat("has ", layout->size(), " tokens; ",
+                                                    MaxTokensOf(), " takes at most ", MaxTokens())),
+                          kReasonMaxTokens);
       }
       TextPiece piece;
       piece.token_ids = std::move(layout->tokens.ids);

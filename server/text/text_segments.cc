@@ -1,59 +1,19 @@
 #include "server/text/text_segments.h"
 
 #include <algorithm>
+#include <memory>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "server/text/paragraphs.h"
+#include "server/text/sentences.h"
+#include "server/text/utf8.h"
 
 namespace longspan {
 namespace {
 
-// Reads a text code point by code point. The text is valid UTF-8, so the lead byte tells how many
-// bytes a code point takes.
-class Cursor {
- public:
-  explicit Cursor(std::string_view text) : text_(text) {}
-  bool done() const { return byte_ >= text_.size(); }
-  int64_t byte() const { return static_cast<int64_t>(byte_); }
-  int64_t character() const { return character_; }
+constexpr int64_t kBytesBetweenStops = 16'384;
 
-  char32_t Peek() const { return Decode(byte_); }
-  void Next() {
-    byte_ = std::min(byte_ + Length(byte_), text_.size());
-    ++character_;
-  }
-
- private:
-  size_t Length(size_t at) const {
-    const auto lead = static_cast<unsigned char>(text_[at]);
-    return lead < 0x80 ? 1 : lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : 4;
-  }
-  char32_t Decode(size_t at) const {
-    const size_t length = Length(at);
-    const auto lead = static_cast<unsigned char>(text_[at]);
-    if (length == 1 || at + length > text_.size()) return lead;
-    char32_t value = lead & (0xff >> (length + 1));
-    for (size_t i = 1; i < length; ++i)
-      value = (value << 6) | (static_cast<unsigned char>(text_[at + i]) & 0x3f);
-    return value;
-  }
-
-  std::string_view text_;
-  size_t byte_ = 0;
-  int64_t character_ = 0;
-};
-
-// ASCII white space, the no-break space, the blanks of typesetting and the ideographic space.
-bool IsSpace(char32_t c) {
-  return c == ' ' || (c >= '\t' && c <= '\r') || c == 0xa0 || c == 0x3000 ||
-         (c >= 0x2000 && c <= 0x200a);
-}
-bool IsStop(char32_t c) { return c == '.' || c == '!' || c == '?' || c == 0x2026; }  // 0x2026 = …
-bool IsWideStop(char32_t c) { return c == 0x3002 || c == 0xff01 || c == 0xff1f; }    // 。！？
-// Lower-case letters of English, of the languages of Latin-1, and of Russian.
-bool IsLower(char32_t c) {
-  return (c >= 'a' && c <= 'z') || (c >= 0xdf && c <= 0xff) || (c >= 0x430 && c <= 0x44f);
-}
 // Letters of scripts that write spaces between words, Hangul among them. CJK ideographs are not
 // words: a range of them is not widened.
 bool IsWord(char32_t c) {
@@ -61,58 +21,87 @@ bool IsWord(char32_t c) {
     return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || c == '_';
   return (c >= 0xc0 && c < 0x2000) || (c >= 0xac00 && c < 0xd7b0);
 }
-// Closing quotes and brackets: " ' ) ] ” ’ » 」 』
-bool IsCloser(char32_t c) {
-  return c == '"' || c == '\'' || c == ')' || c == ']' || c == 0x201d || c == 0x2019 || c == 0xbb ||
-         c == 0x300d || c == 0x300f;
-}
 
-// The segment that is being read. It is handed the characters that are not white space, so a
-// segment ends at the last of them.
-class SegmentBuilder {
+// Hands on ranges of bytes that ascend, without the white space at their ends, and counts their
+// characters.
+class SegmentWriter {
  public:
-  explicit SegmentBuilder(const VisitSegment& visit) : visit_(visit) {}
-  void Take(const Cursor& at, const Cursor& after) {
-    if (!open_) current_ = {{at.byte(), 0}, {at.character(), 0}};
-    open_ = true;
-    current_.bytes.end = after.byte();
-    current_.characters.end = after.character();
-  }
+  SegmentWriter(std::string_view text, const VisitSegment& visit)
+      : text_(text), visit_(visit), at_(text) {}
   // False: no further segment is wanted.
-  bool Close() { return !std::exchange(open_, false) || visit_(current_); }
+  bool Write(size_t begin, size_t end) {
+    TrimBlanks(text_, &begin, &end);
+    if (begin == end) return true;
+    TextSegment segment;
+    segment.bytes = {static_cast<int64_t>(begin), static_cast<int64_t>(end)};
+    segment.characters.begin = CharacterOf(segment.bytes.begin);
+    segment.characters.end = CharacterOf(segment.bytes.end);
+    return visit_(segment);
+  }
 
  private:
+  int64_t CharacterOf(int64_t byte) {
+    while (at_.byte() < byte) at_.Next();
+    return at_.character();
+  }
+
+  const std::string_view text_;
   const VisitSegment& visit_;
-  bool open_ = false;
-  TextSegment current_;
+  Utf8Cursor at_;
 };
 
-void Split(std::string_view text, bool at_sentences, const VisitSegment& visit) {
-  SegmentBuilder builder(visit);
-  Cursor cursor(text);
-  bool after_stop = false;  // a stop was read, and nothing but closing quotes and brackets since
-  while (!cursor.done()) {
-    if (!IsSpace(cursor.Peek())) {
-      const Cursor at = cursor;
-      const char32_t c = cursor.Peek();
-      cursor.Next();
-      builder.Take(at, cursor);
-      after_stop = IsStop(c) || (after_stop && IsCloser(c));
-      if (at_sentences && IsWideStop(c) && (cursor.done() || !IsCloser(cursor.Peek())) &&
-          !builder.Close())
-        return;
-      continue;
+// The sentences of one paragraph after the other. The answers are whether further ones are wanted.
+class SentenceWriter {
+ public:
+  SentenceWriter(std::string_view text, const VisitSegment& visit, const StopCheck& stop)
+      : text_(text), stop_(stop), segments_(text, visit) {}
+
+  absl::StatusOr<bool> Write(const Paragraph& paragraph) {
+    const auto begin = static_cast<size_t>(paragraph.bytes.begin);
+    const auto end = static_cast<size_t>(paragraph.bytes.end);
+    switch (paragraph.kind) {
+      case Paragraph::Kind::kWhole:
+        return segments_.Write(begin, end);
+      case Paragraph::Kind::kRows:
+        return WriteRows(begin, end);
+      case Paragraph::Kind::kProse:
+        return WriteProse(begin, end);
     }
-    int newlines = 0;
-    for (; !cursor.done() && IsSpace(cursor.Peek()); cursor.Next())
-      newlines += cursor.Peek() == '\n';
-    const bool sentence_ends =
-        at_sentences && after_stop && (cursor.done() || !IsLower(cursor.Peek()));
-    if ((newlines >= 2 || sentence_ends) && !builder.Close()) return;
-    after_stop = false;
+    return absl::InternalError("unknown kind of paragraph");
   }
-  builder.Close();
-}
+
+ private:
+  absl::StatusOr<bool> WriteProse(size_t begin, size_t end) {
+    if (splitter_ == nullptr) {
+      auto splitter = SentenceSplitter::Create();
+      if (!splitter.ok()) return splitter.status();
+      splitter_ = *std::move(splitter);
+    }
+    size_t at = begin;
+    const auto take = [&](size_t length) {
+      return segments_.Write(std::exchange(at, begin + length), begin + length);
+    };
+    const auto wanted = splitter_->Split(text_.substr(begin, end - begin), take, stop_);
+    return wanted.ok() && *wanted ? segments_.Write(at, end) : wanted;
+  }
+
+  // The row at the head of a table ends behind the line |---|---| below it.
+  bool WriteRows(size_t begin, size_t end) {
+    const std::string_view table = text_.substr(0, end);
+    size_t line_end = std::min(table.find_first_of("\r\n", begin), end);
+    line_end = std::min(table.find_first_not_of("\r\n", line_end), end);
+    for (size_t at = begin; at < end; at = line_end) {
+      line_end = std::min(table.find_first_of("\r\n", std::max(at, line_end) + 1), end);
+      if (!segments_.Write(at, line_end)) return false;
+    }
+    return true;
+  }
+
+  const std::string_view text_;
+  const StopCheck& stop_;
+  SegmentWriter segments_;
+  std::unique_ptr<SentenceSplitter> splitter_;
+};
 
 // Widens one range at a time.
 class Widener {
@@ -129,24 +118,21 @@ class Widener {
   int64_t End(int64_t end) {
     if (!IsWordAt(Previous(end))) return end;
     while (end < size_ && IsWordAt(end)) {
-      Cursor cursor(text_.substr(end));
+      Utf8Cursor cursor(text_, static_cast<size_t>(end));
       cursor.Next();
-      end += cursor.byte();
+      end = cursor.byte();
     }
     return end;
   }
   int64_t looked_at() const { return looked_at_; }
 
  private:
-  // First byte of the code point before `at`.
   int64_t Previous(int64_t at) const {
-    do --at;
-    while (at > 0 && (static_cast<unsigned char>(text_[at]) & 0xc0) == 0x80);
-    return at;
+    return static_cast<int64_t>(PreviousCodePoint(text_, static_cast<size_t>(at)));
   }
   bool IsWordAt(int64_t at) {
     ++looked_at_;
-    return IsWord(Cursor(text_.substr(at)).Peek());
+    return IsWord(Utf8Cursor(text_, static_cast<size_t>(at)).Peek());
   }
 
   const std::string_view text_;
@@ -156,9 +142,33 @@ class Widener {
 
 }  // namespace
 
-void ForEachSentence(std::string_view text, const VisitSegment& visit) { Split(text, true, visit); }
-void ForEachParagraph(std::string_view text, const VisitSegment& visit) {
-  Split(text, false, visit);
+absl::Status ForEachSentence(std::string_view text, const VisitSegment& visit,
+                             const StopCheck& stop) {
+  SentenceWriter writer(text, visit, stop);
+  ParagraphReader paragraphs(text);
+  while (const auto paragraph = paragraphs.Next()) {
+    const auto wanted = writer.Write(*paragraph);
+    if (!wanted.ok()) return wanted.status();
+    if (!*wanted) break;
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ForEachParagraph(std::string_view text, const VisitSegment& visit,
+                              const StopCheck& stop) {
+  SegmentWriter writer(text, visit);
+  ParagraphReader paragraphs(text);
+  int64_t asked_at = 0;
+  while (const auto paragraph = paragraphs.Next()) {
+    if (stop && paragraph->bytes.end - asked_at >= kBytesBetweenStops) {
+      if (absl::Status status = stop(); !status.ok()) return status;
+      asked_at = paragraph->bytes.end;
+    }
+    if (!writer.Write(static_cast<size_t>(paragraph->bytes.begin),
+                      static_cast<size_t>(paragraph->bytes.end)))
+      break;
+  }
+  return absl::OkStatus();
 }
 
 std::vector<TextRange> WidenToWords(std::string_view text, std::vector<TextRange> ranges,
@@ -209,7 +219,7 @@ absl::StatusOr<std::vector<TextSegment>> LocateCharacters(std::string_view text,
   std::sort(marks.begin(), marks.end());
   marks.erase(std::unique(marks.begin(), marks.end()), marks.end());
   std::vector<int64_t> bytes;  // of each mark
-  Cursor cursor(text);
+  Utf8Cursor cursor(text);
   for (const int64_t mark : marks) {
     while (cursor.character() < mark) cursor.Next();
     bytes.push_back(cursor.byte());

@@ -1,16 +1,13 @@
 // Segments of a text: its sentences, its paragraphs, and the byte ranges of given character ranges.
 //
-// The rules need no dictionary and hold for any language. A sentence ends
-//   - after one of . ! ? and any closing quotes or brackets, where white space follows and then no
-//     lower-case letter ("e.g. this" goes on),
-//   - right after the full stops of Chinese and Japanese, and
-//   - at a blank line.
-// A paragraph ends at a blank line. White space around a segment is left out; empty segments do not
-// exist. Each function passes over the text once, so its cost is linear in the text and, but for a
-// sort, in the number of ranges.
+// Paragraphs are what blank lines, Markdown and HTML set apart (paragraphs.h), sentences what ICU's
+// rules and lists of abbreviations find in them (sentences.h); docs/spans.md shows both. White
+// space around a segment is left out; empty segments do not exist, and every other character is in
+// one. Each function passes over the text a few times at most: its cost is linear in the text and,
+// but for a sort, in the number of ranges. Memory does not grow with the text.
 //
 // Texts must be valid UTF-8 (the wire checks it). Free functions without state: thread safe. Proven
-// by text_segments_test.
+// by text_segments_test, sentences_test and the fuzz target spans_fuzz.
 #pragma once
 
 #include <cstdint>
@@ -18,6 +15,7 @@
 #include <string_view>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "core/tokenizer/tokenizer.h"
 
@@ -30,10 +28,14 @@ struct TextSegment {
   friend bool operator==(const TextSegment&, const TextSegment&) = default;
 };
 
-// Calls `visit` for each segment in order, until it answers false.
+// Calls `visit` for each segment in order, until it answers false. A segment is looked for when the
+// one before it was wanted. INTERNAL where ICU's data cannot be read (LoadSentenceRules). `stop` is
+// asked now and then, within some milliseconds; what it says against going on is returned.
 using VisitSegment = std::function<bool(const TextSegment& segment)>;
-void ForEachSentence(std::string_view text, const VisitSegment& visit);
-void ForEachParagraph(std::string_view text, const VisitSegment& visit);
+absl::Status ForEachSentence(std::string_view text, const VisitSegment& visit,
+                             const StopCheck& stop = {});
+absl::Status ForEachParagraph(std::string_view text, const VisitSegment& visit,
+                              const StopCheck& stop = {});
 
 // Byte ranges of character ranges, in the order given. INVALID_ARGUMENT for an empty range or one
 // outside the text; its message begins with the range's index, "[i] is characters ...", so that the

@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "core/error_details.h"
+#include "server/text/span_sizes.h"
 #include "server/text/text_segments.h"
 
 namespace longspan {
@@ -53,16 +54,23 @@ absl::Status TooMany(const EncodeInput& input, absl::string_view count, int64_t 
 template <typename ForEach>
 absl::StatusOr<std::vector<PreparedSpan>> SegmentSpans(const EncodeInput& input,
                                                        const TokenLayout& layout, int64_t max_spans,
+                                                       const StopCheck& stop,
                                                        const ForEach& for_each) {
   std::vector<PreparedSpan> spans;
   bool too_many = false;
-  for_each(input.text, [&](const TextSegment& segment) {
-    const TokenRange tokens = TokensOf(layout, segment.bytes);
-    if (tokens.size() <= 0) return true;
+  SpanSizer sizer(input, layout, stop, [&](const PreparedSpan& span) {
     too_many = static_cast<int64_t>(spans.size()) == max_spans;
-    if (!too_many) spans.push_back({segment.bytes, segment.characters, tokens, {}});
+    if (!too_many) spans.push_back(span);
     return !too_many;
   });
+  const auto add = [&](const TextSegment& segment) {
+    const TokenRange tokens = TokensOf(layout, segment.bytes);
+    return tokens.size() <= 0 || sizer.Add({segment.bytes, segment.characters, tokens, {}});
+  };
+  absl::Status status = for_each(input.text, add, stop);
+  status.Update(sizer.status());
+  if (!status.ok()) return status;
+  if (!too_many) sizer.Finish();
   if (too_many) return TooMany(input, absl::StrCat("more than ", max_spans), max_spans);
   return spans;
 }
@@ -91,8 +99,8 @@ absl::StatusOr<std::vector<PreparedSpan>> FixedSpans(const EncodeInput& input,
 }  // namespace
 
 absl::StatusOr<std::vector<PreparedSpan>> WantedSpans(const EncodeInput& input,
-                                                      const TokenLayout& layout,
-                                                      int64_t max_spans) {
+                                                      const TokenLayout& layout, int64_t max_spans,
+                                                      const StopCheck& stop) {
   switch (input.span_policy) {
     case SpanPolicy::kNone:
       return std::vector<PreparedSpan>{};
@@ -101,9 +109,9 @@ absl::StatusOr<std::vector<PreparedSpan>> WantedSpans(const EncodeInput& input,
         return TooMany(input, absl::StrCat(input.spans.size()), max_spans);
       return IsText(input) ? GivenTextSpans(input, layout) : GivenTokenSpans(input, layout);
     case SpanPolicy::kSentences:
-      return SegmentSpans(input, layout, max_spans, ForEachSentence);
+      return SegmentSpans(input, layout, max_spans, stop, ForEachSentence);
     case SpanPolicy::kParagraphs:
-      return SegmentSpans(input, layout, max_spans, ForEachParagraph);
+      return SegmentSpans(input, layout, max_spans, stop, ForEachParagraph);
     case SpanPolicy::kFixed:
       return FixedSpans(input, layout, max_spans);
   }

@@ -12,7 +12,8 @@
 namespace longspan {
 namespace {
 
-constexpr int64_t kBytesPerId = sizeof(int32_t);  // as the engine holds them
+constexpr int64_t kBytesPerId = sizeof(int32_t);     // as the engine holds them
+constexpr uint64_t kMostTokens = uint64_t{1} << 40;  // beyond any text, as with --max-tokens
 
 // Ends beyond int64 become negative, which text preparation refuses as outside the text.
 std::vector<TextRange> DecodeRanges(const google::protobuf::RepeatedPtrField<v1::Range>& ranges) {
@@ -130,6 +131,15 @@ class InputDecoder {
     const auto truncation = DecodeTruncation(options_.truncation());
     if (!truncation.ok()) return truncation.status();
     input_.truncation = *truncation;
+    if (context_.max_tokens > 0 &&
+        options_.max_tokens() > static_cast<uint64_t>(context_.max_tokens)) {
+      return WithReason(InvalidField("options.max_tokens",
+                                     absl::StrCat("is ", options_.max_tokens(), "; allowed: 1 to ",
+                                                  context_.max_tokens, ", 0 = that limit")),
+                        kReasonMaxTokens);
+    }
+    input_.max_tokens =
+        static_cast<int64_t>(std::min<uint64_t>(options_.max_tokens(), kMostTokens));
     input_.window_overlap = options_.window_overlap_tokens();
     if (input_.window_overlap > 0 && *truncation != Truncation::kWindows) {
       return InvalidField(
@@ -234,7 +244,29 @@ class InputDecoder {
           "options.include_document_vector",
           "is false without spans, so nothing would come back; allowed: true, or spans");
     }
+    if (absl::Status status = SpanSizes(); !status.ok()) return status;
     return *policy == SpanPolicy::kFixed ? FixedSpans() : absl::OkStatus();
+  }
+
+  absl::Status SpanSizes() {
+    const bool found = input_.span_policy == SpanPolicy::kSentences ||
+                       input_.span_policy == SpanPolicy::kParagraphs;
+    input_.span_min_tokens = options_.span_min_tokens();
+    input_.span_max_tokens = options_.span_max_tokens();
+    if (!found && (input_.span_min_tokens > 0 || input_.span_max_tokens > 0)) {
+      const bool min = input_.span_min_tokens > 0;
+      return InvalidField(
+          min ? "options.span_min_tokens" : "options.span_max_tokens",
+          absl::StrCat("is ", min ? input_.span_min_tokens : input_.span_max_tokens,
+                       "; allowed: only with SPAN_POLICY_SENTENCES and SPAN_POLICY_PARAGRAPHS"));
+    }
+    if (input_.span_max_tokens > 0 && input_.span_min_tokens > input_.span_max_tokens) {
+      return InvalidField(
+          "options.span_min_tokens",
+          absl::StrCat("is ", input_.span_min_tokens, "; allowed: at most span_max_tokens, ",
+                       input_.span_max_tokens));
+    }
+    return absl::OkStatus();
   }
 
   absl::Status FixedSpans() {

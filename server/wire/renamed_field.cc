@@ -15,9 +15,8 @@ absl::Status RenamedField(const absl::Status& status, FieldNamer name, std::stri
   if (!remedy.empty() && message.ends_with(kRemedy))
     message.replace(message.size() - kRemedy.size(), kRemedy.size(), remedy);
   absl::Status renamed(status.code(), message);
-  status.ForEachPayload([&](absl::string_view url, const absl::Cord& payload) {
-    renamed.SetPayload(url, payload);
-  });
+  status.ForEachPayload(
+      [&](absl::string_view url, const absl::Cord& payload) { renamed.SetPayload(url, payload); });
   const std::string other = name(field);
   return AtField(renamed, other.empty() ? field : other);
 }

@@ -23,11 +23,13 @@ absl::StatusOr<DecodedRequest> DecodeEncodeRequest(v1::EncodeRequest* request,
   for (int i = 0; i < num_inputs; ++i) {
     auto input = DecodeInput(request->mutable_inputs(i), request->options(),
                              absl::StrCat("inputs[", i, "]"), context);
-    if (!input.ok()) return input.status();
+    if (!input.ok())
+      return WithInput(input.status(), absl::StrCat("inputs[", i, "]"), request->inputs(i).id());
     decoded.inputs.push_back(*std::move(input));
   }
   // DecodeInput has checked the format with each input.
   decoded.format = DecodeVectorFormat(request->options().vector_format()).value();
+  decoded.max_answer_bytes = CallersAnswerBytes(request->options().max_answer_bytes());
   return decoded;
 }
 
@@ -46,7 +48,7 @@ absl::StatusOr<EncodeInput> DecodeTokensInput(v1::EncodeTokensRequest* request,
     return InvalidField("options.span_policy", "asks for spans; allowed for token vectors: none");
   }
   auto input = DecodeInput(request->mutable_input(), options, "input", context);
-  if (!input.ok()) return input;
+  if (!input.ok()) return WithInput(input.status(), "input", request->input().id());
   input->options.document_vector = false;
   if (!options.has_normalize()) input->options.normalize = false;
   return input;

@@ -11,15 +11,18 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "server/text/encode_input.h"
+#include "server/wire/answer_size.h"
 #include "server/wire/input_decoder.h"
 #include "server/wire/vector_format.h"
 
 namespace longspan {
 
-// A decoded EncodeRequest: one entry per input, in order, and the format of the answer's vectors.
+// A decoded EncodeRequest: one entry per input, in order, and what the answer is to be. A door
+// whose callers take answers of any size leaves max_answer_bytes as it is.
 struct DecodedRequest {
   std::vector<EncodeInput> inputs;
   VectorFormat format = VectorFormat::kFloat32;
+  int64_t max_answer_bytes = AnswerSize::kAnySize;  // the largest message that the caller takes
 };
 
 absl::StatusOr<DecodedRequest> DecodeEncodeRequest(v1::EncodeRequest* request,

@@ -1,5 +1,7 @@
 #include "server/wire/response_encoder.h"
 
+#include <google/protobuf/wire_format_lite.h>
+
 #include <algorithm>
 #include <utility>
 
@@ -8,6 +10,8 @@
 
 namespace longspan {
 namespace {
+
+using google::protobuf::internal::WireFormatLite;
 
 void FillRange(int64_t begin, int64_t end, v1::Range* out) {
   out->set_begin(begin);
@@ -31,13 +35,43 @@ void FillVector(const std::vector<float>& values, VectorFormat format, v1::Vecto
   out->set_scale(scale);
 }
 
-void FillSpan(const EncodedSpan& span, VectorFormat format, v1::SpanEncoding* out) {
+// `Span`: one with its vector, or one that is merely prepared.
+template <typename Span>
+void FillPlace(const Span& span, v1::SpanEncoding* out) {
   if (span.bytes.end > 0) {  // a span of token_ids has neither bytes nor characters
     FillRange(span.bytes.begin, span.bytes.end, out->mutable_bytes());
     FillRange(span.characters.begin, span.characters.end, out->mutable_characters());
   }
   FillRange(span.tokens.begin, span.tokens.end, out->mutable_tokens());
+}
+
+void FillSpan(const EncodedSpan& span, VectorFormat format, v1::SpanEncoding* out) {
+  FillPlace(span, out);
   FillVector(span.vector, format, out->mutable_vector());
+}
+
+// `Text`: one with its vectors, or one that is merely prepared.
+template <typename Text>
+void FillUse(const Text& text, v1::Encoding* out) {
+  out->set_tokens_total(text.tokens_total);
+  out->set_tokens_used(text.tokens_used);
+  out->set_truncated(text.tokens_used < text.tokens_total);
+  FillRanges(text.used_text, out->mutable_used_text());
+}
+
+// A field of so many bytes inside a message, whose number is below 16: with its tag and length.
+int64_t FieldBytes(int64_t bytes) {
+  return 1 + static_cast<int64_t>(WireFormatLite::LengthDelimitedSize(static_cast<size_t>(bytes)));
+}
+
+// A field with one vector.
+int64_t VectorFieldBytes(VectorFormat format, int64_t dimensions) {
+  v1::Vector vector;  // without its values
+  vector.set_format(WireFormat(format));
+  vector.set_dimensions(static_cast<uint32_t>(dimensions));
+  if (format == VectorFormat::kInt8) vector.set_scale(1);
+  return FieldBytes(static_cast<int64_t>(vector.ByteSizeLong()) +
+                    FieldBytes(PackedBytes(format, dimensions)));
 }
 
 uint64_t Nanoseconds(absl::Duration duration) {
@@ -52,10 +86,7 @@ void AppendEncoding(int number, EncodedDocument document, std::string id, Vector
   v1::Encoding encoding;  // all but the spans, which come last
   encoding.set_id(std::move(id));
   if (!document.vector.empty()) FillVector(document.vector, format, encoding.mutable_vector());
-  encoding.set_tokens_total(document.tokens_total);
-  encoding.set_tokens_used(document.tokens_used);
-  encoding.set_truncated(document.truncated);
-  FillRanges(document.used_text, encoding.mutable_used_text());
+  FillUse(document, &encoding);
   writer.Append(encoding);
   v1::SpanEncoding message;  // keeps its memory from span to span
   for (EncodedSpan& span : document.spans) {
@@ -65,6 +96,23 @@ void AppendEncoding(int number, EncodedDocument document, std::string id, Vector
     writer.AppendField(v1::Encoding::kSpansFieldNumber, message);
   }
   writer.FinishField(number, out);
+}
+
+int64_t EncodingBytes(const PreparedText& text, int64_t id_bytes, VectorFormat format,
+                      int64_t dimensions) {
+  const int64_t vector = VectorFieldBytes(format, dimensions);
+  v1::Encoding encoding;
+  FillUse(text, &encoding);
+  int64_t bytes = static_cast<int64_t>(encoding.ByteSizeLong());
+  if (id_bytes > 0) bytes += FieldBytes(id_bytes);
+  if (!text.document.empty()) bytes += vector;
+  v1::SpanEncoding place;  // keeps its memory from span to span
+  for (const PreparedSpan& span : text.spans) {
+    place.Clear();
+    FillPlace(span, &place);
+    bytes += FieldBytes(static_cast<int64_t>(place.ByteSizeLong()) + vector);
+  }
+  return FieldBytes(bytes);
 }
 
 void FillTimings(const StageTimings& timings, v1::Timings* out) {

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "server/batching/encode_task.h"
+#include "server/text/prepared_text.h"
 #include "server/wire/vector_format.h"
 
 namespace longspan {
@@ -19,6 +20,12 @@ namespace longspan {
 // vector of `document` is freed as it is written. A text may have 65,536 of them: 100 MB.
 void AppendEncoding(int number, EncodedDocument document, std::string id, VectorFormat format,
                     std::vector<grpc::Slice>* out);
+// The bytes that AppendEncoding will append for a text, known before its vectors are computed.
+// `id_bytes`: of its id; `dimensions`: of its vectors.
+int64_t EncodingBytes(const PreparedText& text, int64_t id_bytes, VectorFormat format,
+                      int64_t dimensions);
+// Most bytes of an answer beside its encodings: the timings are six numbers of at most ten bytes.
+inline constexpr int64_t kMostTimingsBytes = 6 * 11 + 2;
 void FillTimings(const StageTimings& timings, v1::Timings* out);
 // Raises each stage of `total` to that of `one`: the longest of each stage over a request's inputs.
 void MaxTimings(const StageTimings& one, StageTimings* total);

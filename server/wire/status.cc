@@ -94,7 +94,7 @@ std::string_view CodeName(absl::StatusCode code) { return RowOf(code).name; }
 google::rpc::Status ToRpcStatus(const absl::Status& status) {
   google::rpc::Status out;
   out.set_code(static_cast<int>(RowOf(status.code()).code));
-  out.set_message(SafeMessage(status.message()));
+  out.set_message(SafeMessage(MessageForCaller(status)));
   AddBadRequest(status, &out);
   AddRetryInfo(status, &out);
   AddErrorInfo(status, &out);

@@ -8,6 +8,7 @@
 #include <string>
 #include <utility>
 
+#include "absl/container/inlined_vector.h"
 #include "absl/strings/str_cat.h"
 #include "core/error_details.h"
 #include "server/text/preparation_context.h"
@@ -21,6 +22,16 @@ using google::protobuf::internal::WireFormatLite;
 using google::protobuf::io::CodedInputStream;
 
 constexpr int kMaxDepth = 32;  // of groups in groups; the contract has none
+
+constexpr std::string_view kInputId = "longspan.v1.Input.id";
+
+// A field of which the parser keeps one and silently drops the others: a text, a name, one of a
+// oneof. Numbers may be given again, which is how protobuf merges messages; a text that is dropped
+// is never what its caller meant.
+bool IsGivenOnce(const FieldDescriptor& field) {
+  return !field.is_repeated() && (field.real_containing_oneof() != nullptr ||
+                                  field.cpp_type() == FieldDescriptor::CPPTYPE_STRING);
+}
 
 bool IsPackable(const FieldDescriptor& field) {
   return field.is_repeated() && field.cpp_type() != FieldDescriptor::CPPTYPE_STRING &&
@@ -64,26 +75,59 @@ class Walk {
   }
 
  private:
-  // How often each repeated field occurred in one element of a repeated field, or in the request
-  // itself. A message that is not repeated counts into what stands around it, because occurrences
-  // of it are merged.
+  // How often each field that is repeated, or may be given once, occurred in one element of a
+  // repeated field, or in the request itself. A message that is not repeated counts into what
+  // stands around it, because occurrences of it are merged.
   struct Count {
     const FieldDescriptor* field;
     int64_t count;
     std::string path;  // of the message that holds it, from the element on; empty for most
   };
-  using Counts = std::vector<Count>;
+  struct Counts {
+    absl::InlinedVector<Count, 4> fields;
+    std::string id;  // of an Input
+  };
 
   static int64_t* CountOf(const FieldDescriptor* field, const std::string& path, Counts* counts) {
-    for (Count& known : *counts) {
-      if (known.field == field) return &known.count;
+    for (Count& known : counts->fields) {
+      if (known.field == field && known.path == path) return &known.count;
     }
-    counts->push_back({field, 0, path});
-    return &counts->back().count;
+    counts->fields.push_back({field, 0, path});
+    return &counts->fields.back().count;
+  }
+
+  static absl::Status JudgeOnce(const Count& count, const Counts& counts,
+                                const std::string& element) {
+    const auto path_of = [&](const std::string& name) {
+      return absl::StrCat(element, element.empty() ? "" : ".", count.path, name);
+    };
+    // Occurrences of a message are merged, so that nothing of it is lost.
+    if (count.count > 1 && count.field->cpp_type() != FieldDescriptor::CPPTYPE_MESSAGE) {
+      return InvalidField(path_of(count.field->name()),
+                          absl::StrCat("is given ", count.count, " times; allowed: once"));
+    }
+    const google::protobuf::OneofDescriptor* choice = count.field->real_containing_oneof();
+    for (const Count& other : counts.fields) {
+      if (choice == nullptr || other.path != count.path || other.field == count.field ||
+          other.field->real_containing_oneof() != choice)
+        continue;
+      // The path of the message that has both.
+      std::string path = path_of("");
+      if (!path.empty() && path.back() == '.') path.pop_back();
+      return InvalidField(path.empty() ? choice->name() : path,
+                          absl::StrCat("has ", count.field->name(), " and ", other.field->name(),
+                                       "; allowed: one of them"));
+    }
+    return absl::OkStatus();
   }
 
   absl::Status Judge(const Counts& counts, const std::string& element) const {
-    for (const Count& count : counts) {
+    for (const Count& count : counts.fields) {
+      if (!count.field->is_repeated()) {
+        absl::Status status = JudgeOnce(count, counts, element);
+        if (!status.ok()) return status;
+        continue;
+      }
       const auto limit = std::find_if(limits_.begin(), limits_.end(), [&](const WireLimit& row) {
         return row.field == count.field->full_name();
       });
@@ -149,14 +193,24 @@ class Walk {
         WireFormatLite::WireTypeForFieldType(static_cast<WireFormatLite::FieldType>(field.type()));
     if (wire_type == own) {
       int64_t index = 0;
-      if (field.is_repeated()) index = (*CountOf(&field, path, counts))++;
-      if (field.cpp_type() != FieldDescriptor::CPPTYPE_MESSAGE)
-        return WireFormatLite::SkipField(in_, tag);
+      if (field.is_repeated() || IsGivenOnce(field)) index = (*CountOf(&field, path, counts))++;
+      if (field.cpp_type() != FieldDescriptor::CPPTYPE_MESSAGE) {
+        return field.full_name() == kInputId ? Id(&counts->id)
+                                             : WireFormatLite::SkipField(in_, tag);
+      }
       return Submessage(field, index, path, counts);
     }
     if (wire_type == WireFormatLite::WIRETYPE_LENGTH_DELIMITED && IsPackable(field))
       return Packed(own, CountOf(&field, path, counts));
     return Unknown(tag);  // the parser keeps a field of the wrong type as an unknown one
+  }
+
+  // The beginning of an id, for errors.
+  bool Id(std::string* id) {
+    int length = 0;
+    if (!in_->ReadVarintSizeAsInt(&length)) return false;
+    const int read = std::min<int>(length, kMaxIdBytes);
+    return in_->ReadString(id, read) && in_->Skip(length - read);
   }
 
   bool Packed(WireFormatLite::WireType own, int64_t* count) {
@@ -179,8 +233,10 @@ class Walk {
     if (field.is_repeated()) {
       Counts own;
       good = Message(*field.message_type(), "", &own);
-      if (good && !own.empty()) {
-        failure_ = Judge(own, absl::StrCat(path, field.name(), "[", index, "]"));
+      if (good && !own.fields.empty()) {
+        const std::string element = absl::StrCat(path, field.name(), "[", index, "]");
+        failure_ = Judge(own, element);
+        if (!own.id.empty()) failure_ = WithInput(failure_, element, own.id);
       }
     } else {
       good = Message(*field.message_type(), absl::StrCat(path, field.name(), "."), counts);

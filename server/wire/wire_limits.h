@@ -3,6 +3,10 @@
 // takes some 60 to 200 bytes in memory: a request of 4 MB would become 1 GB before a decoder could
 // count its inputs.
 //
+// It also refuses what the parser would drop without a word: both members of a oneof (a text and
+// token ids), and a text that is given twice. Sub-messages are merged, which loses nothing, and of
+// numbers the last one wins, as protobuf has it.
+//
 // The walk follows the descriptors. Every repeated field of a request has a row in the table of
 // limits; one without a row is refused whatever its count, and wire_limits_test walks the contract
 // for fields without a row. Fields that nobody knows are skipped, as protobuf does, but counted
@@ -10,6 +14,7 @@
 //
 //   CheckWireLimits(bytes, EncodeRequest, limits)
 //     INVALID_ARGUMENT "inputs[3].spans are 4000000; allowed: at most 65536"
+//     INVALID_ARGUMENT "inputs[3] has text and token_ids; allowed: one of them"
 //
 // Cost: one pass over the tags; texts are skipped, packed numbers are counted. Nothing is allocated
 // but for an error. Bytes that are no message at all are refused too, so that the parser sees
@@ -48,8 +53,8 @@ inline constexpr int64_t kMaxUnknownFields = 1024;
 // The limits of all requests of longspan.v1 and tei.v1.
 WireLimits LimitsOfRequests(const DecodingContext& context);
 
-// INVALID_ARGUMENT where the message of type `type` in `bytes` passes a limit, with the field, or
-// where it is malformed.
+// INVALID_ARGUMENT where the message of type `type` in `bytes` passes a limit or gives twice what
+// counts once, with the field, or where it is malformed.
 absl::Status CheckWireLimits(const grpc::ByteBuffer& bytes,
                              const google::protobuf::Descriptor& type, const WireLimits& limits);
 

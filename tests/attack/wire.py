@@ -66,19 +66,23 @@ def options(**fields):
     return b"".join(number(numbers[name], value) for name, value in fields.items())
 
 
+# Who attacks takes answers of any size: EncodeOptions.max_answer_bytes.
+ANY_ANSWER = number(18, (1 << 31) - 1)
+
+
 def encode(inputs, opts=b""):
     """An EncodeRequest."""
-    return b"".join(blob(1, one) for one in inputs) + (blob(2, opts) if opts else b"")
+    return b"".join(blob(1, one) for one in inputs) + blob(2, opts + ANY_ANSWER)
 
 
 def one(input_, opts=b""):
     """An EncodeTokensRequest, or an EncodeStreamRequest."""
-    return blob(1, input_) + (blob(2, opts) if opts else b"")
+    return blob(1, input_) + blob(2, opts + ANY_ANSWER)
 
 
 def tokenize(texts):
-    """A TokenizeRequest."""
-    return b"".join(blob(1, text.encode() if isinstance(text, str) else text) for text in texts)
+    """A TokenizeRequest, whose answer may have any size."""
+    return b"".join(blob(1, text.encode() if isinstance(text, str) else text) for text in texts) + number(4, (1 << 31) - 1)
 
 
 def message(content, compressed=False):

@@ -7,6 +7,9 @@
 #include <google/rpc/status.pb.h>
 #include <gtest/gtest.h>
 
+#include <optional>
+#include <utility>
+
 #include "absl/time/clock.h"
 #include "tests/client/fake_server.h"
 
@@ -54,6 +57,28 @@ TEST_F(ClientTest, Encode_IsTriedAgain_WhileTheServerIsOverloaded) {
   FailUntil(2, grpc::StatusCode::RESOURCE_EXHAUSTED);
   EXPECT_TRUE(Connect()->Encode(Request(), kLong).ok());
   EXPECT_EQ(server_.encode_calls(), 2);
+}
+
+TEST_F(ClientTest, TheServerIsTold_WhatTheChannelTakes) {
+  const auto client = Connect();
+  EXPECT_TRUE(client->Encode(Request(), kLong).ok());
+  EXPECT_EQ(server_.last_request().options().max_answer_bytes(), 64u << 20);
+  v1::EncodeRequest request = Request();
+  request.mutable_options()->set_max_answer_bytes(1000);
+  EXPECT_TRUE(client->Encode(request, kLong).ok());
+  EXPECT_EQ(server_.last_request().options().max_answer_bytes(), 1000u);
+  EXPECT_TRUE(client->Tokenize({}, kLong).ok());
+  EXPECT_EQ(server_.last_tokenize().max_answer_bytes(), 64u << 20);
+  uint64_t of_stream = 0;
+  server_.set_on_item([&](const v1::EncodeStreamRequest& item, v1::EncodeStreamResponse*) {
+    of_stream = item.options().max_answer_bytes();
+  });
+  bool given = false;
+  const auto next = [&]() -> std::optional<v1::Input> {
+    return std::exchange(given, true) ? std::nullopt : std::make_optional(Request().inputs(0));
+  };
+  EXPECT_TRUE(client->EncodeStream({}, next, kLong, [](const auto&) {}).ok());
+  EXPECT_EQ(of_stream, 64u << 20);
 }
 
 TEST_F(ClientTest, Encode_OfALongText_IsTriedAgainToo) {

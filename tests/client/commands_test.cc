@@ -5,12 +5,19 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
 #include <map>
+#include <mutex>
 #include <optional>
+#include <sstream>
 #include <string>
 #include <vector>
 
 #include "absl/time/clock.h"
+#include "client/info_text.h"
 #include "client/summary.h"
 #include "client/text_file.h"
 #include "tests/client/fake_server.h"
@@ -66,7 +73,8 @@ TEST_F(CommandsTest, Encode_PrintsJson_AndSendsWhatTheOptionsSay) {
       });
   const Outcome outcome =
       Run({"encode", TextFile("text.txt", "Grüße"), "--pooling", "mean-sqrt-len", "--truncation",
-           "head_tail", "--spans", "paragraphs", "--dimensions", "128", "--prompt", "query"});
+           "head_tail", "--spans", "paragraphs", "--span-min-tokens", "16", "--span-max-tokens",
+           "256", "--dimensions", "128", "--prompt", "query"});
   EXPECT_EQ(outcome.exit_code, 0) << outcome.err;
   EXPECT_THAT(outcome.out, HasSubstr(R"("tokens_total":"7")"));
   EXPECT_THAT(outcome.out, HasSubstr(R"("truncated":false)"));
@@ -75,6 +83,8 @@ TEST_F(CommandsTest, Encode_PrintsJson_AndSendsWhatTheOptionsSay) {
   EXPECT_EQ(request.options().pooling(), v1::POOLING_MEAN_SQRT_LEN);
   EXPECT_EQ(request.options().truncation(), v1::TRUNCATION_HEAD_TAIL);
   EXPECT_EQ(request.options().span_policy(), v1::SPAN_POLICY_PARAGRAPHS);
+  EXPECT_EQ(request.options().span_min_tokens(), 16u);
+  EXPECT_EQ(request.options().span_max_tokens(), 256u);
   EXPECT_EQ(request.options().dimensions(), 128u);
   EXPECT_EQ(request.options().prompt_name(), "query");
 }
@@ -104,7 +114,9 @@ TEST_F(CommandsTest, NoServerAndPassedDeadline_AreExit2) {
 
 TEST_F(CommandsTest, UnreadableOrInvalidFiles_AreExit3_AndSendNothing) {
   EXPECT_EQ(Run({"encode", "/no/such/file"}).exit_code, 3);
-  EXPECT_EQ(Run({"encode", folder_.path()}).exit_code, 3);  // a folder
+  const Outcome empty = Run({"encode", folder_.path()});
+  EXPECT_EQ(empty.exit_code, 3);
+  EXPECT_THAT(empty.err, HasSubstr("there is no text to encode"));
   const Outcome outcome = Run({"encode", TextFile("latin1.txt", "Gr\xfc\xdf")});
   EXPECT_EQ(outcome.exit_code, 3);
   EXPECT_THAT(outcome.err, HasSubstr("byte 2 is 0xfc"));
@@ -121,10 +133,147 @@ TEST_F(CommandsTest, WrongUsage_IsExit100OrAbove) {
   EXPECT_THAT(help.out, HasSubstr("Exit codes"));
 }
 
-TEST_F(CommandsTest, Info_PrintsJson) {
-  const Outcome outcome = Run({"info"});
-  EXPECT_EQ(outcome.exit_code, 0);
-  EXPECT_THAT(outcome.out, HasSubstr(R"("model":"fake")"));
+TEST_F(CommandsTest, Info_IsForPeople_AndJsonForScripts) {
+  const Outcome people = Run({"info"});
+  EXPECT_EQ(people.exit_code, 0);
+  EXPECT_THAT(people.out, HasSubstr("model      fake\n"));
+  EXPECT_THAT(people.out, HasSubstr("384 values of a text"));
+  const Outcome scripts = Run({"info", "--format", "json"});
+  EXPECT_EQ(scripts.exit_code, 0);
+  EXPECT_THAT(scripts.out, HasSubstr(R"("model":"fake")"));
+}
+
+TEST(InfoTextTest, LimitsHaveTheirUnits_AndWhatSetsThem) {
+  v1::GetModelInfoResponse info;
+  v1::Limits* limits = info.mutable_limits();
+  limits->set_max_tokens(4096);
+  limits->set_max_tokens_set_by("model");
+  limits->set_max_text_bytes(8 << 20);
+  limits->set_max_request_bytes(1000);
+  limits->set_default_deadline_seconds(90);
+  for (int i = 0; i < 6; ++i) {
+    v1::LayerAttention* layer = info.add_layers();
+    layer->set_kind(i == 5 ? "dense" : "sliding_window");
+    if (i < 5) layer->set_window(128);
+  }
+  const std::string text = InfoText(info);
+  for (const char* line :
+       {"max_tokens                   4096 (set by: model)\n",
+        "max_text_bytes               8 MiB\n", "max_request_bytes            1000 bytes\n",
+        "default_deadline_seconds     1m30s\n", "max_queue_tokens             none\n",
+        "5 x sliding_window (128 on each side), 1 x dense\n"})
+    EXPECT_THAT(text, HasSubstr(line));
+}
+
+// Answers an item by the length of its text: its tokens, and a vector of two values.
+void AnswerByLength(const v1::EncodeStreamRequest& item, v1::EncodeStreamResponse* response) {
+  const auto length = static_cast<float>(item.input().text().size());
+  v1::Encoding* encoding = response->mutable_encoding();
+  if (item.input().text() == "refuse me") {
+    encoding->mutable_status()->set_code(grpc::StatusCode::INVALID_ARGUMENT);
+    encoding->mutable_status()->set_message("input.text is refused");
+    return;
+  }
+  encoding->set_tokens_used(item.input().text().size());
+  encoding->mutable_vector()->add_values(length);
+  encoding->mutable_vector()->add_values(-1);
+}
+
+class EncodeFilesTest : public CommandsTest {
+ protected:
+  EncodeFilesTest() { server_.set_on_item(AnswerByLength); }
+  // Files and folders that people have beside their texts.
+  void FillFolder() {
+    std::filesystem::create_directories(folder_.path() + "/b/.git");
+    TextFile("a.txt", "one");
+    TextFile("b/c.md", "three");
+    TextFile("b/.git/config", "hidden");
+    TextFile(".hidden", "hidden");
+    TextFile("logo.png", std::string("\x89PNG\0\1", 6));
+    TextFile("empty.txt", "");
+    std::filesystem::create_directory_symlink(folder_.path(), folder_.path() + "/b/again");
+  }
+};
+
+TEST_F(EncodeFilesTest, AFolder_IsAllItsTexts_AndWhatIsSkippedIsSaid) {
+  FillFolder();
+  const Outcome outcome = Run({"encode", folder_.path()});
+  EXPECT_EQ(outcome.exit_code, 0) << outcome.err;
+  const std::string in = folder_.path();
+  EXPECT_THAT(outcome.out, HasSubstr("\"id\":\"" + in + "/a.txt\""));
+  EXPECT_THAT(outcome.out, HasSubstr("\"id\":\"" + in + "/b/c.md\""));
+  EXPECT_EQ(std::count(outcome.out.begin(), outcome.out.end(), '\n'), 2);
+  for (const char* line : {"/.hidden is hidden\n", "/b/.git is hidden\n", "/logo.png is binary\n",
+                           "/empty.txt is empty\n", "/b/again is a link to a folder\n"})
+    EXPECT_THAT(outcome.err, HasSubstr(line));
+}
+
+TEST_F(EncodeFilesTest, OneBadFile_IsALineAndACode_AndTheOthersAreDone) {
+  const std::string good = TextFile("good.txt", "good"), also = TextFile("also.txt", "also good");
+  const std::string latin = TextFile("latin1.txt", "Gr\xfc\xdf");
+  const Outcome outcome = Run({"encode", good, latin, "/no/such/file", also});
+  EXPECT_EQ(outcome.exit_code, 3);
+  EXPECT_EQ(std::count(outcome.out.begin(), outcome.out.end(), '\n'), 2);
+  EXPECT_THAT(outcome.err, HasSubstr("byte 2 is 0xfc"));
+  EXPECT_THAT(outcome.err, HasSubstr("/no/such/file cannot be read"));
+  const Outcome refused = Run({"encode", good, TextFile("bad.txt", "refuse me"), latin, also});
+  EXPECT_EQ(refused.exit_code, 1);
+  EXPECT_EQ(std::count(refused.out.begin(), refused.out.end(), '\n'), 2);
+  EXPECT_THAT(refused.err,
+              HasSubstr("INVALID_ARGUMENT: " + folder_.path() + "/bad.txt: input.text is refused"));
+}
+
+TEST_F(EncodeFilesTest, OptionsReachEachText_AndIncludeChooses) {
+  FillFolder();
+  std::mutex mu;
+  std::vector<v1::EncodeStreamRequest> items;
+  server_.set_on_item([&](const v1::EncodeStreamRequest& item, v1::EncodeStreamResponse*) {
+    const std::lock_guard lock(mu);
+    items.push_back(item);
+  });
+  const Outcome outcome = Run({"encode", "--include", "*.md", folder_.path(), "--spans",
+                               "fixed:128:16", "--max-tokens", "512", "--format", "table"});
+  EXPECT_EQ(outcome.exit_code, 0) << outcome.err;
+  ASSERT_EQ(items.size(), 1u);
+  EXPECT_EQ(items[0].input().text(), "three");
+  EXPECT_EQ(items[0].options().span_policy(), v1::SPAN_POLICY_FIXED);
+  EXPECT_EQ(items[0].options().span_tokens(), 128u);
+  EXPECT_EQ(items[0].options().span_overlap_tokens(), 16u);
+  EXPECT_EQ(items[0].options().max_tokens(), 512u);
+  EXPECT_EQ(items[0].options().max_answer_bytes(), 64u << 20);
+  EXPECT_THAT(outcome.out, HasSubstr("/b/c.md\n"));
+}
+
+TEST_F(EncodeFilesTest, Npy_IsNumpysMatrix_WithTheIdsBesideIt) {
+  const std::string out = folder_.path() + "/vectors.npy";
+  const Outcome outcome = Run({"encode", TextFile("a.txt", "one"), TextFile("b.txt", "three"),
+                               "--format", "npy", "--out", out});
+  EXPECT_EQ(outcome.exit_code, 0) << outcome.err;
+  std::stringstream npy, ids;
+  npy << std::ifstream(out).rdbuf();
+  ids << std::ifstream(folder_.path() + "/vectors.ids.jsonl").rdbuf();
+  const std::string bytes = npy.str();
+  ASSERT_EQ(bytes.size(), 128u + 4 * sizeof(float));
+  EXPECT_EQ(bytes.substr(0, 10), std::string("\x93NUMPY\1\0\x76\0", 10));
+  EXPECT_THAT(bytes, HasSubstr("'descr': '<f4', 'fortran_order': False, 'shape': (2, 2)"));
+  EXPECT_EQ(bytes[127], '\n');
+  float values[4];
+  std::memcpy(values, bytes.data() + 128, sizeof(values));
+  EXPECT_THAT(values, testing::ElementsAre(3, -1, 5, -1));
+  EXPECT_EQ(ids.str(), "{\"id\":\"" + folder_.path() + "/a.txt\",\"row\":0}\n{\"id\":\"" +
+                           folder_.path() + "/b.txt\",\"row\":1}\n");
+}
+
+TEST_F(EncodeFilesTest, WhatDoesNotGoTogether_IsWrongUsage) {
+  const std::string file = TextFile("a.txt", "one");
+  EXPECT_GE(Run({"encode", file, "--format", "npy"}).exit_code, 100);
+  EXPECT_GE(Run({"encode", file, "--out", "x.npy"}).exit_code, 100);
+  EXPECT_GE(Run({"encode", file, file, "--format", "json"}).exit_code, 100);
+  EXPECT_GE(Run({"encode", folder_.path(), "--summary"}).exit_code, 100);
+  for (const char* spans : {"given", "fixed", "fixed:0", "fixed:8:8", "fixed:8:1:1", "words"})
+    EXPECT_GE(Run({"encode", file, "--spans", spans}).exit_code, 100) << spans;
+  for (const char* spans : {"none", "sentences", "fixed:8", "fixed:8:7"})
+    EXPECT_EQ(Run({"encode", file, "--spans", spans}).exit_code, 0) << spans;
 }
 
 TEST_F(CommandsTest, ServerOption_WinsOverTheEnvironment) {

@@ -48,6 +48,17 @@ class FakeServer final : public v1::EncoderService::Service,
     const std::lock_guard lock(mu_);
     on_encode_tokens_ = std::move(on_encode_tokens);
   }
+  // What becomes of an item of EncodeStream. Without it each is answered with its id and an empty
+  // encoding.
+  using OnItem = std::function<void(const v1::EncodeStreamRequest&, v1::EncodeStreamResponse*)>;
+  void set_on_item(OnItem on_item) {
+    const std::lock_guard lock(mu_);
+    on_item_ = std::move(on_item);
+  }
+  v1::TokenizeRequest last_tokenize() const {
+    const std::lock_guard lock(mu_);
+    return last_tokenize_;
+  }
   // Makes the first `checks` health checks answer NOT_SERVING, and later ones SERVING.
   void set_not_serving_for(int checks) {
     const std::lock_guard lock(mu_);
@@ -86,6 +97,32 @@ class FakeServer final : public v1::EncoderService::Service,
     }
     return on_encode ? on_encode(attempt, context, *request, response) : grpc::Status::OK;
   }
+  grpc::Status EncodeStream(grpc::ServerContext*,
+                            grpc::ServerReaderWriter<v1::EncodeStreamResponse,
+                                                     v1::EncodeStreamRequest>* stream) override {
+    OnItem on_item;
+    {
+      const std::lock_guard lock(mu_);
+      on_item = on_item_;
+    }
+    v1::EncodeStreamRequest item;
+    v1::EncodeOptions options;
+    while (stream->Read(&item)) {
+      if (item.has_options()) options = item.options();
+      *item.mutable_options() = options;
+      v1::EncodeStreamResponse response;
+      response.mutable_encoding()->set_id(item.input().id());
+      if (on_item) on_item(item, &response);
+      if (!stream->Write(response)) break;
+    }
+    return grpc::Status::OK;
+  }
+  grpc::Status Tokenize(grpc::ServerContext*, const v1::TokenizeRequest* request,
+                        v1::TokenizeResponse*) override {
+    const std::lock_guard lock(mu_);
+    last_tokenize_ = *request;
+    return grpc::Status::OK;
+  }
   grpc::Status EncodeTokens(grpc::ServerContext*, const v1::EncodeTokensRequest*,
                             grpc::ServerWriter<v1::EncodeTokensResponse>* out) override {
     OnEncodeTokens on_encode_tokens;
@@ -119,6 +156,8 @@ class FakeServer final : public v1::EncoderService::Service,
   mutable std::mutex mu_;
   OnEncode on_encode_;
   OnEncodeTokens on_encode_tokens_;
+  OnItem on_item_;
+  v1::TokenizeRequest last_tokenize_;
   int encode_calls_ = 0;
   int encode_tokens_calls_ = 0;
   int health_checks_ = 0;

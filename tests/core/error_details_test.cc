@@ -1,5 +1,6 @@
 #include "core/error_details.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -73,6 +74,47 @@ TEST(ReasonsTest, AreDistinct) {
   std::vector<std::string_view> reasons(kReasons.begin(), kReasons.end());
   std::sort(reasons.begin(), reasons.end());
   EXPECT_EQ(std::adjacent_find(reasons.begin(), reasons.end()), reasons.end());
+}
+
+TEST(MessageForCallerTest, HasTheInputByPathAndId_TheTextAloneHasNot) {
+  const absl::Status at_field =
+      WithInput(InvalidField("inputs[3].text", "has 9 tokens"), "inputs[3]", "contract-17");
+  EXPECT_EQ(MessageForCaller(at_field), "inputs[3].text (id 'contract-17') has 9 tokens");
+  EXPECT_EQ(at_field.message(), "inputs[3].text has 9 tokens");
+  EXPECT_EQ(FieldOf(at_field), "inputs[3].text");
+  const absl::Status at_path =
+      WithInput(absl::ResourceExhaustedError("inputs[3] does not fit"), "inputs[3]", "a");
+  EXPECT_EQ(MessageForCaller(at_path), "inputs[3] (id 'a') does not fit");
+  const absl::Status anywhere =
+      WithInput(absl::DeadlineExceededError("the deadline passed"), "inputs[3]", "a");
+  EXPECT_EQ(MessageForCaller(anywhere), "inputs[3] (id 'a'): the deadline passed");
+  EXPECT_EQ(anywhere.code(), absl::StatusCode::kDeadlineExceeded);
+}
+
+TEST(MessageForCallerTest, WithoutAnId_ThePathTellsTheInput_WhereThereAreSeveral) {
+  const absl::Status passed = absl::DeadlineExceededError("the deadline passed");
+  EXPECT_EQ(MessageForCaller(WithInput(passed, "inputs[3]", "")), "inputs[3]: the deadline passed");
+  EXPECT_EQ(MessageForCaller(WithInput(passed, "input", "")), "the deadline passed");
+  EXPECT_EQ(MessageForCaller(passed), "the deadline passed");
+}
+
+TEST(MessageForCallerTest, AnIdIsShort_AndAnErrorOfTheOptionsHasNone) {
+  const absl::Status status = WithInput(InvalidField("inputs[3]", "has no content"), "inputs[3]",
+                                        "line\n" + std::string(1000, 'x'));
+  EXPECT_THAT(MessageForCaller(status), testing::HasSubstr("(id 'line\\nxxx"));
+  EXPECT_LT(MessageForCaller(status).size(), 150u);
+  const absl::Status options =
+      WithInput(InvalidField("options.pooling", "is 77"), "inputs[3]", "a");
+  EXPECT_EQ(MessageForCaller(options), "options.pooling is 77");
+  // One path is the beginning of the other's name.
+  const absl::Status other = WithInput(InvalidField("inputs[3]", "is bad"), "input", "a");
+  EXPECT_EQ(MessageForCaller(other), "inputs[3] is bad");
+}
+
+TEST(MessageForCallerTest, TheFirstNoteStaysBehindTheText) {
+  const absl::Status status = WithNote(WithNote(absl::DeadlineExceededError("late"), "one"), "two");
+  EXPECT_EQ(MessageForCaller(status), "late; one");
+  EXPECT_EQ(status.message(), "late");
 }
 
 }  // namespace

@@ -95,7 +95,7 @@ def measure(arguments, scratch, model, length, callers, kind):
         raise FileNotFoundError(f"backend_check has not made {folder.name}")
     row = {"model": model, "dtype": dtype, "length": length, "callers": callers, "kind": kind}
     with Server(arguments, folder_of_ids(folder, scratch) if kind == "ids" else folder, dtype) as server:
-        row["device"] = server.ask("info").get("device", "")
+        row["device"] = server.ask("info", "--format", "json").get("device", "")
         report = server.ask("bench", "--concurrency", str(callers), "--connections", "16", "--lengths", str(length), "--seconds", str(arguments.seconds), "--warmup", str(arguments.seconds / 3), "--request-deadline", "30")
     row |= {"tokens_per_second": report["tokens_per_second"], "errors": report["errors"], "good": report["good"]}
     bare = bare_rate(arguments, model, dtype, length)

@@ -49,6 +49,7 @@
 #include "core/pooling.h"
 #include "core/tokenizer/tokenizer.h"
 #include "server/batching/encode_task.h"
+#include "server/text/sentences.h"
 #include "server/text/text_preparation.h"
 #include "server/wire/input_decoder.h"
 
@@ -174,6 +175,9 @@ class Generator {
       options.set_span_tokens(static_cast<uint32_t>(1 + Upto(500)));
       options.set_span_overlap_tokens(static_cast<uint32_t>(
           OneIn(2) ? options.span_tokens() - 1 : Below(options.span_tokens())));
+      const bool found = options.span_policy() == v1::SPAN_POLICY_SENTENCES ||
+                         options.span_policy() == v1::SPAN_POLICY_PARAGRAPHS;
+      if (found && OneIn(2)) options.set_span_max_tokens(static_cast<uint32_t>(1 + Upto(100)));
     }
     if (OneIn(3)) options.set_span_context(v1::SPAN_CONTEXT_INDEPENDENT);
     if (OneIn(5)) options.set_include_document_vector(false);
@@ -425,6 +429,8 @@ class Cases {
 }  // namespace longspan
 
 int main(int argc, char** argv) {
+  // A server has loaded them before the first request.
+  if (!longspan::LoadSentenceRules().ok()) return 1;
   if (argc < 3) return std::fprintf(stderr, "usage: %s FIXTURES CASES [SEED]\n", argv[0]), 2;
   const int64_t cases = std::atoll(argv[2]);
   const uint64_t seed = argc > 3 ? std::strtoull(argv[3], nullptr, 10) : 20260101;

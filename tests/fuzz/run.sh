@@ -29,7 +29,8 @@ tokenizer="core/tokenizer/cut_rules.cc core/tokenizer/text_chunks.cc core/tokeni
 messages="$proto/longspan/v1/encoder.pb.cc $proto/google/rpc/status.pb.cc"
 decoder="server/wire/request_decoder.cc server/wire/input_decoder.cc server/wire/enums.cc
  core/error_details.cc core/model_info.cc $messages"
-text="server/text/kept_tokens.cc server/text/text_preparation.cc server/text/text_segments.cc
+text="server/text/abbreviations.cc server/text/block_tags.cc server/text/kept_tokens.cc server/text/paragraphs.cc
+ server/text/sentence_block.cc server/text/sentences.cc server/text/span_sizes.cc server/text/text_preparation.cc server/text/text_segments.cc
  server/text/token_layout.cc server/text/truncation.cc server/text/wanted_spans.cc core/global_positions.cc
  core/error_details.cc"
 declare -A sources=(
@@ -39,10 +40,11 @@ declare -A sources=(
   [spans]="$text" [request_cost]="$text $decoder server/batching/admission.cc server/batching/clock.cc
    server/batching/encode_task.cc server/batching/lanes.cc server/text/prepared_text.cc"
   [key_ring]="server/rpc/key_ring.cc"
+  [json_body]="server/rest/json_fields.cc server/rest/json_message.cc server/rest/json_value.cc $messages"
   [http_request]="server/http/request_head.cc server/http/request_reader.cc server/http/request_screen.cc" [address]="" [caller_metadata]="")
 ours="$build/server/liblongspan_server_lib.a $build/server/liblongspan_engine.a $build/core/liblongspan_core.a
  $build/tokenizers/liblongspan_tokenizers.a"
-flags=$(pkg-config --cflags --libs absl_status absl_statusor absl_strings absl_cleanup absl_cord absl_time absl_synchronization protobuf libcrypto)
+flags=$(pkg-config --cflags --libs absl_status absl_statusor absl_strings absl_cleanup absl_cord absl_time absl_synchronization protobuf libcrypto icu-uc)
 
 sorted() { printf '%s\n' "$@" | sort -u; }   # each file once
 all=$(cd "$here" && printf '%s\n' *_fuzz.cc | sed 's/_fuzz\.cc$//')

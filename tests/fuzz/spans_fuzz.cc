@@ -63,12 +63,15 @@ void CheckSegments(std::string_view text, const std::vector<TextSegment>& segmen
 }
 
 std::vector<TextSegment> Collect(std::string_view text,
-                                 void (*for_each)(std::string_view, const VisitSegment&)) {
+                                 absl::Status (*for_each)(std::string_view, const VisitSegment&,
+                                                          const StopCheck&)) {
   std::vector<TextSegment> segments;
-  for_each(text, [&](const TextSegment& segment) {
+  const auto take = [&](const TextSegment& segment) {
     segments.push_back(segment);
     return true;
-  });
+  };
+  const absl::Status status = for_each(text, take, {});
+  Require(status.ok());
   return segments;
 }
 
@@ -122,6 +125,7 @@ void CheckPrepared(const EncodeInput& input, const PreparedText& prepared) {
   };
   for (const VectorPart& part : prepared.document) check_part(part);
   for (const PreparedSpan& span : prepared.spans) {
+    Require(input.span_max_tokens == 0 || span.tokens.size() <= input.span_max_tokens);
     Require(!span.parts.empty() && IsInside(input.text, span.bytes));
     Require(span.tokens.begin >= 0 && span.tokens.end <= prepared.tokens_total);
     for (const VectorPart& part : span.parts) check_part(part);
@@ -161,6 +165,10 @@ void Check(const uint8_t* bytes, size_t size) {
   input.independent_spans = (how & 128) != 0;
   input.span_tokens = 1 + more % 7;
   input.span_overlap = more % input.span_tokens;
+  if (input.span_policy == SpanPolicy::kSentences || input.span_policy == SpanPolicy::kParagraphs) {
+    input.span_max_tokens = more % 8;
+    input.span_min_tokens = std::min<int64_t>(bytes[3] % 5, input.span_max_tokens);
+  }
   input.options.document_vector = (more & 128) == 0 || input.span_policy == SpanPolicy::kNone;
   const size_t half = ranges.size() / 2;
   if (input.span_policy == SpanPolicy::kGiven) {

@@ -140,7 +140,7 @@ TEST(ErrorTableTest, ATextThatNeverFits_IsNoCodeThatClientsRetry_ItsNeighboursAr
   const RawResult refused = large.get();
   EXPECT_EQ(refused.status.error_code(), grpc::StatusCode::FAILED_PRECONDITION);
   EXPECT_THAT(refused.status.error_message(),
-              HasSubstr("inputs[0] with 2 tokens does not fit in memory even alone"));
+              HasSubstr("inputs[0] (id 'text-0') with 2 tokens does not fit in memory even alone"));
   EXPECT_EQ(refused.reason, "MEMORY");
   EXPECT_EQ(refused.retry_seconds, 0);
   EXPECT_EQ(refused.pushback, "");

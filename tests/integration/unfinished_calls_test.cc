@@ -213,6 +213,7 @@ v1::EncodeRequest FourMiB() {
   }
   request.mutable_options()->set_pooling(v1::POOLING_MEAN);
   request.mutable_options()->set_include_document_vector(false);
+  request.mutable_options()->set_max_answer_bytes(8 << 20);  // what a caller could take
   return request;
 }
 FakeModel Wide() { return {.width = 65'536}; }  // 256 KiB a vector

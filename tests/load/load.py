@@ -73,7 +73,7 @@ class Server:
 
     def teams(self):
         """The replicas and the threads of each, as "2 x 1"."""
-        info = json.loads(subprocess.run([self.client, "info", "--server", self.address], stdout=subprocess.PIPE, text=True, check=True).stdout)
+        info = json.loads(subprocess.run([self.client, "info", "--format", "json", "--server", self.address], stdout=subprocess.PIPE, text=True, check=True).stdout)
         return f"{info['num_replicas']} x {info['threads_per_replica']}"
 
     def rss_mib(self):

@@ -102,6 +102,17 @@ class EncodeTest(unittest.TestCase):
             client.encode("a", num_hashes=4)
         self.assertIn("num_hashes", raised.exception.field)
 
+    def test_max_tokens_is_what_is_too_long(self):
+        long = TEXTS[2]
+        for made in (client.encode(long, max_tokens=16, truncation="head"), in_loop(lambda c: c.encode(long, max_tokens=16, truncation="head"))):
+            self.assertEqual((made.tokens_used.tolist(), made.truncated.tolist()), ([16], [True]))
+        self.assertEqual(len(client.encode_tokens(long, max_tokens=16, truncation="tail")), 16)
+        with self.assertRaises(longspan.InvalidArgument) as raised:
+            client.encode(longspan.Input(long, id="contract-17"), max_tokens=16)
+        self.assertEqual((raised.exception.limit, raised.exception.id), ("max_tokens", "contract-17"))
+        self.assertRegex(raised.exception.message, r"inputs\[0\]\.text \(id 'contract-17'\) has \d+ tokens; options\.max_tokens takes at most 16")
+        self.assertEqual(str(raised.exception).count("contract-17"), 1)
+
     def test_an_error_tells_the_text_at_fault_among_all(self):
         texts = [longspan.Input(text, id=f"id-{i}") for i, text in enumerate(MANY)]
         texts[100] = longspan.Input("", id="empty")
@@ -143,6 +154,12 @@ class SpansTest(unittest.TestCase):
         alone = client.encode_spans(text, policy="sentences", context="independent")
         np.testing.assert_allclose(alone.vectors[1], client.encode("Two is there.").vectors[0], atol=1e-4)
         self.assertGreater(np.abs(alone.vectors - client.encode_spans(text, policy="sentences").vectors).max(), 1e-3)
+        sized = {"policy": "sentences", "span_min_tokens": 5, "span_max_tokens": 9}
+        for made in (client.encode_spans(text, **sized), in_loop(lambda c: c.encode_spans(text, **sized))):
+            self.assertEqual(made.texts(), ["One is here. Two is there.", "Three is nowhere."])
+        with self.assertRaises(longspan.InvalidArgument) as raised:
+            client.encode_spans(text, policy="sentences", span_min_tokens=9, span_max_tokens=4)
+        self.assertEqual(raised.exception.field, "options.span_min_tokens")
         for wrong in ({}, {"policy": "sentences", "spans": [(0, 1)]}):
             with self.assertRaises(ValueError):
                 client.encode_spans(text, **wrong)
@@ -153,8 +170,33 @@ class SpansTest(unittest.TestCase):
         self.assertGreater(made.vectors.nbytes, 4 << 20)
         self.assertTrue(np.isfinite(made.vectors).all())
         self.assertEqual(made.tokens_used, 6002)
-        raws = stub.Encode(raw.EncodeRequest(inputs=[{"text": text}], options={"span_policy": raw.SPAN_POLICY_FIXED, "span_tokens": 2}), timeout=60)
+        raws = stub.Encode(raw.EncodeRequest(inputs=[{"text": text}], options={"span_policy": raw.SPAN_POLICY_FIXED, "span_tokens": 2, "max_answer_bytes": 1 << 30}), timeout=60)
         np.testing.assert_allclose(made.vectors[::500], [span.vector.values for span in raws.encodings[0].spans[::500]], **NEAR)
+
+    def test_an_answer_that_the_channel_does_not_take_is_refused_before_it_is_computed(self):
+        text = "one two three four " * 1500
+        policy = {"policy": ("fixed", 2, 0)}
+        options = [("grpc.max_receive_message_length", 1 << 20)]
+
+        async def small(async_client):
+            async with longspan.AsyncClient(server.address, options=options) as limited:
+                await limited.encode_spans(text, **policy)
+
+        with longspan.Client(server.address, options=options) as limited:
+            for call in (lambda: limited.encode_spans(text, **policy), lambda: in_loop(small)):
+                with self.assertRaises(longspan.InvalidArgument) as raised:
+                    call()
+                self.assertEqual((raised.exception.field, raised.exception.reason), ("options.max_answer_bytes", "CALLER_MAX_ANSWER_BYTES"))
+                self.assertIn("allows 1048576 bytes, and the answer has ", raised.exception.message)
+            self.assertEqual(len(limited.encode_spans(text, format="binary", **policy)), 3000)
+            with self.assertRaises(longspan.InvalidArgument):
+                limited.tokenize([text] * 16)
+            [answer] = limited.encode_stream([text])
+            self.assertIsNone(answer.error)
+        # Stubs that say nothing take what gRPC takes.
+        with self.assertRaises(grpc.RpcError) as refused:
+            stub.Encode(raw.EncodeRequest(inputs=[{"text": text}], options={"span_policy": raw.SPAN_POLICY_FIXED, "span_tokens": 2}), timeout=60)
+        self.assertIn("allows 4194304 bytes (gRPC's default)", refused.exception.details())
 
     def test_65536_spans_of_one_text(self):
         pairs = np.zeros((65536, 2), np.int64)
@@ -466,7 +508,7 @@ class CallsTest(unittest.TestCase):
         for kind, message in ((longspan.ModelInfo, raw.GetModelInfoResponse), (longspan.Limits, raw.Limits), (longspan.LayerAttention, raw.LayerAttention)):
             self.assertEqual([field.name for field in dataclasses.fields(kind)], [field.name for field in message.DESCRIPTOR.fields])
         self.assertEqual({field for field, _ in longspan._requests._OPTIONS.values()},
-                         {field.name for field in raw.EncodeOptions.DESCRIPTOR.fields if not field.name.startswith("span") and not field.name.startswith("include")})
+                         {field.name for field in raw.EncodeOptions.DESCRIPTOR.fields if not field.name.startswith("span") and field.name not in ("include_document_vector", "max_answer_bytes")})
         self.assertEqual((client.health(), in_loop(lambda c: c.health("longspan.v1.EncoderService"))), ("SERVING", "SERVING"))
 
     def test_tls_and_keys(self):

@@ -39,6 +39,7 @@ def use(client: Client) -> "tuple[str, Optional[float], list[list[float]]]":
         if answer.error is not None:
             raise answer.error
     client.encode_spans("a", policy=("fixed", 3, 1), context="independent").texts()
+    client.encode_spans("a", policy="paragraphs", span_min_tokens=16, span_max_tokens=256).texts()
     client.encode_spans("a", np.zeros((1, 2), np.int64))
     try:
         return client.info().device, None, rows

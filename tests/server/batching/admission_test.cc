@@ -12,6 +12,7 @@ namespace {
 
 using ::testing::DoubleNear;
 using ::testing::HasSubstr;
+using ::testing::Not;
 
 class AdmissionTest : public ::testing::Test {
  protected:
@@ -169,6 +170,46 @@ TEST_F(AdmissionTest, Resize_KeepsThePatienceOfALoneRequest_BesideItsOwnSiblings
   ASSERT_TRUE(permits.ok()) << permits.status();
   for (AdmissionPermit& permit : *permits)
     EXPECT_TRUE(admission.Resize(permit, std::vector<TextShape>{1000}, 1000, In(0.6)).ok());
+}
+
+// A request that finds the queue empty is let in; its texts then wait for one another.
+TEST_F(AdmissionTest, WhereTheRequestsOwnSizeIsTheWait_ItSaysWhatHelps_AndNoTimeToTryAgain) {
+  Admission admission = Make({.max_queue_wait = absl::Seconds(1)});
+  const std::vector<AdmissionClaim> claims(4, {.tokens = 400});  // 1.6 s together
+  auto permits = admission.TryAcquire(claims, never_);
+  ASSERT_TRUE(permits.ok()) << permits.status();
+  const absl::Status own =
+      admission.Resize((*permits)[3], std::vector<TextShape>{TextShape(400)}, 400, never_);
+  EXPECT_EQ(ReasonOf(own), kReasonMaxQueueSeconds);
+  EXPECT_THAT(std::string(own.message()), HasSubstr("split it or use EncodeStream"));
+  EXPECT_FALSE(RetryAfterOf(own).has_value());
+  // Another request meets the same wait, and it is not its own.
+  const absl::Status other = admission.TryAcquire({.tokens = 400}, never_).status();
+  EXPECT_EQ(ReasonOf(other), kReasonMaxQueueSeconds);
+  EXPECT_THAT(std::string(other.message()), Not(HasSubstr("split it")));
+  EXPECT_TRUE(RetryAfterOf(other).has_value());
+}
+
+TEST_F(AdmissionTest, ARequestThatIsItselfTooLongForItsDeadline_SaysWhatHelps) {
+  Admission admission = Make();
+  const std::vector<AdmissionClaim> claims(4, {.tokens = 400});
+  const absl::Status late = admission.TryAcquire(claims, In(0.3)).status();
+  EXPECT_EQ(ReasonOf(late), kReasonDeadlineUnreachable);
+  EXPECT_THAT(std::string(late.message()), HasSubstr("computing 1.6s would pass the deadline"));
+  EXPECT_THAT(std::string(late.message()), HasSubstr("split it or use EncodeStream"));
+  EXPECT_FALSE(RetryAfterOf(late).has_value());
+}
+
+TEST_F(AdmissionTest, ARequestThatIsLargerThanTheQueue_SaysWhatHelps) {
+  Admission admission = Make({.max_queue_bytes = 1000, .max_queue_tokens = 100});
+  const auto held = admission.TryAcquire({.bytes = 1, .tokens = 1}, never_);
+  for (const AdmissionClaim& claim :
+       {AdmissionClaim{.bytes = 1001, .tokens = 1}, AdmissionClaim{.bytes = 1, .tokens = 101}}) {
+    const absl::Status own = admission.TryAcquire(claim, never_).status();
+    EXPECT_THAT(std::string(own.message()), HasSubstr("split it or use EncodeStream")) << own;
+  }
+  const absl::Status fits = admission.TryAcquire({.bytes = 1000, .tokens = 1}, never_).status();
+  EXPECT_THAT(std::string(fits.message()), Not(HasSubstr("split it"))) << fits;
 }
 
 TEST_F(AdmissionTest, TryAcquire_IsAllOrNothing) {

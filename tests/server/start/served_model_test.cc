@@ -4,6 +4,8 @@
 #include <gtest/gtest.h>
 
 #include <filesystem>
+#include <fstream>
+#include <nlohmann/json.hpp>
 #include <string>
 
 #include "core/runtime/compute_threads.h"
@@ -90,6 +92,27 @@ TEST(LoadServedModelTest, RefusesTokenTypesThatTheModelHasNoVectorsFor) {
   EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
   EXPECT_THAT(std::string(status.message()),
               HasSubstr("gives token type 2; allowed: 0 to 1 (type_vocab_size"));
+}
+
+TEST(LoadServedModelTest, TheNameIsTheFolders_WhateverItsConfigSays_OrTheSettings) {
+  TemporaryFolder folder;
+  const std::string path = folder.path() + "/models--org--name/snapshots/0a1b";
+  std::filesystem::create_directories(path);
+  std::filesystem::copy(LONGSPAN_FIXTURES "/longformer-windows", path);
+  std::ifstream file(path + "/config.json");
+  nlohmann::json config = nlohmann::json::parse(file);
+  config["_name_or_path"] = "nreimers/another";
+  std::ofstream(path + "/config.json") << config;
+  ServerOptions options = Options(1, 1);
+  options.model = path;
+  auto model = LoadServedModel(&options);
+  ASSERT_TRUE(model.ok()) << model.status();
+  EXPECT_EQ(model->info.name, "org/name");
+  options = Options(1, 1);
+  options.model_name = "my model\nof today";
+  model = LoadServedModel(&options);
+  ASSERT_TRUE(model.ok()) << model.status();
+  EXPECT_EQ(model->info.name, "my model?of today");
 }
 
 // What GetModelInfo tells comes from ServedModel::info.

@@ -3,6 +3,11 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <random>
+#include <string>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "core/error_details.h"
 #include "server/text/kept_tokens.h"
 #include "server/text/text_segments.h"
@@ -458,12 +463,12 @@ TEST_F(PreparationCostTest, FixedSpans_AreCountedBeforeTheyAreMade) {
   EXPECT_EQ(Prepare()->spans.size(), 1U);
 }
 
-TEST_F(PreparationCostTest, SentencesOfNothingButStops_AreCountedWhileTheyAreFound) {
+TEST_F(PreparationCostTest, ManyShortSentences_AreCountedWhileTheyAreFound) {
   input_.text.clear();
-  for (int i = 0; i < 70'000; ++i) input_.text += "! ";
+  for (int i = 0; i < 70'000; ++i) input_.text += "A! ";
   input_.span_policy = SpanPolicy::kSentences;
   ExpectRefused(".spans", "are more than 65536; allowed: at most 65536");
-  input_.text.resize(2 * 1000);
+  input_.text.resize(3 * 1000);
   EXPECT_EQ(Prepare()->spans.size(), 1000U);
 }
 
@@ -562,6 +567,57 @@ TEST_F(PreparationCostTest, TheShapesAskedFor_AreThoseOfThePieces) {
 TEST_F(TextPreparationTest, ATextWithoutTokenizerIsFailedPrecondition) {
   EXPECT_EQ(PrepareText(input_, {.model = &model_}).status().code(),
             absl::StatusCode::kFailedPrecondition);
+}
+
+// What an input makes, or why it makes nothing, in a form that can be compared.
+std::string Outcome(const absl::StatusOr<PreparedText>& prepared) {
+  if (!prepared.ok()) {
+    return absl::StrCat(absl::StatusCodeToString(prepared.status().code()), " ",
+                        FieldOf(prepared.status()).value_or(""), " ",
+                        ReasonOf(prepared.status()).value_or(""));
+  }
+  std::string text = absl::StrCat(prepared->tokens_total, "/", prepared->tokens_used);
+  for (const TextPiece& piece : prepared->pieces)
+    absl::StrAppend(&text, " [", absl::StrJoin(piece.token_ids, " "), "]");
+  for (const TextRange& range : prepared->used_text)
+    absl::StrAppend(&text, " ", range.begin, "..", range.end);
+  for (const PreparedSpan& span : prepared->spans)
+    absl::StrAppend(&text, " ", span.tokens.begin, "-", span.tokens.end, ":", span.parts.size());
+  return text;
+}
+
+// A request's max_tokens does what that of a server does, whatever the server's own is.
+TEST_F(TextPreparationTest, MaxTokensOfTheRequest_IsAsIfTheServersWereSoMany) {
+  std::mt19937 random(7);
+  int refused = 0, cut = 0;
+  for (int round = 0; round < 400; ++round) {
+    input_.text.clear();
+    for (int words = 1 + static_cast<int>(random() % 30); words > 0; --words)
+      absl::StrAppend(&input_.text, std::string(1 + random() % 5, 'w'), words > 1 ? " " : "");
+    input_.truncation = static_cast<Truncation>(random() % 5);
+    input_.window_overlap = input_.truncation == Truncation::kWindows ? random() % 3 : 0;
+    input_.span_policy = random() % 2 == 0 ? SpanPolicy::kNone : SpanPolicy::kFixed;
+    input_.span_tokens = 1 + random() % 6;
+    input_.independent_spans = random() % 4 == 0;
+    const int64_t most = 1 + random() % 20;
+    input_.max_tokens = 0;
+    const std::string of_server = Outcome(Prepare(most));
+    input_.max_tokens = most;
+    EXPECT_EQ(Outcome(Prepare()), of_server) << round;
+    EXPECT_EQ(Outcome(Prepare(most + random() % 10)), of_server) << round;
+    refused += of_server.starts_with("INVALID") ? 1 : 0;
+    input_.max_tokens = 0;
+    cut += Outcome(Prepare()) != of_server ? 1 : 0;
+  }
+  EXPECT_GT(refused, 40);
+  EXPECT_GT(cut - refused, 40);
+}
+
+TEST_F(TextPreparationTest, ATextBeyondTheRequestsMaxTokens_NamesThatField) {
+  input_.max_tokens = 5;
+  const absl::Status status = Prepare(512).status();
+  EXPECT_EQ(status.message(),
+            "inputs[0].text has 8 tokens; options.max_tokens takes at most 5 (set truncation)");
 }
 
 }  // namespace

@@ -299,6 +299,23 @@ TEST_F(InputDecoderTest, Truncation_EveryValue) {
   }
 }
 
+TEST_F(InputDecoderTest, MaxTokens_UpToTheLimitInForce) {
+  EXPECT_EQ(Decoded().max_tokens, 0);
+  context_.max_tokens = 512;
+  for (const uint64_t allowed : {1, 512}) {
+    options_.set_max_tokens(allowed);
+    EXPECT_EQ(Decoded().max_tokens, static_cast<int64_t>(allowed));
+  }
+  for (const uint64_t larger : {uint64_t{513}, std::numeric_limits<uint64_t>::max()}) {
+    options_.set_max_tokens(larger);
+    ExpectRefused(kInvalid, "options.max_tokens",
+                  absl::StrCat("is ", larger, "; allowed: 1 to 512, 0 = that limit"));
+    EXPECT_EQ(ReasonOf(Decode().status()), kReasonMaxTokens);
+  }
+  context_.max_tokens = 0;  // no bound
+  EXPECT_GT(Decoded().max_tokens, int64_t{1} << 32);
+}
+
 TEST_F(InputDecoderTest, WindowOverlap_OnlyWithWindows) {
   options_.set_truncation(v1::TRUNCATION_WINDOWS);
   for (const uint32_t overlap : {uint32_t{0}, uint32_t{1}, kMaxUint32}) {
@@ -520,6 +537,39 @@ TEST_F(InputDecoderTest, FixedSpans_HaveATokenAtLeast_AndOverlapLessThanTheyHold
   options_.set_span_tokens(4);
   options_.set_span_overlap_tokens(4);
   ExpectRefused(kInvalid, "options.span_overlap_tokens", "is 4; allowed: below span_tokens, 4");
+}
+
+TEST_F(InputDecoderTest, SpanSizes_TheLeastIsAtMostTheMost) {
+  for (const auto policy : {v1::SPAN_POLICY_SENTENCES, v1::SPAN_POLICY_PARAGRAPHS}) {
+    options_.set_span_policy(policy);
+    for (const auto& [least, most] : std::vector<std::pair<uint32_t, uint32_t>>{
+             {0, 0}, {0, 1}, {5, 5}, {kMaxUint32, 0}, {kMaxUint32, kMaxUint32}}) {
+      options_.set_span_min_tokens(least);
+      options_.set_span_max_tokens(most);
+      const EncodeInput input = Decoded();
+      EXPECT_EQ(input.span_min_tokens, int64_t{least});
+      EXPECT_EQ(input.span_max_tokens, int64_t{most});
+    }
+    options_.set_span_min_tokens(6);
+    options_.set_span_max_tokens(5);
+    ExpectRefused(kInvalid, "options.span_min_tokens", "is 6; allowed: at most span_max_tokens, 5");
+  }
+}
+
+TEST_F(InputDecoderTest, SpanSizes_OnlyWithSentencesAndParagraphs) {
+  constexpr char kAllowed[] =
+      "; allowed: only with SPAN_POLICY_SENTENCES and SPAN_POLICY_PARAGRAPHS";
+  options_.set_span_tokens(4);  // for FIXED
+  for (const auto policy : {v1::SPAN_POLICY_UNSPECIFIED, v1::SPAN_POLICY_NONE,
+                            v1::SPAN_POLICY_FIXED, v1::SPAN_POLICY_GIVEN}) {
+    if (policy == v1::SPAN_POLICY_GIVEN) AddSpan();
+    options_.set_span_policy(policy);
+    options_.set_span_min_tokens(3);
+    options_.set_span_max_tokens(7);
+    ExpectRefused(kInvalid, "options.span_min_tokens", absl::StrCat("is 3", kAllowed));
+    options_.set_span_min_tokens(0);
+    ExpectRefused(kInvalid, "options.span_max_tokens", absl::StrCat("is 7", kAllowed));
+  }
 }
 
 TEST_F(InputDecoderTest, FixedSpans_AreReadWithTheirPolicyOnly) {

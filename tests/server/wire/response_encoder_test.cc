@@ -114,5 +114,42 @@ TEST(ResponseEncoderTest, WithoutADocumentVectorThereIsNone) {
   EXPECT_FALSE(Sent(document, VectorFormat::kInt8).encodings(0).has_vector());
 }
 
+// The size that is known before the vectors are: exactly what is sent.
+TEST(ResponseEncoderTest, EncodingBytes_AreThoseThatAreSent) {
+  for (const VectorFormat format : {VectorFormat::kFloat32, VectorFormat::kFloat16,
+                                    VectorFormat::kInt8, VectorFormat::kBinary}) {
+    for (const int dimensions : {1, 31, 384, 5000}) {
+      for (const int spans : {0, 1, 300}) {
+        for (const bool of_text : {true, false}) {
+          EncodedDocument document = Document(spans, dimensions, of_text);
+          PreparedText prepared;
+          prepared.document.resize(spans % 2 == 0 ? 1 : 0);
+          if (prepared.document.empty()) document.vector.clear();
+          prepared.tokens_total = document.tokens_total;
+          prepared.tokens_used = document.tokens_used;
+          prepared.used_text = document.used_text;
+          for (const EncodedSpan& span : document.spans)
+            prepared.spans.push_back({span.bytes, span.characters, span.tokens, {}});
+          const size_t sent = Sent(document, format).ByteSizeLong();
+          EXPECT_EQ(EncodingBytes(prepared, 6, format, dimensions), static_cast<int64_t>(sent))
+              << dimensions << " " << spans << " " << of_text;
+        }
+      }
+    }
+  }
+}
+
+TEST(ResponseEncoderTest, TheTimings_AreWithinTheirBound) {
+  v1::EncodeResponse response;
+  v1::Timings* timings = response.mutable_timings();
+  timings->set_tokenize_ns(UINT64_MAX);
+  timings->set_queue_ns(UINT64_MAX);
+  timings->set_compute_ns(UINT64_MAX);
+  timings->set_total_ns(UINT64_MAX);
+  timings->set_batch_texts(UINT32_MAX);
+  timings->set_batch_tokens(UINT64_MAX);
+  EXPECT_LE(response.ByteSizeLong(), static_cast<size_t>(kMostTimingsBytes));
+}
+
 }  // namespace
 }  // namespace longspan

@@ -180,6 +180,55 @@ TEST(WireLimitsTest, AllMessagesTogetherAreBounded) {
   ExpectRefused(status, "", "1114129 messages inside");
 }
 
+// The parser would keep the last one, and drop the other without a word.
+TEST(WireLimitsTest, ATextAndTokenIds_AreRefused_InEveryRequest_InEitherOrder) {
+  const std::string text("\x12\x01t", 3), ids("\x1a\x02\x08\x01", 4), empty("\x1a\x00", 2);
+  for (const std::string& both : {text + ids, ids + text, text + empty, empty + text}) {
+    const std::string input = std::string("\x0a") + static_cast<char>(both.size()) + both;
+    for (const size_t slice : {1, 1 << 20})
+      ExpectRefused(CheckEncode(input, slice), "inputs[0]", "; allowed: one of them");
+    for (const Descriptor* type :
+         {v1::EncodeStreamRequest::descriptor(), v1::EncodeTokensRequest::descriptor()})
+      ExpectRefused(Check(type, input), "input", "; allowed: one of them");
+  }
+  ExpectRefused(CheckEncode("\x0a\x07" + text + ids), "inputs[0]", "has text and token_ids");
+  // An input that is sent in two parts is merged, and so is its content.
+  ExpectRefused(Check(v1::EncodeStreamRequest::descriptor(), "\x0a\x03" + text + "\x0a\x04" + ids),
+                "input", "has text and token_ids");
+  // Of two inputs each may have its own.
+  EXPECT_TRUE(CheckEncode("\x0a\x03" + text + "\x0a\x04" + ids).ok());
+}
+
+TEST(WireLimitsTest, ATextThatIsGivenTwice_IsRefused_WhatIsMergedIsNot) {
+  const std::string text("\x12\x01t", 3), ids("\x1a\x02\x08\x01", 4);
+  ExpectRefused(CheckEncode("\x0a\x06" + text + text), "inputs[0].text",
+                "is given 2 times; allowed: once");
+  tei::v1::EmbedRequest embed;
+  embed.set_inputs("a text");
+  const std::string bytes = embed.SerializeAsString();
+  EXPECT_TRUE(Check(tei::v1::EmbedRequest::descriptor(), bytes).ok());
+  ExpectRefused(Check(tei::v1::EmbedRequest::descriptor(), bytes + bytes), "inputs",
+                "is given 2 times");
+  // Ids are merged, and options are replaced by those behind them, as protobuf has it.
+  EXPECT_TRUE(CheckEncode("\x0a\x08" + ids + ids).ok());
+  v1::EncodeRequest options;
+  options.mutable_options()->set_pooling(v1::POOLING_MEAN);
+  options.mutable_options()->set_normalize(true);
+  EXPECT_TRUE(CheckEncode(options.SerializeAsString() + options.SerializeAsString()).ok());
+}
+
+TEST(WireLimitsTest, AnErrorOfAnInput_HasItsId) {
+  v1::EncodeRequest request;
+  request.add_inputs()->set_text("t");
+  v1::Input* input = request.add_inputs();
+  input->set_id("contract-17");
+  for (int id = 0; id < 101; ++id) input->mutable_token_ids()->add_ids(1);
+  for (const size_t slice : {1, 1 << 20}) {
+    EXPECT_THAT(MessageForCaller(CheckEncode(request.SerializeAsString(), slice)),
+                HasSubstr("inputs[1].token_ids.ids (id 'contract-17') has 101 ids"));
+  }
+}
+
 // Nothing reaches the parser that the walk has not seen: also not behind a broken field.
 TEST(WireLimitsTest, MalformedBytes_AreRefused) {
   for (const std::string bytes : {"\xff", "\x0a\x7f", "\x0a", "\x0f", "\x0c", "\x02\x01 "}) {

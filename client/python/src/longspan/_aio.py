@@ -42,6 +42,7 @@ class AsyncClient:
         self._metadata = (("authorization", f"Bearer {key}"),) if key else ()
         self._target, self._secret = target, channels.credentials(tls, ca, certificate, private_key)
         self._options = channels.options(target, retry, options)
+        self._answer_bytes = channels.answer_bytes(self._options)
         self._open: Any = None  # the channel, from the first call on, when there is a loop
         self._limits: Any = None
         self._dimensions = 0
@@ -64,7 +65,7 @@ class AsyncClient:
         budget = channels.Budget(self._seconds(timeout))
         limits = None if len(inputs) == 1 else await self._known_limits(budget)
         if not inputs:
-            requests.options_message(options)
+            requests.options_message(options, self._answer_bytes)
             return answers.encodings([], options.get("dimensions") or self._dimensions)
         room = asyncio.Semaphore(max(concurrency, 1))
 
@@ -72,7 +73,7 @@ class AsyncClient:
             async with room:
                 return await self._call("Encode", request, budget.left(), first)
 
-        tasks = [asyncio.ensure_future(one(*each)) for each in requests.encode_requests(inputs, options, limits)]
+        tasks = [asyncio.ensure_future(one(*each)) for each in requests.encode_requests(inputs, options, self._answer_bytes, limits)]
         try:
             return answers.encodings(await asyncio.gather(*tasks))
         finally:
@@ -80,16 +81,17 @@ class AsyncClient:
                 task.cancel()
 
     async def encode_spans(self, text: Content, spans: Optional[Ranges] = None, *, policy: Optional[Policy] = None,
-                           context: Context = "document", include_document: bool = False, timeout: Optional[float] = None,
-                           **options: Unpack[EncodeOptions]) -> Spans:
+                           span_min_tokens: int = 0, span_max_tokens: int = 0, context: Context = "document", include_document: bool = False,
+                           timeout: Optional[float] = None, **options: Unpack[EncodeOptions]) -> Spans:
         """Client.encode_spans."""
-        request = requests.spans_request(text, spans, policy, context, include_document, options)
+        request = requests.spans_request(text, spans, policy, context, include_document, span_min_tokens, span_max_tokens, options,
+                                         self._answer_bytes)
         response = await self._call("Encode", request, self._seconds(timeout))
         return answers.spans(response, request.inputs[0].text if request.inputs[0].HasField("text") else None)
 
     async def encode_tokens(self, text: Content, *, timeout: Optional[float] = None, **options: Unpack[EncodeOptions]) -> TokenVectors:
         """Client.encode_tokens."""
-        request = contract.EncodeTokensRequest(input=requests.input_message(text), options=requests.options_message(options))
+        request = contract.EncodeTokensRequest(input=requests.input_message(text), options=requests.options_message(options, self._answer_bytes))
         reader = answers.TokenVectorsReader(len(request.input.token_ids.ids) or len(request.input.text) // 3)
         method = self._channel.unary_stream(contract.path("EncodeTokens"), contract.EncodeTokensRequest.SerializeToString,
                                             contract.EncodeTokensResponse.FromString)
@@ -97,19 +99,20 @@ class AsyncClient:
             async for message in method(request, timeout=self._seconds(timeout), metadata=self._metadata):
                 reader.take(message)
         except grpc.RpcError as error:
-            raise of_call(error) from None
+            raise of_call(error, ids=[request.input.id]) from None
         return reader.done()
 
     def encode_stream(self, texts: Union[Iterable[Content], AsyncIterable[Content]], *, in_flight: int = 256,
                       timeout: Optional[float] = None, **options: Unpack[EncodeOptions]) -> AsyncIterator[StreamAnswer]:
         """Client.encode_stream; `texts` may be an async iterable."""
-        ledger = Ledger(requests.options_message(options), in_flight, self._seconds(timeout), self._retry)
+        ledger = Ledger(requests.options_message(options, self._answer_bytes), in_flight, self._seconds(timeout), self._retry)
         return self._answers(_Source(texts, ledger), ledger)
 
     async def tokenize(self, texts: Union[str, Iterable[str]], *, add_special_tokens: bool = True, prompt: str = "",
                        timeout: Optional[float] = None) -> list[TokenizedText]:
         """Client.tokenize."""
-        request = contract.TokenizeRequest(texts=[texts] if isinstance(texts, str) else texts, add_special_tokens=add_special_tokens, prompt_name=prompt)
+        request = contract.TokenizeRequest(texts=[texts] if isinstance(texts, str) else texts, add_special_tokens=add_special_tokens, prompt_name=prompt,
+                                           max_answer_bytes=self._answer_bytes)
         return [answers.tokenized(text) for text in (await self._call("Tokenize", request, self._seconds(timeout))).texts]
 
     async def info(self, *, timeout: Optional[float] = None) -> ModelInfo:

@@ -62,6 +62,12 @@ def options(target: str, retry: bool, given: Sequence[tuple[str, Any]]) -> list[
     return list(made.items())
 
 
+def answer_bytes(options: Sequence[tuple[str, Any]]) -> int:
+    """The largest message that a channel of these options takes; -1 means any, up to gRPC's own."""
+    most = dict(options)["grpc.max_receive_message_length"]
+    return int(most) if most >= 0 else (1 << 31) - 1
+
+
 def _pem(source: Optional[PathOrPem]) -> Optional[bytes]:
     if source is None or isinstance(source, bytes):
         return source

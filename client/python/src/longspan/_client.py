@@ -57,6 +57,7 @@ class Client:
         self._metadata = (("authorization", f"Bearer {key}"),) if key else ()
         secret = channels.credentials(tls, ca, certificate, private_key)
         made = channels.options(target, retry, options)
+        self._answer_bytes = channels.answer_bytes(made)
         self._channel = grpc.secure_channel(target, secret, made) if secret else grpc.insecure_channel(target, made)
         self._limits: Any = None  # of the contract
         self._dimensions = 0
@@ -93,12 +94,12 @@ class Client:
         budget = channels.Budget(self._seconds(timeout))
         limits = None if len(inputs) == 1 else self._known_limits(budget)
         if not inputs:
-            requests.options_message(options)
+            requests.options_message(options, self._answer_bytes)
             return answers.encodings([], options.get("dimensions") or self._dimensions)
         responses = []
         calls: collections.deque[tuple[int, Any, Any]] = collections.deque()
         try:
-            for first, request in requests.encode_requests(inputs, options, limits):
+            for first, request in requests.encode_requests(inputs, options, self._answer_bytes, limits):
                 if len(calls) >= max(concurrency, 1):
                     responses.append(self._await(*calls.popleft()))
                 calls.append((first, request, self._encode.future(request, timeout=budget.left(), metadata=self._metadata)))
@@ -110,30 +111,35 @@ class Client:
         return answers.encodings(responses)
 
     def encode_spans(self, text: Content, spans: Optional[Ranges] = None, *, policy: Optional[Policy] = None,
-                     context: Context = "document", include_document: bool = False, timeout: Optional[float] = None,
-                     **options: Unpack[EncodeOptions]) -> Spans:
+                     span_min_tokens: int = 0, span_max_tokens: int = 0, context: Context = "document", include_document: bool = False,
+                     timeout: Optional[float] = None, **options: Unpack[EncodeOptions]) -> Spans:
         """A vector for each span of one text, in one pass over it (late chunking).
 
         spans             ranges [begin, end) of characters, of tokens where token ids are given; a
                           list of pairs or an array [n, 2]
         policy            instead of spans: "sentences", "paragraphs" or ("fixed", tokens, overlap)
+        span_min_tokens   of a policy's sentences or paragraphs, merge shorter ones with those
+                          behind them, else with the one before; 0 = none
+        span_max_tokens   and divide longer ones: between sentences, clauses, words or tokens, the
+                          best that there is; 0 = none
         context           what the vectors have seen: "document", the whole text; "independent", the
                           span alone
         include_document  whether the whole text's vector is wanted too
         """
-        request = requests.spans_request(text, spans, policy, context, include_document, options)
+        request = requests.spans_request(text, spans, policy, context, include_document, span_min_tokens, span_max_tokens, options,
+                                         self._answer_bytes)
         response = self._await(0, request, self._encode.future(request, timeout=self._seconds(timeout), metadata=self._metadata))
         return answers.spans(response, request.inputs[0].text if request.inputs[0].HasField("text") else None)
 
     def encode_tokens(self, text: Content, *, timeout: Optional[float] = None, **options: Unpack[EncodeOptions]) -> TokenVectors:
         """A vector for each token of one text. They are normalised only with normalize=True."""
-        request = contract.EncodeTokensRequest(input=requests.input_message(text), options=requests.options_message(options))
+        request = contract.EncodeTokensRequest(input=requests.input_message(text), options=requests.options_message(options, self._answer_bytes))
         reader = answers.TokenVectorsReader(len(request.input.token_ids.ids) or len(request.input.text) // 3)
         try:
             for message in self._tokens(request, timeout=self._seconds(timeout), metadata=self._metadata):
                 reader.take(message)
         except grpc.RpcError as error:
-            raise of_call(error) from None
+            raise of_call(error, ids=[request.input.id]) from None
         return reader.done()
 
     def encode_stream(self, texts: Iterable[Content], *, in_flight: int = 256, timeout: Optional[float] = None,
@@ -151,12 +157,13 @@ class Client:
         texts    is read on another thread. What it raises ends the stream and is raised here
         timeout  seconds for each text, not for all
         """
-        return self._answers(iter(texts), Ledger(requests.options_message(options), in_flight, self._seconds(timeout), self._retry))
+        return self._answers(iter(texts), Ledger(requests.options_message(options, self._answer_bytes), in_flight, self._seconds(timeout), self._retry))
 
     def tokenize(self, texts: Union[str, Iterable[str]], *, add_special_tokens: bool = True, prompt: str = "",
                  timeout: Optional[float] = None) -> list[TokenizedText]:
         """The token ids of each text, with places in bytes and characters."""
-        request = contract.TokenizeRequest(texts=[texts] if isinstance(texts, str) else texts, add_special_tokens=add_special_tokens, prompt_name=prompt)
+        request = contract.TokenizeRequest(texts=[texts] if isinstance(texts, str) else texts, add_special_tokens=add_special_tokens, prompt_name=prompt,
+                                           max_answer_bytes=self._answer_bytes)
         return [answers.tokenized(text) for text in self._call(self._tokenize, request, timeout).texts]
 
     def info(self, *, timeout: Optional[float] = None) -> ModelInfo:

@@ -39,7 +39,8 @@ class LongspanError(Exception):
     def __str__(self) -> str:
         details = [f"field {self.field}" if self.field else "", self.reason,
                    f"try again in {self.retry_after:.3g} s" if self.retry_after is not None else "",
-                   f"input {self.index}" if self.index is not None else "", f"id {self.id!r}" if self.id else ""]
+                   f"input {self.index}" if self.index is not None else "",
+                   f"id {self.id!r}" if self.id and self.id not in self.message else ""]
         return f"{self.code.name}: {self.message}" + "".join(f" [{d}]" for d in details if d)
 
     def __reduce__(self) -> Any:  # keyword arguments survive pickle, as between processes of a pool
@@ -142,8 +143,14 @@ def of_call(error: Any, *, ids: Any = (), first: int = 0) -> LongspanError:
     except Exception:  # a proxy's own details; the code and the message remain
         status.Clear()
     status.code, status.message = error.code().value[0], error.details() or ""
+    if status.code == grpc.StatusCode.DEADLINE_EXCEEDED.value[0] and not status.details and "--default-deadline" not in status.message:
+        # gRPC's own message, of this side: the server's has the settings.
+        status.message += ("; the timeout is this call's, else the client's: give timeout=SECONDS to either. "
+                           "The server's longest is info().limits.max_deadline_seconds")
     made = of_status(status)
-    found = re.match(r"(?:inputs|texts)\[(\d+)\]", made.field)
-    if found and int(found[1]) < len(ids):
-        made.index, made.id = first + int(found[1]), ids[int(found[1])]
+    # The field where one is named, else what the message begins with.
+    found = re.match(r"(?:inputs|texts)\[(\d+)\]|input\b", made.field or made.message)
+    place = int(found[1] or 0) if found else len(ids)
+    if place < len(ids):
+        made.index, made.id = first + place, ids[place]
     return made

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         pooling: Optional[Pooling]
         normalize: Optional[bool]
         truncation: Optional[Truncation]  # of a text that is too long; default "reject"
+        max_tokens: Optional[int]  # what is too long, at most limits.max_tokens, the default
         window_overlap: Optional[int]  # tokens that neighbours share, with truncation="windows"
         dimensions: Optional[int]  # values to keep (Matryoshka)
         format: Optional[Format]  # of the vectors; default "float32"
@@ -97,9 +98,12 @@ def ranges(pairs: Ranges) -> Iterator[Any]:
     return (make(begin=begin, end=end) for begin, end in (pairs.tolist() if isinstance(pairs, np.ndarray) else pairs))
 
 
-def options_message(options: Mapping[str, object]) -> Any:
-    """The message of EncodeOptions. TypeError for another name, ValueError for a bad value."""
-    made = contract.EncodeOptions()
+def options_message(options: Mapping[str, object], answer_bytes: int) -> Any:
+    """The message of EncodeOptions. TypeError for another name, ValueError for a bad value.
+
+    `answer_bytes`: the largest message that the channel takes.
+    """
+    made = contract.EncodeOptions(max_answer_bytes=answer_bytes)
     for name, value in options.items():
         if name not in _OPTIONS:
             raise TypeError(f"there is no option {name!r}; allowed: {', '.join(_OPTIONS)}")
@@ -114,6 +118,7 @@ _OPTIONS = {
     "pooling": ("pooling", "Pooling"),
     "normalize": ("normalize", ""),
     "truncation": ("truncation", "Truncation"),
+    "max_tokens": ("max_tokens", ""),
     "window_overlap": ("window_overlap_tokens", ""),
     "dimensions": ("dimensions", ""),
     "format": ("vector_format", "VectorFormat"),
@@ -125,13 +130,16 @@ _OPTIONS = {
 
 
 def spans_request(text: Any, spans: Optional[Ranges], policy: Optional[Policy], context: Context,
-                  include_document: bool, options: Mapping[str, object]) -> Any:
+                  include_document: bool, span_min_tokens: int, span_max_tokens: int, options: Mapping[str, object],
+                  answer_bytes: int) -> Any:
     """The Encode of one text with spans. ValueError unless one of spans and policy is given."""
     if (spans is None) == (policy is None):
         raise ValueError("give either spans or a policy: 'sentences', 'paragraphs' or ('fixed', tokens, overlap)")
-    request = contract.EncodeRequest(inputs=[input_message(text)], options=options_message(options))
+    request = contract.EncodeRequest(inputs=[input_message(text)], options=options_message(options, answer_bytes))
     request.options.span_context = contract.enum_value("SpanContext", context)
     request.options.include_document_vector = include_document
+    request.options.span_min_tokens = span_min_tokens
+    request.options.span_max_tokens = span_max_tokens
     if spans is not None:
         request.inputs[0].spans.extend(ranges(spans))
         request.options.span_policy = contract.enum_value("SpanPolicy", "given")
@@ -143,9 +151,9 @@ def spans_request(text: Any, spans: Optional[Ranges], policy: Optional[Policy], 
     return request
 
 
-def encode_requests(inputs: list[Any], options: Mapping[str, object], limits: Any) -> list[tuple[int, Any]]:
+def encode_requests(inputs: list[Any], options: Mapping[str, object], answer_bytes: int, limits: Any) -> list[tuple[int, Any]]:
     """Requests within the server's limits, each with the place of its first input."""
-    message = options_message(options)
+    message = options_message(options, answer_bytes)
     if limits is None:
         return [(0, contract.EncodeRequest(inputs=inputs, options=message))]
     most_texts = limits.max_texts_per_request or len(inputs)
