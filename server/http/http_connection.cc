@@ -151,18 +151,22 @@ void HttpConnection::StartExchange() {
   BeginBody(head);
 }
 
+int64_t HttpConnection::MaxBodyBytes() const {
+  if (streams_body_) return std::numeric_limits<int64_t>::max();
+  const int64_t of_route = route_->options.max_body_bytes;
+  return of_route >= 0 ? of_route : options_.max_body_bytes;
+}
+
 void HttpConnection::BeginBody(const RequestHead& head) {
   const std::string_view expect = request_.Header("expect");
   if (!expect.empty() &&
       !absl::EqualsIgnoreCase(absl::string_view(expect.data(), expect.size()), "100-continue"))
     return Refuse(417, "only 100-continue can be expected");
   streams_body_ = route_->options.stream_body;
-  const int64_t max = streams_body_                         ? std::numeric_limits<int64_t>::max()
-                      : route_->options.max_body_bytes >= 0 ? route_->options.max_body_bytes
-                                                            : options_.max_body_bytes;
-  if (head.content_length > max)
-    return Refuse(413, absl::StrCat("the body has more than ", max, " bytes"));
-  reader_.BeginBody(max);
+  const int64_t most = MaxBodyBytes();
+  if (head.content_length > most)
+    return Refuse(413, absl::StrCat("the body has more than ", most, " bytes"));
+  reader_.BeginBody(most);
   // The peer waits for a word before it sends its body, unless it has not waited.
   awaits_continue_ = !expect.empty() && !is_http_1_0_ && in_.empty() && body_ == Body::kReading;
   if (streams_body_ || body_ == Body::kComplete) return Dispatch();
@@ -215,7 +219,7 @@ bool HttpConnection::StepBody() {
       FailBody(400, "the body is not in chunks");
       break;
     case RequestReader::Body::kTooLarge:
-      FailBody(413, "the body is too large");
+      FailBody(413, absl::StrCat("the body has more than ", MaxBodyBytes(), " bytes"));
       break;
   }
   return true;
@@ -236,7 +240,7 @@ void HttpConnection::DeliverBlock(BodyBlock::End end) {
   if (callback) callback({.bytes = std::exchange(block_, {}), .end = end});
 }
 
-void HttpConnection::FailBody(int code, const char* why) {
+void HttpConnection::FailBody(int code, std::string_view why) {
   block_.clear();
   body_ = Body::kAbandoned;
   keep_alive_ = false;

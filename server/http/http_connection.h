@@ -122,10 +122,11 @@ class HttpConnection final : public std::enable_shared_from_this<HttpConnection>
   void StartExchange();
   // Of a request that is none.
   void RefuseHead(int code, std::string_view why);
+  int64_t MaxBodyBytes() const;
   void BeginBody(const RequestHead& head);
   bool TakeBody(std::string_view data);
   void DeliverBlock(BodyBlock::End end);
-  void FailBody(int code, const char* why);
+  void FailBody(int code, std::string_view why);
   void Dispatch();
   void FinishExchange();
   void Report();

@@ -12,6 +12,7 @@ namespace longspan {
 namespace {
 
 constexpr char kTimeoutHeader[] = "x-request-timeout";
+constexpr char kEncodingHeader[] = "content-encoding";
 
 // The seconds of the header; 0 where it holds none that can be meant.
 double TimeoutSeconds(std::string_view header) {
@@ -32,8 +33,14 @@ Caller HttpCallerOf(const HttpRequest& request) {
 }
 
 absl::Status CheckHttpHeaders(const HttpRequest& request) {
+  const std::string_view encoding = request.Header(kEncodingHeader);
+  if (!encoding.empty() && encoding != "identity") {
+    return InvalidField(kEncodingHeader,
+                        absl::StrCat("is ", Quoted(encoding), "; allowed: none, or identity"));
+  }
   const std::string_view timeout = request.Header(kTimeoutHeader);
-  if (timeout.empty() || TimeoutSeconds(timeout) > 0) return absl::OkStatus();
+  if (!request.headers.contains(kTimeoutHeader) || TimeoutSeconds(timeout) > 0)
+    return absl::OkStatus();
   return InvalidField(kTimeoutHeader, absl::StrCat("is ", Quoted(timeout),
                                                    "; allowed: seconds, as in 2.5, above 0"));
 }

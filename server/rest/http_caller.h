@@ -11,7 +11,8 @@
 namespace longspan {
 
 Caller HttpCallerOf(const HttpRequest& request);
-// INVALID_ARGUMENT where x-request-timeout is there and no number above 0.
+// INVALID_ARGUMENT where x-request-timeout is there and no number above 0, or where
+// content-encoding says that the body is compressed.
 absl::Status CheckHttpHeaders(const HttpRequest& request);
 
 }  // namespace longspan

@@ -26,6 +26,7 @@ enum class JsonType {
   kTexts,     // a string, or a list of them
   kInputs,    // a string, a list of them, a list of token ids, or a list of these lists
   kIds,       // a list of token ids, or a list of these lists
+  kList,      // any list
   kAnything,  // read by nobody
 };
 

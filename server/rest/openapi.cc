@@ -57,8 +57,11 @@ Json SchemaOf(const JsonField& field, int64_t most) {
       return Text();
     case JsonType::kBool:
       return {{"type", "boolean"}};
-    case JsonType::kCount:
-      return WholeNumber(UINT32_MAX);
+    case JsonType::kCount: {
+      Json count = WholeNumber(UINT32_MAX);
+      count["minimum"] = 1;
+      return count;
+    }
     case JsonType::kChoice:
       return {{"type", "string"}, {"enum", field.choices}};
     case JsonType::kTexts:
@@ -157,6 +160,8 @@ Json ErrorSchema(Errors errors) {
       return {{"type", "object"},
               {"properties", {{"error", {{"type", {"string", "object"}}}}, {"error_type", Text()}}},
               {"required", {"error"}}};
+    case Errors::kCohere:
+      return {{"type", "object"}, {"properties", {{"message", Text()}}}};
     case Errors::kOpenAi:
     case Errors::kLongspan:
       return {
@@ -199,9 +204,7 @@ constexpr std::pair<const char*, const char*> kFailures[] = {
     {"400", "The request is not as it must be; the message names the field."},
     {"401", "A key is missing or wrong."},
     {"408", "The body did not come in time."},
-    {"411", "The body has no length."},
     {"413", "The request, or a text of it, is too large."},
-    {"415", "The body is compressed."},
     {"422", "The request is not as it must be; routes of text-embeddings-inference."},
     {"429", "The server is full; Retry-After says when to try again."},
     {"500", "The server failed."},
@@ -217,8 +220,11 @@ Json Answers(const Operation& operation) {
   }
   Json answers = {{"200", {{"description", "Done."}, {"content", std::move(content)}}}};
   for (const auto& [code, meaning] : kFailures) {
+    // What the port refuses before a route has it is a line of text to callers that name no JSON.
     answers[code] = {{"description", meaning},
-                     {"content", {{kJson, {{"schema", Ref(ErrorName(operation.errors))}}}}}};
+                     {"content",
+                      {{kJson, {{"schema", Ref(ErrorName(operation.errors))}}},
+                       {"text/plain", {{"schema", Text()}}}}}};
   }
   return answers;
 }
@@ -228,7 +234,7 @@ Json Describe(const Operation& operation) {
       {"tags", {operation.tag}}, {"summary", operation.summary}, {"responses", Answers(operation)}};
   if (!operation.request.is_null()) {
     described["requestBody"] = {
-        {"required", true},
+        {"required", operation.request_type != kLines},  // there may be no lines
         {"content",
          {{operation.request_type, operation.request_type == kLines
                                        ? Json::object()
@@ -238,7 +244,7 @@ Json Describe(const Operation& operation) {
          {"in", "header"},
          {"required", false},
          {"description", "Seconds that the caller waits. Default: the server's."},
-         {"schema", {{"type", "string"}, {"pattern", "^[1-9][0-9]{0,2}$"}}}}};
+         {"schema", {{"type", "number"}, {"exclusiveMinimum", 0}}}}};
   }
   return described;
 }
@@ -330,6 +336,12 @@ std::vector<Operation> Operations(int64_t most) {
       {.path = "/embed",
        .tag = "text-embeddings-inference",
        .summary = "A vector for each text.",
+       .errors = Errors::kTei,
+       .request = ObjectOf(TeiEmbedFields(), most),
+       .answer = vectors},
+      {.path = "/",
+       .tag = "text-embeddings-inference",
+       .summary = "As /embed.",
        .errors = Errors::kTei,
        .request = ObjectOf(TeiEmbedFields(), most),
        .answer = vectors},

@@ -47,7 +47,8 @@ constexpr std::string_view kNeverEnd =
 // Abbreviations where a number follows, and words (or words of another language) elsewhere.
 constexpr std::string_view kBeforeNumbers =
     // English and law
-    "No Nos no nos Nr nr n Art Arts art arts Fig Figs fig figs Tab Tbl Sec Secs sec secs Sect Ch "
+    "No Nos no nos N° n° Nr nr n Art Arts art arts Fig Figs fig figs Tab Tbl Sec Secs sec secs "
+    "Sect Ch "
     "ch "
     "Chap chap Eq Eqs eq eqs Vol Vols vol vols Pt pt Par Para par para p pp Ex ex Cl cl Sch Reg "
     "reg "

@@ -55,7 +55,7 @@ bool IsLetterOrMark(UChar32 c) {
 }
 bool InWord(char16_t c) {
   return IsLetterOrMark(c) || u_isdigit(c) || c == u'.' || c == u'-' || c == u'\'' || c == 0x2019 ||
-         c == u'º' || c == u'ª' || c == u'/';
+         c == u'º' || c == u'ª' || c == u'°' || c == u'/';
 }
 bool IsDigits(std::u16string_view word) {
   return !word.empty() &&
@@ -183,8 +183,9 @@ class EndRules {
   bool Ends(const Surroundings& at) const {
     if (at.stop == 0) return true;  // ICU's reason is another one
     if (!at.next.empty() && u_islower(at.next[0])) return false;
-    if (at.stop != u'.' || at.ellipsis || at.closed || at.word.empty()) return true;
-    if (at.first_word && IsListNumber(at.word)) return false;
+    if (at.stop != u'.' || at.ellipsis || at.word.empty()) return true;
+    if (at.first_word && IsListNumber(at.word)) return false;  // "1. First", "1.) First"
+    if (at.closed) return true;
     if (IsDigits(at.word)) return !IsOrdinal(at);
     return !IsAbbreviated(at);
   }
@@ -206,10 +207,8 @@ class EndRules {
         words_.NeverEnds(std::u16string(at.before) + std::u16string(word)))
       return true;
     if (!at.next.empty() && u_isdigit(at.next[0]) && words_.StandsBeforeNumbers(word)) return true;
-    // "So am I. Then": the English pronoun; "I. Newton" begins a sentence.
-    if (word == u"I" && !at.first_word && !at.next_is_abbreviated &&
-        (at.before.empty() || at.before.back() != u'.'))
-      return false;
+    // "So am I. Mary too.": the English pronoun; in "Albert I. Jones" it is an initial.
+    if (word == u"I" && !at.before.empty() && u_islower(at.before[0])) return false;
     if (words_.MostlyEnds(at.word)) return !at.next.empty() && u_isdigit(at.next[0]);
     const bool abbreviation = IsInitial(word) || IsDotted(at.word) ||
                               words_.IsAbbreviation(at.word) || words_.IsAbbreviation(word);

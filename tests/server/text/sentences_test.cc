@@ -65,8 +65,9 @@ TEST(SentencesTest, CitationsOfLaw_StayWhole) {
 }
 
 TEST(SentencesTest, ListNumbers_StayWithTheFirstSentence) {
-  ExpectEachCut({"1. First do this. |Then that.", "a. First do this. |Then that.",
-                 "IV. The Results. |They are good.", "1.2. Scope. |It is wide."});
+  ExpectEachCut({"1. First do this. |Then that.", "1.) First do this. |Then that.",
+                 "a. First do this. |Then that.", "IV. The Results. |They are good.",
+                 "1.2. Scope. |It is wide."});
 }
 
 TEST(SentencesTest, SpacedEllipses_AreNotSentences) {
@@ -77,7 +78,7 @@ TEST(SentencesTest, SpacedEllipses_AreNotSentences) {
 TEST(SentencesTest, AnAbbreviationEndsASentence_WhereTheNextWordBeginsOne) {
   ExpectEachCut({"He lives in the U.S. |He left.", "It came at 5 p.m. |The door was shut.",
                  "He is at Acme Inc. |They make pens.", "The U.S. Senate met. |It voted.",
-                 "Plan B. |We took it.", "So am I. |Mary too.",
+                 "Plan B. |We took it.", "So am I. |Mary too.", "Albert I. Jones came. |He left.",
                  "They sell pens, ink etc. |Paper is extra.",
                  "Er kam um 8 Uhr usw. |Danach ging er."});
 }
@@ -103,7 +104,7 @@ TEST(SentencesTest, QuotesAndBracketsBelongToTheirSentence) {
 
 TEST(SentencesTest, NumbersAndDashesBeginSentences) {
   ExpectEachCut({"It was good. |5 men came. |17 of them left.",
-                 "\"Go!\" |– No. |- Yes, he said – fine.", "See no. 5 and approx. 7 of them."});
+                 "\"Go!\" |– No. |- Yes, he said – fine.", "See no. 5 and approx. 7 of N°. 1026."});
 }
 
 TEST(SentencesTest, NumbersAndAddresses_AreNotCut) {
