@@ -1,7 +1,8 @@
-// server/page/web/text.js and scores.js. An expression that page_test.py runs in a tab; it gives
-// the list of what is wrong.
+// server/page/web/text.js, scores.js and slices.js. An expression that page_test.py runs in a tab;
+// it gives the list of what is wrong.
 async () => {
   const { Places, blocksOf, normalise, piecesOf, snippetOf } = await import('/page/text.js');
+  const { inSlices } = await import('/page/slices.js');
   const { best, dot, levelsOf, vectorOf } = await import('/page/scores.js');
   const wrong = [];
   const same = (is, wanted, what) => { if (JSON.stringify(is) !== JSON.stringify(wanted)) wrong.push(`${what}: ${JSON.stringify(is)}, not ${JSON.stringify(wanted)}`); };
@@ -38,6 +39,20 @@ async () => {
   same(pieces.filter((piece) => piece.span === 2), [], 'an empty span has no piece');
   same(snippetOf('a  b\nc', 0, 6), 'a b c', 'a snippet is one line');
   same(snippetOf('word '.repeat(100), 0, 500, 20), 'word word word word …', 'a snippet ends behind a word');
+
+  // Between two slices others have their turn, and may say that the work is not wanted any more.
+  const busy = (ms) => { const until = performance.now() + ms; while (performance.now() < until); };
+  let others = 0;
+  const ticking = new MessageChannel();
+  ticking.port1.onmessage = () => { ++others; ticking.port2.postMessage(null); };
+  ticking.port2.postMessage(null);
+  let steps = 0;
+  same(await inSlices(20, () => { ++steps; busy(10); }), true, 'all steps');
+  same(steps, 20, 'steps');
+  if (others < 10) wrong.push(`only ${others} turns of others in 20 slices`);
+  same(await inSlices(20, () => { --steps; busy(10); }, () => steps > 15), false, 'work that is not wanted');
+  same(steps, 15, 'steps until then');
+  ticking.port1.close();
 
   // Vectors come as int8 or as numbers, and get length 1.
   const int8 = vectorOf({ format: 'VECTOR_FORMAT_INT8', data: btoa(String.fromCharCode(3, 0xfc)), scale: 0.5 });

@@ -28,9 +28,12 @@ async function refusalOf(response) {
   const error = await response.json().then((body) => body.error ?? body, () => ({}));
   const [kind, message] = kWords[response.status] ??
     (response.status >= 500 ? ['refused', 'The server could not do it.'] : ['refused', 'The server refused the request.']);
-  return new Refusal(kind, message, {
+  const retryAfter = Number(response.headers.get('Retry-After')) || 0;
+  // A server that is full names a time. One that does not would refuse this text at any time.
+  const isFull = response.status !== 429 || retryAfter > 0;
+  return new Refusal(isFull ? kind : 'size', isFull ? message : 'The text is more than this server takes on at once.', {
     detail: String(error.message ?? '').trim(),
-    retryAfter: Number(response.headers.get('Retry-After')) || 0,
+    retryAfter,
     code: String(error.status ?? error.code ?? ''),
   });
 }

@@ -39,11 +39,10 @@ export function blocksOf(text, size = 1500) {
   while (begin < text.length) {
     let end = Math.min(text.length, begin + size);
     if (end < text.length) {
-      const cut = ['\n\n', '\n', ' '].map((mark) => {
-        const at = text.lastIndexOf(mark, end);
-        return at > begin ? at + mark.length : 0;
-      }).find((at) => at > begin + size / 4);
-      if (cut !== undefined) end = Math.min(cut, text.length);
+      // Of the part alone: a search in the whole text would go back to its beginning.
+      const part = text.slice(begin, end);
+      const cut = ['\n\n', '\n', ' '].map((mark) => part.lastIndexOf(mark) + mark.length).find((at) => at > size / 4);
+      if (cut !== undefined) end = begin + cut;
       else if (/[\ud800-\udbff]/.test(text[end - 1])) ++end;
     }
     blocks.push([begin, end]);
