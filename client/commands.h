@@ -32,13 +32,13 @@ struct CommonOptions {
 struct EncodeCommand {
   std::vector<std::string> files = {"-"};  // and folders; - = standard input
   std::vector<std::string> include;        // of folders: which names; empty = all
-  std::string format;      // json | jsonl | table | npy; empty = json of one text, else jsonl
-  std::string out;         // the file of npy
-  bool summary = false;    // print a summary for people instead of JSON
-  std::string spans;       // none | sentences | paragraphs | fixed:TOKENS[:OVERLAP]; empty = none
+  std::string format;       // json | jsonl | table | npy; empty = json of one text, else jsonl
+  std::string out;          // the file of npy
+  bool summary = false;     // print a summary for people instead of JSON
+  std::string spans;        // none | sentences | paragraphs | fixed:TOKENS[:OVERLAP]; empty = none
   int span_min_tokens = 0;  // shorter spans are merged; 0 = none
   int span_max_tokens = 0;  // longer spans are divided; 0 = none
-  int64_t max_tokens = 0;  // longest text in tokens; 0 = the server's limit
+  int64_t max_tokens = 0;   // longest text in tokens; 0 = the server's limit
   std::string truncation = "reject";
   std::string pooling;      // empty = the model's own
   std::string prompt_name;  // empty = the model's default

@@ -13,10 +13,10 @@
 #include "core/runtime/memory.h"
 #include "server/http/probes.h"
 #include "server/page/page.h"
-#include "server/rpc/grpc_dial.h"
-#include "server/rpc/metadata_limit.h"
 #include "server/rest/docs_page.h"
 #include "server/rest/rest_routes.h"
+#include "server/rpc/grpc_dial.h"
+#include "server/rpc/metadata_limit.h"
 #include "server/rpc/transport_guard.h"
 #include "server/start/start_report.h"
 #include "server/text/sentences.h"
@@ -386,7 +386,8 @@ absl::Status Server::ListenHttp(int64_t max_connections, int64_t max_per_client)
        .dial = [this] { return DialGrpc(self_sockets_, !options_.tls_cert.empty(), kDialTimeout); },
        .metrics = [this] { return metrics_.Text(); }},
       &http_, options_.http_page_keys);
-  AddRestRoutes(&parts_, [this] { return health_.ready(); }, &http_);
+  AddRestRoutes(
+      &parts_, [this] { return health_.ready(); }, &http_);
   metrics_.SetHttpRoutes(http_.routes());
   // Behind the line above: their dozen files are the route "other".
   AddDocsRoutes(&http_);

@@ -291,9 +291,10 @@ TEST_F(DeviceTest, ABatchThatDoesNotFit_IsHalved_AndTheTextThatFailsAloneIsNamed
   EXPECT_THAT(Metrics(), Not(HasSubstr("longspan_oom_splits_total 0")));
   const RawResult alone = CallEncode(*client_, Texts({10, 60}), kLong);
   EXPECT_EQ(alone.status.error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
-  EXPECT_THAT(alone.status.error_message(), AllOf(HasSubstr("inputs[1] with 60 tokens takes about"),
-                                                  HasSubstr("does not fit in memory even alone"),
-                                                  HasSubstr("CUDA out of memory")));
+  EXPECT_THAT(
+      alone.status.error_message(),
+      AllOf(HasSubstr("inputs[1] (id 'text-1') with 60 tokens takes about"),
+            HasSubstr("does not fit in memory even alone"), HasSubstr("CUDA out of memory")));
   EXPECT_EQ(alone.reason, "MEMORY");
   EXPECT_GT(alone.retry_seconds, 0);
   std::filesystem::remove(full);
