@@ -116,7 +116,7 @@ absl::StatusOr<std::unique_ptr<Client>> Client::Connect(const ClientOptions& opt
 }
 
 absl::Status Client::ErrorOf(const grpc::Status& status) const {
-  const absl::Status error = FromGrpc(status);
+  absl::Status error = FromGrpc(status);
   if (proxy_.empty() || (!absl::IsUnavailable(error) && !absl::IsDeadlineExceeded(error)))
     return error;
   return absl::Status(error.code(),
@@ -147,7 +147,7 @@ absl::Status Client::Repeat(
       Rest(*pause);
       continue;
     }
-    const absl::Status error = ErrorOf(status);
+    absl::Status error = ErrorOf(status);
     if (retry.attempts() == 1) return error;
     const std::string earlier =
         before.error_code() == status.error_code()

@@ -27,6 +27,7 @@ using google::protobuf::FieldDescriptor;
 
 constexpr char kLines[] = "application/x-ndjson";
 constexpr char kJson[] = "application/json";
+constexpr char kHtml[] = "text/html";
 
 Json Ref(std::string_view schema) {
   return {{"$ref", absl::StrCat("#/components/schemas/", std::string(schema))}};
@@ -216,7 +217,7 @@ Json Answers(const Operation& operation) {
   Json content = Json::object();
   for (const char* type : operation.types) {
     // A schema of a line says nothing of the whole.
-    content[type] = type == kLines ? Json::object() : Json{{"schema", operation.answer}};
+    content[type] = type == kJson ? Json{{"schema", operation.answer}} : Json::object();
   }
   Json answers = {{"200", {{"description", "Done."}, {"content", std::move(content)}}}};
   for (const auto& [code, meaning] : kFailures) {
@@ -387,6 +388,10 @@ Json Document(const ServerOptions& options) {
   Json paths = Json::object();
   for (const Operation& operation : Operations(options.max_texts_per_request))
     paths[operation.path][operation.method] = Describe(operation);
+  if (options.page) {
+    paths["/"]["get"] =
+        Describe({.tag = "longspan", .summary = "A page for people.", .types = {kHtml}});
+  }
   Json document = {{"openapi", "3.1.0"},
                    {"info",
                     {{"title", "longspan"},

@@ -108,7 +108,11 @@ grpc::Status ToGrpcStatus(const absl::Status& status) {
           detailed.details_size() > 0 ? detailed.SerializeAsString() : std::string()};
 }
 
-int ToHttpCode(const absl::Status& status) { return RowOf(status.code()).http; }
+int ToHttpCode(const absl::Status& status) {
+  // gRPC has one code for what is full now and for what is too large for ever.
+  constexpr int kContentTooLarge = 413;
+  return ReasonOf(status) == kReasonMaxRequestBytes ? kContentTooLarge : RowOf(status.code()).http;
+}
 
 std::string RetryPushbackMs(const absl::Status& status) {
   const std::optional<absl::Duration> delay = RetryAfterOf(status);

@@ -24,6 +24,13 @@ TEST(StatusTest, EveryCodeHasItsRow) {
   }
 }
 
+// What is too large for ever is told apart from what is full now.
+TEST(StatusTest, AMessageThatIsTooLargeIs413ByHttp) {
+  const absl::Status full = absl::ResourceExhaustedError("x");
+  EXPECT_EQ(ToHttpCode(WithReason(full, kReasonMaxRequestBytes)), 413);
+  EXPECT_EQ(ToHttpCode(WithReason(full, kReasonMaxQueueTokens)), 429);
+}
+
 TEST(StatusTest, ACodeOutsideTheTable_CountsAsUnknown) {
   for (size_t code = 0; code < kNumCodes; ++code)
     EXPECT_EQ(CodeIndex(static_cast<absl::StatusCode>(code)), code);
