@@ -391,6 +391,7 @@ Json Document(const ServerOptions& options) {
   if (options.page) {
     paths["/"]["get"] =
         Describe({.tag = "longspan", .summary = "A page for people.", .types = {kHtml}});
+    if (!options.http_page_keys) paths["/"]["get"]["security"] = Json::array();  // open to all
   }
   Json document = {{"openapi", "3.1.0"},
                    {"info",

@@ -304,7 +304,7 @@ class TransportTest(unittest.TestCase):
         for path, connection in connections.items():
             with connection:
                 self.assertEqual(connection.answer().code, 408, path)
-                    self.assertTrue(connection.is_closed())
+                self.assertTrue(connection.is_closed())
 
     def test_a_compressed_body_is_refused(self):
         for each in DOORS:
