@@ -156,10 +156,10 @@ class EncodeLines final : private HasRecord, public ItemStream {
       if (absl::StripAsciiWhitespace(line).empty()) return OnLastMessage(/*gone=*/false);
       return OnMessage(BufferOf(std::move(line)));
     }
-    exchange_->ReadBody([call = Self()](BodyBlock block) { call->OnBlock(std::move(block)); });
+    exchange_->ReadBody([call = Self()](const BodyBlock& block) { call->OnBlock(block); });
   }
 
-  void OnBlock(BodyBlock block) {
+  void OnBlock(const BodyBlock& block) {
     if (block.end == BodyBlock::End::kFailed) return OnLastMessage(/*gone=*/true);
     last_block_ = block.end == BodyBlock::End::kLast;
     const size_t needed = buffer_.size() + block.bytes.size();

@@ -22,6 +22,7 @@ using google::protobuf::Reflection;
 
 std::string NamesOf(const Descriptor& type) {
   std::vector<std::string> names;
+  names.reserve(type.field_count());
   for (int i = 0; i < type.field_count(); ++i) names.push_back(type.field(i)->name());
   return QuotedNames(names);
 }
@@ -166,6 +167,7 @@ class MessageReader {
       value = type.FindValueByNumber(static_cast<int>(json.unsigned_number()));
     if (value == nullptr) {
       std::vector<std::string> names;
+      names.reserve(type.value_count());
       for (int i = 0; i < type.value_count(); ++i) names.push_back(type.value(i)->name());
       return Refuse(path, json, QuotedNames(names));
     }

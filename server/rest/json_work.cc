@@ -36,7 +36,7 @@ int64_t JsonVectorBytes(VectorFormat format, int64_t dimensions) {
 
 JsonTextWork::JsonTextWork(EncodeInput input, VectorFormat format, Translator translate,
                            Write write)
-    : translate_(translate), write_(std::move(write)) {
+    : translate_(std::move(translate)), write_(std::move(write)) {
   input_ = std::move(input);
   format_ = format;
 }
@@ -54,7 +54,7 @@ absl::Status JsonTextWork::MakeAnswer(grpc::ByteBuffer* answer) {
 }
 
 JsonTokensWork::JsonTokensWork(EncodeInput input, Translator translate)
-    : translate_(translate), field_(input.field) {
+    : translate_(std::move(translate)), field_(input.field) {
   input_ = std::move(input);
 }
 

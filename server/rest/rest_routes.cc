@@ -1,7 +1,5 @@
 #include "server/rest/rest_routes.h"
 
-#include <utility>
-
 #include "server/rest/cohere_routes.h"
 #include "server/rest/encode_lines.h"
 #include "server/rest/longspan_routes.h"
@@ -11,10 +9,11 @@
 
 namespace longspan {
 
-void AddRestRoutes(const ServiceParts* parts, std::function<bool()> ready, HttpServer* http) {
+void AddRestRoutes(const ServiceParts* parts, const std::function<bool()>& ready,
+                   HttpServer* http) {
   AddOpenAiRoutes(parts, http);
   AddCohereRoutes(parts, http);
-  AddTeiRoutes(parts, std::move(ready), http);
+  AddTeiRoutes(parts, ready, http);
   AddLongspanRoutes(parts, http);
   AddEncodeLinesRoute(parts, http);
   AddOpenApiRoutes(parts, http);

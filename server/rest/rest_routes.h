@@ -14,6 +14,6 @@
 namespace longspan {
 
 // `parts` outlives the server. `ready`: whether the server serves.
-void AddRestRoutes(const ServiceParts* parts, std::function<bool()> ready, HttpServer* http);
+void AddRestRoutes(const ServiceParts* parts, const std::function<bool()>& ready, HttpServer* http);
 
 }  // namespace longspan

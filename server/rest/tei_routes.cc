@@ -402,7 +402,7 @@ HttpResponse TeiRefusal(const absl::Status& status) {
   return {.code = code, .content_type = "application/json", .body = body.dump() + "\n"};
 }
 
-void AddTeiRoutes(const ServiceParts* parts, std::function<bool()> ready, HttpServer* http) {
+void AddTeiRoutes(const ServiceParts* parts, const std::function<bool()>& ready, HttpServer* http) {
   const RouteOptions options = ApiRoute(*parts);
   // TEI answers POST / for the first task of its model, and some clients know that route alone.
   for (const char* path : {"/embed", "/"}) {

@@ -26,6 +26,6 @@ std::span<const JsonField> TeiDecodeFields();
 HttpResponse TeiRefusal(const absl::Status& status);
 
 // `parts` outlives the server. `ready`: whether the server serves, for /health.
-void AddTeiRoutes(const ServiceParts* parts, std::function<bool()> ready, HttpServer* http);
+void AddTeiRoutes(const ServiceParts* parts, const std::function<bool()>& ready, HttpServer* http);
 
 }  // namespace longspan

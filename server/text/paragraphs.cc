@@ -89,7 +89,7 @@ bool IsEmptyQuote(std::string_view line) {
 }
 // The line between a table's head and its rows: |---|:---:|
 bool IsTableRule(std::string_view line) {
-  return line.find('|') != std::string_view::npos && line.find("-") != std::string_view::npos &&
+  return line.find('|') != std::string_view::npos && line.find('-') != std::string_view::npos &&
          line.find_first_not_of("|-: \t\r") == std::string_view::npos;
 }
 
