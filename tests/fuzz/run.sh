@@ -44,7 +44,7 @@ declare -A sources=(
   [http_request]="server/http/request_head.cc server/http/request_reader.cc server/http/request_screen.cc" [address]="" [caller_metadata]="")
 ours="$build/server/liblongspan_server_lib.a $build/server/liblongspan_engine.a $build/core/liblongspan_core.a
  $build/tokenizers/liblongspan_tokenizers.a"
-flags=$(pkg-config --cflags --libs absl_status absl_statusor absl_strings absl_cleanup absl_cord absl_time absl_synchronization protobuf libcrypto icu-uc)
+flags=$(pkg-config --cflags --libs absl_flat_hash_set absl_status absl_statusor absl_strings absl_cleanup absl_cord absl_time absl_synchronization protobuf libcrypto icu-uc)
 
 sorted() { printf '%s\n' "$@" | sort -u; }   # each file once
 all=$(cd "$here" && printf '%s\n' *_fuzz.cc | sed 's/_fuzz\.cc$//')
