@@ -29,9 +29,7 @@ constexpr std::string_view kTypeNames[] = {"float", "int8", "uint8", "binary", "
 
 std::string CohereName(std::string_view field) {
   if (field == "options.dimensions") return "output_dimension";
-  std::string name(field);
-  const size_t at = name.find(".text");
-  return at == std::string::npos ? name : name.erase(at, 5);
+  return PlainInputName(field);
 }
 
 absl::Status InCohereWords(const absl::Status& status) {
@@ -150,8 +148,7 @@ class EmbedRequest final : public BatchRequest {
     std::vector<std::shared_ptr<ItemWork>> work;
     cut_ = std::make_shared<std::vector<char>>(inputs.inputs.size(), 0);
     for (size_t i = 0; i < inputs.inputs.size(); ++i) {
-      const std::string field =
-          inputs.is_list ? absl::StrCat(kTexts, "[", i, "]") : std::string(kTexts);
+      const std::string field = InputPath(kTexts, inputs.is_list, i);
       if (!inputs.inputs[i].is_text)
         return InvalidField(field, "is a list of numbers; allowed: a string");
       texts_.push_back(inputs.inputs[i].text);

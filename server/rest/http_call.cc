@@ -7,6 +7,7 @@
 #include "server/wire/status.h"
 
 namespace longspan {
+
 HttpCall::HttpCall(RpcMethod method, std::shared_ptr<HttpExchange> exchange,
                    const ServiceParts* parts)
     : method_(method),
@@ -80,13 +81,6 @@ void HttpCall::RefuseLocked(const absl::Status& status) {
   exchange_->Answer(std::move(response));
 }
 
-void HttpCall::EndStreamLocked(const absl::Status& status) {
-  RecordLocked(status);
-  exchange_->End([room = room_](bool) {
-    if (room != nullptr) room->Close();
-  });
-}
-
 void HttpCall::HearGone() {
   {
     absl::MutexLock lock(&mu_);
@@ -94,7 +88,6 @@ void HttpCall::HearGone() {
     RecordLocked(call_.WhyCancelled());
     if (room_ != nullptr) room_->Close();
   }
-  OnGone();
   call_.parts().scheduler->NotifyCancelled();
 }
 

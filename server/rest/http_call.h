@@ -41,8 +41,6 @@ class HttpCall : public std::enable_shared_from_this<HttpCall> {
   virtual absl::Status Run(std::string body) = 0;
   // The answer that tells why there is no other one, in the words of the route's contract.
   virtual HttpResponse Refusal(const absl::Status& status) const = 0;
-  // The caller has gone, and the call has not ended.
-  virtual void OnGone() {}
 
   template <typename Derived>
   std::shared_ptr<Derived> Shared() {
@@ -60,8 +58,6 @@ class HttpCall : public std::enable_shared_from_this<HttpCall> {
   // Ends the call with its answer, or with the reason why it has none.
   void AnswerLocked(HttpResponse response) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void RefuseLocked(const absl::Status& status) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  // Ends the call behind a streamed answer, which says itself what came of it.
-  void EndStreamLocked(const absl::Status& status) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
   const RpcMethod method_;
   const std::shared_ptr<HttpExchange> exchange_;

@@ -31,12 +31,7 @@ std::string OpenAiName(std::string_view field) {
   if (field == "options.prompt_name") return "task";
   if (field == "options.pooling" || field.find(".spans") != std::string_view::npos)
     return "late_chunking";
-  std::string name(field);
-  for (const std::string_view inner : {".text", ".token_ids.ids"}) {
-    const size_t at = name.find(inner);
-    if (at != std::string::npos) name.erase(at, inner.size());
-  }
-  return name;
+  return PlainInputName(field);
 }
 
 absl::Status InOpenAiWords(const absl::Status& status) {
@@ -143,9 +138,8 @@ class EmbeddingsRequest final : public BatchRequest {
     for (size_t i = 0; i < inputs.inputs.size(); ++i) {
       v1::Input input;
       MoveInto(std::move(inputs.inputs[i]), &input);
-      const std::string field =
-          inputs.is_list ? absl::StrCat(kInput, "[", i, "]") : std::string(kInput);
-      auto decoded = DecodeInput(&input, options, field, parts.decoding());
+      auto decoded =
+          DecodeInput(&input, options, InputPath(kInput, inputs.is_list, i), parts.decoding());
       if (!decoded.ok()) return InOpenAiWords(decoded.status());
       work.push_back(std::make_shared<JsonTextWork>(
           *std::move(decoded), AnswerFormatOf(embedding_), &InOpenAiWords,

@@ -28,19 +28,18 @@ using Work = std::vector<std::shared_ptr<ItemWork>>;
 
 constexpr char kInputs[] = "inputs";
 constexpr std::string_view kLeft = "left";
-// Of a request without anything in it, which TEI answers in another way than other wrong ones.
-constexpr std::string_view kEmpty = "is empty";
+
+// Whether the request has nothing in it, which TEI answers in another way than other faults.
+bool SaysEmpty(const absl::Status& status, const std::string& message) {
+  const auto field = FieldOf(status);
+  return field.has_value() && message.starts_with(*field + " is empty");
+}
 
 // The fields of longspan.v1 that a request of this API can break, as it calls them.
 std::string TeiHttpName(std::string_view field) {
   constexpr std::string_view kOptions = "options.";
   if (field.starts_with(kOptions)) return std::string(field.substr(kOptions.size()));
-  std::string name(field);
-  for (const std::string_view inner : {".text", ".token_ids.ids"}) {
-    const size_t at = name.find(inner);
-    if (at != std::string::npos) name.erase(at, inner.size());
-  }
-  return name;
+  return PlainInputName(field);
 }
 
 absl::Status InTeiHttpWords(const absl::Status& status) {
@@ -73,8 +72,7 @@ std::string Milliseconds(absl::Duration duration) {
 
 void AddHeaders(const BatchTotals& totals, HttpResponse* response) {
   const StageTimings& timings = totals.timings;
-  response->headers.insert({{"x-compute-type", "cpu"},
-                            {"x-compute-tokens", absl::StrCat(totals.tokens)},
+  response->headers.insert({{"x-compute-tokens", absl::StrCat(totals.tokens)},
                             {"x-compute-characters", absl::StrCat(totals.characters)},
                             {"x-compute-time", Milliseconds(timings.compute)},
                             {"x-total-time", Milliseconds(timings.total)},
@@ -111,10 +109,6 @@ class TeiRequest : public BatchRequest {
     if (!json.ok()) return json.status();
     return ReadFields(*std::move(json), table, &ignored_);
   }
-  // Path of one input: "inputs", or "inputs[3]".
-  static std::string Path(const char* field, bool is_list, size_t i) {
-    return is_list ? absl::StrCat(field, "[", i, "]") : std::string(field);
-  }
 
  private:
   std::string device_;
@@ -138,7 +132,7 @@ class EmbedRequest final : public TeiRequest {
       v1::Input input;
       MoveInto(std::move(inputs->inputs[i]), &input);
       auto decoded =
-          DecodeInput(&input, *options, Path(kInputs, inputs->is_list, i), parts.decoding());
+          DecodeInput(&input, *options, InputPath(kInputs, inputs->is_list, i), parts.decoding());
       if (!decoded.ok()) return InTeiHttpWords(decoded.status());
       work.push_back(MakeWork(*std::move(decoded)));
     }
@@ -256,7 +250,7 @@ class TokenizeRequest final : public TeiRequest {
     if (!inputs.ok()) return inputs.status();
     Work work;
     for (size_t i = 0; i < inputs->inputs.size(); ++i) {
-      const std::string path = Path(kInputs, inputs->is_list, i);
+      const std::string path = InputPath(kInputs, inputs->is_list, i);
       tei::v1::EncodeRequest request;
       request.set_inputs(std::move(inputs->inputs[i].text));
       request.set_add_special_tokens(fields->Bool("add_special_tokens", true));
@@ -282,7 +276,7 @@ class DecodeRequest final : public TeiRequest {
     if (!inputs.ok()) return inputs.status();
     Work work;
     for (size_t i = 0; i < inputs->inputs.size(); ++i) {
-      const std::string path = Path(kIds, inputs->is_list, i);
+      const std::string path = InputPath(kIds, inputs->is_list, i);
       if (inputs->inputs[i].is_text)
         return InvalidField(path, "is a string; allowed: a list of token ids");
       tei::v1::DecodeRequest request;
@@ -390,7 +384,7 @@ HttpResponse TeiRefusal(const absl::Status& status) {
   const char* type = "Backend";
   const std::string message = ToRpcStatus(status).message();
   if (absl::IsInvalidArgument(status) || absl::IsFailedPrecondition(status)) {
-    const bool empty = message.find(kEmpty) != std::string::npos;
+    const bool empty = SaysEmpty(status, message);
     type = empty ? "Empty" : "Validation";
     code = empty ? 400 : ReasonOf(status).has_value() ? 413 : 422;
   } else if (absl::IsResourceExhausted(status)) {

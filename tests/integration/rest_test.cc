@@ -383,6 +383,7 @@ TEST_F(RestTest, EveryDoorRefusesInItsOwnWords) {
       {"/embed", R"({"inputs":"a","dimensions":9})", 422, "", "dimensions is 9"},
       {"/embed", R"({"inputs":"a","truncation_direction":"up"})", 422, "", "'right'"},
       {"/embed", R"({"inputs":"a","prompt_name":"x"})", 422, "", "prompt_name is 'x'"},
+      {"/embed", R"({"inputs":"a","prompt_name":" is empty"})", 422, "", "prompt_name"},
       {"/embed", R"(nope)", 422, "", "not JSON"},
       {"/tokenize", R"({"inputs":[1]})", 422, "", "inputs"},
       {"/decode", R"({"ids":[99999999]})", 422, "", "ids[0] is 99999999"},

@@ -17,7 +17,7 @@ TEST(ModelNameTest, IsThatOfTheFolder_HoweverItIsWritten) {
 }
 
 TEST(ModelNameTest, IsThatOfTheRepository_InTheHubsCache) {
-  const std::string hub = "/root/.cache/huggingface/hub/";
+  const std::string hub = "/models/huggingface/hub/";
   EXPECT_EQ(
       ModelName(hub + "models--sentence-transformers--all-MiniLM-L6-v2/snapshots/c9745ed1d9f"),
       "sentence-transformers/all-MiniLM-L6-v2");
