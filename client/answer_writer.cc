@@ -12,7 +12,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_format.h"
+#include "client/npy.h"
 #include "client/summary.h"
 
 namespace longspan {
@@ -55,8 +55,7 @@ class TableWriter final : public AnswerWriter {
   static constexpr int kShownValues = 3;
 };
 
-// The format is described with numpy.lib.format: a head of a fixed size, which is written again
-// when the number of rows is known, and then the values.
+// A head, which is written again when the number of rows is known, and then the values.
 class NpyWriter final : public AnswerWriter {
  public:
   explicit NpyWriter(std::string path)
@@ -92,17 +91,7 @@ class NpyWriter final : public AnswerWriter {
   }
 
  private:
-  static constexpr size_t kHeadBytes = 128;
-
-  std::string Head() const {
-    std::string text = absl::StrFormat(
-        "{'descr': '<f4', 'fortran_order': False, 'shape': (%d, %d), }", rows_, dimensions_);
-    const std::string_view magic("\x93NUMPY\x01\x00", 8);
-    const size_t length = kHeadBytes - magic.size() - 2;
-    text.resize(length - 1, ' ');
-    return absl::StrCat(absl::string_view(magic.data(), magic.size()),
-                        std::string{static_cast<char>(length), '\0'}, text, "\n");
-  }
+  std::string Head() const { return NpyHead("<f4", rows_, dimensions_); }
 
   void Row(const v1::Vector& vector, nlohmann::json what) {
     dimensions_ = vector.values_size();

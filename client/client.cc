@@ -42,6 +42,16 @@ void SetAnswerLimit(Limited* limited) {
 constexpr int kFirstReconnectBackoffMs = 200;
 constexpr int kMaxReconnectBackoffMs = 1000;
 
+// A server that is frozen, or whose machine is gone, closes no connection. While calls wait for it
+// it is asked whether it is there, as often as servers allow (their --keepalive is of 10 s), and
+// left after a while. gRPC's default of two questions without data in between is too few for the
+// answer to a book.
+constexpr int kKeepaliveMs = 10'000;
+constexpr int kKeepaliveTimeoutMs = 20'000;
+// A name's addresses are looked up again when a connection is lost; gRPC's default is once in 30 s,
+// in which a rollout can replace all servers that are known.
+constexpr int kLookUpAgainMs = 2'000;
+
 absl::StatusOr<std::shared_ptr<grpc::ChannelCredentials>> Credentials(const std::string& ca_file) {
   if (ca_file.empty()) return grpc::InsecureChannelCredentials();
   std::ifstream file(ca_file);
@@ -107,6 +117,12 @@ absl::StatusOr<std::unique_ptr<Client>> Client::Connect(const ClientOptions& opt
   arguments.SetMaxSendMessageSize(kMaxMessageBytes);
   arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, kFirstReconnectBackoffMs);
   arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, kMaxReconnectBackoffMs);
+  // Calls go to all addresses of the name in turn: those of a headless Service are all servers.
+  arguments.SetLoadBalancingPolicyName("round_robin");
+  arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, kKeepaliveMs);
+  arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, kKeepaliveTimeoutMs);
+  arguments.SetInt(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
+  arguments.SetInt(GRPC_ARG_DNS_MIN_TIME_BETWEEN_RESOLUTIONS_MS, kLookUpAgainMs);
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, options.own_connection ? 1 : 0);
   // Further attempts are ours (retry.h). gRPC would make 5 at the most, whatever the deadline.
   arguments.SetInt(GRPC_ARG_ENABLE_RETRIES, 0);

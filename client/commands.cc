@@ -14,6 +14,8 @@
 #include "absl/time/clock.h"
 #include "client/answer_writer.h"
 #include "client/bench.h"
+#include "client/bulk/bulk.h"
+#include "client/bulk/merge.h"
 #include "client/encode_files.h"
 #include "client/encode_options.h"
 #include "client/exit_code.h"
@@ -26,17 +28,21 @@
 namespace longspan {
 namespace {
 
+// Texts wait behind others of the same run, and a rollout of all servers takes its time.
+constexpr absl::Duration kBulkDeadline = absl::Hours(1);
+
 constexpr char kExitCodes[] =
     "Exit codes:\n"
     "  0    done\n"
     "  1    the server answered with an error (code and message on stderr); of many files, for "
     "one\n"
     "       at least, and the others are done;\n"
-    "       bench: also where its --lengths are wrong or its CA file cannot be read\n"
+    "       bench: also where its --lengths are wrong or its CA file cannot be read;\n"
+    "       bulk: some records have no vector (rejects.jsonl), all others are done\n"
     "  2    the server cannot be reached, is not SERVING, or the deadline passed\n"
     "  3    a text file or the CA file cannot be read, a text is not UTF-8, the output cannot\n"
     "       be written, or fewer than 16 files may be open\n"
-    "  100+ wrong usage\n"
+    "  100+ wrong usage; bulk: 130 and 143 after SIGINT and SIGTERM\n"
     "Environment: LONGSPAN_SERVER (--server; where it is not set, LONGSPAN_LISTEN of a server on\n"
     "this machine), LONGSPAN_CA (--ca), LONGSPAN_KEY (bearer key).";
 
@@ -98,8 +104,8 @@ void AddChoice(CLI::App* app, const std::string& name, std::string* value,
 
 // Adds an option that takes a time: a plain number of seconds, or what absl::ParseDuration reads
 // (500ms, 120s, 5m). It must be above zero; with `allow_zero`, zero is allowed too.
-void AddDuration(CLI::App* app, const std::string& name, absl::Duration* value, bool allow_zero,
-                 const std::string& description) {
+CLI::Option* AddDuration(CLI::App* app, const std::string& name, absl::Duration* value,
+                         bool allow_zero, const std::string& description) {
   const CLI::callback_t take = [value, allow_zero, name](const CLI::results_t& all) {
     const std::string& given = all.front();
     double seconds = 0;
@@ -117,9 +123,35 @@ void AddDuration(CLI::App* app, const std::string& name, absl::Duration* value, 
     *value = parsed;
     return true;
   };
-  app->add_option(name, take, description)
+  return app->add_option(name, take, description)
       ->type_name("TIME")
       ->default_str(absl::FormatDuration(*value));
+}
+
+void AddEncoding(CLI::App* app, EncodeCommand* command) {
+  app->add_option("--spans", command->spans,
+                  "a vector for each, beside the text's: none | sentences | paragraphs | "
+                  "fixed:TOKENS[:OVERLAP], as fixed:128:16")
+      ->check(CLI::Validator(CheckSpans, ""));
+  app->add_option("--span-min-tokens", command->span_min_tokens,
+                  "with --spans: merge shorter ones with their neighbours; 0 = none")
+      ->check(CLI::NonNegativeNumber);
+  app->add_option("--span-max-tokens", command->span_max_tokens,
+                  "with --spans: divide longer ones at the best places; 0 = none")
+      ->check(CLI::NonNegativeNumber);
+  app->add_option("--max-tokens", command->max_tokens,
+                  "longest text in tokens, at most the server's limit; 0 = that limit")
+      ->check(CLI::NonNegativeNumber);
+  AddChoice(app, "--truncation", &command->truncation,
+            {"reject", "head", "tail", "head_tail", "windows"},
+            "for a text longer than the model takes; default: reject");
+  AddChoice(app, "--pooling", &command->pooling,
+            {"cls", "mean", "max", "mean_sqrt_len", "weighted_mean", "last_token"},
+            "default: the model's own");
+  app->add_option("--prompt", command->prompt_name,
+                  "name of one of the model's prompts; default: the model's own, if it has one");
+  app->add_option("--dimensions", command->dimensions, "keep the first so many values; 0 = all")
+      ->check(CLI::NonNegativeNumber);
 }
 
 void AddEncode(CLI::App* app, EncodeCommand* command) {
@@ -137,32 +169,43 @@ void AddEncode(CLI::App* app, EncodeCommand* command) {
   app->add_option("--out", command->out, "the file of --format npy, as vectors.npy");
   app->add_flag("--summary", command->summary,
                 "print for people: tokens read, vector head, time by stage, tokens/s");
-  app->add_option("--spans", command->spans,
-                  "a vector for each, beside the text's: none | sentences | paragraphs | "
-                  "fixed:TOKENS[:OVERLAP], as fixed:128:16")
-      ->check(CLI::Validator(CheckSpans, ""));
-  app->add_option("--span-min-tokens", command->span_min_tokens,
-                  "with --spans: merge shorter ones with their neighbours; 0 = none")
-      ->check(CLI::NonNegativeNumber);
-  app->add_option("--span-max-tokens", command->span_max_tokens,
-                  "with --spans: divide longer ones at the best places; 0 = none")
-      ->check(CLI::NonNegativeNumber);
-  app->add_option("--max-tokens", command->max_tokens,
-                  "longest text in tokens, at most the server's limit; 0 = that limit")
-      ->check(CLI::NonNegativeNumber);
   app->add_option("--query", command->query,
                   "print only the 5 spans nearest to this text (sentences where --spans is not "
                   "given)");
-  AddChoice(app, "--truncation", &command->truncation,
-            {"reject", "head", "tail", "head_tail", "windows"},
-            "for a text longer than the model takes; default: reject");
-  AddChoice(app, "--pooling", &command->pooling,
-            {"cls", "mean", "max", "mean_sqrt_len", "weighted_mean", "last_token"},
-            "default: the model's own");
-  app->add_option("--prompt", command->prompt_name,
-                  "name of one of the model's prompts; default: the model's own, if it has one");
-  app->add_option("--dimensions", command->dimensions, "keep the first so many values; 0 = all")
-      ->check(CLI::NonNegativeNumber);
+  AddEncoding(app, command);
+}
+
+void AddBulk(CLI::App* app, BulkCommand* command) {
+  app->add_option("FILE", command->files,
+                  "JSONL, also gzip or zstd, or - for standard input: a record on each line, as "
+                  "{\"id\": \"a\", \"text\": \"...\"} or {\"id\": \"a\", \"path\": \"a.txt\"}");
+  app->add_option("--out", command->out,
+                  "the folder: vectors.npy, rows.jsonl, rejects.jsonl, with spans also spans.npy "
+                  "and spans.jsonl. Where it was begun by the same command, that run goes on")
+      ->required();
+  app->add_option("--text-field", command->text_field, "name of the field with the text")
+      ->capture_default_str();
+  app->add_option("--path-field", command->path_field,
+                  "name of the field with the path of a text, from the folder of FILE")
+      ->capture_default_str();
+  app->add_option("--id-field", command->id_field,
+                  "name of the field with the id; a record without one has its number")
+      ->capture_default_str();
+  app->add_option("--type", command->type, "of the values: float32 | float16")
+      ->check(CLI::IsMember({"float32", "float16"}))
+      ->capture_default_str();
+  app->add_option("--shard", command->shard,
+                  "INDEX/NUMBER: only the records whose number modulo NUMBER is INDEX")
+      ->check(CLI::Validator(CheckShard, ""))
+      ->capture_default_str();
+  app->add_option("--concurrency", command->concurrency, "requests under way")
+      ->check(CLI::Range(1, 1024))
+      ->capture_default_str();
+  app->add_option("--max-rejects", command->max_rejects,
+                  "end where more records are rejected; -1 = any number is taken")
+      ->check(CLI::Range(int64_t{-1}, INT64_MAX))
+      ->capture_default_str();
+  AddEncoding(app, &command->encode);
 }
 
 void AddBench(CLI::App* app, BenchCommand* command) {
@@ -331,11 +374,16 @@ int RunCommandLine(int argc, char** argv, const Environment& environment,
   }
   common.client.key = value_of("LONGSPAN_KEY");
   common.client.ca_file = value_of("LONGSPAN_CA");
-  app.add_option("--server", common.client.server, "HOST:PORT or unix:PATH [LONGSPAN_SERVER]")
+  std::vector<std::string> servers = {common.client.server};
+  app.add_option("--server", servers,
+                 "HOST:PORT or unix:PATH; bulk shares its records among several, each with a "
+                 "--server of its own [LONGSPAN_SERVER]")
+      ->allow_extra_args(false)
       ->capture_default_str();
-  AddDuration(&app, "--deadline", &common.deadline, /*allow_zero=*/false,
-              "what a call may take, all attempts together (health: at most 10s; bench: only for "
-              "connecting); a server that was never reached is tried for 10s at most");
+  const CLI::Option* const deadline = AddDuration(
+      &app, "--deadline", &common.deadline, /*allow_zero=*/false,
+      "what a call may take, all attempts together (health: at most 10s; bench: only for "
+      "connecting; bulk: 1h); a server that was never reached is tried for 10s at most");
   app.add_option(
       "--ca", common.client.ca_file,
       "PEM file with the authority of the server's certificate; without it no TLS is used "
@@ -359,14 +407,33 @@ int RunCommandLine(int argc, char** argv, const Environment& environment,
       "bench",
       "load a server and print JSON: goodput, percentiles by length class, errors by code");
   AddBench(bench_app, &bench);
+  BulkCommand bulk;
+  CLI::App* bulk_app = app.add_subcommand(
+      "bulk", "encode the records of JSONL files into a folder of matrices; goes on after a stop");
+  AddBulk(bulk_app, &bulk);
+  MergeCommand merge;
+  CLI::App* merge_app =
+      app.add_subcommand("merge", "make one folder of those that bulk wrote with --shard");
+  merge_app->add_option("SHARD", merge.shards, "the folders of all shards")->required();
+  merge_app->add_option("--out", merge.out, "the folder to make")->required();
   CLI11_PARSE(app, argc, argv);
   if (const absl::Status status = CheckVariableNames(variables); !status.ok())
     return Fail(static_cast<ExitCode>(CLI::ExitCodes::ValidationError), status);
+  if (merge_app->parsed()) return RunMerge(merge);
   // Not a check of the option, which would not see what the environment gives.
-  if (const absl::Status status = CheckServerName(common.client.server); !status.ok())
-    return Fail(static_cast<ExitCode>(CLI::ExitCodes::ValidationError), status);
+  for (const std::string& server : servers)
+    if (const absl::Status status = CheckServerName(server); !status.ok())
+      return Fail(static_cast<ExitCode>(CLI::ExitCodes::ValidationError), status);
+  if (servers.size() > 1 && !bulk_app->parsed())
+    return Fail(static_cast<ExitCode>(CLI::ExitCodes::ValidationError),
+                absl::InvalidArgumentError("only bulk takes more than one --server"));
+  common.client.server = servers.front();
   common.client.proxy = ProxyOf(common.client.server, environment);
   if (encode_app->parsed()) return RunEncode(common, encode);
+  if (bulk_app->parsed()) {
+    if (deadline->empty()) common.deadline = kBulkDeadline;
+    return RunBulk(common, servers, bulk);
+  }
   if (info_app->parsed()) return RunInfo(common, info_format == "json");
   if (bench_app->parsed()) return PrintBench(common, bench);
   return RunHealth(common, service, wait);

@@ -3,11 +3,12 @@
 //
 //   0     done
 //   1     the server answered with an error, or `bench` cannot make the load that is asked for; of
-//         many files the server refused one at least
+//         many files the server refused one at least; of the records of `bulk` one at least has no
+//         vector
 //   2     the server cannot be reached, is not SERVING, or the deadline passed
 //   3     an input file or the CA file cannot be read, or a text is not UTF-8; `bench` returns 1
 //         for a CA file that cannot be read
-//   100+  wrong usage, with the numbers of CLI11
+//   100+  wrong usage, with the numbers of CLI11; `bulk` returns 128 + N after signal N
 //
 // Codes 1 to 3 come with one line on stderr, or of many files one for each that failed, which has
 // the status code and the message. The one exception is `health`, which prints the state of a
