@@ -205,6 +205,8 @@ void AddBulk(CLI::App* app, BulkCommand* command) {
                   "end where more records are rejected; -1 = any number is taken")
       ->check(CLI::Range(int64_t{-1}, INT64_MAX))
       ->capture_default_str();
+  AddDuration(app, "--checkpoint-every", &command->checkpoint_every, /*allow_zero=*/false,
+              "so much work is done again after a kill, at most");
   AddEncoding(app, &command->encode);
 }
 

@@ -34,7 +34,6 @@ namespace {
 // wait for it, and few long ones.
 constexpr OrderedWindow::Limits kWindow = {
     .records = 1 << 18, .text_bytes = 128 << 20, .answer_bytes = 256 << 20};
-constexpr absl::Duration kCommitEvery = absl::Seconds(1);
 constexpr absl::Duration kLook = absl::Milliseconds(100);  // for a signal, and to draw
 
 constexpr uint64_t kMaxAnswerBytes = 64 << 20;  // what the Client takes
@@ -173,7 +172,7 @@ class Run {
     absl::Time committed = SteadyNow();
     while (!window_.is_empty_and_closed() && signal_received == 0 && !ends_) {
       if (absl::Status status = WriteNext(kLook); !status.ok()) return status;
-      if (SteadyNow() - committed >= kCommitEvery) {
+      if (SteadyNow() - committed >= command_.checkpoint_every) {
         if (absl::Status status = folder_->Commit(); !status.ok()) return status;
         committed = SteadyNow();
       }

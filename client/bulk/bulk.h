@@ -13,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/time/time.h"
 #include "client/commands.h"
 
 namespace longspan {
@@ -23,11 +24,12 @@ struct BulkCommand {
   std::string text_field = "text";
   std::string path_field = "path";
   std::string id_field = "id";
-  std::string type = "float32";  // of the values: float32 | float16
-  std::string shard = "0/1";     // INDEX/NUMBER
-  int concurrency = 64;          // requests under way
-  int64_t max_rejects = -1;      // more end the run; -1 = any number is taken
-  EncodeCommand encode;          // its options of the encoding
+  std::string type = "float32";                        // of the values: float32 | float16
+  std::string shard = "0/1";                           // INDEX/NUMBER
+  int concurrency = 64;                                // requests under way
+  int64_t max_rejects = -1;                            // more end the run; -1 = any number is taken
+  absl::Duration checkpoint_every = absl::Seconds(1);  // the work that a kill may undo
+  EncodeCommand encode;                                // its options of the encoding
 };
 
 // Returns the exit code: those of the program, and 128 + N after signal N (SIGINT, SIGTERM), where
