@@ -13,9 +13,9 @@
 //   checkpoint.json   how far it has come
 //
 // Files only ever grow, in the order of the records. A commit writes them out to the disk, and then
-// replaces the checkpoint, which has the sizes of all. Whoever opens the folder again cuts the files
-// to those sizes and goes on with the record behind. The heads of the matrices are written with each
-// commit, so that they can be read, also by mapping, while the run goes on.
+// replaces the checkpoint, which has the sizes of all. Whoever opens the folder again cuts the
+// files to those sizes and goes on with the record behind. The heads of the matrices are written
+// with each commit, so that they can be read, also by mapping, while the run goes on.
 //
 // Thread safety: none. A second process cannot open the folder while one holds it.
 #pragma once

@@ -1,6 +1,6 @@
-"""longspan bulk, killed again and again (SIGKILL, at random moments), against a real server: when it
-is through, each record has exactly one row or reject, in order, and the vectors are those of a run
-that nobody disturbed. Then the same with three shards, each killed, and merged.
+"""longspan bulk, killed again and again (SIGKILL, at random moments), against a real server: when
+it is through, each record has exactly one row or reject, in order, and the vectors are those of a
+run that nobody disturbed. Then the same with three shards, each killed, and merged.
 
   kill_test.py LONGSPAN LONGSPAN_SERVER MODEL [KILLS [SEED]]
 """
@@ -93,8 +93,8 @@ def rows_so_far(folder: Path) -> int:
 
 
 def run_killed(command: list[str], out: Path, kills: int, chance: random.Random, log, stops: set[int]) -> int:
-    """Runs the command until it is through, after at most so many kills; how many there were. `stops`
-    gets the places where they met it."""
+    """Runs the command until it is through, after at most so many kills; how many there were.
+    `stops` gets the places where they met it."""
     killed, limit, before = 0, 0.3, -1
     command = [*command, "--out", str(out), "--checkpoint-every", "10ms"]
     while True:
