@@ -27,7 +27,7 @@ NOW = Row("Now", [
     Stat("Tokens", "Tokens read in a second.", "short", [Query(TOKENS, "tokens/s")], width=4),
     Stat("Capacity", "Tokens a second without pause, at this mix of lengths: tokens over busy share. An estimate, good from a third of the load on.", "short",
          [Query(CAPACITY, "tokens/s")], width=4),
-    Stat("Headroom", "Capacity over load: 1.5x means that half as much again fits. Red where LongspanSaturated would fire.", "short",
+    Stat("Headroom", "Capacity over load: 1.5x means that half as much again fits. Red where LongspanSaturated would fire.", "suffix:x",
          [Query(f"{CAPACITY} / {TOKENS}", "times")], width=4, bad=round(1 / SATURATED, 2), below=True, decimals=2),
     Stat("Cost of 1K tokens", "Price of the servers' hour over the tokens that they read in it, in the price's currency; times 1,000.", "short",
          [Query(f"{COST} / {TOKENS}", "1K tokens")], width=4, decimals=6),

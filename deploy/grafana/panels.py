@@ -143,6 +143,6 @@ def board(uid: str, title: str, description: str, rows: Sequence[Row], numbers: 
         for panel in row.panels:
             builder = builder.with_panel(panel.build())
     built = builder.build()
-    for number, panel in enumerate(built.panels or [], 1):
-        panel.id_val = number
+    for identity, placed in enumerate(built.panels or [], 1):
+        placed.id_val = identity
     return built

@@ -2,11 +2,14 @@
 
     draw_pictures.py SOURCE_DIR BUILD_DIR MODEL TOOLS_BIN OUT [MINUTES]
 
-Two servers with one thread each get calls of all lengths, more and more of them, and bad callers
-too; one of them is killed and started again.
+Two servers with one thread each get calls of all lengths, at shares of what they can do: calm, a
+peak that is too much for them, calm again; and bad callers too. In the end one of them is killed
+and started again. Of all that the last MINUTES are drawn; five minutes before them fill the windows
+of the queries.
 """
 from __future__ import annotations
 
+import json
 import sys
 import tempfile
 import time
@@ -19,41 +22,61 @@ from stage import BadCallers, Prometheus, Server, bench, program_in, stage, stop
 
 SOURCE, BUILD, MODEL = Path(sys.argv[1]).resolve(), sys.argv[2], sys.argv[3]
 PROMETHEUS, OUT = program_in(sys.argv[4], "prometheus"), Path(sys.argv[5])
-MINUTES = float(sys.argv[6]) if len(sys.argv) > 6 else 8
-# Callers of both servers in each of the phases, which are equally long.
-PHASES = ((1, 1), (2, 1), (4, 2), (24, 12), (8, 24), (3, 2), (2, 1))
+MINUTES = float(sys.argv[6]) if len(sys.argv) > 6 else 6
+LEAD_IN = 300.0
+LENGTHS = "93%:60~0.8/8-250,6%:1500,0.7%:4000,0.3%:9000"
+# The load of both servers in each phase, as a share of their capacity; phases are equally long.
+PHASES = ((0.3, 0.3), (0.5, 0.4), (0.8, 0.6), (1.8, 1.3), (0.6, 0.6), (0.4, 0.3))
 KILLED_IN = 4
 
 
-def load(servers: list[Server], folder: Path) -> None:
-    """All phases, one after the other."""
-    seconds = 60 * MINUTES / len(PHASES)
-    callers = BadCallers(BUILD, servers, folder, 2)
-    try:
-        for number, phase in enumerate(PHASES):
-            print(f"phase {number + 1} of {len(PHASES)}: {phase} callers, {seconds:.0f} s", flush=True)
-            end = time.monotonic() + seconds
-            clients = [bench(BUILD, server, seconds, "--concurrency", str(count)) for server, count in zip(servers, phase, strict=True)]
-            if number == KILLED_IN:
-                time.sleep(seconds / 3)
-                servers[1].process.kill()
-                servers[1].process.wait()
-                servers[1].start()
-                stop(clients[1])
-                clients[1] = bench(BUILD, servers[1], max(1.0, end - time.monotonic()), "--concurrency", str(phase[1]))
-            for client in clients:
-                client.communicate()
-    finally:
-        callers.close()
+def capacity(servers: list[Server]) -> float:
+    """Calls a second of one server while all of them are full."""
+    clients = [bench(BUILD, server, 20, "--concurrency", "16", lengths=LENGTHS) for server in servers]
+    return min(float(json.loads(client.communicate()[0])["goodput_per_second"]) for client in clients)
+
+
+def load(servers: list[Server], calls: float, phases: tuple[tuple[float, float], ...], seconds: float) -> None:
+    """The phases, one after the other; `calls` a second are a share of 1."""
+    for number, phase in enumerate(phases):
+        print(f"phase {number + 1} of {len(phases)}: {phase} of {calls:.1f} calls/s, {seconds:.0f} s", flush=True)
+        end = time.monotonic() + seconds
+        clients = [client_of(server, share * calls, seconds) for server, share in zip(servers, phase, strict=True)]
+        if number == KILLED_IN:
+            time.sleep(seconds / 3)
+            servers[1].process.kill()
+            servers[1].process.wait()
+            servers[1].start()
+            finish(clients.pop())
+            clients.append(client_of(servers[1], phase[1] * calls, max(1.0, end - time.monotonic())))
+        time.sleep(max(0.0, end - time.monotonic()))
+        for client in clients:
+            finish(client)
+
+
+def client_of(server: Server, rate: float, seconds: float) -> Any:
+    return bench(BUILD, server, seconds, "--rate", f"{rate:.3f}", lengths=LENGTHS)
+
+
+def finish(client: Any) -> None:
+    """Ends a client at once; calls of it that are open are cancelled."""
+    stop(client)
+    client.stdout.close()
 
 
 def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        flags = ("--threads", "1", "--replicas", "1", "--max-queue-tokens", "40000")
+        flags = ("--threads", "1", "--replicas", "1", "--max-queue-tokens", "16000")
         with stage(BUILD, MODEL, PROMETHEUS, SOURCE / "deploy/prometheus/rules.yml", folder, 2, *flags) as (servers, prometheus):
-            start = time.time() + 5
-            load(servers, folder)
+            calls = capacity(servers)
+            callers = BadCallers(BUILD, servers, folder, 3)
+            try:
+                load(servers, calls, (PHASES[0],), LEAD_IN)
+                start = time.time()
+                load(servers, calls, PHASES, 60 * MINUTES / len(PHASES))
+            finally:
+                callers.close()
             for each in NAMES:
                 picture(prometheus, each, start, time.time())
 

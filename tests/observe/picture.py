@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib
+import numpy as np
 from dashboards import panels
-from matplotlib import dates, ticker
+from matplotlib import ticker
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import FancyBboxPatch
+from matplotlib.patches import Rectangle
 from PIL import Image
 
 matplotlib.use("Agg")
@@ -38,7 +39,7 @@ def in_unit(unit: str, value: float) -> str:
         return _seconds(value)
     if unit == "bytes":
         return _scaled(value, 1024, ("B", "KiB", "MiB", "GiB", "TiB"))
-    suffix = {"reqps": " /s", "ops": " /s"}.get(unit, "")
+    suffix = unit.removeprefix("suffix:") if unit.startswith("suffix:") else {"reqps": " /s", "ops": " /s"}.get(unit, "")
     return _scaled(value, 1000, ("", "K", "M", "G")).strip() + suffix
 
 
@@ -80,12 +81,12 @@ def draw(board: dict[str, Any], series: Callable[[dict[str, Any]], Series], path
         (_number if panel["type"] == "stat" else _lines)(figure, panel, found)
     raw = io.BytesIO()
     figure.savefig(raw, dpi=100, facecolor=BACKGROUND)
-    # 128 colors are enough, and make it a third as large.
-    Image.open(raw).convert("RGB").quantize(128).save(path, optimize=True)
+    # A palette makes it a third as large.
+    Image.open(raw).convert("RGB").quantize(255).save(path, optimize=True)
 
 
 def _place(figure: Figure, at: dict[str, int], pad: float) -> tuple[float, float, float, float]:
-    """A place of the grid as a share of the figure: left, bottom, width, height; `pad` in inches."""
+    """A place of the grid as shares of the figure: left, bottom, width, height; `pad` in inches."""
     wide, high = figure.get_figwidth(), figure.get_figheight()
     cell = (wide - 0.1) / 24
     left, top = 0.05 + at["x"] * cell + pad, high - 0.4 - at["y"] * CELL - pad
@@ -94,8 +95,7 @@ def _place(figure: Figure, at: dict[str, int], pad: float) -> tuple[float, float
 
 def _frame(figure: Figure, panel: dict[str, Any]) -> None:
     left, bottom, wide, high = _place(figure, panel["gridPos"], 0.035)
-    figure.patches.append(FancyBboxPatch((left, bottom), wide, high, transform=figure.transFigure, facecolor=PAPER, edgecolor="#dcdfe2", linewidth=0.8,
-                                         boxstyle="square,pad=0"))
+    figure.patches.append(Rectangle((left, bottom), wide, high, transform=figure.transFigure, facecolor=PAPER, edgecolor="#dcdfe2", linewidth=0.8, zorder=-2))
     figure.text(left + 0.004, bottom + high - 0.13 / figure.get_figheight(), panel["title"], fontsize=8.5, fontweight="bold", color=INK, va="center")
 
 
@@ -125,13 +125,15 @@ def _number(figure: Figure, panel: dict[str, Any], found: list[tuple[str, list[l
 
 
 def _lines(figure: Figure, panel: dict[str, Any], found: list[tuple[str, list[list[Any]]]]) -> None:
-    rows = min(2, math.ceil(len(found) / 4))
+    columns = max(1, min(4, len(found), 76 // (max([len(legend) for legend, _ in found] or [0]) + 5)))
+    rows = min(3, math.ceil(len(found) / columns)) if found else 0
     axes = _axes(figure, panel, 0.62, 0.12, 0.24 + 0.15 * rows, 0.3)
     defaults = panel["fieldConfig"]["defaults"]
     axes.set_facecolor(PAPER)
+    axes.set_axisbelow(True)
     if not found:
         axes.text(0.5, 0.5, defaults.get("noValue", "no data"), transform=axes.transAxes, ha="center", va="center", fontsize=9, color=FAINT)
-    lines = {legend: ([datetime.fromtimestamp(at, timezone.utc) for at, _ in points], [float(value) for _, value in points]) for legend, points in found}
+    lines = {legend: ([at for at, _ in points], [float(value) for _, value in points]) for legend, points in sorted(found, key=_natural)}
     stacked = defaults["custom"].get("stacking", {}).get("mode") == "normal"
     if stacked and lines:
         _stack(axes, lines)
@@ -139,10 +141,20 @@ def _lines(figure: Figure, panel: dict[str, Any], found: list[tuple[str, list[li
         for number, (legend, (times, points)) in enumerate(lines.items()):
             limit = legend.startswith("limit")
             axes.plot(times, points, label=legend, linewidth=1.1, color=COLORS["red"] if limit else LINES[number % len(LINES)], linestyle=(0, (5, 3)) if limit else "-")
-    _finish(axes, defaults, rows)
+    _finish(axes, defaults, bool(found))
+    if found:
+        handles, labels = axes.get_legend_handles_labels()
+        axes.legend(handles[:rows * columns], labels[:rows * columns], loc="upper left", bbox_to_anchor=(-0.14, -0.1), ncols=columns, fontsize=6.5, frameon=False,
+                    labelcolor=INK, handlelength=1.0, columnspacing=1.0, borderaxespad=0, handletextpad=0.4, labelspacing=0.3)
 
 
-def _stack(axes: Axes, lines: dict[str, tuple[list[datetime], list[float]]]) -> None:
+def _natural(series: tuple[str, Any]) -> list[tuple[int, str]]:
+    """Sorts "to 512" before "to 2048", and limits last."""
+    words = re.split(r"(\d+)", series[0])
+    return [(1 if series[0].startswith("limit") else 0, ""), *((int(word), "") if word.isdigit() else (0, word) for word in words)]
+
+
+def _stack(axes: Axes, lines: dict[str, tuple[list[float], list[float]]]) -> None:
     times = sorted({time for found, _ in lines.values() for time in found})
     layers = []
     for found, points in lines.values():
@@ -151,25 +163,32 @@ def _stack(axes: Axes, lines: dict[str, tuple[list[datetime], list[float]]]) -> 
     axes.stackplot(times, layers, labels=list(lines), colors=[LINES[n % len(LINES)] for n in range(len(layers))], alpha=0.65, linewidth=0)
 
 
-def _finish(axes: Axes, defaults: dict[str, Any], rows: int) -> None:
-    top = max([axes.get_ylim()[1], 1e-9]) if axes.has_data() else 1.0
+def _step(unit: str, top: float) -> float | None:
+    """The distance of two ticks, where the unit has round numbers of its own."""
+    if unit == "bytes":
+        return float(2 ** math.ceil(math.log2(max(top, 4) / 4)))
+    if unit == "s" and top > 100:
+        return next((step for step in (30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0, 7200.0) if top / step <= 5), 86400.0)
+    return None
+
+
+def _finish(axes: Axes, defaults: dict[str, Any], has_data: bool) -> None:
+    drawn = [float(value) for line in axes.get_lines() for value in np.asarray(line.get_ydata())]
+    top = axes.get_ylim()[1] if has_data and (axes.collections or max(drawn, default=0) > 0) else 1.0
     for step in defaults["thresholds"]["steps"][1:]:
         # Like Grafana, which does not stretch the axis for a line that is far above all data.
         if step["value"] <= 2.5 * top and defaults["custom"].get("thresholdsStyle"):
             top = max(top, step["value"] * 1.1)
             axes.axhline(step["value"], color=COLORS[step["color"]], linewidth=0.9, linestyle=(0, (5, 3)))
     axes.set_ylim(0, min(top * 1.02, defaults.get("max", math.inf) * 1.02))
-    axes.yaxis.set_major_locator(ticker.MaxNLocator(4))
+    step = _step(defaults["unit"], top)
+    axes.yaxis.set_major_locator(ticker.MaxNLocator(4) if step is None else ticker.MultipleLocator(step))
     axes.yaxis.set_major_formatter(ticker.FuncFormatter(lambda value, _: in_unit(defaults["unit"], value)))
-    axes.xaxis.set_major_locator(ticker.MaxNLocator(5) if not axes.has_data() else dates.AutoDateLocator(minticks=3, maxticks=6))
-    axes.xaxis.set_major_formatter(dates.DateFormatter("%H:%M"))
+    axes.xaxis.set_major_locator(ticker.MultipleLocator(60))
+    axes.xaxis.set_major_formatter(ticker.FuncFormatter(lambda at, _: datetime.fromtimestamp(at, timezone.utc).strftime("%H:%M")))
     axes.tick_params(labelsize=7, colors=FAINT, length=0)
     axes.grid(color="#e7e9eb", linewidth=0.6)
     for side in axes.spines.values():
         side.set_visible(False)
-    if not axes.has_data():
+    if not has_data:
         axes.set_xticks([])
-        return
-    handles, labels = axes.get_legend_handles_labels()
-    axes.legend(handles[:8], labels[:8], loc="upper left", bbox_to_anchor=(-0.14, -0.1), ncols=4, fontsize=6.5, frameon=False, labelcolor=INK, handlelength=1.0,
-                columnspacing=1.0, borderaxespad=0, handletextpad=0.4, labelspacing=0.3)

@@ -40,7 +40,7 @@ def own_checks(rule: Rule) -> list[Check]:
 
 
 def passes(version: Rule, original: Rule) -> str | None:
-    """What promtool says where `version` in the place of `original` fails its own tests; else None."""
+    """What promtool says where `version`, in place of `original`, fails its tests; else None."""
     with tempfile.TemporaryDirectory() as folder:
         rules = [version if rule is original else rule for rule in with_what_it_needs(original, RULES)]
         (Path(folder) / "rules.yml").write_text(yaml.safe_dump({"groups": [{"name": "tested", "rules": [rule.body for rule in rules]}]}), encoding="utf-8")

@@ -22,6 +22,9 @@ WITHOUT_PROXY = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 ENVIRONMENT = {**{name: value for name, value in os.environ.items() if not name.startswith("LONGSPAN_")}, "no_grpc_proxy": "127.0.0.1"}
 # Short texts with some of each longer class, the last one in the lane "bulk".
 LENGTHS = "86%:60~0.8/8-250,8%:1500,4%:4000,2%:9000"
+# The beginning of a connection of HTTP/2, and more frames of one header block than the server
+# takes: HEADERS, then CONTINUATION without an end.
+ENDLESS_HEADERS = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0" + b"\0\0\1\1\0\0\0\0\1\x82" + 20 * b"\0\0\1\x09\0\0\0\0\1\x82"
 
 
 def free_port() -> int:
@@ -53,23 +56,27 @@ class Server:
 
     def __init__(self, build: str, model: str, *flags: str) -> None:
         self.grpc, self.http = f"127.0.0.1:{free_port()}", f"127.0.0.1:{free_port()}"
-        self._command = [f"{build}/longspan-server", "--model", model, "--listen", self.grpc, "--http", self.http, "--drain-delay", "0", "--log-level", "error", *flags]
+        self._command = [f"{build}/longspan-server", "--model", model, "--listen", self.grpc, "--http", self.http, "--drain-delay", "0", "--log-level", "error",
+                         "--max-connections-per-client", "0", *flags]
         self.start()
 
     def start(self) -> None:
         self.process = subprocess.Popen(self._command, env=ENVIRONMENT, stdout=subprocess.DEVNULL)
         until(f"{self.grpc} is ready", self._is_ready, 60)
 
+    def close(self) -> None:
+        stop(self.process)
+
     def _is_ready(self) -> bool:
         if self.process.poll() is not None:
             raise RuntimeError(f"longspan-server ended with code {self.process.returncode}; its last lines stand above")
         return self.post("/readyz", None) == 200
 
-    def post(self, path: str, body: bytes | None, timeout: float = 30, **headers: str) -> int:
+    def post(self, path: str, body: bytes | None, **headers: str) -> int:
         """The code of the answer; 0 where none came. Without a body it is a GET."""
         request = urllib.request.Request(f"http://{self.http}{path}", body, {"Content-Type": "application/json", **headers})
         try:
-            with WITHOUT_PROXY.open(request, timeout=timeout) as answer:
+            with WITHOUT_PROXY.open(request, timeout=30) as answer:
                 answer.read()
                 return int(answer.status)
         except urllib.error.HTTPError as error:
@@ -122,15 +129,15 @@ class Prometheus:
         self._log.close()
 
 
-def bench(build: str, server: Server, seconds: float, *flags: str) -> subprocess.Popen[str]:
+def bench(build: str, server: Server, seconds: float, *flags: str, lengths: str = LENGTHS) -> subprocess.Popen[str]:
     """`longspan bench` for so long, with its JSON on standard output."""
-    return subprocess.Popen([f"{build}/longspan", "--server", server.grpc, "bench", "--lengths", LENGTHS, "--seconds", str(seconds), "--warmup", "0", "--request-deadline", "60", *flags],
+    return subprocess.Popen([f"{build}/longspan", "--server", server.grpc, "bench", "--lengths", lengths, "--seconds", str(seconds), "--warmup", "0", "--request-deadline", "10", *flags],
                             env=ENVIRONMENT, stdout=subprocess.PIPE, text=True)
 
 
 class BadCallers:
     """What every service has to live with, in turn, until close(): requests that are no JSON, too
-    long, in no time, given up on; a stream of items; pages that are not there."""
+    long, in no time, given up on; an attack; a stream of items; pages that are not there."""
 
     def __init__(self, build: str, servers: list[Server], folder: Path, pause: float) -> None:
         self._build, self._servers, self._folder, self._pause = build, servers, folder, pause
@@ -143,7 +150,7 @@ class BadCallers:
     def _run(self) -> None:
         while not self._end.is_set():
             for server in self._servers:
-                for call in (self._no_json, self._no_time, self._given_up, self._stream):
+                for call in (self._no_json, self._no_time, self._given_up, self._attack, self._stream):
                     if self._end.is_set():
                         return
                     call(server)
@@ -167,6 +174,12 @@ class BadCallers:
         client.kill()
         client.communicate()
 
+    def _attack(self, server: Server) -> None:
+        host, port = server.grpc.split(":")
+        with contextlib.suppress(OSError), socket.create_connection((host, int(port)), timeout=5) as attacker:
+            attacker.sendall(ENDLESS_HEADERS)
+            attacker.recv(1000)
+
     def _stream(self, server: Server) -> None:
         subprocess.run([f"{self._build}/longspan", "--server", server.grpc, "encode", "--format", "jsonl", "--include", "text*.txt", str(self._folder)], env=ENVIRONMENT,
                        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False, timeout=120)
@@ -183,7 +196,7 @@ def stage(build: str, model: str, program: str, rules: Path, folder: Path, num_s
         servers = []
         for _ in range(num_servers):
             server = Server(build, model, *flags)
-            ends.callback(lambda server=server: stop(server.process))
+            ends.callback(server.close)
             servers.append(server)
         prometheus = Prometheus(program, rules, servers, folder)
         ends.callback(prometheus.close)
