@@ -184,11 +184,9 @@ def _finish(axes: Axes, defaults: dict[str, Any], has_data: bool) -> None:
     step = _step(defaults["unit"], top)
     axes.yaxis.set_major_locator(ticker.MaxNLocator(4) if step is None else ticker.MultipleLocator(step))
     axes.yaxis.set_major_formatter(ticker.FuncFormatter(lambda value, _: in_unit(defaults["unit"], value)))
-    axes.xaxis.set_major_locator(ticker.MultipleLocator(60))
+    axes.xaxis.set_major_locator(ticker.MultipleLocator(60) if has_data else ticker.NullLocator())
     axes.xaxis.set_major_formatter(ticker.FuncFormatter(lambda at, _: datetime.fromtimestamp(at, timezone.utc).strftime("%H:%M")))
     axes.tick_params(labelsize=7, colors=FAINT, length=0)
     axes.grid(color="#e7e9eb", linewidth=0.6)
     for side in axes.spines.values():
         side.set_visible(False)
-    if not has_data:
-        axes.set_xticks([])

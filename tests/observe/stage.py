@@ -62,7 +62,7 @@ class Server:
 
     def start(self) -> None:
         self.process = subprocess.Popen(self._command, env=ENVIRONMENT, stdout=subprocess.DEVNULL)
-        until(f"{self.grpc} is ready", self._is_ready, 60)
+        until(f"{self.grpc} is ready", self._is_ready, 180)
 
     def close(self) -> None:
         stop(self.process)
