@@ -55,7 +55,6 @@ Caller CallerOf(const grpc::CallbackServerContext& context) {
 
 RpcCall::RpcCall(RpcMethod method, grpc::CallbackServerContext* context, const ServiceParts* parts)
     : CallRecord(method, parts, CallerOf(*context)), context_(context) {
-  context_->AddInitialMetadata("x-request-id", request_id());
   listed_ = parts->open_calls->Add(method, address(), context_);
 }
 
@@ -69,7 +68,12 @@ void RpcCall::ReadBegins(std::weak_ptr<OpenCalls::Reader> reader, bool whole_req
 
 void RpcCall::ReadEnds() { parts().open_calls->ReadEnds(listed_); }
 
-void RpcCall::WriteBegins(int64_t bytes) { parts().open_calls->WriteBegins(listed_, bytes); }
+void RpcCall::WriteBegins(int64_t bytes) {
+  // Not before there is an answer. An error must be a single frame ("Trailers-Only"): gRPC's clients
+  // repeat no call of which initial metadata have come.
+  if (!std::exchange(is_named_, true)) context_->AddInitialMetadata("x-request-id", request_id());
+  parts().open_calls->WriteBegins(listed_, bytes);
+}
 
 void RpcCall::WriteEnds() { parts().open_calls->WriteEnds(listed_); }
 
@@ -97,6 +101,7 @@ absl::Status RpcCall::WhyNoRequest() const {
 
 grpc::Status RpcCall::Finish(const absl::Status& status) {
   Record(status);
+  if (!std::exchange(is_named_, true)) context_->AddTrailingMetadata("x-request-id", request_id());
   if (const std::string pushback = RetryPushbackMs(status); !pushback.empty()) {
     context_->AddTrailingMetadata("grpc-retry-pushback-ms", pushback);
   }

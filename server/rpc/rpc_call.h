@@ -56,6 +56,7 @@ class RpcCall : public CallRecord {
  private:
   grpc::CallbackServerContext* const context_;
   bool open_ = true;          // until Close
+  bool is_named_ = false;     // the caller has been told x-request-id
   OpenCalls::Handle listed_;  // valid until Close
 };
 

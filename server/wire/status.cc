@@ -114,9 +114,13 @@ int ToHttpCode(const absl::Status& status) {
   return ReasonOf(status) == kReasonMaxRequestBytes ? kContentTooLarge : RowOf(status.code()).http;
 }
 
+// gRPC's clients take a negative pushback for: make no further attempt (gRFC A6).
+constexpr char kNeverAgain[] = "-1";
+
 std::string RetryPushbackMs(const absl::Status& status) {
   const std::optional<absl::Duration> delay = RetryAfterOf(status);
-  return delay.has_value() ? absl::StrCat(absl::ToInt64Milliseconds(*delay)) : "";
+  if (delay.has_value()) return absl::StrCat(absl::ToInt64Milliseconds(*delay));
+  return absl::IsResourceExhausted(status) ? kNeverAgain : "";
 }
 
 std::string RetryAfterSeconds(const absl::Status& status) {

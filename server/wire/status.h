@@ -34,7 +34,9 @@ grpc::Status ToGrpcStatus(const absl::Status& status);
 int ToHttpCode(const absl::Status& status);
 
 // The delay that the status names, for the trailer grpc-retry-pushback-ms and for the HTTP header
-// Retry-After (whole seconds, rounded up). Empty where the status names none.
+// Retry-After (whole seconds, rounded up). Empty where the status names none; but a
+// RESOURCE_EXHAUSTED without one never succeeds, and gRPC's clients are told so ("-1"), who would
+// send it again.
 std::string RetryPushbackMs(const absl::Status& status);
 std::string RetryAfterSeconds(const absl::Status& status);
 

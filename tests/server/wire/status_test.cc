@@ -64,5 +64,12 @@ TEST(StatusTest, DetailsTravel) {
   EXPECT_EQ(RetryAfterSeconds(status), "2");
 }
 
+TEST(StatusTest, WhatNeverSucceeds_IsNotSentAgain) {
+  EXPECT_EQ(RetryPushbackMs(absl::ResourceExhaustedError("too large for ever")), "-1");
+  EXPECT_EQ(RetryPushbackMs(absl::UnavailableError("another server may answer")), "");
+  EXPECT_EQ(RetryPushbackMs(absl::InvalidArgumentError("no retry")), "");
+  EXPECT_EQ(RetryAfterSeconds(absl::ResourceExhaustedError("too large for ever")), "");
+}
+
 }  // namespace
 }  // namespace longspan
