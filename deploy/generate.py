@@ -3,9 +3,9 @@
     generate.py [--check]
 
 Derived are the chart's copies of the Prometheus rules and of Grafana's dashboards (a chart can read
-only what lies inside it), the table of values in the chart's README.md, and all of k8s/: a kustomize
-base with the overlays cpu and gpu, rendered from the chart. It needs helm-python-sdk and PyYAML;
-./dev deploy-generate runs it with those that tests/deploy/requirements.txt pins.
+only what lies inside it), the table of values in the chart's README.md, and all of k8s/: a
+kustomize base with the overlays cpu and gpu, rendered from the chart. It needs helm-python-sdk and
+PyYAML; ./dev deploy-generate runs it with those that tests/deploy/requirements.txt pins.
 """
 import difflib
 import json

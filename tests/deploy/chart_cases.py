@@ -1,4 +1,5 @@
 """The values that matter, as parameters of pairwise tests, and those that must be refused."""
+from itertools import combinations
 from typing import Any, Iterator
 
 from allpairspy import AllPairs
@@ -95,13 +96,37 @@ def is_allowed(row: list[str]) -> bool:
     return not any(chosen.get(a) == x and chosen.get(b) == y for a, x, b, y in REFUSED_PAIRS)
 
 
+def pairs_of(chosen: dict[str, str]) -> set[tuple[str, str, str, str]]:
+    return {(a, chosen[a], b, chosen[b]) for a, b in combinations(PARAMETERS, 2)}
+
+
+def allowed_pairs() -> set[tuple[str, str, str, str]]:
+    refused = REFUSED_PAIRS | {(b, y, a, x) for a, x, b, y in REFUSED_PAIRS}
+    return {(a, x, b, y) for a, b in combinations(PARAMETERS, 2) for x in PARAMETERS[a] for y in PARAMETERS[b]} - refused
+
+
+def choices() -> Iterator[dict[str, str]]:
+    """Settings for all parameters, again and again, until each allowed pair has occurred."""
+    missing = allowed_pairs()
+    for row in AllPairs([list(settings) for settings in PARAMETERS.values()], filter_func=is_allowed):
+        chosen = dict(zip(PARAMETERS, row))
+        missing -= pairs_of(chosen)
+        yield chosen
+    # The generator leaves out some pairs where it has a filter: each gets a row of defaults.
+    while missing:
+        a, x, b, y = min(missing)
+        chosen = {parameter: next(iter(settings)) for parameter, settings in PARAMETERS.items()} | {a: x, b: y}
+        missing -= pairs_of(chosen)
+        yield chosen
+
+
 def pairwise() -> Iterator[tuple[dict[str, str], Values]]:
     """Sets of values in which each allowed pair of settings occurs, with the settings' names."""
-    for row in AllPairs([list(settings) for settings in PARAMETERS.values()], filter_func=is_allowed):
+    for chosen in choices():
         values: Values = {}
-        for parameter, setting in zip(PARAMETERS, row):
+        for parameter, setting in chosen.items():
             values = merged(values, PARAMETERS[parameter][setting])
-        yield dict(zip(PARAMETERS, row)), values
+        yield chosen, values
 
 
 # What must be refused, with a part of the message.

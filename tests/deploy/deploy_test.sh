@@ -2,9 +2,9 @@
 # Checks the deploy folder and the Dockerfile by the real tools.
 #   deploy_test.sh SOURCE_DIR TOOLS_BIN
 # What is derived is current. The kustomize base and overlays render, and every object fits the
-# Kubernetes schema. The pods are restricted and probed. Prometheus's rules and scrape config are valid, and the alerts fire when they should.
-# The Dockerfile passes hadolint. Each check must also refuse planted mistakes, because a check that
-# accepts them checks nothing.
+# Kubernetes schema. The pods are restricted and probed. Prometheus's rules and scrape config are
+# valid, and the alerts fire when they should. The Dockerfile passes hadolint. Each check must also
+# refuse planted mistakes, because a check that accepts them checks nothing.
 set -euo pipefail
 cd "$1"; tools=$2; scratch=$(mktemp -d); trap 'rm -rf "$scratch"' EXIT
 PATH=$PATH:$tools
