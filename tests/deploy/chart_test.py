@@ -7,7 +7,9 @@ CRDS_DIR has CustomResourceDefinitions as YAML; with it the objects of other ope
 too (ServiceMonitor, PrometheusRule, ScaledObject, GRPCRoute, HTTPRoute).
 """
 import json
+import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -28,6 +30,7 @@ SOURCE = Path(sys.argv[1]).resolve()
 CRDS = Path(sys.argv[2]) if len(sys.argv) > 2 else None
 CHART = SOURCE / "deploy/helm/longspan"
 KUBERNETES = "1.36"
+TOOLS = Path(sys.executable).parent
 Object = dict[str, Any]
 
 
@@ -260,6 +263,36 @@ class Content(unittest.TestCase):
         rule = of_kind(render({"metrics": {"prometheusRule": {"enabled": True}}}), "PrometheusRule")[0]
         self.assertEqual(rule["spec"], yaml.safe_load((SOURCE / "deploy/prometheus/rules.yml").read_text(encoding="utf-8")))
 
+    def test_queries_are_ones(self) -> None:
+        """Those of prometheus-adapter's rule, filled in as it does, and of KEDA, by promtool."""
+        rule = yaml.safe_load((CHART / "files/adapter_rule.yaml").read_text(encoding="utf-8"))["rules"][0]
+        filled = rule["metricsQuery"]
+        for mark, text in (("<<.Series>>", rule["name"]["as"]), ("<<.LabelMatchers>>", 'namespace="apps",pod=~"a|b"'), ("<<.GroupBy>>", "pod")):
+            self.assertIn(mark, filled)
+            filled = filled.replace(mark, text)
+        keda = of_kind(render(PARAMETERS["scale"]["keda"]), "ScaledObject")[0]["spec"]["triggers"][0]["metadata"]["query"]
+        rules = [{"record": f"longspan:query:{i}", "expr": query} for i, query in enumerate((filled, rule["seriesQuery"], keda))]
+        with tempfile.NamedTemporaryFile("w", suffix=".yml") as file:
+            yaml.safe_dump({"groups": [{"name": "queries", "rules": rules}]}, file)
+            done = subprocess.run(["promtool", "check", "rules", file.name], env=os.environ | {"PATH": f"{os.environ['PATH']}:{TOOLS}"}, capture_output=True, text=True)
+        self.assertEqual(done.returncode, 0, done.stderr)
+
+    def test_dashboards_pass_as_they_are(self) -> None:
+        """Grafana's legends have braces, which no template may touch."""
+        values = {"metrics": {"dashboards": {"enabled": True, "annotations": {"grafana_folder": "longspan"}}}}
+        with tempfile.TemporaryDirectory() as folder:
+            copy = Path(folder) / "longspan"
+            shutil.copytree(CHART, copy)
+            shutil.rmtree(copy / "files/dashboards", ignore_errors=True)
+            self.assertFalse([o for o in render(values, chart=copy) if "dashboard" in o["metadata"]["name"]])
+            (copy / "files/dashboards").mkdir()
+            for name in ("overview", "cost_per_token"):
+                (copy / f"files/dashboards/{name}.json").write_text('{\n  "legendFormat": "{{instance}} $__rate"\n}\n', encoding="utf-8")
+            found = [o for o in render(values, chart=copy) if "dashboard" in o["metadata"]["name"]]
+        self.assertEqual([o["metadata"]["name"] for o in found], ["longspan-dashboard-cost-per-token", "longspan-dashboard-overview"])
+        self.assertEqual(json.loads(found[1]["data"]["overview.json"]), {"legendFormat": "{{instance}} $__rate"})
+        self.assertEqual(found[0]["metadata"]["labels"]["grafana_dashboard"], "1")
+
     def test_versions_are_those_of_the_project(self) -> None:
         version = re.search(r"project\(longspan VERSION ([0-9.]+)", (SOURCE / "CMakeLists.txt").read_text(encoding="utf-8"))[1]
         chart = yaml.safe_load((CHART / "Chart.yaml").read_text(encoding="utf-8"))
@@ -276,7 +309,7 @@ class Kustomize(unittest.TestCase):
             return {(o["kind"], o["metadata"]["name"]): o for o in json.loads(text)}
 
         for overlay in ("cpu", "gpu"):
-            made = subprocess.run([Path(sys.executable).parent / "kubectl", "kustomize", SOURCE / f"deploy/k8s/overlays/{overlay}"], capture_output=True, text=True, check=True).stdout
+            made = subprocess.run([TOOLS / "kubectl", "kustomize", SOURCE / f"deploy/k8s/overlays/{overlay}"], capture_output=True, text=True, check=True).stdout
             values = yaml.safe_load((CHART / f"ci/{overlay}-values.yaml").read_text(encoding="utf-8"))
             self.maxDiff = None
             wanted = comparable(render(values))
@@ -316,7 +349,7 @@ class PlantedMistakes(unittest.TestCase):
         for file, old, new in MISTAKES + (CUSTOM_MISTAKES if CRDS else []):
             with self.subTest(file=file, new=new), tempfile.TemporaryDirectory() as folder:
                 copy = Path(folder) / "longspan"
-                subprocess.run(["cp", "-r", CHART, copy], check=True)
+                shutil.copytree(CHART, copy)
                 text = (copy / file).read_text(encoding="utf-8")
                 self.assertIn(old, text)
                 (copy / file).write_text(text.replace(old, new), encoding="utf-8")
