@@ -11,8 +11,8 @@ FILES = [{"path": "config.json", "url": "https://models.example/config.json", "s
 PARENTS = [{"name": "public", "namespace": "gateways"}]
 KEDA = {"enabled": True, "serverAddress": "http://prometheus.monitoring:9090"}
 
-# Each parameter has named settings: the values that it gives. Names that look like numbers must stay
-# strings.
+# Each parameter has named settings: the values that it gives. Names that look like numbers must
+# stay strings.
 PARAMETERS: dict[str, dict[str, Values]] = {
     "model": {
         "image": {},
