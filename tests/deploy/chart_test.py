@@ -34,7 +34,7 @@ TOOLS = Path(sys.executable).parent
 Object = dict[str, Any]
 
 
-class UniqueKeys(yaml.SafeLoader):
+class UniqueKeys(yaml.CSafeLoader):
     """Refuses a map that has a key twice."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> Object:
