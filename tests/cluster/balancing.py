@@ -162,7 +162,7 @@ def frozen(world: World) -> str:
         calling.await_calls(500)
         servers[0].process.send(signal.SIGSTOP)
         time.sleep(1)
-        calling.await_calls(1000, limit=60)
+        calling.await_calls(1000, limit=100)
         time.sleep(5)
         result = calling.end()
         servers[0].process.send(signal.SIGCONT)

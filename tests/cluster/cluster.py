@@ -15,10 +15,16 @@ import sys
 import tempfile
 from pathlib import Path
 
-import balancing  # noqa: F401  (registers its tests)
+# The imports register the tests.
+import balancing  # noqa: F401
+import lifecycle  # noqa: F401
+import placement  # noqa: F401
+import scaling  # noqa: F401
+import traffic  # noqa: F401
+import values_pairs  # noqa: F401
+from cluster_world import ClusterWorld
 from processes import run
 from report import CASES, Report, Wrong
-from servers import World
 
 HERE = Path(__file__).parent
 SOURCE = HERE.parent.parent
@@ -37,6 +43,7 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--build", type=Path, required=True)
     parser.add_argument("--kube", type=Path)
+    parser.add_argument("--needs-kube", action="store_true", help="only say by the exit code, 0 or 1, whether --kube is needed")
     parser.add_argument("--only", nargs="+", default=[])
     parser.add_argument("--calls", type=int, default=100_000, help="of the rolling restarts")
     parser.add_argument("--list", action="store_true")
@@ -52,13 +59,20 @@ def main() -> int:
         if not chosen:
             print(f"cluster-test: no test is named {' '.join(arguments.only)}; the names stand above", file=sys.stderr)
         return 0 if chosen else 2
+    needs_kube = any(one.group == "cluster" for one in chosen)
+    if arguments.needs_kube:
+        return 0 if needs_kube else 1
+    if needs_kube and not arguments.kube:
+        print("cluster-test: the tests of group cluster need --kube", file=sys.stderr)
+        return 2
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     folder = Path(tempfile.mkdtemp(prefix="longspan-cluster-"))
     report = Report()
     try:
-        world = World(SOURCE, arguments.build.resolve(), folder, install_client(folder), arguments.calls)
+        world = ClusterWorld(SOURCE, arguments.build.resolve(), folder, install_client(folder), arguments.calls, kube=arguments.kube)
         for one in chosen:
             report.run(one, world)
+        world.stop()
         code = report.end()
     except Wrong as wrong:
         print(f"cluster-test: {wrong}", file=sys.stderr)

@@ -149,8 +149,12 @@ class Pod:
         fields = {"status.podIP": self.address, "metadata.name": self.name, "metadata.namespace": self.namespace, "spec.nodeName": NODE}
         made = {POD_MODEL: self.kubelet.model, "LONGSPAN_DTYPE": "int8"}
         for one in self.container.get("env", []):
-            source = one.get("valueFrom", {}).get("fieldRef", {}).get("fieldPath")
-            made[one["name"]] = fields[source] if source else one.get("value", "")
+            source = one.get("valueFrom", {})
+            if "secretKeyRef" in source:
+                secret = self.kubelet.api.get("Secret", self.namespace, source["secretKeyRef"]["name"]) or {}
+                made[one["name"]] = base64.b64decode(secret["data"][source["secretKeyRef"]["key"]]).decode()
+            else:
+                made[one["name"]] = fields[source["fieldRef"]["fieldPath"]] if source else one.get("value", "")
         return made
 
     def _start(self) -> None:
