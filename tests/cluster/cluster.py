@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import shutil
 import signal
 import sys
@@ -17,6 +18,7 @@ from pathlib import Path
 
 # The imports register the tests.
 import balancing  # noqa: F401
+import front  # noqa: F401
 import lifecycle  # noqa: F401
 import placement  # noqa: F401
 import scaling  # noqa: F401
@@ -65,7 +67,7 @@ def main() -> int:
     if needs_kube and not arguments.kube:
         print("cluster-test: the tests of group cluster need --kube", file=sys.stderr)
         return 2
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     folder = Path(tempfile.mkdtemp(prefix="longspan-cluster-"))
     report = Report()
     try:
@@ -89,4 +91,8 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    CODE = main()
+    sys.stdout.flush()
+    # Not by way of the threads that still run: this is the first process of its namespace, and with
+    # it the kernel ends all others.
+    os._exit(CODE)
