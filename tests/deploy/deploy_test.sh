@@ -1,10 +1,10 @@
 #!/bin/bash
 # Checks the deploy folder and the Dockerfile by the real tools.
 #   deploy_test.sh SOURCE_DIR TOOLS_BIN
-# The kustomize base renders, and every object fits the Kubernetes schema. The pods are restricted
-# and probed. Prometheus's rules and scrape config are valid, and the alerts fire when they should.
-# The Dockerfile passes hadolint. Each check must also refuse planted mistakes, because a check that
-# accepts them checks nothing.
+# What is derived is current. The kustomize base and overlays render, and every object fits the
+# Kubernetes schema. The pods are restricted and probed. Prometheus's rules and scrape config are
+# valid, and the alerts fire when they should. The Dockerfile passes hadolint. Each check must also
+# refuse planted mistakes, because a check that accepts them checks nothing.
 set -euo pipefail
 cd "$1"; tools=$2; scratch=$(mktemp -d); trap 'rm -rf "$scratch"' EXIT
 PATH=$PATH:$tools
@@ -27,21 +27,28 @@ refuses() {  # refuses CHECK FILE SED: the check must fail on FILE after the edi
 lint_yaml deploy
 refuses lint_yaml deploy/k8s/base/service.yaml 's/^    - name: grpc/   - name: grpc/'
 
-base=$scratch/base.yaml
-"$tools/kubectl" kustomize deploy/k8s/base >"$base"
-for kind in Deployment Service PodDisruptionBudget; do grep -q "^kind: $kind" "$base" || { echo "the base renders no $kind"; exit 1; }; done
-grep -q 'clusterIP: None' "$base" || { echo "the base renders no headless Service"; exit 1; }
-schema "$base"
+# The chart itself is checked by chart_test.py; here is what was generated from it.
+"$tools/python3" -B deploy/generate.py --check || failed=1
+for overlay in base overlays/cpu overlays/gpu; do
+  all=$scratch/all.yaml
+  "$tools/kubectl" kustomize "deploy/k8s/$overlay" >"$all"
+  for kind in Deployment Service PodDisruptionBudget NetworkPolicy ConfigMap ServiceAccount; do grep -q "^kind: $kind" "$all" || { echo "deploy/k8s/$overlay renders no $kind"; exit 1; }; done
+  grep -q 'clusterIP: None' "$all" || { echo "deploy/k8s/$overlay renders no headless Service"; exit 1; }
+  schema "$all" >"$scratch/said" 2>&1 || { cat "$scratch/said"; failed=1; }
+  restricted "$all" || failed=1
+done
+grep -q 'nvidia.com/gpu' "$all" || { echo "deploy/k8s/overlays/gpu asks for no GPU"; failed=1; }
+base=$scratch/base.yaml; "$tools/kubectl" kustomize deploy/k8s/base >"$base"
 refuses schema "$base" 's/maxSurge/maxSruge/'
 refuses schema "$base" 's/appProtocol/appProtokol/'
 refuses schema "$base" 's/maxUnavailable: 1/maxUnavailable: [1]/'
 
-restricted "$base"
 for mistake in 's/runAsNonRoot: true/runAsNonRoot: false/' 's/type: RuntimeDefault/type: Unconfined/' 's/automountServiceAccountToken: false/automountServiceAccountToken: true/' \
   's/allowPrivilegeEscalation: false/allowPrivilegeEscalation: true/' 's/readOnlyRootFilesystem: true/readOnlyRootFilesystem: false/' 's/- ALL/- NET_RAW/' \
   's/startupProbe/xProbe/' 's/readinessProbe/xProbe/' 's/livenessProbe/xProbe/' 's/port: 50051/port: 50052/' 's/service: liveness/service: ""/' \
-  's/emptyDir:/hostPath:/' 's/terminationGracePeriodSeconds: 90/terminationGracePeriodSeconds: 30/' 's/runAsUser: 10001/runAsUser: 0/' \
-  '/^kind: PodDisruptionBudget/,$ s/app.kubernetes.io\/name: longspan/app.kubernetes.io\/name: other/'; do
+  's/emptyDir:/hostPath:/' 's/terminationGracePeriodSeconds: 90/terminationGracePeriodSeconds: 74/' 's/runAsUser: 10001/runAsUser: 0/' \
+  '/^kind: PodDisruptionBudget/,/^---/ s/app.kubernetes.io\/name: longspan/app.kubernetes.io\/name: other/' \
+  '/^kind: NetworkPolicy/,$ s/app.kubernetes.io\/name: longspan/app.kubernetes.io\/name: other/'; do
   refuses restricted "$base" "$mistake"
 done
 

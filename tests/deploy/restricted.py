@@ -1,47 +1,144 @@
-"""Checks that the rendered Deployment meets the Pod Security Standard "restricted".
+"""Checks that pods meet the Pod Security Standard "restricted", and that servers can be run.
 
     restricted.py RENDERED.yaml
 
-It must also name its three probes and give its drain enough time, and the other objects must select
-its pods.
+Every pod of the file is checked, that of a Deployment and a bare one. The pods of a Deployment must
+also have three probes that can work, and a grace period that covers their drain; what selects pods
+must select them.
 """
 import sys
+from typing import Any, Iterator
 
 import yaml
 
-objects = {o["kind"]: o for o in yaml.safe_load_all(open(sys.argv[1], encoding="utf-8"))}
-pod = objects["Deployment"]["spec"]["template"]["spec"]
-faults = []
+Object = dict[str, Any]
+# Those of the standard, with `image`, which it allows since Kubernetes 1.33.
+VOLUMES = {"configMap", "csi", "downwardAPI", "emptyDir", "ephemeral", "image", "persistentVolumeClaim", "projected", "secret"}
+PROBES = {"startupProbe": ("/startupz", None), "readinessProbe": ("/readyz", None), "livenessProbe": ("/healthz", "liveness")}
 
 
-def require(holds, fault):
-    if not holds:
-        faults.append(fault)
+def pods_of(objects: list[Object]) -> Iterator[tuple[str, Object]]:
+    for one in objects:
+        name = f"{one['kind']} {one['metadata']['name']}"
+        if one["kind"] == "Pod":
+            yield name, one["spec"]
+        elif one["kind"] in ("Deployment", "Job"):
+            yield name, one["spec"]["template"]["spec"]
 
 
-security = pod.get("securityContext", {})
-require(security.get("runAsNonRoot") is True, "pod: runAsNonRoot is not true")
-require(security.get("seccompProfile", {}).get("type") == "RuntimeDefault", "pod: seccompProfile is not RuntimeDefault")
-require(security.get("runAsUser", 1) != 0, "pod: runs as root")
-require(pod.get("automountServiceAccountToken") is False, "pod: a service account token is mounted")
-require(not any(pod.get(k) for k in ("hostNetwork", "hostPID", "hostIPC")), "pod: shares a namespace of the host")
-allowed_volumes = {"configMap", "csi", "downwardAPI", "emptyDir", "ephemeral", "persistentVolumeClaim", "projected", "secret"}
-for volume in pod.get("volumes", []):
-    require(set(volume) - {"name"} <= allowed_volumes, f"volume {volume['name']}: kind not allowed")
-for container in pod["containers"]:
-    name, context = container["name"], container.get("securityContext", {})
-    require(context.get("allowPrivilegeEscalation") is False, f"{name}: allowPrivilegeEscalation is not false")
-    require(context.get("readOnlyRootFilesystem") is True, f"{name}: the root file system is writable")
-    require(context.get("capabilities", {}).get("drop") == ["ALL"], f"{name}: capabilities are not dropped")
-    for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
-        require(container.get(probe, {}).get("grpc", {}).get("port") == 50051, f"{name}: no gRPC {probe} on 50051")
-    require(container["livenessProbe"]["grpc"].get("service") == "liveness", f"{name}: liveness asks for readiness")
-    arguments = dict(a.lstrip("-").split("=", 1) for a in container.get("args", []) if "=" in a)
-    drain = sum(int(arguments[k].removesuffix("s")) for k in ("drain-delay", "drain-limit"))
-    require(pod.get("terminationGracePeriodSeconds", 30) > drain, f"{name}: killed before its drain of {drain} s is over")
-selector = objects["Deployment"]["spec"]["selector"]["matchLabels"]
-for kind in ("Service", "PodDisruptionBudget"):
-    spec = objects[kind]["spec"]["selector"]
-    require((spec.get("matchLabels") or spec) == selector, f"{kind}: selects other pods than the Deployment makes")
-print("\n".join(faults) or "restricted: no fault")
-sys.exit(bool(faults))
+def pod_faults(pod: Object) -> Iterator[str]:
+    security = pod.get("securityContext", {})
+    if security.get("runAsNonRoot") is not True:
+        yield "runAsNonRoot is not true"
+    if security.get("seccompProfile", {}).get("type") not in ("RuntimeDefault", "Localhost"):
+        yield "seccompProfile is not RuntimeDefault"
+    if security.get("runAsUser") == 0:
+        yield "runs as root"
+    if pod.get("automountServiceAccountToken") is not False:
+        yield "a service account token is mounted"
+    if any(pod.get(key) for key in ("hostNetwork", "hostPID", "hostIPC")):
+        yield "shares a namespace of the host"
+    for volume in pod.get("volumes", []):
+        if not set(volume) - {"name"} <= VOLUMES:
+            yield f"volume {volume['name']}: kind not allowed"
+    volumes = {volume["name"] for volume in pod.get("volumes", [])}
+    for container in [*pod.get("initContainers", []), *pod["containers"]]:
+        yield from (f"{container['name']}: {fault}" for fault in container_faults(container, volumes))
+
+
+def container_faults(container: Object, volumes: set[str]) -> Iterator[str]:
+    security = container.get("securityContext", {})
+    if security.get("allowPrivilegeEscalation") is not False:
+        yield "allowPrivilegeEscalation is not false"
+    if security.get("privileged"):
+        yield "privileged"
+    if security.get("readOnlyRootFilesystem") is not True:
+        yield "the root file system is writable"
+    if security.get("capabilities", {}).get("drop") != ["ALL"] or security["capabilities"].get("add"):
+        yield "capabilities are not dropped"
+    if security.get("runAsUser") == 0 or security.get("runAsNonRoot") is False:
+        yield "runs as root"
+    if any(port.get("hostPort") for port in container.get("ports", [])):
+        yield "takes a port of the host"
+    for mount in container.get("volumeMounts", []):
+        if mount["name"] not in volumes:
+            yield f"mounts {mount['name']}, which is no volume of the pod"
+
+
+def seconds(text: str) -> int:
+    return int(text.removesuffix("s"))
+
+
+def server_faults(pod: Object) -> Iterator[str]:
+    """Of the pod of a Deployment: probes that the server answers, time for the drain."""
+    server = pod["containers"][0]
+    arguments = dict(a.lstrip("-").split("=", 1) for a in server["args"] if "=" in a)
+    ports = {port["name"]: port["containerPort"] for port in server["ports"]}
+    listens = {name: int(arguments[flag].rpartition(":")[2]) for name, flag in (("grpc", "listen"), ("http", "http")) if arguments[flag] != "off"}
+    if ports != listens:
+        yield f"its ports are {ports}, and it listens on {listens}"
+    for probe, (page, service) in PROBES.items():
+        asked = server.get(probe, {})
+        if "tls-cert" in arguments:
+            http = asked.get("httpGet", {})
+            scheme = "HTTPS" if "--http-tls" in server["args"] else "HTTP"
+            if (http.get("path"), http.get("port"), http.get("scheme")) != (page, "http", scheme):
+                yield f"{probe} does not ask {page} by {scheme}: the kubelet's gRPC probes speak no TLS"
+        elif asked.get("grpc") != {"port": listens["grpc"], **({"service": service} if service else {})}:
+            yield f"{probe} does not ask the gRPC port for {service or 'readiness'}"
+    sleep = server.get("lifecycle", {}).get("preStop", {}).get("sleep", {}).get("seconds", 0)
+    ending = sleep + sum(seconds(arguments[flag]) for flag in ("drain-delay", "drain-limit"))
+    if pod.get("terminationGracePeriodSeconds", 30) < ending:
+        yield f"killed before its end of {ending} s is over"
+
+
+def selects(selector: Object, labels: Object) -> bool:
+    return bool(selector) and selector.items() <= labels.items()
+
+
+def pod_selector(one: Object) -> Object | None:
+    """The labels by which an object selects pods; None where it selects none."""
+    spec = one.get("spec", {})
+    if one["kind"] == "Service":
+        return spec.get("selector") or {}
+    if one["kind"] in ("Deployment", "PodDisruptionBudget", "NetworkPolicy"):
+        return (spec.get("selector") or spec.get("podSelector") or {}).get("matchLabels", {})
+    return None
+
+
+def selector_faults(objects: list[Object]) -> Iterator[str]:
+    """Whatever selects pods must select those of the Deployment, and not those of a test."""
+    server = next(one for one in objects if one["kind"] == "Deployment")
+    labels = server["spec"]["template"]["metadata"]["labels"]
+    others = [one["metadata"]["labels"] for one in objects if one["kind"] == "Pod"]
+    services = [one["metadata"]["labels"] for one in objects if one["kind"] == "Service"]
+    for one in objects:
+        kind = one["kind"]
+        if kind == "ServiceMonitor":
+            if sum(selects(one["spec"]["selector"]["matchLabels"], of) for of in services) != 1:
+                yield "ServiceMonitor: does not select one Service"
+            continue
+        selector = pod_selector(one)
+        if selector is None:
+            continue
+        if not selects(selector, labels):
+            yield f"{kind} {one['metadata']['name']}: does not select the Deployment's pods"
+        if kind in ("Service", "PodDisruptionBudget", "NetworkPolicy") and any(selects(selector, of) for of in others):
+            yield f"{kind} {one['metadata']['name']}: selects the pod of the test"
+
+
+def faults(objects: list[Object]) -> list[str]:
+    found = [f"{name}: {fault}" for name, pod in pods_of(objects) for fault in pod_faults(pod)]
+    found += [f"{name}: {fault}" for name, pod in pods_of(objects) if name.startswith("Deployment") for fault in server_faults(pod)]
+    return found + list(selector_faults(objects))
+
+
+def main() -> None:
+    with open(sys.argv[1], encoding="utf-8") as file:
+        found = faults([one for one in yaml.safe_load_all(file) if one])
+    print("\n".join(found) or "restricted: no fault")
+    sys.exit(bool(found))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,5 +1,5 @@
-"""Checks README.md, CONTRIBUTING.md, CHANGELOG.md, docs/*.md and client/python/README.md against
-the tree and a server.
+"""Checks README.md, CONTRIBUTING.md, CHANGELOG.md, docs/*.md and the README.md of
+client/python and of the chart against the tree and a server.
 
     readme_test.py SOURCE_DIR BUILD_DIR MODEL
 
@@ -20,7 +20,7 @@ from pathlib import Path
 SOURCE, BUILD, MODEL = Path(sys.argv[1]).resolve(), sys.argv[2], sys.argv[3]
 SITE = sysconfig.get_path("purelib")
 DOCUMENTS = {path.relative_to(SOURCE).as_posix(): path.read_text(encoding="utf-8")
-             for path in [SOURCE / "README.md", SOURCE / "CONTRIBUTING.md", SOURCE / "CHANGELOG.md", SOURCE / "client/python/README.md", *sorted((SOURCE / "docs").glob("*.md"))]}
+             for path in [SOURCE / "README.md", SOURCE / "CONTRIBUTING.md", SOURCE / "CHANGELOG.md", SOURCE / "client/python/README.md", SOURCE / "deploy/helm/longspan/README.md", *sorted((SOURCE / "docs").glob("*.md"))]}
 README, OPERATIONS = DOCUMENTS["README.md"], DOCUMENTS["docs/operations.md"]
 
 

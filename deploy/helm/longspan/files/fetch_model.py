@@ -5,7 +5,8 @@
 DOWNLOADS.json holds {"files": [{"path", "url", "sha256"}, ...]}, or {"archive": {"url", "sha256"}}
 of a tar file. MODEL_TOKEN is sent as a bearer token, to the host of the URL alone. The folder
 appears under its name once it is whole; what an earlier try has fetched is checked, not fetched
-again. It runs on the standard library of Python 3.9 or newer.
+again. FETCH_PAUSE scales the pauses between tries. It runs on the standard library of Python 3.9 or
+newer.
 """
 import hashlib
 import json
@@ -95,7 +96,10 @@ def main() -> None:
     if "archive" in downloads:
         archive = work.with_name(folder.name + ".tar")
         fetch(downloads["archive"]["url"], downloads["archive"]["sha256"], archive)
-        unpack(archive, work)
+        try:
+            unpack(archive, work)
+        except tarfile.TarError as error:
+            raise SystemExit(f"{downloads['archive']['url']} is no tar file: {error}") from error
         archive.unlink()
     else:
         for file in downloads["files"]:
