@@ -46,7 +46,7 @@ class Api:
         self._headers = {"Authorization": f"Bearer {token}", "Accept": "application/json"}
 
     def call(self, method: str, where: str, body: Optional[Any] = None, content: str = "application/json") -> Any:
-        connection = http.client.HTTPSConnection("127.0.0.1", self._port, timeout=30, context=self._context)
+        connection = http.client.HTTPSConnection("127.0.0.1", self._port, timeout=60, context=self._context)
         try:
             data = json.dumps(body) if body is not None else None
             connection.request(method, where, data, {**self._headers, **({"Content-Type": content} if data else {})})
@@ -99,5 +99,5 @@ class Commands:
     def kubectl(self, *words: Any, data: Optional[str] = None, check: bool = True, limit: float = 120) -> Any:
         return run(self._programs / "kubectl", *(str(word) for word in words), data=data, check=check, limit=limit, environment=self._environment)
 
-    def helm(self, *words: Any, check: bool = True, limit: float = 180) -> Any:
+    def helm(self, *words: Any, check: bool = True, limit: float = 420) -> Any:
         return run(self._programs / "helm", *(str(word) for word in words), check=check, limit=limit, environment=self._environment)

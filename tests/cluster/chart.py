@@ -19,6 +19,7 @@ QUICK = {"drain.preStopSeconds": 1, "drain.delaySeconds": 3, "drain.limitSeconds
 REAL = {**QUICK, "nodeSelector.kubernetes\\.io/hostname": "real", "tolerations[0].key": "longspan.test/real", "tolerations[0].operator": "Exists",
         "config.replicas": 1, "config.threads": 1, "resources.requests.cpu": "100m", "resources.requests.memory": "256Mi"}
 RELEASE = "longspan"
+HELM_LIMIT = "400s"
 
 
 def settings(values: dict[str, Any]) -> list[str]:
@@ -37,17 +38,17 @@ def namespace(world: ClusterWorld, name: str) -> Iterator[str]:
     try:
         yield name
     finally:
-        world.commands.helm("uninstall", RELEASE, "-n", name, "--wait", "--timeout", "90s", check=False)
+        world.commands.helm("uninstall", RELEASE, "-n", name, "--wait", "--timeout", HELM_LIMIT, check=False)
         world.api.delete("Namespace", "", name)
         await_true(f"namespace {name} is gone", lambda: world.api.get("Namespace", "", name) is None, 90)
 
 
 def install(world: ClusterWorld, where: str, values: dict[str, Any], *options: str) -> None:
-    world.commands.helm("install", RELEASE, chart_of(world), "-n", where, "--wait", "--timeout", "150s", *settings(values), *options)
+    world.commands.helm("install", RELEASE, chart_of(world), "-n", where, "--wait", "--timeout", HELM_LIMIT, *settings(values), *options)
 
 
 def upgrade(world: ClusterWorld, where: str, values: dict[str, Any], *options: str) -> None:
-    world.commands.helm("upgrade", RELEASE, chart_of(world), "-n", where, "--wait", "--timeout", "150s", *settings(values), *options)
+    world.commands.helm("upgrade", RELEASE, chart_of(world), "-n", where, "--wait", "--timeout", HELM_LIMIT, *settings(values), *options)
 
 
 def pods(world: ClusterWorld, where: str) -> list[dict[str, Any]]:

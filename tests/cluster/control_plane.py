@@ -17,7 +17,6 @@ from report import say
 from servers import http_get
 
 ETCD, ETCD_PEERS, APISERVER, CONTROLLERS, SCHEDULER, KWOK = 12379, 12380, 16443, 20257, 20259, 20247
-NICE = 5  # they must not starve the servers whose calls are counted
 REAL_TAINT = {"key": "longspan.test/real", "value": "true", "effect": "NoSchedule"}
 GPU_TAINT = {"key": "nvidia.com/gpu", "value": "present", "effect": "NoSchedule"}
 
@@ -59,7 +58,7 @@ class ControlPlane:
         self._fill(kube)
 
     def _start(self, name: str, *words: Any) -> Process:
-        process = Process(self.folder, name, [self.programs / name, *words], nice=NICE)
+        process = Process(self.folder, name, [self.programs / name, *words])
         self.processes.append(process)
         return process
 

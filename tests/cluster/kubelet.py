@@ -8,6 +8,7 @@ Requests, limits and security contexts are not enforced.
 from __future__ import annotations
 
 import base64
+import re
 import signal
 import threading
 import time
@@ -135,15 +136,15 @@ class Pod:
 
     @staticmethod
     def _outside(text: str, folders: dict[str, Path]) -> str:
-        for inside, folder in folders.items():
-            text = text.replace(inside + "/", f"{folder}/")
-        return text
+        """Arguments, and files in JSON, name paths behind "=" or a quotation mark."""
+        mounts = "|".join(re.escape(inside) for inside in folders)
+        return re.sub(rf'(^|[="])({mounts})/', lambda found: f"{found[1]}{folders[found[2]]}/", text) if folders else text
 
     def _command(self) -> list[str]:
         words = [*self.container.get("command", ["longspan-server"]), *self.container.get("args", [])]
         if words[0] in ("longspan", "longspan-server") or words[0].startswith("/usr/bin/longspan"):
             words[0] = str(self.kubelet.build / Path(words[0]).name)
-        return [self._outside(word, self.folders) for word in words]
+        return [words[0], *(self._outside(word, self.folders) for word in words[1:])]
 
     def _environment(self) -> dict[str, str]:
         fields = {"status.podIP": self.address, "metadata.name": self.name, "metadata.namespace": self.namespace, "spec.nodeName": NODE}

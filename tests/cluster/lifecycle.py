@@ -4,7 +4,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from chart import REAL, RELEASE, args_of, await_ready, install, left_over, namespace, pods, upgrade
+from chart import HELM_LIMIT, REAL, RELEASE, args_of, await_ready, install, left_over, namespace, pods, upgrade
 from cluster_world import ClusterWorld
 from processes import run
 from report import case, equal, require, say
@@ -26,7 +26,7 @@ def all_say(world: ClusterWorld, wanted: int, what: str) -> None:
 
 def helm_test(world: ClusterWorld) -> str:
     """Runs the test of the chart; what its pod printed."""
-    done = world.commands.helm("test", RELEASE, "-n", NAMESPACE, "--timeout", "90s", check=False)
+    done = world.commands.helm("test", RELEASE, "-n", NAMESPACE, "--timeout", HELM_LIMIT, check=False)
     log = world.kubelet.folder / f"{RELEASE}-test" / "container.log"
     printed = log.read_text() if log.exists() else "nothing"
     equal(f"exit code of helm test (its pod printed {printed[-400:]!r}, helm {done.stderr[-400:]!r})", done.returncode, 0)
@@ -48,12 +48,12 @@ def lifecycle(world: ClusterWorld) -> str:
         upgrade(world, NAMESPACE, {**values, "config.max-texts-per-request": 7})
         all_say(world, 7, "after the upgrade")
         require(not first & {pod["metadata"]["uid"] for pod in pods(world, NAMESPACE)}, "a change of the settings must replace all pods")
-        world.commands.helm("rollback", RELEASE, "1", "-n", NAMESPACE, "--wait", "--timeout", "150s")
+        world.commands.helm("rollback", RELEASE, "1", "-n", NAMESPACE, "--wait", "--timeout", HELM_LIMIT)
         all_say(world, 128, "after the rollback")
         helm_test(world)
         say("upgraded, rolled back, tested again")
         require("--drain-delay=3s" in args_of(pods(world, NAMESPACE)[0]), "the drain of the values is not in the arguments")
-        world.commands.helm("uninstall", RELEASE, "-n", NAMESPACE, "--wait", "--timeout", "90s")
+        world.commands.helm("uninstall", RELEASE, "-n", NAMESPACE, "--wait", "--timeout", HELM_LIMIT)
         equal("objects left behind", left_over(world, NAMESPACE), [])
         codes = [code for _, code, _ in world.kubelet.exits]
         equal(f"exit codes of the {len(codes)} servers that were ended", {code for code in codes}, {0})
@@ -66,6 +66,6 @@ def helm_test_fails(world: ClusterWorld) -> str:
     world.with_processes()
     with namespace(world, NAMESPACE):
         install(world, NAMESPACE, {**REAL, "replicaCount": 1, "test.server": "127.0.0.1:1", "test.deadline": "3s"})
-        done = world.commands.helm("test", RELEASE, "-n", NAMESPACE, "--timeout", "60s", check=False)
+        done = world.commands.helm("test", RELEASE, "-n", NAMESPACE, "--timeout", HELM_LIMIT, check=False)
         require(done.returncode != 0, "helm test passed, though its server is 127.0.0.1:1")
     return done.stderr.strip().splitlines()[-1][:160]

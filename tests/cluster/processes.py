@@ -12,6 +12,11 @@ from typing import Optional, Union
 from report import Wrong
 
 
+# Limits are written for a machine that does nothing else, and are this many times as long: what is
+# waited for comes in the end, or never.
+PATIENCE = 4
+
+
 def clean_environment() -> dict[str, str]:
     """The environment without what would change a server or client: settings and proxies."""
     return {name: value for name, value in os.environ.items()
@@ -22,8 +27,8 @@ def await_true(what: str, holds: Callable[[], object], limit: float, pause: floa
     """Waits until `holds` is true; how long that took, in seconds."""
     began = time.monotonic()
     while not holds():
-        if time.monotonic() - began > limit:
-            raise Wrong(f"{what}: not within {limit:g} s")
+        if time.monotonic() - began > PATIENCE * limit:
+            raise Wrong(f"{what}: not within {PATIENCE * limit:g} s")
         time.sleep(pause)
     return time.monotonic() - began
 
@@ -31,11 +36,11 @@ def await_true(what: str, holds: Callable[[], object], limit: float, pause: floa
 class Process:
     """A process from the constructor to stop() or kill(). What it prints goes to FOLDER/NAME.log."""
 
-    def __init__(self, folder: Path, name: str, command: Sequence[Union[str, Path]], nice: int = 0,
+    def __init__(self, folder: Path, name: str, command: Sequence[Union[str, Path]],
                  environment: Optional[dict[str, str]] = None) -> None:
         self.name, self.log_path = name, folder / f"{name}.log"
         self._log = self.log_path.open("ab")
-        words = [str(word) for word in (["nice", "-n", str(nice)] if nice else []) + list(command)]
+        words = [str(word) for word in command]
         self.popen = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=self._log, stderr=subprocess.STDOUT,
                                       env={**clean_environment(), **(environment or {})}, start_new_session=True)
 
@@ -74,8 +79,11 @@ def run(*command: Union[str, Path], limit: float = 120, data: Optional[str] = No
         environment: Optional[dict[str, str]] = None) -> subprocess.CompletedProcess[str]:
     """Runs a command to its end. Wrong with what it printed where it fails, unless check is False."""
     words = [str(word) for word in command]
-    done = subprocess.run(words, input=data, capture_output=True, text=True, check=False, timeout=limit,
-                          env={**clean_environment(), **(environment or {})})
+    try:
+        done = subprocess.run(words, input=data, capture_output=True, text=True, check=False, timeout=PATIENCE * limit,
+                              env={**clean_environment(), **(environment or {})})
+    except subprocess.TimeoutExpired:
+        raise Wrong(f"{' '.join(words[:6])} did not end within {PATIENCE * limit:g} s") from None
     if check and done.returncode != 0:
         raise Wrong(f"{' '.join(words[:6])} ended with {done.returncode}: {(done.stderr or done.stdout)[-1500:].strip()}")
     return done
