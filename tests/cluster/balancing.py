@@ -46,7 +46,8 @@ def restart(server: Server) -> None:
 
 @case("balancing")
 def rolling_restart(world: World) -> str:
-    """Three servers are restarted in turn, again and again, under 100,000 calls: no error is seen."""
+    """Three servers are restarted in turn, again and again, under 100,000 calls: no error is seen.
+    """
     with Three(world) as servers:
         calling, restarts = Calling(world, target(), "--calls", world.calls), 0
         while calling.running() and calling.done < world.calls:
@@ -62,7 +63,9 @@ def rolling_restart(world: World) -> str:
 
 @case("balancing")
 def killed(world: World) -> str:
-    """kill -9 of one of three: no call is lost or takes more than 5 s, and a new one gets calls within 5 s."""
+    """kill -9 of one of three: no call is lost or takes more than 5 s, and a new one gets calls
+    within 5 s.
+    """
     with Three(world) as servers:
         calling = Calling(world, target())
         calling.await_calls(500)
@@ -156,7 +159,8 @@ def slow(world: World) -> str:
 
 @case("balancing")
 def frozen(world: World) -> str:
-    """One of three is frozen (SIGSTOP) with calls under way: keepalive finds it, and none is lost."""
+    """One of three is frozen (SIGSTOP) with calls under way: keepalive finds it, and none is lost.
+    """
     with Three(world) as servers:
         calling = Calling(world, target())
         calling.await_calls(500)

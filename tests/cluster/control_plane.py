@@ -86,7 +86,7 @@ class ControlPlane:
 
         def ready() -> bool:
             try:
-                return Api(APISERVER, self.folder / "tls/apiserver.crt", self.token).call("GET", "/readyz") == "ok"
+                return bool(Api(APISERVER, self.folder / "tls/apiserver.crt", self.token).call("GET", "/readyz") == "ok")
             except (Refused, OSError):
                 return False
 

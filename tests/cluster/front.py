@@ -54,7 +54,8 @@ def start_envoy(world: World, certificates: Certificates, mutual: bool) -> Proce
     out = world.folder / "envoy.yaml"
     endpoint = "              - endpoint: {address: {socket_address: {address: %s, port_value: 50051}}}\n"
     changes = {"address: 0.0.0.0": f"address: {FRONT}", endpoint % "longspan-headless": "".join(endpoint % address for address in BEHIND),
-               "/etc/envoy/longspan": str(certificates.path("server", "crt").with_suffix("")), "/etc/envoy/callers.crt": str(certificates.path("authority", "crt"))}
+               "/etc/envoy/longspan": str(certificates.path("server", "crt").with_suffix("")),
+               "/etc/envoy/callers.crt": str(certificates.path("authority", "crt"))}
     if not mutual:
         changes |= {"              require_client_certificate: true\n": ""}
     out.write_text(replaced((world.source / "deploy/envoy/envoy.yaml").read_text(), changes))
@@ -168,7 +169,9 @@ def healthy(target: str) -> bool:
 
 @case("front")
 def haproxy(world: World) -> str:
-    """HAProxy with deploy/haproxy/haproxy.cfg: keepalive of 10 s, restarts behind it, mTLS in front."""
+    """HAProxy with deploy/haproxy/haproxy.cfg: keepalive of 10 s, restarts behind it, mTLS in
+    front.
+    """
     return tried(world, start_haproxy)
 
 

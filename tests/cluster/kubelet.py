@@ -2,8 +2,8 @@
 
 A pod's first container runs the program of its command, or longspan-server, from this build, in a
 network namespace with the pod's address. Its probes, preStop hook, grace period and restarts are
-those of its spec. Volumes are folders: where an argument or a file names a mount, it gets the folder.
-Requests, limits and security contexts are not enforced.
+those of its spec. Volumes are folders: where an argument or a file names a mount, it gets the
+folder. Requests, limits and security contexts are not enforced.
 """
 from __future__ import annotations
 
@@ -85,7 +85,8 @@ class Pod:
         self.folder = kubelet.folder / self.name
         self.folder.mkdir(exist_ok=True)
         self.deleted = threading.Event()
-        self.restarts, self.ready, self.exit_code = 0, False, None  # type: ignore[var-annotated]
+        self.restarts, self.ready = 0, False
+        self.exit_code: Optional[int] = None
         self.address = kubelet.network.add(self.name)
         self.thread = threading.Thread(target=self._run, daemon=True)
         self.thread.start()
@@ -194,8 +195,8 @@ class Pod:
         grace, began = self.body["spec"].get("terminationGracePeriodSeconds", 30), time.monotonic()
         pause = self.container.get("lifecycle", {}).get("preStop", {}).get("sleep", {}).get("seconds", 0)
         time.sleep(min(pause, grace))
-        self.exit_code = self.process.stop(max(grace - (time.monotonic() - began), 0))
-        self.kubelet.exits.append((self.name, self.exit_code, time.monotonic() - began))
+        code = self.exit_code = self.process.stop(max(grace - (time.monotonic() - began), 0))
+        self.kubelet.exits.append((self.name, code, time.monotonic() - began))
         self.ready = False
 
     def _report(self) -> None:

@@ -36,7 +36,9 @@ def helm_test(world: ClusterWorld) -> str:
 
 @case("cluster")
 def lifecycle(world: ClusterWorld) -> str:
-    """Install, helm test, upgrade, rollback, uninstall in a namespace that enforces `restricted`; nothing is left."""
+    """Install, helm test, upgrade, rollback, uninstall in a namespace that enforces `restricted`;
+    nothing is left.
+    """
     world.with_processes()
     values = {**REAL, "replicaCount": 2}
     with namespace(world, NAMESPACE):
@@ -68,4 +70,4 @@ def helm_test_fails(world: ClusterWorld) -> str:
         install(world, NAMESPACE, {**REAL, "replicaCount": 1, "test.server": "127.0.0.1:1", "test.deadline": "3s"})
         done = world.commands.helm("test", RELEASE, "-n", NAMESPACE, "--timeout", HELM_LIMIT, check=False)
         require(done.returncode != 0, "helm test passed, though its server is 127.0.0.1:1")
-    return done.stderr.strip().splitlines()[-1][:160]
+    return str(done.stderr).strip().splitlines()[-1][:160]

@@ -34,7 +34,8 @@ def thousandths(value: float) -> str:
 
 
 class MetricsStub:
-    """Serves `seconds`(number of pods) as the metric of each pod, from the constructor to stop()."""
+    """Serves `seconds`(number of pods) as the metric of each pod, from the constructor to stop().
+    """
 
     def __init__(self, api: Api, folder: Path, seconds: Callable[[int], float]) -> None:
         self.api, self.seconds, self.asked = api, seconds, 0
@@ -64,7 +65,8 @@ class MetricsStub:
         url = urlsplit(handler.path)
         words = unquote(url.path).strip("/").split("/")
         # apis GROUP VERSION namespaces NAMESPACE pods * METRIC
-        code, body = 404, {"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": 404, "message": f"no {handler.path}"}
+        body: dict[str, Any] = {"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": 404, "message": f"no {handler.path}"}
+        code = 404
         if words[:3] == ["apis", GROUP, VERSION] and len(words) == 3:
             code, body = 200, RESOURCES
         elif words[:3] == ["apis", GROUP, VERSION] and words[5:] == ["pods", "*", METRIC]:

@@ -22,7 +22,9 @@ def pod_of(world: ClusterWorld, where: str) -> dict[str, Any]:
 
 @case("cluster")
 def restricted(world: ClusterWorld) -> str:
-    """A pod of the chart's template is let into a namespace that enforces `restricted`; without its security context it is not."""
+    """A pod of the chart's template is let into a namespace that enforces `restricted`; without its
+    security context it is not.
+    """
     with namespace(world, "restricted") as where:
         install(world, where, {**QUICK, "replicaCount": 1})
         good = pod_of(world, where)
@@ -48,7 +50,9 @@ def nodes_of(found: list[dict[str, Any]]) -> list[str]:
 
 @case("cluster")
 def cards(world: ClusterWorld) -> str:
-    """GPU pods run on the node with cards alone, one for each card, and pods without cards never run there."""
+    """GPU pods run on the node with cards alone, one for each card, and pods without cards never
+    run there.
+    """
     with namespace(world, "cards") as where:
         values = {**QUICK, "gpu.enabled": "true", "replicaCount": 3}
         world.commands.helm("install", "longspan", chart_of(world), "-n", where, *settings(values))
@@ -82,7 +86,9 @@ def cordon(world: ClusterWorld, on: bool) -> None:
 
 @case("cluster")
 def disruption_budget(world: ClusterWorld) -> str:
-    """While the replacement of an evicted pod is not ready, the second eviction is refused; afterwards it is not."""
+    """While the replacement of an evicted pod is not ready, the second eviction is refused;
+    afterwards it is not.
+    """
     with namespace(world, "budget") as where:
         install(world, where, {**QUICK, "replicaCount": 3})
         first, second, _ = await_ready(world, where, 3)

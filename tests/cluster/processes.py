@@ -34,7 +34,8 @@ def await_true(what: str, holds: Callable[[], object], limit: float, pause: floa
 
 
 class Process:
-    """A process from the constructor to stop() or kill(). What it prints goes to FOLDER/NAME.log."""
+    """A process from the constructor to stop() or kill(). What it prints goes to FOLDER/NAME.log.
+    """
 
     def __init__(self, folder: Path, name: str, command: Sequence[Union[str, Path]],
                  environment: Optional[dict[str, str]] = None) -> None:
@@ -77,7 +78,8 @@ class Process:
 
 def run(*command: Union[str, Path], limit: float = 120, data: Optional[str] = None, check: bool = True,
         environment: Optional[dict[str, str]] = None) -> subprocess.CompletedProcess[str]:
-    """Runs a command to its end. Wrong with what it printed where it fails, unless check is False."""
+    """Runs a command to its end. Wrong with what it printed where it fails, unless check is False.
+    """
     words = [str(word) for word in command]
     try:
         done = subprocess.run(words, input=data, capture_output=True, text=True, check=False, timeout=PATIENCE * limit,

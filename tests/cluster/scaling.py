@@ -19,7 +19,9 @@ SOON = {"autoscaling.behavior.scaleDown.stabilizationWindowSeconds": 3, "autosca
 
 
 class Scraped:
-    """The predicted queue of the server that has all the load, as each of N pods would have its part."""
+    """The predicted queue of the server that has all the load, as each of N pods would have its
+    part.
+    """
 
     def __init__(self) -> None:
         self.most = 0.0
@@ -58,7 +60,9 @@ def await_replicas(world: ClusterWorld, where: str, what: str, wanted: Any, limi
 
 @case("cluster")
 def autoscaling(world: ClusterWorld) -> str:
-    """Load makes the HPA add servers, by way of the aggregated metrics API; its end takes them away again."""
+    """Load makes the HPA add servers, by way of the aggregated metrics API; its end takes them away
+    again.
+    """
     server = Server(world, LOADED)
     scraped = Scraped()
     stub = MetricsStub(world.api, world.folder, scraped.part)

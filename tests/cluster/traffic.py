@@ -33,7 +33,9 @@ def roll_until_done(world: ClusterWorld, where: str, calling: Calling) -> int:
 
 @case("cluster")
 def rollout(world: ClusterWorld) -> str:
-    """Rollouts of three pods under calls: none fails by the headless Service's name with health checks, nor by the Service's address without."""
+    """Rollouts of three pods under calls: none fails by the headless Service's name with health
+    checks, nor by the Service's address without.
+    """
     world.with_processes()
     found = []
     with namespace(world, "rollout") as where:
@@ -49,7 +51,9 @@ def rollout(world: ClusterWorld) -> str:
 
 @case("cluster")
 def pod_killed(world: ClusterWorld) -> str:
-    """kill -9 of a pod's process under calls: none fails, none takes 5 s, and Kubernetes starts it again."""
+    """kill -9 of a pod's process under calls: none fails, none takes 5 s, and Kubernetes starts it
+    again.
+    """
     world.with_processes()
     with namespace(world, "killed") as where:
         install(world, where, VALUES)

@@ -37,7 +37,9 @@ def asked(world: ClusterWorld, where: str, objects: str) -> tuple[bool, str]:
 
 @case("cluster")
 def every_pair(world: ClusterWorld) -> str:
-    """Each pair of the chart's settings is rendered, and the API server takes every object in a strict dry run that enforces `restricted`."""
+    """Each pair of the chart's settings is rendered, and the API server takes every object in a
+    strict dry run that enforces `restricted`.
+    """
     count, rendered = 0, []
     with namespace(world, "pairs") as where:
         for chosen, values in pairwise():
