@@ -70,7 +70,8 @@ class Kept:
     def __init__(self, target: str) -> None:
         options = [("grpc.keepalive_time_ms", KEEPALIVE * 1000), ("grpc.keepalive_permit_without_calls", 1), ("grpc.http2.max_pings_without_data", 0),
                    ("grpc.use_local_subchannel_pool", 1), ("grpc.enable_retries", 0)]
-        self.target, self.states, self.channel = target, [], grpc.insecure_channel(target, options)  # type: ignore[var-annotated]
+        self.target, self.channel = target, grpc.insecure_channel(target, options)
+        self.states: list[grpc.ChannelConnectivity] = []
         self.channel.subscribe(self.states.append, try_to_connect=True)
         await_true(f"a connection to {target}", lambda: grpc.ChannelConnectivity.READY in self.states, 20)
 

@@ -84,10 +84,11 @@ class Pod:
         self.ports = {port["name"]: port["containerPort"] for port in self.container.get("ports", []) if "name" in port}
         self.folder = kubelet.folder / self.name
         self.folder.mkdir(exist_ok=True)
+        self.netns = f"pod-{self.uid}"
         self.deleted = threading.Event()
         self.restarts, self.ready = 0, False
         self.exit_code: Optional[int] = None
-        self.address = kubelet.network.add(self.name)
+        self.address = kubelet.network.add(self.netns)
         self.thread = threading.Thread(target=self._run, daemon=True)
         self.thread.start()
 
@@ -110,7 +111,7 @@ class Pod:
         finally:
             if hasattr(self, "process"):
                 self.process.kill()
-            self.kubelet.network.remove(self.name)
+            self.kubelet.network.remove(self.netns)
 
     def _volumes(self) -> dict[str, Path]:
         """Makes the folders of the mounts; which path inside is which folder."""
@@ -163,7 +164,7 @@ class Pod:
         self.started_at, self.exit_code = now(), None
         self.probes = {kind: Probe(self.container.get(f"{kind}Probe"), f"{kind}Probe" not in self.container) for kind in ("startup", "readiness", "liveness")}
         self.probes["liveness"].good = True
-        self.process = Process(self.folder, "container", ["nsenter", f"--net=/run/netns/{self.name}", *self._command()], environment=self._environment())
+        self.process = Process(self.folder, "container", ["nsenter", f"--net=/run/netns/{self.netns}", *self._command()], environment=self._environment())
         self._report()
 
     def _watch(self) -> None:
@@ -235,10 +236,14 @@ class Kubelet:
         query = "?" + urllib.parse.urlencode({"fieldSelector": f"spec.nodeName={NODE}"})
         while not self.over.is_set():
             try:
-                for body in self.api.call("GET", path("Pod") + query)["items"]:
+                found = self.api.call("GET", path("Pod") + query)["items"]
+                for body in found:
                     self._take(body)
-            except Wrong as wrong:
-                self.faults.append(str(wrong))
+                # A pod that has ended is deleted without a grace period.
+                for uid in self.pods.keys() - {body["metadata"]["uid"] for body in found}:
+                    self.pods[uid].deleted.set()
+            except Exception as error:  # the tests show it
+                self.faults.append(f"the kubelet: {type(error).__name__}: {error}")
             self.over.wait(0.2)
 
     def _take(self, body: dict[str, Any]) -> None:

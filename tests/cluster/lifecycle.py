@@ -29,7 +29,7 @@ def helm_test(world: ClusterWorld) -> str:
     done = world.commands.helm("test", RELEASE, "-n", NAMESPACE, "--timeout", HELM_LIMIT, check=False)
     log = world.kubelet.folder / f"{RELEASE}-test" / "container.log"
     printed = log.read_text() if log.exists() else "nothing"
-    equal(f"exit code of helm test (its pod printed {printed[-400:]!r}, helm {done.stderr[-400:]!r})", done.returncode, 0)
+    equal(f"exit code of helm test (its pod printed {printed[-400:]!r}, helm {done.stderr[-400:]!r}, the kubelet's faults {world.faults()[:3]})", done.returncode, 0)
     require("nothing truncated, one pass" in printed, f"the pod of helm test printed {printed[-400:]!r}, without a document read in one pass")
     return printed.splitlines()[0]
 
