@@ -35,12 +35,17 @@ def chart_of(world: ClusterWorld) -> Path:
 def namespace(world: ClusterWorld, name: str) -> Iterator[str]:
     """A namespace that enforces `restricted`, and is gone afterwards."""
     world.api.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": RESTRICTED}})
+    wanted = True
     try:
         yield name
+    except KeyboardInterrupt:
+        wanted = False  # all ends now
+        raise
     finally:
-        world.commands.helm("uninstall", RELEASE, "-n", name, "--wait", "--timeout", HELM_LIMIT, check=False)
-        world.api.delete("Namespace", "", name)
-        await_true(f"namespace {name} is gone", lambda: world.api.get("Namespace", "", name) is None, 90)
+        if wanted:
+            world.commands.helm("uninstall", RELEASE, "-n", name, "--wait", "--timeout", HELM_LIMIT, check=False)
+            world.api.delete("Namespace", "", name)
+            await_true(f"namespace {name} is gone", lambda: world.api.get("Namespace", "", name) is None, 90)
 
 
 def install(world: ClusterWorld, where: str, values: dict[str, Any], *options: str) -> None:

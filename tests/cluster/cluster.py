@@ -67,7 +67,9 @@ def main() -> int:
     if needs_kube and not arguments.kube:
         print("cluster-test: the tests of group cluster need --kube", file=sys.stderr)
         return 2
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # Who starts it in the background of a shell has SIGINT ignored.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.default_int_handler)
     folder = Path(tempfile.mkdtemp(prefix="longspan-cluster-"))
     report = Report()
     try:
