@@ -6,7 +6,7 @@ from typing import Any
 
 from chart import HELM_LIMIT, REAL, RELEASE, args_of, await_ready, install, left_over, namespace, pods, upgrade
 from cluster_world import ClusterWorld
-from processes import run
+from processes import await_true, run
 from report import case, equal, require, say
 from servers import GRPC
 
@@ -56,6 +56,8 @@ def lifecycle(world: ClusterWorld) -> str:
         say("upgraded, rolled back, tested again")
         require("--drain-delay=3s" in args_of(pods(world, NAMESPACE)[0]), "the drain of the values is not in the arguments")
         world.commands.helm("uninstall", RELEASE, "-n", NAMESPACE, "--wait", "--timeout", HELM_LIMIT)
+        # helm does not wait for the pods' grace periods.
+        await_true("the pods are gone", lambda: not world.api.all("Pod", NAMESPACE), 40, 1)
         equal("objects left behind", left_over(world, NAMESPACE), [])
         codes = [code for _, code, _ in world.kubelet.exits]
         equal(f"exit codes of the {len(codes)} servers that were ended", {code for code in codes}, {0})
