@@ -11,33 +11,34 @@ FILES = [{"path": "config.json", "url": "https://models.example/config.json", "s
 PARENTS = [{"name": "public", "namespace": "gateways"}]
 KEDA = {"enabled": True, "serverAddress": "http://prometheus.monitoring:9090"}
 
-# Each parameter has named settings: the values that it gives.
+# Each parameter has named settings: the values that it gives. Names that look like numbers must
+# stay strings.
 PARAMETERS: dict[str, dict[str, Values]] = {
     "model": {
         "image": {},
         "image path": {"model": {"path": "/opt/models/x", "name": "x"}},
-        "pvc": {"model": {"source": "pvc", "path": "org/name", "pvc": {"claimName": "models"}}},
-        "files": {"model": {"source": "download", "name": "org/name", "download": {"files": FILES, "tokenSecret": {"name": "hub"}}}},
+        "pvc": {"model": {"source": "pvc", "path": "org/name", "pvc": {"claimName": "42"}}},
+        "files": {"model": {"source": "download", "name": "org/name", "download": {"files": FILES, "tokenSecret": {"name": "123", "key": "on"}}}},
         "archive": {"model": {"source": "download", "name": "m", "path": "sub", "download": {"archive": {"url": "https://models.example/m.tar.gz", "sha256": SHA}}}},
         "imageVolume": {"model": {"source": "imageVolume", "imageVolume": {"reference": "models/m:1"}}},
     },
     "device": {
         "cpu": {},
-        "gpu": {"gpu": {"enabled": True, "runtimeClassName": "nvidia", "nodeSelector": {"gpu": "h100"}}},
+        "gpu": {"gpu": {"enabled": True, "runtimeClassName": "1.5", "nodeSelector": {"gpu": "h100"}}},
         "gpus": {"gpu": {"enabled": True, "count": 4, "device": "auto"}, "nodeSelector": {"zone": "a"}, "tolerations": [{"operator": "Exists"}]},
         "mig": {"gpu": {"enabled": True, "resource": "nvidia.com/mig-1g.10gb"}, "strategy": {"type": "Recreate", "rollingUpdate": None}},
     },
     "tls": {
         "off": {},
         "grpc": {"tls": {"existingSecret": "cert"}},
-        "both": {"tls": {"existingSecret": "cert", "http": True}},
-        "mtls": {"tls": {"existingSecret": "cert", "clientCA": {"existingSecret": "authority"}}},
+        "both": {"tls": {"existingSecret": "123", "http": True, "caKey": "0x1"}},
+        "mtls": {"tls": {"existingSecret": "cert", "clientCA": {"existingSecret": "1e3"}}},
         "no ca": {"tls": {"existingSecret": "cert", "caKey": ""}},
     },
     "auth": {
         "off": {},
-        "keys": {"auth": {"existingSecret": "keys"}},
-        "tested": {"auth": {"existingSecret": "keys"}, "test": {"keySecret": {"name": "key"}}},
+        "keys": {"auth": {"existingSecret": "null", "key": "1"}},
+        "tested": {"auth": {"existingSecret": "keys"}, "test": {"keySecret": {"name": "0", "key": "true"}}},
         "pages": {"auth": {"existingSecret": "keys"}, "config": {"http-page-keys": True}, "metrics": {"serviceMonitor": {"authorization": {"credentials": {"name": "key", "key": "key"}}}}},
     },
     "http": {"on": {}, "off": {"http": {"enabled": False}}, "port": {"http": {"port": 9000}, "grpc": {"port": 9001}}},
@@ -52,8 +53,8 @@ PARAMETERS: dict[str, dict[str, Values]] = {
     "rules": {"off": {}, "on": {"metrics": {"prometheusRule": {"enabled": True}, "dashboards": {"enabled": True}}}},
     "doors": {
         "none": {},
-        "ingress": {"ingress": {"grpc": {"enabled": True, "className": "nginx", "hosts": ["grpc.example"], "tls": [{"secretName": "s", "hosts": ["grpc.example"]}]}}},
-        "ingresses": {"ingress": {"grpc": {"enabled": True, "backendProtocolAnnotation": ""}, "http": {"enabled": True, "hosts": ["a.example", "b.example"], "annotations": {"x": "y"}}}},
+        "ingress": {"ingress": {"grpc": {"enabled": True, "className": "007", "hosts": ["grpc.example"], "tls": [{"secretName": "s", "hosts": ["grpc.example"]}]}}},
+        "ingresses": {"ingress": {"grpc": {"enabled": True, "backendProtocolAnnotation": ""}, "http": {"enabled": True, "hosts": ["a.example", "b.example"], "annotations": {"x": "1e3"}}}},
         "route": {"gateway": {"grpc": {"enabled": True, "parentRefs": PARENTS, "hostnames": ["grpc.example"]}}},
         "routes": {"gateway": {"grpc": {"enabled": True, "parentRefs": PARENTS}, "http": {"enabled": True, "parentRefs": PARENTS, "paths": ["/v1"]}}},
     },
@@ -68,11 +69,11 @@ PARAMETERS: dict[str, dict[str, Values]] = {
     "config": {"none": {}, "some": {"config": {"max-tokens": "8Ki", "max-text-bytes": 8388608, "default-deadline": "2m", "page": False, "cors-origin": ["https://a.example", "*"]},
                                     "extraArgs": ["--reflection"], "extraEnv": [{"name": "OMP_WAIT_POLICY", "value": "passive"}]}},
     "extras": {"none": {}, "all": {
-        "commonLabels": {"team": "search"}, "podLabels": {"team": "other", "tier": "x"}, "podAnnotations": {"a": "b"}, "imagePullSecrets": [{"name": "regcred"}],
-        "priorityClassName": "high", "schedulerName": "other", "affinity": {"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [
+        "commonLabels": {"team": "search"}, "podLabels": {"team": "other", "tier": "x"}, "podAnnotations": {"a": "true"}, "imagePullSecrets": [{"name": "regcred"}],
+        "priorityClassName": "1", "schedulerName": "2", "affinity": {"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [
             {"topologyKey": "kubernetes.io/hostname", "labelSelector": {"matchLabels": {"app": "x"}}}]}},
         "topologySpreadConstraints": [], "extraVolumes": [{"name": "more", "emptyDir": {}}], "extraVolumeMounts": [{"name": "more", "mountPath": "/more"}],
-        "serviceAccount": {"create": False}, "headless": {"enabled": False}, "service": {"type": "LoadBalancer", "annotations": {"a": "b"}},
+        "serviceAccount": {"create": False, "name": "123"}, "headless": {"enabled": False}, "service": {"type": "LoadBalancer", "annotations": {"a": "b"}},
         "podSecurityContext": {"runAsUser": None, "runAsGroup": None, "fsGroup": None}, "image": {"digest": "sha256:" + SHA}, "test": {"enabled": False}}},
 }
 

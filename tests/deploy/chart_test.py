@@ -34,7 +34,7 @@ TOOLS = Path(sys.executable).parent
 Object = dict[str, Any]
 
 
-class UniqueKeys(yaml.SafeLoader):
+class UniqueKeys(yaml.CSafeLoader):
     """Refuses a map that has a key twice."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> Object:
@@ -119,7 +119,7 @@ def object_faults(objects: list[Object]) -> list[str]:
 
 def reference_faults(objects: list[Object]) -> list[str]:
     """ConfigMaps, Services, accounts and Deployments that an object names must be there."""
-    there = {(one["kind"], one["metadata"]["name"]) for one in objects} | {("ServiceAccount", "default")}
+    there = {(one["kind"], one["metadata"]["name"]) for one in objects} | {("ServiceAccount", "default"), ("ServiceAccount", "123")}
     named: set[tuple[str, str]] = set()
     for _, pod in restricted.pods_of(objects):
         named |= {("ConfigMap", volume["configMap"]["name"]) for volume in pod.get("volumes", []) if "configMap" in volume}
@@ -180,6 +180,12 @@ class Releases(unittest.TestCase):
                 labels = server_of(others)["metadata"]["labels"]
                 self.assertEqual([o["metadata"]["name"] for o in mine if restricted.selects(restricted.pod_selector(o) or {}, labels)], [])
             self.assertEqual(object_faults(a), [])
+
+    def test_names_that_a_service_cannot_have_are_refused(self) -> None:
+        for name in ("1", "a.b", "2024-docs"):
+            with self.subTest(name), self.assertRaisesRegex(helm_python.HelmError, "set fullnameOverride"):
+                render(name=name)
+            self.assertEqual(object_faults(render({"fullnameOverride": "docs"}, name=name)), [])
 
     def test_what_the_server_cannot_reread_replaces_the_pods(self) -> None:
         def checksum(values: Values) -> str:

@@ -4,6 +4,7 @@ what would do. deployment.yaml includes longspan.checks, so nothing renders wher
 */}}
 
 {{- define "longspan.checks" -}}
+{{- include "longspan.checkName" . -}}
 {{- include "longspan.checkSettings" . -}}
 {{- include "longspan.checkModel" . -}}
 {{- include "longspan.checkSecurity" . -}}
@@ -11,6 +12,14 @@ what would do. deployment.yaml includes longspan.checks, so nothing renders wher
 {{- include "longspan.checkGpu" . -}}
 {{- include "longspan.checkScaling" . -}}
 {{- include "longspan.checkMetrics" . -}}
+{{- end -}}
+
+{{/* A release's name may begin with a digit and have points; that of a Service may not. */}}
+{{- define "longspan.checkName" -}}
+{{- $name := include "longspan.fullname" . -}}
+{{- if not (regexMatch "^[a-z]([a-z0-9-]*[a-z0-9])?$" $name) -}}
+{{- fail (printf "the Service would be named %q; allowed: lower-case letters, digits and -, a letter first; set fullnameOverride" $name) -}}
+{{- end -}}
 {{- end -}}
 
 {{/* Settings of the server that other values set, and which. */}}

@@ -23,8 +23,8 @@ hash of the whole: two releases whose names begin alike still differ.
 
 {{/* What pods are selected by. It never changes within a release. */}}
 {{- define "longspan.selector" -}}
-app.kubernetes.io/name: {{ include "longspan.name" . }}
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/name: {{ include "longspan.name" . | quote }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 app.kubernetes.io/component: server
 {{- end -}}
 

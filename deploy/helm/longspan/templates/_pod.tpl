@@ -27,28 +27,28 @@ the file of --config.
 - --listen=0.0.0.0:{{ .Values.grpc.port | int }}
 - --http={{ ternary (printf "0.0.0.0:%d" (.Values.http.port | int)) "off" .Values.http.enabled }}
 {{- with include "longspan.modelFolder" . }}
-- --model={{ . }}
+- {{ printf "--model=%s" . | quote }}
 {{- end }}
 {{- with .Values.model.name }}
-- --model-name={{ . }}
+- {{ printf "--model-name=%s" . | quote }}
 {{- end }}
 - --device={{ include "longspan.device" . }}
 - --drain-delay={{ .Values.drain.delaySeconds | int }}s
 - --drain-limit={{ .Values.drain.limitSeconds | int }}s
 {{- with .Values.tls }}
 {{- if .existingSecret }}
-- --tls-cert=/etc/longspan-tls/{{ .certKey }}
-- --tls-key=/etc/longspan-tls/{{ .keyKey }}
+- {{ printf "--tls-cert=/etc/longspan-tls/%s" .certKey | quote }}
+- {{ printf "--tls-key=/etc/longspan-tls/%s" .keyKey | quote }}
 {{- end }}
 {{- if .clientCA.existingSecret }}
-- --tls-client-ca=/etc/longspan-client-ca/{{ .clientCA.key }}
+- {{ printf "--tls-client-ca=/etc/longspan-client-ca/%s" .clientCA.key | quote }}
 {{- end }}
 {{- if .http }}
 - --http-tls
 {{- end }}
 {{- end }}
 {{- if .Values.auth.existingSecret }}
-- --auth-keys-file=/etc/longspan-auth/{{ .Values.auth.key }}
+- {{ printf "--auth-keys-file=/etc/longspan-auth/%s" .Values.auth.key | quote }}
 {{- end }}
 {{- range .Values.extraArgs }}
 - {{ . | quote }}
@@ -139,12 +139,12 @@ grpc:
 {{- if eq .source "pvc" }}
 - name: model
   persistentVolumeClaim:
-    claimName: {{ .pvc.claimName }}
+    claimName: {{ .pvc.claimName | quote }}
     readOnly: true
 {{- else if eq .source "imageVolume" }}
 - name: model
   image:
-    reference: {{ .imageVolume.reference }}
+    reference: {{ .imageVolume.reference | quote }}
     pullPolicy: {{ .imageVolume.pullPolicy }}
 {{- else if eq .source "download" }}
 - name: model
@@ -158,19 +158,19 @@ grpc:
 {{- if .Values.tls.existingSecret }}
 - name: tls
   secret:
-    secretName: {{ .Values.tls.existingSecret }}
+    secretName: {{ .Values.tls.existingSecret | quote }}
     defaultMode: 0440
 {{- end }}
 {{- if .Values.tls.clientCA.existingSecret }}
 - name: client-ca
   secret:
-    secretName: {{ .Values.tls.clientCA.existingSecret }}
+    secretName: {{ .Values.tls.clientCA.existingSecret | quote }}
     defaultMode: 0440
 {{- end }}
 {{- if .Values.auth.existingSecret }}
 - name: auth
   secret:
-    secretName: {{ .Values.auth.existingSecret }}
+    secretName: {{ .Values.auth.existingSecret | quote }}
     defaultMode: 0440
 {{- end }}
 {{- with .Values.extraVolumes }}
@@ -182,14 +182,14 @@ grpc:
 {{- define "longspan.initContainers" -}}
 {{- with .Values.model.download -}}
 - name: model
-  image: {{ .image }}
+  image: {{ .image | quote }}
   command: [python3, -B, /download/fetch_model.py, /download/downloads.json, /models/{{ $.Values.model.name }}]
   {{- with .tokenSecret }}
   {{- if .name }}
   env:
     - name: MODEL_TOKEN
       valueFrom:
-        secretKeyRef: {name: {{ .name }}, key: {{ .key }}}
+        secretKeyRef: {name: {{ .name | quote }}, key: {{ .key | quote }}}
   {{- end }}
   {{- end }}
   resources:
