@@ -30,7 +30,9 @@ SERVICE_CONFIG: dict[str, Any] = {
             "initialBackoff": "0.2s",
             "maxBackoff": "5s",
             "backoffMultiplier": 3,
-            "retryableStatusCodes": ["UNAVAILABLE", "RESOURCE_EXHAUSTED"],
+            # CANCELLED is a server that ended with the call open; what this side cancels is not
+            # repeated.
+            "retryableStatusCodes": ["UNAVAILABLE", "RESOURCE_EXHAUSTED", "CANCELLED"],
         },
     }],
 }
