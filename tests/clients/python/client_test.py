@@ -4,6 +4,7 @@
 """
 import asyncio
 import dataclasses
+import json
 import pickle
 import sys
 import threading
@@ -42,6 +43,13 @@ def in_loop(call):
             return await call(async_client)
 
     return asyncio.run(main())
+
+
+class ServiceConfigTest(unittest.TestCase):
+    def test_the_file_for_other_languages_is_what_this_client_uses(self):
+        shipped = json.loads((harness.SOURCE / "client/service_config.json").read_text())
+        self.assertEqual(longspan._channel.service_config(retry=True, health_checks=True), shipped)
+        self.assertNotIn("healthCheckConfig", longspan._channel.service_config(retry=True, health_checks=False))
 
 
 class EncodeTest(unittest.TestCase):

@@ -36,12 +36,12 @@ class AsyncClient:
     def __init__(self, target: str = "127.0.0.1:50051", *, key: Optional[str] = None, tls: bool = False,
                  ca: Optional[PathOrPem] = None, certificate: Optional[PathOrPem] = None, private_key: Optional[PathOrPem] = None,
                  timeout: Optional[float] = 60.0, no_deadline: bool = False, retry: bool = True,
-                 options: Sequence[tuple[str, Any]] = ()) -> None:
+                 health_checks: bool = False, options: Sequence[tuple[str, Any]] = ()) -> None:
         self._timeout = channels.check_timeout(timeout, no_deadline)
         self._retry = retry
         self._metadata = (("authorization", f"Bearer {key}"),) if key else ()
         self._target, self._secret = target, channels.credentials(tls, ca, certificate, private_key)
-        self._options = channels.options(target, retry, options)
+        self._options = channels.options(target, retry, health_checks, options)
         self._answer_bytes = channels.answer_bytes(self._options)
         self._open: Any = None  # the channel, from the first call on, when there is a loop
         self._limits: Any = None

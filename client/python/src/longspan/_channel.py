@@ -30,30 +30,55 @@ SERVICE_CONFIG: dict[str, Any] = {
             "initialBackoff": "0.2s",
             "maxBackoff": "5s",
             "backoffMultiplier": 3,
-            "retryableStatusCodes": ["UNAVAILABLE", "RESOURCE_EXHAUSTED"],
+            # CANCELLED is a server that ended with the call open; what this side cancels is not
+            # repeated.
+            "retryableStatusCodes": ["UNAVAILABLE", "RESOURCE_EXHAUSTED", "CANCELLED"],
         },
     }],
 }
+
+# Each address is asked for its health (grpc.health.v1, Watch), and is left out while it does not say
+# SERVING: while it drains, or accepts connections and answers nothing. Not by default: where one
+# address stands for several servers (a Service's, a proxy's), a draining one would be left out
+# before the connection moves to another.
+HEALTH_CHECKS: dict[str, Any] = {"healthCheckConfig": {"serviceName": contract.SERVICE}}
 
 # A request that is larger than this buffer would not be repeated. gRPC's default is 256 KiB, less
 # than one book; the server takes requests of 16 MiB unless it is told otherwise.
 _RETRY_BUFFER_BYTES = 64 << 20
 
 
-def options(target: str, retry: bool, given: Sequence[tuple[str, Any]]) -> list[tuple[str, Any]]:
+def service_config(retry: bool, health_checks: bool) -> dict[str, Any]:
+    """gRPC's service config of a channel. client/service_config.json is that with both."""
+    made = dict(SERVICE_CONFIG) if retry else {"loadBalancingConfig": SERVICE_CONFIG["loadBalancingConfig"]}
+    return {**made, **HEALTH_CHECKS} if health_checks else made
+
+
+def options(target: str, retry: bool, health_checks: bool, given: Sequence[tuple[str, Any]]) -> list[tuple[str, Any]]:
     """The channel's options; those that the caller gives win."""
     made: dict[str, Any] = {
         # The server bounds its answers (max_answer_bytes). gRPC's default for a received message is
         # 4 MiB, less than the vectors of 3,000 spans.
         "grpc.max_receive_message_length": -1,
         "grpc.max_send_message_length": -1,
-        "grpc.service_config": json.dumps(SERVICE_CONFIG if retry else {"loadBalancingConfig": SERVICE_CONFIG["loadBalancingConfig"]}),
+        "grpc.service_config": json.dumps(service_config(retry, health_checks)),
         "grpc.enable_retries": int(retry),
         "grpc.per_rpc_retry_buffer_size": _RETRY_BUFFER_BYTES,
         # gRPC's defaults are one second and two minutes: a server that starts would be found late.
         "grpc.initial_reconnect_backoff_ms": 200,
         "grpc.min_reconnect_backoff_ms": 200,
         "grpc.max_reconnect_backoff_ms": 1000,
+        # A server that is frozen, or whose machine is gone, closes no connection. While calls wait
+        # for one it is asked every 10 s, and its calls go to another after 20 s without an answer.
+        "grpc.keepalive_time_ms": 10_000,
+        "grpc.keepalive_timeout_ms": 20_000,
+        # gRPC also pings to measure the connection, and waits a minute for those. It sends no second
+        # ping meanwhile.
+        "grpc.http2.ping_timeout_ms": 20_000,
+        "grpc.http2.max_pings_without_data": 0,  # gRPC's default is two, too few for a long text
+        # gRPC asks for a name's addresses again when a connection is lost, but not within 30 s. In
+        # that time a rollout can replace all that it knows.
+        "grpc.dns_min_time_between_resolutions_ms": 2_000,
     }
     host = target.rpartition("///")[2]
     if host.startswith(("127.", "localhost:", "[::1]", "unix:", "unix-abstract:")):

@@ -42,6 +42,10 @@ class Client:
     no_deadline  calls may wait for ever; `timeout` is not used
     retry        whether calls are made again while the server is UNAVAILABLE or RESOURCE_EXHAUSTED:
                  up to 5 attempts, and when the server says
+    health_checks
+                 whether each address is asked for its health, and left out while it is not SERVING.
+                 For a target that resolves to every server, as a headless Service does; not for one
+                 address that stands for several
     options      further options of gRPC's channel, which win over ours
 
     Errors are LongspanError and its subclasses. ValueError and TypeError are raised for what no
@@ -51,12 +55,12 @@ class Client:
     def __init__(self, target: str = "127.0.0.1:50051", *, key: Optional[str] = None, tls: bool = False,
                  ca: Optional[PathOrPem] = None, certificate: Optional[PathOrPem] = None, private_key: Optional[PathOrPem] = None,
                  timeout: Optional[float] = 60.0, no_deadline: bool = False, retry: bool = True,
-                 options: Sequence[tuple[str, Any]] = ()) -> None:
+                 health_checks: bool = False, options: Sequence[tuple[str, Any]] = ()) -> None:
         self._timeout = channels.check_timeout(timeout, no_deadline)
         self._retry = retry
         self._metadata = (("authorization", f"Bearer {key}"),) if key else ()
         secret = channels.credentials(tls, ca, certificate, private_key)
-        made = channels.options(target, retry, options)
+        made = channels.options(target, retry, health_checks, options)
         self._answer_bytes = channels.answer_bytes(made)
         self._channel = grpc.secure_channel(target, secret, made) if secret else grpc.insecure_channel(target, made)
         self._limits: Any = None  # of the contract
