@@ -3,6 +3,7 @@
 #                                            repository's root; sanitizers
 #   longspan_add_program(NAME MAIN LIBRARY)  a program that finds its libraries both in the build
 #                                            folder and where it is installed
+#   LONGSPAN_MAP_PATHS                       an option; LONGSPAN_MAPPED_FOLDERS are the pairs
 
 # ccache hashes paths below _base relative to the build folder. Where the sources lie beside the
 # build folder, as ./dev arranges it, every checkout has the same relative paths and shares what is
@@ -16,6 +17,18 @@ if(CCACHE)
   endif()
   set(CMAKE_CXX_COMPILER_LAUNCHER
       "${CMAKE_COMMAND}" -E env CCACHE_NOHASHDIR=1 "CCACHE_BASEDIR=${_base}" "${CCACHE}")
+endif()
+
+# Messages of assertions, in headers of LibTorch and in crates, name the files that they stand in.
+# With this option they name them relative to the folders of the build, so that two builds of the
+# same sources are the same bytes wherever they were made. The image is built so.
+option(LONGSPAN_MAP_PATHS "Keep the folders of the build out of the programs" OFF)
+set(LONGSPAN_MAPPED_FOLDERS)
+if(LONGSPAN_MAP_PATHS)
+  # Of several that fit, compilers take the last.
+  set(LONGSPAN_MAPPED_FOLDERS "${LONGSPAN_CACHE}=cache" "${CMAKE_BINARY_DIR}=build" "${CMAKE_SOURCE_DIR}=longspan")
+  list(TRANSFORM LONGSPAN_MAPPED_FOLDERS PREPEND "-ffile-prefix-map=" OUTPUT_VARIABLE _mapped)
+  add_compile_options(${_mapped})
 endif()
 
 add_library(longspan_options INTERFACE)
