@@ -36,9 +36,10 @@ COPY core core
 COPY server server
 COPY client client
 RUN ./dev build longspan-server longspan longspan-model embedded_model && ./dev install /opt/longspan
-# The same files give the same layers, whenever they were built.
-COPY deploy/image/assemble_root.py deploy/image/
+COPY deploy/image/assemble_root.py deploy/image/crate_licenses.py deploy/image/
+# The same files give the same layers, whenever they were built: their times are one and the same.
 RUN python3 deploy/image/assemble_root.py /rootfs /opt/longspan/bin/longspan-server /opt/longspan/bin/longspan \
+    && python3 deploy/image/crate_licenses.py core/tokenizer/ffi/Cargo.toml /opt/longspan/licenses/crates \
     && find /opt/longspan /rootfs -exec touch --no-dereference --date=@0 {} +
 
 FROM scratch AS server
