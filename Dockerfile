@@ -7,7 +7,7 @@
 # and no package manager: the two programs, the libraries that they load, certificates. The server
 # runs as user 10001, needs no writable root and drains on SIGTERM. Build arguments:
 #   BASE       Debian 12 image to build on
-#   PACKAGES   locked: the Debian packages of deploy/image/packages.lock; newest: what the mirror has
+#   PACKAGES   Debian packages: locked (deploy/image/packages.lock), or newest: what the mirror has
 #   VERSION, REVISION, SOURCE   for the labels; ./dev image sets the first two
 #   SOURCES, CACHE              folders of the build, which must not matter (./dev image --twice)
 ARG BASE=debian:bookworm-slim

@@ -1,16 +1,16 @@
 #!/bin/bash
-# ./dev image [--target cpu|gpu|server] [--twice]: builds an image and tries it out. The container runs
-# as a user that is not root, with a read-only root file system and without capabilities. It must
-# become healthy, encode a document, refuse to write, and stop with exit code 0 on SIGTERM; once more
-# with a model that is mounted. The bill of materials (SPDX) is written beside it. This takes a
-# Docker engine (DOCKER_HOST).
+# ./dev image [--target cpu|gpu|server] [--twice] [--lock]: builds an image and tries it out. The
+# container runs as a user that is not root, with a read-only root file system and without
+# capabilities. It must become healthy, encode a document, refuse to write, and stop with exit code
+# 0 on SIGTERM; once more with a model that is mounted. The bill of materials (SPDX) is written to
+# LONGSPAN_CACHE/image. This takes a Docker engine (DOCKER_HOST).
 #   --target    cpu (the default); gpu: with the plugin for NVIDIA cards; server: without a model
 #   --twice     builds the programs again, in other folders and without a cache: the same bytes?
 #   --lock      writes deploy/image/packages.lock anew, with what the package mirror has, and ends
 # Variables:
 #   BASE                  Debian 12 image to build on (debian:bookworm-slim)
 #   IMAGE                 name of the image (longspan:dev)
-#   PACKAGES              locked: the Debian packages of the lock (the default); newest: the mirror's
+#   PACKAGES              Debian packages: locked (deploy/image/packages.lock), or newest
 #   DOCKER_BUILDKIT       1: BuildKit, 0: the legacy builder (the default is what the client has)
 #   SOURCE                address of the sources, for the label
 #   LONGSPAN_IMAGE_PORT   port of 127.0.0.1 that the trial run takes for gRPC (50251)

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Puts together the root file system of the image, out of files of the Debian packages that are installed here.
+"""Puts together the root file system of the image, out of installed Debian packages' files.
 
     assemble_root.py ROOT PROGRAM...
 
@@ -106,7 +106,7 @@ def owners(paths: Iterable[Path]) -> dict[str, set[str]]:
 
 
 def describe(package: str, files: set[str], root: Path) -> None:
-    """A package's entry, the sums of those of its files that are in the image, and its copyright."""
+    """A package's entry, the sums of its files that are in the image, its copyright."""
     status = root / "var/lib/dpkg/status.d"
     status.mkdir(parents=True, exist_ok=True)
     (status / package).write_text(run("dpkg-query", "-s", package))

@@ -38,7 +38,7 @@ def linked(tree: dict[str, Any]) -> list[dict[str, Any]]:
     while todo:
         for dependency in nodes[todo.pop()]["deps"]:
             name = dependency["pkg"]
-            kinds = [kind["kind"] for kind in dependency["dep_kinds"]]   # None: an ordinary dependency
+            kinds = [kind["kind"] for kind in dependency["dep_kinds"]]   # None: an ordinary one
             macro = any("proc-macro" in target["kind"] for target in packages[name]["targets"])
             if None in kinds and not macro and name not in seen:
                 seen.add(name)

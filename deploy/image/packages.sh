@@ -1,11 +1,11 @@
 #!/bin/bash
 # The Debian packages that the image is built with, at the versions of packages.lock. It runs as
 # root in a container, where it may change what is installed:
-#   packages.sh pin      makes apt take the versions of the lock; fails where the mirror lacks one
-#   packages.sh check    fails where a package has another version than the lock, or is not in it
+#   packages.sh pin      makes apt take the versions of the lock; fails where the mirror has others
+#   packages.sh check    fails where a package has another version, or is not in the lock
 #   packages.sh list     what is installed, as the lock has it; ./dev image --lock calls this
 # Variable:
-#   PACKAGES             locked (the default), or newest: what the mirror has, whatever the lock says
+#   PACKAGES             locked (the default), or newest: what the mirror has, lock or not
 set -euo pipefail
 LOCK=$(dirname "$(readlink -f "$0")")/packages.lock
 PREFERENCES=${LONGSPAN_APT_PREFERENCES:-/etc/apt/preferences.d/longspan}

@@ -46,9 +46,12 @@ licensing = get_spdx_licensing()
 class Image:
     """What was found in the files of the image."""
 
-    packages: list[dict[str, str]] = field(default_factory=list)   # fields of dpkg's entries
-    crates: list[tuple[str, str, str]] = field(default_factory=list)   # name, version, licence
-    sums: dict[str, tuple[str, str]] = field(default_factory=dict)   # SHA-1 and SHA-256 by the path below PREFIX
+    # Fields of dpkg's entries.
+    packages: list[dict[str, str]] = field(default_factory=list)
+    # Name, version and licence.
+    crates: list[tuple[str, str, str]] = field(default_factory=list)
+    # SHA-1 and SHA-256 by the path below PREFIX.
+    sums: dict[str, tuple[str, str]] = field(default_factory=dict)
 
 
 def read_image(stream: tarfile.TarFile) -> Image:
@@ -57,13 +60,15 @@ def read_image(stream: tarfile.TarFile) -> Image:
         content = stream.extractfile(member) if member.isfile() else None
         if content is None:
             continue
-        name = member.name.removeprefix("./")
-        below = name.removeprefix(PREFIX)
-        if name.startswith(STATUS) and not name.endswith(".md5sums"):
+        path = member.name.removeprefix("./")
+        below = path.removeprefix(PREFIX)
+        if path.startswith(STATUS) and not path.endswith(".md5sums"):
             lines = content.read().decode().splitlines()
             image.packages.append(dict(line.split(": ", 1) for line in lines if re.match(r"[A-Z][\w-]*: ", line)))
         elif below == "licenses/crates/crates.tsv":
-            image.crates = [tuple(line.split("\t")) for line in content.read().decode().splitlines()]   # type: ignore[misc]
+            for line in content.read().decode().splitlines():
+                name, version, license_ = line.split("\t")
+                image.crates.append((name, version, license_))
         elif below in (*PROGRAMS, MODEL[0]):
             bytes_ = content.read()
             image.sums[below] = (hashlib.sha1(bytes_).hexdigest(), hashlib.sha256(bytes_).hexdigest())

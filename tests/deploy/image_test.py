@@ -204,7 +204,7 @@ class Bill(unittest.TestCase):
 
 
 def loaded(path):
-    """Type, address, flags, size and bytes of each section that is loaded, and what DT_... of .dynamic point to."""
+    """What is in each section that is loaded, and what the DT_... of .dynamic point to."""
     with path.open("rb") as file:
         head = file.read(64)
         table, size, count = *struct.unpack_from("<Q", head, 40), *struct.unpack_from("<HH", head, 58)
