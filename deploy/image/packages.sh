@@ -15,7 +15,7 @@ WAYS="take the new versions (./dev image --lock writes packages.lock anew, and g
 
 die() { echo "packages: $*" >&2; exit 1; }
 installed() { dpkg-query -W -f '${db:Status-Status} ${Package}=${Version}\n' | sed -n 's/^installed //p' | LC_ALL=C sort -u; }
-locked() { grep -E '^[a-z0-9][a-z0-9+.-]+=[^ =]+$' "$LOCK"; }
+locked() { grep -E '^[a-z0-9][a-z0-9+.-]+=[^ =]+$' "$LOCK" || die "$LOCK holds no NAME=VERSION; ./dev image --lock writes it"; }
 wanted() { [ "${PACKAGES:-locked}" = locked ]; }
 
 case ${PACKAGES:-locked} in locked | newest) ;; *) die "PACKAGES is '$PACKAGES'; allowed: locked, newest" ;; esac

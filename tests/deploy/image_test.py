@@ -91,6 +91,12 @@ class Lock(unittest.TestCase):
         (self.folder / "base").write_text("libnew\n")
         self.assertEqual(self.call("check", installed=new).returncode, 0, "the base image may bring more")
 
+    def test_a_lock_without_packages_is_refused(self):
+        (self.folder / "packages.lock").write_text("# head\n")
+        done = self.call("pin")
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("holds no NAME=VERSION", done.stderr)
+
     def test_another_value_of_packages_is_refused_with_those_that_are_allowed(self):
         self.assertIn("PACKAGES is 'old'; allowed: locked, newest", self.call("check", PACKAGES="old").stderr)
 
