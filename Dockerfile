@@ -75,10 +75,14 @@ ENV LONGSPAN_MODEL=/opt/longspan/models/all-MiniLM-L6-v2
 # The plugin for cards, and the libraries of LibTorch's CUDA part that it needs.
 FROM build AS gpu-build
 ENV LONGSPAN_CMAKE_ARGS="-DLONGSPAN_BUILD_TESTS=OFF -DLONGSPAN_MAP_PATHS=ON -DLONGSPAN_CUDA_LIBRARIES=ON"
-RUN ./dev build longspan_cuda && ./dev install /opt/cards cards && find /opt/cards -exec touch --no-dereference --date=@0 {} +
+RUN ./dev build longspan_cuda && ./dev install /opt/cards cards
+RUN LD_LIBRARY_PATH=/opt/cards/lib/torch/lib:/opt/longspan/lib/torch/lib \
+    python3 deploy/image/assemble_root.py --on /rootfs /cards-rootfs /opt/cards/bin/liblongspan_cuda.so \
+    && find /opt/cards /cards-rootfs -exec touch --no-dereference --date=@0 {} +
 
 # The driver comes from the machine, through the NVIDIA container runtime.
 FROM cpu AS gpu
+COPY --from=gpu-build /cards-rootfs /
 COPY --from=gpu-build /opt/cards/lib /opt/longspan/lib
 COPY --from=gpu-build /opt/cards/licenses /opt/longspan/licenses
 COPY --from=gpu-build /opt/cards/bin /opt/longspan/bin

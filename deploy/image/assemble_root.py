@@ -1,17 +1,19 @@
 #!/usr/bin/env python3
 """Puts together the root file system of the image, out of installed Debian packages' files.
 
-    assemble_root.py ROOT PROGRAM...
+    assemble_root.py [--on OTHER] ROOT PROGRAM...
 
-ROOT gets the shared libraries that the programs load, nothing else that could run: no shell, no
-package manager. What the programs bring themselves (LibTorch, in ../lib beside their folder) is
-left out. Beside the libraries lie the certificates of the authorities, the user 10001, and what
+ROOT gets the shared libraries that the programs (or plugins) load, nothing else that could run: no
+shell, no package manager. What lies outside the system's folders, as LibTorch does, is the
+programs' own and left out; so is, with --on, what the root OTHER has. Beside the libraries lie the certificates of the authorities, the user 10001, and what
 scanners and lawyers look for: each package's entry in /var/lib/dpkg/status.d and its copyright.
 All is taken at the versions that are installed, so packages.lock pins it.
 """
 
 from __future__ import annotations
 
+import argparse
+import filecmp
 import os
 import re
 import shutil
@@ -21,6 +23,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 USER = 10001
+SYSTEM = Path("/usr/lib"), Path("/usr/lib64")
 # Of packages that no program is linked against. ld.so.conf is for NVIDIA's container runtime, which
 # lists its driver in the image's ld.so.cache; debian_version tells it the folder of libraries.
 FILES = (
@@ -66,8 +69,7 @@ def libraries(program: Path) -> set[Path]:
     found, missing = parse_ldd(run("ldd", str(program)))
     if missing or not found:
         die(f"{program} does not find {', '.join(missing) or 'any library: is it a program?'}")
-    own = program.resolve().parent.parent
-    return {path for path in found if own not in path.resolve().parents}
+    return {path for path in found if any(folder in path.resolve().parents for folder in SYSTEM)}
 
 
 def in_place(path: Path) -> Path:
@@ -157,13 +159,28 @@ def assemble(root: Path, programs: list[Path]) -> dict[str, set[str]]:
     return packages
 
 
+def remove_what_is_in(other: Path, root: Path) -> None:
+    for path in sorted(root.rglob("*")):
+        same = other / path.relative_to(root)
+        if path.is_symlink():
+            if same.is_symlink() and same.readlink() == path.readlink():
+                path.unlink()
+        elif path.is_file() and same.is_file() and filecmp.cmp(path, same, shallow=False):
+            path.unlink()
+
+
 def main() -> None:
-    if len(sys.argv) < 3:
-        sys.exit(__doc__)
-    root = Path(sys.argv[1])
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--on", type=Path, metavar="OTHER")
+    parser.add_argument("root", type=Path)
+    parser.add_argument("programs", type=Path, nargs="+", metavar="PROGRAM")
+    arguments = parser.parse_args()
+    root = arguments.root
     if root.exists() and any(root.iterdir()):
         die(f"{root} is not empty")
-    packages = assemble(root, [Path(program) for program in sys.argv[2:]])
+    packages = assemble(root, arguments.programs)
+    if arguments.on:
+        remove_what_is_in(arguments.on, root)
     size = sum(f.stat().st_size for f in root.rglob("*") if f.is_file() and not f.is_symlink())
     print(f"assemble_root: {root}: {len(packages)} packages, {size / 1e6:.1f} MB: {' '.join(sorted(packages))}")
 

@@ -136,6 +136,13 @@ class Root(unittest.TestCase):
         bundle = (self.root / "etc/ssl/certs/ca-certificates.crt").read_text()
         self.assertEqual(bundle.count("BEGIN CERTIFICATE"), len(list(Path("/usr/share/ca-certificates").rglob("*.crt"))))
 
+    def test_on_another_root_lies_only_what_that_lacks(self):
+        with tempfile.TemporaryDirectory() as folder:
+            done = run(sys.executable, IMAGE / "assemble_root.py", "--on", self.root, Path(folder) / "more", BUILD / "longspan", "/usr/bin/openssl")
+            self.assertEqual(done.returncode, 0, done.stderr)
+            files = [f.relative_to(Path(folder) / "more") for f in (Path(folder) / "more").rglob("*") if f.is_symlink() or f.is_file()]
+            self.assertEqual([str(f) for f in files if (self.root / f).is_file() and f.suffix != ".md5sums"], [])
+
     def test_a_library_that_is_missing_is_named(self):
         self.assertEqual(assemble_root.parse_ldd("\tlibgone.so.1 => not found\n\tlinux-vdso.so.1 (0x00007ffc)\n"), ([], ["libgone.so.1"]))
         for arguments, fault in (((self.root, BUILD / "longspan"), "is not empty"), ((self.root / "new", IMAGE / "sbom.py"), "")):
