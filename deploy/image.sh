@@ -42,6 +42,7 @@ server=127.0.0.1:${LONGSPAN_IMAGE_PORT:-50251} http=127.0.0.1:${LONGSPAN_IMAGE_H
 version=$(sed -n 's/^project(longspan VERSION \([0-9.]*\).*/\1/p' CMakeLists.txt)
 revision=$(git rev-parse HEAD 2>/dev/null || true)
 out=$LONGSPAN_CACHE/image; mkdir -p "$out"
+bill=$out/longspan-$version-$target.spdx.json
 
 build() {  # build TARGET NAME [ARG...]
   local stage=$1 name=$2; shift 2
@@ -74,7 +75,7 @@ $second"
 }
 
 ids=()
-remove() { [ ${#ids[@]} = 0 ] || docker rm -f "${ids[@]}" >/dev/null 2>&1 || true; rm -f "$out/image.tar"; }
+remove() { [ ${#ids[@]} = 0 ] || docker rm -f "${ids[@]}" >/dev/null 2>&1 || true; }
 fail() { docker logs "$id" 2>&1 | tail -5; die "$*"; }
 
 # create [-v VOLUME] -- [ARG...]: a hardened container, its id in $id
@@ -93,7 +94,7 @@ milliseconds() { date +%s%3N; }
 start() {
   local began; began=$(milliseconds)
   docker start "$id" >/dev/null
-  docker exec "$id" longspan health --wait 60 || fail "the server did not become healthy"
+  docker exec "$id" longspan health --wait 120 || fail "the server did not become healthy"
   started=$(($(milliseconds) - began))
 }
 
@@ -106,12 +107,12 @@ stop() {
 
 check_files() {  # of the image: nothing runs but the two programs; nobody becomes another user
   local others   # Docker's own placeholders are empty
-  docker export "$id" >"$out/image.tar"
-  others=$(tar -tvf "$out/image.tar" | awk '$1 ~ /^-.*x/ && $3 > 0 && $6 !~ /^opt\/longspan\/bin\/longspan(-server)?$/ && $6 !~ /\.so(\.[0-9.]+)?$/ { print $6 }
+  others=$(docker export "$id" | tar -tv | awk '$1 ~ /^-.*x/ && $3 > 0 && $6 !~ /^opt\/longspan\/bin\/longspan(-server)?$/ && $6 !~ /\.so(\.[0-9.]+)?$/ { print $6 }
     $1 ~ /^-.*[sS]/ { print $6 " is setuid or setgid" }')
   [ -z "$others" ] || die "the image has what nobody there needs to run:
 $others"
   ! docker exec "$id" sh -c true >/dev/null 2>&1 || die "the image has a shell"
+  docker export "$id" | "$PYTHON" deploy/image/sbom.py --source . --name longspan --version "$version" --revision "$revision" --out "$bill"
 }
 
 check_hardened() {
@@ -179,6 +180,4 @@ docker history --no-trunc --format '{{.Size}}\t{{.CreatedBy}}' "$IMAGE" | tac | 
 trap remove EXIT
 [ "$target" = server ] || trial
 mounted_trial
-bill=$out/longspan-$version-$target.spdx.json
-"$PYTHON" deploy/image/sbom.py --source . --name longspan --version "$version" --revision "$revision" --out "$bill" <"$out/image.tar"
 echo "==> image: $IMAGE ($target) built; ran read-only as 10001, healthy, encoded, stopped with 0 on SIGTERM; bill of materials: $bill"
