@@ -5,9 +5,10 @@
 
 ROOT gets the shared libraries that the programs (or plugins) load, nothing else that could run: no
 shell, no package manager. What lies outside the system's folders, as LibTorch does, is the
-programs' own and left out; so is, with --on, what the root OTHER has. Beside the libraries lie the certificates of the authorities, the user 10001, and what
-scanners and lawyers look for: each package's entry in /var/lib/dpkg/status.d and its copyright.
-All is taken at the versions that are installed, so packages.lock pins it.
+programs' own and left out; so is, with --on, what the root OTHER has. Beside the libraries lie the
+certificates of the authorities, the user 10001, and what scanners and lawyers look for: each
+package's entry in /var/lib/dpkg/status.d and its copyright. All is taken at the versions that are
+installed, so packages.lock pins it.
 """
 
 from __future__ import annotations
