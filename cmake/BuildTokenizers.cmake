@@ -1,5 +1,5 @@
 # Builds the crate in the folder FFI and puts its archive at ARCHIVE.
-#   cmake -DCARGO=.. -DFFI=.. -DCACHE=.. -DARCHIVE=.. -P BuildTokenizers.cmake
+#   cmake -DCARGO=.. -DFFI=.. -DCACHE=.. -DARCHIVE=.. [-DMAP_PATHS=ON] -P BuildTokenizers.cmake
 #
 # Archives are kept in CACHE under the hash of their sources, so that several checkouts can share
 # it.
@@ -13,6 +13,15 @@ foreach(source IN LISTS sources)
   file(SHA256 "${FFI}/${source}" hash)
   string(APPEND state "${source} ${hash}\n")
 endforeach()
+# What panics name of cargo's folder, which is a user's (LONGSPAN_MAP_PATHS, Options.cmake).
+if(MAP_PATHS)
+  set(cargo_home "$ENV{CARGO_HOME}")
+  if(NOT cargo_home)
+    set(cargo_home "$ENV{HOME}/.cargo")
+  endif()
+  set(ENV{RUSTFLAGS} "$ENV{RUSTFLAGS} --remap-path-prefix=${cargo_home}=cargo --remap-path-prefix=${FFI}=tokenizers")
+  string(APPEND state "paths are mapped\n")
+endif()
 string(SHA256 key "${state}")
 string(SUBSTRING "${key}" 0 16 key)
 set(kept "${CACHE}/tokenizers/${key}.a")

@@ -16,10 +16,14 @@ if(NOT _weights_sha256 MATCHES "^53aa51172d142c89")
 endif()
 
 set(LONGSPAN_EMBEDDED_MODEL "${CMAKE_BINARY_DIR}/models/all-MiniLM-L6-v2")
+set(_environment)
+if(LONGSPAN_MAP_PATHS)
+  set(_environment ${CMAKE_COMMAND} -E env "LD_LIBRARY_PATH=${LONGSPAN_LIBTORCH_LIB}")
+endif()
 add_custom_command(
   OUTPUT "${LONGSPAN_EMBEDDED_MODEL}/config.json"
   COMMAND ${CMAKE_COMMAND} -E rm -rf "${LONGSPAN_EMBEDDED_MODEL}"
-  COMMAND longspan-model convert "${LONGSPAN_DENSE_MODEL}" "${LONGSPAN_EMBEDDED_MODEL}" --window 256 --global cls
+  COMMAND ${_environment} $<TARGET_FILE:longspan-model> convert "${LONGSPAN_DENSE_MODEL}" "${LONGSPAN_EMBEDDED_MODEL}" --window 256 --global cls
   DEPENDS longspan-model "${_weights}" COMMENT "Converting the embedded model" VERBATIM)
 add_custom_target(embedded_model ALL DEPENDS "${LONGSPAN_EMBEDDED_MODEL}/config.json")
 file(WRITE "${CMAKE_BINARY_DIR}/embedded_model.path" "${LONGSPAN_EMBEDDED_MODEL}\n")

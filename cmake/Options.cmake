@@ -3,6 +3,7 @@
 #                                            repository's root; sanitizers
 #   longspan_add_program(NAME MAIN LIBRARY)  a program that finds its libraries both in the build
 #                                            folder and where it is installed
+#   LONGSPAN_MAP_PATHS                       an option: programs that name no folder of the build
 
 # ccache hashes paths below _base relative to the build folder. Where the sources lie beside the
 # build folder, as ./dev arranges it, every checkout has the same relative paths and shares what is
@@ -16,6 +17,17 @@ if(CCACHE)
   endif()
   set(CMAKE_CXX_COMPILER_LAUNCHER
       "${CMAKE_COMMAND}" -E env CCACHE_NOHASHDIR=1 "CCACHE_BASEDIR=${_base}" "${CCACHE}")
+endif()
+
+# Messages of assertions, in headers of LibTorch and in crates, name the files that they stand in.
+# With this option they name them relative to the folders of the build, so that two builds of the
+# same sources are the same bytes wherever they were made. The image is built so. Its programs find
+# LibTorch only once they are installed.
+option(LONGSPAN_MAP_PATHS "Keep the folders of the build out of the programs" OFF)
+if(LONGSPAN_MAP_PATHS)
+  # Of several that fit, compilers take the last.
+  add_compile_options("-ffile-prefix-map=${LONGSPAN_CACHE}=cache" "-ffile-prefix-map=${CMAKE_BINARY_DIR}=build"
+    "-ffile-prefix-map=${CMAKE_SOURCE_DIR}=longspan")
 endif()
 
 add_library(longspan_options INTERFACE)
@@ -37,11 +49,13 @@ if(LONGSPAN_SANITIZER STREQUAL "thread")
     $<$<STREQUAL:$<TARGET_PROPERTY:TYPE>,EXECUTABLE>:$<TARGET_OBJECTS:longspan_thread_sanitizer>>)
 endif()
 
-# The RPATH for the installed program names LibTorch's folder as Install.cmake lays it out.
+# The RPATH for the installed program names LibTorch's folder as Install.cmake lays it out. That of
+# the build folder names the machine's, and would leave its length behind.
 function(longspan_add_program name main library)
   add_executable(${name} ${main})
   target_link_libraries(${name} PRIVATE longspan_options ${library})
   set_target_properties(${name} PROPERTIES
-    RUNTIME_OUTPUT_DIRECTORY "${CMAKE_BINARY_DIR}" INSTALL_RPATH "\$ORIGIN/../lib/torch/lib")
+    RUNTIME_OUTPUT_DIRECTORY "${CMAKE_BINARY_DIR}" INSTALL_RPATH "\$ORIGIN/../lib/torch/lib"
+    BUILD_WITH_INSTALL_RPATH ${LONGSPAN_MAP_PATHS})
   install(TARGETS ${name} RUNTIME DESTINATION bin OPTIONAL)
 endfunction()

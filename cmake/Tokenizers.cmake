@@ -11,7 +11,7 @@ set(_ffi_archive "${CMAKE_BINARY_DIR}/tokenizers/liblongspan_tokenizers.a")
 add_custom_command(
   OUTPUT "${_ffi_archive}"
   COMMAND ${CMAKE_COMMAND} "-DCARGO=${CARGO}" "-DFFI=${_ffi}" "-DCACHE=${LONGSPAN_CACHE}" "-DARCHIVE=${_ffi_archive}"
-          -P "${CMAKE_SOURCE_DIR}/cmake/BuildTokenizers.cmake"
+          -DMAP_PATHS=${LONGSPAN_MAP_PATHS} -P "${CMAKE_SOURCE_DIR}/cmake/BuildTokenizers.cmake"
   DEPENDS ${_ffi_sources} "${_ffi}/Cargo.toml" "${_ffi}/Cargo.lock" "${CMAKE_SOURCE_DIR}/cmake/BuildTokenizers.cmake"
   COMMENT "Building the tokenizers crate (two minutes the first time)" USES_TERMINAL VERBATIM)
 add_custom_target(longspan_tokenizers_build DEPENDS "${_ffi_archive}")
