@@ -16,6 +16,9 @@ import yaml
 
 Object = dict[str, Any]
 
+# What an image runs where the container names no command.
+ENTRYPOINTS = {"rclone/rclone": ["rclone"]}
+
 
 def render(folder: Path, kubectl: Path) -> dict[str, Object]:
     """The objects of a kustomization, by kind/name; a ConfigMap without the hash of its name."""
@@ -67,7 +70,8 @@ class Pod:
 
     def start(self, name: str, **keywords: Any) -> subprocess.Popen[bytes]:
         container, variables = self.container(name), self.variables(name)
-        command = [self._place(self._expand(part, variables)) for part in [*container.get("command", []), *container.get("args", [])]]
+        program = container.get("command") or ENTRYPOINTS[container["image"].split(":")[0]]
+        command = [self._place(self._expand(part, variables)) for part in [*program, *container.get("args", [])]]
         unknown = [part for part in command if "$(" in part]
         assert not unknown, f"{name}: {unknown} stays as it is: no such variable"
         command[0] = self.programs.get(command[0], command[0])
