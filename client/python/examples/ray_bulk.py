@@ -52,7 +52,7 @@ def main() -> None:
     options = parser.parse_args()
 
     ray.data.DataContext.get_current().checkpoint_config = CheckpointConfig(id_column="id", checkpoint_path=options.progress)
-    texts = ray.data.read_parquet(options.input, columns=["id", "text"])
+    texts = ray.data.read_parquet(options.input).select_columns(["id", "text"])
     encoded = texts.map_batches(Encode, fn_constructor_args=[options.server], batch_format="pyarrow", batch_size=options.batch,
                                 compute=ray.data.ActorPoolStrategy(size=options.workers), zero_copy_batch=True)
     encoded.write_parquet(options.output)

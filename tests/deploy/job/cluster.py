@@ -45,7 +45,7 @@ class Pod:
         return next(c for c in [*spec.get("initContainers", []), *spec["containers"]] if c["name"] == name)
 
     def variables(self, name: str) -> dict[str, str]:
-        """Those of the container; the Job's controller adds the last one."""
+        """Those of the container. The Job's controller adds the last one, which others do not see."""
         container, all_ = self.container(name), {}
         for source in container.get("envFrom", []):
             reference = source.get("configMapRef") or {"name": ""}
@@ -53,10 +53,9 @@ class Pod:
                 if key.startswith("ConfigMap/") and item["metadata"]["name"] == reference["name"]:
                     all_.update(item["data"])
         all_.update(self.replaced)
-        all_["JOB_COMPLETION_INDEX"] = str(self.index)
         for variable in container.get("env", []):
             all_[variable["name"]] = self._expand(variable["value"], all_)
-        return all_
+        return all_ | {"JOB_COMPLETION_INDEX": str(self.index)}
 
     def _expand(self, text: str, variables: dict[str, str]) -> str:
         """As the kubelet: $(NAME) of a known name, other text as it stands."""
@@ -76,8 +75,7 @@ class Pod:
         assert not unknown, f"{name}: {unknown} stays as it is: no such variable"
         command[0] = self.programs.get(command[0], command[0])
         environment = {key: value for key, value in os.environ.items() if not key.startswith("LONGSPAN_")}
-        environment |= {key: self._place(value) for key, value in variables.items()}
-        return subprocess.Popen(command, env=environment, **keywords)
+        return subprocess.Popen(command, env=environment | variables, **keywords)
 
     def run(self, name: str, **keywords: Any) -> int:
         return exit_code(self.start(name, **keywords).wait(300))
