@@ -33,13 +33,14 @@ class Store:
     """versitygw on a folder: each object is a file of it."""
 
     def __init__(self, folder: Path) -> None:
-        self.bucket = folder / "bucket"
+        self.bucket, metadata = folder / "bucket", folder.with_name("metadata")
         folder.mkdir()
+        metadata.mkdir()
         port = free_port()
         self.variables = KEY | {"RCLONE_CONFIG_S3_ENDPOINT": f"http://127.0.0.1:{port}", "INPUT": "s3:bucket/texts", "OUTPUT": "s3:bucket/run-1",
                                 "FILE": "in.jsonl.gz", "SAVE_EVERY": "1"}
         self.process = subprocess.Popen([TOOLS / "versitygw", "--access", KEY["RCLONE_CONFIG_S3_ACCESS_KEY_ID"], "--secret",
-                                         KEY["RCLONE_CONFIG_S3_SECRET_ACCESS_KEY"], "--port", f"127.0.0.1:{port}", "posix", "--nometa", folder],
+                                         KEY["RCLONE_CONFIG_S3_SECRET_ACCESS_KEY"], "--port", f"127.0.0.1:{port}", "posix", "--sidecar", metadata, folder],
                                         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         self.rclone("mkdir", "s3:bucket")
 
