@@ -46,11 +46,6 @@ def start(folder: Path, address: str) -> subprocess.Popen[bytes]:
     return subprocess.Popen(command, env=environment, start_new_session=True)
 
 
-def ids(folder: Path) -> list[str]:
-    files = list(folder.glob("*.parquet"))
-    return pa.dataset.dataset(files).to_table(columns=["id"])["id"].to_pylist() if files else []
-
-
 def kill_midway(folder: Path, address: str) -> int:
     """How many files it had written when it was killed, with all processes of its Ray."""
     process = start(folder, address)
