@@ -72,8 +72,8 @@ def options(target: str, retry: bool, health_checks: bool, given: Sequence[tuple
         # for it, it is asked every 10 s, and they go to another after 20 s without an answer.
         "grpc.keepalive_time_ms": 10_000,
         "grpc.keepalive_timeout_ms": 20_000,
-        # gRPC also pings to measure the connection, and waits a minute for those. It sends no second
-        # ping meanwhile.
+        # gRPC also pings to measure the connection, and waits a minute for those. It sends no
+        # second ping meanwhile.
         "grpc.http2.ping_timeout_ms": 20_000,
         "grpc.http2.max_pings_without_data": 0,  # gRPC's default is two, too few for a long text
         # gRPC asks for a name's addresses again when a connection is lost, but not within 30 s.
