@@ -37,9 +37,9 @@ SERVICE_CONFIG: dict[str, Any] = {
     }],
 }
 
-# Each address is asked for its health (grpc.health.v1, Watch), and is left out while it does not say
-# SERVING: while it drains, or accepts connections and answers nothing. Not by default: where one
-# address stands for several servers (a Service's, a proxy's), a draining one would be left out
+# Each address is asked for its health (grpc.health.v1, Watch), and is left out while it does not
+# say SERVING: while it drains, or accepts connections and answers nothing. Not by default: where
+# one address stands for several servers (a Service's, a proxy's), a draining one would be left out
 # before the connection moves to another.
 HEALTH_CHECKS: dict[str, Any] = {"healthCheckConfig": {"serviceName": contract.SERVICE}}
 
@@ -69,15 +69,15 @@ def options(target: str, retry: bool, health_checks: bool, given: Sequence[tuple
         "grpc.min_reconnect_backoff_ms": 200,
         "grpc.max_reconnect_backoff_ms": 1000,
         # A server that is frozen, or whose machine is gone, closes no connection. While calls wait
-        # for one it is asked every 10 s, and its calls go to another after 20 s without an answer.
+        # for it, it is asked every 10 s, and they go to another after 20 s without an answer.
         "grpc.keepalive_time_ms": 10_000,
         "grpc.keepalive_timeout_ms": 20_000,
-        # gRPC also pings to measure the connection, and waits a minute for those. It sends no second
-        # ping meanwhile.
+        # gRPC also pings to measure the connection, and waits a minute for those. It sends no
+        # second ping meanwhile.
         "grpc.http2.ping_timeout_ms": 20_000,
         "grpc.http2.max_pings_without_data": 0,  # gRPC's default is two, too few for a long text
-        # gRPC asks for a name's addresses again when a connection is lost, but not within 30 s. In
-        # that time a rollout can replace all that it knows.
+        # gRPC asks for a name's addresses again when a connection is lost, but not within 30 s.
+        # In that time a rollout can replace all that it knows.
         "grpc.dns_min_time_between_resolutions_ms": 2_000,
     }
     host = target.rpartition("///")[2]
