@@ -10,6 +10,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -42,11 +43,23 @@ class Store:
         self.process = subprocess.Popen([TOOLS / "versitygw", "--access", KEY["RCLONE_CONFIG_S3_ACCESS_KEY_ID"], "--secret",
                                          KEY["RCLONE_CONFIG_S3_SECRET_ACCESS_KEY"], "--port", f"127.0.0.1:{port}", "posix", "--sidecar", metadata, folder],
                                         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self._wait(port)
         self.rclone("mkdir", "s3:bucket")
+
+    def _wait(self, port: int) -> None:
+        for _ in range(600):
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", port)) == 0:
+                    return
+            assert self.process.poll() is None, f"versitygw ended with {self.process.returncode}"
+            time.sleep(0.1)
+        raise AssertionError("versitygw does not listen after a minute")
 
     def rclone(self, *arguments: str | Path) -> str:
         configured = {"RCLONE_CONFIG": "/notfound", "RCLONE_CONFIG_S3_TYPE": "s3", "RCLONE_CONFIG_S3_PROVIDER": "Other", "RCLONE_CONFIG_S3_REGION": "us-east-1"}
-        return subprocess.run([TOOLS / "rclone", *arguments], env=os.environ | configured | self.variables, check=True, capture_output=True, text=True).stdout
+        done = subprocess.run([TOOLS / "rclone", *arguments], env=configured | self.variables, check=False, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
 
 
 class Index(threading.Thread):
