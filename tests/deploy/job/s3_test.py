@@ -116,11 +116,11 @@ def merge(objects: dict[str, Object], folder: Path, store: Store, log) -> None:
 
 def run_job(objects: dict[str, Object], folder: Path, store: Store, server: Server) -> list[Index]:
     with (folder / "log").open("w") as log:
-        store.rclone("copy", folder / "in.jsonl.gz", "s3:bucket/texts")
+        store.rclone("copy", folder / "work/in/in.jsonl.gz", "s3:bucket/texts")
         indexes = [Index(objects, i, folder, store, server.address, log) for i in range(objects["Job/longspan-bulk"]["spec"]["completions"])]
         for index in indexes:
             index.start()
-        single = subprocess.run([LONGSPAN, "bulk", "in.jsonl.gz", "--out", "single", "--server", server.address], cwd=folder,
+        single = subprocess.run([LONGSPAN, "bulk", "work/in/in.jsonl.gz", "--out", "single", "--server", server.address], cwd=folder,
                                 stdout=subprocess.DEVNULL, stderr=log, check=False)
         assert single.returncode == 1, f"exit code {single.returncode}; 1 expected (there is a reject)"
         for index in indexes:
@@ -135,7 +135,9 @@ def main() -> None:
     objects = render(SOURCE / "deploy/job/s3", Path(KUBECTL))
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        write_input(folder / "in.jsonl.gz")
+        # rejects.jsonl names the file, so the single run reads it at the pods' path.
+        (folder / "work/in").mkdir(parents=True)
+        write_input(folder / "work/in/in.jsonl.gz")
         server, store = Server(), Store(folder / "store")
         try:
             indexes = run_job(objects, folder, store, server)
