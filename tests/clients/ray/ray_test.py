@@ -38,11 +38,12 @@ def write_input(folder: Path) -> None:
 
 
 def start(folder: Path, address: str) -> subprocess.Popen[bytes]:
-    # Ray's workers stand behind all others on a busy machine, unless their niceness is said.
-    environment = os.environ | {"PYTHONPATH": str(harness.FOLDER / "site"), "HOME": str(folder), "RAY_TMPDIR": str(folder), "RAY_worker_niceness": "0",
+    # On a busy machine Ray's workers stand behind all others, and its agents start too late for it.
+    environment = os.environ | {"PYTHONPATH": str(harness.FOLDER / "site"), "HOME": str(folder), "RAY_TMPDIR": str(folder),
+                                "RAY_worker_niceness": "0", "RAY_agent_register_timeout_ms": "300000",
                                 "RAY_USAGE_STATS_ENABLED": "0", "RAY_DATA_DISABLE_PROGRESS_BARS": "1"}
     command = [sys.executable, EXAMPLE, folder / "in", folder / "out", "--server", address, "--progress", folder / "progress", "--workers", "2",
-               "--batch", "500"]
+               "--batch", "500", "--parts", str(FILES)]
     return subprocess.Popen(command, env=environment, start_new_session=True)
 
 

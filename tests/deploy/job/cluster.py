@@ -74,7 +74,7 @@ class Pod:
         unknown = [part for part in command if "$(" in part]
         assert not unknown, f"{name}: {unknown} stays as it is: no such variable"
         command[0] = self.programs.get(command[0], command[0])
-        environment = {key: value for key, value in os.environ.items() if not key.startswith("LONGSPAN_")}
+        environment = {key: value for key, value in os.environ.items() if not key.startswith(("LONGSPAN_", "AWS_", "RCLONE_"))}
         return subprocess.Popen(command, env=environment | variables, **keywords)
 
     def run(self, name: str, **keywords: Any) -> int:

@@ -10,6 +10,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -42,11 +43,23 @@ class Store:
         self.process = subprocess.Popen([TOOLS / "versitygw", "--access", KEY["RCLONE_CONFIG_S3_ACCESS_KEY_ID"], "--secret",
                                          KEY["RCLONE_CONFIG_S3_SECRET_ACCESS_KEY"], "--port", f"127.0.0.1:{port}", "posix", "--sidecar", metadata, folder],
                                         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self._wait(port)
         self.rclone("mkdir", "s3:bucket")
+
+    def _wait(self, port: int) -> None:
+        for _ in range(600):
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", port)) == 0:
+                    return
+            assert self.process.poll() is None, f"versitygw ended with {self.process.returncode}"
+            time.sleep(0.1)
+        raise AssertionError("versitygw does not listen after a minute")
 
     def rclone(self, *arguments: str | Path) -> str:
         configured = {"RCLONE_CONFIG": "/notfound", "RCLONE_CONFIG_S3_TYPE": "s3", "RCLONE_CONFIG_S3_PROVIDER": "Other", "RCLONE_CONFIG_S3_REGION": "us-east-1"}
-        return subprocess.run([TOOLS / "rclone", *arguments], env=os.environ | configured | self.variables, check=True, capture_output=True, text=True).stdout
+        done = subprocess.run([TOOLS / "rclone", *arguments], env=configured | self.variables, check=False, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
 
 
 class Index(threading.Thread):
@@ -103,11 +116,11 @@ def merge(objects: dict[str, Object], folder: Path, store: Store, log) -> None:
 
 def run_job(objects: dict[str, Object], folder: Path, store: Store, server: Server) -> list[Index]:
     with (folder / "log").open("w") as log:
-        store.rclone("copy", folder / "in.jsonl.gz", "s3:bucket/texts")
+        store.rclone("copy", folder / "work/in/in.jsonl.gz", "s3:bucket/texts")
         indexes = [Index(objects, i, folder, store, server.address, log) for i in range(objects["Job/longspan-bulk"]["spec"]["completions"])]
         for index in indexes:
             index.start()
-        single = subprocess.run([LONGSPAN, "bulk", "in.jsonl.gz", "--out", "single", "--server", server.address], cwd=folder,
+        single = subprocess.run([LONGSPAN, "bulk", "work/in/in.jsonl.gz", "--out", "single", "--server", server.address], cwd=folder,
                                 stdout=subprocess.DEVNULL, stderr=log, check=False)
         assert single.returncode == 1, f"exit code {single.returncode}; 1 expected (there is a reject)"
         for index in indexes:
@@ -122,7 +135,9 @@ def main() -> None:
     objects = render(SOURCE / "deploy/job/s3", Path(KUBECTL))
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        write_input(folder / "in.jsonl.gz")
+        # rejects.jsonl names the file, so the single run reads it at the pods' path.
+        (folder / "work/in").mkdir(parents=True)
+        write_input(folder / "work/in/in.jsonl.gz")
         server, store = Server(), Store(folder / "store")
         try:
             indexes = run_job(objects, folder, store, server)
