@@ -69,8 +69,8 @@ void RpcCall::ReadBegins(std::weak_ptr<OpenCalls::Reader> reader, bool whole_req
 void RpcCall::ReadEnds() { parts().open_calls->ReadEnds(listed_); }
 
 void RpcCall::WriteBegins(int64_t bytes) {
-  // Not before there is an answer. An error must be a single frame ("Trailers-Only"): gRPC's clients
-  // repeat no call of which initial metadata have come.
+  // Not before there is an answer. An error must be a single frame ("Trailers-Only"): gRPC's
+  // clients repeat no call of which initial metadata have come.
   if (!std::exchange(is_named_, true)) context_->AddInitialMetadata("x-request-id", request_id());
   parts().open_calls->WriteBegins(listed_, bytes);
 }

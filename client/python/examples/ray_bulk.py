@@ -54,7 +54,7 @@ def main() -> None:
 
     ray.data.DataContext.get_current().checkpoint_config = CheckpointConfig(id_column="id", checkpoint_path=options.progress)
     texts = ray.data.read_parquet(options.input, override_num_blocks=options.parts).select_columns(["id", "text"])
-    # A worker mostly waits for the server; with a whole core each, they would leave none to read with.
+    # A worker mostly waits for the server. With a whole core each, they would leave none to read.
     encoded = texts.map_batches(Encode, fn_constructor_args=[options.server], batch_format="pyarrow", batch_size=options.batch,
                                 compute=ray.data.ActorPoolStrategy(size=options.workers), num_cpus=0.1, zero_copy_batch=True)
     encoded.write_parquet(options.output)

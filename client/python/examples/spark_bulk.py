@@ -3,8 +3,9 @@
     spark-submit spark_bulk.py IN OUT --server HOST:PORT
 
 IN and OUT are folders that all machines reach. Of IN the columns `id` and `text` are read. OUT has
-`id`, `vector` (null where the text has none) and `error` (null where it has one). Spark tries a task
-again whose machine went away; OUT has a file _SUCCESS when it is whole, and none of a run before.
+`id`, `vector` (null where the text has none) and `error` (null where it has one). Spark tries a
+task again whose machine went away; OUT has a file _SUCCESS when it is whole, and none of a run
+before.
 The package longspan must be on each machine (--archives, or installed).
 """
 from __future__ import annotations

@@ -2,9 +2,9 @@
 # Copies what longspan bulk has written in OUT into the store, so that another pod goes on there.
 #   save.sh OUT STORED once      now; it is all there when it ends with 0
 #   save.sh OUT STORED SECONDS   again and again, and once more at SIGTERM
-# The files of longspan bulk only grow, and its checkpoint has their sizes. So a checkpoint goes with
-# files that were copied after it was read, and it is copied last. A lock beside OUT keeps two copies
-# apart.
+# The files of longspan bulk only grow, and its checkpoint has their sizes. So a checkpoint goes
+# with files that were copied after it was read, and it is copied last. A lock beside OUT keeps two
+# copies apart.
 set -eu
 out=${1:?OUT STORED once|SECONDS} stored=${2:?OUT STORED once|SECONDS} when=${3:?OUT STORED once|SECONDS}
 

@@ -1,5 +1,5 @@
-"""client/python/examples/ray_bulk.py on a Ray of this machine with two workers: it is killed midway and
-started again; then each text has its vector once, and the bad one its error.
+"""client/python/examples/ray_bulk.py on a Ray of this machine with two workers: it is killed
+midway and started again; then each text has its vector once, and the bad one its error.
 
     ray_test.py SOURCE_DIR BUILD_DIR MODEL [TEXTS]
 """

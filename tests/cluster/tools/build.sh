@@ -1,9 +1,9 @@
 #!/bin/bash
 # Builds what ./dev cluster-test runs of Kubernetes, from pinned modules of the Go module proxy.
 #   build.sh GO OUT_DIR [JOBS]
-# OUT_DIR gets bin/ (etcd, the control plane, kwok, helm, kubectl), stages/ (kwok's) and crds/ (of the
-# Prometheus operator, KEDA and the Gateway API). GO is a Go command of version 1.26. The first build
-# takes ten minutes of one core; Go's own cache makes the next one short.
+# OUT_DIR gets bin/ (etcd, the control plane, kwok, helm, kubectl), stages/ (kwok's) and crds/ (of
+# the Prometheus operator, KEDA and the Gateway API). GO is a Go command of version 1.26. The first
+# build takes ten minutes of one core; Go's own cache makes the next one short.
 set -euo pipefail
 cd "$(dirname "$0")"
 go=$1 out=$(realpath -m "$2") jobs=${3:-2}

@@ -1,7 +1,6 @@
-"""What the tests of deploy/job need of a cluster, with real processes: the rendered Jobs, the command
-of a container with its variables put in as the kubelet does it, and what becomes of a pod that
-ended, by the Job's podFailurePolicy.
-"""
+"""What the tests of deploy/job need of a cluster, with real processes: the rendered Jobs, the
+command of a container with its variables put in as the kubelet does it, and what becomes of a pod
+that ended, by the Job's podFailurePolicy."""
 from __future__ import annotations
 
 import os
@@ -37,7 +36,8 @@ class Pod:
     job: str
     index: int
     mounts: dict[str, Path]   # mountPath -> folder
-    replaced: dict[str, str] = field(default_factory=dict)  # values of variables that a test sets otherwise
+    # Values of variables that a test sets otherwise.
+    replaced: dict[str, str] = field(default_factory=dict)
     programs: dict[str, str] = field(default_factory=dict)  # command[0] -> program
 
     def container(self, name: str) -> Object:
@@ -45,7 +45,7 @@ class Pod:
         return next(c for c in [*spec.get("initContainers", []), *spec["containers"]] if c["name"] == name)
 
     def variables(self, name: str) -> dict[str, str]:
-        """Those of the container. The Job's controller adds the last one, which others do not see."""
+        """The container's. The Job's controller adds the last one, which others do not see."""
         container, all_ = self.container(name), {}
         for source in container.get("envFrom", []):
             reference = source.get("configMapRef") or {"name": ""}
@@ -87,7 +87,7 @@ def exit_code(code: int) -> int:
 
 
 def action(job: Object, container: str, code: int) -> str:
-    """What the Job's controller does with a pod whose container ended so, and that nobody evicted."""
+    """What the Job's controller does with a pod whose container ended so, not evicted."""
     if code == 0:
         return "Complete"
     for rule in job["spec"]["podFailurePolicy"]["rules"]:

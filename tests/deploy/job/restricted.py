@@ -1,5 +1,5 @@
-"""Checks that every pod of the rendered Jobs meets the Pod Security Standard "restricted", keeps its
-root read-only, says what memory it takes, and that the Jobs fit each other.
+"""Checks that every pod of the rendered Jobs meets the Pod Security Standard "restricted", keeps
+its root read-only, says what memory it takes, and that the Jobs fit each other.
 
     restricted.py RENDERED.yaml
 """

@@ -1,8 +1,8 @@
 #!/bin/bash
 # ./dev job-test: longspan bulk on many machines, by real processes.
 #   run.sh BUILD_DIR TOOLS_BIN RAY_BIN SPARK_BIN JOBTOOLS_BIN
-# The Indexed Job over a volume and over an S3 server, the example for Ray Data and, where there is a
-# Java, that for Spark.
+# The Indexed Job over a volume and over an S3 server, the example for Ray Data and, where there is
+# a Java, that for Spark.
 set -euo pipefail
 cd "$(dirname "$0")/../../.."
 build=$1 tools=$2 ray=$3 spark=$4 job=$5 failed=()

@@ -1,6 +1,7 @@
-"""deploy/job/s3 with real processes and a real S3 server: the steps of each pod as the YAML starts them,
-rclone among them. One machine is lost midway, with all that the pod had on it; the next pod goes on
-with what was saved. What is merged, and stored, has the rows of a single run, byte for byte.
+"""deploy/job/s3 with real processes and a real S3 server: the steps of each pod as the YAML starts
+them, rclone among them. One machine is lost midway, with all that the pod had on it; the next pod
+goes on with what was saved. What is merged, and stored, has the rows of a single run, byte for
+byte.
 
   s3_test.py SOURCE_DIR LONGSPAN LONGSPAN_SERVER MODEL KUBECTL JOBTOOLS_BIN
 """

@@ -1,6 +1,6 @@
-"""deploy/job/volume with real processes: the four pods of the Indexed Job as the YAML starts them, one
-killed midway, one stopped by a signal, one with a bad record; each goes on or not by the Job's own
-podFailurePolicy. What is merged has the rows and rejects of a single run, byte for byte.
+"""deploy/job/volume with real processes: the four pods of the Indexed Job as the YAML starts them,
+one killed midway, one stopped by a signal, one with a bad record; each goes on or not by the Job's
+own podFailurePolicy. What is merged has the rows and rejects of a single run, byte for byte.
 
   volume_test.py SOURCE_DIR LONGSPAN LONGSPAN_SERVER MODEL KUBECTL
 """

@@ -2,8 +2,8 @@
 # Checks deploy/job by the real tools.
 #   yaml_test.sh SOURCE_DIR TOOLS_BIN
 # Both kustomizations render, every object fits the Kubernetes schema, the pods are restricted, and
-# the Jobs fit each other. Each check must also refuse planted mistakes, because a check that accepts
-# them checks nothing.
+# the Jobs fit each other. Each check must also refuse planted mistakes, because a check that
+# accepts them checks nothing.
 set -euo pipefail
 cd "$1"; tools=$2; scratch=$(mktemp -d); trap 'rm -rf "$scratch"' EXIT
 [ -x "$tools/kubectl" ] || { echo "no $tools/kubectl: run ./dev test, which fetches the test tools"; exit 1; }
