@@ -49,11 +49,12 @@ def main() -> None:
     parser.add_argument("--progress", required=True, help="a folder that all machines reach")
     parser.add_argument("--workers", type=int, default=2, help="processes that call the server, on all machines together")
     parser.add_argument("--batch", type=int, default=2000, help="texts that a worker has at once")
-    parser.add_argument("--parts", type=int, help="so many blocks, each a file; those under way are done again after a kill")
+    parser.add_argument("--rows-per-file", type=int, default=50_000, help="of OUT; files under way are made again after a kill")
     options = parser.parse_args()
 
     ray.data.DataContext.get_current().checkpoint_config = CheckpointConfig(id_column="id", checkpoint_path=options.progress)
-    texts = ray.data.read_parquet(options.input, override_num_blocks=options.parts).select_columns(["id", "text"])
+    texts = ray.data.read_parquet(options.input).select_columns(["id", "text"])
+    texts = texts.repartition(target_num_rows_per_block=options.rows_per_file)
     # A worker mostly waits for the server. With a whole core each, they would leave none to read.
     encoded = texts.map_batches(Encode, fn_constructor_args=[options.server], batch_format="pyarrow", batch_size=options.batch,
                                 compute=ray.data.ActorPoolStrategy(size=options.workers), num_cpus=0.1, zero_copy_batch=True)
