@@ -109,19 +109,21 @@ void ServerPool::Release(Server* server, const grpc::Status& status) {
 }
 
 grpc::Status ServerPool::AskAgain(Server* server, absl::Duration deadline) {
+  std::string why_away;
   {
     const absl::MutexLock lock(&mu_);
     if (!server->is_away) return grpc::Status::OK;
+    why_away = server->why_away;
   }
   grpc::ClientContext context;
   server->client->Prepare(&context, std::min(deadline, kAsk));
   v1::GetModelInfoResponse info;
   const grpc::Status status = server->client->stub().GetModelInfo(&context, {}, &info);
   if (!status.ok()) {
-    // One that does not answer now may do so later; the deadline of the text is not over.
+    // One that does not answer now may do so later; the deadline of the text is not over. What it
+    // was away for says more.
     const bool late = status.error_code() == grpc::StatusCode::DEADLINE_EXCEEDED;
-    return late ? grpc::Status(grpc::StatusCode::UNAVAILABLE, "the server does not answer")
-                : status;
+    return late ? grpc::Status(grpc::StatusCode::UNAVAILABLE, why_away) : status;
   }
   if (ModelIdentity(info) != ModelIdentity(info_)) {
     const absl::Status other = OtherModel(server->name, ModelIdentity(info), ModelIdentity(info_));
