@@ -68,7 +68,7 @@ class Index(threading.Thread):
 
     def __init__(self, objects: dict[str, Object], index: int, folder: Path, store: Store, server: str, log) -> None:
         super().__init__()
-        mounts = {"/work": Path("work"), "/scripts": SOURCE / "deploy/job/s3"}
+        mounts = {"/local": Path("local"), "/scripts": SOURCE / "deploy/job/s3"}
         self.pod = Pod(objects, "longspan-bulk", index, mounts, store.variables | {"LONGSPAN_SERVER": server}, {"longspan": LONGSPAN})
         self.folder, self.store, self.log = folder, store, log
         self.history: list[tuple[str, int, str]] = []
@@ -77,7 +77,7 @@ class Index(threading.Thread):
     def run(self) -> None:
         while not self.history or self.history[-1][2] in ("Count", "Ignore"):
             here = self.folder / f"pod-{self.pod.index}-{len(self.history)}"
-            (here / "work/out").mkdir(parents=True)
+            (here / "local/out").mkdir(parents=True)
             self.history.append(self._run_pod({"cwd": here, "stderr": self.log, "stdout": subprocess.DEVNULL}, here))
             shutil.rmtree(here)
 
@@ -85,7 +85,7 @@ class Index(threading.Thread):
         for name in ("fetch", "fetch-saved"):
             if code := self.pod.run(name, **at):
                 return name, code, action(self.pod.objects["Job/longspan-bulk"], name, code)
-        self.resumed_at.append(rows_so_far(here / "work/out"))
+        self.resumed_at.append(rows_so_far(here / "local/out"))
         save = self.pod.start("save", start_new_session=True, **at)
         bulk = self.pod.start("bulk", **at)
         if self.pod.index == LOST and not self.history:
@@ -109,7 +109,7 @@ class Index(threading.Thread):
 def merge(objects: dict[str, Object], folder: Path, store: Store, log) -> None:
     here = folder / "pod-merge"
     here.mkdir()
-    pod = Pod(objects, "longspan-merge", 0, {"/work": Path("work")}, store.variables, {"longspan": LONGSPAN})
+    pod = Pod(objects, "longspan-merge", 0, {"/local": Path("local")}, store.variables, {"longspan": LONGSPAN})
     for name in ("fetch", "merge", "store"):
         code = pod.run(name, cwd=here, stderr=log, stdout=subprocess.DEVNULL)
         assert code == 0, f"{name} of the merge ends with {code}"
@@ -117,11 +117,11 @@ def merge(objects: dict[str, Object], folder: Path, store: Store, log) -> None:
 
 def run_job(objects: dict[str, Object], folder: Path, store: Store, server: Server) -> list[Index]:
     with (folder / "log").open("w") as log:
-        store.rclone("copy", folder / "work/in/in.jsonl.gz", "s3:bucket/texts")
+        store.rclone("copy", folder / "local/in/in.jsonl.gz", "s3:bucket/texts")
         indexes = [Index(objects, i, folder, store, server.address, log) for i in range(objects["Job/longspan-bulk"]["spec"]["completions"])]
         for index in indexes:
             index.start()
-        single = subprocess.run([LONGSPAN, "bulk", "work/in/in.jsonl.gz", "--out", "single", "--server", server.address], cwd=folder,
+        single = subprocess.run([LONGSPAN, "bulk", "local/in/in.jsonl.gz", "--out", "single", "--server", server.address], cwd=folder,
                                 stdout=subprocess.DEVNULL, stderr=log, check=False)
         assert single.returncode == 1, f"exit code {single.returncode}; 1 expected (there is a reject)"
         for index in indexes:
@@ -137,8 +137,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         # rejects.jsonl names the file, so the single run reads it at the pods' path.
-        (folder / "work/in").mkdir(parents=True)
-        write_input(folder / "work/in/in.jsonl.gz")
+        (folder / "local/in").mkdir(parents=True)
+        write_input(folder / "local/in/in.jsonl.gz")
         server, store = Server(), Store(folder / "store")
         try:
             indexes = run_job(objects, folder, store, server)
