@@ -21,17 +21,11 @@ constexpr absl::string_view kPrefix = "LONGSPAN_";
 // Variables of the same family that others read: the client, which runs in the server's container
 // for its health, the scripts, in whose environment a server may be started, and the start itself,
 // which leaves a word for its second half (core/runtime/runtime_environment.cc).
-constexpr std::array kOfOthers = {"LONGSPAN_SERVER",
-                                  "LONGSPAN_KEY",
-                                  "LONGSPAN_CA",
-                                  "LONGSPAN_CACHE",
-                                  "LONGSPAN_PRESET",
-                                  "LONGSPAN_JOBS",
-                                  "LONGSPAN_CMAKE_ARGS",
-                                  "LONGSPAN_LINT_BASE",
-                                  "LONGSPAN_IMAGE_PORT",
-                                  "LONGSPAN_IMAGE_HTTP",
-                                  "LONGSPAN_REMOVED_SETTINGS"};
+constexpr std::array kOfOthers = {
+    "LONGSPAN_SERVER",     "LONGSPAN_KEY",          "LONGSPAN_CA",
+    "LONGSPAN_CACHE",      "LONGSPAN_PRESET",       "LONGSPAN_JOBS",
+    "LONGSPAN_CMAKE_ARGS", "LONGSPAN_LINT_BASE",    "LONGSPAN_IMAGE_PORT",
+    "LONGSPAN_IMAGE_HTTP", "LONGSPAN_IMAGE_PYTHON", "LONGSPAN_REMOVED_SETTINGS"};
 
 bool IsPort(absl::string_view text) {
   int port = 0;
