@@ -18,9 +18,9 @@ bool IsAway(grpc::StatusCode code) {
   return code == grpc::StatusCode::UNAVAILABLE || code == grpc::StatusCode::CANCELLED;
 }
 
-// Whether the next text would get the same answer. `pushback`: the server told when to come again.
+// Whether the next text would get the same answer. `overloaded`: the server told when to come again.
 // A deadline of the server's own is no sign of that: the text may take too long.
-bool ConcernsAll(const grpc::Status& status, bool pushback) {
+bool ConcernsAll(const grpc::Status& status, bool overloaded) {
   switch (status.error_code()) {
     case grpc::StatusCode::UNAVAILABLE:
     case grpc::StatusCode::CANCELLED:
@@ -30,7 +30,7 @@ bool ConcernsAll(const grpc::Status& status, bool pushback) {
     case grpc::StatusCode::NOT_FOUND:
       return true;
     case grpc::StatusCode::RESOURCE_EXHAUSTED:
-      return pushback;
+      return overloaded;
     default:
       return false;
   }
@@ -182,13 +182,17 @@ ServerPool::Answer ServerPool::Encode(const v1::EncodeRequest& request, absl::Du
         return {.encoding = std::move(*response.mutable_encodings(0))};
       if (status.ok()) return {.encoding = absl::InternalError("the answer has not one encoding")};
     }
-    const auto wait = is_cancelled() ? std::nullopt
-                                     : retry.PauseAfter(status.error_code(), pushback,
-                                                        /*reached=*/true);
-    if (!wait.has_value())
-      return {.encoding = FromGrpc(status),
-              .concerns_all = ConcernsAll(status, pushback.has_value()) ||
-                              retry.Left() <= absl::ZeroDuration()};
+    // A call that Cancel ends says nothing of its text.
+    if (is_cancelled())
+      return {.encoding = absl::CancelledError("the run ends"), .concerns_all = true};
+    const auto wait = retry.PauseAfter(status.error_code(), pushback, /*reached=*/true);
+    if (!wait.has_value()) {
+      // A negative pushback says that this text never succeeds.
+      const bool overloaded = pushback.has_value() && *pushback >= absl::ZeroDuration();
+      return {
+          .encoding = FromGrpc(status),
+          .concerns_all = ConcernsAll(status, overloaded) || retry.Left() <= absl::ZeroDuration()};
+    }
     if (server == nullptr) {
       Rest(pause);
     } else if (!IsAway(status.error_code())) {

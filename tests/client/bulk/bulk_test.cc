@@ -360,6 +360,19 @@ TEST_F(BulkTest, OverloadIsWaitedOut) {
   ExpectRows(folder_.path() + "/out", UpTo(100));
 }
 
+// What the server says never to send again is a fault of that text.
+TEST_F(BulkTest, ATextThatNeverSucceeds_IsRejected_AndTheOthersAreDone) {
+  server_.set_on_encode([](int, grpc::ServerContext* context, const v1::EncodeRequest& request,
+                           v1::EncodeResponse* response) -> grpc::Status {
+    if (request.inputs(0).text() != "7") return EncodeNumber(request, response);
+    context->AddTrailingMetadata("grpc-retry-pushback-ms", "-1");
+    return {grpc::StatusCode::RESOURCE_EXHAUSTED, "too large for ever"};
+  });
+  EXPECT_EQ(Run(Command(Numbers(9))), 1);
+  ExpectRows(folder_.path() + "/out", {0, 1, 2, 3, 4, 5, 6, 8});
+  EXPECT_EQ(ReadLines(Path("rejects.jsonl"))[0]["id"], "n7");
+}
+
 TEST_F(BulkTest, ACallerThatIsRefused_EndsTheRun) {
   server_.set_on_encode([](int, grpc::ServerContext*, const v1::EncodeRequest& request,
                            v1::EncodeResponse* response) -> grpc::Status {
