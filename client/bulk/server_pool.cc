@@ -144,7 +144,7 @@ grpc::Status ServerPool::Call(const Server& server, const v1::EncodeRequest& req
     if (cancelled_) return grpc::Status(grpc::StatusCode::CANCELLED, "the run ends");
     open_.insert(&context);
   }
-  const grpc::Status status = server.client->stub().Encode(&context, request, response);
+  grpc::Status status = server.client->stub().Encode(&context, request, response);
   {
     const absl::MutexLock lock(&mu_);
     open_.erase(&context);
