@@ -18,8 +18,8 @@ bool IsAway(grpc::StatusCode code) {
   return code == grpc::StatusCode::UNAVAILABLE || code == grpc::StatusCode::CANCELLED;
 }
 
-// Whether the next text would get the same answer. `overloaded`: the server told when to come again.
-// A deadline of the server's own is no sign of that: the text may take too long.
+// Whether the next text would get the same answer. `overloaded`: the server told when to come
+// again. A deadline of the server's own is no sign of that: the text may take too long.
 bool ConcernsAll(const grpc::Status& status, bool overloaded) {
   switch (status.error_code()) {
     case grpc::StatusCode::UNAVAILABLE:
