@@ -164,41 +164,30 @@ class Merged {
   // Takes what came of the record out of its shard.
   absl::Status Take(uint64_t record, Shard* shard) {
     if (auto row = shard->rows.Take(record)) {
-      const std::string values = shard->vectors.Next();
-      if (values.empty())
-        return absl::DataLossError(absl::StrCat(shard->rows.path(),
-                                                " has more lines than its "
-                                                "matrix has rows, from record ",
-                                                record));
-      (*row)["row"] = rows_++;
-      files_[0].second->Append(values);
-      files_[1].second->Append(LineOf(*row));
+      if (absl::Status status =
+              Copy(*std::move(row), shard->rows, &shard->vectors, kVectors, &rows_);
+          !status.ok())
+        return status;
     } else if (const auto reject = shard->rejects.Take(record)) {
-      files_[4].second->Append(LineOf(*reject));
+      files_[kRejects].second->Append(LineOf(*reject));
       return absl::OkStatus();
     } else {
       return absl::DataLossError(absl::StrCat("record ", record, " is neither in ",
                                               shard->rows.path(), " nor in ",
                                               shard->rejects.path()));
     }
-    while (auto span = has_spans_ ? shard->spans.Take(record) : std::nullopt) {
-      const std::string values = shard->span_vectors.Next();
-      if (values.empty())
-        return absl::DataLossError(absl::StrCat(shard->spans.path(),
-                                                " has more lines than its "
-                                                "matrix has rows, from record ",
-                                                record));
-      (*span)["row"] = span_rows_++;
-      files_[2].second->Append(values);
-      files_[3].second->Append(LineOf(*span));
-    }
+    while (auto span = has_spans_ ? shard->spans.Take(record) : std::nullopt)
+      if (absl::Status status =
+              Copy(*std::move(span), shard->spans, &shard->span_vectors, kSpans, &span_rows_);
+          !status.ok())
+        return status;
     return absl::OkStatus();
   }
 
   // Writes all out, with the checkpoint of a run that is done.
   absl::Status Finish(nlohmann::json checkpoint) {
-    files_[0].second->Overwrite(NpyHead(type_, rows_, dimensions_));
-    if (has_spans_) files_[2].second->Overwrite(NpyHead(type_, span_rows_, dimensions_));
+    files_[kVectors].second->Overwrite(NpyHead(type_, rows_, dimensions_));
+    if (has_spans_) files_[kSpans].second->Overwrite(NpyHead(type_, span_rows_, dimensions_));
     for (auto& [name, file] : files_) {
       if (file == nullptr) continue;
       if (absl::Status status = file->Sync(); !status.ok()) return status;
@@ -208,6 +197,21 @@ class Merged {
   }
 
  private:
+  // Places in files_. Behind a matrix stand the lines of its rows.
+  enum { kVectors = 0, kSpans = 2, kRejects = 4 };
+
+  // Appends a line and its row to the matrix `to`, with the number that it has there.
+  absl::Status Copy(Json line, const Lines& lines, Matrix* from, int to, int64_t* rows) {
+    const std::string values = from->Next();
+    if (values.empty())
+      return absl::DataLossError(absl::StrCat(lines.path(), " has more lines than its matrix has ",
+                                              "rows, from record ", line["record"].dump()));
+    line["row"] = (*rows)++;
+    files_[to].second->Append(values);
+    files_[to + 1].second->Append(LineOf(line));
+    return absl::OkStatus();
+  }
+
   const std::string path_, type_;
   const int64_t dimensions_;
   const bool has_spans_;
@@ -234,6 +238,7 @@ absl::Status Merge(const std::vector<ShardRun>& runs, const std::string& out) {
   const size_t row_bytes = static_cast<size_t>(dimensions) * (type == "float16" ? 2 : 4);
   const bool has_spans = runs[0].checkpoint.at("bytes").contains("spans.npy");
   std::vector<std::unique_ptr<Shard>> shards;
+  shards.reserve(runs.size());
   for (const ShardRun& run : runs) shards.push_back(std::make_unique<Shard>(run.path, row_bytes));
   Merged merged(out, type == "float16" ? "<f2" : "<f4", dimensions, has_spans);
   if (absl::Status status = merged.Open(); !status.ok()) return status;
