@@ -42,6 +42,7 @@ constexpr char kExitCodes[] =
     "  2    the server cannot be reached, is not SERVING, or the deadline passed\n"
     "  3    a text file or the CA file cannot be read, a text is not UTF-8, the output cannot\n"
     "       be written, or fewer than 16 files may be open\n"
+    "  4    bulk: the servers refuse the run, or more records than --max-rejects; it is not done\n"
     "  100+ wrong usage; bulk: 130 and 143 after SIGINT and SIGTERM\n"
     "Environment: LONGSPAN_SERVER (--server; where it is not set, LONGSPAN_LISTEN of a server on\n"
     "this machine), LONGSPAN_CA (--ca), LONGSPAN_KEY (bearer key).";
@@ -416,7 +417,9 @@ int RunCommandLine(int argc, char** argv, const Environment& environment,
   MergeCommand merge;
   CLI::App* merge_app =
       app.add_subcommand("merge", "make one folder of those that bulk wrote with --shard");
-  merge_app->add_option("SHARD", merge.shards, "the folders of all shards")->required();
+  merge_app
+      ->add_option("SHARD", merge.shards, "the folders of all shards, or a folder that holds them")
+      ->required();
   merge_app->add_option("--out", merge.out, "the folder to make")->required();
   CLI11_PARSE(app, argc, argv);
   if (const absl::Status status = CheckVariableNames(variables); !status.ok())

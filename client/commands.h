@@ -8,9 +8,10 @@
 //   2     the server cannot be reached, is not SERVING, or the deadline passed
 //   3     an input file or the CA file cannot be read, or a text is not UTF-8; `bench` returns 1
 //         for a CA file that cannot be read
+//   4     the servers refuse what `bulk` asks for, or more records are rejected than it may reject
 //   100+  wrong usage, with the numbers of CLI11; `bulk` returns 128 + N after signal N
 //
-// Codes 1 to 3 come with one line on stderr, or of many files one for each that failed, which has
+// Codes 1 to 4 come with one line on stderr, or of many files one for each that failed, which has
 // the status code and the message. The one exception is `health`, which prints the state of a
 // server that is not SERVING on stdout.
 #pragma once

@@ -10,7 +10,7 @@
 
 namespace longspan {
 
-enum ExitCode { kDone = 0, kServerError = 1, kNoAnswer = 2, kBadFile = 3 };
+enum ExitCode { kDone = 0, kServerError = 1, kNoAnswer = 2, kBadFile = 3, kRefused = 4 };
 
 // Prints the code and the message as one line on stderr, also where the message has several lines.
 inline int Fail(ExitCode code, const absl::Status& status) {

@@ -1,10 +1,13 @@
 #include "client/bulk/bulk.h"
 
 #include <google/protobuf/util/json_util.h>
+#include <unistd.h>
 
 #include <atomic>
+#include <cerrno>
 #include <csignal>
 #include <cstdio>
+#include <cstring>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -18,6 +21,7 @@
 #include "absl/synchronization/mutex.h"
 #include "absl/time/clock.h"
 #include "client/answer_writer.h"
+#include "client/bulk/input_file.h"
 #include "client/bulk/ordered_window.h"
 #include "client/bulk/output_folder.h"
 #include "client/bulk/progress.h"
@@ -79,6 +83,21 @@ nlohmann::ordered_json RunOf(const BulkCommand& command, const v1::EncodeOptions
           {"model", ModelIdentity(info)}};
 }
 
+// The servers answer no call, or refuse each.
+int FailRun(const absl::Status& status) {
+  const int code = FailCall(status);
+  return code == kServerError ? kRefused : code;
+}
+
+// A run is not begun with inputs that are not there: their names would stand in its folder.
+absl::Status CheckInputs(const std::vector<std::string>& files) {
+  for (const std::string& file : files)
+    if (file != "-" && access(file.c_str(), R_OK) != 0)
+      return absl::NotFoundError(
+          absl::StrCat(NameOfInput(file), " cannot be read: ", std::strerror(errno)));
+  return absl::OkStatus();
+}
+
 // One run, once the folder is open.
 class Run {
  public:
@@ -118,9 +137,9 @@ class Run {
                    number);
       return kSignalBase + number;
     }
-    if (!servers_error_.ok()) return FailCall(servers_error_);
+    if (!servers_error_.ok()) return FailRun(servers_error_);
     if (!input_error_.ok()) return Fail(kBadFile, input_error_);
-    return too_many_rejects_ ? kServerError : kDone;
+    return too_many_rejects_ ? kRefused : kDone;
   }
 
  private:
@@ -190,7 +209,7 @@ class Run {
     if (result->encoding.ok()) return folder_->Add(result->record, *result->encoding);
     const auto rejects = static_cast<int64_t>(folder_->checkpoint().rejects);
     if (command_.max_rejects >= 0 && rejects >= command_.max_rejects) {
-      Fail(kServerError,
+      Fail(kRefused,
            absl::Status(result->encoding.status().code(),
                         absl::StrCat("record ", result->record.number,
                                      " is rejected: ", result->encoding.status().message(),
@@ -273,7 +292,7 @@ int RunBulk(const CommonOptions& common, const std::vector<std::string>& servers
   const auto pool = ServerPool::Connect(common.client, servers, common.deadline);
   if (!pool.ok()) {
     const bool of_file = absl::IsInvalidArgument(pool.status());
-    return of_file ? Fail(kBadFile, pool.status()) : FailCall(pool.status());
+    return of_file ? Fail(kBadFile, pool.status()) : FailRun(pool.status());
   }
   const v1::GetModelInfoResponse& info = (*pool)->info();
   const v1::EncodeOptions options = WireOptions(command, info);
@@ -281,7 +300,10 @@ int RunBulk(const CommonOptions& common, const std::vector<std::string>& servers
                               .has_spans = HasSpans(options)};
   if (absl::Status status = TryOptions(pool->get(), options, common.deadline, &format.dimensions);
       !status.ok())
-    return FailCall(status);
+    return FailRun(status);
+  if (!OutputFolder::IsBegun(command.out))
+    if (absl::Status status = CheckInputs(command.files); !status.ok())
+      return Fail(kBadFile, status);
   const auto folder = OutputFolder::Open(command.out, RunOf(command, options, info), format);
   if (!folder.ok()) return Fail(kBadFile, folder.status());
   if ((*folder)->checkpoint().done) return Summarize((*folder)->checkpoint(), command.out);

@@ -33,7 +33,8 @@ struct BulkCommand {
 };
 
 // Returns the exit code: those of the program, and 128 + N after signal N (SIGINT, SIGTERM), where
-// what was encoded is written first. 1 = some records are rejected, or the servers refuse all.
+// what was encoded is written first. 1 = all is done, and some records are rejected. 4 = the run
+// ended before its inputs did: the servers refuse it, or too many records are rejected.
 int RunBulk(const CommonOptions& common, const std::vector<std::string>& servers,
             const BulkCommand& command);
 

@@ -119,10 +119,33 @@ absl::StatusOr<ShardRun> ReadShardRun(const std::string& path) {
   return shard;
 }
 
+// Each path that is a run's folder, and the runs' folders in each that is none.
+absl::StatusOr<std::vector<std::string>> FindShards(const std::vector<std::string>& paths) {
+  std::vector<std::string> all;
+  for (const std::string& path : paths) {
+    std::error_code error;
+    std::filesystem::directory_iterator entry(path, error);
+    if (error || OutputFolder::IsBegun(path)) {
+      all.push_back(path);  // reading it says what is wrong with it
+      continue;
+    }
+    const size_t before = all.size();
+    for (; !error && entry != std::filesystem::end(entry); entry.increment(error))
+      if (OutputFolder::IsBegun(entry->path().string())) all.push_back(entry->path().string());
+    if (error) return absl::DataLossError(absl::StrCat(path, " cannot be read: ", error.message()));
+    if (all.size() == before)
+      return absl::FailedPreconditionError(
+          absl::StrCat(path, " is no folder that longspan bulk wrote, and holds none"));
+  }
+  return all;
+}
+
 // All shards, in order.
 absl::StatusOr<std::vector<ShardRun>> ReadShardRuns(const std::vector<std::string>& paths) {
   std::vector<ShardRun> all;
-  for (const std::string& path : paths) {
+  const auto found = FindShards(paths);
+  if (!found.ok()) return found.status();
+  for (const std::string& path : *found) {
     auto shard = ReadShardRun(path);
     if (!shard.ok()) return shard.status();
     all.push_back(*std::move(shard));
@@ -297,7 +320,7 @@ absl::Status MergeShards(const MergeCommand& command) {
 
 int RunMerge(const MergeCommand& command) {
   if (const absl::Status status = MergeShards(command); !status.ok()) return Fail(kBadFile, status);
-  std::printf("%zu shards, each record once, in %s\n", command.shards.size(), command.out.c_str());
+  std::printf("the records of all shards, each once, in %s\n", command.out.c_str());
   return kDone;
 }
 

@@ -11,7 +11,7 @@
 namespace longspan {
 
 struct MergeCommand {
-  std::vector<std::string> shards;  // folders, in any order
+  std::vector<std::string> shards;  // folders, in any order, or folders of such folders
   std::string out;                  // the folder to make; it must not exist
 };
 

@@ -125,6 +125,11 @@ absl::StatusOr<std::unique_ptr<OutputFolder>> OutputFolder::Open(const std::stri
   return folder;
 }
 
+bool OutputFolder::IsBegun(const std::string& path) {
+  std::error_code error;
+  return std::filesystem::exists(path + "/" + kRun, error);
+}
+
 OutputFolder::~OutputFolder() {
   if (lock_ >= 0) close(lock_);
 }

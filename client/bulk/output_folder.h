@@ -57,6 +57,8 @@ class OutputFolder {
   static absl::StatusOr<std::unique_ptr<OutputFolder>> Open(const std::string& path,
                                                             const nlohmann::ordered_json& run,
                                                             const Format& format);
+  // Whether a run was begun in that folder.
+  static bool IsBegun(const std::string& path);
   ~OutputFolder();
 
   const Checkpoint& checkpoint() const { return checkpoint_; }

@@ -182,7 +182,7 @@ TEST_F(BulkTest, MaxRejects_EndsTheRun) {
   for (int i = 0; i < 50; ++i) lines += "{\"text\":\"bad\"}\n";
   BulkCommand command = Command(folder_.WriteText("in.jsonl", lines));
   command.max_rejects = 3;
-  EXPECT_EQ(Run(command), 1);
+  EXPECT_EQ(Run(command), 4);
   EXPECT_EQ(ReadLines(Path("rejects.jsonl")).size(), 3u);
   EXPECT_THAT(err_, HasSubstr("record 3 is rejected: inputs[0].text is bad"));
   command.max_rejects = -1;  // goes on
@@ -314,16 +314,23 @@ TEST_F(BulkTest, WrongOptions_AreToldBeforeTheFolderIsMade) {
       [](int, grpc::ServerContext*, const v1::EncodeRequest&, v1::EncodeResponse*) {
         return grpc::Status(grpc::StatusCode::INVALID_ARGUMENT, "options.dimensions is 9999");
       });
-  EXPECT_EQ(Run(Command(Numbers(10))), 1);
+  EXPECT_EQ(Run(Command(Numbers(10))), 4);
   EXPECT_THAT(err_, HasSubstr("options.dimensions is 9999"));
   EXPECT_FALSE(std::filesystem::exists(folder_.path() + "/out"));
 }
 
+TEST_F(BulkTest, AnInputThatIsNotThere_BeginsNoFolder) {
+  EXPECT_EQ(Run(Command(folder_.path() + "/typo.jsonl")), 3);
+  EXPECT_THAT(err_, HasSubstr("typo.jsonl cannot be read: No such file"));
+  EXPECT_FALSE(std::filesystem::exists(folder_.path() + "/out"));
+  EXPECT_EQ(Run(Command(Numbers(3))), 0) << err_;
+}
+
 TEST_F(BulkTest, AnInputThatIsCut_IsAnError_BehindWhatCouldBeRead) {
   BulkCommand command = Command(Numbers(10));
-  command.files.push_back("/no/such/file");
+  command.files.push_back(folder_.WriteText("cut.gz", "\x1f\x8b\x08"));
   EXPECT_EQ(Run(command), 3);
-  EXPECT_THAT(err_, HasSubstr("/no/such/file cannot be read"));
+  EXPECT_THAT(err_, HasSubstr("cut.gz"));
   ExpectRows(folder_.path() + "/out", UpTo(10));
 }
 
@@ -379,7 +386,7 @@ TEST_F(BulkTest, ACallerThatIsRefused_EndsTheRun) {
     if (request.inputs(0).text() == "longspan") return EncodeNumber(request, response);
     return {grpc::StatusCode::UNAUTHENTICATED, "the key is not known"};
   });
-  EXPECT_EQ(Run(Command(Numbers(100))), 1);
+  EXPECT_EQ(Run(Command(Numbers(100))), 4);
   EXPECT_THAT(err_, HasSubstr("the key is not known"));
   EXPECT_THAT(ReadLines(Path("rejects.jsonl")), IsEmpty());
 }
@@ -397,7 +404,7 @@ TEST_F(BulkTest, MergedShards_AreTheWholeRun) {
   EXPECT_EQ(Run(whole), 1);
   MergeCommand merge{.out = folder_.path() + "/merged"};
   for (const char* shard : {"2/3", "0/3", "1/3"}) {
-    BulkCommand command = Command(file, std::string("shard") + shard[0]);
+    BulkCommand command = Command(file, std::string("shards/shard") + shard[0]);
     command.encode.spans = "sentences";
     command.shard = shard;
     EXPECT_EQ(Run(command), 1);
@@ -410,6 +417,16 @@ TEST_F(BulkTest, MergedShards_AreTheWholeRun) {
   for (const char* name : {"run.json", "checkpoint.json"})
     EXPECT_EQ(nlohmann::json::parse(ReadAll(whole.out + "/" + name)),
               nlohmann::json::parse(ReadAll(merge.out + "/" + name)));
+
+  // A folder of them is all of them; other folders in it are not.
+  std::filesystem::create_directory(folder_.path() + "/shards/notes");
+  const MergeCommand of_folder{.shards = {folder_.path() + "/shards"}, .out = merge.out + "1"};
+  EXPECT_TRUE(MergeShards(of_folder).ok()) << MergeShards(of_folder);
+  EXPECT_TRUE(ReadAll(of_folder.out + "/rows.jsonl") == ReadAll(merge.out + "/rows.jsonl"));
+  EXPECT_THAT(std::string(MergeShards({.shards = {folder_.path() + "/shards/notes"},
+                                       .out = merge.out + "4"})
+                              .message()),
+              HasSubstr("holds none"));
 
   MergeCommand wrong{.shards = {merge.shards[0], merge.shards[1]}, .out = merge.out + "2"};
   EXPECT_THAT(std::string(MergeShards(wrong).message()), HasSubstr("expected: 0 of 2"));
