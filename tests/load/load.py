@@ -14,15 +14,17 @@ writes its figures under its own name:
   int8        the same loads in int8, compared with the same ONNX Runtime
   lanes       short texts alone, then with 5 % texts of 32,768 tokens, at 80 % of the capacity
   rag         profile rag at 0.7 and at 3 times the capacity: latencies, goodput, refusals, memory
+  bulk        `longspan bulk` on texts of 128 and of 2,048 tokens, and 64 callers on the same lengths
   cancel      the time from the end of the caller of a long text until the processor is free
 
-A ratio holds figures of one run only. Those of `saturation` and `int8` are measured in turn (A B A
-B), so that what disturbs the machine disturbs all of them.
+A ratio holds figures of one run only. Those of `saturation`, `int8` and `bulk` are measured in turn
+(A B A B), so that what disturbs the machine disturbs all of them.
 """
 import argparse
 import json
 import os
 import re
+import resource
 import signal
 import subprocess
 import sys
@@ -37,15 +39,17 @@ import processor  # noqa: E402
 from load_tables import current_scale  # noqa: E402
 
 UNIFORM, MIXED, LONG = "128", "74~0.8/8-250", 32768
-PHASES = ["lone", "saturation", "int8", "lanes", "rag", "cancel"]
+WORDS = "the court shall report a long river to each city that asks for it".split()
+PHASES = ["lone", "saturation", "int8", "bulk", "lanes", "rag", "cancel"]
 
 
 class Server:
-    """A running longspan-server and the client that loads it."""
+    """A running longspan-server, started through the command `prefix`, and the client that loads
+    it."""
 
-    def __init__(self, arguments, dtype):
+    def __init__(self, arguments, dtype, prefix=()):
         self.client = arguments.build / "longspan"
-        command = [arguments.build / "longspan-server", "--model", arguments.model, "--dtype", dtype, "--listen", "127.0.0.1:0",
+        command = [*prefix, arguments.build / "longspan-server", "--model", arguments.model, "--dtype", dtype, "--listen", "127.0.0.1:0",
                    "--http", "off", "--log-level", "error", "--drain-delay", "0s", *arguments.server_arg]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         self.pid, self.address = self.process.pid, None
@@ -181,6 +185,40 @@ def callers16(arguments, server, dtype):
     return out
 
 
+def bulk(arguments, server):
+    """`longspan bulk` against what 64 callers in a closed loop get out of the same server."""
+    out = {}
+    for tokens in (128, 2048):
+        rates = {"bulk": [], "callers": [], "client_cpu": []}
+        for _ in range(arguments.rounds + 1):
+            callers = server.bench("--concurrency", 64, "--lengths", tokens, "--seconds", arguments.seconds, "--request-deadline", 60)
+            if callers["errors"]:
+                sys.exit(f"errors under 64 callers: {callers['errors']}")
+            rates["callers"].append(callers["tokens_per_second"])
+            # As many texts as the callers had in twice their time.
+            texts = round(2 * arguments.seconds * callers["tokens_per_second"] / tokens)
+            with tempfile.TemporaryDirectory() as folder:
+                # Every word is one token, and two tokens stand around a text.
+                words = [WORDS[i % len(WORDS)] for i in range(tokens - 2)]
+                with open(f"{folder}/in.jsonl", "w") as file:
+                    for i in range(texts):
+                        file.write(json.dumps({"text": " ".join(words[i % 7:] + words[:i % 7])}) + "\n")
+                start, used = time.monotonic(), resource.getrusage(resource.RUSAGE_CHILDREN)
+                subprocess.run([server.client, "bulk", f"{folder}/in.jsonl", "--out", f"{folder}/out", "--server", server.address], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True)
+                took, after = time.monotonic() - start, resource.getrusage(resource.RUSAGE_CHILDREN)
+                rates["client_cpu"].append((after.ru_utime + after.ru_stime - used.ru_utime - used.ru_stime) / took)
+                row_bytes = Path(f"{folder}/out/rows.jsonl").stat().st_size / texts
+                encoded = json.loads(Path(f"{folder}/out/checkpoint.json").read_text())["tokens"]
+                if encoded != tokens * texts:
+                    sys.exit(f"{texts} texts have {encoded} tokens; meant: {tokens} each")
+                rates["bulk"].append(encoded / took)
+        best = {name: max(values) for name, values in rates.items()}
+        out[str(tokens)] = {"rounds": {name: [round(v) for v in rates[name]] for name in ("bulk", "callers")}, "client_cores": round(best["client_cpu"], 3),
+                            "row_bytes": round(row_bytes), "bulk_tokens_per_second": round(best["bulk"]),
+                            "callers_tokens_per_second": round(best["callers"]), "bulk_to_callers": round(best["bulk"] / best["callers"], 3)}
+    return out
+
+
 def lanes(arguments, server):
     """Short texts with and without long ones among them, at 80 % utilisation.
 
@@ -279,7 +317,7 @@ def main():
                 keep("lone", lone(arguments, server))
             if "saturation" in arguments.only:
                 keep("saturation", callers16(arguments, server, "float32"))
-            for phase, measure in (("lanes", lanes), ("rag", rag), ("cancel", cancel)):
+            for phase, measure in (("bulk", bulk), ("lanes", lanes), ("rag", rag), ("cancel", cancel)):
                 if phase in arguments.only:
                     keep(phase, measure(arguments, server))
     cpuinfo = Path("/proc/cpuinfo").read_text()

@@ -63,6 +63,9 @@ def facts(results):
     for name in ("saturation", "int8"):
         if (run := results.get(name)):
             yield from callers(run)
+    for tokens, run in results.get("bulk", {}).items():
+        yield (f"`longspan bulk` on texts of {int(tokens):,} tokens, float32 / 64 callers in a closed loop",
+               f"{run['bulk_tokens_per_second']:,} / {run['callers_tokens_per_second']:,} tokens/s ({run['bulk_to_callers']:.0%}); the client took {run['client_cores']:.1%} of a core")
     if (lanes := results.get("lanes")):
         yield "one text of 32,768 tokens alone: its computation / one layer of it", f"{ms(lanes['long_alone_compute_ms'])} / {ms(lanes['long_layer_ms'])}"
         yield ("p99 of short texts beside 5 % texts of 32,768 tokens, at 80 % of capacity / of the same short texts alone",
