@@ -188,15 +188,16 @@ def callers16(arguments, server, dtype):
 def bulk(arguments, server):
     """`longspan bulk` against what 64 callers in a closed loop get out of the same server."""
     out = {}
-    for tokens in (128, 2048):
+    # The window must hold many passes, of 16,384 tokens each, or the last one decides.
+    for tokens, seconds in ((128, arguments.seconds), (2048, 4 * arguments.seconds)):
         rates = {"bulk": [], "callers": [], "client_cpu": []}
         for _ in range(arguments.rounds + 1):
-            callers = server.bench("--concurrency", 64, "--lengths", tokens, "--seconds", arguments.seconds, "--request-deadline", 60)
+            callers = server.bench("--concurrency", 64, "--lengths", tokens, "--seconds", seconds, "--request-deadline", 60)
             if callers["errors"]:
                 sys.exit(f"errors under 64 callers: {callers['errors']}")
             rates["callers"].append(callers["tokens_per_second"])
-            # As many texts as the callers had in twice their time.
-            texts = round(2 * arguments.seconds * callers["tokens_per_second"] / tokens)
+            # As many texts as the callers had in so many seconds, 16 at least.
+            texts = round(max(seconds, 16) * callers["tokens_per_second"] / tokens)
             with tempfile.TemporaryDirectory() as folder:
                 # Every word is one token, and two tokens stand around a text.
                 words = [WORDS[i % len(WORDS)] for i in range(tokens - 2)]
