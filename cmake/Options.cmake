@@ -5,25 +5,29 @@
 #                                            folder and where it is installed
 #   LONGSPAN_MAP_PATHS                       an option: programs that name no folder of the build
 
+# Messages of assertions, in headers of LibTorch and in crates, name the files that they stand in.
+# With this option they name them relative to the folders of the build, so that two builds of the
+# same sources are the same bytes wherever they were made. The image is built so. Its programs find
+# LibTorch only once they are installed.
+option(LONGSPAN_MAP_PATHS "Keep the folders of the build out of the programs" OFF)
+
 # ccache hashes paths below _base relative to the build folder. Where the sources lie beside the
 # build folder, as ./dev arranges it, every checkout has the same relative paths and shares what is
-# cached.
+# cached. It also hands such paths to the compiler in their relative form, which LONGSPAN_MAP_PATHS
+# would not know: messages would differ from those of a build without ccache.
 find_program(CCACHE ccache)
 if(CCACHE)
   cmake_path(GET CMAKE_SOURCE_DIR PARENT_PATH _base)
   cmake_path(IS_PREFIX _base "${CMAKE_BINARY_DIR}" _beside)
-  if(NOT _beside)
+  if(LONGSPAN_MAP_PATHS)
+    set(_base "")
+  elseif(NOT _beside)
     set(_base "${CMAKE_SOURCE_DIR}")
   endif()
   set(CMAKE_CXX_COMPILER_LAUNCHER
       "${CMAKE_COMMAND}" -E env CCACHE_NOHASHDIR=1 "CCACHE_BASEDIR=${_base}" "${CCACHE}")
 endif()
 
-# Messages of assertions, in headers of LibTorch and in crates, name the files that they stand in.
-# With this option they name them relative to the folders of the build, so that two builds of the
-# same sources are the same bytes wherever they were made. The image is built so. Its programs find
-# LibTorch only once they are installed.
-option(LONGSPAN_MAP_PATHS "Keep the folders of the build out of the programs" OFF)
 if(LONGSPAN_MAP_PATHS)
   # Of several that fit, compilers take the last.
   add_compile_options("-ffile-prefix-map=${LONGSPAN_CACHE}=cache" "-ffile-prefix-map=${CMAKE_BINARY_DIR}=build"
