@@ -20,6 +20,7 @@ core/runtime:
 core/weights:
 core/checkpoint: core/weights core/model_info.h
 core/tokenizer: core/checkpoint core/error_details.h core/token_batch.h
+core/search: core/kernels
 core/layers: core/backend core/kernels core/model_info.h
 core/attention: core/backend core/kernels core/layers core/runtime
 core/models: core/backend core/kernels core/layers core/attention core/weights core/checkpoint core/runtime core/model_info.h core/recording_counts.h core/token_batch.h
@@ -83,7 +84,7 @@ forbid "server must not include torch" "$torch" server
 forbid "the engine (server/text, server/batching, server/engine) must not know gRPC, protobuf or Prometheus" "$rpc" server/text server/batching server/engine
 forbid "server/http must not know gRPC, protobuf or Prometheus" "$rpc" server/http
 forbid "Boost is known to event_loop.cc, request_reader.cc and transport.cc of server/http alone" '#include *<boost/' $(find core server client -name '*.h' -o -name '*.cc' | grep -vE '^server/http/(event_loop|request_reader|transport)\.cc$')
-forbid "ICU is known to the files of server/text that find sentences alone" '#include *<unicode/' $(find core server client -name '*.h' -o -name '*.cc' | grep -vE '^server/text/(abbreviations|sentences|sentence_block)\.cc$|^server/text/utf8\.h$')
+forbid "ICU is known to the files of server/text that find sentences and words alone" '#include *<unicode/' $(find core server client -name '*.h' -o -name '*.cc' | grep -vE '^server/text/(abbreviations|sentences|sentence_block|words)\.cc$|^server/text/utf8\.h$')
 forbid "client must not include torch" "$torch" client
 forbid "tests/reference must stand alone" '#include *"(core|server|client)/' tests/reference
 # The wall clock may be set at any time, so nothing waits for a moment of it and no time is measured

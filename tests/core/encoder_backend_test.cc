@@ -150,8 +150,8 @@ TEST_F(EncoderBackendTest, DroppedTexts_LeaveBetweenLayers) {
   EXPECT_EQ(results[1].status().code(), absl::StatusCode::kCancelled);
   const std::vector<float> want = Encode(ids, {}, globals).vector;
   ASSERT_TRUE(results[0].ok() && results[2].ok());
-  ExpectNear(results[0]->vector, want, 1e-5F);
-  ExpectNear(results[2]->vector, want, 1e-5F);
+  ExpectNear(results[0]->vector, want);
+  ExpectNear(results[2]->vector, want);
   EXPECT_EQ(seams, 3) << "before each of two layers, and after the last";
 }
 

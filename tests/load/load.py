@@ -14,7 +14,7 @@ writes its figures under its own name:
   int8        the same loads in int8, compared with the same ONNX Runtime
   lanes       short texts alone, then with 5 % texts of 32,768 tokens, at 80 % of the capacity
   rag         profile rag at 0.7 and at 3 times the capacity: latencies, goodput, refusals, memory
-  bulk        `longspan bulk` on texts of 128 and of 2,048 tokens, and 64 callers on the same lengths
+  bulk        `longspan bulk` on texts of 128 and of 2,048 tokens, and 64 callers on the same
   cancel      the time from the end of the caller of a long text until the processor is free
 
 A ratio holds figures of one run only. Those of `saturation`, `int8` and `bulk` are measured in turn

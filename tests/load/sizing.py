@@ -68,7 +68,7 @@ def peak_mib(server):
 
 
 def short_rate(server, tokens):
-    """Tokens a second of 16 callers: the better of two runs that have five texts of each at least."""
+    """Tokens a second of 16 callers: the better of two runs, of five texts of each at least."""
     lone = long_rate(server, tokens, 3)
     seconds = max(8, 5 * 16 * tokens / lone)
     rates = []

@@ -1,0 +1,126 @@
+// Scores of passages against cosines in double precision.
+#include "core/search/late_interaction.h"
+
+#include <gmock/gmock.h>
+
+#include <algorithm>
+#include <cmath>
+#include <random>
+#include <vector>
+
+namespace longspan {
+namespace {
+
+constexpr int64_t kWidth = 30;  // no multiple of four
+
+std::vector<float> Rows(int64_t count, std::mt19937& random) {
+  std::normal_distribution<float> normal(0.0f, 3.0f);
+  std::vector<float> rows(count * kWidth);
+  for (float& value : rows) value = normal(random);
+  return rows;
+}
+
+double Cosine(const float* a, const float* b) {
+  double ab = 0, aa = 0, bb = 0;
+  for (int64_t i = 0; i < kWidth; ++i) {
+    ab += static_cast<double>(a[i]) * b[i];
+    aa += static_cast<double>(a[i]) * a[i];
+    bb += static_cast<double>(b[i]) * b[i];
+  }
+  return ab / std::sqrt(aa * bb);
+}
+
+double Score(const std::vector<float>& question, const std::vector<float>& weights,
+             const std::vector<float>& text, int64_t begin, int64_t end) {
+  double sum = 0, all = 0;
+  for (size_t token = 0; token * kWidth < question.size(); ++token) {
+    double best = -1;
+    for (int64_t row = begin; row < end; ++row)
+      best = std::max(best, Cosine(&question[token * kWidth], &text[row * kWidth]));
+    const double weight = weights.empty() ? 1.0 : weights[token];
+    sum += weight * best;
+    all += weight;
+  }
+  return sum / all;
+}
+
+class LateInteractionTest : public testing::Test {
+ protected:
+  TokenMatrix Matrix(const std::vector<float>& rows) {
+    TokenMatrix matrix(kWidth);
+    // In parts, as a pass hands them over.
+    const auto count = static_cast<int64_t>(rows.size()) / kWidth, part = (count + 2) / 3;
+    for (int64_t row = 0; row < count; row += part)
+      matrix.Append(rows.data() + row * kWidth, std::min(part, count - row));
+    return matrix;
+  }
+  std::mt19937 random_{5};
+};
+
+TEST_F(LateInteractionTest, PassagesOverlap_AndEndWithTheText) {
+  const TokenMatrix text = Matrix(Rows(21, random_));
+  const std::vector<float> question = Rows(2, random_);
+  const auto passages = ScorePassages({question.data(), 2, kWidth}, text, 0, 21,
+                                      {.passage_tokens = 8, .stride_tokens = 4});
+  std::vector<std::pair<int64_t, int64_t>> places;
+  for (const Passage& passage : passages) places.emplace_back(passage.begin, passage.end);
+  EXPECT_THAT(places, testing::ElementsAre(std::pair(0, 8), std::pair(4, 12), std::pair(8, 16),
+                                           std::pair(12, 20), std::pair(16, 21)));
+}
+
+TEST_F(LateInteractionTest, AScore_IsTheWeightedMeanOfTheLargestCosines) {
+  for (const int64_t rows : {1, 7, 8, 64, 100}) {
+    const std::vector<float> text = Rows(rows, random_), question = Rows(19, random_);
+    std::vector<float> weights(19);
+    for (float& weight : weights) weight = std::uniform_real_distribution<float>()(random_);
+    weights[3] = 0.0f;
+    const TokenMatrix matrix = Matrix(text);
+    for (const std::vector<float>& chosen : {std::vector<float>(), weights}) {
+      const LateQuestion packed(question.data(), 19, kWidth, chosen);
+      for (const Passage& passage :
+           ScorePassages(packed, matrix, 0, rows, {.passage_tokens = 16, .stride_tokens = 4}))
+        EXPECT_NEAR(passage.score, Score(question, chosen, text, passage.begin, passage.end), 2e-3)
+            << passage.begin << " of " << rows;
+    }
+  }
+}
+
+TEST_F(LateInteractionTest, ATokenOfTheText_IsFoundInIt) {
+  const std::vector<float> text = Rows(50, random_);
+  const LateQuestion question(text.data() + 33 * kWidth, 1, kWidth);
+  const auto passages =
+      ScorePassages(question, Matrix(text), 0, 50, {.passage_tokens = 2, .stride_tokens = 1});
+  const auto best =
+      std::max_element(passages.begin(), passages.end(),
+                       [](const Passage& a, const Passage& b) { return a.score < b.score; });
+  EXPECT_NEAR(best->score, 1.0, 2e-3);
+  EXPECT_TRUE(best->begin == 32 || best->begin == 33) << best->begin;
+  EXPECT_NEAR(BestCosines(question, Matrix(text), 33, 34)[0], 1.0, 2e-3);
+}
+
+TEST_F(LateInteractionTest, ATextWithoutTokens_HasNoPassages) {
+  const std::vector<float> question = Rows(1, random_);
+  EXPECT_TRUE(ScorePassages({question.data(), 1, kWidth}, TokenMatrix(kWidth), 0, 0).empty());
+}
+
+TEST_F(LateInteractionTest, RowsOutsideOfTheRange_AreNotRead) {
+  std::vector<float> text = Rows(12, random_);
+  const LateQuestion question(text.data(), 1, kWidth);  // the first row
+  const auto passages =
+      ScorePassages(question, Matrix(text), 1, 11, {.passage_tokens = 4, .stride_tokens = 4});
+  ASSERT_EQ(passages.size(), 3u);
+  EXPECT_EQ(passages[0].begin, 1);
+  EXPECT_EQ(passages[2].begin, 9);
+  EXPECT_EQ(passages[2].end, 11);
+  for (const Passage& passage : passages) EXPECT_LT(passage.score, 0.95f);
+}
+
+TEST_F(LateInteractionTest, ARowOfZeros_IsSimilarToNothing) {
+  const std::vector<float> text(3 * kWidth, 0.0f), question = Rows(2, random_);
+  const auto passages = ScorePassages({question.data(), 2, kWidth}, Matrix(text), 0, 3);
+  ASSERT_EQ(passages.size(), 1u);
+  EXPECT_EQ(passages[0].score, 0.0f);
+}
+
+}  // namespace
+}  // namespace longspan
