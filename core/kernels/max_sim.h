@@ -1,7 +1,7 @@
 // The inner loop of late interaction: of each run of a text's tokens, the largest dot product with
 // each token of a question (MaxSim; ColBERT, arXiv 2004.12832, sec. 3.3).
 //
-//   best[unit][i] = max over the rows r of the unit of  row_scale_r * question_scale_i * (d_r . q_i)
+//   best[unit][i] = max over the rows r of the unit of row_scale_r * question_scale_i * (d_r . q_i)
 //   unit = `unit_rows` consecutive rows; the last may be shorter
 //
 // Whoever calls chooses what a passage is: the best of several units is the largest of each column,
