@@ -1,9 +1,9 @@
 """Questions in other words: none of their content words, by stem, stands in the passage.
 
 Each content word of a question is replaced by one of thesaurus.txt, else by a synonym in WordNet
-or, where it has none, by its hypernym. WordNet is asked only for words of few senses: the first of
-many is often another one than a manual means. Words without another word for them are left out, at most
-half of them.
+or, where it has none, by its hypernym. WordNet is asked only for words of few senses: the first
+of many is often another one than a manual means. Words without another word for them are left
+out, at most half of them.
 """
 import re
 from collections.abc import Iterator
