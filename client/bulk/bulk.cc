@@ -116,6 +116,7 @@ class Run {
   int Encode() {
     std::thread reader([this] { Read(); });
     std::vector<std::thread> threads;
+    threads.reserve(command_.concurrency);
     for (int i = 0; i < command_.concurrency; ++i) threads.emplace_back([this] { Work(); });
     absl::Status written = Write();
     window_.Stop();
