@@ -291,11 +291,11 @@ absl::Status MergeShards(const MergeCommand& command) {
   if (std::filesystem::exists(command.out, error))
     return absl::FailedPreconditionError(
         absl::StrCat(command.out, " exists; give an --out that does not"));
-  const auto runs = ReadShardRuns(command.shards);
-  if (!runs.ok()) return runs.status();
-  // The name is that of a folder that is whole.
+  // The name is that of a folder that is whole. What a merge left that was killed is no shard.
   const std::string part = command.out + ".part";
   std::filesystem::remove_all(part, error);
+  const auto runs = ReadShardRuns(command.shards);
+  if (!runs.ok()) return runs.status();
   std::filesystem::create_directories(part, error);
   if (error)
     return absl::DataLossError(

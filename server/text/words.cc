@@ -48,14 +48,14 @@ absl::StatusOr<WordReader> WordReader::Create() {
   return WordReader(std::make_unique<Rules>(Rules{std::move(words), fold}));
 }
 
-void WordReader::Read(std::string_view text, OnWord on_word) {
+absl::Status WordReader::Read(std::string_view text, OnWord on_word) {
   UErrorCode code = U_ZERO_ERROR;
   UText units = UTEXT_INITIALIZER;
   utext_openUTF8(&units, text.data(), static_cast<int64_t>(text.size()), &code);
   icu::BreakIterator& words = *rules_->words;
   words.setText(&units, code);
   int32_t begin = words.first();
-  for (int32_t end = words.next(); end != icu::BreakIterator::DONE;
+  for (int32_t end = words.next(); U_SUCCESS(code) && end != icu::BreakIterator::DONE;
        begin = end, end = words.next()) {
     if (words.getRuleStatus() < UBRK_WORD_NUMBER || end - begin > kLongestWordBytes) continue;
     const std::string_view word = text.substr(begin, end - begin);
@@ -68,9 +68,11 @@ void WordReader::Read(std::string_view text, OnWord on_word) {
       rules_->fold->normalizeUTF8(
           0, icu::StringPiece(word.data(), static_cast<int32_t>(word.size())), sink, nullptr, code);
     }
-    on_word(folded_, begin, end);
+    if (U_SUCCESS(code)) on_word(folded_, begin, end);
   }
   utext_close(&units);
+  if (U_SUCCESS(code)) return absl::OkStatus();
+  return absl::InternalError(absl::StrCat("ICU cannot read the words: ", u_errorName(code)));
 }
 
 }  // namespace longspan

@@ -14,6 +14,7 @@
 #include <string_view>
 
 #include "absl/functional/function_ref.h"
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 
 namespace longspan {
@@ -29,9 +30,10 @@ class WordReader {
   WordReader& operator=(WordReader&&) noexcept;
   ~WordReader();
 
-  // `folded` lives for the call. The places are bytes of `text`.
+  // `folded` lives for the call. The places are bytes of `text`, which has less than 2 GiB. INTERNAL
+  // where ICU cannot read on, such as for lack of memory.
   using OnWord = absl::FunctionRef<void(std::string_view folded, int64_t begin, int64_t end)>;
-  void Read(std::string_view text, OnWord on_word);
+  absl::Status Read(std::string_view text, OnWord on_word);
 
  private:
   struct Rules;  // of ICU

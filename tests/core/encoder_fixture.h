@@ -23,7 +23,9 @@ inline void ExpectNear(const std::vector<float>& got, const std::vector<float>& 
   size_t worst = 0;
   std::string all;  // of a fault that comes once in hundreds of runs, one report has to be enough
   for (size_t i = 0; i < got.size(); ++i) {
-    if (!(std::abs(got[i] - want[i]) <= std::abs(got[worst] - want[worst]))) worst = i;
+    const float largest = std::abs(got[worst] - want[worst]);
+    // A NaN is worse than every number, and stays.
+    if (!std::isnan(largest) && !(std::abs(got[i] - want[i]) <= largest)) worst = i;
     absl::StrAppend(&all, " ", (got[i] - want[i]) * 1e6f);
   }
   if (got.empty()) return;

@@ -418,9 +418,12 @@ TEST_F(BulkTest, MergedShards_AreTheWholeRun) {
     EXPECT_EQ(nlohmann::json::parse(ReadAll(whole.out + "/" + name)),
               nlohmann::json::parse(ReadAll(merge.out + "/" + name)));
 
-  // A folder of them is all of them; other folders in it are not.
+  // A folder of them is all of them; other folders in it are not, nor is what a merge into it left
+  // when it was killed.
   std::filesystem::create_directory(folder_.path() + "/shards/notes");
-  const MergeCommand of_folder{.shards = {folder_.path() + "/shards"}, .out = merge.out + "1"};
+  const MergeCommand of_folder{.shards = {folder_.path() + "/shards"},
+                               .out = folder_.path() + "/shards/merged"};
+  std::filesystem::copy(whole.out, of_folder.out + ".part");
   EXPECT_TRUE(MergeShards(of_folder).ok()) << MergeShards(of_folder);
   EXPECT_TRUE(ReadAll(of_folder.out + "/rows.jsonl") == ReadAll(merge.out + "/rows.jsonl"));
   EXPECT_THAT(std::string(MergeShards({.shards = {folder_.path() + "/shards/notes"},

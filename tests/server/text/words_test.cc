@@ -16,9 +16,11 @@ std::vector<std::string> Words(std::string_view text) {
   auto reader = WordReader::Create();
   EXPECT_TRUE(reader.ok()) << reader.status();
   std::vector<std::string> words;
-  reader->Read(text, [&](std::string_view folded, int64_t begin, int64_t end) {
-    words.push_back(std::string(folded) + ":" + std::string(text.substr(begin, end - begin)));
-  });
+  const absl::Status status =
+      reader->Read(text, [&](std::string_view folded, int64_t begin, int64_t end) {
+        words.push_back(std::string(folded) + ":" + std::string(text.substr(begin, end - begin)));
+      });
+  EXPECT_TRUE(status.ok()) << status;
   return words;
 }
 
@@ -56,7 +58,7 @@ TEST(WordReader, ReadsOneTextAfterTheOther) {
   ASSERT_TRUE(reader.ok());
   int words = 0;
   for (const char* text : {"one two", "", "three"})
-    reader->Read(text, [&](std::string_view, int64_t, int64_t) { ++words; });
+    EXPECT_TRUE(reader->Read(text, [&](std::string_view, int64_t, int64_t) { ++words; }).ok());
   EXPECT_EQ(words, 3);
 }
 
