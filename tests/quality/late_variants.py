@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from late_interaction import CELL, Cells, blocks_of, token_bests
 from methods import Collection
 from words import STOPWORDS
 
@@ -19,14 +18,12 @@ Ints = npt.NDArray[np.int64]
 @dataclass(frozen=True)
 class Late:
     """One variant. weight: mean, words (no special tokens, no punctuation), idf, idf2 (squared).
-    scale: cosine, z (of each token over all blocks), relu (z above 0). join: max, top2, soft, none
-    (scores of blocks, not of documents)."""
+    scale: cosine, z (of each token over all blocks), relu (z above 0)."""
 
     weight: str = "mean"
     scale: str = "cosine"
     width: int = 128
     stride: int = 128
-    join: str = "max"
 
 
 def token_idf(collection: Collection, width: int, stride: int) -> dict[int, float]:
@@ -85,18 +82,8 @@ def _top2(scores: Floats, begins: Ints) -> Floats:
     return found
 
 
-JOINS: dict[str, Callable[[Floats, Ints], Floats]] = {
-    "max": lambda scores, begins: np.maximum.reduceat(scores, begins[:-1], axis=-1), "top2": _top2, "soft": _soft, "none": lambda scores, begins: scores}
-
-
-def late(collection: Collection, variant: Late, cells: Cells | None = None) -> Floats:
-    """Scores [questions, documents], or [questions, blocks] with join none."""
-    cells = cells or collection.cells
-    width, stride = variant.width // CELL, variant.stride // CELL
-    _, begins, _ = blocks_of(cells, width, stride)
-    weights = weights_of(collection, variant)
-    scores = np.stack([weight @ scaled(best, variant.scale) for weight, best in zip(weights, token_bests(cells, width, stride))])
-    return JOINS[variant.join](scores, begins)
+# How the scores of a document's blocks become its own, beside their maximum.
+JOINS: dict[str, Callable[[Floats, Ints], Floats]] = {"top2": _top2, "soft": _soft}
 
 
 def whole_document(collection: Collection, weight: str = "mean", scale: str = "cosine") -> Floats:

@@ -47,8 +47,3 @@ class Bm25:
                 at, weight = self._weights[term]
                 total[at] += weight
         return total
-
-
-def with_bigrams(terms: list[str]) -> list[str]:
-    """The terms and each pair of neighbours."""
-    return terms + [f"{a} {b}" for a, b in zip(terms, terms[1:])]

@@ -78,27 +78,6 @@ def bm25_of_documents(collection: Collection, analyze: Analyzer = words, k1: flo
     return np.stack([index.scores(analyze(text)) for text in collection.question_texts])
 
 
-def block_texts(collection: Collection, width: int, stride: int) -> tuple[list[str], Ints]:
-    """The texts of blocks of so many tokens, one every `stride` tokens, and where those of each
-    document begin."""
-    found: list[str] = []
-    begins = [0]
-    for text, tokens in zip(collection.made.texts, collection.made.tokens):
-        ends = np.maximum.accumulate(tokens.characters[:, 1])
-        for first in range(0, -(-len(ends) // CELL) * CELL, stride):
-            begin = int(ends[first - 1]) if first else 0
-            found.append(text[begin:int(ends[min(first + width, len(ends)) - 1])])
-        begins.append(len(found))
-    return found, np.array(begins)
-
-
-def bm25_of_blocks(collection: Collection, width: int = 128, stride: int = 128, analyze: Analyzer = words, k1: float = 1.2, b: float = 0.75) -> Floats:
-    """BM25 of blocks [questions, blocks], with statistics over all blocks."""
-    texts, _ = block_texts(collection, width, stride)
-    index = Bm25([analyze(text) for text in texts], k1, b)
-    return np.stack([index.scores(analyze(text)) for text in collection.question_texts])
-
-
 def fused(parts: list[tuple[float, Floats]]) -> Floats:
     """The weighted sum of standardised scores."""
     return sum((weight * standardise(scores) for weight, scores in parts), np.zeros_like(parts[0][1]))
