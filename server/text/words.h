@@ -30,8 +30,8 @@ class WordReader {
   WordReader& operator=(WordReader&&) noexcept;
   ~WordReader();
 
-  // `folded` lives for the call. The places are bytes of `text`, which has less than 2 GiB. INTERNAL
-  // where ICU cannot read on, such as for lack of memory.
+  // `folded` lives for the call. The places are bytes of `text`, which has less than 2 GiB.
+  // INTERNAL where ICU cannot read on, such as for lack of memory.
   using OnWord = absl::FunctionRef<void(std::string_view folded, int64_t begin, int64_t end)>;
   absl::Status Read(std::string_view text, OnWord on_word);
 
