@@ -64,6 +64,7 @@ std::vector<RankedPassage> BestPassages(const SearchedDocument& document,
 // The scores of all documents, and of all their passages, one document behind the other.
 struct Scores {
   std::vector<double> documents, passages;
+  std::vector<double> similarities, words;  // of documents: what their scores are made of
 };
 
 Scores Score(std::span<const SearchedDocument> documents, const RankingOptions& options) {
@@ -90,8 +91,10 @@ Scores Score(std::span<const SearchedDocument> documents, const RankingOptions& 
       sums[i] = options.late_weight * sums[i] + options.lexical_weight * lexical[i];
     return sums;
   };
-  return {.documents = sum(Largest(passages_each, late), Largest(blocks_each, words)),
-          .passages = sum(late, words_around)};
+  Scores scores{.similarities = Largest(passages_each, late), .words = Largest(blocks_each, words)};
+  scores.documents = sum(scores.similarities, scores.words);
+  scores.passages = sum(std::move(late), std::move(words_around));
+  return scores;
 }
 
 }  // namespace
@@ -113,6 +116,8 @@ std::vector<RankedDocument> Rank(std::span<const SearchedDocument> documents,
                                               document.passages.size());
     ranked.push_back({.document = i,
                       .score = scores.documents[i],
+                      .similarity = static_cast<float>(scores.similarities[i]),
+                      .bm25 = scores.words[i],
                       .passages = BestPassages(document, of_passages, options.max_passages)});
   }
   return ranked;

@@ -42,12 +42,14 @@ struct SearchedDocument {
 struct RankedPassage {
   size_t passage = 0;  // index in SearchedDocument::passages
   double score = 0.0;
-  float similarity = 0.0f;
+  float similarity = 0.0f;  // Passage::score
 };
 
 struct RankedDocument {
   size_t document = 0;  // index
   double score = 0.0;
+  float similarity = 0.0f;  // of its most similar passage
+  double bm25 = 0.0;        // of its best block
   std::vector<RankedPassage> passages;  // best first
 };
 

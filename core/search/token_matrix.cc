@@ -26,19 +26,27 @@ void TokenMatrix::Reserve(int64_t rows) {
   scales_.reserve(rows);
 }
 
+void TokenMatrix::Resize(int64_t rows) {
+  rows_.resize(rows * stride_, 128);
+  scales_.resize(rows);
+}
+
 void TokenMatrix::Append(const float* rows, int64_t count) {
   const int64_t before = num_rows();
-  rows_.resize((before + count) * stride_, 128);
-  scales_.resize(before + count);
+  Resize(before + count);
+  Set(before, rows, count);
+}
+
+void TokenMatrix::Set(int64_t first, const float* rows, int64_t count) {
   // Rows of a width that is no multiple of four lie apart.
   const int64_t at_once = stride_ == width_ ? count : 1;
   for (int64_t row = 0; row < count; row += at_once)
     kernels::QuantizeRows({.x = rows + row * width_,
-                           .q = rows_.data() + (before + row) * stride_,
-                           .scales = scales_.data() + before + row,
+                           .q = rows_.data() + (first + row) * stride_,
+                           .scales = scales_.data() + first + row,
                            .rows = at_once,
                            .width = width_});
-  for (int64_t row = before; row < before + count; ++row)
+  for (int64_t row = first; row < first + count; ++row)
     scales_[row] = UnitScale(rows_.data() + row * stride_, width_);
 }
 

@@ -1,7 +1,8 @@
 // TokenMatrix: the vectors of a text's tokens as late interaction reads them: int8 with a scale
 // each, by which every row is a vector of unit length. A row takes its width and four bytes.
 //
-// Thread safety: none. Proven by late_interaction_test.
+// Thread safety: rows that are not the same may be written from several threads at once (Set); all
+// else is not synchronised. Proven by late_interaction_test.
 #pragma once
 
 #include <cstddef>
@@ -19,6 +20,9 @@ class TokenMatrix {
   // one, and is similar to nothing.
   void Append(const float* rows, int64_t count);
   void Reserve(int64_t rows);
+  // So many rows, those that are new of zeros. Set then writes rows [first, first + count).
+  void Resize(int64_t rows);
+  void Set(int64_t first, const float* rows, int64_t count);
 
   int64_t width() const { return width_; }
   int64_t num_rows() const { return static_cast<int64_t>(scales_.size()); }

@@ -75,7 +75,8 @@ class EncodeTask {
     std::shared_ptr<TaskTimer> timer;
     // Asked once the number of vectors of the answer is known, before the task is queued. An error
     // ends the task. Empty = the caller takes an answer of any size.
-    std::function<absl::Status(const PreparedText& prepared)> check_answer;
+    std::function<absl::Status(const EncodeInput& input, const PreparedText& prepared)>
+        check_answer;
     Done done;
   };
 
@@ -96,7 +97,7 @@ class EncodeTask {
   AnswerRoom* answer() const { return answer_.get(); }                       // null = not counted
   // Whether the caller takes the answer to this (Params::check_answer).
   absl::Status CheckAnswer(const PreparedText& prepared) const {
-    return check_answer_ ? check_answer_(prepared) : absl::OkStatus();
+    return check_answer_ ? check_answer_(input_, prepared) : absl::OkStatus();
   }
 
   // Why this task should not cost anything more: CANCELLED, DEADLINE_EXCEEDED, or ABORTED where it
@@ -129,7 +130,7 @@ class EncodeTask {
   const CallSize call_size_;
   const double estimated_seconds_;  // of this task, in call_size_
   double predicted_seconds_;        // of this task, as exact as is known; set by SetPrepared
-  const std::function<absl::Status(const PreparedText&)> check_answer_;
+  const std::function<absl::Status(const EncodeInput&, const PreparedText&)> check_answer_;
   const std::shared_ptr<TokenVectorBuffer> token_vectors_;
   const std::shared_ptr<AnswerRoom> answer_;
   const std::shared_ptr<TaskTimer> timer_;

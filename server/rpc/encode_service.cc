@@ -8,6 +8,7 @@
 #include "server/rpc/encode_stream_call.h"
 #include "server/rpc/encode_tokens_call.h"
 #include "server/rpc/request_call.h"
+#include "server/rpc/search_call.h"
 #include "server/rpc/tokenize_call.h"
 #include "server/wire/limits.h"
 #include "server/wire/model_info_encoder.h"
@@ -51,6 +52,10 @@ EncodeService::EncodeService(const ServiceParts* parts) {
     return ItemStreamCall::Start(std::make_shared<EncodeStreamCall>(context, parts));
   });
   Serve("/longspan.v1.EncoderService/EncodeTokens", StartRequest<EncodeTokensCall>(parts));
+  Serve("/longspan.v1.EncoderService/Search", [parts](grpc::CallbackServerContext* context) {
+    return RequestCall::Start(
+        std::make_shared<SearchCall>(RpcMethod::kSearch, NewSearchForm(), context, parts));
+  });
   Serve("/longspan.v1.EncoderService/Tokenize", StartRequest<TokenizeCall>(parts));
   Serve("/longspan.v1.EncoderService/GetModelInfo", StartRequest<ModelInfoCall>(parts));
 }

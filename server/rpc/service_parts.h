@@ -17,6 +17,7 @@
 #include "server/lifecycle.h"
 #include "server/rpc/drain_bell.h"
 #include "server/rpc/key_ring.h"
+#include "server/search/search_job.h"
 #include "server/server_options.h"
 #include "server/telemetry/log.h"
 #include "server/telemetry/metrics.h"
@@ -50,6 +51,13 @@ struct ServiceParts {
             .max_text_bytes = options->max_text_bytes,
             .max_global_spans = options->max_global_spans_per_text,
             .max_tokens = max_tokens()};
+  }
+  SearchEngine search_engine() const {
+    return {.pipeline = pipeline,
+            .admission = admission,
+            .tokenizers = tokenizers,
+            .clock = clock,
+            .width = model->token_dimensions};
   }
   // Values of one vector with these options.
   int64_t dimensions(const EncodeOptions& wanted) const {

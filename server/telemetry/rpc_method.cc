@@ -12,6 +12,8 @@ std::string_view RpcMethodName(RpcMethod method) {
       return "EncodeTokens";
     case RpcMethod::kTokenize:
       return "Tokenize";
+    case RpcMethod::kSearch:
+      return "Search";
     case RpcMethod::kGetModelInfo:
       return "GetModelInfo";
     case RpcMethod::kTeiInfo:

@@ -16,6 +16,7 @@ enum class RpcMethod {
   kEncodeStream,
   kEncodeTokens,
   kTokenize,
+  kSearch,
   kGetModelInfo,
   kTeiInfo,
   kTeiEmbed,

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -34,6 +35,7 @@ struct EncodeInput {
   std::string prompt;  // put in front of `text`; empty = none
 
   int64_t max_tokens = 0;  // longest text that this request takes; 0 = the limit in force
+  std::string max_tokens_of = "options.max_tokens";  // what sets max_tokens, for messages
   Truncation truncation = Truncation::kReject;
   int64_t window_overlap = 0;  // kWindows: text tokens shared by neighbours, below half the window
 
@@ -57,6 +59,11 @@ struct EncodeInput {
   // What the caller wants: pooling, normalize, dimensions, document_vector and token_sink (called
   // while the batch runs). PrepareText fills in the other fields, piece by piece.
   EncodeOptions options;
+  // Like token_sink, for each piece that the text is cut into: `first_token` counts in the piece.
+  // Pieces may run at the same time. Empty = not wanted.
+  std::function<void(int32_t piece, int64_t first_token, int64_t num_tokens, const float* values)>
+      piece_sink;
+  bool wants_token_places = false;  // PreparedText::token_places
   LshOptions lsh;
 };
 

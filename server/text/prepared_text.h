@@ -9,6 +9,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 #include "core/encoder.h"
@@ -17,6 +18,8 @@
 #include "server/text/encode_input.h"
 
 namespace longspan {
+
+class TokenPlaces;
 
 // One text as the encoder sees it: the unit that is queued and batched.
 struct TextPiece {
@@ -53,6 +56,8 @@ struct PreparedText {
   int64_t tokens_total = 0;          // as in EncodedDocument
   int64_t tokens_used = 0;           // as in EncodedDocument
   std::vector<TextRange> used_text;  // as in EncodedDocument
+  // Where EncodeInput::wants_token_places; else null.
+  std::shared_ptr<const TokenPlaces> token_places;
 
   // Tokens that the encoder will read: what two windows share counts in both.
   int64_t num_piece_tokens() const;

@@ -9,6 +9,7 @@
 #include "core/error_details.h"
 #include "server/text/kept_tokens.h"
 #include "server/text/token_layout.h"
+#include "server/text/token_places.h"
 #include "server/text/truncation.h"
 #include "server/text/wanted_spans.h"
 
@@ -43,7 +44,8 @@ class Planner {
     prepared_.lsh = input_.lsh;
     const bool late_chunking = !prepared_.spans.empty() && !input_.independent_spans;
     const bool document =
-        input_.options.document_vector || input_.options.token_sink || late_chunking;
+        input_.options.document_vector || input_.options.token_sink || input_.piece_sink ||
+        late_chunking;
     for (const auto step : {&Planner::PlanDocument, &Planner::PlanSpans, &Planner::Admit,
                             &Planner::AddDocument, &Planner::AddIndependentSpans}) {
       const bool of_document = step == &Planner::PlanDocument || step == &Planner::AddDocument;
@@ -59,7 +61,7 @@ class Planner {
     return input_.max_tokens > 0 ? input_.max_tokens : context_.max_tokens;
   }
   std::string MaxTokensOf() const {
-    return input_.max_tokens > 0 ? "options.max_tokens" : context_.max_tokens_of;
+    return input_.max_tokens > 0 ? input_.max_tokens_of : context_.max_tokens_of;
   }
 
   absl::Status Stop() const { return control_.stop ? control_.stop() : absl::OkStatus(); }
@@ -77,6 +79,8 @@ class Planner {
     kept_.reserve(ranges->size());
     for (const std::vector<TokenRange>& body : *ranges) kept_.emplace_back(layout_, body);
     piece_spans_.resize(kept_.size());
+    if (input_.wants_token_places)
+      prepared_.token_places = std::make_shared<const TokenPlaces>(layout_, *ranges, kept_);
     NoteUse(*ranges);
     return absl::OkStatus();
   }
@@ -138,6 +142,12 @@ class Planner {
     piece.options.spans = std::move(piece_spans_[index]);
     if (kept_.size() > 1) piece.options.normalize = false;
     piece.options.pooling_begin = PoolingBegin(kept);
+    if (input_.piece_sink) {
+      piece.options.token_sink = [sink = input_.piece_sink, number = NextPiece()](
+                                     int64_t first, int64_t count, const float* values) {
+        sink(number, first, count, values);
+      };
+    }
     if (input_.options.document_vector)
       prepared_.document.push_back({NextPiece(), -1, static_cast<double>(kept.body().size())});
     return AddPiece(std::move(piece), !globals_.empty());

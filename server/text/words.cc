@@ -12,6 +12,7 @@
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
+#include "server/text/utf8.h"
 
 namespace longspan {
 
@@ -32,6 +33,13 @@ bool IsAscii(std::string_view word) {
 }
 
 }  // namespace
+
+bool HasLetterOrDigit(std::string_view text) {
+  for (Utf8Cursor at(text); !at.done(); at.Next()) {
+    if (u_isalnum(static_cast<UChar32>(at.Peek())) != 0) return true;
+  }
+  return false;
+}
 
 WordReader::WordReader(std::unique_ptr<Rules> rules) : rules_(std::move(rules)) {}
 WordReader::WordReader(WordReader&&) noexcept = default;
@@ -55,7 +63,9 @@ absl::Status WordReader::Read(std::string_view text, OnWord on_word) {
   icu::BreakIterator& words = *rules_->words;
   words.setText(&units, code);
   int32_t begin = words.first();
-  for (int32_t end = words.next(); U_SUCCESS(code) && end != icu::BreakIterator::DONE;
+  bool goes_on = true;
+  for (int32_t end = words.next();
+       goes_on && U_SUCCESS(code) && end != icu::BreakIterator::DONE;
        begin = end, end = words.next()) {
     if (words.getRuleStatus() < UBRK_WORD_NUMBER || end - begin > kLongestWordBytes) continue;
     const std::string_view word = text.substr(begin, end - begin);
@@ -68,7 +78,7 @@ absl::Status WordReader::Read(std::string_view text, OnWord on_word) {
       rules_->fold->normalizeUTF8(
           0, icu::StringPiece(word.data(), static_cast<int32_t>(word.size())), sink, nullptr, code);
     }
-    if (U_SUCCESS(code)) on_word(folded_, begin, end);
+    if (U_SUCCESS(code)) goes_on = on_word(folded_, begin, end);
   }
   utext_close(&units);
   if (U_SUCCESS(code)) return absl::OkStatus();

@@ -22,6 +22,9 @@ namespace longspan {
 // A word of at most so many bytes counts; longer ones are data, such as base64.
 inline constexpr int64_t kLongestWordBytes = 128;
 
+// Whether any character is a letter or a digit.
+bool HasLetterOrDigit(std::string_view text);
+
 class WordReader {
  public:
   // INTERNAL where ICU's data is missing.
@@ -30,9 +33,9 @@ class WordReader {
   WordReader& operator=(WordReader&&) noexcept;
   ~WordReader();
 
-  // `folded` lives for the call. The places are bytes of `text`, which has less than 2 GiB.
+  // Reads until the end, or until `on_word` is false. `folded` lives for the call. The places are bytes of `text`, which has less than 2 GiB.
   // INTERNAL where ICU cannot read on, such as for lack of memory.
-  using OnWord = absl::FunctionRef<void(std::string_view folded, int64_t begin, int64_t end)>;
+  using OnWord = absl::FunctionRef<bool(std::string_view folded, int64_t begin, int64_t end)>;
   absl::Status Read(std::string_view text, OnWord on_word);
 
  private:

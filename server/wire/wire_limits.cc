@@ -267,6 +267,7 @@ WireLimits LimitsOfRequests(const DecodingContext& context) {
   const std::string_view globals = kReasonMaxGlobalSpansPerText;
   return {
       {"longspan.v1.EncodeRequest.inputs", max_texts, "has", " texts", 1, texts},
+      {"longspan.v1.SearchRequest.documents", max_texts, "has", " texts", 1, texts},
       {"longspan.v1.TokenizeRequest.texts", max_texts, "has", " texts", 1, texts},
       {"longspan.v1.TokenIds.ids", max_ids, "has", " ids", 0, kReasonMaxTextBytes},
       {"longspan.v1.Input.spans", context.max_spans, "are", "", 0, kReasonMaxSpansPerText},

@@ -1,0 +1,135 @@
+// SearchJob: one search over the texts of a request, by whichever door it came. The question and
+// each document go through the pipeline as an EncodeTask each, all at once, so that they share
+// passes with whatever else is there. Of a document its token vectors stay, as int8, until it is
+// scored, and then four bytes for each cell and token of the question:
+//
+//   tokenizer thread   words of the document counted, room for its vectors reserved
+//   worker             rows taken (DocumentRows)
+//   tokenizer thread   once the question is there too: CellCosines; the rows are freed
+//   the last one       weights of the question's tokens, passages, BM25, Rank
+//
+// The first error ends it. Whoever ends the call sets its CancelFlag, and what still waits is
+// dropped.
+//
+// Lifetime: shared by the callbacks of its tasks, freed with the last of them. `done` is called
+// once. Thread safety: internally synchronised. Proven by search_job_test.
+#pragma once
+
+#include <cstddef>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/functional/any_invocable.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/synchronization/mutex.h"
+#include "absl/time/time.h"
+#include "core/search/late_interaction.h"
+#include "core/search/token_weights.h"
+#include "server/batching/admission.h"
+#include "server/batching/cancel_flag.h"
+#include "server/batching/clock.h"
+#include "server/batching/task_timer.h"
+#include "server/engine/encode_pipeline.h"
+#include "server/engine/tokenizer_pool.h"
+#include "server/search/query_words.h"
+#include "server/search/search_request.h"
+#include "server/search/text_rows.h"
+
+namespace longspan {
+
+// The parts of the engine that a search uses. They outlive it.
+struct SearchEngine {
+  EncodePipeline* pipeline = nullptr;
+  Admission* admission = nullptr;
+  TokenizerPool* tokenizers = nullptr;
+  const Clock* clock = nullptr;
+  int64_t width = 0;  // values of a token's vector
+};
+
+class SearchJob : public std::enable_shared_from_this<SearchJob> {
+ public:
+  // Where errors and results are told, the question is text 0, and document i text i + 1.
+  static constexpr size_t kQuery = 0;
+
+  // What the call that the request came with gives its job.
+  struct Order {
+    std::vector<AdmissionPermit> permits;  // of Claims, in order
+    absl::Time arrival;                    // by the engine's clock
+    absl::Time deadline;                   // by the engine's clock
+    std::shared_ptr<CancelFlag> cancel;
+    std::string client;
+    std::function<std::shared_ptr<TaskTimer>()> new_timer;
+    // Each text that was encoded, or failed. Any thread; must not block.
+    std::function<void(const absl::StatusOr<EncodedDocument>& counts, const StageTimings& timings)>
+        on_text;
+    // An error in the words of the call's contract.
+    std::function<absl::Status(size_t text, const absl::Status& status)> translate;
+    // Any thread, with no lock held; must not block.
+    absl::AnyInvocable<void(absl::StatusOr<SearchAnswer> answer)> done;
+  };
+
+  // INVALID_ARGUMENT where the language of the words is not known.
+  static absl::StatusOr<std::shared_ptr<SearchJob>> Create(SearchRequest request,
+                                                           const SearchEngine& engine);
+
+  // What admission should count: of the question, then of each document.
+  std::vector<AdmissionClaim> Claims(int64_t max_tokens) const;
+  const std::vector<EncodeInput>& documents() const { return request_.documents; }
+  const EncodeInput& query() const { return request_.query; }
+
+  // Hands everything over and returns. Once.
+  void Begin(Order order);
+
+ private:
+  struct Document {
+    // Set on the thread that prepares the text, before its task is queued.
+    std::shared_ptr<TextRows> rows;
+    std::optional<CellWords> words;
+    OutputReservation room;
+    // Set once it is scored.
+    std::vector<std::vector<float>> cells;  // of each run of rows
+    std::optional<TokenRarity> rarity;
+    EncodedDocument counts;  // without vectors
+  };
+
+  SearchJob(SearchRequest request, const SearchEngine& engine, QueryWords words)
+      : engine_(engine), request_(std::move(request)), words_(std::move(words)) {}
+
+  EncodeTask::Params ParamsOf(size_t text, EncodeInput input, CallSize call_size);
+  absl::Status PrepareQuery(const EncodeInput& input, const PreparedText& prepared);
+  absl::Status PrepareDocument(size_t document, const EncodeInput& input,
+                               const PreparedText& prepared);
+  void OnText(size_t text, absl::StatusOr<EncodedDocument> result, const StageTimings& timings);
+  // Scores the document now where that takes no time, or on a tokenizer thread.
+  void HandToScorer(size_t document);
+  void Score(size_t document);
+  SearchAnswer Rank() const;
+  FoundDocument Found(const RankedDocument& ranked, const SearchedDocument& searched) const;
+  SearchedDocument Searched(const Document& document, const std::vector<float>& weights) const;
+  void Fail(size_t text, const absl::Status& status);
+
+  // Constant once Begin has handed the first text over.
+  const SearchEngine engine_;
+  SearchRequest request_;  // its texts have gone to the tasks
+  const QueryWords words_;
+  Order order_;
+
+  // Each written by one thread at a time: see the steps above.
+  std::shared_ptr<TextRows> query_rows_;
+  std::vector<bool> query_is_word_;  // of each of its rows
+  std::vector<Document> documents_;
+
+  mutable absl::Mutex mu_;
+  std::shared_ptr<const LateQuestion> question_ ABSL_GUARDED_BY(mu_);  // null = not there yet
+  EncodedDocument query_counts_ ABSL_GUARDED_BY(mu_);
+  std::vector<size_t> waiting_ ABSL_GUARDED_BY(mu_);  // documents that wait for the question
+  size_t missing_ ABSL_GUARDED_BY(mu_) = 0;           // documents that are not scored
+  bool ended_ ABSL_GUARDED_BY(mu_) = false;
+};
+
+}  // namespace longspan

@@ -1,0 +1,64 @@
+// SearchRequest and SearchAnswer: a question to texts, and the texts and places that answer it, as
+// decoded from the wire and before it is written again.
+//
+// Plain values, no protobuf.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "core/search/cells.h"
+#include "core/search/ranking.h"
+#include "core/token_batch.h"
+#include "server/text/encode_input.h"
+
+namespace longspan {
+
+// Of a question, which every token of every document is compared with: special tokens included, and
+// bytes.
+inline constexpr int64_t kMaxQueryTokens = 512;
+inline constexpr int64_t kMaxQueryBytes = 64 << 10;
+
+struct SearchSettings {
+  RankingOptions ranking;
+  int64_t cell_tokens = kCellTokens;  // half a passage
+  bool idf_weights = true;            // of the question's tokens (core/search/token_weights.h)
+  std::string language;               // of the words' stems (server/text/stems.h)
+};
+
+struct SearchRequest {
+  EncodeInput query;                   // a text
+  std::vector<EncodeInput> documents;  // texts
+  SearchSettings settings;
+};
+
+struct FoundSpan {
+  TextRange bytes;       // of the text
+  TextRange characters;  // of the text
+  TokenRange tokens;     // of the whole text, special tokens counted
+  double score = 0.0;
+  float similarity = 0.0f;  // weighted mean cosine, from -1 to 1
+};
+
+struct FoundDocument {
+  size_t index = 0;  // among the documents
+  double score = 0.0;
+  float similarity = 0.0f;  // of its most similar passage
+  double bm25 = 0.0;        // of its best block
+  std::vector<FoundSpan> spans;
+  int64_t tokens_total = 0;          // as in EncodedDocument
+  int64_t tokens_used = 0;           // as in EncodedDocument
+  std::vector<TextRange> used_text;  // as in EncodedDocument
+};
+
+struct SearchAnswer {
+  std::vector<FoundDocument> documents;  // best first
+  int64_t query_tokens = 0;              // that the model read
+  bool query_truncated = false;
+  int64_t documents_tokens = 0;     // that the model read, of all documents
+  int64_t documents_truncated = 0;  // documents of which it read only a part
+};
+
+}  // namespace longspan
