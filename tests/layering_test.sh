@@ -33,8 +33,8 @@ server/search: core core/search core/tokenizer server/text server/batching serve
 server/wire: core core/runtime server/text server/batching server/search server/server_options.h proto
 server/telemetry: core core/runtime server/batching server/wire proto/longspan/v1/length_classes.h
 server/rpc: core core/tokenizer server/text server/batching server/engine server/search server/wire server/telemetry server/net server/lifecycle.h server/server_options.h proto
-server/tei: core core/tokenizer server/text server/batching server/rpc server/wire server/server_options.h proto
-server/rest: core core/tokenizer server/text server/batching server/rpc server/tei server/wire server/http server/server_options.h proto
+server/tei: core core/tokenizer server/text server/batching server/search server/rpc server/wire server/server_options.h proto
+server/rest: core core/tokenizer server/text server/batching server/search server/rpc server/tei server/wire server/http server/server_options.h proto
 server/http: server/net server/lifecycle.h
 server/page: server/http
 server/net: core proto/longspan/v1/address.h

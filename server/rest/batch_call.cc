@@ -8,7 +8,7 @@
 
 namespace longspan {
 
-bool BatchCall::NoteInputs() {
+bool BatchCall::NoteWorkInputs() {
   absl::MutexLock lock(&mu_);
   if (ended_) return false;
   for (const auto& work : work_) {
@@ -27,7 +27,7 @@ absl::Status BatchCall::Run(std::string body) {
   auto work = request_->Read(parts, std::move(body));
   if (!work.ok()) return work.status();
   work_ = *std::move(work);
-  if (!NoteInputs()) return absl::CancelledError("the call has ended");
+  if (!NoteWorkInputs()) return absl::CancelledError("the call has ended");
   std::vector<AdmissionClaim> claims;
   claims.reserve(work_.size());
   for (const auto& one : work_) claims.push_back(one->Claim(parts));

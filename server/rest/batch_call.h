@@ -53,7 +53,7 @@ class BatchCall final : public HttpCall {
     return request_->Refusal(status);
   }
   // False where the call has ended.
-  bool NoteInputs();
+  bool NoteWorkInputs();
   void OnWorked(size_t index, const WorkResult& result);
   // Makes one piece, without the lock; the last one makes the answer.
   void Add(size_t index);

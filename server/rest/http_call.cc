@@ -49,6 +49,13 @@ void HttpCall::ReadRequest(std::string body, absl::Status status) {
   if (!ended_) RefuseLocked(status);
 }
 
+bool HttpCall::NoteInputs(std::span<const EncodeInput> inputs) {
+  absl::MutexLock lock(&mu_);
+  if (ended_) return false;
+  for (const EncodeInput& input : inputs) call_.NoteInput(input);
+  return true;
+}
+
 std::shared_ptr<AnswerRoom> HttpCall::MakeRoom(int64_t vector_bytes) {
   auto room = std::make_shared<AnswerRoom>(call_.parts().admission, call_.client(), vector_bytes);
   absl::MutexLock lock(&mu_);

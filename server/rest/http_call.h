@@ -12,6 +12,7 @@
 #pragma once
 
 #include <memory>
+#include <span>
 #include <string>
 
 #include "absl/base/thread_annotations.h"
@@ -46,6 +47,8 @@ class HttpCall : public std::enable_shared_from_this<HttpCall> {
   std::shared_ptr<Derived> Shared() {
     return std::static_pointer_cast<Derived>(shared_from_this());
   }
+  // For Run. Counts the texts that were asked for; false where the call has ended.
+  bool NoteInputs(std::span<const EncodeInput> inputs);
   // For Run. What admission predicts that computing the call takes, for errors of its deadline.
   void NotePrediction(double seconds) {
     absl::MutexLock lock(&mu_);

@@ -15,6 +15,7 @@
 #include "server/rest/cohere_routes.h"
 #include "server/rest/json_fields.h"
 #include "server/rest/openai_routes.h"
+#include "server/rest/rerank_routes.h"
 #include "server/rest/route_options.h"
 #include "server/rest/tei_routes.h"
 
@@ -282,6 +283,45 @@ Json TokenAnswer() {
                      {"stop", place}});
 }
 
+Json RerankAnswer() {
+  return {{"type", "object"}, {"required", {"results", "usage"}}};
+}
+
+// As a SearchRequest, with what search_route.h adds to it.
+Json SearchBody(int64_t most) {
+  const Json document = {{"anyOf", Json::array({Text(), Ref("SearchDocument")})}};
+  return {{"type", "object"},
+          {"properties",
+           {{"query", Text()},
+            {"documents", Some(document, most)},
+            {"limit", OrNull(WholeNumber(UINT32_MAX))},
+            {"options", OrNull(Ref("SearchOptions"))}}},
+          {"required", {"query", "documents"}}};
+}
+
+Json SearchAnswerSchema() {
+  const Json count = {{"type", "integer"}};
+  const Json span = {{"type", "object"},
+                     {"properties",
+                      {{"begin", count},
+                       {"end", count},
+                       {"score", Number()},
+                       {"similarity", Number()}}},
+                     {"required", {"begin", "end", "score", "similarity"}}};
+  const Json result = {{"type", "object"},
+                       {"properties",
+                        {{"index", count},
+                         {"id", Text()},
+                         {"score", Number()},
+                         {"similarity", Number()},
+                         {"bm25", Number()},
+                         {"spans", ListOf(span)}}},
+                       {"required", {"index", "id", "score", "spans"}}};
+  return {{"type", "object"},
+          {"properties", {{"results", ListOf(result)}}},
+          {"required", {"results", "queryTokens", "documentsTokens", "timings"}}};
+}
+
 std::vector<Operation> Operations(int64_t most) {
   const Json vectors = ListOf(ListOf(Number()));
   return {
@@ -329,6 +369,24 @@ std::vector<Operation> Operations(int64_t most) {
        .answer = Ref("EncodeStreamResponse"),
        .types = {kLines},
        .request_type = kLines},
+      {.path = "/search",
+       .tag = "longspan",
+       .summary = "Search of longspan.v1: the documents that answer a question best, and where in "
+                  "them.",
+       .request = SearchBody(most),
+       .answer = SearchAnswerSchema()},
+      {.path = "/v1/rerank",
+       .tag = "Cohere",
+       .summary = "Texts by how well they answer a question; Cohere's and Jina's API.",
+       .errors = Errors::kCohere,
+       .request = ObjectOf(CohereRerankFields(), most),
+       .answer = RerankAnswer()},
+      {.path = "/v2/rerank",
+       .tag = "Cohere",
+       .summary = "As /v1/rerank.",
+       .errors = Errors::kCohere,
+       .request = ObjectOf(CohereRerankFields(), most),
+       .answer = RerankAnswer()},
       {.method = "get",
        .path = "/model",
        .tag = "longspan",
@@ -352,6 +410,15 @@ std::vector<Operation> Operations(int64_t most) {
        .errors = Errors::kTei,
        .request = ObjectOf(TeiEmbedAllFields(), most),
        .answer = ListOf(vectors)},
+      {.path = "/rerank",
+       .tag = "text-embeddings-inference",
+       .summary = "Texts by how well they answer a question. With documents instead of texts as "
+                  "/v1/rerank.",
+       .errors = Errors::kTei,
+       .request = ObjectOf(TeiRerankFields(), most),
+       .answer = {{"anyOf",
+                   Json::array({ListOf({{"type", "object"}, {"required", {"index", "score"}}}),
+                                RerankAnswer()})}}},
       {.path = "/tokenize",
        .tag = "text-embeddings-inference",
        .summary = "The tokens of each text, with their places in characters.",
@@ -382,6 +449,7 @@ Json Document(const ServerOptions& options) {
   messages.Add(*v1::EncodeTokensResponse::descriptor());
   messages.Add(*v1::EncodeStreamRequest::descriptor());
   messages.Add(*v1::EncodeStreamResponse::descriptor());
+  messages.Add(*v1::SearchRequest::descriptor());
   messages.Add(*v1::GetModelInfoResponse::descriptor());
   for (const Errors errors : {Errors::kOpenAi, Errors::kCohere, Errors::kTei, Errors::kLongspan})
     schemas[ErrorName(errors)] = ErrorSchema(errors);

@@ -5,6 +5,8 @@
 #include "server/rest/longspan_routes.h"
 #include "server/rest/openai_routes.h"
 #include "server/rest/openapi.h"
+#include "server/rest/rerank_routes.h"
+#include "server/rest/search_route.h"
 #include "server/rest/tei_routes.h"
 
 namespace longspan {
@@ -16,6 +18,8 @@ void AddRestRoutes(const ServiceParts* parts, const std::function<bool()>& ready
   AddTeiRoutes(parts, ready, http);
   AddLongspanRoutes(parts, http);
   AddEncodeLinesRoute(parts, http);
+  AddSearchRoute(parts, http);
+  AddRerankRoutes(parts, http);
   AddOpenApiRoutes(parts, http);
 }
 

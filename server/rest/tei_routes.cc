@@ -419,7 +419,6 @@ void AddTeiRoutes(const ServiceParts* parts, const std::function<bool()>& ready,
   }
   AddUnserved("/embed_sparse", kNoSparse, *parts, http);
   AddUnserved("/predict", kNoClassifier, *parts, http);
-  AddUnserved("/rerank", kNoReranker, *parts, http);
 }
 
 }  // namespace longspan

@@ -22,22 +22,12 @@ absl::Status CheckTokenizer(const DecodingContext& context) {
       "token_ids");
 }
 
-absl::StatusOr<v1::Truncation> Direction(bool truncate, tei::v1::TruncationDirection direction) {
-  if (!tei::v1::TruncationDirection_IsValid(direction)) {
-    return BadEnum("truncation_direction", direction,
-                   "a value of tei.v1.TruncationDirection, 0..1");
-  }
-  if (!truncate) return v1::TRUNCATION_REJECT;
-  return direction == tei::v1::TRUNCATION_DIRECTION_LEFT ? v1::TRUNCATION_TAIL
-                                                         : v1::TRUNCATION_HEAD;
-}
-
 // What EmbedRequest and EmbedAllRequest have in common.
 template <typename Request>
 absl::StatusOr<EncodeInput> DecodeText(Request* request, v1::EncodeOptions options,
                                        const DecodingContext& context) {
   if (absl::Status status = CheckTokenizer(context); !status.ok()) return status;
-  const auto truncation = Direction(request->truncate(), request->truncation_direction());
+  const auto truncation = TruncationOf(request->truncate(), request->truncation_direction());
   if (!truncation.ok()) return truncation.status();
   options.set_truncation(*truncation);
   options.set_prompt_name(std::move(*request->mutable_prompt_name()));
@@ -49,6 +39,17 @@ absl::StatusOr<EncodeInput> DecodeText(Request* request, v1::EncodeOptions optio
 }
 
 }  // namespace
+
+absl::StatusOr<v1::Truncation> TruncationOf(bool truncate,
+                                            tei::v1::TruncationDirection direction) {
+  if (!tei::v1::TruncationDirection_IsValid(direction)) {
+    return BadEnum("truncation_direction", direction,
+                   "a value of tei.v1.TruncationDirection, 0..1");
+  }
+  if (!truncate) return v1::TRUNCATION_REJECT;
+  return direction == tei::v1::TRUNCATION_DIRECTION_LEFT ? v1::TRUNCATION_TAIL
+                                                         : v1::TRUNCATION_HEAD;
+}
 
 absl::StatusOr<EncodeInput> DecodeEmbedRequest(tei::v1::EmbedRequest* request,
                                                const DecodingContext& context) {

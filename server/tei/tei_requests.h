@@ -8,6 +8,7 @@
 // Proven by tei_requests_test.
 #pragma once
 
+#include <longspan/v1/encoder.pb.h>
 #include <tei/v1/tei.pb.h>
 
 #include <cstdint>
@@ -33,13 +34,16 @@ absl::Status CheckTokenizeRequest(const tei::v1::EncodeRequest& request,
 absl::Status CheckDecodeRequest(const tei::v1::DecodeRequest& request,
                                 const DecodingContext& context);
 
+// What a text that is too long becomes. INVALID_ARGUMENT for a direction that is not known.
+absl::StatusOr<v1::Truncation> TruncationOf(bool truncate,
+                                            tei::v1::TruncationDirection direction);
+
 // Why methods and routes that exist in TEI are not served.
 inline constexpr char kNoSparse[] =
     "the model has no sparse vectors; use Embed, or EmbedAll for a vector of each token";
 inline constexpr char kNoClassifier[] =
     "the model is no classifier; use Embed, and classify its vectors on your side";
-inline constexpr char kNoReranker[] =
-    "the model is no reranker; use Embed for the query and the texts, and order the texts by the "
-    "products of their vectors with that of the query";
+inline constexpr char kNoRerankStream[] =
+    "texts that are ranked are compared with each other, so they come in one request; use Rerank";
 
 }  // namespace longspan

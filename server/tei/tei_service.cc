@@ -8,8 +8,10 @@
 
 #include "server/rpc/item_stream_call.h"
 #include "server/rpc/request_call.h"
+#include "server/rpc/search_call.h"
 #include "server/tei/embed_work.h"
 #include "server/tei/info.h"
+#include "server/tei/rerank_form.h"
 #include "server/tei/tei_requests.h"
 #include "server/tei/tokenize_work.h"
 #include "server/tei/unary_call.h"
@@ -107,8 +109,11 @@ TeiService::TeiService(const ServiceParts* parts) {
   Serve("/tei.v1.Predict/PredictPair", StartUnserved(kNoClassifier, parts));
   Serve("/tei.v1.Predict/PredictStream", StartUnserved(kNoClassifier, parts));
   Serve("/tei.v1.Predict/PredictPairStream", StartUnserved(kNoClassifier, parts));
-  Serve("/tei.v1.Rerank/Rerank", StartUnserved(kNoReranker, parts));
-  Serve("/tei.v1.Rerank/RerankStream", StartUnserved(kNoReranker, parts));
+  Serve("/tei.v1.Rerank/Rerank", [parts](grpc::CallbackServerContext* context) {
+    return RequestCall::Start(
+        std::make_shared<SearchCall>(RpcMethod::kTeiRerank, NewRerankForm(), context, parts));
+  });
+  Serve("/tei.v1.Rerank/RerankStream", StartUnserved(kNoRerankStream, parts));
 }
 
 }  // namespace longspan

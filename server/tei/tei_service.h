@@ -17,8 +17,9 @@
 namespace longspan {
 
 // For reflection and health: those that are served, then those that are UNIMPLEMENTED.
-inline constexpr std::array kServedTeiServices = {"tei.v1.Info", "tei.v1.Embed", "tei.v1.Tokenize"};
-inline constexpr std::array kUnservedTeiServices = {"tei.v1.Predict", "tei.v1.Rerank"};
+inline constexpr std::array kServedTeiServices = {"tei.v1.Info", "tei.v1.Embed", "tei.v1.Tokenize",
+                                                  "tei.v1.Rerank"};
+inline constexpr std::array kUnservedTeiServices = {"tei.v1.Predict"};
 
 class TeiService final : public RawService {
  public:

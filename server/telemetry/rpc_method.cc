@@ -34,6 +34,8 @@ std::string_view RpcMethodName(RpcMethod method) {
       return "tei.Decode";
     case RpcMethod::kTeiDecodeStream:
       return "tei.DecodeStream";
+    case RpcMethod::kTeiRerank:
+      return "tei.Rerank";
     case RpcMethod::kTeiUnserved:
       return "tei.Unserved";
     case RpcMethod::kHttpEncode:
@@ -46,6 +48,10 @@ std::string_view RpcMethodName(RpcMethod method) {
       return "http.embed";
     case RpcMethod::kHttpEmbedAll:
       return "http.embed_all";
+    case RpcMethod::kHttpSearch:
+      return "http.search";
+    case RpcMethod::kHttpRerank:
+      return "http.rerank";
     case RpcMethod::kHttpTokenize:
       return "http.tokenize";
     case RpcMethod::kHttpDecode:

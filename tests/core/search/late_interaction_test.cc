@@ -44,6 +44,10 @@ double Score(const std::vector<float>& question, const std::vector<float>& weigh
   return sum / all;
 }
 
+std::vector<float> Alike(int64_t tokens) {
+  return std::vector<float>(tokens, 1.0f / static_cast<float>(tokens));
+}
+
 class LateInteractionTest : public testing::Test {
  protected:
   TokenMatrix Matrix(const std::vector<float>& rows) {
@@ -54,14 +58,20 @@ class LateInteractionTest : public testing::Test {
       matrix.Append(rows.data() + row * kWidth, std::min(part, count - row));
     return matrix;
   }
+  static std::vector<Passage> Score(const LateQuestion& question, const TokenMatrix& text,
+                                    int64_t begin, int64_t end, int64_t cell_tokens,
+                                    std::vector<float> weights = {}) {
+    if (weights.empty()) weights = Alike(question.tokens());
+    return ScorePassages(CellCosines(question, text, begin, end, cell_tokens), weights, begin, end,
+                         cell_tokens);
+  }
   std::mt19937 random_{5};
 };
 
 TEST_F(LateInteractionTest, PassagesOverlap_AndEndWithTheText) {
   const TokenMatrix text = Matrix(Rows(21, random_));
   const std::vector<float> question = Rows(2, random_);
-  const auto passages = ScorePassages({question.data(), 2, kWidth}, text, 0, 21,
-                                      {.passage_tokens = 8, .stride_tokens = 4});
+  const auto passages = Score({question.data(), 2, kWidth}, text, 0, 21, 4);
   std::vector<std::pair<int64_t, int64_t>> places;
   for (const Passage& passage : passages) places.emplace_back(passage.begin, passage.end);
   EXPECT_THAT(places, testing::ElementsAre(std::pair(0, 8), std::pair(4, 12), std::pair(8, 16),
@@ -74,12 +84,15 @@ TEST_F(LateInteractionTest, AScore_IsTheWeightedMeanOfTheLargestCosines) {
     std::vector<float> weights(19);
     for (float& weight : weights) weight = std::uniform_real_distribution<float>()(random_);
     weights[3] = 0.0f;
+    float sum = 0.0f;
+    for (const float weight : weights) sum += weight;
+    for (float& weight : weights) weight /= sum;
     const TokenMatrix matrix = Matrix(text);
+    const LateQuestion packed(question.data(), 19, kWidth);
     for (const std::vector<float>& chosen : {std::vector<float>(), weights}) {
-      const LateQuestion packed(question.data(), 19, kWidth, chosen);
-      for (const Passage& passage :
-           ScorePassages(packed, matrix, 0, rows, {.passage_tokens = 16, .stride_tokens = 4}))
-        EXPECT_NEAR(passage.score, Score(question, chosen, text, passage.begin, passage.end), 2e-3)
+      for (const Passage& passage : Score(packed, matrix, 0, rows, 8, chosen))
+        EXPECT_NEAR(passage.score,
+                    ::longspan::Score(question, chosen, text, passage.begin, passage.end), 2e-3)
             << passage.begin << " of " << rows;
     }
   }
@@ -88,36 +101,46 @@ TEST_F(LateInteractionTest, AScore_IsTheWeightedMeanOfTheLargestCosines) {
 TEST_F(LateInteractionTest, ATokenOfTheText_IsFoundInIt) {
   const std::vector<float> text = Rows(50, random_);
   const LateQuestion question(text.data() + 33 * kWidth, 1, kWidth);
-  const auto passages =
-      ScorePassages(question, Matrix(text), 0, 50, {.passage_tokens = 2, .stride_tokens = 1});
+  const auto passages = Score(question, Matrix(text), 0, 50, 1);
   const auto best =
       std::max_element(passages.begin(), passages.end(),
                        [](const Passage& a, const Passage& b) { return a.score < b.score; });
   EXPECT_NEAR(best->score, 1.0, 2e-3);
   EXPECT_TRUE(best->begin == 32 || best->begin == 33) << best->begin;
-  EXPECT_NEAR(BestCosines(question, Matrix(text), 33, 34)[0], 1.0, 2e-3);
+}
+
+TEST_F(LateInteractionTest, RowsThatAreSet_InAnyOrder_AreThoseThatAreAppended) {
+  const std::vector<float> rows = Rows(9, random_);
+  TokenMatrix set(kWidth);
+  set.Resize(9);
+  for (const int64_t first : {6, 0, 3}) set.Set(first, rows.data() + first * kWidth, 3);
+  set.Set(3, rows.data() + 3 * kWidth, 2);  // a second time
+  const TokenMatrix appended = Matrix(rows);
+  EXPECT_EQ(std::vector<uint8_t>(set.rows(), set.rows() + 9 * set.row_stride()),
+            std::vector<uint8_t>(appended.rows(), appended.rows() + 9 * appended.row_stride()));
+  EXPECT_EQ(std::vector<float>(set.scales(), set.scales() + 9),
+            std::vector<float>(appended.scales(), appended.scales() + 9));
 }
 
 TEST_F(LateInteractionTest, ATextWithoutTokens_HasNoPassages) {
   const std::vector<float> question = Rows(1, random_);
-  EXPECT_TRUE(ScorePassages({question.data(), 1, kWidth}, TokenMatrix(kWidth), 0, 0).empty());
+  EXPECT_TRUE(Score({question.data(), 1, kWidth}, TokenMatrix(kWidth), 0, 0, 32).empty());
 }
 
 TEST_F(LateInteractionTest, RowsOutsideOfTheRange_AreNotRead) {
   std::vector<float> text = Rows(12, random_);
   const LateQuestion question(text.data(), 1, kWidth);  // the first row
-  const auto passages =
-      ScorePassages(question, Matrix(text), 1, 11, {.passage_tokens = 4, .stride_tokens = 4});
-  ASSERT_EQ(passages.size(), 3u);
+  const auto passages = Score(question, Matrix(text), 1, 11, 4);
+  ASSERT_EQ(passages.size(), 2u);
   EXPECT_EQ(passages[0].begin, 1);
-  EXPECT_EQ(passages[2].begin, 9);
-  EXPECT_EQ(passages[2].end, 11);
+  EXPECT_EQ(passages[1].begin, 5);
+  EXPECT_EQ(passages[1].end, 11);
   for (const Passage& passage : passages) EXPECT_LT(passage.score, 0.95f);
 }
 
 TEST_F(LateInteractionTest, ARowOfZeros_IsSimilarToNothing) {
   const std::vector<float> text(3 * kWidth, 0.0f), question = Rows(2, random_);
-  const auto passages = ScorePassages({question.data(), 2, kWidth}, Matrix(text), 0, 3);
+  const auto passages = Score({question.data(), 2, kWidth}, Matrix(text), 0, 3, 32);
   ASSERT_EQ(passages.size(), 1u);
   EXPECT_EQ(passages[0].score, 0.0f);
 }

@@ -1,0 +1,24 @@
+// POST /search: Search of longspan.v1 by HTTP. The body is a SearchRequest by protobuf's JSON
+// mapping, in which a document may be a plain string too, and "limit" stands for
+// options.max_documents:
+//
+//   {"query": "When does the lease end?", "limit": 3, "documents": [{"id": "a", "text": "..."}]}
+//   {"results": [{"index": 0, "id": "a", "score": 1.5, "similarity": 0.61, "bm25": 7.2,
+//                 "spans": [{"begin": 120, "end": 410, "score": 2.3, "similarity": 0.61}],
+//                 "tokensTotal": 900, "tokensUsed": 900, "truncated": false}], ...}
+//
+// Spans are in characters of the document. options.max_answer_bytes is about gRPC's messages and is
+// not read.
+//
+// Free functions without state: thread safe.
+#pragma once
+
+#include "server/http/http_server.h"
+#include "server/rpc/service_parts.h"
+
+namespace longspan {
+
+// `parts` outlives the server.
+void AddSearchRoute(const ServiceParts* parts, HttpServer* http);
+
+}  // namespace longspan
