@@ -211,6 +211,18 @@ absl::StatusOr<v1::TokenizeResponse> Client::Tokenize(const v1::TokenizeRequest&
   return response;
 }
 
+absl::StatusOr<v1::SearchResponse> Client::Search(const v1::SearchRequest& request,
+                                                  absl::Duration deadline) {
+  v1::SearchRequest limited = request;
+  SetAnswerLimit(limited.mutable_options());
+  v1::SearchResponse response;
+  const absl::Status status = Repeat(deadline, [&](grpc::ClientContext* context) {
+    return stub_->Search(context, limited, &response);
+  });
+  if (!status.ok()) return status;
+  return response;
+}
+
 absl::StatusOr<v1::GetModelInfoResponse> Client::GetModelInfo(absl::Duration deadline) {
   v1::GetModelInfoResponse response;
   const absl::Status status = Repeat(deadline, [&](grpc::ClientContext* context) {

@@ -72,6 +72,8 @@ class Client {
                                             absl::Duration deadline);
   absl::StatusOr<v1::TokenizeResponse> Tokenize(const v1::TokenizeRequest& request,
                                                 absl::Duration deadline);
+  absl::StatusOr<v1::SearchResponse> Search(const v1::SearchRequest& request,
+                                            absl::Duration deadline);
   absl::StatusOr<v1::GetModelInfoResponse> GetModelInfo(absl::Duration deadline);
   // Calls `take` once for each message of the stream, in order, on the calling thread. After an
   // attempt that failed, the rows that `take` has seen are left out.

@@ -16,10 +16,12 @@
 #include "client/bench.h"
 #include "client/bulk/bulk.h"
 #include "client/bulk/merge.h"
+#include "client/cli_options.h"
 #include "client/encode_files.h"
 #include "client/encode_options.h"
 #include "client/exit_code.h"
 #include "client/info_text.h"
+#include "client/search_files.h"
 #include "client/steady_now.h"
 #include "client/summary.h"
 #include "client/text_file.h"
@@ -93,42 +95,6 @@ int PrintRanking(Client* client, const CommonOptions& common, const EncodeComman
   return 0;
 }
 
-// Adds an option that takes one of `choices`; "-" may be written for "_".
-void AddChoice(CLI::App* app, const std::string& name, std::string* value,
-               const std::vector<std::string>& choices, const std::string& description) {
-  const auto underscored = [](std::string given) {
-    std::replace(given.begin(), given.end(), '-', '_');
-    return given;
-  };
-  app->add_option(name, *value, description)->transform(CLI::IsMember(choices, underscored));
-}
-
-// Adds an option that takes a time: a plain number of seconds, or what absl::ParseDuration reads
-// (500ms, 120s, 5m). It must be above zero; with `allow_zero`, zero is allowed too.
-CLI::Option* AddDuration(CLI::App* app, const std::string& name, absl::Duration* value,
-                         bool allow_zero, const std::string& description) {
-  const CLI::callback_t take = [value, allow_zero, name](const CLI::results_t& all) {
-    const std::string& given = all.front();
-    double seconds = 0;
-    absl::Duration parsed;
-    if (absl::SimpleAtod(given, &seconds)) {
-      parsed = absl::Seconds(seconds);
-    } else if (!absl::ParseDuration(given, &parsed)) {
-      throw CLI::ValidationError(
-          name, given + " is not a time; give seconds, or a number with ms, s, m or h");
-    }
-    if (parsed < absl::ZeroDuration() || (!allow_zero && parsed == absl::ZeroDuration()) ||
-        parsed == absl::InfiniteDuration())
-      throw CLI::ValidationError(name,
-                                 given + " is out of range; a finite time above zero is allowed");
-    *value = parsed;
-    return true;
-  };
-  return app->add_option(name, take, description)
-      ->type_name("TIME")
-      ->default_str(absl::FormatDuration(*value));
-}
-
 void AddEncoding(CLI::App* app, EncodeCommand* command) {
   app->add_option("--spans", command->spans,
                   "a vector for each, beside the text's: none | sentences | paragraphs | "
@@ -171,9 +137,49 @@ void AddEncode(CLI::App* app, EncodeCommand* command) {
   app->add_flag("--summary", command->summary,
                 "print for people: tokens read, vector head, time by stage, tokens/s");
   app->add_option("--query", command->query,
-                  "print only the 5 spans nearest to this text (sentences where --spans is not "
-                  "given)");
+                  "print only the 5 passages that answer this best, as `search` finds them; with "
+                  "--spans the 5 spans whose vectors are nearest");
   AddEncoding(app, command);
+}
+
+void AddSearch(CLI::App* app, SearchCommand* command) {
+  app->add_option("QUERY", command->query, "the question")->required();
+  app->add_option("FILE", command->files,
+                  "files, folders with all files below them, or - for standard input: texts, also "
+                  "gzip and zstd; PDF by pdftotext, HTML by w3m or lynx")
+      ->required();
+  app->add_option("--include", command->include,
+                  "of folders: only files of such names, as '*.md' (may be given again)")
+      ->allow_extra_args(false);
+  app->add_option("--limit", command->limit, "files of the answer")
+      ->check(CLI::Range(1u, UINT32_MAX))
+      ->capture_default_str();
+  app->add_option("--spans", command->spans, "passages of each file")
+      ->check(CLI::Range(1u, UINT32_MAX))
+      ->capture_default_str();
+  app->add_option("--span-tokens", command->span_tokens,
+                  "tokens of a passage, even, 8 to 8192; default: the server's, 64");
+  app->add_option("--format", command->format, "text: for people | json: for scripts")
+      ->check(CLI::IsMember({"text", "json"}))
+      ->capture_default_str();
+  app->add_option("--color,--colour", command->colour,
+                  "auto: on a terminal, unless NO_COLOR is set | always | never")
+      ->check(CLI::IsMember({"auto", "always", "never"}))
+      ->capture_default_str();
+  app->add_option("--language", command->language,
+                  "whose rules find the stems of words: english, german, ... | none");
+  app->add_option("--late-weight", command->late_weight,
+                  "weight of the tokens' similarity, 0 to 1000; default: the server's, 1")
+      ->check(CLI::NonNegativeNumber);
+  app->add_option("--lexical-weight", command->lexical_weight,
+                  "weight of the words (BM25), 0 to 1000; default: the server's, 0.5")
+      ->check(CLI::NonNegativeNumber);
+  app->add_option("--max-tokens", command->max_tokens,
+                  "longest text in tokens, at most the server's limit; 0 = that limit")
+      ->check(CLI::NonNegativeNumber);
+  AddChoice(app, "--truncation", &command->truncation,
+            {"reject", "head", "tail", "head_tail", "windows"},
+            "for a text longer than the model takes; default: reject");
 }
 
 void AddBulk(CLI::App* app, BulkCommand* command) {
@@ -263,6 +269,16 @@ bool IsOneText(const EncodeCommand& command) {
           !std::filesystem::is_directory(command.files.front(), error));
 }
 
+// `encode FILE --query` as a search: five passages of one file.
+SearchCommand SearchOf(const EncodeCommand& command) {
+  return {.query = command.query,
+          .files = command.files,
+          .spans = 5,
+          .truncation = command.truncation,
+          .max_tokens = command.max_tokens,
+          .prompt_name = command.prompt_name};
+}
+
 // What is wrong with the output that is asked for; empty = nothing is.
 std::string CheckOutput(const EncodeCommand& command, bool one_text) {
   if (command.format == "npy" && command.out.empty())
@@ -279,15 +295,15 @@ std::string CheckOutput(const EncodeCommand& command, bool one_text) {
 
 }  // namespace
 
-int RunEncode(const CommonOptions& common, const EncodeCommand& given) {
-  EncodeCommand command = given;
-  if (!command.query.empty() && command.spans.empty()) command.spans = "sentences";
+int RunEncode(const CommonOptions& common, const EncodeCommand& command, bool plain) {
   const bool one = IsOneText(command);
   if (const std::string wrong = CheckOutput(command, one); !wrong.empty())
     return Fail(static_cast<ExitCode>(CLI::ExitCodes::ValidationError),
                 absl::InvalidArgumentError(wrong));
   if (!one || (command.format != "json" && !command.format.empty()))
     return EncodeFiles(common, command);
+  if (!command.query.empty() && command.spans.empty())
+    return RunSearch(common, SearchOf(command), plain);
   const std::string& file = command.files.front();
   const auto text = ReadTextFile(file);
   if (!text.ok()) return Fail(kBadFile, text.status());
@@ -396,6 +412,10 @@ int RunCommandLine(int argc, char** argv, const Environment& environment,
   absl::Duration wait;
   CLI::App* encode_app = app.add_subcommand("encode", "encode texts and print the answers");
   AddEncode(encode_app, &encode);
+  SearchCommand search;
+  CLI::App* search_app = app.add_subcommand(
+      "search", "the files, and the places in them, that answer a question best");
+  AddSearch(search_app, &search);
   CLI::App* info_app = app.add_subcommand("info", "print the model and the limits in force");
   std::string info_format = "text";
   info_app->add_option("--format", info_format, "text: for people | json: for scripts")
@@ -434,7 +454,9 @@ int RunCommandLine(int argc, char** argv, const Environment& environment,
                 absl::InvalidArgumentError("only bulk takes more than one --server"));
   common.client.server = servers.front();
   common.client.proxy = ProxyOf(common.client.server, environment);
-  if (encode_app->parsed()) return RunEncode(common, encode);
+  const bool plain = !value_of("NO_COLOR").empty();
+  if (encode_app->parsed()) return RunEncode(common, encode, plain);
+  if (search_app->parsed()) return RunSearch(common, search, plain);
   if (bulk_app->parsed()) {
     if (deadline->empty()) common.deadline = kBulkDeadline;
     return RunBulk(common, servers, bulk);

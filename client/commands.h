@@ -44,11 +44,12 @@ struct EncodeCommand {
   std::string truncation = "reject";
   std::string pooling;      // empty = the model's own
   std::string prompt_name;  // empty = the model's default
-  std::string query;        // print the spans that are nearest to this text instead of JSON
+  std::string query;        // print what answers it best instead of JSON
   int dimensions = 0;       // values to keep of each vector; 0 = all
 };
 
-int RunEncode(const CommonOptions& common, const EncodeCommand& command);
+// `plain`: the environment asks for no colour (NO_COLOR).
+int RunEncode(const CommonOptions& common, const EncodeCommand& command, bool plain = false);
 // `json`: for scripts; else for people.
 int RunInfo(const CommonOptions& common, bool json);
 // Asks once where `wait` is 0. Else it asks again until the answer is SERVING, for at most `wait`;

@@ -38,7 +38,7 @@ bool IsFolder(const std::string& path) {
 }  // namespace
 
 TextSource::TextSource(const Options& options)
-    : include_(options.include), max_bytes_(options.max_bytes) {
+    : include_(options.include), max_bytes_(options.max_bytes), documents_(options.documents) {
   for (const std::string& path : options.paths) pending_.push_back({path});
 }
 
@@ -49,12 +49,23 @@ std::optional<TextSource::Text> TextSource::Next() {
     if (IsFolder(place.path)) {
       OpenFolder(place);
     } else if (IsWanted(place)) {
-      auto text = ReadTextFile(place.path);
-      if (text.ok()) return Text{std::move(place.path), *std::move(text)};
+      auto text = Read(place.path);
+      if (text.ok()) return *std::move(text);
       Fail(text.status());
     }
   }
   return std::nullopt;
+}
+
+absl::StatusOr<TextSource::Text> TextSource::Read(const std::string& path) const {
+  if (documents_) {
+    auto document = ReadDocument(path, max_bytes_);
+    if (!document.ok()) return document.status();
+    return Text{path, std::move(document->text), document->kind};
+  }
+  auto text = ReadTextFile(path);
+  if (!text.ok()) return text.status();
+  return Text{path, *std::move(text)};
 }
 
 void TextSource::Skip(const Place& place, const char* why) const {
@@ -97,6 +108,7 @@ bool TextSource::IsWanted(const Place& place) {
   if (place.path == "-") return true;
   std::error_code error;
   const bool is_file = fs::is_regular_file(place.path, error);
+  const bool is_converted = documents_ && is_file && IsReadByAProgram(place.path);
   if (place.found) {
     const std::string name = NameOf(place.path);
     const auto matches = [&name](const std::string& pattern) {
@@ -105,9 +117,10 @@ bool TextSource::IsWanted(const Place& place) {
     if (!include_.empty() && std::none_of(include_.begin(), include_.end(), matches)) return false;
     if (!is_file && fs::exists(place.path, error)) return Skip(place, "no file"), false;
     if (is_file && fs::file_size(place.path, error) == 0) return Skip(place, "empty"), false;
-    if (is_file && LooksBinary(place.path)) return Skip(place, "binary"), false;
+    if (is_file && !is_converted && LooksBinary(place.path)) return Skip(place, "binary"), false;
   }
-  if (!is_file || max_bytes_ == 0) return true;  // what is wrong shows when it is read
+  // What is wrong shows when it is read.
+  if (!is_file || is_converted || max_bytes_ == 0) return true;
   const auto bytes = static_cast<int64_t>(fs::file_size(place.path, error));
   if (error || bytes <= max_bytes_) return true;
   Fail(absl::InvalidArgumentError(

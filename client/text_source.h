@@ -18,6 +18,8 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "client/document_file.h"
 
 namespace longspan {
 
@@ -26,11 +28,13 @@ class TextSource {
   struct Options {
     std::vector<std::string> paths;    // files, folders, or "-" for standard input
     std::vector<std::string> include;  // of folders: names of files (fnmatch); empty = all
-    int64_t max_bytes = 0;             // a larger file is an error and never read; 0 = no limit
+    int64_t max_bytes = 0;             // a larger text is an error; 0 = no limit
+    bool documents = false;            // also gzip, zstd, PDF and HTML (client/document_file.h)
   };
   struct Text {
     std::string path;
     std::string text;
+    DocumentKind kind = DocumentKind::kText;
   };
 
   explicit TextSource(const Options& options);
@@ -50,11 +54,13 @@ class TextSource {
   void Fail(const absl::Status& status);
   // Puts what the folder holds in front of all else.
   void OpenFolder(const Place& place);
+  absl::StatusOr<Text> Read(const std::string& path) const;
   // Whether the file is a text to read; says why not.
   bool IsWanted(const Place& place);
 
   const std::vector<std::string> include_;
   const int64_t max_bytes_;
+  const bool documents_;
   std::deque<Place> pending_;
   int64_t errors_ = 0;
 };

@@ -48,8 +48,8 @@ struct RankedPassage {
 struct RankedDocument {
   size_t document = 0;  // index
   double score = 0.0;
-  float similarity = 0.0f;  // of its most similar passage
-  double bm25 = 0.0;        // of its best block
+  float similarity = 0.0f;              // of its most similar passage
+  double bm25 = 0.0;                    // of its best block
   std::vector<RankedPassage> passages;  // best first
 };
 

@@ -42,9 +42,7 @@ class HttpSearchCall final : public HttpCall {
 
  private:
   absl::Status Run(std::string body) override;
-  HttpResponse Refusal(const absl::Status& status) const override {
-    return form_->Refusal(status);
-  }
+  HttpResponse Refusal(const absl::Status& status) const override { return form_->Refusal(status); }
   void OnText(const absl::StatusOr<EncodedDocument>& counts, const StageTimings& timings);
   void OnAnswer(const absl::StatusOr<SearchAnswer>& answer);
 

@@ -283,9 +283,7 @@ Json TokenAnswer() {
                      {"stop", place}});
 }
 
-Json RerankAnswer() {
-  return {{"type", "object"}, {"required", {"results", "usage"}}};
-}
+Json RerankAnswer() { return {{"type", "object"}, {"required", {"results", "usage"}}}; }
 
 // As a SearchRequest, with what search_route.h adds to it.
 Json SearchBody(int64_t most) {
@@ -301,13 +299,11 @@ Json SearchBody(int64_t most) {
 
 Json SearchAnswerSchema() {
   const Json count = {{"type", "integer"}};
-  const Json span = {{"type", "object"},
-                     {"properties",
-                      {{"begin", count},
-                       {"end", count},
-                       {"score", Number()},
-                       {"similarity", Number()}}},
-                     {"required", {"begin", "end", "score", "similarity"}}};
+  const Json span = {
+      {"type", "object"},
+      {"properties",
+       {{"begin", count}, {"end", count}, {"score", Number()}, {"similarity", Number()}}},
+      {"required", {"begin", "end", "score", "similarity"}}};
   const Json result = {{"type", "object"},
                        {"properties",
                         {{"index", count},

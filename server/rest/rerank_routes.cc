@@ -97,8 +97,9 @@ class RerankForm : public HttpSearchForm {
       JsonValue& element = list->elements()[i];
       std::string* text = element.is_string() ? &element.string() : TextOf(&element);
       if (text == nullptr) {
-        return InvalidField(absl::StrCat(texts_field_, "[", i, "]"),
-                            absl::StrCat(element.Got(), "; allowed: a text, or an object with one"));
+        return InvalidField(
+            absl::StrCat(texts_field_, "[", i, "]"),
+            absl::StrCat(element.Got(), "; allowed: a text, or an object with one"));
       }
       message->add_documents()->mutable_text()->swap(*text);
     }
@@ -245,9 +246,8 @@ const JsonField kRawScoresField = {
     .name = "raw_scores",
     .type = JsonType::kBool,
     .description = "Scores as they are, instead of their logistic function."};
-const JsonField kDocumentsField = {.name = kDocuments,
-                                   .type = JsonType::kList,
-                                   .description = "Texts, or objects with a text."};
+const JsonField kDocumentsField = {
+    .name = kDocuments, .type = JsonType::kList, .description = "Texts, or objects with a text."};
 const JsonField kTopField = {.name = "top_n",
                              .type = JsonType::kCount,
                              .description = "Most texts of the answer. Default: all."};
@@ -295,9 +295,9 @@ std::span<const JsonField> TeiRerankFields() {
 }
 
 std::span<const JsonField> CohereRerankFields() {
-  static const std::vector<JsonField> fields = {kQueryField,           kDocumentsField, kTopField,
-                                                kReturnDocumentsField, kTokensField,    kTruncateField,
-                                                kRawScoresField,       kModelField};
+  static const std::vector<JsonField> fields = {
+      kQueryField,  kDocumentsField, kTopField,       kReturnDocumentsField,
+      kTokensField, kTruncateField,  kRawScoresField, kModelField};
   return fields;
 }
 

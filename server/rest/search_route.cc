@@ -132,13 +132,14 @@ class SearchForm final : public HttpSearchForm {
         continue;
       }
       if (!element.is_object()) {
-        return InvalidField(path, absl::StrCat(element.Got(),
-                                               "; allowed: a text, or an object with id and text"));
+        return InvalidField(
+            path, absl::StrCat(element.Got(), "; allowed: a text, or an object with id and text"));
       }
       const absl::Status status = ReadMessage(std::move(element), document, &ignored_);
       if (!status.ok()) {
         return RenamedField(
-            status, [&](std::string_view field) { return absl::StrCat(path, ".", std::string(field)); },
+            status,
+            [&](std::string_view field) { return absl::StrCat(path, ".", std::string(field)); },
             "");
       }
     }
@@ -152,8 +153,7 @@ class SearchForm final : public HttpSearchForm {
       return InvalidField(kLimit, absl::StrCat(limit.Got(), "; allowed: 1 to ", UINT32_MAX));
     }
     if (message->options().max_documents() != 0) {
-      return InvalidField(kLimit,
-                          "and options.max_documents are both given; allowed: one of them");
+      return InvalidField(kLimit, "and options.max_documents are both given; allowed: one of them");
     }
     message->mutable_options()->set_max_documents(static_cast<uint32_t>(limit.unsigned_number()));
     return absl::OkStatus();

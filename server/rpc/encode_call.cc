@@ -54,11 +54,12 @@ absl::Status EncodeCall::Submit(DecodedRequest request) {
                               .call_size = call_size,
                               .answer = room,
                               .timer = call_.NewTimer(call_.arrival())};
-    params.check_answer =
-        [answer_size, format = format_, id_bytes = static_cast<int64_t>(ids_[i].size()),
-         dimensions = parts.dimensions(params.input.options)](const EncodeInput&, const PreparedText& prepared) {
-          return answer_size->Add(EncodingBytes(prepared, id_bytes, format, dimensions));
-        };
+    params.check_answer = [answer_size, format = format_,
+                           id_bytes = static_cast<int64_t>(ids_[i].size()),
+                           dimensions = parts.dimensions(params.input.options)](
+                              const EncodeInput&, const PreparedText& prepared) {
+      return answer_size->Add(EncodingBytes(prepared, id_bytes, format, dimensions));
+    };
     params.done = [call = Shared<EncodeCall>(), i](absl::StatusOr<EncodedDocument> result,
                                                    const StageTimings& timings) {
       call->OnText(i, std::move(result), timings);

@@ -40,12 +40,13 @@ absl::Status EncodeItem::Decode(const ServiceParts& parts, v1::EncodeStreamReque
 }
 
 void EncodeItem::Complete(const ServiceParts& parts, EncodeTask::Params* params) {
-  params->check_answer =
-      [most = max_answer_bytes_, format = format_, id_bytes = static_cast<int64_t>(id_.size()),
-       dimensions = parts.dimensions(params->input.options)](const EncodeInput&, const PreparedText& prepared) {
-        AnswerSize size(most, "options.max_answer_bytes");
-        return size.Add(kMostTimingsBytes + EncodingBytes(prepared, id_bytes, format, dimensions));
-      };
+  params->check_answer = [most = max_answer_bytes_, format = format_,
+                          id_bytes = static_cast<int64_t>(id_.size()),
+                          dimensions = parts.dimensions(params->input.options)](
+                             const EncodeInput&, const PreparedText& prepared) {
+    AnswerSize size(most, "options.max_answer_bytes");
+    return size.Add(kMostTimingsBytes + EncodingBytes(prepared, id_bytes, format, dimensions));
+  };
 }
 
 absl::Status EncodeItem::MakeAnswer(grpc::ByteBuffer* answer) {

@@ -22,9 +22,9 @@ std::vector<CellBytes> BytesOfCells(const TokenPlaces& places, int64_t cell_toke
   for (const TokenPlaces::Run& run : places.runs()) {
     for (int64_t row = run.first_row; row < run.end_row; row += cell_tokens) {
       const int64_t end = row + cell_tokens;
-      cells.push_back({places.places()[row].byte_begin, end < run.end_row
-                                                            ? places.places()[end].byte_begin
-                                                            : places.places()[run.end_row - 1].byte_end});
+      cells.push_back({places.places()[row].byte_begin,
+                       end < run.end_row ? places.places()[end].byte_begin
+                                         : places.places()[run.end_row - 1].byte_end});
     }
   }
   return cells;

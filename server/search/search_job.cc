@@ -21,10 +21,10 @@ constexpr int64_t kInlineProducts = 1 << 24;
 constexpr int64_t kProductsPerByte = 10000;
 
 absl::Status OutOfMemory() {
-  return WithReason(
-      WithRetryAfter(absl::ResourceExhaustedError("the search does not fit in the memory that is free"),
-                     absl::Seconds(1)),
-      kReasonMemory);
+  return WithReason(WithRetryAfter(absl::ResourceExhaustedError(
+                                       "the search does not fit in the memory that is free"),
+                                   absl::Seconds(1)),
+                    kReasonMemory);
 }
 
 template <typename Step>
@@ -41,11 +41,10 @@ absl::Status WithinMemory(const Step& step) {
 absl::StatusOr<std::shared_ptr<SearchJob>> SearchJob::Create(SearchRequest request,
                                                              const SearchEngine& engine) {
   auto stemmer = Stemmer::Create(request.settings.language);
-  if (!stemmer.ok()) return AtField(stemmer.status(), "options.language");
+  if (!stemmer.ok()) return stemmer.status();
   auto words = QueryWords::Read(request.query.text, *stemmer);
   if (!words.ok()) return words.status();
-  return std::shared_ptr<SearchJob>(
-      new SearchJob(std::move(request), engine, *std::move(words)));
+  return std::shared_ptr<SearchJob>(new SearchJob(std::move(request), engine, *std::move(words)));
 }
 
 std::vector<AdmissionClaim> SearchJob::Claims(int64_t max_tokens) const {
@@ -68,8 +67,8 @@ void SearchJob::Begin(Order order) {
   CallSize call_size;
   for (const AdmissionPermit& permit : order_.permits) call_size += permit.size();
   const auto submit = [&](size_t text, EncodeInput input) {
-    engine_.pipeline->Submit(std::make_shared<EncodeTask>(
-        ParamsOf(text, std::move(input), call_size), engine_.clock));
+    engine_.pipeline->Submit(
+        std::make_shared<EncodeTask>(ParamsOf(text, std::move(input), call_size), engine_.clock));
   };
   submit(kQuery, std::move(request_.query));
   for (size_t i = 0; i < documents.size(); ++i) submit(i + 1, std::move(documents[i]));
@@ -77,8 +76,8 @@ void SearchJob::Begin(Order order) {
 
 EncodeTask::Params SearchJob::ParamsOf(size_t text, EncodeInput input, CallSize call_size) {
   const bool is_query = text == kQuery;
-  auto rows = std::make_shared<TextRows>(engine_.width,
-                                         is_query ? TextRows::kFloat32 : TextRows::kInt8);
+  auto rows =
+      std::make_shared<TextRows>(engine_.width, is_query ? TextRows::kFloat32 : TextRows::kInt8);
   (is_query ? query_rows_ : documents_[text - 1].rows) = rows;
   input.options.document_vector = false;
   input.options.normalize = false;
@@ -195,10 +194,10 @@ void SearchJob::Score(size_t index) {
   absl::Status status = WithinMemory([&] {
     document.rarity.emplace(query_rows_->places().ids());
     for (const TokenPlaces::Run& run : places.runs()) {
-      document.cells.push_back(CellCosines(*question, document.rows->matrix(), run.first_row,
-                                           run.end_row, cell_tokens));
-      document.rarity->Count(
-          places.ids().subspan(run.first_row, run.end_row - run.first_row), cell_tokens);
+      document.cells.push_back(
+          CellCosines(*question, document.rows->matrix(), run.first_row, run.end_row, cell_tokens));
+      document.rarity->Count(places.ids().subspan(run.first_row, run.end_row - run.first_row),
+                             cell_tokens);
     }
     return absl::OkStatus();
   });
@@ -226,8 +225,8 @@ SearchedDocument SearchJob::Searched(const Document& document,
   int64_t first_block = 0;
   size_t number = 0;
   for (const TokenPlaces::Run& run : document.rows->places().runs()) {
-    const auto passages = ScorePassages(document.cells[number++], weights, run.first_row,
-                                        run.end_row, cell_tokens);
+    const auto passages =
+        ScorePassages(document.cells[number++], weights, run.first_row, run.end_row, cell_tokens);
     const int64_t cells = NumCells(run.end_row - run.first_row, cell_tokens);
     for (size_t i = 0; i < passages.size(); ++i) {
       searched.passages.push_back(passages[i]);

@@ -31,8 +31,7 @@ void TextRows::Take(int32_t piece, int64_t first, int64_t count, const float* va
     const int64_t begin = std::max(first, part.tokens.begin);
     const int64_t end = std::min(first + count, part.tokens.end);
     if (begin >= end) continue;
-    Set(part.first_row + begin - part.tokens.begin, values + (begin - first) * width_,
-        end - begin);
+    Set(part.first_row + begin - part.tokens.begin, values + (begin - first) * width_, end - begin);
   }
 }
 

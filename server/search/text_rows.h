@@ -38,9 +38,9 @@ class TextRows {
   // Of piece `piece`: its tokens [first, first + count), [count, width]. May throw std::bad_alloc.
   void Take(int32_t piece, int64_t first, int64_t count, const float* values);
 
-  const TokenMatrix& matrix() const { return matrix_; }            // kInt8
-  const std::vector<float>& values() const { return values_; }     // kFloat32: [rows, width]
-  void Free();  // the vectors; the places stay
+  const TokenMatrix& matrix() const { return matrix_; }         // kInt8
+  const std::vector<float>& values() const { return values_; }  // kFloat32: [rows, width]
+  void Free();                                                  // the vectors; the places stay
 
  private:
   void MakeRoom();

@@ -40,8 +40,7 @@ absl::StatusOr<EncodeInput> DecodeText(Request* request, v1::EncodeOptions optio
 
 }  // namespace
 
-absl::StatusOr<v1::Truncation> TruncationOf(bool truncate,
-                                            tei::v1::TruncationDirection direction) {
+absl::StatusOr<v1::Truncation> TruncationOf(bool truncate, tei::v1::TruncationDirection direction) {
   if (!tei::v1::TruncationDirection_IsValid(direction)) {
     return BadEnum("truncation_direction", direction,
                    "a value of tei.v1.TruncationDirection, 0..1");

@@ -35,8 +35,7 @@ absl::Status CheckDecodeRequest(const tei::v1::DecodeRequest& request,
                                 const DecodingContext& context);
 
 // What a text that is too long becomes. INVALID_ARGUMENT for a direction that is not known.
-absl::StatusOr<v1::Truncation> TruncationOf(bool truncate,
-                                            tei::v1::TruncationDirection direction);
+absl::StatusOr<v1::Truncation> TruncationOf(bool truncate, tei::v1::TruncationDirection direction);
 
 // Why methods and routes that exist in TEI are not served.
 inline constexpr char kNoSparse[] =

@@ -43,9 +43,8 @@ class Planner {
     prepared_.spans = *std::move(spans);
     prepared_.lsh = input_.lsh;
     const bool late_chunking = !prepared_.spans.empty() && !input_.independent_spans;
-    const bool document =
-        input_.options.document_vector || input_.options.token_sink || input_.piece_sink ||
-        late_chunking;
+    const bool document = input_.options.document_vector || input_.options.token_sink ||
+                          input_.piece_sink || late_chunking;
     for (const auto step : {&Planner::PlanDocument, &Planner::PlanSpans, &Planner::Admit,
                             &Planner::AddDocument, &Planner::AddIndependentSpans}) {
       const bool of_document = step == &Planner::PlanDocument || step == &Planner::AddDocument;

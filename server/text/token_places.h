@@ -46,9 +46,9 @@ class TokenPlaces {
               std::span<const KeptTokens> pieces);
 
   int64_t num_rows() const { return static_cast<int64_t>(ids_.size()); }
-  std::span<const int32_t> ids() const { return ids_; }        // of the rows
-  std::span<const TokenPlace> places() const { return at_; }   // of the rows; empty for token ids
-  std::span<const Run> runs() const { return runs_; }          // ascending
+  std::span<const int32_t> ids() const { return ids_; }       // of the rows
+  std::span<const TokenPlace> places() const { return at_; }  // of the rows; empty for token ids
+  std::span<const Run> runs() const { return runs_; }         // ascending
   std::span<const PieceRows> rows_of(int32_t piece) const { return pieces_[piece]; }
   int64_t bytes() const;
 

@@ -64,8 +64,7 @@ absl::Status WordReader::Read(std::string_view text, OnWord on_word) {
   words.setText(&units, code);
   int32_t begin = words.first();
   bool goes_on = true;
-  for (int32_t end = words.next();
-       goes_on && U_SUCCESS(code) && end != icu::BreakIterator::DONE;
+  for (int32_t end = words.next(); goes_on && U_SUCCESS(code) && end != icu::BreakIterator::DONE;
        begin = end, end = words.next()) {
     if (words.getRuleStatus() < UBRK_WORD_NUMBER || end - begin > kLongestWordBytes) continue;
     const std::string_view word = text.substr(begin, end - begin);

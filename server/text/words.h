@@ -33,8 +33,9 @@ class WordReader {
   WordReader& operator=(WordReader&&) noexcept;
   ~WordReader();
 
-  // Reads until the end, or until `on_word` is false. `folded` lives for the call. The places are bytes of `text`, which has less than 2 GiB.
-  // INTERNAL where ICU cannot read on, such as for lack of memory.
+  // Reads until the end, or until `on_word` is false. `folded` lives for the call. The places are
+  // bytes of `text`, which has less than 2 GiB. INTERNAL where ICU cannot read on, such as for
+  // lack of memory.
   using OnWord = absl::FunctionRef<bool(std::string_view folded, int64_t begin, int64_t end)>;
   absl::Status Read(std::string_view text, OnWord on_word);
 

@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "core/error_details.h"
+#include "server/text/stems.h"
 #include "server/wire/enums.h"
 #include "server/wire/renamed_field.h"
 
@@ -40,9 +41,9 @@ class SearchDecoder {
       : wire_(wire), options_(wire->options()), context_(context) {}
 
   absl::StatusOr<SearchRequest> Run() {
-    for (const auto step : {&SearchDecoder::CheckCounts, &SearchDecoder::Ranking,
-                            &SearchDecoder::Weighting, &SearchDecoder::Query,
-                            &SearchDecoder::Documents}) {
+    for (const auto step :
+         {&SearchDecoder::CheckCounts, &SearchDecoder::Ranking, &SearchDecoder::Weighting,
+          &SearchDecoder::Query, &SearchDecoder::Documents}) {
       if (absl::Status status = (this->*step)(); !status.ok()) return status;
     }
     return std::move(request_);
@@ -79,7 +80,7 @@ class SearchDecoder {
   }
 
   absl::Status Weighting() {
-    request_.settings.language = options_.language();
+    if (absl::Status status = Language(); !status.ok()) return status;
     const uint32_t span_tokens = options_.span_tokens();
     const bool allowed = span_tokens >= kFewestSpanTokens && span_tokens <= kMostSpanTokens &&
                          span_tokens % kCellsOfAPassage == 0;
@@ -102,12 +103,23 @@ class SearchDecoder {
     }
   }
 
+  absl::Status Language() {
+    const std::vector<std::string>& known = Stemmer::Languages();
+    const std::string& got = options_.language();
+    if (!got.empty() && std::find(known.begin(), known.end(), got) == known.end()) {
+      return InvalidField("options.language",
+                          absl::StrCat("is ", Quoted(got), "; allowed: ", QuotedNames(known)));
+    }
+    request_.settings.language = got;
+    return absl::OkStatus();
+  }
+
   absl::Status Query() {
     const auto bytes = static_cast<int64_t>(wire_->query().size());
     if (bytes == 0 || bytes > kMaxQueryBytes) {
-      return InvalidField("query", absl::StrCat(bytes == 0 ? "is empty"
-                                                           : absl::StrCat("has ", bytes, " bytes"),
-                                                "; allowed: 1 to ", kMaxQueryBytes, " bytes"));
+      return InvalidField(
+          "query", absl::StrCat(bytes == 0 ? "is empty" : absl::StrCat("has ", bytes, " bytes"),
+                                "; allowed: 1 to ", kMaxQueryBytes, " bytes"));
     }
     if (options_.query_truncation() == v1::TRUNCATION_WINDOWS) {
       return InvalidField("options.query_truncation",

@@ -76,6 +76,8 @@ struct FakeModel {
   std::string tokenizer_folder;  // empty: token_ids only
   std::map<std::string, std::string> prompts;
   bool supports_global_attention = false;
+  // Writes the vector of a token, [width]; empty = [id, position, 0, ...].
+  std::function<void(int32_t id, int64_t position, float* row)> token_row;
 
   ServedModel Load() const {
     ServedModel model;
@@ -98,9 +100,10 @@ struct FakeModel {
         return absl::OkStatus();
       };
     }
-    model.encoders.push_back([gate = gate, computed = texts_computed, fault = fault, width = width](
-                                 const TokenBatch& batch, std::span<const EncodeOptions> options,
-                                 const EncodeControl& control) {
+    model.encoders.push_back([gate = gate, computed = texts_computed, fault = fault, width = width,
+                              row = token_row](const TokenBatch& batch,
+                                               std::span<const EncodeOptions> options,
+                                               const EncodeControl& control) {
       gate->Pass(batch.num_texts(), control);
       std::vector<absl::StatusOr<EncodedText>> results;
       for (int32_t i = 0; i < batch.num_texts(); ++i) {
@@ -115,7 +118,7 @@ struct FakeModel {
         if (!broken.ok()) {
           results.emplace_back(broken);
         } else {
-          results.emplace_back(EncodeOne(batch, i, options[i], width));
+          results.emplace_back(EncodeOne(batch, i, options[i], width, row));
         }
       }
       return results;
@@ -132,7 +135,8 @@ struct FakeModel {
   }
 
   static EncodedText EncodeOne(const TokenBatch& batch, int32_t text, const EncodeOptions& options,
-                               int64_t width) {
+                               int64_t width,
+                               const std::function<void(int32_t, int64_t, float*)>& row = {}) {
     const int64_t begin = batch.cu_seqlens()[text], n = batch.length(text);
     const auto mean = [&](TokenRange range) {
       std::vector<float> vector(width);
@@ -152,7 +156,12 @@ struct FakeModel {
       for (int64_t first = 0; first < n; first += kBlock) {
         const int64_t count = std::min(kBlock, n - first);
         for (int64_t t = 0; t < count; ++t) {
-          rows[t * width] = static_cast<float>(batch.token_ids()[begin + first + t]);
+          const int32_t id = batch.token_ids()[begin + first + t];
+          if (row) {
+            row(id, first + t, rows.data() + t * width);
+            continue;
+          }
+          rows[t * width] = static_cast<float>(id);
           rows[t * width + 1] = static_cast<float>(first + t);
         }
         options.token_sink(first, count, rows.data());

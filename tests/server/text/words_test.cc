@@ -59,7 +59,8 @@ TEST(WordReader, ReadsOneTextAfterTheOther) {
   ASSERT_TRUE(reader.ok());
   int words = 0;
   for (const char* text : {"one two", "", "three"})
-    EXPECT_TRUE(reader->Read(text, [&](std::string_view, int64_t, int64_t) { return ++words > 0; }).ok());
+    EXPECT_TRUE(
+        reader->Read(text, [&](std::string_view, int64_t, int64_t) { return ++words > 0; }).ok());
   EXPECT_EQ(words, 3);
 }
 
