@@ -89,6 +89,70 @@ TEST_F(CommandsTest, Encode_PrintsJson_AndSendsWhatTheOptionsSay) {
   EXPECT_EQ(request.options().prompt_name(), "query");
 }
 
+// A folder with two texts, of which the second answers.
+v1::SearchResponse SecondAnswers() {
+  v1::SearchResponse response;
+  v1::SearchResult* result = response.add_results();
+  result->set_index(1);
+  result->set_score(1.5);
+  v1::SearchSpan* span = result->add_spans();
+  span->mutable_bytes()->set_begin(4);
+  span->mutable_bytes()->set_end(18);
+  span->mutable_characters()->set_end(14);
+  response.set_documents_tokens(12);
+  return response;
+}
+
+TEST_F(CommandsTest, Search_AsksForAllFiles_AndPrintsThePlaces) {
+  TextFile("texts/a.md", "nothing");
+  TextFile("texts/b.md", "one\nThe lease ends.");
+  TextFile("texts/c.log", "left out");
+  server_.set_search_response(SecondAnswers());
+  const Outcome outcome =
+      Run({"search", "when does the lease end?", folder_.path() + "/texts", "--include", "*.md",
+           "--limit", "4", "--spans", "2", "--span-tokens", "128", "--language", "german",
+           "--lexical-weight", "0.25", "--truncation", "windows", "--max-tokens", "100"});
+  EXPECT_EQ(outcome.exit_code, 0) << outcome.err;
+  EXPECT_THAT(outcome.out, HasSubstr("1  " + folder_.path() + "/texts/b.md"));
+  EXPECT_THAT(outcome.out, HasSubstr("line 2, characters 0..14"));
+  EXPECT_THAT(outcome.out, HasSubstr("     The lease ends\n"));
+  EXPECT_THAT(outcome.out, Not(HasSubstr("\x1b")));  // no terminal
+  EXPECT_THAT(outcome.err, HasSubstr("2 texts, 12 tokens read"));
+  const v1::SearchRequest request = server_.last_search();
+  EXPECT_EQ(request.query(), "when does the lease end?");
+  ASSERT_EQ(request.documents_size(), 2);
+  EXPECT_EQ(request.documents(0).text(), "nothing");
+  EXPECT_EQ(request.options().max_documents(), 4u);
+  EXPECT_EQ(request.options().max_spans(), 2u);
+  EXPECT_EQ(request.options().span_tokens(), 128u);
+  EXPECT_EQ(request.options().language(), "german");
+  EXPECT_EQ(request.options().lexical_weight(), 0.25);
+  EXPECT_FALSE(request.options().has_late_weight());
+  EXPECT_EQ(request.options().truncation(), v1::TRUNCATION_WINDOWS);
+  EXPECT_EQ(request.options().max_tokens(), 100u);
+}
+
+TEST_F(CommandsTest, Search_InColour_OnRequest_AndAsJson) {
+  const std::string a = TextFile("a", "nothing"), b = TextFile("b", "one\nThe lease ends.");
+  server_.set_search_response(SecondAnswers());
+  EXPECT_THAT(Run({"search", "lease", a, b, "--color", "always"}).out,
+              HasSubstr("The \x1b[1;33mlease\x1b[0m ends"));
+  EXPECT_THAT(Run({"search", "lease", a, b, "--format", "json"}).out, HasSubstr("\"results\":[{"));
+  const Outcome missing = Run({"search", "lease", a, b, folder_.path() + "/none"});
+  EXPECT_EQ(missing.exit_code, 3);
+  EXPECT_THAT(missing.out, HasSubstr("The lease ends"));  // the others are searched
+  EXPECT_THAT(missing.err, HasSubstr("none cannot be read"));
+}
+
+TEST_F(CommandsTest, EncodeWithAQuery_Searches) {
+  const std::string file = TextFile("b", "The lease ends.");
+  EXPECT_EQ(Run({"encode", file, "--query", "lease", "--truncation", "head"}).exit_code, 0);
+  EXPECT_EQ(server_.last_search().query(), "lease");
+  EXPECT_EQ(server_.last_search().options().max_spans(), 5u);
+  EXPECT_EQ(server_.last_search().options().truncation(), v1::TRUNCATION_HEAD);
+  EXPECT_EQ(server_.encode_calls(), 0);
+}
+
 TEST_F(CommandsTest, ServersError_IsOneLineWithCodeAndMessage_AndExit1) {
   server_.set_on_encode(
       [](int, grpc::ServerContext*, const v1::EncodeRequest&, v1::EncodeResponse*) {

@@ -55,6 +55,15 @@ class FakeServer final : public v1::EncoderService::Service,
     const std::lock_guard lock(mu_);
     on_item_ = std::move(on_item);
   }
+  // What Search answers; empty = the first document, without spans.
+  void set_search_response(v1::SearchResponse response) {
+    const std::lock_guard lock(mu_);
+    search_response_ = std::move(response);
+  }
+  v1::SearchRequest last_search() const {
+    const std::lock_guard lock(mu_);
+    return last_search_;
+  }
   v1::TokenizeRequest last_tokenize() const {
     const std::lock_guard lock(mu_);
     return last_tokenize_;
@@ -117,6 +126,14 @@ class FakeServer final : public v1::EncoderService::Service,
     }
     return grpc::Status::OK;
   }
+  grpc::Status Search(grpc::ServerContext*, const v1::SearchRequest* request,
+                      v1::SearchResponse* response) override {
+    const std::lock_guard lock(mu_);
+    last_search_ = *request;
+    *response = search_response_;
+    if (response->results().empty()) response->add_results()->set_id(request->documents(0).id());
+    return grpc::Status::OK;
+  }
   grpc::Status Tokenize(grpc::ServerContext*, const v1::TokenizeRequest* request,
                         v1::TokenizeResponse*) override {
     const std::lock_guard lock(mu_);
@@ -157,6 +174,8 @@ class FakeServer final : public v1::EncoderService::Service,
   OnEncode on_encode_;
   OnEncodeTokens on_encode_tokens_;
   OnItem on_item_;
+  v1::SearchRequest last_search_;
+  v1::SearchResponse search_response_;
   v1::TokenizeRequest last_tokenize_;
   int encode_calls_ = 0;
   int encode_tokens_calls_ = 0;

@@ -99,6 +99,32 @@ class EncodeTest(unittest.TestCase):
             with self.assertRaises(TypeError):
                 client.encode(wrong)
 
+    def test_search(self):
+        texts = {"lease": "The lease ends on the last day of May.", "rent": "Rent is due on the first day.", "é": "Ménage à trois."}
+        request = raw.SearchRequest(query="When does the lease end?", documents=[{"id": id, "text": text} for id, text in texts.items()])
+        answer = stub.Search(request, timeout=60)
+        pairs = list(texts.items())
+        for made in (client.search(request.query, texts), client.search(request.query, pairs),
+                     in_loop(lambda c: c.search(request.query, pairs))):
+            self.assertEqual([(r.id, r.index) for r in made], [(r.id, r.index) for r in answer.results])
+            self.assertEqual(made[0].id, "lease")
+            self.assertEqual([r.score for r in made], [r.score for r in answer.results])
+            span, sent = made[0].spans[0], answer.results[0].spans[0]
+            self.assertEqual((span.bytes, span.characters, span.tokens), ((sent.bytes.begin, sent.bytes.end), (sent.characters.begin, sent.characters.end),
+                                                                          (sent.tokens.begin, sent.tokens.end)))
+            self.assertEqual(span.text, texts["lease"])
+            self.assertEqual((made.documents_tokens, made.query_truncated), (answer.documents_tokens, False))
+            self.assertGreater(made.timings.total, 0)
+        self.assertEqual(len(client.search("lease", list(texts.values()), limit=2, spans=1, lexical_weight=0, token_weighting="equal")), 2)
+        with self.assertRaises(longspan.InvalidArgument) as raised:
+            client.search("lease", [("a", "a text"), ("b", "")])
+        self.assertEqual((raised.exception.index, raised.exception.id), (1, "b"))
+        for wrong in ("one text", [7]):
+            with self.assertRaises(TypeError):
+                client.search("lease", wrong)
+        with self.assertRaisesRegex(TypeError, "no option 'limits'"):
+            client.search("lease", ["a"], limits=3)
+
     def test_options(self):
         self.assertEqual(client.encode(TEXTS, dimensions=100).vectors.shape, (len(TEXTS), 100))
         self.assertGreater(np.linalg.norm(client.encode("a text", normalize=False, pooling="max").vectors), 1.01)

@@ -17,8 +17,9 @@ from ._client import Client
 from ._errors import (Cancelled, DeadlineExceeded, DeadlineUnreachable, FailedPrecondition, InvalidArgument, LongspanError,
                       PermissionDenied, ResourceExhausted, Unauthenticated, Unavailable)
 from ._requests import Input
+from ._search import SearchResult, SearchResults, SearchSpan
 
 __version__ = _version("longspan")
 __all__ = ["AsyncClient", "Cancelled", "Client", "DeadlineExceeded", "DeadlineUnreachable", "Encodings", "FailedPrecondition",
            "Input", "InvalidArgument", "LayerAttention", "Limits", "LongspanError", "ModelInfo", "PermissionDenied", "ResourceExhausted",
-           "Spans", "StreamAnswer", "Timings", "TokenVectors", "TokenizedText", "Unauthenticated", "Unavailable"]
+           "SearchResult", "SearchResults", "SearchSpan", "Spans", "StreamAnswer", "Timings", "TokenVectors", "TokenizedText", "Unauthenticated", "Unavailable"]

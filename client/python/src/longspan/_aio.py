@@ -13,6 +13,7 @@ from . import _answers as answers
 from . import _channel as channels
 from . import _contract as contract
 from . import _requests as requests
+from . import _search as searching
 from ._errors import of_call
 from ._stream import Attempt, Ledger
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from ._answers import Encodings, ModelInfo, Spans, StreamAnswer, TokenizedText, TokenVectors
     from ._channel import PathOrPem
     from ._requests import Content, Contents, Context, EncodeOptions, Policy, Ranges
+    from ._search import Documents, SearchOptions, SearchResults
 
 
 class AsyncClient:
@@ -115,6 +117,12 @@ class AsyncClient:
                                            max_answer_bytes=self._answer_bytes)
         return [answers.tokenized(text) for text in (await self._call("Tokenize", request, self._seconds(timeout))).texts]
 
+    async def search(self, query: str, documents: Documents, *, timeout: Optional[float] = None,
+                     **options: Unpack[SearchOptions]) -> SearchResults:
+        """Client.search."""
+        request = searching.search_request(query, documents, options, self._answer_bytes)
+        return searching.search_results(request, await self._call("Search", request, self._seconds(timeout)))
+
     async def info(self, *, timeout: Optional[float] = None) -> ModelInfo:
         """Client.info."""
         return answers.model_info(await self._call("GetModelInfo", contract.GetModelInfoRequest(), self._seconds(timeout)))
@@ -139,7 +147,7 @@ class AsyncClient:
         try:
             return await call(request, timeout=seconds, metadata=self._metadata)
         except grpc.RpcError as error:
-            raise of_call(error, ids=[each.id for each in getattr(request, "inputs", ())], first=first) from None
+            raise of_call(error, ids=[each.id for each in getattr(request, "inputs", getattr(request, "documents", ()))], first=first) from None
 
     async def _known_limits(self, budget: channels.Budget) -> Any:
         if self._limits is None:
@@ -180,6 +188,7 @@ class AsyncClient:
 _UNARY = {
     "Encode": (contract.path("Encode"), contract.EncodeResponse),
     "Tokenize": (contract.path("Tokenize"), contract.TokenizeResponse),
+    "Search": (contract.path("Search"), contract.SearchResponse),
     "GetModelInfo": (contract.path("GetModelInfo"), contract.GetModelInfoResponse),
     "Check": ("/grpc.health.v1.Health/Check", contract.HealthCheckResponse),
 }

@@ -14,6 +14,7 @@ from . import _answers as answers
 from . import _channel as channels
 from . import _contract as contract
 from . import _requests as requests
+from . import _search as searching
 from ._errors import of_call
 from ._stream import Attempt, Ledger
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from ._answers import Encodings, ModelInfo, Spans, StreamAnswer, TokenizedText, TokenVectors
     from ._channel import PathOrPem
     from ._requests import Content, Contents, Context, EncodeOptions, Policy, Ranges
+    from ._search import Documents, SearchOptions, SearchResults
 
 
 class Client:
@@ -69,6 +71,7 @@ class Client:
         self._encode = unary(contract.path("Encode"), contract.EncodeRequest.SerializeToString, contract.EncodeResponse.FromString)
         self._tokenize = unary(contract.path("Tokenize"), contract.TokenizeRequest.SerializeToString, contract.TokenizeResponse.FromString)
         self._info = unary(contract.path("GetModelInfo"), contract.GetModelInfoRequest.SerializeToString, contract.GetModelInfoResponse.FromString)
+        self._search = unary(contract.path("Search"), contract.SearchRequest.SerializeToString, contract.SearchResponse.FromString)
         self._tokens = stream(contract.path("EncodeTokens"), contract.EncodeTokensRequest.SerializeToString, contract.EncodeTokensResponse.FromString)
         self._stream = self._channel.stream_stream(contract.path("EncodeStream"), contract.EncodeStreamRequest.SerializeToString,
                                                    contract.EncodeStreamResponse.FromString)
@@ -169,6 +172,25 @@ class Client:
         request = contract.TokenizeRequest(texts=[texts] if isinstance(texts, str) else texts, add_special_tokens=add_special_tokens, prompt_name=prompt,
                                            max_answer_bytes=self._answer_bytes)
         return [answers.tokenized(text) for text in self._call(self._tokenize, request, timeout).texts]
+
+    def search(self, query: str, documents: Documents, *, timeout: Optional[float] = None,
+               **options: Unpack[SearchOptions]) -> SearchResults:
+        """The documents that answer a question best, and the places in them.
+
+            for found in client.search("When does the lease end?", texts, limit=3):
+                found.index, found.score, found.spans[0].text
+
+        documents    texts, pairs (id, text), or a mapping of ids to texts
+        options      those of SearchOptions, as in span_tokens=128
+
+        InvalidArgument tells the document at fault by `index` and `id`.
+        """
+        request = searching.search_request(query, documents, options, self._answer_bytes)
+        try:
+            response = self._search(request, timeout=self._seconds(timeout), metadata=self._metadata)
+        except grpc.RpcError as error:
+            raise of_call(error, ids=[each.id for each in request.documents]) from None
+        return searching.search_results(request, response)
 
     def info(self, *, timeout: Optional[float] = None) -> ModelInfo:
         """The model, its dimensions and attention, and every limit in force."""

@@ -149,7 +149,7 @@ def of_call(error: Any, *, ids: Any = (), first: int = 0) -> LongspanError:
                            "The server's longest is info().limits.max_deadline_seconds")
     made = of_status(status)
     # The field where one is named, else what the message begins with.
-    found = re.match(r"(?:inputs|texts)\[(\d+)\]|input\b", made.field or made.message)
+    found = re.match(r"(?:inputs|texts|documents)\[(\d+)\]|input\b", made.field or made.message)
     place = int(found[1] or 0) if found else len(ids)
     if place < len(ids):
         made.index, made.id = first + place, ids[place]
