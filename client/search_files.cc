@@ -60,10 +60,13 @@ class Search {
     uint64_t bytes = 0;
     while (auto text = source.Next()) {
       bytes += text->text.size();
-      if (files_.size() == limits.max_texts_per_request() || bytes > limits.max_request_bytes()) {
-        return absl::InvalidArgumentError(absl::StrCat(
-            "there are more files than one search takes: at most ", limits.max_texts_per_request(),
-            " with ", limits.max_request_bytes(), " bytes together; give fewer, or --include"));
+      const uint64_t most_texts = limits.max_texts_per_request();  // 0 = no limit
+      const uint64_t most_bytes = limits.max_request_bytes();
+      if ((most_texts > 0 && files_.size() == most_texts) ||
+          (most_bytes > 0 && bytes > most_bytes)) {
+        return absl::InvalidArgumentError(
+            absl::StrCat("there are more files than one search takes: at most ", most_texts,
+                         " with ", most_bytes, " bytes together; give fewer, or --include"));
       }
       v1::SearchDocument* document = request_.add_documents();
       document->set_id(IdOfPath(text->path));
