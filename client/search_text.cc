@@ -73,7 +73,7 @@ std::string Line(std::string_view left, size_t width, std::string_view right) {
 
 bool ReadAlike(std::string_view a, std::string_view b) {
   constexpr size_t kMostEnding = 3;  // letters: rule, ruling; lease, leases, leased
-  const auto [shorter, longer] = std::minmax(a.size(), b.size());
+  const size_t shorter = std::min(a.size(), b.size()), longer = std::max(a.size(), b.size());
   size_t same = 0;
   while (same < shorter && absl::ascii_tolower(a[same]) == absl::ascii_tolower(b[same])) ++same;
   return same == longer || (same >= 3 && shorter - same <= 1 && longer - same <= kMostEnding);

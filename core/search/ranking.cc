@@ -106,8 +106,11 @@ std::vector<RankedDocument> Rank(std::span<const SearchedDocument> documents,
   std::iota(order.begin(), order.end(), size_t{0});
   for (size_t i = 1; i < documents.size(); ++i)
     first_passage[i] = first_passage[i - 1] + documents[i - 1].passages.size();
-  std::stable_sort(order.begin(), order.end(),
-                   [&](size_t a, size_t b) { return scores.documents[a] > scores.documents[b]; });
+  std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) {
+    const bool a_empty = documents[a].passages.empty();
+    const bool b_empty = documents[b].passages.empty();
+    return a_empty != b_empty ? b_empty : scores.documents[a] > scores.documents[b];
+  });
   order.resize(std::min(order.size(), options.max_documents));
   std::vector<RankedDocument> ranked;
   for (const size_t i : order) {

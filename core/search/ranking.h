@@ -53,7 +53,7 @@ struct RankedDocument {
   std::vector<RankedPassage> passages;  // best first
 };
 
-// Best first; of documents with equal scores the first one.
+// Best first; of documents with equal scores the first one. Those without passages come last.
 std::vector<RankedDocument> Rank(std::span<const SearchedDocument> documents,
                                  const RankingOptions& options = {});
 

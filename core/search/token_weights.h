@@ -14,9 +14,8 @@
 
 #include <cstdint>
 #include <span>
+#include <unordered_map>
 #include <vector>
-
-#include "absl/container/flat_hash_map.h"
 
 namespace longspan {
 
@@ -35,9 +34,9 @@ class TokenRarity {
   std::vector<float> Weights(const std::vector<bool>& is_word) const;
 
  private:
-  std::vector<size_t> index_of_token_;                // into holding_
-  absl::flat_hash_map<int32_t, size_t> index_of_id_;  // of each id of the question
-  std::vector<int64_t> holding_;                      // blocks that hold the id
+  std::vector<size_t> index_of_token_;               // into holding_
+  std::unordered_map<int32_t, size_t> index_of_id_;  // of each id of the question
+  std::vector<int64_t> holding_;                     // blocks that hold the id
   int64_t blocks_ = 0;
 };
 

@@ -17,7 +17,7 @@
 #include "server/lifecycle.h"
 #include "server/rpc/drain_bell.h"
 #include "server/rpc/key_ring.h"
-#include "server/search/search_job.h"
+#include "server/search/search_engine.h"
 #include "server/server_options.h"
 #include "server/telemetry/log.h"
 #include "server/telemetry/metrics.h"

@@ -111,7 +111,8 @@ absl::StatusOr<CellWords> QueryWords::CountIn(std::string_view text, const Token
         while (cell < cells.size() && cells[cell].end <= begin) ++cell;
         if (cell == cells.size() || !stopped.ok()) return false;
         if (begin < cells[cell].begin) return true;
-        const auto found = index_.find(stemmer.Stem(folded));
+        const std::string_view stem = stemmer.Stem(folded);
+        const auto found = index_.find(absl::string_view(stem.data(), stem.size()));
         words.Add(static_cast<int64_t>(cell), found == index_.end() ? -1 : found->second);
         return true;
       });

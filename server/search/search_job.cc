@@ -1,12 +1,12 @@
 #include "server/search/search_job.h"
 
-#include <new>
 #include <span>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "core/error_details.h"
 #include "server/batching/encode_task.h"
+#include "server/search/within_memory.h"
 #include "server/text/stems.h"
 #include "server/text/words.h"
 
@@ -19,22 +19,6 @@ constexpr int64_t kInlineProducts = 1 << 24;
 // The pool counts bytes to tokenise, of which a core reads two million a second; it sums some 20
 // billion products.
 constexpr int64_t kProductsPerByte = 10000;
-
-absl::Status OutOfMemory() {
-  return WithReason(WithRetryAfter(absl::ResourceExhaustedError(
-                                       "the search does not fit in the memory that is free"),
-                                   absl::Seconds(1)),
-                    kReasonMemory);
-}
-
-template <typename Step>
-absl::Status WithinMemory(const Step& step) {
-  try {
-    return step();
-  } catch (const std::bad_alloc&) {
-    return OutOfMemory();
-  }
-}
 
 }  // namespace
 
@@ -79,12 +63,7 @@ EncodeTask::Params SearchJob::ParamsOf(size_t text, EncodeInput input, CallSize 
   auto rows =
       std::make_shared<TextRows>(engine_.width, is_query ? TextRows::kFloat32 : TextRows::kInt8);
   (is_query ? query_rows_ : documents_[text - 1].rows) = rows;
-  input.options.document_vector = false;
-  input.options.normalize = false;
-  input.wants_token_places = true;
-  input.piece_sink = [rows](int32_t piece, int64_t first, int64_t count, const float* values) {
-    rows->Take(piece, first, count, values);
-  };
+  TextRows::Want(rows, &input);
   EncodeTask::Params params{.input = std::move(input),
                             .arrival = order_.arrival,
                             .deadline = order_.deadline,

@@ -16,62 +16,32 @@
 #pragma once
 
 #include <cstddef>
-#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
-#include "absl/functional/any_invocable.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
-#include "absl/time/time.h"
 #include "core/search/late_interaction.h"
 #include "core/search/token_weights.h"
 #include "server/batching/admission.h"
-#include "server/batching/cancel_flag.h"
-#include "server/batching/clock.h"
 #include "server/batching/task_timer.h"
-#include "server/engine/encode_pipeline.h"
-#include "server/engine/tokenizer_pool.h"
 #include "server/search/query_words.h"
+#include "server/search/search_engine.h"
 #include "server/search/search_request.h"
 #include "server/search/text_rows.h"
 
 namespace longspan {
-
-// The parts of the engine that a search uses. They outlive it.
-struct SearchEngine {
-  EncodePipeline* pipeline = nullptr;
-  Admission* admission = nullptr;
-  TokenizerPool* tokenizers = nullptr;
-  const Clock* clock = nullptr;
-  int64_t width = 0;  // values of a token's vector
-};
 
 class SearchJob : public std::enable_shared_from_this<SearchJob> {
  public:
   // Where errors and results are told, the question is text 0, and document i text i + 1.
   static constexpr size_t kQuery = 0;
 
-  // What the call that the request came with gives its job.
-  struct Order {
-    std::vector<AdmissionPermit> permits;  // of Claims, in order
-    absl::Time arrival;                    // by the engine's clock
-    absl::Time deadline;                   // by the engine's clock
-    std::shared_ptr<CancelFlag> cancel;
-    std::string client;
-    std::function<std::shared_ptr<TaskTimer>()> new_timer;
-    // Each text that was encoded, or failed. Any thread; must not block.
-    std::function<void(const absl::StatusOr<EncodedDocument>& counts, const StageTimings& timings)>
-        on_text;
-    // An error in the words of the call's contract.
-    std::function<absl::Status(size_t text, const absl::Status& status)> translate;
-    // Any thread, with no lock held; must not block.
-    absl::AnyInvocable<void(absl::StatusOr<SearchAnswer> answer)> done;
-  };
+  using Order = TextsOrder<SearchAnswer>;
 
   // INVALID_ARGUMENT where the language of the words is not known.
   static absl::StatusOr<std::shared_ptr<SearchJob>> Create(SearchRequest request,

@@ -4,6 +4,15 @@
 
 namespace longspan {
 
+void TextRows::Want(const std::shared_ptr<TextRows>& rows, EncodeInput* input) {
+  input->options.document_vector = false;
+  input->options.normalize = false;
+  input->wants_token_places = true;
+  input->piece_sink = [rows](int32_t piece, int64_t first, int64_t count, const float* values) {
+    rows->Take(piece, first, count, values);
+  };
+}
+
 int64_t TextRows::BytesOf(int64_t rows, int64_t width, Kind kind) {
   constexpr int64_t kFloat = sizeof(float);
   return rows * (kind == kInt8 ? (width + 3) / 4 * 4 + kFloat : width * kFloat);

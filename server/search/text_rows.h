@@ -3,8 +3,8 @@
 // hands in its rows a second time, which changes nothing.
 //
 //   auto rows = std::make_shared<TextRows>(width, TextRows::kInt8);
-//   input.piece_sink = ... rows->Take(piece, first, count, values)   on the worker
-//   rows->SetPlaces(prepared.token_places);                          before the text is queued
+//   TextRows::Want(rows, &input);                                    before the text is submitted
+//   rows->SetPlaces(prepared.token_places);                          before it is queued
 //
 // Thread safety: Take may be called for several pieces at once; everything else before the first
 // Take or behind the last. Proven by text_rows_test.
@@ -29,6 +29,8 @@ class TextRows {
   };
   TextRows(int64_t width, Kind kind) : width_(width), kind_(kind), matrix_(width) {}
 
+  // Has the text's passes hand their rows to `rows`, and nothing else be made of it.
+  static void Want(const std::shared_ptr<TextRows>& rows, EncodeInput* input);
   // Bytes that so many rows take.
   static int64_t BytesOf(int64_t rows, int64_t width, Kind kind);
 

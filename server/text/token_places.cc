@@ -68,6 +68,11 @@ TextRange TokenPlaces::Characters(int64_t begin, int64_t end) const {
   return range;
 }
 
+bool TokenPlaces::InOneRun(int64_t first, int64_t second) const {
+  return std::none_of(runs_.begin(), runs_.end(),
+                      [&](const Run& run) { return first < run.end_row && run.end_row <= second; });
+}
+
 TokenRange TokenPlaces::Tokens(int64_t begin, int64_t end) const {
   const auto run = std::find_if(runs_.begin(), runs_.end(),
                                 [begin](const Run& one) { return begin < one.end_row; });

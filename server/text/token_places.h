@@ -56,6 +56,8 @@ class TokenPlaces {
   TextRange Bytes(int64_t begin, int64_t end) const;
   TextRange Characters(int64_t begin, int64_t end) const;
   TokenRange Tokens(int64_t begin, int64_t end) const;
+  // Whether no part of the text is left out between two rows, the first one before the second.
+  bool InOneRun(int64_t first, int64_t second) const;
 
  private:
   void AddRows(const TokenLayout& layout, const KeptTokens& kept, TokenRange body,

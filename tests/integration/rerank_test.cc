@@ -89,7 +89,7 @@ TEST_F(RerankTest, Search_NamesWhatIsWrong) {
     EXPECT_THAT(answer.body["error"]["message"].get<std::string>(), HasSubstr(message));
   };
   refused({{"query", "a"}}, "documents is empty");
-  refused({{"query", "a"}, {"documents", "b"}}, "documents is the string");
+  refused({{"query", "a"}, {"documents", "b"}}, "documents is 'b'; allowed: an array");
   refused({{"query", "a"}, {"documents", {1, 2}}}, "documents is an array");
   refused({{"query", "a"}, {"documents", Json::array({"b", Json::array()})}}, "documents[1] is");
   refused({{"query", "a"}, {"documents", Json::array({{{"text", 3}}})}}, "documents[0].text");
@@ -104,7 +104,7 @@ TEST_F(RerankTest, Search_NamesWhatIsWrong) {
   const RestAnswer ignored =
       Post(server_, "/search", {{"query", "a"}, {"documents", Json::array({"b"})}, {"limits", 1}});
   EXPECT_EQ(ignored.code, 200);
-  EXPECT_EQ(ignored.http.headers["x-ignored-fields"], "limits");
+  EXPECT_EQ(ignored.http.headers.at("x-ignored-fields"), "limits");
 }
 
 TEST_F(RerankTest, TeisForm) {
@@ -183,7 +183,7 @@ TEST_F(RerankTest, TheRpcOfTei) {
         return stub->Rerank(context, request, response);
       });
   ASSERT_TRUE(answer.status.ok()) << answer.status.error_message();
-  ASSERT_THAT(answer.response.ranks(), SizeIs(4));
+  ASSERT_EQ(answer.response.ranks().size(), 4);
   for (int i = 0; i < 4; ++i) {
     EXPECT_EQ(answer.response.ranks(i).index(), expected[i].first);
     EXPECT_NEAR(answer.response.ranks(i).score(), Logistic(expected[i].second), 1e-5);

@@ -21,10 +21,7 @@
 namespace longspan {
 namespace {
 
-using testing::ElementsAre;
 using testing::HasSubstr;
-using testing::IsEmpty;
-using testing::SizeIs;
 
 constexpr int64_t kWidth = 24;
 constexpr auto kDeadline = absl::Seconds(60);
@@ -98,7 +95,8 @@ struct ReferencePassage {
 // The formula of SearchOptions, as its comment has it.
 class Reference {
  public:
-  Reference(Client& client, const v1::SearchRequest& request) : options_(request.options()) {
+  Reference(Client& client, const v1::SearchRequest& request)
+      : options_(request.options()), query_(request.query()) {
     v1::TokenizeRequest tokenize;
     tokenize.add_texts(request.query());
     for (const auto& document : request.documents()) tokenize.add_texts(document.text());
@@ -158,7 +156,8 @@ class Reference {
     const ReferenceText& query = texts_[0];
     std::vector<double> weights;
     double sum = 0;
-    for (const int32_t id : query.ids) {
+    for (size_t token = 0; token < query.ids.size(); ++token) {
+      const int32_t id = query.ids[token];
       double blocks = 0, holding = 0;
       for (size_t t = 1; t < texts_.size(); ++t) {
         for (const auto& [begin, end] : Places(texts_[t].size(), 2 * span_, span_)) {
@@ -170,6 +169,8 @@ class Reference {
       weights.push_back(options_.token_weighting() == v1::TOKEN_WEIGHTING_EQUAL
                             ? 1
                             : std::log(1 + (blocks - holding + 0.5) / (holding + 0.5)));
+      // A token without a letter or a digit counts nothing.
+      if (!absl::ascii_isalnum(query_[query.bytes[token].first])) weights.back() = 0;
       sum += weights.back();
     }
     for (double& weight : weights) weight /= sum;
@@ -273,6 +274,7 @@ class Reference {
   }
 
   const v1::SearchOptions options_;
+  const std::string query_;
   int64_t span_ = 64;
   std::vector<ReferenceText> texts_;  // the question, then the documents
   std::vector<std::vector<std::pair<std::string, int64_t>>> words_;
@@ -292,10 +294,12 @@ TEST(SearchTest, ScoresAreThoseOfTheFormula) {
       const Reference expected(server.client(), request);
       const auto answer = server.client().Search(request, kDeadline);
       ASSERT_TRUE(answer.ok()) << answer.status();
-      ASSERT_THAT(answer->results(), SizeIs(6));
+      ASSERT_EQ(answer->results().size(), 6);
       for (int i = 0; i < 6; ++i) {
         const v1::SearchResult& result = answer->results(i);
-        if (i > 0) EXPECT_LE(result.score(), answer->results(i - 1).score());
+        if (i > 0) {
+          EXPECT_LE(result.score(), answer->results(i - 1).score());
+        }
         EXPECT_EQ(result.id(), absl::StrCat("text-", result.index()));
         // int8 vectors of 24 values: a cosine is off by up to a hundredth.
         EXPECT_NEAR(result.score(), expected.documents[result.index()], 0.05) << result.id();
@@ -317,23 +321,23 @@ TEST(SearchTest, ScoresAreThoseOfTheFormula) {
 TEST(SearchTest, ASpan_IsThePlaceWithTheWords) {
   TestServer server(SearchModel());
   std::mt19937 random(12);
-  const std::string fact = "the court ends a tenant lease";
+  const std::string fact = "the judge evicts a subtenant";
   std::string text = RandomText(400, random);
   const size_t at = text.find("the ", text.size() / 2);
   text.insert(at, "étage " + fact + " ");
   const auto answer = server.client().Search(
-      RequestOf("court ends tenant lease", {RandomText(300, random), text}), kDeadline);
+      RequestOf("judge evicts subtenant", {RandomText(300, random), text}), kDeadline);
   ASSERT_TRUE(answer.ok()) << answer.status();
   const v1::SearchResult& best = answer->results(0);
   EXPECT_EQ(best.index(), 1u);
   const v1::SearchSpan& span = best.spans(0);
   const std::string found =
       text.substr(span.bytes().begin(), span.bytes().end() - span.bytes().begin());
-  EXPECT_THAT(found, HasSubstr("court ends"));
+  EXPECT_THAT(found, HasSubstr("judge evicts"));
   // Characters are fewer than bytes behind the é.
   EXPECT_EQ(span.bytes().end() - span.characters().end(), 1u);
   EXPECT_FALSE(best.truncated());
-  ASSERT_THAT(best.used_text(), SizeIs(1));
+  ASSERT_EQ(best.used_text().size(), 1);
   EXPECT_EQ(best.used_text(0).end(), text.size());
 }
 
@@ -345,13 +349,13 @@ TEST(SearchTest, LimitsOfTheAnswer) {
   auto request = RequestOf("court notice", texts);
   auto answer = server.client().Search(request, kDeadline);
   ASSERT_TRUE(answer.ok()) << answer.status();
-  EXPECT_THAT(answer->results(), SizeIs(10));
-  EXPECT_THAT(answer->results(0).spans(), SizeIs(3));
+  EXPECT_EQ(answer->results().size(), 10);
+  EXPECT_EQ(answer->results(0).spans().size(), 3);
   request.mutable_options()->set_max_documents(100);
   request.mutable_options()->set_max_spans(1);
   answer = server.client().Search(request, kDeadline);
-  EXPECT_THAT(answer->results(), SizeIs(15));
-  EXPECT_THAT(answer->results(0).spans(), SizeIs(1));
+  EXPECT_EQ(answer->results().size(), 15);
+  EXPECT_EQ(answer->results(0).spans().size(), 1);
   EXPECT_GT(answer->documents_tokens(), 3000u);
   EXPECT_GT(answer->timings().total_ns(), 0u);
   request.mutable_options()->set_max_answer_bytes(300);
@@ -395,8 +399,8 @@ TEST(SearchTest, ALongDocument_IsRefused_OrCutAsAsked) {
   auto request = RequestOf("court notice", {"rent", text});
   auto answer = server.client().Search(request, kDeadline);
   EXPECT_EQ(answer.status().code(), absl::StatusCode::kInvalidArgument);
-  EXPECT_THAT(std::string(answer.status().message()), HasSubstr("documents[1].text has "));
-  EXPECT_THAT(std::string(answer.status().message()), HasSubstr("text-1"));
+  EXPECT_THAT(std::string(answer.status().message()),
+              HasSubstr("documents[1].text (id 'text-1') has "));
   for (const auto& [truncation, runs] :
        std::map<v1::Truncation, int>{{v1::TRUNCATION_HEAD, 1}, {v1::TRUNCATION_HEAD_TAIL, 2}}) {
     request.mutable_options()->set_truncation(truncation);
@@ -408,7 +412,7 @@ TEST(SearchTest, ALongDocument_IsRefused_OrCutAsAsked) {
                                   [](const auto& result) { return result.index() == 1; });
     EXPECT_TRUE(cut->truncated());
     EXPECT_EQ(cut->tokens_used(), 102u);
-    EXPECT_THAT(cut->used_text(), SizeIs(runs));
+    EXPECT_EQ(cut->used_text().size(), runs);
   }
   // Windows read all of it.
   request.mutable_options()->set_truncation(v1::TRUNCATION_WINDOWS);
@@ -442,7 +446,7 @@ TEST(SearchTest, TextsWithoutTokens) {
   answer = server.client().Search(RequestOf("rent", {" ", "the rent"}), kDeadline);
   ASSERT_TRUE(answer.ok()) << answer.status();
   EXPECT_EQ(answer->results(0).index(), 1u);
-  EXPECT_THAT(answer->results(1).spans(), IsEmpty());
+  EXPECT_EQ(answer->results(1).spans_size(), 0);
 }
 
 TEST(SearchTest, AFault_OfOneDocument_EndsTheCall_AndGivesEverythingBack) {
@@ -466,7 +470,7 @@ TEST(SearchTest, TheRoomOfTokenVectors_Bounds) {
   const auto answer =
       server.client().Search(RequestOf("rent", {RandomText(1000, random)}), kDeadline);
   EXPECT_EQ(answer.status().code(), absl::StatusCode::kInvalidArgument) << answer.status();
-  EXPECT_TRUE(server.client().Search(RequestOf("rent", {RandomText(100, random)}), kDeadline).ok());
+  EXPECT_TRUE(server.client().Search(RequestOf("rent", {RandomText(30, random)}), kDeadline).ok());
   EXPECT_EQ(TokenVectorBytes(server), "0");
 }
 

@@ -22,7 +22,9 @@ TEST(Cells, BlocksCoverTheText_AndTheLastEndsWithIt) {
   for (int64_t cells = 1; cells < 40; ++cells) {
     const auto blocks = Blocks(cells);
     EXPECT_EQ(blocks.back().second, cells);
-    if (blocks.size() > 1) EXPECT_LT(blocks[blocks.size() - 2].second, cells);
+    if (blocks.size() > 1) {
+      EXPECT_LT(blocks[blocks.size() - 2].second, cells);
+    }
     EXPECT_EQ(NumPassages(cells), std::max<int64_t>(1, cells - 1));
   }
 }

@@ -54,6 +54,13 @@ TEST(Rank, AScore_IsTheWeightedSumOfStandardisedScores) {
               1e-5);
 }
 
+TEST(Rank, ADocumentWithoutPassages_ComesLast) {
+  const std::vector<SearchedDocument> documents = {SearchedDocument{}, Document({-0.5f}, {0}),
+                                                   Document({-0.9f}, {0})};
+  EXPECT_THAT(Order(Rank(documents)), ElementsAre(1, 2, 0));
+  EXPECT_THAT(Order(Rank(std::span(documents).first(2))), ElementsAre(1, 0));
+}
+
 TEST(Rank, WordsDecide_WhereCosinesAreEqual) {
   const std::vector<SearchedDocument> documents = {Document({0.4f, 0.4f}, {0, 0}),
                                                    Document({0.4f, 0.4f}, {0, 2})};
