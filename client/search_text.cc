@@ -39,7 +39,8 @@ void ForEachPiece(std::string_view text, const Take& take) {
 std::string Marked(const std::string& passage, const std::string& query) {
   std::vector<std::string> asked;
   ForEachPiece(query, [&](std::string_view piece, bool is_word) {
-    if (is_word && piece.size() > 2) asked.emplace_back(piece);
+    // Words of three letters are in every passage.
+    if (is_word && piece.size() > 3) asked.emplace_back(piece);
   });
   std::string marked;
   ForEachPiece(passage, [&](std::string_view piece, bool is_word) {

@@ -1,5 +1,6 @@
 #include "server/search/search_job.h"
 
+#include <algorithm>
 #include <span>
 #include <utility>
 
@@ -29,6 +30,24 @@ absl::StatusOr<std::shared_ptr<SearchJob>> SearchJob::Create(SearchRequest reque
   auto words = QueryWords::Read(request.query.text, *stemmer);
   if (!words.ok()) return words.status();
   return std::shared_ptr<SearchJob>(new SearchJob(std::move(request), engine, *std::move(words)));
+}
+
+// A token has a byte of the question at least.
+SearchJob::SearchJob(SearchRequest request, const SearchEngine& engine, QueryWords words)
+    : engine_(engine),
+      request_(std::move(request)),
+      words_(std::move(words)),
+      most_query_tokens_(
+          std::min(kMaxQueryTokens, static_cast<int64_t>(request_.query.text.size()))) {}
+
+// Of each cell a cosine with each of the question's tokens, and a passage; of each second one a
+// block with a count of each of its words, twice while they are ranked.
+int64_t SearchJob::BytesOfScores(int64_t rows) const {
+  constexpr int64_t kPassageBytes = 64, kBlockBytes = 64;
+  const auto words = static_cast<int64_t>(words_.size());
+  return (1 + NumCells(rows, request_.settings.cell_tokens)) *
+         (static_cast<int64_t>(sizeof(float)) * most_query_tokens_ + kPassageBytes +
+          static_cast<int64_t>(sizeof(int32_t)) * words + kBlockBytes);
 }
 
 std::vector<AdmissionClaim> SearchJob::Claims(int64_t max_tokens) const {
@@ -103,7 +122,8 @@ absl::Status SearchJob::PrepareDocument(size_t index, const EncodeInput& input,
   const TokenPlaces& places = *prepared.token_places;
   document.rows->SetPlaces(prepared.token_places);
   auto room = engine_.admission->ReserveOutput(
-      TextRows::BytesOf(places.num_rows(), engine_.width, TextRows::kInt8) + places.bytes());
+      TextRows::BytesOf(places.num_rows(), engine_.width, TextRows::kInt8) + places.bytes() +
+      BytesOfScores(places.num_rows()));
   if (!room.ok()) return room.status();
   document.room = *std::move(room);
   auto stemmer = Stemmer::Create(request_.settings.language);

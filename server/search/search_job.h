@@ -67,9 +67,10 @@ class SearchJob : public std::enable_shared_from_this<SearchJob> {
     EncodedDocument counts;  // without vectors
   };
 
-  SearchJob(SearchRequest request, const SearchEngine& engine, QueryWords words)
-      : engine_(engine), request_(std::move(request)), words_(std::move(words)) {}
+  SearchJob(SearchRequest request, const SearchEngine& engine, QueryWords words);
 
+  // What the scores of a document of so many rows take, and what ranking makes of them.
+  int64_t BytesOfScores(int64_t rows) const;
   EncodeTask::Params ParamsOf(size_t text, EncodeInput input, CallSize call_size);
   absl::Status PrepareQuery(const EncodeInput& input, const PreparedText& prepared);
   absl::Status PrepareDocument(size_t document, const EncodeInput& input,
@@ -87,6 +88,7 @@ class SearchJob : public std::enable_shared_from_this<SearchJob> {
   const SearchEngine engine_;
   SearchRequest request_;  // its texts have gone to the tasks
   const QueryWords words_;
+  const int64_t most_query_tokens_;
   Order order_;
 
   // Each written by one thread at a time: see the steps above.

@@ -134,6 +134,17 @@ def limits_at_their_edge(t):
     expect("an empty text", "Encode", wire.encode([wire.text_input("")]), bad)
     expect("max_texts_per_request texts to tokenize", "Tokenize", wire.tokenize(["a"] * MAX_TEXTS), good)
     expect("max_texts_per_request + 1 texts to tokenize", "Tokenize", wire.tokenize(["a"] * (MAX_TEXTS + 1)), bad)
+    expect("max_texts_per_request documents", "Search", wire.search("a", ["a"] * MAX_TEXTS), good)
+    expect("max_texts_per_request + 1 documents", "Search", wire.search("a", ["a"] * (MAX_TEXTS + 1)), bad)
+    expect("no document", "Search", wire.search("a", []), bad)
+    expect("no question", "Search", wire.search("", ["a"]), bad)
+    expect("a question of 65,537 bytes", "Search", wire.search("a" * 65537, ["a"]), bad)
+    expect("a question of 65,536 bytes in one word", "Search", wire.search("a" * 65536, ["a"]), (*good, *bad))
+    for span_tokens, allowed in ((8, good), (8192, good), (7, bad), (9, bad), (8194, bad), ((1 << 32) - 1, bad)):
+        expect(f"span_tokens of {span_tokens} in a search", "Search", wire.search("a", ["a b"], wire.number(3, span_tokens)), allowed)
+    for weight, allowed in ((0.0, good), (1000.0, good), (-1.0, bad), (float("nan"), bad), (float("inf"), bad)):
+        expect(f"a late_weight of {weight}", "Search", wire.search("a", ["a b"], wire.double(4, weight)), allowed)
+    expect("all documents and spans that there can be", "Search", wire.search("a", ["a b"], wire.number(1, (1 << 32) - 1) + wire.number(2, (1 << 32) - 1)), good)
     over = wire.encode([wire.text_input("a")]) + wire.blob(99, b"x" * MAX_REQUEST_BYTES)
     expect("max_request_bytes and more", "Encode", over, ("RESOURCE_EXHAUSTED", *bad))
     words = 65536

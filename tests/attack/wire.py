@@ -31,6 +31,11 @@ def number(field, value):
     return varint(field << 3) + varint(value)
 
 
+def double(field, value):
+    """A field of wire type fixed64."""
+    return varint(field << 3 | 1) + struct.pack("<d", value)
+
+
 def blob(field, content):
     """A field of wire type bytes: a string, a message, packed numbers."""
     return varint(field << 3 | 2) + varint(len(content)) + content
@@ -83,6 +88,11 @@ def one(input_, opts=b""):
 def tokenize(texts):
     """A TokenizeRequest, whose answer may have any size."""
     return b"".join(blob(1, text.encode() if isinstance(text, str) else text) for text in texts) + number(4, (1 << 31) - 1)
+
+
+def search(query, texts, opts=b""):
+    """A SearchRequest, whose answer may have any size."""
+    return blob(1, query.encode()) + b"".join(blob(2, blob(2, text.encode())) for text in texts) + blob(3, opts + number(16, (1 << 31) - 1))
 
 
 def message(content, compressed=False):

@@ -86,9 +86,16 @@ class TeiClientTest(unittest.TestCase):
         decoded = self.tokenize.Decode(self.pb.DecodeRequest(ids=ids, skip_special_tokens=True), timeout=60)
         self.assertEqual(decoded.text, TEXTS[0])
 
+    def test_texts_are_ranked(self):
+        texts = ["Rent is due on Monday.", "The lease ends in May."]
+        answer = self.rpc.RerankStub(self.channel).Rerank(
+            self.pb.RerankRequest(query="When does the lease end?", texts=texts, return_text=True), timeout=60)
+        self.assertEqual([(rank.index, rank.text) for rank in answer.ranks], [(1, texts[1]), (0, texts[0])])
+        self.assertTrue(1 > answer.ranks[0].score > answer.ranks[1].score > 0)
+
     def test_a_method_that_is_not_served_says_what_to_use(self):
         with self.assertRaises(grpc.RpcError) as raised:
-            self.rpc.RerankStub(self.channel).Rerank(self.pb.RerankRequest(query="q", texts=["a"]), timeout=60)
+            self.rpc.PredictStub(self.channel).Predict(self.pb.PredictRequest(inputs="a"), timeout=60)
         self.assertEqual(raised.exception.code(), grpc.StatusCode.UNIMPLEMENTED)
         self.assertIn("use Embed", raised.exception.details())
 

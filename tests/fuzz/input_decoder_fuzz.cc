@@ -1,7 +1,7 @@
-// Any bytes as a request. What protobuf can parse is decoded as EncodeRequest, EncodeTokensRequest
-// and TokenizeRequest, on a model that can do everything and on one that can do nothing. A refusal
-// is INVALID_ARGUMENT or FAILED_PRECONDITION and names a field; what is taken keeps every limit. An
-// abort is a find.
+// Any bytes as a request. What protobuf can parse is decoded as EncodeRequest, EncodeTokensRequest,
+// TokenizeRequest and SearchRequest, on a model that can do everything and on one that can do
+// nothing. A refusal is INVALID_ARGUMENT or FAILED_PRECONDITION and names a field; what is taken
+// keeps every limit. An abort is a find.
 #include <google/protobuf/stubs/logging.h>
 #include <longspan/v1/encoder.pb.h>
 
@@ -11,6 +11,8 @@
 
 #include "core/error_details.h"
 #include "server/wire/request_decoder.h"
+#include "server/wire/search_decoder.h"
+#include "server/wire/search_encoder.h"
 
 namespace longspan {
 namespace {
@@ -120,6 +122,28 @@ void CheckTokenize(const std::string& bytes, const DecodingContext& context) {
     Require(static_cast<int64_t>(text.size()) <= kMaxTextBytes);
 }
 
+void CheckSearch(const std::string& bytes, const DecodingContext& context) {
+  v1::SearchRequest request;
+  if (!request.ParseFromString(bytes)) return;
+  const auto search = DecodeSearchRequest(&request, context);
+  if (!search.ok()) return CheckRefusal(search.status());
+  Require(context.has_tokenizer && !search->query.text.empty());
+  Require(static_cast<int64_t>(search->query.text.size()) <= kMaxQueryBytes);
+  Require(search->query.truncation != Truncation::kWindows);
+  Require(!search->documents.empty() && search->documents.size() <= kMaxTexts);
+  for (const EncodeInput& document : search->documents) {
+    Require(!document.text.empty() && document.token_ids.empty());
+    Require(document.span_policy == SpanPolicy::kNone);
+  }
+  const RankingOptions& ranking = search->settings.ranking;
+  Require(ranking.late_weight >= 0 && ranking.lexical_weight >= 0);
+  Require(ranking.late_weight + ranking.lexical_weight > 0);
+  Require(ranking.bm25.k1 >= 0 && ranking.bm25.b >= 0 && ranking.bm25.b <= 1);
+  Require(search->settings.cell_tokens >= 4 && search->settings.cell_tokens <= 4096);
+  const std::vector<std::string> ids(search->documents.size());
+  Require(MostSearchBytes(*search, ids) > 0);
+}
+
 void CheckRequests(const std::string& bytes) {
   // protobuf would print a line for each string that is not UTF-8.
   static google::protobuf::LogHandler* const printed = google::protobuf::SetLogHandler(nullptr);
@@ -133,6 +157,7 @@ void CheckRequests(const std::string& bytes) {
     CheckEncode(bytes, context);
     CheckTokens(bytes, context);
     CheckTokenize(bytes, context);
+    CheckSearch(bytes, context);
   }
 }
 

@@ -99,7 +99,7 @@ TYPED_TEST(ReflectionTest, ListsServices) {
 TYPED_TEST(ReflectionTest, FindsTheMethodsOfEveryService) {
   for (const char* method :
        {"tei.v1.Info.Info", "tei.v1.Embed.EmbedAllStream", "tei.v1.Tokenize.Decode",
-        "tei.v1.Predict.PredictPair", "tei.v1.Rerank.RerankStream"}) {
+        "tei.v1.Predict.PredictPair", "tei.v1.Rerank.Rerank"}) {
     const auto response = this->Ask({this->Symbol(method)}).at(0);
     google::protobuf::FileDescriptorProto file;
     ASSERT_EQ(response.file_descriptor_response().file_descriptor_proto_size(), 1) << method;

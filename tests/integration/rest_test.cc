@@ -261,7 +261,7 @@ TEST_F(RestTest, TeiTellsOfItself) {
   EXPECT_EQ(info.body["max_input_length"], 4096);
   EXPECT_EQ(info.body["max_client_batch_size"], 128);
   EXPECT_EQ(Get(server_, "/health").code, 200);
-  for (const char* path : {"/rerank", "/embed_sparse", "/predict"}) {
+  for (const char* path : {"/embed_sparse", "/predict"}) {
     const RestAnswer answer = Post(server_, path, Json::object());
     EXPECT_EQ(answer.code, 501) << path;
     EXPECT_FALSE(answer.body["error"].get<std::string>().empty());
@@ -552,9 +552,9 @@ TEST(RestKeysTest, EveryApiNeedsAKeyWhereThereAreKeys) {
   ServerOptions options = RestOptions();
   options.auth_keys_file = folder.WriteText("keys", "anna secret-of-anna\n");
   TestServer server(RestModel(), options);
-  for (const char* route :
-       {"/v1/embeddings", "/v2/embed", "/v1/embed", "/embed", "/", "/embed_all", "/tokenize",
-        "/decode", "/rerank", "/encode", "/encode_tokens", "/encode_stream"}) {
+  for (const char* route : {"/v1/embeddings", "/v2/embed", "/v1/embed", "/embed", "/", "/embed_all",
+                            "/tokenize", "/decode", "/rerank", "/v1/rerank", "/v2/rerank",
+                            "/search", "/encode", "/encode_tokens", "/encode_stream"}) {
     EXPECT_EQ(PostBytes(server, route, "{}").code, 401) << route;
   }
   for (const char* route : {"/v1/models", "/info", "/model"})

@@ -470,7 +470,7 @@ TEST(SearchTest, TheRoomOfTokenVectors_Bounds) {
   const auto answer =
       server.client().Search(RequestOf("rent", {RandomText(1000, random)}), kDeadline);
   EXPECT_EQ(answer.status().code(), absl::StatusCode::kInvalidArgument) << answer.status();
-  EXPECT_TRUE(server.client().Search(RequestOf("rent", {RandomText(30, random)}), kDeadline).ok());
+  EXPECT_TRUE(server.client().Search(RequestOf("rent", {RandomText(20, random)}), kDeadline).ok());
   EXPECT_EQ(TokenVectorBytes(server), "0");
 }
 
