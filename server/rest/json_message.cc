@@ -152,6 +152,12 @@ class MessageReader {
         if (!ReadNumber(json, UINT64_MAX, &number)) return Refuse(path, json, TypeName(field));
         reflection.SetUInt64(message, &field, number);
         return absl::OkStatus();
+      case FieldDescriptor::CPPTYPE_DOUBLE: {
+        double real = 0;
+        if (!ReadReal(json, &real)) return Refuse(path, json, TypeName(field));
+        reflection.SetDouble(message, &field, real);
+        return absl::OkStatus();
+      }
       case FieldDescriptor::CPPTYPE_ENUM:
         return ReadEnum(json, path, field, message);
       default:
@@ -188,6 +194,15 @@ class MessageReader {
     return *number <= most;
   }
 
+  // Also as digits in a string, and what protobuf writes of a number that is none: what it may be,
+  // whoever decodes the message knows.
+  static bool ReadReal(const JsonValue& json, double* number) {
+    if (json.is_string()) return absl::SimpleAtod(json.string(), number);
+    if (!json.is_number()) return false;
+    *number = json.number();
+    return true;
+  }
+
   static std::string TypeName(const FieldDescriptor& field) {
     switch (field.cpp_type()) {
       case FieldDescriptor::CPPTYPE_MESSAGE:
@@ -200,6 +215,8 @@ class MessageReader {
         return "a whole number of 0 to 4294967295";
       case FieldDescriptor::CPPTYPE_UINT64:
         return "a whole number of 0 to 18446744073709551615";
+      case FieldDescriptor::CPPTYPE_DOUBLE:
+        return "a number";
       default:
         return field.cpp_type_name();
     }

@@ -379,7 +379,7 @@ TEST(TeiServiceTest, MetricsAndLogNameTheMethod) {
   EXPECT_FALSE(Embed(server.client(), EmbedText("")).status.ok());
   ASSERT_TRUE(Tokenize(server.client(), {}).status.error_code() ==
               grpc::StatusCode::INVALID_ARGUMENT);
-  EXPECT_FALSE(CallEmpty(server.client(), "/tei.v1.Rerank/Rerank").ok());
+  EXPECT_FALSE(CallEmpty(server.client(), "/tei.v1.Predict/Predict").ok());
   const std::string page = Page(server.server().http_port(), "/metrics");
   for (const char* line :
        {"longspan_requests_total{code=\"OK\",method=\"tei.Embed\"} 1",

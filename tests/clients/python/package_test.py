@@ -86,7 +86,7 @@ class PackageTest(unittest.TestCase):
         raw, _ = harness.stubs()
         self.assertIsNot(raw.Encoding, longspan._contract.message("longspan.v1.Encoding"))
         self.assertEqual({m.name for m in raw.DESCRIPTOR.services_by_name["EncoderService"].methods},
-                         {"Encode", "EncodeStream", "EncodeTokens", "Tokenize", "GetModelInfo"}, "each has a method of Client")
+                         {"Encode", "EncodeStream", "EncodeTokens", "Tokenize", "Search", "GetModelInfo"}, "each has a method of Client")
 
     def test_types(self):
         folder = harness.FOLDER / "types"

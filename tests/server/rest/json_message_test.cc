@@ -9,6 +9,7 @@
 #include <gtest/gtest.h>
 #include <longspan/v1/encoder.pb.h>
 
+#include <cmath>
 #include <memory>
 #include <random>
 #include <set>
@@ -78,6 +79,9 @@ class Filler {
       }
       case FieldDescriptor::CPPTYPE_UINT64:
         return reflection.SetUInt64(message, &field, random_());
+      case FieldDescriptor::CPPTYPE_DOUBLE:
+        return reflection.SetDouble(message, &field,
+                                    static_cast<double>(random_() % 2000) / 7 - 100);
       case FieldDescriptor::CPPTYPE_BOOL:
         return reflection.SetBool(message, &field, random_() % 2 == 0);
       case FieldDescriptor::CPPTYPE_ENUM: {
@@ -95,7 +99,7 @@ class Filler {
 
 std::vector<const Message*> Requests() {
   return {&v1::EncodeRequest::default_instance(), &v1::EncodeTokensRequest::default_instance(),
-          &v1::EncodeStreamRequest::default_instance()};
+          &v1::EncodeStreamRequest::default_instance(), &v1::SearchRequest::default_instance()};
 }
 
 // Whatever protobuf writes is read as protobuf meant it.
@@ -123,6 +127,19 @@ TEST(JsonMessageTest, ReadsNumbersAsDigitsAndAsNumbers) {
   ASSERT_TRUE(Read(R"({"begin":"18446744073709551615","end":5})", &range).ok());
   EXPECT_EQ(range.begin(), UINT64_MAX);
   EXPECT_EQ(range.end(), 5);
+  v1::SearchOptions options;
+  ASSERT_TRUE(
+      Read(R"({"lateWeight":"0.25","lexicalWeight":2,"bm25K1":-1e3,"bm25B":"NaN"})", &options)
+          .ok());
+  EXPECT_EQ(options.late_weight(), 0.25);
+  EXPECT_EQ(options.lexical_weight(), 2);
+  EXPECT_EQ(options.bm25_k1(), -1000);
+  EXPECT_TRUE(std::isnan(options.bm25_b()));
+  for (const char* wrong : {"true", "[]", "\"a\"", "{}"}) {
+    const absl::Status status = Read(absl::StrCat(R"({"bm25B":)", wrong, "}"), &options);
+    EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << wrong;
+    EXPECT_THAT(std::string(status.message()), testing::HasSubstr("; allowed: a number"));
+  }
 }
 
 TEST(JsonMessageTest, NullIsUnset) {

@@ -266,13 +266,14 @@ TEST_F(MetricsTest, WhatCallersKeptWaiting_IsCountedByReason_From0) {
 }
 
 TEST_F(MetricsTest, OpenCallsAndWhatTheyHold_AreGauges) {
-  ServerGauges gauges{.open_calls = {1, 2, 3, 4, 5},
+  ServerGauges gauges{.open_calls = {1, 2, 3, 4, 9, 5},
                       .receiving_calls = 6,
                       .answer_bytes = 7,
                       .token_vector_bytes = 8};
   metrics_.SetGaugeSource([&] { return gauges; });
   EXPECT_EQ(Value("longspan_open_calls{method=\"Encode\"}"), 1);
   EXPECT_EQ(Value("longspan_open_calls{method=\"EncodeTokens\"}"), 3);
+  EXPECT_EQ(Value("longspan_open_calls{method=\"Search\"}"), 9);
   EXPECT_EQ(Value("longspan_open_calls{method=\"GetModelInfo\"}"), 5);
   EXPECT_EQ(Value("longspan_receiving_calls"), 6);
   EXPECT_EQ(Value("longspan_answer_bytes"), 7);
