@@ -51,7 +51,7 @@ class RerankTest : public testing::Test {
   static double Logistic(double score) { return 1 / (1 + std::exp(-score)); }
 
   static constexpr char kQuery[] = "when does the lease end";
-  const std::vector<std::string> texts_ = {"the court in the city", "a lease ends in may",
+  const std::vector<std::string> texts_ = {"the court in the cit\u00e9", "a lease ends in may",
                                            "when the lease does end", "rent"};
   TestServer server_{Model(), RestOptions()};
 };
@@ -59,17 +59,17 @@ class RerankTest : public testing::Test {
 TEST_F(RerankTest, Search_IsTheRpc) {
   Json documents = Json::array({{{"id", "a"}, {"text", texts_[0]}}, texts_[1], texts_[2]});
   const RestAnswer answer =
-      Post(server_, "/search", {{"query", kQuery}, {"limit", 2}, {"documents", documents}});
+      Post(server_, "/search", {{"query", kQuery}, {"limit", 3}, {"documents", documents}});
   ASSERT_EQ(answer.code, 200) << answer.http.body;
   v1::SearchRequest request;
   request.set_query(kQuery);
   for (int i = 0; i < 3; ++i) request.add_documents()->set_text(texts_[i]);
-  request.mutable_options()->set_max_documents(2);
+  request.mutable_options()->set_max_documents(3);
   const auto expected = server_.client().Search(request, kDeadline);
   ASSERT_TRUE(expected.ok()) << expected.status();
   const Json& results = answer.body["results"];
-  ASSERT_THAT(results, SizeIs(2));
-  for (int i = 0; i < 2; ++i) {
+  ASSERT_THAT(results, SizeIs(3));
+  for (int i = 0; i < 3; ++i) {
     EXPECT_EQ(results[i]["index"], expected->results(i).index());
     EXPECT_NEAR(results[i]["score"].get<double>(), expected->results(i).score(), 1e-5);
     const Json& span = results[i]["spans"][0];
@@ -169,6 +169,13 @@ TEST_F(RerankTest, ALongText_IsCutWhereAsked_AndTheAnswerSaysSo) {
            {{"query", kQuery}, {"documents", {longer, "rent"}}, {"max_tokens_per_doc", 100}});
   ASSERT_EQ(answer.code, 200) << answer.http.body;
   EXPECT_EQ(answer.http.headers.at("x-truncated-texts"), "1");
+  // So is a question: it has more than 512 tokens.
+  std::string question = longer;
+  for (int i = 0; i < 2; ++i) question += question;
+  EXPECT_EQ(Post(server_, "/rerank", {{"query", question}, {"texts", texts_}}).code, 413);
+  EXPECT_EQ(
+      Post(server_, "/rerank", {{"query", question}, {"texts", texts_}, {"truncate", true}}).code,
+      200);
 }
 
 TEST_F(RerankTest, TheRpcOfTei) {
