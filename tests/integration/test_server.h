@@ -13,6 +13,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -76,6 +77,7 @@ struct FakeModel {
   std::string tokenizer_folder;  // empty: token_ids only
   std::map<std::string, std::string> prompts;
   bool supports_global_attention = false;
+  std::optional<MultiVector> multi_vector;  // then there are vectors of tokens alone
 
   ServedModel Load() const {
     ServedModel model;
@@ -88,6 +90,7 @@ struct FakeModel {
     model.warnings = warnings;
     model.info.prompts = prompts;
     model.info.supports_global_attention = supports_global_attention;
+    model.info.multi_vector = multi_vector;
     if (!tokenizer_folder.empty()) {
       model.tokenizer = *Tokenizer::Load(tokenizer_folder);
       model.info.vocab_size = model.tokenizer->vocab_size();
@@ -98,9 +101,10 @@ struct FakeModel {
         return absl::OkStatus();
       };
     }
-    model.encoders.push_back([gate = gate, computed = texts_computed, fault = fault, width = width](
-                                 const TokenBatch& batch, std::span<const EncodeOptions> options,
-                                 const EncodeControl& control) {
+    model.encoders.push_back([gate = gate, computed = texts_computed, fault = fault, width = width,
+                              multi_vector = multi_vector](const TokenBatch& batch,
+                                                           std::span<const EncodeOptions> options,
+                                                           const EncodeControl& control) {
       gate->Pass(batch.num_texts(), control);
       std::vector<absl::StatusOr<EncodedText>> results;
       for (int32_t i = 0; i < batch.num_texts(); ++i) {
@@ -115,7 +119,7 @@ struct FakeModel {
         if (!broken.ok()) {
           results.emplace_back(broken);
         } else {
-          results.emplace_back(EncodeOne(batch, i, options[i], width));
+          results.emplace_back(EncodeOne(batch, i, options[i], width, multi_vector));
         }
       }
       return results;
@@ -132,7 +136,7 @@ struct FakeModel {
   }
 
   static EncodedText EncodeOne(const TokenBatch& batch, int32_t text, const EncodeOptions& options,
-                               int64_t width) {
+                               int64_t width, const std::optional<MultiVector>& multi_vector) {
     const int64_t begin = batch.cu_seqlens()[text], n = batch.length(text);
     const auto mean = [&](TokenRange range) {
       std::vector<float> vector(width);
@@ -155,7 +159,14 @@ struct FakeModel {
           rows[t * width] = static_cast<float>(batch.token_ids()[begin + first + t]);
           rows[t * width + 1] = static_cast<float>(first + t);
         }
-        options.token_sink(first, count, rows.data());
+        const auto is_skipped = [&](int64_t t) {
+          return multi_vector.has_value() &&
+                 multi_vector->Skips(options.text_role, batch.token_ids()[begin + first + t]);
+        };
+        for (int64_t from = 0, to; from < count; from = to + 1) {
+          for (to = from; to < count && !is_skipped(to);) ++to;
+          if (to > from) options.token_sink(first + from, to - from, rows.data() + from * width);
+        }
       }
     }
     return out;
