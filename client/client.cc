@@ -240,16 +240,17 @@ absl::Status Client::EncodeTokens(
   return Repeat(deadline, [&](grpc::ClientContext* context) {
     const auto reader = stub_->EncodeTokens(context, request);
     v1::EncodeTokensResponse response;
+    uint64_t end = 0;  // rows of this attempt
     while (reader->Read(&response)) {
-      const uint64_t end = response.first_token() + response.token_count();
+      const uint64_t begin = std::exchange(end, end + response.token_count());
       if (complete || (response.token_count() > 0 && end <= taken)) continue;
-      if (response.token_count() > 0 && response.first_token() != taken) {
+      if (response.token_count() > 0 && begin != taken) {
         // Another server may cut its messages in other places.
         context->TryCancel();
         reader->Finish();
         return grpc::Status(grpc::StatusCode::ABORTED,
-                            absl::StrCat("the rows after an attempt that failed begin at ",
-                                         response.first_token(), ", not at ", taken));
+                            absl::StrCat("the rows after an attempt that failed begin at row ",
+                                         begin, ", not at ", taken));
       }
       taken = std::max(taken, end);
       complete = response.tokens_total() > 0;

@@ -63,6 +63,24 @@ std::string Options(const v1::GetModelInfoResponse& info) {
   return text;
 }
 
+// Of a model that has no vectors of texts.
+std::string MultiVectorText(const v1::GetModelInfoResponse& info) {
+  const v1::MultiVector& own = info.multi_vector();
+  std::string text =
+      absl::StrCat(info.token_dimensions(), " values of a token, none of a text ",
+                   "(multi-vector: ask EncodeTokens)", info.normalize() ? ", of length 1" : "");
+  if (own.has_expansion())
+    absl::StrAppend(&text, "; queries are filled up to ", own.expansion().length(), " tokens");
+  if (own.skipped_token_ids_size() > 0) {
+    const bool both = own.skips_in_documents() && own.skips_in_queries();
+    absl::StrAppend(&text, "; ", own.skipped_token_ids_size(), " tokens are left out of ",
+                    both                       ? "queries and documents"
+                    : own.skips_in_documents() ? "documents"
+                                               : "queries");
+  }
+  return text;
+}
+
 // One limit with its unit, which its name tells.
 std::string Limit(const v1::Limits& limits, const google::protobuf::FieldDescriptor& field) {
   using google::protobuf::FieldDescriptor;
@@ -90,8 +108,10 @@ std::string InfoText(const v1::GetModelInfoResponse& info) {
                                info.dtype(), info.device(),
                                static_cast<double>(info.num_parameters()) * 1e-6,
                                std::ceil(static_cast<double>(info.weight_bytes()) / (1 << 20))));
-  line("vectors", absl::StrCat(info.dimensions(), " values of a text (", Pooling(info), "), ",
-                               info.token_dimensions(), " of a token"));
+  line("vectors", info.has_multi_vector()
+                      ? MultiVectorText(info)
+                      : absl::StrCat(info.dimensions(), " values of a text (", Pooling(info), "), ",
+                                     info.token_dimensions(), " of a token"));
   line("attention", Attention(info));
   line("takes", Options(info));
   line("server", absl::StrCat("longspan-server ", info.server_version(), ", LibTorch ",

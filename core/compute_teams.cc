@@ -31,7 +31,7 @@ absl::Status EncodeOne(const Encoder& encoder, int64_t num_tokens) {
       ResolveGlobalPositions(encoder.info(), std::nullopt, {}, num_tokens);
   TokenBatch batch;
   batch.Add({.token_ids = ids, .global_positions = globals});
-  return encoder.Encode(batch, std::vector<EncodeOptions>(1))[0].status();
+  return encoder.Encode(batch, std::vector{PlainOptions(encoder.info())})[0].status();
 }
 
 // The length of a text that takes about kPassSeconds, scaled from the time of a short one.

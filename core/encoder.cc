@@ -24,7 +24,6 @@
 #include <c10/util/Exception.h>
 
 #include <algorithm>
-#include <cmath>
 #include <iterator>
 #include <new>
 #include <optional>
@@ -40,6 +39,7 @@
 #include "core/runtime/compute_threads.h"
 #include "core/runtime/memory.h"
 #include "core/segment_pooling.h"
+#include "core/token_rows.h"
 
 namespace longspan {
 namespace {
@@ -62,15 +62,12 @@ bool AnyTokenSink(std::span<const EncodeOptions> options) {
                      [](const EncodeOptions& wanted) { return wanted.token_sink != nullptr; });
 }
 
-bool AllFinite(const float* values, int64_t count) {
-  return std::all_of(values, values + count, [](float value) { return std::isfinite(value); });
-}
-
 absl::Status Dropped() { return absl::CancelledError("dropped by the caller"); }
 
-absl::Status NotFinite() {
-  return absl::InternalError(
-      "the output holds NaN or Inf; the weights or the input overflow in this dtype");
+absl::Status NoTextVectors() {
+  return absl::FailedPreconditionError(
+      "the model has vectors of tokens alone; allowed: a token_sink without document_vector and "
+      "spans");
 }
 
 // Runs `compute` and turns what LibTorch throws into a status.
@@ -153,12 +150,13 @@ class Encoder::PoolingSeams {
 class Encoder::TextOutput {
  public:
   TextOutput(const Encoder& encoder, const EncodeOptions& options, std::span<const uint8_t> mask,
-             int64_t num_tokens)
+             std::span<const int32_t> ids)
       : encoder_(encoder),
         options_(options),
-        num_tokens_(num_tokens),
+        num_tokens_(static_cast<int64_t>(ids.size())),
+        token_rows_(encoder.info_, *encoder.head_, options, ids),
         task_(Task(mask)),
-        rows_needed_(options.token_sink ? num_tokens : RowsNeeded(task_)) {}
+        rows_needed_(options.token_sink ? num_tokens_ : RowsNeeded(task_)) {}
 
   // True where nothing but the first row of the text is read.
   bool first_row_only() const { return rows_needed_ <= 1; }
@@ -179,12 +177,12 @@ class Encoder::TextOutput {
                          PoolingSeams& seams) const;
   int64_t finish_work() const;  // of one vector
   absl::Status SendRows(const HiddenStates& hidden, int32_t text, PoolingSeams& seams) const;
-  absl::Status SendBlock(int64_t begin, int64_t count, const float* values) const;
   absl::StatusOr<std::vector<float>> Finish(std::vector<float> pooled) const;
 
   const Encoder& encoder_;
   const EncodeOptions& options_;
   const int64_t num_tokens_;
+  const TokenRows token_rows_;
   const PoolingTask task_;  // of the document, where it is wanted, and of the spans behind it
   const int64_t rows_needed_;
 };
@@ -193,27 +191,12 @@ PoolingTask Encoder::TextOutput::Task(std::span<const uint8_t> mask) const {
   PoolingTask task;
   task.modes = options_.pooling.has_value() ? std::vector<PoolingMode>{*options_.pooling}
                                             : encoder_.info_.pooling;
-  task.dimensions = encoder_.info_.token_dimensions;
+  task.dimensions = encoder_.model_->info().token_dimensions;
   if (options_.document_vector) task.ranges.push_back({0, num_tokens_});
   task.ranges.insert(task.ranges.end(), options_.spans.begin(), options_.spans.end());
   task.pooling_begin = options_.pooling_begin;
   task.attention_mask = mask;
   return task;
-}
-
-absl::Status Encoder::TextOutput::SendBlock(int64_t begin, int64_t count,
-                                            const float* values) const {
-  const int64_t width = encoder_.info_.token_dimensions;
-  if (!AllFinite(values, count * width)) return NotFinite();
-  if (!options_.normalize.value_or(false)) {
-    options_.token_sink(begin, count, values);
-    return absl::OkStatus();
-  }
-  std::vector<float> normalised(values, values + count * width);
-  for (int64_t row = 0; row < count; ++row)
-    NormalizeL2(std::span(normalised).subspan(row * width, width));
-  options_.token_sink(begin, count, normalised.data());
-  return absl::OkStatus();
 }
 
 absl::StatusOr<std::vector<float>> Encoder::TextOutput::Finish(std::vector<float> pooled) const {
@@ -241,8 +224,7 @@ absl::Status Encoder::TextOutput::SendRows(const HiddenStates& hidden, int32_t t
   for (int64_t begin = 0; begin < num_tokens_; begin += kRowsPerRead) {
     const int64_t end = std::min(begin + kRowsPerRead, num_tokens_);
     const at::Tensor rows = hidden.Rows(text, begin, end).to(at::kFloat).contiguous();
-    absl::Status sent = SendBlock(begin, end - begin, rows.data_ptr<float>());
-    if (!sent.ok()) return sent;
+    if (absl::Status sent = token_rows_.Send(begin, rows); !sent.ok()) return sent;
     if (!seams.Continue(text, rows.numel())) return Dropped();
   }
   return absl::OkStatus();
@@ -298,6 +280,7 @@ absl::Status Encoder::TextOutput::FinishAll(int32_t text, std::vector<std::vecto
 absl::StatusOr<EncodedText> Encoder::TextOutput::Read(const HiddenStates& hidden, int32_t text,
                                                       std::vector<std::vector<float>> pooled,
                                                       PoolingSeams& seams) const {
+  if (encoder_.info_.multi_vector.has_value() && !task_.ranges.empty()) return NoTextVectors();
   if (options_.token_sink) {
     if (absl::Status sent = SendRows(hidden, text, seams); !sent.ok()) return sent;
   }
@@ -413,7 +396,9 @@ absl::Status Encoder::EncodeTexts(const TokenBatch& batch, std::span<const Encod
   for (int32_t text = 0; text < batch.num_texts(); ++text) {
     std::span<const uint8_t> mask = batch.attention_mask();
     if (!mask.empty()) mask = mask.subspan(batch.cu_seqlens()[text], batch.length(text));
-    outputs.emplace_back(*this, options[text], mask, batch.length(text));
+    const std::span<const int32_t> ids(batch.token_ids());
+    outputs.emplace_back(*this, options[text], mask,
+                         ids.subspan(batch.cu_seqlens()[text], batch.length(text)));
     forward.first_row_only.push_back(outputs.back().first_row_only());
   }
   std::unique_lock turn(device_turn_, std::defer_lock);

@@ -77,9 +77,14 @@ struct EncodeOptions {
   // Tokens before this one take no part in pooling (a prompt that is left out).
   int64_t pooling_begin = 0;
 
+  // Of a multi-vector model: whether the token vectors are those of a query or of a document, which
+  // decides what its skip list leaves out.
+  TextRole text_role = TextRole::kDocument;
   // Receives the token vectors in order, in blocks of rows: the first row's token, the number of
   // rows, and rows x token_dimensions values, which are valid only during the call. Empty = the
-  // token vectors are not wanted. A row is normalised only where `normalize` is set to true.
+  // token vectors are not wanted. A row is normalised where `normalize` is set to true, and of a
+  // multi-vector model, whose rows are projected here, where the model does so and `normalize` is
+  // not set. Tokens that such a model leaves out are in no block.
   std::function<void(int64_t first_token, int64_t num_tokens, const float* values)> token_sink;
 };
 
@@ -137,7 +142,8 @@ class Encoder {
 
   // Checks one text and what is wanted of it against the model, before anything costly.
   // INVALID_ARGUMENT: an empty text, an id outside the vocabulary, a text that is too long, a
-  // position or span outside the text, too many dimensions. FAILED_PRECONDITION: global attention
+  // position or span outside the text, too many dimensions. FAILED_PRECONDITION: a vector of the
+  // text or of spans where the model has vectors of tokens alone (multi_vector), global attention
   // or hashing that the model does not have, spans where the model pools by cls or lasttoken and no
   // pooling is named. A message that begins with a field ("spans[1] is ...") has the field attached
   // (core/error_details.h).
@@ -188,6 +194,10 @@ class Encoder {
   // at a seam.
   mutable std::recursive_mutex device_turn_;
 };
+
+// What a pass is to give where nobody asks for anything (warm-up, measurements): the text's vector,
+// or the token vectors where the model has no other.
+EncodeOptions PlainOptions(const ModelInfo& info);
 
 // The global positions of a text of num_tokens tokens under a policy; nullopt = the model's
 // default. kPositions gives `positions`, kCls gives {0}, kNone none. A default of kCls gives none

@@ -20,6 +20,7 @@
 #include "core/layers/linear.h"
 #include "core/models/model.h"
 #include "core/models/output_head.h"
+#include "core/multi_vector.h"
 #include "core/runtime/compute_threads.h"
 #include "core/runtime/library_settings.h"
 #include "core/runtime/memory.h"
@@ -54,16 +55,22 @@ int64_t TighterLimit(int64_t a, int64_t b) {
 }
 
 // The architecture's part of the info with what the folder says around it.
-ModelInfo CompleteInfo(ModelInfo info, const ModelFolder& folder, const OutputHead& head) {
+ModelInfo CompleteInfo(ModelInfo info, const ModelFolder& folder,
+                       std::optional<MultiVector> multi_vector, const OutputHead& head) {
   info.name = ModelName(folder.path());
   info.max_tokens = TighterLimit(info.max_tokens, folder.max_seq_length().value_or(0));
   info.pooling = folder.pooling();
+  info.multi_vector = std::move(multi_vector);
   info.normalize = folder.normalize();
   info.pool_prompt = folder.pool_prompt();
   info.prompts = folder.prompts();
   info.default_prompt_name = folder.default_prompt_name();
   info.output_dimensions =
       std::min(head.output_width(), folder.truncate_dim().value_or(head.output_width()));
+  if (info.multi_vector.has_value()) {
+    info.token_dimensions = head.output_width();
+    info.output_dimensions = 0;
+  }
   info.num_parameters += head.num_parameters();
   info.weight_bytes += 4 * head.num_parameters();
   return info;
@@ -174,13 +181,28 @@ absl::StatusOr<std::unique_ptr<Encoder>> Encoder::Load(const ModelFolder& folder
   absl::StatusOr<std::unique_ptr<EncoderModel>> model =
       LoadEncoderModel(folder, {options.dtype, backend.get()});
   if (!model.ok()) return model.status();
-  const int64_t pooled_width =
-      (*model)->info().token_dimensions * static_cast<int64_t>(folder.pooling().size());
+  const int64_t pooled_width = (*model)->info().token_dimensions *
+                               std::max<int64_t>(1, static_cast<int64_t>(folder.pooling().size()));
   absl::StatusOr<std::unique_ptr<OutputHead>> head = OutputHead::Load(folder, pooled_width);
   if (!head.ok()) return head.status();
 
+  std::optional<MultiVector> multi_vector;
+  if (folder.multi_vector().has_value()) {
+    absl::StatusOr<MultiVector> resolved = ResolveMultiVector(folder);
+    if (!resolved.ok()) return resolved.status();
+    multi_vector = *std::move(resolved);
+  }
+  const int64_t query_tokens = multi_vector.has_value() && multi_vector->expansion.has_value()
+                                   ? multi_vector->expansion->length
+                                   : 0;
+
   auto encoder = std::unique_ptr<Encoder>(new Encoder);
-  encoder->info_ = CompleteInfo((*model)->info(), folder, **head);
+  encoder->info_ = CompleteInfo((*model)->info(), folder, std::move(multi_vector), **head);
+  if (!encoder->info_.TakesLength(query_tokens)) {
+    return absl::FailedPreconditionError(
+        absl::StrCat(folder.path(), ": queries are expanded to ", query_tokens,
+                     " tokens; the model takes at most ", encoder->info_.max_tokens));
+  }
   if (backend != nullptr) encoder->info_.device = backend->name();
   encoder->backend_ = std::move(backend);
   encoder->model_ = *std::move(model);
@@ -201,10 +223,18 @@ absl::StatusOr<std::unique_ptr<Encoder>> Encoder::Load(const ModelFolder& folder
   return absl::InternalError(absl::StrCat(folder.path(), ": ", error.what()));
 }
 
+EncodeOptions PlainOptions(const ModelInfo& info) {
+  EncodeOptions options;
+  if (!info.multi_vector.has_value()) return options;
+  options.document_vector = false;
+  options.token_sink = [](int64_t, int64_t, const float*) {};
+  return options;
+}
+
 absl::StatusOr<double> Encoder::MeasurePass(std::span<const int64_t> lengths,
                                             const EncodeControl& control, int64_t spans) const {
   TokenBatch batch;
-  std::vector<EncodeOptions> options(lengths.size());
+  std::vector<EncodeOptions> options(lengths.size(), PlainOptions(info_));
   for (size_t i = 0; i < lengths.size(); ++i) {
     const int64_t n = lengths[i];
     const std::vector<int32_t> globals = ResolveGlobalPositions(info_, std::nullopt, {}, n);
@@ -221,6 +251,7 @@ absl::StatusOr<double> Encoder::MeasurePass(std::span<const int64_t> lengths,
 
 // Two passes that differ in their spans alone, the quickest of a few each.
 absl::Status Encoder::MeasurePooling() {
+  if (info_.multi_vector.has_value()) return absl::OkStatus();  // it pools nothing
   constexpr int64_t kSpans = 1024;
   const std::vector<int64_t> text = {info_.CutToLongest(16)};
   double without = INFINITY, with = INFINITY;

@@ -107,10 +107,20 @@ absl::Status CheckSpans(const EncodeOptions& options, const ModelInfo& info, int
       "), which says nothing of a span; name a pooling such as mean for vectors of spans"));
 }
 
+absl::Status CheckKind(const EncodeOptions& options, const ModelInfo& info) {
+  if (!info.multi_vector.has_value()) return absl::OkStatus();
+  if (!options.document_vector && options.spans.empty() && !options.pooling.has_value())
+    return absl::OkStatus();
+  return absl::FailedPreconditionError(
+      "asks for a vector of the text or of spans; this is a multi-vector model, which has vectors "
+      "of tokens alone; allowed: token vectors (EncodeTokens)");
+}
+
 }  // namespace
 
 absl::Status Encoder::Validate(const TokenBatch::Text& text, const EncodeOptions& options) const {
   const int64_t n = static_cast<int64_t>(text.token_ids.size());
+  if (absl::Status status = CheckKind(options, info_); !status.ok()) return status;
   if (absl::Status status = CheckTokens(text, info_); !status.ok()) return status;
   if (absl::Status status = CheckTypes(text, info_); !status.ok()) return status;
   if (absl::Status status = CheckGlobals(text, info_); !status.ok()) return status;

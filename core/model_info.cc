@@ -34,6 +34,10 @@ std::string_view PoolingModeName(PoolingMode mode) {
   return "unknown";
 }
 
+std::string_view TextRoleName(TextRole role) {
+  return role == TextRole::kQuery ? "query" : "document";
+}
+
 bool PoolsOneToken(PoolingMode mode) {
   return mode == PoolingMode::kCls || mode == PoolingMode::kLastToken;
 }

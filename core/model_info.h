@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -45,15 +46,51 @@ struct LayerAttention {
   int64_t random_blocks = 0;
 };
 
+// What a text is to a multi-vector model, which reads questions in another way than the texts that
+// answer them.
+enum class TextRole { kDocument, kQuery };
+std::string_view TextRoleName(TextRole role);  // "document", "query": the names of their prompts
+
+// Tokens that are put behind a query until it is `length` tokens long. Their vectors are compared
+// like those of the query's own tokens.
+struct QueryExpansion {
+  int64_t length = 0;     // tokens of an expanded query, special tokens counted
+  bool is_fixed = false;  // a query has no more than `length` tokens; false: it may be longer
+  // Whether the other tokens see those that were added. Where not, these see the query alone.
+  bool is_attended = false;
+  int32_t token_id = 0;
+};
+
+// A multi-vector model (late interaction, ColBERT) gives a vector a token and none a text. The
+// score of a document is the sum over the query's vectors of the largest dot product with one of
+// the document's (MaxSim).
+struct MultiVector {
+  int64_t query_length = 0;     // the longest in training, in tokens; 0 = not known
+  int64_t document_length = 0;  // likewise
+  std::optional<QueryExpansion> expansion;
+  // Tokens whose vectors are left out, punctuation as a rule: of texts of the roles below.
+  std::vector<int32_t> skipped_ids;  // ascending
+  bool skips_in_queries = false;
+  bool skips_in_documents = true;
+
+  // Whether the vector of this token is left out.
+  bool Skips(TextRole role, int32_t token_id) const {
+    const bool skips = role == TextRole::kQuery ? skips_in_queries : skips_in_documents;
+    return skips && std::binary_search(skipped_ids.begin(), skipped_ids.end(), token_id);
+  }
+};
+
 struct ModelInfo {
   std::string name;  // of its folder (core/checkpoint/model_name.h), or as the server is told
   std::string architecture;  // model_type of config.json: "longformer", "reformer", ...
   DataType dtype = DataType::kFloat32;
   std::string device = "cpu";
 
-  int64_t hidden_size = 0;        // width of the residual stream
-  int64_t token_dimensions = 0;   // width of one token vector (Reformer: 2 * hidden_size)
-  int64_t output_dimensions = 0;  // width of one text vector after pooling and Dense
+  int64_t hidden_size = 0;  // width of the residual stream
+  // Width of one token vector (Reformer: 2 * hidden_size; multi-vector: behind its Dense modules).
+  int64_t token_dimensions = 0;
+  // Width of one text vector after pooling and Dense; 0 = the model has no text vectors.
+  int64_t output_dimensions = 0;
   int64_t num_heads = 0;
   int64_t head_size = 0;
   int64_t intermediate_size = 0;
@@ -66,8 +103,9 @@ struct ModelInfo {
   int64_t num_token_types = 0;
   std::vector<LayerAttention> layers;
 
-  std::vector<PoolingMode> pooling = {PoolingMode::kMean};
-  bool normalize = false;
+  std::vector<PoolingMode> pooling = {PoolingMode::kMean};  // empty where multi_vector is set
+  bool normalize = false;  // text vectors, or the token vectors of a multi-vector model
+  std::optional<MultiVector> multi_vector;  // nullopt = the model pools its tokens
   bool supports_global_attention = false;
   GlobalAttention default_global_attention = GlobalAttention::kNone;
   // The longest text, in tokens, that gets full attention and, by default, no global tokens; 0 = no
@@ -85,6 +123,11 @@ struct ModelInfo {
   std::string default_prompt_name;             // empty = none
   bool pool_prompt = true;  // false: the tokens of the prompt are left out of pooling
 
+  // The prompt that a multi-vector model puts in front of texts of this role; null = none.
+  const std::string* PromptOf(TextRole role) const {
+    const auto prompt = prompts.find(std::string(TextRoleName(role)));
+    return prompt == prompts.end() ? nullptr : &prompt->second;
+  }
   // Whether the model takes a text of num_tokens tokens, special tokens included.
   bool TakesLength(int64_t num_tokens) const { return max_tokens == 0 || num_tokens <= max_tokens; }
   // `num_tokens`, or as many as the model takes where that is less.

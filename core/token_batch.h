@@ -39,7 +39,8 @@ class TokenBatch {
   struct Text {
     std::span<const int32_t> token_ids;              // [n], n >= 1, special tokens included
     std::span<const int32_t> global_positions = {};  // ascending, unique, in [0, n)
-    // [n], 0 = the token is not read (padding); empty = every token is read.
+    // [n], 0 = the token is not read (padding), kernels::kUnseen = it sees the others and no token
+    // sees it (core/kernels/key_mask.h; not Reformer and BigBird); empty = every token is read.
     std::span<const uint8_t> attention_mask = {};
     LshOptions lsh = {};
     // [n] token type ids, below ModelInfo::num_token_types; empty = all are 0.

@@ -24,7 +24,7 @@ core/search: core/kernels
 core/layers: core/backend core/kernels core/model_info.h
 core/attention: core/backend core/kernels core/layers core/runtime
 core/models: core/backend core/kernels core/layers core/attention core/weights core/checkpoint core/runtime core/model_info.h core/recording_counts.h core/token_batch.h
-core: core/backend core/models core/layers core/weights core/checkpoint core/runtime
+core: core/backend core/kernels/key_mask.h core/models core/layers core/weights core/checkpoint core/tokenizer core/runtime
 core/tools: core core/backend/open_backend.h core/models core/layers core/attention core/runtime core/weights core/checkpoint core/tokenizer
 server/text: core core/tokenizer
 server/batching: core server/text proto/longspan/v1/length_classes.h

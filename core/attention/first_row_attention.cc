@@ -10,6 +10,7 @@
 #include <limits>
 
 #include "core/backend/backend.h"
+#include "core/kernels/key_mask.h"
 #include "core/kernels/quantize.h"
 
 namespace longspan {
@@ -42,7 +43,9 @@ at::Tensor FirstRowAttention(const at::Tensor& q, const at::Tensor& k, const at:
     if (!key_mask.empty()) {
       const at::Tensor read =
           at::from_blob(const_cast<uint8_t*>(key_mask.data()) + begin, {end - begin}, at::kByte);
-      scores.masked_fill_(read.eq(0), -std::numeric_limits<float>::infinity());
+      scores.masked_fill_(
+          read.eq(int64_t{kernels::kNotRead}).logical_or_(read.eq(int64_t{kernels::kUnseen})),
+          -std::numeric_limits<float>::infinity());
     }
     const at::Tensor values =
         v.slice(0, begin, end).to(at::kFloat).permute({1, 0, 2});  // [H, J, D]

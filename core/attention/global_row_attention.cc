@@ -42,6 +42,7 @@
 #include <vector>
 
 #include "core/attention/attention_observer.h"
+#include "core/kernels/key_mask.h"
 
 namespace longspan {
 namespace {
@@ -91,7 +92,7 @@ std::vector<TextGlobals> TextsWithGlobals(const PackedLayout& layout) {
     TextGlobals found{.begin = layout.cu_seqlens[text], .end = layout.cu_seqlens[text + 1]};
     for (int32_t g = layout.cu_globals[text]; g < layout.cu_globals[text + 1]; ++g) {
       const int64_t position = layout.globals[g];
-      if (layout.key_mask.empty() || layout.key_mask[position] != 0)
+      if (layout.key_mask.empty() || kernels::IsSeen(layout.key_mask[position]))
         found.positions.push_back(position);
     }
     if (!found.positions.empty()) texts.push_back(std::move(found));
@@ -189,15 +190,15 @@ class GlobalRows {
 
   bool HasHoles(int64_t begin, int64_t end) const {
     return !layout_.key_mask.empty() &&
-           std::find(layout_.key_mask.begin() + begin, layout_.key_mask.begin() + end, 0) !=
-               layout_.key_mask.begin() + end;
+           !std::all_of(layout_.key_mask.begin() + begin, layout_.key_mask.begin() + end,
+                        kernels::IsSeen);
   }
 
   // Rows in [begin, end) that are read.
   at::Tensor ReadPositions(int64_t begin, int64_t end) const {
     std::vector<int64_t> positions;
     for (int64_t j = begin; j < end; ++j)
-      if (layout_.key_mask[j] != 0) positions.push_back(j);
+      if (kernels::IsSeen(layout_.key_mask[j])) positions.push_back(j);
     return at::tensor(positions, at::kLong);
   }
 

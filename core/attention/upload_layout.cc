@@ -1,5 +1,6 @@
 #include "core/attention/upload_layout.h"
 
+#include <ATen/TensorOperators.h>
 #include <ATen/ops/tensor.h>
 #include <c10/util/Exception.h>
 
@@ -8,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "core/kernels/key_mask.h"
 #include "core/kernels/sliding_window_attention.h"
 
 namespace longspan {
@@ -62,7 +64,7 @@ std::vector<WindowRun> PlanRuns(const PackedLayout& layout) {
 }
 
 bool HasHoles(std::span<const uint8_t> mask) {
-  return std::find(mask.begin(), mask.end(), 0) != mask.end();
+  return !std::all_of(mask.begin(), mask.end(), kernels::IsSeen);
 }
 
 // The globals of a layout that are read, text after text.
@@ -75,7 +77,7 @@ struct ReadGlobals {
                             .global_begin = static_cast<int64_t>(rows.size())};
       for (int32_t g = layout.cu_globals[text]; g < layout.cu_globals[text + 1]; ++g) {
         const int32_t row = layout.globals[g];
-        if (layout.key_mask.empty() || layout.key_mask[row] != 0) rows.push_back(row);
+        if (layout.key_mask.empty() || kernels::IsSeen(layout.key_mask[row])) rows.push_back(row);
       }
       of_text.global_end = static_cast<int64_t>(rows.size());
       if (of_text.global_end > of_text.global_begin) texts.push_back(of_text);
@@ -120,7 +122,10 @@ void UploadTexts(const Backend& backend, const PackedLayout& layout, const ReadG
   device.positions = backend.Upload(at::tensor(PositionsInTexts(layout.cu_seqlens)));
   if (HasHoles(layout.key_mask)) {
     const std::vector<uint8_t> mask(layout.key_mask.begin(), layout.key_mask.end());
-    device.read = backend.Upload(at::tensor(mask).ne(0));
+    const at::Tensor has_row = at::tensor(mask).ne(int64_t{kernels::kNotRead});
+    device.has_row = backend.Upload(has_row);
+    device.read =
+        backend.Upload(has_row.logical_and(at::tensor(mask).ne(int64_t{kernels::kUnseen})));
   }
   if (!globals.rows.empty()) device.globals = backend.Upload(at::tensor(globals.rows));
   device.texts_with_globals = globals.texts;
@@ -145,8 +150,10 @@ DeviceLayout UploadLayout(const Backend& backend, const PackedLayout& layout,
   for (WindowRun& run : device.runs) {
     run.cu_seqlens_on_device = backend.Upload(at::tensor(run.cu_seqlens));
     if (device.read.defined() &&
-        HasHoles(layout.key_mask.subspan(run.row_begin, run.row_end - run.row_begin)))
+        HasHoles(layout.key_mask.subspan(run.row_begin, run.row_end - run.row_begin))) {
       run.read = device.read.slice(0, run.row_begin, run.row_end);
+      run.has_row = device.has_row.slice(0, run.row_begin, run.row_end);
+    }
     TakeGlobals(backend, globals, run);
     backend.Prepare(run);
   }

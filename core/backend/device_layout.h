@@ -38,6 +38,7 @@ struct WindowRun {
   at::Tensor cu_seqlens_on_device;        // [B+1] int32
   // [rows] bool, whether a row is read; undefined = all rows of the run are.
   at::Tensor read;
+  at::Tensor has_row;  // [rows] bool, false = its own result is zeros; undefined where `read` is
 
   std::vector<int32_t> globals;  // [G], rows of global tokens, ascending
   at::Tensor globals_on_device;  // [G] int32; undefined where there are none
@@ -59,6 +60,7 @@ struct DeviceLayout {
   std::vector<WindowRun> runs;  // in the order of the texts; no text stands in two
   at::Tensor positions;         // [T] int64, the place of each row in its text
   at::Tensor read;              // [T] bool, whether a row is read; undefined = all are
+  at::Tensor has_row;           // [T] bool, as in WindowRun
   at::Tensor globals;           // [G] int64, rows of global tokens; undefined = there are none
   std::vector<GlobalsOfText> texts_with_globals;            // in the order of the texts
   mutable std::shared_ptr<KeptForLayers> kept_for_globals;  // by Backend::GlobalRows; one pass at a

@@ -27,6 +27,7 @@
 
 #include "core/backend/portable_backend.h"
 #include "core/backend/portable_softmax.h"
+#include "core/kernels/key_mask.h"
 
 namespace longspan {
 namespace {
@@ -46,10 +47,10 @@ AttentionPart NothingSeen(const at::Tensor& q) {
           .lse = at::full({q.size(1), q.size(0)}, kMinusInfinity, q.options().dtype(at::kFloat))};
 }
 
-// What rows that are not read have seen is nothing.
-void ForgetRows(const at::Tensor& read, AttentionPart& part) {
-  if (!read.defined()) return;
-  const at::Tensor hidden = read.logical_not();
+// What rows without a row of their own have seen is nothing.
+void ForgetRows(const at::Tensor& has_row, AttentionPart& part) {
+  if (!has_row.defined()) return;
+  const at::Tensor hidden = has_row.logical_not();
   part.out.masked_fill_(hidden.view({-1, 1, 1}), 0);
   part.lse.masked_fill_(hidden, kMinusInfinity);
 }
@@ -89,7 +90,7 @@ AttentionPart PortableBackend::Band(const at::Tensor& q, const at::Tensor& k, co
             row, row_end, part);
     }
   }
-  ForgetRows(run.read, part);
+  ForgetRows(run.has_row, part);
   return part;
 }
 
@@ -111,7 +112,7 @@ AttentionPart PortableBackend::Columns(const at::Tensor& q, const at::Tensor& k,
             part);
     }
   }
-  ForgetRows(run.read, part);
+  ForgetRows(run.has_row, part);
   return part;
 }
 
@@ -161,7 +162,9 @@ at::Tensor PortableBackend::FirstRows(const at::Tensor& q, const at::Tensor& k, 
   at::Tensor values = v.to(at::kFloat);
   if (!key_mask.empty()) {
     const at::Tensor mask = at::tensor(std::vector<uint8_t>(key_mask.begin(), key_mask.end()));
-    const at::Tensor hidden = Upload(mask).eq(0);
+    const at::Tensor on_device = Upload(mask);
+    const at::Tensor hidden = on_device.eq(int64_t{kernels::kNotRead})
+                                  .logical_or(on_device.eq(int64_t{kernels::kUnseen}));
     scores = scores.masked_fill(hidden.unsqueeze(1), kMinusInfinity);
     values = values.masked_fill(hidden.view({-1, 1, 1}), 0);
   }
@@ -243,7 +246,7 @@ at::Tensor PortableBackend::BlockSparse(const at::Tensor& q, const at::Tensor& k
       }
     }
   }
-  ForgetRows(run.read, part);
+  ForgetRows(run.has_row, part);
   return part.out.to(q.scalar_type());
 }
 

@@ -5,7 +5,8 @@
 //   y = activation(x W^T + b) + x R^T      with use_residual, where they differ
 //
 // W [out, in] is "linear.weight" of the weights file, b [out] "linear.bias", R [out, in]
-// "residual.weight". A plain value.
+// "residual.weight". In a multi-vector model x is the row of a token, else the pooled vector. A
+// plain value.
 #pragma once
 
 #include <cstdint>
@@ -20,6 +21,8 @@ struct DenseModule {
   bool bias = true;
   std::string activation;  // "Identity", "Tanh", "ReLU", "GELU" (by erf) or "SiLU"
   bool use_residual = false;
+  // The weights file holds the model's own weights too, which are not looked at.
+  bool is_among_others = false;
 };
 
 }  // namespace longspan

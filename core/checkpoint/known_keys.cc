@@ -175,7 +175,9 @@ std::vector<const KeyTable*> KeyTables() {
           &DenseKeys(),
           &NormalizeKeys(),
           &SentenceBertKeys(),
-          &SentenceTransformerKeys()};
+          &SentenceTransformerKeys(),
+          &MultiVectorMaskKeys(),
+          &ArtifactMetadataKeys()};
 }
 
 bool IsForFamily(const KnownKey& row, std::string_view family) {

@@ -13,6 +13,7 @@
 #include "core/checkpoint/config_keys.h"
 #include "core/checkpoint/json_file.h"
 #include "core/checkpoint/known_keys.h"
+#include "core/checkpoint/sentence_keys.h"
 #include "core/checkpoint/sentence_layout.h"
 #include "core/checkpoint/tokenizer_keys.h"
 #include "core/weights/one_line.h"
@@ -172,7 +173,7 @@ absl::Status ModelFolder::CheckWidths(std::optional<int64_t> pooled_width) const
     pooled_width = width;
   }
   if (!pooled_width.has_value()) return absl::OkStatus();
-  int64_t width = *pooled_width * static_cast<int64_t>(pooling_.size());
+  int64_t width = *pooled_width * std::max<int64_t>(1, static_cast<int64_t>(pooling_.size()));
   for (const DenseModule& dense : dense_) {
     if (dense.in_features != width) {
       return Bad(dense.weights_path, absl::StrCat("Dense takes ", dense.in_features,
@@ -187,26 +188,76 @@ absl::Status ModelFolder::CheckWidths(std::optional<int64_t> pooled_width) const
 }
 
 absl::Status ModelFolder::ReadSentenceModules(const SentenceModules& modules) {
-  const absl::StatusOr<PoolingConfig> pooling = ReadPooling(modules.pooling, &warnings_);
-  if (!pooling.ok()) return pooling.status();
-  pooling_ = pooling->modes;
-  pool_prompt_ = pooling->include_prompt;
+  std::optional<int64_t> pooled_width;
+  pooling_.clear();
+  if (!modules.is_multi_vector) {
+    const absl::StatusOr<PoolingConfig> pooling = ReadPooling(modules.pooling, &warnings_);
+    if (!pooling.ok()) return pooling.status();
+    pooling_ = pooling->modes;
+    pool_prompt_ = pooling->include_prompt;
+    pooled_width = pooling->dimensions;
+  }
   for (const std::string& path : modules.dense) {
-    absl::StatusOr<DenseModule> dense = ReadDense(path, &warnings_);
+    absl::StatusOr<DenseModule> dense = ReadDense(path, modules.family(), &warnings_);
     if (!dense.ok()) return dense.status();
     dense_.push_back(*std::move(dense));
   }
   normalize_ = modules.normalize.has_value();
   if (normalize_) {
-    if (absl::Status status = CheckNormalize(*modules.normalize, &warnings_); !status.ok())
-      return status;
+    const absl::Status status = CheckNormalize(*modules.normalize, modules.family(), &warnings_);
+    if (!status.ok()) return status;
   }
-  absl::StatusOr<SentencePrompts> prompts = ReadPrompts(path_, &warnings_);
+  absl::StatusOr<SentencePrompts> prompts = ReadPrompts(path_, modules.family(), &warnings_);
   if (!prompts.ok()) return prompts.status();
   prompts_ = std::move(prompts->prompts);
   default_prompt_name_ = std::move(prompts->default_prompt_name);
   truncate_dim_ = prompts->truncate_dim;
-  return CheckWidths(pooling->dimensions);
+  return CheckWidths(pooled_width);
+}
+
+// The projection of Stanford's ColBERT, which lies among the weights of the model.
+absl::Status ModelFolder::FindInlineProjection() {
+  const std::string name = "linear.weight";
+  for (const std::string& file : weight_files_) {
+    const absl::StatusOr<std::unique_ptr<SafetensorsReader>> reader = SafetensorsReader::Open(file);
+    if (!reader.ok()) return reader.status();
+    const auto tensor = (*reader)->tensors().find(name);
+    if (tensor == (*reader)->tensors().end()) continue;
+    const std::vector<int64_t>& shape = tensor->second.shape;
+    if (shape.size() != 2 || shape[0] < 1 || shape[1] < 1)
+      return Bad(file, absl::StrCat("\"", name, "\" is no matrix"));
+    dense_ = {{.weights_path = file,
+               .in_features = shape[1],
+               .out_features = shape[0],
+               .bias = false,
+               .activation = "Identity",
+               .is_among_others = true}};
+    return CheckWidths(std::nullopt);
+  }
+  return Bad(
+      transformer_path_,
+      absl::StrCat("config.json names the architecture HF_ColBERT, but the weights hold no \"",
+                   name, "\", its projection"));
+}
+
+absl::Status ModelFolder::ReadTokenModules(const std::optional<SentenceModules>& modules) {
+  absl::StatusOr<std::optional<MultiVectorConfig>> read =
+      ReadMultiVector(path_, modules, config_, &warnings_);
+  if (!read.ok()) return read.status();
+  if (!read->has_value()) return absl::OkStatus();
+  multi_vector_ = **std::move(read);
+  // In front of the prompt; files of PyLate may have it there already.
+  for (const auto& [name, prefix] : multi_vector_->prefixes) {
+    std::string& prompt = prompts_[name];
+    if (!absl::StartsWith(prompt, prefix)) prompt.insert(0, prefix);
+  }
+  if (!multi_vector_->has_inline_projection) {
+    normalize_ = normalize_ || modules->is_pylates;
+    return absl::OkStatus();
+  }
+  pooling_.clear();
+  normalize_ = true;
+  return FindInlineProjection();
 }
 
 absl::StatusOr<ModelFolder> ModelFolder::Open(const std::string& path) {
@@ -226,8 +277,10 @@ absl::StatusOr<ModelFolder> ModelFolder::Open(const std::string& path) {
     if (const absl::Status status = folder.ReadSentenceModules(**modules); !status.ok())
       return status;
   }
-  const absl::StatusOr<LengthAndCase> length =
-      ReadLengthAndCase(folder.transformer_path_, modules->has_value(), &folder.warnings_);
+  if (const absl::Status status = folder.ReadTokenModules(*modules); !status.ok()) return status;
+  const absl::StatusOr<LengthAndCase> length = ReadLengthAndCase(
+      folder.transformer_path_, modules->has_value(),
+      modules->has_value() ? (*modules)->family() : kSentenceFamily, &folder.warnings_);
   if (!length.ok()) return length.status();
   folder.max_seq_length_ = length->max_seq_length;
   if (absl::Status status = CheckTokenizerKeys(folder.transformer_path_, &folder.warnings_);

@@ -14,12 +14,11 @@
 
 #include "absl/status/statusor.h"
 #include "core/checkpoint/dense_module.h"
+#include "core/checkpoint/multi_vector_layout.h"
 #include "core/model_info.h"
 #include "nlohmann/json.hpp"
 
 namespace longspan {
-
-struct SentenceModules;
 
 class ModelFolder {
  public:
@@ -42,6 +41,9 @@ class ModelFolder {
   bool pool_prompt() const { return pool_prompt_; }
   const std::vector<DenseModule>& dense() const { return dense_; }
   bool normalize() const { return normalize_; }
+  // Where it has a value, the folder is a multi-vector model: pooling() is empty, and dense() and
+  // normalize() are of the rows of tokens.
+  const std::optional<MultiVectorConfig>& multi_vector() const { return multi_vector_; }
   // max_seq_length of sentence_bert_config.json, else the tokenizer's model_max_length.
   std::optional<int64_t> max_seq_length() const { return max_seq_length_; }
   const std::map<std::string, std::string>& prompts() const { return prompts_; }
@@ -55,6 +57,8 @@ class ModelFolder {
  private:
   absl::Status ReadTransformer();
   absl::Status ReadSentenceModules(const SentenceModules& modules);
+  absl::Status ReadTokenModules(const std::optional<SentenceModules>& modules);
+  absl::Status FindInlineProjection();
   absl::Status CheckWidths(std::optional<int64_t> pooled_width) const;
 
   std::string path_;
@@ -70,6 +74,7 @@ class ModelFolder {
   std::map<std::string, std::string> prompts_;
   std::string default_prompt_name_;
   std::optional<int64_t> truncate_dim_;
+  std::optional<MultiVectorConfig> multi_vector_;
   std::vector<std::string> warnings_;
 };
 

@@ -39,19 +39,25 @@ std::string LastComponent(const std::string& dotted) {
 // The packages of sentence-transformers 2.0 to 6.2 that hold the class of a module. Each holds it
 // under its own name and, in a file of that name, once more: "models.Pooling.Pooling" in old
 // versions, "modules.pooling.Pooling" in new ones.
-constexpr std::array<std::string_view, 6> kPackages = {
+constexpr std::array<std::string_view, 7> kPackages = {
     "sentence_transformers.models",
     "sentence_transformers.base.modules",
     "sentence_transformers.sentence_transformer.modules",
     "sentence_transformers.sparse_encoder.models",
     "sentence_transformers.sparse_encoder.modules",
     "sentence_transformers.cross_encoder.modules",
+    "sentence_transformers.multi_vector_encoder.modules",
 };
+
+constexpr std::string_view kMask = "MultiVectorMask";
+constexpr std::string_view kPylateDense = "pylate.models.Dense.Dense";
 
 // The name of the class that modules.json names; empty where it is of another package.
 std::string ClassOfModule(const std::string& type) {
   const std::string name = LastComponent(type);
-  const std::string file = absl::AsciiStrToLower(name);
+  if (type == kPylateDense) return "Dense";
+  const std::string file =
+      name == kMask ? std::string("multi_vector_mask") : absl::AsciiStrToLower(name);
   for (const std::string_view package : kPackages) {
     const std::string prefix = absl::StrCat(std::string(package), ".");
     if (type == prefix + name || type == absl::StrCat(prefix, name, ".", name) ||
@@ -62,18 +68,19 @@ std::string ClassOfModule(const std::string& type) {
 }
 
 // Compares the file with its table. `warnings` may be null.
-absl::Status CheckFile(const KeyTable& table, const JsonReader& file, Warnings* warnings) {
+absl::Status CheckFile(const KeyTable& table, std::string_view family, const JsonReader& file,
+                       Warnings* warnings) {
   Warnings unheard;
-  return CheckKeys(table, "", file.object(), file.source(),
+  return CheckKeys(table, family, file.object(), file.source(),
                    warnings != nullptr ? warnings : &unheard);
 }
 
 // The file at `path` as a reader, compared with its table; an absent file reads as an empty object.
 absl::StatusOr<JsonReader> ReadFile(const std::string& path, const KeyTable& table,
-                                    Warnings* warnings) {
-  absl::StatusOr<JsonReader> file = JsonReader::ReadOptional(path, {&table, ""});
+                                    std::string_view family, Warnings* warnings) {
+  absl::StatusOr<JsonReader> file = JsonReader::ReadOptional(path, {&table, std::string(family)});
   if (!file.ok()) return file;
-  if (absl::Status status = CheckFile(table, *file, warnings); !status.ok()) return status;
+  if (absl::Status status = CheckFile(table, family, *file, warnings); !status.ok()) return status;
   return file;
 }
 
@@ -114,6 +121,56 @@ absl::Status PlaceModule(const std::string& kind, const std::string& path, int* 
         known ? " stands in an unusual place" : "",
         "; this server reads Transformer, Pooling, any number of Dense, then perhaps Normalize"));
   }
+  return absl::OkStatus();
+}
+
+// The same of a multi-vector model: 1 = transformer and perhaps Dense and mask, 2 = normalised.
+absl::Status PlaceTokenModule(const std::string& kind, const std::string& path, int* rank,
+                              SentenceModules* modules) {
+  if (kind == "Transformer" && *rank == 0) {
+    modules->transformer = path;
+    *rank = 1;
+  } else if (kind == "Dense" && *rank == 1) {
+    modules->dense.push_back(path);
+  } else if (kind == kMask && *rank >= 1 && !modules->mask.has_value()) {
+    modules->mask = path;
+  } else if (kind == "Normalize" && *rank == 1) {
+    modules->normalize = path;
+    *rank = 2;
+  } else {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "module \"", kind,
+        "\" stands in an unusual place; of a multi-vector model this server reads "
+        "Transformer, any number of Dense, then perhaps MultiVectorMask and Normalize"));
+  }
+  return absl::OkStatus();
+}
+
+// Finds out from the list and "model_type" whether the folder is a multi-vector model's.
+absl::Status FindKind(const std::string& folder, const json& list, SentenceModules* modules) {
+  const auto config = JsonReader::ReadOptional(Join(folder, "config_sentence_transformers.json"));
+  if (!config.ok()) return config.status();
+  const json& model_type = config->Value("model_type");
+  const bool holds_pylates = std::any_of(list.begin(), list.end(), [](const json& module) {
+    return module.is_object() && module.value("type", json()) == kPylateDense;
+  });
+  modules->is_colbert = model_type == "ColBERT";
+  // The library takes such a folder without "model_type" for one to be converted, which comes to
+  // the same.
+  const bool is_unnamed = model_type.is_null() || model_type == kSentenceFamily;
+  modules->is_pylates = modules->is_colbert || (is_unnamed && holds_pylates);
+  modules->is_multi_vector = modules->is_pylates || model_type == kMultiVectorFamily;
+  return absl::OkStatus();
+}
+
+// What modules.json may not be without.
+absl::Status CheckChain(const SentenceModules& modules, int rank, const std::string& where) {
+  if (rank == 0) return Bad(where, "names no Transformer");
+  if (!modules.is_multi_vector && rank < 2)
+    return Bad(where, "names no Pooling, so the model gives no text vectors");
+  if (modules.is_pylates && modules.mask.has_value())
+    return Bad(where,
+               "names a MultiVectorMask in a folder of PyLate, which has a skip list beside");
   return absl::OkStatus();
 }
 
@@ -174,6 +231,10 @@ std::string ReadActivation(JsonReader* fields) {
 
 }  // namespace
 
+std::string_view SentenceModules::family() const {
+  return is_multi_vector ? kMultiVectorFamily : kSentenceFamily;
+}
+
 absl::StatusOr<std::optional<SentenceModules>> ReadModules(const std::string& folder,
                                                            Warnings* warnings) {
   const std::string where = Join(folder, "modules.json");
@@ -182,12 +243,13 @@ absl::StatusOr<std::optional<SentenceModules>> ReadModules(const std::string& fo
   if (!list.ok()) return list.status();
   if (!list->is_array() || list->empty()) return Bad(where, "is not a list of modules");
   SentenceModules modules;
+  if (absl::Status status = FindKind(folder, *list, &modules); !status.ok()) return status;
   std::set<std::string> names;
   int rank = 0;
   for (const json& module : *list) {
     if (!module.is_object()) return Bad(where, "holds a module that is not a JSON object");
     JsonReader fields(module, where, JsonReader::Wording::kShouldBe, {&ModulesKeys(), ""});
-    if (absl::Status status = CheckFile(ModulesKeys(), fields, warnings); !status.ok())
+    if (absl::Status status = CheckFile(ModulesKeys(), "", fields, warnings); !status.ok())
       return status;
     const std::string type = fields.String("type", "");
     const std::string kind = ClassOfModule(type);
@@ -201,20 +263,20 @@ absl::StatusOr<std::optional<SentenceModules>> ReadModules(const std::string& fo
     const absl::StatusOr<std::string> path = ModulePath(folder, fields.String("path", ""), where);
     if (!fields.status().ok()) return fields.status();
     if (!path.ok()) return path.status();
-    const absl::Status placed = PlaceModule(kind, *path, &rank, &modules);
+    const absl::Status placed = modules.is_multi_vector
+                                    ? PlaceTokenModule(kind, *path, &rank, &modules)
+                                    : PlaceModule(kind, *path, &rank, &modules);
     if (!placed.ok()) return Bad(where, std::string(placed.message()));
     if (fields.Has("name") && !names.insert(name).second)
       return Bad(where, absl::StrCat("two modules have the name \"", name, "\""));
   }
-  if (rank < 2)
-    return Bad(where, rank == 0 ? "names no Transformer"
-                                : "names no Pooling, so the model gives no text vectors");
+  if (absl::Status status = CheckChain(modules, rank, where); !status.ok()) return status;
   return modules;
 }
 
 absl::StatusOr<PoolingConfig> ReadPooling(const std::string& module_path, Warnings* warnings) {
   const std::string where = Join(module_path, "config.json");
-  absl::StatusOr<JsonReader> fields = ReadFile(where, PoolingKeys(), warnings);
+  absl::StatusOr<JsonReader> fields = ReadFile(where, PoolingKeys(), "", warnings);
   if (!fields.ok()) return fields.status();
   PoolingConfig pooling;
   pooling.modes = ReadModes(&*fields);
@@ -225,9 +287,10 @@ absl::StatusOr<PoolingConfig> ReadPooling(const std::string& module_path, Warnin
   return pooling;
 }
 
-absl::StatusOr<DenseModule> ReadDense(const std::string& module_path, Warnings* warnings) {
+absl::StatusOr<DenseModule> ReadDense(const std::string& module_path, std::string_view family,
+                                      Warnings* warnings) {
   const std::string where = Join(module_path, "config.json");
-  absl::StatusOr<JsonReader> fields = ReadFile(where, DenseKeys(), warnings);
+  absl::StatusOr<JsonReader> fields = ReadFile(where, DenseKeys(), family, warnings);
   if (!fields.ok()) return fields.status();
   DenseModule dense;
   dense.in_features = fields->Size("in_features").value_or(0);
@@ -250,8 +313,15 @@ absl::StatusOr<DenseModule> ReadDense(const std::string& module_path, Warnings* 
   return dense;
 }
 
-absl::Status CheckNormalize(const std::string& module_path, Warnings* warnings) {
-  return ReadFile(Join(module_path, "config.json"), NormalizeKeys(), warnings).status();
+// The library's Normalize reads the pooled vector where the file names nothing.
+absl::Status CheckNormalize(const std::string& module_path, std::string_view family,
+                            Warnings* warnings) {
+  absl::StatusOr<JsonReader> fields =
+      ReadFile(Join(module_path, "config.json"), NormalizeKeys(), family, warnings);
+  if (!fields.ok() || family != kMultiVectorFamily) return fields.status();
+  if (fields->String("module_input_name", "") != "token_embeddings")
+    fields->Fail("module_input_name", "\"token_embeddings\" in a multi-vector model");
+  return fields->status();
 }
 
 bool IsCausalLanguageModel(const json& config) {
@@ -265,7 +335,7 @@ bool IsCausalLanguageModel(const json& config) {
 }
 
 absl::StatusOr<LengthAndCase> ReadLengthAndCase(const std::string& transformer_path, bool is_module,
-                                                Warnings* warnings) {
+                                                std::string_view family, Warnings* warnings) {
   LengthAndCase result;
   for (const char* infix :
        {"bert", "roberta", "distilbert", "camembert", "albert", "xlm-roberta", "xlnet"}) {
@@ -274,7 +344,7 @@ absl::StatusOr<LengthAndCase> ReadLengthAndCase(const std::string& transformer_p
     const absl::StatusOr<bool> there = HasFile(path);
     if (!there.ok()) return there.status();
     if (!*there) continue;
-    absl::StatusOr<JsonReader> fields = ReadFile(path, SentenceBertKeys(), warnings);
+    absl::StatusOr<JsonReader> fields = ReadFile(path, SentenceBertKeys(), family, warnings);
     if (!fields.ok()) return fields.status();
     result.max_seq_length = fields->Size("max_seq_length");
     result.do_lower_case = fields->Boolean("do_lower_case", false);
@@ -299,9 +369,10 @@ absl::StatusOr<LengthAndCase> ReadLengthAndCase(const std::string& transformer_p
   return result;
 }
 
-absl::StatusOr<SentencePrompts> ReadPrompts(const std::string& folder, Warnings* warnings) {
+absl::StatusOr<SentencePrompts> ReadPrompts(const std::string& folder, std::string_view family,
+                                            Warnings* warnings) {
   absl::StatusOr<JsonReader> fields = ReadFile(Join(folder, "config_sentence_transformers.json"),
-                                               SentenceTransformerKeys(), warnings);
+                                               SentenceTransformerKeys(), family, warnings);
   if (!fields.ok()) return fields.status();
   SentencePrompts result;
   const json& prompts = fields->Value("prompts");
@@ -315,7 +386,7 @@ absl::StatusOr<SentencePrompts> ReadPrompts(const std::string& folder, Warnings*
     }
   }
   result.default_prompt_name = fields->String("default_prompt_name", "");
-  result.truncate_dim = fields->Size("truncate_dim");
+  if (family != kMultiVectorFamily) result.truncate_dim = fields->Size("truncate_dim");
   if (!fields->status().ok()) return fields->status();
   // The library knows these two prompts in any case; they are empty where the file gives no text.
   const bool is_empty_prompt =

@@ -7,6 +7,12 @@
 //     Dense         "2_Dense", ...           any number of them, none as a rule
 //     Normalize     "3_Normalize"            if at all
 //
+// or, of a multi-vector model (multi_vector_layout.h), where every module works on the rows of
+// tokens:
+//     Transformer
+//     Dense                                  any number of them
+//     MultiVectorMask, Normalize             each at most once, in either order
+//
 // A module is recognised by the path of its class in sentence_transformers, as old and new versions
 // of the library write it. A module, pooling mode or activation that is not known here is an error,
 // since a vector without it would be another vector; so is one of the same name out of somebody's
@@ -24,6 +30,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -38,9 +45,17 @@ using Warnings = std::vector<std::string>;
 // The folders of the modules that modules.json names, absolute.
 struct SentenceModules {
   std::string transformer;
-  std::string pooling;
+  std::string pooling;  // empty in a multi-vector model
   std::vector<std::string> dense;
   std::optional<std::string> normalize;
+  bool is_multi_vector = false;
+  std::optional<std::string> mask;  // MultiVectorMask
+  // Saved by PyLate, whose own code skips tokens and normalises behind the modules of the list.
+  bool is_pylates = false;
+  bool is_colbert = false;  // and its "model_type" is "ColBERT"
+
+  // The rows of the tables of keys that hold for the folder (sentence_keys.h).
+  std::string_view family() const;
 };
 // Reads modules.json of `folder`; nullopt where there is none.
 absl::StatusOr<std::optional<SentenceModules>> ReadModules(const std::string& folder,
@@ -53,9 +68,11 @@ struct PoolingConfig {
 };
 // ReadPooling, ReadDense and CheckNormalize read config.json of a module's folder.
 absl::StatusOr<PoolingConfig> ReadPooling(const std::string& module_path, Warnings* warnings);
-absl::StatusOr<DenseModule> ReadDense(const std::string& module_path, Warnings* warnings);
+absl::StatusOr<DenseModule> ReadDense(const std::string& module_path, std::string_view family,
+                                      Warnings* warnings);
 // A Normalize module has nothing to set; this checks that it reads what stands before it.
-absl::Status CheckNormalize(const std::string& module_path, Warnings* warnings);
+absl::Status CheckNormalize(const std::string& module_path, std::string_view family,
+                            Warnings* warnings);
 
 // True where config.json names an architecture whose last token alone has read the whole text.
 bool IsCausalLanguageModel(const nlohmann::json& config);
@@ -69,6 +86,7 @@ struct LengthAndCase {
 // `is_module`: modules.json names this folder. Only then does the library read
 // sentence_bert_config.json, so without it do_lower_case is refused.
 absl::StatusOr<LengthAndCase> ReadLengthAndCase(const std::string& transformer_path, bool is_module,
+                                                std::string_view family,
                                                 Warnings* warnings = nullptr);
 
 struct SentencePrompts {
@@ -76,6 +94,7 @@ struct SentencePrompts {
   std::string default_prompt_name;             // empty = none
   std::optional<int64_t> truncate_dim;         // how many values of the final vector are kept
 };
-absl::StatusOr<SentencePrompts> ReadPrompts(const std::string& folder, Warnings* warnings);
+absl::StatusOr<SentencePrompts> ReadPrompts(const std::string& folder, std::string_view family,
+                                            Warnings* warnings);
 
 }  // namespace longspan

@@ -72,6 +72,7 @@
 #include <limits>
 
 #include "core/kernels/bfloat16.h"
+#include "core/kernels/key_mask.h"
 #include "core/kernels/row_attention.h"
 #include "core/kernels/scratch.h"
 #include "core/kernels/softmax_constants.h"
@@ -178,7 +179,8 @@ class RowTaskTile {
     return static_cast<const Element*>(base) + row * stride +
            static_cast<int64_t>(head_) * p_.head_size;
   }
-  bool IsRead(int32_t key) const { return !p_.key_mask || p_.key_mask[key]; }
+  bool IsSeen(int32_t key) const { return !p_.key_mask || kernels::IsSeen(p_.key_mask[key]); }
+  bool HasRow(int32_t row) const { return !p_.key_mask || p_.key_mask[row] != kNotRead; }
 
   void BeginTask() {
     const int32_t rows = task_->row_end - task_->row_begin;
@@ -199,7 +201,7 @@ class RowTaskTile {
     count_ = 0;
     for (; next_column_ < task_->num_columns && count_ < chunk_keys_; ++next_column_) {
       const int32_t key = task_->columns[next_column_];
-      if (!IsRead(key)) continue;
+      if (!IsSeen(key)) continue;
       if (key < task_->weighted_end) num_weighted_ = count_ + 1;
       AddKey(key, std::numeric_limits<int32_t>::min(), std::numeric_limits<int32_t>::max());
     }
@@ -209,7 +211,7 @@ class RowTaskTile {
     for (; next_key_ < band_end_ && count_ < chunk_keys_; ++next_key_) {
       while (next_hidden_ != hidden_end && *next_hidden_ < next_key_) ++next_hidden_;
       const bool is_column = next_hidden_ != hidden_end && *next_hidden_ == next_key_;
-      if (is_column || !IsRead(next_key_)) continue;
+      if (is_column || !IsSeen(next_key_)) continue;
       const BandRange seen_by = BandAround(*task_, next_key_);
       AddKey(next_key_, seen_by.begin, seen_by.end - 1);
     }
@@ -549,7 +551,7 @@ class RowTaskTile {
 
   void StoreRow(int32_t row) const {
     const int32_t state = row - task_->row_begin;
-    const bool empty = sum_[state] == 0.0f || !IsRead(row);
+    const bool empty = sum_[state] == 0.0f || !HasRow(row);
     const float inverse = empty ? 0.0f : 1.0f / sum_[state];
     const float* source = out_ + static_cast<size_t>(state) * width_;
     Element* target = static_cast<Element*>(p_.out) + row * p_.out_stride +

@@ -52,7 +52,8 @@ struct SlidingWindowAttentionParams {
   // cu_globals[b + 1]. Null = none.
   const int32_t* globals = nullptr;
   const int32_t* cu_globals = nullptr;  // [B+1]; null = none
-  // [T]: 0 = no query sees this key, and its own row is zeros. Null = all keys are read.
+  // [T]: 0 = no query sees this key, and its own row is zeros; kUnseen = no query sees it, and it
+  // has a row like any (key_mask.h). Null = all keys are read.
   const uint8_t* key_mask = nullptr;
 };
 

@@ -48,7 +48,9 @@ absl::StatusOr<std::unique_ptr<EncoderModel>> LoadModel(const ModelFolder& folde
   const std::string path = folder.transformer_path() + "/config.json";
   const absl::StatusOr<Config> config = parse(folder.config(), path);
   if (!config.ok()) return config.status();
-  absl::StatusOr<WeightMap> weights = WeightMap::Open(folder.weight_files(), rules);
+  WeightMap::Rules of_folder = rules;
+  if (IsStanfordColbert(folder.config())) of_folder.ignored.push_back("linear.weight");
+  absl::StatusOr<WeightMap> weights = WeightMap::Open(folder.weight_files(), of_folder);
   if (!weights.ok()) return weights.status();
   if (absl::Status enough = LimitLayers(*config, path, *weights); !enough.ok()) return enough;
   std::unique_ptr<EncoderModel> model = build(*config, *weights);

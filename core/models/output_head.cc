@@ -54,7 +54,9 @@ absl::StatusOr<std::unique_ptr<OutputHead>> OutputHead::Load(const ModelFolder& 
     }
     const absl::StatusOr<Activation> activation = DenseActivation(module);
     if (!activation.ok()) return activation.status();
-    absl::StatusOr<WeightMap> weights = WeightMap::Open({module.weights_path}, {});
+    WeightMap::Rules rules;
+    if (module.is_among_others) rules.ignored = {"*"};
+    absl::StatusOr<WeightMap> weights = WeightMap::Open({module.weights_path}, rules);
     if (!weights.ok()) return weights.status();
     Dense dense{.activation = *activation};
     dense.weight = weights->Take("linear.weight", {module.out_features, module.in_features});
@@ -78,7 +80,13 @@ absl::StatusOr<std::unique_ptr<OutputHead>> OutputHead::Load(const ModelFolder& 
 
 std::vector<float> OutputHead::ApplyDense(std::vector<float> pooled) const {
   if (dense_.empty()) return pooled;
-  at::Tensor x = at::from_blob(pooled.data(), {1, static_cast<int64_t>(pooled.size())}, at::kFloat);
+  const at::Tensor x = ApplyDense(
+      at::from_blob(pooled.data(), {1, static_cast<int64_t>(pooled.size())}, at::kFloat));
+  return {x.data_ptr<float>(), x.data_ptr<float>() + x.numel()};
+}
+
+at::Tensor OutputHead::ApplyDense(at::Tensor rows) const {
+  at::Tensor x = std::move(rows);
   for (const Dense& dense : dense_) {
     at::Tensor y =
         at::linear(x, dense.weight,
@@ -88,8 +96,7 @@ std::vector<float> OutputHead::ApplyDense(std::vector<float> pooled) const {
     if (dense.residual.defined()) y.add_(at::linear(x, dense.residual));
     x = y;
   }
-  x = x.contiguous();
-  return {x.data_ptr<float>(), x.data_ptr<float>() + x.numel()};
+  return x.contiguous();
 }
 
 }  // namespace longspan

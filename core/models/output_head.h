@@ -1,10 +1,13 @@
-// OutputHead: the Dense modules that stand behind the pooling of a sentence-transformers folder.
+// OutputHead: the Dense modules of a sentence-transformers folder.
 //
-// It applies them to one pooled vector, in the order of the folder. The Matryoshka cut and the
+// It applies them to one pooled vector, or to the rows of tokens of a multi-vector model, in the
+// order of the folder. The Matryoshka cut and the
 // normalisation behind it are the encoder's (CutAndNormalize in core/pooling.h). A folder without
 // Dense modules gives a head that returns its input. The weights are float32 in every data type.
 // Thread safe after construction.
 #pragma once
+
+#include <ATen/core/Tensor.h>
 
 #include <cstdint>
 #include <memory>
@@ -30,6 +33,8 @@ class OutputHead {
   // y = activation(x W^T + b) for each module in turn, plus x or x R^T where the module has a
   // residual. pooled: [pooled_width]; the result: [output_width()].
   std::vector<float> ApplyDense(std::vector<float> pooled) const;
+  // The same of each row: [n, pooled_width] float32 -> [n, output_width()].
+  at::Tensor ApplyDense(at::Tensor rows) const;
 
  private:
   struct Dense;

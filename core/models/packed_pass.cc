@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "core/attention/upload_layout.h"
+#include "core/kernels/key_mask.h"
 #include "core/kernels/sliding_window_attention.h"
 
 namespace longspan {
@@ -26,7 +27,7 @@ PackedPass::PackedPass(const TokenBatch& batch, const ForwardOptions& options,
     texts_.push_back(text);
     for (int32_t g = batch.cu_globals()[text]; g < batch.cu_globals()[text + 1]; ++g) {
       const int32_t row = batch.globals()[g];
-      if (mask_.empty() || mask_[row] != 0) globals_.push_back(row);
+      if (mask_.empty() || kernels::IsSeen(mask_[row])) globals_.push_back(row);
     }
     cu_globals_.push_back(static_cast<int32_t>(globals_.size()));
   }

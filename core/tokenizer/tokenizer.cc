@@ -9,6 +9,7 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 #include "core/tokenizer/ffi/longspan_tokenizers.h"
 #include "core/tokenizer/tokenizer_folder.h"
 #include "core/tokenizer/tokenizer_json.h"
@@ -151,9 +152,10 @@ bool HasAllBytes(const longspan_tokenizers_tokenizer* tokenizer, const std::stri
 }
 
 CutRules CutRulesFor(const longspan_tokenizers_tokenizer* tokenizer, const TokenizerFiles& files,
-                     bool lowercase_first) {
+                     const std::vector<nlohmann::json>& prefix_tokens, bool lowercase_first) {
   std::vector<nlohmann::json> tokens = files.recipe.tokens;
   tokens.insert(tokens.end(), files.recipe.later_tokens.begin(), files.recipe.later_tokens.end());
+  tokens.insert(tokens.end(), prefix_tokens.begin(), prefix_tokens.end());
   CutRules rules = CutRulesOf(files.document, tokens, lowercase_first);
   if (rules.byte_level && !HasAllBytes(tokenizer, files.name)) return {};
   return rules;
@@ -175,6 +177,40 @@ Tokenization Copy(const longspan_tokenizers_encoding* encoding, bool with_types 
                                                .bytes = &result.bytes.front().begin,
                                                .characters = &result.characters.front().begin});
   return result;
+}
+
+// The prefixes of a multi-vector model that are tokens of the vocabulary, but are not read as one:
+// each becomes an added token. A prefix that the vocabulary does not have is text like any.
+absl::StatusOr<std::vector<nlohmann::json>> PrefixTokens(
+    const longspan_tokenizers_tokenizer* tokenizer, const TokenizerFiles& files) {
+  std::vector<nlohmann::json> tokens;
+  for (const std::string& prefix : files.prefixes) {
+    const std::vector<absl::string_view> words =
+        absl::StrSplit(prefix, absl::ByAnyChar(" \t\n\r\f\v"), absl::SkipEmpty());
+    if (words.empty()) continue;
+    for (const std::string& token : {prefix, std::string(words.front())}) {
+      const absl::StatusOr<int32_t> id = IdOf(tokenizer, token, files.name);
+      if (!id.ok()) return id.status();
+      if (*id < 0) continue;
+      longspan_tokenizers_encoding* raw = nullptr;
+      Answer answer;
+      const int32_t code =
+          longspan_tokenizers_encode(tokenizer, token.data(), token.size(),
+                                     /*add_special_tokens=*/0, &raw, answer.message());
+      if (absl::Status status = answer.Check(code, files.name); !status.ok()) return status;
+      const EncodingHandle encoding(raw, longspan_tokenizers_encoding_free);
+      if (Copy(encoding.get()).ids != std::vector<int32_t>{*id}) {
+        tokens.push_back({{"content", token},
+                          {"single_word", false},
+                          {"lstrip", false},
+                          {"rstrip", false},
+                          {"normalized", false},
+                          {"special", true}});
+      }
+      break;
+    }
+  }
+  return tokens;
 }
 
 absl::Status Ask(const StopCheck& stop) { return stop ? stop() : absl::OkStatus(); }
@@ -260,6 +296,7 @@ struct Tokenizer::Impl {
   std::vector<int32_t> prefix_ids;
   std::vector<int32_t> suffix_ids;
   TokenTypes types;
+  std::string mask_token, end_token, unknown_token;
   bool has_types = false;  // some of `types` is not 0
 
   absl::StatusOr<Tokenization> EncodeWhole(std::string_view text, bool add_special_tokens) const;
@@ -345,7 +382,15 @@ absl::StatusOr<std::unique_ptr<Tokenizer>> Tokenizer::Load(const std::string& mo
 
   auto impl = std::make_unique<Impl>();
   impl->handle = *std::move(handle);
-  impl->cut_rules = CutRulesFor(impl->handle.get(), *files, lowercase_first);
+  const auto prefix_tokens = PrefixTokens(impl->handle.get(), *files);
+  if (!prefix_tokens.ok()) return prefix_tokens.status();
+  if (const absl::Status status = AddTokens(impl->handle.get(), *prefix_tokens, files->name);
+      !status.ok())
+    return status;
+  impl->cut_rules = CutRulesFor(impl->handle.get(), *files, *prefix_tokens, lowercase_first);
+  impl->mask_token = files->recipe.mask_token;
+  impl->end_token = files->recipe.end_token;
+  impl->unknown_token = files->recipe.unknown_token;
   if (const absl::Status status = impl->ReadVocabSize(); !status.ok()) return status;
   if (const absl::Status status = impl->ReadFrame(*files); !status.ok()) return status;
   return std::unique_ptr<Tokenizer>(new Tokenizer(std::move(impl)));
@@ -467,6 +512,14 @@ int64_t Tokenizer::vocab_size() const { return impl_->vocab_size; }
 const std::vector<int32_t>& Tokenizer::prefix_ids() const { return impl_->prefix_ids; }
 const std::vector<int32_t>& Tokenizer::suffix_ids() const { return impl_->suffix_ids; }
 const Tokenizer::TokenTypes& Tokenizer::types() const { return impl_->types; }
+const std::string& Tokenizer::mask_token() const { return impl_->mask_token; }
+const std::string& Tokenizer::end_token() const { return impl_->end_token; }
+const std::string& Tokenizer::unknown_token() const { return impl_->unknown_token; }
+
+std::optional<int32_t> Tokenizer::IdOf(const std::string& token) const {
+  const absl::StatusOr<int32_t> id = longspan::IdOf(impl_->handle.get(), token, "");
+  return id.ok() && *id >= 0 ? std::optional(*id) : std::nullopt;
+}
 
 absl::StatusOr<std::string> Tokenizer::TokenText(int32_t id) const {
   return WrittenText(32, [&](char* text, size_t capacity, size_t* length) {

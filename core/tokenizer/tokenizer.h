@@ -6,6 +6,9 @@
 // stored in tokenizer.json are always switched off: the service itself has limits, and it does not
 // apply them silently.
 //
+// The prefix of a multi-vector model that the vocabulary has as a token ("[unused0]", "[Q] ") is
+// read as that token wherever it stands in a text, as in sentence-transformers.
+//
 // Thread safety: const methods may be called from many threads at once. Proven by
 // tokenizer_parity_test, against the Python package.
 #pragma once
@@ -13,6 +16,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -76,6 +80,12 @@ class Tokenizer {
 
   // Tokens, added ones included. Ids may be larger: a vocabulary may have gaps.
   int64_t vocab_size() const;
+  // The id of a token's text, nullopt where the vocabulary has none.
+  std::optional<int32_t> IdOf(const std::string& token) const;
+  // The texts of the mask, end-of-sequence and unknown tokens; empty = there is none.
+  const std::string& mask_token() const;
+  const std::string& end_token() const;
+  const std::string& unknown_token() const;
   // The vocabulary's text of one id; INVALID_ARGUMENT where no token has it.
   absl::StatusOr<std::string> TokenText(int32_t id) const;
   // The special tokens that the post-processor puts in front of and behind a text.

@@ -322,6 +322,9 @@ class RecipeMaker {
     Build();
     if (!arguments_.values.status().ok()) return arguments_.values.status();
     AddTokens();
+    recipe_.mask_token = TokenOf(kMask);
+    recipe_.end_token = TokenOf(kEos);
+    recipe_.unknown_token = TokenOf(kUnk);
     return std::move(recipe_);
   }
 
@@ -364,6 +367,10 @@ class RecipeMaker {
       return false;
     }
     return std::find(names.begin(), names.end(), "token_type_ids") != names.end();
+  }
+
+  std::string TokenOf(Role role) const {
+    return roles_[role].has_value() ? (*roles_[role])["content"].get<std::string>() : "";
   }
 
   // The text of a role that the class cannot do without.

@@ -82,6 +82,8 @@ struct TokenizerRecipe {
       post_processor;
   bool passes_types = false;  // the model is given token type ids
   bool split_special_tokens = false;
+  // The tokens of these roles; empty = there is none.
+  std::string mask_token, end_token, unknown_token;
 };
 
 // Errors are those of the arguments (INVALID_ARGUMENT): the message names file and key.

@@ -10,6 +10,8 @@
 #include "absl/strings/str_cat.h"
 #include "core/checkpoint/bounded_file.h"
 #include "core/checkpoint/json_reader.h"
+#include "core/checkpoint/multi_vector_layout.h"
+#include "core/checkpoint/sentence_keys.h"
 #include "core/checkpoint/sentence_layout.h"
 #include "core/tokenizer/tokenizer_arguments.h"
 #include "core/tokenizer/tokenizer_json.h"
@@ -31,13 +33,14 @@ absl::StatusOr<std::string> ReadFile(const fs::path& path) {
 struct TokenizerPlace {
   fs::path folder;
   bool is_module = false;  // modules.json names the folder
+  std::string_view family = kSentenceFamily;
 };
 
 absl::StatusOr<TokenizerPlace> PlaceOf(const std::string& model_dir) {
   const absl::StatusOr<std::optional<SentenceModules>> modules = ReadModules(model_dir);
   if (!modules.ok()) return modules.status();
-  if (!modules->has_value()) return TokenizerPlace{fs::path(model_dir), false};
-  return TokenizerPlace{fs::path((*modules)->transformer), true};
+  if (!modules->has_value()) return TokenizerPlace{.folder = fs::path(model_dir)};
+  return TokenizerPlace{fs::path((*modules)->transformer), true, (*modules)->family()};
 }
 
 // The text of the tokenizer.json that the folder's files give, and the file that it came from.
@@ -165,13 +168,16 @@ absl::StatusOr<TokenizerFiles> ReadTokenizerFolder(const std::string& model_dir)
   if (!recipe->components.is_null()) document->erase("added_tokens");
 
   const absl::StatusOr<LengthAndCase> options =
-      ReadLengthAndCase(folder.string(), place->is_module);
+      ReadLengthAndCase(folder.string(), place->is_module, place->family);
   if (!options.ok()) return options.status();
+  absl::StatusOr<std::vector<std::string>> prefixes = ReadPrefixes(model_dir);
+  if (!prefixes.ok()) return prefixes.status();
   return TokenizerFiles{.json = std::move(vocabulary->json),
                         .name = std::move(vocabulary->name),
                         .document = *std::move(document),
                         .recipe = *std::move(recipe),
-                        .do_lower_case = options->do_lower_case};
+                        .do_lower_case = options->do_lower_case,
+                        .prefixes = *std::move(prefixes)};
 }
 
 }  // namespace longspan

@@ -9,6 +9,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "core/tokenizer/tokenizer_class.h"
@@ -22,6 +23,8 @@ struct TokenizerFiles {
   nlohmann::json document;  // that text without the vocabulary, and the recipe's components
   TokenizerRecipe recipe;
   bool do_lower_case = false;  // as sentence_bert_config.json says
+  std::vector<std::string>
+      prefixes;  // of a multi-vector model (core/checkpoint/multi_vector_layout.h)
 };
 
 // NOT_FOUND: no tokenizer files. FAILED_PRECONDITION: only a SentencePiece model; the message says

@@ -102,6 +102,33 @@ json LengthsJson(const ModelInfo& info, const CostModel& cost, bool measured) {
   return lengths;
 }
 
+// What is a multi-vector model's own; null for the others.
+json MultiVectorJson(const ModelInfo& info) {
+  if (!info.multi_vector.has_value()) return nullptr;
+  const MultiVector& own = *info.multi_vector;
+  json result = {{"query_length", own.query_length},
+                 {"document_length", own.document_length},
+                 {"skipped_tokens", own.skipped_ids.size()},
+                 {"expansion", nullptr}};
+  if (!own.expansion.has_value()) return result;
+  result["expansion"] = {{"length", own.expansion->length},
+                         {"is_fixed", own.expansion->is_fixed},
+                         {"is_attended", own.expansion->is_attended},
+                         {"token_id", own.expansion->token_id}};
+  return result;
+}
+
+std::string MultiVectorText(const json& own) {
+  const json& expansion = own.at("expansion");
+  std::string text = "vectors of tokens alone (EncodeTokens)";
+  if (!expansion.is_null()) {
+    absl::StrAppend(&text, "; queries are filled up to ", expansion.at("length").get<int64_t>(),
+                    " tokens");
+  }
+  return absl::StrCat(text, "; ", own.at("skipped_tokens").get<int64_t>(),
+                      " tokens are on the skip list");
+}
+
 std::string ReachText(const json& reach) {
   const int64_t before = reach.at("before"), after = reach.at("after");
   const auto side = [](int64_t tokens) {
@@ -199,6 +226,7 @@ absl::StatusOr<json> InspectModel(const std::string& model_dir, const std::strin
                  {"output_dimensions", info.output_dimensions},
                  {"pooling", pooling},
                  {"normalize", info.normalize},
+                 {"multi_vector", MultiVectorJson(info)},
                  {"max_tokens", info.max_tokens},
                  {"dense_up_to", info.dense_up_to},
                  {"warnings", folder->warnings()},
@@ -228,6 +256,8 @@ std::string InspectionText(const json& inspection) {
        absl::StrCat(number("output_dimensions"), " dimensions a text, ", number("token_dimensions"),
                     " a token; pooling ", inspection.at("pooling").dump(),
                     inspection.at("normalize").get<bool>() ? ", normalised" : ""));
+  if (const json& own = inspection.at("multi_vector"); !own.is_null())
+    line("multi-vector", MultiVectorText(own));
   line("longest text", number("max_tokens") == 0 ? "bounded by memory and limits only"
                                                  : absl::StrCat(number("max_tokens"), " tokens"));
   if (number("dense_up_to") > 0)

@@ -21,14 +21,30 @@ void TokenVectorBuffer::Push(int64_t first_token, int64_t num_tokens, int64_t di
     if (closed_ || end <= next_token_) return;
     // The rows before were taken when the batch ran for the first time.
     const int64_t begin = std::max(first_token, next_token_);
-    for (int64_t row = begin; row < end; row += rows_per_block_) {
+    const auto values_of = [&](int64_t row) { return values + (row - first_token) * dimensions; };
+    const int64_t joined = Join(begin, end, dimensions, values_of(begin));
+    for (int64_t row = begin + joined; row < end; row += rows_per_block_) {
       const int64_t rows = std::min(rows_per_block_, end - row);
-      const float* from = values + (row - first_token) * dimensions;
-      blocks_.push_back({row, rows, std::vector<float>(from, from + rows * dimensions)});
+      const float* from = values_of(row);
+      blocks_.push_back({row, rows, std::vector<float>(from, from + rows * dimensions), {}});
     }
     next_token_ = end;
   }
   if (on_ready_) on_ready_();
+}
+
+int64_t TokenVectorBuffer::Join(int64_t row, int64_t end, int64_t dimensions, const float* values) {
+  if (blocks_.empty()) return 0;
+  Block& last = blocks_.back();
+  const int64_t last_end =
+      last.ranges.empty() ? last.first_token + last.num_tokens : last.ranges.back().end;
+  const int64_t rows = std::min(end - row, rows_per_block_ - last.num_tokens);
+  if (row <= last_end || rows <= 0) return 0;
+  if (last.ranges.empty()) last.ranges.push_back({last.first_token, last_end});
+  last.ranges.push_back({row, row + rows});
+  last.values.insert(last.values.end(), values, values + rows * dimensions);
+  last.num_tokens += rows;
+  return rows;
 }
 
 std::optional<TokenVectorBuffer::Block> TokenVectorBuffer::TryPop() {

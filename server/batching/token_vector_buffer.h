@@ -17,6 +17,7 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
+#include "core/token_batch.h"
 #include "server/batching/admission.h"
 
 namespace longspan {
@@ -27,6 +28,14 @@ class TokenVectorBuffer {
     int64_t first_token = 0;
     int64_t num_tokens = 0;
     std::vector<float> values;  // [num_tokens, dimensions]
+    // The tokens whose rows these are, where some between them are left out; empty = they stand one
+    // behind the other.
+    std::vector<TokenRange> ranges;
+
+    std::vector<TokenRange> TokenRanges() const {
+      if (!ranges.empty()) return ranges;
+      return {{first_token, first_token + num_tokens}};
+    }
   };
 
   // `rows_per_block`: most rows of one block, so that a block fits one message, >= 1. `on_ready` is
@@ -37,7 +46,7 @@ class TokenVectorBuffer {
   // Tokenizer thread: hands over the room for all rows.
   void SetReservation(OutputReservation reservation);
   // Worker thread: rows [first_token, first_token + num_tokens), each of `dimensions` values. Rows
-  // come in order, and may come again.
+  // come in order, and may come again. Rows behind a gap join a block that waits and has room.
   void Push(int64_t first_token, int64_t num_tokens, int64_t dimensions, const float* values);
 
   // Reader: the next block, or nullopt where none is there yet. That no more will come is known
@@ -47,6 +56,10 @@ class TokenVectorBuffer {
   void Close();
 
  private:
+  // Puts rows of [row, end) behind the last block, where a gap lies between; how many.
+  int64_t Join(int64_t row, int64_t end, int64_t dimensions, const float* values)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+
   const int64_t rows_per_block_;
   const std::function<void()> on_ready_;
 

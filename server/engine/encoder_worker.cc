@@ -223,6 +223,7 @@ std::vector<absl::StatusOr<EncodedText>> EncoderWorker::CallEncode(
       const TextPiece& piece = queued.task->prepared().pieces[queued.piece];
       batch.Add({.token_ids = piece.token_ids,
                  .global_positions = piece.global_positions,
+                 .attention_mask = piece.attention_mask,
                  .lsh = queued.task->prepared().lsh,
                  .token_types = piece.token_types});
       options.push_back(piece.options);

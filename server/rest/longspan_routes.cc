@@ -107,11 +107,12 @@ class TokensWork final : public JsonTokensWork {
  private:
   // What one message tells of its rows.
   struct Rows {
-    int64_t first = 0;
+    int64_t first = 0;  // where it has no rows; else that of `ranges`
     int64_t count = 0;
-    std::string values;         // of FLOAT32: numbers with commas between them
-    std::string packed;         // of the other formats
-    std::vector<float> scales;  // of INT8
+    std::vector<TextRange> ranges;  // the tokens whose rows these are
+    std::string values;             // of FLOAT32: numbers with commas between them
+    std::string packed;             // of the other formats
+    std::vector<float> scales;      // of INT8
   };
 
   void Write(std::string* out) override {
@@ -119,18 +120,23 @@ class TokensWork final : public JsonTokensWork {
         std::max<int64_t>(1, kMaxLineBytes / (kCharactersPerValue * std::max<int64_t>(1, width())));
     Rows rows;
     while (auto block = NextRows()) {
-      for (int64_t row = 0; row < block->num_tokens; ++row) {
-        if (in_lines_ && rows.count == most) {
-          AppendMessage(std::exchange(rows, {.first = rows.first + rows.count}), false, out);
+      const float* row = block->values.data();
+      for (const TokenRange& range : block->TokenRanges()) {
+        for (int64_t token = range.begin; token < range.end; ++token, row += width()) {
+          if (in_lines_ && rows.count == most)
+            AppendMessage(std::exchange(rows, {.first = token}), false, out);
+          AddRow(token, {row, static_cast<size_t>(width())}, &rows);
         }
-        AddRow({block->values.data() + row * width(), static_cast<size_t>(width())}, &rows);
       }
     }
     AppendMessage(std::move(rows), true, out);
   }
 
-  void AddRow(std::span<const float> values, Rows* rows) const {
+  void AddRow(int64_t token, std::span<const float> values, Rows* rows) const {
     ++rows->count;
+    if (rows->ranges.empty() || rows->ranges.back().end != token)
+      rows->ranges.push_back({token, token});
+    rows->ranges.back().end = token + 1;
     if (format_ != VectorFormat::kFloat32) {
       float scale = 0;
       AppendPacked(values, format_, &rows->packed, &scale);
@@ -144,7 +150,8 @@ class TokensWork final : public JsonTokensWork {
   }
 
   void AppendMessage(Rows rows, bool last, std::string* out) const {
-    absl::StrAppend(out, R"({"firstToken":")", rows.first, R"(","tokenCount":")", rows.count,
+    const int64_t first = rows.ranges.empty() ? rows.first : rows.ranges.front().begin;
+    absl::StrAppend(out, R"({"firstToken":")", first, R"(","tokenCount":")", rows.count,
                     R"(","dimensions":)", width(), R"(,"format":")",
                     v1::VectorFormat_Name(WireFormat(format_)), "\",");
     if (format_ == VectorFormat::kFloat32) {
@@ -156,6 +163,10 @@ class TokensWork final : public JsonTokensWork {
     if (format_ == VectorFormat::kInt8) {
       out->append(R"(,"scales":)");
       AppendJsonFloats(rows.scales, out);
+    }
+    if (rows.ranges.size() > 1) {
+      out->append(R"(,"tokenRanges":)");
+      AppendRangesJson(rows.ranges, out);
     }
     if (last) AppendEnd(out);
     out->append("}\n");

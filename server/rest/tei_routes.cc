@@ -168,7 +168,7 @@ class EmbedRequest final : public TeiRequest {
                                                            : v1::TRUNCATION_HEAD);
     options.set_prompt_name(fields.String("prompt_name"));
     if (all_tokens_) {
-      options.set_normalize(false);
+      if (!model.multi_vector.has_value()) options.set_normalize(false);
       return options;
     }
     options.set_normalize(fields.Bool("normalize", true));

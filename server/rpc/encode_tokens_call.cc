@@ -21,8 +21,11 @@ constexpr int64_t kMaxMessageBytes = 1 << 20;
 constexpr int64_t kOtherBytes = 16 << 10;
 
 // The vectors of one message to a caller that takes messages of `max_bytes`.
-absl::StatusOr<int64_t> RowsOfMessage(int64_t max_bytes, int64_t dimensions) {
-  const int64_t row = 4 * std::max<int64_t>(1, dimensions);
+absl::StatusOr<int64_t> RowsOfMessage(int64_t max_bytes, const ModelInfo& model) {
+  // Where tokens are left out, each row may be a range of its own.
+  constexpr int64_t kMostRangeBytes = 24;
+  const int64_t row = 4 * std::max<int64_t>(1, model.token_dimensions) +
+                      (model.multi_vector.has_value() ? kMostRangeBytes : 0);
   if (max_bytes < row + kOtherBytes) {
     return WithReason(
         InvalidField("options.max_answer_bytes",
@@ -43,8 +46,8 @@ absl::Status EncodeTokensCall::Run(const grpc::ByteBuffer& request) {
   auto input = DecodeTokensInput(&message, parts.decoding());
   if (!input.ok()) return input.status();
   id_ = std::move(*message.mutable_input()->mutable_id());
-  const auto rows_per_block = RowsOfMessage(
-      CallersAnswerBytes(message.options().max_answer_bytes()), parts.model->token_dimensions);
+  const auto rows_per_block =
+      RowsOfMessage(CallersAnswerBytes(message.options().max_answer_bytes()), *parts.model);
   if (!rows_per_block.ok()) return rows_per_block.status();
   format_ = DecodeVectorFormat(message.options().vector_format()).value();
   if (!NoteInputs({&*input, 1})) return absl::CancelledError("the call has ended");
@@ -120,6 +123,11 @@ absl::Status EncodeTokensCall::WriteNextLocked() {
 void EncodeTokensCall::WriteLocked(TokenVectorBuffer::Block block, bool last) {
   v1::EncodeTokensResponse response;
   FillTokens(block.first_token, block.num_tokens, std::move(block.values), format_, &response);
+  for (const TokenRange& range : block.ranges) {
+    v1::Range* out = response.add_token_ranges();
+    out->set_begin(range.begin);
+    out->set_end(range.end);
+  }
   if (last) {
     FillTimings(timings_, response.mutable_timings());
     FillTokensEnd(**result_, &response);

@@ -67,6 +67,17 @@ void ReportMemory(const ServerOptions& options, const ServedModel& model, Log* l
               {"device_bytes", device_bytes}});
 }
 
+// A model that gives vectors of tokens alone. Who meant to serve text vectors reads it here.
+void ReportMultiVector(const MultiVector& model, const ModelInfo& info, Log* log) {
+  log->Write(LogLevel::kInfo, "multi_vector_model",
+             {{"token_dimensions", info.token_dimensions},
+              {"query_tokens", model.expansion.has_value() ? model.expansion->length : 0},
+              {"expansion_attended", model.expansion.has_value() && model.expansion->is_attended},
+              {"skipped_tokens", model.skipped_ids.size()},
+              {"document_length", model.document_length},
+              {"served_by", "EncodeTokens"}});
+}
+
 }  // namespace
 
 void ReportStart(const ServerOptions& options, const ServedModel& model, Log* log,
@@ -74,6 +85,8 @@ void ReportStart(const ServerOptions& options, const ServedModel& model, Log* lo
   ReportDevice(options, model, log);
   ReportComputeTeams(options, model, log, metrics);
   ReportMemory(options, model, log, metrics);
+  if (model.info.multi_vector.has_value())
+    ReportMultiVector(*model.info.multi_vector, model.info, log);
   for (const std::string& warning : model.warnings)
     log->Write(LogLevel::kWarning, "model_folder", {{"warning", ShortMessage(warning)}});
 }

@@ -66,7 +66,7 @@ absl::StatusOr<EncodeInput> DecodeEmbedRequest(tei::v1::EmbedRequest* request,
 absl::StatusOr<EncodeInput> DecodeEmbedAllRequest(tei::v1::EmbedAllRequest* request,
                                                   const DecodingContext& context) {
   v1::EncodeOptions options;
-  options.set_normalize(false);
+  if (!context.model->multi_vector.has_value()) options.set_normalize(false);
   auto input = DecodeText(request, std::move(options), context);
   if (input.ok()) input->options.document_vector = false;
   return input;

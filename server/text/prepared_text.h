@@ -26,6 +26,7 @@ struct TextPiece {
   std::vector<int32_t> token_ids;
   std::vector<int32_t> token_types;  // empty = all are 0
   std::vector<int32_t> global_positions;
+  std::vector<uint8_t> attention_mask;  // as in TokenBatch::Text
   EncodeOptions options;
 };
 

@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "core/error_details.h"
+#include "core/multi_vector.h"
 #include "server/text/kept_tokens.h"
 #include "server/text/token_layout.h"
 #include "server/text/token_places.h"
@@ -57,9 +58,12 @@ class Planner {
  private:
   // The longest text that is read, and what sets it: the request, where it asks for less.
   int64_t MaxTokens() const {
-    return input_.max_tokens > 0 ? input_.max_tokens : context_.max_tokens;
+    const int64_t asked = input_.max_tokens > 0 ? input_.max_tokens : context_.max_tokens;
+    return LongestText(*context_.model, input_.options.text_role, asked);
   }
   std::string MaxTokensOf() const {
+    if (LongestText(*context_.model, input_.options.text_role, 0) == MaxTokens() && MaxTokens() > 0)
+      return "a query of this model";
     return input_.max_tokens > 0 ? input_.max_tokens_of : context_.max_tokens_of;
   }
 
@@ -94,8 +98,9 @@ class Planner {
     shapes.reserve(kept_.size() + (input_.independent_spans ? prepared_.spans.size() : 0));
     for (size_t piece = 0; piece < kept_.size(); ++piece) {
       const auto spans = static_cast<int64_t>(piece_spans_[piece].size());
-      TextShape shape(kept_[piece].size(), NumGlobals(kept_[piece]),
-                      spans + (input_.options.document_vector ? 1 : 0));
+      TextShape shape(
+          ExpandedTokens(*context_.model, input_.options.text_role, kept_[piece].size()),
+          NumGlobals(kept_[piece]), spans + (input_.options.document_vector ? 1 : 0));
       shape.hashes = input_.lsh.num_hashes;
       shapes.push_back(shape);
     }
@@ -141,6 +146,8 @@ class Planner {
     piece.options.spans = std::move(piece_spans_[index]);
     if (kept_.size() > 1) piece.options.normalize = false;
     piece.options.pooling_begin = PoolingBegin(kept);
+    ExpandQuery(*context_.model, input_.options.text_role, &piece.token_ids, &piece.token_types,
+                &piece.attention_mask);
     if (input_.piece_sink) {
       piece.options.token_sink = [sink = input_.piece_sink, number = NextPiece()](
                                      int64_t first, int64_t count, const float* values) {
@@ -174,6 +181,7 @@ class Planner {
     if (context_.validate) {
       const TokenBatch::Text text{.token_ids = piece.token_ids,
                                   .global_positions = piece.global_positions,
+                                  .attention_mask = piece.attention_mask,
                                   .lsh = input_.lsh,
                                   .token_types = piece.token_types};
       const absl::Status status = context_.validate(text, piece.options);

@@ -85,6 +85,18 @@ absl::StatusOr<std::optional<GlobalAttention>> DecodeGlobalAttention(v1::GlobalA
   }
 }
 
+absl::StatusOr<TextRole> DecodeTextRole(v1::TextRole role) {
+  switch (role) {
+    case v1::TEXT_ROLE_UNSPECIFIED:
+    case v1::TEXT_ROLE_DOCUMENT:
+      return TextRole::kDocument;
+    case v1::TEXT_ROLE_QUERY:
+      return TextRole::kQuery;
+    default:
+      return BadEnum("options.text_role", role, "a value of longspan.v1.TextRole, 0..2");
+  }
+}
+
 absl::StatusOr<VectorFormat> DecodeVectorFormat(v1::VectorFormat format) {
   switch (format) {
     case v1::VECTOR_FORMAT_UNSPECIFIED:

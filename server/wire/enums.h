@@ -27,6 +27,8 @@ absl::StatusOr<Truncation> DecodeTruncation(v1::Truncation truncation);
 // An unset policy is GIVEN where the input has spans, else NONE.
 absl::StatusOr<SpanPolicy> DecodeSpanPolicy(v1::SpanPolicy policy, bool has_spans);
 absl::StatusOr<std::optional<GlobalAttention>> DecodeGlobalAttention(v1::GlobalAttention policy);
+// An unset role is that of a document.
+absl::StatusOr<TextRole> DecodeTextRole(v1::TextRole role);
 absl::StatusOr<VectorFormat> DecodeVectorFormat(v1::VectorFormat format);
 
 v1::VectorFormat WireFormat(VectorFormat format);

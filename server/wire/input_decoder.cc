@@ -35,7 +35,7 @@ class InputDecoder {
 
   absl::StatusOr<EncodeInput> Run() {
     for (const auto step :
-         {&InputDecoder::Id, &InputDecoder::Content, &InputDecoder::Prompt,
+         {&InputDecoder::Id, &InputDecoder::Content, &InputDecoder::Role, &InputDecoder::Prompt,
           &InputDecoder::VectorOptions, &InputDecoder::Cutting, &InputDecoder::Globals,
           &InputDecoder::Hashing, &InputDecoder::Spans, &InputDecoder::SpanPooling}) {
       if (absl::Status status = (this->*step)(); !status.ok()) return status;
@@ -95,6 +95,19 @@ class InputDecoder {
     return absl::OkStatus();
   }
 
+  absl::Status Role() {
+    const auto role = DecodeTextRole(options_.text_role());
+    if (!role.ok()) return role.status();
+    if (options_.text_role() != v1::TEXT_ROLE_UNSPECIFIED && !model_.multi_vector.has_value()) {
+      return AtField(absl::FailedPreconditionError(
+                         "is set; this is no multi-vector model, which would tell queries from "
+                         "documents; allowed: unset"),
+                     "options.text_role");
+    }
+    input_.options.text_role = *role;
+    return absl::OkStatus();
+  }
+
   absl::Status Prompt() {
     if (absl::Status status = CheckPromptName(options_.prompt_name(), "options.prompt_name");
         !status.ok())
@@ -105,6 +118,11 @@ class InputDecoder {
                                        " with token_ids; allowed: only with text"));
     }
     if (input_.text.empty()) return absl::OkStatus();
+    if (model_.multi_vector.has_value() && options_.prompt_name().empty()) {
+      const std::string* of_role = model_.PromptOf(input_.options.text_role);
+      if (of_role != nullptr) input_.prompt = *of_role;
+      return absl::OkStatus();
+    }
     const auto prompt = FindPrompt(options_.prompt_name(), "options.prompt_name", model_);
     if (!prompt.ok()) return prompt.status();
     if (*prompt != nullptr) input_.prompt = **prompt;

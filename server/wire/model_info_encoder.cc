@@ -40,6 +40,20 @@ void FillLimits(const ModelInfo& model, const ServerOptions& options, v1::Limits
   out->set_max_connections_per_client(options.max_connections_per_client);
 }
 
+void FillMultiVector(const MultiVector& model, v1::MultiVector* out) {
+  out->set_query_length(model.query_length);
+  out->set_document_length(model.document_length);
+  for (const int32_t id : model.skipped_ids) out->add_skipped_token_ids(id);
+  out->set_skips_in_queries(model.skips_in_queries && !model.skipped_ids.empty());
+  out->set_skips_in_documents(model.skips_in_documents && !model.skipped_ids.empty());
+  if (!model.expansion.has_value()) return;
+  v1::QueryExpansion* expansion = out->mutable_expansion();
+  expansion->set_length(model.expansion->length);
+  expansion->set_is_fixed(model.expansion->is_fixed);
+  expansion->set_is_attended(model.expansion->is_attended);
+  expansion->set_token_id(model.expansion->token_id);
+}
+
 }  // namespace
 
 std::vector<NamedLimit> LimitsInForce(const ModelInfo& model, const ServerOptions& options) {
@@ -96,6 +110,8 @@ void FillModelInfo(const ModelInfo& model, bool has_tokenizer, const ServerOptio
   out->set_num_replicas(static_cast<uint32_t>(options.replicas));
   out->set_threads_per_replica(static_cast<uint32_t>(options.threads));
   out->set_length_multiple(model.length_multiple);
+  if (model.multi_vector.has_value())
+    FillMultiVector(*model.multi_vector, out->mutable_multi_vector());
 }
 
 }  // namespace longspan

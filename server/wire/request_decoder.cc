@@ -50,7 +50,8 @@ absl::StatusOr<EncodeInput> DecodeTokensInput(v1::EncodeTokensRequest* request,
   auto input = DecodeInput(request->mutable_input(), options, "input", context);
   if (!input.ok()) return WithInput(input.status(), "input", request->input().id());
   input->options.document_vector = false;
-  if (!options.has_normalize()) input->options.normalize = false;
+  const bool is_multi_vector = context.model->multi_vector.has_value();
+  if (!options.has_normalize() && !is_multi_vector) input->options.normalize = false;
   return input;
 }
 

@@ -13,6 +13,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -78,6 +79,7 @@ struct FakeModel {
   bool supports_global_attention = false;
   // Writes the vector of a token, [width]; empty = [id, position, 0, ...].
   std::function<void(int32_t id, int64_t position, float* row)> token_row;
+  std::optional<MultiVector> multi_vector;  // then there are vectors of tokens alone
 
   ServedModel Load() const {
     ServedModel model;
@@ -90,6 +92,7 @@ struct FakeModel {
     model.warnings = warnings;
     model.info.prompts = prompts;
     model.info.supports_global_attention = supports_global_attention;
+    model.info.multi_vector = multi_vector;
     if (!tokenizer_folder.empty()) {
       model.tokenizer = *Tokenizer::Load(tokenizer_folder);
       model.info.vocab_size = model.tokenizer->vocab_size();
@@ -101,9 +104,9 @@ struct FakeModel {
       };
     }
     model.encoders.push_back([gate = gate, computed = texts_computed, fault = fault, width = width,
-                              row = token_row](const TokenBatch& batch,
-                                               std::span<const EncodeOptions> options,
-                                               const EncodeControl& control) {
+                              row = token_row, multi_vector = multi_vector](
+                                 const TokenBatch& batch, std::span<const EncodeOptions> options,
+                                 const EncodeControl& control) {
       gate->Pass(batch.num_texts(), control);
       std::vector<absl::StatusOr<EncodedText>> results;
       for (int32_t i = 0; i < batch.num_texts(); ++i) {
@@ -118,7 +121,7 @@ struct FakeModel {
         if (!broken.ok()) {
           results.emplace_back(broken);
         } else {
-          results.emplace_back(EncodeOne(batch, i, options[i], width, row));
+          results.emplace_back(EncodeOne(batch, i, options[i], width, row, multi_vector));
         }
       }
       return results;
@@ -136,7 +139,8 @@ struct FakeModel {
 
   static EncodedText EncodeOne(const TokenBatch& batch, int32_t text, const EncodeOptions& options,
                                int64_t width,
-                               const std::function<void(int32_t, int64_t, float*)>& row = {}) {
+                               const std::function<void(int32_t, int64_t, float*)>& row,
+                               const std::optional<MultiVector>& multi_vector) {
     const int64_t begin = batch.cu_seqlens()[text], n = batch.length(text);
     const auto mean = [&](TokenRange range) {
       std::vector<float> vector(width);
@@ -164,7 +168,14 @@ struct FakeModel {
           rows[t * width] = static_cast<float>(id);
           rows[t * width + 1] = static_cast<float>(first + t);
         }
-        options.token_sink(first, count, rows.data());
+        const auto is_skipped = [&](int64_t t) {
+          return multi_vector.has_value() &&
+                 multi_vector->Skips(options.text_role, batch.token_ids()[begin + first + t]);
+        };
+        for (int64_t from = 0, to; from < count; from = to + 1) {
+          for (to = from; to < count && !is_skipped(to);) ++to;
+          if (to > from) options.token_sink(first + from, to - from, rows.data() + from * width);
+        }
       }
     }
     return out;

@@ -14,8 +14,12 @@ double Score(int head_size, double scale, const float* q, const float* k) {
   return sum * scale;
 }
 
-bool IsRead(const std::vector<uint8_t>& read, int token) {
+bool HasRow(const std::vector<uint8_t>& read, int token) {
   return read.empty() || read[token] != 0;
+}
+
+bool IsSeen(const std::vector<uint8_t>& read, int token) {
+  return read.empty() || (read[token] != 0 && read[token] != 2);
 }
 
 }  // namespace
@@ -57,7 +61,7 @@ AttentionResult Attention(int length, int head_size, double scale, const std::ve
 AttentionPattern SlidingWindowPattern(int64_t window, const std::vector<int>& globals,
                                       const std::vector<uint8_t>& read) {
   return [=](int i, int j) -> int {
-    if (!IsRead(read, i) || !IsRead(read, j)) return 0;
+    if (!HasRow(read, i) || !IsSeen(read, j)) return 0;
     return window < 0 || std::abs(i - j) <= window ||
            std::binary_search(globals.begin(), globals.end(), j);
   };
@@ -66,7 +70,7 @@ AttentionPattern SlidingWindowPattern(int64_t window, const std::vector<int>& gl
 AttentionPattern BlockSparsePattern(int length, int block_size, int random_blocks,
                                     const std::vector<uint8_t>& read) {
   return [=](int i, int j) -> int {
-    if (!IsRead(read, i) || !IsRead(read, j)) return 0;
+    if (!HasRow(read, i) || !IsSeen(read, j)) return 0;
     const int row = i / block_size, key = j / block_size, last = length / block_size - 1;
     if (row == 0 || row == last) return 1;
     if (key == 0) return 1 + random_blocks;

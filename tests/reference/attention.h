@@ -24,7 +24,8 @@ AttentionResult Attention(int length, int head_size, double scale, const std::ve
 
 // Longformer: query i sees key j where |i - j| <= window, or where j is one of `globals`, which
 // ascend. A window below 0 is every key. `read` has one value for each token, or is empty, which is
-// all tokens: where it is 0 the key is hidden and the row sees nothing.
+// all tokens: where it is 0 the key is hidden and the row sees nothing, where it is 2 the key is
+// hidden and the row sees the others.
 AttentionPattern SlidingWindowPattern(int64_t window, const std::vector<int>& globals,
                                       const std::vector<uint8_t>& read);
 

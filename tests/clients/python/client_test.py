@@ -539,7 +539,8 @@ class CallsTest(unittest.TestCase):
         info = client.info()
         self.assertEqual((info.dimensions, info.limits.max_texts_per_request, info.limits.max_stream_inputs), (384, 16, 4))
         self.assertEqual(dataclasses.asdict(info), dataclasses.asdict(in_loop(lambda c: c.info())))
-        for kind, message in ((longspan.ModelInfo, raw.GetModelInfoResponse), (longspan.Limits, raw.Limits), (longspan.LayerAttention, raw.LayerAttention)):
+        for kind, message in ((longspan.ModelInfo, raw.GetModelInfoResponse), (longspan.Limits, raw.Limits), (longspan.LayerAttention, raw.LayerAttention),
+                              (longspan._answers.MultiVector, raw.MultiVector), (longspan._answers.QueryExpansion, raw.QueryExpansion)):
             self.assertEqual([field.name for field in dataclasses.fields(kind)], [field.name for field in message.DESCRIPTOR.fields])
         self.assertEqual({field for field, _ in longspan._requests._OPTIONS.values()},
                          {field.name for field in raw.EncodeOptions.DESCRIPTOR.fields if not field.name.startswith("span") and field.name not in ("include_document_vector", "max_answer_bytes")})

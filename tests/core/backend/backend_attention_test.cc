@@ -133,7 +133,8 @@ TEST(WindowAttention, RandomBatches) {
         if (below(one_in) == 0) text.globals.push_back(g);
       }
       if (below(3) == 0) {
-        for (int t = 0; t < text.length; ++t) text.read.push_back(below(4) != 0);
+        // 2 = no token sees it, and it sees the others.
+        for (int t = 0; t < text.length; ++t) text.read.push_back(below(4) % 3);
       }
       texts.push_back(text);
     }

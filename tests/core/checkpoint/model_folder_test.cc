@@ -273,7 +273,8 @@ TEST_F(ModelFolderTest, Modules_OldLayoutWithEverything) {
   EXPECT_EQ(folder.dense()[0].weights_path, folder_ + "/2_Dense/model.safetensors");
   EXPECT_TRUE(folder.normalize());
   EXPECT_EQ(folder.max_seq_length(), 256);
-  EXPECT_TRUE(ReadLengthAndCase(folder.transformer_path(), true)->do_lower_case);
+  EXPECT_TRUE(
+      ReadLengthAndCase(folder.transformer_path(), true, "SentenceTransformer")->do_lower_case);
   EXPECT_THAT(folder.prompts(), ElementsAre(Pair("document", ""), Pair("query", "q: ")));
   EXPECT_EQ(folder.default_prompt_name(), "query");
   EXPECT_EQ(folder.truncate_dim(), 3);

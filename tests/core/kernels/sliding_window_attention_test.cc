@@ -9,6 +9,7 @@
 #include <string>
 
 #include "core/kernels/bfloat16.h"
+#include "core/kernels/key_mask.h"
 #include "core/kernels/row_attention.h"
 #include "tests/reference/attention.h"
 
@@ -218,7 +219,7 @@ std::vector<Text> GeneratedTexts(std::mt19937& random) {
     const int w = window == kUnlimitedWindow ? 64 : static_cast<int>(window);
     for (int length : {1, 2, w - 1, w, w + 1, 2 * w + 1, 2 * w + 2, 15, 16, 63, 65, 200}) {
       if (length < 1) continue;
-      for (int kind = 0; kind < 6; ++kind) {
+      for (int kind = 0; kind < 8; ++kind) {
         Text text = {.length = length, .window = window};
         if (kind == 1) text.globals = {0};
         if (kind == 2) text.globals = AllPositions(length);
@@ -227,6 +228,14 @@ std::vector<Text> GeneratedTexts(std::mt19937& random) {
         if (kind == 5)
           text.read.assign(length, 1),
               std::fill(text.read.begin() + length / 2, text.read.end(), 0);
+        // Tokens that no token sees: behind the text, as in an expanded query, and anywhere.
+        if (kind == 6)
+          text.read.assign(length, 1),
+              std::fill(text.read.begin() + length / 2, text.read.end(), kUnseen);
+        if (kind == 7) {
+          text.read = Holes(length, random);
+          for (uint8_t& read : text.read) read = read != 0 && random() % 3 == 0 ? kUnseen : read;
+        }
         texts.push_back(std::move(text));
       }
     }

@@ -35,6 +35,23 @@ TEST(TokenVectorBuffer, Push_TakesRowsThatComeAgainOnce) {
   EXPECT_THAT(rest->values, ElementsAre(3, 4));
 }
 
+TEST(TokenVectorBuffer, Push_JoinsRowsBehindAGap_AndSaysWhichTokensTheyAre) {
+  TokenVectorBuffer buffer(4, nullptr);
+  const std::vector<float> rows = {1, 2, 3, 4, 5, 6};
+  buffer.Push(0, 2, 1, rows.data());
+  buffer.Push(3, 1, 1, rows.data() + 2);
+  buffer.Push(5, 3, 1, rows.data() + 3);  // one of them fills the block
+  buffer.Push(5, 3, 1, rows.data() + 3);  // the batch ran again
+  const auto first = buffer.TryPop(), second = buffer.TryPop();
+  EXPECT_THAT(first->values, ElementsAre(1, 2, 3, 4));
+  EXPECT_EQ(first->num_tokens, 4);
+  EXPECT_THAT(first->TokenRanges(),
+              ElementsAre(TokenRange{0, 2}, TokenRange{3, 4}, TokenRange{5, 6}));
+  EXPECT_THAT(second->values, ElementsAre(5, 6));
+  EXPECT_THAT(second->TokenRanges(), ElementsAre(TokenRange{6, 8}));
+  EXPECT_EQ(buffer.TryPop(), std::nullopt);
+}
+
 TEST(TokenVectorBuffer, TryPop_GivesRoomBackBlockByBlock_AndCloseTheRest) {
   FakeClock clock;
   Admission admission({.max_token_vector_bytes = 100}, MillisecondPerToken, &clock);

@@ -64,6 +64,67 @@ class TextPreparationTest : public ::testing::Test {
   EncodeInput input_;
 };
 
+// Queries are filled up to 10 tokens by token 7.
+class MultiVectorTest : public TextPreparationTest {
+ protected:
+  MultiVectorTest() {
+    model_.multi_vector.emplace();
+    model_.multi_vector->expansion =
+        QueryExpansion{.length = 10, .is_fixed = true, .is_attended = true, .token_id = 7};
+    input_.options.text_role = TextRole::kQuery;
+    input_.options.document_vector = false;
+    input_.options.token_sink = [](int64_t, int64_t, const float*) {};
+  }
+  TextPiece Piece() {
+    const auto prepared = Prepare();
+    EXPECT_TRUE(prepared.ok()) << prepared.status();
+    EXPECT_EQ(prepared.ok() ? prepared->pieces.size() : 0u, 1u);
+    return prepared.ok() ? prepared->pieces[0] : TextPiece{};
+  }
+};
+
+TEST_F(MultiVectorTest, AQueryIsFilledUp_ADocumentIsNot) {
+  EXPECT_THAT(Piece().token_ids, ElementsAre(kCls, 101, 102, 103, 104, 105, 106, kSep, 7, 7));
+  EXPECT_TRUE(Piece().attention_mask.empty());
+  input_.options.text_role = TextRole::kDocument;
+  EXPECT_THAT(Piece().token_ids, ElementsAre(kCls, 101, 102, 103, 104, 105, 106, kSep));
+}
+
+TEST_F(MultiVectorTest, TokensThatAreNotAttended_AreMasked) {
+  model_.multi_vector->expansion->is_attended = false;
+  EXPECT_THAT(Piece().attention_mask, ElementsAre(1, 1, 1, 1, 1, 1, 1, 1, 2, 2));
+  model_.architecture = "longformer";  // whose published form gives such tokens rows of zeros
+  EXPECT_THAT(Piece().attention_mask, ElementsAre(1, 1, 1, 1, 1, 1, 1, 1, 0, 0));
+  model_.dense_up_to = 512;  // a BERT once
+  EXPECT_THAT(Piece().attention_mask, ElementsAre(1, 1, 1, 1, 1, 1, 1, 1, 2, 2));
+}
+
+TEST_F(MultiVectorTest, ALongerQuery_IsRefusedOrCut_WhereItsLengthIsFixed) {
+  model_.multi_vector->expansion->length = 6;
+  EXPECT_EQ(Prepare().status().message(),
+            "inputs[0].text has 8 tokens; a query of this model takes at most 6 (set truncation)");
+  EXPECT_FALSE(Prepare(100).ok());
+  input_.truncation = Truncation::kHead;
+  EXPECT_THAT(Piece().token_ids, ElementsAre(kCls, 101, 102, 103, 104, kSep));
+  input_.truncation = Truncation::kReject;
+  model_.multi_vector->expansion->is_fixed = false;
+  EXPECT_EQ(Piece().token_ids.size(), 8u);
+}
+
+TEST_F(MultiVectorTest, AdmissionIsToldOfTheTokensThatAreAdded) {
+  int64_t tokens = 0;
+  const PreparationControl control{.admit = [&](std::span<const TextShape> shapes, int64_t) {
+    tokens = shapes[0].tokens;
+    return absl::OkStatus();
+  }};
+  const auto prepared = PrepareText(
+      input_, {.model = &model_, .tokenize = Words, .prefix_ids = {kCls}, .suffix_ids = {kSep}},
+      control);
+  ASSERT_TRUE(prepared.ok()) << prepared.status();
+  EXPECT_EQ(tokens, 10);
+  EXPECT_EQ(prepared->tokens_used, 8);
+}
+
 class TokenTypesTest : public TextPreparationTest {
  protected:
   // [CLS] has type 0, the text type 1, [SEP] type 2.

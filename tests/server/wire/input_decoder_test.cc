@@ -86,6 +86,38 @@ class InputDecoderTest : public ::testing::Test {
   v1::EncodeOptions options_;
 };
 
+// --- role ---
+
+TEST_F(InputDecoderTest, TextRole_ChoosesThePromptOfAMultiVectorModel) {
+  model_.multi_vector.emplace();
+  EXPECT_EQ(Decoded().options.text_role, TextRole::kDocument);
+  EXPECT_EQ(Decoded().prompt, "");  // the model has no prompt "document"
+  model_.prompts["document"] = "[D] ";
+  EXPECT_EQ(Decoded().prompt, "[D] ");
+  options_.set_text_role(v1::TEXT_ROLE_DOCUMENT);
+  EXPECT_EQ(Decoded().prompt, "[D] ");
+  options_.set_text_role(v1::TEXT_ROLE_QUERY);
+  EXPECT_EQ(Decoded().options.text_role, TextRole::kQuery);
+  EXPECT_EQ(Decoded().prompt, "query: ");
+  options_.set_prompt_name("passage");
+  EXPECT_EQ(Decoded().prompt, "passage: ");
+  SetIds({5});
+  options_.clear_prompt_name();
+  EXPECT_EQ(Decoded().prompt, "");
+}
+
+TEST_F(InputDecoderTest, TextRole_IsRefusedWhereTheModelKnowsNone) {
+  for (const v1::TextRole role : {v1::TEXT_ROLE_QUERY, v1::TEXT_ROLE_DOCUMENT}) {
+    options_.set_text_role(role);
+    ExpectRefused(kPrecondition, "options.text_role",
+                  "is set; this is no multi-vector model, which would tell queries from documents; "
+                  "allowed: unset");
+  }
+  options_.set_text_role(static_cast<v1::TextRole>(9));
+  ExpectRefused(kInvalid, "options.text_role",
+                "is 9; allowed: a value of longspan.v1.TextRole, 0..2");
+}
+
 // --- content ---
 
 TEST_F(InputDecoderTest, DefaultOptions_AskForNothing) {

@@ -198,13 +198,17 @@ def spans(response: Any, text: Union[str, None]) -> Spans:
 class TokenVectors(_HasVectors):
     """A vector of each token of one text, special tokens included.
 
-    vectors       [tokens_used, dimensions]; binary as in Encodings
-    scales        [tokens_used] with int8, else None
+    vectors       [n, dimensions], n = tokens_used but for multi-vector models; binary as in
+                  Encodings
+    tokens        [n] index of each vector's token: those of a multi-vector model have gaps where it
+                  leaves tokens out, and go on behind tokens_used where it expands a query
+    scales        [n] with int8, else None
     tokens_total, tokens_used, truncated, used_text, timings
                   of the text, as in Encodings
     """
 
     vectors: Vectors
+    tokens: IntArray
     scales: Optional[FloatArray]
     tokens_total: int
     tokens_used: int
@@ -225,6 +229,7 @@ class TokenVectorsReader:
         self._rows = 0
         self._array: Any = None
         self._scales: list[bytes] = []
+        self._tokens: list[IntArray] = []
         self._last: Any = None
 
     def take(self, message: Any) -> None:
@@ -242,6 +247,9 @@ class TokenVectorsReader:
         self._array[self._rows:self._rows + count] = values
         self._rows += count
         self._scales.append(message.scales)
+        if not message.token_ranges:
+            self._tokens.append(np.arange(message.first_token, message.first_token + count, dtype=np.int64))
+        self._tokens.extend(np.arange(one.begin, one.end, dtype=np.int64) for one in message.token_ranges)
 
     def done(self) -> TokenVectors:
         if self._array is None:
@@ -250,7 +258,7 @@ class TokenVectorsReader:
             self._array.resize((self._rows, self._array.shape[1]), refcheck=False)
         last = self._last
         scales = np.frombuffer(bytearray().join(self._scales), "<f4") if last.format == _INT8 else None
-        return TokenVectors(self._array, scales, last.tokens_total, last.tokens_used, last.truncated, _pairs(last.used_text),
+        return TokenVectors(self._array, np.concatenate(self._tokens), scales, last.tokens_total, last.tokens_used, last.truncated, _pairs(last.used_text),
                             Timings.of(last.timings))
 
 
@@ -371,6 +379,28 @@ class Limits:
 
 
 @dataclasses.dataclass(frozen=True)
+class QueryExpansion:
+    """Tokens that a multi-vector model puts behind a query, by their names in the contract."""
+
+    length: int
+    is_fixed: bool
+    is_attended: bool
+    token_id: int
+
+
+@dataclasses.dataclass(frozen=True)
+class MultiVector:
+    """What is a multi-vector model's own, by the names in the contract."""
+
+    query_length: int
+    document_length: int
+    expansion: Optional[QueryExpansion]
+    skipped_token_ids: list[int]
+    skips_in_queries: bool
+    skips_in_documents: bool
+
+
+@dataclasses.dataclass(frozen=True)
 class ModelInfo:
     """The model and the server, by the names of GetModelInfoResponse in the contract."""
 
@@ -401,6 +431,7 @@ class ModelInfo:
     num_replicas: int
     threads_per_replica: int
     length_multiple: int
+    multi_vector: Optional[MultiVector]
 
 
 def _plain(kind: Any, message: Any, **other: Any) -> Any:
@@ -408,11 +439,18 @@ def _plain(kind: Any, message: Any, **other: Any) -> Any:
     return kind(**{f.name: other[f.name] if f.name in other else getattr(message, f.name) for f in dataclasses.fields(kind)})
 
 
+def _multi_vector(message: Any) -> Optional[MultiVector]:
+    expansion = _plain(QueryExpansion, message.expansion) if message.HasField("expansion") else None
+    made: MultiVector = _plain(MultiVector, message, expansion=expansion, skipped_token_ids=list(message.skipped_token_ids))
+    return made
+
+
 def model_info(response: Any) -> ModelInfo:
     attention = ("unspecified", "none", "cls", "positions")
     number = response.default_global_attention
     made: ModelInfo = _plain(ModelInfo, response, pooling=list(response.pooling), prompt_names=list(response.prompt_names),
                              layers=[_plain(LayerAttention, layer) for layer in response.layers], limits=_plain(Limits, response.limits),
+                             multi_vector=_multi_vector(response.multi_vector) if response.HasField("multi_vector") else None,
                              default_global_attention=attention[number] if number < len(attention) else str(number))
     return made
 

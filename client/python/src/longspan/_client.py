@@ -139,7 +139,10 @@ class Client:
         return answers.spans(response, request.inputs[0].text if request.inputs[0].HasField("text") else None)
 
     def encode_tokens(self, text: Content, *, timeout: Optional[float] = None, **options: Unpack[EncodeOptions]) -> TokenVectors:
-        """A vector for each token of one text. They are normalised only with normalize=True."""
+        """A vector for each token of one text.
+
+        They are normalised only with normalize=True, those of a multi-vector model as it says.
+        """
         request = contract.EncodeTokensRequest(input=requests.input_message(text), options=requests.options_message(options, self._answer_bytes))
         reader = answers.TokenVectorsReader(len(request.input.token_ids.ids) or len(request.input.text) // 3)
         try:

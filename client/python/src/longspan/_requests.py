@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     Truncation = Literal["reject", "head", "tail", "head_tail", "windows"]
     Format = Literal["float32", "float16", "bfloat16", "int8", "binary"]
     Attention = Literal["none", "cls", "positions"]
+    Role = Literal["document", "query"]
     Context = Literal["document", "independent"]
     Policy = Union[Literal["sentences", "paragraphs"], tuple[Literal["fixed"], int, int]]
     Ranges = Union[Sequence[tuple[int, int]], npt.NDArray[np.integer[Any]]]
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
         global_attention: Optional[Attention]
         num_hashes: Optional[int]  # of models with LSH attention, as is hash_seed
         hash_seed: Optional[int]
+        role: Optional[Role]  # of multi-vector models; default "document"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -126,6 +128,7 @@ _OPTIONS = {
     "global_attention": ("global_attention", "GlobalAttention"),
     "num_hashes": ("num_hashes", ""),
     "hash_seed": ("hash_seed", ""),
+    "role": ("text_role", "TextRole"),
 }
 
 
