@@ -9,7 +9,6 @@
 #include "server/batching/encode_task.h"
 #include "server/search/within_memory.h"
 #include "server/text/stems.h"
-#include "server/text/words.h"
 
 namespace longspan {
 namespace {
@@ -32,13 +31,16 @@ absl::StatusOr<std::shared_ptr<SearchJob>> SearchJob::Create(SearchRequest reque
   return std::shared_ptr<SearchJob>(new SearchJob(std::move(request), engine, *std::move(words)));
 }
 
-// A token has a byte of the question at least.
+// A token of its own text has a byte of the question at least.
 SearchJob::SearchJob(SearchRequest request, const SearchEngine& engine, QueryWords words)
     : engine_(engine),
       request_(std::move(request)),
       words_(std::move(words)),
       most_query_tokens_(
-          std::min(kMaxQueryTokens, static_cast<int64_t>(request_.query.text.size()))) {}
+          request_.settings.weights == QueryWeights::kAllTokens
+              ? kMaxQueryTokens
+              : std::min(kMaxQueryTokens, static_cast<int64_t>(request_.query.text.size()))),
+      query_(request_.settings.weights, engine.width) {}
 
 // Of each cell a cosine with each of the question's tokens, and a passage; of each second one a
 // block with a count of each of its words, twice while they are ranked.
@@ -78,11 +80,13 @@ void SearchJob::Begin(Order order) {
 }
 
 EncodeTask::Params SearchJob::ParamsOf(size_t text, EncodeInput input, CallSize call_size) {
-  const bool is_query = text == kQuery;
-  auto rows =
-      std::make_shared<TextRows>(engine_.width, is_query ? TextRows::kFloat32 : TextRows::kInt8);
-  (is_query ? query_rows_ : documents_[text - 1].rows) = rows;
-  TextRows::Want(rows, &input);
+  if (text == kQuery) {
+    query_.Want(&input);
+  } else {
+    auto rows = std::make_shared<TextRows>(engine_.width, TextRows::kInt8);
+    documents_[text - 1].rows = rows;
+    TextRows::Want(rows, &input);
+  }
   EncodeTask::Params params{.input = std::move(input),
                             .arrival = order_.arrival,
                             .deadline = order_.deadline,
@@ -93,7 +97,7 @@ EncodeTask::Params SearchJob::ParamsOf(size_t text, EncodeInput input, CallSize 
                             .timer = order_.new_timer()};
   params.check_answer = [job = shared_from_this(), text](const EncodeInput& prepared_input,
                                                          const PreparedText& prepared) {
-    return text == kQuery ? job->PrepareQuery(prepared_input, prepared)
+    return text == kQuery ? job->query_.Prepare(prepared_input, prepared)
                           : job->PrepareDocument(text - 1, prepared_input, prepared);
   };
   params.done = [job = shared_from_this(), text](absl::StatusOr<EncodedDocument> result,
@@ -101,19 +105,6 @@ EncodeTask::Params SearchJob::ParamsOf(size_t text, EncodeInput input, CallSize 
     job->OnText(text, std::move(result), timings);
   };
   return params;
-}
-
-absl::Status SearchJob::PrepareQuery(const EncodeInput& input, const PreparedText& prepared) {
-  const TokenPlaces& places = *prepared.token_places;
-  if (places.num_rows() == 0)
-    return InvalidField(input.field, "has no token to search for; allowed: at least one");
-  query_rows_->SetPlaces(prepared.token_places);
-  query_is_word_.reserve(places.num_rows());
-  const std::string_view text = input.text;
-  for (const TokenPlace& at : places.places())
-    query_is_word_.push_back(
-        HasLetterOrDigit(text.substr(at.byte_begin, at.byte_end - at.byte_begin)));
-  return absl::OkStatus();
 }
 
 absl::Status SearchJob::PrepareDocument(size_t index, const EncodeInput& input,
@@ -145,9 +136,7 @@ void SearchJob::OnText(size_t text, absl::StatusOr<EncodedDocument> result,
   const absl::Status status = WithinMemory([&] {
     std::shared_ptr<const LateQuestion> question;
     if (text == kQuery) {
-      question = std::make_shared<const LateQuestion>(
-          query_rows_->values().data(), query_rows_->places().num_rows(), engine_.width);
-      query_rows_->Free();
+      question = std::make_shared<const LateQuestion>(query_.Take());
     } else {
       documents_[text - 1].counts = *std::move(result);
     }
@@ -167,8 +156,8 @@ void SearchJob::OnText(size_t text, absl::StatusOr<EncodedDocument> result,
 }
 
 void SearchJob::HandToScorer(size_t document) {
-  const int64_t products = documents_[document].rows->places().num_rows() *
-                           query_rows_->places().num_rows() * engine_.width;
+  const int64_t products =
+      documents_[document].rows->places().num_rows() * query_.num_tokens() * engine_.width;
   if (products <= kInlineProducts) return Score(document);
   const absl::Status handed = WithinMemory([&] {
     // Also where the pool no longer takes jobs: whoever waits gets an answer.
@@ -191,7 +180,7 @@ void SearchJob::Score(size_t index) {
   const TokenPlaces& places = document.rows->places();
   const int64_t cell_tokens = request_.settings.cell_tokens;
   absl::Status status = WithinMemory([&] {
-    document.rarity.emplace(query_rows_->places().ids());
+    document.rarity.emplace(query_.ids());
     for (const TokenPlaces::Run& run : places.runs()) {
       document.cells.push_back(
           CellCosines(*question, document.rows->matrix(), run.first_row, run.end_row, cell_tokens));
@@ -237,10 +226,9 @@ SearchedDocument SearchJob::Searched(const Document& document,
 }
 
 SearchAnswer SearchJob::Rank() const {
-  TokenRarity rarity(query_rows_->places().ids());
+  TokenRarity rarity(query_.ids());
   for (const Document& document : documents_) rarity.Add(*document.rarity);
-  const std::vector<float> weights =
-      request_.settings.idf_weights ? rarity.Weights(query_is_word_) : EqualWeights(query_is_word_);
+  const std::vector<float> weights = query_.Weights(rarity);
   std::vector<SearchedDocument> searched;
   searched.reserve(documents_.size());
   SearchAnswer answer;

@@ -29,6 +29,7 @@
 #include "core/search/token_weights.h"
 #include "server/batching/admission.h"
 #include "server/batching/task_timer.h"
+#include "server/search/query_rows.h"
 #include "server/search/query_words.h"
 #include "server/search/search_engine.h"
 #include "server/search/search_request.h"
@@ -72,7 +73,6 @@ class SearchJob : public std::enable_shared_from_this<SearchJob> {
   // What the scores of a document of so many rows take, and what ranking makes of them.
   int64_t BytesOfScores(int64_t rows) const;
   EncodeTask::Params ParamsOf(size_t text, EncodeInput input, CallSize call_size);
-  absl::Status PrepareQuery(const EncodeInput& input, const PreparedText& prepared);
   absl::Status PrepareDocument(size_t document, const EncodeInput& input,
                                const PreparedText& prepared);
   void OnText(size_t text, absl::StatusOr<EncodedDocument> result, const StageTimings& timings);
@@ -92,8 +92,7 @@ class SearchJob : public std::enable_shared_from_this<SearchJob> {
   Order order_;
 
   // Each written by one thread at a time: see the steps above.
-  std::shared_ptr<TextRows> query_rows_;
-  std::vector<bool> query_is_word_;  // of each of its rows
+  QueryRows query_;
   std::vector<Document> documents_;
 
   mutable absl::Mutex mu_;

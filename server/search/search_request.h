@@ -21,11 +21,21 @@ namespace longspan {
 inline constexpr int64_t kMaxQueryTokens = 512;
 inline constexpr int64_t kMaxQueryBytes = 64 << 10;
 
+// What each token of the question counts.
+enum class QueryWeights {
+  // Of the question's own tokens: the rarer, the more (core/search/token_weights.h).
+  kIdf,
+  // All alike of the question's own tokens that have a letter or a digit.
+  kEqual,
+  // All alike, special tokens, prefix and expansion too, as multi-vector models learn it.
+  kAllTokens
+};
+
 struct SearchSettings {
   RankingOptions ranking;
   int64_t cell_tokens = kCellTokens;  // half a passage
-  bool idf_weights = true;            // of the question's tokens (core/search/token_weights.h)
-  std::string language;               // of the words' stems (server/text/stems.h)
+  QueryWeights weights = QueryWeights::kIdf;
+  std::string language;  // of the words' stems (server/text/stems.h)
 };
 
 struct SearchRequest {

@@ -90,12 +90,18 @@ class SearchDecoder {
                                        kFewestSpanTokens, " to ", kMostSpanTokens));
     }
     if (span_tokens != 0) request_.settings.cell_tokens = span_tokens / kCellsOfAPassage;
+    const bool multi_vector = context_.model->multi_vector.has_value();
+    const QueryWeights equal = multi_vector ? QueryWeights::kAllTokens : QueryWeights::kEqual;
+    QueryWeights& weights = request_.settings.weights;
     switch (options_.token_weighting()) {
       case v1::TOKEN_WEIGHTING_UNSPECIFIED:
+        weights = multi_vector ? QueryWeights::kAllTokens : QueryWeights::kIdf;
+        return absl::OkStatus();
       case v1::TOKEN_WEIGHTING_IDF:
+        weights = QueryWeights::kIdf;
         return absl::OkStatus();
       case v1::TOKEN_WEIGHTING_EQUAL:
-        request_.settings.idf_weights = false;
+        weights = equal;
         return absl::OkStatus();
       default:
         return BadEnum("options.token_weighting", options_.token_weighting(),
@@ -132,6 +138,7 @@ class SearchDecoder {
     auto query = Decode(wire_->mutable_query(), options, "query", options_.query_prompt_name(),
                         "query_prompt_name", PromptOf(*context_.model, {"query"}));
     if (!query.ok()) return AtQuery(query.status());
+    query->options.text_role = TextRole::kQuery;
     if (!model_takes_less) {
       query->max_tokens = kMaxQueryTokens;
       query->max_tokens_of = "a question";

@@ -327,6 +327,52 @@ TEST(SearchTest, ScoresAreThoseOfTheFormula) {
   }
 }
 
+std::vector<double> UnitRow(int32_t id, int64_t position) {
+  std::vector<float> row(kWidth);
+  TokenRow(id, position, row.data());
+  double squares = 0;
+  for (const float value : row) squares += static_cast<double>(value) * value;
+  std::vector<double> unit;
+  for (const float value : row) unit.push_back(value / std::sqrt(squares));
+  return unit;
+}
+
+TEST(SearchTest, OfAMultiVectorModel_AllTokensOfTheQuestionAreCompared_ButNoSkippedOnes) {
+  FakeModel model = SearchModel();
+  const std::string query = "court notice, rent", text = "rent. the court ends the lease. notice";
+  v1::TokenizeRequest tokenize;
+  for (const std::string& each : {query, text, std::string(".")}) tokenize.add_texts(each);
+  const v1::TokenizeResponse tokens = *TestServer(model).client().Tokenize(tokenize, kDeadline);
+  const auto skipped = static_cast<int32_t>(tokens.texts(2).tokens(1).id());
+  constexpr int32_t kMask = 7;
+  model.multi_vector.emplace();
+  model.multi_vector->skipped_ids = {skipped};
+  model.multi_vector->expansion =
+      QueryExpansion{.length = 64, .is_fixed = true, .is_attended = false, .token_id = kMask};
+  TestServer server(model);
+  const auto answer = server.client().Search(RequestOf(query, {text}), kDeadline);
+  ASSERT_TRUE(answer.ok()) << answer.status();
+  std::vector<int32_t> ids;
+  for (const v1::Token& token : tokens.texts(0).tokens())
+    ids.push_back(static_cast<int32_t>(token.id()));
+  ids.resize(64, kMask);
+  double sum = 0;
+  for (size_t q = 0; q < ids.size(); ++q) {
+    const std::vector<double> asked = UnitRow(ids[q], static_cast<int64_t>(q));
+    double best = -1;
+    for (int t = 0; t < tokens.texts(1).tokens_size(); ++t) {
+      const v1::Token& token = tokens.texts(1).tokens(t);
+      if (token.special() || static_cast<int32_t>(token.id()) == skipped) continue;
+      const std::vector<double> row = UnitRow(static_cast<int32_t>(token.id()), t);
+      double cosine = 0;
+      for (int64_t i = 0; i < kWidth; ++i) cosine += asked[i] * row[i];
+      best = std::max(best, cosine);
+    }
+    sum += best / static_cast<double>(ids.size());
+  }
+  EXPECT_NEAR(answer->results(0).similarity(), sum, 0.01);
+}
+
 TEST(SearchTest, ASpan_IsThePlaceWithTheWords) {
   TestServer server(SearchModel());
   std::mt19937 random(12);

@@ -63,7 +63,9 @@ TEST_F(SearchDecoderTest, DefaultsAreThoseThatWereMeasured) {
   EXPECT_EQ(ranking.bm25.k1, 1.2);
   EXPECT_EQ(ranking.bm25.b, 0.75);
   EXPECT_EQ(request->settings.cell_tokens, 32);
-  EXPECT_TRUE(request->settings.idf_weights);
+  EXPECT_EQ(request->settings.weights, QueryWeights::kIdf);
+  EXPECT_EQ(request->query.options.text_role, TextRole::kQuery);
+  EXPECT_EQ(request->documents[0].options.text_role, TextRole::kDocument);
 }
 
 TEST_F(SearchDecoderTest, EveryOptionIsRead) {
@@ -90,7 +92,7 @@ TEST_F(SearchDecoderTest, EveryOptionIsRead) {
   EXPECT_EQ(ranking.bm25.k1, 0);
   EXPECT_EQ(ranking.bm25.b, 1);
   EXPECT_EQ(request->settings.cell_tokens, 50);
-  EXPECT_FALSE(request->settings.idf_weights);
+  EXPECT_EQ(request->settings.weights, QueryWeights::kEqual);
   EXPECT_EQ(request->settings.language, "german");
   EXPECT_EQ(request->query.truncation, Truncation::kTail);
   EXPECT_EQ(request->query.max_tokens, kMaxQueryTokens);
@@ -177,6 +179,15 @@ TEST_F(SearchDecoderTest, PromptsAreThoseOfTheirRoles) {
   request = *Decode();
   EXPECT_EQ(request.query.prompt, "o: ");
   EXPECT_EQ(request.documents[0].prompt, "o: ");
+}
+
+TEST_F(SearchDecoderTest, OfAMultiVectorModel_AllTokensOfTheQuestionCount) {
+  model_.multi_vector.emplace();
+  EXPECT_EQ(Decode()->settings.weights, QueryWeights::kAllTokens);
+  options().set_token_weighting(v1::TOKEN_WEIGHTING_EQUAL);
+  EXPECT_EQ(Decode()->settings.weights, QueryWeights::kAllTokens);
+  options().set_token_weighting(v1::TOKEN_WEIGHTING_IDF);
+  EXPECT_EQ(Decode()->settings.weights, QueryWeights::kIdf);
 }
 
 TEST_F(SearchDecoderTest, AModelThatTakesLess_TakesLessOfAQuestion) {
