@@ -4,7 +4,8 @@
 //   passage   2 cells, one begins with every cell           late interaction, and what is answered
 //   block     4 cells, one begins with every second cell    words (BM25), and how rare tokens are
 //
-// The last passage and the last block end with the text; a shorter text is one of each.
+// The last passage ends with the text; the last blocks may be shorter. A text of one cell is a
+// passage.
 //
 // Plain values and free functions without state: thread safe.
 #pragma once
@@ -27,20 +28,14 @@ inline int64_t NumPassages(int64_t cells) {
   return cells == 0 ? 0 : std::max<int64_t>(1, cells - kCellsOfAPassage + 1);
 }
 inline int64_t NumBlocks(int64_t cells) {
-  if (cells == 0) return 0;
-  const int64_t behind_first = std::max<int64_t>(0, cells - kCellsOfABlock);
-  return 1 + (behind_first + kCellsBetweenBlocks - 1) / kCellsBetweenBlocks;
+  return (cells + kCellsBetweenBlocks - 1) / kCellsBetweenBlocks;
 }
 // A block that holds all of the passage.
-inline int64_t BlockOfPassage(int64_t passage, int64_t cells) {
-  return std::min(passage / kCellsBetweenBlocks, NumBlocks(cells) - 1);
-}
+inline int64_t BlockOfPassage(int64_t passage) { return passage / kCellsBetweenBlocks; }
 // The blocks [first, last] that hold the cell.
 inline int64_t FirstBlockOf(int64_t cell) {
   return std::max<int64_t>(0, cell - kCellsOfABlock + kCellsBetweenBlocks) / kCellsBetweenBlocks;
 }
-inline int64_t LastBlockOf(int64_t cell, int64_t cells) {
-  return std::min(cell / kCellsBetweenBlocks, NumBlocks(cells) - 1);
-}
+inline int64_t LastBlockOf(int64_t cell) { return cell / kCellsBetweenBlocks; }
 
 }  // namespace longspan

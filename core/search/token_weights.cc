@@ -40,7 +40,7 @@ void TokenRarity::Count(std::span<const int32_t> ids, int64_t cell_tokens) {
   for (size_t row = 0; row < ids.size(); ++row) {
     const auto found = index_of_id_.find(ids[row]);
     if (found == index_of_id_.end()) continue;
-    const int64_t cell = static_cast<int64_t>(row) / cell_tokens, last = LastBlockOf(cell, cells);
+    const int64_t cell = static_cast<int64_t>(row) / cell_tokens, last = LastBlockOf(cell);
     int64_t& until = counted[found->second];
     const int64_t first = std::max(until + 1, FirstBlockOf(cell));
     if (first > last) continue;

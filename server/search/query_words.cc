@@ -66,7 +66,7 @@ void CellWords::AddRun(int64_t first_cell, int64_t cells, size_t* hit,
   blocks->resize(first_block + NumBlocks(cells),
                  {.counts = std::vector<int32_t>(num_words_), .length = 0});
   const auto for_each_block = [&](int64_t cell, const auto& add) {
-    for (int64_t b = FirstBlockOf(cell); b <= LastBlockOf(cell, cells); ++b)
+    for (int64_t b = FirstBlockOf(cell); b <= LastBlockOf(cell); ++b)
       add((*blocks)[first_block + b]);
   };
   for (int64_t cell = 0; cell < cells; ++cell) {

@@ -218,7 +218,7 @@ SearchedDocument SearchJob::Searched(const Document& document,
     const int64_t cells = NumCells(run.end_row - run.first_row, cell_tokens);
     for (size_t i = 0; i < passages.size(); ++i) {
       searched.passages.push_back(passages[i]);
-      searched.block_of.push_back(first_block + BlockOfPassage(static_cast<int64_t>(i), cells));
+      searched.block_of.push_back(first_block + BlockOfPassage(static_cast<int64_t>(i)));
     }
     first_block += NumBlocks(cells);
   }

@@ -151,13 +151,14 @@ class Reference {
     }
     return words;
   }
-  // Places [begin, end) of `width` tokens every `stride`, the last one at the end of the text.
-  static std::vector<std::pair<int64_t, int64_t>> Places(int64_t tokens, int64_t width,
-                                                         int64_t stride) {
-    std::vector<std::pair<int64_t, int64_t>> places;
-    for (int64_t begin = 0; tokens > 0; begin += stride) {
+  // Places [begin, end) of `width` tokens every `stride`: of passages until one ends with the text,
+  // of blocks as long as one begins in it.
+  using Ranges = std::vector<std::pair<int64_t, int64_t>>;
+  static Ranges Places(int64_t tokens, int64_t width, int64_t stride, bool blocks) {
+    Ranges places;
+    for (int64_t begin = 0; begin < tokens; begin += stride) {
       places.emplace_back(begin, std::min(begin + width, tokens));
-      if (begin + width >= tokens) break;
+      if (!blocks && begin + width >= tokens) break;
     }
     return places;
   }
@@ -169,7 +170,7 @@ class Reference {
       const int32_t id = query.ids[token];
       double blocks = 0, holding = 0;
       for (size_t t = 1; t < texts_.size(); ++t) {
-        for (const auto& [begin, end] : Places(texts_[t].size(), 2 * span_, span_)) {
+        for (const auto& [begin, end] : Places(texts_[t].size(), 2 * span_, span_, true)) {
           const auto first = texts_[t].ids.begin();
           ++blocks;
           holding += std::find(first + begin, first + end, id) != first + end;
@@ -198,12 +199,12 @@ class Reference {
     const std::vector<double> bm25 = Bm25();
     size_t block = 0;
     for (size_t t = 1; t < texts_.size(); ++t) {
-      const auto blocks = Places(texts_[t].size(), 2 * span_, span_);
+      const auto blocks = Places(texts_[t].size(), 2 * span_, span_, true);
       double best = 0;
       for (size_t b = 0; b < blocks.size(); ++b) best = std::max(best, bm25[block + b]);
       best_bm25.push_back(best);
       passages.emplace_back();
-      for (const auto& [begin, end] : Places(texts_[t].size(), span_, span_ / 2)) {
+      for (const auto& [begin, end] : Places(texts_[t].size(), span_, span_ / 2, false)) {
         double similarity = 0;
         for (int64_t q = 0; q < texts_[0].size(); ++q) {
           double most = -1;
@@ -254,7 +255,7 @@ class Reference {
     std::vector<double> lengths;
     double all = 0;
     for (size_t t = 1; t < texts_.size(); ++t) {
-      for (const auto& [begin, end] : Places(texts_[t].size(), 2 * span_, span_)) {
+      for (const auto& [begin, end] : Places(texts_[t].size(), 2 * span_, span_, true)) {
         counts.emplace_back();
         lengths.push_back(0);
         const int64_t first = texts_[t].bytes[begin].first;
