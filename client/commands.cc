@@ -174,6 +174,11 @@ void AddEncode(CLI::App* app, EncodeCommand* command) {
                   "print only the 5 spans nearest to this text (sentences where --spans is not "
                   "given)");
   AddEncoding(app, command);
+  CLI::Option* lexical = app->add_flag("--lexical", command->lexical,
+                                       "the words' weights too, for stores of sparse vectors");
+  app->add_option("--lexical-language", command->lexical_language,
+                  "whose rules make stems of the words, as german; none = none; default: english")
+      ->needs(lexical);
 }
 
 void AddBulk(CLI::App* app, BulkCommand* command) {

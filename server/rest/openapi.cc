@@ -282,6 +282,8 @@ Json TokenAnswer() {
                      {"stop", place}});
 }
 
+Json WordAnswer() { return ObjectWith({{"index", {{"type", "integer"}}}, {"value", Number()}}); }
+
 std::vector<Operation> Operations(int64_t most) {
   const Json vectors = ListOf(ListOf(Number()));
   return {
@@ -352,6 +354,12 @@ std::vector<Operation> Operations(int64_t most) {
        .errors = Errors::kTei,
        .request = ObjectOf(TeiEmbedAllFields(), most),
        .answer = ListOf(vectors)},
+      {.path = "/embed_sparse",
+       .tag = "text-embeddings-inference",
+       .summary = "The words of each text with their weights; the model does not run.",
+       .errors = Errors::kTei,
+       .request = ObjectOf(TeiEmbedSparseFields(), most),
+       .answer = ListOf(ListOf(WordAnswer()))},
       {.path = "/tokenize",
        .tag = "text-embeddings-inference",
        .summary = "The tokens of each text, with their places in characters.",

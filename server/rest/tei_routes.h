@@ -1,5 +1,5 @@
-// The HTTP routes of text-embeddings-inference: /embed (also POST / and /embed_all), /tokenize,
-// /decode, /info, /health and /ping. /embed_sparse, /predict and /rerank are refused with a reason.
+// The HTTP routes of text-embeddings-inference: /embed (also POST /), /embed_all, /embed_sparse,
+// /tokenize, /decode, /info, /health and /ping. /predict and /rerank are refused with a reason.
 //
 // Answers carry TEI's headers: x-compute-tokens, x-total-time and their like, in milliseconds.
 // Errors have TEI's form and codes: 413 too large, 422 not as it must be, 400 empty.
@@ -16,9 +16,10 @@
 
 namespace longspan {
 
-// What POST /embed, /embed_all, /tokenize and /decode read.
+// What POST /embed, /embed_all, /embed_sparse, /tokenize and /decode read.
 std::span<const JsonField> TeiEmbedFields();
 std::span<const JsonField> TeiEmbedAllFields();
+std::span<const JsonField> TeiEmbedSparseFields();
 std::span<const JsonField> TeiTokenizeFields();
 std::span<const JsonField> TeiDecodeFields();
 

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -14,6 +15,7 @@
 #include "core/model_info.h"
 #include "core/token_batch.h"
 #include "core/tokenizer/tokenizer.h"
+#include "server/text/lexical_vector.h"
 
 namespace longspan {
 
@@ -54,17 +56,26 @@ struct EncodeInput {
   // states of the whole text (late chunking).
   bool independent_spans = false;
 
+  std::optional<LexicalOptions> lexical;  // only with `text`; nullopt = no lexical vectors
+
   // What the caller wants: pooling, normalize, dimensions, document_vector and token_sink (called
   // while the batch runs). PrepareText fills in the other fields, piece by piece.
   EncodeOptions options;
   LshOptions lsh;
 };
 
+// Whether only words are wanted, for which the model does not run.
+inline bool NeedsNoPass(const EncodeInput& input) {
+  return input.lexical.has_value() && !input.options.document_vector && !input.options.token_sink &&
+         input.span_policy == SpanPolicy::kNone;
+}
+
 struct EncodedSpan {
   TextRange bytes;       // of the text, without the prompt; (0, 0) for token_ids
   TextRange characters;  // of the text, without the prompt; (0, 0) for token_ids
   TokenRange tokens;     // of the whole text, special tokens counted
   std::vector<float> vector;
+  std::shared_ptr<const LexicalVector> lexical;  // null where none is wanted
 };
 
 struct EncodedDocument {
@@ -75,6 +86,7 @@ struct EncodedDocument {
   bool truncated = false;    // tokens_used < tokens_total
   // Byte ranges of the text that the model read, ascending; empty for token_ids.
   std::vector<TextRange> used_text;
+  std::shared_ptr<const LexicalVector> lexical;  // null where none is wanted
 };
 
 }  // namespace longspan
