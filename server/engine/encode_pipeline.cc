@@ -40,8 +40,7 @@ absl::StatusOr<PreparedText> PrepareWithoutThrowing(const EncodeInput& input,
   try {
     absl::StatusOr<PreparedText> prepared = PrepareText(input, context, control);
     if (!prepared.ok() || !input.lexical.has_value()) return prepared;
-    absl::Status status =
-        AddLexicalVectors(input, context.max_independent_tokens, control.stop, &*prepared);
+    absl::Status status = AddLexicalVectors(input, control.stop, &*prepared);
     if (!status.ok()) return status;
     return prepared;
   } catch (const std::bad_alloc&) {
@@ -88,8 +87,12 @@ absl::Status EncodePipeline::Reserve(EncodeTask& task, const PreparedText& prepa
     status = admission_->Resize(task.permit(), shapes, /*total_tokens=*/0, task.deadline());
   }
   const int64_t row_bytes = context_.model->token_dimensions * static_cast<int64_t>(sizeof(float));
+  TokenPooling pooling{.neighbours = task.input().token_pooling,
+                       .normalize = task.input().options.normalize.value_or(false),
+                       .body = prepared.body};
   const int64_t token_vector_bytes =
-      task.token_vectors() == nullptr ? 0 : prepared.num_piece_tokens() * row_bytes;
+      task.token_vectors() == nullptr ? 0
+                                      : pooling.NumVectors(prepared.num_piece_tokens()) * row_bytes;
   if (status.ok() && task.answer() != nullptr) {
     status = task.answer()->AddText(!prepared.document.empty(),
                                     static_cast<int64_t>(prepared.spans.size()));
@@ -103,7 +106,7 @@ absl::Status EncodePipeline::Reserve(EncodeTask& task, const PreparedText& prepa
   if (!status.ok() || task.token_vectors() == nullptr) return status;
   absl::StatusOr<OutputReservation> room = admission_->ReserveOutput(token_vector_bytes);
   if (!room.ok()) return room.status();
-  task.token_vectors()->SetReservation(*std::move(room));
+  task.token_vectors()->SetReservation(*std::move(room), std::move(pooling));
   return absl::OkStatus();
 }
 

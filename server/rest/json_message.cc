@@ -152,6 +152,10 @@ class MessageReader {
         if (!ReadNumber(json, UINT64_MAX, &number)) return Refuse(path, json, TypeName(field));
         reflection.SetUInt64(message, &field, number);
         return absl::OkStatus();
+      case FieldDescriptor::CPPTYPE_DOUBLE:
+        if (!json.is_number()) return Refuse(path, json, TypeName(field));
+        reflection.SetDouble(message, &field, json.number());
+        return absl::OkStatus();
       case FieldDescriptor::CPPTYPE_ENUM:
         return ReadEnum(json, path, field, message);
       default:
@@ -200,6 +204,8 @@ class MessageReader {
         return "a whole number of 0 to 4294967295";
       case FieldDescriptor::CPPTYPE_UINT64:
         return "a whole number of 0 to 18446744073709551615";
+      case FieldDescriptor::CPPTYPE_DOUBLE:
+        return "a number";
       default:
         return field.cpp_type_name();
     }

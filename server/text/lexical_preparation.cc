@@ -90,14 +90,14 @@ class Vectors {
                                                            : std::vector<TextRange>{whole};
   }
 
-  absl::Status CheckSpans(int64_t max_words) const {
-    if (max_words == 0) return absl::OkStatus();
+  absl::Status CheckSpans() const {
     int64_t words = 0;
     for (const PreparedSpan& span : prepared_.spans) {
       const auto [first, last] = WordsOf(span.bytes);
       words += last - first;
     }
-    const int64_t allowed = std::max(max_words, static_cast<int64_t>(words_.size()));
+    const int64_t allowed =
+        std::max(kFreeSpanWords, kMostSpanWordsOfAWord * static_cast<int64_t>(words_.size()));
     if (words <= allowed) return absl::OkStatus();
     return WithReason(InvalidField(input_.field + ".spans",
                                    absl::StrCat("have ", words,
@@ -158,15 +158,15 @@ class Vectors {
 
 }  // namespace
 
-absl::Status AddLexicalVectors(const EncodeInput& input, int64_t max_span_words,
-                               const StopCheck& stop, PreparedText* prepared) {
+absl::Status AddLexicalVectors(const EncodeInput& input, const StopCheck& stop,
+                               PreparedText* prepared) {
   if (!input.lexical.has_value()) return absl::OkStatus();
   auto reader = IdReader::Create(*input.lexical);
   if (!reader.ok()) return reader.status();
   auto words = reader->Read(input.text, stop);
   if (!words.ok()) return words.status();
   Vectors vectors(input, *std::move(words), prepared);
-  if (absl::Status status = vectors.CheckSpans(max_span_words); !status.ok()) return status;
+  if (absl::Status status = vectors.CheckSpans(); !status.ok()) return status;
   return vectors.Add(stop);
 }
 

@@ -17,11 +17,15 @@
 
 namespace longspan {
 
+// Spans may overlap. All spans of a text may hold this many times its words together, or
+// kFreeSpanWords, so that a small request costs little.
+inline constexpr int64_t kMostSpanWordsOfAWord = 16;
+inline constexpr int64_t kFreeSpanWords = 65536;
+
 // Adds the vectors that input.lexical asks for to what PrepareText made of the input; nothing where
-// it asks for none. `max_span_words`: of all spans together, which may overlap; 0 = no bound. They
-// may have as many as the text has; beyond both INVALID_ARGUMENT. What `stop`, asked now and then,
-// says against going on is returned.
-absl::Status AddLexicalVectors(const EncodeInput& input, int64_t max_span_words,
-                               const StopCheck& stop, PreparedText* prepared);
+// it asks for none. INVALID_ARGUMENT where the spans hold too many words. What `stop`, asked now
+// and then, says against going on is returned.
+absl::Status AddLexicalVectors(const EncodeInput& input, const StopCheck& stop,
+                               PreparedText* prepared);
 
 }  // namespace longspan

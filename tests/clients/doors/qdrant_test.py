@@ -71,14 +71,13 @@ class NeighboursTest(unittest.TestCase):
 
 class WordsTest(unittest.TestCase):
     def test_the_example_of_the_documentation_prints_what_stands_behind_it(self):
-        door.harness.install()
         text = (door.SOURCE / "docs/lexical.md").read_text(encoding="utf-8")
         examples = re.findall(r"^```python\n(.*?)^```\n\n```text\n(.*?)^```\n", text, re.M | re.S)
         self.assertEqual(len(examples), 1)
         for code, output in examples:
             printed = io.StringIO()
             with contextlib.redirect_stdout(printed):
-                exec(compile(code.replace("127.0.0.1:50051", server.grpc), "lexical.md", "exec"), {})
+                exec(compile(code.replace("http://127.0.0.1:8080", server.url), "lexical.md", "exec"), {})
             self.assertEqual(printed.getvalue(), output)
 
 

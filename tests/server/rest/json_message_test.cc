@@ -9,6 +9,7 @@
 #include <gtest/gtest.h>
 #include <longspan/v1/encoder.pb.h>
 
+#include <cmath>
 #include <memory>
 #include <random>
 #include <set>
@@ -78,6 +79,10 @@ class Filler {
       }
       case FieldDescriptor::CPPTYPE_UINT64:
         return reflection.SetUInt64(message, &field, random_());
+      case FieldDescriptor::CPPTYPE_DOUBLE:
+        return reflection.SetDouble(
+            message, &field,
+            std::ldexp(static_cast<double>(random_()), static_cast<int>(random_() % 200) - 150));
       case FieldDescriptor::CPPTYPE_BOOL:
         return reflection.SetBool(message, &field, random_() % 2 == 0);
       case FieldDescriptor::CPPTYPE_ENUM: {
@@ -159,6 +164,10 @@ TEST(JsonMessageTest, RefusesAndNamesTheFieldAsTheContractDoes) {
       {R"({"options":{"pooling":"MEAN"}})", "options.pooling", "'POOLING_MEAN'"},
       {R"({"options":{"pooling":99}})", "options.pooling", "is the number 99"},
       {R"({"options":{"normalize":"yes"}})", "options.normalize", "allowed: true or false"},
+      {R"({"options":{"lexical":{"k1":"1.2"}}})", "options.lexical.k1",
+       "is '1.2'; allowed: a number"},
+      {R"({"options":{"lexical":{"stopWords":[1]}}})", "options.lexical.stop_words[0]",
+       "is a number; allowed: a string"},
       {R"({"options":[]})", "options", "allowed: an object"}};
   for (const BadCase& bad : cases) {
     v1::EncodeRequest request;

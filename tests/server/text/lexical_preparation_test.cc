@@ -22,11 +22,11 @@ class LexicalPreparationTest : public ::testing::Test {
     prepared_.tokens_total = prepared_.tokens_used = 10;
   }
 
-  absl::Status Add(const std::string& text, int64_t max_span_words = 0) {
+  absl::Status Add(const std::string& text) {
     input_.text = text;
     if (prepared_.tokens_used == prepared_.tokens_total)
       prepared_.used_text = {{0, static_cast<int64_t>(text.size())}};
-    return AddLexicalVectors(input_, max_span_words, stop_, &prepared_);
+    return AddLexicalVectors(input_, stop_, &prepared_);
   }
   void AddSpan(int64_t begin, int64_t end) {
     PreparedSpan span;
@@ -155,16 +155,22 @@ TEST_F(LexicalPreparationTest, ALongTextReadInParts_HasTheSameWords) {
 }
 
 TEST_F(LexicalPreparationTest, WordsOfSpansTogether_AreBounded) {
-  for (int i = 0; i < 5; ++i) AddSpan(0, 7);
-  const absl::Status refused = Add("a b c d", 19);
+  for (int64_t i = 0; i < kFreeSpanWords / 4; ++i) AddSpan(0, 7);
+  EXPECT_TRUE(Add("a b c d").ok());
+  AddSpan(0, 1);
+  const absl::Status refused = Add("a b c d");
   EXPECT_EQ(refused.code(), absl::StatusCode::kInvalidArgument);
   EXPECT_EQ(FieldOf(refused).value_or(""), "inputs[0].spans");
   EXPECT_THAT(std::string(refused.message()),
-              HasSubstr("have 20 words together; allowed with lexical vectors: at most 19"));
-  EXPECT_TRUE(Add("a b c d", 20).ok());
-  EXPECT_TRUE(Add("a b c d", 0).ok()) << "no bound";
-  prepared_.spans.resize(1);
-  EXPECT_TRUE(Add("a b c d", 1).ok()) << "as many as the text has";
+              HasSubstr("have 65537 words together; allowed with lexical vectors: at most 65536"));
+  // A long text may have more.
+  prepared_.spans.clear();
+  std::string text;
+  for (int64_t i = 0; i < kFreeSpanWords; ++i) text += "a ";
+  for (int i = 0; i < 16; ++i) AddSpan(0, static_cast<int64_t>(text.size()));
+  EXPECT_TRUE(Add(text).ok());
+  AddSpan(0, 1);
+  EXPECT_FALSE(Add(text).ok());
 }
 
 TEST_F(LexicalPreparationTest, WhatNobodyWaitsForEnds) {
