@@ -140,6 +140,11 @@ void AddEncode(CLI::App* app, EncodeCommand* command) {
                   "print only the 5 passages that answer this best, as `search` finds them; with "
                   "--spans the 5 spans whose vectors are nearest");
   AddEncoding(app, command);
+  CLI::Option* lexical = app->add_flag("--lexical", command->lexical,
+                                       "the words' weights too, for stores of sparse vectors");
+  app->add_option("--lexical-language", command->lexical_language,
+                  "whose rules make stems of the words, as german; none = none; default: english")
+      ->needs(lexical);
 }
 
 void AddSearch(CLI::App* app, SearchCommand* command) {

@@ -42,10 +42,12 @@ struct EncodeCommand {
   int span_max_tokens = 0;  // longer spans are divided; 0 = none
   int64_t max_tokens = 0;   // longest text in tokens; 0 = the server's limit
   std::string truncation = "reject";
-  std::string pooling;      // empty = the model's own
-  std::string prompt_name;  // empty = the model's default
-  std::string query;        // print what answers it best instead of JSON
-  int dimensions = 0;       // values to keep of each vector; 0 = all
+  std::string pooling;           // empty = the model's own
+  std::string prompt_name;       // empty = the model's default
+  std::string query;             // print what answers it best instead of JSON
+  int dimensions = 0;            // values to keep of each vector; 0 = all
+  bool lexical = false;          // lexical vectors too
+  std::string lexical_language;  // of their stems; empty = english
 };
 
 // `plain`: the environment asks for no colour (NO_COLOR).

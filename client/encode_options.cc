@@ -47,6 +47,7 @@ v1::EncodeOptions OptionsOf(const EncodeCommand& command) {
   options.set_dimensions(static_cast<uint32_t>(command.dimensions));
   options.set_max_tokens(static_cast<uint64_t>(command.max_tokens));
   options.set_prompt_name(command.prompt_name);
+  if (command.lexical) options.mutable_lexical()->set_language(command.lexical_language);
   return options;
 }
 

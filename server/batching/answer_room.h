@@ -27,6 +27,8 @@ class AnswerRoom {
   static constexpr int64_t kTextBytes = 128;
   // Of one span, beside its vector: three ranges of two numbers, and the lengths of it all.
   static constexpr int64_t kSpanBytes = 80;
+  // Of one entry of a lexical vector: two numbers with their names as JSON, the widest form.
+  static constexpr int64_t kLexicalBytes = 40;
 
   // `vector_bytes`: of one vector as it is sent. `admission` outlives the object.
   AnswerRoom(Admission* admission, std::string client, int64_t vector_bytes)

@@ -39,6 +39,7 @@ AdmissionClaim ClaimFor(const EncodeInput& input, int64_t max_tokens) {
   // A text that is too long and may not be cut is refused after the tokenizer; until then it counts
   // no more tokens than the bound either.
   (input.truncation == Truncation::kWindows ? claim.piece_tokens : claim.max_tokens) = max_tokens;
+  if (NeedsNoPass(input)) claim.max_tokens = 1;  // its bytes are all that it costs
   return claim;
 }
 

@@ -10,6 +10,7 @@
 #include "core/error_details.h"
 #include "server/batching/answer_room.h"
 #include "server/batching/token_vector_buffer.h"
+#include "server/text/lexical_preparation.h"
 #include "server/text/text_preparation.h"
 
 namespace longspan {
@@ -37,7 +38,11 @@ absl::StatusOr<PreparedText> PrepareWithoutThrowing(const EncodeInput& input,
                                                     const PreparationContext& context,
                                                     const PreparationControl& control) {
   try {
-    return PrepareText(input, context, control);
+    absl::StatusOr<PreparedText> prepared = PrepareText(input, context, control);
+    if (!prepared.ok() || !input.lexical.has_value()) return prepared;
+    absl::Status status = AddLexicalVectors(input, control.stop, &*prepared);
+    if (!status.ok()) return status;
+    return prepared;
   } catch (const std::bad_alloc&) {
     return WithReason(WithRetryAfter(absl::ResourceExhaustedError(absl::StrCat(
                                          input.field, " does not fit in the memory that is free")),
@@ -87,7 +92,10 @@ absl::Status EncodePipeline::Reserve(EncodeTask& task, const PreparedText& prepa
   if (status.ok() && task.answer() != nullptr) {
     status = task.answer()->AddText(!prepared.document.empty(),
                                     static_cast<int64_t>(prepared.spans.size()));
-    if (status.ok()) status = task.answer()->Add(token_vector_bytes);
+    if (status.ok()) {
+      status = task.answer()->Add(token_vector_bytes +
+                                  prepared.num_lexical_values() * AnswerRoom::kLexicalBytes);
+    }
     if (absl::IsInvalidArgument(status)) status = AtField(status, task.input().field);
   }
   if (status.ok()) status = task.CheckAnswer(prepared);

@@ -2,9 +2,11 @@
 
 #include <longspan/v1/encoder.pb.h>
 
+#include <memory>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "server/rest/json_message.h"
 #include "server/rest/json_writer.h"
 #include "server/wire/enums.h"
@@ -36,6 +38,15 @@ void AppendVectorJson(const std::vector<float>& values, VectorFormat format, std
                   R"(","dimensions":)", values.size(), "}");
 }
 
+// Nothing where there is none.
+void AppendLexicalJson(const std::shared_ptr<const LexicalVector>& vector, std::string* out) {
+  if (vector == nullptr) return;
+  absl::StrAppend(out, R"(,"lexical":{"indices":[)", absl::StrJoin(vector->indices, ","),
+                  R"(],"values":)");
+  AppendJsonFloats(vector->values, out);
+  out->push_back('}');
+}
+
 void AppendSpanJson(const EncodedSpan& span, VectorFormat format, std::string* out) {
   out->push_back('{');
   if (span.bytes.end > 0) {  // a span of token_ids has neither bytes nor characters
@@ -49,6 +60,7 @@ void AppendSpanJson(const EncodedSpan& span, VectorFormat format, std::string* o
   AppendRange(span.tokens.begin, span.tokens.end, out);
   out->append(R"(,"vector":)");
   AppendVectorJson(span.vector, format, out);
+  AppendLexicalJson(span.lexical, out);
   out->push_back('}');
 }
 
@@ -86,6 +98,7 @@ void AppendEncodingJson(const EncodedDocument& document, std::string_view id, Ve
     }
     out->push_back(']');
   }
+  AppendLexicalJson(document.lexical, out);
   out->push_back('}');
 }
 

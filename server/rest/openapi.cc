@@ -318,6 +318,8 @@ Json SearchAnswerSchema() {
           {"required", {"results", "queryTokens", "documentsTokens", "timings"}}};
 }
 
+Json WordAnswer() { return ObjectWith({{"index", {{"type", "integer"}}}, {"value", Number()}}); }
+
 std::vector<Operation> Operations(int64_t most) {
   const Json vectors = ListOf(ListOf(Number()));
   return {
@@ -415,6 +417,12 @@ std::vector<Operation> Operations(int64_t most) {
        .answer = {{"anyOf",
                    Json::array({ListOf({{"type", "object"}, {"required", {"index", "score"}}}),
                                 RerankAnswer()})}}},
+      {.path = "/embed_sparse",
+       .tag = "text-embeddings-inference",
+       .summary = "The words of each text with their weights; the model does not run.",
+       .errors = Errors::kTei,
+       .request = ObjectOf(TeiEmbedSparseFields(), most),
+       .answer = ListOf(ListOf(WordAnswer()))},
       {.path = "/tokenize",
        .tag = "text-embeddings-inference",
        .summary = "The tokens of each text, with their places in characters.",

@@ -115,12 +115,37 @@ class TeiRequest : public BatchRequest {
   IgnoredFields ignored_;
 };
 
+// What of each text is wanted.
+enum class Wanted { kVector, kTokens, kWords };
+
+std::span<const JsonField> FieldsOf(Wanted wanted) {
+  switch (wanted) {
+    case Wanted::kTokens:
+      return TeiEmbedAllFields();
+    case Wanted::kWords:
+      return TeiEmbedSparseFields();
+    default:
+      return TeiEmbedFields();
+  }
+}
+
+// [{"index":17,"value":1.5},...]
+void AppendWordsJson(const LexicalVector& words, std::string* out) {
+  out->push_back('[');
+  for (size_t i = 0; i < words.indices.size(); ++i) {
+    absl::StrAppend(out, i > 0 ? "," : "", R"({"index":)", words.indices[i], R"(,"value":)");
+    AppendJsonFloat(words.values[i], out);
+    out->push_back('}');
+  }
+  out->push_back(']');
+}
+
 class EmbedRequest final : public TeiRequest {
  public:
-  explicit EmbedRequest(bool all_tokens) : all_tokens_(all_tokens) {}
+  explicit EmbedRequest(Wanted wanted) : wanted_(wanted) {}
 
   absl::StatusOr<Work> Read(const ServiceParts& parts, std::string body) override {
-    auto fields = ReadBody(parts, body, all_tokens_ ? TeiEmbedAllFields() : TeiEmbedFields());
+    auto fields = ReadBody(parts, body, FieldsOf(wanted_));
     if (!fields.ok()) return fields.status();
     body = {};
     auto inputs = TakeInputs(fields->Find(kInputs), kInputs, parts.options->max_texts_per_request);
@@ -166,8 +191,13 @@ class EmbedRequest final : public TeiRequest {
     options.set_truncation(!fields.Bool("truncate", false) ? v1::TRUNCATION_REJECT
                            : left                          ? v1::TRUNCATION_TAIL
                                                            : v1::TRUNCATION_HEAD);
+    if (wanted_ == Wanted::kWords) {
+      absl::Status status = AskForWords(fields.String("prompt_name"), &options);
+      if (!status.ok()) return status;
+      return options;
+    }
     options.set_prompt_name(fields.String("prompt_name"));
-    if (all_tokens_) {
+    if (wanted_ == Wanted::kTokens) {
       if (!model.multi_vector.has_value()) options.set_normalize(false);
       return options;
     }
@@ -182,18 +212,20 @@ class EmbedRequest final : public TeiRequest {
   }
 
   std::shared_ptr<ItemWork> MakeWork(EncodeInput input) const {
-    if (all_tokens_) {
+    if (wanted_ == Wanted::kTokens) {
       input.options.document_vector = false;
       return std::make_shared<TokensWork>(std::move(input));
     }
+    if (wanted_ == Wanted::kWords) input.prompt.clear();  // the model's default
     return std::make_shared<JsonTextWork>(
         std::move(input), VectorFormat::kFloat32, &InTeiHttpWords,
-        [](const EncodedDocument& document, const StageTimings&, std::string* out) {
+        [wanted = wanted_](const EncodedDocument& document, const StageTimings&, std::string* out) {
+          if (wanted == Wanted::kWords) return AppendWordsJson(*document.lexical, out);
           AppendJsonFloats(document.vector, out);
         });
   }
 
-  const bool all_tokens_;
+  const Wanted wanted_;
 };
 
 class JsonTokenSink final : public TokenSink {
@@ -356,6 +388,18 @@ std::span<const JsonField> TeiEmbedAllFields() {
   return fields;
 }
 
+std::span<const JsonField> TeiEmbedSparseFields() {
+  static const std::vector<JsonField> fields = {
+      Inputs(JsonType::kTexts, "The texts."),
+      Truncate(),
+      Direction(),
+      {.name = "prompt_name",
+       .type = JsonType::kString,
+       .description = "query: the texts are questions, whose words weigh 1 each. document, the "
+                      "default: weights of BM25. No prompt is put in front."}};
+  return fields;
+}
+
 std::span<const JsonField> TeiTokenizeFields() {
   static const std::vector<JsonField> fields = {
       Inputs(JsonType::kTexts, "The texts."),
@@ -401,10 +445,12 @@ void AddTeiRoutes(const ServiceParts* parts, const std::function<bool()>& ready,
   // TEI answers POST / for the first task of its model, and some clients know that route alone.
   for (const char* path : {"/embed", "/"}) {
     http->AddAsyncRoute("POST", path, options,
-                        Batch<EmbedRequest>(RpcMethod::kHttpEmbed, parts, false));
+                        Batch<EmbedRequest>(RpcMethod::kHttpEmbed, parts, Wanted::kVector));
   }
   http->AddAsyncRoute("POST", "/embed_all", options,
-                      Batch<EmbedRequest>(RpcMethod::kHttpEmbedAll, parts, true));
+                      Batch<EmbedRequest>(RpcMethod::kHttpEmbedAll, parts, Wanted::kTokens));
+  http->AddAsyncRoute("POST", "/embed_sparse", options,
+                      Batch<EmbedRequest>(RpcMethod::kHttpEmbedSparse, parts, Wanted::kWords));
   http->AddAsyncRoute("POST", "/tokenize", options,
                       Batch<TokenizeRequest>(RpcMethod::kHttpTokenize, parts));
   http->AddAsyncRoute("POST", "/decode", options,
@@ -417,7 +463,6 @@ void AddTeiRoutes(const ServiceParts* parts, const std::function<bool()>& ready,
                      : TeiRefusal(absl::UnavailableError("the server is not serving"));
     });
   }
-  AddUnserved("/embed_sparse", kNoSparse, *parts, http);
   AddUnserved("/predict", kNoClassifier, *parts, http);
 }
 

@@ -1,6 +1,6 @@
-// The HTTP routes of text-embeddings-inference: /embed (also POST / and /embed_all), /tokenize,
-// /decode, /info, /health and /ping. /embed_sparse and /predict are refused with a reason. /rerank
-// is in rerank_routes.h.
+// The HTTP routes of text-embeddings-inference: /embed (also POST /), /embed_all, /embed_sparse,
+// /tokenize, /decode, /info, /health and /ping. /predict is refused with a reason; /rerank is in
+// rerank_routes.h.
 //
 // Answers carry TEI's headers: x-compute-tokens, x-total-time and their like, in milliseconds.
 // Errors have TEI's form and codes: 413 too large, 422 not as it must be, 400 empty.
@@ -17,9 +17,10 @@
 
 namespace longspan {
 
-// What POST /embed, /embed_all, /tokenize and /decode read.
+// What POST /embed, /embed_all, /embed_sparse, /tokenize and /decode read.
 std::span<const JsonField> TeiEmbedFields();
 std::span<const JsonField> TeiEmbedAllFields();
+std::span<const JsonField> TeiEmbedSparseFields();
 std::span<const JsonField> TeiTokenizeFields();
 std::span<const JsonField> TeiDecodeFields();
 

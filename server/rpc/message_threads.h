@@ -48,8 +48,14 @@ absl::Status OnRequestThread(TokenizerPool* pool, const std::string& client, int
 inline int64_t NumValues(const EncodedDocument& document) {
   const int64_t of_a_span =
       document.spans.empty() ? 0 : static_cast<int64_t>(document.spans.front().vector.size());
-  return static_cast<int64_t>(document.vector.size()) +
-         static_cast<int64_t>(document.spans.size()) * of_a_span;
+  int64_t values = static_cast<int64_t>(document.vector.size()) +
+                   static_cast<int64_t>(document.spans.size()) * of_a_span;
+  if (document.lexical != nullptr) {
+    values += 2 * document.lexical->size();
+    for (const EncodedSpan& span : document.spans)
+      values += span.lexical == nullptr ? 0 : 2 * span.lexical->size();
+  }
+  return values;
 }
 
 // Calls `make` once, now or on a thread of `pool`; also where the pool no longer takes jobs.

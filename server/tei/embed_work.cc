@@ -21,6 +21,9 @@ constexpr int64_t kRowsPerBlock = 256;
 // Tokens that a tokenizer may put around a text, and more.
 constexpr int64_t kFrameTokens = 64;
 
+// A SparseValue as a field: an index of at most 5 bytes, a float, their tags and the length.
+constexpr int64_t kSparseValueBytes = 13;
+
 }  // namespace
 
 absl::Status EmbedWork::Read(const ServiceParts& parts, const grpc::ByteBuffer& message) {
@@ -84,6 +87,41 @@ absl::Status EmbedAllWork::MakeAnswer(grpc::ByteBuffer* answer) {
     }
   }
   tei::v1::EmbedAllResponse rest;
+  FillMetadata(characters_, document_.tokens_used, timings_, rest.mutable_metadata());
+  writer.Append(rest);
+  std::vector<grpc::Slice> slices;
+  writer.Finish(&slices);
+  *answer = grpc::ByteBuffer(slices.data(), slices.size());
+  return absl::OkStatus();
+}
+
+absl::Status EmbedSparseWork::Read(const ServiceParts& parts, const grpc::ByteBuffer& message) {
+  tei::v1::EmbedSparseRequest request;
+  if (absl::Status status = ParseRequest(parts, message, &request); !status.ok()) return status;
+  auto input = DecodeEmbedSparseRequest(&request, parts.decoding());
+  if (!input.ok()) return input.status();
+  input_ = *std::move(input);
+  characters_ = CountCharacters(input_.text);
+  return absl::OkStatus();
+}
+
+// A word and what stands before the next one have at least two bytes of the text.
+int64_t EmbedSparseWork::MostAnswerBytes(const ServiceParts& /*parts*/) const {
+  return static_cast<int64_t>(input_.text.size()) / 2 * kSparseValueBytes;
+}
+
+absl::Status EmbedSparseWork::Translate(absl::Status status) const { return InTeiWords(status); }
+
+absl::Status EmbedSparseWork::MakeAnswer(grpc::ByteBuffer* answer) {
+  SliceWriter writer;
+  tei::v1::SparseValue value;
+  const LexicalVector& words = *document_.lexical;
+  for (size_t i = 0; i < words.indices.size(); ++i) {
+    value.set_index(words.indices[i]);
+    value.set_value(words.values[i]);
+    writer.AppendField(tei::v1::EmbedSparseResponse::kSparseEmbeddingsFieldNumber, value);
+  }
+  tei::v1::EmbedSparseResponse rest;
   FillMetadata(characters_, document_.tokens_used, timings_, rest.mutable_metadata());
   writer.Append(rest);
   std::vector<grpc::Slice> slices;

@@ -1,5 +1,5 @@
-// EmbedWork and EmbedAllWork: Embed and EmbedAll of tei.v1: one text, and its pooled vector or the
-// vectors of its tokens.
+// EmbedWork, EmbedAllWork and EmbedSparseWork: Embed, EmbedAll and EmbedSparse of tei.v1: one text,
+// and its pooled vector, the vectors of its tokens or its words.
 //
 // The token vectors travel in one message. Their bytes are counted twice while they are computed:
 // as token vectors (TokenVectorBuffer) and as part of the answer (AnswerRoom), which refuses a text
@@ -44,6 +44,18 @@ class EmbedAllWork final : public EncodeWork {
   int64_t characters_ = 0;  // of the text
   int64_t width_ = 0;       // values of a token's vector
   std::shared_ptr<TokenVectorBuffer> rows_;
+};
+
+class EmbedSparseWork final : public EncodeWork {
+ public:
+  absl::Status Read(const ServiceParts& parts, const grpc::ByteBuffer& message) override;
+  int64_t MostAnswerBytes(const ServiceParts& parts) const override;
+  absl::Status MakeAnswer(grpc::ByteBuffer* answer) override;
+
+ private:
+  absl::Status Translate(absl::Status status) const override;
+
+  int64_t characters_ = 0;  // of the text
 };
 
 }  // namespace longspan

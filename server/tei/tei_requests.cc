@@ -22,7 +22,7 @@ absl::Status CheckTokenizer(const DecodingContext& context) {
       "token_ids");
 }
 
-// What EmbedRequest and EmbedAllRequest have in common.
+// What EmbedRequest, EmbedAllRequest and EmbedSparseRequest have in common.
 template <typename Request>
 absl::StatusOr<EncodeInput> DecodeText(Request* request, v1::EncodeOptions options,
                                        const DecodingContext& context) {
@@ -30,7 +30,7 @@ absl::StatusOr<EncodeInput> DecodeText(Request* request, v1::EncodeOptions optio
   const auto truncation = TruncationOf(request->truncate(), request->truncation_direction());
   if (!truncation.ok()) return truncation.status();
   options.set_truncation(*truncation);
-  options.set_prompt_name(std::move(*request->mutable_prompt_name()));
+  if (!options.has_lexical()) options.set_prompt_name(std::move(*request->mutable_prompt_name()));
   v1::Input input;
   input.set_text(std::move(*request->mutable_inputs()));
   auto decoded = DecodeInput(&input, options, kField, context);
@@ -69,6 +69,27 @@ absl::StatusOr<EncodeInput> DecodeEmbedAllRequest(tei::v1::EmbedAllRequest* requ
   if (!context.model->multi_vector.has_value()) options.set_normalize(false);
   auto input = DecodeText(request, std::move(options), context);
   if (input.ok()) input->options.document_vector = false;
+  return input;
+}
+
+absl::Status AskForWords(const std::string& prompt_name, v1::EncodeOptions* options) {
+  const bool query = prompt_name == "query";
+  if (!query && !prompt_name.empty() && prompt_name != "document") {
+    return InvalidField("prompt_name", absl::StrCat("is ", Quoted(prompt_name),
+                                                    "; allowed for words: query, document"));
+  }
+  options->mutable_lexical()->set_query(query);
+  options->set_include_document_vector(false);
+  return absl::OkStatus();
+}
+
+absl::StatusOr<EncodeInput> DecodeEmbedSparseRequest(tei::v1::EmbedSparseRequest* request,
+                                                     const DecodingContext& context) {
+  v1::EncodeOptions options;
+  absl::Status status = AskForWords(request->prompt_name(), &options);
+  if (!status.ok()) return status;
+  auto input = DecodeText(request, std::move(options), context);
+  if (input.ok()) input->prompt.clear();  // the model's default
   return input;
 }
 

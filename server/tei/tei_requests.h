@@ -27,6 +27,12 @@ absl::StatusOr<EncodeInput> DecodeEmbedRequest(tei::v1::EmbedRequest* request,
 // Token vectors alone, as the model gives them. The sink is the caller's part.
 absl::StatusOr<EncodeInput> DecodeEmbedAllRequest(tei::v1::EmbedAllRequest* request,
                                                   const DecodingContext& context);
+// The lexical vector alone (server/text/lexical_vector.h), for which the model does not run.
+absl::StatusOr<EncodeInput> DecodeEmbedSparseRequest(tei::v1::EmbedSparseRequest* request,
+                                                     const DecodingContext& context);
+// Makes the options of longspan.v1 ask for the lexical vector alone. `prompt_name`: query, document
+// or empty; INVALID_ARGUMENT, which names prompt_name, for another.
+absl::Status AskForWords(const std::string& prompt_name, v1::EncodeOptions* options);
 // INVALID_ARGUMENT, FAILED_PRECONDITION where the model has no tokenizer.
 absl::Status CheckTokenizeRequest(const tei::v1::EncodeRequest& request,
                                   const DecodingContext& context);
@@ -38,8 +44,6 @@ absl::Status CheckDecodeRequest(const tei::v1::DecodeRequest& request,
 absl::StatusOr<v1::Truncation> TruncationOf(bool truncate, tei::v1::TruncationDirection direction);
 
 // Why methods and routes that exist in TEI are not served.
-inline constexpr char kNoSparse[] =
-    "the model has no sparse vectors; use Embed, or EmbedAll for a vector of each token";
 inline constexpr char kNoClassifier[] =
     "the model is no classifier; use Embed, and classify its vectors on your side";
 inline constexpr char kNoRerankStream[] =

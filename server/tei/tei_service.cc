@@ -97,14 +97,16 @@ TeiService::TeiService(const ServiceParts* parts) {
   Serve("/tei.v1.Embed/EmbedAll", StartUnary<EmbedAllWork>(RpcMethod::kTeiEmbedAll, parts));
   Serve("/tei.v1.Embed/EmbedAllStream",
         StartStream<EmbedAllWork>(RpcMethod::kTeiEmbedAllStream, parts));
+  Serve("/tei.v1.Embed/EmbedSparse",
+        StartUnary<EmbedSparseWork>(RpcMethod::kTeiEmbedSparse, parts));
+  Serve("/tei.v1.Embed/EmbedSparseStream",
+        StartStream<EmbedSparseWork>(RpcMethod::kTeiEmbedSparseStream, parts));
   Serve("/tei.v1.Tokenize/Tokenize", StartUnary<TokenizeWork>(RpcMethod::kTeiTokenize, parts));
   Serve("/tei.v1.Tokenize/TokenizeStream",
         StartStream<TokenizeWork>(RpcMethod::kTeiTokenizeStream, parts));
   Serve("/tei.v1.Tokenize/Decode", StartUnary<DecodeWork>(RpcMethod::kTeiDecode, parts));
   Serve("/tei.v1.Tokenize/DecodeStream",
         StartStream<DecodeWork>(RpcMethod::kTeiDecodeStream, parts));
-  Serve("/tei.v1.Embed/EmbedSparse", StartUnserved(kNoSparse, parts));
-  Serve("/tei.v1.Embed/EmbedSparseStream", StartUnserved(kNoSparse, parts));
   Serve("/tei.v1.Predict/Predict", StartUnserved(kNoClassifier, parts));
   Serve("/tei.v1.Predict/PredictPair", StartUnserved(kNoClassifier, parts));
   Serve("/tei.v1.Predict/PredictStream", StartUnserved(kNoClassifier, parts));

@@ -26,6 +26,10 @@ std::string_view RpcMethodName(RpcMethod method) {
       return "tei.EmbedAll";
     case RpcMethod::kTeiEmbedAllStream:
       return "tei.EmbedAllStream";
+    case RpcMethod::kTeiEmbedSparse:
+      return "tei.EmbedSparse";
+    case RpcMethod::kTeiEmbedSparseStream:
+      return "tei.EmbedSparseStream";
     case RpcMethod::kTeiTokenize:
       return "tei.Tokenize";
     case RpcMethod::kTeiTokenizeStream:
@@ -52,6 +56,8 @@ std::string_view RpcMethodName(RpcMethod method) {
       return "http.search";
     case RpcMethod::kHttpRerank:
       return "http.rerank";
+    case RpcMethod::kHttpEmbedSparse:
+      return "http.embed_sparse";
     case RpcMethod::kHttpTokenize:
       return "http.tokenize";
     case RpcMethod::kHttpDecode:
@@ -73,11 +79,14 @@ bool Encodes(RpcMethod method) {
     case RpcMethod::kTeiEmbedStream:
     case RpcMethod::kTeiEmbedAll:
     case RpcMethod::kTeiEmbedAllStream:
+    case RpcMethod::kTeiEmbedSparse:
+    case RpcMethod::kTeiEmbedSparseStream:
     case RpcMethod::kHttpEncode:
     case RpcMethod::kHttpEncodeStream:
     case RpcMethod::kHttpEncodeTokens:
     case RpcMethod::kHttpEmbed:
     case RpcMethod::kHttpEmbedAll:
+    case RpcMethod::kHttpEmbedSparse:
     case RpcMethod::kOpenAiEmbeddings:
     case RpcMethod::kCohereEmbed:
       return true;
@@ -91,6 +100,7 @@ bool IsStream(RpcMethod method) {
     case RpcMethod::kEncodeStream:
     case RpcMethod::kTeiEmbedStream:
     case RpcMethod::kTeiEmbedAllStream:
+    case RpcMethod::kTeiEmbedSparseStream:
     case RpcMethod::kTeiTokenizeStream:
     case RpcMethod::kTeiDecodeStream:
     case RpcMethod::kHttpEncodeStream:

@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -15,6 +16,7 @@
 #include "core/model_info.h"
 #include "core/token_batch.h"
 #include "core/tokenizer/tokenizer.h"
+#include "server/text/lexical_vector.h"
 
 namespace longspan {
 
@@ -56,6 +58,8 @@ struct EncodeInput {
   // states of the whole text (late chunking).
   bool independent_spans = false;
 
+  std::optional<LexicalOptions> lexical;  // only with `text`; nullopt = no lexical vectors
+
   // What the caller wants: pooling, normalize, dimensions, document_vector and token_sink (called
   // while the batch runs). PrepareText fills in the other fields, piece by piece.
   EncodeOptions options;
@@ -67,11 +71,18 @@ struct EncodeInput {
   LshOptions lsh;
 };
 
+// Whether only words are wanted, for which the model does not run.
+inline bool NeedsNoPass(const EncodeInput& input) {
+  return input.lexical.has_value() && !input.options.document_vector && !input.options.token_sink &&
+         input.span_policy == SpanPolicy::kNone;
+}
+
 struct EncodedSpan {
   TextRange bytes;       // of the text, without the prompt; (0, 0) for token_ids
   TextRange characters;  // of the text, without the prompt; (0, 0) for token_ids
   TokenRange tokens;     // of the whole text, special tokens counted
   std::vector<float> vector;
+  std::shared_ptr<const LexicalVector> lexical;  // null where none is wanted
 };
 
 struct EncodedDocument {
@@ -82,6 +93,7 @@ struct EncodedDocument {
   bool truncated = false;    // tokens_used < tokens_total
   // Byte ranges of the text that the model read, ascending; empty for token_ids.
   std::vector<TextRange> used_text;
+  std::shared_ptr<const LexicalVector> lexical;  // null where none is wanted
 };
 
 }  // namespace longspan

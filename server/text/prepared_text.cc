@@ -62,18 +62,26 @@ int64_t PreparedText::num_piece_tokens() const {
   return total;
 }
 
+int64_t PreparedText::num_lexical_values() const {
+  int64_t total = lexical == nullptr ? 0 : lexical->size();
+  for (const PreparedSpan& span : spans)
+    total += span.lexical == nullptr ? 0 : span.lexical->size();
+  return total;
+}
+
 EncodedDocument JoinPieces(const PreparedText& prepared, std::vector<EncodedText> encoded) {
   EncodedDocument document;
   document.vector = Join(prepared.document, prepared.normalize_joined, encoded);
   document.spans.reserve(prepared.spans.size());
   for (const PreparedSpan& span : prepared.spans) {
     document.spans.push_back({span.bytes, span.characters, span.tokens,
-                              Join(span.parts, prepared.normalize_joined, encoded)});
+                              Join(span.parts, prepared.normalize_joined, encoded), span.lexical});
   }
   document.tokens_total = prepared.tokens_total;
   document.tokens_used = prepared.tokens_used;
   document.truncated = prepared.tokens_used < prepared.tokens_total;
   document.used_text = prepared.used_text;
+  document.lexical = prepared.lexical;
   return document;
 }
 

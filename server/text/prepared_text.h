@@ -45,6 +45,7 @@ struct PreparedSpan {
   TextRange characters;  // as in EncodedSpan
   TokenRange tokens;     // of the whole text, special tokens counted
   std::vector<VectorPart> parts;
+  std::shared_ptr<const LexicalVector> lexical;  // as in EncodedSpan
 };
 
 struct PreparedText {
@@ -54,14 +55,17 @@ struct PreparedText {
   std::vector<PreparedSpan> spans;
   // True: the vectors of the pieces are not normalised and the joined ones shall be.
   bool normalize_joined = false;
-  int64_t tokens_total = 0;          // as in EncodedDocument
-  int64_t tokens_used = 0;           // as in EncodedDocument
-  std::vector<TextRange> used_text;  // as in EncodedDocument
+  int64_t tokens_total = 0;                      // as in EncodedDocument
+  int64_t tokens_used = 0;                       // as in EncodedDocument
+  std::vector<TextRange> used_text;              // as in EncodedDocument
+  std::shared_ptr<const LexicalVector> lexical;  // as in EncodedDocument
   // Where EncodeInput::wants_token_places; else null.
   std::shared_ptr<const TokenPlaces> token_places;
 
   // Tokens that the encoder will read: what two windows share counts in both.
   int64_t num_piece_tokens() const;
+  // Entries of all lexical vectors together.
+  int64_t num_lexical_values() const;
 };
 
 // Averages the parts of each vector by weight, and normalises where asked. A single part is taken

@@ -44,13 +44,16 @@ class Planner {
     prepared_.spans = *std::move(spans);
     prepared_.lsh = input_.lsh;
     const bool late_chunking = !prepared_.spans.empty() && !input_.independent_spans;
-    const bool document = input_.options.document_vector || input_.options.token_sink ||
-                          input_.piece_sink || late_chunking;
+    const bool pass = input_.options.document_vector || input_.options.token_sink ||
+                      input_.piece_sink || late_chunking;
+    // Lexical vectors alone need no pass, only what truncation leaves of the text.
+    const bool document = pass || (input_.lexical.has_value() && !input_.independent_spans);
     for (const auto step : {&Planner::PlanDocument, &Planner::PlanSpans, &Planner::Admit,
                             &Planner::AddDocument, &Planner::AddIndependentSpans}) {
       const bool of_document = step == &Planner::PlanDocument || step == &Planner::AddDocument;
       if (of_document && !document) continue;
       if (absl::Status status = (this->*step)(); !status.ok()) return status;
+      if (!pass) kept_.clear();
     }
     return std::move(prepared_);
   }
@@ -288,8 +291,8 @@ class Planner {
     return low;
   }
 
-  // The first piece that reaches to the end of what the range has of the body. If that one does not
-  // hold all of it, none does. Prefix and suffix are in every piece.
+  // The first piece that reaches to the end of what the range has of the body: it holds all of it,
+  // or none does. Prefix and suffix are in every piece.
   size_t FirstPieceToTheEndOf(TokenRange tokens) const {
     const int64_t end = std::min(tokens.end, layout_.body.end);
     if (end <= std::max(tokens.begin, layout_.body.begin)) return 0;
@@ -313,7 +316,7 @@ class Planner {
     return absl::OkStatus();
   }
 
-  // The tokens of an independent span as a text of its own: exact for ids, an estimate for texts.
+  // The tokens of an independent span: exact for ids, an estimate for texts.
   int64_t TokensAlone(const PreparedSpan& span) const {
     if (!IsText(input_)) return span.tokens.size();
     const int64_t bytes = span.bytes.end - span.bytes.begin;
@@ -343,8 +346,7 @@ class Planner {
                  "bytes");
   }
 
-  // Each span is tokenised again as a text of its own, with prompt and special tokens, and becomes
-  // one piece.
+  // Each span becomes one piece: a text of its own, with prompt and special tokens.
   absl::Status AddIndependentSpans() {
     if (!input_.independent_spans) return absl::OkStatus();
     for (size_t i = 0; i < prepared_.spans.size(); ++i) {

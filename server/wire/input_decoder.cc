@@ -8,6 +8,7 @@
 #include "core/error_details.h"
 #include "core/token_batch.h"
 #include "server/wire/enums.h"
+#include "server/wire/lexical_codec.h"
 
 namespace longspan {
 namespace {
@@ -37,7 +38,8 @@ class InputDecoder {
     for (const auto step :
          {&InputDecoder::Id, &InputDecoder::Content, &InputDecoder::Role, &InputDecoder::Prompt,
           &InputDecoder::VectorOptions, &InputDecoder::Cutting, &InputDecoder::Globals,
-          &InputDecoder::Hashing, &InputDecoder::Spans, &InputDecoder::SpanPooling}) {
+          &InputDecoder::Hashing, &InputDecoder::Lexical, &InputDecoder::Spans,
+          &InputDecoder::SpanPooling}) {
       if (absl::Status status = (this->*step)(); !status.ok()) return status;
     }
     return std::move(input_);
@@ -230,6 +232,18 @@ class InputDecoder {
     return absl::OkStatus();
   }
 
+  absl::Status Lexical() {
+    if (!options_.has_lexical()) return absl::OkStatus();
+    if (input_.text.empty()) {
+      return InvalidField(input_.field + ".token_ids.ids",
+                          "have no words for options.lexical; allowed: text, or lexical unset");
+    }
+    auto lexical = DecodeLexicalOptions(options_.lexical());
+    if (!lexical.ok()) return lexical.status();
+    input_.lexical = *std::move(lexical);
+    return absl::OkStatus();
+  }
+
   absl::Status Spans() {
     const bool given = wire_->spans_size() > 0;
     const auto policy = DecodeSpanPolicy(options_.span_policy(), given);
@@ -257,10 +271,10 @@ class InputDecoder {
                      "a value of longspan.v1.SpanContext, 0..2");
     }
     input_.independent_spans = options_.span_context() == v1::SPAN_CONTEXT_INDEPENDENT;
-    if (!input_.options.document_vector && *policy == SpanPolicy::kNone) {
-      return InvalidField(
-          "options.include_document_vector",
-          "is false without spans, so nothing would come back; allowed: true, or spans");
+    if (!input_.options.document_vector && *policy == SpanPolicy::kNone && !input_.lexical) {
+      return InvalidField("options.include_document_vector",
+                          "is false without spans and lexical, so nothing would come back; "
+                          "allowed: true, or one of these");
     }
     if (absl::Status status = SpanSizes(); !status.ok()) return status;
     return *policy == SpanPolicy::kFixed ? FixedSpans() : absl::OkStatus();

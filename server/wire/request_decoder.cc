@@ -47,6 +47,8 @@ absl::StatusOr<EncodeInput> DecodeTokensInput(v1::EncodeTokensRequest* request,
   if (request->input().spans_size() > 0 || options.span_policy() > v1::SPAN_POLICY_NONE) {
     return InvalidField("options.span_policy", "asks for spans; allowed for token vectors: none");
   }
+  if (options.has_lexical())
+    return InvalidField("options.lexical", "is set; allowed for token vectors: unset");
   auto input = DecodeInput(request->mutable_input(), options, "input", context);
   if (!input.ok()) return WithInput(input.status(), "input", request->input().id());
   input->options.document_vector = false;

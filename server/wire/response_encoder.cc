@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "server/wire/enums.h"
+#include "server/wire/lexical_codec.h"
 #include "server/wire/serialized.h"
 
 namespace longspan {
@@ -48,6 +49,7 @@ void FillPlace(const Span& span, v1::SpanEncoding* out) {
 void FillSpan(const EncodedSpan& span, VectorFormat format, v1::SpanEncoding* out) {
   FillPlace(span, out);
   FillVector(span.vector, format, out->mutable_vector());
+  if (span.lexical != nullptr) FillLexical(*span.lexical, out->mutable_lexical());
 }
 
 // `Text`: one with its vectors, or one that is merely prepared.
@@ -62,6 +64,11 @@ void FillUse(const Text& text, v1::Encoding* out) {
 // A field of so many bytes inside a message, whose number is below 16: with its tag and length.
 int64_t FieldBytes(int64_t bytes) {
   return 1 + static_cast<int64_t>(WireFormatLite::LengthDelimitedSize(static_cast<size_t>(bytes)));
+}
+
+// A field with a lexical vector; nothing where there is none.
+int64_t LexicalFieldBytes(const std::shared_ptr<const LexicalVector>& vector) {
+  return vector == nullptr ? 0 : FieldBytes(LexicalMessageBytes(*vector));
 }
 
 // A field with one vector.
@@ -83,7 +90,7 @@ uint64_t Nanoseconds(absl::Duration duration) {
 void AppendEncoding(int number, EncodedDocument document, std::string id, VectorFormat format,
                     std::vector<grpc::Slice>* out) {
   SliceWriter writer;
-  v1::Encoding encoding;  // all but the spans, which come last
+  v1::Encoding encoding;  // all but the fields behind the status, and the spans
   encoding.set_id(std::move(id));
   if (!document.vector.empty()) FillVector(document.vector, format, encoding.mutable_vector());
   FillUse(document, &encoding);
@@ -93,7 +100,13 @@ void AppendEncoding(int number, EncodedDocument document, std::string id, Vector
     message.Clear();
     FillSpan(span, format, &message);
     span.vector = {};
+    span.lexical = nullptr;
     writer.AppendField(v1::Encoding::kSpansFieldNumber, message);
+  }
+  if (document.lexical != nullptr) {
+    v1::LexicalVector lexical;
+    FillLexical(*document.lexical, &lexical);
+    writer.AppendField(v1::Encoding::kLexicalFieldNumber, lexical);
   }
   writer.FinishField(number, out);
 }
@@ -110,9 +123,10 @@ int64_t EncodingBytes(const PreparedText& text, int64_t id_bytes, VectorFormat f
   for (const PreparedSpan& span : text.spans) {
     place.Clear();
     FillPlace(span, &place);
-    bytes += FieldBytes(static_cast<int64_t>(place.ByteSizeLong()) + vector);
+    bytes += FieldBytes(static_cast<int64_t>(place.ByteSizeLong()) + vector +
+                        LexicalFieldBytes(span.lexical));
   }
-  return FieldBytes(bytes);
+  return FieldBytes(bytes + LexicalFieldBytes(text.lexical));
 }
 
 void FillTimings(const StageTimings& timings, v1::Timings* out) {

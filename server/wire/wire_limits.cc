@@ -273,6 +273,7 @@ WireLimits LimitsOfRequests(const DecodingContext& context) {
       {"longspan.v1.Input.spans", context.max_spans, "are", "", 0, kReasonMaxSpansPerText},
       {"longspan.v1.Input.global_attention_spans", max_globals, "are", "", 0, globals},
       {"longspan.v1.Input.global_token_positions", max_globals, "are", "", 0, globals},
+      {"longspan.v1.LexicalOptions.stop_words", kMaxStopWords, "are", "", 0, {}},
       {"tei.v1.DecodeRequest.ids", max_ids, "has", " ids", 1, kReasonMaxTextBytes},
       {"tei.v1.PredictPairRequest.inputs", max_texts, "has", " texts", 1, texts},
       {"tei.v1.RerankRequest.texts", max_texts, "has", " texts", 1, texts},

@@ -71,10 +71,10 @@ TEST_F(CommandsTest, Encode_PrintsJson_AndSendsWhatTheOptionsSay) {
         response->add_encodings()->set_tokens_total(7);
         return grpc::Status::OK;
       });
-  const Outcome outcome =
-      Run({"encode", TextFile("text.txt", "Grüße"), "--pooling", "mean-sqrt-len", "--truncation",
-           "head_tail", "--spans", "paragraphs", "--span-min-tokens", "16", "--span-max-tokens",
-           "256", "--dimensions", "128", "--prompt", "query"});
+  const Outcome outcome = Run(
+      {"encode", TextFile("text.txt", "Grüße"), "--pooling", "mean-sqrt-len", "--truncation",
+       "head_tail", "--spans", "paragraphs", "--span-min-tokens", "16", "--span-max-tokens", "256",
+       "--dimensions", "128", "--prompt", "query", "--lexical", "--lexical-language", "german"});
   EXPECT_EQ(outcome.exit_code, 0) << outcome.err;
   EXPECT_THAT(outcome.out, HasSubstr(R"("tokens_total":"7")"));
   EXPECT_THAT(outcome.out, HasSubstr(R"("truncated":false)"));
@@ -87,6 +87,16 @@ TEST_F(CommandsTest, Encode_PrintsJson_AndSendsWhatTheOptionsSay) {
   EXPECT_EQ(request.options().span_max_tokens(), 256u);
   EXPECT_EQ(request.options().dimensions(), 128u);
   EXPECT_EQ(request.options().prompt_name(), "query");
+  EXPECT_EQ(request.options().lexical().language(), "german");
+}
+
+TEST_F(CommandsTest, WordsAreAskedFor_WhereTheyAreWanted) {
+  Run({"encode", TextFile("text.txt", "text")});
+  EXPECT_FALSE(server_.last_request().options().has_lexical());
+  Run({"encode", TextFile("text.txt", "text"), "--lexical"});
+  EXPECT_TRUE(server_.last_request().options().has_lexical());
+  EXPECT_GE(Run({"encode", TextFile("text.txt", "text"), "--lexical-language", "german"}).exit_code,
+            100);
 }
 
 // A folder with two texts, of which the second answers.

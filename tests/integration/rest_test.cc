@@ -237,6 +237,29 @@ TEST_F(RestTest, TeiGivesTheVectorsOfAllTokens) {
   EXPECT_EQ(answer.body[1].size(), 4);
 }
 
+TEST_F(RestTest, TeiGivesTheWordsOfTexts_AsEncodeDoes) {
+  const RestAnswer answer =
+      Post(server_, "/embed_sparse", Json{{"inputs", {"The fox. A fox!", "..."}}});
+  ASSERT_EQ(answer.code, 200) << answer.http.body;
+  const RestAnswer encoded = Post(server_, "/encode", Json::parse(R"({
+      "inputs": [{"text": "The fox. A fox!"}],
+      "options": {"lexical": {}, "includeDocumentVector": false}})"));
+  ASSERT_EQ(encoded.code, 200) << encoded.http.body;
+  const Json& lexical = encoded.body["encodings"][0]["lexical"];
+  ASSERT_EQ(lexical["indices"].size(), 3);
+  ASSERT_EQ(answer.body[0].size(), 3);
+  for (size_t i = 0; i < 3; ++i) {
+    EXPECT_EQ(answer.body[0][i]["index"], lexical["indices"][i]);
+    EXPECT_EQ(answer.body[0][i]["value"], lexical["values"][i]);
+  }
+  EXPECT_EQ(answer.body[1], Json::array());
+  const RestAnswer query =
+      Post(server_, "/embed_sparse", Json{{"inputs", "a fox"}, {"prompt_name", "query"}});
+  EXPECT_EQ(query.body[0][0]["value"], 1);
+  EXPECT_EQ(Post(server_, "/embed_sparse", Json{{"inputs", {{1, 2}}}}).code, 422);
+  EXPECT_EQ(Post(server_, "/embed_sparse", Json{{"inputs", "a"}, {"prompt_name", "x"}}).code, 422);
+}
+
 TEST_F(RestTest, TeiTokenizesAndDecodes) {
   const RestAnswer tokens = Post(server_, "/tokenize", Json{{"inputs", "fox caf\xc3\xa9"}});
   ASSERT_EQ(tokens.code, 200) << tokens.http.body;
@@ -261,7 +284,7 @@ TEST_F(RestTest, TeiTellsOfItself) {
   EXPECT_EQ(info.body["max_input_length"], 4096);
   EXPECT_EQ(info.body["max_client_batch_size"], 128);
   EXPECT_EQ(Get(server_, "/health").code, 200);
-  for (const char* path : {"/embed_sparse", "/predict"}) {
+  for (const char* path : {"/predict"}) {
     const RestAnswer answer = Post(server_, path, Json::object());
     EXPECT_EQ(answer.code, 501) << path;
     EXPECT_FALSE(answer.body["error"].get<std::string>().empty());
@@ -552,9 +575,10 @@ TEST(RestKeysTest, EveryApiNeedsAKeyWhereThereAreKeys) {
   ServerOptions options = RestOptions();
   options.auth_keys_file = folder.WriteText("keys", "anna secret-of-anna\n");
   TestServer server(RestModel(), options);
-  for (const char* route : {"/v1/embeddings", "/v2/embed", "/v1/embed", "/embed", "/", "/embed_all",
-                            "/tokenize", "/decode", "/rerank", "/v1/rerank", "/v2/rerank",
-                            "/search", "/encode", "/encode_tokens", "/encode_stream"}) {
+  for (const char* route :
+       {"/v1/embeddings", "/v2/embed", "/v1/embed", "/embed", "/", "/embed_all", "/embed_sparse",
+        "/tokenize", "/decode", "/rerank", "/v1/rerank", "/v2/rerank", "/search", "/encode",
+        "/encode_tokens", "/encode_stream"}) {
     EXPECT_EQ(PostBytes(server, route, "{}").code, 401) << route;
   }
   for (const char* route : {"/v1/models", "/info", "/model"})
@@ -633,8 +657,8 @@ TEST_F(RestTest, TheDocumentNamesTheRoutesThatAreThere) {
     EXPECT_NE(code, 405) << path;
   }
   for (const char* path :
-       {"/v1/embeddings", "/v1/models", "/embed", "/embed_all", "/tokenize", "/decode", "/info",
-        "/encode", "/encode_tokens", "/encode_stream", "/model"}) {
+       {"/v1/embeddings", "/v1/models", "/embed", "/embed_all", "/embed_sparse", "/tokenize",
+        "/decode", "/info", "/encode", "/encode_tokens", "/encode_stream", "/model"}) {
     EXPECT_TRUE(named.contains(path)) << path;
   }
   // Every field of a request is described.

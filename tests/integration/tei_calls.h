@@ -83,6 +83,14 @@ inline TeiResult<tei::v1::EmbedAllResponse> EmbedAll(const Client& client,
   });
 }
 
+inline TeiResult<tei::v1::EmbedSparseResponse> EmbedSparse(
+    const Client& client, const tei::v1::EmbedSparseRequest& request) {
+  const TeiStubs stubs(client);
+  return CallTei<tei::v1::EmbedSparseResponse>(client, [&](auto* context, auto* response) {
+    return stubs.embed->EmbedSparse(context, request, response);
+  });
+}
+
 inline TeiResult<tei::v1::EncodeResponse> Tokenize(const Client& client,
                                                    const tei::v1::EncodeRequest& request) {
   const TeiStubs stubs(client);

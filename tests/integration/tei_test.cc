@@ -116,6 +116,48 @@ TEST_F(TeiVectorsTest, OfTokensAreThoseOfEncodeTokens_NotNormalised) {
   EXPECT_EQ(all.response.metadata().compute_tokens(), all.response.token_embeddings_size());
 }
 
+TEST(TeiEmbedSparseTest, GivesTheWordsOfTheText_AsEncodeDoes_WithoutAPass) {
+  FakeModel fake = ModelOfTexts();
+  TestServer server(fake);
+  fake.gate->Close();  // the model runs for nobody
+  const std::string text = "The ruling of the court, and the courts' rulings.";
+  tei::v1::EmbedSparseRequest request;
+  request.set_inputs(text);
+  const auto sparse = EmbedSparse(server.client(), request);
+  ASSERT_TRUE(sparse.status.ok()) << sparse.status.error_message();
+  v1::EncodeRequest words = EncodeText(text);
+  words.mutable_options()->set_include_document_vector(false);
+  words.mutable_options()->mutable_lexical();
+  const auto encoded = server.client().Encode(words, kLong);
+  ASSERT_TRUE(encoded.ok()) << encoded.status();
+  EXPECT_FALSE(encoded->encodings(0).has_vector());
+  const v1::LexicalVector& lexical = encoded->encodings(0).lexical();
+  ASSERT_EQ(lexical.indices_size(), 5);  // the, rule, of, court, and
+  ASSERT_EQ(sparse.response.sparse_embeddings_size(), lexical.indices_size());
+  for (int i = 0; i < lexical.indices_size(); ++i) {
+    EXPECT_EQ(sparse.response.sparse_embeddings(i).index(), lexical.indices(i));
+    EXPECT_EQ(sparse.response.sparse_embeddings(i).value(), lexical.values(i));
+  }
+  EXPECT_EQ(sparse.response.metadata().compute_tokens(), encoded->encodings(0).tokens_used());
+  request.set_prompt_name("query");
+  for (const auto& word : EmbedSparse(server.client(), request).response.sparse_embeddings())
+    EXPECT_EQ(word.value(), 1);
+  fake.gate->Open();
+}
+
+TEST(TeiEmbedSparseTest, ATextThatIsTooLong_IsCutOrRefused) {
+  TestServer server(ModelOfTexts(), {.max_tokens = 4});
+  tei::v1::EmbedSparseRequest request;
+  request.set_inputs("fox dog cat bird");
+  const auto refused = EmbedSparse(server.client(), request);
+  EXPECT_EQ(refused.status.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+  EXPECT_EQ(refused.details().field, "inputs");
+  request.set_truncate(true);
+  const auto cut = EmbedSparse(server.client(), request);
+  ASSERT_TRUE(cut.status.ok()) << cut.status.error_message();
+  EXPECT_EQ(cut.response.sparse_embeddings_size(), 2);
+}
+
 TEST(TeiEmbedTest, MetadataCountsCharactersAndTokensAndTimes) {
   TestServer server(ModelOfTexts());
   const auto result = Embed(server.client(), EmbedText("der Überfluß 🙂"));
@@ -313,8 +355,8 @@ TEST(TeiServiceTest, EveryMethodOfTheContractIsThere_OrSaysWhatToUse) {
     }
   }
   EXPECT_EQ(methods, 17);
-  EXPECT_THAT(unserved, ElementsAre("EmbedSparse", "EmbedSparseStream", "Predict", "PredictPair",
-                                    "PredictPairStream", "PredictStream", "RerankStream"));
+  EXPECT_THAT(unserved, ElementsAre("Predict", "PredictPair", "PredictPairStream", "PredictStream",
+                                    "RerankStream"));
 }
 
 TEST(TeiServiceTest, KeysAreAskedFor_OfEveryMethod) {

@@ -2,6 +2,9 @@
 
     qdrant_test.py SOURCE_DIR BUILD_DIR MODEL
 """
+import contextlib
+import io
+import re
 import sys
 import unittest
 
@@ -64,6 +67,18 @@ class NeighboursTest(unittest.TestCase):
         """int8 of the door in a collection of bytes. Those are unsigned, so 128 is added."""
         self.check(lambda texts: [[value + 128 for value in vector] for vector in of_openai(texts, embedding_type="int8")],
                    models.VectorParams(size=384, distance=models.Distance.EUCLID, datatype=models.Datatype.UINT8))
+
+
+class WordsTest(unittest.TestCase):
+    def test_the_example_of_the_documentation_prints_what_stands_behind_it(self):
+        text = (door.SOURCE / "docs/lexical.md").read_text(encoding="utf-8")
+        examples = re.findall(r"^```python\n(.*?)^```\n\n```text\n(.*?)^```\n", text, re.M | re.S)
+        self.assertEqual(len(examples), 1)
+        for code, output in examples:
+            printed = io.StringIO()
+            with contextlib.redirect_stdout(printed):
+                exec(compile(code.replace("http://127.0.0.1:8080", server.url), "lexical.md", "exec"), {})
+            self.assertEqual(printed.getvalue(), output)
 
 
 if __name__ == "__main__":

@@ -119,6 +119,20 @@ TEST_F(EncodePipelineTest, Submit_ReservesRoomForTokenVectors_OrRefuses) {
   EXPECT_EQ(admission_.backlog().token_vector_bytes, 0);
 }
 
+TEST_F(EncodePipelineTest, Submit_AnswersWordsAlone_WithoutAPass) {
+  EncodeInput input{.text = "one two one"};
+  input.options.document_vector = false;
+  input.lexical.emplace();
+  input.lexical->query = true;
+  EXPECT_EQ(ClaimFor(input, 100).max_tokens, 1) << "admission counts no pass";
+  Submit(1, std::move(input));
+  outcomes_.AwaitTotal(1);
+  ASSERT_TRUE(outcomes_.only(1).result.ok()) << outcomes_.only(1).result.status();
+  ASSERT_NE(outcomes_.only(1).result->lexical, nullptr);
+  EXPECT_EQ(outcomes_.only(1).result->lexical->size(), 2);
+  EXPECT_EQ(scheduler_.depth().tokens, 0);
+}
+
 TEST_F(EncodePipelineTest, Submit_AnswersAfterShutdown_AsUnavailable) {
   tokenizers_.Shutdown();
   Submit(1, {.text = "abc"});

@@ -11,6 +11,7 @@
 
 #include <cmath>
 #include <limits>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -34,12 +35,18 @@ EncodedDocument Document(bool with_vector, int num_spans) {
     }
     span.tokens = {i, i + 1};
     span.vector = {1.0F / static_cast<float>(i + 3), 2, -3, 1e-7F, 5};
+    if (i == 1) span.lexical = std::make_shared<LexicalVector>();
+    if (i == 2) span.lexical = std::make_shared<LexicalVector>(LexicalVector{{7}, {0.5F}});
     document.spans.push_back(span);
   }
   document.tokens_total = 12;
   document.tokens_used = 9;
   document.truncated = true;
   document.used_text = {{0, 5}, {7, 20}};
+  if (num_spans > 1) {
+    document.lexical =
+        std::make_shared<LexicalVector>(LexicalVector{{7, 2147483648}, {1.9830986F, 1e-7F}});
+  }
   return document;
 }
 

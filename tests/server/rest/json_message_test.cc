@@ -80,8 +80,9 @@ class Filler {
       case FieldDescriptor::CPPTYPE_UINT64:
         return reflection.SetUInt64(message, &field, random_());
       case FieldDescriptor::CPPTYPE_DOUBLE:
-        return reflection.SetDouble(message, &field,
-                                    static_cast<double>(random_() % 2000) / 7 - 100);
+        return reflection.SetDouble(
+            message, &field,
+            std::ldexp(static_cast<double>(random_()), static_cast<int>(random_() % 200) - 150));
       case FieldDescriptor::CPPTYPE_BOOL:
         return reflection.SetBool(message, &field, random_() % 2 == 0);
       case FieldDescriptor::CPPTYPE_ENUM: {
@@ -176,6 +177,10 @@ TEST(JsonMessageTest, RefusesAndNamesTheFieldAsTheContractDoes) {
       {R"({"options":{"pooling":"MEAN"}})", "options.pooling", "'POOLING_MEAN'"},
       {R"({"options":{"pooling":99}})", "options.pooling", "is the number 99"},
       {R"({"options":{"normalize":"yes"}})", "options.normalize", "allowed: true or false"},
+      {R"({"options":{"lexical":{"k1":"1.2"}}})", "options.lexical.k1",
+       "is '1.2'; allowed: a number"},
+      {R"({"options":{"lexical":{"stopWords":[1]}}})", "options.lexical.stop_words[0]",
+       "is a number; allowed: a string"},
       {R"({"options":[]})", "options", "allowed: an object"}};
   for (const BadCase& bad : cases) {
     v1::EncodeRequest request;

@@ -76,6 +76,35 @@ TEST_F(TeiRequestsTest, EmbedAll_WantsTokenVectorsAlone_AsTheyAre) {
   EXPECT_EQ(input->truncation, Truncation::kHead);
 }
 
+TEST_F(TeiRequestsTest, EmbedSparse_WantsWordsAlone_WithoutThePrompt) {
+  for (const bool query : {false, true}) {
+    tei::v1::EmbedSparseRequest request;
+    request.set_inputs("a text");
+    request.set_truncate(true);
+    if (query) request.set_prompt_name("query");
+    const auto input = DecodeEmbedSparseRequest(&request, context_);
+    ASSERT_TRUE(input.ok()) << input.status();
+    ASSERT_TRUE(input->lexical.has_value());
+    EXPECT_EQ(input->lexical->query, query);
+    EXPECT_FALSE(input->options.document_vector);
+    EXPECT_EQ(input->prompt, "");
+    EXPECT_EQ(input->truncation, Truncation::kHead);
+  }
+}
+
+TEST_F(TeiRequestsTest, EmbedSparse_KnowsQuestionsAndDocuments) {
+  tei::v1::EmbedSparseRequest request;
+  request.set_inputs("a text");
+  request.set_prompt_name("passage");
+  const absl::Status refused = DecodeEmbedSparseRequest(&request, context_).status();
+  EXPECT_EQ(refused.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(FieldOf(refused).value_or(""), "prompt_name");
+  EXPECT_EQ(refused.message(), "prompt_name is 'passage'; allowed for words: query, document");
+  request.set_inputs("a text");
+  request.set_prompt_name("document");
+  EXPECT_TRUE(DecodeEmbedSparseRequest(&request, context_).ok());
+}
+
 TEST_F(TeiRequestsTest, Tokenize_TakesOneTextUpToTheLimit) {
   tei::v1::EncodeRequest request;
   EXPECT_EQ(FieldOf(CheckTokenizeRequest(request, context_)), "inputs");

@@ -73,8 +73,9 @@ TEST_F(MetricsTest, RequestsTotal_CountsOn_AndNamesOnlyWhatOccurred) {
 TEST_F(MetricsTest, SmallLabelSets_AreExportedFromTheStart_With0) {
   for (const char* method :
        {"Encode", "EncodeStream", "EncodeTokens", "Tokenize", "GetModelInfo", "tei.Info",
-        "tei.Embed", "tei.EmbedStream", "tei.EmbedAll", "tei.EmbedAllStream", "tei.Tokenize",
-        "tei.TokenizeStream", "tei.Decode", "tei.DecodeStream", "tei.Unserved"})
+        "tei.Embed", "tei.EmbedStream", "tei.EmbedAll", "tei.EmbedAllStream", "tei.EmbedSparse",
+        "tei.EmbedSparseStream", "tei.Tokenize", "tei.TokenizeStream", "tei.Decode",
+        "tei.DecodeStream", "tei.Unserved"})
     EXPECT_EQ(Value(absl::StrCat("longspan_request_seconds_count{method=\"", method, "\"}")), 0);
   for (const char* bucket : {"128", "512", "2048", "8192", "32768", "131072", "524288", "more"}) {
     EXPECT_EQ(

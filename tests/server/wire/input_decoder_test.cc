@@ -300,12 +300,39 @@ TEST_F(InputDecoderTest, DocumentVector_MayBeLeftOutOnlyWithSpans) {
   EXPECT_TRUE(Decoded().options.document_vector);
   options_.set_include_document_vector(false);
   ExpectRefused(kInvalid, "options.include_document_vector",
-                "is false without spans, so nothing would come back; allowed: true, or spans");
+                "is false without spans and lexical, so nothing would come back; allowed: true, or "
+                "one of these");
   AddSpan();
   EXPECT_FALSE(Decoded().options.document_vector);
   input_.clear_spans();
   options_.set_span_policy(v1::SPAN_POLICY_SENTENCES);
   EXPECT_FALSE(Decoded().options.document_vector);
+}
+
+// --- lexical vectors ---
+
+TEST_F(InputDecoderTest, LexicalVectors_OnlyWhereAskedFor_WithTheOptionsThatAreGiven) {
+  EXPECT_FALSE(Decoded().lexical.has_value());
+  options_.mutable_lexical();
+  ASSERT_TRUE(Decoded().lexical.has_value());
+  EXPECT_EQ(Decoded().lexical->k1, 1.2);
+  options_.mutable_lexical()->set_k1(2);
+  EXPECT_EQ(Decoded().lexical->k1, 2);
+  options_.mutable_lexical()->set_b(2);
+  ExpectRefused(kInvalid, "options.lexical.b", "is 2; allowed: 0 to 1");
+}
+
+TEST_F(InputDecoderTest, LexicalVectorsAlone_AreAnAnswer) {
+  options_.set_include_document_vector(false);
+  options_.mutable_lexical();
+  EXPECT_FALSE(Decoded().options.document_vector);
+}
+
+TEST_F(InputDecoderTest, TokenIdsHaveNoWords) {
+  input_.mutable_token_ids()->add_ids(1);
+  options_.mutable_lexical();
+  ExpectRefused(kInvalid, "inputs[3].token_ids.ids",
+                "have no words for options.lexical; allowed: text, or lexical unset");
 }
 
 // --- truncation and windows ---

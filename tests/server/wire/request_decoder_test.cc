@@ -140,6 +140,10 @@ TEST_F(TokensRequestTest, WhatIsOfTextVectors_IsRefused) {
   ExpectRefused(Decode().status(), kInvalid, "options.truncation",
                 "is WINDOWS; allowed for token vectors: REJECT, HEAD, TAIL, HEAD_TAIL");
   options().Clear();
+  options().mutable_lexical();
+  ExpectRefused(Decode().status(), kInvalid, "options.lexical",
+                "is set; allowed for token vectors: unset");
+  options().Clear();
   options().set_dimensions(1);
   ExpectRefused(Decode().status(), kInvalid, "options.dimensions",
                 "is set; allowed for token vectors: 0");

@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <grpcpp/support/byte_buffer.h>
 
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
@@ -20,6 +21,15 @@ std::vector<float> Vector(int seed, int dimensions) {
   return values;
 }
 
+std::shared_ptr<const LexicalVector> Words(int words) {
+  LexicalVector vector;
+  for (int i = 0; i < words; ++i) {
+    vector.indices.push_back(static_cast<uint32_t>(i) * (1u << 31) / static_cast<uint32_t>(words));
+    vector.values.push_back(static_cast<float>(i) / 3);
+  }
+  return std::make_shared<LexicalVector>(std::move(vector));
+}
+
 EncodedDocument Document(int spans, int dimensions, bool of_text = true) {
   EncodedDocument document;
   document.vector = Vector(-1, dimensions);
@@ -27,6 +37,7 @@ EncodedDocument Document(int spans, int dimensions, bool of_text = true) {
   document.tokens_used = 900;
   document.truncated = true;
   if (of_text) document.used_text = {{0, 70}, {90, 4000}};
+  if (of_text && spans != 1) document.lexical = Words(100 * spans);
   for (int i = 0; i < spans; ++i) {
     EncodedSpan span;
     if (of_text) {
@@ -35,6 +46,7 @@ EncodedDocument Document(int spans, int dimensions, bool of_text = true) {
     }
     span.tokens = {i, i + 100};
     span.vector = Vector(i, dimensions);
+    if (of_text && i % 3 > 0) span.lexical = Words(i % 3 - 1 + i / 10);
     document.spans.push_back(std::move(span));
   }
   return document;
@@ -52,6 +64,14 @@ v1::EncodeResponse Sent(const EncodedDocument& document, VectorFormat format) {
   // Written in the order of the field numbers, once each: what protobuf itself would write.
   EXPECT_EQ(response.SerializeAsString(), bytes);
   return response;
+}
+
+void ExpectWords(bool sent, const v1::LexicalVector& message,
+                 const std::shared_ptr<const LexicalVector>& words) {
+  EXPECT_EQ(sent, words != nullptr);
+  if (words == nullptr) return;
+  EXPECT_THAT(message.indices(), ElementsAreArray(words->indices));
+  EXPECT_THAT(message.values(), ElementsAreArray(words->values));
 }
 
 void ExpectVector(const v1::Vector& sent, const std::vector<float>& values, VectorFormat format) {
@@ -85,6 +105,7 @@ TEST(ResponseEncoderTest, AnEncodingHoldsAllOfTheDocument_InEveryFormat) {
       ASSERT_EQ(encoding.used_text_size(), 2);
       EXPECT_EQ(encoding.used_text(1).begin(), 90u);
       ExpectVector(encoding.vector(), document.vector, format);
+      ExpectWords(encoding.has_lexical(), encoding.lexical(), document.lexical);
       ASSERT_EQ(encoding.spans_size(), spans);
       for (int i = 0; i < spans; ++i) {
         const v1::SpanEncoding& span = encoding.spans(i);
@@ -93,6 +114,7 @@ TEST(ResponseEncoderTest, AnEncodingHoldsAllOfTheDocument_InEveryFormat) {
         EXPECT_EQ(span.characters().end(), 2u * i + 200);
         EXPECT_EQ(span.tokens().begin(), static_cast<uint64_t>(i));
         ExpectVector(span.vector(), document.spans[i].vector, format);
+        ExpectWords(span.has_lexical(), span.lexical(), document.spans[i].lexical);
       }
     }
   }
@@ -129,7 +151,8 @@ TEST(ResponseEncoderTest, EncodingBytes_AreThoseThatAreSent) {
           prepared.tokens_used = document.tokens_used;
           prepared.used_text = document.used_text;
           for (const EncodedSpan& span : document.spans)
-            prepared.spans.push_back({span.bytes, span.characters, span.tokens, {}});
+            prepared.spans.push_back({span.bytes, span.characters, span.tokens, {}, span.lexical});
+          prepared.lexical = document.lexical;
           const size_t sent = Sent(document, format).ByteSizeLong();
           EXPECT_EQ(EncodingBytes(prepared, 6, format, dimensions), static_cast<int64_t>(sent))
               << dimensions << " " << spans << " " << of_text;

@@ -11,15 +11,15 @@ frameworks, which are imported only there.
 from importlib.metadata import version as _version
 
 from ._aio import AsyncClient
-from ._answers import (Encodings, LayerAttention, Limits, ModelInfo, Spans, StreamAnswer, Timings, TokenizedText,
+from ._answers import (Encodings, LayerAttention, LexicalVector, Limits, ModelInfo, Spans, StreamAnswer, Timings, TokenizedText,
                        TokenVectors)
 from ._client import Client
 from ._errors import (Cancelled, DeadlineExceeded, DeadlineUnreachable, FailedPrecondition, InvalidArgument, LongspanError,
                       PermissionDenied, ResourceExhausted, Unauthenticated, Unavailable)
-from ._requests import Input
+from ._requests import Input, Lexical
 from ._search import SearchResult, SearchResults, SearchSpan
 
 __version__ = _version("longspan")
 __all__ = ["AsyncClient", "Cancelled", "Client", "DeadlineExceeded", "DeadlineUnreachable", "Encodings", "FailedPrecondition",
-           "Input", "InvalidArgument", "LayerAttention", "Limits", "LongspanError", "ModelInfo", "PermissionDenied", "ResourceExhausted",
+           "Input", "InvalidArgument", "LayerAttention", "Lexical", "LexicalVector", "Limits", "LongspanError", "ModelInfo", "PermissionDenied", "ResourceExhausted",
            "SearchResult", "SearchResults", "SearchSpan", "Spans", "StreamAnswer", "Timings", "TokenVectors", "TokenizedText", "Unauthenticated", "Unavailable"]

@@ -63,6 +63,34 @@ def _pairs(ranges: Any) -> IntArray:
 
 
 @dataclasses.dataclass(frozen=True)
+class LexicalVector:
+    """The words of a text, for a store of sparse vectors.
+
+    indices  [n] uint32 of the words, ascending
+    values   [n] float32, their weights
+    """
+
+    indices: npt.NDArray[np.uint32]
+    values: FloatArray
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+
+def _lexical(message: Any) -> Optional[LexicalVector]:
+    """Of a text or a span; None where none was asked for."""
+    if not message.HasField("lexical"):
+        return None
+    found = message.lexical
+    return LexicalVector(np.array(found.indices, np.uint32), np.frombuffer(found.values, "<f4"))
+
+
+def _all_lexical(messages: Sequence[Any]) -> Optional[list[LexicalVector]]:
+    found = [vector for vector in map(_lexical, messages) if vector is not None]
+    return found if found and len(found) == len(messages) else None
+
+
+@dataclasses.dataclass(frozen=True)
 class Timings:
     """Where the time went: seconds of wall clock, and the size of the batch."""
 
@@ -111,6 +139,7 @@ class Encodings(_HasVectors):
     truncated     [n] whether it read fewer than all
     used_text     for each text the byte ranges [k, 2] that the model read; of token ids none
     timings       the longest of each stage over the texts
+    lexical       the words of each text, where they were asked for; else None
     """
 
     vectors: Vectors
@@ -121,6 +150,7 @@ class Encodings(_HasVectors):
     truncated: npt.NDArray[np.bool_]
     used_text: list[IntArray]
     timings: Timings
+    lexical: Optional[list[LexicalVector]] = None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -134,11 +164,11 @@ def encodings(responses: Sequence[Any], dimensions: int = 0) -> Encodings:
     all = [encoding for response in responses for encoding in response.encodings]
     vectors: Vectors = np.empty((0, dimensions), np.float32)
     scales = None
-    if all:
+    if all and all[0].HasField("vector"):
         vectors, scales = stacked([e.vector for e in all])
     return Encodings(vectors, scales, [e.id for e in all], np.array([e.tokens_total for e in all], np.int64),
                      np.array([e.tokens_used for e in all], np.int64), np.array([e.truncated for e in all], np.bool_),
-                     [_pairs(e.used_text) for e in all], Timings.of(*(r.timings for r in responses)))
+                     [_pairs(e.used_text) for e in all], Timings.of(*(r.timings for r in responses)), _all_lexical(all))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -153,6 +183,9 @@ class Spans(_HasVectors):
     document      [dimensions], the whole text's vector, where it was asked for; else None
     tokens_total, tokens_used, truncated, timings
                   of the whole text, as in Encodings
+    lexical       the words of each span, where they were asked for; else None
+    document_lexical
+                  the words of the whole text, likewise
     """
 
     vectors: Vectors
@@ -166,6 +199,8 @@ class Spans(_HasVectors):
     truncated: bool
     timings: Timings
     source: Optional[str] = dataclasses.field(repr=False)
+    lexical: Optional[list[LexicalVector]] = None
+    document_lexical: Optional[LexicalVector] = None
 
     def __len__(self) -> int:
         return len(self.vectors)
@@ -191,7 +226,8 @@ def spans(response: Any, text: Union[str, None]) -> Spans:
     has_text = text is not None
     return Spans(vectors, scales, _pairs(s.bytes for s in found if has_text), _pairs(s.characters for s in found if has_text),
                  _pairs(s.tokens for s in found), one_vector(encoding.vector) if encoding.HasField("vector") else None,
-                 encoding.tokens_total, encoding.tokens_used, encoding.truncated, Timings.of(response.timings), text)
+                 encoding.tokens_total, encoding.tokens_used, encoding.truncated, Timings.of(response.timings), text,
+                 _all_lexical(found), _lexical(encoding))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -267,11 +303,13 @@ class StreamAnswer:
 
     index    place of the input among those given, from 0
     id       the id of the input; "" where it has none
-    vector   [dimensions], a read-only view of the message; None where the input failed
+    vector   [dimensions], a read-only view of the message; None where the input failed, or where
+             none was asked for
     scale    with int8: value = int8 * scale; else 0
     error    why there is no vector; None where there is one
     tokens_total, tokens_used, truncated, timings
              of the text, as in Encodings
+    lexical  the words of the text, where they were asked for; else None
     """
 
     __slots__ = ("index", "id", "vector", "scale", "error", "_message")
@@ -279,7 +317,7 @@ class StreamAnswer:
     def __init__(self, index: int, id: str, message: Any, error: Optional[LongspanError]) -> None:
         self.index, self.id, self._message, self.error = index, id, message, error
         vector = message.encoding.vector
-        self.vector = one_vector(vector) if error is None else None
+        self.vector = one_vector(vector) if error is None and message.encoding.HasField("vector") else None
         self.scale: float = vector.scale
 
     @property
@@ -307,6 +345,10 @@ class StreamAnswer:
     @property
     def timings(self) -> Timings:
         return Timings.of(self._message.timings)
+
+    @property
+    def lexical(self) -> Optional[LexicalVector]:
+        return _lexical(self._message.encoding)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -15,7 +15,7 @@ from typing import Any
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
 _SERVICE = "longspan.v1.EncoderService"
-_PACKED = {"Vector": ("values",), "EncodeTokensResponse": ("values", "scales")}
+_PACKED = {"Vector": ("values",), "LexicalVector": ("values",), "EncodeTokensResponse": ("values", "scales")}
 
 
 def _load() -> descriptor_pool.DescriptorPool:
@@ -70,6 +70,7 @@ SERVICE = _SERVICE
 Input = message("longspan.v1.Input")
 Range = message("longspan.v1.Range")
 EncodeOptions = message("longspan.v1.EncodeOptions")
+LexicalOptions = message("longspan.v1.LexicalOptions")
 EncodeRequest = message("longspan.v1.EncodeRequest")
 EncodeResponse = message("longspan.v1.EncodeResponse")
 EncodeStreamRequest = message("longspan.v1.EncodeStreamRequest")

@@ -39,6 +39,8 @@ if TYPE_CHECKING:
         num_hashes: Optional[int]  # of models with LSH attention, as is hash_seed
         hash_seed: Optional[int]
         role: Optional[Role]  # of multi-vector models; default "document"
+        lexical: Optional[Lexical]  # a lexical vector of each text and span beside its vector
+        dense: Optional[bool]  # of encode, encode_stream: False with lexical = without the vector
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,6 +57,28 @@ class Input:
     id: str = ""
     global_attention_spans: Ranges = ()
     global_token_positions: TokenIds = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class Lexical:
+    """How the words of texts become lexical vectors (BM25), for stores of sparse vectors.
+
+    language             whose rules make stems, as "german"; "none" = the words as they are
+    k1                   how fast repetitions of a word stop to count
+    b                    how much long texts pay for their length, 0 to 1
+    average_length       words of a usual text of the collection
+    average_span_length  words of a usual span; 0 = average_length
+    stop_words           words that count nothing, not for the length either
+    query                the text is a question: each of its words weighs 1
+    """
+
+    language: str = "english"
+    k1: float = 1.2
+    b: float = 0.75
+    average_length: float = 256.0
+    average_span_length: float = 0.0
+    stop_words: Sequence[str] = ()
+    query: bool = False
 
 
 if TYPE_CHECKING:
@@ -110,7 +134,9 @@ def options_message(options: Mapping[str, object], answer_bytes: int) -> Any:
         if name not in _OPTIONS:
             raise TypeError(f"there is no option {name!r}; allowed: {', '.join(_OPTIONS)}")
         field, enum = _OPTIONS[name]
-        if value is not None:
+        if isinstance(value, Lexical):
+            made.lexical.CopyFrom(contract.LexicalOptions(**dataclasses.asdict(value)))
+        elif value is not None:
             setattr(made, field, contract.enum_value(enum, str(value)) if enum else value)
     return made
 
@@ -129,6 +155,8 @@ _OPTIONS = {
     "num_hashes": ("num_hashes", ""),
     "hash_seed": ("hash_seed", ""),
     "role": ("text_role", "TextRole"),
+    "lexical": ("lexical", ""),
+    "dense": ("include_document_vector", ""),
 }
 
 
