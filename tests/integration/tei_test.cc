@@ -140,8 +140,8 @@ TEST(TeiEmbedSparseTest, GivesTheWordsOfTheText_AsEncodeDoes_WithoutAPass) {
   }
   EXPECT_EQ(sparse.response.metadata().compute_tokens(), encoded->encodings(0).tokens_used());
   request.set_prompt_name("query");
-  for (const auto& word : EmbedSparse(server.client(), request).response.sparse_embeddings())
-    EXPECT_EQ(word.value(), 1);
+  const auto asked = EmbedSparse(server.client(), request);
+  for (const auto& word : asked.response.sparse_embeddings()) EXPECT_EQ(word.value(), 1);
   fake.gate->Open();
 }
 
