@@ -255,10 +255,12 @@ absl::StatusOr<std::optional<SentenceModules>> ReadModules(const std::string& fo
     const std::string kind = ClassOfModule(type);
     const std::string name = fields.String("name", "");
     if (fields.status().ok() && kind.empty()) {
-      return Bad(where, absl::StrCat("unknown module \"", type,
-                                     "\"; this server reads Transformer, Pooling, any number of "
-                                     "Dense, then perhaps Normalize, each of sentence_transformers "
-                                     "(such as sentence_transformers.models.Pooling)"));
+      return Bad(where,
+                 absl::StrCat("unknown module \"", type,
+                              "\"; this server reads Transformer, Pooling (of a multi-vector "
+                              "model MultiVectorMask), any number of Dense, then perhaps "
+                              "Normalize, each of sentence_transformers (such as "
+                              "sentence_transformers.models.Pooling)"));
     }
     const absl::StatusOr<std::string> path = ModulePath(folder, fields.String("path", ""), where);
     if (!fields.status().ok()) return fields.status();

@@ -40,6 +40,9 @@ bool IsEncoderWeight(std::string_view name) {
 
 absl::StatusOr<Source> ReadSource(const ModelFolder& folder) {
   Source source;
+  // Of Stanford's ColBERT.
+  const bool has_projection =
+      folder.multi_vector().has_value() && folder.multi_vector()->has_inline_projection;
   for (const std::string& path : folder.weight_files()) {
     auto reader = SafetensorsReader::Open(path);
     if (!reader.ok()) return reader.status();
@@ -48,7 +51,8 @@ absl::StatusOr<Source> ReadSource(const ModelFolder& folder) {
       for (std::string_view prefix : {"bert.", "roberta."}) {
         if (bare.starts_with(prefix)) bare.erase(0, prefix.size());
       }
-      if (IsEncoderWeight(bare)) source.tensors.emplace(bare, tensor);
+      if (IsEncoderWeight(bare) || (has_projection && bare == "linear.weight"))
+        source.tensors.emplace(bare, tensor);
     }
     source.readers.push_back(std::move(*reader));
   }
@@ -115,7 +119,8 @@ json LongformerConfig(const json& source, int64_t layers, int64_t pad, int64_t r
                       int64_t positions, const ConvertOptions& options) {
   json config = source;
   config["model_type"] = "longformer";
-  config["architectures"] = {"LongformerModel"};
+  // The architecture is what makes a folder of Stanford's a multi-vector model.
+  config["architectures"] = {IsStanfordColbert(source) ? "HF_ColBERT" : "LongformerModel"};
   config["attention_window"] = std::vector<int64_t>(layers, options.window);
   config["pad_token_id"] = pad;
   config["max_position_embeddings"] = rows;

@@ -272,9 +272,8 @@ def compare_folder(fill: Fill, folder: Path, build: str) -> float | str:
 
 def repeat_positions(folder: Path, positions: int) -> None:
     """Gives a BERT of N positions more of them: row i > 0 is row 1 + (i - 1) mod (N - 1)."""
-    name = "embeddings.position_embeddings.weight"
-
     def change(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        name = next(name for name in weights if name.endswith("embeddings.position_embeddings.weight"))
         table = weights[name]
         rows = [0] + [1 + (i - 1) % (len(table) - 1) for i in range(1, positions)]
         return {**weights, name: table[rows]}
