@@ -543,7 +543,7 @@ class CallsTest(unittest.TestCase):
                               (longspan._answers.MultiVector, raw.MultiVector), (longspan._answers.QueryExpansion, raw.QueryExpansion)):
             self.assertEqual([field.name for field in dataclasses.fields(kind)], [field.name for field in message.DESCRIPTOR.fields])
         self.assertEqual({field for field, _ in longspan._requests._OPTIONS.values()},
-                         {field.name for field in raw.EncodeOptions.DESCRIPTOR.fields if not field.name.startswith("span") and field.name not in ("include_document_vector", "max_answer_bytes")})
+                         {field.name for field in raw.EncodeOptions.DESCRIPTOR.fields if not field.name.startswith("span") and field.name != "max_answer_bytes"})
         self.assertEqual((client.health(), in_loop(lambda c: c.health("longspan.v1.EncoderService"))), ("SERVING", "SERVING"))
 
     def test_tls_and_keys(self):
