@@ -70,6 +70,7 @@ TEST(HealthTest, List_NamesEveryServiceWithItsStatus) {
                                    testing::Pair("longspan.v1.EncoderService", kServing),
                                    testing::Pair("tei.v1.Embed", kServing),
                                    testing::Pair("tei.v1.Info", kServing),
+                                   testing::Pair("tei.v1.Rerank", kServing),
                                    testing::Pair("tei.v1.Tokenize", kServing)));
 }
 
