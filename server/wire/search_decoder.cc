@@ -131,6 +131,11 @@ class SearchDecoder {
       return InvalidField("options.query_truncation",
                           "is WINDOWS; allowed for a question: REJECT, HEAD, TAIL, HEAD_TAIL");
     }
+    if (!context_.has_tokenizer) {
+      return AtField(absl::FailedPreconditionError(
+                         "cannot be read: this model has no tokenizer, so it searches no texts"),
+                     "query");
+    }
     v1::EncodeOptions options;
     options.set_truncation(options_.query_truncation());
     const int64_t limit = context_.max_tokens;

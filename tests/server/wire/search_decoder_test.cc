@@ -156,7 +156,7 @@ TEST_F(SearchDecoderTest, AQuestionIsNotCutIntoWindows) {
 
 TEST_F(SearchDecoderTest, WithoutATokenizer_NothingIsRead) {
   context_.has_tokenizer = false;
-  ExpectRefused("query", "cannot be read: this model has no tokenizer; allowed: token_ids",
+  ExpectRefused("query", "cannot be read: this model has no tokenizer, so it searches no texts",
                 absl::StatusCode::kFailedPrecondition);
 }
 
