@@ -135,16 +135,17 @@ void SearchJob::OnText(size_t text, absl::StatusOr<EncodedDocument> result,
   std::vector<size_t> ready;
   const absl::Status status = WithinMemory([&] {
     std::shared_ptr<const LateQuestion> question;
+    EncodedDocument counts = *std::move(result);
     if (text == kQuery) {
       question = std::make_shared<const LateQuestion>(query_.Take());
     } else {
-      documents_[text - 1].counts = *std::move(result);
+      std::swap(documents_[text - 1].counts, counts);
     }
     absl::MutexLock lock(&mu_);
     if (ended_) return absl::OkStatus();
     if (text == kQuery) {
       question_ = std::move(question);
-      query_counts_ = *std::move(result);
+      query_counts_ = std::move(counts);
       ready.swap(waiting_);
     } else {
       (question_ == nullptr ? waiting_ : ready).push_back(text - 1);
