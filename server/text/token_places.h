@@ -15,17 +15,12 @@
 #include <vector>
 
 #include "core/token_batch.h"
+#include "core/token_place.h"
 #include "server/text/kept_tokens.h"
 #include "server/text/token_layout.h"
 #include "server/text/truncation.h"
 
 namespace longspan {
-
-// Where a token stands in its text. A text of a request has less than 4 GiB.
-struct TokenPlace {
-  uint32_t byte_begin = 0, byte_end = 0;
-  uint32_t character_begin = 0, character_end = 0;
-};
 
 class TokenPlaces {
  public:
