@@ -81,6 +81,14 @@ struct ServerOptions {
   absl::Duration max_deadline = absl::Seconds(600);
   absl::Duration default_deadline = absl::Seconds(60);  // of calls that bring none
 
+  // Kept documents (server/collections).
+  bool collections = true;
+  // Of all collections together. 0 = 256 MiB, or a sixteenth of the cgroup's memory limit where that
+  // is less (LoadServedModel).
+  int64_t max_collection_bytes = 0;
+  std::string collections_directory;                     // empty = in memory
+  absl::Duration collection_ttl = absl::ZeroDuration();  // longest that a document is kept; 0 = any
+
   // Life.
   // After SIGTERM the server says NOT_SERVING and still answers for this long.
   absl::Duration drain_delay = absl::Seconds(5);

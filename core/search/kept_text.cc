@@ -218,18 +218,16 @@ std::vector<std::byte> PackText(const KeptParts& parts) {
   return writer.Take();
 }
 
-int64_t MostKeptBytes(int64_t rows, int64_t width, int64_t cell_tokens, TokenFormat format,
-                      int64_t text_bytes) {
-  // Each row may be a run of its own of one cell, a word ends with every byte, and every id is
-  // another one.
-  const int64_t cells = rows / cell_tokens + 2;
-  const int64_t a_cell = RowStride(width) + 3 * static_cast<int64_t>(sizeof(float));
-  const int64_t a_row = CodeBytes(format, width) + static_cast<int64_t>(sizeof(float)) + 1 +
-                        static_cast<int64_t>(sizeof(KeptText::Id)) + kMostPlaceBytes;
-  const int64_t words = text_bytes / 2 + 1;
-  constexpr int64_t kOther = 4096;
-  return kOther + cells * a_cell + rows * a_row +
-         words * static_cast<int64_t>(sizeof(KeptText::Word) + sizeof(uint32_t));
+int64_t MostKeptBytes(const KeptSize& size) {
+  constexpr int64_t kOther = 4096;  // header, ranges, and what fills sections up
+  // Each run may end with a shorter cell.
+  const int64_t cells = size.rows / size.cell_tokens + size.runs;
+  const int64_t a_cell = RowStride(size.width) + 3 * static_cast<int64_t>(sizeof(float));
+  const int64_t a_row = CodeBytes(size.format, size.width) + static_cast<int64_t>(sizeof(float)) +
+                        1 + static_cast<int64_t>(sizeof(KeptText::Id)) + kMostPlaceBytes;
+  const auto a_word = static_cast<int64_t>(sizeof(KeptText::Word) + sizeof(uint32_t));
+  return kOther + size.runs * static_cast<int64_t>(sizeof(KeptRun) + sizeof(KeptRange)) +
+         cells * a_cell + size.rows * a_row + size.words * a_word;
 }
 
 absl::StatusOr<KeptText> KeptText::Parse(std::span<const std::byte> bytes, int64_t width) {

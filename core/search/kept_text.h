@@ -63,9 +63,12 @@ struct KeptParts {
 // The bytes are to lie at a multiple of this.
 inline constexpr size_t kKeptTextAlignment = 8;
 std::vector<std::byte> PackText(const KeptParts& parts);
-// The most that a text of so many rows and bytes comes to.
-int64_t MostKeptBytes(int64_t rows, int64_t width, int64_t cell_tokens, TokenFormat format,
-                      int64_t text_bytes);
+// The most that a text of so many rows, runs and words comes to.
+struct KeptSize {
+  int64_t rows = 0, runs = 0, words = 0, width = 0, cell_tokens = 0;
+  TokenFormat format = TokenFormat::kInt8;
+};
+int64_t MostKeptBytes(const KeptSize& size);
 
 // A run, counted in cells, blocks and passages of the whole text.
 struct CellRun {

@@ -145,6 +145,7 @@ void HttpConnection::StartExchange() {
               .body = "",
               .headers = std::move(head.headers),
               .peer = PeerOf(fd_),
+              .segment = std::move(match.segment),
               .key_name = std::move(match.key_name),
               .over_tls = transport_.has_tls(),
               .has_client_certificate = transport_.HasClientCertificate()};

@@ -16,6 +16,7 @@ struct HttpRequest {
   // its values joined by ", ".
   std::map<std::string, std::string> headers;
   std::string peer;       // "ipv4:127.0.0.1:50712", as gRPC's ServerContext::peer
+  std::string segment;    // what stands for the segment in braces of the route's path
   std::string key_name;   // of the bearer key, where the route needs one and it has a name
   bool over_tls = false;  // on a port with TLS
   bool has_client_certificate = false;  // of an authority of --tls-client-ca

@@ -19,7 +19,11 @@ std::string_view HeaderOf(const RequestHead& head, const char* name) {
 }  // namespace
 
 void HttpRouter::Add(const std::string& method, HttpRoute route) {
-  Page& page = pages_[route.path];
+  const auto [found, is_new] = pages_.try_emplace(route.path);
+  Page& page = found->second;
+  const size_t open = route.path.find('{'), close = route.path.find('}');
+  if (is_new && close != std::string::npos)
+    patterns_.push_back({route.path.substr(0, open), route.path.substr(close + 1), &page});
   page.cors = page.cors || route.options.cors;
   page.methods[method] = std::move(route);
   page.allowed.clear();
@@ -33,6 +37,21 @@ std::vector<std::string> HttpRouter::Paths() const {
   paths.reserve(pages_.size());
   for (const auto& [path, unused] : pages_) paths.push_back(path);
   return paths;
+}
+
+const HttpRouter::Page* HttpRouter::FindPage(const std::string& path, std::string* segment) const {
+  if (const auto found = pages_.find(path); found != pages_.end()) return &found->second;
+  for (const Pattern& pattern : patterns_) {
+    const size_t around = pattern.before.size() + pattern.behind.size();
+    if (path.size() <= around || !path.starts_with(pattern.before) ||
+        !path.ends_with(pattern.behind))
+      continue;
+    const std::string between = path.substr(pattern.before.size(), path.size() - around);
+    if (between.find('/') != std::string::npos) continue;
+    *segment = between;
+    return pattern.page;
+  }
+  return nullptr;
 }
 
 std::map<std::string, std::string> HttpRouter::CorsHeaders(const RequestHead& head) const {
@@ -66,9 +85,9 @@ HttpRouter::Match HttpRouter::Find(const RequestHead& head) const {
     match.refusal.headers.insert(match.cors_headers.begin(), match.cors_headers.end());
     return match;
   };
-  const auto found = pages_.find(head.path);
-  if (found == pages_.end()) return refuse(ErrorResponse(404, "no such page", as_json));
-  const Page& page = found->second;
+  const Page* found = FindPage(head.path, &match.segment);
+  if (found == nullptr) return refuse(ErrorResponse(404, "no such page", as_json));
+  const Page& page = *found;
   if (page.cors) match.cors_headers = CorsHeaders(head);
   if (head.method == "OPTIONS" && !match.cors_headers.empty() &&
       !HeaderOf(head, "access-control-request-method").empty() && !page.methods.contains("OPTIONS"))

@@ -35,6 +35,7 @@ using HttpHandler = std::function<HttpResponse(const HttpRequest&)>;
 using HttpAsyncHandler = std::function<void(std::shared_ptr<HttpExchange>)>;
 
 struct HttpRoute {
+  // "/encode", or with one segment that may be anything but empty: "/collections/{name}/search".
   std::string path;
   std::variant<HttpHandler, HttpAsyncHandler> handler;
   RouteOptions options;
@@ -56,6 +57,7 @@ class HttpRouter {
     bool refused = false;
     HttpResponse refusal;
     std::string key_name;
+    std::string segment;                              // what stands for the one in braces
     std::map<std::string, std::string> cors_headers;  // for the answer
   };
   Match Find(const RequestHead& head) const;
@@ -67,11 +69,21 @@ class HttpRouter {
     bool cors = false;    // of any of its routes
   };
 
+  // The page of a path, or null; `segment` gets what stands for the one in braces. A path as a
+  // whole goes before one with braces.
+  const Page* FindPage(const std::string& path, std::string* segment) const;
   // Of an answer to a page of this origin; empty where the request comes from none that is allowed.
   std::map<std::string, std::string> CorsHeaders(const RequestHead& head) const;
   static HttpResponse Preflight(const Page& page, const RequestHead& head);
 
-  std::map<std::string, Page> pages_;  // by path
+  // A path with braces, divided.
+  struct Pattern {
+    std::string before, behind;  // "/collections/", "/search"
+    const Page* page = nullptr;
+  };
+
+  std::map<std::string, Page> pages_;  // by path; its nodes stay where they are
+  std::vector<Pattern> patterns_;
   std::vector<std::string> origins_;
   CheckKey check_key_;
 };

@@ -1,6 +1,7 @@
 #include "server/rest/http_search.h"
 
-#include "server/rpc/search_call.h"
+#include "server/rpc/texts_order.h"
+#include "server/search/searching.h"
 #include "server/wire/response_encoder.h"
 
 namespace longspan {
@@ -8,11 +9,17 @@ namespace longspan {
 absl::Status HttpSearchCall::Run(std::string body) {
   auto request = form_->Read(call_.parts(), std::move(body));
   if (!request.ok()) return request.status();
-  auto job = SearchJob::Create(*std::move(request), call_.parts().search_engine());
+  if (request->collection.has_value()) {
+    auto owner = call_.CollectionOwner();
+    if (!owner.ok()) return owner.status();
+    request->collection->owner = *std::move(owner);
+  }
+  auto job = NewSearching(*std::move(request), call_.parts().search_engine());
   if (!job.ok()) return job.status();
   if (!NoteInputs({&(*job)->query(), 1}) || !NoteInputs((*job)->documents()))
     return absl::CancelledError("the call has ended");
-  auto order = NewSearchOrder(**job, call_, cancel_);
+  auto order = NewTextsOrder<Searching::Order>((*job)->Claims(call_.parts().max_tokens()), call_,
+                                               cancel_);
   if (!order.ok()) return order.status();
   NotePrediction(PredictedSeconds(*order));
   const auto room = MakeRoom(/*vector_bytes=*/0);

@@ -26,7 +26,7 @@ class HttpSearchForm {
   virtual absl::StatusOr<SearchRequest> Read(const ServiceParts& parts, std::string body) = 0;
   // After Read: what the answer takes at most.
   virtual int64_t MostAnswerBytes() const = 0;
-  // An error of the question (SearchJob::kQuery) or of a document, in the words of the route.
+  // An error of the question (Searching::kQuery) or of a document, in the words of the route.
   virtual absl::Status Translate(size_t text, const absl::Status& status) const = 0;
   // Once. What it allocates may throw.
   virtual HttpResponse Answer(const SearchAnswer& answer, const StageTimings& timings) = 0;

@@ -18,6 +18,7 @@
 #include "server/rest/rerank_routes.h"
 #include "server/rest/route_options.h"
 #include "server/rest/tei_routes.h"
+#include "server/wire/put_decoder.h"
 
 namespace longspan {
 namespace {
@@ -248,6 +249,15 @@ Json Describe(const Operation& operation) {
          {"description", "Seconds that the caller waits. Default: the server's."},
          {"schema", {{"type", "number"}, {"exclusiveMinimum", 0}}}}};
   }
+  if (std::string_view(operation.path).find("{name}") != std::string_view::npos) {
+    described["parameters"].push_back({{"name", "name"},
+                                       {"in", "path"},
+                                       {"required", true},
+                                       {"description", "Name of a collection."},
+                                       {"schema",
+                                        {{"type", "string"},
+                                         {"pattern", "^[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}$"}}}});
+  }
   return described;
 }
 
@@ -295,6 +305,25 @@ Json SearchBody(int64_t most) {
             {"limit", OrNull(WholeNumber(UINT32_MAX))},
             {"options", OrNull(Ref("SearchOptions"))}}},
           {"required", {"query", "documents"}}};
+}
+
+// As a SearchRequest without documents.
+Json KeptSearchBody() {
+  return {{"type", "object"},
+          {"properties",
+           {{"query", Text()},
+            {"limit", OrNull(WholeNumber(UINT32_MAX))},
+            {"options", OrNull(Ref("SearchOptions"))}}},
+          {"required", {"query"}}};
+}
+
+// As a PutDocumentsRequest, whose collection is in the path.
+Json PutBody(int64_t most) {
+  return {{"type", "object"},
+          {"properties",
+           {{"documents", Some(Ref("SearchDocument"), most)},
+            {"options", OrNull(Ref("PutOptions"))}}},
+          {"required", {"documents"}}};
 }
 
 Json SearchAnswerSchema() {
@@ -373,6 +402,34 @@ std::vector<Operation> Operations(int64_t most) {
                   "them.",
        .request = SearchBody(most),
        .answer = SearchAnswerSchema()},
+      {.method = "put",
+       .path = "/collections/{name}/documents",
+       .tag = "longspan",
+       .summary = "PutDocuments of longspan.v1: documents read and kept, to be searched.",
+       .request = PutBody(most),
+       .answer = Ref("PutDocumentsResponse")},
+      {.path = "/collections/{name}/search",
+       .tag = "longspan",
+       .summary = "As /search, in kept documents.",
+       .request = KeptSearchBody(),
+       .answer = SearchAnswerSchema()},
+      {.path = "/collections/{name}/delete",
+       .tag = "longspan",
+       .summary = "DeleteDocuments of longspan.v1: some documents forgotten.",
+       .request = {{"type", "object"},
+                   {"properties", {{"ids", Some(Text(), kMaxDeletedIds)}}},
+                   {"required", {"ids"}}},
+       .answer = Ref("DeleteDocumentsResponse")},
+      {.method = "delete",
+       .path = "/collections/{name}",
+       .tag = "longspan",
+       .summary = "DeleteDocuments of longspan.v1: a collection forgotten with all its documents.",
+       .answer = Ref("DeleteDocumentsResponse")},
+      {.method = "get",
+       .path = "/collections",
+       .tag = "longspan",
+       .summary = "ListCollections of longspan.v1: the caller's collections.",
+       .answer = Ref("ListCollectionsResponse")},
       {.path = "/v1/rerank",
        .tag = "Cohere",
        .summary = "Texts by how well they answer a question; Cohere's and Jina's API.",
@@ -454,6 +511,10 @@ Json Document(const ServerOptions& options) {
   messages.Add(*v1::EncodeStreamRequest::descriptor());
   messages.Add(*v1::EncodeStreamResponse::descriptor());
   messages.Add(*v1::SearchRequest::descriptor());
+  for (const Descriptor* type :
+       {v1::PutDocumentsRequest::descriptor(), v1::PutDocumentsResponse::descriptor(),
+        v1::DeleteDocumentsResponse::descriptor(), v1::ListCollectionsResponse::descriptor()})
+    messages.Add(*type);
   messages.Add(*v1::GetModelInfoResponse::descriptor());
   for (const Errors errors : {Errors::kOpenAi, Errors::kCohere, Errors::kTei, Errors::kLongspan})
     schemas[ErrorName(errors)] = ErrorSchema(errors);

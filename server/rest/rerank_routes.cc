@@ -16,9 +16,10 @@
 #include "server/rest/json_writer.h"
 #include "server/rest/route_options.h"
 #include "server/rest/tei_routes.h"
-#include "server/search/search_job.h"
+#include "server/search/searching.h"
 #include "server/tei/rerank_form.h"
 #include "server/wire/renamed_field.h"
+#include "server/wire/document_decoder.h"
 #include "server/wire/search_decoder.h"
 
 namespace longspan {
@@ -54,7 +55,7 @@ class RerankForm : public HttpSearchForm {
   int64_t MostAnswerBytes() const override { return most_bytes_; }
 
   absl::Status Translate(size_t text, const absl::Status& status) const override {
-    return InWords(text == SearchJob::kQuery ? AtQuery(status) : AtDocument(status, text - 1, ""));
+    return InWords(text == Searching::kQuery ? AtQuery(status) : AtDocument(status, text - 1, ""));
   }
 
  protected:

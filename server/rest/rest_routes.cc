@@ -1,6 +1,7 @@
 #include "server/rest/rest_routes.h"
 
 #include "server/rest/cohere_routes.h"
+#include "server/rest/collection_routes.h"
 #include "server/rest/encode_lines.h"
 #include "server/rest/longspan_routes.h"
 #include "server/rest/openai_routes.h"
@@ -19,6 +20,7 @@ void AddRestRoutes(const ServiceParts* parts, const std::function<bool()>& ready
   AddLongspanRoutes(parts, http);
   AddEncodeLinesRoute(parts, http);
   AddSearchRoute(parts, http);
+  AddCollectionRoutes(parts, http);
   AddRerankRoutes(parts, http);
   AddOpenApiRoutes(parts, http);
 }

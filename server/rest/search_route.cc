@@ -2,7 +2,6 @@
 
 #include <longspan/v1/encoder.pb.h>
 
-#include <algorithm>
 #include <memory>
 #include <string>
 #include <utility>
@@ -15,18 +14,18 @@
 #include "server/rest/encoding_json.h"
 #include "server/rest/http_search.h"
 #include "server/rest/ignored_fields.h"
+#include "server/rest/json_documents.h"
 #include "server/rest/json_message.h"
 #include "server/rest/longspan_routes.h"
 #include "server/rest/route_options.h"
-#include "server/search/search_job.h"
-#include "server/wire/renamed_field.h"
+#include "server/search/searching.h"
+#include "server/wire/document_decoder.h"
 #include "server/wire/search_decoder.h"
 #include "server/wire/search_encoder.h"
 
 namespace longspan {
 namespace {
 
-constexpr char kDocuments[] = "documents";
 constexpr char kLimit[] = "limit";
 // As JSON a number takes up to 20 characters instead of up to 10 bytes, and its name as many more;
 // an id with control characters grows sixfold.
@@ -38,20 +37,11 @@ double Short(double value) {
   return absl::SimpleAtod(absl::StrCat(value), &rounded) ? rounded : value;
 }
 
-// Takes the member out of the object; null where it has none.
-JsonValue TakeMember(JsonValue* object, std::string_view name) {
-  auto& members = object->members();
-  const auto found =
-      std::find_if(members.begin(), members.end(),
-                   [name](const JsonValue::Member& member) { return member.first == name; });
-  if (found == members.end()) return {};
-  JsonValue value = std::move(found->second);
-  members.erase(found);
-  return value;
-}
-
 class SearchForm final : public HttpSearchForm {
  public:
+  // `collection`: of the route's path, or empty for texts of the body.
+  explicit SearchForm(std::string collection) : collection_(std::move(collection)) {}
+
   absl::StatusOr<SearchRequest> Read(const ServiceParts& parts, std::string body) override {
     ignored_ = IgnoredFields(parts.options->strict_json);
     auto json = ReadJson(body);
@@ -60,6 +50,13 @@ class SearchForm final : public HttpSearchForm {
     v1::SearchRequest message;
     if (absl::Status status = ReadBody(*std::move(json), parts, &message); !status.ok())
       return status;
+    if (!collection_.empty()) {
+      if (!message.collection().empty()) {
+        return InvalidField("collection", "is given by the path and by the body; allowed: by the "
+                                          "path");
+      }
+      message.set_collection(collection_);
+    }
     auto request = DecodeSearchRequest(&message, parts.decoding());
     if (!request.ok()) return request.status();
     ids_.reserve(message.documents_size());
@@ -72,7 +69,7 @@ class SearchForm final : public HttpSearchForm {
   int64_t MostAnswerBytes() const override { return most_bytes_; }
 
   absl::Status Translate(size_t text, const absl::Status& status) const override {
-    return text == SearchJob::kQuery ? AtQuery(status)
+    return text == Searching::kQuery ? AtQuery(status)
                                      : AtDocument(status, text - 1, ids_[text - 1]);
   }
 
@@ -101,49 +98,15 @@ class SearchForm final : public HttpSearchForm {
  private:
   absl::Status ReadBody(JsonValue json, const ServiceParts& parts, v1::SearchRequest* message) {
     if (!json.is_object()) return ReadMessage(std::move(json), message, &ignored_);
-    JsonValue documents = TakeMember(&json, kDocuments);
+    JsonValue documents = TakeMember(&json, "documents");
     const JsonValue limit = TakeMember(&json, kLimit);
     absl::Status status = ReadMessage(std::move(json), message, &ignored_);
-    if (status.ok()) status = ReadDocuments(std::move(documents), parts, message);
+    if (status.ok()) {
+      status = ReadDocuments(std::move(documents), parts.options->max_texts_per_request,
+                             message->mutable_documents(), &ignored_);
+    }
     if (status.ok()) status = ReadLimit(limit, message);
     return status;
-  }
-
-  absl::Status ReadDocuments(JsonValue documents, const ServiceParts& parts,
-                             v1::SearchRequest* message) {
-    if (documents.is_null()) return absl::OkStatus();  // the decoder says what is missing
-    if (documents.kind() != JsonValue::Kind::kArray) {
-      return InvalidField(kDocuments, absl::StrCat(documents.Got(),
-                                                   "; allowed: an array of texts, or of objects "
-                                                   "with id and text"));
-    }
-    if (static_cast<int64_t>(documents.size()) > parts.options->max_texts_per_request) {
-      return WithReason(
-          InvalidField(kDocuments, absl::StrCat("has ", documents.size(), " texts; allowed: 1 to ",
-                                                parts.options->max_texts_per_request)),
-          kReasonMaxTextsPerRequest);
-    }
-    for (size_t i = 0; i < documents.elements().size(); ++i) {
-      JsonValue& element = documents.elements()[i];
-      v1::SearchDocument* document = message->add_documents();
-      const std::string path = absl::StrCat(kDocuments, "[", i, "]");
-      if (element.is_string()) {
-        document->mutable_text()->swap(element.string());
-        continue;
-      }
-      if (!element.is_object()) {
-        return InvalidField(
-            path, absl::StrCat(element.Got(), "; allowed: a text, or an object with id and text"));
-      }
-      const absl::Status status = ReadMessage(std::move(element), document, &ignored_);
-      if (!status.ok()) {
-        return RenamedField(
-            status,
-            [&](std::string_view field) { return absl::StrCat(path, ".", std::string(field)); },
-            "");
-      }
-    }
-    return absl::OkStatus();
   }
 
   static absl::Status ReadLimit(const JsonValue& limit, v1::SearchRequest* message) {
@@ -176,7 +139,7 @@ class SearchForm final : public HttpSearchForm {
     nlohmann::ordered_json used = nlohmann::ordered_json::array();
     for (const TextRange& range : found.used_text) used.push_back(PlaceOf(range.begin, range.end));
     return {{"index", found.index},
-            {"id", ids_[found.index]},
+            {"id", ids_.empty() ? found.id : ids_[found.index]},
             {"score", Short(found.score)},
             {"similarity", Short(found.similarity)},
             {"bm25", Short(found.bm25)},
@@ -187,19 +150,23 @@ class SearchForm final : public HttpSearchForm {
             {"usedText", std::move(used)}};
   }
 
+  const std::string collection_;
   IgnoredFields ignored_;
-  std::vector<std::string> ids_;  // of the documents
+  std::vector<std::string> ids_;  // of the documents of the body
   int64_t most_bytes_ = 0;
 };
 
 }  // namespace
 
 void AddSearchRoute(const ServiceParts* parts, HttpServer* http) {
-  http->AddAsyncRoute(
-      "POST", "/search", ApiRoute(*parts), [parts](std::shared_ptr<HttpExchange> exchange) {
-        HttpCall::Start(std::make_shared<HttpSearchCall>(
-            RpcMethod::kHttpSearch, std::make_unique<SearchForm>(), std::move(exchange), parts));
-      });
+  for (const char* path : {"/search", "/collections/{name}/search"}) {
+    http->AddAsyncRoute(
+        "POST", path, ApiRoute(*parts), [parts](std::shared_ptr<HttpExchange> exchange) {
+          auto form = std::make_unique<SearchForm>(exchange->request().segment);
+          HttpCall::Start(std::make_shared<HttpSearchCall>(
+              RpcMethod::kHttpSearch, std::move(form), std::move(exchange), parts));
+        });
+  }
 }
 
 }  // namespace longspan

@@ -7,6 +7,8 @@
 //                 "spans": [{"begin": 120, "end": 410, "score": 2.3, "similarity": 0.61}],
 //                 "tokensTotal": 900, "tokensUsed": 900, "truncated": false}], ...}
 //
+// POST /collections/NAME/search: the same in a collection (collection_routes.h), without documents.
+//
 // Spans are in characters of the document. options.max_answer_bytes is about gRPC's messages and is
 // not read.
 //

@@ -86,6 +86,14 @@ void CallRecord::SetKey(std::string name) {
   if (!key_name_.empty()) client_ = absl::StrCat(address_, " ", key_name_);
 }
 
+absl::StatusOr<std::string> CallRecord::CollectionOwner() const {
+  if (!key_name_.empty() || parts_->options->auth_keys_file.empty()) return key_name_;
+  return AtField(
+      absl::FailedPreconditionError("cannot be used: collections are of a key's name, and this key "
+                                    "has none (a name before it in --auth-keys-file)"),
+      "collection");
+}
+
 absl::Status CallRecord::CheckSize(int64_t bytes) {
   request_bytes_ = bytes;
   if (bytes <= parts_->options->max_request_bytes) return absl::OkStatus();

@@ -62,6 +62,10 @@ class CallRecord {
   // RESOURCE_EXHAUSTED where a message of so many bytes is larger than max_request_bytes.
   absl::Status CheckSize(int64_t bytes);
 
+  // Whose collections the caller sees: those of its key's name, or where no keys are asked for the
+  // ones that all callers share. FAILED_PRECONDITION where its key has no name.
+  absl::StatusOr<std::string> CollectionOwner() const;
+
   // What computing is predicted to take, for WhyCancelled.
   void NotePrediction(double seconds) { predicted_seconds_ = seconds; }
   // An error of a deadline with the settings that made it: of the call's, or, for an item of a

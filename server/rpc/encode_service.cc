@@ -4,6 +4,7 @@
 
 #include <memory>
 
+#include "server/rpc/collection_calls.h"
 #include "server/rpc/encode_call.h"
 #include "server/rpc/encode_stream_call.h"
 #include "server/rpc/encode_tokens_call.h"
@@ -56,6 +57,9 @@ EncodeService::EncodeService(const ServiceParts* parts) {
     return RequestCall::Start(
         std::make_shared<SearchCall>(RpcMethod::kSearch, NewSearchForm(), context, parts));
   });
+  Serve("/longspan.v1.EncoderService/PutDocuments", StartRequest<PutDocumentsCall>(parts));
+  Serve("/longspan.v1.EncoderService/DeleteDocuments", StartRequest<DeleteDocumentsCall>(parts));
+  Serve("/longspan.v1.EncoderService/ListCollections", StartRequest<ListCollectionsCall>(parts));
   Serve("/longspan.v1.EncoderService/Tokenize", StartRequest<TokenizeCall>(parts));
   Serve("/longspan.v1.EncoderService/GetModelInfo", StartRequest<ModelInfoCall>(parts));
 }

@@ -3,8 +3,10 @@
 #include <string>
 #include <vector>
 
+#include "server/rpc/texts_order.h"
 #include "server/wire/answer_size.h"
 #include "server/wire/response_encoder.h"
+#include "server/wire/document_decoder.h"
 #include "server/wire/search_decoder.h"
 #include "server/wire/search_encoder.h"
 #include "server/wire/serialized.h"
@@ -31,7 +33,7 @@ class LongspanSearch final : public SearchForm {
   }
   int64_t MostAnswerBytes() const override { return most_bytes_; }
   absl::Status Translate(size_t text, const absl::Status& status) const override {
-    return text == SearchJob::kQuery ? AtQuery(status)
+    return text == Searching::kQuery ? AtQuery(status)
                                      : AtDocument(status, text - 1, ids_[text - 1]);
   }
   grpc::ByteBuffer Answer(SearchAnswer answer, const StageTimings& timings) override {
@@ -47,33 +49,20 @@ class LongspanSearch final : public SearchForm {
 
 std::unique_ptr<SearchForm> NewSearchForm() { return std::make_unique<LongspanSearch>(); }
 
-absl::StatusOr<SearchJob::Order> NewSearchOrder(const SearchJob& job, const CallRecord& call,
-                                                std::shared_ptr<CancelFlag> cancel) {
-  const ServiceParts& parts = call.parts();
-  auto permits =
-      parts.admission->TryAcquire(job.Claims(parts.max_tokens()), call.deadline(), call.client());
-  if (!permits.ok()) return permits.status();
-  return SearchJob::Order{.permits = *std::move(permits),
-                          .arrival = call.arrival(),
-                          .deadline = call.deadline(),
-                          .cancel = std::move(cancel),
-                          .client = call.client()};
-}
-
-double PredictedSeconds(const SearchJob::Order& order) {
-  CallSize call_size;
-  for (const AdmissionPermit& permit : order.permits) call_size += permit.size();
-  return call_size.seconds;
-}
-
 absl::Status SearchCall::Run(const grpc::ByteBuffer& bytes) {
   auto request = form_->Read(call_.parts(), bytes);
   if (!request.ok()) return request.status();
-  auto job = SearchJob::Create(*std::move(request), call_.parts().search_engine());
+  if (request->collection.has_value()) {
+    auto owner = call_.CollectionOwner();
+    if (!owner.ok()) return owner.status();
+    request->collection->owner = *std::move(owner);
+  }
+  auto job = NewSearching(*std::move(request), call_.parts().search_engine());
   if (!job.ok()) return job.status();
   if (!NoteInputs({&(*job)->query(), 1}) || !NoteInputs((*job)->documents()))
     return absl::CancelledError("the call has ended");
-  auto order = NewSearchOrder(**job, call_, cancel_);
+  auto order = NewTextsOrder<Searching::Order>((*job)->Claims(call_.parts().max_tokens()), call_,
+                                               cancel_);
   if (!order.ok()) return order.status();
   NotePrediction(PredictedSeconds(*order));
   const auto room = MakeRoom(/*vector_bytes=*/0);

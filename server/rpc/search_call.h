@@ -1,6 +1,6 @@
 // SearchCall: one call that searches in the documents of its request: Search of longspan.v1, Rerank
 // of tei.v1. It acquires permits for the question and all documents or for none, and hands them to
-// a SearchJob, which answers once. What the messages look like is the part of a SearchForm.
+// a Searching, which answers once. What the messages look like is the part of a SearchForm.
 //
 // Lifetime and thread safety: those of a RequestCall (request_call.h).
 #pragma once
@@ -13,16 +13,9 @@
 #include "absl/base/thread_annotations.h"
 #include "server/rpc/request_call.h"
 #include "server/rpc/search_form.h"
-#include "server/search/search_job.h"
+#include "server/search/searching.h"
 
 namespace longspan {
-
-// What admission lets in for the job, and what the call knows of itself; the call adds what it
-// wants to be told.
-absl::StatusOr<SearchJob::Order> NewSearchOrder(const SearchJob& job, const CallRecord& call,
-                                                std::shared_ptr<CancelFlag> cancel);
-// What admission predicts that computing it takes.
-double PredictedSeconds(const SearchJob::Order& order);
 
 // Search of longspan.v1.
 std::unique_ptr<SearchForm> NewSearchForm();

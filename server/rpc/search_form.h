@@ -26,7 +26,7 @@ class SearchForm {
                                              const grpc::ByteBuffer& bytes) = 0;
   // After Read: what the answer takes at most.
   virtual int64_t MostAnswerBytes() const = 0;
-  // An error of the question (SearchJob::kQuery) or of a document, in the words of the contract.
+  // An error of the question (Searching::kQuery) or of a document, in the words of the contract.
   virtual absl::Status Translate(size_t text, const absl::Status& status) const = 0;
   // Once. What it allocates may throw.
   virtual grpc::ByteBuffer Answer(SearchAnswer answer, const StageTimings& timings) = 0;

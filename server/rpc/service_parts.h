@@ -40,6 +40,7 @@ struct ServiceParts {
   BatchScheduler* scheduler = nullptr;
   Metrics* metrics = nullptr;
   Log* log = nullptr;
+  Collections* collections = nullptr;  // null = no documents are kept
   DrainBell* drain_bell = nullptr;
   OpenCalls* open_calls = nullptr;
 
@@ -57,7 +58,9 @@ struct ServiceParts {
             .admission = admission,
             .tokenizers = tokenizers,
             .clock = clock,
-            .width = model->token_dimensions};
+            .collections = collections,
+            .width = model->token_dimensions,
+            .search_helpers = options->tokenizer_threads - 1};
   }
   // Values of one vector with these options.
   int64_t dimensions(const EncodeOptions& wanted) const {

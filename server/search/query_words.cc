@@ -4,31 +4,11 @@
 #include <utility>
 
 #include "core/search/cells.h"
+#include "server/search/cell_words.h"
 #include "server/text/words.h"
 
 namespace longspan {
 namespace {
-
-constexpr int64_t kWordsBetweenStops = 4096;
-
-// Bytes of a text, in ascending order, and the cell that they are.
-struct CellBytes {
-  int64_t begin = 0, end = 0;
-};
-
-// A cell reaches to where the next one of its run begins, or to the end of its last token.
-std::vector<CellBytes> BytesOfCells(const TokenPlaces& places, int64_t cell_tokens) {
-  std::vector<CellBytes> cells;
-  for (const TokenPlaces::Run& run : places.runs()) {
-    for (int64_t row = run.first_row; row < run.end_row; row += cell_tokens) {
-      const int64_t end = row + cell_tokens;
-      cells.push_back({places.places()[row].byte_begin,
-                       end < run.end_row ? places.places()[end].byte_begin
-                                         : places.places()[run.end_row - 1].byte_end});
-    }
-  }
-  return cells;
-}
 
 std::vector<int64_t> CellsOfRuns(const TokenPlaces& places, int64_t cell_tokens) {
   std::vector<int64_t> cells;
@@ -92,31 +72,21 @@ absl::StatusOr<QueryWords> QueryWords::Read(std::string_view query, Stemmer& ste
   return words;
 }
 
+std::vector<uint64_t> QueryWords::Hashes() const {
+  std::vector<uint64_t> hashes(index_.size());
+  for (const auto& [stem, word] : index_) hashes[word] = StemHash(stem);
+  return hashes;
+}
+
 absl::StatusOr<CellWords> QueryWords::CountIn(std::string_view text, const TokenPlaces& places,
                                               int64_t cell_tokens, Stemmer& stemmer,
                                               const StopCheck& stop) const {
-  auto reader = WordReader::Create();
-  if (!reader.ok()) return reader.status();
-  const std::vector<CellBytes> cells = BytesOfCells(places, cell_tokens);
   CellWords words(index_.size(), CellsOfRuns(places, cell_tokens));
-  size_t cell = 0;  // the one that the word is in, or the next one
-  int64_t until_stop = kWordsBetweenStops;
-  absl::Status stopped;
-  const absl::Status read =
-      reader->Read(text, [&](std::string_view folded, int64_t begin, int64_t) {
-        if (--until_stop == 0) {
-          until_stop = kWordsBetweenStops;
-          if (stop) stopped = stop();
-        }
-        while (cell < cells.size() && cells[cell].end <= begin) ++cell;
-        if (cell == cells.size() || !stopped.ok()) return false;
-        if (begin < cells[cell].begin) return true;
-        const std::string_view stem = stemmer.Stem(folded);
+  const absl::Status read = ReadCellWords(
+      text, places, cell_tokens, stemmer, stop, [&](int64_t cell, std::string_view stem) {
         const auto found = index_.find(absl::string_view(stem.data(), stem.size()));
-        words.Add(static_cast<int64_t>(cell), found == index_.end() ? -1 : found->second);
-        return true;
+        words.Add(cell, found == index_.end() ? -1 : found->second);
       });
-  if (!stopped.ok()) return stopped;
   if (!read.ok()) return read;
   return words;
 }

@@ -56,6 +56,8 @@ class QueryWords {
   static absl::StatusOr<QueryWords> Read(std::string_view query, Stemmer& stemmer);
 
   size_t size() const { return index_.size(); }
+  // Of each word (cell_words.h), in the order of the question.
+  std::vector<uint64_t> Hashes() const;
   // A word belongs to the cell in which it begins; blanks behind a token are its own. What the
   // model does not read is not counted. `stop`, asked now and then: what it says against going on
   // is returned.

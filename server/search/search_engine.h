@@ -15,6 +15,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "core/error_details.h"
 #include "server/batching/admission.h"
 #include "server/batching/cancel_flag.h"
 #include "server/batching/clock.h"
@@ -34,7 +35,16 @@ struct SearchEngine {
   const Clock* clock = nullptr;
   Collections* collections = nullptr;  // null = none are kept
   int64_t width = 0;                   // values of a token's vector
+  int64_t search_helpers = 0;          // threads of `tokenizers` beside the one that searches
 };
+
+// FAILED_PRECONDITION where no documents are kept.
+inline absl::StatusOr<Collections*> CollectionsOf(const SearchEngine& engine) {
+  if (engine.collections != nullptr) return engine.collections;
+  return AtField(absl::FailedPreconditionError(
+                     "cannot be used: no documents are kept here (--collections is false)"),
+                 "collection");
+}
 
 // The call's part in a job over several texts.
 template <typename Answer>

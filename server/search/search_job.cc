@@ -22,13 +22,13 @@ constexpr int64_t kProductsPerByte = 10000;
 
 }  // namespace
 
-absl::StatusOr<std::shared_ptr<SearchJob>> SearchJob::Create(SearchRequest request,
+absl::StatusOr<std::shared_ptr<Searching>> SearchJob::Create(SearchRequest request,
                                                              const SearchEngine& engine) {
   auto stemmer = Stemmer::Create(request.settings.language);
   if (!stemmer.ok()) return stemmer.status();
   auto words = QueryWords::Read(request.query.text, *stemmer);
   if (!words.ok()) return words.status();
-  return std::shared_ptr<SearchJob>(new SearchJob(std::move(request), engine, *std::move(words)));
+  return std::shared_ptr<Searching>(new SearchJob(std::move(request), engine, *std::move(words)));
 }
 
 // A token of its own text has a byte of the question at least.

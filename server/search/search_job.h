@@ -1,4 +1,4 @@
-// SearchJob: one search over the texts of a request, by whichever door it came. The question and
+// SearchJob: one search over the texts of a request. The question and
 // each document go through the pipeline as an EncodeTask each, all at once, so that they share
 // passes with whatever else is there. Of a document its token vectors stay, as int8, until it is
 // scored, and then four bytes for each cell and token of the question:
@@ -33,28 +33,21 @@
 #include "server/search/query_words.h"
 #include "server/search/search_engine.h"
 #include "server/search/search_request.h"
+#include "server/search/searching.h"
 #include "server/search/text_rows.h"
 
 namespace longspan {
 
-class SearchJob : public std::enable_shared_from_this<SearchJob> {
+class SearchJob final : public Searching, public std::enable_shared_from_this<SearchJob> {
  public:
-  // Where errors and results are told, the question is text 0, and document i text i + 1.
-  static constexpr size_t kQuery = 0;
-
-  using Order = TextsOrder<SearchAnswer>;
-
   // INVALID_ARGUMENT where the language of the words is not known.
-  static absl::StatusOr<std::shared_ptr<SearchJob>> Create(SearchRequest request,
+  static absl::StatusOr<std::shared_ptr<Searching>> Create(SearchRequest request,
                                                            const SearchEngine& engine);
 
-  // What admission should count: of the question, then of each document.
-  std::vector<AdmissionClaim> Claims(int64_t max_tokens) const;
-  const std::vector<EncodeInput>& documents() const { return request_.documents; }
-  const EncodeInput& query() const { return request_.query; }
-
-  // Hands everything over and returns. Once.
-  void Begin(Order order);
+  std::vector<AdmissionClaim> Claims(int64_t max_tokens) const override;
+  const std::vector<EncodeInput>& documents() const override { return request_.documents; }
+  const EncodeInput& query() const override { return request_.query; }
+  void Begin(Order order) override;
 
  private:
   struct Document {

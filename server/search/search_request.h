@@ -6,6 +6,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -38,9 +39,17 @@ struct SearchSettings {
   std::string language;  // of the words' stems (server/text/stems.h)
 };
 
+// A collection, which is of its owner: the name of the caller's key, or empty where none are asked
+// for.
+struct CollectionRef {
+  std::string owner;
+  std::string name;
+};
+
 struct SearchRequest {
   EncodeInput query;                   // a text
-  std::vector<EncodeInput> documents;  // texts
+  std::vector<EncodeInput> documents;  // texts; none where there is a collection
+  std::optional<CollectionRef> collection;
   SearchSettings settings;
 };
 
@@ -53,7 +62,8 @@ struct FoundSpan {
 };
 
 struct FoundDocument {
-  size_t index = 0;  // among the documents
+  size_t index = 0;  // among the documents of the request
+  std::string id;    // of a document of a collection
   double score = 0.0;
   float similarity = 0.0f;  // of its most similar passage
   double bm25 = 0.0;        // of its best block

@@ -51,12 +51,27 @@ absl::Status WarmUp(Encoder& encoder, const std::string& folder, int64_t max_bat
                                    ", give fewer or more room on ", encoder.info().device));
 }
 
+// Settles options.max_collection_bytes.
+void SetCollectionBytes(ServerOptions* options) {
+  constexpr int64_t kUsual = int64_t{256} << 20;
+  constexpr int64_t kShare = 16;
+  if (options->max_collection_bytes > 0) return;
+  const std::optional<int64_t> limit = CgroupMemoryLimit();
+  options->max_collection_bytes = limit.has_value() ? std::min(kUsual, *limit / kShare) : kUsual;
+}
+
+// What the collections may take of memory.
+int64_t CollectionMemory(const ServerOptions& options) {
+  return options.collections && options.collections_directory.empty() ? options.max_collection_bytes
+                                                                      : 0;
+}
+
 // Bytes that tensors may take; 0 = no bound.
 absl::StatusOr<int64_t> MemoryBudget(const ServerOptions& options) {
   if (options.memory_budget > 0) return options.memory_budget;
   const std::optional<int64_t> limit = CgroupMemoryLimit();
   if (!limit.has_value()) return 0;
-  const int64_t used = ResidentPrivateBytes();
+  const int64_t used = ResidentPrivateBytes() + CollectionMemory(options);
   const int64_t budget = TensorBudget(*limit, used);
   if (budget > 0) return budget;
   return absl::FailedPreconditionError(

@@ -11,11 +11,12 @@
 
 #include "absl/strings/str_cat.h"
 #include "server/rpc/rpc_call.h"
-#include "server/search/search_job.h"
+#include "server/search/searching.h"
 #include "server/tei/metadata.h"
 #include "server/tei/tei_requests.h"
 #include "server/text/text_segments.h"
 #include "server/wire/renamed_field.h"
+#include "server/wire/document_decoder.h"
 #include "server/wire/search_decoder.h"
 #include "server/wire/serialized.h"
 
@@ -65,7 +66,7 @@ class RerankForm final : public SearchForm {
   int64_t MostAnswerBytes() const override { return most_bytes_; }
 
   absl::Status Translate(size_t text, const absl::Status& status) const override {
-    return InRerankWords(text == SearchJob::kQuery ? AtQuery(status)
+    return InRerankWords(text == Searching::kQuery ? AtQuery(status)
                                                    : AtDocument(status, text - 1, ""));
   }
 

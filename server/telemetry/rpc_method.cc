@@ -14,6 +14,12 @@ std::string_view RpcMethodName(RpcMethod method) {
       return "Tokenize";
     case RpcMethod::kSearch:
       return "Search";
+    case RpcMethod::kPutDocuments:
+      return "PutDocuments";
+    case RpcMethod::kDeleteDocuments:
+      return "DeleteDocuments";
+    case RpcMethod::kListCollections:
+      return "ListCollections";
     case RpcMethod::kGetModelInfo:
       return "GetModelInfo";
     case RpcMethod::kTeiInfo:
@@ -54,6 +60,12 @@ std::string_view RpcMethodName(RpcMethod method) {
       return "http.embed_all";
     case RpcMethod::kHttpSearch:
       return "http.search";
+    case RpcMethod::kHttpPutDocuments:
+      return "http.put_documents";
+    case RpcMethod::kHttpDeleteDocuments:
+      return "http.delete_documents";
+    case RpcMethod::kHttpListCollections:
+      return "http.list_collections";
     case RpcMethod::kHttpRerank:
       return "http.rerank";
     case RpcMethod::kHttpEmbedSparse:

@@ -115,6 +115,23 @@ absl::StatusOr<VectorFormat> DecodeVectorFormat(v1::VectorFormat format) {
   }
 }
 
+absl::StatusOr<std::optional<TokenFormat>> DecodeKeptFormat(v1::KeptFormat format) {
+  switch (format) {
+    case v1::KEPT_FORMAT_UNSPECIFIED:
+      return std::nullopt;
+    case v1::KEPT_FORMAT_INT8:
+      return TokenFormat::kInt8;
+    case v1::KEPT_FORMAT_TWO_BIT:
+      return TokenFormat::kTwoBit;
+    default:
+      return BadEnum("options.format", format, "KEPT_FORMAT_INT8, KEPT_FORMAT_TWO_BIT");
+  }
+}
+
+v1::KeptFormat WireKeptFormat(TokenFormat format) {
+  return format == TokenFormat::kTwoBit ? v1::KEPT_FORMAT_TWO_BIT : v1::KEPT_FORMAT_INT8;
+}
+
 v1::VectorFormat WireFormat(VectorFormat format) {
   switch (format) {
     case VectorFormat::kFloat32:

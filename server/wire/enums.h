@@ -13,6 +13,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "core/model_info.h"
+#include "core/search/token_codes.h"
 #include "server/text/encode_input.h"
 #include "server/wire/vector_format.h"
 
@@ -31,6 +32,10 @@ absl::StatusOr<std::optional<GlobalAttention>> DecodeGlobalAttention(v1::GlobalA
 absl::StatusOr<TextRole> DecodeTextRole(v1::TextRole role);
 absl::StatusOr<VectorFormat> DecodeVectorFormat(v1::VectorFormat format);
 
+// nullopt = the caller left it unset, so the collection's own holds, or the default of a new one.
+absl::StatusOr<std::optional<TokenFormat>> DecodeKeptFormat(v1::KeptFormat format);
+
+v1::KeptFormat WireKeptFormat(TokenFormat format);
 v1::VectorFormat WireFormat(VectorFormat format);
 v1::GlobalAttention WireGlobalAttention(GlobalAttention policy);
 

@@ -34,6 +34,7 @@ void FillLimits(const ModelInfo& model, const ServerOptions& options, v1::Limits
   out->set_max_prompt_name_bytes(kMaxPromptNameBytes);
   out->set_max_tokens_set_by(std::string(MaxTokensSetBy(options, model)));
   out->set_max_uncut_bytes(options.max_uncut_bytes);
+  out->set_max_collection_bytes(options.collections ? options.max_collection_bytes : 0);
   out->set_max_answer_bytes(options.max_answer_bytes);
   out->set_max_receiving_bytes(options.max_receiving_bytes);
   out->set_max_connections(options.max_connections);

@@ -7,7 +7,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "core/error_details.h"
-#include "server/text/stems.h"
+#include "server/collections/collection_name.h"
+#include "server/wire/document_decoder.h"
 #include "server/wire/enums.h"
 #include "server/wire/renamed_field.h"
 
@@ -15,7 +16,8 @@ namespace longspan {
 namespace {
 
 constexpr double kMostWeight = 1000;
-constexpr uint32_t kFewestSpanTokens = 8, kMostSpanTokens = 8192;
+// Of an answer from a collection, whose size nothing else bounds.
+constexpr size_t kMostKeptDocuments = 1000, kMostKeptSpans = 100;
 
 // The number of an optional field, in [0, most]; `usual` where it is unset.
 absl::Status DecodeNumber(const std::string& field, bool is_set, double got, double most,
@@ -27,14 +29,6 @@ absl::Status DecodeNumber(const std::string& field, bool is_set, double got, dou
   return absl::OkStatus();
 }
 
-// The name of the first prompt of `names` that the model has; "" where it has none of them.
-std::string PromptOf(const ModelInfo& model, std::initializer_list<const char*> names) {
-  for (const char* name : names) {
-    if (model.prompts.contains(name)) return name;
-  }
-  return "";
-}
-
 class SearchDecoder {
  public:
   SearchDecoder(v1::SearchRequest* wire, const DecodingContext& context)
@@ -42,7 +36,7 @@ class SearchDecoder {
 
   absl::StatusOr<SearchRequest> Run() {
     for (const auto step :
-         {&SearchDecoder::CheckCounts, &SearchDecoder::Ranking, &SearchDecoder::Weighting,
+         {&SearchDecoder::Collection, &SearchDecoder::Ranking, &SearchDecoder::Weighting,
           &SearchDecoder::Query, &SearchDecoder::Documents}) {
       if (absl::Status status = (this->*step)(); !status.ok()) return status;
     }
@@ -50,14 +44,38 @@ class SearchDecoder {
   }
 
  private:
-  absl::Status CheckCounts() {
-    const int documents = wire_->documents_size();
-    if (documents > 0 && documents <= context_.max_texts_per_request) return absl::OkStatus();
-    absl::Status status = InvalidField(
-        "documents",
-        absl::StrCat(documents == 0 ? "is empty" : absl::StrCat("has ", documents, " texts"),
-                     "; allowed: 1 to ", context_.max_texts_per_request));
-    return documents == 0 ? status : WithReason(std::move(status), kReasonMaxTextsPerRequest);
+  absl::Status Collection() {
+    const std::string& name = wire_->collection();
+    if (name.empty()) return CheckDocumentCount(wire_->documents_size(), context_);
+    if (wire_->documents_size() > 0)
+      return InvalidField("collection", "and documents are both given; allowed: one of them");
+    if (absl::Status status = CheckCollectionName(name); !status.ok()) return status;
+    request_.collection = CollectionRef{.name = name};
+    return CheckKeptOptions();
+  }
+
+  // What a collection was made with, or is about documents that are read, is not asked for.
+  absl::Status CheckKeptOptions() const {
+    const auto unset = [](const char* field, bool is_unset) {
+      return is_unset ? absl::OkStatus()
+                      : InvalidField(absl::StrCat("options.", field),
+                                     "is set, and so is collection; allowed: one of them");
+    };
+    absl::Status status = unset("truncation", options_.truncation() == v1::TRUNCATION_UNSPECIFIED);
+    status.Update(unset("window_overlap_tokens", options_.window_overlap_tokens() == 0));
+    status.Update(unset("max_tokens", options_.max_tokens() == 0));
+    status.Update(unset("document_prompt_name", options_.document_prompt_name().empty()));
+    status.Update(unset("span_tokens", options_.span_tokens() == 0));
+    status.Update(unset("language", options_.language().empty()));
+    status.Update(AtMost("options.max_documents", options_.max_documents(), kMostKeptDocuments));
+    status.Update(AtMost("options.max_spans", options_.max_spans(), kMostKeptSpans));
+    return status;
+  }
+
+  static absl::Status AtMost(const char* field, uint32_t got, size_t most) {
+    return got <= most ? absl::OkStatus()
+                       : InvalidField(field, absl::StrCat("is ", got, "; allowed with a "
+                                                          "collection: 1 to ", most));
   }
 
   absl::Status Ranking() {
@@ -80,16 +98,11 @@ class SearchDecoder {
   }
 
   absl::Status Weighting() {
-    if (absl::Status status = Language(); !status.ok()) return status;
-    const uint32_t span_tokens = options_.span_tokens();
-    const bool allowed = span_tokens >= kFewestSpanTokens && span_tokens <= kMostSpanTokens &&
-                         span_tokens % kCellsOfAPassage == 0;
-    if (span_tokens != 0 && !allowed) {
-      return InvalidField("options.span_tokens",
-                          absl::StrCat("is ", span_tokens, "; allowed: even numbers from ",
-                                       kFewestSpanTokens, " to ", kMostSpanTokens));
-    }
-    if (span_tokens != 0) request_.settings.cell_tokens = span_tokens / kCellsOfAPassage;
+    if (absl::Status status = CheckLanguage(options_.language()); !status.ok()) return status;
+    request_.settings.language = options_.language();
+    const auto cell_tokens = DecodeCellTokens(options_.span_tokens());
+    if (!cell_tokens.ok()) return cell_tokens.status();
+    if (cell_tokens->has_value()) request_.settings.cell_tokens = **cell_tokens;
     const bool multi_vector = context_.model->multi_vector.has_value();
     const QueryWeights equal = multi_vector ? QueryWeights::kAllTokens : QueryWeights::kEqual;
     QueryWeights& weights = request_.settings.weights;
@@ -107,17 +120,6 @@ class SearchDecoder {
         return BadEnum("options.token_weighting", options_.token_weighting(),
                        "TOKEN_WEIGHTING_IDF, TOKEN_WEIGHTING_EQUAL");
     }
-  }
-
-  absl::Status Language() {
-    const std::vector<std::string>& known = Stemmer::Languages();
-    const std::string& got = options_.language();
-    if (!got.empty() && std::find(known.begin(), known.end(), got) == known.end()) {
-      return InvalidField("options.language",
-                          absl::StrCat("is ", Quoted(got), "; allowed: ", QuotedNames(known)));
-    }
-    request_.settings.language = got;
-    return absl::OkStatus();
   }
 
   absl::Status Query() {
@@ -140,8 +142,9 @@ class SearchDecoder {
     options.set_truncation(options_.query_truncation());
     const int64_t limit = context_.max_tokens;
     const bool model_takes_less = limit > 0 && limit < kMaxQueryTokens;
-    auto query = Decode(wire_->mutable_query(), options, "query", options_.query_prompt_name(),
-                        "query_prompt_name", PromptOf(*context_.model, {"query"}));
+    auto query = DecodePromptedText(wire_->mutable_query(), options, "query",
+                                    options_.query_prompt_name(), "query_prompt_name", {"query"},
+                                    context_);
     if (!query.ok()) return AtQuery(query.status());
     query->options.text_role = TextRole::kQuery;
     if (!model_takes_less) {
@@ -157,37 +160,11 @@ class SearchDecoder {
     options.set_truncation(options_.truncation());
     options.set_window_overlap_tokens(options_.window_overlap_tokens());
     options.set_max_tokens(options_.max_tokens());
-    const std::string prompt = PromptOf(*context_.model, {"document", "passage", "corpus"});
-    request_.documents.reserve(wire_->documents_size());
-    for (int i = 0; i < wire_->documents_size(); ++i) {
-      v1::SearchDocument& wire = *wire_->mutable_documents(i);
-      const std::string field = absl::StrCat("documents[", i, "]");
-      absl::Status status = CheckId(wire.id(), field);
-      if (!status.ok()) return status;
-      auto document = Decode(wire.mutable_text(), options, field, options_.document_prompt_name(),
-                             "document_prompt_name", prompt);
-      if (!document.ok()) return AtDocument(document.status(), i, wire.id());
-      request_.documents.push_back(*std::move(document));
-    }
+    auto documents = DecodeDocuments(wire_->mutable_documents(), options,
+                                     options_.document_prompt_name(), context_);
+    if (!documents.ok()) return documents.status();
+    request_.documents = *std::move(documents);
     return absl::OkStatus();
-  }
-
-  // `prompt`: the name that the caller gives in the field `prompt_field` of the options, or none.
-  absl::StatusOr<EncodeInput> Decode(std::string* text, v1::EncodeOptions options,
-                                     const std::string& field, const std::string& prompt,
-                                     const char* prompt_field, const std::string& usual_prompt) {
-    if (absl::Status status = CheckPromptName(prompt, absl::StrCat("options.", prompt_field));
-        !status.ok())
-      return status;
-    if (!prompt.empty()) {
-      const auto found =
-          FindPrompt(prompt, absl::StrCat("options.", prompt_field), *context_.model);
-      if (!found.ok()) return found.status();
-    }
-    options.set_prompt_name(prompt.empty() ? usual_prompt : prompt);
-    v1::Input input;
-    input.mutable_text()->swap(*text);
-    return DecodeInput(&input, options, field, context_);
   }
 
   v1::SearchRequest* const wire_;
@@ -203,10 +180,6 @@ absl::Status AtQuery(const absl::Status& status) {
     return field == "query.text" ? std::string("query") : std::string();
   };
   return WithInput(RenamedField(status, name, "(set query_truncation)"), "query", "");
-}
-
-absl::Status AtDocument(const absl::Status& status, size_t index, const std::string& id) {
-  return WithInput(status, absl::StrCat("documents[", index, "]"), id);
 }
 
 absl::StatusOr<SearchRequest> DecodeSearchRequest(v1::SearchRequest* request,

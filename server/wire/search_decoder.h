@@ -1,6 +1,6 @@
 // DecodeSearchRequest: a longspan.v1.SearchRequest, checked and turned into the engine's
 // SearchRequest. The first fault ends it, with the field's path, what was got and what is allowed.
-// Errors of documents name them with their ids, "documents[3] (id \"a\")".
+// A collection has no owner yet: whoever knows the caller sets it.
 //
 // Free functions without state: thread safe. Texts are moved out of the message, never copied.
 // Proven by search_decoder_test.
@@ -22,7 +22,5 @@ absl::StatusOr<SearchRequest> DecodeSearchRequest(v1::SearchRequest* request,
 
 // An error of the question with its path.
 absl::Status AtQuery(const absl::Status& status);
-// An error of a document with its path and its id.
-absl::Status AtDocument(const absl::Status& status, size_t index, const std::string& id);
 
 }  // namespace longspan

@@ -4,6 +4,7 @@
 #include <functional>
 #include <utility>
 
+#include "server/wire/input_decoder.h"
 #include "server/wire/response_encoder.h"
 
 namespace longspan {
@@ -48,7 +49,7 @@ v1::SearchResponse SearchResponseOf(const SearchAnswer& answer, std::vector<std:
                                     const StageTimings& timings) {
   v1::SearchResponse response;
   for (const FoundDocument& found : answer.documents)
-    FillResult(found, std::move(ids[found.index]), response.add_results());
+    FillResult(found, ids.empty() ? found.id : std::move(ids[found.index]), response.add_results());
   response.set_query_tokens(answer.query_tokens);
   response.set_query_truncated(answer.query_truncated);
   response.set_documents_tokens(answer.documents_tokens);
@@ -59,6 +60,11 @@ v1::SearchResponse SearchResponseOf(const SearchAnswer& answer, std::vector<std:
 
 int64_t MostSearchBytes(const SearchRequest& request, const std::vector<std::string>& ids) {
   const RankingOptions& ranking = request.settings.ranking;
+  if (request.collection.has_value()) {
+    const auto spans = static_cast<int64_t>(ranking.max_passages);
+    const int64_t a_document = kMostDocumentBytes + kMaxIdBytes + spans * kMostSpanBytes;
+    return kMostOtherBytes + static_cast<int64_t>(ranking.max_documents) * a_document;
+  }
   const auto documents =
       static_cast<int64_t>(std::min(ranking.max_documents, request.documents.size()));
   std::vector<int64_t> sizes;

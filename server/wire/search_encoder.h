@@ -14,7 +14,8 @@
 
 namespace longspan {
 
-// `ids`: of the documents of the request; those that are answered are moved out.
+// `ids`: of the documents of the request, empty where there is a collection; those that are
+// answered are moved out.
 v1::SearchResponse SearchResponseOf(const SearchAnswer& answer, std::vector<std::string>& ids,
                                     const StageTimings& timings);
 

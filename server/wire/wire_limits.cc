@@ -12,6 +12,7 @@
 #include "absl/strings/str_cat.h"
 #include "core/error_details.h"
 #include "server/text/preparation_context.h"
+#include "server/wire/put_decoder.h"
 
 namespace longspan {
 namespace {
@@ -268,6 +269,8 @@ WireLimits LimitsOfRequests(const DecodingContext& context) {
   return {
       {"longspan.v1.EncodeRequest.inputs", max_texts, "has", " texts", 1, texts},
       {"longspan.v1.SearchRequest.documents", max_texts, "has", " texts", 1, texts},
+      {"longspan.v1.PutDocumentsRequest.documents", max_texts, "has", " texts", 1, texts},
+      {"longspan.v1.DeleteDocumentsRequest.ids", kMaxDeletedIds, "are", "", 1, {}},
       {"longspan.v1.TokenizeRequest.texts", max_texts, "has", " texts", 1, texts},
       {"longspan.v1.TokenIds.ids", max_ids, "has", " ids", 0, kReasonMaxTextBytes},
       {"longspan.v1.Input.spans", context.max_spans, "are", "", 0, kReasonMaxSpansPerText},

@@ -1,0 +1,200 @@
+#include "server/search/put_job.h"
+
+#include <utility>
+
+#include "core/search/cells.h"
+#include "server/batching/encode_task.h"
+#include "server/search/cell_words.h"
+#include "server/search/within_memory.h"
+#include "server/text/stems.h"
+
+namespace longspan {
+namespace {
+
+// The pool counts bytes to tokenise, of which a core reads two million a second; it packs some 200
+// million values.
+constexpr int64_t kValuesPerByte = 100;
+
+}  // namespace
+
+absl::StatusOr<std::shared_ptr<PutJob>> PutJob::Create(PutRequest request,
+                                                       const SearchEngine& engine) {
+  auto collections = CollectionsOf(engine);
+  if (!collections.ok()) return collections.status();
+  auto settings = (*collections)->SettingsFor(request.collection.owner, request.collection.name,
+                                              request.format, request.cell_tokens,
+                                              request.language);
+  if (!settings.ok()) return settings.status();
+  if (auto stemmer = Stemmer::Create(settings->language); !stemmer.ok()) return stemmer.status();
+  return std::shared_ptr<PutJob>(new PutJob(std::move(request), engine, *std::move(settings)));
+}
+
+PutJob::PutJob(PutRequest request, const SearchEngine& engine, CollectionSettings settings)
+    : engine_(engine), request_(std::move(request)), settings_(std::move(settings)) {}
+
+std::vector<AdmissionClaim> PutJob::Claims(int64_t max_tokens) const {
+  std::vector<AdmissionClaim> claims;
+  claims.reserve(request_.documents.size());
+  for (const EncodeInput& document : request_.documents)
+    claims.push_back(ClaimFor(document, max_tokens));
+  return claims;
+}
+
+void PutJob::Begin(Order order) {
+  order_ = std::move(order);
+  std::vector<EncodeInput> documents = std::move(request_.documents);
+  documents_ = std::vector<Document>(documents.size());
+  {
+    absl::MutexLock lock(&mu_);
+    missing_ = documents.size();
+  }
+  CallSize call_size;
+  for (const AdmissionPermit& permit : order_.permits) call_size += permit.size();
+  for (size_t i = 0; i < documents.size(); ++i) {
+    engine_.pipeline->Submit(std::make_shared<EncodeTask>(
+        ParamsOf(i, std::move(documents[i]), call_size), engine_.clock));
+  }
+}
+
+EncodeTask::Params PutJob::ParamsOf(size_t index, EncodeInput input, CallSize call_size) {
+  auto rows = std::make_shared<TextRows>(engine_.width, TextRows::kInt8);
+  documents_[index].rows = rows;
+  TextRows::Want(rows, &input);
+  EncodeTask::Params params{.input = std::move(input),
+                            .arrival = order_.arrival,
+                            .deadline = order_.deadline,
+                            .cancel = order_.cancel,
+                            .client = order_.client,
+                            .permit = std::move(order_.permits[index]),
+                            .call_size = call_size,
+                            .timer = order_.new_timer()};
+  params.check_answer = [job = shared_from_this(), index](const EncodeInput& prepared_input,
+                                                          const PreparedText& prepared) {
+    return job->PrepareDocument(index, prepared_input, prepared);
+  };
+  params.done = [job = shared_from_this(), index](absl::StatusOr<EncodedDocument> result,
+                                                  const StageTimings& timings) {
+    job->OnText(index, std::move(result), timings);
+  };
+  return params;
+}
+
+absl::Status PutJob::PrepareDocument(size_t index, const EncodeInput& input,
+                                     const PreparedText& prepared) {
+  Document& document = documents_[index];
+  const TokenPlaces& places = *prepared.token_places;
+  document.rows->SetPlaces(prepared.token_places);
+  auto stemmer = Stemmer::Create(settings_.language);
+  if (!stemmer.ok()) return stemmer.status();
+  auto words = KeptWordsOf(input.text, places, settings_.cell_tokens, *stemmer, [this] {
+    return order_.cancel->cancelled() ? absl::CancelledError("the call has ended")
+                                      : absl::OkStatus();
+  });
+  if (!words.ok()) return words.status();
+  document.words = *std::move(words);
+  const KeptSize size{.rows = places.num_rows(),
+                      .runs = static_cast<int64_t>(places.runs().size()),
+                      .words = static_cast<int64_t>(document.words.size()),
+                      .width = engine_.width,
+                      .cell_tokens = settings_.cell_tokens,
+                      .format = settings_.format};
+  auto room = engine_.admission->ReserveOutput(
+      TextRows::BytesOf(places.num_rows(), engine_.width, TextRows::kInt8) + places.bytes() +
+      static_cast<int64_t>(document.words.capacity() * sizeof(KeptWord)) + MostKeptBytes(size));
+  if (!room.ok()) return room.status();
+  document.room = *std::move(room);
+  return absl::OkStatus();
+}
+
+void PutJob::OnText(size_t index, absl::StatusOr<EncodedDocument> result,
+                    const StageTimings& timings) {
+  order_.on_text(result, timings);
+  if (!result.ok()) return Fail(index, result.status());
+  documents_[index].counts = *std::move(result);
+  const int64_t values = documents_[index].rows->places().num_rows() * engine_.width;
+  const absl::Status handed = WithinMemory([&] {
+    // Also where the pool no longer takes jobs: whoever waits gets an answer.
+    engine_.tokenizers->Submit(
+        order_.client, values / kValuesPerByte,
+        [job = shared_from_this(), index](const absl::Status&) { job->Pack(index); });
+    return absl::OkStatus();
+  });
+  if (!handed.ok()) Fail(index, handed);
+}
+
+void PutJob::Pack(size_t index) {
+  {
+    absl::MutexLock lock(&mu_);
+    if (ended_ || order_.cancel->cancelled()) return;
+  }
+  Document& document = documents_[index];
+  absl::Status status = WithinMemory([&] {
+    document.packed = Packed(document);
+    return absl::OkStatus();
+  });
+  document.rows->Free();
+  document.words = {};
+  if (!status.ok()) return Fail(index, status);
+  document.room.Shrink(TextRows::BytesOf(document.rows->places().num_rows(), engine_.width,
+                                         TextRows::kInt8));
+  {
+    absl::MutexLock lock(&mu_);
+    if (ended_ || --missing_ > 0) return;
+    ended_ = true;
+  }
+  absl::StatusOr<PutAnswer> answer = PutAnswer();
+  status = WithinMemory([&] {
+    answer = Keep();
+    return absl::OkStatus();
+  });
+  if (!status.ok()) answer = status;
+  order_.done(std::move(answer));
+}
+
+std::vector<std::byte> PutJob::Packed(const Document& document) const {
+  const TokenPlaces& places = document.rows->places();
+  std::vector<KeptRun> runs;
+  for (const TokenPlaces::Run& run : places.runs())
+    runs.push_back({run.first_row, run.end_row, run.first_token});
+  std::vector<KeptRange> used_text;
+  for (const TextRange& range : document.counts.used_text)
+    used_text.push_back({range.begin, range.end});
+  return PackText({.format = settings_.format,
+                   .cell_tokens = settings_.cell_tokens,
+                   .rows = &document.rows->matrix(),
+                   .runs = runs,
+                   .ids = places.ids(),
+                   .places = places.places(),
+                   .words = document.words,
+                   .used_text = used_text,
+                   .tokens_total = document.counts.tokens_total,
+                   .tokens_used = document.counts.tokens_used});
+}
+
+absl::StatusOr<PutAnswer> PutJob::Keep() {
+  PutAnswer answer;
+  std::vector<KeptDocument> kept;
+  kept.reserve(documents_.size());
+  for (size_t i = 0; i < documents_.size(); ++i) {
+    kept.push_back({std::move(request_.ids[i]), std::move(documents_[i].packed)});
+    answer.texts.push_back({documents_[i].counts.tokens_total, documents_[i].counts.tokens_used});
+  }
+  auto counts = engine_.collections->Put(request_.collection.owner, request_.collection.name,
+                                         settings_, std::move(kept), request_.time_to_live);
+  if (!counts.ok()) return counts.status();
+  answer.added = counts->added;
+  answer.replaced = counts->replaced;
+  answer.collection = std::move(counts->collection);
+  return answer;
+}
+
+void PutJob::Fail(size_t index, const absl::Status& status) {
+  {
+    absl::MutexLock lock(&mu_);
+    if (ended_) return;
+    ended_ = true;
+  }
+  order_.done(order_.translate(index, status));
+}
+
+}  // namespace longspan
