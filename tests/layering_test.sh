@@ -20,7 +20,7 @@ core/runtime:
 core/weights:
 core/checkpoint: core/weights core/model_info.h
 core/tokenizer: core/checkpoint core/error_details.h core/token_batch.h
-core/search: core/kernels
+core/search: core/kernels core/token_place.h
 core/layers: core/backend core/kernels core/model_info.h
 core/attention: core/backend core/kernels core/layers core/runtime
 core/models: core/backend core/kernels core/layers core/attention core/weights core/checkpoint core/runtime core/model_info.h core/recording_counts.h core/token_batch.h

@@ -60,13 +60,21 @@ struct KeptParts {
   int64_t tokens_used = 0;   // that the model read
 };
 
-// Starts with kKeptTextAlignment; every section is aligned for what it holds where the first byte
-// is.
-std::vector<std::byte> PackText(const KeptParts& parts);
+// The bytes are to lie at a multiple of this.
 inline constexpr size_t kKeptTextAlignment = 8;
-// What PackText needs at most for a text of so many tokens and words, as a bound for admission.
+std::vector<std::byte> PackText(const KeptParts& parts);
+// The most that a text of so many rows and bytes comes to.
 int64_t MostKeptBytes(int64_t rows, int64_t width, int64_t cell_tokens, TokenFormat format,
                       int64_t text_bytes);
+
+// A run, counted in cells, blocks and passages of the whole text.
+struct CellRun {
+  int64_t first_row = 0, end_row = 0;
+  int64_t first_cell = 0, cells = 0;
+  int64_t first_block = 0, blocks = 0;
+  int64_t first_passage = 0, passages = 0;
+};
+std::vector<CellRun> CellRunsOf(std::span<const KeptRun> runs, int64_t cell_tokens);
 
 class KeptText {
  public:
@@ -100,18 +108,21 @@ class KeptText {
   std::span<const Word> words() const { return words_; }                   // stems ascend
   std::span<const uint32_t> hits() const { return hits_; }                 // cells
   std::span<const Id> ids() const { return ids_; }                         // ids ascend
-  // Of all cells: [cells, stride] with a scale each, by which it has the length of the mean of the
-  // cell's unit vectors.
-  const CellMeans& means() const { return means_; }
+  // Of each cell the mean of its unit vectors: scale * (row - 128).
+  const QuantizedRows& means() const { return means_; }
+  // One for each run, in order.
+  std::span<const CellRun> cell_runs() const { return cell_runs_; }
 
-  // Appends rows [begin, end), decoded, to `out`. They may go over the ends of cells.
-  void Decode(int64_t begin, int64_t end, TokenMatrix* out) const;
-  // Of rows [begin, end), into `out`.
-  void Places(int64_t begin, int64_t end, std::vector<TokenPlace>* out) const;
+  // Rows [begin, end) of one run, where `begin` begins a cell. `scratch` holds what is decoded, and
+  // outlives what is returned.
+  QuantizedRows Rows(int64_t begin, int64_t end, std::vector<uint8_t>* scratch) const;
+  // Where rows [begin, end) of one run stand.
+  std::vector<TokenPlace> Places(int64_t begin, int64_t end) const;
 
  private:
-  friend class KeptTextReader;
   KeptText() = default;
+
+  const CellRun& RunOf(int64_t row) const;
 
   TokenFormat format_ = TokenFormat::kInt8;
   int64_t width_ = 0, cell_tokens_ = 0, num_rows_ = 0, num_blocks_ = 0, num_passages_ = 0;
@@ -123,7 +134,8 @@ class KeptText {
   std::span<const Word> words_;
   std::span<const uint32_t> hits_;
   std::span<const Id> ids_;
-  CellMeans means_;
+  std::vector<CellRun> cell_runs_;
+  QuantizedRows means_;
   TokenCodes codes_;
   std::span<const uint32_t> place_offsets_;  // [cells + 1] into places_
   std::span<const std::byte> places_;

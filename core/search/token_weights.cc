@@ -55,6 +55,16 @@ void TokenRarity::Add(const TokenRarity& other) {
   blocks_ += other.blocks_;
 }
 
+void TokenRarity::AddCounted(std::span<const int64_t> holding, int64_t blocks) {
+  std::vector<bool> added(holding_.size());  // an id that the question has twice is added once
+  for (size_t token = 0; token < index_of_token_.size(); ++token) {
+    const size_t id = index_of_token_[token];
+    if (!added[id]) holding_[id] += holding[token];
+    added[id] = true;
+  }
+  blocks_ += blocks;
+}
+
 std::vector<float> TokenRarity::Weights(const std::vector<bool>& is_word) const {
   return Normalised(is_word, [this](size_t token) {
     const auto holding = static_cast<double>(holding_[index_of_token_[token]]);

@@ -27,8 +27,13 @@ class TokenRarity {
   void Count(std::span<const int32_t> ids, int64_t cell_tokens);
   // `other` is of the same question.
   void Add(const TokenRarity& other);
+  // As Count, of blocks that were counted before: `holding` is one number for each token of the
+  // question, the blocks that hold its id, of `blocks` in all.
+  void AddCounted(std::span<const int64_t> holding, int64_t blocks);
 
   int64_t blocks() const { return blocks_; }
+  // Blocks that hold the token at this place of the question.
+  int64_t holding(size_t token) const { return holding_[index_of_token_[token]]; }
   // One weight for each token of the question, with the sum 1. `is_word`: whether the token has a
   // letter or a digit; one without has the weight 0, unless none has.
   std::vector<float> Weights(const std::vector<bool>& is_word) const;

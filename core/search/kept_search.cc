@@ -1,0 +1,398 @@
+#include "core/search/kept_search.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <numeric>
+#include <utility>
+
+#include "core/kernels/max_sim.h"
+#include "core/search/cells.h"
+#include "core/search/kept_lexical.h"
+
+namespace longspan {
+namespace {
+
+// Texts of a part of a step: enough that handing parts out costs nothing.
+constexpr int64_t kRowsOfAPart = 1 << 16;
+
+// Mean and deviation of values that come one by one.
+class Spread {
+ public:
+  void Add(double value, double times = 1.0) {
+    count_ += times;
+    sum_ += times * value;
+    squares_ += times * value * value;
+  }
+  void Add(const Spread& other) {
+    count_ += other.count_;
+    sum_ += other.sum_;
+    squares_ += other.squares_;
+  }
+  // Less the mean, over the standard deviation; 0 where all are equal.
+  double Standardised(double value) const {
+    if (count_ == 0) return 0.0;
+    const double mean = sum_ / count_;
+    const double variance = squares_ / count_ - mean * mean;
+    return variance > 1e-18 ? (value - mean) / std::sqrt(variance) : 0.0;
+  }
+
+ private:
+  double count_ = 0.0, sum_ = 0.0, squares_ = 0.0;
+};
+
+// The largest cosine of each of the question's tokens with each unit of the rows.
+void BestOfUnits(const LateQuestion& question, const QuantizedRows& rows, int64_t num_rows,
+                 int64_t unit_rows, float* best) {
+  kernels::MaxSim({.question = &question.packed(),
+                   .rows = rows.rows,
+                   .row_stride = rows.stride,
+                   .scales = rows.scales,
+                   .num_rows = num_rows,
+                   .unit_rows = unit_rows,
+                   .best = best});
+}
+
+// A passage of a text by its number; block and rows follow from it.
+struct PassagePlace {
+  int64_t first_row = 0, end_row = 0;
+  int64_t first_cell = 0, end_cell = 0;  // of the text
+  int64_t block = 0;                     // of the text
+};
+
+PassagePlace PlaceOf(const KeptText& text, int64_t passage) {
+  const auto runs = text.cell_runs();
+  const CellRun& run =
+      *std::prev(std::upper_bound(runs.begin(), runs.end(), passage,
+                                  [](int64_t p, const CellRun& r) { return p < r.first_passage; }));
+  const int64_t cell = passage - run.first_passage;
+  const int64_t last = std::min(cell + kCellsOfAPassage, run.cells);
+  return {.first_row = run.first_row + cell * text.cell_tokens(),
+          .end_row = std::min(run.first_row + last * text.cell_tokens(), run.end_row),
+          .first_cell = run.first_cell + cell,
+          .end_cell = run.first_cell + last,
+          .block = run.first_block + BlockOfPassage(cell)};
+}
+
+// Each passage's score by the best of its cells, [passages].
+void PassageScores(const KeptText& text, std::span<const float> cells,
+                   std::span<const float> weights, std::vector<Passage>* passages) {
+  passages->clear();
+  const size_t tokens = weights.size();
+  for (const CellRun& run : text.cell_runs()) {
+    const auto of_run = ScorePassages(cells.subspan(run.first_cell * tokens, run.cells * tokens),
+                                      weights, run.first_row, run.end_row, text.cell_tokens());
+    passages->insert(passages->end(), of_run.begin(), of_run.end());
+  }
+}
+
+// What the scan knows of a text.
+struct Scanned {
+  float late = -2.0f;  // of its best passage, by the means of its cells
+  double words = 0.0;  // of its best block
+  bool any = false;    // it has a passage
+};
+
+struct Refined {
+  std::vector<KeptPassage> passages;  // score: still of late interaction alone
+  std::vector<double> words;          // of the block around each
+  float late = 0.0f;                  // of the best
+};
+
+class Search {
+ public:
+  Search(const KeptIndex& index, const KeptQuestion& question, const KeptSearchOptions& options,
+         const ForEachPart& for_each_part)
+      : index_(index),
+        question_(question),
+        options_(options),
+        for_each_part_(for_each_part),
+        lexical_(index, question.stems, options.ranking.bm25) {
+    DivideIntoParts();
+  }
+
+  std::vector<KeptFound> Whole();
+  std::vector<KeptFound> InSteps();
+
+ private:
+  void DivideIntoParts();
+  void Scan(size_t part);
+  std::vector<uint32_t> Choose(const Spread& late, const Spread& words) const;
+  std::vector<uint32_t> Sample() const;
+  Refined Refine(uint32_t slot) const;
+  // The best passages by the means, and those of the best block. Ascending.
+  std::vector<int64_t> PassagesToRefine(const KeptText& text, std::span<const double> words) const;
+  void AddEvenPassages(uint32_t slot, Spread* spread) const;
+  float Exact(const KeptText& text, const PassagePlace& place, std::vector<uint8_t>* scratch) const;
+  SearchedDocument Searched(const KeptText& text) const;
+
+  const KeptText& text(uint32_t slot) const { return *index_.texts()[slot]; }
+
+  const KeptIndex& index_;
+  const KeptQuestion& question_;
+  const KeptSearchOptions& options_;
+  const ForEachPart& for_each_part_;
+  const KeptLexical lexical_;
+  std::vector<std::vector<uint32_t>> parts_;  // slots
+  std::vector<Scanned> scanned_;              // each slot
+  std::vector<Spread> passage_words_;         // each part: BM25 of the blocks around its passages
+};
+
+void Search::DivideIntoParts() {
+  int64_t rows = kRowsOfAPart;
+  for (uint32_t slot = 0; slot < index_.texts().size(); ++slot) {
+    if (!index_.texts()[slot].has_value()) continue;
+    if (rows >= kRowsOfAPart) {
+      parts_.emplace_back();
+      rows = 0;
+    }
+    parts_.back().push_back(slot);
+    rows += text(slot).num_rows();
+  }
+}
+
+SearchedDocument Search::Searched(const KeptText& text) const {
+  SearchedDocument document;
+  std::vector<uint8_t> scratch;
+  const size_t tokens = question_.weights.size();
+  std::vector<float> cells;
+  for (const CellRun& run : text.cell_runs()) {
+    cells.resize(run.cells * tokens);
+    BestOfUnits(*question_.rows, text.Rows(run.first_row, run.end_row, &scratch),
+                run.end_row - run.first_row, text.cell_tokens(), cells.data());
+    const auto passages = ScorePassages(cells, question_.weights, run.first_row, run.end_row,
+                                        text.cell_tokens());
+    for (size_t i = 0; i < passages.size(); ++i) {
+      document.passages.push_back(passages[i]);
+      document.block_of.push_back(run.first_block + BlockOfPassage(static_cast<int64_t>(i)));
+    }
+  }
+  document.blocks = KeptBlocks(text, question_.stems);
+  return document;
+}
+
+std::vector<KeptFound> Search::Whole() {
+  std::vector<uint32_t> slots;
+  for (const auto& part : parts_) slots.insert(slots.end(), part.begin(), part.end());
+  std::vector<SearchedDocument> searched(slots.size());
+  for_each_part_(static_cast<int64_t>(slots.size()),
+                 [&](int64_t i) { searched[i] = Searched(text(slots[i])); });
+  std::vector<KeptFound> all;
+  for (const RankedDocument& ranked : Rank(searched, options_.ranking)) {
+    KeptFound found{.slot = slots[ranked.document],
+                    .score = ranked.score,
+                    .similarity = ranked.similarity,
+                    .bm25 = ranked.bm25};
+    for (const RankedPassage& one : ranked.passages) {
+      const Passage& passage = searched[ranked.document].passages[one.passage];
+      found.passages.push_back({passage.begin, passage.end, one.score, one.similarity});
+    }
+    all.push_back(std::move(found));
+  }
+  return all;
+}
+
+void Search::Scan(size_t part) {
+  const size_t tokens = question_.weights.size();
+  std::vector<float> cells;
+  std::vector<Passage> passages;
+  std::vector<double> words;
+  Spread& spread = passage_words_[part];
+  for (const uint32_t slot : parts_[part]) {
+    const KeptText& one = text(slot);
+    Scanned& scanned = scanned_[slot];
+    cells.resize(one.num_cells() * tokens);
+    BestOfUnits(*question_.rows, one.means(), one.num_cells(), /*unit_rows=*/1, cells.data());
+    PassageScores(one, cells, question_.weights, &passages);
+    for (const Passage& passage : passages) scanned.late = std::max(scanned.late, passage.score);
+    scanned.any = !passages.empty();
+    if (!lexical_.Blocks(slot, &words)) {
+      spread.Add(0.0, static_cast<double>(passages.size()));
+      continue;
+    }
+    if (!words.empty()) scanned.words = *std::max_element(words.begin(), words.end());
+    for (const CellRun& run : one.cell_runs()) {
+      for (int64_t passage = 0; passage < run.passages; ++passage)
+        spread.Add(words[run.first_block + BlockOfPassage(passage)]);
+    }
+  }
+}
+
+// By the two together, by late interaction alone, and by words alone: so many of each.
+std::vector<uint32_t> Search::Choose(const Spread& late, const Spread& words) const {
+  const size_t wanted = std::max(options_.chosen_texts, 4 * options_.ranking.max_documents);
+  std::vector<uint32_t> order;
+  for (uint32_t slot = 0; slot < scanned_.size(); ++slot) {
+    if (scanned_[slot].any) order.push_back(slot);
+  }
+  std::vector<uint32_t> chosen;
+  const auto choose = [&](double late_weight, double word_weight) {
+    std::vector<std::pair<double, uint32_t>> scores;
+    for (const uint32_t slot : order) {
+      const Scanned& one = scanned_[slot];
+      if (late_weight == 0 && one.words == 0) continue;
+      scores.push_back({-late_weight * late.Standardised(one.late) -
+                            word_weight * words.Standardised(one.words),
+                        slot});
+    }
+    const size_t count = std::min(wanted, scores.size());
+    std::nth_element(scores.begin(), scores.begin() + static_cast<ptrdiff_t>(count), scores.end());
+    for (size_t i = 0; i < count; ++i) chosen.push_back(scores[i].second);
+  };
+  choose(options_.ranking.late_weight, options_.ranking.lexical_weight);
+  if (options_.ranking.late_weight > 0) choose(1.0, 0.0);
+  if (options_.ranking.lexical_weight > 0) choose(0.0, 1.0);
+  std::sort(chosen.begin(), chosen.end());
+  chosen.erase(std::unique(chosen.begin(), chosen.end()), chosen.end());
+  return chosen;
+}
+
+// Texts with passages, evenly spaced.
+std::vector<uint32_t> Search::Sample() const {
+  std::vector<uint32_t> all, sample;
+  for (uint32_t slot = 0; slot < scanned_.size(); ++slot) {
+    if (scanned_[slot].any) all.push_back(slot);
+  }
+  const size_t count = std::min(options_.sampled_texts, all.size());
+  for (size_t i = 0; i < count; ++i) sample.push_back(all[i * all.size() / count]);
+  return sample;
+}
+
+std::vector<int64_t> Search::PassagesToRefine(const KeptText& one,
+                                              std::span<const double> words) const {
+  std::vector<float> cells(one.num_cells() * question_.weights.size());
+  BestOfUnits(*question_.rows, one.means(), one.num_cells(), /*unit_rows=*/1, cells.data());
+  std::vector<Passage> passages;
+  PassageScores(one, cells, question_.weights, &passages);
+  std::vector<int64_t> order(passages.size());
+  std::iota(order.begin(), order.end(), int64_t{0});
+  const size_t count = std::min(options_.chosen_passages, order.size());
+  std::partial_sort(order.begin(), order.begin() + static_cast<ptrdiff_t>(count), order.end(),
+                    [&](int64_t a, int64_t b) { return passages[a].score > passages[b].score; });
+  order.resize(count);
+  if (!words.empty()) {
+    const auto best = static_cast<int64_t>(std::max_element(words.begin(), words.end()) -
+                                           words.begin());
+    for (const CellRun& run : one.cell_runs()) {
+      if (best < run.first_block || best >= run.first_block + run.blocks) continue;
+      const int64_t first = (best - run.first_block) * kCellsBetweenBlocks;
+      const int64_t end = std::min(first + kCellsOfABlock - kCellsOfAPassage + 1, run.passages);
+      for (int64_t passage = first; passage < end; ++passage)
+        order.push_back(run.first_passage + passage);
+    }
+  }
+  std::sort(order.begin(), order.end());
+  order.erase(std::unique(order.begin(), order.end()), order.end());
+  return order;
+}
+
+float Search::Exact(const KeptText& one, const PassagePlace& place,
+                    std::vector<uint8_t>* scratch) const {
+  std::vector<float> best(question_.weights.size());
+  const int64_t rows = place.end_row - place.first_row;
+  BestOfUnits(*question_.rows, one.Rows(place.first_row, place.end_row, scratch), rows, rows,
+              best.data());
+  float score = 0.0f;
+  for (size_t token = 0; token < best.size(); ++token)
+    score += question_.weights[token] * best[token];
+  return score;
+}
+
+Refined Search::Refine(uint32_t slot) const {
+  const KeptText& one = text(slot);
+  std::vector<double> words;
+  lexical_.Blocks(slot, &words);
+  Refined refined{.late = -2.0f};
+  std::vector<uint8_t> scratch;
+  for (const int64_t passage : PassagesToRefine(one, words)) {
+    const PassagePlace place = PlaceOf(one, passage);
+    const float late = Exact(one, place, &scratch);
+    refined.late = std::max(refined.late, late);
+    refined.words.push_back(words.empty() ? 0.0 : words[place.block]);
+    refined.passages.push_back({.begin = place.first_row, .end = place.end_row, .similarity = late});
+  }
+  return refined;
+}
+
+// Two of each text: passages as they are, not the best ones.
+void Search::AddEvenPassages(uint32_t slot, Spread* spread) const {
+  const KeptText& one = text(slot);
+  std::vector<uint8_t> scratch;
+  for (const int64_t passage : {one.num_passages() / 4, 3 * one.num_passages() / 4})
+    spread->Add(Exact(one, PlaceOf(one, passage), &scratch));
+}
+
+// Best first, none of which overlaps a better one.
+void KeepBest(size_t most, std::vector<KeptPassage>* passages) {
+  std::stable_sort(passages->begin(), passages->end(),
+                   [](const KeptPassage& a, const KeptPassage& b) { return a.score > b.score; });
+  std::vector<KeptPassage> best;
+  for (const KeptPassage& one : *passages) {
+    if (best.size() == most) break;
+    if (std::none_of(best.begin(), best.end(), [&one](const KeptPassage& other) {
+          return one.begin < other.end && other.begin < one.end;
+        }))
+      best.push_back(one);
+  }
+  passages->swap(best);
+}
+
+std::vector<KeptFound> Search::InSteps() {
+  scanned_.resize(index_.texts().size());
+  passage_words_.resize(parts_.size());
+  for_each_part_(static_cast<int64_t>(parts_.size()), [this](int64_t part) { Scan(part); });
+  Spread means, text_words, passage_words;
+  for (const Scanned& one : scanned_) {
+    if (!one.any) continue;
+    means.Add(one.late);
+    text_words.Add(one.words);
+  }
+  for (const Spread& part : passage_words_) passage_words.Add(part);
+
+  const std::vector<uint32_t> chosen = Choose(means, text_words), sample = Sample();
+  std::vector<Refined> refined(chosen.size() + sample.size());
+  for_each_part_(static_cast<int64_t>(refined.size()), [&](int64_t i) {
+    const auto at = static_cast<size_t>(i);
+    refined[at] = Refine(at < chosen.size() ? chosen[at] : sample[at - chosen.size()]);
+  });
+  Spread late, passage_late;
+  for (size_t i = 0; i < sample.size(); ++i) {
+    late.Add(refined[chosen.size() + i].late);
+    AddEvenPassages(sample[i], &passage_late);
+  }
+
+  const RankingOptions& ranking = options_.ranking;
+  std::vector<KeptFound> all;
+  for (size_t i = 0; i < chosen.size(); ++i) {
+    const Scanned& scanned = scanned_[chosen[i]];
+    KeptFound found{.slot = chosen[i],
+                    .score = ranking.late_weight * late.Standardised(refined[i].late) +
+                             ranking.lexical_weight * text_words.Standardised(scanned.words),
+                    .similarity = refined[i].late,
+                    .bm25 = scanned.words,
+                    .passages = std::move(refined[i].passages)};
+    for (size_t p = 0; p < found.passages.size(); ++p) {
+      KeptPassage& passage = found.passages[p];
+      passage.score =
+          ranking.late_weight * passage_late.Standardised(passage.similarity) +
+          ranking.lexical_weight * passage_words.Standardised(refined[i].words[p]);
+    }
+    all.push_back(std::move(found));
+  }
+  std::stable_sort(all.begin(), all.end(),
+                   [](const KeptFound& a, const KeptFound& b) { return a.score > b.score; });
+  all.resize(std::min(all.size(), ranking.max_documents));
+  for (KeptFound& found : all) KeepBest(ranking.max_passages, &found.passages);
+  return all;
+}
+
+}  // namespace
+
+std::vector<KeptFound> SearchKept(const KeptIndex& index, const KeptQuestion& question,
+                                  const KeptSearchOptions& options,
+                                  const ForEachPart& for_each_part) {
+  Search search(index, question, options, for_each_part);
+  return index.num_rows() <= options.exact_rows ? search.Whole() : search.InSteps();
+}
+
+}  // namespace longspan
