@@ -78,18 +78,34 @@ inline constexpr std::string_view kReasonMaxQueueSeconds = "MAX_QUEUE_SECONDS";
 inline constexpr std::string_view kReasonMaxTokenVectorBytes = "MAX_TOKEN_VECTOR_BYTES";
 inline constexpr std::string_view kReasonMaxAnswerBytes = "MAX_ANSWER_BYTES";
 inline constexpr std::string_view kReasonMaxReceivingBytes = "MAX_RECEIVING_BYTES";
+inline constexpr std::string_view kReasonMaxCollections = "MAX_COLLECTIONS";
+inline constexpr std::string_view kReasonMaxCollectionBytes = "MAX_COLLECTION_BYTES";
+inline constexpr std::string_view kReasonMaxCollectionBytesPerKey = "MAX_COLLECTION_BYTES_PER_KEY";
 // The limit that the caller set to its own answer, or gRPC to its messages.
 inline constexpr std::string_view kReasonCallersMaxAnswerBytes = "CALLER_MAX_ANSWER_BYTES";
-inline constexpr std::array kReasons = {kReasonDeadlineUnreachable, kReasonMemory,
-                                        kReasonMaxTokens,           kReasonMaxTextBytes,
-                                        kReasonMaxTextsPerRequest,  kReasonMaxRequestBytes,
-                                        kReasonMaxSpansPerText,     kReasonMaxGlobalSpansPerText,
-                                        kReasonMaxGlobalTokens,     kReasonMaxIdBytes,
-                                        kReasonMaxPromptNameBytes,  kReasonMaxMetadataBytes,
-                                        kReasonMaxQueueTokens,      kReasonMaxQueueBytes,
-                                        kReasonMaxQueueSeconds,     kReasonMaxTokenVectorBytes,
-                                        kReasonMaxAnswerBytes,      kReasonMaxReceivingBytes,
-                                        kReasonMaxUncutBytes,       kReasonCallersMaxAnswerBytes};
+inline constexpr std::array kReasons = {kReasonDeadlineUnreachable,
+                                        kReasonMemory,
+                                        kReasonMaxTokens,
+                                        kReasonMaxTextBytes,
+                                        kReasonMaxTextsPerRequest,
+                                        kReasonMaxRequestBytes,
+                                        kReasonMaxSpansPerText,
+                                        kReasonMaxGlobalSpansPerText,
+                                        kReasonMaxGlobalTokens,
+                                        kReasonMaxIdBytes,
+                                        kReasonMaxPromptNameBytes,
+                                        kReasonMaxMetadataBytes,
+                                        kReasonMaxQueueTokens,
+                                        kReasonMaxQueueBytes,
+                                        kReasonMaxQueueSeconds,
+                                        kReasonMaxTokenVectorBytes,
+                                        kReasonMaxAnswerBytes,
+                                        kReasonMaxReceivingBytes,
+                                        kReasonMaxUncutBytes,
+                                        kReasonCallersMaxAnswerBytes,
+                                        kReasonMaxCollections,
+                                        kReasonMaxCollectionBytes,
+                                        kReasonMaxCollectionBytesPerKey};
 
 // The name of the limit that refused: "max_queue_tokens"; empty where no limit did.
 std::string LimitOf(const absl::Status& status);
