@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
 #include "core/error_details.h"
 #include "core/runtime/memory.h"
 #include "server/http/probes.h"
@@ -96,6 +97,10 @@ PreparationContext PreparationOf(const ServerOptions& options, const ServedModel
   if (model.info.num_token_types > 0) out.types = model.tokenizer->types();
   return out;
 }
+
+// Documents that have expired are found no more from that moment on; what they take is free so much
+// later.
+constexpr absl::Duration kTendingPeriod = absl::Seconds(10);
 
 // How long gRPC may take to end, once no answer is left that a drain waits for: connections say
 // goodbye, and calls whose requests never came are cancelled.
@@ -234,6 +239,7 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Create(ServerOptions options, Se
   if (absl::Status status = Validate(options); !status.ok()) return status;
   if (absl::Status status = LoadSentenceRules(); !status.ok()) return status;
   // 0 where LoadServedModel did not run.
+  if (options.max_collection_bytes == 0) options.max_collection_bytes = int64_t{256} << 20;
   options.replicas = std::max<int64_t>(1, options.replicas);
   if (options.max_batch_tokens == 0) options.max_batch_tokens = DefaultBatchTokens(model.on_card);
   const ConnectionLimits connections = ConnectionLimitsOf(options);
@@ -243,11 +249,37 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Create(ServerOptions options, Se
       new Server(std::move(options), std::move(model), log, std::move(on_lost)));
   if (absl::Status status = server->tls_.Load(); !status.ok()) return status;
   if (absl::Status status = server->keys_.Load(); !status.ok()) return status;
+  if (absl::Status status = server->OpenCollections(); !status.ok()) return status;
   if (absl::Status status = server->Listen(); !status.ok()) return status;
   if (absl::Status status = server->ListenHttp(connections.http, connections.http_per_client);
       !status.ok())
     return status;
   return server;
+}
+
+absl::Status Server::OpenCollections() {
+  if (!options_.collections || model_.tokenizer == nullptr) return absl::OkStatus();
+  std::vector<std::string> lines;
+  auto opened = Collections::Open({.directory = options_.collections_directory,
+                                   .max_bytes = options_.max_collection_bytes,
+                                   .max_bytes_of_owner = options_.max_collection_bytes_per_key,
+                                   .model_fingerprint = model_.fingerprint,
+                                   .width = model_.info.token_dimensions,
+                                   .now = absl::Now},
+                                  &lines);
+  LogCollections(lines);
+  if (!opened.ok()) {
+    return absl::Status(opened.status().code(), absl::StrCat("collections-directory: ",
+                                                             opened.status().message()));
+  }
+  collections_ = *std::move(opened);
+  parts_.collections = collections_.get();
+  return absl::OkStatus();
+}
+
+void Server::LogCollections(const std::vector<std::string>& lines) const {
+  for (const std::string& line : lines)
+    log_->Write(LogLevel::kWarning, "collections", {{"message", line}});
 }
 
 // Each setting is a measured need of gRPC 1.51.
@@ -490,6 +522,10 @@ void Server::StartWatching() {
     log_->Write(LogLevel::kWarning, "heap_unknown",
                 {{"effect", "max-receiving-bytes is not in force: malloc is not glibc's"}});
   }
+  if (collections_ != nullptr) {
+    tending_collections_ = std::make_unique<Periodic>(
+        [this] { LogCollections(collections_->Maintain()); }, kTendingPeriod);
+  }
   watching_calls_ = std::make_unique<Periodic>([this] { open_calls_.Look(); }, OpenCalls::kPeriod);
   reloader_.Start();
 }
@@ -623,6 +659,7 @@ Server::~Server() {
   http_.Stop();
   port_period_.reset();
   every_second_.reset();
+  tending_collections_.reset();
   watching_calls_.reset();
   reloader_.Stop();
   lifecycle_.Set(Lifecycle::Phase::kRefusing);
@@ -643,6 +680,16 @@ Server::~Server() {
   log_->Flush();
 }
 
+CollectionGauges Server::ReadCollections() const {
+  if (collections_ == nullptr) return {};
+  const Collections::Totals totals = collections_->totals();
+  return {.collections = totals.collections,
+          .unusable = totals.unusable,
+          .documents = totals.documents,
+          .bytes = totals.bytes,
+          .on_disk_bytes = totals.on_disk_bytes};
+}
+
 ServerGauges Server::ReadGauges() const {
   const BatchScheduler::Depth depth = scheduler_.depth();
   const Admission::Backlog backlog = admission_.backlog();
@@ -659,6 +706,7 @@ ServerGauges Server::ReadGauges() const {
           .receiving_calls = open_calls_.num_receiving(),
           .answer_bytes = backlog.answer_bytes,
           .token_vector_bytes = backlog.token_vector_bytes,
+          .collections = ReadCollections(),
           .grpc_connections = listener_ == nullptr ? 0 : listener_->connections(),
           .http_connections = http_.connections(),
           .log_lines_lost = log_->num_lost(),

@@ -32,6 +32,7 @@
 #include "server/batching/batch_scheduler.h"
 #include "server/batching/clock.h"
 #include "server/batching/online_cost_model.h"
+#include "server/collections/collections.h"
 #include "server/engine/encode_pipeline.h"
 #include "server/engine/encoder_worker.h"
 #include "server/engine/heap_trimmer.h"
@@ -92,6 +93,9 @@ class Server {
 
  private:
   Server(ServerOptions options, ServedModel model, Log* log, std::function<void()> on_lost);
+  absl::Status OpenCollections();
+  // What the collections have to tell an operator.
+  void LogCollections(const std::vector<std::string>& lines) const;
   absl::Status Listen();
   absl::Status ListenHttp(int64_t max_connections, int64_t max_per_client);
   HttpServerOptions HttpOptionsOf(int64_t max_connections, int64_t max_per_client);
@@ -115,6 +119,7 @@ class Server {
   void OpenPort(std::unique_ptr<grpc::experimental::ExternalConnectionAcceptor> acceptor);
   void ConfigureBuilder(grpc::ServerBuilder* builder) const;
   ServerGauges ReadGauges() const;
+  CollectionGauges ReadCollections() const;
   // What the heap holds beyond what is accounted for: messages that are on their way.
   int64_t ReceivedBytes() const;
   void OnDropped(const OpenCalls::Dropped& dropped);
@@ -133,6 +138,7 @@ class Server {
   OpenCalls open_calls_;
   HealthService health_;
   ReflectionServices reflection_;
+  std::unique_ptr<Collections> collections_;  // null = no documents are kept
   Admission admission_;
   BatchScheduler scheduler_;
   TokenizerPool tokenizers_;
@@ -148,6 +154,7 @@ class Server {
   std::unique_ptr<HeapTrimmer> heap_trimmer_;
   // Calls Watchdog::Look, IdleTrimmer::Look and HeapTrimmer::Look once a second.
   std::unique_ptr<Periodic> every_second_;
+  std::unique_ptr<Periodic> tending_collections_;  // calls Collections::Maintain
   std::unique_ptr<Periodic> watching_calls_;  // calls OpenCalls::Look
   int64_t heap_at_rest_ = 0;                  // set before watching_calls_ starts
   std::atomic<bool> workers_good_{true};

@@ -86,6 +86,7 @@ struct ServerOptions {
   // Of all collections together. 0 = 256 MiB, or a sixteenth of the cgroup's memory limit where that
   // is less (LoadServedModel).
   int64_t max_collection_bytes = 0;
+  int64_t max_collection_bytes_per_key = 0;  // of those of one key; 0 = no bound of its own
   std::string collections_directory;                     // empty = in memory
   absl::Duration collection_ttl = absl::ZeroDuration();  // longest that a document is kept; 0 = any
 

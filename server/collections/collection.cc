@@ -162,6 +162,7 @@ absl::StatusOr<PutCounts> Collection::PutLocked(std::span<const PutText> texts,
     ++(replaces ? counts.replaced : counts.added);
   }
   counts.documents = documents_->num_documents();
+  counts.tokens = documents_->index().num_rows();
   counts.bytes = documents_->num_bytes();
   return counts;
 }

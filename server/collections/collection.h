@@ -56,6 +56,7 @@ struct PutCounts {
   int64_t added = 0;      // ids that were not there
   int64_t replaced = 0;   // ids that were
   int64_t documents = 0;  // of the collection now
+  int64_t tokens = 0;     // of the collection now
   int64_t bytes = 0;      // of the collection now
 };
 

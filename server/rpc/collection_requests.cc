@@ -17,10 +17,17 @@ absl::StatusOr<v1::DeleteDocumentsResponse> DeleteKept(const CallRecord& call,
   const auto owner = call.CollectionOwner();
   if (!owner.ok()) return owner.status();
   const std::string& name = decoded->collection.name;
-  const auto deleted = decoded->all ? (*collections)->Drop(*owner, name)
-                                    : (*collections)->Delete(*owner, name, decoded->ids);
-  if (!deleted.ok()) return deleted.status();
   v1::DeleteDocumentsResponse response;
+  if (decoded->all) {
+    const auto collection = (*collections)->Find(*owner, name);
+    const int64_t documents = collection.ok() ? (*collection)->Info().documents : 0;
+    const auto dropped = (*collections)->Drop(*owner, name);
+    if (!dropped.ok()) return dropped.status();
+    response.set_deleted(*dropped ? documents : 0);
+    return response;
+  }
+  const auto deleted = (*collections)->Delete(*owner, name, decoded->ids);
+  if (!deleted.ok()) return deleted.status();
   response.set_deleted(*deleted);
   return response;
 }

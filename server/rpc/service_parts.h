@@ -60,7 +60,10 @@ struct ServiceParts {
             .clock = clock,
             .collections = collections,
             .width = model->token_dimensions,
-            .search_helpers = options->tokenizer_threads - 1};
+            .search_helpers = options->tokenizer_threads - 1,
+            .longest_kept = options->collection_ttl > absl::ZeroDuration()
+                                ? options->collection_ttl
+                                : absl::InfiniteDuration()};
   }
   // Values of one vector with these options.
   int64_t dimensions(const EncodeOptions& wanted) const {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "core/search/cells.h"
 #include "server/batching/encode_task.h"
 #include "server/collections/collections.h"
 #include "server/search/shared_parts.h"
@@ -51,7 +52,7 @@ absl::StatusOr<std::shared_ptr<Searching>> KeptSearchJob::Create(SearchRequest r
   if (!collections.ok()) return collections.status();
   auto collection = (*collections)->Find(request.collection->owner, request.collection->name);
   if (!collection.ok()) return collection.status();
-  auto stemmer = Stemmer::Create((*collection)->settings().language);
+  auto stemmer = Stemmer::Create((*collection)->Info().settings.language);
   if (!stemmer.ok()) return stemmer.status();
   auto words = QueryWords::Read(request.query.text, *stemmer);
   if (!words.ok()) return words.status();
@@ -101,7 +102,8 @@ void KeptSearchJob::OnQuery(absl::StatusOr<EncodedDocument> result, const StageT
   query_counts_ = *std::move(result);
   const absl::Status handed = WithinMemory([&] {
     // Also where the pool no longer takes jobs: whoever waits gets an answer.
-    engine_.tokenizers->Submit(order_.client, collection_->num_cells() / kCellsPerByte,
+    const int64_t cells = collection_->Info().tokens / kCellTokens;
+    engine_.tokenizers->Submit(order_.client, cells / kCellsPerByte,
                                [job = shared_from_this()](const absl::Status&) { job->Search(); });
     return absl::OkStatus();
   });
@@ -138,7 +140,7 @@ SearchAnswer KeptSearchJob::Find(const KeptIndex& index, const Collection::Readi
     answer.documents_truncated += text->tokens_used() < text->tokens_total() ? 1 : 0;
   }
   for (const KeptFound& one : found)
-    answer.documents.push_back(FoundIn(*index.texts()[one.slot], one, reading.id(one.slot)));
+    answer.documents.push_back(FoundIn(*index.texts()[one.slot], one, reading.id_of(one.slot)));
   return answer;
 }
 

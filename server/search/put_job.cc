@@ -1,7 +1,11 @@
 #include "server/search/put_job.h"
 
+#include <algorithm>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "core/error_details.h"
 #include "core/search/cells.h"
 #include "server/batching/encode_task.h"
 #include "server/search/cell_words.h"
@@ -15,15 +19,46 @@ namespace {
 // million values.
 constexpr int64_t kValuesPerByte = 100;
 
+std::string FormatName(TokenFormat format) {
+  return format == TokenFormat::kTwoBit ? "KEPT_FORMAT_TWO_BIT" : "KEPT_FORMAT_INT8";
+}
+
+// What the collection was made with, or, where there is none, what the request says of a new one.
+absl::StatusOr<CollectionSettings> SettingsFor(const Collections& collections,
+                                               const PutRequest& request) {
+  const auto collection = collections.Find(request.collection.owner, request.collection.name);
+  if (absl::IsNotFound(collection.status())) {
+    return CollectionSettings{
+        .format = request.format.value_or(TokenFormat::kInt8),
+        .cell_tokens = request.cell_tokens.value_or(kCellTokens),
+        .language = request.language.value_or(std::string(kDefaultStemLanguage))};
+  }
+  if (!collection.ok()) return collection.status();
+  CollectionSettings settings = (*collection)->Info().settings;
+  const auto differs = [&](const char* field, const auto& got, const auto& has) {
+    return AtField(absl::FailedPreconditionError(absl::StrCat(
+                       "is ", got, "; the collection was made with ", has,
+                       "; allowed: the same, or unset")),
+                   field);
+  };
+  if (request.format.value_or(settings.format) != settings.format)
+    return differs("options.format", FormatName(*request.format), FormatName(settings.format));
+  if (request.cell_tokens.value_or(settings.cell_tokens) != settings.cell_tokens) {
+    return differs("options.span_tokens", *request.cell_tokens * kCellsOfAPassage,
+                   settings.cell_tokens * kCellsOfAPassage);
+  }
+  if (request.language.value_or(settings.language) != settings.language)
+    return differs("options.language", *request.language, settings.language);
+  return settings;
+}
+
 }  // namespace
 
 absl::StatusOr<std::shared_ptr<PutJob>> PutJob::Create(PutRequest request,
                                                        const SearchEngine& engine) {
   auto collections = CollectionsOf(engine);
   if (!collections.ok()) return collections.status();
-  auto settings = (*collections)->SettingsFor(request.collection.owner, request.collection.name,
-                                              request.format, request.cell_tokens,
-                                              request.language);
+  auto settings = SettingsFor(**collections, request);
   if (!settings.ok()) return settings.status();
   if (auto stemmer = Stemmer::Create(settings->language); !stemmer.ok()) return stemmer.status();
   return std::shared_ptr<PutJob>(new PutJob(std::move(request), engine, *std::move(settings)));
@@ -171,20 +206,32 @@ std::vector<std::byte> PutJob::Packed(const Document& document) const {
                    .tokens_used = document.counts.tokens_used});
 }
 
+std::optional<absl::Time> PutJob::Expiry() const {
+  const absl::Duration kept = std::min(request_.time_to_live, engine_.longest_kept);
+  if (kept == absl::InfiniteDuration()) return std::nullopt;
+  return absl::Now() + kept;
+}
+
 absl::StatusOr<PutAnswer> PutJob::Keep() {
   PutAnswer answer;
-  std::vector<KeptDocument> kept;
-  kept.reserve(documents_.size());
+  std::vector<PutText> texts;
+  texts.reserve(documents_.size());
   for (size_t i = 0; i < documents_.size(); ++i) {
-    kept.push_back({std::move(request_.ids[i]), std::move(documents_[i].packed)});
-    answer.texts.push_back({documents_[i].counts.tokens_total, documents_[i].counts.tokens_used});
+    texts.push_back({std::move(request_.ids[i]), std::move(documents_[i].packed)});
+    answer.documents.push_back(
+        {documents_[i].counts.tokens_total, documents_[i].counts.tokens_used});
   }
-  auto counts = engine_.collections->Put(request_.collection.owner, request_.collection.name,
-                                         settings_, std::move(kept), request_.time_to_live);
+  const auto counts =
+      engine_.collections->Put(request_.collection.owner, request_.collection.name, settings_,
+                               texts, Expiry());
   if (!counts.ok()) return counts.status();
   answer.added = counts->added;
   answer.replaced = counts->replaced;
-  answer.collection = std::move(counts->collection);
+  answer.collection = {.name = request_.collection.name,
+                       .documents = counts->documents,
+                       .tokens = counts->tokens,
+                       .bytes = counts->bytes,
+                       .settings = settings_};
   return answer;
 }
 

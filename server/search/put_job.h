@@ -15,6 +15,7 @@
 
 #include <cstddef>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
@@ -23,6 +24,7 @@
 #include "absl/synchronization/mutex.h"
 #include "core/search/kept_text.h"
 #include "server/batching/admission.h"
+#include "server/batching/encode_task.h"
 #include "server/batching/task_timer.h"
 #include "server/collections/collections.h"
 #include "server/search/put_request.h"
@@ -65,6 +67,8 @@ class PutJob : public std::enable_shared_from_this<PutJob> {
   void OnText(size_t document, absl::StatusOr<EncodedDocument> result, const StageTimings& timings);
   void Pack(size_t document);
   std::vector<std::byte> Packed(const Document& document) const;
+  // By the wall clock, which outlives the process; nullopt = never.
+  std::optional<absl::Time> Expiry() const;
   absl::StatusOr<PutAnswer> Keep();
   void Fail(size_t document, const absl::Status& status);
 

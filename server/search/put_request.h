@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "absl/time/time.h"
-#include "server/collections/collection_info.h"
+#include "server/collections/collection.h"
 #include "server/search/search_request.h"
 #include "server/text/encode_input.h"
 
@@ -27,13 +27,13 @@ struct PutRequest {
   absl::Duration time_to_live = absl::InfiniteDuration();
 };
 
-struct PutText {
+struct ReadDocument {
   int64_t tokens_total = 0;  // as in EncodedDocument
   int64_t tokens_used = 0;   // as in EncodedDocument
 };
 
 struct PutAnswer {
-  std::vector<PutText> texts;  // one for each document, in order
+  std::vector<ReadDocument> documents;  // one for each, in order
   int64_t added = 0, replaced = 0;
   CollectionInfo collection;
 };

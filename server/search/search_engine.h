@@ -36,6 +36,8 @@ struct SearchEngine {
   Collections* collections = nullptr;  // null = none are kept
   int64_t width = 0;                   // values of a token's vector
   int64_t search_helpers = 0;          // threads of `tokenizers` beside the one that searches
+  // The longest that a document is kept.
+  absl::Duration longest_kept = absl::InfiniteDuration();
 };
 
 // FAILED_PRECONDITION where no documents are kept.

@@ -15,6 +15,7 @@
 #include "core/runtime/compute_threads.h"
 #include "core/runtime/memory.h"
 #include "core/runtime/process_checks.h"
+#include "server/start/model_fingerprint.h"
 #include "server/start/model_memory.h"
 
 namespace longspan {
@@ -214,6 +215,7 @@ absl::StatusOr<ServedModel> LoadOn(const Backends& backends, ServerOptions* opti
   const int cards = model.on_card ? static_cast<int>(backends.size()) : 0;
   const TeamLimit limit = DivideCores(options, cards);
   model.thread_limit = limit.cause;
+  SetCollectionBytes(options);
   const auto budget = MemoryBudget(*options);
   if (!budget.ok()) return budget.status();
   model.tensor_bytes = *budget;
@@ -234,6 +236,11 @@ absl::StatusOr<ServedModel> LoadOn(const Backends& backends, ServerOptions* opti
     options->max_uncut_bytes = static_cast<int64_t>(ChunkSizes().longest_uncut);
   SetFunctions(*encoders, folder->path(), options->max_batch_tokens, &model);
   model.warnings = folder->warnings();
+  if (options->collections && !options->collections_directory.empty()) {
+    auto fingerprint = ModelFingerprint(folder->path());
+    if (!fingerprint.ok()) return fingerprint.status();
+    model.fingerprint = *std::move(fingerprint);
+  }
   return model;
 }
 

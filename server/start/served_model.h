@@ -31,6 +31,8 @@ inline constexpr int64_t kOtherThreads = 25;
 
 struct ServedModel {
   ModelInfo info;
+  // ModelFingerprint of its folder; empty where no documents are kept on disk.
+  std::string fingerprint;
   std::unique_ptr<Tokenizer> tokenizer;  // null where the folder has none: token_ids only
   bool on_card = false;                  // the passes run on a card and not on the CPU
   // Why the device "auto" is the CPU, in one line; empty = it is not, or another one was asked for.

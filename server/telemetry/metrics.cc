@@ -197,6 +197,15 @@ Metrics::Metrics(const ModelInfo& model, bool tei_names)
       token_vector_bytes_(Gauges(&registry_, "token_vector_bytes",
                                  "Bytes of token vectors being computed or not yet sent.")
                               .Add({})),
+      collections_(Gauges(&registry_, "collections",
+                          "Collections of kept documents, by whether they can be used."),
+                   "state", std::array<std::string, 2>{"usable", "unusable"}),
+      kept_documents_(
+          Gauges(&registry_, "kept_documents", "Documents of all collections.").Add({})),
+      kept_bytes_(Gauges(&registry_, "kept_bytes",
+                         "Bytes of kept documents, and of the files that hold them with what was "
+                         "deleted."),
+                  "kind", std::array<std::string, 2>{"documents", "files"}),
       connections_(Gauges(&registry_, "connections", "Connections that are open, by port."), "port",
                    std::array<std::string, 2>{"grpc", "http"}),
       connections_refused_(Counters(&registry_, "connections_refused_total",
@@ -418,6 +427,12 @@ void Metrics::ReadGauges() {
   receiving_calls_.Set(static_cast<double>(gauges.receiving_calls));
   answer_bytes_.Set(static_cast<double>(gauges.answer_bytes));
   token_vector_bytes_.Set(static_cast<double>(gauges.token_vector_bytes));
+  collections_[0].Set(static_cast<double>(gauges.collections.collections -
+                                          gauges.collections.unusable));
+  collections_[1].Set(static_cast<double>(gauges.collections.unusable));
+  kept_documents_.Set(static_cast<double>(gauges.collections.documents));
+  kept_bytes_[0].Set(static_cast<double>(gauges.collections.bytes));
+  kept_bytes_[1].Set(static_cast<double>(gauges.collections.on_disk_bytes));
   connections_[0].Set(static_cast<double>(gauges.grpc_connections));
   connections_[1].Set(static_cast<double>(gauges.http_connections));
   RaiseTo(&log_dropped_, gauges.log_lines_lost);

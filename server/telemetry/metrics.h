@@ -88,6 +88,15 @@ inline constexpr std::array<std::string_view, kNumReloadedFiles> kReloadedFiles 
 
 // What is read at each scrape. Those of the queue are BatchScheduler::Depth, so a text that is cut
 // into pieces counts once for each piece.
+// Of all kept documents.
+struct CollectionGauges {
+  int64_t collections = 0;
+  int64_t unusable = 0;  // damaged, or of another model
+  int64_t documents = 0;
+  int64_t bytes = 0;
+  int64_t on_disk_bytes = 0;
+};
+
 struct ServerGauges {
   int64_t queue_texts = 0;
   int64_t queue_tokens = 0;
@@ -100,6 +109,7 @@ struct ServerGauges {
   int64_t receiving_calls = 0;
   int64_t answer_bytes = 0;        // Admission::Backlog
   int64_t token_vector_bytes = 0;  // Admission::Backlog
+  CollectionGauges collections;
   int64_t grpc_connections = 0;
   int64_t http_connections = 0;
   int64_t log_lines_lost = 0;
@@ -221,6 +231,9 @@ class Metrics final : public BatchObserver {
   Gauge& receiving_calls_;
   Gauge& answer_bytes_;
   Gauge& token_vector_bytes_;
+  const LabelledChildren<Gauge, 2> collections_;  // usable, unusable
+  Gauge& kept_documents_;
+  const LabelledChildren<Gauge, 2> kept_bytes_;  // documents, files
   const LabelledChildren<Gauge, 2> connections_;  // gRPC, HTTP
   const LabelledChildren<Counter, kRefusedConnectionReasons.size()> connections_refused_;
   prometheus::Family<Counter>& http_requests_;

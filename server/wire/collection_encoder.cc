@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "core/search/cells.h"
 #include "server/wire/enums.h"
 #include "server/wire/response_encoder.h"
 
@@ -9,6 +10,10 @@ namespace longspan {
 
 void FillCollection(const CollectionInfo& collection, v1::Collection* out) {
   out->set_name(collection.name);
+  if (!collection.status.ok()) {
+    out->set_error(std::string(collection.status.message()));
+    return;
+  }
   out->set_documents(collection.documents);
   out->set_tokens(collection.tokens);
   out->set_bytes(collection.bytes);
@@ -21,8 +26,8 @@ void FillCollection(const CollectionInfo& collection, v1::Collection* out) {
 v1::PutDocumentsResponse PutResponseOf(const PutAnswer& answer, std::vector<std::string>& ids,
                                        const StageTimings& timings) {
   v1::PutDocumentsResponse response;
-  for (size_t i = 0; i < answer.texts.size(); ++i) {
-    const PutText& text = answer.texts[i];
+  for (size_t i = 0; i < answer.documents.size(); ++i) {
+    const ReadDocument& text = answer.documents[i];
     v1::PutResult* result = response.add_results();
     result->set_id(std::move(ids[i]));
     result->set_tokens_total(text.tokens_total);
