@@ -78,6 +78,9 @@ class Collections {
   // a minute, by one thread. A collection without documents stays. Returns lines for the log.
   std::vector<std::string> Maintain();
 
+  // The clock of the expiries.
+  absl::Time now() const { return options_.now(); }
+
   struct Totals {
     int64_t collections = 0;  // with those that cannot be used
     int64_t unusable = 0;     // damaged, or of another model
