@@ -13,7 +13,7 @@
 // This room writes no log: Open and Maintain give the lines that an operator should see.
 //
 // Thread safety: all methods may be called from any thread. What writes waits for the disk. Proven
-// by collections_test, record_file_test and collection_kill_test.
+// by collections_test, collections_on_disk_test and collection_kill_test.
 #pragma once
 
 #include <cstdint>
