@@ -29,6 +29,7 @@ core/tools: core core/backend/open_backend.h core/models core/layers core/attent
 server/text: core core/tokenizer
 server/batching: core server/text proto/longspan/v1/length_classes.h
 server/engine: core server/text server/batching
+server/collections: core core/search
 server/search: core core/search core/tokenizer server/text server/batching server/engine server/collections
 server/wire: core core/search core/runtime server/text server/batching server/collections server/search server/server_options.h proto
 server/telemetry: core core/runtime server/batching server/wire proto/longspan/v1/length_classes.h
@@ -82,7 +83,7 @@ forbid "core/kernels must not know torch or absl" '#include *[<"](torch|ATen|c10
 forbid "core/cuda/kernels must not know torch or absl" '#include *[<"](torch|ATen|c10|absl)/' core/cuda/kernels
 forbid "public headers of core must be free of torch" "$torch" core/encoder.h core/token_batch.h core/model_info.h core/device_memory.h core/recording_counts.h core/backend/open_backend.h core/cost_model.h core/pooling.h core/tokenizer core/checkpoint/model_folder.h
 forbid "server must not include torch" "$torch" server
-forbid "the engine (server/text, server/batching, server/engine, server/collections, server/search) must not know gRPC, protobuf or Prometheus" "$rpc" server/text server/batching server/engine server/search
+forbid "the engine (server/text, server/batching, server/engine, server/collections, server/search) must not know gRPC, protobuf or Prometheus" "$rpc" server/text server/batching server/engine server/collections server/search
 forbid "server/http must not know gRPC, protobuf or Prometheus" "$rpc" server/http
 forbid "Boost is known to event_loop.cc, request_reader.cc and transport.cc of server/http alone" '#include *<boost/' $(find core server client -name '*.h' -o -name '*.cc' | grep -vE '^server/http/(event_loop|request_reader|transport)\.cc$')
 forbid "ICU is known to the files of server/text that find sentences and words alone" '#include *<unicode/' $(find core server client -name '*.h' -o -name '*.cc' | grep -vE '^server/text/(abbreviations|sentences|sentence_block|words)\.cc$|^server/text/utf8\.h$')

@@ -2,14 +2,19 @@
 
 #include <utility>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
 #include "core/error_details.h"
 
 namespace longspan {
 namespace {
 
 absl::Status Refusal(int64_t kept, int64_t wanted, int64_t freed, int64_t allowed,
-                     absl::string_view whose, absl::string_view setting, std::string_view reason) {
+                     absl::string_view whose, std::string_view reason) {
+  // The limit's name is that of the setting.
+  const std::string setting = absl::AsciiStrToLower(
+      absl::StrReplaceAll(absl::string_view(reason.data(), reason.size()), {{"_", "-"}}));
   const std::string replaced = freed == 0 ? "" : absl::StrCat(" in the place of ", freed, " bytes");
   return WithReason(
       absl::ResourceExhaustedError(absl::StrCat(
@@ -48,12 +53,11 @@ absl::StatusOr<ByteCharge> ByteLedger::Charge(const std::string& owner, int64_t 
   const int64_t growth = bytes - soon_freed;
   if (growth > 0 && bytes_ + growth > max_bytes_) {
     return Refusal(bytes_, bytes, soon_freed, max_bytes_, "all kept documents",
-                   "max-collection-bytes", kReasonMaxCollectionBytes);
+                   kReasonMaxCollectionBytes);
   }
   if (growth > 0 && kept_of_owner + growth > max_bytes_of_owner_) {
     return Refusal(kept_of_owner, bytes, soon_freed, max_bytes_of_owner_,
-                   "the documents of this key", "max-collection-bytes-per-key",
-                   kReasonMaxCollectionBytesPerKey);
+                   "the documents of this key", kReasonMaxCollectionBytesPerKey);
   }
   bytes_ += bytes;
   bytes_of_owner_[owner] += bytes;

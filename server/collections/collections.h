@@ -13,7 +13,7 @@
 // This room writes no log: Open and Maintain give the lines that an operator should see.
 //
 // Thread safety: all methods may be called from any thread. What writes waits for the disk. Proven
-// by collections_test, record_file_test and collection_kill_test.
+// by collections_test, collections_on_disk_test and collection_kill_test.
 #pragma once
 
 #include <cstdint>
@@ -77,6 +77,9 @@ class Collections {
   // Removes what has expired and writes files anew that are mostly deleted; to be called some times
   // a minute, by one thread. A collection without documents stays. Returns lines for the log.
   std::vector<std::string> Maintain();
+
+  // The clock of the expiries.
+  absl::Time now() const { return options_.now(); }
 
   struct Totals {
     int64_t collections = 0;  // with those that cannot be used

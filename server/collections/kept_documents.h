@@ -1,8 +1,8 @@
 // KeptDocuments: the documents of a collection as they are searched: by slot of the index, by id,
 // and by the moment at which they expire.
 //
-// The bytes of a text are its own (a TextBlock, where collections lie in memory) or somebody else's,
-// who keeps them for as long as the document is here (a file).
+// The bytes of a text are its own (a TextBlock, where collections lie in memory) or somebody
+// else's, who keeps them for as long as the document is here (a file).
 //
 // Thread safety: const methods from several threads; the others alone. Proven by collections_test.
 #pragma once

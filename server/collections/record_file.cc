@@ -134,6 +134,11 @@ absl::StatusOr<RecordFile::Opened> RecordFile::Open(const std::string& path) {
       file.file_.get(),
       {.header = file.header_, .nonce = file.nonce_, .num_bytes = file.header_bytes_}, *file_bytes);
   if (!scan.ok()) return OfFile(path, scan.status());
+  if (scan->batches == 0) {
+    return OfFile(path, absl::DataLossError(absl::StrCat(
+                            scan->fault.empty() ? "the file ends" : scan->fault,
+                            ", and no whole batch is before it; a file is made with one")));
+  }
   file.end_ = scan->end;
   file.batches_ = scan->batches;
   if (const absl::Status status = file.map_.Cover(file.file_.get(), file.end_); !status.ok())

@@ -1,5 +1,5 @@
-// RecordFile: the texts of one collection on the disk. The file grows at its end and is read through
-// memory; record_format.h says what is in it.
+// RecordFile: the texts of one collection on the disk. The file grows at its end and is read
+// through memory; record_format.h says what is in it.
 //
 //   auto file = RecordFile::Create(path, header, puts);      all of `puts`, or no file
 //   auto texts = (*file)->Append({.puts = ..., .deletes = ...});
@@ -7,9 +7,9 @@
 // A batch is all or nothing, and is on the disk when Append returns: its records are written and
 // brought to the disk (fdatasync), then the commit that makes them count. Neither a kill nor a loss
 // of power takes back what was acknowledged, and after either a file that is opened holds whole
-// batches only. Where the disk refuses a batch, the file is cut back to the batch before. Where even
-// that fails, nobody knows what is on the disk: from then on the file refuses to be written, until
-// it is opened again.
+// batches only. Where the disk refuses a batch, the file is cut back to the batch before. Where
+// even that fails, nobody knows what is on the disk: from then on the file refuses to be written,
+// until it is opened again.
 //
 // What is deleted or replaced stays in the file until Rewrite makes a new one in its place.
 //
