@@ -9,6 +9,7 @@
 #include "server/wire/collection_encoder.h"
 #include "server/wire/document_decoder.h"
 #include "server/wire/put_decoder.h"
+#include "server/wire/response_encoder.h"
 
 namespace longspan {
 namespace {

@@ -10,6 +10,7 @@
 #include "server/wire/collection_encoder.h"
 #include "server/wire/document_decoder.h"
 #include "server/wire/put_decoder.h"
+#include "server/wire/response_encoder.h"
 #include "server/wire/serialized.h"
 
 namespace longspan {

@@ -5,8 +5,8 @@
 
 #include "server/rpc/texts_order.h"
 #include "server/wire/answer_size.h"
-#include "server/wire/response_encoder.h"
 #include "server/wire/document_decoder.h"
+#include "server/wire/response_encoder.h"
 #include "server/wire/search_decoder.h"
 #include "server/wire/search_encoder.h"
 #include "server/wire/serialized.h"

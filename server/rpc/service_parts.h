@@ -40,9 +40,9 @@ struct ServiceParts {
   BatchScheduler* scheduler = nullptr;
   Metrics* metrics = nullptr;
   Log* log = nullptr;
-  Collections* collections = nullptr;  // null = no documents are kept
   DrainBell* drain_bell = nullptr;
   OpenCalls* open_calls = nullptr;
+  Collections* collections = nullptr;  // null = no documents are kept; set before the port opens
 
   // What requests are checked against.
   DecodingContext decoding() const {
