@@ -472,10 +472,9 @@ TEST_F(CollectionsTest, ByHttp) {
   HttpCaller caller(server_->server().http_port());
   const auto send = [&](const std::string& method, const std::string& path, const Json& body) {
     const std::string text = body.is_null() ? "" : body.dump();
-    caller.Send(absl::StrCat(method, " ", path, " HTTP/1.1\r\nHost: x\r\nContent-Type: ",
-                             "application/json\r\nContent-Length: ", text.size(), "\r\n\r\n",
-                             text));
-    return AnswerOf(caller.Read());
+    return AnswerOf(caller.Ask(absl::StrCat(method, " ", path, " HTTP/1.1\r\nHost: x\r\n",
+                                            "Content-Type: application/json\r\nContent-Length: ",
+                                            text.size(), "\r\n\r\n", text)));
   };
   const Json documents = {{"documents",
                            {{{"id", "a"}, {"text", "the lease ends in a month"}},
