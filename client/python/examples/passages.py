@@ -25,8 +25,8 @@ TEXTS = {
              "minutes at 230 degrees.",
 }
 # Words that say nothing of what is asked.
-STOP_WORDS = ("a an and are as at be but by can do does for from has have he how i if in into is it "
-              "may must my no not of on or our she should so such that the their then there these "
+STOP_WORDS = ("a an and are as at be but by can do does for from has have he how i if in into is "
+              "it its my no not of on or our she should so such that the their then there these "
               "they this to was we were what when where which who will with you your").split()
 
 

@@ -5,7 +5,7 @@
 Needs the package requests, and a Vespa that runs the application in the folder vespa beside this
 file:
 
-    docker run -d -p 8080:8080 -p 19071:19071 vespaengine/vespa
+    docker run -d -p 8081:8080 -p 19071:19071 vespaengine/vespa
     vespa deploy --wait 300 vespa
 """
 from __future__ import annotations
@@ -17,7 +17,7 @@ from urllib.parse import quote
 import numpy as np
 import requests
 from longspan import Client
-from passages import Passage, Question, options, passages, question, show, texts
+from passages import STOP_WORDS, Passage, Question, options, passages, question, show, texts
 
 YQL = ("select document, begin, end, text from passage where "
        "({targetHits: 100}nearestNeighbor(vector, vector)) or "
@@ -46,7 +46,9 @@ def write(store: str, session: requests.Session, found: Iterable[Passage]) -> No
 
 def search(store: str, session: requests.Session, asked: Question,
            limit: int = 5) -> list[dict[str, Any]]:
-    body = {"yql": YQL, "question": asked.text, "ranking": "hybrid", "hits": limit,
+    words = [word for word in asked.text.split() if word.lower() not in STOP_WORDS]
+    body = {"yql": YQL, "ranking": "hybrid", "hits": limit,
+            "question": " ".join(words) or asked.text,
             "input.query(vector)": asked.vector.tolist(),
             "input.query(tokens)": {str(i): row.tolist() for i, row in enumerate(asked.tokens)}}
     answer = session.post(f"{store}/search/", json=body, timeout=60)
@@ -55,7 +57,7 @@ def search(store: str, session: requests.Session, asked: Question,
 
 
 def main() -> None:
-    given = options("Texts in Vespa", "http://127.0.0.1:8080")
+    given = options("Texts in Vespa", "http://127.0.0.1:8081")
     with Client(given.server, timeout=600) as client, requests.Session() as session:
         for name, text in texts(given.files).items():
             write(given.store, session, passages(client, name, text))

@@ -7,6 +7,8 @@ import contextlib
 import io
 import math
 import re
+import shlex
+import shutil
 import sys
 import unittest
 
@@ -172,8 +174,11 @@ class StoreTest(unittest.TestCase):
         for question in stores.QUESTIONS:
             asked = examples.question(self.client, question)
             lists = [stores.ranks(self.scores(asked.tokens.tolist(), "tokens")), stores.ranks(self.scores(qdrant_search.sparse(asked.words), "words"))]
-            wanted = sorted((sum(1 / (1 + found[key]) for found in lists if key in found) for key in lists[0]), reverse=True)
-            np.testing.assert_allclose([point.score for point in qdrant_search.search(self.store, asked)], wanted[:5], rtol=1e-6)
+            found = qdrant_search.search(self.store, asked)
+            self.assertEqual(len(found), 5)
+            for point in found:
+                key = point.payload["document"], point.payload["begin"]
+                self.assertAlmostEqual(point.score, sum(1 / (1 + places[key]) for places in lists if key in places), places=6)
 
     def test_each_question_finds_its_fact_first(self):
         for fusion in (models.Fusion.RRF, models.Fusion.DBSF):
@@ -185,6 +190,27 @@ class StoreTest(unittest.TestCase):
 
     def test_the_script_prints_the_passage_with_the_fact_first(self):
         stores.check_script("qdrant_search.py", server)
+
+    def test_the_command_of_the_documentation_prints_what_stands_behind_it(self):
+        text = (door.SOURCE / "docs/stores.md").read_text(encoding="utf-8").split("## Qdrant\n")[1]
+        command, output = re.search(r"^python (.*)\n```\n\n```text\n(.*?)^```$", text, re.M | re.S).groups()
+        self.assertEqual(stores.printed([*shlex.split(command), "--server", server.grpc]), output)
+
+
+class PromptTest(unittest.TestCase):
+    def test_a_models_prompts_are_put_in_front_and_are_no_part_of_what_is_compared(self):
+        model = door.harness.FOLDER / "model"
+        shutil.copytree(door.MODEL, model)
+        (model / "config_sentence_transformers.json").write_text('{"prompts": {"query": "query: ", "passage": "passage: "}}', encoding="utf-8")
+        prompted, text, question = door.Server(model=model), stores.texts()["pets"], "May I have a dog?"
+        with stores.longspan.Client(prompted.grpc) as client:
+            asked, found = examples.question(client, question), list(examples.passages(client, "pets", text))
+        # Behind [CLS], the prompt's word and its colon.
+        door.near(asked.tokens, tokens_of(f"query: {question}")[3:-1])
+        door.near(asked.vector, server.vectors([f"query: {question}"])[0])
+        self.assertEqual(found[0].begin, 0)
+        door.near(found[0].tokens, tokens_of(f"passage: {text}")[3:3 + len(found[0].tokens)])
+        self.assertEqual(prompted.stop(), 0)
 
 
 if __name__ == "__main__":

@@ -51,15 +51,20 @@ def files():
     return [folder / document for document in FACTS]
 
 
+def printed(command):
+    """What a script prints, started in the checkout with the package as it is installed."""
+    done = subprocess.run([sys.executable, *command], capture_output=True, text=True, check=False, timeout=300, cwd=door.SOURCE,
+                          env=os.environ | {"PYTHONPATH": str(door.harness.FOLDER / "site")})
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
 def check_script(example, server, *options):
     """Starts an example as users do: the passage that it prints first has the fact."""
     document, (_, question) = next(iter(FACTS.items()))
-    done = subprocess.run([sys.executable, EXAMPLES / example, question, *files(), "--server", server.grpc, *options], capture_output=True,
-                          text=True, check=False, timeout=300, env=os.environ | {"PYTHONPATH": str(door.harness.FOLDER / "site")})
-    assert done.returncode == 0, done.stderr
-    lines = done.stdout.splitlines()
+    lines = printed([EXAMPLES / example, question, *files(), "--server", server.grpc, *options]).splitlines()
     found = re.match(r"\d\.\d{3}  (\w+) \[(\d+), (\d+)\)  In week ", lines[0])
-    assert len(lines) == 5 and found and found[1] == document and has_fact(document, int(found[2]), int(found[3])), done.stdout
+    assert len(lines) == 5 and found and found[1] == document and has_fact(document, int(found[2]), int(found[3])), lines
 
 
 def has_fact(document, begin, end):
