@@ -37,13 +37,13 @@ int64_t TokenVectorBuffer::Join(int64_t row, int64_t end, int64_t dimensions, co
   if (blocks_.empty()) return 0;
   Block& last = blocks_.back();
   const int64_t last_end =
-      last.ranges.empty() ? last.first_token + last.num_tokens : last.ranges.back().end;
-  const int64_t rows = std::min(end - row, rows_per_block_ - last.num_tokens);
+      last.ranges.empty() ? last.first_token + last.num_rows : last.ranges.back().end;
+  const int64_t rows = std::min(end - row, rows_per_block_ - last.num_rows);
   if (row <= last_end || rows <= 0) return 0;
   if (last.ranges.empty()) last.ranges.push_back({last.first_token, last_end});
   last.ranges.push_back({row, row + rows});
   last.values.insert(last.values.end(), values, values + rows * dimensions);
-  last.num_tokens += rows;
+  last.num_rows += rows;
   return rows;
 }
 

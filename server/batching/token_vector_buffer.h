@@ -26,15 +26,15 @@ class TokenVectorBuffer {
  public:
   struct Block {
     int64_t first_token = 0;
-    int64_t num_tokens = 0;
-    std::vector<float> values;  // [num_tokens, dimensions]
+    int64_t num_rows = 0;
+    std::vector<float> values;  // [num_rows, dimensions]
     // The tokens whose rows these are, where some between them are left out; empty = they stand one
     // behind the other.
     std::vector<TokenRange> ranges;
 
     std::vector<TokenRange> TokenRanges() const {
       if (!ranges.empty()) return ranges;
-      return {{first_token, first_token + num_tokens}};
+      return {{first_token, first_token + num_rows}};
     }
   };
 

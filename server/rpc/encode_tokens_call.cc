@@ -122,7 +122,7 @@ absl::Status EncodeTokensCall::WriteNextLocked() {
 
 void EncodeTokensCall::WriteLocked(TokenVectorBuffer::Block block, bool last) {
   v1::EncodeTokensResponse response;
-  FillTokens(block.first_token, block.num_tokens, std::move(block.values), format_, &response);
+  FillTokens(block.first_token, block.num_rows, std::move(block.values), format_, &response);
   for (const TokenRange& range : block.ranges) {
     v1::Range* out = response.add_token_ranges();
     out->set_begin(range.begin);

@@ -17,7 +17,7 @@ TEST(TokenVectorBuffer, Push_CutsRowsIntoBlocks_InOrder) {
   EXPECT_EQ(ready, 1);
   const auto first = buffer.TryPop(), second = buffer.TryPop();
   EXPECT_EQ(first->first_token, 0);
-  EXPECT_EQ(first->num_tokens, 2);
+  EXPECT_EQ(first->num_rows, 2);
   EXPECT_THAT(first->values, ElementsAre(1, 1, 2, 2));
   EXPECT_EQ(second->first_token, 2);
   EXPECT_THAT(second->values, ElementsAre(3, 3));
@@ -44,7 +44,7 @@ TEST(TokenVectorBuffer, Push_JoinsRowsBehindAGap_AndSaysWhichTokensTheyAre) {
   buffer.Push(5, 3, 1, rows.data() + 3);  // the batch ran again
   const auto first = buffer.TryPop(), second = buffer.TryPop();
   EXPECT_THAT(first->values, ElementsAre(1, 2, 3, 4));
-  EXPECT_EQ(first->num_tokens, 4);
+  EXPECT_EQ(first->num_rows, 4);
   EXPECT_THAT(first->TokenRanges(),
               ElementsAre(TokenRange{0, 2}, TokenRange{3, 4}, TokenRange{5, 6}));
   EXPECT_THAT(second->values, ElementsAre(5, 6));
