@@ -4,6 +4,16 @@
 #include <utility>
 
 namespace longspan {
+namespace {
+
+// Room for `more` values, so that they can be appended without a throw. Grows as push_back would.
+template <typename T>
+void MakeRoom(size_t more, std::vector<T>* values) {
+  const size_t needed = values->size() + more;
+  if (needed > values->capacity()) values->reserve(std::max(needed, 2 * values->capacity()));
+}
+
+}  // namespace
 
 TokenVectorBuffer::TokenVectorBuffer(int64_t rows_per_block, std::function<void()> on_ready)
     : rows_per_block_(std::max<int64_t>(1, rows_per_block)), on_ready_(std::move(on_ready)) {}
@@ -22,13 +32,14 @@ void TokenVectorBuffer::Push(int64_t first_token, int64_t num_tokens, int64_t di
     // The rows before were taken when the batch ran for the first time.
     const int64_t begin = std::max(first_token, next_token_);
     const auto values_of = [&](int64_t row) { return values + (row - first_token) * dimensions; };
-    const int64_t joined = Join(begin, end, dimensions, values_of(begin));
-    for (int64_t row = begin + joined; row < end; row += rows_per_block_) {
-      const int64_t rows = std::min(rows_per_block_, end - row);
-      const float* from = values_of(row);
-      blocks_.push_back({row, rows, std::vector<float>(from, from + rows * dimensions), {}});
+    next_token_ = begin + Join(begin, end, dimensions, values_of(begin));
+    while (next_token_ < end) {
+      const int64_t rows = std::min(rows_per_block_, end - next_token_);
+      const float* from = values_of(next_token_);
+      blocks_.push_back(
+          {next_token_, rows, std::vector<float>(from, from + rows * dimensions), {}});
+      next_token_ += rows;
     }
-    next_token_ = end;
   }
   if (on_ready_) on_ready_();
 }
@@ -40,6 +51,8 @@ int64_t TokenVectorBuffer::Join(int64_t row, int64_t end, int64_t dimensions, co
       last.ranges.empty() ? last.first_token + last.num_rows : last.ranges.back().end;
   const int64_t rows = std::min(end - row, rows_per_block_ - last.num_rows);
   if (row <= last_end || rows <= 0) return 0;
+  MakeRoom(2, &last.ranges);
+  MakeRoom(static_cast<size_t>(rows * dimensions), &last.values);
   if (last.ranges.empty()) last.ranges.push_back({last.first_token, last_end});
   last.ranges.push_back({row, row + rows});
   last.values.insert(last.values.end(), values, values + rows * dimensions);

@@ -4,7 +4,8 @@
 // are taken. So a slow reader costs bounded memory and no compute.
 //
 // A batch that ran out of memory is run again in halves and hands in its rows a second time; each
-// row is taken once. Proven by token_vector_buffer_test.
+// row is taken once, also where memory ran out while rows were taken. Proven by
+// token_vector_buffer_test.
 //
 // Thread safety: all methods may be called from any thread; one writer, one reader.
 #pragma once
@@ -46,7 +47,8 @@ class TokenVectorBuffer {
   // Tokenizer thread: hands over the room for all rows.
   void SetReservation(OutputReservation reservation);
   // Worker thread: rows [first_token, first_token + num_tokens), each of `dimensions` values. Rows
-  // come in order, and may come again. Rows behind a gap join a block that waits and has room.
+  // come in order, and may come again. Rows behind a gap join a block that waits and has room. May
+  // throw std::bad_alloc; the rows that were taken by then are not taken again.
   void Push(int64_t first_token, int64_t num_tokens, int64_t dimensions, const float* values);
 
   // Reader: the next block, or nullopt where none is there yet. That no more will come is known
