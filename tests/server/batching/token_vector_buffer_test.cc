@@ -42,6 +42,8 @@ TokenVectorBuffer::Block All(TokenVectorBuffer& buffer) {
       if (all.ranges.empty() || all.ranges.back().end != range.begin) all.ranges.push_back(range);
       all.ranges.back().end = range.end;
     }
+    for (int64_t row = 0; row < block->num_rows; ++row)
+      all.tokens_per_row.push_back(block->TokensOfRow(row));
   }
   return all;
 }
@@ -121,6 +123,109 @@ TEST(TokenVectorBuffer, Push_TakesEachRowOnce_WhereverMemoryRunsOut) {
     }
   }
   EXPECT_GE(faults, 4);
+}
+
+// Rows of tokens 0 to 11 without token 4, in one piece or many, some of them twice, as in a batch
+// that runs again.
+TEST(TokenVectorBuffer, Pooled_TheRowsAreTheSame_HoweverTheyCome) {
+  std::vector<float> rows;
+  for (int i = 0; i < 12; ++i) rows.insert(rows.end(), {i + 0.1F, 1 - i * 0.7F, 3.0F / (i + 1)});
+  const auto push = [&](int64_t begin, int64_t end, TokenVectorBuffer& buffer) {
+    buffer.Push(begin, end - begin, 3, rows.data() + begin * 3);
+  };
+  for (const int32_t factor : {2, 4}) {
+    TokenVectorBuffer whole(10, nullptr, {.factor = factor, .normalize = true});
+    whole.SetReservation({}, /*gap=*/9);
+    push(0, 4, whole);
+    push(5, 12, whole);
+    whole.End();
+    whole.End();
+    const TokenVectorBuffer::Block wanted = All(whole);
+    if (factor == 2) {
+      EXPECT_THAT(wanted.tokens_per_row, ElementsAre(2, 2, 2, 2, 2, 1));
+    } else {
+      EXPECT_THAT(wanted.tokens_per_row, ElementsAre(4, 4, 3));
+    }
+    EXPECT_THAT(wanted.ranges, ElementsAre(TokenRange{0, 4}, TokenRange{5, 12}));
+    for (const int64_t rows_per_block : {1, 2, 100}) {
+      for (const bool reads : {false, true}) {
+        TokenVectorBuffer pieces(rows_per_block, nullptr, {.factor = factor, .normalize = true});
+        pieces.SetReservation({}, /*gap=*/9);
+        std::vector<float> values;
+        const auto read = [&] {
+          while (const auto block = reads ? pieces.TryPop() : std::nullopt) {
+            EXPECT_LE(block->num_rows, rows_per_block);
+            values.insert(values.end(), block->values.begin(), block->values.end());
+          }
+        };
+        for (const int64_t last : {1, 3, 4}) {
+          push(0, last, pieces);
+          read();
+        }
+        for (int64_t token = 5; token < 8; ++token) push(token, token + 1, pieces);
+        read();
+        push(0, 4, pieces);  // the batch runs again
+        push(5, 10, pieces);
+        read();
+        push(10, 12, pieces);
+        pieces.End();
+        const std::vector<float> rest = All(pieces).values;
+        values.insert(values.end(), rest.begin(), rest.end());
+        EXPECT_EQ(values, wanted.values) << factor << " " << rows_per_block;
+      }
+    }
+  }
+}
+
+TEST(TokenVectorBuffer, Pooled_ABlockSaysWhichTokensEachRowStandsFor) {
+  TokenVectorBuffer buffer(2, nullptr, {.factor = 2});
+  const std::vector<float> rows = {1, 3, 5, 7, 9, 11};
+  buffer.Push(0, 3, 1, rows.data());
+  buffer.Push(4, 3, 1, rows.data() + 3);
+  EXPECT_EQ(buffer.num_rows(), 2) << "the last group may have to wait for more";
+  buffer.End();
+  EXPECT_EQ(buffer.num_rows(), 3);
+  const auto first = buffer.TryPop(), second = buffer.TryPop();
+  EXPECT_EQ(first->first_token, 0);
+  EXPECT_THAT(first->values, ElementsAre(2, 6));
+  EXPECT_THAT(first->ranges, ElementsAre(TokenRange{0, 3}, TokenRange{4, 5}));
+  EXPECT_THAT(first->tokens_per_row, ElementsAre(2, 2));
+  EXPECT_EQ(second->first_token, 5);
+  EXPECT_THAT(second->values, ElementsAre(10));
+  EXPECT_THAT(second->ranges, ElementsAre(TokenRange{5, 7}));
+  EXPECT_EQ(buffer.TryPop(), std::nullopt);
+}
+
+TEST(TokenVectorBuffer, Pooled_TakesEachRowOnce_WhereverMemoryRunsOut) {
+  const std::vector<float> rows = {1, 3, 5, 7, 9, 11, 13};
+  int faults = 0;
+  for (int number = 0; number < 40; ++number) {
+    TokenVectorBuffer buffer(2, nullptr, {.factor = 2});
+    faults += RunsOutOfMemory(number, 0, rows, buffer);
+    EXPECT_LE(buffer.num_rows(), 3);
+    buffer.Push(0, 7, 1, rows.data());  // the batch runs again
+    buffer.End();
+    const TokenVectorBuffer::Block all = All(buffer);
+    EXPECT_THAT(all.values, ElementsAre(2, 6, 10, 13)) << number;
+    EXPECT_THAT(all.tokens_per_row, ElementsAre(2, 2, 2, 1)) << number;
+    EXPECT_THAT(all.ranges, ElementsAre(TokenRange{0, 7})) << number;
+  }
+  EXPECT_GE(faults, 8);
+}
+
+TEST(TokenVectorBuffer, Pooled_GivesBackTheRoomOfItsRows_AndNothingAfterClose) {
+  FakeClock clock;
+  Admission admission({.max_token_vector_bytes = 100}, MillisecondPerToken, &clock);
+  TokenVectorBuffer buffer(1, nullptr, {.factor = 2});
+  buffer.SetReservation(*admission.ReserveOutput(8));
+  const std::vector<float> rows = {1, 2, 3};
+  buffer.Push(0, 3, 1, rows.data());
+  buffer.TryPop();
+  EXPECT_EQ(admission.backlog().token_vector_bytes, 4);
+  buffer.Close();
+  EXPECT_EQ(admission.backlog().token_vector_bytes, 0);
+  buffer.End();
+  EXPECT_EQ(buffer.TryPop(), std::nullopt);
 }
 
 TEST(TokenVectorBuffer, TryPop_GivesRoomBackBlockByBlock_AndCloseTheRest) {
