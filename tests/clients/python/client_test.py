@@ -258,6 +258,25 @@ class TokensTest(unittest.TestCase):
         with self.assertRaises(longspan.InvalidArgument):
             client.encode_tokens("")
 
+    def test_neighbours_become_one_vector(self):
+        text = "every token has a vector of its own " * 200
+        rows = client.encode_tokens(text)
+        self.assertTrue((rows.tokens_per_vector == 1).all())
+        np.testing.assert_array_equal(rows.tokens, rows.all_tokens)
+        self.assertEqual(rows.tokens_of(-1).tolist(), [1601])
+        for made in (client.encode_tokens(text, token_pooling=4), in_loop(lambda c: c.encode_tokens(text, token_pooling=4))):
+            self.assertEqual((len(made), made.tokens_used), (401, 1602))
+            np.testing.assert_array_equal(made.tokens, np.arange(0, 1602, 4))
+            np.testing.assert_array_equal(made.all_tokens, np.arange(1602))
+            self.assertEqual(made.tokens_per_vector.tolist(), [4] * 400 + [2])
+            self.assertEqual((made.tokens_of(1).tolist(), made.tokens_of(-1).tolist()), ([4, 5, 6, 7], [1600, 1601]))
+            wanted = [rows.vectors[made.tokens_of(i)].mean(0) for i in range(len(made))]
+            np.testing.assert_allclose(made.vectors, wanted, rtol=0, atol=2e-5)
+        with self.assertRaisesRegex(longspan.InvalidArgument, "token_pooling is 3"):
+            client.encode_tokens(text, token_pooling=3)
+        with self.assertRaisesRegex(longspan.InvalidArgument, "only EncodeTokens"):
+            client.encode(text, token_pooling=2)
+
     def test_tokens_tell_where_they_stand(self):
         texts = ["Zoë pays", "in full"]
         for made in (client.tokenize(texts), in_loop(lambda c: c.tokenize(texts))):
