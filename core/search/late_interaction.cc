@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 namespace longspan {
 namespace {
@@ -20,6 +21,19 @@ std::vector<float> UnitRows(const float* rows, int64_t tokens, int64_t width) {
   return unit;
 }
 
+// The largest cosine of each token of the question with each run of `unit_rows` rows of [begin,
+// end): [units, question tokens].
+void LargestCosines(const LateQuestion& question, const TokenMatrix& text, int64_t begin,
+                    int64_t end, int64_t unit_rows, float* best) {
+  kernels::MaxSim({.question = &question.packed(),
+                   .rows = text.rows() + begin * text.row_stride(),
+                   .row_stride = text.row_stride(),
+                   .scales = text.scales() + begin,
+                   .num_rows = end - begin,
+                   .unit_rows = unit_rows,
+                   .best = best});
+}
+
 }  // namespace
 
 LateQuestion::LateQuestion(const float* rows, int64_t tokens, int64_t width)
@@ -29,13 +43,7 @@ std::vector<float> CellCosines(const LateQuestion& question, const TokenMatrix& 
                                int64_t end, int64_t cell_tokens) {
   const int64_t cells = NumCells(end - begin, cell_tokens);
   std::vector<float> best(cells * question.tokens());
-  kernels::MaxSim({.question = &question.packed(),
-                   .rows = text.rows() + begin * text.row_stride(),
-                   .row_stride = text.row_stride(),
-                   .scales = text.scales() + begin,
-                   .num_rows = end - begin,
-                   .unit_rows = cell_tokens,
-                   .best = best.data()});
+  LargestCosines(question, text, begin, end, cell_tokens, best.data());
   return best;
 }
 
@@ -61,6 +69,34 @@ std::vector<Passage> ScorePassages(std::span<const float> cells, std::span<const
                         .score = score});
   }
   return passages;
+}
+
+std::vector<BestToken> BestTokens(const LateQuestion& question, std::span<const float> weights,
+                                  const TokenMatrix& text, int64_t begin, int64_t end) {
+  constexpr int64_t kRowsAtOnce = 64;
+  std::vector<BestToken> best;
+  for (size_t token = 0; token < weights.size(); ++token) {
+    if (weights[token] <= 0.0f) continue;
+    best.push_back({.token = static_cast<int64_t>(token),
+                    .row = begin,
+                    .similarity = -std::numeric_limits<float>::infinity(),
+                    .weight = weights[token]});
+  }
+  const int64_t tokens = question.tokens();
+  std::vector<float> cosines(std::min(end - begin, kRowsAtOnce) * tokens);
+  for (int64_t first = begin; first < end; first += kRowsAtOnce) {
+    const int64_t last = std::min(first + kRowsAtOnce, end);
+    LargestCosines(question, text, first, last, /*unit_rows=*/1, cosines.data());
+    for (int64_t row = first; row < last; ++row) {
+      const float* of_row = cosines.data() + (row - first) * tokens;
+      for (BestToken& one : best) {
+        if (of_row[one.token] <= one.similarity) continue;
+        one.similarity = of_row[one.token];
+        one.row = row;
+      }
+    }
+  }
+  return best;
 }
 
 }  // namespace longspan

@@ -7,8 +7,14 @@
 //                 "spans": [{"begin": 120, "end": 410, "score": 2.3, "similarity": 0.61}],
 //                 "tokensTotal": 900, "tokensUsed": 900, "truncated": false}], ...}
 //
-// Spans are in characters of the document. options.max_answer_bytes is about gRPC's messages and is
-// not read.
+// Spans are in characters of the document. With "options": {"bestTokens": true} each span has its
+// best tokens too, in characters of the document and of the question:
+//
+//   "bestTokens": [{"begin": 124, "end": 129, "bytes": {"begin": 124, "end": 129},
+//                   "query": {"begin": 14, "end": 19, "bytes": {"begin": 14, "end": 19}},
+//                   "similarity": 0.83, "weight": 0.41}]
+//
+// options.max_answer_bytes is about gRPC's messages and is not read.
 //
 // Free functions without state: thread safe.
 #pragma once

@@ -11,6 +11,9 @@ namespace {
 
 // Three ranges of two numbers, a double and a float, each with its tag: 3 * (2 + 2 * 6) + 9 + 5.
 constexpr int64_t kMostSpanBytes = 64;
+// Two ranges of a document, two of a question (up to 65,536) and two floats, with the tag and the
+// length of all: 2 * (2 + 2 * 6) + 2 * (2 + 2 * 4) + 2 * 5 + 2.
+constexpr int64_t kMostBestTokenBytes = 60;
 // Of a document beside its id and its spans: numbers, and the two ranges of its used text.
 constexpr int64_t kMostDocumentBytes = 128;
 constexpr int64_t kMostOtherBytes = 64 + kMostTimingsBytes;
@@ -20,12 +23,26 @@ void FillRange(int64_t begin, int64_t end, v1::Range* out) {
   out->set_end(end);
 }
 
+void FillBestToken(const FoundToken& found, v1::BestToken* out) {
+  const TokenPlace& asked = found.query;
+  const TokenPlace& at = found.text;
+  if (asked.byte_end > asked.byte_begin) {
+    FillRange(asked.byte_begin, asked.byte_end, out->mutable_query_bytes());
+    FillRange(asked.character_begin, asked.character_end, out->mutable_query_characters());
+  }
+  FillRange(at.byte_begin, at.byte_end, out->mutable_bytes());
+  FillRange(at.character_begin, at.character_end, out->mutable_characters());
+  out->set_similarity(found.similarity);
+  out->set_weight(found.weight);
+}
+
 void FillSpan(const FoundSpan& span, v1::SearchSpan* out) {
   FillRange(span.bytes.begin, span.bytes.end, out->mutable_bytes());
   FillRange(span.characters.begin, span.characters.end, out->mutable_characters());
   FillRange(span.tokens.begin, span.tokens.end, out->mutable_tokens());
   out->set_score(span.score);
   out->set_similarity(span.similarity);
+  for (const FoundToken& found : span.best_tokens) FillBestToken(found, out->add_best_tokens());
 }
 
 void FillResult(const FoundDocument& found, std::string id, v1::SearchResult* out) {
@@ -74,7 +91,10 @@ int64_t MostSearchBytes(const SearchRequest& request, const std::vector<std::str
     spans.push_back(std::min<int64_t>(static_cast<int64_t>(ranking.max_passages), 1 + cells));
   }
   std::nth_element(spans.begin(), spans.begin() + documents, spans.end(), std::greater<>());
-  for (int64_t i = 0; i < documents; ++i) bytes += spans[i] * kMostSpanBytes;
+  int64_t span_bytes = kMostSpanBytes;
+  if (request.settings.best_tokens)
+    span_bytes += MostQueryTokens(request.query, request.settings.weights) * kMostBestTokenBytes;
+  for (int64_t i = 0; i < documents; ++i) bytes += spans[i] * span_bytes;
   return bytes;
 }
 
