@@ -18,8 +18,8 @@ struct SearchedFile {
   DocumentText document;
 };
 
-// One result: the file, then its best passages, each with its place and the words of the question
-// marked:
+// One result: the file, then its best passages, each with its place, the words of the question
+// marked and its best tokens underlined:
 //
 //   1  contracts/lease.txt                     score 1.43, similarity 0.62
 //      line 120, characters 5231..5540         score 2.31, similarity 0.71

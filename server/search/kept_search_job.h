@@ -7,6 +7,7 @@
 #pragma once
 
 #include <memory>
+#include <string_view>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -38,6 +39,8 @@ class KeptSearchJob final : public Searching, public std::enable_shared_from_thi
 
   void OnQuery(absl::StatusOr<EncodedDocument> result, const StageTimings& timings);
   void Search();
+  FoundDocument FoundIn(const KeptText& text, const KeptFound& found, std::string_view id,
+                        const KeptQuestion& question) const;
   SearchAnswer Find(const KeptIndex& index, const Collection::Reading& reading);
   void Fail(const absl::Status& status);
 

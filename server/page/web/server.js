@@ -4,12 +4,11 @@
 // Why there is no answer. `kind`: key | size | busy | away | late | missing | refused | gone.
 // `detail` holds the server's own words, `retryAfter` seconds.
 export class Refusal extends Error {
-  constructor(kind, message, { detail = '', retryAfter = 0, code = '' } = {}) {
+  constructor(kind, message, { detail = '', retryAfter = 0 } = {}) {
     super(message);
     this.kind = kind;
     this.detail = detail;
     this.retryAfter = retryAfter;
-    this.code = code;
   }
 }
 
@@ -34,7 +33,6 @@ async function refusalOf(response) {
   return new Refusal(isFull ? kind : 'size', isFull ? message : 'The text is more than this server takes on at once.', {
     detail: String(error.message ?? '').trim(),
     retryAfter,
-    code: String(error.status ?? error.code ?? ''),
   });
 }
 
@@ -66,10 +64,15 @@ export class Server {
     return this.#call('model', { signal });
   }
 
-  // EncodeResponse. Where the model pools one token, which says nothing of a span, it is asked
-  // again for the mean; the answer then has pooledAsMean.
-  async encode(text, options, { model, signal } = {}) {
-    const body = JSON.stringify({ inputs: [{ text }], options });
+  // What answers the question in the text: an answer of POST /search with the text as its one
+  // document, {results: [{spans, ...}], ...}. It alone knows how a text comes to the server, which
+  // here is with each question.
+  search(text, question, options, { model, signal } = {}) {
+    return this.#send('search', { query: question, documents: [text], options }, { model, signal });
+  }
+
+  async #send(path, message, { model, signal }) {
+    const body = JSON.stringify(message);
     const limits = model?.limits ?? {};
     const most = Number(limits.maxRequestBytes ?? 0);
     // The text has more bytes than characters, so most texts need not be measured.
@@ -79,15 +82,7 @@ export class Server {
     // As long as the server waits at most: whoever does not want to has a button that stops it.
     const patience = Number(limits.maxDeadlineSeconds ?? 0);
     const headers = patience > 0 ? { 'x-request-timeout': String(patience) } : {};
-    try {
-      return await this.#call('encode', { method: 'POST', body, headers, signal });
-    } catch (error) {
-      const unpooled = error instanceof Refusal && error.kind === 'refused' && options.pooling === undefined &&
-        /pool/i.test(error.detail) && (/precondition/i.test(error.code) || /span/i.test(error.detail));
-      if (!unpooled) throw error;
-      const answer = await this.encode(text, { ...options, pooling: 'POOLING_MEAN' }, { model, signal });
-      return { ...answer, pooledAsMean: true };
-    }
+    return this.#call(path, { method: 'POST', body, headers, signal });
   }
 }
 
@@ -97,8 +92,3 @@ export function sizeOf(bytes) {
   }
   return `${bytes} bytes`;
 }
-
-// The prompts of sentence-transformers: the first of these names that the model has.
-const promptOf = (model, names) => names.find((name) => (model.promptNames ?? []).includes(name));
-export const promptOfQuestion = (model) => promptOf(model, ['query']);
-export const promptOfText = (model) => (model.defaultPromptName ? undefined : promptOf(model, ['document', 'passage', 'corpus']));

@@ -116,6 +116,16 @@ class EncodeTest(unittest.TestCase):
             self.assertEqual((made.documents_tokens, made.query_truncated), (answer.documents_tokens, False))
             self.assertGreater(made.timings.total, 0)
         self.assertEqual(len(client.search("lease", list(texts.values()), limit=2, spans=1, lexical_weight=0, token_weighting="equal")), 2)
+        self.assertEqual(made[0].spans[0].best_tokens, [])
+        made = client.search("der é trois?", texts, best_tokens=True)
+        self.assertEqual(made[0].id, "é")
+        span = made[0].spans[0]
+        self.assertAlmostEqual(sum(best.weight * best.similarity for best in span.best_tokens), span.similarity, 5)
+        best = next(best for best in span.best_tokens if "trois" in best.query_text)
+        self.assertEqual((best.text.strip(), texts["é"][slice(*best.characters)]), ("trois", best.text))
+        self.assertEqual(texts["é"].encode()[slice(*best.bytes)].decode(), best.text)
+        self.assertEqual("der é trois?"[slice(*best.query_characters)], best.query_text)
+        self.assertEqual("der é trois?".encode()[slice(*best.query_bytes)].decode(), best.query_text)
         with self.assertRaises(longspan.InvalidArgument) as raised:
             client.search("lease", [("a", "a text"), ("b", "")])
         self.assertEqual((raised.exception.index, raised.exception.id), (1, "b"))

@@ -17,9 +17,9 @@ from ._client import Client
 from ._errors import (Cancelled, DeadlineExceeded, DeadlineUnreachable, FailedPrecondition, InvalidArgument, LongspanError,
                       PermissionDenied, ResourceExhausted, Unauthenticated, Unavailable)
 from ._requests import Input, Lexical
-from ._search import SearchResult, SearchResults, SearchSpan
+from ._search import BestToken, SearchResult, SearchResults, SearchSpan
 
 __version__ = _version("longspan")
-__all__ = ["AsyncClient", "Cancelled", "Client", "DeadlineExceeded", "DeadlineUnreachable", "Encodings", "FailedPrecondition",
+__all__ = ["AsyncClient", "BestToken", "Cancelled", "Client", "DeadlineExceeded", "DeadlineUnreachable", "Encodings", "FailedPrecondition",
            "Input", "InvalidArgument", "LayerAttention", "Lexical", "LexicalVector", "Limits", "LongspanError", "ModelInfo", "PermissionDenied", "ResourceExhausted",
            "SearchResult", "SearchResults", "SearchSpan", "Spans", "StreamAnswer", "Timings", "TokenVectors", "TokenizedText", "Unauthenticated", "Unavailable"]
