@@ -287,23 +287,62 @@ class PageTest(unittest.TestCase):
         self.come(tab, held, 2)
         self.come(tab, failed, 1)
         self.assertEqual(failed, [ROOF])
-        self.assertRegex(tab.locator("#working").inner_text(), r"Reading [\d,]+ characters", "the second one is under way")
+        self.assertRegex(tab.locator("#working").inner_text(), r"Searching [\d,]+ characters", "the second one is under way")
         held[1].continue_()
         self.assertIn("dogs", self.best(tab)[0])
         self.assertFalse(tab.locator("#problem").is_visible())
         self.assertFalse(tab.locator("#working").is_visible())
 
-    def test_a_question_sends_the_text_once(self):
-        tab = self.ready(self.open())
+    def sends(self, tab):
+        """What the tab sends from now on: method, path and JSON."""
         sent = []
-        tab.on("request", lambda request: sent.append((request.url.rsplit("/", 1)[1], request.post_data_json)) if request.method == "POST" else None)
+        tab.on("request", lambda request: sent.append((request.method, request.url.split("/", 3)[3], request.post_data_json)) if request.method != "GET" else None)
+        return sent
+
+    def test_a_text_is_sent_once_and_kept_for_the_next_questions(self):
+        tab = self.ready(self.open())
+        sent = self.sends(tab)
         self.sample(tab)
         tab.get_by_label("Passages of").select_option("128")
         self.ask(tab, ROOF)
         self.best(tab)
         text = tab.locator("#reader").evaluate("(reader) => reader.textContent")
-        self.assertEqual(sent, [("search", {"query": ROOF, "documents": [text],
-                                            "options": {"spanTokens": 128, "maxSpans": 8, "truncation": "TRUNCATION_HEAD", "bestTokens": True}})])
+        folder = sent[0][1].removesuffix("/documents")
+        self.assertRegex(folder, "^collections/page-[0-9a-f]{16}$")
+        self.assertEqual(sent, [
+            ("PUT", f"{folder}/documents", {"documents": [{"id": "text", "text": text}], "options": {"truncation": "TRUNCATION_HEAD", "spanTokens": 128, "ttlSeconds": 3600}}),
+            ("POST", f"{folder}/search", {"query": ROOF, "options": {"maxSpans": 8, "bestTokens": True}})])
+        self.assertIn("in one pass", tab.locator("#numbers").inner_text())
+        self.assertIn("tokens a second", tab.locator("#numbers").inner_text())
+        self.ask(tab, "Can I bring my dog?")
+        self.until(tab, "document.getElementById('numbers').textContent.includes('for an earlier question')")
+        self.assertIn("dogs", self.best(tab)[0])
+        self.assertNotIn("tokens a second", tab.locator("#numbers").inner_text())
+        self.assertEqual(sent[2:], [("POST", f"{folder}/search", {"query": "Can I bring my dog?", "options": {"maxSpans": 8, "bestTokens": True}})])
+
+    def test_a_text_that_is_kept_no_more_is_sent_again(self):
+        tab = self.asked()
+        sent = self.sends(tab)
+        tab.evaluate("""async () => {
+          const { collections } = await (await fetch('collections')).json();
+          for (const { name } of collections) await fetch(`collections/${name}`, { method: 'DELETE' });
+        }""")
+        del sent[:]
+        self.ask(tab, "Can I bring my dog?")
+        self.until(tab, "document.querySelector('#best').textContent.includes('dogs')")
+        self.assertEqual([method for method, _, _ in sent], ["POST", "PUT", "POST"])
+
+    def test_a_server_that_keeps_nothing_gets_the_text_with_each_question(self):
+        server = Server("--collections=false")
+        self.addCleanup(server.stop)
+        tab = self.ready(self.open(server))
+        sent = self.sends(tab)
+        self.sample(tab)
+        self.ask(tab, ROOF)
+        self.assertIn(" roof", self.best(tab)[0])
+        text = tab.locator("#reader").evaluate("(reader) => reader.textContent")
+        [(method, path, body)] = sent
+        self.assertEqual((method, path, body["query"], body["documents"]), ("POST", "search", ROOF, [text]))
 
     def test_the_best_tokens_of_a_passage_are_underlined(self):
         tab = self.asked()

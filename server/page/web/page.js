@@ -196,17 +196,19 @@ async function readAnswer(text, question, answer, network) {
     tokensTotal: result.tokensTotal,
     truncated: result.truncated,
     questionTokens: answer.queryTokens,
+    readNow: answer.readNow,
     timings: answer.timings ?? {},
   };
 }
 
-// Tells that the text is being read. Returns what ends that; `hide`: nothing else is under way.
-function work(text) {
+// Tells that the text is being read, or searched. Returns what ends that; `hide`: nothing else is under way.
+function work(text, isKept) {
   const began = performance.now();
-  const tell = () => { element('working-text').textContent = `Reading ${plain(text.length)} characters … ${((performance.now() - began) / 1000).toFixed(1)} s`; };
+  const what = isKept ? 'Searching' : 'Reading';
+  const tell = () => { element('working-text').textContent = `${what} ${plain(text.length)} characters … ${((performance.now() - began) / 1000).toFixed(1)} s`; };
   tell();
   element('working').hidden = false;
-  say('Reading the text.');
+  say(isKept ? 'Searching the text.' : 'Reading the text.');
   const timer = setInterval(tell, 100);
   return (hide) => {
     clearInterval(timer);
@@ -235,11 +237,11 @@ async function ask() {
   }
   running?.abort();
   const own = running = new AbortController();
-  const done = work(text);
+  const options = { spanTokens: Number(element('span-tokens').value), maxSpans: kBest, truncation: 'TRUNCATION_HEAD', bestTokens: true };
+  const done = work(text, server.isKept(text, options));
   try {
     if (element('reader').hidden) await showText(text, true);
     const began = performance.now();
-    const options = { spanTokens: Number(element('span-tokens').value), maxSpans: kBest, truncation: 'TRUNCATION_HEAD', bestTokens: true };
     const answer = await server.search(text, question, options, { model, signal: own.signal });
     const found = await readAnswer(text, question, answer, performance.now() - began);
     if (own !== running || own.signal.aborted) return;
@@ -303,15 +305,15 @@ const milliseconds = (nanoseconds) => Number(nanoseconds ?? 0) / 1e6;
 const time = (ms) => (ms >= 1000 ? `${(ms / 1000).toFixed(2)}\u00a0s` : `${ms.toFixed(ms < 10 ? 1 : 0)}\u00a0ms`);
 
 function tellNumbers() {
-  const { timings, tokensUsed, tokensTotal, questionTokens, network } = read;
+  const { timings, tokensUsed, tokensTotal, questionTokens, network, readNow } = read;
   const total = milliseconds(timings.totalNs);
   const rows = [
-    ['Read', tokensUsed === tokensTotal ? `all ${plain(tokensTotal)} tokens, in one pass` : `${plain(tokensUsed)} of ${plain(tokensTotal)} tokens`],
+    ['Read', `${tokensUsed === tokensTotal ? `all ${plain(tokensTotal)} tokens, in one pass` : `${plain(tokensUsed)} of ${plain(tokensTotal)} tokens`}${readNow ? '' : ', for an earlier question'}`],
     ['Question', `${plain(questionTokens)} tokens`],
     ['Time', `${time(total)} in the server, ${time(network)} with the network`],
     ['Stages', `tokens ${time(milliseconds(timings.tokenizeNs))}, waiting ${time(milliseconds(timings.queueNs))}, model ${time(milliseconds(timings.computeNs))}`],
   ];
-  if (total > 0) rows.push(['Speed', `${plain(Math.round((1000 * tokensUsed) / total))} tokens a second`]);
+  if (total > 0 && readNow) rows.push(['Speed', `${plain(Math.round((1000 * tokensUsed) / total))} tokens a second`]);
   if (tokensUsed > 512) rows.push(['Cut at 512', `a model of 512 tokens would have read ${((100 * 512) / tokensTotal).toFixed(1)} %`]);
   element('numbers').replaceChildren(...rows.flatMap(([name, value]) => [make('dt', '', name), make('dd', '', value)]));
   element('note').textContent = !read.truncated ? '' : `The text is longer than this server reads: its first ${plain(tokensUsed)} of ${plain(tokensTotal)} tokens were searched, the rest is struck through.`;

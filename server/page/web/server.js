@@ -36,8 +36,16 @@ async function refusalOf(response) {
   });
 }
 
+// How long the server keeps a text for this page, in seconds.
+const kKeptFor = 3600;
+// Such a refusal is of keeping and not of the text, or it comes again where the text is sent with
+// the question.
+const kNotKept = ['refused', 'size', 'missing'];
+
 export class Server {
   key = '';  // a bearer key; held in memory and nowhere else
+  // By the tokens of a span, which are of a collection: {name, text, until}.
+  #kept = new Map();
 
   async #call(path, options = {}) {
     const headers = { Accept: 'application/json', ...options.headers };
@@ -64,14 +72,52 @@ export class Server {
     return this.#call('model', { signal });
   }
 
-  // What answers the question in the text: an answer of POST /search with the text as its one
-  // document, {results: [{spans, ...}], ...}. It alone knows how a text comes to the server, which
-  // here is with each question.
-  search(text, question, options, { model, signal } = {}) {
-    return this.#send('search', { query: question, documents: [text], options }, { model, signal });
+  // Whether the text was read before, so that a search reads the question alone.
+  isKept(text, { spanTokens }) {
+    const kept = this.#kept.get(spanTokens);
+    return kept !== undefined && kept.text === text && performance.now() < kept.until;
   }
 
-  async #send(path, message, { model, signal }) {
+  // What answers the question in the text: an answer of POST /search with the text as its one
+  // document, {results: [{spans, ...}], ...}, and `readNow`: whether the text was read for it. A
+  // server that keeps documents reads the text with the first question, and keeps it for the next.
+  async search(text, question, options, { model, signal } = {}) {
+    const { spanTokens, truncation, ...ofSearch } = options;
+    for (const isLast of [false, true]) {
+      const readNow = !this.isKept(text, options);
+      const put = readNow ? await this.#keep(text, options, { model, signal }) : {};
+      if (put === null) break;
+      try {
+        const path = `collections/${this.#kept.get(spanTokens).name}/search`;
+        const answer = await this.#send(path, { query: question, options: ofSearch }, { model, signal });
+        return { ...answer, readNow, timings: sumOf(answer.timings, put.timings) };
+      } catch (error) {
+        // It is there no more: the server began anew, or somebody deleted it.
+        if (error.kind !== 'missing' || isLast) throw error;
+        this.#kept.delete(spanTokens);
+      }
+    }
+    const answer = await this.#send('search', { query: question, documents: [text], options }, { model, signal });
+    return { ...answer, readNow: true };
+  }
+
+  // Has the server read the text; null where it keeps none.
+  async #keep(text, { spanTokens, truncation }, { model, signal }) {
+    if (Number(model?.limits?.maxCollectionBytes ?? 0) === 0) return null;
+    const name = this.#kept.get(spanTokens)?.name ?? `page-${randomName()}`;
+    const options = { truncation, spanTokens, ttlSeconds: kKeptFor };
+    try {
+      const until = performance.now() + 900 * kKeptFor;
+      const put = await this.#send(`collections/${name}/documents`, { documents: [{ id: 'text', text }], options }, { model, signal, method: 'PUT' });
+      this.#kept.set(spanTokens, { name, text, until });
+      return put;
+    } catch (error) {
+      if (kNotKept.includes(error.kind)) return null;
+      throw error;
+    }
+  }
+
+  async #send(path, message, { model, signal, method = 'POST' }) {
     const body = JSON.stringify(message);
     const limits = model?.limits ?? {};
     const most = Number(limits.maxRequestBytes ?? 0);
@@ -82,8 +128,16 @@ export class Server {
     // As long as the server waits at most: whoever does not want to has a button that stops it.
     const patience = Number(limits.maxDeadlineSeconds ?? 0);
     const headers = patience > 0 ? { 'x-request-timeout': String(patience) } : {};
-    return this.#call(path, { method: 'POST', body, headers, signal });
+    return this.#call(path, { method, body, headers, signal });
   }
+}
+
+const randomName = () => [...crypto.getRandomValues(new Uint8Array(8))].map((byte) => byte.toString(16).padStart(2, '0')).join('');
+
+// Of two calls that followed one another.
+function sumOf(timings = {}, others = {}) {
+  const names = new Set([...Object.keys(timings), ...Object.keys(others)]);
+  return Object.fromEntries([...names].map((name) => [name, Number(timings[name] ?? 0) + Number(others[name] ?? 0)]));
 }
 
 export function sizeOf(bytes) {
