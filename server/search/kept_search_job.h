@@ -3,7 +3,7 @@
 // it (shared_parts.h). Documents are put, deleted and forgotten meanwhile once it has ended.
 //
 // Lifetime: shared by the callbacks of its task, freed with the last of them. `done` is called
-// once. Thread safety: its steps follow one another. Proven by kept_search_job_test.
+// once. Thread safety: its steps follow one another. Proven by kept_service_test.
 #pragma once
 
 #include <memory>

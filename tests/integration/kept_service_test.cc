@@ -95,7 +95,7 @@ v1::PutDocumentsRequest PutOf(const std::string& collection,
   return request;
 }
 
-class CollectionsTest : public testing::Test {
+class KeptServiceTest : public testing::Test {
  protected:
   void Start(ServerOptions options = RestOptions()) {
     server_.reset();
@@ -195,7 +195,7 @@ void ExpectSameResult(const v1::SearchResult& kept, const v1::SearchResult& own)
 }
 
 // The same texts, kept and searched, and searched in one request: the same answer to the last bit.
-TEST_F(CollectionsTest, WhatIsKept_IsFoundAsSearchFindsIt) {
+TEST_F(KeptServiceTest, WhatIsKept_IsFoundAsSearchFindsIt) {
   Start();
   for (const v1::Truncation truncation :
        {v1::TRUNCATION_WINDOWS, v1::TRUNCATION_HEAD_TAIL, v1::TRUNCATION_HEAD}) {
@@ -239,7 +239,7 @@ TEST_F(CollectionsTest, WhatIsKept_IsFoundAsSearchFindsIt) {
   ExpectAllGivenBack();
 }
 
-TEST_F(CollectionsTest, TwoBits_FindTheSameFirst_AndTakeLess) {
+TEST_F(KeptServiceTest, TwoBits_FindTheSameFirst_AndTakeLess) {
   Start();
   std::vector<std::pair<std::string, std::string>> texts;
   for (int i = 0; i < 20; ++i)
@@ -256,7 +256,7 @@ TEST_F(CollectionsTest, TwoBits_FindTheSameFirst_AndTakeLess) {
   EXPECT_EQ(Search("bits", query).results(0).id(), Search("int8", query).results(0).id());
 }
 
-TEST_F(CollectionsTest, Documents_AreReplaced_Deleted_AndListed) {
+TEST_F(KeptServiceTest, Documents_AreReplaced_Deleted_AndListed) {
   Start();
   Put(PutOf("b", {{"one", "the lease ends in a month"}, {"two", "the court of rent"}}));
   Put(PutOf("a", {{"one", "notice"}}));
@@ -281,7 +281,7 @@ TEST_F(CollectionsTest, Documents_AreReplaced_Deleted_AndListed) {
   EXPECT_THAT(gone.status.error_message(), HasSubstr("\"b\""));
 }
 
-TEST_F(CollectionsTest, AKeySeesItsOwnAlone) {
+TEST_F(KeptServiceTest, AKeySeesItsOwnAlone) {
   const TemporaryFolder folder;
   ServerOptions options = RestOptions();
   options.auth_keys_file = folder.WriteText("keys", "anna k-anna\nbert k-bert\nk-nameless\n");
@@ -306,7 +306,7 @@ TEST_F(CollectionsTest, AKeySeesItsOwnAlone) {
             404);
 }
 
-TEST_F(CollectionsTest, AllOrNothing) {
+TEST_F(KeptServiceTest, AllOrNothing) {
   Start();
   Put(PutOf("c", {{"one", "the lease"}}));
   // The second text is too long for the model.
@@ -317,7 +317,7 @@ TEST_F(CollectionsTest, AllOrNothing) {
   ExpectAllGivenBack();
 }
 
-TEST_F(CollectionsTest, Bounds) {
+TEST_F(KeptServiceTest, Bounds) {
   ServerOptions options = RestOptions();
   options.max_collection_bytes = 64 << 10;
   Start(options);
@@ -344,7 +344,7 @@ TEST_F(CollectionsTest, Bounds) {
   ExpectAllGivenBack();
 }
 
-TEST_F(CollectionsTest, TimeToLive) {
+TEST_F(KeptServiceTest, TimeToLive) {
   Start();
   v1::PutDocumentsRequest put = PutOf("c", {{"short", "the lease"}});
   put.mutable_options()->set_ttl_seconds(0.2);
@@ -362,7 +362,7 @@ TEST_F(CollectionsTest, TimeToLive) {
   EXPECT_THAT(Ids(Search("c", "lease")), ElementsAre());
 }
 
-TEST_F(CollectionsTest, OnDisk_OutliveTheServer) {
+TEST_F(KeptServiceTest, OnDisk_OutliveTheServer) {
   const TemporaryFolder folder;
   ServerOptions options = RestOptions();
   options.collections_directory = folder.path() + "/kept";
@@ -378,7 +378,7 @@ TEST_F(CollectionsTest, OnDisk_OutliveTheServer) {
   for (int i = 0; i < 4; ++i) ExpectSameResult(after.results(i), before.results(i));
 }
 
-TEST_F(CollectionsTest, SettingsAreOfTheCollection) {
+TEST_F(KeptServiceTest, SettingsAreOfTheCollection) {
   Start();
   v1::PutDocumentsRequest put = PutOf("c", {{"one", "der Mieter, die Mieten"}});
   put.mutable_options()->set_language("german");
@@ -401,7 +401,7 @@ TEST_F(CollectionsTest, SettingsAreOfTheCollection) {
   EXPECT_EQ(Put(put).replaced(), 1);
 }
 
-TEST_F(CollectionsTest, Off_IsSaid) {
+TEST_F(KeptServiceTest, Off_IsSaid) {
   ServerOptions options = RestOptions();
   options.collections = false;
   Start(options);
@@ -413,7 +413,7 @@ TEST_F(CollectionsTest, Off_IsSaid) {
   EXPECT_EQ(info.limits().max_collection_bytes(), 0);
 }
 
-TEST_F(CollectionsTest, ACallerThatLeaves_KeepsNothing) {
+TEST_F(KeptServiceTest, ACallerThatLeaves_KeepsNothing) {
   Start();
   FakeModel model = ModelOfRows();
   server_ = std::make_unique<TestServer>(model, RestOptions());
@@ -435,7 +435,7 @@ TEST_F(CollectionsTest, ACallerThatLeaves_KeepsNothing) {
 }
 
 // Put, search and delete at once: each search sees whole documents, and none is lost.
-TEST_F(CollectionsTest, ManyAtOnce) {
+TEST_F(KeptServiceTest, ManyAtOnce) {
   Start();
   Put(PutOf("c", {{"fixed", "the lease ends in a month"}}));
   std::atomic<bool> done{false};
@@ -467,7 +467,7 @@ TEST_F(CollectionsTest, ManyAtOnce) {
   EXPECT_EQ(response.results_size(), 1 + 3 * 10);
 }
 
-TEST_F(CollectionsTest, ByHttp) {
+TEST_F(KeptServiceTest, ByHttp) {
   Start();
   HttpCaller caller(server_->server().http_port());
   const auto send = [&](const std::string& method, const std::string& path, const Json& body) {
