@@ -43,8 +43,7 @@ class Spread {
 // A passage of a text by its number; block and rows follow from it.
 struct PassagePlace {
   int64_t first_row = 0, end_row = 0;
-  int64_t first_cell = 0, end_cell = 0;  // of the text
-  int64_t block = 0;                     // of the text
+  int64_t block = 0;  // of the text
 };
 
 PassagePlace PlaceOf(const KeptText& text, int64_t passage) {
@@ -56,8 +55,6 @@ PassagePlace PlaceOf(const KeptText& text, int64_t passage) {
   const int64_t last = std::min(cell + kCellsOfAPassage, run.cells);
   return {.first_row = run.first_row + cell * text.cell_tokens(),
           .end_row = std::min(run.first_row + last * text.cell_tokens(), run.end_row),
-          .first_cell = run.first_cell + cell,
-          .end_cell = run.first_cell + last,
           .block = run.first_block + BlockOfPassage(cell)};
 }
 
