@@ -277,7 +277,7 @@ TEST_F(KeptServiceTest, Documents_AreReplaced_Deleted_AndListed) {
   v1::SearchResponse response;
   const Outcome gone = TrySearch(request, &response);
   EXPECT_EQ(gone.status.error_code(), grpc::StatusCode::NOT_FOUND);
-  EXPECT_THAT(gone.status.error_message(), HasSubstr("\"b\""));
+  EXPECT_THAT(gone.status.error_message(), HasSubstr("'b'"));
 }
 
 TEST_F(KeptServiceTest, AKeySeesItsOwnAlone) {
@@ -313,7 +313,7 @@ TEST_F(KeptServiceTest, AllOrNothing) {
   const Outcome refused =
       PutFails(PutOf("c", {{"two", "rent"}, {"three", RandomText(900, random_)}}));
   EXPECT_EQ(refused.status.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
-  EXPECT_THAT(refused.status.error_message(), HasSubstr("documents[1] (id \"three\")"));
+  EXPECT_THAT(refused.status.error_message(), HasSubstr("documents[1].text (id 'three')"));
   EXPECT_THAT(Ids(Search("c", "rent")), ElementsAre("one"));
   ExpectAllGivenBack();
 }
