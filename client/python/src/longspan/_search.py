@@ -87,7 +87,7 @@ class SearchSpan:
                 where it stands, as (begin, end); tokens count special ones too
     score       among all passages of all documents of this answer
     similarity  of the question's tokens to it, from -1 to 1
-    text        what it says
+    text        what it says; None in a collection, which keeps no texts
     """
 
     bytes: tuple[int, int]
@@ -95,14 +95,14 @@ class SearchSpan:
     tokens: tuple[int, int]
     score: float
     similarity: float
-    text: str
+    text: Optional[str]
 
 
 @dataclasses.dataclass(frozen=True)
 class SearchResult:
     """A document that answers the question.
 
-    index       its place among the documents given, from 0
+    index       its place among the documents given, from 0; in a collection 0
     score       among the documents of this answer: it never compares two answers
     similarity  of its most similar passage, from -1 to 1
     bm25        of its best block of words
@@ -154,9 +154,9 @@ def search_results(request: Any, response: Any) -> SearchResults:
     """The answer, with the texts of its spans out of the request."""
     results = []
     for found in response.results:
-        text = request.documents[found.index].text
+        text = request.documents[found.index].text if request.documents else ""
         spans = [SearchSpan(_pair(s.bytes), _pair(s.characters), _pair(s.tokens), s.score, s.similarity,
-                            text[s.characters.begin:s.characters.end]) for s in found.spans]
+                            text[s.characters.begin:s.characters.end] or None) for s in found.spans]
         results.append(SearchResult(found.index, found.id, found.score, found.similarity, found.bm25, spans, found.tokens_total,
                                     found.tokens_used, found.truncated))
     return SearchResults(results, response.query_tokens, response.query_truncated, response.documents_tokens,
