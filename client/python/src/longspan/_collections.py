@@ -33,7 +33,7 @@ if TYPE_CHECKING:
         format: Optional[KeptFormat]  # of the tokens' vectors; default "int8"
         span_tokens: Optional[int]  # of a span; even, default 64
         language: Optional[str]  # of the words' stems; default "english"
-        ttl: Union[float, datetime.timedelta, None]  # seconds until they are forgotten; default never
+        ttl: Union[float, datetime.timedelta, None]  # seconds that they are kept; default for ever
         truncation: Optional[Truncation]  # of a document that is too long; default "reject"
         max_tokens: Optional[int]  # what is too long, at most limits.max_tokens, the default
         window_overlap: Optional[int]  # tokens that neighbours share, with truncation="windows"
