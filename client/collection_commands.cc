@@ -29,7 +29,7 @@ void AddPut(CLI::App* app, PutCommand* command) {
   AddDuration(app, "--ttl", &command->ttl, /*allow_zero=*/false,
               "forget these documents after so long; default: never");
   app->add_option("--format", command->format,
-                  "of a new collection: int8 | 2bit, a quarter of the room; default: int8")
+                  "of a new collection: int8 | 2bit, a third of the room; default: int8")
       ->check(CLI::IsMember({"int8", "2bit"}));
   app->add_option("--span-tokens", command->span_tokens,
                   "of a new collection: tokens of a passage, even, 8 to 8192; default: 64");

@@ -59,7 +59,7 @@ int SearchKept(const CommonOptions& common, const SearchCommand& command, bool c
   v1::SearchRequest request;
   request.set_query(command.query);
   request.set_collection(command.collection);
-  *request.mutable_options() = OptionsOf(command);
+  *request.mutable_options() = OptionsOf(command, colour);
   const auto response = (*client)->Search(request, common.deadline);
   if (!response.ok()) return FailCall(response.status());
   if (command.format == "json") {

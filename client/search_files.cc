@@ -16,7 +16,7 @@
 
 namespace longspan {
 
-v1::SearchOptions OptionsOf(const SearchCommand& command) {
+v1::SearchOptions OptionsOf(const SearchCommand& command, bool colour) {
   v1::SearchOptions options;
   options.set_max_documents(command.limit);
   options.set_max_spans(command.spans);
@@ -31,6 +31,7 @@ v1::SearchOptions OptionsOf(const SearchCommand& command) {
     options.set_truncation(truncation);
   if (command.late_weight >= 0) options.set_late_weight(command.late_weight);
   if (command.lexical_weight >= 0) options.set_lexical_weight(command.lexical_weight);
+  options.set_best_tokens(colour);  // which are underlined
   return options;
 }
 
@@ -80,7 +81,7 @@ class Search {
     }
     if (files_.empty()) return absl::NotFoundError("there is no text to search in");
     request_.set_query(command_.query);
-    *request_.mutable_options() = OptionsOf(command_);
+    *request_.mutable_options() = OptionsOf(command_, colour_);
     return absl::OkStatus();
   }
 
@@ -110,8 +111,9 @@ class Search {
 }  // namespace
 
 int RunSearch(const CommonOptions& common, const SearchCommand& command, bool plain) {
-  const bool colour = command.colour == "always" ||
-                      (command.colour == "auto" && !plain && isatty(STDOUT_FILENO) == 1);
+  const bool colour = command.format == "text" &&
+                      (command.colour == "always" ||
+                       (command.colour == "auto" && !plain && isatty(STDOUT_FILENO) == 1));
   if (!command.collection.empty()) return SearchKept(common, command, colour);
   if (command.files.empty()) return FailUsage("give FILE, or --collection NAME");
   return Search(common, command, colour).Run();

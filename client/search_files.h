@@ -30,8 +30,8 @@ struct SearchCommand {
   double lexical_weight = -1;  // below 0 = the server's default
 };
 
-// The options of the contract that the command's flags ask for.
-v1::SearchOptions OptionsOf(const SearchCommand& command);
+// The options of the contract that the command's flags ask for; in colour best tokens, too.
+v1::SearchOptions OptionsOf(const SearchCommand& command, bool colour);
 
 // `plain`: the environment asks for no colour (NO_COLOR).
 int RunSearch(const CommonOptions& common, const SearchCommand& command, bool plain);

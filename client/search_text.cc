@@ -13,9 +13,12 @@ namespace {
 
 constexpr size_t kMostBytes = 400;   // of a passage, as it is shown
 constexpr size_t kPlaceColumn = 48;  // where the scores begin
+// Of the largest weight. What counts less, such as an article, decides nothing.
+constexpr float kLeastWeight = 0.1f;
 
-constexpr std::string_view kBold = "\x1b[1m", kDim = "\x1b[2m", kMark = "\x1b[1;33m",
-                           kPlain = "\x1b[0m";
+constexpr std::string_view kBold = "\x1b[1m", kDim = "\x1b[2m", kPlain = "\x1b[0m";
+// Of a word of the question, of a best token, and of what is both.
+constexpr std::string_view kMark = "\x1b[1;33m", kUnderline = "\x1b[4m", kBoth = "\x1b[1;33;4m";
 
 std::string Styled(std::string_view text, std::string_view style, bool colour) {
   return colour ? absl::StrCat(std::string(style), std::string(text), std::string(kPlain))
@@ -36,7 +39,41 @@ void ForEachPiece(std::string_view text, const Take& take) {
   }
 }
 
-std::string Marked(const std::string& passage, const std::string& query) {
+// Whether each byte of the span belongs to a best token.
+std::vector<bool> BestBytes(const v1::SearchSpan& span) {
+  const uint64_t begin = span.bytes().begin(), end = span.bytes().end();
+  std::vector<bool> best(end - begin);
+  float most = 0;
+  for (const v1::BestToken& token : span.best_tokens()) most = std::max(most, token.weight());
+  for (const v1::BestToken& token : span.best_tokens()) {
+    if (token.weight() < kLeastWeight * most) continue;
+    const uint64_t last = std::min(token.bytes().end(), end);
+    for (uint64_t at = std::max(token.bytes().begin(), begin); at < last; ++at)
+      best[at - begin] = true;
+  }
+  return best;
+}
+
+// Bytes [begin, end) of the passage. `underlined`: which bytes are; those behind its end are not.
+std::string Underlined(std::string_view passage, size_t begin, size_t end,
+                       const std::vector<bool>& underlined, bool mark) {
+  const auto is_underlined = [&](size_t at) {
+    return at < underlined.size() && underlined[at] && passage[at] != ' ';
+  };
+  std::string styled;
+  for (size_t at = begin; at < end;) {
+    const bool line = is_underlined(at);
+    size_t next = at + 1;
+    while (next < end && is_underlined(next) == line) ++next;
+    const std::string_view style = !line ? kMark : mark ? kBoth : kUnderline;
+    styled += Styled(passage.substr(at, next - at), style, line || mark);
+    at = next;
+  }
+  return styled;
+}
+
+std::string Marked(const std::string& passage, const std::vector<bool>& underlined,
+                   const std::string& query) {
   std::vector<std::string> asked;
   ForEachPiece(query, [&](std::string_view piece, bool is_word) {
     // Words of three letters are in every passage.
@@ -47,7 +84,8 @@ std::string Marked(const std::string& passage, const std::string& query) {
     const bool mark =
         is_word && std::any_of(asked.begin(), asked.end(),
                                [piece](const std::string& word) { return ReadAlike(word, piece); });
-    marked += Styled(piece, kMark, mark);
+    const size_t begin = piece.data() - passage.data();
+    marked += Underlined(passage, begin, begin + piece.size(), underlined, mark);
   });
   return marked;
 }
@@ -93,10 +131,18 @@ std::string ResultText(int rank, const SearchedFile& file, const v1::SearchResul
     text += Line(Styled(place, kDim, colour), place.size(),
                  Styled(ScoresOf(span.score(), span.similarity()), kDim, colour));
     if (!file.has_text) continue;
+    std::vector<size_t> from;
     const std::string passage = JoinLines(
         file.document.text.substr(span.bytes().begin(), span.bytes().end() - span.bytes().begin()),
-        kMostBytes);
-    absl::StrAppend(&text, "     ", colour ? Marked(passage, query) : passage, "\n");
+        kMostBytes, &from);
+    if (!colour) {
+      absl::StrAppend(&text, "     ", passage, "\n");
+      continue;
+    }
+    const std::vector<bool> best = BestBytes(span);
+    std::vector<bool> underlined;
+    for (const size_t at : from) underlined.push_back(best[at]);
+    absl::StrAppend(&text, "     ", Marked(passage, underlined, query), "\n");
   }
   if (result.truncated()) {
     absl::StrAppend(&text, "   read: ", result.tokens_used(), " of ", result.tokens_total(),

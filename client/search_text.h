@@ -19,8 +19,8 @@ struct SearchedFile {
   bool has_text = true;  // false: a kept document of which only places are known
 };
 
-// One result: the file, then its best passages, each with its place and the words of the question
-// marked:
+// One result: the file, then its best passages, each with its place, the words of the question
+// marked and its best tokens underlined:
 //
 //   1  contracts/lease.txt                     score 1.43, similarity 0.62
 //      line 120, characters 5231..5540         score 2.31, similarity 0.71

@@ -21,16 +21,19 @@ std::string VectorHead(const v1::Vector& vector, int most_values) {
   return absl::StrCat("[", head, vector.values_size() > most_values ? ", ...]" : "]");
 }
 
-std::string JoinLines(const std::string& text, size_t max_bytes) {
+std::string JoinLines(const std::string& text, size_t max_bytes, std::vector<size_t>* from) {
   std::string line;
-  for (const char c : text) {
+  for (size_t at = 0; at < text.size(); ++at) {
+    const char c = text[at];
     const bool space = c == ' ' || (c >= '\t' && c <= '\r');
-    if (!space) line += c;
-    if (space && !line.empty() && line.back() != ' ') line += ' ';
+    if (space && (line.empty() || line.back() == ' ')) continue;
+    line += space ? ' ' : c;
+    if (from != nullptr) from->push_back(at);
   }
   if (line.size() <= max_bytes) return line;
   size_t end = max_bytes;
   while (end > 0 && (static_cast<unsigned char>(line[end]) & 0xc0) == 0x80) --end;
+  if (from != nullptr) from->resize(end);
   return line.substr(0, end) + "...";
 }
 

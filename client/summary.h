@@ -5,6 +5,7 @@
 #include <longspan/v1/encoder.pb.h>
 
 #include <string>
+#include <vector>
 
 #include "absl/time/time.h"
 
@@ -22,7 +23,8 @@ std::string VectorHead(const v1::Vector& vector, int most_values);
 
 // `text` as one line: each run of white space becomes one space, and there is none at the
 // beginning. What is longer than max_bytes is cut in front of a UTF-8 character, and "..." is
-// appended.
-std::string JoinLines(const std::string& text, size_t max_bytes);
+// appended. `from`, where it is given, gets the place in `text` of each byte of the line but "...".
+std::string JoinLines(const std::string& text, size_t max_bytes,
+                      std::vector<size_t>* from = nullptr);
 
 }  // namespace longspan

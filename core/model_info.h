@@ -123,6 +123,10 @@ struct ModelInfo {
   std::string default_prompt_name;             // empty = none
   bool pool_prompt = true;  // false: the tokens of the prompt are left out of pooling
 
+  // Whether the vectors of tokens have length 1. `asked`: EncodeOptions::normalize.
+  bool NormalizesTokens(std::optional<bool> asked) const {
+    return asked.value_or(multi_vector.has_value() && normalize);
+  }
   // The prompt that a multi-vector model puts in front of texts of this role; null = none.
   const std::string* PromptOf(TextRole role) const {
     const auto prompt = prompts.find(std::string(TextRoleName(role)));

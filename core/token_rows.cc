@@ -16,16 +16,12 @@ absl::Status NotFinite() {
       "the output holds NaN or Inf; the weights or the input overflow in this dtype");
 }
 
-bool TokenRows::Normalizes() const {
-  return options_.normalize.value_or(model_.multi_vector.has_value() && model_.normalize);
-}
-
 absl::Status TokenRows::Send(int64_t begin, const at::Tensor& rows) const {
   const bool projects = model_.multi_vector.has_value();
   at::Tensor values = projects ? head_.ApplyDense(rows) : rows;
   const int64_t count = values.size(0), width = values.size(1);
   if (!AllFinite(values.data_ptr<float>(), count * width)) return NotFinite();
-  if (Normalizes()) {
+  if (model_.NormalizesTokens(options_.normalize)) {
     if (values.is_same(rows)) values = rows.clone();  // the model may keep them
     float* row = values.data_ptr<float>();
     for (int64_t i = 0; i < count; ++i, row += width)

@@ -33,8 +33,6 @@ class TokenRows {
   absl::Status Send(int64_t begin, const at::Tensor& rows) const;
 
  private:
-  bool Normalizes() const;
-
   const ModelInfo& model_;
   const OutputHead& head_;
   const EncodeOptions& options_;

@@ -6,7 +6,6 @@
 #include <numeric>
 #include <utility>
 
-#include "core/kernels/max_sim.h"
 #include "core/search/cells.h"
 #include "core/search/kept_lexical.h"
 
@@ -41,23 +40,10 @@ class Spread {
   double count_ = 0.0, sum_ = 0.0, squares_ = 0.0;
 };
 
-// The largest cosine of each of the question's tokens with each unit of the rows.
-void BestOfUnits(const LateQuestion& question, const QuantizedRows& rows, int64_t num_rows,
-                 int64_t unit_rows, float* best) {
-  kernels::MaxSim({.question = &question.packed(),
-                   .rows = rows.rows,
-                   .row_stride = rows.stride,
-                   .scales = rows.scales,
-                   .num_rows = num_rows,
-                   .unit_rows = unit_rows,
-                   .best = best});
-}
-
 // A passage of a text by its number; block and rows follow from it.
 struct PassagePlace {
   int64_t first_row = 0, end_row = 0;
-  int64_t first_cell = 0, end_cell = 0;  // of the text
-  int64_t block = 0;                     // of the text
+  int64_t block = 0;  // of the text
 };
 
 PassagePlace PlaceOf(const KeptText& text, int64_t passage) {
@@ -69,8 +55,6 @@ PassagePlace PlaceOf(const KeptText& text, int64_t passage) {
   const int64_t last = std::min(cell + kCellsOfAPassage, run.cells);
   return {.first_row = run.first_row + cell * text.cell_tokens(),
           .end_row = std::min(run.first_row + last * text.cell_tokens(), run.end_row),
-          .first_cell = run.first_cell + cell,
-          .end_cell = run.first_cell + last,
           .block = run.first_block + BlockOfPassage(cell)};
 }
 
@@ -158,7 +142,7 @@ SearchedDocument Search::Searched(const KeptText& text) const {
   std::vector<float> cells;
   for (const CellRun& run : text.cell_runs()) {
     cells.resize(run.cells * tokens);
-    BestOfUnits(*question_.rows, text.Rows(run.first_row, run.end_row, &scratch),
+    LargestCosines(*question_.rows, text.Rows(run.first_row, run.end_row, &scratch),
                 run.end_row - run.first_row, text.cell_tokens(), cells.data());
     const auto passages = ScorePassages(cells, question_.weights, run.first_row, run.end_row,
                                         text.cell_tokens());
@@ -202,7 +186,7 @@ void Search::Scan(size_t part) {
     const KeptText& one = text(slot);
     Scanned& scanned = scanned_[slot];
     cells.resize(one.num_cells() * tokens);
-    BestOfUnits(*question_.rows, one.means(), one.num_cells(), /*unit_rows=*/1, cells.data());
+    LargestCosines(*question_.rows, one.means(), one.num_cells(), /*unit_rows=*/1, cells.data());
     PassageScores(one, cells, question_.weights, &passages);
     for (const Passage& passage : passages) scanned.late = std::max(scanned.late, passage.score);
     scanned.any = !passages.empty();
@@ -261,12 +245,13 @@ std::vector<uint32_t> Search::Sample() const {
 std::vector<int64_t> Search::PassagesToRefine(const KeptText& one,
                                               std::span<const double> words) const {
   std::vector<float> cells(one.num_cells() * question_.weights.size());
-  BestOfUnits(*question_.rows, one.means(), one.num_cells(), /*unit_rows=*/1, cells.data());
+  LargestCosines(*question_.rows, one.means(), one.num_cells(), /*unit_rows=*/1, cells.data());
   std::vector<Passage> passages;
   PassageScores(one, cells, question_.weights, &passages);
   std::vector<int64_t> order(passages.size());
   std::iota(order.begin(), order.end(), int64_t{0});
-  const size_t count = std::min(options_.chosen_passages, order.size());
+  const size_t wanted = std::max(options_.chosen_passages, 4 * options_.ranking.max_passages);
+  const size_t count = std::min(wanted, order.size());
   std::partial_sort(order.begin(), order.begin() + static_cast<ptrdiff_t>(count), order.end(),
                     [&](int64_t a, int64_t b) { return passages[a].score > passages[b].score; });
   order.resize(count);
@@ -290,7 +275,7 @@ float Search::Exact(const KeptText& one, const PassagePlace& place,
                     std::vector<uint8_t>* scratch) const {
   std::vector<float> best(question_.weights.size());
   const int64_t rows = place.end_row - place.first_row;
-  BestOfUnits(*question_.rows, one.Rows(place.first_row, place.end_row, scratch), rows, rows,
+  LargestCosines(*question_.rows, one.Rows(place.first_row, place.end_row, scratch), rows, rows,
               best.data());
   float score = 0.0f;
   for (size_t token = 0; token < best.size(); ++token)

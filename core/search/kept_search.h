@@ -37,7 +37,7 @@ struct KeptSearchOptions {
   RankingOptions ranking;
   int64_t exact_rows = 1 << 17;  // collections of up to so many rows are read whole
   size_t chosen_texts = 128;     // at least, by each of three orders
-  size_t chosen_passages = 12;   // of each of them
+  size_t chosen_passages = 12;   // of each of them, at least
   size_t sampled_texts = 64;
 };
 

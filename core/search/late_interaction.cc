@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 namespace longspan {
 namespace {
@@ -25,17 +26,22 @@ std::vector<float> UnitRows(const float* rows, int64_t tokens, int64_t width) {
 LateQuestion::LateQuestion(const float* rows, int64_t tokens, int64_t width)
     : packed_(kernels::PackQuestion(UnitRows(rows, tokens, width).data(), tokens, width)) {}
 
+void LargestCosines(const LateQuestion& question, const QuantizedRows& rows, int64_t num_rows,
+                    int64_t unit_rows, float* best) {
+  kernels::MaxSim({.question = &question.packed(),
+                   .rows = rows.rows,
+                   .row_stride = rows.stride,
+                   .scales = rows.scales,
+                   .num_rows = num_rows,
+                   .unit_rows = unit_rows,
+                   .best = best});
+}
+
 std::vector<float> CellCosines(const LateQuestion& question, const TokenMatrix& text, int64_t begin,
                                int64_t end, int64_t cell_tokens) {
   const int64_t cells = NumCells(end - begin, cell_tokens);
   std::vector<float> best(cells * question.tokens());
-  kernels::MaxSim({.question = &question.packed(),
-                   .rows = text.rows() + begin * text.row_stride(),
-                   .row_stride = text.row_stride(),
-                   .scales = text.scales() + begin,
-                   .num_rows = end - begin,
-                   .unit_rows = cell_tokens,
-                   .best = best.data()});
+  LargestCosines(question, text.from(begin), end - begin, cell_tokens, best.data());
   return best;
 }
 
@@ -61,6 +67,41 @@ std::vector<Passage> ScorePassages(std::span<const float> cells, std::span<const
                         .score = score});
   }
   return passages;
+}
+
+std::vector<BestToken> BestTokens(const LateQuestion& question, std::span<const float> weights,
+                                  const TokenMatrix& text, int64_t begin, int64_t end) {
+  std::vector<BestToken> best = BestTokens(question, weights, text.from(begin), end - begin);
+  for (BestToken& one : best) one.row += begin;
+  return best;
+}
+
+std::vector<BestToken> BestTokens(const LateQuestion& question, std::span<const float> weights,
+                                  const QuantizedRows& rows, int64_t num_rows) {
+  constexpr int64_t kRowsAtOnce = 64;
+  std::vector<BestToken> best;
+  for (size_t token = 0; token < weights.size(); ++token) {
+    if (weights[token] <= 0.0f) continue;
+    best.push_back({.token = static_cast<int64_t>(token),
+                    .similarity = -std::numeric_limits<float>::infinity(),
+                    .weight = weights[token]});
+  }
+  const int64_t tokens = question.tokens();
+  std::vector<float> cosines(std::min(num_rows, kRowsAtOnce) * tokens);
+  for (int64_t first = 0; first < num_rows; first += kRowsAtOnce) {
+    const int64_t last = std::min(first + kRowsAtOnce, num_rows);
+    const QuantizedRows some = {rows.rows + first * rows.stride, rows.scales + first, rows.stride};
+    LargestCosines(question, some, last - first, /*unit_rows=*/1, cosines.data());
+    for (int64_t row = first; row < last; ++row) {
+      const float* of_row = cosines.data() + (row - first) * tokens;
+      for (BestToken& one : best) {
+        if (of_row[one.token] <= one.similarity) continue;
+        one.similarity = of_row[one.token];
+        one.row = row;
+      }
+    }
+  }
+  return best;
 }
 
 }  // namespace longspan

@@ -10,6 +10,7 @@
 //
 //   CellCosines -> [cells, question tokens]    4 bytes each, for a text of any length
 //   ScorePassages(cells, weights)              passages [0, 2 cells), [1 cell, 3 cells), ...
+//   BestTokens(passage)                        which of its tokens made its score
 //
 // Cost O(tokens · question tokens · width) with int8 sums (core/kernels/max_sim.h). Proven by
 // late_interaction_test.
@@ -38,6 +39,11 @@ class LateQuestion {
   kernels::PackedQuestion packed_;
 };
 
+// The largest cosine of each token of the question with each `unit_rows` rows in a row, of which the
+// last may be fewer: [units, question tokens].
+void LargestCosines(const LateQuestion& question, const QuantizedRows& rows, int64_t num_rows,
+                    int64_t unit_rows, float* best);
+
 // The largest cosine of each token of the question with each cell of rows [begin, end) of the text:
 // [cells, question tokens]. A cell is `cell_tokens` rows, the last one may be shorter.
 std::vector<float> CellCosines(const LateQuestion& question, const TokenMatrix& text, int64_t begin,
@@ -53,5 +59,22 @@ struct Passage {
 // `weights`: one for each token of the question, >= 0, with the sum 1.
 std::vector<Passage> ScorePassages(std::span<const float> cells, std::span<const float> weights,
                                    int64_t begin, int64_t end, int64_t cell_tokens);
+
+// A token of the question, and the row of a passage that is most similar to it.
+struct BestToken {
+  int64_t token = 0;        // of the question
+  int64_t row = 0;          // of the text; of those with the same cosine the first
+  float similarity = 0.0f;  // their cosine
+  float weight = 0.0f;      // of the question's token
+};
+
+// One for each token of the question with a weight above 0, in order, out of rows [begin, end) of
+// the text; begin < end. The sum of their similarities, each times its weight, is what
+// ScorePassages gives. `weights`: as there. Scratch: 64 cosines for each token of the question.
+std::vector<BestToken> BestTokens(const LateQuestion& question, std::span<const float> weights,
+                                  const TokenMatrix& text, int64_t begin, int64_t end);
+// The same of rows that begin with those of the passage, and are counted from there.
+std::vector<BestToken> BestTokens(const LateQuestion& question, std::span<const float> weights,
+                                  const QuantizedRows& rows, int64_t num_rows);
 
 }  // namespace longspan

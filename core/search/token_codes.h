@@ -25,13 +25,6 @@ namespace longspan {
 
 enum class TokenFormat : uint32_t { kInt8 = 1, kTwoBit = 2 };
 
-// Rows as kernels::MaxSim reads them.
-struct QuantizedRows {
-  const uint8_t* rows = nullptr;  // [rows, stride], as QuantizeRows makes them: 128 is zero
-  const float* scales = nullptr;  // [rows]
-  int64_t stride = 0;             // bytes
-};
-
 struct TokenCodes {
   TokenFormat format = TokenFormat::kInt8;
   int64_t width = 0;

@@ -11,6 +11,13 @@
 
 namespace longspan {
 
+// Rows as kernels::MaxSim reads them. A view.
+struct QuantizedRows {
+  const uint8_t* rows = nullptr;  // [rows, stride], as QuantizeRows makes them: 128 is zero
+  const float* scales = nullptr;  // [rows]
+  int64_t stride = 0;             // bytes
+};
+
 class TokenMatrix {
  public:
   // `width`: values of a vector, >= 1.
@@ -29,6 +36,9 @@ class TokenMatrix {
   int64_t row_stride() const { return stride_; }        // bytes
   const uint8_t* rows() const { return rows_.data(); }  // as QuantizeRows makes them: 128 is zero
   const float* scales() const { return scales_.data(); }
+  QuantizedRows from(int64_t row) const {
+    return {rows_.data() + row * stride_, scales_.data() + row, stride_};
+  }
   size_t bytes() const { return rows_.capacity() + scales_.capacity() * sizeof(float); }
 
  private:

@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "core/error_details.h"
 #include "server/batching/answer_room.h"
+#include "server/batching/token_group.h"
 #include "server/batching/token_vector_buffer.h"
 #include "server/text/lexical_preparation.h"
 #include "server/text/text_preparation.h"
@@ -87,8 +88,9 @@ absl::Status EncodePipeline::Reserve(EncodeTask& task, const PreparedText& prepa
     status = admission_->Resize(task.permit(), shapes, /*total_tokens=*/0, task.deadline());
   }
   const int64_t row_bytes = context_.model->token_dimensions * static_cast<int64_t>(sizeof(float));
-  const int64_t token_vector_bytes =
-      task.token_vectors() == nullptr ? 0 : prepared.num_piece_tokens() * row_bytes;
+  const int64_t rows =
+      MostPooledRows(prepared.num_piece_tokens(), prepared.gap, task.input().token_pooling);
+  const int64_t token_vector_bytes = task.token_vectors() == nullptr ? 0 : rows * row_bytes;
   if (status.ok() && task.answer() != nullptr) {
     status = task.answer()->AddText(!prepared.document.empty(),
                                     static_cast<int64_t>(prepared.spans.size()));
@@ -102,7 +104,7 @@ absl::Status EncodePipeline::Reserve(EncodeTask& task, const PreparedText& prepa
   if (!status.ok() || task.token_vectors() == nullptr) return status;
   absl::StatusOr<OutputReservation> room = admission_->ReserveOutput(token_vector_bytes);
   if (!room.ok()) return room.status();
-  task.token_vectors()->SetReservation(*std::move(room));
+  task.token_vectors()->SetReservation(*std::move(room), prepared.gap);
   return absl::OkStatus();
 }
 

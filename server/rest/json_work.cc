@@ -61,7 +61,8 @@ JsonTokensWork::JsonTokensWork(EncodeInput input, Translator translate)
 void JsonTokensWork::Complete(const ServiceParts& parts, EncodeTask::Params* params) {
   width_ = parts.model->token_dimensions;
   room_ = params->answer;
-  rows_ = std::make_shared<TokenVectorBuffer>(kRowsPerBlock, /*on_ready=*/nullptr);
+  rows_ = std::make_shared<TokenVectorBuffer>(kRowsPerBlock, /*on_ready=*/nullptr,
+                                              TokenPoolingOf(params->input, *parts.model));
   params->token_vectors = rows_;
   params->input.options.token_sink = [rows = rows_, width = width_](int64_t first, int64_t count,
                                                                     const float* values) {
@@ -71,8 +72,9 @@ void JsonTokensWork::Complete(const ServiceParts& parts, EncodeTask::Params* par
 
 // The room of the floats is counted already. As text they take three times as much.
 absl::Status JsonTokensWork::MakeAnswer(grpc::ByteBuffer* answer) {
+  rows_->End();
   const int64_t more = kCharactersPerValue - static_cast<int64_t>(sizeof(float));
-  absl::Status counted = room_->Add(more * document_.tokens_used * width_);
+  absl::Status counted = room_->Add(more * rows_->num_rows() * width_);
   if (absl::IsInvalidArgument(counted)) counted = translate_(AtField(counted, field_));
   if (!counted.ok()) return counted;
   std::string text;

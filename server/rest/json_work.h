@@ -58,7 +58,7 @@ class JsonTokensWork : public EncodeWork {
  private:
   void Complete(const ServiceParts& parts, EncodeTask::Params* params) override;
   absl::Status Translate(absl::Status status) const override { return translate_(status); }
-  int64_t NumOtherValues() const override { return document_.tokens_used * width_; }
+  int64_t NumOtherValues() const override { return rows_->num_rows() * width_; }
 
   const Translator translate_;
   const std::string field_;  // the input's path

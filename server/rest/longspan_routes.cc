@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "core/error_details.h"
 #include "nlohmann/json.hpp"
 #include "server/rest/batch_call.h"
@@ -107,12 +108,12 @@ class TokensWork final : public JsonTokensWork {
  private:
   // What one message tells of its rows.
   struct Rows {
-    int64_t first = 0;  // where it has no rows; else that of `ranges`
     int64_t count = 0;
-    std::vector<TextRange> ranges;  // the tokens whose rows these are
-    std::string values;             // of FLOAT32: numbers with commas between them
-    std::string packed;             // of the other formats
-    std::vector<float> scales;      // of INT8
+    std::vector<TextRange> ranges;         // the tokens whose rows these are
+    std::vector<uint32_t> tokens_per_row;  // where they are pooled
+    std::string values;                    // of FLOAT32: numbers with commas between them
+    std::string packed;                    // of the other formats
+    std::vector<float> scales;             // of INT8
   };
 
   void Write(std::string* out) override {
@@ -120,23 +121,32 @@ class TokensWork final : public JsonTokensWork {
         std::max<int64_t>(1, kMaxLineBytes / (kCharactersPerValue * std::max<int64_t>(1, width())));
     Rows rows;
     while (auto block = NextRows()) {
-      const float* row = block->values.data();
-      for (const TokenRange& range : block->TokenRanges()) {
-        for (int64_t token = range.begin; token < range.end; ++token, row += width()) {
-          if (in_lines_ && rows.count == most)
-            AppendMessage(std::exchange(rows, {.first = token}), false, out);
-          AddRow(token, {row, static_cast<size_t>(width())}, &rows);
+      const float* values = block->values.data();
+      const std::vector<TokenRange> ranges = block->TokenRanges();
+      std::span<const TokenRange> left = ranges;
+      int64_t token = 0;
+      for (int64_t row = 0; row < block->num_rows; ++row, values += width()) {
+        if (in_lines_ && rows.count == most) AppendMessage(std::exchange(rows, {}), false, out);
+        AddRow({values, static_cast<size_t>(width())}, &rows);
+        if (!block->tokens_per_row.empty()) rows.tokens_per_row.push_back(block->TokensOfRow(row));
+        for (uint32_t i = 0; i < block->TokensOfRow(row); ++i) {
+          token = std::max(token, left.front().begin);
+          AddToken(token++, &rows);
+          if (token == left.front().end) left = left.subspan(1);
         }
       }
     }
     AppendMessage(std::move(rows), true, out);
   }
 
-  void AddRow(int64_t token, std::span<const float> values, Rows* rows) const {
-    ++rows->count;
+  static void AddToken(int64_t token, Rows* rows) {
     if (rows->ranges.empty() || rows->ranges.back().end != token)
       rows->ranges.push_back({token, token});
     rows->ranges.back().end = token + 1;
+  }
+
+  void AddRow(std::span<const float> values, Rows* rows) const {
+    ++rows->count;
     if (format_ != VectorFormat::kFloat32) {
       float scale = 0;
       AppendPacked(values, format_, &rows->packed, &scale);
@@ -150,7 +160,7 @@ class TokensWork final : public JsonTokensWork {
   }
 
   void AppendMessage(Rows rows, bool last, std::string* out) const {
-    const int64_t first = rows.ranges.empty() ? rows.first : rows.ranges.front().begin;
+    const int64_t first = rows.ranges.empty() ? 0 : rows.ranges.front().begin;
     absl::StrAppend(out, R"({"firstToken":")", first, R"(","tokenCount":")", rows.count,
                     R"(","dimensions":)", width(), R"(,"format":")",
                     v1::VectorFormat_Name(WireFormat(format_)), "\",");
@@ -164,9 +174,13 @@ class TokensWork final : public JsonTokensWork {
       out->append(R"(,"scales":)");
       AppendJsonFloats(rows.scales, out);
     }
-    if (rows.ranges.size() > 1) {
+    const bool pooled = !rows.tokens_per_row.empty();
+    if (pooled || rows.ranges.size() > 1) {
       out->append(R"(,"tokenRanges":)");
       AppendRangesJson(rows.ranges, out);
+    }
+    if (pooled) {
+      absl::StrAppend(out, R"(,"tokensPerVector":[)", absl::StrJoin(rows.tokens_per_row, ","), "]");
     }
     if (last) AppendEnd(out);
     out->append("}\n");

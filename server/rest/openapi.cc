@@ -328,11 +328,24 @@ Json PutBody(int64_t most) {
 
 Json SearchAnswerSchema() {
   const Json count = {{"type", "integer"}};
-  const Json span = {
-      {"type", "object"},
-      {"properties",
-       {{"begin", count}, {"end", count}, {"score", Number()}, {"similarity", Number()}}},
-      {"required", {"begin", "end", "score", "similarity"}}};
+  const Json place = ObjectWith({{"begin", count}, {"end", count}});
+  const Json best_token = {{"type", "object"},
+                           {"properties",
+                            {{"begin", count},
+                             {"end", count},
+                             {"bytes", place},
+                             {"query", place},
+                             {"similarity", Number()},
+                             {"weight", Number()}}},
+                           {"required", {"begin", "end", "bytes", "similarity", "weight"}}};
+  const Json span = {{"type", "object"},
+                     {"properties",
+                      {{"begin", count},
+                       {"end", count},
+                       {"score", Number()},
+                       {"similarity", Number()},
+                       {"bestTokens", ListOf(best_token)}}},
+                     {"required", {"begin", "end", "score", "similarity"}}};
   const Json result = {{"type", "object"},
                        {"properties",
                         {{"index", count},

@@ -126,6 +126,20 @@ class SearchForm final : public HttpSearchForm {
     return {{"begin", begin}, {"end", end}};
   }
 
+  static nlohmann::ordered_json TokenOf(const FoundToken& found) {
+    const TokenPlace& asked = found.query;
+    const TokenPlace& at = found.text;
+    nlohmann::ordered_json one = PlaceOf(at.character_begin, at.character_end);
+    one["bytes"] = PlaceOf(at.byte_begin, at.byte_end);
+    if (asked.byte_end > asked.byte_begin) {
+      one["query"] = PlaceOf(asked.character_begin, asked.character_end);
+      one["query"]["bytes"] = PlaceOf(asked.byte_begin, asked.byte_end);
+    }
+    one["similarity"] = Short(found.similarity);
+    one["weight"] = Short(found.weight);
+    return one;
+  }
+
   nlohmann::ordered_json ResultOf(const FoundDocument& found) const {
     nlohmann::ordered_json spans = nlohmann::ordered_json::array();
     for (const FoundSpan& span : found.spans) {
@@ -134,6 +148,8 @@ class SearchForm final : public HttpSearchForm {
                   {"similarity", Short(span.similarity)},
                   {"bytes", PlaceOf(span.bytes.begin, span.bytes.end)},
                   {"tokens", PlaceOf(span.tokens.begin, span.tokens.end)}});
+      for (const FoundToken& found_token : span.best_tokens)
+        one["bestTokens"].push_back(TokenOf(found_token));
       spans.push_back(std::move(one));
     }
     nlohmann::ordered_json used = nlohmann::ordered_json::array();

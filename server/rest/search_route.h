@@ -9,8 +9,14 @@
 //
 // POST /collections/NAME/search: the same in a collection (collection_routes.h), without documents.
 //
-// Spans are in characters of the document. options.max_answer_bytes is about gRPC's messages and is
-// not read.
+// Spans are in characters of the document. With "options": {"bestTokens": true} each span has its
+// best tokens too, in characters of the document and of the question:
+//
+//   "bestTokens": [{"begin": 124, "end": 129, "bytes": {"begin": 124, "end": 129},
+//                   "query": {"begin": 14, "end": 19, "bytes": {"begin": 14, "end": 19}},
+//                   "similarity": 0.83, "weight": 0.41}]
+//
+// options.max_answer_bytes is about gRPC's messages and is not read.
 //
 // Free functions without state: thread safe.
 #pragma once

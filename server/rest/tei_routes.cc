@@ -173,7 +173,7 @@ class EmbedRequest final : public TeiRequest {
     void Write(std::string* out) override {
       const char* comma = "[";
       while (const auto rows = NextRows()) {
-        for (int64_t row = 0; row < rows->num_tokens; ++row) {
+        for (int64_t row = 0; row < rows->num_rows; ++row) {
           absl::StrAppend(out, std::exchange(comma, ","));
           AppendJsonFloats({rows->values.data() + row * width(), static_cast<size_t>(width())},
                            out);

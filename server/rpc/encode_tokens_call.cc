@@ -20,12 +20,14 @@ namespace {
 constexpr int64_t kMaxMessageBytes = 1 << 20;
 constexpr int64_t kOtherBytes = 16 << 10;
 
-// The vectors of one message to a caller that takes messages of `max_bytes`.
-absl::StatusOr<int64_t> RowsOfMessage(int64_t max_bytes, const ModelInfo& model) {
-  // Where tokens are left out, each row may be a range of its own.
+// The vectors of one message to a caller that takes messages of `max_bytes`, each of up to
+// `pooling` tokens.
+absl::StatusOr<int64_t> RowsOfMessage(int64_t max_bytes, int64_t pooling, const ModelInfo& model) {
+  // Where tokens are left out, each one of a row may be a range of its own.
   constexpr int64_t kMostRangeBytes = 24;
   const int64_t row = 4 * std::max<int64_t>(1, model.token_dimensions) +
-                      (model.multi_vector.has_value() ? kMostRangeBytes : 0);
+                      (model.multi_vector.has_value() ? pooling * kMostRangeBytes : 0) +
+                      (pooling > 1 ? 1 : 0);  // tokens_per_vector
   if (max_bytes < row + kOtherBytes) {
     return WithReason(
         InvalidField("options.max_answer_bytes",
@@ -46,8 +48,8 @@ absl::Status EncodeTokensCall::Run(const grpc::ByteBuffer& request) {
   auto input = DecodeTokensInput(&message, parts.decoding());
   if (!input.ok()) return input.status();
   id_ = std::move(*message.mutable_input()->mutable_id());
-  const auto rows_per_block =
-      RowsOfMessage(CallersAnswerBytes(message.options().max_answer_bytes()), *parts.model);
+  const auto rows_per_block = RowsOfMessage(
+      CallersAnswerBytes(message.options().max_answer_bytes()), input->token_pooling, *parts.model);
   if (!rows_per_block.ok()) return rows_per_block.status();
   format_ = DecodeVectorFormat(message.options().vector_format()).value();
   if (!NoteInputs({&*input, 1})) return absl::CancelledError("the call has ended");
@@ -56,9 +58,12 @@ absl::Status EncodeTokensCall::Run(const grpc::ByteBuffer& request) {
   if (!permit.ok()) return WithInput(permit.status(), "input", id_);
   NotePrediction(permit->size().seconds);
 
-  const auto rows = std::make_shared<TokenVectorBuffer>(*rows_per_block, [weak = weak_from_this()] {
-    if (const auto call = weak.lock()) static_cast<EncodeTokensCall*>(call.get())->Pump();
-  });
+  const auto rows = std::make_shared<TokenVectorBuffer>(
+      *rows_per_block,
+      [weak = weak_from_this()] {
+        if (const auto call = weak.lock()) static_cast<EncodeTokensCall*>(call.get())->Pump();
+      },
+      TokenPoolingOf(*input, *parts.model));
   {
     absl::MutexLock lock(&mu_);
     if (ended_) return absl::CancelledError("the call has ended");
@@ -109,6 +114,7 @@ void EncodeTokensCall::PumpLocked() {
 absl::Status EncodeTokensCall::WriteNextLocked() {
   if (result_.has_value() && !result_->ok()) return WithInput(result_->status(), "input", id_);
   if (last_written_) return absl::OkStatus();
+  if (result_.has_value()) rows_->End();
   if (!held_.has_value()) held_ = rows_->TryPop();
   std::optional<TokenVectorBuffer::Block> next;
   if (held_.has_value()) next = rows_->TryPop();
@@ -122,12 +128,14 @@ absl::Status EncodeTokensCall::WriteNextLocked() {
 
 void EncodeTokensCall::WriteLocked(TokenVectorBuffer::Block block, bool last) {
   v1::EncodeTokensResponse response;
-  FillTokens(block.first_token, block.num_tokens, std::move(block.values), format_, &response);
+  FillTokens(block.first_token, block.num_rows, std::move(block.values), format_, &response);
   for (const TokenRange& range : block.ranges) {
     v1::Range* out = response.add_token_ranges();
     out->set_begin(range.begin);
     out->set_end(range.end);
   }
+  response.mutable_tokens_per_vector()->Add(block.tokens_per_row.begin(),
+                                            block.tokens_per_row.end());
   if (last) {
     FillTimings(timings_, response.mutable_timings());
     FillTokensEnd(**result_, &response);

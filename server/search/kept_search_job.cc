@@ -6,6 +6,7 @@
 #include "core/search/cells.h"
 #include "server/batching/encode_task.h"
 #include "server/collections/collections.h"
+#include "server/search/found_tokens.h"
 #include "server/search/shared_parts.h"
 #include "server/search/within_memory.h"
 #include "server/text/stems.h"
@@ -30,21 +31,30 @@ FoundSpan SpanOf(const KeptText& text, const KeptPassage& passage) {
           .similarity = passage.similarity};
 }
 
-FoundDocument FoundIn(const KeptText& text, const KeptFound& found, std::string_view id) {
+}  // namespace
+
+FoundDocument KeptSearchJob::FoundIn(const KeptText& text, const KeptFound& found,
+                                     std::string_view id, const KeptQuestion& question) const {
   FoundDocument document{.id = std::string(id),
                          .score = found.score,
                          .similarity = found.similarity,
                          .bm25 = found.bm25,
                          .tokens_total = text.tokens_total(),
                          .tokens_used = text.tokens_used()};
-  for (const KeptPassage& passage : found.passages)
+  std::vector<uint8_t> scratch;
+  for (const KeptPassage& passage : found.passages) {
     document.spans.push_back(SpanOf(text, passage));
+    if (!request_.settings.best_tokens) continue;
+    const auto best = BestTokens(*question.rows, question.weights,
+                                 text.Rows(passage.begin, passage.end, &scratch),
+                                 passage.end - passage.begin);
+    document.spans.back().best_tokens =
+        FoundTokens(best, query_.places(), text.Places(passage.begin, passage.end));
+  }
   for (const KeptRange& range : text.used_text())
     document.used_text.push_back({range.begin, range.end});
   return document;
 }
-
-}  // namespace
 
 absl::StatusOr<std::shared_ptr<Searching>> KeptSearchJob::Create(SearchRequest request,
                                                                  const SearchEngine& engine) {
@@ -140,7 +150,7 @@ SearchAnswer KeptSearchJob::Find(const KeptIndex& index, const Collection::Readi
     answer.documents_truncated += text->tokens_used() < text->tokens_total() ? 1 : 0;
   }
   for (const KeptFound& one : found)
-    answer.documents.push_back(FoundIn(*index.texts()[one.slot], one, reading.id_of(one.slot)));
+    answer.documents.push_back(FoundIn(*index.texts()[one.slot], one, reading.id_of(one.slot), question));
   return answer;
 }
 

@@ -3,10 +3,11 @@
 // it (shared_parts.h). Documents are put, deleted and forgotten meanwhile once it has ended.
 //
 // Lifetime: shared by the callbacks of its task, freed with the last of them. `done` is called
-// once. Thread safety: its steps follow one another. Proven by kept_search_job_test.
+// once. Thread safety: its steps follow one another. Proven by kept_service_test.
 #pragma once
 
 #include <memory>
+#include <string_view>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -38,6 +39,8 @@ class KeptSearchJob final : public Searching, public std::enable_shared_from_thi
 
   void OnQuery(absl::StatusOr<EncodedDocument> result, const StageTimings& timings);
   void Search();
+  FoundDocument FoundIn(const KeptText& text, const KeptFound& found, std::string_view id,
+                        const KeptQuestion& question) const;
   SearchAnswer Find(const KeptIndex& index, const Collection::Reading& reading);
   void Fail(const absl::Status& status);
 

@@ -10,7 +10,7 @@
 // still waits is dropped.
 //
 // Lifetime: shared by the callbacks of its tasks, freed with the last of them. `done` is called
-// once. Thread safety: internally synchronised. Proven by put_job_test.
+// once. Thread safety: internally synchronised. Proven by kept_service_test.
 #pragma once
 
 #include <cstddef>

@@ -31,9 +31,15 @@ absl::Status QueryRows::Prepare(const EncodeInput& input, const PreparedText& pr
     all_->values.resize(ids_.size() * width_);
     all_->came.assign(ids_.size(), false);
     is_word_.assign(ids_.size(), true);
+    places_.resize(ids_.size());
+    for (const TokenPlaces::PieceRows& part : places.rows_of(0)) {
+      std::copy_n(places.places().begin() + part.first_row, part.tokens.size(),
+                  places_.begin() + part.tokens.begin);
+    }
     return absl::OkStatus();
   }
   ids_.assign(places.ids().begin(), places.ids().end());
+  places_.assign(places.places().begin(), places.places().end());
   is_word_.reserve(places.num_rows());
   const std::string_view text = input.text;
   for (const TokenPlace& at : places.places())

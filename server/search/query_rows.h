@@ -6,6 +6,7 @@
 //   query.Prepare(input, prepared);      before it is queued
 //   LateQuestion question = query.Take();   once it is encoded; the rows are freed
 //   query.Weights(rarity)                once all documents are known
+//   query.places()                       where each token stands in the question
 //
 // Thread safety: none of its own; the steps follow one another. Proven by search_test.
 #pragma once
@@ -36,6 +37,8 @@ class QueryRows {
   // Of the tokens that are compared.
   int64_t num_tokens() const { return static_cast<int64_t>(ids_.size()); }
   std::span<const int32_t> ids() const { return ids_; }
+  // Empty for a token that the question does not hold: a special one, or one of the expansion.
+  std::span<const TokenPlace> places() const { return places_; }
   // With the sum 1. `rarity`: of ids().
   std::vector<float> Weights(const TokenRarity& rarity) const;
 
@@ -53,6 +56,7 @@ class QueryRows {
   std::shared_ptr<TextRows> own_;
   std::shared_ptr<AllRows> all_;
   std::vector<int32_t> ids_;
+  std::vector<TokenPlace> places_;
   std::vector<bool> is_word_;
 };
 

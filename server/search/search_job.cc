@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "core/error_details.h"
 #include "server/batching/encode_task.h"
+#include "server/search/found_tokens.h"
 #include "server/search/within_memory.h"
 #include "server/text/stems.h"
 
@@ -31,15 +32,11 @@ absl::StatusOr<std::shared_ptr<Searching>> SearchJob::Create(SearchRequest reque
   return std::shared_ptr<Searching>(new SearchJob(std::move(request), engine, *std::move(words)));
 }
 
-// A token of its own text has a byte of the question at least.
 SearchJob::SearchJob(SearchRequest request, const SearchEngine& engine, QueryWords words)
     : engine_(engine),
       request_(std::move(request)),
       words_(std::move(words)),
-      most_query_tokens_(
-          request_.settings.weights == QueryWeights::kAllTokens
-              ? kMaxQueryTokens
-              : std::min(kMaxQueryTokens, static_cast<int64_t>(request_.query.text.size()))),
+      most_query_tokens_(MostQueryTokens(request_.query, request_.settings.weights)),
       query_(request_.settings.weights, engine.width) {}
 
 // Of each cell a cosine with each of the question's tokens, and a passage; of each second one a
@@ -50,6 +47,15 @@ int64_t SearchJob::BytesOfScores(int64_t rows) const {
   return (1 + NumCells(rows, request_.settings.cell_tokens)) *
          (static_cast<int64_t>(sizeof(float)) * most_query_tokens_ + kPassageBytes +
           static_cast<int64_t>(sizeof(int32_t)) * words + kBlockBytes);
+}
+
+// Passages that are answered do not overlap.
+int64_t SearchJob::BytesOfBestTokens(int64_t rows) const {
+  const SearchSettings& settings = request_.settings;
+  if (!settings.best_tokens) return 0;
+  const int64_t spans = std::min(static_cast<int64_t>(settings.ranking.max_passages),
+                                 1 + NumCells(rows, settings.cell_tokens));
+  return spans * most_query_tokens_ * static_cast<int64_t>(sizeof(FoundToken));
 }
 
 std::vector<AdmissionClaim> SearchJob::Claims(int64_t max_tokens) const {
@@ -114,7 +120,7 @@ absl::Status SearchJob::PrepareDocument(size_t index, const EncodeInput& input,
   document.rows->SetPlaces(prepared.token_places);
   auto room = engine_.admission->ReserveOutput(
       TextRows::BytesOf(places.num_rows(), engine_.width, TextRows::kInt8) + places.bytes() +
-      BytesOfScores(places.num_rows()));
+      BytesOfScores(places.num_rows()) + BytesOfBestTokens(places.num_rows()));
   if (!room.ok()) return room.status();
   document.room = *std::move(room);
   auto stemmer = Stemmer::Create(request_.settings.language);
@@ -156,17 +162,24 @@ void SearchJob::OnText(size_t text, absl::StatusOr<EncodedDocument> result,
   for (const size_t document : ready) HandToScorer(document);
 }
 
-void SearchJob::HandToScorer(size_t document) {
-  const int64_t products =
-      documents_[document].rows->places().num_rows() * query_.num_tokens() * engine_.width;
-  if (products <= kInlineProducts) return Score(document);
-  const absl::Status handed = WithinMemory([&] {
+absl::Status SearchJob::RunSoon(int64_t products, std::function<void()> step) {
+  if (products <= kInlineProducts) {
+    step();
+    return absl::OkStatus();
+  }
+  return WithinMemory([&] {
     // Also where the pool no longer takes jobs: whoever waits gets an answer.
     engine_.tokenizers->Submit(
         order_.client, products / kProductsPerByte,
-        [job = shared_from_this(), document](const absl::Status&) { job->Score(document); });
+        [job = shared_from_this(), step = std::move(step)](const absl::Status&) { step(); });
     return absl::OkStatus();
   });
+}
+
+void SearchJob::HandToScorer(size_t document) {
+  const int64_t products =
+      documents_[document].rows->places().num_rows() * query_.num_tokens() * engine_.width;
+  const absl::Status handed = RunSoon(products, [this, document] { Score(document); });
   if (!handed.ok()) Fail(document + 1, handed);
 }
 
@@ -180,7 +193,7 @@ void SearchJob::Score(size_t index) {
   Document& document = documents_[index];
   const TokenPlaces& places = document.rows->places();
   const int64_t cell_tokens = request_.settings.cell_tokens;
-  absl::Status status = WithinMemory([&] {
+  const absl::Status status = WithinMemory([&] {
     document.rarity.emplace(query_.ids());
     for (const TokenPlaces::Run& run : places.runs()) {
       document.cells.push_back(
@@ -190,19 +203,53 @@ void SearchJob::Score(size_t index) {
     }
     return absl::OkStatus();
   });
-  document.rows->Free();
-  document.room.Shrink(TextRows::BytesOf(places.num_rows(), engine_.width, TextRows::kInt8));
+  if (!request_.settings.best_tokens || !status.ok()) FreeRows(document);
   if (!status.ok()) return Fail(index + 1, status);
   {
     absl::MutexLock lock(&mu_);
     if (ended_ || --missing_ > 0) return;
     ended_ = true;
   }
+  HandToRanker();
+}
+
+void SearchJob::FreeRows(Document& document) {
+  document.rows->Free();
+  document.room.Shrink(
+      TextRows::BytesOf(document.rows->places().num_rows(), engine_.width, TextRows::kInt8));
+}
+
+int64_t SearchJob::MostAnsweredRows() const {
+  const RankingOptions& ranking = request_.settings.ranking;
+  const int64_t passages =
+      static_cast<int64_t>(ranking.max_passages) * request_.settings.cell_tokens * kCellsOfAPassage;
+  int64_t all = 0, most = 0;
+  for (const Document& document : documents_) {
+    const int64_t rows = std::min(passages, document.rows->places().num_rows());
+    all += rows;
+    most = std::max(most, rows);
+  }
+  const size_t answered = std::min(ranking.max_documents, documents_.size());
+  return std::min(all, most * static_cast<int64_t>(answered));
+}
+
+void SearchJob::HandToRanker() {
+  const int64_t rows = request_.settings.best_tokens ? MostAnsweredRows() : 0;
+  const absl::Status handed =
+      RunSoon(rows * query_.num_tokens() * engine_.width, [this] { Finish(); });
+  if (!handed.ok()) order_.done(handed);
+}
+
+void SearchJob::Finish() {
+  if (order_.cancel->cancelled()) return;
   SearchAnswer answer;
-  status = WithinMemory([&] {
+  const absl::Status status = WithinMemory([&] {
     answer = Rank();
     return absl::OkStatus();
   });
+  if (request_.settings.best_tokens) {
+    for (Document& document : documents_) FreeRows(document);
+  }
   if (!status.ok()) return order_.done(status);
   order_.done(std::move(answer));
 }
@@ -229,25 +276,28 @@ SearchedDocument SearchJob::Searched(const Document& document,
 SearchAnswer SearchJob::Rank() const {
   TokenRarity rarity(query_.ids());
   for (const Document& document : documents_) rarity.Add(*document.rarity);
-  const std::vector<float> weights = query_.Weights(rarity);
+  Asked asked{.weights = query_.Weights(rarity)};
   std::vector<SearchedDocument> searched;
   searched.reserve(documents_.size());
   SearchAnswer answer;
+  {
+    absl::MutexLock lock(&mu_);
+    asked.question = question_;
+    answer.query_tokens = query_counts_.tokens_used;
+    answer.query_truncated = query_counts_.truncated;
+  }
   for (const Document& document : documents_) {
-    searched.push_back(Searched(document, weights));
+    searched.push_back(Searched(document, asked.weights));
     answer.documents_tokens += document.counts.tokens_used;
     answer.documents_truncated += document.counts.truncated ? 1 : 0;
   }
   for (const RankedDocument& ranked : longspan::Rank(searched, request_.settings.ranking))
-    answer.documents.push_back(Found(ranked, searched[ranked.document]));
-  absl::MutexLock lock(&mu_);
-  answer.query_tokens = query_counts_.tokens_used;
-  answer.query_truncated = query_counts_.truncated;
+    answer.documents.push_back(Found(ranked, searched[ranked.document], asked));
   return answer;
 }
 
-FoundDocument SearchJob::Found(const RankedDocument& ranked,
-                               const SearchedDocument& searched) const {
+FoundDocument SearchJob::Found(const RankedDocument& ranked, const SearchedDocument& searched,
+                               const Asked& asked) const {
   const Document& document = documents_[ranked.document];
   const TokenPlaces& places = document.rows->places();
   FoundDocument found{.index = ranked.document,
@@ -264,6 +314,10 @@ FoundDocument SearchJob::Found(const RankedDocument& ranked,
                            .tokens = places.Tokens(passage.begin, passage.end),
                            .score = ranked_passage.score,
                            .similarity = ranked_passage.similarity});
+    if (!request_.settings.best_tokens) continue;
+    const auto best = BestTokens(*asked.question, asked.weights, document.rows->matrix(),
+                                 passage.begin, passage.end);
+    found.spans.back().best_tokens = FoundTokens(best, query_.places(), places.places());
   }
   return found;
 }

@@ -1,12 +1,13 @@
 // SearchJob: one search over the texts of a request. The question and
 // each document go through the pipeline as an EncodeTask each, all at once, so that they share
 // passes with whatever else is there. Of a document its token vectors stay, as int8, until it is
-// scored, and then four bytes for each cell and token of the question:
+// scored, and then four bytes for each cell and token of the question. Where the best tokens of the
+// passages are wanted, the vectors of all documents stay until they are ranked:
 //
 //   tokenizer thread   words of the document counted, room for its vectors reserved
-//   worker             rows taken (DocumentRows)
+//   worker             rows taken (TextRows)
 //   tokenizer thread   once the question is there too: CellCosines; the rows are freed
-//   the last one       weights of the question's tokens, passages, BM25, Rank
+//   the last one       weights of the question's tokens, passages, BM25, Rank, best tokens
 //
 // The first error ends it. Whoever ends the call sets its CancelFlag, and what still waits is
 // dropped.
@@ -16,6 +17,7 @@
 #pragma once
 
 #include <cstddef>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -63,17 +65,32 @@ class SearchJob final : public Searching, public std::enable_shared_from_this<Se
 
   SearchJob(SearchRequest request, const SearchEngine& engine, QueryWords words);
 
+  // The question's tokens as they are compared, once all documents are known.
+  struct Asked {
+    std::shared_ptr<const LateQuestion> question;
+    std::vector<float> weights;
+  };
+
   // What the scores of a document of so many rows take, and what ranking makes of them.
   int64_t BytesOfScores(int64_t rows) const;
+  // What the best tokens of its passages take; 0 where they are not wanted.
+  int64_t BytesOfBestTokens(int64_t rows) const;
   EncodeTask::Params ParamsOf(size_t text, EncodeInput input, CallSize call_size);
   absl::Status PrepareDocument(size_t document, const EncodeInput& input,
                                const PreparedText& prepared);
   void OnText(size_t text, absl::StatusOr<EncodedDocument> result, const StageTimings& timings);
-  // Scores the document now where that takes no time, or on a tokenizer thread.
+  // Takes the step now where so many products take no time, or on a tokenizer thread.
+  absl::Status RunSoon(int64_t products, std::function<void()> step);
   void HandToScorer(size_t document);
   void Score(size_t document);
+  void FreeRows(Document& document);
+  // Of the passages that are answered.
+  int64_t MostAnsweredRows() const;
+  void HandToRanker();  // all are scored
+  void Finish();
   SearchAnswer Rank() const;
-  FoundDocument Found(const RankedDocument& ranked, const SearchedDocument& searched) const;
+  FoundDocument Found(const RankedDocument& ranked, const SearchedDocument& searched,
+                      const Asked& asked) const;
   SearchedDocument Searched(const Document& document, const std::vector<float>& weights) const;
   void Fail(size_t text, const absl::Status& status);
 

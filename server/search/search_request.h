@@ -4,6 +4,7 @@
 // Plain values, no protobuf.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -14,6 +15,7 @@
 #include "core/search/ranking.h"
 #include "core/token_batch.h"
 #include "server/text/encode_input.h"
+#include "server/text/token_places.h"
 
 namespace longspan {
 
@@ -36,7 +38,8 @@ struct SearchSettings {
   RankingOptions ranking;
   int64_t cell_tokens = kCellTokens;  // half a passage
   QueryWeights weights = QueryWeights::kIdf;
-  std::string language;  // of the words' stems (server/text/stems.h)
+  std::string language;      // of the words' stems (server/text/stems.h)
+  bool best_tokens = false;  // whether FoundSpan::best_tokens are wanted
 };
 
 // A collection, which is of its owner: the name of the caller's key, or empty where none are asked
@@ -46,6 +49,13 @@ struct CollectionRef {
   std::string name;
 };
 
+// Of the tokens of a question that are compared. One of its own text has a byte of it at least.
+inline int64_t MostQueryTokens(const EncodeInput& query, QueryWeights weights) {
+  return weights == QueryWeights::kAllTokens
+             ? kMaxQueryTokens
+             : std::min(kMaxQueryTokens, static_cast<int64_t>(query.text.size()));
+}
+
 struct SearchRequest {
   EncodeInput query;                   // a text
   std::vector<EncodeInput> documents;  // texts; none where there is a collection
@@ -53,12 +63,21 @@ struct SearchRequest {
   SearchSettings settings;
 };
 
+// A token of the question, and the token of a passage that is most similar to it.
+struct FoundToken {
+  TokenPlace query;         // in the question; empty where it does not hold the token
+  TokenPlace text;          // in the document
+  float similarity = 0.0f;  // their cosine
+  float weight = 0.0f;      // of the question's token
+};
+
 struct FoundSpan {
   TextRange bytes;       // of the text
   TextRange characters;  // of the text
   TokenRange tokens;     // of the whole text, special tokens counted
   double score = 0.0;
-  float similarity = 0.0f;  // weighted mean cosine, from -1 to 1
+  float similarity = 0.0f;              // weighted mean cosine, from -1 to 1
+  std::vector<FoundToken> best_tokens;  // in the order of the question
 };
 
 struct FoundDocument {

@@ -79,7 +79,7 @@ absl::Status EmbedAllWork::MakeAnswer(grpc::ByteBuffer* answer) {
   SliceWriter writer;
   tei::v1::TokenEmbedding token;  // keeps its memory from token to token
   while (const auto block = rows_->TryPop()) {
-    for (int64_t row = 0; row < block->num_tokens; ++row) {
+    for (int64_t row = 0; row < block->num_rows; ++row) {
       const auto values = block->values.begin() + row * width_;
       token.Clear();
       token.mutable_embeddings()->Add(values, values + width_);

@@ -68,6 +68,8 @@ struct EncodeInput {
   std::function<void(int32_t piece, int64_t first_token, int64_t num_tokens, const float* values)>
       piece_sink;
   bool wants_token_places = false;  // PreparedText::token_places
+  // Neighbouring token vectors that become one (server/batching/token_group.h); 1 = none do.
+  int32_t token_pooling = 1;
   LshOptions lsh;
 };
 

@@ -17,6 +17,11 @@ int64_t KeptTokens::size() const {
   return total;
 }
 
+int64_t KeptTokens::gap() const {
+  const bool has_gap = kept_.size() == 4 && kept_[2].size() > 0 && kept_[1].end < kept_[2].begin;
+  return has_gap ? kept_[0].size() + kept_[1].size() : 0;
+}
+
 TokenRange KeptTokens::Map(TokenRange range) const {
   TokenRange mapped{-1, -1};
   int64_t at = 0;  // where the kept range begins in the piece

@@ -27,6 +27,10 @@ class KeptTokens {
   // From the first to the last token of the body that is kept, in tokens of the whole text.
   TokenRange body() const { return {kept_[1].begin, kept_[kept_.size() - 2].end}; }
 
+  // The first token of the piece behind those that are left out in the middle of the body
+  // (HEAD_TAIL); 0 = there are none.
+  int64_t gap() const;
+
   // Where the tokens of `range` of the text lie in the piece. One range, because what is kept keeps
   // its order; empty where nothing of `range` is kept.
   TokenRange Map(TokenRange range) const;

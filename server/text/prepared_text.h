@@ -58,6 +58,7 @@ struct PreparedText {
   int64_t tokens_total = 0;                      // as in EncodedDocument
   int64_t tokens_used = 0;                       // as in EncodedDocument
   std::vector<TextRange> used_text;              // as in EncodedDocument
+  int64_t gap = 0;                               // of the only piece: KeptTokens::gap; else 0
   std::shared_ptr<const LexicalVector> lexical;  // as in EncodedDocument
   // Where EncodeInput::wants_token_places; else null.
   std::shared_ptr<const TokenPlaces> token_places;

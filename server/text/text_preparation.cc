@@ -217,6 +217,7 @@ class Planner {
   void NoteUse(const BodyRanges& ranges) {
     const bool windows = ranges.size() > 1;
     prepared_.tokens_used = windows ? layout_.size() : kept_.front().size();
+    prepared_.gap = windows ? 0 : kept_.front().gap();
     if (!IsText(input_)) return;
     if (prepared_.tokens_used == prepared_.tokens_total) {
       prepared_.used_text = {{0, static_cast<int64_t>(input_.text.size())}};

@@ -37,9 +37,9 @@ class InputDecoder {
   absl::StatusOr<EncodeInput> Run() {
     for (const auto step :
          {&InputDecoder::Id, &InputDecoder::Content, &InputDecoder::Role, &InputDecoder::Prompt,
-          &InputDecoder::VectorOptions, &InputDecoder::Cutting, &InputDecoder::Globals,
-          &InputDecoder::Hashing, &InputDecoder::Lexical, &InputDecoder::Spans,
-          &InputDecoder::SpanPooling}) {
+          &InputDecoder::VectorOptions, &InputDecoder::TokenPooling, &InputDecoder::Cutting,
+          &InputDecoder::Globals, &InputDecoder::Hashing, &InputDecoder::Lexical,
+          &InputDecoder::Spans, &InputDecoder::SpanPooling}) {
       if (absl::Status status = (this->*step)(); !status.ok()) return status;
     }
     return std::move(input_);
@@ -145,6 +145,22 @@ class InputDecoder {
     input_.options.document_vector =
         !options_.has_include_document_vector() || options_.include_document_vector();
     return DecodeVectorFormat(options_.vector_format()).status();
+  }
+
+  absl::Status TokenPooling() {
+    const auto refuse = [&](absl::string_view why) {
+      return InvalidField("options.token_pooling",
+                          absl::StrCat("is ", options_.token_pooling(), why));
+    };
+    input_.token_pooling = static_cast<int32_t>(std::max<uint32_t>(1, options_.token_pooling()));
+    if (input_.token_pooling == 1) return absl::OkStatus();
+    if (input_.token_pooling != 2 && input_.token_pooling != 4)
+      return refuse("; allowed: 1, 2, 4, 0 = 1");
+    if (!context_.token_vectors)
+      return refuse("; allowed: 1, as only EncodeTokens answers with the vectors of tokens");
+    if (input_.options.text_role == TextRole::kQuery)
+      return refuse(" with TEXT_ROLE_QUERY; allowed: 1, a query keeps the vector of each token");
+    return absl::OkStatus();
   }
 
   absl::Status Cutting() {

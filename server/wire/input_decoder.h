@@ -35,6 +35,7 @@ struct DecodingContext {
   int64_t max_spans = kMaxSpansPerText;  // given spans of one text
   int64_t max_global_spans = 0;  // global spans and positions of one text together; 0 = no bound
   int64_t max_tokens = 0;        // the longest text in force; 0 = no bound
+  bool token_vectors = false;    // whether the request is for the vectors of tokens
 };
 
 // `field` is the input's path, "input" or "inputs[3]". INVALID_ARGUMENT where a value is not

@@ -49,7 +49,9 @@ absl::StatusOr<EncodeInput> DecodeTokensInput(v1::EncodeTokensRequest* request,
   }
   if (options.has_lexical())
     return InvalidField("options.lexical", "is set; allowed for token vectors: unset");
-  auto input = DecodeInput(request->mutable_input(), options, "input", context);
+  DecodingContext of_tokens = context;
+  of_tokens.token_vectors = true;
+  auto input = DecodeInput(request->mutable_input(), options, "input", of_tokens);
   if (!input.ok()) return WithInput(input.status(), "input", request->input().id());
   input->options.document_vector = false;
   const bool is_multi_vector = context.model->multi_vector.has_value();

@@ -148,20 +148,20 @@ void MaxTimings(const StageTimings& one, StageTimings* total) {
   total->stage = std::max(total->stage, one.stage);
 }
 
-void FillTokens(int64_t first_token, int64_t num_tokens, std::vector<float> values,
+void FillTokens(int64_t first_token, int64_t num_rows, std::vector<float> values,
                 VectorFormat format, v1::EncodeTokensResponse* out) {
-  const size_t width = values.size() / static_cast<size_t>(std::max<int64_t>(1, num_tokens));
+  const size_t width = values.size() / static_cast<size_t>(std::max<int64_t>(1, num_rows));
   out->set_first_token(first_token);
-  out->set_token_count(num_tokens);
+  out->set_token_count(num_rows);
   out->set_dimensions(static_cast<uint32_t>(width));
   out->set_format(WireFormat(format));
   if (format == VectorFormat::kFloat32) {
     out->mutable_values()->Add(values.begin(), values.end());
     return;
   }
-  for (int64_t t = 0; t < num_tokens; ++t) {
+  for (int64_t row = 0; row < num_rows; ++row) {
     float scale = 0;
-    AppendPacked({values.data() + t * width, width}, format, out->mutable_data(), &scale);
+    AppendPacked({values.data() + row * width, width}, format, out->mutable_data(), &scale);
     if (format == VectorFormat::kInt8) out->add_scales(scale);
   }
 }

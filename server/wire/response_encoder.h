@@ -29,9 +29,9 @@ inline constexpr int64_t kMostTimingsBytes = 6 * 11 + 2;
 void FillTimings(const StageTimings& timings, v1::Timings* out);
 // Raises each stage of `total` to that of `one`: the longest of each stage over a request's inputs.
 void MaxTimings(const StageTimings& one, StageTimings* total);
-// A block of token vectors, [num_tokens, width] in `values`: sent as values, or as packed data with
+// A block of token vectors, [num_rows, width] in `values`: sent as values, or as packed data with
 // one scale per row for INT8.
-void FillTokens(int64_t first_token, int64_t num_tokens, std::vector<float> values,
+void FillTokens(int64_t first_token, int64_t num_rows, std::vector<float> values,
                 VectorFormat format, v1::EncodeTokensResponse* out);
 // What the last message of EncodeTokens says of the whole text.
 void FillTokensEnd(const EncodedDocument& document, v1::EncodeTokensResponse* out);

@@ -82,6 +82,7 @@ class SearchDecoder {
     RankingOptions& ranking = request_.settings.ranking;
     if (options_.max_documents() > 0) ranking.max_documents = options_.max_documents();
     if (options_.max_spans() > 0) ranking.max_passages = options_.max_spans();
+    request_.settings.best_tokens = options_.best_tokens();
     absl::Status status = DecodeNumber("options.late_weight", options_.has_late_weight(),
                                        options_.late_weight(), kMostWeight, &ranking.late_weight);
     status.Update(DecodeNumber("options.lexical_weight", options_.has_lexical_weight(),

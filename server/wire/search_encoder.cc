@@ -12,6 +12,9 @@ namespace {
 
 // Three ranges of two numbers, a double and a float, each with its tag: 3 * (2 + 2 * 6) + 9 + 5.
 constexpr int64_t kMostSpanBytes = 64;
+// Two ranges of a document, two of a question (up to 65,536) and two floats, with the tag and the
+// length of all: 2 * (2 + 2 * 6) + 2 * (2 + 2 * 4) + 2 * 5 + 2.
+constexpr int64_t kMostBestTokenBytes = 60;
 // Of a document beside its id and its spans: numbers, and the two ranges of its used text.
 constexpr int64_t kMostDocumentBytes = 128;
 constexpr int64_t kMostOtherBytes = 64 + kMostTimingsBytes;
@@ -21,12 +24,26 @@ void FillRange(int64_t begin, int64_t end, v1::Range* out) {
   out->set_end(end);
 }
 
+void FillBestToken(const FoundToken& found, v1::BestToken* out) {
+  const TokenPlace& asked = found.query;
+  const TokenPlace& at = found.text;
+  if (asked.byte_end > asked.byte_begin) {
+    FillRange(asked.byte_begin, asked.byte_end, out->mutable_query_bytes());
+    FillRange(asked.character_begin, asked.character_end, out->mutable_query_characters());
+  }
+  FillRange(at.byte_begin, at.byte_end, out->mutable_bytes());
+  FillRange(at.character_begin, at.character_end, out->mutable_characters());
+  out->set_similarity(found.similarity);
+  out->set_weight(found.weight);
+}
+
 void FillSpan(const FoundSpan& span, v1::SearchSpan* out) {
   FillRange(span.bytes.begin, span.bytes.end, out->mutable_bytes());
   FillRange(span.characters.begin, span.characters.end, out->mutable_characters());
   FillRange(span.tokens.begin, span.tokens.end, out->mutable_tokens());
   out->set_score(span.score);
   out->set_similarity(span.similarity);
+  for (const FoundToken& found : span.best_tokens) FillBestToken(found, out->add_best_tokens());
 }
 
 void FillResult(const FoundDocument& found, std::string id, v1::SearchResult* out) {
@@ -60,9 +77,12 @@ v1::SearchResponse SearchResponseOf(const SearchAnswer& answer, std::vector<std:
 
 int64_t MostSearchBytes(const SearchRequest& request, const std::vector<std::string>& ids) {
   const RankingOptions& ranking = request.settings.ranking;
+  int64_t span_bytes = kMostSpanBytes;
+  if (request.settings.best_tokens)
+    span_bytes += MostQueryTokens(request.query, request.settings.weights) * kMostBestTokenBytes;
   if (request.collection.has_value()) {
     const auto spans = static_cast<int64_t>(ranking.max_passages);
-    const int64_t a_document = kMostDocumentBytes + kMaxIdBytes + spans * kMostSpanBytes;
+    const int64_t a_document = kMostDocumentBytes + kMaxIdBytes + spans * span_bytes;
     return kMostOtherBytes + static_cast<int64_t>(ranking.max_documents) * a_document;
   }
   const auto documents =
@@ -80,7 +100,7 @@ int64_t MostSearchBytes(const SearchRequest& request, const std::vector<std::str
     spans.push_back(std::min<int64_t>(static_cast<int64_t>(ranking.max_passages), 1 + cells));
   }
   std::nth_element(spans.begin(), spans.begin() + documents, spans.end(), std::greater<>());
-  for (int64_t i = 0; i < documents; ++i) bytes += spans[i] * kMostSpanBytes;
+  for (int64_t i = 0; i < documents; ++i) bytes += spans[i] * span_bytes;
   return bytes;
 }
 

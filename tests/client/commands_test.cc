@@ -103,6 +103,7 @@ TEST_F(CommandsTest, Search_AsksForAllFiles_AndPrintsThePlaces) {
   EXPECT_FALSE(request.options().has_late_weight());
   EXPECT_EQ(request.options().truncation(), v1::TRUNCATION_WINDOWS);
   EXPECT_EQ(request.options().max_tokens(), 100u);
+  EXPECT_FALSE(request.options().best_tokens()) << "nothing is underlined";
 }
 
 TEST_F(CommandsTest, Search_InColour_OnRequest_AndAsJson) {
@@ -110,6 +111,7 @@ TEST_F(CommandsTest, Search_InColour_OnRequest_AndAsJson) {
   server_.set_search_response(SecondAnswers());
   EXPECT_THAT(Run({"search", "lease", a, b, "--color", "always"}).out,
               HasSubstr("The \x1b[1;33mlease\x1b[0m ends"));
+  EXPECT_TRUE(server_.last_search().options().best_tokens());
   EXPECT_THAT(Run({"search", "lease", a, b, "--format", "json"}).out, HasSubstr("\"results\":[{"));
   const Outcome missing = Run({"search", "lease", a, b, folder_.path() + "/none"});
   EXPECT_EQ(missing.exit_code, 3);
@@ -386,6 +388,9 @@ TEST(SummaryTest, SaysWhereTheTextWasTruncated_AndClaimsNothingAboutShortTexts) 
 TEST(JoinLinesTest, JoinsWhiteSpace_AndCutsBetweenCharacters) {
   EXPECT_EQ(JoinLines(" a\n\t b ", 100), "a b ");
   EXPECT_EQ(JoinLines("aü", 2), "a...");
+  std::vector<size_t> from;
+  EXPECT_EQ(JoinLines(" a\n\t büc", 4, &from), "a b...");
+  EXPECT_EQ(from, (std::vector<size_t>{1, 2, 5}));
 }
 
 TEST(FindInvalidUtf8Test, KnowsTheBordersOfEachForm) {

@@ -62,6 +62,41 @@ TEST(ResultText, WithoutAText_TellsThePlace) {
   EXPECT_EQ(std::count(shown.begin(), shown.end(), '\n'), 2);
 }
 
+void AddBestToken(const std::string& text, const std::string& token, float weight,
+                  v1::SearchSpan* span) {
+  v1::BestToken* best = span->add_best_tokens();
+  best->mutable_bytes()->set_begin(text.find(token));
+  best->mutable_bytes()->set_end(text.find(token) + token.size());
+  best->set_weight(weight);
+}
+
+TEST(ResultText, InColour_UnderlinesTheBestTokens) {
+  const std::string text = "Before. The  lease\nends on the last day of May.";
+  v1::SearchResult result = ResultIn(text, "The  lease\nends on the last day of May.");
+  v1::SearchSpan* span = result.mutable_spans(0);
+  AddBestToken(text, "lease", 0.5f, span);
+  AddBestToken(text, "nds", 0.3f, span);  // a part of a word
+  AddBestToken(text, " day", 0.15f, span);
+  AddBestToken(text, "of", 0.04f, span);  // decides nothing
+  AddBestToken(text, "Before", 0.3f, span);
+  const SearchedFile file = {"a", {text, DocumentKind::kText}};
+  const std::string shown = ResultText(1, file, result, "leased until", true);
+  EXPECT_THAT(shown, HasSubstr("     The \x1b[1;33;4mlease\x1b[0m e\x1b[4mnds\x1b[0m on the last "
+                               "\x1b[4mday\x1b[0m of May.\n"));
+  EXPECT_THAT(ResultText(1, file, result, "leased", false),
+              HasSubstr("     The lease ends on the last day of May.\n"));
+}
+
+TEST(ResultText, InColour_UnderlinesNothingBehindTheCut) {
+  const std::string text = "lease " + std::string(500, 'x') + " ends";
+  v1::SearchResult result = ResultIn(text, text);
+  AddBestToken(text, "lease", 0.5f, result.mutable_spans(0));
+  AddBestToken(text, "ends", 0.5f, result.mutable_spans(0));
+  const std::string shown = ResultText(1, {"a", {text, DocumentKind::kText}}, result, "when", true);
+  EXPECT_THAT(shown, HasSubstr("\x1b[4mlease\x1b[0m xxx"));
+  EXPECT_THAT(shown, HasSubstr("xxx...\n"));
+}
+
 TEST(ResultText, TellsWhatWasNotRead) {
   const std::string text = "The lease ends.";
   v1::SearchResult result = ResultIn(text, text);

@@ -76,10 +76,46 @@ TEST_F(RerankTest, Search_IsTheRpc) {
     EXPECT_EQ(span["begin"], expected->results(i).spans(0).characters().begin());
     EXPECT_EQ(span["end"], expected->results(i).spans(0).characters().end());
     EXPECT_EQ(span["bytes"]["end"], expected->results(i).spans(0).bytes().end());
+    EXPECT_FALSE(span.contains("bestTokens"));
     EXPECT_EQ(results[i]["truncated"], false);
   }
   EXPECT_EQ(answer.body["documentsTokens"], expected->documents_tokens());
   EXPECT_TRUE(answer.body["timings"].contains("totalNs"));
+}
+
+TEST_F(RerankTest, Search_WithBestTokens_TellsTheirPlacesInCharacters) {
+  const Json documents = Json::array({texts_[0], texts_[1]});
+  const RestAnswer answer = Post(server_, "/search",
+                                 {{"query", "the cit\u00e9 ends"},
+                                  {"documents", documents},
+                                  {"options", {{"bestTokens", true}}}});
+  ASSERT_EQ(answer.code, 200) << answer.http.body;
+  for (const Json& result : answer.body["results"]) {
+    const std::string& text = texts_[result["index"].get<size_t>()];
+    const Json& span = result["spans"][0];
+    double sum = 0;
+    std::vector<std::string> found;
+    for (const Json& best : span["bestTokens"]) {
+      sum += best["weight"].get<double>() * best["similarity"].get<double>();
+      const auto word = [](const std::string& of, const Json& bytes) {
+        return of.substr(bytes["begin"], bytes["end"].get<size_t>() - bytes["begin"].get<size_t>());
+      };
+      found.push_back(word("the cit\u00e9 ends", best["query"]["bytes"]) + " " +
+                      word(text, best["bytes"]));
+    }
+    EXPECT_NEAR(sum, span["similarity"].get<double>(), 1e-4);
+    const bool first = text == texts_[0];
+    EXPECT_THAT(found, testing::Contains(first ? "cit\u00e9 cit\u00e9" : "ends ends"));
+    if (!first) continue;
+    // The last token of both: a character less than bytes.
+    const Json& last = span["bestTokens"].back();
+    EXPECT_LT(last["query"]["begin"], last["query"]["bytes"]["begin"]);
+    for (const Json& best : span["bestTokens"]) {
+      if (best["end"] == text.size() - 1) {
+        EXPECT_EQ(best["bytes"]["end"], text.size());
+      }
+    }
+  }
 }
 
 TEST_F(RerankTest, Search_NamesWhatIsWrong) {

@@ -348,6 +348,52 @@ TEST_F(RestTest, EncodeTokensAnswersInOneMessageOrInLines) {
   EXPECT_GT(num_lines, 1);
 }
 
+TEST_F(RestTest, EncodeTokensPoolsNeighbours_AndSaysOfWhichTokens) {
+  FakeModel model = RestModel();
+  model.max_tokens = 7;
+  TestServer server(model, RestOptions());
+  Json body = {{"input", {{"tokenIds", {{"ids", {10, 20, 30, 0, 0, 40, 50, 60, 70}}}}}},
+               {"options", {{"tokenPooling", 2}, {"truncation", "TRUNCATION_HEAD_TAIL"}}}};
+  const RestAnswer answer = Post(server, "/encode_tokens", body);
+  ASSERT_EQ(answer.code, 200) << answer.http.body;
+  EXPECT_EQ(answer.body["tokenCount"], "4");
+  EXPECT_EQ(answer.body["tokensUsed"], "7");
+  EXPECT_EQ(answer.body["tokensPerVector"], Json({2, 2, 2, 1}));
+  EXPECT_EQ(answer.body["tokenRanges"], Json::array({{{"begin", "0"}, {"end", "7"}}}));
+  EXPECT_EQ(answer.body["values"][0], 15);
+  EXPECT_EQ(answer.body["values"][4], 15) << "of 30 and 0";
+  EXPECT_EQ(answer.body["values"][12], 70);
+  body["options"]["tokenPooling"] = 3;
+  EXPECT_EQ(Post(server, "/encode_tokens", body).code, 400);
+
+  // Lines hold what one message does.
+  Json ids = Json::array();
+  for (int i = 0; i < 4095; ++i) ids.push_back(i % 400);
+  FakeModel wide = RestModel();
+  wide.width = 128;
+  TestServer wide_server(wide, RestOptions());
+  const RestAnswer lines =
+      Post(wide_server, "/encode_tokens",
+           Json{{"input", {{"tokenIds", {{"ids", ids}}}}}, {"options", {{"tokenPooling", 4}}}},
+           "Accept: application/x-ndjson\r\n");
+  ASSERT_EQ(lines.code, 200);
+  int64_t rows = 0, tokens = 0, num_lines = 0;
+  std::istringstream stream(lines.http.body);
+  for (std::string line; std::getline(stream, line); ++num_lines) {
+    const Json message = Json::parse(line);
+    EXPECT_EQ(message["firstToken"], absl::StrCat(tokens));
+    EXPECT_EQ(message["values"][1], static_cast<float>(tokens) + 1.5F) << "the mean position";
+    EXPECT_EQ(message["tokenRanges"][0]["begin"], absl::StrCat(tokens));
+    for (const Json& count : message["tokensPerVector"]) tokens += count.get<int64_t>();
+    EXPECT_EQ(message["tokenRanges"][0]["end"], absl::StrCat(tokens));
+    EXPECT_EQ(message["tokenCount"], absl::StrCat(message["tokensPerVector"].size()));
+    rows += static_cast<int64_t>(message["tokensPerVector"].size());
+  }
+  EXPECT_EQ(tokens, 4095);
+  EXPECT_EQ(rows, 1024);
+  EXPECT_GT(num_lines, 1);
+}
+
 TEST_F(RestTest, ModelTellsAllThatGetModelInfoTells) {
   const RestAnswer answer = Get(server_, "/model");
   ASSERT_EQ(answer.code, 200);

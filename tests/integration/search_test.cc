@@ -338,6 +338,115 @@ std::vector<double> UnitRow(int32_t id, int64_t position) {
   return unit;
 }
 
+// The tokens of a text without special ones, and the position of each.
+std::vector<std::pair<int64_t, v1::Token>> OwnTokens(const v1::TokenizedText& text) {
+  std::vector<std::pair<int64_t, v1::Token>> own;
+  for (int i = 0; i < text.tokens_size(); ++i) {
+    if (!text.tokens(i).special()) own.emplace_back(i, text.tokens(i));
+  }
+  return own;
+}
+
+double CosineOf(const std::pair<int64_t, v1::Token>& a, const std::pair<int64_t, v1::Token>& b) {
+  const auto one = UnitRow(static_cast<int32_t>(a.second.id()), a.first);
+  const auto other = UnitRow(static_cast<int32_t>(b.second.id()), b.first);
+  double cosine = 0;
+  for (int64_t i = 0; i < kWidth; ++i) cosine += one[i] * other[i];
+  return cosine;
+}
+
+// Each token of the question that counts, with the token of the passage that is most similar to it.
+void ExpectBestTokens(const v1::SearchSpan& span, const v1::TokenizedText& query,
+                      const v1::TokenizedText& text, int words_of_query) {
+  ASSERT_EQ(span.best_tokens_size(), words_of_query);
+  const auto asked = OwnTokens(query), there = OwnTokens(text);
+  double sum = 0, weights = 0;
+  uint64_t before = 0;
+  for (const v1::BestToken& best : span.best_tokens()) {
+    EXPECT_GE(best.query_bytes().begin(), before) << "in order";
+    before = best.query_bytes().end();
+    sum += best.weight() * best.similarity();
+    weights += best.weight();
+    const auto same = [](const v1::Range& bytes, const v1::Range& characters) {
+      return [&](const std::pair<int64_t, v1::Token>& token) {
+        return token.second.bytes().SerializeAsString() == bytes.SerializeAsString() &&
+               token.second.characters().SerializeAsString() == characters.SerializeAsString();
+      };
+    };
+    const auto token =
+        std::find_if(asked.begin(), asked.end(), same(best.query_bytes(), best.query_characters()));
+    ASSERT_NE(token, asked.end()) << best.ShortDebugString();
+    const auto found =
+        std::find_if(there.begin(), there.end(), same(best.bytes(), best.characters()));
+    ASSERT_NE(found, there.end()) << best.ShortDebugString();
+    double most = -1;
+    for (const auto& other : there) {
+      const auto position = static_cast<uint64_t>(other.first);
+      if (position >= span.tokens().begin() && position < span.tokens().end())
+        most = std::max(most, CosineOf(*token, other));
+    }
+    EXPECT_GE(static_cast<uint64_t>(found->first), span.tokens().begin());
+    EXPECT_LT(static_cast<uint64_t>(found->first), span.tokens().end());
+    EXPECT_NEAR(best.similarity(), most, 0.02);
+    EXPECT_NEAR(CosineOf(*token, *found), most, 0.02);
+  }
+  EXPECT_NEAR(sum, span.similarity(), 1e-5);
+  EXPECT_NEAR(weights, 1, 1e-5);
+}
+
+TEST(SearchTest, BestTokens_AreThoseOfThePassage_InTheirPlaces) {
+  TestServer server(SearchModel(), RestOptions());
+  std::mt19937 random(21);
+  std::vector<std::string> texts = {RandomText(90, random), "étage " + RandomText(200, random),
+                                    "rent"};
+  auto request = RequestOf("coûrt notice to the tenant, month", texts);
+  v1::TokenizeRequest tokenize;
+  tokenize.add_texts(request.query());
+  for (const std::string& text : texts) tokenize.add_texts(text);
+  const v1::TokenizeResponse tokens = *server.client().Tokenize(tokenize, kDeadline);
+  const int words = static_cast<int>(OwnTokens(tokens.texts(0)).size()) - 1;  // no comma
+  auto without = server.client().Search(request, kDeadline);
+  request.mutable_options()->set_best_tokens(true);
+  auto answer = server.client().Search(request, kDeadline);
+  ASSERT_TRUE(answer.ok()) << answer.status();
+  int spans = 0;
+  for (v1::SearchResult& result : *answer->mutable_results()) {
+    for (v1::SearchSpan& span : *result.mutable_spans()) {
+      ExpectBestTokens(span, tokens.texts(0), tokens.texts(1 + static_cast<int>(result.index())),
+                       words);
+      span.clear_best_tokens();
+      ++spans;
+    }
+  }
+  EXPECT_GT(spans, 4);
+  // Nothing else changes, and nothing stays.
+  answer->clear_timings();
+  without->clear_timings();
+  EXPECT_EQ(answer->SerializeAsString(), without->SerializeAsString());
+  EXPECT_TRUE(AllGivenBack(server));
+}
+
+TEST(SearchTest, ManyBestTokens_AreComputedOnAnotherThread_AsWell) {
+  TestServer server(SearchModel(), RestOptions());
+  std::mt19937 random(22);
+  const std::string text = RandomText(3000, random);
+  auto request = RequestOf(RandomText(300, random), {text});
+  request.mutable_options()->set_best_tokens(true);
+  request.mutable_options()->set_max_spans(1000);
+  v1::TokenizeRequest tokenize;
+  tokenize.add_texts(request.query());
+  tokenize.add_texts(text);
+  const v1::TokenizeResponse tokens = *server.client().Tokenize(tokenize, kDeadline);
+  int words = 0;
+  for (const auto& [position, token] : OwnTokens(tokens.texts(0))) words += token.text() != ".";
+  const auto answer = server.client().Search(request, kDeadline);
+  ASSERT_TRUE(answer.ok()) << answer.status();
+  ASSERT_GT(answer->results(0).spans_size(), 30);
+  for (const int span : {0, answer->results(0).spans_size() - 1})
+    ExpectBestTokens(answer->results(0).spans(span), tokens.texts(0), tokens.texts(1), words);
+  EXPECT_TRUE(AllGivenBack(server));
+}
+
 TEST(SearchTest, OfAMultiVectorModel_AllTokensOfTheQuestionAreCompared_ButNoSkippedOnes) {
   FakeModel model = SearchModel();
   const std::string query = "court notice, rent", text = "rent. the court ends the lease. notice";
@@ -351,7 +460,9 @@ TEST(SearchTest, OfAMultiVectorModel_AllTokensOfTheQuestionAreCompared_ButNoSkip
   model.multi_vector->expansion =
       QueryExpansion{.length = 64, .is_fixed = true, .is_attended = false, .token_id = kMask};
   TestServer server(model);
-  const auto answer = server.client().Search(RequestOf(query, {text}), kDeadline);
+  auto request = RequestOf(query, {text});
+  request.mutable_options()->set_best_tokens(true);
+  const auto answer = server.client().Search(request, kDeadline);
   ASSERT_TRUE(answer.ok()) << answer.status();
   std::vector<int32_t> ids;
   for (const v1::Token& token : tokens.texts(0).tokens())
@@ -372,6 +483,18 @@ TEST(SearchTest, OfAMultiVectorModel_AllTokensOfTheQuestionAreCompared_ButNoSkip
     sum += best / static_cast<double>(ids.size());
   }
   EXPECT_NEAR(answer->results(0).similarity(), sum, 0.01);
+  // Those that the question does not hold have no place in it.
+  const auto& best = answer->results(0).spans(0).best_tokens();
+  ASSERT_EQ(best.size(), 64);
+  for (int q = 0; q < 64; ++q) {
+    const bool own = q < tokens.texts(0).tokens_size() && !tokens.texts(0).tokens(q).special();
+    EXPECT_EQ(best[q].has_query_bytes(), own) << q;
+    EXPECT_EQ(best[q].has_query_characters(), own) << q;
+    if (own) {
+      EXPECT_EQ(best[q].query_bytes().end(), tokens.texts(0).tokens(q).bytes().end()) << q;
+    }
+    EXPECT_FLOAT_EQ(best[q].weight(), 1.0f / 64);
+  }
 }
 
 TEST(SearchTest, ASpan_IsThePlaceWithTheWords) {
@@ -530,7 +653,9 @@ TEST(SearchTest, TheRoomOfTokenVectors_Bounds) {
   EXPECT_TRUE(AllGivenBack(server));
 }
 
-TEST(SearchTest, WhatIsScored_GivesItsRowsBack) {
+// Bytes of token vectors that are held for the question "rent" while the second of two documents is
+// computed, and the tokens of each.
+std::pair<int64_t, int64_t> HeldAtTheSecond(const std::string& text, bool best_tokens) {
   // One text a pass; the second document waits until it is let go.
   FakeModel model = SearchModel();
   absl::Notification go;
@@ -542,23 +667,31 @@ TEST(SearchTest, WhatIsScored_GivesItsRowsBack) {
   ServerOptions options = RestOptions();
   options.max_batch_tokens = 100;
   TestServer server(model, options);
-  std::mt19937 random(20);
-  const std::string text = RandomText(300, random);
+  auto request = RequestOf("rent", {text, text});
+  request.mutable_options()->set_best_tokens(best_tokens);
   absl::StatusOr<v1::SearchResponse> answer;
-  std::thread caller([&] {
-    answer = server.client().Search(RequestOf("rent", {text, text}), kDeadline);
-  });
+  std::thread caller([&] { answer = server.client().Search(request, kDeadline); });
   while (texts < 3) absl::SleepFor(absl::Milliseconds(1));
   // The first document is scored on the worker that computed it, so by now.
   const int64_t held = std::stoll(TokenVectorBytes(server));
   go.Notify();
   caller.join();
-  ASSERT_TRUE(answer.ok()) << answer.status();
+  EXPECT_TRUE(answer.ok()) << answer.status();
+  EXPECT_TRUE(AllGivenBack(server));
+  return {held, static_cast<int64_t>(answer->documents_tokens()) / 2 - 2};
+}
+
+TEST(SearchTest, WhatIsScored_GivesItsRowsBack_UnlessItsBestTokensAreWanted) {
+  std::mt19937 random(20);
+  const std::string text = RandomText(300, random);
+  const auto [held, tokens] = HeldAtTheSecond(text, /*best_tokens=*/false);
   // Of one document the rows were held at the end, of both the places and the scores.
-  const int64_t tokens = static_cast<int64_t>(answer->documents_tokens()) / 2 - 2;
-  const int64_t with_rows = tokens * (kWidth + 4);
-  EXPECT_LT(held, with_rows + 2 * (tokens * 20 + (2 + tokens / 32) * 200));
-  EXPECT_GT(held, with_rows);
+  const int64_t rows = tokens * (kWidth + 4);
+  EXPECT_LT(held, rows + 2 * (tokens * 20 + (2 + tokens / 32) * 200));
+  EXPECT_GT(held, rows);
+  // With best tokens those of both, and 40 bytes for each of the 4 bytes that the question has at
+  // most as tokens, in 3 passages of each document.
+  EXPECT_EQ(HeldAtTheSecond(text, /*best_tokens=*/true).first, held + rows + 2 * 3 * 4 * 40);
 }
 
 TEST(SearchTest, ACallerThatGoes_LeavesNothingBehind) {

@@ -61,19 +61,13 @@ def mask_of(model, tokens, layer):
     return ["".join(map(str, row)) for row in seen]
 
 
-def other_model(folder, pooling=None, prompts=None):
-    """A copy of the embedded model in `folder`, with another pooling or with prompts."""
+def model_of_one_token(folder):
+    """A copy of the embedded model in `folder` that makes its vector from the first token alone."""
     shutil.copytree(MODEL, folder, copy_function=os.symlink, dirs_exist_ok=True)
-
-    def change(name, **values):
-        path = Path(folder) / name
-        known = json.loads(path.read_text(encoding="utf-8"))
-        path.unlink()
-        path.write_text(json.dumps({**known, **values}), encoding="utf-8")
-    if pooling:
-        change("1_Pooling/config.json", pooling_mode_mean_tokens=False, **{f"pooling_mode_{pooling}": True})
-    if prompts:
-        change("config_sentence_transformers.json", prompts=prompts)
+    path = Path(folder) / "1_Pooling/config.json"
+    known = json.loads(path.read_text(encoding="utf-8"))
+    path.unlink()
+    path.write_text(json.dumps({**known, "pooling_mode_mean_tokens": False, "pooling_mode_cls_token": True}), encoding="utf-8")
     return folder
 
 
@@ -173,6 +167,14 @@ class PageTest(unittest.TestCase):
             tab.wait_for_timeout(50)
         self.fail(f"never true: {expression}")
 
+    def come(self, tab, things, count):
+        """Waits until there are so many."""
+        for _ in range(PATIENCE // 20):
+            if len(things) >= count:
+                return
+            tab.wait_for_timeout(20)
+        self.fail(f"{len(things)} came, not {count}")
+
     def ready(self, tab):
         self.until(tab, "document.getElementById('server-facts').textContent !== ''")
         return tab
@@ -244,7 +246,7 @@ class PageTest(unittest.TestCase):
                         }""", [info, mask, layer])
                         self.assertEqual(wrong, [])
 
-    def test_places_blocks_and_scores(self):
+    def test_places_blocks_and_passages(self):
         self.assertEqual(self.open().evaluate((SOURCE / "tests/page/text_test.js").read_text(encoding="utf-8")), [])
 
     # ---- Answers
@@ -273,34 +275,129 @@ class PageTest(unittest.TestCase):
         self.assertRegex(numbers, r"in the server, .* with the network")
         self.picture(tab, "document")
 
-    def test_a_second_question_reads_no_text_again(self):
-        tab = self.asked()
-        sent = []
-        tab.on("request", lambda request: sent.append(len(request.post_data or "")))
+    def test_a_second_question_cancels_the_first(self):
+        tab = self.ready(self.open(refusals=True))
+        held, failed = [], []
+        tab.on("requestfailed", lambda request: failed.append(request.post_data_json["query"]))
+        tab.route("**/search", lambda route: held.append(route))
+        self.sample(tab)
+        self.ask(tab, ROOF)
+        self.come(tab, held, 1)
         self.ask(tab, "Can I bring my dog?")
-        self.until(tab, "document.querySelector('#best .words').textContent.includes('dogs')")
-        self.assertEqual(len(sent), 1)
-        self.assertLess(sent[0], 500)
+        self.come(tab, held, 2)
+        self.come(tab, failed, 1)
+        self.assertEqual(failed, [ROOF])
+        self.assertRegex(tab.locator("#working").inner_text(), r"Searching [\d,]+ characters", "the second one is under way")
+        held[1].continue_()
+        self.assertIn("dogs", self.best(tab)[0])
+        self.assertFalse(tab.locator("#problem").is_visible())
+        self.assertFalse(tab.locator("#working").is_visible())
+
+    def sends(self, tab):
+        """What the tab sends from now on: method, path and JSON."""
+        sent = []
+        tab.on("request", lambda request: sent.append((request.method, request.url.split("/", 3)[3], request.post_data_json)) if request.method != "GET" else None)
+        return sent
+
+    def test_a_text_is_sent_once_and_kept_for_the_next_questions(self):
+        tab = self.ready(self.open())
+        sent = self.sends(tab)
+        self.sample(tab)
+        tab.get_by_label("Passages of").select_option("128")
+        self.ask(tab, ROOF)
+        self.best(tab)
+        text = tab.locator("#reader").evaluate("(reader) => reader.textContent")
+        folder = sent[0][1].removesuffix("/documents")
+        self.assertRegex(folder, "^collections/page-[0-9a-f]{16}$")
+        self.assertEqual(sent, [
+            ("PUT", f"{folder}/documents", {"documents": [{"id": "text", "text": text}], "options": {"truncation": "TRUNCATION_HEAD", "spanTokens": 128, "ttlSeconds": 3600}}),
+            ("POST", f"{folder}/search", {"query": ROOF, "options": {"maxSpans": 8, "bestTokens": True}})])
+        self.assertIn("in one pass", tab.locator("#numbers").inner_text())
+        self.assertIn("tokens a second", tab.locator("#numbers").inner_text())
+        self.ask(tab, "Can I bring my dog?")
+        self.until(tab, "document.getElementById('numbers').textContent.includes('for an earlier question')")
+        self.assertIn("dogs", self.best(tab)[0])
+        self.assertNotIn("tokens a second", tab.locator("#numbers").inner_text())
+        self.assertEqual(sent[2:], [("POST", f"{folder}/search", {"query": "Can I bring my dog?", "options": {"maxSpans": 8, "bestTokens": True}})])
+
+    def test_a_text_that_is_kept_no_more_is_sent_again(self):
+        tab = self.asked()
+        sent = self.sends(tab)
+        tab.evaluate("""async () => {
+          const { collections } = await (await fetch('collections')).json();
+          for (const { name } of collections) await fetch(`collections/${name}`, { method: 'DELETE' });
+        }""")
+        del sent[:]
+        self.ask(tab, "Can I bring my dog?")
+        self.until(tab, "document.querySelector('#best').textContent.includes('dogs')")
+        self.assertEqual([method for method, _, _ in sent], ["POST", "PUT", "POST"])
+
+    def test_a_server_that_keeps_nothing_gets_the_text_with_each_question(self):
+        server = Server("--collections=false")
+        self.addCleanup(server.stop)
+        tab = self.ready(self.open(server))
+        sent = self.sends(tab)
+        self.sample(tab)
+        self.ask(tab, ROOF)
+        self.assertIn(" roof", self.best(tab)[0])
+        text = tab.locator("#reader").evaluate("(reader) => reader.textContent")
+        [(method, path, body)] = sent
+        self.assertEqual((method, path, body["query"], body["documents"]), ("POST", "search", ROOF, [text]))
+
+    def test_the_best_tokens_of_a_passage_are_underlined(self):
+        tab = self.asked()
+        self.assertEqual(tab.evaluate("document.querySelectorAll('#reader u').length"),
+                         tab.evaluate("document.querySelectorAll('#reader [data-span] u').length"))
+        shown = tab.evaluate("""() => [...document.querySelectorAll('#best button')].map((button) => [
+          [...button.querySelectorAll('u')].map((part) => part.textContent).join('|'),
+          [...document.querySelectorAll(`#reader [data-span='${button.dataset.span}'] u`)].map((part) => part.textContent).join('|'),
+          getComputedStyle(button.querySelector('u')).textDecorationLine])""")
+        for listed, in_text, line in shown:
+            self.assertEqual(listed.replace("|", ""), in_text.replace("|", ""))
+            self.assertEqual(line, "underline")
+        self.assertIn("roof", shown[0][0])
+        said = tab.evaluate("[...document.querySelectorAll(\"#reader [data-rank='1'] u\")].map((part) => part.title)")
+        self.assertTrue(any(re.search(r"^Most like .*“roof”, cosine [01]\.\d\d", each) for each in said), said)
+        self.assertFalse(any("“the”" in each for each in said), "an article decides nothing")
+
+    def test_a_passage_is_told_and_found_in_the_text(self):
+        tab = self.asked()
+        second = tab.locator("#best button").nth(1)
+        second.click()
+        chosen = tab.evaluate("[...document.querySelectorAll('#reader .chosen')].map((part) => part.textContent).join('')")
+        self.assertEqual(" ".join(chosen.split()), " ".join(second.locator(".words").evaluate("(words) => words.textContent").split()))
+        self.assertRegex(tab.locator("#readout").inner_text(), r"^Passage 2 of 8 · score -?\d+\.\d\d · similarity 0\.\d{3} · tokens [\d,]+ to [\d,]+ of [\d,]+$")
+        inside = tab.evaluate("""() => { const own = document.querySelector('#reader .chosen').getBoundingClientRect(), box = document.getElementById('reader').getBoundingClientRect();
+          return own.top >= box.top - 1 && own.top <= box.bottom; }""")
+        self.assertTrue(inside)
+        tab.locator("#reader [data-rank='3']").first.click()
+        self.assertIn("Passage 3 of 8", tab.locator("#readout").inner_text())
 
     def test_the_text_on_the_screen_is_the_text(self):
-        """Spans are counted in code points, so signs beyond the first plane must not shift them."""
+        """Places are counted in code points, so signs beyond the first plane must not shift them."""
         text = "Ada 😀😀😀 likes maps. 𝄞 The roof leaks when it rains. Naïve café owners sell tea.\r\nThe end 🎉 comes."
         tab = self.ready(self.open())
         self.drop(tab, "signs.txt", text.encode())
         tab.wait_for_selector("#reader:not([hidden])")
-        self.ask(tab, "water comes through the ceiling")
-        self.assertEqual(self.best(tab)[0], "𝄞 The roof leaks when it rains.")
+        self.ask(tab, "a roof that leaks")
+        self.assertIn("𝄞 The roof leaks when it rains.", self.best(tab)[0])
+        underlined = set(tab.locator("#reader u").all_inner_texts())
+        self.assertLessEqual({"roof", "leaks"}, underlined)
         shown = tab.evaluate("[...document.querySelectorAll('#reader > div')].map((block) => block.textContent).join('')")
         self.assertEqual(shown, text.replace("\r\n", "\n"))
-        first = tab.locator("#reader [data-rank='1']").inner_text()
-        self.assertEqual(first.strip(), "𝄞 The roof leaks when it rains.")
 
     def test_colours_follow_the_scores(self):
         tab = self.asked()
         levels = tab.evaluate("[...document.querySelectorAll('#best .score')].map((score) => [Number(score.textContent), Number(/h(\\d)/.exec(score.className)[1])])")
-        self.assertEqual(levels[0][1], 6)
+        self.assertEqual((levels[0][1], levels[-1][1]), (6, 1))
         self.assertEqual(levels, sorted(levels, key=lambda pair: (-pair[0], -pair[1])))
-        self.assertGreater(tab.locator("#reader .h0").count(), 20)
+        in_text = tab.evaluate("[...document.querySelectorAll('#best button')].map((button) => document.querySelector(`#reader [data-span='${button.dataset.span}']`).className[1])")
+        self.assertEqual(in_text, [str(level) for _, level in levels])
+        self.assertEqual(tab.locator("#legend").inner_text().split(), ["Score", f"{levels[-1][0]:.2f}", f"{levels[0][0]:.2f}"])
+        self.ask(tab, "Can I bring my dog?")
+        self.until(tab, "document.querySelector('#best .words').textContent.includes('dogs')")
+        self.assertEqual(len(set(tab.locator("#reader [data-rank]").evaluate_all("(parts) => parts.map((part) => part.dataset.rank)"))), 8, "no passage of the first question stays")
+        self.assertEqual(tab.locator("#reader [data-rank]").count(), 8)
 
     def test_a_text_beyond_the_bound_says_what_was_read(self):
         server = Server("--max-tokens", "256")
@@ -309,7 +406,7 @@ class PageTest(unittest.TestCase):
         self.sample(tab)
         self.ask(tab, "How much is the rent?")
         self.best(tab)
-        self.assertRegex(tab.locator("#note").inner_text(), r"its first 256 of [\d,]+ tokens were compared")
+        self.assertRegex(tab.locator("#note").inner_text(), r"its first 256 of [\d,]+ tokens were searched")
         unread = tab.evaluate("[...document.querySelectorAll('#reader .unread')].map((part) => part.textContent).join('')")
         self.assertIn("12.5 Letters reach", unread)
         self.assertNotIn("1.1 The lease begins", unread)
@@ -362,26 +459,28 @@ class PageTest(unittest.TestCase):
     def test_a_million_characters_do_not_freeze_the_tab(self):
         """The page alone, with an answer that no model made: work that is not cut into slices, or a
         layout of all of the text, takes seconds here."""
-        text, step = long_text(1_000_000).replace("\n\n", " "), 80
-        ends = [*range(step, len(text), step), len(text)]
-        vectors = [base64.b64encode(bytes([i % 100, 3, 5, 7] * 16)).decode() for i in range(100)]
-        answer = {"encodings": [{"tokensTotal": str(len(text) // 4), "tokensUsed": str(len(text) // 4), "truncated": False, "vector": {"values": [1.0] * 64},
-                                 "spans": [{"characters": {"begin": str(end - step), "end": str(end)}, "tokens": {"begin": str((end - step) // 4), "end": str(end // 4)},
-                                            "vector": {"format": "VECTOR_FORMAT_INT8", "data": vectors[i % 100]}} for i, end in enumerate(ends)]}]}
+        text = long_text(1_000_000).replace("\n\n", " ")
+        begins = [i * (len(text) // 8) + 1000 for i in (7, 0, 5, 2, 3, 4, 1, 6)]
+        spans = [{"begin": begin, "end": begin + 300, "score": 3 - i, "similarity": 0.5, "tokens": {"begin": begin // 4, "end": begin // 4 + 64},
+                  "bestTokens": [{"begin": begin + 9 * t, "end": begin + 9 * t + 5, "query": {"begin": 0, "end": 8}, "similarity": 0.5, "weight": 0.03} for t in range(30)]}
+                 for i, begin in enumerate(begins)]
+        answer = {"results": [{"tokensTotal": len(text) // 4, "tokensUsed": len(text) // 4, "truncated": False, "usedText": [], "spans": spans}], "queryTokens": 3}
         tab = self.ready(self.open())
-        tab.route("**/encode", lambda route: route.fulfill(json=answer))
+        tab.route("**/search", lambda route: route.fulfill(json=answer))
         measured = tab.evaluate(MEASURE)
         tab.evaluate(WATCH)
         self.choose_file(tab, "library.txt", text)
         self.ask(tab, "anything")
         self.best(tab)
         tab.locator("#best button").last.click()
+        self.assertIn("Passage 8 of 8", tab.locator("#readout").inner_text())
+        self.assertEqual(tab.locator("#reader .chosen").first.get_attribute("data-rank"), "8")
         tab.wait_for_timeout(500)
         blocks = tab.evaluate("[...document.querySelectorAll('#reader > div')].map((block) => [block.textContent.length, getComputedStyle(block).contentVisibility])")
         self.assertEqual({kind for _, kind in blocks}, {"auto"}, "only blocks in sight are laid out")
         self.assertLess(max(length for length, _ in blocks), 1600)
         long_tasks = tab.evaluate("longTasks")
-        print(f"a million characters: {len(ends)} spans, longest tasks {sorted(map(round, long_tasks))[-5:]} ms, 2e7 square roots {measured:.0f} ms")
+        print(f"a million characters: longest tasks {sorted(map(round, long_tasks))[-5:]} ms, 2e7 square roots {measured:.0f} ms")
         self.assertLess(max(long_tasks, default=0), max(400, 10 * measured))
 
     # ---- Everybody's page
@@ -425,7 +524,7 @@ class PageTest(unittest.TestCase):
         tab.keyboard.type(ROOF)
         tab.keyboard.press("Enter")
         self.assertIn(" roof", self.best(tab)[0])
-        self.assertRegex(tab.locator("#status").inner_text(), r"sentences compared\. The best match")
+        self.assertRegex(tab.locator("#status").inner_text(), r"^8 passages found\. The best one has score")
         for _ in range(20):
             tab.keyboard.press("Tab")
             if tab.evaluate("document.activeElement.closest('#best') !== null"):
@@ -543,14 +642,14 @@ class PageTest(unittest.TestCase):
         return tab.locator("#problem").inner_text()
 
     def refused(self, status, headers=None, **error):
-        """What the page says where /encode is refused."""
+        """What the page says where /search is refused."""
         tab = self.ready(self.open(refusals=True))
-        tab.route("**/encode", lambda route: route.fulfill(status=status, headers=headers or {}, json={"error": {"code": status, "message": "own words", **error}}))
+        tab.route("**/search", lambda route: route.fulfill(status=status, headers=headers or {}, json={"error": {"code": status, "message": "own words", **error}}))
         self.sample(tab)
         self.ask(tab, ROOF)
         said = self.problem(tab)
         self.assertTrue(tab.locator("#reader").is_visible(), "the text is still there")
-        tab.unroute("**/encode")
+        tab.unroute("**/search")
         if tab.get_by_role("button", name="Try again").is_visible():
             tab.get_by_role("button", name="Try again").click()
             self.assertIn(" roof", self.best(tab)[0])
@@ -582,11 +681,11 @@ class PageTest(unittest.TestCase):
     def test_a_long_text_may_take_as_long_as_the_server_allows(self):
         tab = self.ready(self.open())
         waits = []
-        tab.on("request", lambda request: waits.append(request.headers.get("x-request-timeout")) if request.url.endswith("/encode") else None)
+        tab.on("request", lambda request: waits.append(request.headers.get("x-request-timeout")) if request.url.endswith("/search") else None)
         self.sample(tab)
         self.ask(tab, ROOF)
         self.best(tab)
-        self.assertEqual(waits, ["600", "600"])
+        self.assertEqual(waits, ["600"])
 
     def test_a_text_over_the_limit_is_not_sent(self):
         server = Server("--max-request-bytes", "64KiB", "--max-text-bytes", "1MiB")
@@ -596,7 +695,7 @@ class PageTest(unittest.TestCase):
         tab.wait_for_selector("#reader:not([hidden])")
         self.ask(tab, ROOF)
         self.assertIn("The limit is 64 KiB.", self.problem(tab))
-        self.assertEqual([url for url in tab.asked if url.endswith("/encode")], [])
+        self.assertEqual([url for url in tab.asked if url.endswith("/search")], [])
         self.drop(tab, "library.txt", b"a word and " * 120_000)
         self.until(tab, "document.getElementById('problem-what').textContent.includes('library.txt has 1.3 MiB')")
 
@@ -648,39 +747,19 @@ class PageTest(unittest.TestCase):
         self.assertIn("The server does not answer.", said)
         self.assertIn("Your text is still here.", said)
 
-    def sent_options(self, tab):
-        """The options of each request to /encode, as they are sent."""
-        sent = []
-        tab.on("request", lambda request: sent.append(request.post_data_json["options"]) if request.url.endswith("/encode") else None)
-        return sent
-
-    def test_a_model_of_one_token_is_asked_for_the_mean(self):
+    def test_a_model_whose_vector_is_that_of_one_token_answers_too(self):
         with tempfile.TemporaryDirectory() as folder:
-            server = Server(model=other_model(folder, pooling="cls_token"))
+            server = Server(model=model_of_one_token(folder))
             self.addCleanup(server.stop)
-            tab = self.ready(self.open(server, refusals=True))
-            sent = self.sent_options(tab)
+            tab = self.ready(self.open(server))
             self.sample(tab)
             self.ask(tab, ROOF)
             self.assertIn(" roof", self.best(tab)[0])
-            self.assertEqual([options.get("pooling") for options in sent], [None, "POOLING_MEAN", "POOLING_MEAN"])
-            self.assertIn("The mean of a sentence’s tokens is compared here instead", tab.locator("#note").inner_text())
-
-    def test_text_and_question_get_the_prompts_of_the_model(self):
-        with tempfile.TemporaryDirectory() as folder:
-            server = Server(model=other_model(folder, prompts={"query": "query: ", "passage": "passage: "}))
-            self.addCleanup(server.stop)
-            tab = self.ready(self.open(server))
-            sent = self.sent_options(tab)
-            self.sample(tab)
-            self.ask(tab, ROOF)
-            self.best(tab)
-            self.assertEqual([options.get("promptName") for options in sent], ["passage", "query"])
 
     def test_stop_ends_the_wait(self):
         tab = self.ready(self.open())
         held = []
-        tab.route("**/encode", lambda route: held.append(route))
+        tab.route("**/search", lambda route: held.append(route))
         self.sample(tab)
         self.ask(tab, ROOF)
         tab.get_by_role("button", name="Stop").click()

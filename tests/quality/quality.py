@@ -19,6 +19,7 @@ import numpy.typing as npt
 import retrieval_set
 import service
 from formula import found_anywhere
+from kept import of_kept_documents
 from metrics import by_depth
 from methods import Collection, bm25_of_documents, collection_of, dense, fused, max_sim
 from questions import DEPTH_NAMES
@@ -54,8 +55,30 @@ def at_the_client(collection: Collection, cache: Path, model: Path, python: str)
             "sentence-transformers, chunks + BM25": fused([(1.0, peer["chunks"]), (1.0, lexical)])}
 
 
-def _measured(scores: Floats, collection: Collection, chosen: slice) -> dict[str, dict[str, list[float]]]:
-    return by_depth(scores[chosen], collection.right[chosen], collection.depths[chosen], len(DEPTH_NAMES))
+def _measured(scores: Floats, made: retrieval_set.RetrievalSet, chosen: slice) -> dict[str, dict[str, list[float]]]:
+    asked = made.asked[chosen]
+    return by_depth(scores[chosen], np.array([question.document for question in asked]), np.array([question.depth for question in asked]),
+                    len(DEPTH_NAMES))
+
+
+def with_kept(results: dict[str, Any], made: retrieval_set.RetrievalSet, kept: dict[str, Floats], sizes: dict[str, float]) -> dict[str, Any]:
+    """Results of the same set, with the rows of kept documents measured anew."""
+    if results["key"] != made.key:
+        sys.exit(f"the results of '{made.name}' are of the set {results['key']}, and this is {made.key}: measure all of it, without --kept-only")
+    for group, chosen in made.groups().items():
+        results[group].update({name: _measured(matrix, made, chosen) for name, matrix in kept.items()})
+        print("\n".join(f"  {group}, {name}: MRR beyond token 512: {results[group][name]['beyond']['mrr'][0]}" for name in kept), flush=True)
+    return results | {"kept_bytes": sizes}
+
+
+def read_results(name: str) -> dict[str, Any]:
+    results: dict[str, Any] = json.loads((HERE / "results" / f"{name}.json").read_text(encoding="utf-8"))
+    return results
+
+
+def write_results(name: str, results: dict[str, Any]) -> None:
+    (HERE / "results").mkdir(exist_ok=True)
+    (HERE / "results" / f"{name}.json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
 
 
 def results_of(collection: Collection, scores: dict[str, Floats]) -> dict[str, Any]:
@@ -66,7 +89,7 @@ def results_of(collection: Collection, scores: dict[str, Floats]) -> dict[str, A
             "tokens": sum(tokens), "longer_than_8192": sum(length > 8192 for length in tokens),
             "lengths": np.percentile(tokens, [0, 25, 50, 75, 100]).astype(int).tolist(),
             "kinds": {kind: sum(question.kind == kind for question in made.asked) for kind in sorted({question.kind for question in made.asked})},
-            **{group: {name: _measured(matrix, collection, chosen) for name, matrix in scores.items()} for group, chosen in made.groups().items()}}
+            **{group: {name: _measured(matrix, made, chosen) for name, matrix in scores.items()} for group, chosen in made.groups().items()}}
 
 
 def _arguments() -> argparse.Namespace:
@@ -76,6 +99,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--model", type=Path, required=True, help="the folder that the server serves")
     parser.add_argument("--peer", help="a Python with sentence-transformers; without it the client's rows are left out")
     parser.add_argument("--sets", default="test,german")
+    parser.add_argument("--kept-only", action="store_true",
+                        help="measure kept documents anew, and leave the other rows of the results")
     parser.add_argument("--vectors-only", action="store_true", help="fill the cache, score nothing")
     return parser.parse_args()
 
@@ -92,18 +117,21 @@ def main() -> None:
             made = retrieval_set.get(name, client, arguments.cache)
             print(f"{name}: {len(made.ids)} documents, {sum(len(found.ids) for found in made.tokens):,} tokens, "
                   f"{', '.join(f'{chosen.stop - chosen.start} {group}' for group, chosen in made.groups().items())}", flush=True)
+            kept, sizes = ({}, {}) if arguments.vectors_only else of_kept_documents(made, client)
+            if arguments.kept_only:
+                write_results(name, with_kept(read_results(name), made, kept, sizes))
+                continue
             service.fetch(made, client, arguments.cache)
         if arguments.vectors_only:
             continue
         collection = collection_of(made, arguments.cache)
-        scores = of_the_service(collection)
+        scores = of_the_service(collection) | kept
         if arguments.peer:
             scores.update(at_the_client(collection, arguments.cache, arguments.model, arguments.peer))
-        results = results_of(collection, scores)
+        results = results_of(collection, scores) | {"kept_bytes": sizes}
         for method, parts in results["questions"].items():
             print(f"  {method:45} MRR beyond token 512: {parts['beyond']['mrr'][0]}", flush=True)
-        (HERE / "results").mkdir(exist_ok=True)
-        (HERE / "results" / f"{name}.json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+        write_results(name, results)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ trap '[ -z "$server" ] || { kill "$server" 2>/dev/null || true; wait "$server" |
 peer=()
 [ "${LONGSPAN_QUALITY_PEER:-}" = off ] || peer=(--peer "$(bash ../bench/environment.sh)")
 # The server refuses variables of this name that are no setting of its own.
-env -u LONGSPAN_QUALITY_PEER -u LONGSPAN_QUALITY_PORT "$build/longspan-server" --model "$model" --dtype auto --listen "127.0.0.1:$port" --http off --drain-delay 0s --log-format text >"$cache/server.log" 2>&1 &
+env -u LONGSPAN_QUALITY_PEER -u LONGSPAN_QUALITY_PORT "$build/longspan-server" --model "$model" --dtype auto --listen "127.0.0.1:$port" --http off --max-collection-bytes 2GiB --drain-delay 0s --log-format text >"$cache/server.log" 2>&1 &
 server=$!
 tries=0
 until "$build/longspan" health --server "127.0.0.1:$port" >/dev/null 2>&1; do

@@ -66,7 +66,7 @@ export class AttentionView {
     this.#setLength(tokens);
   }
 
-  // The length of the text that was read, and the words at a token.
+  // The length of the text that was read, and what is told of a token's place in it.
   setText(tokens, placeOf) {
     this.#ownLength = tokens;
     this.#placeOf = placeOf;
@@ -144,8 +144,7 @@ export class AttentionView {
     const words = describeField(this.#pattern, token);
     element('field-text').textContent = words;
     element('token').setAttribute('aria-valuetext', words);
-    const place = this.#ownLength === tokens ? this.#placeOf(token) : '';
-    element('token-place').textContent = place === '' ? '' : `It stands in: ${place}`;
+    element('token-place').textContent = this.#ownLength === tokens ? this.#placeOf(token) : '';
     const palette = colours();
     this.#drawMap(palette);
     this.#drawField(palette);

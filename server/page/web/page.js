@@ -1,13 +1,12 @@
 // The page: what the controls do. The parts know nothing of each other: server.js asks, reader.js
-// shows the text, attention_view.js draws, text.js and scores.js compute.
+// shows the text, attention_view.js draws, text.js and passages.js compute.
 import { AttentionView } from './attention_view.js';
-import { Reader } from './reader.js';
-import { best, dot, levelsOf, vectorOf } from './scores.js';
-import { Refusal, Server, promptOfQuestion, promptOfText, sizeOf } from './server.js';
-import { inSlices } from './slices.js';
-import { Places, normalise, snippetOf } from './text.js';
+import { levelsOf, passagesOf, whereIs } from './passages.js';
+import { Reader, markedNodes } from './reader.js';
+import { Refusal, Server, sizeOf } from './server.js';
+import { normalise, placesOf, snippetOf } from './text.js';
 
-const kBest = 8;
+const kBest = 8;  // passages
 // Characters of a paste from which on it is shown as a page, and of a text that the text field
 // takes at all: it lays out every line at once.
 const kTypedAtMost = 20_000;
@@ -40,8 +39,7 @@ const server = new Server();
 const attention = new AttentionView();
 const reader = new Reader(element('reader'), { onPoint: tellSpan, onChoose: (span) => choose(span) });
 let model = null;
-let read = null;     // the text that was encoded: see readText
-let scores = null;   // of its spans, for the last question
+let read = null;     // what was found for the last question: see readAnswer
 let running = null;  // AbortController of what is under way
 let again = null;    // what "Try again" does
 
@@ -93,7 +91,8 @@ async function askModel() {
   const sparse = new Set((model.layers ?? []).map((layer) => layer.kind.replace('_', ' ')));
   element('model').textContent = `${model.model} · ${[...sparse].join(' and ')} · ${model.dtype} on ${model.device}`;
   const most = Number(model.limits?.maxTokens ?? 0);
-  const parts = [`longspan ${model.serverVersion}`, `${plain(model.numParameters)} weights`, `${plain(model.dimensions)} dimensions`];
+  const dimensions = Number(model.dimensions) || Number(model.tokenDimensions);  // multi-vector models have the latter alone
+  const parts = [`longspan ${model.serverVersion}`, `${plain(model.numParameters)} weights`, `${plain(dimensions)} dimensions`];
   if (most > 0) parts.push(`texts of up to ${plain(most)} tokens`);
   element('server-facts').textContent = parts.join(' · ');
   attention.setModel(model, most > 0 ? Math.min(kDrawnWithoutText, most) : kDrawnWithoutText);
@@ -112,7 +111,7 @@ function tellFacts() {
 }
 
 function forgetResult() {
-  read = scores = null;
+  read = null;
   element('result').hidden = element('readout').hidden = element('legend').hidden = true;
 }
 
@@ -182,59 +181,38 @@ async function takeSample({ file, questions }) {
 
 // ---- The question
 
-// The text with a vector for each of its spans. Kept until text or policy change, so that a second
-// question costs no second pass.
-async function readText(text, policy, signal) {
-  const began = performance.now();
-  const options = { spanPolicy: policy, normalize: true, truncation: 'TRUNCATION_HEAD', vectorFormat: 'VECTOR_FORMAT_INT8', includeDocumentVector: false };
-  const prompt = promptOfText(model);
-  if (prompt !== undefined) options.promptName = prompt;
-  const answer = await server.encode(text, options, { model, signal });
-  const network = performance.now() - began;
-  const [encoding] = answer.encodings;
-  const places = new Places(text, 'character');
-  const sent = encoding.spans ?? [];
-  const spans = [];
-  await inSlices(sent.length, (i) => {
-    const { characters, tokens, vector } = sent[i];
-    spans.push({
-      begin: places.of(Number(characters?.begin ?? 0)),
-      end: places.of(Number(characters?.end ?? 0)),
-      tokens: [Number(tokens?.begin ?? 0), Number(tokens?.end ?? 0)],
-      vector: vectorOf(vector ?? {}),
-    });
-  });
-  const ends = (encoding.usedText ?? []).map((range) => Number(range.end ?? 0));
-  const bytes = new Places(text, 'byte');
-  const readEnd = encoding.truncated && ends.length > 0 ? bytes.of(Math.max(...ends)) : text.length;
+// What was found: the passages in the order of the text, and what the server tells of its reading.
+async function readAnswer(text, question, answer, network) {
+  const [result] = answer.results;
+  const passages = await passagesOf(text, question, result);
+  const { level, low, high } = levelsOf(passages.map(({ score }) => score));
+  for (const passage of passages) passage.level = level(passage.score);
+  const ends = result.truncated ? result.usedText.map(({ end }) => end) : [];
+  const [readEnd] = ends.length === 0 ? [text.length] : await placesOf(text, 'byte', [Math.max(...ends)]);
   return {
-    text, policy, spans, readEnd, network,
-    tokensUsed: Number(encoding.tokensUsed ?? 0),
-    tokensTotal: Number(encoding.tokensTotal ?? 0),
-    truncated: encoding.truncated === true,
-    pooledAsMean: answer.pooledAsMean === true,
+    text, passages, low, high, readEnd, network,
+    best: passages.toSorted((one, other) => one.rank - other.rank),
+    tokensUsed: result.tokensUsed,
+    tokensTotal: result.tokensTotal,
+    truncated: result.truncated,
+    questionTokens: answer.queryTokens,
+    readNow: answer.readNow,
     timings: answer.timings ?? {},
   };
 }
 
-async function readQuestion(question, signal) {
-  const options = { normalize: true };
-  if (read.pooledAsMean) options.pooling = 'POOLING_MEAN';
-  const prompt = promptOfQuestion(model);
-  if (prompt !== undefined) options.promptName = prompt;
-  const answer = await server.encode(question, options, { model, signal });
-  return { vector: vectorOf(answer.encodings[0].vector ?? {}), timings: answer.timings ?? {}, tokens: Number(answer.encodings[0].tokensUsed ?? 0) };
-}
-
-function work(text) {
+// Tells that the text is being read, or searched. Returns what ends that; `hide`: nothing else is under way.
+function work(text, isKept) {
   const began = performance.now();
-  const tell = () => { element('working-text').textContent = `${text} … ${((performance.now() - began) / 1000).toFixed(1)} s`; };
+  const what = isKept ? 'Searching' : 'Reading';
+  const tell = () => { element('working-text').textContent = `${what} ${plain(text.length)} characters … ${((performance.now() - began) / 1000).toFixed(1)} s`; };
   tell();
   element('working').hidden = false;
+  say(isKept ? 'Searching the text.' : 'Reading the text.');
   const timer = setInterval(tell, 100);
-  return () => {
+  return (hide) => {
     clearInterval(timer);
-    element('working').hidden = true;
+    if (hide) element('working').hidden = true;
   };
 }
 
@@ -259,122 +237,108 @@ async function ask() {
   }
   running?.abort();
   const own = running = new AbortController();
-  const policy = element('policy').value;
-  const known = read !== null && read.text === text && read.policy === policy;
-  const done = work(known ? 'Reading the question' : `Reading ${plain(text.length)} characters`);
-  if (!known) say('Reading the text.');
+  const options = { spanTokens: Number(element('span-tokens').value), maxSpans: kBest, truncation: 'TRUNCATION_HEAD', bestTokens: true };
+  const done = work(text, server.isKept(text, options));
   try {
-    if (!known) {
-      if (element('reader').hidden) await showText(text, true);
-      read = scores = null;
-      const answer = await readText(text, policy, own.signal);
-      if (answer.spans.length === 0) throw new Refusal('refused', 'The server found no sentence in this text.');
-      read = answer;
-      await reader.cut(read.spans, read.readEnd);
-      attention.setText(read.tokensUsed, placeOf);
-    }
-    const asked = await readQuestion(question, own.signal);
-    if (own.signal.aborted) return;
-    await showResult(asked);
+    if (element('reader').hidden) await showText(text, true);
+    const began = performance.now();
+    const answer = await server.search(text, question, options, { model, signal: own.signal });
+    const found = await readAnswer(text, question, answer, performance.now() - began);
+    if (own !== running || own.signal.aborted) return;
+    if (found.passages.length === 0) throw new Refusal('refused', 'The server found no words in this text.');
+    await showResult(found);
   } catch (error) {
-    if (error.name === 'AbortError') {
-      if (own === running) say('Stopped.');
-      return;
-    }
-    if (own === running) showProblem(error, ask);
+    if (own !== running) return;
+    if (error.name === 'AbortError') say('Stopped.');
+    else showProblem(error, ask);
   } finally {
-    done();
+    done(own === running);
     if (own === running) running = null;
   }
 }
 
 // ---- The answer
 
-const unitOf = () => (read.policy === 'SPAN_POLICY_PARAGRAPHS' ? 'paragraph' : 'sentence');
-const whereOf = (span) => {
-  const [begin, end] = span.tokens;
-  return `tokens ${plain(begin)} to ${plain(Math.max(begin, end - 1))} of ${plain(read.tokensUsed)}`;
-};
+const whereOf = ({ tokens: [begin, end] }) => `tokens ${plain(begin)} to ${plain(end - 1)} of ${plain(read.tokensUsed)}`;
 
 function placeOf(token) {
   if (read === null) return '';
-  const span = read.spans.find(({ tokens }) => tokens[0] <= token && token < tokens[1]);
-  return span === undefined ? '' : `“${snippetOf(read.text, span.begin, span.end, 90)}”`;
+  const place = whereIs(token, read.passages, read.tokensUsed, read.readEnd);
+  if (place.in !== undefined) return `It stands in: “${snippetOf(read.text, ...place.in, 90)}”`;
+  const begin = read.text.lastIndexOf(' ', place.near) + 1;
+  return `It stands near: “${snippetOf(read.text, begin, read.readEnd, 90)}”`;
 }
 
-async function showResult(asked) {
-  const { spans, text } = read;
-  scores = Float32Array.from(spans, ({ vector }) => dot(vector, asked.vector));
-  const { level, low, high } = levelsOf(scores);
-  // "6." before a heading is a sentence to the server, and an answer to nobody.
-  const order = best(scores, Math.min(kBest, spans.length), (span) => /\p{L}/u.test(text.slice(spans[span].begin, spans[span].end)));
-  if (order.length === 0) throw new Refusal('refused', 'There are no words in this text.');
-  const ranks = new Map(order.map((span, i) => [span, i + 1]));
-  await reader.colour(Array.from(scores, level), ranks);
-  element('legend-low').textContent = `${low.toFixed(2)} and less`;
-  element('legend-high').textContent = high.toFixed(2);
-  element('best').replaceChildren(...order.map((span, i) => {
+async function showResult(found) {
+  const isNewText = read === null || read.text !== found.text || read.tokensUsed !== found.tokensUsed;
+  read = found;
+  if (!(await reader.cut(read.passages, read.readEnd))) return;
+  if (isNewText) attention.setText(read.tokensUsed, placeOf);
+  element('legend-low').textContent = read.low.toFixed(2);
+  element('legend-high').textContent = read.high.toFixed(2);
+  element('best').replaceChildren(...read.best.map((passage) => {
     const button = make('button');
     button.type = 'button';
-    button.dataset.span = span;
+    button.dataset.span = read.passages.indexOf(passage);
+    const words = make('span', 'words');
+    words.append(...markedNodes(read.text, passage.begin, passage.end, passage.marks));
     button.append(
-      make('span', 'rank', i + 1),
-      make('span', 'words', snippetOf(text, spans[span].begin, spans[span].end)),
-      make('span', `score h${level(scores[span])}`, scores[span].toFixed(2)),
-      make('span', 'where', whereOf(spans[span])),
+      make('span', 'rank', passage.rank),
+      words,
+      make('span', `score h${passage.level}`, passage.score.toFixed(2)),
+      make('span', 'where', `similarity ${passage.similarity.toFixed(2)} · ${whereOf(passage)}`),
     );
-    button.addEventListener('click', () => choose(span, true));
+    button.addEventListener('click', () => choose(Number(button.dataset.span), true));
     const item = make('li');
     item.append(button);
     return item;
   }));
-  tellNumbers(asked);
-  element('result').hidden = element('readout').hidden = element('legend').hidden = false;
-  choose(order[0]);
-  say(`${plain(spans.length)} ${unitOf()}s compared. The best match has similarity ${scores[order[0]].toFixed(2)}: ${snippetOf(text, spans[order[0]].begin, spans[order[0]].end)}`);
+  tellNumbers();
+  element('result').hidden = element('readout').hidden = false;
+  element('legend').hidden = read.passages.length === 1;
+  const [best] = read.best;
+  choose(read.passages.indexOf(best));
+  say(`${plain(read.passages.length)} ${read.passages.length === 1 ? 'passage' : 'passages'} found. The best one has score ${best.score.toFixed(2)}: ${snippetOf(read.text, best.begin, best.end)}`);
 }
 
 const milliseconds = (nanoseconds) => Number(nanoseconds ?? 0) / 1e6;
 const time = (ms) => (ms >= 1000 ? `${(ms / 1000).toFixed(2)}\u00a0s` : `${ms.toFixed(ms < 10 ? 1 : 0)}\u00a0ms`);
 
-function tellNumbers(asked) {
-  const { timings, tokensUsed, tokensTotal, spans, network } = read;
+function tellNumbers() {
+  const { timings, tokensUsed, tokensTotal, questionTokens, network, readNow } = read;
   const total = milliseconds(timings.totalNs);
   const rows = [
-    ['Read', tokensUsed === tokensTotal ? `all ${plain(tokensTotal)} tokens, in one pass` : `${plain(tokensUsed)} of ${plain(tokensTotal)} tokens`],
-    ['Compared', `${plain(spans.length)} ${unitOf()}s`],
+    ['Read', `${tokensUsed === tokensTotal ? `all ${plain(tokensTotal)} tokens, in one pass` : `${plain(tokensUsed)} of ${plain(tokensTotal)} tokens`}${readNow ? '' : ', for an earlier question'}`],
+    ['Question', `${plain(questionTokens)} tokens`],
     ['Time', `${time(total)} in the server, ${time(network)} with the network`],
     ['Stages', `tokens ${time(milliseconds(timings.tokenizeNs))}, waiting ${time(milliseconds(timings.queueNs))}, model ${time(milliseconds(timings.computeNs))}`],
   ];
-  if (total > 0) rows.push(['Speed', `${plain(Math.round((1000 * tokensUsed) / total))} tokens a second`]);
-  rows.push(['Question', `${plain(asked.tokens)} tokens, ${time(milliseconds(asked.timings.totalNs))}`]);
-  if (tokensUsed > 512) rows.push(['Cut at 512', `a model of 512 tokens would have read ${((100 * 512) / tokensTotal).toFixed(1)} %`]);
+  if (total > 0 && readNow) rows.push(['Speed', `${plain(Math.round((1000 * tokensUsed) / total))} tokens a second`]);
+  if (tokensUsed > 512) rows.push(['Cut at 512', `a model of 512 tokens would have read ${((100 * 512) / tokensTotal).toFixed(1)} %`]);
   element('numbers').replaceChildren(...rows.flatMap(([name, value]) => [make('dt', '', name), make('dd', '', value)]));
-  const notes = [];
-  if (read.truncated) notes.push(`The text is longer than this server reads: its first ${plain(tokensUsed)} of ${plain(tokensTotal)} tokens were compared, the rest is struck through.`);
-  if (read.pooledAsMean) notes.push('This model makes its vectors from a single token, which says nothing of a sentence. The mean of a sentence’s tokens is compared here instead, so similarities are rougher.');
-  element('note').textContent = notes.join(' ');
-  element('note').hidden = notes.length === 0;
+  element('note').textContent = !read.truncated ? '' : `The text is longer than this server reads: its first ${plain(tokensUsed)} of ${plain(tokensTotal)} tokens were searched, the rest is struck through.`;
+  element('note').hidden = !read.truncated;
 }
 
 function tellSpan(span) {
-  if (scores === null) return;
-  element('readout').textContent = `${unitOf()} ${plain(span + 1)} of ${plain(scores.length)} · similarity ${scores[span].toFixed(3)} · ${whereOf(read.spans[span])}`.replace(/^./, (letter) => letter.toUpperCase());
+  const passage = read?.passages[span];
+  if (passage === undefined) return;  // a passage of the last answer, while the new one is shown
+  element('readout').textContent = `Passage ${plain(passage.rank)} of ${plain(read.passages.length)} · score ${passage.score.toFixed(2)} · similarity ${passage.similarity.toFixed(3)} · ${whereOf(passage)}`;
 }
 
 // `byHand`: it was asked for, so it may move the page too.
 function choose(span, byHand = false) {
-  if (scores === null) return;
+  if (read?.passages[span] === undefined) return;
   reader.choose(span);
   tellSpan(span);
   for (const button of element('best').querySelectorAll('button')) {
     if (Number(button.dataset.span) === span) button.setAttribute('aria-current', 'true');
     else button.removeAttribute('aria-current');
   }
-  attention.setToken(read.spans[span].tokens[0]);
+  attention.setToken(read.passages[span].tokens[0]);
   if (byHand) {
     element('reader').scrollIntoView({ block: 'nearest' });
-    say(`${element('readout').textContent}. ${snippetOf(read.text, read.spans[span].begin, read.spans[span].end)}`);
+    say(`${element('readout').textContent}. ${snippetOf(read.text, read.passages[span].begin, read.passages[span].end)}`);
   }
 }
 
@@ -397,7 +361,7 @@ element('again').addEventListener('click', () => {
   retry?.();
 });
 element('stop').addEventListener('click', () => running?.abort());
-element('policy').addEventListener('change', () => { if (read !== null) ask(); });
+element('span-tokens').addEventListener('change', () => { if (read !== null) ask(); });
 
 element('open').addEventListener('click', () => element('file').click());
 element('file').addEventListener('change', () => {

@@ -2,13 +2,25 @@
 // no step takes long: blocks are made a few at a time, and the browser lays out those in sight
 // alone (content-visibility in page.css).
 import { inSlices } from './slices.js';
-import { blocksOf, piecesOf } from './text.js';
+import { blocksOf, partsOf, piecesOf } from './text.js';
+
+// Range [begin, end) of the text for the page, with its marks [{begin, end, says}] underlined.
+export function markedNodes(text, begin, end, marks) {
+  return partsOf(text, begin, end, marks).map((part) => {
+    if (part.mark === undefined) return document.createTextNode(part.text);
+    const underlined = document.createElement('u');
+    underlined.textContent = part.text;
+    underlined.title = part.mark.says;
+    return underlined;
+  });
+}
 
 export class Reader {
   #root;
   #text = '';
   #blocks = [];
   #rows = [];      // an element for each block
+  #isCut = [];     // of each block, whether it is more than its text
   #elements = [];  // of each span its pieces
   #work = 0;       // grows with each new order, so that older ones stop
   #chosen = -1;
@@ -48,6 +60,7 @@ export class Reader {
     this.#elements = [];
     this.#chosen = -1;
     this.#rows = [];
+    this.#isCut = [];
     this.#root.replaceChildren();
     this.#root.scrollTop = 0;
     return this.#each(this.#blocks.length, (i) => {
@@ -58,12 +71,17 @@ export class Reader {
     });
   }
 
-  // Cuts the shown text into spans [{begin, end}], sorted, and what was not read from `readEnd` on.
+  // Shows spans [{begin, end, level, rank, marks}] of the text, sorted, each in the colour of its
+  // level, and what was not read from `readEnd` on.
   cut(spans, readEnd = this.#text.length) {
     const pieces = piecesOf(this.#blocks, spans);
     this.#elements = spans.map(() => []);
+    this.#chosen = -1;
     return this.#each(this.#blocks.length, (i) => {
       const [begin, end] = this.#blocks[i];
+      const wasCut = this.#isCut[i];
+      this.#isCut[i] = pieces[i].length > 0 || readEnd < end;
+      if (!this.#isCut[i] && !wasCut) return;
       const parts = [];
       let at = begin;
       const plain = (to) => {
@@ -80,27 +98,18 @@ export class Reader {
       };
       for (const piece of pieces[i]) {
         plain(piece.begin);
+        const { level, rank, marks } = spans[piece.span];
         const element = document.createElement('span');
+        element.className = `h${level}`;
         element.dataset.span = piece.span;
-        element.textContent = this.#text.slice(piece.begin, piece.end);
+        if (this.#elements[piece.span].length === 0) element.dataset.rank = rank;
+        element.append(...markedNodes(this.#text, piece.begin, piece.end, marks));
         this.#elements[piece.span].push(element);
         parts.push(element);
         at = piece.end;
       }
       plain(end);
       this.#rows[i].replaceChildren(...parts);
-    });
-  }
-
-  // A level of colour for each span, and the ranks (span -> 1, 2, ...) of the best ones.
-  colour(levels, ranks) {
-    return this.#each(this.#elements.length, (i) => {
-      const rank = ranks.get(i);
-      this.#elements[i].forEach((element, piece) => {
-        element.className = `h${levels[i]}${i === this.#chosen ? ' chosen' : ''}`;
-        if (rank !== undefined && piece === 0) element.dataset.rank = rank;
-        else delete element.dataset.rank;
-      });
     });
   }
 

@@ -4,12 +4,11 @@
 // Why there is no answer. `kind`: key | size | busy | away | late | missing | refused | gone.
 // `detail` holds the server's own words, `retryAfter` seconds.
 export class Refusal extends Error {
-  constructor(kind, message, { detail = '', retryAfter = 0, code = '' } = {}) {
+  constructor(kind, message, { detail = '', retryAfter = 0 } = {}) {
     super(message);
     this.kind = kind;
     this.detail = detail;
     this.retryAfter = retryAfter;
-    this.code = code;
   }
 }
 
@@ -34,12 +33,19 @@ async function refusalOf(response) {
   return new Refusal(isFull ? kind : 'size', isFull ? message : 'The text is more than this server takes on at once.', {
     detail: String(error.message ?? '').trim(),
     retryAfter,
-    code: String(error.status ?? error.code ?? ''),
   });
 }
 
+// How long the server keeps a text for this page, in seconds.
+const kKeptFor = 3600;
+// Such a refusal is of keeping and not of the text, or it comes again where the text is sent with
+// the question.
+const kNotKept = ['refused', 'size', 'missing'];
+
 export class Server {
   key = '';  // a bearer key; held in memory and nowhere else
+  // By the tokens of a span, which are of a collection: {name, text, until}.
+  #kept = new Map();
 
   async #call(path, options = {}) {
     const headers = { Accept: 'application/json', ...options.headers };
@@ -66,10 +72,53 @@ export class Server {
     return this.#call('model', { signal });
   }
 
-  // EncodeResponse. Where the model pools one token, which says nothing of a span, it is asked
-  // again for the mean; the answer then has pooledAsMean.
-  async encode(text, options, { model, signal } = {}) {
-    const body = JSON.stringify({ inputs: [{ text }], options });
+  // Whether the text was read before, so that a search reads the question alone.
+  isKept(text, { spanTokens }) {
+    const kept = this.#kept.get(spanTokens);
+    return kept !== undefined && kept.text === text && performance.now() < kept.until;
+  }
+
+  // What answers the question in the text: an answer of POST /search with the text as its one
+  // document, {results: [{spans, ...}], ...}, and `readNow`: whether the text was read for it. A
+  // server that keeps documents reads the text with the first question, and keeps it for the next.
+  async search(text, question, options, { model, signal } = {}) {
+    const { spanTokens, truncation, ...ofSearch } = options;
+    for (const isLast of [false, true]) {
+      const readNow = !this.isKept(text, options);
+      const put = readNow ? await this.#keep(text, options, { model, signal }) : {};
+      if (put === null) break;
+      try {
+        const path = `collections/${this.#kept.get(spanTokens).name}/search`;
+        const answer = await this.#send(path, { query: question, options: ofSearch }, { model, signal });
+        return { ...answer, readNow, timings: sumOf(answer.timings, put.timings) };
+      } catch (error) {
+        // It is there no more: the server began anew, or somebody deleted it.
+        if (error.kind !== 'missing' || isLast) throw error;
+        this.#kept.delete(spanTokens);
+      }
+    }
+    const answer = await this.#send('search', { query: question, documents: [text], options }, { model, signal });
+    return { ...answer, readNow: true };
+  }
+
+  // Has the server read the text; null where it keeps none.
+  async #keep(text, { spanTokens, truncation }, { model, signal }) {
+    if (Number(model?.limits?.maxCollectionBytes ?? 0) === 0) return null;
+    const name = this.#kept.get(spanTokens)?.name ?? `page-${randomName()}`;
+    const options = { truncation, spanTokens, ttlSeconds: kKeptFor };
+    try {
+      const until = performance.now() + 900 * kKeptFor;
+      const put = await this.#send(`collections/${name}/documents`, { documents: [{ id: 'text', text }], options }, { model, signal, method: 'PUT' });
+      this.#kept.set(spanTokens, { name, text, until });
+      return put;
+    } catch (error) {
+      if (kNotKept.includes(error.kind)) return null;
+      throw error;
+    }
+  }
+
+  async #send(path, message, { model, signal, method = 'POST' }) {
+    const body = JSON.stringify(message);
     const limits = model?.limits ?? {};
     const most = Number(limits.maxRequestBytes ?? 0);
     // The text has more bytes than characters, so most texts need not be measured.
@@ -79,16 +128,16 @@ export class Server {
     // As long as the server waits at most: whoever does not want to has a button that stops it.
     const patience = Number(limits.maxDeadlineSeconds ?? 0);
     const headers = patience > 0 ? { 'x-request-timeout': String(patience) } : {};
-    try {
-      return await this.#call('encode', { method: 'POST', body, headers, signal });
-    } catch (error) {
-      const unpooled = error instanceof Refusal && error.kind === 'refused' && options.pooling === undefined &&
-        /pool/i.test(error.detail) && (/precondition/i.test(error.code) || /span/i.test(error.detail));
-      if (!unpooled) throw error;
-      const answer = await this.encode(text, { ...options, pooling: 'POOLING_MEAN' }, { model, signal });
-      return { ...answer, pooledAsMean: true };
-    }
+    return this.#call(path, { method, body, headers, signal });
   }
+}
+
+const randomName = () => [...crypto.getRandomValues(new Uint8Array(8))].map((byte) => byte.toString(16).padStart(2, '0')).join('');
+
+// Of two calls that followed one another.
+function sumOf(timings = {}, others = {}) {
+  const names = new Set([...Object.keys(timings), ...Object.keys(others)]);
+  return Object.fromEntries([...names].map((name) => [name, Number(timings[name] ?? 0) + Number(others[name] ?? 0)]));
 }
 
 export function sizeOf(bytes) {
@@ -97,8 +146,3 @@ export function sizeOf(bytes) {
   }
   return `${bytes} bytes`;
 }
-
-// The prompts of sentence-transformers: the first of these names that the model has.
-const promptOf = (model, names) => names.find((name) => (model.promptNames ?? []).includes(name));
-export const promptOfQuestion = (model) => promptOf(model, ['query']);
-export const promptOfText = (model) => (model.defaultPromptName ? undefined : promptOf(model, ['document', 'passage', 'corpus']));

@@ -1,5 +1,6 @@
 // Places in a text: the server counts characters (Unicode code points) and bytes of UTF-8, a page
 // counts units of UTF-16. And how a long text is cut into blocks for the screen. No page in here.
+import { inSlices } from './slices.js';
 
 // What can be sent and shown: line ends are \n, and half a surrogate pair becomes U+FFFD.
 export function normalise(text) {
@@ -29,6 +30,27 @@ export class Places {
     }
     return this.#at;
   }
+}
+
+const kWalk = 100_000;  // characters or bytes of a step
+
+// Many places at once, in any order, which come back in theirs. One walk over the text, in slices.
+export async function placesOf(text, unit, wanted) {
+  const steps = [];  // [place, index in `wanted`]
+  let last = 0;
+  for (const index of [...wanted.keys()].sort((a, b) => wanted[a] - wanted[b])) {
+    for (last += kWalk; last < wanted[index]; last += kWalk) steps.push([last, -1]);
+    last = wanted[index];
+    steps.push([last, index]);
+  }
+  const places = new Places(text, unit);
+  const out = new Array(wanted.length);
+  await inSlices(steps.length, (i) => {
+    const [place, index] = steps[i];
+    const at = places.of(place);
+    if (index >= 0) out[index] = at;
+  });
+  return out;
 }
 
 // Ranges [begin, end) of the text, of about `size` units each, that end behind a blank line where
@@ -69,6 +91,25 @@ export function piecesOf(blocks, spans) {
     done = Math.max(done, end);
   });
   return out;
+}
+
+// Range [begin, end) of the text in parts {text, mark}: `mark` is the one of `marks` that a part
+// belongs to, or undefined. `marks`: [{begin, end}], ascending and apart.
+export function partsOf(text, begin, end, marks) {
+  const parts = [];
+  let at = begin;
+  const add = (to, mark) => {
+    if (to > at) parts.push({ text: text.slice(at, to), mark });
+    at = Math.max(at, to);
+  };
+  for (const mark of marks) {
+    if (mark.end <= at) continue;
+    if (mark.begin >= end) break;
+    add(mark.begin);
+    add(Math.min(mark.end, end), mark);
+  }
+  add(end);
+  return parts;
 }
 
 // A line that tells a span from others: one line, at most `most` characters, cut behind a word.

@@ -116,6 +116,16 @@ class EncodeTest(unittest.TestCase):
             self.assertEqual((made.documents_tokens, made.query_truncated), (answer.documents_tokens, False))
             self.assertGreater(made.timings.total, 0)
         self.assertEqual(len(client.search("lease", list(texts.values()), limit=2, spans=1, lexical_weight=0, token_weighting="equal")), 2)
+        self.assertEqual(made[0].spans[0].best_tokens, [])
+        made = client.search("der é trois?", texts, best_tokens=True)
+        self.assertEqual(made[0].id, "é")
+        span = made[0].spans[0]
+        self.assertAlmostEqual(sum(best.weight * best.similarity for best in span.best_tokens), span.similarity, 5)
+        best = next(best for best in span.best_tokens if "trois" in best.query_text)
+        self.assertEqual((best.text.strip(), texts["é"][slice(*best.characters)]), ("trois", best.text))
+        self.assertEqual(texts["é"].encode()[slice(*best.bytes)].decode(), best.text)
+        self.assertEqual("der é trois?"[slice(*best.query_characters)], best.query_text)
+        self.assertEqual("der é trois?".encode()[slice(*best.query_bytes)].decode(), best.query_text)
         with self.assertRaises(longspan.InvalidArgument) as raised:
             client.search("lease", [("a", "a text"), ("b", "")])
         self.assertEqual((raised.exception.index, raised.exception.id), (1, "b"))
@@ -257,6 +267,25 @@ class TokensTest(unittest.TestCase):
         np.testing.assert_allclose(small.to_float32(), np.concatenate(wanted), rtol=0, atol=0.05)
         with self.assertRaises(longspan.InvalidArgument):
             client.encode_tokens("")
+
+    def test_neighbours_become_one_vector(self):
+        text = "every token has a vector of its own " * 200
+        rows = client.encode_tokens(text)
+        self.assertTrue((rows.tokens_per_vector == 1).all())
+        np.testing.assert_array_equal(rows.tokens, rows.all_tokens)
+        self.assertEqual(rows.tokens_of(-1).tolist(), [1601])
+        for made in (client.encode_tokens(text, token_pooling=4), in_loop(lambda c: c.encode_tokens(text, token_pooling=4))):
+            self.assertEqual((len(made), made.tokens_used), (401, 1602))
+            np.testing.assert_array_equal(made.tokens, np.arange(0, 1602, 4))
+            np.testing.assert_array_equal(made.all_tokens, np.arange(1602))
+            self.assertEqual(made.tokens_per_vector.tolist(), [4] * 400 + [2])
+            self.assertEqual((made.tokens_of(1).tolist(), made.tokens_of(-1).tolist()), ([4, 5, 6, 7], [1600, 1601]))
+            wanted = [rows.vectors[made.tokens_of(i)].mean(0) for i in range(len(made))]
+            np.testing.assert_allclose(made.vectors, wanted, rtol=0, atol=2e-5)
+        with self.assertRaisesRegex(longspan.InvalidArgument, "token_pooling is 3"):
+            client.encode_tokens(text, token_pooling=3)
+        with self.assertRaisesRegex(longspan.InvalidArgument, "only EncodeTokens"):
+            client.encode(text, token_pooling=2)
 
     def test_tokens_tell_where_they_stand(self):
         texts = ["Zoë pays", "in full"]

@@ -145,5 +145,51 @@ TEST_F(LateInteractionTest, ARowOfZeros_IsSimilarToNothing) {
   EXPECT_EQ(passages[0].score, 0.0f);
 }
 
+TEST_F(LateInteractionTest, TheBestToken_IsTheRowWithTheLargestCosine) {
+  std::vector<float> weights = Alike(19);
+  weights[5] = weights[18] = 0.0f;
+  for (const int64_t rows : {1, 2, 63, 64, 65, 200}) {
+    const std::vector<float> text = Rows(rows + 7, random_), question = Rows(19, random_);
+    const auto best = BestTokens({question.data(), 19, kWidth}, weights, Matrix(text), 7, rows + 7);
+    ASSERT_EQ(best.size(), 17u);
+    for (size_t i = 0; i < best.size(); ++i) {
+      EXPECT_EQ(best[i].token, static_cast<int64_t>(i < 5 ? i : i + 1)) << "in order";
+      EXPECT_EQ(best[i].weight, weights[0]);
+      const float* asked = &question[best[i].token * kWidth];
+      double most = -1;
+      for (int64_t row = 7; row < rows + 7; ++row)
+        most = std::max(most, Cosine(asked, &text[row * kWidth]));
+      ASSERT_GE(best[i].row, 7);
+      ASSERT_LT(best[i].row, rows + 7);
+      // int8 vectors of 30 values: of two rows that are as similar it may be either.
+      EXPECT_NEAR(Cosine(asked, &text[best[i].row * kWidth]), most, 8e-3) << rows;
+      EXPECT_NEAR(best[i].similarity, most, 8e-3) << rows;
+    }
+  }
+}
+
+TEST_F(LateInteractionTest, BestTokens_MakeTheScoreOfTheirPassage) {
+  const std::vector<float> text = Rows(40, random_), question = Rows(21, random_);
+  std::vector<float> weights(21);
+  for (float& weight : weights) weight = std::uniform_real_distribution<float>(0, 0.1f)(random_);
+  const LateQuestion packed(question.data(), 21, kWidth);
+  const TokenMatrix matrix = Matrix(text);
+  for (const Passage& passage : Score(packed, matrix, 0, 40, 8, weights)) {
+    float sum = 0.0f;
+    for (const BestToken& best : BestTokens(packed, weights, matrix, passage.begin, passage.end))
+      sum += best.weight * best.similarity;
+    EXPECT_NEAR(sum, passage.score, 1e-6) << passage.begin;
+  }
+}
+
+TEST_F(LateInteractionTest, OfRowsThatAreAlike_TheFirstIsTheBest) {
+  std::vector<float> text = Rows(100, random_);
+  for (const int64_t row : {30, 70, 71})
+    std::copy_n(text.begin() + 90 * kWidth, kWidth, text.begin() + row * kWidth);
+  const LateQuestion question(text.data() + 90 * kWidth, 1, kWidth);
+  EXPECT_EQ(BestTokens(question, Alike(1), Matrix(text), 0, 100).front().row, 30);
+  EXPECT_EQ(BestTokens(question, Alike(1), Matrix(text), 31, 100).front().row, 70);
+}
+
 }  // namespace
 }  // namespace longspan

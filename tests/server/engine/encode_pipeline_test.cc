@@ -119,6 +119,29 @@ TEST_F(EncodePipelineTest, Submit_ReservesRoomForTokenVectors_OrRefuses) {
   EXPECT_EQ(admission_.backlog().token_vector_bytes, 0);
 }
 
+TEST_F(EncodePipelineTest, Submit_ReservesNoMoreThanThePooledVectorsTake) {
+  auto buffer = std::make_shared<TokenVectorBuffer>(10, nullptr, TokenPooling{.factor = 4});
+  EncodeInput input{.text = std::string(90, 'a')};
+  input.truncation = Truncation::kHeadTail;
+  input.max_tokens = 50;
+  input.token_pooling = 4;
+  input.options.document_vector = false;
+  input.options.token_sink = [buffer](int64_t first, int64_t count, const float* values) {
+    buffer->Push(first, count, 8, values);
+  };
+  Submit(1, std::move(input), absl::InfiniteDuration(), buffer);
+  while (admission_.backlog().token_vector_bytes == 0) absl::SleepFor(absl::Milliseconds(1));
+  // 25 tokens on each side of the gap: 7 groups each, of 8 floats.
+  EXPECT_EQ(admission_.backlog().token_vector_bytes, 14 * 32);
+  const std::vector<float> rows(50 * 8);
+  buffer->Push(0, 50, 8, rows.data());
+  buffer->End();
+  EXPECT_EQ(buffer->num_rows(), 14);
+  while (buffer->TryPop()) {
+  }
+  EXPECT_EQ(admission_.backlog().token_vector_bytes, 0);
+}
+
 TEST_F(EncodePipelineTest, Submit_AnswersWordsAlone_WithoutAPass) {
   EncodeInput input{.text = "one two one"};
   input.options.document_vector = false;

@@ -25,6 +25,12 @@ TEST_F(KeptTokensTest, Ids_AreThoseOfPrefixKeptRangesAndSuffix) {
   EXPECT_EQ(Kept().body(), (TokenRange{1, 6}));
 }
 
+TEST_F(KeptTokensTest, Gap_IsWhereTheMiddleIsMissing) {
+  EXPECT_EQ(Kept().gap(), 3);
+  EXPECT_EQ(KeptTokens(layout_, {{1, 3}}).gap(), 0) << "the end is missing";
+  EXPECT_EQ(KeptTokens(layout_, {{1, 2}, {6, 6}}).gap(), 0) << "room for one token alone";
+}
+
 TEST_F(KeptTokensTest, Map_FollowsTheExampleOfTheHeader) {
   EXPECT_EQ(Kept().Map({2, 6}), (TokenRange{2, 4}));
 }

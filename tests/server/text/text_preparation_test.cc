@@ -210,6 +210,17 @@ TEST_F(TextPreparationTest, TruncationKeepsSpecialTokensAndSaysWhichBytesWereRea
   EXPECT_EQ(Prepare(5)->tokens_total, 8);
 }
 
+TEST_F(TextPreparationTest, TheGapThatHeadTailLeaves_IsKnown) {
+  input_.truncation = Truncation::kHeadTail;
+  EXPECT_EQ(Prepare(5)->gap, 3) << "[CLS] 101 102 and 106";
+  EXPECT_EQ(Prepare(3)->gap, 0) << "[CLS] 101 [SEP]";
+  EXPECT_EQ(Prepare(8)->gap, 0) << "all of the text";
+  for (const auto other : {Truncation::kHead, Truncation::kTail, Truncation::kWindows}) {
+    input_.truncation = other;
+    EXPECT_EQ(Prepare(5)->gap, 0);
+  }
+}
+
 TEST_F(TextPreparationTest, WindowsOverlapAndWeighTheirTokens) {
   input_.truncation = Truncation::kWindows;
   input_.window_overlap = 1;

@@ -106,6 +106,24 @@ TEST_F(EncodeRequestTest, OptionsHoldForEveryInput) {
   for (const EncodeInput& input : decoded->inputs) EXPECT_EQ(input.options.dimensions, 3);
 }
 
+TEST_F(EncodeRequestTest, TokensArePooled_OnlyWhereTheirVectorsAreTheAnswer) {
+  request_.add_inputs()->set_text("one");
+  for (const uint32_t factor : {0, 1}) {
+    request_.mutable_options()->set_token_pooling(factor);
+    EXPECT_TRUE(Decode().ok());
+  }
+  for (const uint32_t factor : {2, 4}) {
+    request_.mutable_options()->set_token_pooling(factor);
+    ExpectRefused(
+        Decode().status(), kInvalid, "options.token_pooling",
+        absl::StrCat("is ", factor,
+                     "; allowed: 1, as only EncodeTokens answers with the vectors of tokens"));
+  }
+  request_.mutable_options()->set_token_pooling(3);
+  ExpectRefused(Decode().status(), kInvalid, "options.token_pooling",
+                "is 3; allowed: 1, 2, 4, 0 = 1");
+}
+
 class TokensRequestTest : public RequestDecoderTest {
  protected:
   TokensRequestTest() { request_.mutable_input()->set_text("text"); }
@@ -156,6 +174,30 @@ TEST_F(TokensRequestTest, EveryOtherTruncationIsTaken) {
     options().set_truncation(truncation);
     EXPECT_TRUE(Decode().ok()) << truncation;
   }
+}
+
+TEST_F(TokensRequestTest, Pooling_Is1Or2Or4_AndOfDocumentsAlone) {
+  for (const auto& [given, factor] :
+       std::vector<std::pair<uint32_t, int32_t>>{{0, 1}, {1, 1}, {2, 2}, {4, 4}}) {
+    options().set_token_pooling(given);
+    const auto input = Decode();
+    ASSERT_TRUE(input.ok()) << input.status();
+    EXPECT_EQ(input->token_pooling, factor);
+  }
+  for (const uint32_t given : {3U, 5U, 8U, 0xFFFFFFFFU, 0x80000002U}) {
+    options().set_token_pooling(given);
+    ExpectRefused(Decode().status(), kInvalid, "options.token_pooling",
+                  absl::StrCat("is ", given, "; allowed: 1, 2, 4, 0 = 1"));
+  }
+  model_.multi_vector.emplace();
+  options().set_token_pooling(4);
+  options().set_text_role(v1::TEXT_ROLE_DOCUMENT);
+  EXPECT_TRUE(Decode().ok());
+  options().set_text_role(v1::TEXT_ROLE_QUERY);
+  ExpectRefused(Decode().status(), kInvalid, "options.token_pooling",
+                "is 4 with TEXT_ROLE_QUERY; allowed: 1, a query keeps the vector of each token");
+  options().set_token_pooling(1);
+  EXPECT_TRUE(Decode().ok());
 }
 
 TEST_F(TokensRequestTest, SpansAreRefused) {

@@ -64,6 +64,7 @@ TEST_F(SearchDecoderTest, DefaultsAreThoseThatWereMeasured) {
   EXPECT_EQ(ranking.bm25.b, 0.75);
   EXPECT_EQ(request->settings.cell_tokens, 32);
   EXPECT_EQ(request->settings.weights, QueryWeights::kIdf);
+  EXPECT_FALSE(request->settings.best_tokens);
   EXPECT_EQ(request->query.options.text_role, TextRole::kQuery);
   EXPECT_EQ(request->documents[0].options.text_role, TextRole::kDocument);
 }
@@ -82,6 +83,7 @@ TEST_F(SearchDecoderTest, EveryOptionIsRead) {
   options().set_window_overlap_tokens(5);
   options().set_max_tokens(50);
   options().set_query_truncation(v1::TRUNCATION_TAIL);
+  options().set_best_tokens(true);
   const auto request = Decode();
   ASSERT_TRUE(request.ok()) << request.status();
   const RankingOptions& ranking = request->settings.ranking;
@@ -94,6 +96,7 @@ TEST_F(SearchDecoderTest, EveryOptionIsRead) {
   EXPECT_EQ(request->settings.cell_tokens, 50);
   EXPECT_EQ(request->settings.weights, QueryWeights::kEqual);
   EXPECT_EQ(request->settings.language, "german");
+  EXPECT_TRUE(request->settings.best_tokens);
   EXPECT_EQ(request->query.truncation, Truncation::kTail);
   EXPECT_EQ(request->query.max_tokens, kMaxQueryTokens);
   EXPECT_EQ(request->documents[0].truncation, Truncation::kWindows);

@@ -18,10 +18,10 @@ from ._collections import AsyncCollection, Collection, CollectionInfo, PutResult
 from ._errors import (Cancelled, DeadlineExceeded, DeadlineUnreachable, FailedPrecondition, InvalidArgument, LongspanError,
                       NotFound, PermissionDenied, ResourceExhausted, Unauthenticated, Unavailable)
 from ._requests import Input, Lexical
-from ._search import SearchResult, SearchResults, SearchSpan
+from ._search import BestToken, SearchResult, SearchResults, SearchSpan
 
 __version__ = _version("longspan")
-__all__ = ["AsyncClient", "AsyncCollection", "Cancelled", "Client", "Collection", "CollectionInfo", "DeadlineExceeded", "DeadlineUnreachable", "Encodings", "FailedPrecondition",
+__all__ = ["AsyncClient", "AsyncCollection", "BestToken", "Cancelled", "Client", "Collection", "CollectionInfo", "DeadlineExceeded", "DeadlineUnreachable", "Encodings", "FailedPrecondition",
            "Input", "InvalidArgument", "LayerAttention", "Lexical", "LexicalVector", "Limits", "LongspanError", "ModelInfo", "NotFound", "PermissionDenied", "PutResult", "PutResults",
            "ResourceExhausted",
            "SearchResult", "SearchResults", "SearchSpan", "Spans", "StreamAnswer", "Timings", "TokenVectors", "TokenizedText", "Unauthenticated", "Unavailable"]

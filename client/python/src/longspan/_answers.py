@@ -234,13 +234,18 @@ def spans(response: Any, text: Union[str, None]) -> Spans:
 class TokenVectors(_HasVectors):
     """A vector of each token of one text, special tokens included.
 
-    vectors       [n, dimensions], n = tokens_used but for multi-vector models; binary as in
-                  Encodings
-    tokens        [n] index of each vector's token: those of a multi-vector model have gaps where it
-                  leaves tokens out, and go on behind tokens_used where it expands a query
+    vectors       [n, dimensions], n = tokens_used but for multi-vector models and with
+                  token_pooling; binary as in Encodings
+    tokens        [n] index of each vector's token, with token_pooling of its first one: those of a
+                  multi-vector model have gaps where it leaves tokens out, and go on behind
+                  tokens_used where it expands a query
     scales        [n] with int8, else None
     tokens_total, tokens_used, truncated, used_text, timings
                   of the text, as in Encodings
+    tokens_per_vector
+                  [n] of how many tokens each vector is the mean: 1 without token_pooling
+    all_tokens    [sum of tokens_per_vector] indices of these tokens, vector after vector; tokens_of
+                  gives those of one
     """
 
     vectors: Vectors
@@ -251,9 +256,16 @@ class TokenVectors(_HasVectors):
     truncated: bool
     used_text: IntArray
     timings: Timings
+    tokens_per_vector: IntArray
+    all_tokens: IntArray
 
     def __len__(self) -> int:
         return len(self.vectors)
+
+    def tokens_of(self, i: int) -> IntArray:
+        """Indices of the tokens of which vector `i` is the mean; of its one token."""
+        end = int(self.tokens_per_vector[: range(len(self))[i] + 1].sum())
+        return self.all_tokens[end - int(self.tokens_per_vector[i]):end]
 
 
 class TokenVectorsReader:
@@ -266,6 +278,7 @@ class TokenVectorsReader:
         self._array: Any = None
         self._scales: list[bytes] = []
         self._tokens: list[IntArray] = []
+        self._counts: list[IntArray] = []
         self._last: Any = None
 
     def take(self, message: Any) -> None:
@@ -286,6 +299,7 @@ class TokenVectorsReader:
         if not message.token_ranges:
             self._tokens.append(np.arange(message.first_token, message.first_token + count, dtype=np.int64))
         self._tokens.extend(np.arange(one.begin, one.end, dtype=np.int64) for one in message.token_ranges)
+        self._counts.append(np.array(message.tokens_per_vector, np.int64) if message.tokens_per_vector else np.ones(count, np.int64))
 
     def done(self) -> TokenVectors:
         if self._array is None:
@@ -294,8 +308,11 @@ class TokenVectorsReader:
             self._array.resize((self._rows, self._array.shape[1]), refcheck=False)
         last = self._last
         scales = np.frombuffer(bytearray().join(self._scales), "<f4") if last.format == _INT8 else None
-        return TokenVectors(self._array, np.concatenate(self._tokens), scales, last.tokens_total, last.tokens_used, last.truncated, _pairs(last.used_text),
-                            Timings.of(last.timings))
+        tokens, counts = np.concatenate(self._tokens), np.concatenate(self._counts)
+        if counts.sum() != len(tokens):
+            raise ValueError(f"the server sent {len(tokens)} tokens for vectors of {counts.sum()}")
+        return TokenVectors(self._array, tokens[np.cumsum(counts) - counts], scales, last.tokens_total, last.tokens_used, last.truncated,
+                            _pairs(last.used_text), Timings.of(last.timings), counts, tokens)
 
 
 class StreamAnswer:

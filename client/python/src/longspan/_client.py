@@ -146,7 +146,8 @@ class Client:
     def encode_tokens(self, text: Content, *, timeout: Optional[float] = None, **options: Unpack[EncodeOptions]) -> TokenVectors:
         """A vector for each token of one text.
 
-        They are normalised only with normalize=True, those of a multi-vector model as it says.
+        They are normalised only with normalize=True, those of a multi-vector model as it says. With
+        token_pooling=2 or 4 so many neighbours become one vector, their mean.
         """
         request = contract.EncodeTokensRequest(input=requests.input_message(text), options=requests.options_message(options, self._answer_bytes))
         reader = answers.TokenVectorsReader(len(request.input.token_ids.ids) or len(request.input.text) // 3)

@@ -51,6 +51,7 @@ if TYPE_CHECKING:
         bm25_b: Optional[float]
         query_truncation: Optional[Truncation]  # of a question above 512 tokens; default "reject"
         query_prompt: Optional[str]  # name of one of the model's prompts
+        best_tokens: Optional[bool]  # whether spans have theirs; default False
 
 
 # Each option's field in the contract, and its enum.

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
         num_hashes: Optional[int]  # of models with LSH attention, as is hash_seed
         hash_seed: Optional[int]
         role: Optional[Role]  # of multi-vector models; default "document"
+        token_pooling: Optional[int]  # of encode_tokens: 2 or 4 neighbours become one vector
         lexical: Optional[Lexical]  # a lexical vector of each text and span beside its vector
         dense: Optional[bool]  # of encode, encode_stream: False with lexical = without the vector
 
@@ -155,6 +156,7 @@ _OPTIONS = {
     "num_hashes": ("num_hashes", ""),
     "hash_seed": ("hash_seed", ""),
     "role": ("text_role", "TextRole"),
+    "token_pooling": ("token_pooling", ""),
     "lexical": ("lexical", ""),
     "dense": ("include_document_vector", ""),
 }

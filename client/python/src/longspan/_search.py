@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         query_truncation: Optional[Truncation]  # of a question above 512 tokens; default "reject"
         query_prompt: Optional[str]  # names of the model's prompts
         document_prompt: Optional[str]
+        best_tokens: Optional[bool]  # whether spans have theirs; default False
 
 
 # Each option's field in the contract, and its enum.
@@ -53,6 +54,7 @@ _OPTIONS = {
     "query_truncation": ("query_truncation", "Truncation"),
     "query_prompt": ("query_prompt_name", ""),
     "document_prompt": ("document_prompt_name", ""),
+    "best_tokens": ("best_tokens", ""),
 }
 
 
@@ -80,6 +82,31 @@ def _pair(range: Any) -> tuple[int, int]:
 
 
 @dataclasses.dataclass(frozen=True)
+class BestToken:
+    """A token of the question, and the token of a passage that is most similar to it.
+
+    query_bytes, query_characters
+                where the first one stands in the question, as (begin, end); None for a token that
+                it does not hold: a special one, one of a prompt or of the model's expansion
+    bytes, characters
+                where the second one stands in the document
+    similarity  their cosine
+    weight      what the question's token counts; those of all tokens have the sum 1
+    query_text, text
+                what the two say; the second one is None in a collection, which keeps no texts
+    """
+
+    query_bytes: Optional[tuple[int, int]]
+    query_characters: Optional[tuple[int, int]]
+    bytes: tuple[int, int]
+    characters: tuple[int, int]
+    similarity: float
+    weight: float
+    query_text: str
+    text: Optional[str]
+
+
+@dataclasses.dataclass(frozen=True)
 class SearchSpan:
     """A passage of a document.
 
@@ -88,6 +115,7 @@ class SearchSpan:
     score       among all passages of all documents of this answer
     similarity  of the question's tokens to it, from -1 to 1
     text        what it says; None in a collection, which keeps no texts
+    best_tokens with best_tokens=True one for each token of the question that counts
     """
 
     bytes: tuple[int, int]
@@ -96,6 +124,7 @@ class SearchSpan:
     score: float
     similarity: float
     text: Optional[str]
+    best_tokens: list[BestToken]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -150,13 +179,26 @@ class SearchResults:
         return self.results[i]
 
 
+def _said(text: Optional[str], characters: Any) -> Optional[str]:
+    return None if text is None else text[characters.begin:characters.end]
+
+
+def _best_token(query: str, text: Optional[str], found: Any) -> BestToken:
+    place = found.characters
+    is_asked = found.HasField("query_characters")
+    asked = found.query_characters
+    return BestToken(_pair(found.query_bytes) if is_asked else None, _pair(asked) if is_asked else None, _pair(found.bytes), _pair(place),
+                     found.similarity, found.weight, query[asked.begin:asked.end], _said(text, place))
+
+
 def search_results(request: Any, response: Any) -> SearchResults:
     """The answer, with the texts of its spans out of the request."""
     results = []
     for found in response.results:
-        text = request.documents[found.index].text if request.documents else ""
+        text = request.documents[found.index].text if request.documents else None
         spans = [SearchSpan(_pair(s.bytes), _pair(s.characters), _pair(s.tokens), s.score, s.similarity,
-                            text[s.characters.begin:s.characters.end] or None) for s in found.spans]
+                            _said(text, s.characters), [_best_token(request.query, text, best) for best in s.best_tokens])
+                 for s in found.spans]
         results.append(SearchResult(found.index, found.id, found.score, found.similarity, found.bm25, spans, found.tokens_total,
                                     found.tokens_used, found.truncated))
     return SearchResults(results, response.query_tokens, response.query_truncated, response.documents_tokens,
