@@ -263,25 +263,24 @@ TEST_F(RecordFileTest, Rewritten_HoldsThePutsAlone_AndTheOldFileIsReadOn) {
 
 TEST_F(RecordFileTest, ADiskThatIsFull_RefusesTheBatch_AndTheNextIsWritten) {
   WriteThreeBatches();
-  EXPECT_EXIT(
-      {
-        signal(SIGXFSZ, SIG_IGN);
-        const RecordFile::Opened opened = Open();
-        const rlimit limit = {ends_.back() + 5000, ends_.back() + 5000};
-        setrlimit(RLIMIT_FSIZE, &limit);
-        const std::string large(6000, 'z');
-        const std::vector<RecordFile::Put> puts = {{"d", Bytes(first_)}, {"e", Bytes(large)}};
-        const auto refused = opened.file->Append({.puts = puts});
-        Require(absl::IsResourceExhausted(refused.status()), "the code is RESOURCE_EXHAUSTED");
-        Require(refused.status().message().find("File too large") != std::string::npos,
-                "the message says why");
-        Require(std::filesystem::file_size(path_) == ends_.back(), "the file is cut back");
-        const auto rewritten = opened.file->Rewrite(puts);
-        Require(absl::IsResourceExhausted(rewritten.status()), "nor is a new file written");
-        Require(opened.file->Append({.puts = std::span(puts).first(1)}).ok(), "a small one fits");
-        std::_Exit(0);
-      },
-      testing::ExitedWithCode(0), "");
+  const auto in_child = [&] {
+    signal(SIGXFSZ, SIG_IGN);
+    const RecordFile::Opened opened = Open();
+    const rlimit limit = {ends_.back() + 5000, ends_.back() + 5000};
+    setrlimit(RLIMIT_FSIZE, &limit);
+    const std::string large(6000, 'z');
+    const std::vector<RecordFile::Put> puts = {{"d", Bytes(first_)}, {"e", Bytes(large)}};
+    const auto refused = opened.file->Append({.puts = puts});
+    Require(absl::IsResourceExhausted(refused.status()), "the code is RESOURCE_EXHAUSTED");
+    Require(refused.status().message().find("File too large") != std::string::npos,
+            "the message says why");
+    Require(std::filesystem::file_size(path_) == ends_.back(), "the file is cut back");
+    const auto rewritten = opened.file->Rewrite(puts);
+    Require(absl::IsResourceExhausted(rewritten.status()), "nor is a new file written");
+    Require(opened.file->Append({.puts = std::span(puts).first(1)}).ok(), "a small one fits");
+    std::_Exit(0);
+  };
+  EXPECT_EXIT(in_child(), testing::ExitedWithCode(0), "");
   State expected = states_.back();
   expected["d"] = {first_, absl::InfiniteFuture()};
   EXPECT_EQ(StateOf(Open()), expected);
@@ -290,43 +289,40 @@ TEST_F(RecordFileTest, ADiskThatIsFull_RefusesTheBatch_AndTheNextIsWritten) {
 
 TEST_F(RecordFileTest, ADiskThatFails_IsNotWrittenToAgain_AndReadOn) {
   WriteThreeBatches();
-  EXPECT_EXIT(
-      {
-        const RecordFile::Opened opened = Open();
-        Require(RefuseSystemCalls({SYS_fdatasync}, EIO), "the filter is in force");
-        const std::vector<RecordFile::Put> puts = {{"d", Bytes(first_)}};
-        const auto refused = opened.file->Append({.puts = puts});
-        Require(absl::IsInternal(refused.status()), "the code is INTERNAL");
-        const auto again = opened.file->Append({.puts = puts});
-        Require(absl::IsFailedPrecondition(again.status()), "the next is refused at once");
-        Require(absl::IsFailedPrecondition(opened.file->Rewrite(puts).status()),
-                "so is a new file");
-        Require(StateOf(opened) == states_.back(), "the texts are read on");
-        std::_Exit(0);
-      },
-      testing::ExitedWithCode(0), "");
+  const auto in_child = [&] {
+    const RecordFile::Opened opened = Open();
+    Require(RefuseSystemCalls({SYS_fdatasync}, EIO), "the filter is in force");
+    const std::vector<RecordFile::Put> puts = {{"d", Bytes(first_)}};
+    const auto refused = opened.file->Append({.puts = puts});
+    Require(absl::IsInternal(refused.status()), "the code is INTERNAL");
+    const auto again = opened.file->Append({.puts = puts});
+    Require(absl::IsFailedPrecondition(again.status()), "the next is refused at once");
+    Require(absl::IsFailedPrecondition(opened.file->Rewrite(puts).status()), "so is a new file");
+    Require(StateOf(opened) == states_.back(), "the texts are read on");
+    std::_Exit(0);
+  };
+  EXPECT_EXIT(in_child(), testing::ExitedWithCode(0), "");
   EXPECT_EQ(StateOf(Open()), states_.back());
 }
 
 TEST_F(RecordFileTest, AFileThatCannotBeCutBack_IsNotWrittenToAgain) {
   WriteThreeBatches();
-  EXPECT_EXIT(
-      {
-        signal(SIGXFSZ, SIG_IGN);
-        const RecordFile::Opened opened = Open();
-        const rlimit limit = {ends_.back() + 300, ends_.back() + 300};
-        setrlimit(RLIMIT_FSIZE, &limit);
-        Require(RefuseSystemCalls({SYS_ftruncate}, EIO), "the filter is in force");
-        const std::string large(6000, 'z');
-        const std::vector<RecordFile::Put> puts = {{"d", Bytes(large)}};
-        Require(!opened.file->Append({.puts = puts}).ok(), "the batch is refused");
-        const auto again = opened.file->Append({.puts = {}});
-        Require(absl::IsFailedPrecondition(again.status()), "the next is refused at once");
-        Require(again.status().message().find("until the server starts anew") != std::string::npos,
-                "the message says how long");
-        std::_Exit(0);
-      },
-      testing::ExitedWithCode(0), "");
+  const auto in_child = [&] {
+    signal(SIGXFSZ, SIG_IGN);
+    const RecordFile::Opened opened = Open();
+    const rlimit limit = {ends_.back() + 300, ends_.back() + 300};
+    setrlimit(RLIMIT_FSIZE, &limit);
+    Require(RefuseSystemCalls({SYS_ftruncate}, EIO), "the filter is in force");
+    const std::string large(6000, 'z');
+    const std::vector<RecordFile::Put> puts = {{"d", Bytes(large)}};
+    Require(!opened.file->Append({.puts = puts}).ok(), "the batch is refused");
+    const auto again = opened.file->Append({.puts = {}});
+    Require(absl::IsFailedPrecondition(again.status()), "the next is refused at once");
+    Require(again.status().message().find("until the server starts anew") != std::string::npos,
+            "the message says how long");
+    std::_Exit(0);
+  };
+  EXPECT_EXIT(in_child(), testing::ExitedWithCode(0), "");
   const RecordFile::Opened opened = Open();
   EXPECT_EQ(StateOf(opened), states_.back());
   EXPECT_NE(opened.note, "") << "the rest of the batch is cut now";
