@@ -54,7 +54,9 @@ void AddTokens(const v1::EncodeTokensResponse& part, std::vector<std::vector<int
     for (uint64_t i = 0; i < part.token_count(); ++i)
       tokens.push_back(static_cast<int64_t>(part.first_token() + i));
   }
-  if (!tokens.empty()) EXPECT_EQ(part.first_token(), static_cast<uint64_t>(tokens.front()));
+  if (!tokens.empty()) {
+    EXPECT_EQ(part.first_token(), static_cast<uint64_t>(tokens.front()));
+  }
   auto next = tokens.begin();
   for (uint64_t row = 0; row < part.token_count(); ++row) {
     const bool pooled = part.tokens_per_vector_size() > 0;
@@ -133,7 +135,9 @@ TEST(TokenPoolingTest, EachVectorIsTheMeanOfItsTokens_InEveryFormat) {
           for (size_t row = 0; row < pooled.tokens.size(); ++row) {
             float scale = 0;
             AppendPacked({pooled.values.data() + row * kWidth, kWidth}, format, &data, &scale);
-            if (format == VectorFormat::kInt8) ASSERT_EQ(packed.scales[row], scale);
+            if (format == VectorFormat::kInt8) {
+              ASSERT_EQ(packed.scales[row], scale);
+            }
           }
           ASSERT_EQ(packed.data, data) << "packed after it is pooled";
           ASSERT_EQ(packed.tokens, pooled.tokens);
