@@ -81,6 +81,9 @@ class Collections {
   // The clock of the expiries.
   absl::Time now() const { return options_.now(); }
 
+  // Of the clock by which documents expire.
+  absl::Time Now() const { return options_.now(); }
+
   struct Totals {
     int64_t collections = 0;  // with those that cannot be used
     int64_t unusable = 0;     // damaged, or of another model
