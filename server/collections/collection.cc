@@ -127,10 +127,10 @@ absl::Status Collection::CheckTexts(std::span<const PutText> texts) const {
 
 absl::StatusOr<PutCounts> Collection::Put(const CollectionSettings& settings,
                                           std::span<const PutText> texts, absl::Time expires) {
+  if (absl::Status status = CheckSettings(settings); !status.ok()) return status;
   if (absl::Status status = CheckTexts(texts); !status.ok()) return status;
   absl::MutexLock writing(&writing_);
   if (is_dropped()) return WasDropped();
-  if (absl::Status status = CheckSettings(settings); !status.ok()) return status;
   auto counts = PutLocked(texts, expires);
   if (counts.ok()) {
     state_ = State::kLive;
