@@ -269,8 +269,8 @@ absl::Status Server::OpenCollections() {
                                   &lines);
   LogCollections(lines);
   if (!opened.ok()) {
-    return absl::Status(opened.status().code(), absl::StrCat("collections-directory: ",
-                                                             opened.status().message()));
+    return absl::Status(opened.status().code(),
+                        absl::StrCat("collections-directory: ", opened.status().message()));
   }
   collections_ = *std::move(opened);
   parts_.collections = collections_.get();

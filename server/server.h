@@ -155,8 +155,8 @@ class Server {
   // Calls Watchdog::Look, IdleTrimmer::Look and HeapTrimmer::Look once a second.
   std::unique_ptr<Periodic> every_second_;
   std::unique_ptr<Periodic> tending_collections_;  // calls Collections::Maintain
-  std::unique_ptr<Periodic> watching_calls_;  // calls OpenCalls::Look
-  int64_t heap_at_rest_ = 0;                  // set before watching_calls_ starts
+  std::unique_ptr<Periodic> watching_calls_;       // calls OpenCalls::Look
+  int64_t heap_at_rest_ = 0;                       // set before watching_calls_ starts
   std::atomic<bool> workers_good_{true};
   std::atomic<bool> port_good_{true};
   std::once_flag gave_up_;

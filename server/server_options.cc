@@ -174,7 +174,8 @@ const std::vector<Setting>& Settings() {
        "kept documents of one key of --auth-keys-file; 0 = as --max-collection-bytes",
        Bytes(&O::max_collection_bytes_per_key, 0, kMost << 10)},
       {"collections-directory",
-       "folder where kept documents lie, a file a collection; none: in memory, gone with the server",
+       "folder where kept documents lie, a file a collection; none: in memory, gone with the "
+       "server",
        Text{&O::collections_directory}},
       {"collection-ttl", "how long a document is kept at most; 0 = until it is deleted",
        Time{&O::collection_ttl, absl::ZeroDuration(), absl::Hours(24) * 36500}},

@@ -87,7 +87,7 @@ struct ServerOptions {
   // is less (LoadServedModel).
   int64_t max_collection_bytes = 0;
   int64_t max_collection_bytes_per_key = 0;  // of those of one key; 0 = no bound of its own
-  std::string collections_directory;                     // empty = in memory
+  std::string collections_directory;         // empty = in memory
   absl::Duration collection_ttl = absl::ZeroDuration();  // longest that a document is kept; 0 = any
 
   // Life.

@@ -34,8 +34,8 @@ class KeptLexical {
   const KeptIndex& index_;
   const Bm25Options options_;
   double mean_length_ = 1.0;
-  std::vector<double> idf_;     // of the question's words
-  std::vector<Match> matches_;  // slots ascend
+  std::vector<double> idf_;            // of the question's words
+  std::vector<Match> matches_;         // slots ascend
   std::vector<uint32_t> first_match_;  // [slots + 1]
 };
 

@@ -143,9 +143,9 @@ SearchedDocument Search::Searched(const KeptText& text) const {
   for (const CellRun& run : text.cell_runs()) {
     cells.resize(run.cells * tokens);
     LargestCosines(*question_.rows, text.Rows(run.first_row, run.end_row, &scratch),
-                run.end_row - run.first_row, text.cell_tokens(), cells.data());
-    const auto passages = ScorePassages(cells, question_.weights, run.first_row, run.end_row,
-                                        text.cell_tokens());
+                   run.end_row - run.first_row, text.cell_tokens(), cells.data());
+    const auto passages =
+        ScorePassages(cells, question_.weights, run.first_row, run.end_row, text.cell_tokens());
     for (size_t i = 0; i < passages.size(); ++i) {
       document.passages.push_back(passages[i]);
       document.block_of.push_back(run.first_block + BlockOfPassage(static_cast<int64_t>(i)));
@@ -215,9 +215,9 @@ std::vector<uint32_t> Search::Choose(const Spread& late, const Spread& words) co
     for (const uint32_t slot : order) {
       const Scanned& one = scanned_[slot];
       if (late_weight == 0 && one.words == 0) continue;
-      scores.push_back({-late_weight * late.Standardised(one.late) -
-                            word_weight * words.Standardised(one.words),
-                        slot});
+      scores.push_back(
+          {-late_weight * late.Standardised(one.late) - word_weight * words.Standardised(one.words),
+           slot});
     }
     const size_t count = std::min(wanted, scores.size());
     std::nth_element(scores.begin(), scores.begin() + static_cast<ptrdiff_t>(count), scores.end());
@@ -256,8 +256,8 @@ std::vector<int64_t> Search::PassagesToRefine(const KeptText& one,
                     [&](int64_t a, int64_t b) { return passages[a].score > passages[b].score; });
   order.resize(count);
   if (!words.empty()) {
-    const auto best = static_cast<int64_t>(std::max_element(words.begin(), words.end()) -
-                                           words.begin());
+    const auto best =
+        static_cast<int64_t>(std::max_element(words.begin(), words.end()) - words.begin());
     for (const CellRun& run : one.cell_runs()) {
       if (best < run.first_block || best >= run.first_block + run.blocks) continue;
       const int64_t first = (best - run.first_block) * kCellsBetweenBlocks;
@@ -276,7 +276,7 @@ float Search::Exact(const KeptText& one, const PassagePlace& place,
   std::vector<float> best(question_.weights.size());
   const int64_t rows = place.end_row - place.first_row;
   LargestCosines(*question_.rows, one.Rows(place.first_row, place.end_row, scratch), rows, rows,
-              best.data());
+                 best.data());
   float score = 0.0f;
   for (size_t token = 0; token < best.size(); ++token)
     score += question_.weights[token] * best[token];
@@ -294,7 +294,8 @@ Refined Search::Refine(uint32_t slot) const {
     const float late = Exact(one, place, &scratch);
     refined.late = std::max(refined.late, late);
     refined.words.push_back(words.empty() ? 0.0 : words[place.block]);
-    refined.passages.push_back({.begin = place.first_row, .end = place.end_row, .similarity = late});
+    refined.passages.push_back(
+        {.begin = place.first_row, .end = place.end_row, .similarity = late});
   }
   return refined;
 }
@@ -358,9 +359,8 @@ std::vector<KeptFound> Search::InSteps() {
                     .passages = std::move(refined[i].passages)};
     for (size_t p = 0; p < found.passages.size(); ++p) {
       KeptPassage& passage = found.passages[p];
-      passage.score =
-          ranking.late_weight * passage_late.Standardised(passage.similarity) +
-          ranking.lexical_weight * passage_words.Standardised(refined[i].words[p]);
+      passage.score = ranking.late_weight * passage_late.Standardised(passage.similarity) +
+                      ranking.lexical_weight * passage_words.Standardised(refined[i].words[p]);
     }
     all.push_back(std::move(found));
   }

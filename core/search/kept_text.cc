@@ -91,7 +91,8 @@ Words WordsOf(std::span<const KeptWord> words, std::span<const CellRun> runs, in
   out.hits.reserve(words.size());
   for (const uint32_t i : order) {
     if (out.words.empty() || out.words.back().stem != words[i].stem)
-      out.words.push_back({.stem = words[i].stem, .first_hit = static_cast<uint32_t>(out.hits.size())});
+      out.words.push_back(
+          {.stem = words[i].stem, .first_hit = static_cast<uint32_t>(out.hits.size())});
     out.hits.push_back(words[i].cell);
     ++out.cell_lengths[words[i].cell];
   }
@@ -123,7 +124,8 @@ class Writer {
   template <typename Range>
   void Put(size_t at, const Range& range) {
     if (!std::empty(range))
-      std::memcpy(bytes_.data() + at, std::data(range), std::size(range) * sizeof(*std::data(range)));
+      std::memcpy(bytes_.data() + at, std::data(range),
+                  std::size(range) * sizeof(*std::data(range)));
   }
   std::vector<std::byte> Take() { return std::move(bytes_); }
 
@@ -321,8 +323,9 @@ std::vector<TokenPlace> KeptText::Places(int64_t begin, int64_t end) const {
 }
 
 const CellRun& KeptText::RunOf(int64_t row) const {
-  return *std::prev(std::upper_bound(cell_runs_.begin(), cell_runs_.end(), row,
-                                     [](int64_t r, const CellRun& run) { return r < run.first_row; }));
+  return *std::prev(
+      std::upper_bound(cell_runs_.begin(), cell_runs_.end(), row,
+                       [](int64_t r, const CellRun& run) { return r < run.first_row; }));
 }
 
 }  // namespace longspan

@@ -108,9 +108,9 @@ class KeptText {
   std::span<const KeptRun> runs() const { return runs_; }
   std::span<const KeptRange> used_text() const { return used_text_; }
   std::span<const uint32_t> cell_lengths() const { return cell_lengths_; }  // in words
-  std::span<const Word> words() const { return words_; }                   // stems ascend
-  std::span<const uint32_t> hits() const { return hits_; }                 // cells
-  std::span<const Id> ids() const { return ids_; }                         // ids ascend
+  std::span<const Word> words() const { return words_; }                    // stems ascend
+  std::span<const uint32_t> hits() const { return hits_; }                  // cells
+  std::span<const Id> ids() const { return ids_; }                          // ids ascend
   // Of each cell the mean of its unit vectors: scale * (row - 128).
   const QuantizedRows& means() const { return means_; }
   // One for each run, in order.

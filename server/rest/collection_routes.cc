@@ -72,8 +72,7 @@ absl::StatusOr<HttpResponse> DeleteSome(const CallRecord& call, const HttpReques
   if (absl::Status status = ReadMessage(*std::move(json), &message, &ignored); !status.ok())
     return status;
   if (!message.collection().empty()) {
-    return InvalidField("collection",
-                        "is given by the path and by the body; allowed: by the path");
+    return InvalidField("collection", "is given by the path and by the body; allowed: by the path");
   }
   message.set_collection(request.segment);
   const auto response = DeleteKept(call, &message);
@@ -107,12 +106,12 @@ void AddCollectionRoutes(const ServiceParts* parts, HttpServer* http) {
                       });
   const auto add = [&](const char* method, const char* path, RpcMethod rpc_method,
                        StoreCall::Answer answer) {
-    http->AddAsyncRoute(method, path, ApiRoute(*parts),
-                        [parts, rpc_method, answer = std::move(answer)](
-                            std::shared_ptr<HttpExchange> exchange) {
-                          HttpCall::Start(std::make_shared<StoreCall>(rpc_method, answer,
-                                                                      std::move(exchange), parts));
-                        });
+    http->AddAsyncRoute(
+        method, path, ApiRoute(*parts),
+        [parts, rpc_method, answer = std::move(answer)](std::shared_ptr<HttpExchange> exchange) {
+          HttpCall::Start(
+              std::make_shared<StoreCall>(rpc_method, answer, std::move(exchange), parts));
+        });
   };
   add("POST", "/collections/{name}/delete", RpcMethod::kHttpDeleteDocuments, DeleteSome);
   add("DELETE", "/collections/{name}", RpcMethod::kHttpDeleteDocuments, DeleteAll);

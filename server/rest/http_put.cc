@@ -35,8 +35,8 @@ absl::StatusOr<PutRequest> HttpPutCall::Read(std::string body) {
                            message.mutable_documents(), &ignored_);
   }
   if (status.ok() && !message.collection().empty()) {
-    status = InvalidField("collection",
-                          "is given by the path and by the body; allowed: by the path");
+    status =
+        InvalidField("collection", "is given by the path and by the body; allowed: by the path");
   }
   if (!status.ok()) return status;
   message.set_collection(exchange_->request().segment);
@@ -55,8 +55,8 @@ absl::Status HttpPutCall::Run(std::string body) {
   auto job = PutJob::Create(*std::move(request), call_.parts().search_engine());
   if (!job.ok()) return job.status();
   if (!NoteInputs((*job)->documents())) return absl::CancelledError("the call has ended");
-  auto order = NewTextsOrder<PutJob::Order>((*job)->Claims(call_.parts().max_tokens()), call_,
-                                            cancel_);
+  auto order =
+      NewTextsOrder<PutJob::Order>((*job)->Claims(call_.parts().max_tokens()), call_, cancel_);
   if (!order.ok()) return order.status();
   NotePrediction(PredictedSeconds(*order));
   const auto room = MakeRoom(/*vector_bytes=*/0);

@@ -18,8 +18,8 @@ absl::Status HttpSearchCall::Run(std::string body) {
   if (!job.ok()) return job.status();
   if (!NoteInputs({&(*job)->query(), 1}) || !NoteInputs((*job)->documents()))
     return absl::CancelledError("the call has ended");
-  auto order = NewTextsOrder<Searching::Order>((*job)->Claims(call_.parts().max_tokens()), call_,
-                                               cancel_);
+  auto order =
+      NewTextsOrder<Searching::Order>((*job)->Claims(call_.parts().max_tokens()), call_, cancel_);
   if (!order.ok()) return order.status();
   NotePrediction(PredictedSeconds(*order));
   const auto room = MakeRoom(/*vector_bytes=*/0);

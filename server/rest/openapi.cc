@@ -250,13 +250,12 @@ Json Describe(const Operation& operation) {
          {"schema", {{"type", "number"}, {"exclusiveMinimum", 0}}}}};
   }
   if (std::string_view(operation.path).find("{name}") != std::string_view::npos) {
-    described["parameters"].push_back({{"name", "name"},
-                                       {"in", "path"},
-                                       {"required", true},
-                                       {"description", "Name of a collection."},
-                                       {"schema",
-                                        {{"type", "string"},
-                                         {"pattern", "^[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}$"}}}});
+    described["parameters"].push_back(
+        {{"name", "name"},
+         {"in", "path"},
+         {"required", true},
+         {"description", "Name of a collection."},
+         {"schema", {{"type", "string"}, {"pattern", "^[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}$"}}}});
   }
   return described;
 }
@@ -319,11 +318,11 @@ Json KeptSearchBody() {
 
 // As a PutDocumentsRequest, whose collection is in the path.
 Json PutBody(int64_t most) {
-  return {{"type", "object"},
-          {"properties",
-           {{"documents", Some(Ref("SearchDocument"), most)},
-            {"options", OrNull(Ref("PutOptions"))}}},
-          {"required", {"documents"}}};
+  return {
+      {"type", "object"},
+      {"properties",
+       {{"documents", Some(Ref("SearchDocument"), most)}, {"options", OrNull(Ref("PutOptions"))}}},
+      {"required", {"documents"}}};
 }
 
 Json SearchAnswerSchema() {

@@ -18,8 +18,8 @@
 #include "server/rest/tei_routes.h"
 #include "server/search/searching.h"
 #include "server/tei/rerank_form.h"
-#include "server/wire/renamed_field.h"
 #include "server/wire/document_decoder.h"
+#include "server/wire/renamed_field.h"
 #include "server/wire/search_decoder.h"
 
 namespace longspan {

@@ -52,8 +52,9 @@ class SearchForm final : public HttpSearchForm {
       return status;
     if (!collection_.empty()) {
       if (!message.collection().empty()) {
-        return InvalidField("collection", "is given by the path and by the body; allowed: by the "
-                                          "path");
+        return InvalidField("collection",
+                            "is given by the path and by the body; allowed: by the "
+                            "path");
       }
       message.set_collection(collection_);
     }
@@ -176,12 +177,12 @@ class SearchForm final : public HttpSearchForm {
 
 void AddSearchRoute(const ServiceParts* parts, HttpServer* http) {
   for (const char* path : {"/search", "/collections/{name}/search"}) {
-    http->AddAsyncRoute(
-        "POST", path, ApiRoute(*parts), [parts](std::shared_ptr<HttpExchange> exchange) {
-          auto form = std::make_unique<SearchForm>(exchange->request().segment);
-          HttpCall::Start(std::make_shared<HttpSearchCall>(
-              RpcMethod::kHttpSearch, std::move(form), std::move(exchange), parts));
-        });
+    http->AddAsyncRoute("POST", path, ApiRoute(*parts),
+                        [parts](std::shared_ptr<HttpExchange> exchange) {
+                          auto form = std::make_unique<SearchForm>(exchange->request().segment);
+                          HttpCall::Start(std::make_shared<HttpSearchCall>(
+                              RpcMethod::kHttpSearch, std::move(form), std::move(exchange), parts));
+                        });
   }
 }
 

@@ -28,8 +28,7 @@ absl::Status PutDocumentsCall::Run(const grpc::ByteBuffer& bytes) {
   auto job = PutJob::Create(*std::move(request), parts.search_engine());
   if (!job.ok()) return job.status();
   if (!NoteInputs((*job)->documents())) return absl::CancelledError("the call has ended");
-  auto order =
-      NewTextsOrder<PutJob::Order>((*job)->Claims(parts.max_tokens()), call_, cancel_);
+  auto order = NewTextsOrder<PutJob::Order>((*job)->Claims(parts.max_tokens()), call_, cancel_);
   if (!order.ok()) return order.status();
   NotePrediction(PredictedSeconds(*order));
   const auto room = MakeRoom(/*vector_bytes=*/0);
@@ -78,8 +77,7 @@ absl::Status DeleteDocumentsCall::Run(const grpc::ByteBuffer& bytes) {
   if (absl::Status status = ParseRequest(call_.parts(), bytes, &request_); !status.ok())
     return status;
   call_.parts().tokenizers->Submit(
-      call_.client(), /*bytes=*/0,
-      [call = Shared<DeleteDocumentsCall>()](absl::Status status) {
+      call_.client(), /*bytes=*/0, [call = Shared<DeleteDocumentsCall>()](absl::Status status) {
         grpc::ByteBuffer answer;
         if (status.ok()) {
           status = WithoutThrowing([&] {

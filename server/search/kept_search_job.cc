@@ -20,9 +20,8 @@ constexpr int64_t kCellsPerByte = 16;
 
 FoundSpan SpanOf(const KeptText& text, const KeptPassage& passage) {
   const std::vector<TokenPlace> places = text.Places(passage.begin, passage.end);
-  const auto run = std::find_if(text.runs().begin(), text.runs().end(), [&](const KeptRun& one) {
-    return passage.begin < one.end_row;
-  });
+  const auto run = std::find_if(text.runs().begin(), text.runs().end(),
+                                [&](const KeptRun& one) { return passage.begin < one.end_row; });
   const int64_t first_token = run->first_token - run->first_row;
   return {.bytes = {places.front().byte_begin, places.back().byte_end},
           .characters = {places.front().character_begin, places.back().character_end},
@@ -45,9 +44,9 @@ FoundDocument KeptSearchJob::FoundIn(const KeptText& text, const KeptFound& foun
   for (const KeptPassage& passage : found.passages) {
     document.spans.push_back(SpanOf(text, passage));
     if (!request_.settings.best_tokens) continue;
-    const auto best = BestTokens(*question.rows, question.weights,
-                                 text.Rows(passage.begin, passage.end, &scratch),
-                                 passage.end - passage.begin);
+    const auto best =
+        BestTokens(*question.rows, question.weights,
+                   text.Rows(passage.begin, passage.end, &scratch), passage.end - passage.begin);
     document.spans.back().best_tokens =
         FoundTokens(best, query_.places(), text.Places(passage.begin, passage.end));
   }
@@ -66,8 +65,8 @@ absl::StatusOr<std::shared_ptr<Searching>> KeptSearchJob::Create(SearchRequest r
   if (!stemmer.ok()) return stemmer.status();
   auto words = QueryWords::Read(request.query.text, *stemmer);
   if (!words.ok()) return words.status();
-  return std::shared_ptr<Searching>(new KeptSearchJob(std::move(request), engine,
-                                                      *std::move(collection), *std::move(words)));
+  return std::shared_ptr<Searching>(
+      new KeptSearchJob(std::move(request), engine, *std::move(collection), *std::move(words)));
 }
 
 KeptSearchJob::KeptSearchJob(SearchRequest request, const SearchEngine& engine,
@@ -150,7 +149,8 @@ SearchAnswer KeptSearchJob::Find(const KeptIndex& index, const Collection::Readi
     answer.documents_truncated += text->tokens_used() < text->tokens_total() ? 1 : 0;
   }
   for (const KeptFound& one : found)
-    answer.documents.push_back(FoundIn(*index.texts()[one.slot], one, reading.id_of(one.slot), question));
+    answer.documents.push_back(
+        FoundIn(*index.texts()[one.slot], one, reading.id_of(one.slot), question));
   return answer;
 }
 

@@ -36,10 +36,10 @@ absl::StatusOr<CollectionSettings> SettingsFor(const Collections& collections,
   if (!collection.ok()) return collection.status();
   CollectionSettings settings = (*collection)->Info().settings;
   const auto differs = [&](const char* field, const auto& got, const auto& has) {
-    return AtField(absl::FailedPreconditionError(absl::StrCat(
-                       "is ", got, "; the collection was made with ", has,
-                       "; allowed: the same, or unset")),
-                   field);
+    return AtField(
+        absl::FailedPreconditionError(absl::StrCat("is ", got, "; the collection was made with ",
+                                                   has, "; allowed: the same, or unset")),
+        field);
   };
   if (request.format.value_or(settings.format) != settings.format)
     return differs("options.format", FormatName(*request.format), FormatName(settings.format));
@@ -170,8 +170,8 @@ void PutJob::Pack(size_t index) {
   document.rows->Free();
   document.words = {};
   if (!status.ok()) return Fail(index, status);
-  document.room.Shrink(TextRows::BytesOf(document.rows->places().num_rows(), engine_.width,
-                                         TextRows::kInt8));
+  document.room.Shrink(
+      TextRows::BytesOf(document.rows->places().num_rows(), engine_.width, TextRows::kInt8));
   {
     absl::MutexLock lock(&mu_);
     if (ended_ || --missing_ > 0) return;
@@ -221,9 +221,8 @@ absl::StatusOr<PutAnswer> PutJob::Keep() {
     answer.documents.push_back(
         {documents_[i].counts.tokens_total, documents_[i].counts.tokens_used});
   }
-  const auto counts =
-      engine_.collections->Put(request_.collection.owner, request_.collection.name, settings_,
-                               texts, Expiry());
+  const auto counts = engine_.collections->Put(request_.collection.owner, request_.collection.name,
+                                               settings_, texts, Expiry());
   if (!counts.ok()) return counts.status();
   answer.added = counts->added;
   answer.replaced = counts->replaced;

@@ -35,8 +35,7 @@ absl::StatusOr<std::map<std::string, fs::path>> FilesOf(const std::string& folde
     if (at->is_regular_file(error) && IsOfTheModel(at->path()))
       files.emplace(at->path().lexically_relative(folder).generic_string(), at->path());
   }
-  if (error)
-    return absl::InternalError(absl::StrCat(folder, " cannot be read: ", error.message()));
+  if (error) return absl::InternalError(absl::StrCat(folder, " cannot be read: ", error.message()));
   return files;
 }
 

@@ -15,8 +15,8 @@
 #include "server/tei/metadata.h"
 #include "server/tei/tei_requests.h"
 #include "server/text/text_segments.h"
-#include "server/wire/renamed_field.h"
 #include "server/wire/document_decoder.h"
+#include "server/wire/renamed_field.h"
 #include "server/wire/search_decoder.h"
 #include "server/wire/serialized.h"
 

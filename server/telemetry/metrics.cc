@@ -427,8 +427,8 @@ void Metrics::ReadGauges() {
   receiving_calls_.Set(static_cast<double>(gauges.receiving_calls));
   answer_bytes_.Set(static_cast<double>(gauges.answer_bytes));
   token_vector_bytes_.Set(static_cast<double>(gauges.token_vector_bytes));
-  collections_[0].Set(static_cast<double>(gauges.collections.collections -
-                                          gauges.collections.unusable));
+  collections_[0].Set(
+      static_cast<double>(gauges.collections.collections - gauges.collections.unusable));
   collections_[1].Set(static_cast<double>(gauges.collections.unusable));
   kept_documents_.Set(static_cast<double>(gauges.collections.documents));
   kept_bytes_[0].Set(static_cast<double>(gauges.collections.bytes));

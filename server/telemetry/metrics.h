@@ -233,7 +233,7 @@ class Metrics final : public BatchObserver {
   Gauge& token_vector_bytes_;
   const LabelledChildren<Gauge, 2> collections_;  // usable, unusable
   Gauge& kept_documents_;
-  const LabelledChildren<Gauge, 2> kept_bytes_;  // documents, files
+  const LabelledChildren<Gauge, 2> kept_bytes_;   // documents, files
   const LabelledChildren<Gauge, 2> connections_;  // gRPC, HTTP
   const LabelledChildren<Counter, kRefusedConnectionReasons.size()> connections_refused_;
   prometheus::Family<Counter>& http_requests_;

@@ -18,8 +18,7 @@ void FillCollection(const CollectionInfo& collection, v1::Collection* out) {
   out->set_tokens(collection.tokens);
   out->set_bytes(collection.bytes);
   out->set_format(WireKeptFormat(collection.settings.format));
-  out->set_span_tokens(
-      static_cast<uint32_t>(collection.settings.cell_tokens * kCellsOfAPassage));
+  out->set_span_tokens(static_cast<uint32_t>(collection.settings.cell_tokens * kCellsOfAPassage));
   out->set_language(collection.settings.language);
 }
 

@@ -43,9 +43,9 @@ absl::StatusOr<std::vector<EncodeInput>> DecodeDocuments(WireDocuments* document
     v1::SearchDocument& wire = *documents->Mutable(i);
     const std::string field = absl::StrCat("documents[", i, "]");
     if (absl::Status status = CheckId(wire.id(), field); !status.ok()) return status;
-    auto input = DecodePromptedText(wire.mutable_text(), options, field, prompt,
-                                    "document_prompt_name", {"document", "passage", "corpus"},
-                                    context);
+    auto input =
+        DecodePromptedText(wire.mutable_text(), options, field, prompt, "document_prompt_name",
+                           {"document", "passage", "corpus"}, context);
     if (!input.ok()) return AtDocument(input.status(), i, wire.id());
     inputs.push_back(*std::move(input));
   }

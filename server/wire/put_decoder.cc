@@ -83,8 +83,7 @@ absl::StatusOr<PutRequest> DecodePutRequest(v1::PutDocumentsRequest* wire,
 }
 
 absl::StatusOr<DeleteRequest> DecodeDeleteRequest(v1::DeleteDocumentsRequest* wire) {
-  if (absl::Status status = CheckCollectionName(wire->collection()); !status.ok())
-    return status;
+  if (absl::Status status = CheckCollectionName(wire->collection()); !status.ok()) return status;
   const int ids = wire->ids_size();
   if (wire->all() && ids > 0)
     return InvalidField("all", "is true, and there are ids; allowed: one of them");

@@ -74,8 +74,10 @@ class SearchDecoder {
 
   static absl::Status AtMost(const char* field, uint32_t got, size_t most) {
     return got <= most ? absl::OkStatus()
-                       : InvalidField(field, absl::StrCat("is ", got, "; allowed with a "
-                                                          "collection: 1 to ", most));
+                       : InvalidField(field, absl::StrCat("is ", got,
+                                                          "; allowed with a "
+                                                          "collection: 1 to ",
+                                                          most));
   }
 
   absl::Status Ranking() {
@@ -143,9 +145,9 @@ class SearchDecoder {
     options.set_truncation(options_.query_truncation());
     const int64_t limit = context_.max_tokens;
     const bool model_takes_less = limit > 0 && limit < kMaxQueryTokens;
-    auto query = DecodePromptedText(wire_->mutable_query(), options, "query",
-                                    options_.query_prompt_name(), "query_prompt_name", {"query"},
-                                    context_);
+    auto query =
+        DecodePromptedText(wire_->mutable_query(), options, "query", options_.query_prompt_name(),
+                           "query_prompt_name", {"query"}, context_);
     if (!query.ok()) return AtQuery(query.status());
     query->options.text_role = TextRole::kQuery;
     if (!model_takes_less) {

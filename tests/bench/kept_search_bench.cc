@@ -75,9 +75,9 @@ void Measure(TokenFormat format, int64_t num_texts, int repetitions) {
     }
     const auto begin = std::chrono::steady_clock::now();
     SearchKept(index, question, {}, OnAllCores);
-    milliseconds.push_back(std::chrono::duration<double, std::milli>(
-                               std::chrono::steady_clock::now() - begin)
-                               .count());
+    milliseconds.push_back(
+        std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - begin)
+            .count());
   }
   std::sort(milliseconds.begin(), milliseconds.end());
   std::printf("%s: %.0f bytes a token, %.1f ms (median %.1f, slowest %.1f)\n",

@@ -20,8 +20,8 @@ class KeptIndexTest : public testing::Test {
   void Add() {
     const SampleText text =
         MakeSampleText({5 + static_cast<int64_t>(random_() % 40), 7}, kWidth, kCell, random_);
-    auto bytes = std::make_unique<std::vector<std::byte>>(
-        PackText(text.Parts(TokenFormat::kInt8, kCell)));
+    auto bytes =
+        std::make_unique<std::vector<std::byte>>(PackText(text.Parts(TokenFormat::kInt8, kCell)));
     const KeptText parsed = KeptText::Parse(*bytes, kWidth).value();
     const uint32_t slot = index_.Add(parsed);
     EXPECT_FALSE(texts_.contains(slot));

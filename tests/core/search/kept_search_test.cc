@@ -45,8 +45,7 @@ class KeptSearchTest : public testing::TestWithParam<TokenFormat> {
     return question;
   }
   // Rank over the int8 rows of all texts; of int8 that is what is wanted of a collection.
-  std::vector<RankedDocument> Expected(const KeptQuestion& question,
-                                       const RankingOptions& ranking,
+  std::vector<RankedDocument> Expected(const KeptQuestion& question, const RankingOptions& ranking,
                                        std::vector<SearchedDocument>* searched) {
     for (const SampleText& text : samples_) {
       SearchedDocument document;
@@ -122,10 +121,8 @@ TEST_P(KeptSearchTest, InSteps_WithAllChosen_IsExact) {
   if (GetParam() != TokenFormat::kInt8) GTEST_SKIP() << "exact of int8 alone";
   Add(30);
   const KeptQuestion question = QuestionAt(4, 10, 6);
-  KeptSearchOptions options{.exact_rows = 0,
-                            .chosen_texts = 30,
-                            .chosen_passages = 1000,
-                            .sampled_texts = 30};
+  KeptSearchOptions options{
+      .exact_rows = 0, .chosen_texts = 30, .chosen_passages = 1000, .sampled_texts = 30};
   std::vector<SearchedDocument> searched;
   const auto expected = Expected(question, options.ranking, &searched);
   const auto got = SearchKept(*index_, question, options, InOrder);
@@ -143,8 +140,7 @@ TEST_P(KeptSearchTest, InSteps_FindsWhatItIsAskedFor) {
   int found = 0;
   for (int i = 0; i < 50; ++i) {
     const size_t text = random_() % samples_.size();
-    const int64_t row = static_cast<int64_t>(random_()) %
-                        (samples_[text].runs[0].end_row - 6);
+    const int64_t row = static_cast<int64_t>(random_()) % (samples_[text].runs[0].end_row - 6);
     const KeptQuestion question = QuestionAt(text, row < 0 ? -row : row, 6);
     const auto got = SearchKept(*index_, question, {.exact_rows = 0, .chosen_texts = 20}, InOrder);
     ASSERT_FALSE(got.empty());
@@ -164,11 +160,10 @@ TEST_P(KeptSearchTest, Passages_DoNotOverlap_AndStayInTheirRuns) {
          SearchKept(*index_, question, {.exact_rows = exact_rows}, InOrder)) {
       for (size_t i = 0; i < found.passages.size(); ++i) {
         const KeptPassage& one = found.passages[i];
-        EXPECT_TRUE(std::any_of(
-            samples_[found.slot].runs.begin(), samples_[found.slot].runs.end(),
-            [&](const KeptRun& run) {
-              return run.first_row <= one.begin && one.end <= run.end_row;
-            }));
+        EXPECT_TRUE(std::any_of(samples_[found.slot].runs.begin(), samples_[found.slot].runs.end(),
+                                [&](const KeptRun& run) {
+                                  return run.first_row <= one.begin && one.end <= run.end_row;
+                                }));
         for (size_t j = 0; j < i; ++j) {
           const KeptPassage& other = found.passages[j];
           EXPECT_TRUE(one.end <= other.begin || other.end <= one.begin);

@@ -84,8 +84,9 @@ TEST_P(KeptTextTest, WordsAndIds_CountTheBlocksThatHoldThem) {
     const KeptText::Word& word = text.words()[i];
     const size_t end =
         i + 1 < text.words().size() ? text.words()[i + 1].first_hit : text.hits().size();
-    EXPECT_EQ(std::vector<uint32_t>(text.hits().begin() + word.first_hit, text.hits().begin() + end),
-              cells[word.stem]);
+    EXPECT_EQ(
+        std::vector<uint32_t>(text.hits().begin() + word.first_hit, text.hits().begin() + end),
+        cells[word.stem]);
     EXPECT_EQ(word.blocks, blocks_of(cells[word.stem]));
   }
   std::map<int32_t, std::vector<uint32_t>> cells_of_id;
@@ -145,8 +146,7 @@ TEST_P(KeptTextTest, OfAnotherWidth_IsRefused) {
 
 TEST_P(KeptTextTest, EveryShorterText_IsRefused) {
   for (size_t size = 0; size < bytes_.size(); ++size) {
-    EXPECT_TRUE(absl::IsDataLoss(
-        KeptText::Parse(std::span(bytes_).first(size), kWidth).status()))
+    EXPECT_TRUE(absl::IsDataLoss(KeptText::Parse(std::span(bytes_).first(size), kWidth).status()))
         << size;
   }
 }

@@ -53,10 +53,9 @@ INSTANTIATE_TEST_SUITE_P(Widths, TokenCodesTest, testing::Values(1, 3, 30, 64, 1
 TEST_P(TokenCodesTest, Int8_KeepsTheRowsAsTheyAre) {
   const SampleText text = MakeSampleText({21}, width(), kCell, random_);
   const PackedCodes packed = Pack(text.rows, TokenFormat::kInt8);
-  EXPECT_EQ(packed.rows, std::vector<uint8_t>(text.rows.rows(),
-                                              text.rows.rows() + 21 * text.rows.row_stride()));
-  EXPECT_EQ(packed.scales,
-            std::vector<float>(text.rows.scales(), text.rows.scales() + 21));
+  EXPECT_EQ(packed.rows,
+            std::vector<uint8_t>(text.rows.rows(), text.rows.rows() + 21 * text.rows.row_stride()));
+  EXPECT_EQ(packed.scales, std::vector<float>(text.rows.scales(), text.rows.scales() + 21));
 }
 
 TEST_P(TokenCodesTest, Means_AreThoseOfTheUnitVectorsOfACell) {
