@@ -6,13 +6,13 @@
 
 namespace longspan {
 
-void AddChoice(CLI::App* app, const std::string& name, std::string* value,
-               const std::vector<std::string>& choices, const std::string& description) {
+CLI::Option* AddChoice(CLI::App* app, const std::string& name, std::string* value,
+                       const std::vector<std::string>& choices, const std::string& description) {
   const auto underscored = [](std::string given) {
     std::replace(given.begin(), given.end(), '-', '_');
     return given;
   };
-  app->add_option(name, *value, description)->transform(CLI::IsMember(choices, underscored));
+  return app->add_option(name, *value, description)->transform(CLI::IsMember(choices, underscored));
 }
 
 CLI::Option* AddDuration(CLI::App* app, const std::string& name, absl::Duration* value,

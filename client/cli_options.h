@@ -10,8 +10,8 @@
 namespace longspan {
 
 // Adds an option that takes one of `choices`; "-" may be written for "_".
-void AddChoice(CLI::App* app, const std::string& name, std::string* value,
-               const std::vector<std::string>& choices, const std::string& description);
+CLI::Option* AddChoice(CLI::App* app, const std::string& name, std::string* value,
+                       const std::vector<std::string>& choices, const std::string& description);
 
 // Adds an option that takes a time: a plain number of seconds, or what absl::ParseDuration reads
 // (500ms, 120s, 5m). It must be above zero; with `allow_zero`, zero is allowed too.

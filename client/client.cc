@@ -187,49 +187,55 @@ void Client::Rest(absl::Duration pause) {
   }
 }
 
+template <typename Request, typename Response>
+absl::StatusOr<Response> Client::Call(grpc::Status (v1::EncoderService::Stub::*method)(
+                                          grpc::ClientContext*, const Request&, Response*),
+                                      const Request& request, absl::Duration deadline) {
+  Response response;
+  const absl::Status status = Repeat(deadline, [&](grpc::ClientContext* context) {
+    return (stub_.get()->*method)(context, request, &response);
+  });
+  if (!status.ok()) return status;
+  return response;
+}
+
 absl::StatusOr<v1::EncodeResponse> Client::Encode(const v1::EncodeRequest& request,
                                                   absl::Duration deadline) {
   v1::EncodeRequest limited = request;
   SetAnswerLimit(limited.mutable_options());
-  v1::EncodeResponse response;
-  const absl::Status status = Repeat(deadline, [&](grpc::ClientContext* context) {
-    return stub_->Encode(context, limited, &response);
-  });
-  if (!status.ok()) return status;
-  return response;
+  return Call(&v1::EncoderService::Stub::Encode, limited, deadline);
 }
 
 absl::StatusOr<v1::TokenizeResponse> Client::Tokenize(const v1::TokenizeRequest& request,
                                                       absl::Duration deadline) {
   v1::TokenizeRequest limited = request;
   SetAnswerLimit(&limited);
-  v1::TokenizeResponse response;
-  const absl::Status status = Repeat(deadline, [&](grpc::ClientContext* context) {
-    return stub_->Tokenize(context, limited, &response);
-  });
-  if (!status.ok()) return status;
-  return response;
+  return Call(&v1::EncoderService::Stub::Tokenize, limited, deadline);
 }
 
 absl::StatusOr<v1::SearchResponse> Client::Search(const v1::SearchRequest& request,
                                                   absl::Duration deadline) {
   v1::SearchRequest limited = request;
   SetAnswerLimit(limited.mutable_options());
-  v1::SearchResponse response;
-  const absl::Status status = Repeat(deadline, [&](grpc::ClientContext* context) {
-    return stub_->Search(context, limited, &response);
-  });
-  if (!status.ok()) return status;
-  return response;
+  return Call(&v1::EncoderService::Stub::Search, limited, deadline);
+}
+
+absl::StatusOr<v1::PutDocumentsResponse> Client::PutDocuments(
+    const v1::PutDocumentsRequest& request, absl::Duration deadline) {
+  return Call(&v1::EncoderService::Stub::PutDocuments, request, deadline);
+}
+
+absl::StatusOr<v1::DeleteDocumentsResponse> Client::DeleteDocuments(
+    const v1::DeleteDocumentsRequest& request, absl::Duration deadline) {
+  return Call(&v1::EncoderService::Stub::DeleteDocuments, request, deadline);
+}
+
+absl::StatusOr<v1::ListCollectionsResponse> Client::ListCollections(absl::Duration deadline) {
+  return Call(&v1::EncoderService::Stub::ListCollections, v1::ListCollectionsRequest(), deadline);
 }
 
 absl::StatusOr<v1::GetModelInfoResponse> Client::GetModelInfo(absl::Duration deadline) {
-  v1::GetModelInfoResponse response;
-  const absl::Status status = Repeat(deadline, [&](grpc::ClientContext* context) {
-    return stub_->GetModelInfo(context, {}, &response);
-  });
-  if (!status.ok()) return status;
-  return response;
+  return Call(&v1::EncoderService::Stub::GetModelInfo, v1::GetModelInfoRequest(), deadline);
 }
 
 absl::Status Client::EncodeTokens(

@@ -1,11 +1,12 @@
 // Client: calls a longspan server over gRPC, from C++ programs and from the command line.
 //
-// Every call has a deadline, which covers all attempts of the call together. The calls change
-// nothing on the server, so they are made again while it is UNAVAILABLE (it starts anew) or
-// overloaded (RESOURCE_EXHAUSTED), as client/retry.h says: a server that was reached before until
-// the deadline, one that never was for 10 s. A message may have 64 MiB in each direction, and the
-// calls tell the server so (max_answer_bytes), unless the request says otherwise. An error has the
-// code and the message that the server gave, and says after how many attempts.
+// Every call has a deadline, which covers all attempts of the call together. Calls change nothing
+// on the server, or leave it as one of them would (PutDocuments, DeleteDocuments), so they are made
+// again while it is UNAVAILABLE (it starts anew) or overloaded (RESOURCE_EXHAUSTED), as
+// client/retry.h says: a server that was reached before until the deadline, one that never was for
+// 10 s. A message may have 64 MiB in each direction, and the calls tell the server so
+// (max_answer_bytes), unless the request says otherwise. An error has the code and the message that
+// the server gave, and says after how many attempts.
 //
 // This example is compiled and run by tests/client/client_example_test.cc:
 //
@@ -74,6 +75,11 @@ class Client {
                                                 absl::Duration deadline);
   absl::StatusOr<v1::SearchResponse> Search(const v1::SearchRequest& request,
                                             absl::Duration deadline);
+  absl::StatusOr<v1::PutDocumentsResponse> PutDocuments(const v1::PutDocumentsRequest& request,
+                                                        absl::Duration deadline);
+  absl::StatusOr<v1::DeleteDocumentsResponse> DeleteDocuments(
+      const v1::DeleteDocumentsRequest& request, absl::Duration deadline);
+  absl::StatusOr<v1::ListCollectionsResponse> ListCollections(absl::Duration deadline);
   absl::StatusOr<v1::GetModelInfoResponse> GetModelInfo(absl::Duration deadline);
   // Calls `take` once for each message of the stream, in order, on the calling thread. After an
   // attempt that failed, the rows that `take` has seen are left out.
@@ -107,6 +113,11 @@ class Client {
   // Makes a call, and makes it again as retry.h says.
   absl::Status Repeat(absl::Duration deadline,
                       const std::function<grpc::Status(grpc::ClientContext* context)>& attempt);
+  // Repeat for a call with one request and one response.
+  template <typename Request, typename Response>
+  absl::StatusOr<Response> Call(grpc::Status (v1::EncoderService::Stub::*method)(
+                                    grpc::ClientContext*, const Request&, Response*),
+                                const Request& request, absl::Duration deadline);
   // Lets `pause` pass. Shorter where a connection comes to stand meanwhile.
   void Rest(absl::Duration pause);
   // FromGrpc, with the proxy named where there may have been no way to the server.

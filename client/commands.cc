@@ -17,6 +17,7 @@
 #include "client/bulk/bulk.h"
 #include "client/bulk/merge.h"
 #include "client/cli_options.h"
+#include "client/collection_commands.h"
 #include "client/encode_files.h"
 #include "client/encode_options.h"
 #include "client/exit_code.h"
@@ -32,6 +33,8 @@ namespace {
 
 // Texts wait behind others of the same run, and a rollout of all servers takes its time.
 constexpr absl::Duration kBulkDeadline = absl::Hours(1);
+
+static_assert(kWrongUsage == static_cast<int>(CLI::ExitCodes::ValidationError));
 
 constexpr char kExitCodes[] =
     "Exit codes:\n"
@@ -149,13 +152,17 @@ void AddEncode(CLI::App* app, EncodeCommand* command) {
 
 void AddSearch(CLI::App* app, SearchCommand* command) {
   app->add_option("QUERY", command->query, "the question")->required();
+  CLI::Option* const collection =
+      AddCollectionName(app, "--collection", &command->collection,
+                        "instead of FILE: the name of a collection of kept documents (`put`)");
   app->add_option("FILE", command->files,
                   "files, folders with all files below them, or - for standard input: texts, also "
                   "gzip and zstd; PDF by pdftotext, HTML by w3m or lynx")
-      ->required();
+      ->excludes(collection);
   app->add_option("--include", command->include,
                   "of folders: only files of such names, as '*.md' (may be given again)")
-      ->allow_extra_args(false);
+      ->allow_extra_args(false)
+      ->excludes(collection);
   app->add_option("--limit", command->limit, "files of the answer")
       ->check(CLI::Range(1u, UINT32_MAX))
       ->capture_default_str();
@@ -163,7 +170,8 @@ void AddSearch(CLI::App* app, SearchCommand* command) {
       ->check(CLI::Range(1u, UINT32_MAX))
       ->capture_default_str();
   app->add_option("--span-tokens", command->span_tokens,
-                  "tokens of a passage, even, 8 to 8192; default: the server's, 64");
+                  "tokens of a passage, even, 8 to 8192; default: the server's, 64")
+      ->excludes(collection);
   app->add_option("--format", command->format, "text: for people | json: for scripts")
       ->check(CLI::IsMember({"text", "json"}))
       ->capture_default_str();
@@ -172,7 +180,8 @@ void AddSearch(CLI::App* app, SearchCommand* command) {
       ->check(CLI::IsMember({"auto", "always", "never"}))
       ->capture_default_str();
   app->add_option("--language", command->language,
-                  "whose rules find the stems of words: english, german, ... | none");
+                  "whose rules find the stems of words: english, german, ... | none")
+      ->excludes(collection);
   app->add_option("--late-weight", command->late_weight,
                   "weight of the tokens' similarity, 0 to 1000; default: the server's, 1")
       ->check(CLI::NonNegativeNumber);
@@ -181,10 +190,12 @@ void AddSearch(CLI::App* app, SearchCommand* command) {
       ->check(CLI::NonNegativeNumber);
   app->add_option("--max-tokens", command->max_tokens,
                   "longest text in tokens, at most the server's limit; 0 = that limit")
-      ->check(CLI::NonNegativeNumber);
+      ->check(CLI::NonNegativeNumber)
+      ->excludes(collection);
   AddChoice(app, "--truncation", &command->truncation,
             {"reject", "head", "tail", "head_tail", "windows"},
-            "for a text longer than the model takes; default: reject");
+            "for a text longer than the model takes; default: reject")
+      ->excludes(collection);
 }
 
 void AddBulk(CLI::App* app, BulkCommand* command) {
@@ -302,9 +313,7 @@ std::string CheckOutput(const EncodeCommand& command, bool one_text) {
 
 int RunEncode(const CommonOptions& common, const EncodeCommand& command, bool plain) {
   const bool one = IsOneText(command);
-  if (const std::string wrong = CheckOutput(command, one); !wrong.empty())
-    return Fail(static_cast<ExitCode>(CLI::ExitCodes::ValidationError),
-                absl::InvalidArgumentError(wrong));
+  if (const std::string wrong = CheckOutput(command, one); !wrong.empty()) return FailUsage(wrong);
   if (!one || (command.format != "json" && !command.format.empty()))
     return EncodeFiles(common, command);
   if (!command.query.empty() && command.spans.empty())
@@ -419,8 +428,10 @@ int RunCommandLine(int argc, char** argv, const Environment& environment,
   AddEncode(encode_app, &encode);
   SearchCommand search;
   CLI::App* search_app = app.add_subcommand(
-      "search", "the files, and the places in them, that answer a question best");
+      "search", "the files or kept documents, and the places in them, that answer a question best");
   AddSearch(search_app, &search);
+  CollectionCommands collections;
+  AddCollectionCommands(&app, &collections);
   CLI::App* info_app = app.add_subcommand("info", "print the model and the limits in force");
   std::string info_format = "text";
   info_app->add_option("--format", info_format, "text: for people | json: for scripts")
@@ -448,20 +459,20 @@ int RunCommandLine(int argc, char** argv, const Environment& environment,
   merge_app->add_option("--out", merge.out, "the folder to make")->required();
   CLI11_PARSE(app, argc, argv);
   if (const absl::Status status = CheckVariableNames(variables); !status.ok())
-    return Fail(static_cast<ExitCode>(CLI::ExitCodes::ValidationError), status);
+    return Fail(kWrongUsage, status);
   if (merge_app->parsed()) return RunMerge(merge);
   // Not a check of the option, which would not see what the environment gives.
   for (const std::string& server : servers)
     if (const absl::Status status = CheckServerName(server); !status.ok())
-      return Fail(static_cast<ExitCode>(CLI::ExitCodes::ValidationError), status);
+      return Fail(kWrongUsage, status);
   if (servers.size() > 1 && !bulk_app->parsed())
-    return Fail(static_cast<ExitCode>(CLI::ExitCodes::ValidationError),
-                absl::InvalidArgumentError("only bulk takes more than one --server"));
+    return FailUsage("only bulk takes more than one --server");
   common.client.server = servers.front();
   common.client.proxy = ProxyOf(common.client.server, environment);
   const bool plain = !value_of("NO_COLOR").empty();
   if (encode_app->parsed()) return RunEncode(common, encode, plain);
   if (search_app->parsed()) return RunSearch(common, search, plain);
+  if (const auto code = RunCollectionCommand(common, collections)) return *code;
   if (bulk_app->parsed()) {
     if (deadline->empty()) common.deadline = kBulkDeadline;
     return RunBulk(common, servers, bulk);

@@ -1,5 +1,6 @@
-// Retry: whether and when a call that failed is made again, within the deadline of the call. All
-// calls of longspan.v1 change nothing on the server, so they may be repeated.
+// Retry: whether and when a call that failed is made again, within the deadline of the call. Calls
+// of longspan.v1 change nothing on the server, or leave it as one of them would, so they may be
+// repeated.
 //
 //   UNAVAILABLE          again until the deadline: the server starts anew, or another takes its
 //                        place. A server that was never reached gets `reach_limit`: its name or

@@ -10,11 +10,11 @@
 #include "client/answer_writer.h"
 #include "client/encode_options.h"
 #include "client/exit_code.h"
+#include "client/kept_search.h"
 #include "client/search_text.h"
 #include "client/text_source.h"
 
 namespace longspan {
-namespace {
 
 v1::SearchOptions OptionsOf(const SearchCommand& command, bool colour) {
   v1::SearchOptions options;
@@ -25,13 +25,17 @@ v1::SearchOptions OptionsOf(const SearchCommand& command, bool colour) {
   options.set_max_tokens(static_cast<uint64_t>(command.max_tokens));
   options.set_document_prompt_name(command.prompt_name);
   v1::Truncation truncation = v1::TRUNCATION_UNSPECIFIED;
-  if (v1::Truncation_Parse("TRUNCATION_" + absl::AsciiStrToUpper(command.truncation), &truncation))
+  // Documents of a collection have been read.
+  if (command.collection.empty() &&
+      v1::Truncation_Parse("TRUNCATION_" + absl::AsciiStrToUpper(command.truncation), &truncation))
     options.set_truncation(truncation);
   if (command.late_weight >= 0) options.set_late_weight(command.late_weight);
   if (command.lexical_weight >= 0) options.set_lexical_weight(command.lexical_weight);
   options.set_best_tokens(colour);  // which are underlined
   return options;
 }
+
+namespace {
 
 // One search over all files, which are held until their passages are printed.
 class Search {
@@ -110,6 +114,8 @@ int RunSearch(const CommonOptions& common, const SearchCommand& command, bool pl
   const bool colour = command.format == "text" &&
                       (command.colour == "always" ||
                        (command.colour == "auto" && !plain && isatty(STDOUT_FILENO) == 1));
+  if (!command.collection.empty()) return SearchKept(common, command, colour);
+  if (command.files.empty()) return FailUsage("give FILE, or --collection NAME");
   return Search(common, command, colour).Run();
 }
 

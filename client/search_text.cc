@@ -90,12 +90,15 @@ std::string Marked(const std::string& passage, const std::vector<bool>& underlin
   return marked;
 }
 
-std::string PlaceOf(const DocumentText& document, const v1::SearchSpan& span) {
+std::string PlaceOf(const SearchedFile& file, const v1::SearchSpan& span) {
+  const std::string characters =
+      absl::StrCat("characters ", span.characters().begin(), "..", span.characters().end());
+  if (!file.has_text) return characters;
+  const DocumentText& document = file.document;
   const std::string_view before = std::string_view(document.text).substr(0, span.bytes().begin());
   const bool pages = document.kind == DocumentKind::kPdf;
   const auto count = 1 + std::count(before.begin(), before.end(), pages ? '\f' : '\n');
-  return absl::StrCat(pages ? "page " : "line ", count, ", characters ", span.characters().begin(),
-                      "..", span.characters().end());
+  return absl::StrCat(pages ? "page " : "line ", count, ", ", characters);
 }
 
 std::string ScoresOf(double score, double similarity) {
@@ -124,9 +127,10 @@ std::string ResultText(int rank, const SearchedFile& file, const v1::SearchResul
   std::string text = Line(Styled(head, kBold, colour), head.size(),
                           Styled(ScoresOf(result.score(), result.similarity()), kDim, colour));
   for (const v1::SearchSpan& span : result.spans()) {
-    const std::string place = absl::StrCat("   ", PlaceOf(file.document, span));
+    const std::string place = absl::StrCat("   ", PlaceOf(file, span));
     text += Line(Styled(place, kDim, colour), place.size(),
                  Styled(ScoresOf(span.score(), span.similarity()), kDim, colour));
+    if (!file.has_text) continue;
     std::vector<size_t> from;
     const std::string passage = JoinLines(
         file.document.text.substr(span.bytes().begin(), span.bytes().end() - span.bytes().begin()),

@@ -16,6 +16,7 @@ namespace longspan {
 struct SearchedFile {
   std::string name;
   DocumentText document;
+  bool has_text = true;  // false: a kept document of which only places are known
 };
 
 // One result: the file, then its best passages, each with its place, the words of the question

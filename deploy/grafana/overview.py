@@ -99,6 +99,12 @@ MEMORY = Row("Memory and device", [
     Graph("Recordings of the card", "Shapes of passes that were recorded or refused, and passes that were repeated from a recording. All 0 on the processor.", "ops",
           [Query(f"sum by (kind) (rate(longspan_recordings_total{{{SERVER}}}{RATE}))", "{{kind}}")]),
     Graph("Processor", "Cores that a server's process uses.", "short", [Query(f"rate(process_cpu_seconds_total{{{SERVER}}}{RATE})", "{{instance}}")]),
+    Graph("Kept bytes", "Bytes of kept documents, and --max-collection-bytes, which bounds them. At 95 % of it: LongspanCollectionsFull.", "bytes",
+          [Query(f'longspan_kept_bytes{{kind="documents", {SERVER}}}', "{{instance}}"),
+           Query(f'longspan_limit{{limit="max_collection_bytes", {SERVER}}} > 0', "limit of {{instance}}")]),
+    Graph("Kept documents", "Documents of all collections, by server.", "short", [Query(f"longspan_kept_documents{{{SERVER}}}", "{{instance}}")], stacked=True),
+    Graph("Collections", "Collections of kept documents, by whether they can be used. One that cannot: LongspanCollectionsUnusable.", "short",
+          [Query(f"sum by (state) (longspan_collections{{{SERVER}}})", "{{state}}")], stacked=True),
 ])
 
 PROCESS = Row("Process and connections", [

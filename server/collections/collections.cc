@@ -86,8 +86,8 @@ absl::StatusOr<std::shared_ptr<Collection>> Collections::FindOrAdd(
   }
   if (!is_dropped && static_cast<int64_t>(names.size()) >= options_.max_collections) {
     return WithReason(absl::ResourceExhaustedError(absl::StrCat(
-                          "there are ", names.size(), " collections; allowed: ",
-                          options_.max_collections, " (drop some, or raise --max-collections)")),
+                          "there are ", names.size(),
+                          " collections; allowed: ", options_.max_collections, " (drop some)")),
                       kReasonMaxCollections);
   }
   const FileHeader header{.model_fingerprint = options_.model_fingerprint,

@@ -22,7 +22,8 @@ void HttpRouter::Add(const std::string& method, HttpRoute route) {
   const auto [found, is_new] = pages_.try_emplace(route.path);
   Page& page = found->second;
   const size_t open = route.path.find('{'), close = route.path.find('}');
-  if (is_new && close != std::string::npos)
+  page.has_segment = close != std::string::npos;
+  if (is_new && page.has_segment)
     patterns_.push_back({route.path.substr(0, open), route.path.substr(close + 1), &page});
   page.cors = page.cors || route.options.cors;
   page.methods[method] = std::move(route);
@@ -40,7 +41,8 @@ std::vector<std::string> HttpRouter::Paths() const {
 }
 
 const HttpRouter::Page* HttpRouter::FindPage(const std::string& path, std::string* segment) const {
-  if (const auto found = pages_.find(path); found != pages_.end()) return &found->second;
+  const auto found = pages_.find(path);
+  if (found != pages_.end() && !found->second.has_segment) return &found->second;
   for (const Pattern& pattern : patterns_) {
     const size_t around = pattern.before.size() + pattern.behind.size();
     if (path.size() <= around || !path.starts_with(pattern.before) ||

@@ -1,6 +1,7 @@
 // HttpRouter: which function answers which request, and what is refused before its body is read.
 //
-// Thread safety: Add before the server starts; constant after that.
+// Thread safety: Add before the server starts; constant after that. Proven by http_router_test and
+// http_access_test.
 #pragma once
 
 #include <cstdint>
@@ -65,8 +66,9 @@ class HttpRouter {
  private:
   struct Page {
     std::map<std::string, HttpRoute> methods;
-    std::string allowed;  // "GET, HEAD, POST"
-    bool cors = false;    // of any of its routes
+    std::string allowed;       // "GET, HEAD, POST"
+    bool cors = false;         // of any of its routes
+    bool has_segment = false;  // its path has braces, which no request has to spell
   };
 
   // The page of a path, or null; `segment` gets what stands for the one in braces. A path as a

@@ -3,6 +3,8 @@
 #include <google/protobuf/descriptor.h>
 #include <longspan/v1/encoder.pb.h>
 
+#include <iterator>
+#include <map>
 #include <memory>
 #include <set>
 #include <string>
@@ -215,6 +217,10 @@ constexpr std::pair<const char*, const char*> kFailures[] = {
     {"503", "The server is starting, draining or out of memory; see Retry-After."},
     {"504", "The deadline passed."}};
 
+bool NamesACollection(const Operation& operation) {
+  return std::string_view(operation.path).find("{name}") != std::string_view::npos;
+}
+
 Json Answers(const Operation& operation) {
   Json content = Json::object();
   for (const char* type : operation.types) {
@@ -222,7 +228,9 @@ Json Answers(const Operation& operation) {
     content[type] = type == kJson ? Json{{"schema", operation.answer}} : Json::object();
   }
   Json answers = {{"200", {{"description", "Done."}, {"content", std::move(content)}}}};
-  for (const auto& [code, meaning] : kFailures) {
+  std::map<std::string, std::string> failures(std::begin(kFailures), std::end(kFailures));
+  if (NamesACollection(operation)) failures["404"] = "The caller has no such collection.";
+  for (const auto& [code, meaning] : failures) {
     // What the port refuses before a route has it is a line of text to callers that name no JSON.
     answers[code] = {{"description", meaning},
                      {"content",
@@ -249,7 +257,7 @@ Json Describe(const Operation& operation) {
          {"description", "Seconds that the caller waits. Default: the server's."},
          {"schema", {{"type", "number"}, {"exclusiveMinimum", 0}}}}};
   }
-  if (std::string_view(operation.path).find("{name}") != std::string_view::npos) {
+  if (NamesACollection(operation)) {
     described["parameters"].push_back(
         {{"name", "name"},
          {"in", "path"},

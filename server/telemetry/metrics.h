@@ -86,9 +86,7 @@ inline constexpr size_t kNumReloadedFiles = 2;
 inline constexpr std::array<std::string_view, kNumReloadedFiles> kReloadedFiles = {"tls",
                                                                                    "auth_keys"};
 
-// What is read at each scrape. Those of the queue are BatchScheduler::Depth, so a text that is cut
-// into pieces counts once for each piece.
-// Of all kept documents.
+// Collections::Totals.
 struct CollectionGauges {
   int64_t collections = 0;
   int64_t unusable = 0;  // damaged, or of another model
@@ -97,6 +95,8 @@ struct CollectionGauges {
   int64_t on_disk_bytes = 0;
 };
 
+// What is read at each scrape. Those of the queue are BatchScheduler::Depth, so a text that is cut
+// into pieces counts once for each piece.
 struct ServerGauges {
   int64_t queue_texts = 0;
   int64_t queue_tokens = 0;

@@ -372,11 +372,14 @@ absl::StatusOr<const std::string*> FindPrompt(const std::string& name, const std
 }
 
 absl::Status CheckId(const std::string& id, const std::string& field) {
+  return CheckIdBytes(id, field + ".id");
+}
+
+absl::Status CheckIdBytes(const std::string& id, const std::string& field) {
   if (static_cast<int64_t>(id.size()) <= kMaxIdBytes) return absl::OkStatus();
-  return WithReason(
-      InvalidField(field + ".id",
-                   absl::StrCat("has ", id.size(), " bytes; allowed: at most ", kMaxIdBytes)),
-      kReasonMaxIdBytes);
+  return WithReason(InvalidField(field, absl::StrCat("has ", id.size(), " bytes; allowed: at most ",
+                                                     kMaxIdBytes)),
+                    kReasonMaxIdBytes);
 }
 
 absl::Status CheckPromptName(const std::string& name, const std::string& field) {

@@ -45,6 +45,8 @@ absl::StatusOr<EncodeInput> DecodeInput(v1::Input* input, const v1::EncodeOption
 
 // INVALID_ARGUMENT where the id of the input `field`, or a prompt's name, has too many bytes.
 absl::Status CheckId(const std::string& id, const std::string& field);
+// The same of an id whose own path is `field`.
+absl::Status CheckIdBytes(const std::string& id, const std::string& field);
 absl::Status CheckPromptName(const std::string& name, const std::string& field);
 
 // The prompt of that name; the model's default where `name` is empty. nullptr = no prompt.

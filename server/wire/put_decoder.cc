@@ -93,8 +93,8 @@ absl::StatusOr<DeleteRequest> DecodeDeleteRequest(v1::DeleteDocumentsRequest* wi
     return InvalidField("ids", absl::StrCat("are ", ids, "; allowed: 1 to ", kMaxDeletedIds));
   DeleteRequest request{.collection = {.name = wire->collection()}, .all = wire->all()};
   for (int i = 0; i < ids; ++i) {
-    if (absl::Status status = CheckId(wire->ids(i), absl::StrCat("ids[", i, "]")); !status.ok())
-      return status;
+    absl::Status status = CheckIdBytes(wire->ids(i), absl::StrCat("ids[", i, "]"));
+    if (!status.ok()) return status;
     request.ids.push_back(std::move(*wire->mutable_ids(i)));
   }
   return request;

@@ -42,6 +42,7 @@ import amplification  # noqa: E402,F401
 import callers  # noqa: E402,F401
 import connections  # noqa: E402,F401
 import faults  # noqa: E402,F401
+import kept  # noqa: E402,F401
 
 MOST_MS = 250               # of the caller's p99
 MOST_MIB = 512              # beyond the memory at rest

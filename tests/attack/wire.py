@@ -95,6 +95,21 @@ def search(query, texts, opts=b""):
     return blob(1, query.encode()) + b"".join(blob(2, blob(2, text.encode())) for text in texts) + blob(3, opts + number(16, (1 << 31) - 1))
 
 
+def search_kept(query, collection, opts=b""):
+    """A SearchRequest in a collection, whose answer may have any size."""
+    return search(query, [], opts) + blob(4, collection.encode())
+
+
+def put(collection, documents, opts=b""):
+    """A PutDocumentsRequest of pairs of id and text."""
+    return blob(1, collection.encode()) + b"".join(blob(2, blob(1, id_.encode()) + blob(2, text.encode())) for id_, text in documents) + blob(3, opts)
+
+
+def delete(collection, ids=(), all_=False):
+    """A DeleteDocumentsRequest."""
+    return blob(1, collection.encode()) + b"".join(blob(2, id_.encode()) for id_ in ids) + (number(3, 1) if all_ else b"")
+
+
 def message(content, compressed=False):
     """A message with its gRPC frame."""
     return struct.pack(">BI", compressed, len(content)) + content

@@ -9,9 +9,7 @@
 #include <cstring>
 #include <filesystem>
 #include <fstream>
-#include <map>
 #include <mutex>
-#include <optional>
 #include <sstream>
 #include <string>
 #include <vector>
@@ -20,8 +18,7 @@
 #include "client/info_text.h"
 #include "client/summary.h"
 #include "client/text_file.h"
-#include "tests/client/fake_server.h"
-#include "tests/temporary_folder.h"
+#include "tests/client/command_line.h"
 
 namespace longspan {
 namespace {
@@ -29,41 +26,7 @@ namespace {
 using testing::HasSubstr;
 using testing::Not;
 
-struct Outcome {
-  int exit_code = 0;
-  std::string out;
-  std::string err;
-};
-
-class CommandsTest : public testing::Test {
- protected:
-  Outcome Run(std::vector<std::string> arguments, const std::string& server = "") {
-    arguments.insert(arguments.begin(), "longspan");
-    std::vector<char*> argv;
-    for (std::string& argument : arguments) argv.push_back(argument.data());
-    testing::internal::CaptureStdout();
-    testing::internal::CaptureStderr();
-    Outcome outcome;
-    outcome.exit_code = RunCommandLine(static_cast<int>(argv.size()), argv.data(),
-                                       [&](const std::string& name) -> std::optional<std::string> {
-                                         if (const auto found = environment_.find(name);
-                                             found != environment_.end())
-                                           return found->second;
-                                         if (name != "LONGSPAN_SERVER") return std::nullopt;
-                                         return server.empty() ? server_.address() : server;
-                                       });
-    outcome.out = testing::internal::GetCapturedStdout();
-    outcome.err = testing::internal::GetCapturedStderr();
-    return outcome;
-  }
-  std::string TextFile(const std::string& name, const std::string& text) const {
-    return folder_.WriteText(name, text);
-  }
-
-  FakeServer server_;
-  TemporaryFolder folder_;
-  std::map<std::string, std::string> environment_;  // beside LONGSPAN_SERVER
-};
+class CommandsTest : public CommandLineTest {};
 
 TEST_F(CommandsTest, Encode_PrintsJson_AndSendsWhatTheOptionsSay) {
   server_.set_on_encode(

@@ -14,6 +14,7 @@
 #include <mutex>
 #include <string>
 #include <utility>
+#include <vector>
 
 namespace longspan {
 
@@ -63,6 +64,33 @@ class FakeServer final : public v1::EncoderService::Service,
   v1::SearchRequest last_search() const {
     const std::lock_guard lock(mu_);
     return last_search_;
+  }
+  // What a call of PutDocuments does. Without it each document is kept, with as many tokens as its
+  // text has bytes.
+  using OnPut =
+      std::function<grpc::Status(const v1::PutDocumentsRequest&, v1::PutDocumentsResponse*)>;
+  void set_on_put(OnPut on_put) {
+    const std::lock_guard lock(mu_);
+    on_put_ = std::move(on_put);
+  }
+  // All requests of PutDocuments, and all of DeleteDocuments.
+  std::vector<v1::PutDocumentsRequest> puts() const {
+    const std::lock_guard lock(mu_);
+    return puts_;
+  }
+  std::vector<v1::DeleteDocumentsRequest> deletes() const {
+    const std::lock_guard lock(mu_);
+    return deletes_;
+  }
+  // What ListCollections answers.
+  void set_collections(v1::ListCollectionsResponse collections) {
+    const std::lock_guard lock(mu_);
+    collections_ = std::move(collections);
+  }
+  // What GetModelInfo says of them.
+  void set_limits(v1::Limits limits) {
+    const std::lock_guard lock(mu_);
+    limits_ = std::move(limits);
   }
   v1::TokenizeRequest last_tokenize() const {
     const std::lock_guard lock(mu_);
@@ -134,6 +162,40 @@ class FakeServer final : public v1::EncoderService::Service,
     if (response->results().empty()) response->add_results()->set_id(request->documents(0).id());
     return grpc::Status::OK;
   }
+  grpc::Status PutDocuments(grpc::ServerContext*, const v1::PutDocumentsRequest* request,
+                            v1::PutDocumentsResponse* response) override {
+    OnPut on_put;
+    {
+      const std::lock_guard lock(mu_);
+      puts_.push_back(*request);
+      on_put = on_put_;
+    }
+    if (on_put) {
+      if (grpc::Status status = on_put(*request, response); !status.ok()) return status;
+    }
+    for (const v1::SearchDocument& document : request->documents()) {
+      v1::PutResult* result = response->add_results();
+      result->set_id(document.id());
+      result->set_tokens_used(document.text().size());
+      result->set_truncated(document.text().starts_with("long"));
+    }
+    response->mutable_collection()->set_name(request->collection());
+    return grpc::Status::OK;
+  }
+  // Each id, and with `all` 7 documents, were there.
+  grpc::Status DeleteDocuments(grpc::ServerContext*, const v1::DeleteDocumentsRequest* request,
+                               v1::DeleteDocumentsResponse* response) override {
+    const std::lock_guard lock(mu_);
+    deletes_.push_back(*request);
+    response->set_deleted(request->all() ? 7 : request->ids_size());
+    return grpc::Status::OK;
+  }
+  grpc::Status ListCollections(grpc::ServerContext*, const v1::ListCollectionsRequest*,
+                               v1::ListCollectionsResponse* response) override {
+    const std::lock_guard lock(mu_);
+    *response = collections_;
+    return grpc::Status::OK;
+  }
   grpc::Status Tokenize(grpc::ServerContext*, const v1::TokenizeRequest* request,
                         v1::TokenizeResponse*) override {
     const std::lock_guard lock(mu_);
@@ -156,6 +218,8 @@ class FakeServer final : public v1::EncoderService::Service,
     response->set_model("fake");
     response->set_dimensions(384);
     response->set_vocab_size(1000);
+    const std::lock_guard lock(mu_);
+    *response->mutable_limits() = limits_;
     return grpc::Status::OK;
   }
   grpc::Status Check(grpc::ServerContext*, const grpc::health::v1::HealthCheckRequest* request,
@@ -176,6 +240,11 @@ class FakeServer final : public v1::EncoderService::Service,
   OnItem on_item_;
   v1::SearchRequest last_search_;
   v1::SearchResponse search_response_;
+  OnPut on_put_;
+  std::vector<v1::PutDocumentsRequest> puts_;
+  std::vector<v1::DeleteDocumentsRequest> deletes_;
+  v1::ListCollectionsResponse collections_;
+  v1::Limits limits_;
   v1::TokenizeRequest last_tokenize_;
   int encode_calls_ = 0;
   int encode_tokens_calls_ = 0;

@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 
+#include <algorithm>
 #include <string>
 
 namespace longspan {
@@ -51,6 +52,14 @@ TEST(ResultText, InColour_MarksTheWordsOfTheQuestion) {
                                        "when does a lease ÉTAGE étage", true);
   EXPECT_THAT(shown, HasSubstr("The \x1b[1;33mleases\x1b[0m end; released"));
   EXPECT_THAT(shown, HasSubstr("\x1b[1;33métage\x1b[0m"));
+}
+
+TEST(ResultText, WithoutAText_TellsThePlace) {
+  const v1::SearchResult result = ResultIn("The lease ends.", "lease");
+  const std::string shown = ResultText(1, {"a", {}, false}, result, "lease", false);
+  EXPECT_THAT(shown, HasSubstr("   characters 7..40  "));
+  EXPECT_THAT(shown, HasSubstr("similarity 0.75\n"));
+  EXPECT_EQ(std::count(shown.begin(), shown.end(), '\n'), 2);
 }
 
 void AddBestToken(const std::string& text, const std::string& token, float weight,

@@ -9,6 +9,7 @@ Values = dict[str, Any]
 SHA = "ab" * 32
 FILES = [{"path": "config.json", "url": "https://models.example/config.json", "sha256": SHA}]
 PARENTS = [{"name": "public", "namespace": "gateways"}]
+KEPT = {"persistence": {"enabled": True}}
 KEDA = {"enabled": True, "serverAddress": "http://prometheus.monitoring:9090"}
 
 # Each parameter has named settings: the values that it gives. Names that look like numbers must
@@ -49,6 +50,13 @@ PARAMETERS: dict[str, dict[str, Values]] = {
             {"type": "Resource", "resource": {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": 80}}}]}},
         "keda": {"keda": {**KEDA, "targetQueueSeconds": 2.5, "authenticationRef": {"name": "prometheus"}, "behavior": {"scaleDown": {"stabilizationWindowSeconds": 60}}}},
     },
+    # Behind "scale": there is one server then.
+    "kept": {
+        "memory": {},
+        "claim": {"replicaCount": 1, "collections": {"persistence": {"enabled": True, "storageClass": "0x1", "size": "1Ti", "annotations": {"a": "1e3"}}}},
+        "existing": {"replicaCount": 1, "collections": {"persistence": {"enabled": True, "existingClaim": "42"}}, "config": {"max-collection-bytes": "2Gi", "collection-ttl": "720h"}},
+        "off": {"config": {"collections": False}},
+    },
     "monitor": {"off": {}, "on": {"metrics": {"serviceMonitor": {"enabled": True, "labels": {"release": "prometheus"}}}}, "quiet": {"metrics": {"podAnnotations": False}}},
     "rules": {"off": {}, "on": {"metrics": {"prometheusRule": {"enabled": True}, "dashboards": {"enabled": True}}}},
     "doors": {
@@ -81,7 +89,8 @@ PARAMETERS: dict[str, dict[str, Values]] = {
 REFUSED_PAIRS = {("tls", "grpc", "http", "off"), ("tls", "both", "http", "off"), ("tls", "mtls", "http", "off"), ("tls", "no ca", "http", "off"),
                  ("scale", "hpa", "http", "off"), ("scale", "keda", "http", "off"), ("monitor", "on", "http", "off"), ("doors", "ingresses", "http", "off"),
                  ("doors", "routes", "http", "off"), ("auth", "pages", "tls", "grpc"), ("auth", "pages", "tls", "both"), ("auth", "pages", "tls", "mtls"),
-                 ("auth", "pages", "tls", "no ca")}
+                 ("auth", "pages", "tls", "no ca"), ("scale", "hpa", "kept", "claim"), ("scale", "hpa", "kept", "existing"), ("scale", "keda", "kept", "claim"),
+                 ("scale", "keda", "kept", "existing")}
 
 
 def merged(into: Values, values: Values) -> Values:
@@ -173,6 +182,14 @@ REFUSED: list[tuple[Values, str]] = [
     ({"keda": {"enabled": True}}, "keda.serverAddress is empty"),
     ({"keda": {**KEDA, "minReplicaCount": 20}}, "above maxReplicaCount 10"),
     ({"podDisruptionBudget": {"minAvailable": 2}}, "podDisruptionBudget.minAvailable is 2 of 2 servers"),
+    ({"collections": KEPT}, "collections.persistence.enabled is true, and replicaCount is 2: servers do not share kept documents"),
+    ({"collections": KEPT, "autoscaling": {"enabled": True}}, "collections.persistence.enabled and autoscaling.enabled are both true"),
+    ({"collections": KEPT, "replicaCount": 1, "keda": KEDA}, "collections.persistence.enabled and keda.enabled are both true"),
+    ({"collections": KEPT, "replicaCount": 1, "config": {"collections": False}}, "no document would be kept on the volume"),
+    ({"collections": {"persistence": {"existingClaim": "kept"}}}, "collections.persistence.existingClaim is \"kept\", and collections.persistence.enabled is false"),
+    ({"collections": {"persistence": {"size": "8 GB"}}}, "/collections/persistence/size"),
+    ({"config": {"collections-directory": "/kept"}}, "config.collections-directory: the chart sets it; use the value collections.persistence"),
+    ({"extraArgs": ["--collections-directory=/kept"]}, "use the value collections.persistence"),
     ({"http": {"enabled": False}, "autoscaling": {"enabled": True}}, "autoscaling.enabled is true, and http.enabled is false"),
     ({"http": {"enabled": False}, "ingress": {"http": {"enabled": True}}}, "ingress.http.enabled is true"),
     ({"http": {"enabled": False}, "metrics": {"serviceMonitor": {"enabled": True}}}, "metrics.serviceMonitor.enabled is true"),

@@ -43,6 +43,7 @@ class Pod:
         self.container = self.objects["Deployment", "longspan"]["spec"]["template"]["spec"]["containers"][0]
         self.place("config/config.json", self.objects["ConfigMap", "longspan-config"]["data"]["config.json"])
         self.place("auth/keys", f"tests {KEY}\n")
+        (folder / "kept").mkdir()
         (folder / "tls").mkdir()
         subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-subj", "/CN=localhost",
                         "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-keyout", folder / "tls/tls.key", "-out", folder / "tls/tls.crt"],
@@ -56,7 +57,8 @@ class Pod:
 
     def here(self, argument: str) -> str:
         """An argument of the container with its paths and addresses on this machine."""
-        for there, name in (("/etc/longspan-tls/", "tls/"), ("/etc/longspan-auth/", "auth/"), ("/etc/longspan/", "config/"), ("/test/", "test/")):
+        for there, name in (("/etc/longspan-tls/", "tls/"), ("/etc/longspan-auth/", "auth/"), ("/etc/longspan/", "config/"), ("/test/", "test/"),
+                            ("/var/lib/longspan/", "kept/")):
             argument = argument.replace(there, f"{self.folder}/{name}")
         return re.sub(r"^--(listen|http)=0\.0\.0\.0:\d+$", r"--\1=127.0.0.1:0", argument)
 
@@ -103,6 +105,7 @@ CASES = {
                      "config": {"max-tokens": 4096, "log-level": "error"}},
     "HTTPS": {"drain": {"delaySeconds": 0}, "tls": {"existingSecret": "cert", "http": True}},
     "keys for pages": {"drain": {"delaySeconds": 0}, "auth": {"existingSecret": "keys"}, "config": {"http-page-keys": True}, "test": {"keySecret": {"name": "key"}}},
+    "kept documents": {"drain": {"delaySeconds": 0}, "replicaCount": 1, "collections": {"persistence": {"enabled": True}}},
     "no HTTP": {"drain": {"delaySeconds": 0}, "http": {"enabled": False}},
 }
 
@@ -117,6 +120,7 @@ class Live(unittest.TestCase):
                     done = pod.test()
                     self.assertEqual(done.returncode, 0, done.stderr)
                     self.assertRegex(done.stdout, r"\d+ tokens read of \d+")
+                    self.assertEqual((Path(folder) / "kept/collections").is_dir(), "collections" in values)
                 self.assertEqual(pod.code, 0)
 
 

@@ -252,6 +252,28 @@ class Content(unittest.TestCase):
             self.assertTrue(next(m for m in container["volumeMounts"] if m["name"] == "model")["readOnly"], source)
         self.assertIn("--model=/models/org/name", server_of(render(PARAMETERS["model"]["pvc"]))["spec"]["containers"][0]["args"])
 
+    def test_kept_documents_lie_on_a_claim_of_one_server(self) -> None:
+        values = {"replicaCount": 1, "collections": {"persistence": {"enabled": True, "annotations": {"a": "b"}}}}
+        objects = render(values)
+        deployment, claim = of_kind(objects, "Deployment")[0], of_kind(objects, "PersistentVolumeClaim")[0]
+        self.assertEqual((deployment["spec"]["replicas"], deployment["spec"]["strategy"]), (1, {"type": "Recreate"}))
+        self.assertEqual(claim["metadata"]["annotations"], {"helm.sh/resource-policy": "keep", "a": "b"})
+        self.assertEqual((claim["spec"]["resources"], claim["spec"]["accessModes"], claim["spec"].get("storageClassName")), ({"requests": {"storage": "8Gi"}}, ["ReadWriteOnce"], None))
+        for existing, name in (("", "longspan-collections"), ("mine", "mine")):
+            objects = render(merged(values, {"collections": {"persistence": {"existingClaim": existing}}}))
+            pod = server_of(objects)["spec"]
+            volume = next(v for v in pod["volumes"] if v["name"] == "collections")
+            self.assertEqual(volume["persistentVolumeClaim"], {"claimName": name})
+            self.assertIn("--collections-directory=/var/lib/longspan/collections", pod["containers"][0]["args"])
+            self.assertEqual(len(of_kind(objects, "PersistentVolumeClaim")), 0 if existing else 1)
+
+    def test_notes_tell_who_keeps_documents(self) -> None:
+        alone = {"replicaCount": 1}
+        for values, shared, stays in (({}, True, False), (PARAMETERS["scale"]["hpa"], True, False), (alone, False, False), (PARAMETERS["kept"]["off"], False, False),
+                                      (PARAMETERS["kept"]["claim"], False, True), (PARAMETERS["kept"]["existing"], False, False)):
+            self.assertEqual("servers do not share kept documents" in notes(values), shared, values)
+            self.assertEqual("the claim longspan-collections" in notes(values), stays, values)
+
     def test_test_asks_for_no_shell(self) -> None:
         pod = of_kind(render(), "Pod")[0]["spec"]["containers"][0]
         self.assertEqual(pod["command"][0], "longspan")
@@ -336,6 +358,10 @@ MISTAKES = [
     ("templates/keda.yaml", 'name: {{ include "longspan.fullname" $ }}\n  minReplicaCount', "name: other\n  minReplicaCount"),
     ("templates/networkpolicy.yaml", "policyTypes", "policyType"),
     ("templates/tests/encode.yaml", '"component" "test"', '"component" "server"'),
+    ("templates/_pod.tpl", "mountPath: /var/lib/longspan}", "mountPath: /var/lib/longspan, readOnly: true}"),
+    ("templates/_pod.tpl", "mountPath: /var/lib/longspan}", "mountPath: /var/lib/other}"),
+    ("templates/_pod.tpl", '(dict "type" "Recreate")', ".Values.strategy"),
+    ("templates/collections.yaml", "accessModes:", "accessMode:"),
     ("templates/ingress.yaml", "pathType: Prefix", "pathType: [Prefix]"),
     ("values.yaml", "allowPrivilegeEscalation: false", "allowPrivilegeEscalation: true"),
     ("values.yaml", "capabilities: {drop: [ALL]}", "capabilities: {drop: [NET_RAW]}"),

@@ -92,6 +92,20 @@ def server_faults(pod: Object) -> Iterator[str]:
         yield f"killed before its end of {ending} s is over"
 
 
+def directory_faults(deployment: Object) -> Iterator[str]:
+    """A folder of kept documents must be on a volume that one server has at a time."""
+    pod = deployment["spec"]["template"]["spec"]
+    server = pod["containers"][0]
+    directory = next((a.split("=", 1)[1] for a in server["args"] if a.startswith("--collections-directory=")), None)
+    if directory is None:
+        return
+    claims = {volume["name"] for volume in pod["volumes"] if "persistentVolumeClaim" in volume}
+    if not any(directory.startswith(m["mountPath"] + "/") and m["name"] in claims and not m.get("readOnly") for m in server["volumeMounts"]):
+        yield f"{directory} is on no volume of its own that can be written"
+    if deployment["spec"].get("replicas") != 1 or deployment["spec"]["strategy"]["type"] != "Recreate":
+        yield "keeps documents on a volume, and may have two servers at once"
+
+
 def selects(selector: Object, labels: Object) -> bool:
     return bool(selector) and selector.items() <= labels.items()
 
@@ -130,6 +144,7 @@ def selector_faults(objects: list[Object]) -> Iterator[str]:
 def faults(objects: list[Object]) -> list[str]:
     found = [f"{name}: {fault}" for name, pod in pods_of(objects) for fault in pod_faults(pod)]
     found += [f"{name}: {fault}" for name, pod in pods_of(objects) if name.startswith("Deployment") for fault in server_faults(pod)]
+    found += [f"Deployment: {fault}" for one in objects if one["kind"] == "Deployment" for fault in directory_faults(one)]
     return found + list(selector_faults(objects))
 
 

@@ -1,18 +1,25 @@
 // Any bytes as a request. What protobuf can parse is decoded as EncodeRequest, EncodeTokensRequest,
-// TokenizeRequest and SearchRequest, on a model that can do everything and on one that can do
-// nothing. A refusal is INVALID_ARGUMENT or FAILED_PRECONDITION and names a field; what is taken
-// keeps every limit. An abort is a find.
+// TokenizeRequest, SearchRequest, PutDocumentsRequest and DeleteDocumentsRequest, on a model that
+// can do everything and on one that can do nothing. A refusal is INVALID_ARGUMENT or
+// FAILED_PRECONDITION and names a field; what is taken keeps every limit, also those that are
+// looked for on the bytes before they are parsed. An abort is a find.
 #include <google/protobuf/stubs/logging.h>
+#include <grpcpp/support/byte_buffer.h>
 #include <longspan/v1/encoder.pb.h>
 
 #include <cstdint>
 #include <cstdlib>
+#include <set>
 #include <string>
 
 #include "core/error_details.h"
+#include "server/collections/collection_name.h"
+#include "server/wire/collection_encoder.h"
+#include "server/wire/put_decoder.h"
 #include "server/wire/request_decoder.h"
 #include "server/wire/search_decoder.h"
 #include "server/wire/search_encoder.h"
+#include "server/wire/wire_limits.h"
 
 namespace longspan {
 namespace {
@@ -122,26 +129,85 @@ void CheckTokenize(const std::string& bytes, const DecodingContext& context) {
     Require(static_cast<int64_t>(text.size()) <= kMaxTextBytes);
 }
 
+// What the limits on the bytes let pass has no more elements, however it was sent.
+template <typename Message>
+bool PassesOnTheWire(const std::string& bytes, const DecodingContext& context) {
+  const grpc::Slice slice(bytes);
+  const absl::Status status = CheckWireLimits(grpc::ByteBuffer(&slice, 1), *Message::descriptor(),
+                                              LimitsOfRequests(context));
+  Require(status.ok() || status.code() == absl::StatusCode::kInvalidArgument);
+  return status.ok();
+}
+
+void CheckDocument(const EncodeInput& document, const DecodingContext& context) {
+  CheckInput(document, context);
+  Require(!document.text.empty() && document.token_ids.empty());
+  Require(document.span_policy == SpanPolicy::kNone);
+}
+
+// A collection has no owner before anybody knows who asks.
+void CheckCollection(const CollectionRef& collection) {
+  Require(CheckCollectionName(collection.name).ok() && collection.owner.empty());
+}
+
 void CheckSearch(const std::string& bytes, const DecodingContext& context) {
   v1::SearchRequest request;
   if (!request.ParseFromString(bytes)) return;
+  if (PassesOnTheWire<v1::SearchRequest>(bytes, context))
+    Require(request.documents_size() <= kMaxTexts);
   const auto search = DecodeSearchRequest(&request, context);
   if (!search.ok()) return CheckRefusal(search.status());
   Require(context.has_tokenizer && !search->query.text.empty());
   Require(static_cast<int64_t>(search->query.text.size()) <= kMaxQueryBytes);
   Require(search->query.truncation != Truncation::kWindows);
-  Require(!search->documents.empty() && search->documents.size() <= kMaxTexts);
-  for (const EncodeInput& document : search->documents) {
-    Require(!document.text.empty() && document.token_ids.empty());
-    Require(document.span_policy == SpanPolicy::kNone);
-  }
   const RankingOptions& ranking = search->settings.ranking;
+  if (search->collection.has_value()) {
+    CheckCollection(*search->collection);
+    Require(search->documents.empty() && search->settings.language.empty());
+    Require(ranking.max_documents <= 1000 && ranking.max_passages <= 100);
+  } else {
+    Require(!search->documents.empty() && search->documents.size() <= kMaxTexts);
+  }
+  for (const EncodeInput& document : search->documents) CheckDocument(document, context);
   Require(ranking.late_weight >= 0 && ranking.lexical_weight >= 0);
   Require(ranking.late_weight + ranking.lexical_weight > 0);
   Require(ranking.bm25.k1 >= 0 && ranking.bm25.b >= 0 && ranking.bm25.b <= 1);
   Require(search->settings.cell_tokens >= 4 && search->settings.cell_tokens <= 4096);
   const std::vector<std::string> ids(search->documents.size());
   Require(MostSearchBytes(*search, ids) > 0);
+}
+
+void CheckPut(const std::string& bytes, const DecodingContext& context) {
+  v1::PutDocumentsRequest request;
+  if (!request.ParseFromString(bytes)) return;
+  if (PassesOnTheWire<v1::PutDocumentsRequest>(bytes, context))
+    Require(request.documents_size() <= kMaxTexts);
+  const auto put = DecodePutRequest(&request, context);
+  if (!put.ok()) return CheckRefusal(put.status());
+  Require(context.has_tokenizer);
+  CheckCollection(put->collection);
+  Require(!put->documents.empty() && put->documents.size() <= kMaxTexts);
+  for (const EncodeInput& document : put->documents) CheckDocument(document, context);
+  const std::set<std::string> different(put->ids.begin(), put->ids.end());
+  Require(put->ids.size() == put->documents.size() && different.size() == put->ids.size());
+  for (const std::string& id : put->ids) Require(!id.empty() && id.size() <= kMaxIdBytes);
+  Require(put->time_to_live >= absl::ZeroDuration());
+  const int64_t cell_tokens = put->cell_tokens.value_or(4);
+  Require(cell_tokens >= 4 && cell_tokens <= 4096);
+  Require(MostPutBytes(put->ids) > 0);
+}
+
+void CheckDelete(const std::string& bytes, const DecodingContext& context) {
+  v1::DeleteDocumentsRequest request;
+  if (!request.ParseFromString(bytes)) return;
+  if (PassesOnTheWire<v1::DeleteDocumentsRequest>(bytes, context))
+    Require(request.ids_size() <= kMaxDeletedIds);
+  const auto deleted = DecodeDeleteRequest(&request);
+  if (!deleted.ok()) return CheckRefusal(deleted.status());
+  CheckCollection(deleted->collection);
+  Require(deleted->all == deleted->ids.empty());
+  Require(static_cast<int64_t>(deleted->ids.size()) <= kMaxDeletedIds);
+  for (const std::string& id : deleted->ids) Require(id.size() <= kMaxIdBytes);
 }
 
 void CheckRequests(const std::string& bytes) {
@@ -158,6 +224,8 @@ void CheckRequests(const std::string& bytes) {
     CheckTokens(bytes, context);
     CheckTokenize(bytes, context);
     CheckSearch(bytes, context);
+    CheckPut(bytes, context);
+    CheckDelete(bytes, context);
   }
 }
 

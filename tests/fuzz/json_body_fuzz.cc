@@ -1,6 +1,7 @@
-// Any bytes as the body of a JSON route: it is read as a message of the contract and by a table of
-// fields, or refused in one line that is short. nlohmann's parser takes what ReadJson takes, and a
-// message that was read is written by protobuf and read again as the same.
+// Any bytes as the body of a JSON route: it is read as messages of the contract, as documents to
+// keep, and by a table of fields, or refused in one line that is short. nlohmann's parser takes
+// what ReadJson takes, and a message that was read is written by protobuf and read again as the
+// same.
 #include <google/protobuf/util/message_differencer.h>
 #include <longspan/v1/encoder.pb.h>
 
@@ -8,8 +9,10 @@
 #include <cstdlib>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "nlohmann/json.hpp"
+#include "server/rest/json_documents.h"
 #include "server/rest/json_fields.h"
 #include "server/rest/json_message.h"
 #include "server/rest/json_value.h"
@@ -57,16 +60,31 @@ void RequireSame(const JsonValue& ours, const nlohmann::json& theirs) {
   }
 }
 
+template <typename Message>
 void ReadAsMessage(const JsonValue& json) {
-  v1::EncodeRequest request;
+  Message request;
   IgnoredFields ignored;
   const absl::Status status = ReadMessage(json, &request, &ignored);
   if (!status.ok()) return RequireRefusal(status);
   auto written = ReadJson(WriteMessage(request, /*all_fields=*/false));
   Require(written.ok());
-  v1::EncodeRequest again;
+  Message again;
   Require(ReadMessage(*std::move(written), &again, &ignored).ok());
   Require(google::protobuf::util::MessageDifferencer::Equals(request, again));
+}
+
+// As PUT /collections/{name}/documents has it: a document may be a text alone.
+void ReadAsDocuments(JsonValue json) {
+  if (!json.is_object()) return;
+  constexpr int kMost = 8;
+  JsonValue documents = TakeMember(&json, "documents");
+  v1::PutDocumentsRequest request;
+  IgnoredFields ignored;
+  const absl::Status status =
+      ReadDocuments(std::move(documents), kMost, request.mutable_documents(), &ignored);
+  Require(request.documents_size() <= kMost);
+  if (!status.ok()) return RequireRefusal(status);
+  ReadAsMessage<v1::PutDocumentsRequest>(json);
 }
 
 void ReadAsFields(const JsonValue& json) {
@@ -94,7 +112,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     return 0;
   }
   longspan::RequireSame(*json, nlohmann::json::parse(body));
-  longspan::ReadAsMessage(*json);
+  longspan::ReadAsMessage<longspan::v1::EncodeRequest>(*json);
+  longspan::ReadAsMessage<longspan::v1::DeleteDocumentsRequest>(*json);
+  longspan::ReadAsDocuments(*json);
   longspan::ReadAsFields(*json);
   return 0;
 }

@@ -29,18 +29,20 @@ tokenizer="core/tokenizer/cut_rules.cc core/tokenizer/text_chunks.cc core/tokeni
 messages="$proto/longspan/v1/encoder.pb.cc $proto/google/rpc/status.pb.cc"
 decoder="server/wire/request_decoder.cc server/wire/input_decoder.cc server/wire/enums.cc
  core/error_details.cc core/model_info.cc $messages"
+documents="server/wire/document_decoder.cc server/wire/put_decoder.cc server/wire/search_decoder.cc
+ server/wire/wire_limits.cc server/collections/collection_name.cc"
 text="server/text/abbreviations.cc server/text/block_tags.cc server/text/kept_tokens.cc server/text/paragraphs.cc
  server/text/sentence_block.cc server/text/sentences.cc server/text/span_sizes.cc server/text/text_preparation.cc server/text/text_segments.cc
  server/text/token_layout.cc server/text/truncation.cc server/text/wanted_spans.cc core/global_positions.cc
  core/error_details.cc"
 declare -A sources=(
-  [safetensors]="$weights" [model_folder]="$weights $folder" [json]="$json" [input_decoder]="$decoder"
+  [safetensors]="$weights" [model_folder]="$weights $folder" [json]="$json" [input_decoder]="$decoder $documents"
   [tokenizer_file]="$tokenizer" [tokenizer_text]="$tokenizer"
   [server_options]="server/server_options.cc server/settings/config_file.cc core/model_info.cc"
   [spans]="$text" [request_cost]="$text $decoder server/batching/admission.cc server/batching/clock.cc
    server/batching/encode_task.cc server/batching/lanes.cc server/text/prepared_text.cc"
   [key_ring]="server/rpc/key_ring.cc"
-  [json_body]="server/rest/json_fields.cc server/rest/json_message.cc server/rest/json_value.cc $messages"
+  [json_body]="server/rest/json_documents.cc server/rest/json_fields.cc server/rest/json_message.cc server/rest/json_value.cc $messages"
   [http_request]="server/http/request_head.cc server/http/request_reader.cc server/http/request_screen.cc" [address]="" [caller_metadata]="")
 ours="$build/server/liblongspan_server_lib.a $build/server/liblongspan_engine.a $build/core/liblongspan_core.a
  $build/tokenizers/liblongspan_tokenizers.a"

@@ -4,6 +4,8 @@
 #include <gtest/gtest.h>
 
 #include <tuple>
+#include <utility>
+#include <vector>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
@@ -244,6 +246,49 @@ TEST(ServerOptionsTest, Origins_ComeAsAList_OrOneByOne) {
     EXPECT_THAT(std::string(Parse({"--cors-origin", origin}).status().message()),
                 HasSubstr("; allowed: SCHEME://HOST"))
         << origin;
+}
+
+TEST(ServerOptionsTest, KeptDocuments_AreInMemory_AndTheirBoundIsLeftToTheContainer) {
+  const auto usual = Parse({});
+  ASSERT_TRUE(usual.ok()) << usual.status();
+  EXPECT_TRUE(usual->options.collections);
+  EXPECT_EQ(usual->options.max_collection_bytes, 0);
+  EXPECT_EQ(usual->options.max_collection_bytes_per_key, 0);
+  EXPECT_EQ(usual->options.collections_directory, "");
+  EXPECT_EQ(usual->options.collection_ttl, absl::ZeroDuration());
+  EXPECT_THAT(DescribeOptions(*usual), HasSubstr("collection-ttl = 0"));
+}
+
+TEST(ServerOptionsTest, KeptDocuments_AreSetFromEveryLayer) {
+  const TemporaryFolder folder;
+  const std::string file = folder.WriteText(
+      "c.json", R"({"collections-directory": "/kept", "max-collection-bytes": "2GiB"})");
+  auto parsed =
+      Parse({"--config", file, "--collection-ttl", "720h"},
+            {{"LONGSPAN_MAX_COLLECTION_BYTES_PER_KEY", "64Mi"}, {"LONGSPAN_COLLECTIONS", "false"}});
+  ASSERT_TRUE(parsed.ok()) << parsed.status();
+  EXPECT_EQ(parsed->options.collections_directory, "/kept");
+  EXPECT_EQ(parsed->options.max_collection_bytes, int64_t{2} << 30);
+  EXPECT_EQ(parsed->options.max_collection_bytes_per_key, 64 << 20);
+  EXPECT_EQ(parsed->options.collection_ttl, absl::Hours(720));
+  EXPECT_FALSE(parsed->options.collections);
+  parsed = Parse({"--collections=true"}, {{"LONGSPAN_COLLECTIONS", "false"}});
+  ASSERT_TRUE(parsed.ok()) << parsed.status();
+  EXPECT_TRUE(parsed->options.collections);
+}
+
+TEST(ServerOptionsTest, KeptDocuments_OutsideTheirRange) {
+  for (const auto& [setting, wrong] :
+       std::vector<std::pair<std::string, std::string>>{{"max-collection-bytes", "-1"},
+                                                        {"max-collection-bytes", "8mb"},
+                                                        {"max-collection-bytes-per-key", "1025Ti"},
+                                                        {"collection-ttl", "-1s"},
+                                                        {"collection-ttl", "1d"},
+                                                        {"collection-ttl", "876001h"},
+                                                        {"collections", "perhaps"}}) {
+    EXPECT_THAT(std::string(Parse({absl::StrCat("--", setting, "=", wrong)}).status().message()),
+                HasSubstr(absl::StrCat(setting, " is '", wrong, "' (command line); allowed: ")));
+  }
 }
 
 TEST(ServerOptionsTest, Validate_ChecksWhatDependsOnEachOther) {

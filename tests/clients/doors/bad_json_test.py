@@ -11,9 +11,9 @@ import unittest
 
 import door
 
-# A route, the field of its inputs, and whether they are texts. `wrap` makes the value of that field
-# out of a text or a list of texts.
-Door = collections.namedtuple("Door", "path dialect field wrap")
+# A route and the field of its inputs. `wrap` makes the value of that field out of a text or a list
+# of texts. `text` is the name that errors of a text have, where it is not that of the field.
+Door = collections.namedtuple("Door", "path dialect field wrap text method", defaults=(None, "POST"))
 
 
 def as_inputs(value):
@@ -24,6 +24,11 @@ def as_ids(value):
     return [[101]] * len(value) if isinstance(value, list) else [101]
 
 
+def as_documents(value):
+    texts = value if isinstance(value, list) else [value]
+    return [{"id": str(i), "text": text} for i, text in enumerate(texts)]
+
+
 def plain(value):
     return value
 
@@ -32,9 +37,10 @@ DOORS = [Door("/v1/embeddings", "openai", "input", plain),
          Door("/v2/embed", "cohere", "texts", plain),
          Door("/embed", "tei", "inputs", plain), Door("/", "tei", "inputs", plain), Door("/embed_all", "tei", "inputs", plain),
          Door("/tokenize", "tei", "inputs", plain), Door("/decode", "tei", "ids", as_ids),
-         Door("/encode", "longspan", "inputs", as_inputs),
-         Door("/encode_tokens", "longspan", "input", lambda value: {"text": value}),
-         Door("/encode_stream", "longspan", "input", lambda value: {"text": value})]
+         Door("/encode", "longspan", "inputs", as_inputs, "inputs[0].text"),
+         Door("/encode_tokens", "longspan", "input", lambda value: {"text": value}, "input.text"),
+         Door("/encode_stream", "longspan", "input", lambda value: {"text": value}, "input.text"),
+         Door("/collections/notes/documents", "longspan", "documents", as_documents, "documents[0].text", "PUT")]
 BY_PATH = {each.path: each for each in DOORS}
 # Milliseconds of the slowest answer of each kind of bad input.
 SLOWEST = collections.Counter()
@@ -112,16 +118,18 @@ class Connection:
             return True
 
 
-def head(path, body_length=None, *more):
+def head(path, body_length=None, *more, method=None):
+    """The request line and the headers; the method is that of the door, or POST."""
     length = [] if body_length is None else [f"Content-Length: {body_length}"]
-    return "\r\n".join([f"POST {path} HTTP/1.1", "Host: here", "Content-Type: application/json", *length, *more, "", ""]).encode()
+    method = method or (BY_PATH[path].method if path in BY_PATH else "POST")
+    return "\r\n".join([f"{method} {path} HTTP/1.1", "Host: here", "Content-Type: application/json", *length, *more, "", ""]).encode()
 
 
-def ask(server, path, body, kind=None):
+def ask(server, path, body, kind=None, method=None):
     body = body if isinstance(body, bytes) else json.dumps(body).encode()
     begin = time.monotonic()
     with Connection(server) as connection:
-        connection.send(head(path, len(body)) + body)
+        connection.send(head(path, len(body), method=method) + body)
         answer = connection.answer()
     if kind:
         SLOWEST[kind] = max(SLOWEST[kind], 1000 * (time.monotonic() - begin))
@@ -205,8 +213,8 @@ class DoorsTest(unittest.TestCase):
             if each.path == "/decode":
                 self.refused(each, {"ids": []}, "empty", tei=400, words=("ids is empty", "allowed: 1"))
                 continue
-            name = {"/encode": "inputs[0].text", "/encode_tokens": "input.text", "/encode_stream": "input.text"}.get(each.path, each.field)
-            self.refused(each, {each.field: each.wrap("")}, "empty", tei=400, field=name, words=(f"{name} is empty", "allowed: 1 to"))
+            name = each.text or each.field
+            self.refused(each, {each.field: each.wrap("")}, "empty", tei=400, field=name, words=(name, "is empty; allowed: 1 to"))
 
     def test_ten_thousand_empty_texts(self):
         for each in DOORS:
@@ -231,7 +239,7 @@ class DoorsTest(unittest.TestCase):
                 code, _, message = answer.error(each.dialect)
                 self.assertIn(code, (413, 429) if each.dialect == "tei" else (400, 429), each.path)
                 self.assertRegex(message, "1048576|deadline")
-            name = {"/encode": "inputs[0].text", "/encode_tokens": "input.text", "/encode_stream": "input.text"}.get(each.path, each.field)
+            name = each.text or each.field
             self.refused(each, {each.field: each.wrap("a" * (most + 1))}, "8 MiB + 1", tei=413, field=name, words=("8388609", "8388608"))
 
     def test_fields_that_are_not_known_are_ignored_and_named(self):
@@ -249,6 +257,72 @@ class DoorsTest(unittest.TestCase):
             self.assertEqual(answer.code, 200)
             self.assertNotIn("set-cookie", answer.headers)
             self.assertLess(len(answer.headers.get("x-ignored-fields", "")), 200)
+
+
+class CollectionsTest(unittest.TestCase):
+    """The routes of kept documents: a collection's name in the path, and bodies of their own."""
+
+    def refused(self, method, path, body, code, field=None, words=()):
+        answer = ask(server, path, body, "collections", method)
+        with self.subTest(method=method, path=path):
+            self.assertEqual(answer.code, code, answer.body)
+            got, name, message = answer.error("longspan")
+            self.assertEqual(got, code)
+            self.assertEqual(name, field, answer.body)
+            for word in words:
+                self.assertIn(word, message)
+            self.assertLess(len(answer.body), 4096)
+
+    def test_names_that_are_none(self):
+        calls = [("PUT", "/documents", {"documents": as_documents("a")}), ("POST", "/search", {"query": "a"}), ("POST", "/delete", {"ids": ["a"]}), ("DELETE", "", b"")]
+        for method, behind, body in calls:
+            for name in (".", "%2e%2e", ".a", "a%20b", "%C3%A4", "a%5Cb", "{name}", "%7Bname%7D", "x" * 65):
+                self.refused(method, f"/collections/{name}{behind}", body, 400, "collection", ("allowed: 1 to 64 of",))
+            for target, code in (("/collections/" + behind, 404), ("/collections/a/b" + behind, 404), ("/collections/a%2Fb" + behind, 400), ("/collections/a%00" + behind, 400)):
+                self.assertEqual(ask(server, target, body, method=method).code, code, (method, target))
+
+    def test_a_name_in_the_body_too(self):
+        for method, behind, body in (("PUT", "documents", {"documents": as_documents("a")}), ("POST", "search", {"query": "a"}), ("POST", "delete", {"ids": ["a"]})):
+            for name in ("notes", "other"):
+                self.refused(method, f"/collections/notes/{behind}", {**body, "collection": name}, 400, "collection", ("by the path and by the body",))
+
+    def test_documents(self):
+        path = "/collections/notes/documents"
+        self.refused("PUT", path, {"documents": ["a text without an id"]}, 400, "documents[0].id", ("is empty",))
+        self.refused("PUT", path, {"documents": as_documents("a") * 2}, 400, "documents[1].id", ("documents[0].id",))
+        self.refused("PUT", path, {"documents": [{"id": "i" * 4097, "text": "a"}]}, 400, "documents[0].id", ("4097",))
+        self.refused("PUT", path, {"documents": [["a"]]}, 400, "documents[0]", ("is an array",))
+        self.refused("PUT", path, {"documents": [{"id": 7, "text": "a"}]}, 400, "documents[0].id")
+        for value in (0, -1, -1e300, 3.3e11, "soon", "NaN"):
+            self.refused("PUT", path, {"documents": as_documents("a"), "options": {"ttlSeconds": value}}, 400, "options.ttl_seconds")
+        self.refused("PUT", path, {"documents": as_documents("a"), "options": {"format": "KEPT_FORMAT_FLOAT"}}, 400, "options.format")
+
+    def test_ids(self):
+        path = "/collections/notes/delete"
+        self.assertEqual(ask(server, "/collections/notes/documents", {"documents": as_documents("a text")}).code, 200)
+        self.refused("POST", path, {}, 400, "ids", ("is empty",))
+        self.refused("POST", path, {"ids": []}, 400, "ids", ("is empty",))
+        self.refused("POST", path, {"ids": ["a"] * 10001}, 400, "ids", ("10001", "allowed: 1 to 10000"))
+        self.refused("POST", path, {"ids": ["a", "i" * 4097]}, 400, "ids[1]", ("4097",))
+        self.refused("POST", path, {"ids": "a"}, 400, "ids")
+        self.refused("POST", path, {"ids": ["a"], "all": True}, 400, "all")
+        self.assertEqual(ask(server, path, {"ids": [""] * 10000}).code, 200)
+        self.refused("POST", "/collections/not-there/delete", {"ids": ["a"]}, 404, words=("'not-there' does not exist",))
+
+    def test_questions(self):
+        path = "/collections/notes/search"
+        self.assertEqual(ask(server, "/collections/notes/documents", {"documents": as_documents("a text")}).code, 200)
+        self.refused("POST", path, {}, 400, "query", ("is empty",))
+        self.refused("POST", path, {"query": "a", "documents": ["b"]}, 400, "collection")
+        self.refused("POST", path, {"query": "a", "limit": 1001}, 400, "options.max_documents", ("allowed with a collection: 1 to 1000",))
+        self.refused("POST", path, {"query": "a", "options": {"maxSpans": 101}}, 400, "options.max_spans")
+        self.refused("POST", path, {"query": "a", "options": {"language": "english"}}, 400, "options.language", ("so is collection",))
+        self.refused("POST", "/collections/not-there/search", {"query": "a"}, 404, words=("'not-there' does not exist",))
+
+    def test_methods_that_a_path_does_not_have(self):
+        for path, allowed in (("/collections", "GET, HEAD"), ("/collections/notes", "DELETE"), ("/collections/notes/documents", "PUT"), ("/collections/notes/search", "POST")):
+            answer = ask(server, path, b"{}", method="PATCH")
+            self.assertEqual((answer.code, answer.headers["allow"]), (405, allowed))
 
 
 class TransportTest(unittest.TestCase):

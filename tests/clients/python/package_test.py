@@ -23,8 +23,13 @@ MISTAKES = {
     'Client().encode("a").vector': "attr-defined",
     'Client().encode_spans("a", policy="words")': "policy",
     "for answer in AsyncClient().encode_stream([]): pass": "__iter__",
+    'Client().collection("a").put({"b": "c"}, format="int4")': "format",
+    'Client().collection("a").put(["b"])': "list-item",
+    'Client().collection("a").search("c", truncation="head")': "truncation",
 }
 FINE = '''
+import datetime
+
 import numpy as np
 from longspan import AsyncClient, Client, Input, LongspanError
 from typing import Optional
@@ -41,6 +46,11 @@ def use(client: Client) -> "tuple[str, Optional[float], list[list[float]]]":
     client.encode_spans("a", policy=("fixed", 3, 1), context="independent").texts()
     client.encode_spans("a", policy="paragraphs", span_min_tokens=16, span_max_tokens=256).texts()
     client.encode_spans("a", np.zeros((1, 2), np.int64))
+    kept = client.collection("a").put({"b": "c"}, ttl=60, format="two_bit")
+    client.collection("a").put([("b", "c")], ttl=datetime.timedelta(days=1), truncation="windows")
+    text: Optional[str] = client.collection("a").search("c", limit=3)[0].spans[0].text
+    forgotten: int = client.collection(kept.collection.name).delete(each.id for each in kept) + client.collection("a").drop()
+    print(text, forgotten, [each.bytes for each in client.collections()])
     try:
         return client.info().device, None, rows
     except LongspanError as error:
@@ -50,6 +60,7 @@ async def use_async(client: AsyncClient) -> None:
     async for answer in client.encode_stream(["a"], format="int8"):
         print(answer.scale)
     print((await client.encode("a")).vectors)
+    print((await client.collection("a").put({"b": "c"})).added, len(await client.collection("a").search("c")))
 '''
 
 
@@ -86,7 +97,8 @@ class PackageTest(unittest.TestCase):
         raw, _ = harness.stubs()
         self.assertIsNot(raw.Encoding, longspan._contract.message("longspan.v1.Encoding"))
         self.assertEqual({m.name for m in raw.DESCRIPTOR.services_by_name["EncoderService"].methods},
-                         {"Encode", "EncodeStream", "EncodeTokens", "Tokenize", "Search", "GetModelInfo"}, "each has a method of Client")
+                         {"Encode", "EncodeStream", "EncodeTokens", "Tokenize", "Search", "PutDocuments", "DeleteDocuments", "ListCollections",
+                          "GetModelInfo"}, "each has a method of Client")
 
     def test_types(self):
         folder = harness.FOLDER / "types"

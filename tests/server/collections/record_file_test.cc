@@ -263,7 +263,7 @@ TEST_F(RecordFileTest, Rewritten_HoldsThePutsAlone_AndTheOldFileIsReadOn) {
 
 TEST_F(RecordFileTest, ADiskThatIsFull_RefusesTheBatch_AndTheNextIsWritten) {
   WriteThreeBatches();
-  const auto child = [this] {
+  const auto in_child = [&] {
     signal(SIGXFSZ, SIG_IGN);
     const RecordFile::Opened opened = Open();
     const rlimit limit = {ends_.back() + 5000, ends_.back() + 5000};
@@ -275,12 +275,14 @@ TEST_F(RecordFileTest, ADiskThatIsFull_RefusesTheBatch_AndTheNextIsWritten) {
     Require(refused.status().message().find("File too large") != std::string::npos,
             "the message says why");
     Require(std::filesystem::file_size(path_) == ends_.back(), "the file is cut back");
-    const auto rewritten = opened.file->Rewrite(puts);
+    const std::string all(limit.rlim_cur, 'y');
+    const std::vector<RecordFile::Put> larger = {{"f", Bytes(all)}};
+    const auto rewritten = opened.file->Rewrite(larger);
     Require(absl::IsResourceExhausted(rewritten.status()), "nor is a new file written");
     Require(opened.file->Append({.puts = std::span(puts).first(1)}).ok(), "a small one fits");
     std::_Exit(0);
   };
-  EXPECT_EXIT(child(), testing::ExitedWithCode(0), "");
+  EXPECT_EXIT(in_child(), testing::ExitedWithCode(0), "");
   State expected = states_.back();
   expected["d"] = {first_, absl::InfiniteFuture()};
   EXPECT_EQ(StateOf(Open()), expected);
@@ -289,7 +291,7 @@ TEST_F(RecordFileTest, ADiskThatIsFull_RefusesTheBatch_AndTheNextIsWritten) {
 
 TEST_F(RecordFileTest, ADiskThatFails_IsNotWrittenToAgain_AndReadOn) {
   WriteThreeBatches();
-  const auto child = [this] {
+  const auto in_child = [&] {
     const RecordFile::Opened opened = Open();
     Require(RefuseSystemCalls({SYS_fdatasync}, EIO), "the filter is in force");
     const std::vector<RecordFile::Put> puts = {{"d", Bytes(first_)}};
@@ -301,13 +303,13 @@ TEST_F(RecordFileTest, ADiskThatFails_IsNotWrittenToAgain_AndReadOn) {
     Require(StateOf(opened) == states_.back(), "the texts are read on");
     std::_Exit(0);
   };
-  EXPECT_EXIT(child(), testing::ExitedWithCode(0), "");
+  EXPECT_EXIT(in_child(), testing::ExitedWithCode(0), "");
   EXPECT_EQ(StateOf(Open()), states_.back());
 }
 
 TEST_F(RecordFileTest, AFileThatCannotBeCutBack_IsNotWrittenToAgain) {
   WriteThreeBatches();
-  const auto child = [this] {
+  const auto in_child = [&] {
     signal(SIGXFSZ, SIG_IGN);
     const RecordFile::Opened opened = Open();
     const rlimit limit = {ends_.back() + 300, ends_.back() + 300};
@@ -322,7 +324,7 @@ TEST_F(RecordFileTest, AFileThatCannotBeCutBack_IsNotWrittenToAgain) {
             "the message says how long");
     std::_Exit(0);
   };
-  EXPECT_EXIT(child(), testing::ExitedWithCode(0), "");
+  EXPECT_EXIT(in_child(), testing::ExitedWithCode(0), "");
   const RecordFile::Opened opened = Open();
   EXPECT_EQ(StateOf(opened), states_.back());
   EXPECT_NE(opened.note, "") << "the rest of the batch is cut now";

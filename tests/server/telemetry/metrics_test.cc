@@ -71,11 +71,30 @@ TEST_F(MetricsTest, RequestsTotal_CountsOn_AndNamesOnlyWhatOccurred) {
 
 // A counter that appears with its first event starts at 1: its rate never shows that event.
 TEST_F(MetricsTest, SmallLabelSets_AreExportedFromTheStart_With0) {
-  for (const char* method :
-       {"Encode", "EncodeStream", "EncodeTokens", "Tokenize", "GetModelInfo", "tei.Info",
-        "tei.Embed", "tei.EmbedStream", "tei.EmbedAll", "tei.EmbedAllStream", "tei.EmbedSparse",
-        "tei.EmbedSparseStream", "tei.Tokenize", "tei.TokenizeStream", "tei.Decode",
-        "tei.DecodeStream", "tei.Unserved"})
+  for (const char* method : {"Encode",
+                             "EncodeStream",
+                             "EncodeTokens",
+                             "Tokenize",
+                             "Search",
+                             "PutDocuments",
+                             "DeleteDocuments",
+                             "ListCollections",
+                             "http.put_documents",
+                             "http.delete_documents",
+                             "http.list_collections",
+                             "GetModelInfo",
+                             "tei.Info",
+                             "tei.Embed",
+                             "tei.EmbedStream",
+                             "tei.EmbedAll",
+                             "tei.EmbedAllStream",
+                             "tei.EmbedSparse",
+                             "tei.EmbedSparseStream",
+                             "tei.Tokenize",
+                             "tei.TokenizeStream",
+                             "tei.Decode",
+                             "tei.DecodeStream",
+                             "tei.Unserved"})
     EXPECT_EQ(Value(absl::StrCat("longspan_request_seconds_count{method=\"", method, "\"}")), 0);
   for (const char* bucket : {"128", "512", "2048", "8192", "32768", "131072", "524288", "more"}) {
     EXPECT_EQ(
@@ -114,7 +133,10 @@ TEST_F(MetricsTest, SmallLabelSets_AreExportedFromTheStart_With0) {
                              "MAX_TOKEN_VECTOR_BYTES",
                              "MAX_ANSWER_BYTES",
                              "MAX_RECEIVING_BYTES",
-                             "MAX_UNCUT_BYTES"})
+                             "MAX_UNCUT_BYTES",
+                             "MAX_COLLECTIONS",
+                             "MAX_COLLECTION_BYTES",
+                             "MAX_COLLECTION_BYTES_PER_KEY"})
     EXPECT_EQ(Value(absl::StrCat("longspan_rejected_total{reason=\"", reason, "\"}")), 0);
 }
 
@@ -267,7 +289,7 @@ TEST_F(MetricsTest, WhatCallersKeptWaiting_IsCountedByReason_From0) {
 }
 
 TEST_F(MetricsTest, OpenCallsAndWhatTheyHold_AreGauges) {
-  ServerGauges gauges{.open_calls = {1, 2, 3, 4, 9, 5},
+  ServerGauges gauges{.open_calls = {1, 2, 3, 4, 9, 10, 11, 12, 5},
                       .receiving_calls = 6,
                       .answer_bytes = 7,
                       .token_vector_bytes = 8};
@@ -275,6 +297,9 @@ TEST_F(MetricsTest, OpenCallsAndWhatTheyHold_AreGauges) {
   EXPECT_EQ(Value("longspan_open_calls{method=\"Encode\"}"), 1);
   EXPECT_EQ(Value("longspan_open_calls{method=\"EncodeTokens\"}"), 3);
   EXPECT_EQ(Value("longspan_open_calls{method=\"Search\"}"), 9);
+  EXPECT_EQ(Value("longspan_open_calls{method=\"PutDocuments\"}"), 10);
+  EXPECT_EQ(Value("longspan_open_calls{method=\"DeleteDocuments\"}"), 11);
+  EXPECT_EQ(Value("longspan_open_calls{method=\"ListCollections\"}"), 12);
   EXPECT_EQ(Value("longspan_open_calls{method=\"GetModelInfo\"}"), 5);
   EXPECT_EQ(Value("longspan_receiving_calls"), 6);
   EXPECT_EQ(Value("longspan_answer_bytes"), 7);
@@ -302,6 +327,22 @@ TEST_F(MetricsTest, Gauges_AreReadAtTheScrape) {
   EXPECT_EQ(Value("longspan_cost_correction_ratio{lane=\"bulk\"}"), 2);
   gauges.queue_texts = 0;
   EXPECT_EQ(Value("longspan_queue_texts"), 0);
+}
+
+TEST_F(MetricsTest, KeptDocuments_AreGauges_From0) {
+  CollectionGauges kept;
+  metrics_.SetGaugeSource([&] { return ServerGauges{.collections = kept}; });
+  for (const char* series :
+       {"longspan_collections{state=\"usable\"}", "longspan_collections{state=\"unusable\"}",
+        "longspan_kept_documents", "longspan_kept_bytes{kind=\"documents\"}",
+        "longspan_kept_bytes{kind=\"files\"}"})
+    EXPECT_EQ(Value(series), 0) << series;
+  kept = {.collections = 5, .unusable = 2, .documents = 70, .bytes = 800, .on_disk_bytes = 900};
+  EXPECT_EQ(Value("longspan_collections{state=\"usable\"}"), 3);
+  EXPECT_EQ(Value("longspan_collections{state=\"unusable\"}"), 2);
+  EXPECT_EQ(Value("longspan_kept_documents"), 70);
+  EXPECT_EQ(Value("longspan_kept_bytes{kind=\"documents\"}"), 800);
+  EXPECT_EQ(Value("longspan_kept_bytes{kind=\"files\"}"), 900);
 }
 
 TEST_F(MetricsTest, ModelAndBuild_AreNamed) {

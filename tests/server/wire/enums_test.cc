@@ -25,5 +25,14 @@ TEST(EnumsTest, GlobalAttention_ComesBackAsItWent) {
   }
 }
 
+TEST(EnumsTest, KeptFormats_ComeBackAsTheyWent) {
+  for (const TokenFormat format : {TokenFormat::kInt8, TokenFormat::kTwoBit}) {
+    const auto back = DecodeKeptFormat(WireKeptFormat(format));
+    ASSERT_TRUE(back.ok()) << back.status();
+    EXPECT_EQ(*back, format);
+  }
+  EXPECT_FALSE(DecodeKeptFormat(v1::KEPT_FORMAT_UNSPECIFIED)->has_value());
+}
+
 }  // namespace
 }  // namespace longspan

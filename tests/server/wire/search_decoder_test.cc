@@ -198,5 +198,86 @@ TEST_F(SearchDecoderTest, AModelThatTakesLess_TakesLessOfAQuestion) {
   EXPECT_EQ(Decode()->query.max_tokens, 0);  // the limit in force
 }
 
+class SearchInACollectionTest : public SearchDecoderTest {
+ protected:
+  SearchInACollectionTest() {
+    request_.clear_documents();
+    request_.set_collection("notes");
+  }
+  // Refused as the option of a request that names a collection.
+  void ExpectNotWithACollection(const std::string& option) {
+    ExpectRefused(absl::StrCat("options.", option),
+                  "is set, and so is collection; allowed: one of them");
+    request_.clear_options();
+  }
+};
+
+TEST_F(SearchInACollectionTest, HasNoDocuments) {
+  options().set_max_documents(1000);
+  options().set_max_spans(100);
+  options().set_lexical_weight(2);
+  options().set_bm25_k1(2);
+  options().set_query_truncation(v1::TRUNCATION_HEAD);
+  const auto request = Decode();
+  ASSERT_TRUE(request.ok()) << request.status();
+  ASSERT_TRUE(request->collection.has_value());
+  EXPECT_EQ(request->collection->name, "notes");
+  EXPECT_EQ(request->collection->owner, "") << "whoever knows the caller sets it";
+  EXPECT_TRUE(request->documents.empty());
+  EXPECT_EQ(request->query.text, "When?");
+  EXPECT_EQ(request->query.truncation, Truncation::kHead);
+  EXPECT_EQ(request->settings.ranking.max_documents, 1000u);
+  EXPECT_EQ(request->settings.ranking.max_passages, 100u);
+  EXPECT_EQ(request->settings.ranking.lexical_weight, 2);
+  EXPECT_EQ(request->settings.ranking.bm25.k1, 2);
+}
+
+TEST_F(SearchInACollectionTest, WithDocumentsToo_IsRefused) {
+  request_.add_documents()->set_text("Then.");
+  ExpectRefused("collection", "and documents are both given; allowed: one of them");
+  request_.clear_collection();
+  EXPECT_TRUE(Decode().ok()) << Decode().status();
+  EXPECT_FALSE(Decode()->collection.has_value());
+}
+
+TEST_F(SearchInACollectionTest, WhatItWasMadeWith_AndHowDocumentsAreRead_IsNotAskedFor) {
+  options().set_truncation(v1::TRUNCATION_REJECT);
+  ExpectNotWithACollection("truncation");
+  options().set_window_overlap_tokens(1);
+  ExpectNotWithACollection("window_overlap_tokens");
+  options().set_max_tokens(1);
+  ExpectNotWithACollection("max_tokens");
+  options().set_document_prompt_name("document");
+  ExpectNotWithACollection("document_prompt_name");
+  options().set_span_tokens(64);
+  ExpectNotWithACollection("span_tokens");
+  options().set_language("english");
+  ExpectNotWithACollection("language");
+}
+
+TEST_F(SearchInACollectionTest, AnAnswerHasBounds) {
+  options().set_max_documents(1001);
+  ExpectRefused("options.max_documents", "is 1001; allowed with a collection: 1 to 1000");
+  options().set_max_documents(1);
+  options().set_max_spans(101);
+  ExpectRefused("options.max_spans", "is 101; allowed with a collection: 1 to 100");
+  options().set_max_spans(std::numeric_limits<uint32_t>::max());
+  ExpectRefused("options.max_spans", "is 4294967295; allowed with a collection: 1 to 100");
+}
+
+TEST_F(SearchInACollectionTest, ANameIsOne) {
+  for (const char* bad : {".", "a/b", "a b", "..", "\xC3\xA4"}) {
+    request_.set_collection(bad);
+    EXPECT_EQ(FieldOf(Decode().status()), "collection") << bad;
+    EXPECT_EQ(Decode().status().code(), kInvalid) << bad;
+  }
+}
+
+TEST_F(SearchInACollectionTest, WithoutATokenizer_NothingIsRead) {
+  context_.has_tokenizer = false;
+  EXPECT_EQ(Decode().status().code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(FieldOf(Decode().status()), "query");
+}
+
 }  // namespace
 }  // namespace longspan

@@ -121,6 +121,17 @@ TEST(WireLimitsTest, OneBeyondALimit_NamesTheField_WhatWasGotAndWhatIsAllowed) {
   for (int i = 0; i < 5; ++i) texts.add_texts("");
   ExpectRefused(Check(v1::TokenizeRequest::descriptor(), texts.SerializeAsString()), "texts",
                 "has 5 texts; allowed: 1 to 4");
+  v1::PutDocumentsRequest put;
+  for (int i = 0; i < 5; ++i) put.add_documents();
+  ExpectRefused(Check(v1::PutDocumentsRequest::descriptor(), put.SerializeAsString()), "documents",
+                "has 5 texts; allowed: 1 to 4");
+  v1::DeleteDocumentsRequest deleted;
+  for (int i = 0; i < 10'000; ++i) deleted.add_ids("");
+  const Descriptor* type = v1::DeleteDocumentsRequest::descriptor();
+  EXPECT_TRUE(Check(type, deleted.SerializeAsString()).ok());
+  deleted.add_ids("");
+  ExpectRefused(Check(type, deleted.SerializeAsString()), "ids",
+                "ids are 10001; allowed: 1 to 10000");
 }
 
 // Two bytes each: an empty input is field 1, an empty span of an input field 6.

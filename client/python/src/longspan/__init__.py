@@ -14,12 +14,14 @@ from ._aio import AsyncClient
 from ._answers import (Encodings, LayerAttention, LexicalVector, Limits, ModelInfo, Spans, StreamAnswer, Timings, TokenizedText,
                        TokenVectors)
 from ._client import Client
+from ._collections import AsyncCollection, Collection, CollectionInfo, PutResult, PutResults
 from ._errors import (Cancelled, DeadlineExceeded, DeadlineUnreachable, FailedPrecondition, InvalidArgument, LongspanError,
-                      PermissionDenied, ResourceExhausted, Unauthenticated, Unavailable)
+                      NotFound, PermissionDenied, ResourceExhausted, Unauthenticated, Unavailable)
 from ._requests import Input, Lexical
 from ._search import BestToken, SearchResult, SearchResults, SearchSpan
 
 __version__ = _version("longspan")
-__all__ = ["AsyncClient", "BestToken", "Cancelled", "Client", "DeadlineExceeded", "DeadlineUnreachable", "Encodings", "FailedPrecondition",
-           "Input", "InvalidArgument", "LayerAttention", "Lexical", "LexicalVector", "Limits", "LongspanError", "ModelInfo", "PermissionDenied", "ResourceExhausted",
+__all__ = ["AsyncClient", "AsyncCollection", "BestToken", "Cancelled", "Client", "Collection", "CollectionInfo", "DeadlineExceeded", "DeadlineUnreachable", "Encodings", "FailedPrecondition",
+           "Input", "InvalidArgument", "LayerAttention", "Lexical", "LexicalVector", "Limits", "LongspanError", "ModelInfo", "NotFound", "PermissionDenied", "PutResult", "PutResults",
+           "ResourceExhausted",
            "SearchResult", "SearchResults", "SearchSpan", "Spans", "StreamAnswer", "Timings", "TokenVectors", "TokenizedText", "Unauthenticated", "Unavailable"]

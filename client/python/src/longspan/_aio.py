@@ -11,6 +11,7 @@ import grpc.aio
 
 from . import _answers as answers
 from . import _channel as channels
+from . import _collections as kept
 from . import _contract as contract
 from . import _requests as requests
 from . import _search as searching
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from ._answers import Encodings, ModelInfo, Spans, StreamAnswer, TokenizedText, TokenVectors
     from ._channel import PathOrPem
+    from ._collections import AsyncCollection, CollectionInfo
     from ._requests import Content, Contents, Context, EncodeOptions, Policy, Ranges
     from ._search import Documents, SearchOptions, SearchResults
 
@@ -123,6 +125,15 @@ class AsyncClient:
         request = searching.search_request(query, documents, options, self._answer_bytes)
         return searching.search_results(request, await self._call("Search", request, self._seconds(timeout)))
 
+    def collection(self, name: str) -> AsyncCollection:
+        """Client.collection."""
+        return kept.AsyncCollection(self, name)
+
+    async def collections(self, *, timeout: Optional[float] = None) -> list[CollectionInfo]:
+        """Client.collections."""
+        response = await self._call("ListCollections", contract.ListCollectionsRequest(), self._seconds(timeout))
+        return [kept.collection_info(each) for each in response.collections]
+
     async def info(self, *, timeout: Optional[float] = None) -> ModelInfo:
         """Client.info."""
         return answers.model_info(await self._call("GetModelInfo", contract.GetModelInfoRequest(), self._seconds(timeout)))
@@ -147,7 +158,7 @@ class AsyncClient:
         try:
             return await call(request, timeout=seconds, metadata=self._metadata)
         except grpc.RpcError as error:
-            raise of_call(error, ids=[each.id for each in getattr(request, "inputs", getattr(request, "documents", ()))], first=first) from None
+            raise of_call(error, ids=requests.ids_of(request), first=first) from None
 
     async def _known_limits(self, budget: channels.Budget) -> Any:
         if self._limits is None:
@@ -189,6 +200,9 @@ _UNARY = {
     "Encode": (contract.path("Encode"), contract.EncodeResponse),
     "Tokenize": (contract.path("Tokenize"), contract.TokenizeResponse),
     "Search": (contract.path("Search"), contract.SearchResponse),
+    "PutDocuments": (contract.path("PutDocuments"), contract.PutDocumentsResponse),
+    "DeleteDocuments": (contract.path("DeleteDocuments"), contract.DeleteDocumentsResponse),
+    "ListCollections": (contract.path("ListCollections"), contract.ListCollectionsResponse),
     "GetModelInfo": (contract.path("GetModelInfo"), contract.GetModelInfoResponse),
     "Check": ("/grpc.health.v1.Health/Check", contract.HealthCheckResponse),
 }

@@ -435,6 +435,7 @@ class Limits:
     max_prompt_name_bytes: int
     max_tokens_set_by: str
     max_uncut_bytes: int
+    max_collection_bytes: int
 
 
 @dataclasses.dataclass(frozen=True)

@@ -16,7 +16,8 @@ PathOrPem = Union[str, "os.PathLike[str]", bytes]
 # gRPC makes at most 5 attempts, whatever is written here. Their pauses add up to 7.6 s, give or
 # take a fifth, which outlasts a restart; the first one is short, for a server that has a neighbour.
 # Where the server says when to come back (the trailer grpc-retry-pushback-ms), that pause is taken
-# instead. All calls change nothing on the server, so they may be repeated.
+# instead. Calls may be repeated: those of kept documents leave the server as one of them would, all
+# others change nothing there.
 ATTEMPTS = 5
 SERVICE_CONFIG: dict[str, Any] = {
     "loadBalancingConfig": [{"round_robin": {}}],

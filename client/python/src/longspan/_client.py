@@ -12,6 +12,7 @@ import grpc
 
 from . import _answers as answers
 from . import _channel as channels
+from . import _collections as kept
 from . import _contract as contract
 from . import _requests as requests
 from . import _search as searching
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from ._answers import Encodings, ModelInfo, Spans, StreamAnswer, TokenizedText, TokenVectors
     from ._channel import PathOrPem
+    from ._collections import Collection, CollectionInfo
     from ._requests import Content, Contents, Context, EncodeOptions, Policy, Ranges
     from ._search import Documents, SearchOptions, SearchResults
 
@@ -72,6 +74,9 @@ class Client:
         self._tokenize = unary(contract.path("Tokenize"), contract.TokenizeRequest.SerializeToString, contract.TokenizeResponse.FromString)
         self._info = unary(contract.path("GetModelInfo"), contract.GetModelInfoRequest.SerializeToString, contract.GetModelInfoResponse.FromString)
         self._search = unary(contract.path("Search"), contract.SearchRequest.SerializeToString, contract.SearchResponse.FromString)
+        self._put = unary(contract.path("PutDocuments"), contract.PutDocumentsRequest.SerializeToString, contract.PutDocumentsResponse.FromString)
+        self._delete = unary(contract.path("DeleteDocuments"), contract.DeleteDocumentsRequest.SerializeToString, contract.DeleteDocumentsResponse.FromString)
+        self._list = unary(contract.path("ListCollections"), contract.ListCollectionsRequest.SerializeToString, contract.ListCollectionsResponse.FromString)
         self._tokens = stream(contract.path("EncodeTokens"), contract.EncodeTokensRequest.SerializeToString, contract.EncodeTokensResponse.FromString)
         self._stream = self._channel.stream_stream(contract.path("EncodeStream"), contract.EncodeStreamRequest.SerializeToString,
                                                    contract.EncodeStreamResponse.FromString)
@@ -175,7 +180,7 @@ class Client:
         """The token ids of each text, with places in bytes and characters."""
         request = contract.TokenizeRequest(texts=[texts] if isinstance(texts, str) else texts, add_special_tokens=add_special_tokens, prompt_name=prompt,
                                            max_answer_bytes=self._answer_bytes)
-        return [answers.tokenized(text) for text in self._call(self._tokenize, request, timeout).texts]
+        return [answers.tokenized(text) for text in self._call(self._tokenize, request, self._seconds(timeout)).texts]
 
     def search(self, query: str, documents: Documents, *, timeout: Optional[float] = None,
                **options: Unpack[SearchOptions]) -> SearchResults:
@@ -190,45 +195,51 @@ class Client:
         InvalidArgument tells the document at fault by `index` and `id`.
         """
         request = searching.search_request(query, documents, options, self._answer_bytes)
-        try:
-            response = self._search(request, timeout=self._seconds(timeout), metadata=self._metadata)
-        except grpc.RpcError as error:
-            raise of_call(error, ids=[each.id for each in request.documents]) from None
-        return searching.search_results(request, response)
+        return searching.search_results(request, self._call(self._search, request, self._seconds(timeout)))
+
+    def collection(self, name: str) -> Collection:
+        """The documents that the server keeps under a name, which it need not have yet.
+
+            client.collection("contracts").put({"lease": "The lease ends in May. ..."})
+        """
+        return kept.Collection(self, name)
+
+    def collections(self, *, timeout: Optional[float] = None) -> list[CollectionInfo]:
+        """The caller's collections, by name."""
+        response = self._call(self._list, contract.ListCollectionsRequest(), self._seconds(timeout))
+        return [kept.collection_info(each) for each in response.collections]
 
     def info(self, *, timeout: Optional[float] = None) -> ModelInfo:
         """The model, its dimensions and attention, and every limit in force."""
-        return answers.model_info(self._call(self._info, contract.GetModelInfoRequest(), timeout))
+        return answers.model_info(self._call(self._info, contract.GetModelInfoRequest(), self._seconds(timeout)))
 
     def health(self, service: str = "", *, timeout: Optional[float] = None) -> str:
         """SERVING or NOT_SERVING; needs no key. "" asks for the whole server."""
-        return answers.health(self._call(self._health, contract.HealthCheckRequest(service=service), timeout))
+        return answers.health(self._call(self._health, contract.HealthCheckRequest(service=service), self._seconds(timeout)))
 
     def _seconds(self, timeout: Optional[float]) -> Optional[float]:
         return self._timeout if timeout is None else channels.check_timeout(timeout, False)
 
-    def _call(self, method: Any, request: Any, timeout: Optional[float]) -> Any:
+    def _call(self, method: Any, request: Any, seconds: Optional[float], first: int = 0) -> Any:
+        """`first`: place of the request's first input or document among those that were given."""
         try:
-            return method(request, timeout=self._seconds(timeout), metadata=self._metadata)
+            return method(request, timeout=seconds, metadata=self._metadata)
         except grpc.RpcError as error:
-            raise of_call(error) from None
+            raise of_call(error, ids=requests.ids_of(request), first=first) from None
 
     @staticmethod
     def _await(first: int, request: Any, call: Any) -> Any:
         try:
             return call.result()
         except grpc.RpcError as error:
-            raise of_call(error, ids=[each.id for each in request.inputs], first=first) from None
+            raise of_call(error, ids=requests.ids_of(request), first=first) from None
         except BaseException:  # as KeyboardInterrupt: the server need not go on
             call.cancel()
             raise
 
     def _known_limits(self, budget: channels.Budget) -> Any:
         if self._limits is None:
-            try:
-                info = self._info(contract.GetModelInfoRequest(), timeout=budget.left(), metadata=self._metadata)
-            except grpc.RpcError as error:
-                raise of_call(error) from None
+            info = self._call(self._info, contract.GetModelInfoRequest(), budget.left())
             self._dimensions, self._limits = info.dimensions, info.limits
         return self._limits
 

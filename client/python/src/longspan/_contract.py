@@ -48,17 +48,27 @@ def message(name: str) -> Any:
     return message_factory.GetMessageClass(_pool.FindMessageTypeByName(name))
 
 
+def _prefix(enum: str) -> str:
+    """What the names of an enum's values begin with: TokenWeighting -> TOKEN_WEIGHTING_."""
+    return "".join(f"_{c}" if c.isupper() else c.upper() for c in enum).lstrip("_").upper() + "_"
+
+
 def enum_value(enum: str, name: str) -> int:
     """The number of an enum's value by its short name in lower case, as in ("Pooling", "mean").
 
     ValueError, with the names that are allowed, for another one.
     """
     values = _pool.FindEnumTypeByName(f"longspan.v1.{enum}").values_by_name
-    prefix = "".join(f"_{c}" if c.isupper() else c.upper() for c in enum).lstrip("_").upper() + "_"
-    allowed = {key[len(prefix):].lower(): value.number for key, value in values.items() if value.number}
+    allowed = {key[len(_prefix(enum)):].lower(): value.number for key, value in values.items() if value.number}
     if name not in allowed:
         raise ValueError(f"{name!r} is no {enum}; allowed: {', '.join(allowed)}")
     return int(allowed[name])
+
+
+def enum_name(enum: str, value: int) -> str:
+    """The other way round; "" for the value 0 and for one that is not known here."""
+    known = _pool.FindEnumTypeByName(f"longspan.v1.{enum}").values_by_number.get(value)
+    return known.name[len(_prefix(enum)):].lower() if known and value else ""
 
 
 def path(method: str) -> str:
@@ -81,6 +91,14 @@ TokenizeRequest = message("longspan.v1.TokenizeRequest")
 TokenizeResponse = message("longspan.v1.TokenizeResponse")
 SearchRequest = message("longspan.v1.SearchRequest")
 SearchResponse = message("longspan.v1.SearchResponse")
+SearchDocument = message("longspan.v1.SearchDocument")
+PutOptions = message("longspan.v1.PutOptions")
+PutDocumentsRequest = message("longspan.v1.PutDocumentsRequest")
+PutDocumentsResponse = message("longspan.v1.PutDocumentsResponse")
+DeleteDocumentsRequest = message("longspan.v1.DeleteDocumentsRequest")
+DeleteDocumentsResponse = message("longspan.v1.DeleteDocumentsResponse")
+ListCollectionsRequest = message("longspan.v1.ListCollectionsRequest")
+ListCollectionsResponse = message("longspan.v1.ListCollectionsResponse")
 GetModelInfoRequest = message("longspan.v1.GetModelInfoRequest")
 GetModelInfoResponse = message("longspan.v1.GetModelInfoResponse")
 Status = message("google.rpc.Status")

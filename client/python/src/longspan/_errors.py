@@ -60,6 +60,10 @@ class FailedPrecondition(LongspanError):
     """This model cannot do what was asked for."""
 
 
+class NotFound(LongspanError, LookupError):
+    """There is no such collection, or no such service to ask the health of."""
+
+
 class ResourceExhausted(LongspanError):
     """A queue or budget is full, after all attempts; or one message is too large."""
 
@@ -97,6 +101,7 @@ class Cancelled(LongspanError):
 _KINDS: dict[grpc.StatusCode, type[LongspanError]] = {
     grpc.StatusCode.INVALID_ARGUMENT: InvalidArgument,
     grpc.StatusCode.FAILED_PRECONDITION: FailedPrecondition,
+    grpc.StatusCode.NOT_FOUND: NotFound,
     grpc.StatusCode.RESOURCE_EXHAUSTED: ResourceExhausted,
     grpc.StatusCode.DEADLINE_EXCEEDED: DeadlineExceeded,
     grpc.StatusCode.UNAVAILABLE: Unavailable,
@@ -149,7 +154,7 @@ def of_call(error: Any, *, ids: Any = (), first: int = 0) -> LongspanError:
                            "The server's longest is info().limits.max_deadline_seconds")
     made = of_status(status)
     # The field where one is named, else what the message begins with.
-    found = re.match(r"(?:inputs|texts|documents)\[(\d+)\]|input\b", made.field or made.message)
+    found = re.match(r"(?:inputs|texts|documents|ids)\[(\d+)\]|input\b", made.field or made.message)
     place = int(found[1] or 0) if found else len(ids)
     if place < len(ids):
         made.index, made.id = first + place, ids[place]

@@ -187,20 +187,31 @@ def spans_request(text: Any, spans: Optional[Ranges], policy: Optional[Policy], 
 def encode_requests(inputs: list[Any], options: Mapping[str, object], answer_bytes: int, limits: Any) -> list[tuple[int, Any]]:
     """Requests within the server's limits, each with the place of its first input."""
     message = options_message(options, answer_bytes)
-    if limits is None:
-        return [(0, contract.EncodeRequest(inputs=inputs, options=message))]
-    most_texts = limits.max_texts_per_request or len(inputs)
-    # A tenth is left for the options and for what frames each input.
+    divided = [(0, inputs)] if limits is None else batches(inputs, limits)
+    return [(first, contract.EncodeRequest(inputs=held, options=message)) for first, held in divided]
+
+
+def batches(messages: Iterable[Any], limits: Any) -> Iterator[tuple[int, list[Any]]]:
+    """Inputs or documents as the server's limits divide them among requests, each batch with the
+    place of its first one. They are taken as batches are; without any there is one empty batch."""
+    most_texts = limits.max_texts_per_request or float("inf")
+    # A tenth is left for the options and for what frames each message.
     most_bytes = limits.max_request_bytes * 9 // 10 or float("inf")
-    requests: list[tuple[int, Any]] = []
     held: list[Any] = []
-    size = 0
-    for i, each in enumerate(inputs):
+    first, size = 0, 0
+    for each in messages:
         each_size = each.ByteSize()
         if held and (len(held) == most_texts or size + each_size > most_bytes):
-            requests.append((i - len(held), contract.EncodeRequest(inputs=held, options=message)))
-            held, size = [], 0
+            yield first, held
+            first, held, size = first + len(held), [], 0
         held.append(each)
         size += each_size
-    requests.append((len(inputs) - len(held), contract.EncodeRequest(inputs=held, options=message)))
-    return requests
+    yield first, held
+
+
+def ids_of(request: Any) -> list[str]:
+    """The ids of what a request holds: of its inputs, of its documents, or those that it names."""
+    for field in ("inputs", "documents"):
+        if hasattr(request, field):
+            return [each.id for each in getattr(request, field)]
+    return list(getattr(request, "ids", ()))

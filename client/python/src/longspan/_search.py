@@ -93,7 +93,7 @@ class BestToken:
     similarity  their cosine
     weight      what the question's token counts; those of all tokens have the sum 1
     query_text, text
-                what the two say
+                what the two say; the second one is None in a collection, which keeps no texts
     """
 
     query_bytes: Optional[tuple[int, int]]
@@ -103,7 +103,7 @@ class BestToken:
     similarity: float
     weight: float
     query_text: str
-    text: str
+    text: Optional[str]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -114,7 +114,7 @@ class SearchSpan:
                 where it stands, as (begin, end); tokens count special ones too
     score       among all passages of all documents of this answer
     similarity  of the question's tokens to it, from -1 to 1
-    text        what it says
+    text        what it says; None in a collection, which keeps no texts
     best_tokens with best_tokens=True one for each token of the question that counts
     """
 
@@ -123,7 +123,7 @@ class SearchSpan:
     tokens: tuple[int, int]
     score: float
     similarity: float
-    text: str
+    text: Optional[str]
     best_tokens: list[BestToken]
 
 
@@ -131,7 +131,7 @@ class SearchSpan:
 class SearchResult:
     """A document that answers the question.
 
-    index       its place among the documents given, from 0
+    index       its place among the documents given, from 0; in a collection 0
     score       among the documents of this answer: it never compares two answers
     similarity  of its most similar passage, from -1 to 1
     bm25        of its best block of words
@@ -179,21 +179,25 @@ class SearchResults:
         return self.results[i]
 
 
-def _best_token(query: str, text: str, found: Any) -> BestToken:
+def _said(text: Optional[str], characters: Any) -> Optional[str]:
+    return None if text is None else text[characters.begin:characters.end]
+
+
+def _best_token(query: str, text: Optional[str], found: Any) -> BestToken:
     place = found.characters
     is_asked = found.HasField("query_characters")
     asked = found.query_characters
     return BestToken(_pair(found.query_bytes) if is_asked else None, _pair(asked) if is_asked else None, _pair(found.bytes), _pair(place),
-                     found.similarity, found.weight, query[asked.begin:asked.end], text[place.begin:place.end])
+                     found.similarity, found.weight, query[asked.begin:asked.end], _said(text, place))
 
 
 def search_results(request: Any, response: Any) -> SearchResults:
     """The answer, with the texts of its spans out of the request."""
     results = []
     for found in response.results:
-        text = request.documents[found.index].text
+        text = request.documents[found.index].text if request.documents else None
         spans = [SearchSpan(_pair(s.bytes), _pair(s.characters), _pair(s.tokens), s.score, s.similarity,
-                            text[s.characters.begin:s.characters.end], [_best_token(request.query, text, best) for best in s.best_tokens])
+                            _said(text, s.characters), [_best_token(request.query, text, best) for best in s.best_tokens])
                  for s in found.spans]
         results.append(SearchResult(found.index, found.id, found.score, found.similarity, found.bm25, spans, found.tokens_total,
                                     found.tokens_used, found.truncated))

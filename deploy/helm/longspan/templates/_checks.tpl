@@ -11,6 +11,7 @@ what would do. deployment.yaml includes longspan.checks, so nothing renders wher
 {{- include "longspan.checkDrain" . -}}
 {{- include "longspan.checkGpu" . -}}
 {{- include "longspan.checkScaling" . -}}
+{{- include "longspan.checkCollections" . -}}
 {{- include "longspan.checkMetrics" . -}}
 {{- end -}}
 
@@ -38,6 +39,7 @@ tls-key: tls.existingSecret
 tls-client-ca: tls.clientCA.existingSecret
 http-tls: tls.http
 auth-keys-file: auth.existingSecret
+collections-directory: collections.persistence
 {{- end -}}
 
 {{- define "longspan.checkSettings" -}}
@@ -169,6 +171,27 @@ auth-keys-file: auth.existingSecret
 {{- $least := .Values.podDisruptionBudget.minAvailable | toString -}}
 {{- if and .Values.podDisruptionBudget.enabled (regexMatch "^[0-9]+$" $least) (ge ($least | int) $fewest) -}}
 {{- fail (printf "podDisruptionBudget.minAvailable is %s of %d servers: no node could ever be drained; allowed: fewer, or maxUnavailable" $least $fewest) -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "longspan.checkCollections" -}}
+{{- with .Values.collections.persistence -}}
+{{- if and .existingClaim (not .enabled) -}}
+{{- fail (printf "collections.persistence.existingClaim is %q, and collections.persistence.enabled is false: set it to true" .existingClaim) -}}
+{{- end -}}
+{{- if and .enabled (get $.Values.config "collections" | toString | eq "false") -}}
+{{- fail "collections.persistence.enabled is true, and config.collections is false: no document would be kept on the volume" -}}
+{{- end -}}
+{{- if .enabled -}}
+{{- range $scaler := list "autoscaling" "keda" -}}
+{{- if (index $.Values $scaler).enabled -}}
+{{- fail (printf "collections.persistence.enabled and %s.enabled are both true: servers do not share kept documents, and one process has the volume; install a release without a scaler for each part of the collections" $scaler) -}}
+{{- end -}}
+{{- end -}}
+{{- if gt ($.Values.replicaCount | int) 1 -}}
+{{- fail (printf "collections.persistence.enabled is true, and replicaCount is %d: servers do not share kept documents, and one process has the volume; set replicaCount to 1, and install a release for each part of the collections" ($.Values.replicaCount | int)) -}}
+{{- end -}}
+{{- end -}}
 {{- end -}}
 {{- end -}}
 

@@ -50,9 +50,17 @@ the file of --config.
 {{- if .Values.auth.existingSecret }}
 - {{ printf "--auth-keys-file=/etc/longspan-auth/%s" .Values.auth.key | quote }}
 {{- end }}
+{{- if .Values.collections.persistence.enabled }}
+- --collections-directory=/var/lib/longspan/collections
+{{- end }}
 {{- range .Values.extraArgs }}
 - {{ . | quote }}
 {{- end }}
+{{- end -}}
+
+{{/* One process has the volume of kept documents: the old one ends before the new one starts. */}}
+{{- define "longspan.strategy" -}}
+{{- toYaml (ternary (dict "type" "Recreate") .Values.strategy .Values.collections.persistence.enabled) -}}
 {{- end -}}
 
 {{/* The settings as the server's file; a list is what it reads with commas. */}}
@@ -122,6 +130,9 @@ grpc:
 {{- if .Values.auth.existingSecret }}
 - {name: auth, mountPath: /etc/longspan-auth, readOnly: true}
 {{- end }}
+{{- if .Values.collections.persistence.enabled }}
+- {name: collections, mountPath: /var/lib/longspan}
+{{- end }}
 {{- with .Values.extraVolumeMounts }}
 {{ toYaml . }}
 {{- end }}
@@ -172,6 +183,13 @@ grpc:
   secret:
     secretName: {{ .Values.auth.existingSecret | quote }}
     defaultMode: 0440
+{{- end }}
+{{- with .Values.collections.persistence }}
+{{- if .enabled }}
+- name: collections
+  persistentVolumeClaim:
+    claimName: {{ .existingClaim | default (printf "%s-collections" (include "longspan.fullname" $)) | quote }}
+{{- end }}
 {{- end }}
 {{- with .Values.extraVolumes }}
 {{ toYaml . }}
