@@ -83,8 +83,8 @@ struct ServerOptions {
 
   // Kept documents (server/collections).
   bool collections = true;
-  // Of all collections together. 0 = 256 MiB, or a sixteenth of the cgroup's memory limit where that
-  // is less (LoadServedModel).
+  // Of all collections together. 0 = 256 MiB, or a sixteenth of the cgroup's memory limit where
+  // that is less (LoadServedModel).
   int64_t max_collection_bytes = 0;
   int64_t max_collection_bytes_per_key = 0;  // of those of one key; 0 = no bound of its own
   std::string collections_directory;         // empty = in memory

@@ -1,7 +1,7 @@
-// Packed places: where each token of a text stands, cell by cell, in some four bytes a token. Of each
-// token its begin and its length, in bytes and in characters, as variable-length numbers (LEB128);
-// the begin is counted from that of the token before, and in the first of a cell from 0, so that a
-// cell can be read alone.
+// Packed places: where each token of a text stands, cell by cell, in some four bytes a token. Of
+// each token its begin and its length, in bytes and in characters, as variable-length numbers
+// (LEB128); the begin is counted from that of the token before, and in the first of a cell from 0,
+// so that a cell can be read alone.
 //
 // Free functions without state: thread safe. Proven by kept_text_test.
 #pragma once

@@ -8,6 +8,7 @@
 
 #include "core/search/cells.h"
 #include "core/search/kept_lexical.h"
+#include "core/search/kept_passages.h"
 
 namespace longspan {
 namespace {
@@ -39,36 +40,6 @@ class Spread {
  private:
   double count_ = 0.0, sum_ = 0.0, squares_ = 0.0;
 };
-
-// A passage of a text by its number; block and rows follow from it.
-struct PassagePlace {
-  int64_t first_row = 0, end_row = 0;
-  int64_t block = 0;  // of the text
-};
-
-PassagePlace PlaceOf(const KeptText& text, int64_t passage) {
-  const auto runs = text.cell_runs();
-  const CellRun& run =
-      *std::prev(std::upper_bound(runs.begin(), runs.end(), passage,
-                                  [](int64_t p, const CellRun& r) { return p < r.first_passage; }));
-  const int64_t cell = passage - run.first_passage;
-  const int64_t last = std::min(cell + kCellsOfAPassage, run.cells);
-  return {.first_row = run.first_row + cell * text.cell_tokens(),
-          .end_row = std::min(run.first_row + last * text.cell_tokens(), run.end_row),
-          .block = run.first_block + BlockOfPassage(cell)};
-}
-
-// Each passage's score by the best of its cells, [passages].
-void PassageScores(const KeptText& text, std::span<const float> cells,
-                   std::span<const float> weights, std::vector<Passage>* passages) {
-  passages->clear();
-  const size_t tokens = weights.size();
-  for (const CellRun& run : text.cell_runs()) {
-    const auto of_run = ScorePassages(cells.subspan(run.first_cell * tokens, run.cells * tokens),
-                                      weights, run.first_row, run.end_row, text.cell_tokens());
-    passages->insert(passages->end(), of_run.begin(), of_run.end());
-  }
-}
 
 // What the scan knows of a text.
 struct Scanned {
@@ -107,7 +78,6 @@ class Search {
   // The best passages by the means, and those of the best block. Ascending.
   std::vector<int64_t> PassagesToRefine(const KeptText& text, std::span<const double> words) const;
   void AddEvenPassages(uint32_t slot, Spread* spread) const;
-  float Exact(const KeptText& text, const PassagePlace& place, std::vector<uint8_t>* scratch) const;
   SearchedDocument Searched(const KeptText& text) const;
 
   const KeptText& text(uint32_t slot) const { return *index_.texts()[slot]; }
@@ -271,27 +241,17 @@ std::vector<int64_t> Search::PassagesToRefine(const KeptText& one,
   return order;
 }
 
-float Search::Exact(const KeptText& one, const PassagePlace& place,
-                    std::vector<uint8_t>* scratch) const {
-  std::vector<float> best(question_.weights.size());
-  const int64_t rows = place.end_row - place.first_row;
-  LargestCosines(*question_.rows, one.Rows(place.first_row, place.end_row, scratch), rows, rows,
-                 best.data());
-  float score = 0.0f;
-  for (size_t token = 0; token < best.size(); ++token)
-    score += question_.weights[token] * best[token];
-  return score;
-}
-
 Refined Search::Refine(uint32_t slot) const {
   const KeptText& one = text(slot);
   std::vector<double> words;
   lexical_.Blocks(slot, &words);
+  std::vector<PassagePlace> places;
+  for (const int64_t passage : PassagesToRefine(one, words))
+    places.push_back(PlaceOf(one, passage));
+  const RefinedCells cells(one, places, *question_.rows);
   Refined refined{.late = -2.0f};
-  std::vector<uint8_t> scratch;
-  for (const int64_t passage : PassagesToRefine(one, words)) {
-    const PassagePlace place = PlaceOf(one, passage);
-    const float late = Exact(one, place, &scratch);
+  for (const PassagePlace& place : places) {
+    const float late = cells.Score(place, question_.weights);
     refined.late = std::max(refined.late, late);
     refined.words.push_back(words.empty() ? 0.0 : words[place.block]);
     refined.passages.push_back(
@@ -303,9 +263,10 @@ Refined Search::Refine(uint32_t slot) const {
 // Two of each text: passages as they are, not the best ones.
 void Search::AddEvenPassages(uint32_t slot, Spread* spread) const {
   const KeptText& one = text(slot);
-  std::vector<uint8_t> scratch;
-  for (const int64_t passage : {one.num_passages() / 4, 3 * one.num_passages() / 4})
-    spread->Add(Exact(one, PlaceOf(one, passage), &scratch));
+  const std::vector<PassagePlace> places = {PlaceOf(one, one.num_passages() / 4),
+                                            PlaceOf(one, 3 * one.num_passages() / 4)};
+  const RefinedCells cells(one, places, *question_.rows);
+  for (const PassagePlace& place : places) spread->Add(cells.Score(place, question_.weights));
 }
 
 // Best first, none of which overlaps a better one.

@@ -39,8 +39,8 @@ class LateQuestion {
   kernels::PackedQuestion packed_;
 };
 
-// The largest cosine of each token of the question with each `unit_rows` rows in a row, of which the
-// last may be fewer: [units, question tokens].
+// The largest cosine of each token of the question with each `unit_rows` rows in a row, of which
+// the last may be fewer: [units, question tokens].
 void LargestCosines(const LateQuestion& question, const QuantizedRows& rows, int64_t num_rows,
                     int64_t unit_rows, float* best);
 

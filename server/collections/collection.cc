@@ -127,11 +127,11 @@ absl::Status Collection::CheckTexts(std::span<const PutText> texts) const {
 
 absl::StatusOr<PutCounts> Collection::Put(const CollectionSettings& settings,
                                           std::span<const PutText> texts, absl::Time expires) {
-  if (absl::Status status = CheckTexts(texts); !status.ok()) return status;
   absl::MutexLock writing(&writing_);
   if (is_dropped()) return WasDropped();
-  if (absl::Status status = CheckSettings(settings); !status.ok()) return status;
-  auto counts = PutLocked(texts, expires);
+  absl::Status status = CheckSettings(settings);
+  if (status.ok()) status = CheckTexts(texts);
+  auto counts = status.ok() ? PutLocked(texts, expires) : status;
   if (counts.ok()) {
     state_ = State::kLive;
   } else if (!is_live()) {

@@ -78,8 +78,8 @@ class Collections {
   // a minute, by one thread. A collection without documents stays. Returns lines for the log.
   std::vector<std::string> Maintain();
 
-  // The clock of the expiries.
-  absl::Time now() const { return options_.now(); }
+  // Of the clock by which documents expire.
+  absl::Time Now() const { return options_.now(); }
 
   struct Totals {
     int64_t collections = 0;  // with those that cannot be used

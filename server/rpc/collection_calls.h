@@ -1,5 +1,6 @@
 // The calls about kept documents: PutDocuments, whose documents go through the engine (PutJob), and
-// DeleteDocuments and ListCollections, which a thread of the tokenizer pool does (collection_requests.h).
+// DeleteDocuments, which a thread of the tokenizer pool does, and ListCollections
+// (collection_requests.h).
 //
 // Lifetime and thread safety: those of a RequestCall (request_call.h).
 #pragma once

@@ -1,5 +1,6 @@
-// What the calls about kept documents do at either door, in messages of longspan.v1: DeleteDocuments
-// and ListCollections. They may write to the disk: call them on a thread of the tokenizer pool.
+// What the calls about kept documents do at either door, in messages of longspan.v1:
+// DeleteDocuments, which may wait for the disk and is called on a thread of the tokenizer pool, and
+// ListCollections.
 //
 // Free functions without state: thread safe.
 #pragma once

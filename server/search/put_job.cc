@@ -4,7 +4,6 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
 #include "core/error_details.h"
 #include "core/search/cells.h"
 #include "server/batching/encode_task.h"
@@ -209,7 +208,7 @@ std::vector<std::byte> PutJob::Packed(const Document& document) const {
 std::optional<absl::Time> PutJob::Expiry() const {
   const absl::Duration kept = std::min(request_.time_to_live, engine_.longest_kept);
   if (kept == absl::InfiniteDuration()) return std::nullopt;
-  return absl::Now() + kept;
+  return engine_.collections->Now() + kept;
 }
 
 absl::StatusOr<PutAnswer> PutJob::Keep() {

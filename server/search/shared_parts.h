@@ -1,6 +1,6 @@
 // ForEachPartOn: a step in many parts, shared by the thread that calls and those of the tokenizer
-// pool that have time. The caller takes parts, too, and never waits for a thread that has not begun,
-// so a busy pool makes a step slower and never stops it.
+// pool that have time. The caller takes parts, too, and never waits for a thread that has not
+// begun, so a busy pool makes a step slower and never stops it.
 //
 // Thread safety: from any thread, also one of the pool. Proven by shared_parts_test.
 #pragma once

@@ -61,7 +61,7 @@ def edges_of_kept_documents(expect, good, bad):
     delete("all", good, all_=True)
 
 
-NAMED_KEYS = tempfile.NamedTemporaryFile("w", suffix=".keys")   # pylint: disable=consider-using-with
+NAMED_KEYS = tempfile.NamedTemporaryFile("w", suffix=".keys")  # it is there until the end
 NAMED_KEYS.write("".join(f"{name} key-of-{name}\n" for name in ("probe", "filler", "reader")))
 NAMED_KEYS.flush()
 OF_A_KEY = 1 << 20

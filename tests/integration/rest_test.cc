@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/escaping.h"
 #include "tests/integration/rest_calls.h"
 #include "tests/temporary_folder.h"
@@ -697,10 +698,16 @@ TEST_F(RestTest, TheDocumentNamesTheRoutesThatAreThere) {
   std::set<std::string> named;
   for (const auto& [path, operations] : answer.body["paths"].items()) {
     named.insert(path);
-    const int code =
-        operations.contains("get") ? Get(server_, path).code : PostBytes(server_, path, "{}").code;
-    EXPECT_NE(code, 404) << path;
-    EXPECT_NE(code, 405) << path;
+    for (const auto& [method, unused] : operations.items()) {
+      HttpCaller caller(server_.server().http_port());
+      const int code =
+          caller
+              .Ask(absl::StrCat(absl::AsciiStrToUpper(method), " ", path,
+                                " HTTP/1.1\r\nHost: test\r\nContent-Length: 2\r\n", "\r\n{}"))
+              .code;
+      EXPECT_NE(code, 404) << method << " " << path;
+      EXPECT_NE(code, 405) << method << " " << path;
+    }
   }
   for (const char* path :
        {"/v1/embeddings", "/v1/models", "/embed", "/embed_all", "/embed_sparse", "/tokenize",

@@ -429,8 +429,8 @@ TEST(SearchTest, BestTokens_AreThoseOfThePassage_InTheirPlaces) {
 TEST(SearchTest, ManyBestTokens_AreComputedOnAnotherThread_AsWell) {
   TestServer server(SearchModel(), RestOptions());
   std::mt19937 random(22);
-  const std::string text = RandomText(3000, random);
-  auto request = RequestOf(RandomText(300, random), {text});
+  const std::string text = RandomText(1300, random);
+  auto request = RequestOf(RandomText(150, random), {text});
   request.mutable_options()->set_best_tokens(true);
   request.mutable_options()->set_max_spans(1000);
   v1::TokenizeRequest tokenize;

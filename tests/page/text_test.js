@@ -1,5 +1,5 @@
-// server/page/web/text.js, passages.js and slices.js. An expression that page_test.py runs in a tab;
-// it gives the list of what is wrong.
+// server/page/web/text.js, passages.js and slices.js. An expression that page_test.py runs in a
+// tab; it gives the list of what is wrong.
 async () => {
   const { Places, blocksOf, normalise, partsOf, piecesOf, placesOf, snippetOf } = await import('/page/text.js');
   const { inSlices } = await import('/page/slices.js');

@@ -91,7 +91,8 @@ async function askModel() {
   const sparse = new Set((model.layers ?? []).map((layer) => layer.kind.replace('_', ' ')));
   element('model').textContent = `${model.model} · ${[...sparse].join(' and ')} · ${model.dtype} on ${model.device}`;
   const most = Number(model.limits?.maxTokens ?? 0);
-  const dimensions = Number(model.dimensions) || Number(model.tokenDimensions);  // multi-vector models have the latter alone
+  // Multi-vector models have the latter alone.
+  const dimensions = Number(model.dimensions) || Number(model.tokenDimensions);
   const parts = [`longspan ${model.serverVersion}`, `${plain(model.numParameters)} weights`, `${plain(dimensions)} dimensions`];
   if (most > 0) parts.push(`texts of up to ${plain(most)} tokens`);
   element('server-facts').textContent = parts.join(' · ');
@@ -201,7 +202,8 @@ async function readAnswer(text, question, answer, network) {
   };
 }
 
-// Tells that the text is being read, or searched. Returns what ends that; `hide`: nothing else is under way.
+// Tells that the text is being read, or searched. Returns what ends that; `hide`: nothing else is
+// under way.
 function work(text, isKept) {
   const began = performance.now();
   const what = isKept ? 'Searching' : 'Reading';
@@ -280,8 +282,11 @@ async function showResult(found) {
     const button = make('button');
     button.type = 'button';
     button.dataset.span = read.passages.indexOf(passage);
+    // One child: a box that cuts lines would take each mark for a line of its own.
+    const line = make('span');
+    line.append(...markedNodes(read.text, passage.begin, passage.end, passage.marks));
     const words = make('span', 'words');
-    words.append(...markedNodes(read.text, passage.begin, passage.end, passage.marks));
+    words.append(line);
     button.append(
       make('span', 'rank', passage.rank),
       words,

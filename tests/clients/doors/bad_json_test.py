@@ -214,7 +214,7 @@ class DoorsTest(unittest.TestCase):
                 self.refused(each, {"ids": []}, "empty", tei=400, words=("ids is empty", "allowed: 1"))
                 continue
             name = each.text or each.field
-            self.refused(each, {each.field: each.wrap("")}, "empty", tei=400, field=name, words=(f"{name} is empty", "allowed: 1 to"))
+            self.refused(each, {each.field: each.wrap("")}, "empty", tei=400, field=name, words=(name, "is empty; allowed: 1 to"))
 
     def test_ten_thousand_empty_texts(self):
         for each in DOORS:
@@ -260,7 +260,7 @@ class DoorsTest(unittest.TestCase):
 
 
 class CollectionsTest(unittest.TestCase):
-    """The routes of kept documents: the name of a collection in the path, and bodies of their own."""
+    """The routes of kept documents: a collection's name in the path, and bodies of their own."""
 
     def refused(self, method, path, body, code, field=None, words=()):
         answer = ask(server, path, body, "collections", method)

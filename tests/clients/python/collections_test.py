@@ -68,8 +68,7 @@ class CollectionsTest(unittest.TestCase):
 
     def each(self):
         for name, caller in self.clients:
-            with self.subTest(client=name):
-                yield caller, caller.collection(f"{self.id().rpartition('_')[2]}-{name}")
+            yield caller, caller.collection(f"{self.id().rpartition('_')[2]}-{name}")
 
     def test_a_search_is_that_in_the_texts(self):
         wanted = client.search(QUESTION, TEXTS, limit=4)
@@ -79,13 +78,13 @@ class CollectionsTest(unittest.TestCase):
             found = collection.search(QUESTION)
             self.assertEqual([each.id for each in found], [each.id for each in wanted])
             for one, other in zip(found, wanted):
-                self.assertAlmostEqual(one.score, other.score, delta=1e-6)
-                self.assertAlmostEqual(one.similarity, other.similarity, delta=1e-6)
-                self.assertAlmostEqual(one.bm25, other.bm25, delta=1e-6)
+                self.assertAlmostEqual(one.score, other.score, delta=1e-5)
+                self.assertAlmostEqual(one.similarity, other.similarity, delta=1e-5)
+                self.assertAlmostEqual(one.bm25, other.bm25, delta=1e-5)
                 self.assertEqual([(span.characters, span.bytes, span.tokens) for span in one.spans],
                                  [(span.characters, span.bytes, span.tokens) for span in other.spans])
                 for span, same in zip(one.spans, other.spans):
-                    self.assertAlmostEqual(span.score, same.score, delta=1e-6)
+                    self.assertAlmostEqual(span.score, same.score, delta=1e-5)
                     self.assertIsNone(span.text)
             begin, end = found[0].spans[0].characters
             self.assertIn("The lease ends on the last day of May.", TEXTS[found[0].id][begin:end])
@@ -264,7 +263,7 @@ class CollectionsTest(unittest.TestCase):
             self.assertEqual(raised.exception.limit, "max_collection_bytes")
             self.assertEqual(caller.collections(), [])
         self.assertEqual(small.stop(), 0)
-        none = harness.Server("--collections", "off")
+        none = harness.Server("--collections=false")
         with longspan.Client(none.address) as caller:
             self.assertEqual(caller.info().limits.max_collection_bytes, 0)
             with self.assertRaises(longspan.FailedPrecondition):

@@ -24,7 +24,7 @@ MISTAKES = {
     'Client().encode_spans("a", policy="words")': "policy",
     "for answer in AsyncClient().encode_stream([]): pass": "__iter__",
     'Client().collection("a").put({"b": "c"}, format="int4")': "format",
-    'Client().collection("a").put(["b"])': "arg-type",
+    'Client().collection("a").put(["b"])': "list-item",
     'Client().collection("a").search("c", truncation="head")': "truncation",
 }
 FINE = '''

@@ -166,7 +166,10 @@ TEST_P(CollectionsTest, WhatHasExpired_GivesWayToWhatIsPut) {
 TEST_P(CollectionsTest, TooManyCollections_AreRefused) {
   options_.max_collections = 2;
   Reopen();
-  ASSERT_TRUE(Put("a", {{"a", 1}}).ok());
+  std::vector<PutText> wrong = Texts({{"a", 1}});
+  wrong[0].bytes.pop_back();
+  EXPECT_FALSE(collections_->Put("", "wrong", kSettings, wrong, std::nullopt).ok());
+  ASSERT_TRUE(Put("a", {{"a", 1}}).ok()) << "what was refused is none";
   ASSERT_TRUE(Put("b", {{"a", 1}}).ok());
   const auto third = Put("c", {{"a", 1}});
   EXPECT_EQ(third.status().code(), absl::StatusCode::kResourceExhausted);
@@ -250,16 +253,16 @@ TEST_P(CollectionsTest, ReadersAndWriters_SeeWholeTexts) {
     }
   });
   threads.emplace_back([&] {
-    for (int64_t i = 0; i < 60; ++i) {
+    for (int64_t i = 0; i < 30; ++i) {
       const std::string id = "other" + std::to_string(i % 3);
       EXPECT_TRUE(Put("c", {{id, i}}, absl::FromUnixSeconds(seconds_ + i % 5)).ok());
-      if (i % 20 == 19) {
+      if (i % 10 == 9) {
         const auto dropped = collections_->Drop("", "c");
         EXPECT_TRUE(dropped.ok()) << dropped.status();
       }
     }
   });
-  for (int64_t i = 1; i <= 80; ++i) {
+  for (int64_t i = 1; i <= 40; ++i) {
     const auto put = Put("c", {{"a", i}, {"b", i}});
     EXPECT_TRUE(put.ok()) << put.status();
     if (i % 7 == 0) {

@@ -275,7 +275,9 @@ TEST_F(RecordFileTest, ADiskThatIsFull_RefusesTheBatch_AndTheNextIsWritten) {
     Require(refused.status().message().find("File too large") != std::string::npos,
             "the message says why");
     Require(std::filesystem::file_size(path_) == ends_.back(), "the file is cut back");
-    const auto rewritten = opened.file->Rewrite(puts);
+    const std::string all(limit.rlim_cur, 'y');
+    const std::vector<RecordFile::Put> larger = {{"f", Bytes(all)}};
+    const auto rewritten = opened.file->Rewrite(larger);
     Require(absl::IsResourceExhausted(rewritten.status()), "nor is a new file written");
     Require(opened.file->Append({.puts = std::span(puts).first(1)}).ok(), "a small one fits");
     std::_Exit(0);
