@@ -28,9 +28,8 @@ void AddPut(CLI::App* app, PutCommand* command) {
       ->allow_extra_args(false);
   AddDuration(app, "--ttl", &command->ttl, /*allow_zero=*/false,
               "forget these documents after so long; default: never");
-  app->add_option("--format", command->format,
-                  "of a new collection: int8 | 2bit, a third of the room; default: int8")
-      ->check(CLI::IsMember({"int8", "2bit"}));
+  AddChoice(app, "--format", &command->format, {"int8", "two_bit"},
+            "of a new collection; two_bit takes a third of the room; default: int8");
   app->add_option("--span-tokens", command->span_tokens,
                   "of a new collection: tokens of a passage, even, 8 to 8192; default: 64");
   app->add_option("--language", command->language,

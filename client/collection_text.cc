@@ -20,23 +20,23 @@ std::string BytesText(uint64_t bytes) {
 }
 
 std::string FormatText(v1::KeptFormat format) {
-  return format == v1::KEPT_FORMAT_TWO_BIT ? "2bit" : "int8";
+  return format == v1::KEPT_FORMAT_TWO_BIT ? "two_bit" : "int8";
 }
 
 }  // namespace
 
 std::string CollectionsText(const v1::ListCollectionsResponse& response) {
   if (response.collections().empty()) return "there are no collections\n";
-  std::string text = absl::StrFormat("%9s %12s %10s  %-6s %5s  %-10s  %s\n", "documents", "tokens",
+  std::string text = absl::StrFormat("%9s %12s %10s  %-7s %5s  %-10s  %s\n", "documents", "tokens",
                                      "bytes", "format", "span", "language", "name");
   for (const v1::Collection& one : response.collections()) {
     if (!one.error().empty()) {
-      absl::StrAppendFormat(&text, "%9s %12s %10s  %-6s %5s  %-10s  %s: cannot be used: %s\n", "-",
+      absl::StrAppendFormat(&text, "%9s %12s %10s  %-7s %5s  %-10s  %s: cannot be used: %s\n", "-",
                             "-", "-", "-", "-", "-", PrintableText(one.name()),
                             PrintableText(one.error()));
       continue;
     }
-    absl::StrAppendFormat(&text, "%9d %12d %10s  %-6s %5d  %-10s  %s\n", one.documents(),
+    absl::StrAppendFormat(&text, "%9d %12d %10s  %-7s %5d  %-10s  %s\n", one.documents(),
                           one.tokens(), BytesText(one.bytes()), FormatText(one.format()),
                           one.span_tokens(), PrintableText(one.language()),
                           PrintableText(one.name()));

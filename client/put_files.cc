@@ -34,7 +34,7 @@ v1::PutOptions OptionsOf(const PutCommand& command) {
   if (command.ttl > absl::ZeroDuration())
     options.set_ttl_seconds(absl::ToDoubleSeconds(command.ttl));
   if (command.format == "int8") options.set_format(v1::KEPT_FORMAT_INT8);
-  if (command.format == "2bit") options.set_format(v1::KEPT_FORMAT_TWO_BIT);
+  if (command.format == "two_bit") options.set_format(v1::KEPT_FORMAT_TWO_BIT);
   options.set_span_tokens(command.span_tokens);
   options.set_language(command.language);
   return options;

@@ -17,7 +17,7 @@ struct PutCommand {
   std::vector<std::string> files;    // and folders; - = standard input
   std::vector<std::string> include;  // of folders: which names; empty = all
   absl::Duration ttl;                // zero = for ever
-  std::string format;                // int8 | 2bit; empty = the collection's, or int8
+  std::string format;                // int8 | two_bit; empty = the collection's, or int8
   uint32_t span_tokens = 0;          // of a passage; 0 = the collection's, or the server's default
   std::string language;              // of the stems; empty = the collection's, or english
   std::string truncation = "reject";

@@ -290,7 +290,7 @@ absl::StatusOr<KeptText> KeptText::Parse(std::span<const std::byte> bytes, int64
   return text;
 }
 
-QuantizedRows KeptText::Rows(int64_t begin, int64_t end, std::vector<uint8_t>* scratch) const {
+TokenMatrixView KeptText::Rows(int64_t begin, int64_t end, std::vector<uint8_t>* scratch) const {
   const int64_t stride = RowStride(width_);
   if (format_ == TokenFormat::kInt8)
     return {codes_.rows + begin * stride, codes_.scales + begin, stride};

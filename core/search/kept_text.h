@@ -112,13 +112,13 @@ class KeptText {
   std::span<const uint32_t> hits() const { return hits_; }                  // cells
   std::span<const Id> ids() const { return ids_; }                          // ids ascend
   // Of each cell the mean of its unit vectors: scale * (row - 128).
-  const QuantizedRows& means() const { return means_; }
+  const TokenMatrixView& means() const { return means_; }
   // One for each run, in order.
   std::span<const CellRun> cell_runs() const { return cell_runs_; }
 
   // Rows [begin, end) of one run, where `begin` begins a cell. `scratch` holds what is decoded, and
   // outlives what is returned.
-  QuantizedRows Rows(int64_t begin, int64_t end, std::vector<uint8_t>* scratch) const;
+  TokenMatrixView Rows(int64_t begin, int64_t end, std::vector<uint8_t>* scratch) const;
   // Where rows [begin, end) of one run stand.
   std::vector<TokenPlace> Places(int64_t begin, int64_t end) const;
 
@@ -138,7 +138,7 @@ class KeptText {
   std::span<const uint32_t> hits_;
   std::span<const Id> ids_;
   std::vector<CellRun> cell_runs_;
-  QuantizedRows means_;
+  TokenMatrixView means_;
   TokenCodes codes_;
   std::span<const uint32_t> place_offsets_;  // [cells + 1] into places_
   std::span<const std::byte> places_;

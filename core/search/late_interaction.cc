@@ -26,7 +26,7 @@ std::vector<float> UnitRows(const float* rows, int64_t tokens, int64_t width) {
 LateQuestion::LateQuestion(const float* rows, int64_t tokens, int64_t width)
     : packed_(kernels::PackQuestion(UnitRows(rows, tokens, width).data(), tokens, width)) {}
 
-void LargestCosines(const LateQuestion& question, const QuantizedRows& rows, int64_t num_rows,
+void LargestCosines(const LateQuestion& question, const TokenMatrixView& rows, int64_t num_rows,
                     int64_t unit_rows, float* best) {
   kernels::MaxSim({.question = &question.packed(),
                    .rows = rows.rows,
@@ -77,7 +77,7 @@ std::vector<BestToken> BestTokens(const LateQuestion& question, std::span<const 
 }
 
 std::vector<BestToken> BestTokens(const LateQuestion& question, std::span<const float> weights,
-                                  const QuantizedRows& rows, int64_t num_rows) {
+                                  const TokenMatrixView& rows, int64_t num_rows) {
   constexpr int64_t kRowsAtOnce = 64;
   std::vector<BestToken> best;
   for (size_t token = 0; token < weights.size(); ++token) {
@@ -90,7 +90,8 @@ std::vector<BestToken> BestTokens(const LateQuestion& question, std::span<const 
   std::vector<float> cosines(std::min(num_rows, kRowsAtOnce) * tokens);
   for (int64_t first = 0; first < num_rows; first += kRowsAtOnce) {
     const int64_t last = std::min(first + kRowsAtOnce, num_rows);
-    const QuantizedRows some = {rows.rows + first * rows.stride, rows.scales + first, rows.stride};
+    const TokenMatrixView some = {rows.rows + first * rows.stride, rows.scales + first,
+                                  rows.stride};
     LargestCosines(question, some, last - first, /*unit_rows=*/1, cosines.data());
     for (int64_t row = first; row < last; ++row) {
       const float* of_row = cosines.data() + (row - first) * tokens;

@@ -41,7 +41,7 @@ class LateQuestion {
 
 // The largest cosine of each token of the question with each `unit_rows` rows in a row, of which
 // the last may be fewer: [units, question tokens].
-void LargestCosines(const LateQuestion& question, const QuantizedRows& rows, int64_t num_rows,
+void LargestCosines(const LateQuestion& question, const TokenMatrixView& rows, int64_t num_rows,
                     int64_t unit_rows, float* best);
 
 // The largest cosine of each token of the question with each cell of rows [begin, end) of the text:
@@ -75,6 +75,6 @@ std::vector<BestToken> BestTokens(const LateQuestion& question, std::span<const 
                                   const TokenMatrix& text, int64_t begin, int64_t end);
 // The same of rows that begin with those of the passage, and are counted from there.
 std::vector<BestToken> BestTokens(const LateQuestion& question, std::span<const float> weights,
-                                  const QuantizedRows& rows, int64_t num_rows);
+                                  const TokenMatrixView& rows, int64_t num_rows);
 
 }  // namespace longspan

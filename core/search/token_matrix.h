@@ -12,7 +12,7 @@
 namespace longspan {
 
 // Rows as kernels::MaxSim reads them. A view.
-struct QuantizedRows {
+struct TokenMatrixView {
   const uint8_t* rows = nullptr;  // [rows, stride], as QuantizeRows makes them: 128 is zero
   const float* scales = nullptr;  // [rows]
   int64_t stride = 0;             // bytes
@@ -36,7 +36,7 @@ class TokenMatrix {
   int64_t row_stride() const { return stride_; }        // bytes
   const uint8_t* rows() const { return rows_.data(); }  // as QuantizeRows makes them: 128 is zero
   const float* scales() const { return scales_.data(); }
-  QuantizedRows from(int64_t row) const {
+  TokenMatrixView from(int64_t row) const {
     return {rows_.data() + row * stride_, scales_.data() + row, stride_};
   }
   size_t bytes() const { return rows_.capacity() + scales_.capacity() * sizeof(float); }

@@ -46,9 +46,10 @@ TEST_F(CollectionCommandsTest, Put_SendsAllFilesWithTheirPaths_AndWhatTheOptions
   TextFile("texts/a.md", "one");
   TextFile("texts/b.md", "long text");
   TextFile("texts/c.log", "left out");
-  const Outcome outcome = Run({"put", "contracts", In("texts"), "--include", "*.md", "--ttl",
-                               "1.5h", "--format", "2bit", "--language", "german", "--span-tokens",
-                               "128", "--truncation", "head-tail", "--max-tokens", "100"});
+  const Outcome outcome =
+      Run({"put", "contracts", In("texts"), "--include", "*.md", "--ttl", "1.5h", "--format",
+           "two-bit", "--language", "german", "--span-tokens", "128", "--truncation", "head-tail",
+           "--max-tokens", "100"});
   EXPECT_EQ(outcome.exit_code, 0) << outcome.err;
   EXPECT_EQ(outcome.out, "    tokens truncated  id\n         3            " + In("texts/a.md") +
                              "\n         9       yes  " + In("texts/b.md") + "\n");
@@ -252,9 +253,9 @@ TEST_F(CollectionCommandsTest, Collections_AreATable_AndJsonForScripts) {
   old->set_error("of another model");
   server_.set_collections(response);
   EXPECT_EQ(Run({"collections"}).out,
-            "documents       tokens      bytes  format  span  language    name\n"
-            "      128      1203456   29.1 MiB  2bit      64  english     contracts\n"
-            "        -            -          -  -          -  -           old: cannot be used: of "
+            "documents       tokens      bytes  format   span  language    name\n"
+            "      128      1203456   29.1 MiB  two_bit     64  english     contracts\n"
+            "        -            -          -  -           -  -           old: cannot be used: of "
             "another model\n");
   const Outcome scripts = Run({"collections", "--format", "json"});
   EXPECT_EQ(scripts.exit_code, 0);

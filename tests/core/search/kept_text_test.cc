@@ -104,7 +104,7 @@ TEST_P(KeptTextTest, Rows_AreThoseOfTheMatrixOrNear) {
   const KeptText text = Parsed();
   std::vector<uint8_t> scratch;
   for (const auto& [begin, end] : {std::pair{0, 13}, {4, 9}, {13, 14}, {14, 36}, {18, 30}}) {
-    const QuantizedRows rows = text.Rows(begin, end, &scratch);
+    const TokenMatrixView rows = text.Rows(begin, end, &scratch);
     for (int64_t row = begin; row < end; ++row) {
       const uint8_t* got = rows.rows + (row - begin) * rows.stride;
       const uint8_t* own = text_.rows.rows() + row * text_.rows.row_stride();

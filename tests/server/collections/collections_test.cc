@@ -253,16 +253,16 @@ TEST_P(CollectionsTest, ReadersAndWriters_SeeWholeTexts) {
     }
   });
   threads.emplace_back([&] {
-    for (int64_t i = 0; i < 30; ++i) {
+    for (int64_t i = 0; i < 60; ++i) {
       const std::string id = "other" + std::to_string(i % 3);
       EXPECT_TRUE(Put("c", {{id, i}}, absl::FromUnixSeconds(seconds_ + i % 5)).ok());
-      if (i % 10 == 9) {
+      if (i % 20 == 19) {
         const auto dropped = collections_->Drop("", "c");
         EXPECT_TRUE(dropped.ok()) << dropped.status();
       }
     }
   });
-  for (int64_t i = 1; i <= 40; ++i) {
+  for (int64_t i = 1; i <= 80; ++i) {
     const auto put = Put("c", {{"a", i}, {"b", i}});
     EXPECT_TRUE(put.ok()) << put.status();
     if (i % 7 == 0) {

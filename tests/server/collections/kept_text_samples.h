@@ -64,8 +64,8 @@ inline bool IsSample(const KeptText& text, int64_t number) {
   if (!sample.ok() || text.num_bytes() != bytes.size() || NumberOf(text) != number) return false;
   const int64_t rows = text.num_rows();
   std::vector<uint8_t> scratch, other_scratch;
-  const QuantizedRows decoded = text.Rows(0, rows, &scratch);
-  const QuantizedRows other = sample->Rows(0, rows, &other_scratch);
+  const TokenMatrixView decoded = text.Rows(0, rows, &scratch);
+  const TokenMatrixView other = sample->Rows(0, rows, &other_scratch);
   return same(text.words(), sample->words()) && same(text.hits(), sample->hits()) &&
          same(text.ids(), sample->ids()) && text.Places(0, rows) == sample->Places(0, rows) &&
          same(std::span(decoded.rows, rows * decoded.stride),
