@@ -232,6 +232,10 @@ int64_t MostKeptBytes(const KeptSize& size) {
          cells * a_cell + size.rows * a_row + size.words * a_word;
 }
 
+int64_t LeastKeptBytes(const KeptSize& size) {
+  return size.rows * CodeBytes(size.format, size.width);
+}
+
 absl::StatusOr<KeptText> KeptText::Parse(std::span<const std::byte> bytes, int64_t width) {
   Header header;
   if (bytes.size() < sizeof(header)) return Wrong("it is shorter than its header");

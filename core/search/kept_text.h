@@ -69,6 +69,8 @@ struct KeptSize {
   TokenFormat format = TokenFormat::kInt8;
 };
 int64_t MostKeptBytes(const KeptSize& size);
+// The least: the codes of its rows. Most of a text are these.
+int64_t LeastKeptBytes(const KeptSize& size);
 
 // A run, counted in cells, blocks and passages of the whole text.
 struct CellRun {

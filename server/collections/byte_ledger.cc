@@ -10,7 +10,7 @@
 namespace longspan {
 namespace {
 
-absl::Status Refusal(int64_t kept, int64_t wanted, int64_t freed, int64_t allowed,
+absl::Status Refusal(int64_t kept, absl::string_view wanted, int64_t freed, int64_t allowed,
                      absl::string_view whose, std::string_view reason) {
   // The limit's name is that of the setting.
   const std::string setting = absl::AsciiStrToLower(
@@ -44,21 +44,33 @@ ByteCharge ByteCharge::Split(int64_t bytes) {
   return {ledger_, owner_, bytes};
 }
 
-absl::StatusOr<ByteCharge> ByteLedger::Charge(const std::string& owner, int64_t bytes,
-                                              int64_t soon_freed) {
-  absl::MutexLock lock(&mu_);
+absl::Status ByteLedger::CheckLocked(const std::string& owner, int64_t bytes, int64_t soon_freed,
+                                     absl::string_view wanted) const {
   const auto of_owner = bytes_of_owner_.find(owner);
   const int64_t kept_of_owner = of_owner == bytes_of_owner_.end() ? 0 : of_owner->second;
   // What does not grow is let in, though a limit was lowered meanwhile.
   const int64_t growth = bytes - soon_freed;
   if (growth > 0 && bytes_ + growth > max_bytes_) {
-    return Refusal(bytes_, bytes, soon_freed, max_bytes_, "all kept documents",
+    return Refusal(bytes_, wanted, soon_freed, max_bytes_, "all kept documents",
                    kReasonMaxCollectionBytes);
   }
   if (growth > 0 && kept_of_owner + growth > max_bytes_of_owner_) {
-    return Refusal(kept_of_owner, bytes, soon_freed, max_bytes_of_owner_,
+    return Refusal(kept_of_owner, wanted, soon_freed, max_bytes_of_owner_,
                    "the documents of this key", kReasonMaxCollectionBytesPerKey);
   }
+  return absl::OkStatus();
+}
+
+absl::Status ByteLedger::Check(const std::string& owner, int64_t bytes, int64_t soon_freed) const {
+  absl::MutexLock lock(&mu_);
+  return CheckLocked(owner, bytes, soon_freed, absl::StrCat("at least ", bytes));
+}
+
+absl::StatusOr<ByteCharge> ByteLedger::Charge(const std::string& owner, int64_t bytes,
+                                              int64_t soon_freed) {
+  absl::MutexLock lock(&mu_);
+  const absl::Status status = CheckLocked(owner, bytes, soon_freed, absl::StrCat(bytes));
+  if (!status.ok()) return status;
   bytes_ += bytes;
   bytes_of_owner_[owner] += bytes;
   return ByteCharge(shared_from_this(), owner, bytes);

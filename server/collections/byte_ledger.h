@@ -13,7 +13,9 @@
 #include <utility>
 
 #include "absl/base/thread_annotations.h"
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "absl/synchronization/mutex.h"
 
 namespace longspan {
@@ -49,6 +51,8 @@ class ByteLedger : public std::enable_shared_from_this<ByteLedger> {
   // RESOURCE_EXHAUSTED with a reason where a limit would be passed once `soon_freed` bytes, which
   // the new ones replace, are given back.
   absl::StatusOr<ByteCharge> Charge(const std::string& owner, int64_t bytes, int64_t soon_freed);
+  // Whether Charge would refuse `bytes` or more.
+  absl::Status Check(const std::string& owner, int64_t bytes, int64_t soon_freed) const;
   // Of what is there already; the limits may be passed.
   ByteCharge ChargeAnyway(const std::string& owner, int64_t bytes);
 
@@ -56,6 +60,9 @@ class ByteLedger : public std::enable_shared_from_this<ByteLedger> {
 
  private:
   friend class ByteCharge;
+  // `wanted` names the bytes in a refusal.
+  absl::Status CheckLocked(const std::string& owner, int64_t bytes, int64_t soon_freed,
+                           absl::string_view wanted) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void GiveBack(const std::string& owner, int64_t bytes);
 
   const int64_t max_bytes_, max_bytes_of_owner_;

@@ -178,6 +178,16 @@ absl::StatusOr<ByteCharge> Collection::Charge(std::span<const PutText> texts) co
   return parts_.ledger->Charge(parts_.owner, bytes, soon_freed);
 }
 
+int64_t Collection::BytesOf(std::span<const std::string> ids) const {
+  int64_t bytes = 0;
+  absl::ReaderMutexLock lock(&mu_);
+  for (const std::string& id : ids) {
+    if (const KeptDocument* document = documents_->Find(id); document != nullptr)
+      bytes += document->charge.bytes();
+  }
+  return bytes;
+}
+
 absl::StatusOr<std::vector<KeptDocument>> Collection::Store(std::span<const PutText> texts,
                                                             absl::Time expires) {
   std::vector<KeptDocument> documents;

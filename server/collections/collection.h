@@ -116,6 +116,8 @@ class Collection : public std::enable_shared_from_this<Collection> {
   // INTERNAL: the disk failed, or a text is none of such a collection.
   absl::StatusOr<PutCounts> Put(const CollectionSettings& settings, std::span<const PutText> texts,
                                 absl::Time expires);
+  // What the documents of these ids, all different, count against the limits.
+  int64_t BytesOf(std::span<const std::string> ids) const;
   // How many of the ids were there.
   absl::StatusOr<int64_t> Delete(std::span<const std::string> ids);
   // Where this is an error, the collection is still there.

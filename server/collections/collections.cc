@@ -73,6 +73,14 @@ absl::StatusOr<std::shared_ptr<Collection>> Collections::Find(const std::string&
   return entry->collection;
 }
 
+absl::Status Collections::CheckNumber(const Names& names) const {
+  if (static_cast<int64_t>(names.size()) < options_.max_collections) return absl::OkStatus();
+  return WithReason(absl::ResourceExhaustedError(absl::StrCat(
+                        "there are ", names.size(),
+                        " collections; allowed: ", options_.max_collections, " (drop some)")),
+                    kReasonMaxCollections);
+}
+
 absl::StatusOr<std::shared_ptr<Collection>> Collections::FindOrAdd(
     const std::string& owner, const std::string& name, const CollectionSettings& settings) {
   absl::MutexLock lock(&mu_);
@@ -84,11 +92,8 @@ absl::StatusOr<std::shared_ptr<Collection>> Collections::FindOrAdd(
     if (!found->second.error.ok()) return found->second.error;
     return found->second.collection;
   }
-  if (!is_dropped && static_cast<int64_t>(names.size()) >= options_.max_collections) {
-    return WithReason(absl::ResourceExhaustedError(absl::StrCat(
-                          "there are ", names.size(),
-                          " collections; allowed: ", options_.max_collections, " (drop some)")),
-                      kReasonMaxCollections);
+  if (!is_dropped) {
+    if (absl::Status status = CheckNumber(names); !status.ok()) return status;
   }
   const FileHeader header{.model_fingerprint = options_.model_fingerprint,
                           .width = options_.width,
@@ -134,6 +139,29 @@ absl::StatusOr<PutCounts> Collections::Put(const std::string& owner, const std::
       continue;
     return counts;
   }
+}
+
+absl::Status Collections::CheckRoom(const std::string& owner, const std::string& name,
+                                    std::span<const std::string> ids, int64_t bytes) {
+  const absl::Status status = CheckRoomOnce(owner, name, ids, bytes);
+  if (status.ok() || RemoveExpired() == 0) return status;
+  return CheckRoomOnce(owner, name, ids, bytes);
+}
+
+absl::Status Collections::CheckRoomOnce(const std::string& owner, const std::string& name,
+                                        std::span<const std::string> ids, int64_t bytes) const {
+  int64_t soon_freed = 0;
+  if (const std::optional<Entry> entry = Lookup(owner, name); entry.has_value()) {
+    if (entry->collection != nullptr) soon_freed = entry->collection->BytesOf(ids);
+  } else {
+    absl::MutexLock lock(&mu_);
+    const auto of_owner = owners_.find(owner);
+    // One whose first Put is under way has its name already.
+    if (of_owner != owners_.end() && !of_owner->second.contains(name)) {
+      if (absl::Status status = CheckNumber(of_owner->second); !status.ok()) return status;
+    }
+  }
+  return ledger_->Check(owner, bytes, soon_freed);
 }
 
 absl::StatusOr<int64_t> Collections::Delete(const std::string& owner, const std::string& name,

@@ -63,6 +63,10 @@ class Collections {
   absl::StatusOr<PutCounts> Put(const std::string& owner, const std::string& name,
                                 const CollectionSettings& settings, std::span<const PutText> texts,
                                 std::optional<absl::Time> expires);
+  // RESOURCE_EXHAUSTED where Put of documents of these ids, all different, that take so many bytes or
+  // more would now be refused for a limit: before anybody works for what cannot be kept.
+  absl::Status CheckRoom(const std::string& owner, const std::string& name,
+                         std::span<const std::string> ids, int64_t bytes);
   // How many of the ids were there. NOT_FOUND: there is no such collection.
   absl::StatusOr<int64_t> Delete(const std::string& owner, const std::string& name,
                                  std::span<const std::string> ids);
@@ -115,6 +119,9 @@ class Collections {
   absl::StatusOr<std::shared_ptr<Collection>> FindOrAdd(const std::string& owner,
                                                         const std::string& name,
                                                         const CollectionSettings& settings);
+  absl::Status CheckNumber(const Names& names) const;
+  absl::Status CheckRoomOnce(const std::string& owner, const std::string& name,
+                             std::span<const std::string> ids, int64_t bytes) const;
   void ForgetDropped(const std::string& owner, const std::string& name);
   absl::StatusOr<bool> DropUnusable(const std::string& owner, const std::string& name);
   std::vector<std::shared_ptr<Collection>> All() const;

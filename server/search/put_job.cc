@@ -132,6 +132,7 @@ absl::Status PutJob::PrepareDocument(size_t index, const EncodeInput& input,
                       .width = engine_.width,
                       .cell_tokens = settings_.cell_tokens,
                       .format = settings_.format};
+  if (absl::Status status = CheckRoom(LeastKeptBytes(size)); !status.ok()) return status;
   auto room = engine_.admission->ReserveOutput(
       TextRows::BytesOf(places.num_rows(), engine_.width, TextRows::kInt8) + places.bytes() +
       static_cast<int64_t>(document.words.capacity() * sizeof(KeptWord)) + MostKeptBytes(size));
@@ -209,6 +210,12 @@ std::optional<absl::Time> PutJob::Expiry() const {
   const absl::Duration kept = std::min(request_.time_to_live, engine_.longest_kept);
   if (kept == absl::InfiniteDuration()) return std::nullopt;
   return engine_.collections->Now() + kept;
+}
+
+absl::Status PutJob::CheckRoom(int64_t least_bytes) {
+  const CollectionRef& collection = request_.collection;
+  return engine_.collections->CheckRoom(collection.owner, collection.name, request_.ids,
+                                        least_bytes_ += least_bytes);
 }
 
 absl::StatusOr<PutAnswer> PutJob::Keep() {

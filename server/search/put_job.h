@@ -1,7 +1,8 @@
 // PutJob: the documents of one request, read and kept. Each goes through the pipeline as an
 // EncodeTask, all at once, so that they share passes with whatever else is there:
 //
-//   tokenizer thread   words of the document read, room for all of it reserved
+//   tokenizer thread   words of the document read, room for all of it reserved; where the collection
+//                      cannot take what is known of by now, that ends it before the models work
 //   worker             rows taken (TextRows)
 //   tokenizer thread   packed (core/search/kept_text.h); the rows are freed
 //   the last one       all of them put into the collection
@@ -13,7 +14,9 @@
 // once. Thread safety: internally synchronised. Proven by kept_service_test.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <vector>
@@ -69,6 +72,8 @@ class PutJob : public std::enable_shared_from_this<PutJob> {
   std::vector<std::byte> Packed(const Document& document) const;
   // By the wall clock, which outlives the process; nullopt = never.
   std::optional<absl::Time> Expiry() const;
+  // Counts so many bytes more to what is to be kept.
+  absl::Status CheckRoom(int64_t least_bytes);
   absl::StatusOr<PutAnswer> Keep();
   void Fail(size_t document, const absl::Status& status);
 
@@ -77,6 +82,8 @@ class PutJob : public std::enable_shared_from_this<PutJob> {
   PutRequest request_;  // its texts have gone to the tasks
   const CollectionSettings settings_;
   Order order_;
+
+  std::atomic<int64_t> least_bytes_ = 0;  // that the prepared documents will take
 
   // Each written by one thread at a time: see the steps above.
   std::vector<Document> documents_;

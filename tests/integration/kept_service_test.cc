@@ -335,6 +335,13 @@ TEST_F(KeptServiceTest, Bounds) {
   EXPECT_EQ(full.status.error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
   EXPECT_EQ(full.reason, "MAX_COLLECTION_BYTES");
   EXPECT_EQ(kept, (64 << 10) / bytes);
+  // What cannot fit by its tokens alone is refused before the model reads it.
+  const std::string passes = Gauge("longspan_batch_texts_count");
+  const Outcome long_text = PutFails(PutOf("c", {{"long", RandomText(250, random_)}}));
+  EXPECT_EQ(long_text.reason, "MAX_COLLECTION_BYTES");
+  EXPECT_THAT(long_text.status.error_message(), HasSubstr("would take at least "));
+  EXPECT_EQ(Gauge("longspan_batch_texts_count"), passes);
+  EXPECT_NE(passes, "not there");
   // What takes the place of another needs no more room.
   put.mutable_documents(0)->set_id("a");
   EXPECT_EQ(Put(put).replaced(), 1);

@@ -116,18 +116,21 @@ TEST_P(KeptTextTest, Rows_AreThoseOfTheMatrixOrNear) {
   }
 }
 
-TEST_P(KeptTextTest, MostKeptBytes_IsABound) {
+TEST_P(KeptTextTest, MostAndLeastKeptBytes_AreBounds) {
   for (const std::vector<int64_t>& runs :
        std::vector<std::vector<int64_t>>{{1}, {1, 1, 1, 1}, {13, 1, 22}, {500}, {}}) {
     const SampleText text = MakeSampleText(runs, kWidth, kCell, random_);
     const KeptParts parts = text.Parts(GetParam(), kCell);
-    EXPECT_LE(static_cast<int64_t>(PackText(parts).size()),
-              MostKeptBytes({.rows = static_cast<int64_t>(text.ids.size()),
-                             .runs = static_cast<int64_t>(runs.size()),
-                             .words = static_cast<int64_t>(text.words.size()),
-                             .width = kWidth,
-                             .cell_tokens = kCell,
-                             .format = GetParam()}));
+    const KeptSize size{.rows = static_cast<int64_t>(text.ids.size()),
+                        .runs = static_cast<int64_t>(runs.size()),
+                        .words = static_cast<int64_t>(text.words.size()),
+                        .width = kWidth,
+                        .cell_tokens = kCell,
+                        .format = GetParam()};
+    const auto bytes = static_cast<int64_t>(PackText(parts).size());
+    EXPECT_LE(bytes, MostKeptBytes(size));
+    EXPECT_GE(bytes, LeastKeptBytes(size));
+    EXPECT_EQ(LeastKeptBytes(size), size.rows * CodeBytes(GetParam(), kWidth));
   }
 }
 

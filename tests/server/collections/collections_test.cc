@@ -10,6 +10,7 @@
 #include <thread>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "core/error_details.h"
 #include "server/collections/collection_name.h"
 #include "tests/server/collections/collections_fixture.h"
@@ -151,6 +152,38 @@ TEST_P(CollectionsTest, BeyondTheBound_ABatchIsRefused_WithWhatIsKeptWantedAndAl
   ASSERT_TRUE(collections_->Delete("", "c", std::vector<std::string>{"b"}).ok());
   EXPECT_TRUE(Put("d", {{"a", 1}}).ok());
   EXPECT_EQ(collections_->totals().bytes, 3 * document);
+}
+
+TEST_P(CollectionsTest, CheckRoom_SaysBeforehandWhatPutWouldSay) {
+  const int64_t document = BytesOfDocument(Texts({{"a", 1}})[0]);
+  options_.max_bytes = 3 * document;
+  options_.max_bytes_of_owner = 2 * document;
+  options_.max_collections = 2;
+  Reopen();
+  const auto reason = [&](const std::string& owner, const std::string& name,
+                          const std::vector<std::string>& ids, int64_t bytes) {
+    const absl::Status status = collections_->CheckRoom(owner, name, ids, bytes);
+    if (status.ok()) return std::string("room");
+    EXPECT_EQ(status.code(), absl::StatusCode::kResourceExhausted);
+    return std::string(ReasonOf(status));
+  };
+  EXPECT_EQ(reason("", "c", {"a"}, 2 * document), "room");
+  EXPECT_EQ(reason("", "c", {"a"}, 2 * document + 1), kReasonMaxCollectionBytesPerKey);
+  ASSERT_TRUE(Put("c", {{"a", 1}}, absl::FromUnixSeconds(1010)).ok());
+  ASSERT_TRUE(Put("c", {{"b", 1}}).ok());
+  EXPECT_EQ(reason("", "c", {"n"}, 1), kReasonMaxCollectionBytesPerKey);
+  EXPECT_EQ(reason("", "c", {"a"}, document), "room") << "in the place of another";
+  EXPECT_EQ(reason("", "d", {"a"}, document), kReasonMaxCollectionBytesPerKey)
+      << "an id of another collection makes no room";
+  EXPECT_EQ(reason("x", "c", {"a"}, document + 1), kReasonMaxCollectionBytes);
+  EXPECT_EQ(reason("x", "c", {"a"}, document), "room");
+  EXPECT_THAT(std::string(collections_->CheckRoom("x", "c", {}, document + 1).message()),
+              HasSubstr(absl::StrCat("at least ", document + 1, " more")));
+  seconds_ = 1010;
+  EXPECT_EQ(reason("", "c", {"n"}, document), "room") << "what has expired makes room";
+  ASSERT_TRUE(Put("d", {}).ok());
+  EXPECT_EQ(reason("", "e", {"n"}, 1), kReasonMaxCollections);
+  EXPECT_EQ(reason("", "d", {"n"}, 1), "room");
 }
 
 TEST_P(CollectionsTest, WhatHasExpired_GivesWayToWhatIsPut) {
