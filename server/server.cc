@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <chrono>
-#include <filesystem>
 #include <set>
 #include <string>
 #include <utility>
@@ -12,91 +11,15 @@
 #include "absl/time/clock.h"
 #include "core/error_details.h"
 #include "core/runtime/memory.h"
-#include "server/http/probes.h"
-#include "server/page/page.h"
-#include "server/rest/docs_page.h"
-#include "server/rest/rest_routes.h"
+#include "server/connection_limits.h"
+#include "server/engine_options.h"
 #include "server/rpc/grpc_dial.h"
-#include "server/rpc/metadata_limit.h"
 #include "server/rpc/transport_guard.h"
 #include "server/start/start_report.h"
 #include "server/text/sentences.h"
 
 namespace longspan {
 namespace {
-
-// A socket's path is made absolute where it then still fits, so that what the server prints holds
-// in every folder.
-Address AbsoluteAddress(Address address) {
-  if (address.kind != Address::Kind::kUnix) return address;
-  std::error_code error;
-  const std::string path =
-      std::filesystem::absolute(address.host, error).lexically_normal().string();
-  if (!error && path.size() <= kMaxSocketPathBytes) address.host = path;
-  return address;
-}
-
-CoreOptions CoresOf(const ServerOptions& options, const ServedModel& model) {
-  return {.workers = static_cast<int>(std::max<int64_t>(1, options.replicas)),
-          .threads = static_cast<int>(std::max<int64_t>(1, options.threads)),
-          .follow_load = model.teams_follow_load};
-}
-
-AdmissionOptions AdmissionOf(const ServerOptions& options, const ServedModel& model) {
-  AdmissionOptions out;
-  out.max_queue_bytes = options.max_queue_bytes;
-  out.max_queue_tokens = options.max_queue_tokens;
-  out.max_queue_wait = absl::Seconds(options.max_queue_seconds);
-  out.max_token_vector_bytes = options.max_token_vector_bytes;
-  out.max_answer_bytes = options.max_answer_bytes;
-  // Where teams follow the load, a predicted second is one of all cores; on cards it is one of a
-  // card.
-  out.num_replicas = static_cast<int>(model.teams_follow_load ? 1
-                                      : model.on_card         ? model.encoders.size()
-                                                              : options.replicas);
-  return out;
-}
-
-// BatchSchedulerOptions::shared_tokens on a card. Launching the kernels of 12 layers takes the host
-// 4 ms (docs/gpu.md), in which a card computes some 10,000 tokens of a model of that size: a
-// smaller batch leaves it idle.
-constexpr int64_t kSharedTokensOfCard = 16384;
-
-BatchSchedulerOptions SchedulerOf(const ServerOptions& options, const ServedModel& model) {
-  BatchSchedulerOptions out;
-  out.max_batch_tokens = options.max_batch_tokens;
-  out.batch_timeout = options.batch_timeout;
-  if (model.on_card) out.shared_tokens = kSharedTokensOfCard;
-  out.length_multiple = model.info.length_multiple;
-  out.cores = CoresOf(options, model);
-  return out;
-}
-
-// Independent spans of a text may have as many bytes together as so many texts of the longest kind.
-// They are tokenised one by one on one thread, at some ten MiB a second: it is busy for seconds.
-constexpr int64_t kIndependentTexts = 8;
-
-PreparationContext PreparationOf(const ServerOptions& options, const ServedModel& model) {
-  PreparationContext out;
-  out.model = &model.info;
-  out.validate = model.validate;
-  out.max_tokens = MaxTokensInForce(options, model.info);
-  if (MaxTokensSetBy(options, model.info) == "memory") out.max_tokens_of = "this server's memory";
-  if (MaxTokensSetBy(options, model.info) == "setting") out.max_tokens_of = "this server";
-  out.piece_bytes = model.piece_bytes;
-  out.max_piece_bytes = model.max_piece_bytes;
-  out.max_global_tokens = options.max_global_tokens;
-  out.max_independent_tokens = options.max_queue_tokens;
-  out.max_independent_bytes = kIndependentTexts * options.max_text_bytes;
-  if (model.tokenizer == nullptr) return out;
-  out.tokenize = [tokenizer = model.tokenizer.get()](std::string_view text, const StopCheck& stop) {
-    return tokenizer->Encode(text, /*add_special_tokens=*/true, stop);
-  };
-  out.prefix_ids = model.tokenizer->prefix_ids();
-  out.suffix_ids = model.tokenizer->suffix_ids();
-  if (model.info.num_token_types > 0) out.types = model.tokenizer->types();
-  return out;
-}
 
 // Documents that have expired are found no more from that moment on; what they take is free so much
 // later.
@@ -107,68 +30,6 @@ constexpr absl::Duration kTendingPeriod = absl::Seconds(10);
 constexpr absl::Duration kShutdownGrace = absl::Seconds(2);
 // After a lost device. The process must end soon, so that another takes its place.
 constexpr absl::Duration kLastAnswersGrace = absl::Milliseconds(500);
-
-// Pings of a caller that waits. 10 s is the smallest interval of grpc-go and the setting of many
-// meshes, and half of it leaves room for timers that fire early. A network that stalls delivers
-// pings in bunches, so a few may come too soon; the count begins anew with each answer. Pings
-// without a pause still end their connection after a dozen.
-constexpr int kMinPingIntervalMs = 5'000;
-constexpr int kMaxEarlyPings = 10;
-
-// How long /healthz waits for the gRPC port. A port that is well answers within milliseconds. What
-// probes /healthz needs a timeout above this one.
-constexpr absl::Duration kDialTimeout = absl::Seconds(2);
-
-// Descriptors that the server needs beside its connections and those that are open once its model
-// is loaded: a dozen of gRPC, HTTP and the listeners; both ends of the connections of four probes
-// and of the port's own watch; files that are read again.
-constexpr int64_t kDescriptorsForServer = 28;
-// Connections, however many descriptors there are. An idle one takes gRPC about 20 KiB.
-constexpr int64_t kMostConnections = 4096;
-// Connections to the HTTP port, at most; of a small limit a quarter. An idle one takes a few KiB.
-constexpr int64_t kMostHttpConnections = 1024;
-constexpr int64_t kLeastConnections = 4;
-// A connection that has had no call for so long may give way to a new one. Clients that keep one
-// for later connect anew without an error.
-constexpr absl::Duration kMinIdleConnection = absl::Seconds(5);
-// The same while its handshake is not done. A good one takes two round trips.
-constexpr absl::Duration kMinIdleHandshake = absl::Seconds(1);
-// Streams of one connection that gRPC may hold memory for, for each that may be open: those that
-// have just ended are cleaned up while new ones begin.
-constexpr int64_t kStreamsPerOpenOne = 2;
-// How long the address of a connection that was closed for what it sent has to wait for the next
-// one. Without it the abuse would go on at the speed at which connections are made.
-constexpr absl::Duration kTurnAwayAbusers = absl::Seconds(1);
-// How long the first connection may take to show that the transport's guard is there.
-constexpr absl::Duration kGuardPatience = absl::Seconds(2);
-
-// What the limits of connections come out as.
-struct ConnectionLimits {
-  int64_t grpc;
-  int64_t grpc_per_client;
-  int64_t http;
-  int64_t http_per_client;
-};
-
-ConnectionLimits ConnectionLimitsOf(const ServerOptions& options) {
-  ConnectionLimits out{};
-  const int64_t wanted = options.max_connections > 0 ? options.max_connections : kMostConnections;
-  const int64_t free =
-      std::max<int64_t>(0, FreeDescriptors(wanted + kMostHttpConnections + kDescriptorsForServer) -
-                               kDescriptorsForServer);
-  out.http = std::clamp(free / 4, kLeastConnections, kMostHttpConnections);
-  // Connections that were told to give way keep their descriptors for a moment: an eighth.
-  const int64_t for_grpc = (free - out.http) * 8 / 9;
-  out.grpc = std::max(kLeastConnections, std::min(wanted, for_grpc));
-  const auto of_one_client = [&](int64_t all) {
-    return options.max_connections_per_client == 0
-               ? 0
-               : std::max<int64_t>(1, std::min(options.max_connections_per_client, all * 3 / 4));
-  };
-  out.grpc_per_client = of_one_client(out.grpc);
-  out.http_per_client = of_one_client(out.http);
-  return out;
-}
 
 // The names that tell readiness.
 std::set<std::string> ServedServices() {
@@ -226,9 +87,20 @@ Server::Server(ServerOptions options, ServedModel model, Log* log, std::function
       scheduler_(SchedulerOf(options_, model_), cost_.Corrected(), &clock_),
       tokenizers_(static_cast<int>(options_.tokenizer_threads)),
       pipeline_(PreparationOf(options_, model_), &admission_, &tokenizers_, &scheduler_),
-      parts_{&options_, &model_.info, model_.tokenizer.get(), &lifecycle_, &clock_,
-             &keys_,    &admission_,  &tokenizers_,           &pipeline_,  &scheduler_,
-             &metrics_, log,          &drain_bell_,           &open_calls_},
+      parts_{.options = &options_,
+             .model = &model_.info,
+             .tokenizer = model_.tokenizer.get(),
+             .lifecycle = &lifecycle_,
+             .clock = &clock_,
+             .keys = &keys_,
+             .admission = &admission_,
+             .tokenizers = &tokenizers_,
+             .pipeline = &pipeline_,
+             .scheduler = &scheduler_,
+             .metrics = &metrics_,
+             .log = log,
+             .drain_bell = &drain_bell_,
+             .open_calls = &open_calls_},
       service_(&parts_),
       tei_service_(&parts_) {
   metrics_.SetGaugeSource([this] { return ReadGauges(); });
@@ -280,180 +152,6 @@ absl::Status Server::OpenCollections() {
 void Server::LogCollections(const std::vector<std::string>& lines) const {
   for (const std::string& line : lines)
     log_->Write(LogLevel::kWarning, "collections", {{"message", line}});
-}
-
-// Each setting is a measured need of gRPC 1.51.
-void Server::ConfigureBuilder(grpc::ServerBuilder* builder) const {
-  // A compressed message is unpacked before its size limit applies: a small one could take all
-  // memory.
-  builder->SetCompressionAlgorithmSupportStatus(GRPC_COMPRESS_GZIP, false);
-  builder->SetCompressionAlgorithmSupportStatus(GRPC_COMPRESS_DEFLATE, false);
-  // gRPC applies its limit once it has the whole message. The calls do the same, and count it
-  // (RpcCall::NoteReceived); what is on its way is bounded by OpenCalls.
-  builder->SetMaxReceiveMessageSize(-1);
-  // A stream that nobody reads yet holds one window of 64 KiB. With its probes of bandwidth gRPC
-  // would let each have 4 MiB and more. A read of a larger message opens the window by itself.
-  builder->AddChannelArgument(GRPC_ARG_HTTP2_BDP_PROBE, 0);
-  builder->SetMaxSendMessageSize(-1);  // no limit: an answer is as large as its request made it
-  builder->AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS,
-                              static_cast<int>(options_.max_concurrent_streams));
-  builder->AddChannelArgument(GRPC_ARG_MAX_METADATA_SIZE, kMaxTransportMetadataBytes);
-  // Peers that connect and say nothing hold sockets: 10 s for the handshake, and a peer that has
-  // been silent for 60 s must answer a ping within 20 s.
-  builder->AddChannelArgument(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS, 10'000);
-  builder->AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, 60'000);
-  builder->AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 20'000);
-  builder->AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
-  // Clients may ping while they wait for a long text, and with GRPC_ARG_KEEPALIVE_PERMIT_... above
-  // also while they have no call, as pools of connections do. By default gRPC takes that for abuse
-  // and closes the connection (GOAWAY too_many_pings), which fails the calls on it.
-  builder->AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS,
-                              kMinPingIntervalMs);
-  builder->AddChannelArgument(GRPC_ARG_HTTP2_MAX_PING_STRIKES, kMaxEarlyPings);
-  // A connection must not pin its client to one server for ever: after 30 minutes (gRPC adds 10 %
-  // of jitter either way) the client connects anew and may land elsewhere. Calls under way have an
-  // hour to end, so that the streams of a bulk run end in peace.
-  builder->AddChannelArgument(GRPC_ARG_MAX_CONNECTION_AGE_MS, 30 * 60'000);
-  builder->AddChannelArgument(GRPC_ARG_MAX_CONNECTION_AGE_GRACE_MS, 60 * 60'000);
-}
-
-absl::Status Server::Listen() {
-  listening_ = AbsoluteAddress(ReadAddress(options_.listen).value());  // Validate has read it
-  const auto cannot = [this](absl::string_view why) {
-    return absl::UnavailableError(absl::StrCat("listen: cannot listen on ", options_.listen, ": ",
-                                               why, "; choose another --listen"));
-  };
-  auto sockets = FindFreeSockets(listening_);
-  if (!sockets.ok()) return cannot(sockets.status().message());
-  ListenerOptions options;
-  options.max_connections = options_.max_connections;
-  options.max_per_client = options_.max_connections_per_client;
-  // Behind an idle time of handshakes that is as short again as that of connections.
-  options.min_idle = kMinIdleConnection;
-  options.idle = [](int fd, absl::Duration age) {
-    return transport_guard::Idle(fd).value_or(age * (kMinIdleConnection / kMinIdleHandshake));
-  };
-  options.on_refusal = [this](Refusal refusal, const std::string& client) {
-    OnConnectionRefused("grpc", RefusalName(refusal), client);
-  };
-  auto listener = Listener::Listen(*sockets, std::move(options));
-  if (!listener.ok()) return cannot(listener.status().message());  // taken since we looked
-  listener_ = *std::move(listener);
-  grpc::EnableDefaultHealthCheckService(false);
-  grpc::ServerBuilder builder;
-  ConfigureBuilder(&builder);
-  auto acceptor = builder.experimental().AddExternalConnectionAcceptor(
-      grpc::ServerBuilder::experimental_type::ExternalConnectionType::FROM_FD, tls_.Credentials());
-  builder.RegisterService(&service_);
-  builder.RegisterService(&tei_service_);
-  builder.RegisterService(&health_);
-  if (options_.reflection) reflection_.RegisterWith(&builder);
-  grpc_ = builder.BuildAndStart();
-  if (grpc_ == nullptr) return cannot("gRPC does not start");
-  if (listening_.has_port()) listening_.port = listener_->port();
-  OpenPort(std::move(acceptor));
-  self_sockets_ = SelfSockets(*std::move(sockets), listening_.port);
-  return absl::OkStatus();
-}
-
-void Server::OpenPort(std::unique_ptr<grpc::experimental::ExternalConnectionAcceptor> acceptor) {
-  transport_guard::SetMaxStreams(kStreamsPerOpenOne * options_.max_concurrent_streams);
-  transport_guard::SetObserver([this](Abuse abuse, int fd, const std::string& client) {
-    listener_->TurnAway(fd, kTurnAwayAbusers);
-    OnConnectionRefused("grpc", AbuseName(abuse), client);
-  });
-  listener_->Start([acceptor = std::shared_ptr(std::move(acceptor))](int fd) {
-    grpc::experimental::ExternalConnectionAcceptor::NewConnectionParameters connection;
-    connection.fd = fd;
-    acceptor->HandleNewConnection(&connection);
-  });
-}
-
-void Server::OnConnectionRefused(std::string_view port, std::string_view reason,
-                                 const std::string& client) {
-  metrics_.OnConnectionRefused(reason);
-  const int64_t count = refusals_.Next(std::chrono::steady_clock::now());
-  if (count == 0) return;
-  log_->Write(LogLevel::kWarning, "connection_refused",
-              {{"port", port}, {"reason", reason}, {"client", client}, {"count", count}});
-}
-
-HttpServerOptions Server::HttpOptionsOf(int64_t max_connections, int64_t max_per_client) {
-  HttpServerOptions out;
-  out.max_connections = max_connections;
-  out.max_connections_per_client = max_per_client;
-  out.max_receiving_bytes = options_.max_receiving_bytes;
-  out.body_timeout = options_.default_deadline;
-  if (options_.http_tls) {
-    out.tls_identity = tls_.identity();
-    out.tls_client_ca = tls_.client_ca();
-  }
-  out.cors_origins = options_.cors_origins;
-  if (!options_.auth_keys_file.empty()) {
-    out.check_key = [this](std::string_view authorization, std::string* name) {
-      return keys_.Check(authorization, name);
-    };
-  }
-  out.on_refusal = [this](Refusal refusal, const std::string& client) {
-    OnConnectionRefused("http", RefusalName(refusal), client);
-  };
-  out.on_exchange = [this](const HttpReport& report) {
-    metrics_.OnHttpRequest(report.route, report.code, report.time);
-  };
-  return out;
-}
-
-void Server::RenewHttpCertificates() {
-  const absl::Status status = http_.SetCertificates(tls_.identity(), tls_.client_ca());
-  if (!status.ok())
-    log_->Write(LogLevel::kError, "http_certificates", {{"error", std::string(status.message())}});
-}
-
-absl::Status Server::ListenHttp(int64_t max_connections, int64_t max_per_client) {
-  if (options_.http == "off") return absl::OkStatus();
-  AddProbeRoutes(
-      {.lifecycle = &lifecycle_,
-       .ready = [this] { return health_.ready(); },
-       .live = [this] { return health_.live(); },
-       .dial = [this] { return DialGrpc(self_sockets_, !options_.tls_cert.empty(), kDialTimeout); },
-       .metrics = [this] { return metrics_.Text(); }},
-      &http_, options_.http_page_keys);
-  AddRestRoutes(
-      &parts_, [this] { return health_.ready(); }, &http_);
-  metrics_.SetHttpRoutes(http_.routes());
-  // Behind the line above: their dozen files are the route "other".
-  AddDocsRoutes(&http_);
-  if (options_.page) AddPageRoutes(&http_, options_.http_page_keys);
-  if (absl::Status status =
-          http_.Start(options_.http, HttpOptionsOf(max_connections, max_per_client));
-      !status.ok())
-    return status;
-  // The files are looked at from StartWatching on.
-  if (options_.http_tls) tls_.SetObserver([this] { RenewHttpCertificates(); });
-  return absl::OkStatus();
-}
-
-// The first connection is the server's own. It shows that the port answers, and whether gRPC reads
-// it through the guard.
-void Server::ReportConnections() {
-  const absl::Status dialled =
-      DialGrpc(self_sockets_, !options_.tls_cert.empty(), PortWatch::kPatience);
-  const absl::Time until = clock_.Now() + kGuardPatience;
-  while (transport_guard::transports() == 0 && clock_.Now() < until)
-    absl::SleepFor(absl::Milliseconds(1));
-  const bool guarded = transport_guard::Supported() && transport_guard::transports() > 0;
-  log_->Write(LogLevel::kInfo, "connections",
-              {{"max_connections", options_.max_connections},
-               {"max_connections_per_client", options_.max_connections_per_client}});
-  if (!guarded) {
-    log_->Write(LogLevel::kError, "transport_unguarded",
-                {{"grpc", grpc::Version()},
-                 {"error",
-                  "this gRPC does not read through the server's guard: endless headers "
-                  "and floods of resets reach it; put a proxy in front"}});
-  }
-  if (!dialled.ok())
-    log_->Write(LogLevel::kError, "port_silent", {{"error", std::string(dialled.message())}});
 }
 
 void Server::StartWorkers() {
@@ -551,15 +249,6 @@ void Server::OnDropped(const OpenCalls::Dropped& dropped) {
 }
 
 void Server::SetLive() { health_.SetLive(workers_good_ && port_good_); }
-
-void Server::OnPortState(PortState state, const absl::Status& last) {
-  static constexpr const char* kEvents[] = {"port_answers_again", "port_silent", "port_dead"};
-  log_->Write(state == PortState::kAnswers ? LogLevel::kWarning : LogLevel::kError,
-              kEvents[static_cast<int>(state)], {{"error", std::string(last.message())}});
-  port_good_ = state == PortState::kAnswers;
-  SetLive();
-  if (state == PortState::kDead) GiveUp();
-}
 
 std::string Server::DeviceError() const {
   for (const auto& worker : workers_) {

@@ -73,11 +73,21 @@ absl::StatusOr<std::shared_ptr<Collection>> Collections::Find(const std::string&
   return entry->collection;
 }
 
-absl::Status Collections::CheckNumber(const Names& names) const {
-  if (static_cast<int64_t>(names.size()) < options_.max_collections) return absl::OkStatus();
-  return WithReason(absl::ResourceExhaustedError(absl::StrCat(
-                        "there are ", names.size(),
-                        " collections; allowed: ", options_.max_collections, " (drop some)")),
+absl::Status Collections::CheckNumber(const std::string& owner) const {
+  int64_t all = 0;
+  for (const auto& [name, names] : owners_) all += std::ssize(names);
+  const auto found = owners_.find(owner);
+  const int64_t own = found == owners_.end() ? 0 : std::ssize(found->second);
+  std::string what;
+  if (own >= options_.max_collections) {
+    what = absl::StrCat(own, " collections; allowed: ", options_.max_collections);
+  } else if (all >= options_.max_collections_together) {
+    what =
+        absl::StrCat(all, " collections of all keys; allowed: ", options_.max_collections_together);
+  } else {
+    return absl::OkStatus();
+  }
+  return WithReason(absl::ResourceExhaustedError(absl::StrCat("there are ", what, " (drop some)")),
                     kReasonMaxCollections);
 }
 
@@ -92,8 +102,9 @@ absl::StatusOr<std::shared_ptr<Collection>> Collections::FindOrAdd(
     if (!found->second.error.ok()) return found->second.error;
     return found->second.collection;
   }
-  if (!is_dropped) {
-    if (absl::Status status = CheckNumber(names); !status.ok()) return status;
+  if (absl::Status status = is_dropped ? absl::OkStatus() : CheckNumber(owner); !status.ok()) {
+    if (names.empty()) owners_.erase(owner);
+    return status;
   }
   const FileHeader header{.model_fingerprint = options_.model_fingerprint,
                           .width = options_.width,
@@ -157,8 +168,8 @@ absl::Status Collections::CheckRoomOnce(const std::string& owner, const std::str
     absl::MutexLock lock(&mu_);
     const auto of_owner = owners_.find(owner);
     // One whose first Put is under way has its name already.
-    if (of_owner != owners_.end() && !of_owner->second.contains(name)) {
-      if (absl::Status status = CheckNumber(of_owner->second); !status.ok()) return status;
+    if (of_owner == owners_.end() || !of_owner->second.contains(name)) {
+      if (absl::Status status = CheckNumber(owner); !status.ok()) return status;
     }
   }
   return ledger_->Check(owner, bytes, soon_freed);

@@ -42,8 +42,11 @@ struct CollectionsOptions {
   int64_t max_bytes = 0;           // of all documents together, as BytesOfDocument counts them
   int64_t max_bytes_of_owner = 0;  // of those of one owner; 0 = max_bytes
   int64_t max_collections = 1024;  // of one owner
-  std::string model_fingerprint;   // tells models apart whose vectors cannot be compared
-  int64_t width = 0;               // values of a vector
+  // Of all owners. A file takes one map of its memory or more, of which Linux gives a process
+  // 65,530.
+  int64_t max_collections_together = 16'384;
+  std::string model_fingerprint;  // tells models apart whose vectors cannot be compared
+  int64_t width = 0;              // values of a vector
   // Wall-clock time: expiries outlive the process. Required.
   std::function<absl::Time()> now;
   // What is deleted stays in a file until it takes more than the rest of it, and more than this.
@@ -119,7 +122,8 @@ class Collections {
   absl::StatusOr<std::shared_ptr<Collection>> FindOrAdd(const std::string& owner,
                                                         const std::string& name,
                                                         const CollectionSettings& settings);
-  absl::Status CheckNumber(const Names& names) const;
+  // Whether a new collection may come to those of this owner.
+  absl::Status CheckNumber(const std::string& owner) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   absl::Status CheckRoomOnce(const std::string& owner, const std::string& name,
                              std::span<const std::string> ids, int64_t bytes) const;
   void ForgetDropped(const std::string& owner, const std::string& name);

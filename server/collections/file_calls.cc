@@ -34,7 +34,8 @@ absl::Status SystemError(std::string_view what, int error) {
   const std::string text = absl::StrCat(absl::string_view(what.data(), what.size()), ": ",
                                         std::generic_category().message(error));
   // EFBIG: the limit of the process, or of the file system, to the size of a file.
-  const bool is_full = error == ENOSPC || error == EDQUOT || error == EFBIG;
+  const bool is_full = error == ENOSPC || error == EDQUOT || error == EFBIG || error == EMFILE ||
+                       error == ENFILE || error == ENOMEM;
   return is_full ? absl::ResourceExhaustedError(text) : absl::InternalError(text);
 }
 
@@ -93,6 +94,12 @@ absl::StatusOr<uint64_t> NumBytesOf(int file) {
   if (fstat(file, &found) != 0) return SystemError("cannot be read", errno);
   if (!S_ISREG(found.st_mode)) return absl::FailedPreconditionError("is not a regular file");
   return static_cast<uint64_t>(found.st_size);
+}
+
+absl::StatusOr<FileIdentity> IdentityOf(int file) {
+  struct stat found = {};
+  if (fstat(file, &found) != 0) return SystemError("cannot be read", errno);
+  return FileIdentity{.device = found.st_dev, .inode = found.st_ino};
 }
 
 absl::Status Lock(int file) {

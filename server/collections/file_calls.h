@@ -52,6 +52,13 @@ absl::Status SyncFile(int file);
 absl::Status SyncFolder(const std::string& folder);
 absl::StatusOr<uint64_t> NumBytesOf(int file);
 
+// Which file it is, whatever it is called.
+struct FileIdentity {
+  uint64_t device = 0, inode = 0;
+  bool operator==(const FileIdentity&) const = default;
+};
+absl::StatusOr<FileIdentity> IdentityOf(int file);
+
 // FAILED_PRECONDITION where another process, or another OpenFile, has the lock. It ends with the
 // last descriptor, so a process that is killed leaves none behind.
 absl::Status Lock(int file);

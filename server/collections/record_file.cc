@@ -34,6 +34,14 @@ absl::Time FromExpiresNs(int64_t expires_ns) {
                                             : absl::FromUnixNanos(expires_ns);
 }
 
+absl::StatusOr<OpenFile> OpenLocked(const std::string& path) {
+  // O_NONBLOCK: a pipe under this name must not hang the start.
+  OpenFile opened(open(path.c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
+  if (!opened.is_open()) return OfFile(path, SystemError("cannot be opened", errno));
+  if (const absl::Status status = Lock(opened.get()); !status.ok()) return OfFile(path, status);
+  return opened;
+}
+
 // Writes the records of one batch behind one another.
 class RecordWriter {
  public:
@@ -90,17 +98,26 @@ std::vector<const ScannedRecord*> LastPuts(const std::vector<ScannedRecord>& rec
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<RecordFile>> RecordFile::OpenLocked(const std::string& path) {
-  // O_NONBLOCK: a pipe under this name must not hang the start.
-  OpenFile opened(open(path.c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
-  if (!opened.is_open()) return OfFile(path, SystemError("cannot be opened", errno));
-  if (const absl::Status status = Lock(opened.get()); !status.ok()) return OfFile(path, status);
-  return std::unique_ptr<RecordFile>(new RecordFile(path, std::move(opened)));
+absl::StatusOr<OpenFile> RecordFile::OpenAgain() const {
+  auto opened = OpenLocked(path_);
+  if (!opened.ok()) return opened.status();
+  const auto found = IdentityOf(opened->get());
+  if (!found.ok()) return OfFile(path_, found.status());
+  const auto num_bytes = NumBytesOf(opened->get());
+  if (!num_bytes.ok()) return OfFile(path_, num_bytes.status());
+  if (*found == identity_ && *num_bytes == end_) return opened;
+  const std::string what = *found == identity_
+                               ? absl::StrCat("has ", *num_bytes, " bytes and was left with ", end_)
+                               : "is another file than the one that is searched";
+  return absl::FailedPreconditionError(
+      absl::StrCat(path_, ": ", what,
+                   ": somebody else wrote there; start the server anew, and nothing else in "
+                   "its directory"));
 }
 
-absl::Status RecordFile::ReadFileHeader(uint64_t file_bytes) {
+absl::Status RecordFile::ReadFileHeader(int file, uint64_t file_bytes) {
   std::string bytes(std::min<uint64_t>(file_bytes, kMaxFileHeaderBytes), '\0');
-  if (const absl::Status status = ReadAll(file_.get(), 0, std::as_writable_bytes(std::span(bytes)));
+  if (const absl::Status status = ReadAll(file, 0, std::as_writable_bytes(std::span(bytes)));
       !status.ok())
     return status;
   auto decoded = DecodeFileHeader(bytes);
@@ -116,23 +133,29 @@ absl::StatusOr<FileHeader> RecordFile::ReadHeader(const std::string& path) {
   if (!opened.is_open()) return OfFile(path, SystemError("cannot be opened", errno));
   const auto num_bytes = NumBytesOf(opened.get());
   if (!num_bytes.ok()) return OfFile(path, num_bytes.status());
-  RecordFile file(path, std::move(opened));
-  if (const absl::Status status = file.ReadFileHeader(*num_bytes); !status.ok())
+  RecordFile file(path);
+  if (const absl::Status status = file.ReadFileHeader(opened.get(), *num_bytes); !status.ok())
     return OfFile(path, status);
   return std::move(file.header_);
 }
 
 absl::StatusOr<RecordFile::Opened> RecordFile::Open(const std::string& path) {
-  auto opened = OpenLocked(path);
+  const auto opened = OpenLocked(path);
   if (!opened.ok()) return opened.status();
-  RecordFile& file = **opened;
-  const auto file_bytes = NumBytesOf(file.file_.get());
+  const int descriptor = opened->get();
+  Opened out;
+  out.file.reset(new RecordFile(path));
+  RecordFile& file = *out.file;
+  const auto identity = IdentityOf(descriptor);
+  if (!identity.ok()) return OfFile(path, identity.status());
+  file.identity_ = *identity;
+  const auto file_bytes = NumBytesOf(descriptor);
   if (!file_bytes.ok()) return OfFile(path, file_bytes.status());
-  if (const absl::Status status = file.ReadFileHeader(*file_bytes); !status.ok())
+  if (const absl::Status status = file.ReadFileHeader(descriptor, *file_bytes); !status.ok())
     return OfFile(path, status);
   const auto scan = ScanRecords(
-      file.file_.get(),
-      {.header = file.header_, .nonce = file.nonce_, .num_bytes = file.header_bytes_}, *file_bytes);
+      descriptor, {.header = file.header_, .nonce = file.nonce_, .num_bytes = file.header_bytes_},
+      *file_bytes);
   if (!scan.ok()) return OfFile(path, scan.status());
   if (scan->batches == 0) {
     return OfFile(path, absl::DataLossError(absl::StrCat(
@@ -141,13 +164,12 @@ absl::StatusOr<RecordFile::Opened> RecordFile::Open(const std::string& path) {
   }
   file.end_ = scan->end;
   file.batches_ = scan->batches;
-  if (const absl::Status status = file.map_.Cover(file.file_.get(), file.end_); !status.ok())
+  if (const absl::Status status = file.map_.Cover(descriptor, file.end_); !status.ok())
     return OfFile(path, status);
-  Opened out;
   if (file.end_ < *file_bytes) {
     out.note = absl::StrCat(path, ": the last ", *file_bytes - file.end_,
                             " bytes are cut: no whole batch ends there (", scan->fault, ")");
-    file.CutBack(absl::DataLossError("its end is torn"));
+    file.CutBack(descriptor, absl::DataLossError("its end is torn"));
   }
   for (const ScannedRecord* record : LastPuts(scan->records)) {
     const RecordHeader& header = record->header;
@@ -156,12 +178,11 @@ absl::StatusOr<RecordFile::Opened> RecordFile::Open(const std::string& path) {
          .text = {file.map_.at(header.offset + sizeof header), header.text_bytes},
          .expires = FromExpiresNs(header.expires_ns)});
   }
-  out.file = *std::move(opened);
   return out;
 }
 
-absl::Status RecordFile::WriteBatch(const Batch& batch, std::vector<uint64_t>* texts) {
-  RecordWriter writer(file_.get(), nonce_, batches_ + 1, end_);
+absl::Status RecordFile::WriteBatch(int file, const Batch& batch, std::vector<uint64_t>* texts) {
+  RecordWriter writer(file, nonce_, batches_ + 1, end_);
   absl::Status status;
   for (const std::string& id : batch.deletes) {
     if (status.ok()) status = writer.Write({.kind = RecordKind::kDelete}, id, {});
@@ -171,11 +192,11 @@ absl::Status RecordFile::WriteBatch(const Batch& batch, std::vector<uint64_t>* t
     if (status.ok())
       status = writer.Write({.expires_ns = ToExpiresNs(put.expires)}, put.id, put.text);
   }
-  if (status.ok()) status = map_.Cover(file_.get(), writer.offset() + sizeof(RecordHeader));
+  if (status.ok()) status = map_.Cover(file, writer.offset() + sizeof(RecordHeader));
   // The commit must not come to the disk before what it ends.
-  if (status.ok()) status = SyncFile(file_.get());
+  if (status.ok()) status = SyncFile(file);
   if (status.ok()) status = writer.Commit();
-  if (status.ok()) status = SyncFile(file_.get());
+  if (status.ok()) status = SyncFile(file);
   if (!status.ok()) return status;
   end_ = writer.offset();
   ++batches_;
@@ -192,18 +213,20 @@ std::vector<RecordFile::Text> RecordFile::TextsAt(std::span<const Put> puts,
 
 absl::StatusOr<std::vector<RecordFile::Text>> RecordFile::Append(const Batch& batch) {
   if (!writable_.ok()) return writable_;
+  const auto file = OpenAgain();
+  if (!file.ok()) return file.status();
   std::vector<uint64_t> offsets;
-  if (const absl::Status status = WriteBatch(batch, &offsets); !status.ok()) {
-    CutBack(status);
+  if (const absl::Status status = WriteBatch(file->get(), batch, &offsets); !status.ok()) {
+    CutBack(file->get(), status);
     return OfFile(path_, status);
   }
   return TextsAt(batch.puts, offsets);
 }
 
 // Brought to the disk too: what comes next must not meet the rest of this.
-void RecordFile::CutBack(const absl::Status& cause) {
-  absl::Status status = Truncate(file_.get(), end_);
-  if (status.ok()) status = SyncFile(file_.get());
+void RecordFile::CutBack(int file, const absl::Status& cause) {
+  absl::Status status = Truncate(file, end_);
+  if (status.ok()) status = SyncFile(file);
   if (status.ok()) return;
   RefuseWrites({status.code(), absl::StrCat(cause.message(), ", and then ", status.message())});
 }
@@ -219,19 +242,21 @@ absl::StatusOr<RecordFile::Created> RecordFile::WriteNew(const std::string& path
                                                          std::span<const Put> puts) {
   const std::string temporary = TemporaryPath(path);
   unlink(temporary.c_str());
-  OpenFile opened(open(temporary.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
+  const OpenFile opened(open(temporary.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
   if (!opened.is_open()) return SystemError("cannot be made", errno);
+  const auto identity = IdentityOf(opened.get());
+  if (!identity.ok()) return identity.status();
   Created out;
-  out.file.reset(new RecordFile(path, std::move(opened)));
+  out.file.reset(new RecordFile(path));
   RecordFile& file = *out.file;
+  file.identity_ = *identity;
   file.header_ = header;
   file.nonce_ = RandomNumber();
   const std::string bytes = EncodeFileHeader(header, file.nonce_);
   file.header_bytes_ = file.end_ = bytes.size();
   std::vector<uint64_t> offsets;
-  absl::Status status = Lock(file.file_.get());
-  if (status.ok()) status = WriteAll(file.file_.get(), std::as_bytes(std::span(bytes)), 0);
-  if (status.ok()) status = file.WriteBatch({.puts = puts}, &offsets);
+  absl::Status status = WriteAll(opened.get(), std::as_bytes(std::span(bytes)), 0);
+  if (status.ok()) status = file.WriteBatch(opened.get(), {.puts = puts}, &offsets);
   if (!status.ok()) {
     unlink(temporary.c_str());
     return status;
@@ -263,6 +288,8 @@ absl::StatusOr<RecordFile::Created> RecordFile::Create(const std::string& path,
 
 absl::StatusOr<RecordFile::Created> RecordFile::Rewrite(std::span<const Put> puts) {
   if (!writable_.ok()) return writable_;
+  const auto own = OpenAgain();  // locked meanwhile
+  if (!own.ok()) return own.status();
   auto created = WriteNew(path_, header_, puts);
   if (!created.ok()) return OfFile(path_, created.status());
   if (std::rename(TemporaryPath(path_).c_str(), path_.c_str()) != 0) {

@@ -13,6 +13,10 @@
 //
 // What is deleted or replaced stays in the file until Rewrite makes a new one in its place.
 //
+// No descriptor is held between two batches, however many collections there are. Each batch finds
+// the file by its path again, and writes only where it is the same file, as long as it was left:
+// what somebody else wrote is neither lost nor mixed with ours.
+//
 // Thread safety: Append, Rewrite and Remove one at a time; texts may be read by any thread for as
 // long as the file lives. Proven by record_file_test and collection_kill_test.
 #pragma once
@@ -68,7 +72,7 @@ class RecordFile {
   static absl::StatusOr<Created> Create(const std::string& path, const FileHeader& header,
                                         std::span<const Put> puts);
   // Checks every byte and cuts a torn end. DATA_LOSS where the file is damaged, with offset, what
-  // was expected and what was found; FAILED_PRECONDITION where another process has it open, or its
+  // was expected and what was found; FAILED_PRECONDITION where another process writes to it, or its
   // version is another one.
   static absl::StatusOr<Opened> Open(const std::string& path);
   // Without the checks of what follows it.
@@ -76,7 +80,8 @@ class RecordFile {
   // Where a new file is written before it takes its place; a kill may leave it behind.
   static std::string TemporaryPath(const std::string& path) { return path + ".tmp"; }
 
-  // Returns where the texts of the puts lie in the file now.
+  // Returns where the texts of the puts lie in the file now. FAILED_PRECONDITION where the file is
+  // not the one that was left, or is not written to any more.
   absl::StatusOr<std::vector<Text>> Append(const Batch& batch);
   // A new file with `puts` takes the place of this one, which can be read on and no longer be
   // written.
@@ -92,19 +97,20 @@ class RecordFile {
   const absl::Status& writable() const { return writable_; }
 
  private:
-  RecordFile(std::string path, OpenFile file) : path_(std::move(path)), file_(std::move(file)) {}
-  static absl::StatusOr<std::unique_ptr<RecordFile>> OpenLocked(const std::string& path);
+  explicit RecordFile(std::string path) : path_(std::move(path)) {}
+  // The file as it was left, locked.
+  absl::StatusOr<OpenFile> OpenAgain() const;
   // At the temporary path, on the disk.
   static absl::StatusOr<Created> WriteNew(const std::string& path, const FileHeader& header,
                                           std::span<const Put> puts);
-  absl::Status ReadFileHeader(uint64_t file_bytes);
-  absl::Status WriteBatch(const Batch& batch, std::vector<uint64_t>* texts);
-  void CutBack(const absl::Status& cause);
+  absl::Status ReadFileHeader(int file, uint64_t file_bytes);
+  absl::Status WriteBatch(int file, const Batch& batch, std::vector<uint64_t>* texts);
+  void CutBack(int file, const absl::Status& cause);
   void RefuseWrites(const absl::Status& cause);
   std::vector<Text> TextsAt(std::span<const Put> puts, std::span<const uint64_t> offsets) const;
 
   const std::string path_;
-  OpenFile file_;
+  FileIdentity identity_;
   FileHeader header_;
   uint64_t nonce_ = 0;
   uint64_t header_bytes_ = 0;

@@ -213,6 +213,26 @@ TEST_P(CollectionsTest, TooManyCollections_AreRefused) {
   EXPECT_TRUE(Put("c", {{"a", 1}}).ok());
 }
 
+TEST_P(CollectionsTest, TooManyCollectionsOfAllOwners_AreRefused) {
+  options_.max_collections = 2;
+  options_.max_collections_together = 3;
+  Reopen();
+  const auto put = [&](const std::string& owner, const std::string& name) {
+    return collections_->Put(owner, name, kSettings, Texts({{"a", 1}}), std::nullopt).status();
+  };
+  ASSERT_TRUE(put("x", "a").ok());
+  ASSERT_TRUE(put("x", "b").ok());
+  ASSERT_TRUE(put("y", "a").ok());
+  for (const std::string owner : {"y", "z"}) {
+    const absl::Status fourth = put(owner, "b");
+    EXPECT_EQ(ReasonOf(fourth), kReasonMaxCollections) << owner;
+    EXPECT_THAT(std::string(fourth.message()), HasSubstr("3 collections of all keys; allowed: 3"));
+    EXPECT_EQ(ReasonOf(collections_->CheckRoom(owner, "b", {}, 1)), kReasonMaxCollections) << owner;
+  }
+  ASSERT_TRUE(*collections_->Drop("x", "a"));
+  EXPECT_TRUE(put("z", "b").ok());
+}
+
 TEST_P(CollectionsTest, AnExpiredDocument_IsNeverFound) {
   ASSERT_TRUE(Put("c", {{"a", 1}, {"b", 2}}, absl::FromUnixSeconds(1010)).ok());
   ASSERT_TRUE(Put("c", {{"b", 3}}, absl::FromUnixSeconds(1020)).ok());

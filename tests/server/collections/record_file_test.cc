@@ -1,6 +1,7 @@
 // What a collection's file holds after ends at any byte, damage to any byte, and disks that fail.
 #include "server/collections/record_file.h"
 
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <signal.h>
 #include <sys/resource.h>
@@ -227,13 +228,53 @@ TEST_F(RecordFileTest, TextsStayWhereTheyAre_WhileTheFileGrows) {
   for (size_t i = 1; i < texts.size(); ++i) EXPECT_TRUE(StringOf(texts[i]) == large) << i;
 }
 
-TEST_F(RecordFileTest, ASecondOpener_IsRefused) {
+TEST_F(RecordFileTest, AWriterAtWork_KeepsOthersOut) {
   const std::unique_ptr<RecordFile> file = Create({{"a", Bytes(first_)}});
-  const auto second = RecordFile::Open(path_);
-  EXPECT_EQ(second.status().code(), absl::StatusCode::kFailedPrecondition);
-  EXPECT_THAT(std::string(second.status().message()), HasSubstr("in use by another process"));
+  const OpenFile writer(open(path_.c_str(), O_RDWR));
+  ASSERT_TRUE(Lock(writer.get()).ok());
+  for (const absl::Status& status :
+       {RecordFile::Open(path_).status(), file->Append({}).status(), file->Rewrite({}).status()}) {
+    EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
+    EXPECT_THAT(std::string(status.message()), HasSubstr("in use by another process"));
+  }
   const auto again = RecordFile::Create(path_, kHeader, {});
   EXPECT_EQ(again.status().code(), absl::StatusCode::kFailedPrecondition) << again.status();
+}
+
+TEST_F(RecordFileTest, WhatSomebodyElseWrote_IsKept_AndNothingIsWrittenBehindIt) {
+  const std::vector<RecordFile::Put> ours = {{"ours", Bytes(second_)}};
+  const std::vector<RecordFile::Put> theirs = {{"theirs", Bytes(third_)}};
+  const std::unique_ptr<RecordFile> file = Create({{"a", Bytes(first_)}});
+  ASSERT_TRUE(Open().file->Append({.puts = theirs}).ok());
+  for (const absl::Status& status :
+       {file->Append({.puts = ours}).status(), file->Rewrite(ours).status()}) {
+    EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
+    EXPECT_THAT(std::string(status.message()), HasSubstr("somebody else wrote there"));
+  }
+  EXPECT_EQ(Open().documents.size(), 2u);
+  // Another file of the same length under the name.
+  const RecordFile::Opened opened = Open();
+  const std::string bytes = ReadFile(path_);
+  WriteFile("");
+  std::filesystem::rename(path_, path_ + ".away");
+  WriteFile(bytes);
+  EXPECT_EQ(opened.file->Append({.puts = ours}).status().code(),
+            absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(ReadFile(path_), bytes);
+}
+
+TEST_F(RecordFileTest, HoldsNoDescriptor) {
+  const auto open_files = [] {
+    return std::distance(std::filesystem::directory_iterator("/proc/self/fd"), {});
+  };
+  const auto before = open_files();
+  const std::unique_ptr<RecordFile> created = Create({{"a", Bytes(first_)}});
+  ASSERT_TRUE(created->Append({.puts = std::vector<RecordFile::Put>{{"b", Bytes(second_)}}}).ok());
+  const auto rewritten = created->Rewrite(std::vector<RecordFile::Put>{{"c", Bytes(third_)}});
+  ASSERT_TRUE(rewritten.ok()) << rewritten.status();
+  const RecordFile::Opened opened = Open();
+  EXPECT_EQ(open_files(), before);
+  EXPECT_EQ(StringOf(opened.documents[0].text), third_);
 }
 
 TEST_F(RecordFileTest, Rewritten_HoldsThePutsAlone_AndTheOldFileIsReadOn) {
