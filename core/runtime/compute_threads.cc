@@ -1,6 +1,8 @@
 #include "core/runtime/compute_threads.h"
 
 #include <ATen/Parallel.h>
+#include <ATen/ops/exp.h>
+#include <ATen/ops/zeros.h>
 #include <omp.h>
 #include <sched.h>
 
@@ -41,8 +43,17 @@ int MeasureTeam() {
   return threads;
 }
 
+// MKL finds out at its first exp, log, sin, ... which code suits the processor, and notes it in two
+// steps without a lock. A thread that asks between them takes code of lower precision: half of a
+// first pass was wrong by 5e-5, once in fifty starts. So the first call is made by one thread.
+bool ChooseVectorMath() {
+  at::exp(at::zeros({1}, at::kFloat));
+  return true;
+}
+
 // Plans for teams of `size` threads on the calling thread: OpenMP, MKL, oneDNN and ATen.
 void PlanTeam(int size) {
+  [[maybe_unused]] static const bool vector_math_is_chosen = ChooseVectorMath();
   // What MKL was told last on this thread. OpenMP is asked, since others may have set it since.
   thread_local int planned = 0;
   omp_set_dynamic(0);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 #include <limits>
 #include <numeric>
 #include <utility>
@@ -73,10 +74,18 @@ class Search {
   void DivideIntoParts();
   void Scan(size_t part);
   std::vector<uint32_t> Choose(const Spread& late, const Spread& words) const;
-  std::vector<uint32_t> Sample() const;
-  Refined Refine(uint32_t slot) const;
+  // Beside so many that are chosen.
+  std::vector<uint32_t> Sample(size_t chosen) const;
+  // `passages`: how many of the best by the means.
+  Refined Refine(uint32_t slot, size_t passages) const;
   // The best passages by the means, and those of the best block. Ascending.
-  std::vector<int64_t> PassagesToRefine(const KeptText& text, std::span<const double> words) const;
+  std::vector<int64_t> PassagesToRefine(const KeptText& text, std::span<const double> words,
+                                        size_t most) const;
+  // How many passages have refined_rows rows.
+  size_t RefinedPassages() const {
+    return static_cast<size_t>(options_.refined_rows) /
+           static_cast<size_t>(kCellsOfAPassage * index_.cell_tokens());
+  }
   void AddEvenPassages(uint32_t slot, Spread* spread) const;
   SearchedDocument Searched(const KeptText& text) const;
 
@@ -201,27 +210,28 @@ std::vector<uint32_t> Search::Choose(const Spread& late, const Spread& words) co
   return chosen;
 }
 
-// Texts with passages, evenly spaced.
-std::vector<uint32_t> Search::Sample() const {
+// Texts with passages, evenly spaced: all of a small collection.
+std::vector<uint32_t> Search::Sample(size_t chosen) const {
   std::vector<uint32_t> all, sample;
   for (uint32_t slot = 0; slot < scanned_.size(); ++slot) {
     if (scanned_[slot].any) all.push_back(slot);
   }
-  const size_t count = std::min(options_.sampled_texts, all.size());
+  const size_t room = RefinedPassages() / std::max<size_t>(1, options_.chosen_passages);
+  const size_t wanted = std::max(options_.sampled_texts, room - std::min(room, chosen));
+  const size_t count = std::min(wanted, all.size());
   for (size_t i = 0; i < count; ++i) sample.push_back(all[i * all.size() / count]);
   return sample;
 }
 
-std::vector<int64_t> Search::PassagesToRefine(const KeptText& one,
-                                              std::span<const double> words) const {
+std::vector<int64_t> Search::PassagesToRefine(const KeptText& one, std::span<const double> words,
+                                              size_t most) const {
   std::vector<float> cells(one.num_cells() * question_.weights.size());
   LargestCosines(*question_.rows, one.means(), one.num_cells(), /*unit_rows=*/1, cells.data());
   std::vector<Passage> passages;
   PassageScores(one, cells, question_.weights, &passages);
   std::vector<int64_t> order(passages.size());
   std::iota(order.begin(), order.end(), int64_t{0});
-  const size_t wanted = std::max(options_.chosen_passages, 4 * options_.ranking.max_passages);
-  const size_t count = std::min(wanted, order.size());
+  const size_t count = std::min(most, order.size());
   std::partial_sort(order.begin(), order.begin() + static_cast<ptrdiff_t>(count), order.end(),
                     [&](int64_t a, int64_t b) { return passages[a].score > passages[b].score; });
   order.resize(count);
@@ -241,12 +251,12 @@ std::vector<int64_t> Search::PassagesToRefine(const KeptText& one,
   return order;
 }
 
-Refined Search::Refine(uint32_t slot) const {
+Refined Search::Refine(uint32_t slot, size_t passages) const {
   const KeptText& one = text(slot);
   std::vector<double> words;
   lexical_.Blocks(slot, &words);
   std::vector<PassagePlace> places;
-  for (const int64_t passage : PassagesToRefine(one, words))
+  for (const int64_t passage : PassagesToRefine(one, words, passages))
     places.push_back(PlaceOf(one, passage));
   const RefinedCells cells(one, places, *question_.rows);
   Refined refined{.late = -2.0f};
@@ -296,32 +306,39 @@ std::vector<KeptFound> Search::InSteps() {
   }
   for (const Spread& part : passage_words_) passage_words.Add(part);
 
-  const std::vector<uint32_t> chosen = Choose(means, text_words), sample = Sample();
-  std::vector<Refined> refined(chosen.size() + sample.size());
-  for_each_part_(static_cast<int64_t>(refined.size()), [&](int64_t i) {
-    const auto at = static_cast<size_t>(i);
-    refined[at] = Refine(at < chosen.size() ? chosen[at] : sample[at - chosen.size()]);
-  });
+  const std::vector<uint32_t> chosen = Choose(means, text_words), sample = Sample(chosen.size());
+  std::vector<uint32_t> slots;  // of both, each once
+  std::set_union(chosen.begin(), chosen.end(), sample.begin(), sample.end(),
+                 std::back_inserter(slots));
+  const size_t passages = std::max({options_.chosen_passages, 4 * options_.ranking.max_passages,
+                                    RefinedPassages() / std::max<size_t>(1, slots.size())});
+  std::vector<Refined> all_refined(slots.size());
+  for_each_part_(static_cast<int64_t>(slots.size()),
+                 [&](int64_t i) { all_refined[i] = Refine(slots[i], passages); });
+  const auto refined = [&](uint32_t slot) -> Refined& {
+    return all_refined[std::lower_bound(slots.begin(), slots.end(), slot) - slots.begin()];
+  };
   Spread late, passage_late;
-  for (size_t i = 0; i < sample.size(); ++i) {
-    late.Add(refined[chosen.size() + i].late);
-    AddEvenPassages(sample[i], &passage_late);
+  for (const uint32_t slot : sample) {
+    late.Add(refined(slot).late);
+    AddEvenPassages(slot, &passage_late);
   }
 
   const RankingOptions& ranking = options_.ranking;
   std::vector<KeptFound> all;
-  for (size_t i = 0; i < chosen.size(); ++i) {
-    const Scanned& scanned = scanned_[chosen[i]];
-    KeptFound found{.slot = chosen[i],
-                    .score = ranking.late_weight * late.Standardised(refined[i].late) +
+  for (const uint32_t slot : chosen) {
+    const Scanned& scanned = scanned_[slot];
+    Refined& one = refined(slot);
+    KeptFound found{.slot = slot,
+                    .score = ranking.late_weight * late.Standardised(one.late) +
                              ranking.lexical_weight * text_words.Standardised(scanned.words),
-                    .similarity = refined[i].late,
+                    .similarity = one.late,
                     .bm25 = scanned.words,
-                    .passages = std::move(refined[i].passages)};
+                    .passages = std::move(one.passages)};
     for (size_t p = 0; p < found.passages.size(); ++p) {
       KeptPassage& passage = found.passages[p];
       passage.score = ranking.late_weight * passage_late.Standardised(passage.similarity) +
-                      ranking.lexical_weight * passage_words.Standardised(refined[i].words[p]);
+                      ranking.lexical_weight * passage_words.Standardised(one.words[p]);
     }
     all.push_back(std::move(found));
   }

@@ -38,7 +38,10 @@ struct KeptSearchOptions {
   int64_t exact_rows = 1 << 17;  // collections of up to so many rows are read whole
   size_t chosen_texts = 128;     // at least, by each of three orders
   size_t chosen_passages = 12;   // of each of them, at least
-  size_t sampled_texts = 64;
+  size_t sampled_texts = 64;     // at least
+  // Of all texts together. Where the least above takes fewer, more texts are sampled, and more
+  // passages are read of each.
+  int64_t refined_rows = 1 << 18;
 };
 
 // Calls its argument with 0 .. parts - 1, each once, in any order and on any threads, and returns
