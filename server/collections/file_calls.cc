@@ -109,4 +109,13 @@ absl::Status Lock(int file) {
       "is in use by another process; allowed: one server at a time");
 }
 
+absl::StatusOr<LockedFile> LockedFile::Lock(OpenFile file) {
+  if (absl::Status status = longspan::Lock(file.get()); !status.ok()) return status;
+  return LockedFile(std::move(file));
+}
+
+LockedFile::~LockedFile() {
+  if (file_.is_open()) flock(file_.get(), LOCK_UN);
+}
+
 }  // namespace longspan

@@ -60,7 +60,23 @@ struct FileIdentity {
 absl::StatusOr<FileIdentity> IdentityOf(int file);
 
 // FAILED_PRECONDITION where another process, or another OpenFile, has the lock. It ends with the
-// last descriptor, so a process that is killed leaves none behind.
+// last descriptor and the last map of the file, so a process that is killed leaves none behind.
 absl::Status Lock(int file);
+
+// A file that is locked for as long as this lives, whatever is mapped. Move only.
+class LockedFile {
+ public:
+  static absl::StatusOr<LockedFile> Lock(OpenFile file);
+  LockedFile(LockedFile&&) noexcept = default;
+  LockedFile& operator=(LockedFile&&) = delete;
+  ~LockedFile();
+
+  int get() const { return file_.get(); }
+
+ private:
+  explicit LockedFile(OpenFile file) : file_(std::move(file)) {}
+
+  OpenFile file_;
+};
 
 }  // namespace longspan

@@ -34,12 +34,13 @@ absl::Time FromExpiresNs(int64_t expires_ns) {
                                             : absl::FromUnixNanos(expires_ns);
 }
 
-absl::StatusOr<OpenFile> OpenLocked(const std::string& path) {
+absl::StatusOr<LockedFile> OpenLocked(const std::string& path) {
   // O_NONBLOCK: a pipe under this name must not hang the start.
   OpenFile opened(open(path.c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
   if (!opened.is_open()) return OfFile(path, SystemError("cannot be opened", errno));
-  if (const absl::Status status = Lock(opened.get()); !status.ok()) return OfFile(path, status);
-  return opened;
+  auto locked = LockedFile::Lock(std::move(opened));
+  if (!locked.ok()) return OfFile(path, locked.status());
+  return locked;
 }
 
 // Writes the records of one batch behind one another.
@@ -98,7 +99,7 @@ std::vector<const ScannedRecord*> LastPuts(const std::vector<ScannedRecord>& rec
 
 }  // namespace
 
-absl::StatusOr<OpenFile> RecordFile::OpenAgain() const {
+absl::StatusOr<LockedFile> RecordFile::OpenAgain() const {
   auto opened = OpenLocked(path_);
   if (!opened.ok()) return opened.status();
   const auto found = IdentityOf(opened->get());

@@ -99,7 +99,7 @@ class RecordFile {
  private:
   explicit RecordFile(std::string path) : path_(std::move(path)) {}
   // The file as it was left, locked.
-  absl::StatusOr<OpenFile> OpenAgain() const;
+  absl::StatusOr<LockedFile> OpenAgain() const;
   // At the temporary path, on the disk.
   static absl::StatusOr<Created> WriteNew(const std::string& path, const FileHeader& header,
                                           std::span<const Put> puts);

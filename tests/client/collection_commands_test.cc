@@ -254,7 +254,7 @@ TEST_F(CollectionCommandsTest, Collections_AreATable_AndJsonForScripts) {
   server_.set_collections(response);
   EXPECT_EQ(Run({"collections"}).out,
             "documents       tokens      bytes  format   span  language    name\n"
-            "      128      1203456   29.1 MiB  two_bit     64  english     contracts\n"
+            "      128      1203456   29.1 MiB  two_bit    64  english     contracts\n"
             "        -            -          -  -           -  -           old: cannot be used: of "
             "another model\n");
   const Outcome scripts = Run({"collections", "--format", "json"});

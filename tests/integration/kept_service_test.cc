@@ -336,9 +336,17 @@ TEST_F(KeptServiceTest, Bounds) {
   EXPECT_EQ(full.reason, "MAX_COLLECTION_BYTES");
   EXPECT_EQ(kept, (64 << 10) / bytes);
   // What cannot fit by its tokens alone is refused before the model reads it.
+  std::vector<std::string> small;
+  while (small.size() < 100) {
+    const std::string id = absl::StrCat("s", small.size());
+    if (!PutFails(PutOf("c", {{id, "rent"}})).status.ok()) break;
+    small.push_back(id);
+  }
+  ASSERT_LT(small.size(), 100u);
   const std::string passes = Gauge("longspan_batch_texts_count");
-  const Outcome long_text = PutFails(PutOf("c", {{"long", RandomText(250, random_)}}));
+  const Outcome long_text = PutFails(PutOf("c", {{"long", RandomText(60, random_)}}));
   EXPECT_EQ(long_text.reason, "MAX_COLLECTION_BYTES");
+  if (!small.empty()) Delete("c", small);
   EXPECT_THAT(long_text.status.error_message(), HasSubstr("would take at least "));
   EXPECT_EQ(Gauge("longspan_batch_texts_count"), passes);
   EXPECT_NE(passes, "not there");

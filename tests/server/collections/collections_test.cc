@@ -165,7 +165,7 @@ TEST_P(CollectionsTest, CheckRoom_SaysBeforehandWhatPutWouldSay) {
     const absl::Status status = collections_->CheckRoom(owner, name, ids, bytes);
     if (status.ok()) return std::string("room");
     EXPECT_EQ(status.code(), absl::StatusCode::kResourceExhausted);
-    return std::string(ReasonOf(status));
+    return ReasonOf(status).value_or("none");
   };
   EXPECT_EQ(reason("", "c", {"a"}, 2 * document), "room");
   EXPECT_EQ(reason("", "c", {"a"}, 2 * document + 1), kReasonMaxCollectionBytesPerKey);
