@@ -91,6 +91,14 @@ absl::Status CheckCacheOfPrimitives() {
       absl::StrCat("LRU_CACHE_CAPACITY is ", value, "; it must be at least 1: unset it"));
 }
 
+absl::Status CheckVectorMath() {
+  const char* const value = FindVariable("MKL_VML_DEBUG_CPU_TYPE");
+  if (value == nullptr) return absl::OkStatus();
+  return absl::FailedPreconditionError(absl::StrCat(
+      "MKL_VML_DEBUG_CPU_TYPE is ", value, ", with which exp and its like are those of ",
+      "another processor, or of lower precision: unset it"));
+}
+
 }  // namespace
 
 const std::vector<LibrarySetting>& LibrarySettings() {
@@ -124,6 +132,7 @@ const std::vector<LibrarySetting>& LibrarySettings() {
       {"ONEDNN_DEFAULT_FPMATH_MODE", kRemoved},
       {"DNNL_DEFAULT_FPMATH_MODE", kRemoved},
       {"LRU_CACHE_CAPACITY", kRemoved},
+      {"MKL_VML_DEBUG_CPU_TYPE", kRemoved},
       {"OMP_CANCELLATION", kNoEffect},
       {"OMP_TEAMS_THREAD_LIMIT", kNoEffect},
       {"MKL_THREADING_LAYER", kNoEffect},
@@ -141,7 +150,8 @@ const char* FindVariable(std::string_view name) {
 }
 
 absl::Status CheckLibrarySettings() {
-  for (const auto check : {CheckStacks, CheckInstructionSet, CheckCacheOfPrimitives}) {
+  for (const auto check :
+       {CheckStacks, CheckInstructionSet, CheckCacheOfPrimitives, CheckVectorMath}) {
     if (absl::Status status = check(); !status.ok()) return status;
   }
   return absl::OkStatus();

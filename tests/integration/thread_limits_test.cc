@@ -124,12 +124,14 @@ TEST(ThreadLimitsTest, SettingsOfTheLibraries_ChangeNoVector) {
                         {"OMP_STACKSIZE", "16k"},
                         {"OMP_PROC_BIND", "true"},
                         {"ONEDNN_MAX_CPU_ISA", "SSE41"},
-                        {"LRU_CACHE_CAPACITY", "0"}},
+                        {"LRU_CACHE_CAPACITY", "0"},
+                        {"MKL_VML_DEBUG_CPU_TYPE", "8"}},
                        {"--threads", threads});
   EXPECT_THAT(server.Encode(), testing::Pointwise(testing::FloatNear(1e-5), want));
   EXPECT_EQ(server.Stop(), 0);
-  for (const std::string name : {"settings_removed", "OMP_STACKSIZE=16k", "OMP_PROC_BIND=true",
-                                 "ONEDNN_MAX_CPU_ISA=SSE41", "LRU_CACHE_CAPACITY=0"})
+  for (const std::string name :
+       {"settings_removed", "OMP_STACKSIZE=16k", "OMP_PROC_BIND=true", "ONEDNN_MAX_CPU_ISA=SSE41",
+        "LRU_CACHE_CAPACITY=0", "MKL_VML_DEBUG_CPU_TYPE=8"})
     EXPECT_THAT(server.Log(), HasSubstr(name));
 }
 

@@ -212,6 +212,7 @@ TEST(LibrarySettings, InstructionSetsAndPrecision_ChangeNoVector_OrAreRefusedByN
         "ONEDNN_MAX_CPU_ISA=ALL", "ONEDNN_CPU_ISA_HINTS=PREFER_YMM"})
     ExpectCleanVectors(environment, TestThreads());
   ExpectRefusal("LRU_CACHE_CAPACITY=0", 0, "LRU_CACHE_CAPACITY is 0; it must be at least 1");
+  ExpectRefusal("MKL_VML_DEBUG_CPU_TYPE=8", 0, "MKL_VML_DEBUG_CPU_TYPE is 8, with which exp");
   // Weaker sets than that of the processor are refused; others do not matter there.
   for (const std::string name : {"ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA"}) {
     const Child child = RunChild(name + "=AVX2", TestThreads());
