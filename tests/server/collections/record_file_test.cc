@@ -211,6 +211,24 @@ TEST_F(RecordFileTest, TornBehindATextThatLooksLikeRecords_IsTornAndNotDamaged) 
   EXPECT_EQ(StateOf(Open()), states_.back());
 }
 
+TEST_F(RecordFileTest, ACommitOfMoreRecordsThanThereAre_EndsNoBatch) {
+  WriteThreeBatches();
+  std::string bytes = ReadFile(path_);
+  const auto file_header = DecodeFileHeader(bytes.substr(0, kMaxFileHeaderBytes));
+  ASSERT_TRUE(file_header.ok()) << file_header.status();
+  char* const last = bytes.data() + bytes.size() - sizeof(RecordHeader);
+  RecordHeader commit;
+  std::memcpy(&commit, last, sizeof commit);
+  ASSERT_EQ(commit.kind, RecordKind::kCommit);
+  ++commit.batch_records;
+  commit.crc = HeaderCrc(commit, file_header->nonce);
+  std::memcpy(last, &commit, sizeof commit);
+  WriteFile(bytes);
+  const RecordFile::Opened opened = Open();
+  EXPECT_EQ(StateOf(opened), states_[1]);
+  EXPECT_THAT(opened.note, HasSubstr("a batch of 3 records was expected, 2 are there"));
+}
+
 TEST_F(RecordFileTest, TextsStayWhereTheyAre_WhileTheFileGrows) {
   auto created =
       RecordFile::Create(path_, kHeader, std::vector<RecordFile::Put>{{"0", Bytes(first_)}});

@@ -89,5 +89,17 @@ TEST(SharedPartsTest, WhatAPartThrows_IsThrown_OnceAllHaveEnded) {
   }
 }
 
+TEST(SharedPartsTest, AfterAThrow_NoPartBegins) {
+  TokenizerPool pool(1);
+  int begun = 0;
+  EXPECT_THROW(ForEachPartOn(&pool, "client", 0, 20,
+                             [&](int64_t part) {
+                               ++begun;
+                               if (part == 3) throw std::bad_alloc();
+                             }),
+               std::bad_alloc);
+  EXPECT_EQ(begun, 4);
+}
+
 }  // namespace
 }  // namespace longspan
