@@ -121,19 +121,27 @@ TEST_P(KeptSearchTest, InSteps_WithAllChosen_IsExact) {
   if (GetParam() != TokenFormat::kInt8) GTEST_SKIP() << "exact of int8 alone";
   Add(30);
   const KeptQuestion question = QuestionAt(4, 10, 6);
-  KeptSearchOptions options{
-      .exact_rows = 0, .chosen_texts = 30, .chosen_passages = 1000, .sampled_texts = 30};
-  std::vector<SearchedDocument> searched;
-  const auto expected = Expected(question, options.ranking, &searched);
-  const auto got = SearchKept(*index_, question, options, InOrder);
-  ASSERT_EQ(got.size(), expected.size());
-  for (size_t i = 0; i < got.size(); ++i) {
-    EXPECT_EQ(got[i].slot, expected[i].document);
-    EXPECT_NEAR(got[i].score, expected[i].score, 1e-9);
-    EXPECT_EQ(got[i].similarity, expected[i].similarity);
-    EXPECT_NEAR(got[i].bm25, expected[i].bm25, 1e-9);
-    // What passages are standardised by comes from two of each text.
-    EXPECT_NEAR(got[i].passages[0].score, expected[i].passages[0].score, 1.0);
+  const KeptSearchOptions chosen{.exact_rows = 0,
+                                 .chosen_texts = 30,
+                                 .chosen_passages = 1000,
+                                 .sampled_texts = 30,
+                                 .refined_rows = 0};
+  // Few texts: the rows that may be refined hold all of them.
+  const KeptSearchOptions few{
+      .exact_rows = 0, .chosen_texts = 30, .chosen_passages = 1, .sampled_texts = 1};
+  for (const KeptSearchOptions& options : {chosen, few}) {
+    std::vector<SearchedDocument> searched;
+    const auto expected = Expected(question, options.ranking, &searched);
+    const auto got = SearchKept(*index_, question, options, InOrder);
+    ASSERT_EQ(got.size(), expected.size());
+    for (size_t i = 0; i < got.size(); ++i) {
+      EXPECT_EQ(got[i].slot, expected[i].document);
+      EXPECT_NEAR(got[i].score, expected[i].score, 1e-9);
+      EXPECT_EQ(got[i].similarity, expected[i].similarity);
+      EXPECT_NEAR(got[i].bm25, expected[i].bm25, 1e-9);
+      // What passages are standardised by comes from two of each text.
+      EXPECT_NEAR(got[i].passages[0].score, expected[i].passages[0].score, 1.0);
+    }
   }
 }
 
