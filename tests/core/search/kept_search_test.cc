@@ -127,8 +127,11 @@ TEST_P(KeptSearchTest, InSteps_WithAllChosen_IsExact) {
                                  .sampled_texts = 30,
                                  .refined_rows = 0};
   // Few texts: the rows that may be refined hold all of them.
-  const KeptSearchOptions few{
-      .exact_rows = 0, .chosen_texts = 30, .chosen_passages = 1, .sampled_texts = 1};
+  const KeptSearchOptions few{.ranking = {.max_passages = 1},
+                              .exact_rows = 0,
+                              .chosen_texts = 30,
+                              .chosen_passages = 1,
+                              .sampled_texts = 1};
   for (const KeptSearchOptions& options : {chosen, few}) {
     std::vector<SearchedDocument> searched;
     const auto expected = Expected(question, options.ranking, &searched);
