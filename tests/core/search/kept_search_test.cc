@@ -23,9 +23,9 @@ void InOrder(int64_t parts, const std::function<void(int64_t)>& part) {
 
 class KeptSearchTest : public testing::TestWithParam<TokenFormat> {
  protected:
-  void Add(int count) {
+  void Add(int count, int most_rows = 320) {
     for (int i = 0; i < count; ++i) {
-      std::vector<int64_t> runs = {20 + static_cast<int64_t>(random_() % 300)};
+      std::vector<int64_t> runs = {20 + static_cast<int64_t>(random_() % (most_rows - 20))};
       if (i % 5 == 0) runs.push_back(30);
       samples_.push_back(MakeSampleText(runs, kWidth, kCell, random_));
       bytes_.push_back(PackText(samples_.back().Parts(GetParam(), kCell)));
@@ -119,7 +119,7 @@ TEST_P(KeptSearchTest, ASmallCollection_IsRankedAsItsTextsAre) {
 // With everything chosen and everything sampled, the steps come to the scores of Rank.
 TEST_P(KeptSearchTest, InSteps_WithAllChosen_IsExact) {
   if (GetParam() != TokenFormat::kInt8) GTEST_SKIP() << "exact of int8 alone";
-  Add(30);
+  Add(30, 3000);
   const KeptQuestion question = QuestionAt(4, 10, 6);
   const KeptSearchOptions chosen{.exact_rows = 0,
                                  .chosen_texts = 30,
