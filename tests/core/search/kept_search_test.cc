@@ -80,6 +80,22 @@ class KeptSearchTest : public testing::TestWithParam<TokenFormat> {
     return Rank(*searched, ranking);
   }
 
+  void ExpectTextsAsRanked(const KeptQuestion& question, const KeptSearchOptions& options,
+                           double tolerance) {
+    std::vector<SearchedDocument> searched;
+    const auto expected = Expected(question, options.ranking, &searched);
+    const auto got = SearchKept(*index_, question, options, InOrder);
+    ASSERT_EQ(got.size(), expected.size());
+    for (size_t i = 0; i < got.size(); ++i) {
+      EXPECT_EQ(got[i].slot, expected[i].document);
+      EXPECT_NEAR(got[i].score, expected[i].score, 1e-9);
+      EXPECT_EQ(got[i].similarity, expected[i].similarity);
+      EXPECT_NEAR(got[i].bm25, expected[i].bm25, 1e-9);
+      // What passages are standardised by comes from two of each text.
+      EXPECT_NEAR(got[i].passages[0].score, expected[i].passages[0].score, tolerance);
+    }
+  }
+
   std::mt19937 random_{7};
   std::vector<SampleText> samples_;
   std::vector<std::vector<std::byte>> bytes_;
@@ -119,33 +135,26 @@ TEST_P(KeptSearchTest, ASmallCollection_IsRankedAsItsTextsAre) {
 // With everything chosen and everything sampled, the steps come to the scores of Rank.
 TEST_P(KeptSearchTest, InSteps_WithAllChosen_IsExact) {
   if (GetParam() != TokenFormat::kInt8) GTEST_SKIP() << "exact of int8 alone";
+  Add(30);
+  ExpectTextsAsRanked(QuestionAt(4, 10, 6),
+                      {.exact_rows = 0,
+                       .chosen_texts = 30,
+                       .chosen_passages = 1000,
+                       .sampled_texts = 30,
+                       .refined_rows = 0},
+                      1.0);
+}
+
+TEST_P(KeptSearchTest, InSteps_OfFewTexts_AllIsRefined) {
+  if (GetParam() != TokenFormat::kInt8) GTEST_SKIP() << "exact of int8 alone";
   Add(30, 3000);
-  const KeptQuestion question = QuestionAt(4, 10, 6);
-  const KeptSearchOptions chosen{.exact_rows = 0,
-                                 .chosen_texts = 30,
-                                 .chosen_passages = 1000,
-                                 .sampled_texts = 30,
-                                 .refined_rows = 0};
-  // Few texts: the rows that may be refined hold all of them.
-  const KeptSearchOptions few{.ranking = {.max_passages = 1},
-                              .exact_rows = 0,
-                              .chosen_texts = 30,
-                              .chosen_passages = 1,
-                              .sampled_texts = 1};
-  for (const KeptSearchOptions& options : {chosen, few}) {
-    std::vector<SearchedDocument> searched;
-    const auto expected = Expected(question, options.ranking, &searched);
-    const auto got = SearchKept(*index_, question, options, InOrder);
-    ASSERT_EQ(got.size(), expected.size());
-    for (size_t i = 0; i < got.size(); ++i) {
-      EXPECT_EQ(got[i].slot, expected[i].document);
-      EXPECT_NEAR(got[i].score, expected[i].score, 1e-9);
-      EXPECT_EQ(got[i].similarity, expected[i].similarity);
-      EXPECT_NEAR(got[i].bm25, expected[i].bm25, 1e-9);
-      // What passages are standardised by comes from two of each text.
-      EXPECT_NEAR(got[i].passages[0].score, expected[i].passages[0].score, 1.0);
-    }
-  }
+  ExpectTextsAsRanked(QuestionAt(4, 10, 6),
+                      {.ranking = {.max_passages = 1},
+                       .exact_rows = 0,
+                       .chosen_texts = 30,
+                       .chosen_passages = 1,
+                       .sampled_texts = 1},
+                      2.0);
 }
 
 TEST_P(KeptSearchTest, InSteps_FindsWhatItIsAskedFor) {
