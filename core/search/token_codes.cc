@@ -10,9 +10,8 @@
 namespace longspan {
 namespace {
 
-// Max's levels in 127ths of the larger one.
+// Max's levels, 0.4528 and 1.510 deviations, in 127ths of the larger one.
 constexpr int32_t kSmallLevel = 38, kLargeLevel = 127;
-constexpr double kLargeLevelDeviations = 1.510;
 // The levels' border, in deviations.
 constexpr double kBorder = 0.9816;
 constexpr int32_t kBlendOne = 256;

@@ -154,7 +154,7 @@ absl::StatusOr<PutCounts> Collections::Put(const std::string& owner, const std::
 
 absl::Status Collections::CheckRoom(const std::string& owner, const std::string& name,
                                     std::span<const std::string> ids, int64_t bytes) {
-  const absl::Status status = CheckRoomOnce(owner, name, ids, bytes);
+  absl::Status status = CheckRoomOnce(owner, name, ids, bytes);
   if (status.ok() || RemoveExpired() == 0) return status;
   return CheckRoomOnce(owner, name, ids, bytes);
 }

@@ -118,7 +118,7 @@ absl::StatusOr<LockedFile> RecordFile::OpenAgain() const {
 
 absl::Status RecordFile::ReadFileHeader(int file, uint64_t file_bytes) {
   std::string bytes(std::min<uint64_t>(file_bytes, kMaxFileHeaderBytes), '\0');
-  if (const absl::Status status = ReadAll(file, 0, std::as_writable_bytes(std::span(bytes)));
+  if (absl::Status status = ReadAll(file, 0, std::as_writable_bytes(std::span(bytes)));
       !status.ok())
     return status;
   auto decoded = DecodeFileHeader(bytes);

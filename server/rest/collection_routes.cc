@@ -45,8 +45,9 @@ class StoreCall final : public HttpCall {
             status = WithoutThrowing([&] {
               auto made =
                   call->make_answer_(call->call_, call->exchange_->request(), std::move(held));
-              if (made.ok()) response = *std::move(made);
-              return made.status();
+              if (!made.ok()) return made.status();
+              response = *std::move(made);
+              return absl::OkStatus();
             });
           }
           absl::MutexLock lock(&call->mu_);

@@ -70,7 +70,7 @@ void PutDocumentsCall::OnAnswer(const absl::StatusOr<PutAnswer>& answer) {
   absl::MutexLock lock(&mu_);
   if (ended_) return;
   if (!status.ok()) return EndLocked(status);
-  AnswerLocked(std::move(message));
+  AnswerLocked(message);
 }
 
 absl::Status DeleteDocumentsCall::Run(const grpc::ByteBuffer& bytes) {
@@ -89,7 +89,7 @@ absl::Status DeleteDocumentsCall::Run(const grpc::ByteBuffer& bytes) {
         absl::MutexLock lock(&call->mu_);
         if (call->ended_) return;
         if (!status.ok()) return call->EndLocked(status);
-        call->AnswerLocked(std::move(answer));
+        call->AnswerLocked(answer);
       });
   return absl::OkStatus();
 }

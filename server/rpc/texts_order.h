@@ -18,13 +18,14 @@ namespace longspan {
 // Permits for all of the claims, or for none.
 template <typename Order>
 absl::StatusOr<Order> NewTextsOrder(const std::vector<AdmissionClaim>& claims,
-                                    const CallRecord& call, std::shared_ptr<CancelFlag> cancel) {
+                                    const CallRecord& call,
+                                    const std::shared_ptr<CancelFlag>& cancel) {
   auto permits = call.parts().admission->TryAcquire(claims, call.deadline(), call.client());
   if (!permits.ok()) return permits.status();
   return Order{.permits = *std::move(permits),
                .arrival = call.arrival(),
                .deadline = call.deadline(),
-               .cancel = std::move(cancel),
+               .cancel = cancel,
                .client = call.client()};
 }
 

@@ -189,9 +189,11 @@ void PutJob::Pack(size_t index) {
 std::vector<std::byte> PutJob::Packed(const Document& document) const {
   const TokenPlaces& places = document.rows->places();
   std::vector<KeptRun> runs;
+  runs.reserve(places.runs().size());
   for (const TokenPlaces::Run& run : places.runs())
     runs.push_back({run.first_row, run.end_row, run.first_token});
   std::vector<KeptRange> used_text;
+  used_text.reserve(document.counts.used_text.size());
   for (const TextRange& range : document.counts.used_text)
     used_text.push_back({range.begin, range.end});
   return PackText({.format = settings_.format,
