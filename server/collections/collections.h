@@ -66,8 +66,8 @@ class Collections {
   absl::StatusOr<PutCounts> Put(const std::string& owner, const std::string& name,
                                 const CollectionSettings& settings, std::span<const PutText> texts,
                                 std::optional<absl::Time> expires);
-  // RESOURCE_EXHAUSTED where Put of documents of these ids, all different, that take so many bytes or
-  // more would now be refused for a limit: before anybody works for what cannot be kept.
+  // RESOURCE_EXHAUSTED where Put of documents of these ids, all different, that take so many bytes
+  // or more would now be refused for a limit: before anybody works for what cannot be kept.
   absl::Status CheckRoom(const std::string& owner, const std::string& name,
                          std::span<const std::string> ids, int64_t bytes);
   // How many of the ids were there. NOT_FOUND: there is no such collection.

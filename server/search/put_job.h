@@ -1,8 +1,9 @@
 // PutJob: the documents of one request, read and kept. Each goes through the pipeline as an
 // EncodeTask, all at once, so that they share passes with whatever else is there:
 //
-//   tokenizer thread   words of the document read, room for all of it reserved; where the collection
-//                      cannot take what is known of by now, that ends it before the models work
+//   tokenizer thread   words of the document read, room for all of it reserved; where the
+//                      collection cannot take what is known of by now, that ends it before the
+//                      model works
 //   worker             rows taken (TextRows)
 //   tokenizer thread   packed (core/search/kept_text.h); the rows are freed
 //   the last one       all of them put into the collection
